@@ -47,7 +47,8 @@ class Data(Table):
     """
 
     reader: Literal["folder", "nih-adults", "medmnist", "masks", "volumes"]
-    positive: str
+    positive: str | None = None
+    """Not for tasks that make more of a label than yes or no: they read the data set's own words."""
     folds: int = Field(3, ge=1, le=20)
     val: float = Field(0.15, gt=0.0, lt=0.5)
     test: float = Field(0.15, gt=0.0, lt=0.5)
@@ -104,6 +105,9 @@ class Net(Table):
 
     teacher: str | None = None
     student: str | None = None
+    backbone: str | None = None
+    """A network of :mod:`converters.nets.backbones`, with as many outputs as the task has; ``weights`` may be those of
+    torchvision's network of the same name."""
     build: str | None = None
     weights: str | None = None
     onnx: str | None = None
@@ -128,8 +132,8 @@ class Net(Table):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if sum(one is not None for one in (self.student, self.build, self.onnx)) != 1:
-            raise ValueError("name exactly one of student, build and onnx")
+        if sum(one is not None for one in (self.student, self.backbone, self.build, self.onnx)) != 1:
+            raise ValueError("name exactly one of student, backbone, build and onnx")
         if (self.features is None) != (self.classifier is None):
             raise ValueError("features and classifier belong together")
         if self.build is None and self.features is not None:
@@ -204,6 +208,8 @@ class Train(Fit):
     alignment: Literal["none", "adversarial", "coral"] = "none"
     alignment_weight: float = Field(0.0, ge=0.0)
     alignment_trait: str = "source"
+    loss: str | None = None
+    """One of :mod:`converters.training.losses`; else the one that belongs to what is learnt."""
 
 
 class Distill(Fit):
@@ -290,6 +296,9 @@ class Gate(Table):
     most_lost: int = Field(1, ge=0)
     dice_loss: float = Field(0.02, ge=0.0)
     auc_at_least: float = Field(0.5, ge=0.0, le=1.0)
+    kappa_loss: float = Field(0.02, ge=0.0)
+    error_growth: float = Field(0.05, ge=0.0)
+    """By which share of itself the mean absolute error of a measured number may grow."""
     map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
     """The least mean rank correlation of an artefact's activation map with Grad-CAM
     (:mod:`converters.quantizing.maps`)."""
@@ -364,7 +373,9 @@ class Recipe(Table):
             raise ValueError("an ONNX file is not trained or pruned: leave out [train], [distill] and [prune]")
         if self.net.student is not None and self.train is None:
             raise ValueError("a student is trained: [train] is missing")
-        if self.net.build is not None and self.prune is not None:
+        if self.net.backbone is not None and self.train is None and self.net.weights is None:
+            raise ValueError("a backbone is trained, or has weights: [train] and [net] weights are missing")
+        if (self.net.build or self.net.backbone) is not None and self.prune is not None:
             raise ValueError("[prune] narrows the networks of converters.nets; narrow your own before you bring it")
         if self.net.onnx is not None and self.export.static:
             raise ValueError("[export] static is for networks that are exported; an ONNX file keeps its own batch")
@@ -373,7 +384,10 @@ class Recipe(Table):
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
         _check_input(self)
-        tasks.get(self.task).check(self)
+        task = tasks.get(self.task)
+        task.check(self)
+        if task.of(self).reads_labels != (self.data.positive is None):
+            raise ValueError("[data] positive names the class of a film that shows the one finding, and only that")
         return self
 
 

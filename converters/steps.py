@@ -55,6 +55,7 @@ def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNe
     aim = shop.task.targets(shop, films)
     channels = shop.task.channels(recipe, aim)
     net = own(shop) if name is None else train.beginning(recipe, name, channels, shop.near)
+    net.outlines = shop.task.outlines
     objective = shop.task.objective(shop, films, aim, net)
     run = shop.run(stage, fold, plan, channels, *made_from, begun=begun(shop, "train"))
     return fitting.fit(net, shop.seen(fold, plan=plan), objective, plan, run)
@@ -115,7 +116,9 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
 def final(shop: Workshop, fold: Fold) -> CamNet:
     """The network of a fold after the last of the steps that change it."""
     if not shop.recipe.net.is_foreign:
-        return train.restored(shop.path("pruned" if shop.recipe.prune else "student", fold))
+        net = train.restored(shop.path("pruned" if shop.recipe.prune else "student", fold), shop.task.shipped)
+        net.outlines = shop.task.outlines
+        return net
     net = own(shop)
     if shop.learnt:  # it is made by the recipe's function, never by a name that a checkpoint holds
         path = shop.path("student", fold)
@@ -199,7 +202,7 @@ def _account(net: CamNet, shop: Workshop, fold: Fold) -> dict[str, Any]:
     """What is noted of a trained network: size, work, and its AUC on the films held back from it."""
     held = shop.films(fold.held)
     judged = not set(fold.held) & set(fold.train)
-    area = intervals.auc(labels_of(held), fitting.predicted(net, shop.array(held))) if judged else None
+    area = intervals.auc(labels_of(held), shop.scores(net, shop.array(held))) if judged else None
     return {
         "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(shop)),
         "auc": None if area is None else round(area, 4), "films": len(fold.train), "held": len(fold.held),

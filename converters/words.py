@@ -2,9 +2,9 @@
 
 import tomllib
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
 from firmware_app.packs.proof import Reference
@@ -19,11 +19,12 @@ class Table(BaseModel):
 
 
 class FindingWords(Table):
-    """The finding that the pack looks for."""
+    """A finding that the pack looks for; ``unit`` is that of a grade or a measured number."""
 
     code: str
     label: Words
     priority: Literal["urgent", "soon"]
+    unit: Words | None = None
 
 
 class Source(Table):
@@ -39,18 +40,33 @@ class Source(Table):
 
 
 class PackWords(Table):
-    """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms."""
+    """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms.
+
+    A pack of one finding has ``[finding]``, one of several ``[[findings]]``.
+    """
 
     title: Words
     drawn_as: Literal["child", "adult", "ultrasound", "volume"]
     route: Route
-    finding: FindingWords
+    finding: FindingWords | None = None
+    findings: tuple[FindingWords, ...] = ()
     intended_use: Words
     not_for: Words
     weak_points: tuple[Words, ...] = Field(min_length=1)
     data: tuple[Source, ...] = Field(min_length=1)
     references: tuple[Reference, ...] = ()
     quality: Care = Care()
+
+    @property
+    def named(self) -> tuple[FindingWords, ...]:
+        """Every finding."""
+        return self.findings or ((self.finding,) if self.finding is not None else ())
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.finding is None) == (not self.findings):
+            raise ValueError("write one [finding] or several [[findings]]")
+        return self
 
 
 def load_words(path: Path) -> PackWords:

@@ -18,7 +18,7 @@ from converters.data.films import prepared
 from converters.data.material import Material, input_spec, labels_of, open_material
 from converters.data.splits import Fold
 from converters.ledger import Ledger, digest_of
-from converters.nets import foreign
+from converters.nets import CamNet, foreign
 from converters.recipe import Fit, Recipe
 from converters.tasks.interface import Task
 from converters.training import fitting, train
@@ -43,7 +43,7 @@ class Workshop:
     @cached_property
     def task(self) -> Task:
         """What the recipe's network is for."""
-        return tasks.get(self.recipe.task)
+        return tasks.get(self.recipe.task).of(self.recipe)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -119,7 +119,14 @@ class Workshop:
         lesions = None
         if plan is not None and plan.change.paste:
             lesions = outlined(learnt, self.spec, len(seen))
-        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions)
+        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions, self.scores)
+
+    def scores(self, net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(N,) scores of the first finding, as the task makes them of the network's outputs."""
+        if self.task.outlines:  # the same, without keeping a cell for every voxel
+            return fitting.predicted(net, films)
+        outputs = fitting.outputs(net, films, self.task.outputs)
+        return np.asarray(self.task.scores(self.task.answers(outputs, net.biases)), dtype=np.float64)
 
     def path(self, stage: str, fold: Fold) -> Path:
         """Where the network of a stage and fold is kept."""

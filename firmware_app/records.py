@@ -134,20 +134,29 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One labelled probability and the threshold of its operating point."""
+    """One labelled probability and the threshold of its operating point.
+
+    `value`, in `unit`, is what a model measures or grades beside it.  `outdone`: of findings of which only one can be,
+    another is more probable.
+    """
 
     code: str
     label: Mapping[str, str]  # language -> name of the finding
     probability: float
     threshold: float
+    value: float | None = None
+    unit: Mapping[str, str] = field(default_factory=dict)  # language -> the unit of `value`
+    outdone: bool = False
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.probability <= 1.0 and 0.0 <= self.threshold <= 1.0):
             raise ValueError(f"probability {self.probability} and threshold {self.threshold} must lie in 0..1")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"a value of {self.value} is no number")
 
     @property
     def positive(self) -> bool:
-        return self.probability >= self.threshold
+        return self.probability >= self.threshold and not self.outdone
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from firmware_app.language import LANGUAGES as SPOKEN
 from firmware_app.language import N_, own_name, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
+from firmware_app.reports import case_text
 from firmware_app.store.clinical.patients import Patient
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
@@ -108,6 +109,11 @@ AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 def label(finding: Finding, language: str) -> str:
     """The finding's name in *language*, in English where it has none."""
     return finding.label.get(language) or finding.label.get("en") or finding.code
+
+
+def value(finding: Finding, language: str) -> str:
+    """What the model measured or graded beside the probability, in its unit."""
+    return case_text.value_text(finding, language)
 
 
 def labelled(findings: Iterable[Finding], code: str, language: str) -> str:

@@ -33,10 +33,11 @@ def word(film: Film) -> str:
 
 def digest(films: Iterable[Film]) -> str:
     """One word for pictures, outlines and whatever else is told of ``films``."""
-    parts = [
-        (word(film), film.mask and _of_file(film.mask, _written(film.mask)), film.findings, film.teacher, film.traits)
-        for film in films
-    ]
+    parts = []
+    for film in films:
+        mask = film.mask and _of_file(film.mask, _written(film.mask))
+        more = (film.target, film.boxes) if film.target or film.boxes is not None else ()
+        parts.append((word(film), mask, film.findings, film.teacher, film.traits, *more))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -48,9 +48,13 @@ MEDMNIST_LABELS = {"breastmnist": ("malignant", "benign"), "pneumoniamnist": ("n
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """One labelled film. ``label`` is 0 or 1; ``mask`` the outlined lesions, where there are some; ``findings`` are its
-    single labels, where a set has several; ``teacher`` a published model's probabilities of the same findings, where
-    they exist; ``traits`` are words that must not give the label away (view, sex), looked at but never fed to a model.
+    """One labelled film. ``said`` is its label as the data set has it, a word or a number; a task makes ``target`` of
+    it, the numbers that a network learns, and ``label``: 1 where the film shows the pack's first finding, else 0.
+
+    ``mask``: the outlined lesions, and ``boxes``: x0, y0, x1, y1 in pixels of the film around each, where a set has
+    them; ``findings`` are its single labels, where a set has several; ``teacher`` a published model's probabilities of
+    the same findings, where they exist; ``traits`` are words that must not give the label away (view, sex), looked at
+    but never fed to a model.
     """
 
     name: str
@@ -62,6 +66,9 @@ class Film:
     findings: tuple[int, ...] = ()
     teacher: tuple[float, ...] | None = None
     traits: tuple[tuple[str, str], ...] = ()
+    said: str = ""
+    target: tuple[float, ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] | None = None
 
     def read(self) -> NDArray[np.float32]:
         """The greys as published, (H, W) float32 (a volume: (D, H, W)), bright is dense; :class:`DataUnreadable`."""
@@ -202,8 +209,10 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and (is_picture(path) or is_dicom(path)))
 
 
-def image_folder(folder: Path, positive: str, *, guessed: bool = False) -> FilmSet:
+def image_folder(folder: Path, positive: str | None, *, guessed: bool = False) -> FilmSet:
     """``folder/<CLASS>/*``: one folder per class, two or more of them; every class but ``positive`` is negative.
+
+    Without ``positive`` each film only says its class, and its label is for a task to make.
 
     Case does not matter. ``guessed``: nobody named ``positive``, it is only a pack's word for its finding; then, of two
     classes, one of them named as :data:`NEGATIVE_WORDS`, the other is the positive one whatever its name, and a line
@@ -212,18 +221,19 @@ def image_folder(folder: Path, positive: str, *, guessed: bool = False) -> FilmS
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and image_files(path))
     by_name = {path.name.casefold(): path.name for path in classes}
     others = [name for name in by_name if name not in NEGATIVE_WORDS]
-    chosen = by_name.get(positive.casefold(), "")
-    if not chosen and guessed and len(by_name) == 2 and len(others) == 1:
+    chosen = by_name.get(positive.casefold(), "") if positive is not None else ""
+    if positive is not None and not chosen and guessed and len(by_name) == 2 and len(others) == 1:
         chosen = by_name[others[0]]
         print(f"{folder}: no class is called {positive}; {chosen} is taken for it", file=sys.stderr, flush=True)
-    if len(classes) < 2 or not chosen:
-        named = ", ".join(by_name.values()) or "none"
-        raise DataUnreadable(str(folder), f"no class folder named {positive} beside another (folders found: {named})")
-    say_negatives(folder, chosen, by_name.values())
+    if len(classes) < 2 or (positive is not None and not chosen):
+        named, wanted = ", ".join(by_name.values()) or "none", f"named {positive} " if positive is not None else ""
+        raise DataUnreadable(str(folder), f"no class folder {wanted}beside another (folders found: {named})")
+    if positive is not None:
+        say_negatives(folder, chosen, by_name.values())
     files = [(folder_, path) for folder_ in classes for path in image_files(folder_)]
     patients = patients_of([path for _, path in files])
     films = [
-        Film(f"{folder_.name}/{path.name}", path, int(folder_.name == chosen), patient)
+        Film(f"{folder_.name}/{path.name}", path, int(folder_.name == chosen), patient, said=folder_.name)
         for (folder_, path), patient in zip(files, patients, strict=True)
     ]
     return FilmSet(folder.name, chosen, tuple(films))
@@ -289,7 +299,7 @@ def medmnist(path: Path, split: str, positive: str | None = None, finding: str =
     except (OSError, ValueError) as error:
         raise DataUnreadable(str(path), str(error)) from error
     films = [
-        Film(f"{split}/{index}", path, int(label == wanted), f"{split}/{index}", index=index)
+        Film(f"{split}/{index}", path, int(label == wanted), f"{split}/{index}", index=index, said=str(int(label)))
         for index, label in enumerate(labels)
     ]
     return FilmSet(path.stem, str(wanted), tuple(films))
@@ -357,6 +367,7 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
             row["Patient ID"],
             findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
             teacher=taught.get(row["Image Index"]),
+            said=row["Finding Labels"],
             traits=(
                 ("view", row["View Position"]),
                 ("sex", row["Patient Gender"]),

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import tasks
 from converters.data import datasets, duplicates, sources, splits, volumes
 from converters.data.datasets import Film, FilmSet
 from converters.data.films import prepared
-from converters.failures import DataUnreadable
+from converters.failures import DataUnreadable, RecipeInvalid
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
 
@@ -52,13 +53,17 @@ def open_material(
     One that stands in two exports counts once, as the later says.
     """
     films = open_reader(recipe, data)
+    if feedback and any(film.target for film in films.films):
+        raise RecipeInvalid(recipe.pack, "--add-feedback: clinics say yes or no of one finding, this pack has others")
     more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
     group_of, with_more = grouped(films, more)
     labels = {film.name: film.label for film in films.films}
     folder = splits.LISTS if lists is None else lists
     frozen = splits.frozen_test(recipe.pack, folder)
     wanted = recipe.data
-    division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen)
+    task = tasks.get(recipe.task).of(recipe)
+    strata = {film.name: task.stratum(film) for film in films.films}
+    division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen, strata)
     if not frozen:
         drawn = f"{len(division.test)} films of {films.name}"
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
@@ -71,9 +76,13 @@ def open_material(
 
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
-    """The recipe's reader on ``data``, with the recipe's word for the positive class."""
+    """The recipe's reader on ``data``, and what its task makes of the films' labels."""
+    return tasks.get(recipe.task).of(recipe).aimed(_read(recipe, data))
+
+
+def _read(recipe: Recipe, data: Path) -> FilmSet:
     if recipe.data.reader == "nih-adults":
-        return datasets.nih(data, adults=True, positive=recipe.data.positive)
+        return datasets.nih(data, adults=True, positive=recipe.data.positive or datasets.ABNORMAL)
     if recipe.data.reader == "medmnist":
         return datasets.medmnist(data, "train", recipe.data.positive)
     if not data.is_dir():

@@ -5,6 +5,7 @@ The forms: an image folder ``DIR/<CLASS>/*`` (pictures or DICOM files), ``labels
 """
 
 import csv
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 
 FILE_COLUMNS = ("file", "filename", "image")
-CLASS_COLUMNS = ("class", "label")
+CLASS_COLUMNS = ("class", "label", "labels", "grade", "value")
+BOXES = "boxes.csv"
+"""Beside a ``labels.csv``: a row ``file,x0,y0,x1,y1`` for each lesion, in pixels of the film."""
 PATIENT_COLUMNS = ("patient", "patient_id")
 TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
 """Columns of a ``labels.csv`` by which a card tells subgroups apart."""
 
+BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 DATE_COLUMNS = ("date", "study_date", "year")
 """Columns that say when a film was made; they become the trait :data:`converters.data.datasets.SLICE`."""
 
@@ -30,14 +34,15 @@ FORMS = (
 )
 
 
-def opened(path: Path, finding: str, positive: str | None = None, split: str | None = None) -> FilmSet:
+def opened(path: Path, finding: str | None, positive: str | None = None, split: str | None = None) -> FilmSet:
     """Whatever ``path`` is, as films. Raises :class:`DataUnreadable` when it is in no known form.
 
-    ``positive`` names the positive class, else ``finding`` does. ``split`` is one that the data set itself has: of an
-    ``.npz``, of a ``labels.csv`` with a column for it, a folder ``DIR/<split>/<CLASS>``, or ``under-18`` of NIH's form.
+    ``positive`` names the positive class, else ``finding`` does; without both a film only says its label. ``split`` is
+    one that the data set itself has: of an ``.npz``, of a ``labels.csv`` with a column for it, a folder
+    ``DIR/<split>/<CLASS>``, or ``under-18`` of NIH's form.
     """
     if path.suffix == ".npz" and path.is_file():
-        return datasets.medmnist(path, split or "test", positive, finding)
+        return datasets.medmnist(path, split or "test", positive, finding or "")
     if not path.is_dir():
         raise DataUnreadable(str(path), f"it is neither {FORMS}")
     word = positive or finding
@@ -45,15 +50,16 @@ def opened(path: Path, finding: str, positive: str | None = None, split: str | N
         return volumes.opened(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
-            return datasets.nih(path, adults=split != "under-18", positive=word, guessed=positive is None)
+            return datasets.nih(path, adults=split != "under-18", positive=word or datasets.ABNORMAL,
+                                guessed=positive is None)  # fmt: skip
         return labelled(path, word, split)
     if split and (path / split).is_dir():
-        return datasets.image_folder(path / split, word, guessed=positive is None)
+        return datasets.image_folder(path / split, word, guessed=positive is None and finding is not None)
     if nodules.folders(path):
-        return nodules.opened(path, word)
+        return nodules.opened(path, word or "")
     if any(path.glob("*.tar.*")):
         raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
-    return datasets.image_folder(path, word, guessed=positive is None)
+    return datasets.image_folder(path, word, guessed=positive is None and finding is not None)
 
 
 def has_split(path: Path, split: str) -> bool:
@@ -69,40 +75,43 @@ def has_split(path: Path, split: str) -> bool:
     return (path / split).is_dir()
 
 
-def labelled(folder: Path, positive: str, split: str | None = None) -> FilmSet:
+def labelled(folder: Path, positive: str | None, split: str | None = None) -> FilmSet:
     """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/``.
 
-    Every class but ``positive`` is negative. A column ``patient`` keeps films of one person together; a column called
-    ``split``, or ending so, chooses a part; the columns :data:`TRAIT_COLUMNS` and a date become traits. Raises
-    :class:`DataUnreadable`.
+    Boxes may stand in :data:`BOXES`. Every class but ``positive`` is negative; without ``positive`` each film only says
+    what stands in its class column, and its label is for a task to make. A column ``patient`` keeps films of one person
+    together; a column called ``split``, or ending so, chooses a part; the columns :data:`TRAIT_COLUMNS` and a date
+    become traits. Raises :class:`DataUnreadable`.
     """
     table = folder / "labels.csv"
     rows = _rows(table)
     file_column, class_column = _column(table, rows, FILE_COLUMNS), _column(table, rows, CLASS_COLUMNS)
     classes = sorted({row[class_column] for row in rows})
-    chosen = next((name for name in classes if name.casefold() == positive.casefold()), None)
-    if chosen is None:
+    chosen = next((name for name in classes if positive and name.casefold() == positive.casefold()), None)
+    if chosen is None and positive is not None:
         raise DataUnreadable(str(table), f"no film is of the class {positive} (classes found: {', '.join(classes)})")
     if split is not None:
         column = _split_column(rows)
         rows = [row for row in rows if column is not None and row[column] == split]
         if not rows:
             raise DataUnreadable(str(table), f"there is no split {split}")
-    datasets.say_negatives(table, chosen, classes)
+    if chosen is not None:
+        datasets.say_negatives(table, chosen, classes)
     near = folder / "images" if (folder / "images").is_dir() else folder
     paths = [near / row[file_column] for row in rows]
     absent = [path.name for path in paths if not path.is_file()]
     if absent:
         raise DataUnreadable(str(table), f"{len(absent)} of its films are absent, the first is {absent[0]}")
-    people, times = _patients(rows, paths), slices(table, rows)
+    people, times, boxes = _patients(rows, paths), slices(table, rows), _boxes(folder / BOXES)
     films = tuple(
         Film(
             row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
+            said=row[class_column], boxes=None if boxes is None else boxes.get(row[file_column], ()),
             traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
         )
         for row, path, patient, time in zip(rows, paths, people, times, strict=True)
     )  # fmt: skip
-    return FilmSet(folder.name, chosen, films)
+    return FilmSet(folder.name, chosen or "", films)
 
 
 def rows_by_file(table: Path) -> dict[str, dict[str, str]]:
@@ -134,6 +143,24 @@ def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str,
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
     column = next((name for name in PATIENT_COLUMNS if rows and name in rows[0]), None)
     return [row[column] for row in rows] if column else datasets.patients_of(paths)
+
+
+def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ...]] | None:
+    """The boxes by the file they are in; ``None`` where the set has none. Raises :class:`DataUnreadable`."""
+    if not table.is_file():
+        return None
+    rows = _rows(table)
+    file_column, sides = _column(table, rows, FILE_COLUMNS), [_column(table, rows, (name,)) for name in BOX_COLUMNS]
+    boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = {}
+    for number, row in enumerate(rows, 1):
+        try:
+            x0, y0, x1, y1 = (float(row[side]) for side in sides)
+        except ValueError:
+            x0, y0, x1, y1 = math.nan, 0.0, 0.0, 0.0
+        if not (x0 < x1 and y0 < y1 and math.isfinite(x0 + y0 + x1 + y1)):
+            raise DataUnreadable(str(table), f"row {number}: x0, y0, x1, y1 are no box")
+        boxes[row[file_column]] = (*boxes.get(row[file_column], ()), (x0, y0, x1, y1))
+    return boxes
 
 
 def _mask(folder: Path, film: Path) -> Path | None:

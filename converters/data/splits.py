@@ -63,13 +63,14 @@ def draw(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide the films of ``labels`` into (rest, drawn): whole groups, ``fraction`` of the films of each kind of group.
 
-    A group is of the positive kind when any of its films is. The order depends on ``seed`` and the names only.
+    A group is of the largest of its films' kinds: of 0 and 1, of the positive one. The order depends on ``seed`` and
+    the names only.
     """
     films_of: dict[str, list[str]] = {}
     for name in sorted(labels):
         films_of.setdefault(group_of[name], []).append(name)
     drawn: list[str] = []
-    for kind in (0, 1):
+    for kind in sorted(set(labels.values()) | {0, 1}):
         members = [group for group, names in films_of.items() if max(labels[name] for name in names) == kind]
         order = np.random.default_rng(seed + kind).permutation(len(members))
         wanted = fraction * sum(len(films_of[group]) for group in members)
@@ -86,9 +87,11 @@ def draw(
 
 def divide(
     labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, val: float, test: float, seed: int,
-    frozen: Sequence[str],
+    frozen: Sequence[str], strata: Mapping[str, int] | None = None,
 ) -> Division:  # fmt: skip
     """Divide films; ``val`` (with one fold) and ``test`` are fractions of all films.
+
+    Films of one of ``strata`` are dealt out evenly, of one label where there are none.
 
     ``frozen`` names the test part when it has been drawn before (empty: it is drawn now). Raises
     :class:`~converters.failures.SplitLeaks` naming the films when a frozen list parts a group,
@@ -102,8 +105,8 @@ def divide(
         kept_out = tuple(sorted(frozen))
         rest = tuple(name for name in sorted(labels) if name not in set(frozen))
     else:
-        rest, kept_out = draw(labels, group_of, test, seed)
-    left = {name: labels[name] for name in rest}
+        rest, kept_out = draw(strata or labels, group_of, test, seed)
+    left = {name: (strata or labels)[name] for name in rest}
     if folds == 1:
         train, held = draw(left, group_of, val / (1.0 - test), seed + 10)
         made = [Fold("fold0", train, held)]
@@ -126,7 +129,7 @@ def _folds(labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, s
         films_of.setdefault(group_of[name], []).append(name)
     held: list[list[str]] = [[] for _ in range(folds)]
     order = [sorted(films_of)[int(index)] for index in np.random.default_rng(seed).permutation(len(films_of))]
-    for kind in (0, 1):
+    for kind in sorted(set(labels.values()) | {0, 1}):
         counts = [0] * folds
         members = [group for group in order if max(labels[name] for name in films_of[group]) == kind]
         for group in sorted(members, key=lambda one: -len(films_of[one])):

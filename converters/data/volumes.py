@@ -1,8 +1,8 @@
 """Volumes with outlines: ``DIR/volumes/NAME.npy`` and ``DIR/masks/NAME.npy``, or ``.npz`` with one array each.
 
 A volume is (D, H, W) numbers, bright is dense; its mask has the same shape and is not 0 inside a lesion.  Every volume
-has a mask: one without any lesion says so by zeros.  ``labels.csv`` (columns ``file``, ``patient``, and traits such as
-``machine``) may stand beside them; without it every volume is a patient's only one.
+has a mask, one without any lesion says so by zeros, or a label of its own: ``labels.csv`` (columns ``file``, ``class``,
+``patient``, and traits such as ``machine``) may stand beside them; without it every volume is a patient's only one.
 """
 
 import hashlib
@@ -24,8 +24,11 @@ def is_volume(path: Path) -> bool:
     return path.suffix in (*SUFFIXES, ".xml") or path.is_dir()
 
 
-def opened(folder: Path, finding: str) -> FilmSet:
-    """The volumes of ``folder``; positive is one whose mask is not empty. Raises :class:`DataUnreadable`."""
+def opened(folder: Path, finding: str | None) -> FilmSet:
+    """The volumes of ``folder``; positive is one whose mask is not empty, or whose class is ``finding``.
+
+    Raises :class:`DataUnreadable`.
+    """
     from converters.data import sources
 
     paths = sorted(path for path in (folder / "volumes").glob("*") if path.suffix in SUFFIXES)
@@ -35,14 +38,21 @@ def opened(folder: Path, finding: str) -> FilmSet:
     films = []
     for path in paths:
         mask, row = folder / "masks" / path.name, rows.get(path.name, {})
-        if not mask.is_file():
+        said = next((row[name] for name in sources.CLASS_COLUMNS if row.get(name)), "")
+        label = int(said.casefold() == (finding or "").casefold())
+        if mask.is_file():
+            shape, outline = read(path).shape, read(mask)
+            if outline.shape != shape:
+                raise DataUnreadable(str(mask), f"its shape {outline.shape} is not the volume's {shape}")
+            label = int(outline.any())
+        elif not said:
             raise DataUnreadable(str(path), "it has no mask; one of zeros says that there is no lesion")
-        shape, outline = read(path).shape, read(mask)
-        if outline.shape != shape:
-            raise DataUnreadable(str(mask), f"its shape {outline.shape} is not the volume's {shape}")
         traits = tuple((name, row[name]) for name in sources.TRAIT_COLUMNS if row.get(name))
-        films.append(Film(path.name, path, int(outline.any()), row.get("patient", path.stem), mask=mask, traits=traits))
-    return FilmSet(folder.name, finding, tuple(films))
+        known = mask if mask.is_file() else None
+        films.append(
+            Film(path.name, path, label, row.get("patient", path.stem), mask=known, traits=traits, said=said)
+        )
+    return FilmSet(folder.name, finding or "", tuple(films))
 
 
 def read(path: Path) -> NDArray[np.float32]:

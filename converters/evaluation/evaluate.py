@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from converters import tasks
 from converters.data import looks, material, sources, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
@@ -50,7 +51,7 @@ def evaluate(
     hits = lesions.found(reading.marks, reading.predictions.patients) if reading.marks else None
     spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
     result = evaluation(reading.predictions, spec, pack.name, runtime, precision, split, hits, reading.familiar, at)
-    return replace(result, unfit=reading.unfit), reading.predictions
+    return replace(result, unfit=reading.unfit, statistics=reading.statistics), reading.predictions
 
 
 def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> Said:
@@ -72,9 +73,18 @@ def chosen_films(
     films; else a part that the data set itself has (see :func:`sources.opened`). Without ``split`` all films count, of
     an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
     """
-    code = pack.manifest.section.findings[0].code
     if recipe is not None:
         return _of(pack, recipe, data, positive, split)
+    section = pack.manifest.section
+    task = tasks.get(pack.manifest.task).of_pack(section)
+    films, part = _by_form(pack, data, None if task.reads_labels else section.findings[0].code, positive, split)
+    return task.aimed(films), part
+
+
+def _by_form(
+    pack: Pack, data: Path, code: str | None, positive: str | None, split: str | None
+) -> tuple[FilmSet, str]:  # fmt: skip
+    """The films by the data's form; ``code`` is the word for the positive class where ``positive`` names none."""
     if data.suffix == ".npz" and data.is_file():
         return sources.opened(data, code, positive, split), split or "test"
     if split is None:
@@ -171,6 +181,7 @@ def table(result: Evaluation) -> str:
         lines.append(f"  Dice         {rate(hit.dice, hit.dice_ci)}")
         lines.append(f"  lesions      {rate(hit.lesions.value, hit.lesions_ci)}  found of {hit.lesions.n}, with "
                      f"{hit.false_per_film:.2f} false marks a film")  # fmt: skip
+    lines += [f"  {f'{one.name} {one.of}':<12} {rate(one.value, one.interval)}" for one in result.statistics]
     lines += [
         f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "
         f"specificity {rate(one.specificity, one.specificity_ci)}"

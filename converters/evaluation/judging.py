@@ -1,6 +1,7 @@
 """What the gates compare: the original's out-of-fold predictions, and another file's on the same films."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ class Judging:
     gate: Gate
     truth: NDArray[Any] | None = None
     """(N, …) right answers, where the task judges more than the films' scores."""
+    point: Mapping[str, Any] = field(default_factory=dict)
+    """What the task froze (:meth:`converters.tasks.interface.Task.operating_point`)."""
 
     def predictions(self, answers: Answers) -> Predictions:
         """Another file's predictions on the same films."""

@@ -18,6 +18,7 @@ from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.statistics import calibration, decision, intervals, paired
+from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import Found
 from firmware_app.tasks import classify
 from firmware_app.tasks.classify import Calibration
@@ -99,6 +100,8 @@ class Evaluation:
     decision_curve: decision.Curve | None = None
     subgroups: tuple[Subgroup, ...] = ()
     lesions: Found | None = None
+    statistics: tuple[Statistic, ...] = ()
+    """The task's own numbers: of the other findings, of all, of grades and measurements."""
 
     def as_dict(self) -> dict[str, Any]:
         """The contract's object first, then further keys; numbers to four places."""
@@ -111,6 +114,8 @@ class Evaluation:
         for one in self.at_specificity:
             key = f"sensitivity_at_{one.specificity:.0%}".rstrip("%")
             made |= {key: one.sensitivity, f"{key}_ci": one.sensitivity_ci}
+        if self.statistics:
+            made["statistics"] = self.statistics
         return {name: plain(value) for name, value in made.items()}
 
 
@@ -137,8 +142,13 @@ def calibration_of(spec: FindingPart) -> Calibration:
 
 def probabilities(predictions: Predictions, spec: FindingPart) -> NDArray[np.float64]:
     """(N,) calibrated probabilities, by the box's own arithmetic."""
+    return probabilities_of(predictions.logits, spec)
+
+
+def probabilities_of(logits: NDArray[np.float64], spec: FindingPart) -> NDArray[np.float64]:
+    """(N,) logits of a finding → its calibrated probabilities."""
     fit = calibration_of(spec)
-    return np.array([classify.probability(float(one), fit) for one in predictions.logits])
+    return np.array([classify.probability(float(one), fit) for one in logits])
 
 
 def threshold_logit(spec: FindingPart) -> float:

@@ -36,11 +36,12 @@ def calibrate_step(shop: Workshop) -> dict[str, Any]:
     pooled, answered = [], []
     for fold in shop.material.division.folds:
         pooled.append(original_outputs(shop, fold))
-        answered.append(task.answers(pooled[-1], steps.final(shop, fold).first_bias))
+        answered.append(task.answers(pooled[-1], steps.final(shop, fold).biases))
     outputs = {name: np.concatenate([one[name] for one in pooled]) for name in task.outputs}
     answers, films = np.concatenate(answered), held_back(shop)
     original = as_predictions(films, task.scores(answers))
-    foreign.refuse_probabilities(recipe, original.logits)
+    if not task.reads_labels:  # a number may well lie between 0 and 1
+        foreign.refuse_probabilities(recipe, original.logits)
     kept = original.save(predictions_path(shop, ORIGINAL))
     area = intervals.auc(original.labels, original.logits) or 0.0
     if area < recipe.gate.auc_at_least:
@@ -49,13 +50,21 @@ def calibrate_step(shop: Workshop) -> dict[str, Any]:
     point = task.operating_point(recipe, original, answers, task.truth(films, answers), outputs)
     whole = steps.final(shop, shop.material.division.shipped)
     results = {
-        **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(whole.first_bias, 6),
-        "auc": round(area, 4), **beside,
+        **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(float(whole.biases[0]), 6),
+        "biases": [round(float(one), 6) for one in whole.biases], "auc": round(area, 4), **beside,
     }  # fmt: skip
     shop.ledger.done("calibrate", mark, results, [kept])
     return results
 
 
+def findings_of(shop: Workshop) -> tuple[FindingPart, ...]:
+    """The manifest's findings, once calibration is done; raises :class:`RecipeInvalid` for words of others."""
+    try:
+        return shop.task.findings(shop.ledger.read("calibrate"), words_of(shop).named)
+    except ValueError as error:
+        raise RecipeInvalid(shop.recipe.describe, str(error)) from error
+
+
 def finding_of(shop: Workshop) -> FindingPart:
-    """The manifest's finding, once calibration is done."""
-    return shop.task.finding(shop.ledger.read("calibrate"), words_of(shop).finding)
+    """The first of them, by which films are called positive."""
+    return findings_of(shop)[0]

@@ -1,10 +1,12 @@
-"""The decision threshold, by the recipe's rule, and the arithmetic of log odds."""
+"""Calibration and the decision threshold, by the recipe's rule, and the arithmetic of log odds."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.failures import GateFailed
 from converters.recipe import Recipe
 from converters.statistics import intervals
 
@@ -25,6 +27,33 @@ def by_rule(
     shift = odds(share) - odds(cost.prevalence)
     rule = f"a miss costs {cost.miss:g} false alarms at a prevalence of {cost.prevalence:g}"
     return float(sigmoid(np.array(odds(at_clinic) + shift))), rule
+
+
+def calibrated(recipe: Recipe, labels: NDArray[np.int64], logits: NDArray[np.float64]) -> dict[str, Any]:
+    """Platt's calibration of one finding and its threshold by the recipe's rule.
+
+    Raises :class:`~converters.failures.GateFailed` without films of both labels, or where a logit means nothing.
+    """
+    if labels.all() or not labels.any():
+        raise GateFailed("calibrate", "of one of the findings all held-back films, or none, show it")
+    slope, intercept = intervals.platt(labels, logits)
+    if slope <= 0.0:
+        area = intervals.auc(labels, logits) or 0.0
+        raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f}: a higher logit does not mean the finding")
+    scores = sigmoid(slope * logits + intercept)
+    cut, rule = by_rule(recipe, labels, scores, float(labels.mean()))
+    return {"slope": round(slope, 6), "intercept": round(intercept, 6), "threshold": round(cut, 4), "rule": rule}
+
+
+def fitted(given: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:
+    """(offset, scale) by least squares: ``truth`` is nearest to ``offset + scale · given``.
+
+    Raises :class:`~converters.failures.GateFailed` where a larger output does not mean a larger number.
+    """
+    scale, offset = np.polyfit(given, truth, 1)
+    if not scale > 0.0:
+        raise GateFailed("calibrate", "on the held-back films a larger output does not mean a larger number")
+    return [round(float(offset), 6), round(float(scale), 6)]
 
 
 def odds(share: float) -> float:

@@ -40,8 +40,10 @@ SHAPING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Dropout", 
 Size = tuple[int | None, ...]
 
 
-def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe) -> Path:
+def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Sequence[int] | None = None) -> Path:
     """Write ``source`` as ``path`` in our form.
+
+    ``keep`` are the channels of its output that make the map's, in this order; ``None``: the recipe's one finding.
 
     Raises :class:`~converters.failures.RecipeInvalid`, with what the file says of itself, where it is not what the
     recipe says.
@@ -68,19 +70,24 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe) -> Path:
         channels = channels or shown.shape[1]
         if wanted.answer is None and channels > 1 and sums_to_one(shown):
             raise RecipeInvalid(str(source), f"of its output {out}, {channels} channels sum to 1. {PROBABILITIES}")
-    _refuse_channels(source, out, channels, wanted, shares=shares)
+    if keep is None:
+        _refuse_channels(source, out, channels, wanted, shares=shares)
+    elif max(keep) >= channels:
+        raise RecipeInvalid(str(source), f"its output {out} has {channels} channels, the recipe wants {len(keep)}")
     model = onnx.compose.add_prefix(model, PREFIX)
     batch: int | str = size[0] or "batch"
     graph = model.graph
     before = _before(PREFIX + given[0].name, spec, recipe)
-    others = [one for one in range(channels) if one != wanted.channel] if shares else []
-    after = _after(PREFIX + out, rank, len(spec.shape), wanted, others, _opset(model))
+    one = shares and keep is None
+    others = [channel for channel in range(channels) if channel != wanted.channel] if one else []
+    after = _after(PREFIX + out, rank, len(spec.shape), wanted, keep or [wanted.channel], others, _opset(model))
     own, weights = list(graph.node), list(graph.initializer)
     nodes, values = before[0] + own + after[0], weights + before[1] + after[1]
     shape = [batch, spec.channels, *spec.shape]
+    cells = [batch, len(keep or (0,)), *(None for _ in spec.shape)]
     made = helper.make_graph(
         nodes, "adapted", [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(MAP, TensorProto.FLOAT, [batch, 1, *(None for _ in spec.shape)])], values,
+        [helper.make_tensor_value_info(MAP, TensorProto.FLOAT, cells)], values,
         value_info=list(graph.value_info), sparse_initializer=list(graph.sparse_initializer),
     )  # fmt: skip
     whole = helper.make_model(made, opset_imports=list(model.opset_import), functions=list(model.functions),
@@ -208,10 +215,10 @@ def _before(target: str, spec: InputSpec, recipe: Recipe) -> tuple[list[onnx.Nod
 
 
 def _after(
-    source: str, rank: int, axes: int, wanted: Net, others: Sequence[int], opset: int
+    source: str, rank: int, axes: int, wanted: Net, keep: Sequence[int], others: Sequence[int], opset: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """From the graph's own output to our map; ``others`` are the channels that share a softmax with the finding's."""
-    values = [numpy_helper.from_array(np.array([wanted.channel], np.int64), "channel")]
+    """From the graph's own output to our map of the channels ``keep``; ``others`` share a softmax with the first."""
+    values = [numpy_helper.from_array(np.array(keep, np.int64), "channel")]
     nodes = [helper.make_node("Gather", [source, "channel"], ["finding"], "finding", axis=1)]
     now = "finding"
     if wanted.answer == "probability":
@@ -228,7 +235,8 @@ def _after(
         nodes.append(helper.make_node("Sub", [now, less], ["odds"], "odds"))
         now = "odds"
     if rank == 2:
-        values.append(numpy_helper.from_array(np.array([0, 1, *(1 for _ in range(axes))], np.int64), "one_cell"))
+        shape = np.array([0, len(keep or (0,)), *(1 for _ in range(axes))], np.int64)
+        values.append(numpy_helper.from_array(shape, "one_cell"))
         nodes.append(helper.make_node("Reshape", [now, "one_cell"], [MAP], "as_map"))
     else:
         nodes.append(helper.make_node("Identity", [now], [MAP], "as_map"))

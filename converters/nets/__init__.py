@@ -9,7 +9,9 @@ import copy
 from abc import ABC, abstractmethod
 from typing import Any, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -29,10 +31,10 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1, H, W) in [0, 1] → (map (N, C, h, w) in logits, features (N, F))."""
 
-    def first_finding(self) -> "CamNet":
-        """A copy without auxiliary channels: the box asks for the first finding only."""
-        alone, state = build(self.name, self.plan), self.state_dict()
-        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:1], "bias": state["bias"][:1]})
+    def first_channels(self, count: int = 1) -> "CamNet":
+        """A copy without auxiliary channels: the box asks for the first ones only."""
+        alone, state = build(self.name, self.plan, findings=count), self.state_dict()
+        alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:count], "bias": state["bias"][:count]})
         return alone.eval()
 
     @abstractmethod
@@ -45,9 +47,9 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
         return (cells.amax(dim=2) if self.outlines else cells.mean(dim=2)) + self.bias
 
     @property
-    def first_bias(self) -> float:
-        """What the host adds to the mean of the first finding's map."""
-        return float(self.bias.detach()[0])
+    def biases(self) -> NDArray[np.float64]:
+        """(C,): what the host adds to the mean of each channel of the map."""
+        return np.asarray(self.bias.detach().cpu().double().numpy(), dtype=np.float64)
 
     def copy(self) -> Self:
         """A second network with the same weights."""

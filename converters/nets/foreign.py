@@ -9,7 +9,7 @@ submodules around a global mean, the class activation map (Zhou et al. 2016), wh
 import hashlib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from torch.nn import functional
 from converters import tasks
 from converters.failures import RecipeInvalid
 from converters.formats import brought
-from converters.nets import CamNet
+from converters.nets import CamNet, backbones
 from converters.recipe import Input, Net, Recipe
 from converters.training import checkpoint
 from firmware_app.imaging.model_input import InputSpec
@@ -36,14 +36,20 @@ NEAR = 1e-4
 
 
 class Foreign(CamNet):
-    """Any module behind the interface of our networks; ``inner`` is the module as its author made it."""
+    """Any module behind the interface of our networks; ``inner`` is the module as its author made it.
 
-    def __init__(self, inner: nn.Module, net: Net, shown: Input, outlines: bool) -> None:
+    ``keep`` are the channels of its output that make ours, in this order; ``None``: the recipe's one finding.
+    """
+
+    def __init__(
+        self, inner: nn.Module, net: Net, shown: Input, outlines: bool, keep: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
-        self.name, self.plan = str(net.build), {}
+        self.keep = None if keep is None else list(keep)
+        self.name, self.plan = str(net.backbone or net.build), {}
         self.inner, self.wanted, self.shown, self.outlines = inner, net, shown, outlines
         self.outputs = ("map", "features") if net.features else ("map",)
-        self.register_buffer("nothing", torch.zeros(1), persistent=False)
+        self.register_buffer("nothing", torch.zeros(len(keep or (0,))), persistent=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`converters.nets.CamNet`; without ``[net] features`` the features are the map's means."""
@@ -81,8 +87,8 @@ class Foreign(CamNet):
         own = getattr(self._classifier(), "bias", None) if self.wanted.features else None
         return self.nothing if own is None else self._finding(own[None])[0]
 
-    def first_finding(self) -> Self:
-        """It has no other."""
+    def first_channels(self, count: int = 1) -> Self:
+        """It has no others."""
         return self
 
     def read_plan(self) -> dict[str, Any]:
@@ -96,10 +102,13 @@ class Foreign(CamNet):
         return self._classifier().weight
 
     def _finding(self, cells: Tensor) -> Tensor:
-        """(N, C, …) → (N, 1, …): the logit of the recipe's channel.
+        """(N, C, …) → ours, in our order: logits of several findings, or of the recipe's channel.
 
         Of classes that share a softmax: ln(p / (1 - p)) is the channel less the log-sum-exp of all others.
         """
+        if self.keep is not None:
+            kept = cells[:, self.keep]
+            return torch.logit(kept, eps=brought.CERTAIN) if self.wanted.answer == "probability" else kept
         one = self.wanted.channel
         own = cells[:, one : one + 1]
         if self.wanted.answer == "probability":
@@ -127,11 +136,11 @@ class Foreign(CamNet):
 class Finished(CamNet):
     """An ONNX file in our form (:mod:`converters.formats.brought`), as ONNX Runtime runs it; it learns nothing."""
 
-    def __init__(self, path: Path, spec: InputSpec, outlines: bool) -> None:
+    def __init__(self, path: Path, spec: InputSpec, outlines: bool, channels: int = 1) -> None:
         super().__init__()
         self.name, self.plan, self.finished, self.spec, self.outlines = path.name, {}, path, spec, outlines
         self.outputs = ("map",)
-        self.bias = torch.zeros(1)
+        self.bias = torch.zeros(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`converters.nets.CamNet`; film by film, which a file of fixed batch needs."""
@@ -139,8 +148,8 @@ class Finished(CamNet):
         cells = torch.cat([torch.from_numpy(self._session.infer({self.spec.name: film})["map"]) for film in films])
         return cells, cells.flatten(2).mean(dim=2)
 
-    def first_finding(self) -> Self:
-        """It has no other."""
+    def first_channels(self, count: int = 1) -> Self:
+        """It has no others."""
         return self
 
     def read_plan(self) -> dict[str, Any]:
@@ -167,26 +176,36 @@ def brought_in(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNe
     Raises :class:`~converters.failures.RecipeInvalid` for a function or an output that is not there, and a
     :class:`~converters.failures.CheckpointUnreadable` for weights that do not fit.
     """
-    task, made = tasks.get(recipe.task), work / f"brought.{word(recipe, near)[:12]}.onnx"
+    task, made = tasks.get(recipe.task).of(recipe), work / f"brought.{word(recipe, near)[:12]}.onnx"
     if recipe.net.onnx is not None:
         return task.network(near / recipe.net.onnx, recipe, spec, made).eval()
-    inner = _module(recipe, near)
+    inner, net = _module(recipe, near, task.shipped)
     if recipe.net.weights is not None:
         path = near / recipe.net.weights
-        checkpoint.fill(inner, checkpoint.foreign_state(path), path)
+        state = checkpoint.foreign_state(path)
+        if net.backbone is not None and recipe.train is not None:  # another data set's classifier is learnt anew
+            own = inner.state_dict()
+            state |= {name: own[name] for name in own if name.startswith(f"{net.classifier}.")}
+        checkpoint.fill(inner, state, path)
+    recipe = recipe.model_copy(update={"net": net})
     return task.network(inner, recipe, spec, made).eval()
 
 
-def with_map(given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool) -> CamNet:
+def with_map(
+    given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool,
+    keep: Sequence[int] | None = None,
+) -> CamNet:  # fmt: skip
     """A module, or an ONNX file that is brought into our form as ``made``, as a network that gives a map.
+
+    ``keep`` are the channels of its output that make the map's; ``None``: the recipe's one finding.
 
     Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
     """
     if not isinstance(given, Path):
-        return _checked(Foreign(given, recipe.net, recipe.input, outlines).eval(), recipe, spec)
+        return _checked(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec)
     if not made.is_file():
-        brought.adapted(given, made, spec, recipe)
-    return _checked(Finished(made, spec, outlines), recipe, spec)
+        brought.adapted(given, made, spec, recipe, keep)
+    return _checked(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
 
 
 def word(recipe: Recipe, near: Path) -> str:
@@ -199,7 +218,8 @@ def word(recipe: Recipe, near: Path) -> str:
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
     tables = recipe.model_dump(mode="json", exclude_defaults=True)
     parts = (brought.FORM, tables["net"], tables.get("input"), recipe.task, digests)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    more = (tables["settings"],) if tables.get("settings") else ()
+    return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
 
 def imported(near: Path, named: str, key: str) -> Any:
@@ -215,8 +235,18 @@ def imported(near: Path, named: str, key: str) -> Any:
             raise RecipeInvalid(key, f"{named} cannot be imported: {error}") from error
 
 
-def _module(recipe: Recipe, near: Path) -> nn.Module:
-    """What the recipe's function makes."""
+def _module(recipe: Recipe, near: Path, channels: int) -> tuple[nn.Module, Net]:
+    """What the recipe's function makes, or its backbone; and the table with the submodules around the global mean."""
+    net = recipe.net
+    if net.backbone is not None:
+        try:
+            known = backbones.get(net.backbone)
+        except LookupError as error:
+            raise RecipeInvalid(recipe.pack, f"net.backbone: {error}") from error
+        torch.manual_seed(recipe.seed)  # what is random in it is the same in every run of the recipe
+        return known.build(channels, net.colours), net.model_copy(
+            update={"features": known.features, "classifier": known.classifier}
+        )
     with importable(near):
         made = imported(near, str(recipe.net.build), "net.build")()
     if not isinstance(made, nn.Module):
@@ -225,7 +255,7 @@ def _module(recipe: Recipe, near: Path) -> nn.Module:
     for key, name in (("features", recipe.net.features), ("classifier", recipe.net.classifier)):
         if name is not None and name not in dict(made.named_modules()):
             raise RecipeInvalid(recipe.pack, f"net.{key}: the module has no submodule {name}")
-    return made
+    return made, net
 
 
 def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
@@ -235,26 +265,31 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
     try:
         if isinstance(net, Foreign):
             with torch.no_grad():
-                _refuse_channels(net.asked(film)[0], recipe)
+                _refuse_channels(net.asked(film)[0], recipe, net.keep)
         with torch.no_grad():
             cells = net(film)[0]
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         what = f"the network does not run on a film of shape {size}: {first[0][:300]}"
         raise RecipeInvalid(recipe.pack, f"net: {what}") from error
-    if cells.ndim != len(size) or cells.shape[1] != 1:
-        what = f"its output becomes {tuple(cells.shape)}, where (1, 1, …) with {len(size)} axes is a map"
+    if cells.ndim != len(size) or cells.shape[1] != len(net.biases):
+        wanted = f"(1, {len(net.biases)}, …) with {len(size)} axes"
+        what = f"its output becomes {tuple(cells.shape)}, where {wanted} is a map"
         raise RecipeInvalid(recipe.pack, f"net: {what}")
     if net.outlines and cells[0, 0].numel() == 1:
-        raise RecipeInvalid(recipe.pack, 'net: a network for task = "segment" gives a map, this one gives a number')
+        what = f'a network for task = "{recipe.task}" gives a map, this one gives a number'
+        raise RecipeInvalid(recipe.pack, f"net: {what}")
     if isinstance(net, Foreign) and recipe.net.features is not None:
         _same_answer(net, recipe, film)
     return net
 
 
-def _refuse_channels(answer: Tensor, recipe: Recipe) -> None:
+def _refuse_channels(answer: Tensor, recipe: Recipe, keep: Sequence[int] | None) -> None:
     """Raise :class:`~converters.failures.RecipeInvalid` where a module's own answer, (N, C, …), is not as told."""
     channels, wanted = int(answer.shape[1]), recipe.net
+    if keep is not None and max(keep) >= channels:
+        what = f"its output has {channels} channels, and the recipe wants {len(keep)}"
+        raise RecipeInvalid(recipe.pack, f"net: {what}")
     if wanted.channel >= channels or (wanted.softmax and channels < 2):
         what = "several classes that share a softmax" if wanted.softmax else f"channel {wanted.channel}"
         raise RecipeInvalid(recipe.pack, f"net: its output has {channels} channels, and the recipe wants {what}")
@@ -279,10 +314,11 @@ def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
 
 def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
     with torch.no_grad():
-        wanted = float(net._finding(net.asked(film)[0]).flatten()[0])
-        given = float(net.logits(film)[0, 0])
-    if abs(given - wanted) > NEAR * max(1.0, abs(wanted)):
-        what = f"the activation map's mean gives {given:.5f}, the module itself {wanted:.5f}"
+        wanted = net._finding(net.asked(film)[0]).flatten()
+        given = net.logits(film)[0]
+    if len(wanted) != len(given) or not bool(((given - wanted).abs() <= NEAR * wanted.abs().clamp_min(1.0)).all()):
+        told = ", ".join(f"{float(one):.5f}" for one in given), ", ".join(f"{float(one):.5f}" for one in wanted)
+        what = f"the activation map's mean gives {told[0]}, the module itself {told[1]}"
         raise RecipeInvalid(recipe.pack, f"net.features: more than a global mean stands before the classifier: {what}")
 
 

@@ -66,6 +66,7 @@ def text(manifest: Manifest) -> str:
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
         *_passed(fields["measured"], manifest.typicality),
         *_gates(fields.get("gates") or (), fields.get("refused") or ()),
+        *_statistics(manifest.measured),
         *_outlines(fields["measured"]),
         *_calibration(fields["measured"]),
         *_maps(fields.get("maps") or (), fields.get("pointing")),
@@ -120,6 +121,19 @@ def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -
         )  # fmt: skip
 
 
+def _statistics(rows: Sequence[Measured]) -> Iterable[str]:
+    """What is measured beside the first finding: the others, all together, grades, a number."""
+    shown = [(row, one) for row in rows for one in row.statistics]
+    if shown:
+        yield "## Every finding, and all together"
+        yield card_notes.HOW_STATISTICS
+        yield _table(
+            ("runtime", "precision", "films", "number", "of", "value"),
+            ((row.runtime, row.precision, row.split, one.name, one.of or "all", rate(one.value, one.interval))
+             for row, one in shown),
+        )  # fmt: skip
+
+
 def _made(steps: Mapping[str, str]) -> Iterable[str]:
     if len(set(steps.values())) > 1:
         yield card_notes.HOW_MADE
@@ -166,14 +180,14 @@ def _gates(gates: Sequence[Mapping[str, Any]], refused: Sequence[Mapping[str, An
 
 
 def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    shown = [row for row in rows if row.get("dice") is not None]
+    shown = [row for row in rows if row.get("lesion_sensitivity") is not None]
     if shown:
-        yield "## Outlines"
+        yield "## Outlines" if any(row.get("dice") is not None for row in shown) else "## Boxes"
         yield card_notes.HOW_OUTLINED
         yield _table(
             ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
             (
-                (row["runtime"], row["precision"], row["split"], rate(row["dice"], row.get("dice_ci")),
+                (row["runtime"], row["precision"], row["split"], rate(row.get("dice"), row.get("dice_ci")),
                  rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
                  f"{row['false_positives_per_image']:.2f}")
                 for row in shown

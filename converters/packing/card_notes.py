@@ -13,6 +13,11 @@ HOW_OFTEN = (
     "The test part, {films} films whose names are frozen (SHA-256 of the list `{digest}…`), was looked at {times}, "
     "every version of the pack counted. Who chooses between versions by these rows must take them for flattering."
 )
+HOW_STATISTICS = (
+    "Each finding is held against all other films (one against the rest). `macro_auc` is the mean of the findings' "
+    "AUC; `kappa` weighs grades by the square of their distance (Cohen 1968); `mae` is the mean absolute error in the "
+    "number's own unit. Intervals are 95 %, patients resampled."
+)
 HOW_PASSED = (
     "The box gives no number for an image unlike those that the pack learnt from. *familiar*: the share of the films "
     "that get one; the other columns are of these films alone. *unfit*: films that can be none for a model, counted "

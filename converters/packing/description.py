@@ -34,7 +34,7 @@ def described(shop: Workshop, folder: Path) -> Manifest:
         schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
         task=shop.recipe.task, route=words.route, input=shop.spec,
         output=shop.task.output(point, features),
-        findings=(operating_point.finding_of(shop),),
+        findings=operating_point.findings_of(shop),
         training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
         calibration_prevalence=point["prevalence"], artefacts=files,
         data=(*(counted(source, material) for source in words.data), *fed_back(material)), measured=(),

@@ -75,8 +75,8 @@ def maps_step(shop: Workshop) -> dict[str, Any]:
         return known
     shipped = shop.material.division.shipped
     net = steps.final(shop, shipped)
-    if not shop.task.activation_map or last_layer(net) is None:
-        results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map"}
+    if not shop.task.activation_map or last_layer(net) is None or shop.spec.depth is not None:
+        results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map of films"}
         shop.ledger.done("maps", mark, results, [])
         return results
     films = shop.films(chosen(shop))

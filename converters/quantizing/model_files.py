@@ -64,7 +64,7 @@ def fold_answers(shop: Workshop, fold: Fold, folder: Path, key: Key, most: int |
     films, net = shop.array(shop.films(fold.held))[:most], steps.final(shop, fold)
     path, runtime = folder / artefacts.name_of(key), artefacts.asked_in(key[0])
     outputs = artefacts.outputs(path, runtime, shop.spec, films, shop.task.outputs)
-    return shop.task.answers(outputs, net.first_bias)
+    return shop.task.answers(outputs, net.biases)
 
 
 def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:

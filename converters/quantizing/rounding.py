@@ -35,7 +35,8 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     lost, court = not_made(shop), court_of(shop)
     plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
     tuned: dict[str, Path] = {}
-    learns = shop.task.distils and not recipe.net.is_foreign
+    of_one = not shop.task.reads_labels and shop.spec.depth is None  # QAT follows the logits of one finding of films
+    learns = shop.task.distils and of_one and not recipe.net.is_foreign
     searches: dict[str, Any] = {}
     made: list[Path] = []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
@@ -90,7 +91,7 @@ def court_of(shop: Workshop) -> Judging:
     original, gate = Predictions.load(predictions_path(shop, ORIGINAL)), shop.recipe.gate
     folds = shop.material.division.folds
     answers = np.concatenate(
-        [shop.task.answers(original_outputs(shop, fold), steps.final(shop, fold).first_bias) for fold in folds]
+        [shop.task.answers(original_outputs(shop, fold), steps.final(shop, fold).biases) for fold in folds]
     )
     cut, truth = threshold_logit(finding_of(shop)), shop.task.truth(held_back(shop), answers)
-    return Judging(shop.task, original, answers, cut, gate, truth)
+    return Judging(shop.task, original, answers, cut, gate, truth, shop.ledger.read("calibrate"))

@@ -53,7 +53,7 @@ class Shipped:
         net, films = steps.final(shop, shop.material.division.shipped), shop.films(drawn(shop))
         pixels = shop.array(films)
         outputs = fitting.outputs(net, pixels, shop.task.outputs)
-        scores = shop.task.scores(shop.task.answers(outputs, net.first_bias))
+        scores = shop.task.scores(shop.task.answers(outputs, net.biases))
         threshold = threshold_logit(finding_of(shop))
         original = as_predictions(films, scores)
         return cls(shop.task, net, shop.spec, pixels, outputs, original, threshold, shop.recipe.gate)
@@ -73,7 +73,7 @@ class Shipped:
         return [self._moved(answers), called]
 
     def _answers(self, outputs: Outputs) -> Answers:
-        return self.task.answers(outputs, self.net.first_bias)
+        return self.task.answers(outputs, self.net.biases)
 
     def _predictions(self, answers: Answers) -> Predictions:
         return replace(self.original, logits=self.task.scores(answers))

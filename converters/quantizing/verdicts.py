@@ -98,5 +98,5 @@ def _float_file(shop: Workshop, key: Key) -> tuple[Answers, tuple[float, float]]
         outputs = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
         relative, absolute = gates.apart(original_outputs(shop, fold), outputs)
         largest = max(largest[0], relative), max(largest[1], absolute)
-        pooled.append(shop.task.answers(outputs, net.first_bias))
+        pooled.append(shop.task.answers(outputs, net.biases))
     return np.concatenate(pooled), largest

@@ -76,9 +76,10 @@ def auc_interval(
 
 
 def resamples(
-    labels: NDArray[np.int64], groups: Sequence[str], seed: int = 0, count: int = RESAMPLES
+    labels: NDArray[np.int64], groups: Sequence[str], seed: int = 0, count: int | None = None
 ) -> Iterator[NDArray[np.int64]]:
-    """How often each film counts, (N,), in each of ``count`` bootstrap resamples of whole ``groups`` (patients).
+    """How often each film counts, (N,), in each bootstrap resample of whole ``groups`` (patients); there are ``count``,
+    by default :data:`RESAMPLES`.
 
     Groups are drawn within their kind, holding a positive film or not, so that no resample lacks a class.
     """
@@ -90,7 +91,7 @@ def resamples(
     np.maximum.at(positive, of_film, labels)
     kinds = [members for members in (np.flatnonzero(positive == 0), np.flatnonzero(positive == 1)) if len(members)]
     rng = np.random.default_rng(seed)
-    for _ in range(count):
+    for _ in range(count or RESAMPLES):
         times = np.zeros(len(number), dtype=np.int64)
         for members in kinds:
             times[members] = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))

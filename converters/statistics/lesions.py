@@ -9,13 +9,13 @@ choice.  FROC: Bunch et al. 1978; a mark on a lesion that another mark has hit a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.statistics.intervals import Rate, limits, resamples
+from firmware_app.imaging.morphology import components
 
 LEAST_OVERLAP = 0.1
 FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -30,55 +30,14 @@ def dice(one: Mask, other: Mask) -> float:
     return 2.0 * int((one & other).sum()) / size if size else 1.0
 
 
-def components(mask: Mask) -> tuple[NDArray[np.int64], int]:
-    """A number from 1 for every cell of each connected component, 0 elsewhere; and how many there are.
-
-    Each cell takes the smallest number around it until nothing changes, halving the distance to its root each time.
-    """
-    flat = np.flatnonzero(mask)
-    if not len(flat):
-        return np.zeros(mask.shape, dtype=np.int64), 0
-    place = np.full(mask.size, -1, dtype=np.int64)
-    place[flat] = np.arange(len(flat))
-    where = np.stack(np.unravel_index(flat, mask.shape))
-    pairs = [_neighbours(where, place, mask.shape, step) for step in _half_of_neighbours(mask.ndim)]
-    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    root = np.arange(len(flat))
-    while True:
-        lower = np.minimum(root[first], root[second])
-        new = root.copy()
-        np.minimum.at(new, root[first], lower)
-        np.minimum.at(new, root[second], lower)
-        new = new[new]
-        if np.array_equal(new, root):
-            break
-        root = new
-    _, number = np.unique(root, return_inverse=True)
-    out = np.zeros(mask.size, dtype=np.int64)
-    out[flat] = number + 1
-    return out.reshape(mask.shape), int(number.max()) + 1
-
-
-def _half_of_neighbours(dimensions: int) -> list[tuple[int, ...]]:
-    return [step for step in product((-1, 0, 1), repeat=dimensions) if step > (0,) * dimensions]
-
-
-def _neighbours(
-    where: NDArray[np.int64], place: NDArray[np.int64], shape: tuple[int, ...], step: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    beside = where + np.array(step)[:, np.newaxis]
-    inside = np.all((beside >= 0) & (beside < np.array(shape)[:, np.newaxis]), axis=0)
-    other = place[np.ravel_multi_index(tuple(beside[:, inside]), shape)]
-    return np.flatnonzero(inside)[other >= 0], other[other >= 0]
-
-
 @dataclass(frozen=True, slots=True)
 class Marks:
     """One film: the score of each lesion's best mark (0: not hit), and of each mark that hits no lesion."""
 
     hits: tuple[float, ...]
     false: tuple[float, ...]
-    dice: float
+    dice: float | None
+    """Of masks; boxes have none."""
 
 
 def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
@@ -124,16 +83,17 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Fou
     if not films:
         raise ValueError("there are no films")
     with_lesion = np.array([bool(one.hits) for one in films])
-    score = np.array([one.dice for one in films])
+    outlined = all(one.dice is not None for one in films)
+    score = np.array([one.dice or 0.0 for one in films])
     hits = np.array([sum(value > 0.0 for value in one.hits) for one in films])
     lesions = np.array([len(one.hits) for one in films])
     dices, rates = [], []
     for weights in resamples(with_lesion.astype(np.int64), patients, seed):
         counted = weights * with_lesion
-        dices.append(float(counted @ score / counted.sum()) if counted.sum() else None)
+        dices.append(float(counted @ score / counted.sum()) if counted.sum() and outlined else None)
         rates.append(float(weights @ hits / (weights @ lesions)) if weights @ lesions else None)
     return Found(
-        float(score[with_lesion].mean()) if with_lesion.any() else None, limits(dices),
+        float(score[with_lesion].mean()) if with_lesion.any() and outlined else None, limits(dices),
         Rate(int(hits.sum()), int(lesions.sum())), limits(rates), sum(len(one.false) for one in films) / len(films),
         froc(films),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from converters.tasks.interface import Task
 
 GROUP: Final = "lantern.converter_tasks"
 OWN: Final[Mapping[str, str]] = {
+    "boxes": "converters.tasks.boxes:task",
     "classify": "converters.tasks.classify:task",
     "segment": "converters.tasks.segment:task",
 }

@@ -1,31 +1,42 @@
-"""The task ``classify``: is the finding on the film?  One class activation map; a film's logit is the map's mean."""
+"""The task ``classify``: what a film or volume shows as a whole.  A class activation map; a logit is a channel's mean.
+
+Without a table ``[classify]`` there is one finding, which a film shows or not.  With it there are several labels,
+classes that exclude each other, grades or a measured number (:mod:`converters.tasks.kinds`); every finding of a pack
+then has its own channel, calibration and threshold, and is judged beside the original like the only one of others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import threshold
-from converters.failures import GateFailed
-from converters.statistics import intervals
+from converters.failures import DataUnreadable
+from converters.recipe import Table
+from converters.tasks import kinds
 from converters.tasks.interface import Answers, Outputs, Task
+from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
 from firmware_app.tasks import classify
-from firmware_app.tasks.classify import Calibration, FindingSpec
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.tasks.classify import Calibration, FindingSpec, Measure
+from firmware_app.tasks.interface import FindingPart, Frame, Section
 from firmware_app.tasks.part import Words
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from converters.data.datasets import FilmSet
+    from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
+    from converters.evaluation.gates import GateResult
+    from converters.evaluation.judging import Judging
     from converters.nets import CamNet
     from converters.recipe import Recipe
+    from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
     from converters.words import FindingWords
     from converters.workshop import Workshop
@@ -40,72 +51,192 @@ NO_MAP = Words(
 )
 
 
+DECIDED: Final[Mapping[str, str]] = {
+    "labels": "",
+    "classes": "A logit is that of the softmax of all channels. The classes exclude each other: only the most probable "
+    "finding is positive, where it reaches its own threshold.",
+    "grades": "Each channel says that the grade is above its own; the grade is how many say so.",
+    "number": "",
+}
+
+
 class Classify(Task):
-    """See the module."""
+    """See the module; ``kind`` is what a film's label is, ``None`` for one finding."""
 
     key = "classify"
     outputs = (MAP,)
     distils = True
+    volumes = True
     activation_map = True
-    outlines = False
-    """Whether a cell of the map stands for itself; else it is evidence for the film as a whole."""
+    Settings: ClassVar[type[Table]] = kinds.Settings
+
+    def __init__(self, kind: Kind | None = None) -> None:
+        self.kind = kind
+
+    def of(self, recipe: Recipe) -> Task:
+        """With the recipe's kind of target; raises :class:`ValueError` for settings that contradict each other."""
+        settings = recipe.settings
+        return Classify(kinds.of_settings(settings, recipe.net.channel)) if isinstance(settings, Settings) else self
+
+    def of_pack(self, section: Section) -> Task:
+        """With the manifest's kind of target."""
+        return Classify(kinds.of_section(section))
+
+    def check(self, recipe: Recipe) -> None:
+        """What one finding may have and others may not: distillation, pruning, what some sets publish beside labels."""
+        super().check(recipe)
+        kind = kinds.of_settings(recipe.settings, recipe.net.channel) if isinstance(recipe.settings, Settings) else None
+        plan = recipe.train
+        if plan is not None and plan.loss is not None:
+            kinds.check_loss(plan.loss, kind)
+        plainly = kind is not None or recipe.input.depth is not None or (plan is not None and plan.loss is not None)
+        if not plainly:
+            return
+        if kind is not None and recipe.net.answer is not None and kind.name != "labels":
+            raise ValueError('answer is for one finding or kind = "labels"; other kinds are taken before their softmax')
+        if kind is not None and recipe.reference is not None:
+            raise ValueError("[reference] compares the scores of one finding")
+        if kind is not None and recipe.net.softmax:
+            raise ValueError('softmax = true is for one finding of two classes; for several: kind = "classes"')
+        if recipe.distill or recipe.prune:
+            raise ValueError("[distill] and [prune] are for one finding of films, by the default loss")
+        if plan and (plan.published_weight or plan.auxiliary_weight or plan.alignment != "none" or plan.balance):
+            raise ValueError("published_weight, auxiliary_weight, alignment and balance go with the default loss alone")
+        if plan and plan.change.paste:
+            raise ValueError("paste goes with one finding of films and the default loss: another label has no donor")
+        if plan and plan.early_epochs and recipe.input.depth is not None:
+            raise ValueError("early_epochs is for films")
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the data set's own words are read."""
+        return self.kind is not None
+
+    def aimed(self, films: FilmSet) -> FilmSet:
+        """The kind's numbers of each film's word; its label is whether it shows the first finding."""
+        if self.kind is None:
+            return films
+        made = []
+        for film in films.films:
+            try:
+                target = self.kind.target(film.said)
+            except ValueError as error:
+                raise DataUnreadable(film.name, str(error)) from error
+            made.append(replace(film, target=target, label=int(self.kind.shows(np.array([target]))[0, 0])))
+        return replace(films, films=tuple(made))
+
+    def stratum(self, film: Film) -> int:
+        """Its class or grade."""
+        return film.label if self.kind is None else self.kind.stratum(film.target, film.label)
+
+    @property
+    def shipped(self) -> int:
+        """The channels of the kind."""
+        return 1 if self.kind is None else self.kind.channels
 
     def targets(self, shop: Workshop, films: FilmSet) -> Any:
-        """:class:`converters.training.targets.Targets`, weighed by what each mistake costs at the clinic."""
-        return film_targets.costly(films, shop.recipe)
+        """:class:`converters.training.targets.Targets`, weighed by what each mistake costs at the clinic; of another
+        kind than one finding (N, C) numbers."""
+        if self.kind is None:
+            return film_targets.costly(films, shop.recipe)
+        every = numbers_of(shop.films(shop.trained_learn_from))  # of all films: the folds' networks speak in one unit
+        spread = (float(every[:, 0].mean()), max(float(every[:, 0].std()), 1e-6))
+        return self.kind.learnt(numbers_of(films), spread)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
-        """The finding, and the auxiliary ones where they are weighed."""
-        weighed = recipe.train is not None and recipe.train.auxiliary_weight > 0.0
-        return 1 + (targets.auxiliary.shape[1] if weighed else 0)
+        """Those that ship, and the auxiliary ones where they are weighed."""
+        weighed = self.kind is None and recipe.train is not None and recipe.train.auxiliary_weight > 0.0
+        return self.shipped + (targets.auxiliary.shape[1] if weighed else 0)
 
     def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
-        """Cross-entropy of the map's mean."""
-        from converters.training import alignment, train
+        """The recipe's loss of the map's mean; else cross-entropy, or what belongs to the kind of target."""
+        from converters.training import alignment, losses, train
 
-        plan = shop.recipe.train
+        plan, volumes = shop.recipe.train, shop.spec.depth is not None
         assert plan is not None
-        return train.Labels(targets, plan, alignment.beside(plan, films, net, shop.spec))
+        if self.kind is None and plan.loss is None and not volumes:
+            return train.Labels(targets, plan, alignment.beside(plan, films, net, shop.spec))
+        loss = losses.get(plan.loss or (self.kind.loss if self.kind else "bce"))
+        if self.kind is None:
+            return losses.Values(loss, targets.main[:, None], targets.weights, plan, volumes)
+        return losses.Values(loss, targets, np.ones(len(targets), dtype=np.float32), plan, volumes)
 
     def network(self, brought: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
-        """The finding's channel of the network's output, as a map."""
+        """The findings' channels of the network's output, as a map."""
         from converters.nets import foreign
 
-        return foreign.with_map(brought, recipe, spec, made, outlines=self.outlines)
+        keep = None if self.kind is None else self.kind.order
+        return foreign.with_map(brought, recipe, spec, made, outlines=self.outlines, keep=keep)
 
-    def answers(self, outputs: Outputs, bias: float) -> Answers:
-        """(N,) logits of the first finding."""
+    def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
+        """(N,) logits of the one finding, or (N, C) of every channel."""
         cells = outputs[MAP]
-        axes = tuple(range(1, cells.ndim - 1))
-        return np.asarray(cells[:, 0].mean(axis=axes, dtype=np.float64) + bias, dtype=np.float64)
+        means = cells.reshape(*cells.shape[:2], -1).mean(axis=2, dtype=np.float64)
+        if self.kind is None:
+            return np.asarray(means[:, 0] + biases[0], dtype=np.float64)
+        return np.asarray(means + biases, dtype=np.float64)
+
+    def scores(self, answers: Answers) -> NDArray[np.float64]:
+        """(N,) logits of the first finding."""
+        return answers if self.kind is None else self.kind.logits(answers)[:, 0]
+
+    def truth(self, films: FilmSet, answers: Answers) -> NDArray[Any] | None:
+        """(N, T) numbers of the films; ``None`` of one finding."""
+        return None if self.kind is None else numbers_of(films)
+
+    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+        """AUC and sensitivity of the findings behind the first, agreement of grades, error of a number."""
+        from converters.evaluation import target_gates
+
+        if self.kind is None or court.truth is None:
+            return []
+        return target_gates.judged(self.kind, court, answers)
 
     def operating_point(
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
     ) -> dict[str, Any]:
         """Platt's calibration and a threshold by the recipe's rule."""
         labels = original.labels
-        slope, intercept = intervals.platt(labels, original.logits)
-        if slope <= 0.0:
-            area = intervals.auc(labels, original.logits) or 0.0
-            raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f}: a higher logit does not mean the finding")
-        scores = threshold.sigmoid(slope * original.logits + intercept)
-        cut, rule = threshold.by_rule(recipe, labels, scores, float(labels.mean()))
-        return {
-            "slope": round(slope, 6), "intercept": round(intercept, 6), "threshold": round(cut, 4), "rule": rule,
-            **drawn(outputs[MAP], labels),
-        }  # fmt: skip
+        if self.kind is None:
+            return {**threshold.calibrated(recipe, labels, original.logits), **drawn(outputs[MAP], labels)}
+        assert truth is not None
+        shows, logits = self.kind.shows(truth), self.kind.logits(answers)
+        each = [threshold.calibrated(recipe, shows[:, k], logits[:, k]) for k in range(self.kind.findings)]
+        more = {"scale": threshold.fitted(logits[:, 0], truth[:, 0])} if self.kind.name == "number" else {}
+        return {**each[0], "findings": each, **more, **drawn(outputs[MAP], labels)}
 
     def output(self, point: Mapping[str, Any], features: str | None) -> classify.Output:
         """The map's name and scale."""
-        return classify.Output(map=MAP, features=features, full_scale=point["full_scale"])
+        if self.kind is None:
+            return classify.Output(map=MAP, features=features, full_scale=point["full_scale"])
+        return classify.Output(
+            map=MAP, features=features, full_scale=point["full_scale"], kind=self.kind.name, names=self.kind.names,
+            biases=tuple(point["biases"]),
+        )  # fmt: skip
 
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> FindingSpec:
         """The first channel of the map, calibrated."""
-        return FindingSpec(
-            code=words.code, label=words.label, channel=0, bias=point["bias"],
-            calibration=Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
-            threshold=point["threshold"], threshold_rule=point["rule"], priority=words.priority,
-        )  # fmt: skip
+        return _finding(point, words, 0, point["bias"], None)
+
+    def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
+        """One for each of the kind's findings, in their order; words belong to a label by their code."""
+        kind = self.kind
+        if kind is None:
+            return super().findings(point, words)
+        if kind.name in ("grades", "number"):
+            if len(words) != 1 or words[0].unit is None:
+                raise ValueError("a grade or a number is one finding, and its words have a unit")
+            offset, scale = point.get("scale", (0.0, 1.0))
+            measure = Measure(unit=words[0].unit, at_least=kind.at_least, scale=scale, offset=offset)
+            channel = kind.channel if isinstance(kind, Grades) else 0
+            return (_finding(point, words[0], channel, point["biases"][channel], measure),)
+        known = {one.code: one for one in words}
+        codes = [kinds.code_of(name) for name in kind.names[: kind.findings]]
+        if set(codes) != set(known):
+            raise ValueError(f"the words are of the findings {', '.join(known)}, the labels are {', '.join(codes)}")
+        return tuple(
+            _finding(point["findings"][k], known[code], k, point["biases"][k], None) for k, code in enumerate(codes)
+        )
 
     def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
         """A map of one cell shows no place."""
@@ -113,29 +244,65 @@ class Classify(Task):
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The map's mean with the bias, before calibration: exact where a probability would round to 0 or 1."""
-        return classify.logit(outputs[section.output.map][0], section.findings[0])
+        return classify.scores(outputs[section.output.map][0], section.output, section.findings[:1])[0]
+
+    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+        """The logits of all findings, and of grades the grade."""
+        cells = outputs[section.output.map][0]
+        graded = [float(classify.grade(cells, section.output))] if section.output.kind == "grades" else []
+        return np.array([*classify.scores(cells, section.output, section.findings), *graded])
+
+    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+        """See :mod:`converters.evaluation.target_measures`."""
+        from converters.evaluation import target_measures
+
+        if self.kind is None or not all(film.target for film in films.films):
+            return ()
+        return target_measures.of(self.kind, section, told, numbers_of(films), [one.patient for one in films.films])
 
     parity_of = "logit"
 
     def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
-        """That of the logits, which calibration has not flattened."""
-        frame = Frame(1, 1)
-        return abs(self.logit(section, wanted, frame) - self.logit(section, given, frame))
+        """That of the logits, which calibration has not flattened: of the finding that is farthest off."""
+        frame, count = Frame(1, 1), len(section.findings)
+        first, second = (self.told(section, one, frame)[:count] for one in (wanted, given))
+        return float(np.abs(first - second).max())
 
     pooled, calibrated = "mean", "Platt, fitted on validation films"
 
     def decision(self, section: Section) -> str:
-        """The formula with its numbers."""
-        finding = section.findings[0]
-        return (
-            f"logit = {self.pooled}(map) + {finding.bias:.6f}; probability = sigmoid({finding.calibration.slope:g} · "
-            f"logit {finding.calibration.intercept:+g}) ({self.calibrated}); positive from "
-            f"**{finding.threshold:g}**: {finding.threshold_rule}."
-        )
+        """The formula with its numbers, of each finding."""
+        said = []
+        for number, finding in enumerate(section.findings):
+            name = f"`{finding.code}` ({finding.label.en}, {finding.label.zh}): " if number else ""
+            said.append(
+                f"{name}logit = {self.pooled}(map) + {finding.bias:.6f}; probability = "
+                f"sigmoid({finding.calibration.slope:g} · logit {finding.calibration.intercept:+g}) "
+                f"({self.calibrated}); positive from **{finding.threshold:g}**: {finding.threshold_rule}."
+            )
+        said.append(DECIDED[section.output.kind])
+        if (measure := section.findings[0].measure) is not None and section.output.kind == "number":
+            said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
+        return " ".join(one for one in said if one)
 
     def picture(self, section: Section) -> str:
         """The heat map's scale."""
         return f"The heat map is drawn at full strength from {section.output.full_scale:g} logits a cell."
+
+
+def numbers_of(films: FilmSet) -> NDArray[np.float64]:
+    """(N, T): the films' targets."""
+    return np.array([film.target for film in films.films], dtype=np.float64)
+
+
+def _finding(
+    point: Mapping[str, Any], words: FindingWords, channel: int, bias: float, measure: Measure | None
+) -> FindingSpec:
+    return FindingSpec(
+        code=words.code, label=words.label, channel=channel, bias=bias,
+        calibration=Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
+        threshold=point["threshold"], threshold_rule=point["rule"], priority=words.priority, measure=measure,
+    )  # fmt: skip
 
 
 def drawn(cells: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:

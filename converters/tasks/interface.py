@@ -7,7 +7,7 @@ both have the same key, and what is not said here is taken from there.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from converters.evaluation.gates import GateResult
     from converters.evaluation.judging import Judging
     from converters.nets import CamNet
+    from converters.statistics.agreement import Statistic
     from converters.statistics.lesions import Marks
     from converters.training.fitting import Objective
     from converters.words import FindingWords
@@ -58,7 +59,7 @@ class Task(ABC):
     """The recipe's table ``[<key>]``; as for every table, unknown keys are refused."""
 
     volumes: ClassVar[bool] = False
-    """Whether it reads volumes (``[input] depth``); films otherwise."""
+    """Whether it may read volumes (``[input] depth``); films alone otherwise."""
 
     distils: ClassVar[bool] = False
     """Whether a network can learn from another one's answers: then [distill], [prune] and QAT are there for it."""
@@ -66,16 +67,53 @@ class Task(ABC):
     activation_map: ClassVar[bool] = False
     """Whether its first output is a class activation map, to be compared with Grad-CAM."""
 
+    outlines: ClassVar[bool] = False
+    """Whether a cell of the map stands for itself, and a film's score is that of its strongest cell; else the cells are
+    evidence for the film as a whole."""
+
+    # --- one recipe, or one finished pack --------------------------------------------------------------------------
+
+    def of(self, recipe: Recipe) -> Task:
+        """The task as ``recipe`` asks for it: itself, where no setting changes what its methods mean."""
+        return self
+
+    def of_pack(self, section: Section) -> Task:
+        """The task as a manifest has it; see :meth:`of`."""
+        return self
+
+    def aimed(self, films: FilmSet) -> FilmSet:
+        """``films`` with ``target`` and ``label`` made of what the data set says of each (:attr:`Film.said`).
+
+        Raises :class:`~converters.failures.DataUnreadable` for a label that the task does not know.
+        """
+        return films
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether :meth:`aimed` makes the label, so that no class of the data set is called positive."""
+        return False
+
+    def stratum(self, film: Film) -> int:
+        """Films of one stratum are dealt out evenly to the folds and the test part."""
+        return film.label
+
     # --- the recipe ---------------------------------------------------------------------------------------------------
 
     def check(self, recipe: Recipe) -> None:
         """Raise :class:`ValueError` for a recipe that cannot be followed; the tables are valid one by one already."""
-        reads = (recipe.data.reader == "volumes", recipe.input.depth is not None)
-        if reads != (self.volumes, self.volumes):
-            raise ValueError('task = "segment", [data] reader = "volumes" and [input] depth belong together')
-        plain = not (recipe.distill or recipe.prune or (recipe.train and recipe.train.early_epochs))
+        if (recipe.data.reader == "volumes") != (recipe.input.depth is not None):
+            raise ValueError('[data] reader = "volumes" and [input] depth belong together')
+        if recipe.input.depth is not None and not self.volumes:
+            raise ValueError(f'task = "{self.key}" reads films, no volumes')
+        plan = recipe.train
+        plain = not (recipe.distill or recipe.prune or (plan and (plan.early_epochs or plan.change.paste)))
         if not self.distils and not plain:
-            raise ValueError(f'task = "{self.key}" is trained plainly: no [distill], no [prune], no early_epochs')
+            raise ValueError(f'task = "{self.key}" is trained plainly: no [distill], [prune], early_epochs or paste')
+
+    def refuse_cut(self, recipe: Recipe) -> None:
+        """Raise :class:`ValueError` where the network sees another part of a film than its outlines are of."""
+        if (recipe.input.resize, recipe.input.crop) != ("squash", "whole"):
+            raise ValueError(f'task = "{self.key}" reads films whole: [input] resize = "squash" and crop = "whole"')
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -83,9 +121,14 @@ class Task(ABC):
     def targets(self, shop: Workshop, films: FilmSet) -> Any:
         """What a network is to learn of ``films``, in their order, from their labels or masks."""
 
-    def channels(self, recipe: Recipe, targets: Any) -> int:
-        """How many channels a network of :mod:`converters.nets` has for these targets; the first one ships."""
+    @property
+    def shipped(self) -> int:
+        """How many channels the network has that ships."""
         return 1
+
+    def channels(self, recipe: Recipe, targets: Any) -> int:
+        """How many channels a network of :mod:`converters.nets` has for these targets; the first ones ship."""
+        return self.shipped
 
     @abstractmethod
     def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
@@ -103,11 +146,11 @@ class Task(ABC):
     # --- what the gates compare ---------------------------------------------------------------------------------------
 
     @abstractmethod
-    def answers(self, outputs: Outputs, bias: float) -> Answers:
-        """Outputs of N films → their answers; ``bias`` is what the host adds (:attr:`CamNet.first_bias`)."""
+    def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
+        """Outputs of N films → their answers; ``biases`` (C,) are what the host adds (:attr:`CamNet.biases`)."""
 
     def scores(self, answers: Answers) -> NDArray[np.float64]:
-        """(N,) log odds that a film shows the finding; the answers themselves where they are just that."""
+        """(N,) log odds that a film shows the first finding; the answers themselves where they are just that."""
         return answers
 
     def truth(self, films: FilmSet, answers: Answers) -> NDArray[Any] | None:
@@ -136,7 +179,16 @@ class Task(ABC):
 
     @abstractmethod
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> FindingPart:
-        """The manifest's finding."""
+        """The manifest's finding, of a pack that has one."""
+
+    def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
+        """The manifest's findings, with the words that people wrote for each.
+
+        Raises :class:`ValueError` where the words are not of this task's findings.
+        """
+        if len(words) != 1:
+            raise ValueError(f"the words tell {len(words)} findings, and the pack has one")
+        return (self.finding(point, words[0]),)
 
     def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
         """What a card must confess of such a model, before the numbers."""
@@ -151,6 +203,15 @@ class Task(ABC):
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The first finding's score for one film (a batch of one): the log odds of the box's probability."""
         return odds(self.answer(section, outputs, frame).findings[0].probability)
+
+    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+        """(K + …,): every finding's score for one film, before calibration, the first one's first; then what else
+        :meth:`statistics` wants."""
+        return np.array([self.logit(section, outputs, frame)])
+
+    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+        """Numbers of what :meth:`told` gave for ``films``, (N, …), beside those of the first finding."""
+        return ()
 
     parity_of: ClassVar[str] = "probability"
     """What :meth:`parity` compares."""

@@ -1,7 +1,7 @@
-"""The task ``segment``: which voxels of a volume lie in a lesion?  A map whose cells are voxels, judged by its Dice.
+"""The task ``segment``: which cells lie in a lesion?  A map of a film or volume at its own grid, judged by its Dice.
 
-A volume's own logit is that of its strongest cell, so it is positive exactly when something in it is marked; the
-probability of a cell is the network's own, and the threshold is the one with the best mean Dice on held-back volumes.
+The score of a film or volume is that of its strongest cell, so it is positive exactly when something in it is marked;
+the probability of a cell is the network's own, and the threshold is the one with the best mean Dice on held-back ones.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import outlines, threshold
+from converters.recipe import Table
 from converters.statistics import lesions
 from converters.statistics.lesions import Marks
 from converters.tasks.classify import MAP, Classify, drawn
-from converters.tasks.interface import Answers, Outputs
+from converters.tasks.interface import Answers, Outputs, Task
 from firmware_app.tasks import segment
 from firmware_app.tasks.interface import Frame, Section
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from converters.evaluation.judging import Judging
     from converters.nets import CamNet
     from converters.recipe import Recipe
+    from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
     from converters.workshop import Workshop
 
@@ -34,14 +36,27 @@ class Segment(Classify):
     """See the module; the manifest's parts and the network's form are those of ``classify``."""
 
     key = "segment"
-    volumes = True
     distils = False
     activation_map = False
     outlines = True
+    Settings = Table
     pooled, calibrated = "max", "the network's own, of its strongest cell"
 
+    def of_pack(self, section: Section) -> Task:
+        """Itself."""
+        return self
+
+    def check(self, recipe: Recipe) -> None:
+        """Outlines are read with the films or the volumes."""
+        Task.check(self, recipe)
+        self.refuse_cut(recipe)
+        if recipe.data.reader not in ("volumes", "masks"):
+            raise ValueError(f'task = "{self.key}" learns from outlines: [data] reader is "volumes" or "masks"')
+        if recipe.train is not None and recipe.train.loss is not None:
+            raise ValueError(f'[train] loss: task = "{self.key}" has its own')
+
     def targets(self, shop: Workshop, films: FilmSet) -> NDArray[np.uint8]:
-        """(N, D, H, W) masks, 0 or 1, at the model's input grid."""
+        """(N, H, W) or (N, D, H, W) masks, 0 or 1, at the model's input grid."""
         return outlines.truths(films, shop.spec.shape).astype(np.uint8)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
@@ -55,9 +70,9 @@ class Segment(Classify):
         assert shop.recipe.train is not None
         return DiceLoss(targets, shop.recipe.cost.miss, shop.recipe.train.change)
 
-    def answers(self, outputs: Outputs, bias: float) -> Answers:
+    def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N, …): the logits of every cell."""
-        return np.asarray(outputs[MAP][:, 0] + np.float32(bias), dtype=np.float32)
+        return np.asarray(outputs[MAP][:, 0] + np.float32(biases[0]), dtype=np.float32)
 
     def scores(self, answers: Answers) -> NDArray[np.float64]:
         """The strongest cell of each."""
@@ -83,13 +98,21 @@ class Segment(Classify):
         held = int(original.labels.sum())
         return {
             "slope": 1.0, "intercept": 0.0, "threshold": round(cut, 4),
-            "rule": f"the best mean Dice on {held} held-back volumes with a lesion",
+            "rule": f"the best mean Dice on {held} held-back films with a lesion",
             **drawn(outputs[MAP], original.labels),
         }  # fmt: skip
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """That of the strongest cell."""
         return segment.strongest(outputs[section.output.map][0], section.findings[0])
+
+    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+        """The score alone."""
+        return np.array([self.logit(section, outputs, frame)])
+
+    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+        """None beside Dice and lesions."""
+        return ()
 
     def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
         """The map's probabilities, stretched to the film's own size, against its outline."""

@@ -1,7 +1,7 @@
-"""The loss of outlines: cross-entropy of every voxel, and the Dice of the whole (Milletari et al. 2016).
+"""The loss of outlines: cross-entropy of every cell, and the Dice of the whole (Milletari et al. 2016).
 
-A missed voxel weighs what a missed lesion costs.  A volume and its mask are changed together, here and not before: they
-are mirrored along each axis and their contrast is bent, as far as the recipe's ``[train.change]`` says.
+A missed cell weighs what a missed lesion costs.  A film or volume and its mask are changed together, here and not
+before: they are mirrored along each axis and their contrast is bent, as far as the recipe's ``[train.change]`` says.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from converters.recipe import Changes
 
 @dataclass(frozen=True, slots=True)
 class DiceLoss:
-    """The objective. ``masks`` (N, D, H, W) 0 or 1, at the model's input grid, in the order of the seen films."""
+    """The objective. ``masks`` (N, H, W) or (N, D, H, W) 0 or 1, at the model's input grid, in the films' order."""
 
     masks: NDArray[np.uint8]
     miss: float
@@ -31,7 +31,8 @@ class DiceLoss:
         films, truth = self.changed(films, torch.from_numpy(self.masks[index]).float().to(films.device))
         cells = net(films)[0][:, 0].float() + net.bias[0]
         if cells.shape != truth.shape:
-            truth = functional.adaptive_max_pool3d(truth, cells.shape[1:])
+            pool = functional.adaptive_max_pool2d if truth.ndim == 3 else functional.adaptive_max_pool3d
+            truth = pool(truth, cells.shape[1:])
         cost = torch.tensor(self.miss, device=films.device)
         each = functional.binary_cross_entropy_with_logits(cells, truth, pos_weight=cost, reduction="none")
         chance, truth = torch.sigmoid(cells).flatten(1), truth.flatten(1)
@@ -39,10 +40,15 @@ class DiceLoss:
         return each.flatten(1).mean(dim=1) + 1.0 - overlap
 
     def changed(self, films: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, D, H, W) volumes and their (B, D, H, W) masks, mirrored and bent together."""
-        for axis in (1, 2, 3):
+        """(B, 1, …) films or volumes and their (B, …) masks, mirrored and bent together."""
+        for axis in range(1, truth.ndim):
             if float(torch.rand(())) < self.change.flip:
                 films, truth = films.flip(axis + 1), truth.flip(axis)
-        bend = torch.empty(len(films), 1, 1, 1, 1).uniform_(-self.change.gamma, self.change.gamma).exp()
-        noise = self.change.noise * float(torch.rand(())) * torch.randn_like(films)
-        return (films.clamp_min(1e-6) ** bend.to(films.device) + noise).clamp(0.0, 1.0), truth
+        return bent(films, self.change), truth
+
+
+def bent(films: Tensor, change: Changes) -> Tensor:
+    """(B, 1, …) in [0, 1] with another gamma and noise, as far as the recipe says."""
+    bend = torch.empty(len(films), *(1,) * (films.ndim - 1)).uniform_(-change.gamma, change.gamma).exp()
+    noise = change.noise * float(torch.rand(())) * torch.randn_like(films)
+    return (films.clamp_min(1e-6) ** bend.to(films.device) + noise).clamp(0.0, 1.0)

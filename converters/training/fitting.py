@@ -38,12 +38,16 @@ VOLUMES_AT_ONCE = 2
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """Films ready for training, (N, H, W) uint8, and for judging, with labels (M,) 0 or 1; ``lesions`` to paste."""
+    """Films ready for training, (N, H, W) uint8, and for judging, with labels (M,) 0 or 1; ``lesions`` to paste.
+
+    ``scores`` gives the log odds, (M,), that films show the first finding; by default those of the first channel.
+    """
 
     seen: NDArray[np.uint8]
     judged: NDArray[np.uint8]
     labels: NDArray[np.int64]
     lesions: Lesions | None = None
+    scores: Callable[[CamNet, NDArray[np.uint8]], NDArray[np.float64]] | None = None
 
 
 class Objective(Protocol):
@@ -99,7 +103,7 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
         loss = _epoch(net, average, optimiser, films, objective, plan, run, epoch, losses)
         if not math.isfinite(loss):
             raise TrainingDiverged(run.name, epoch + 1)
-        area = intervals.auc(films.labels, predicted(average, films.judged))
+        area = intervals.auc(films.labels, (films.scores or predicted)(average, films.judged))
         state.keep(epoch + 1, area)
         left = (time.monotonic() - began) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
         shown = "–" if area is None else f"{area:.4f}"

@@ -14,7 +14,6 @@ from converters.data.material import labels_of
 from converters.data.splits import Fold, by_source
 from converters.failures import ClassEmpty, RecipeInvalid
 from converters.statistics import intervals
-from converters.training import fitting
 from converters.workshop import Workshop, begun
 
 STEP = "leave_out"
@@ -68,7 +67,7 @@ def judged(shop: Workshop, fold: Fold) -> dict[str, Any]:
     """Fit without a source, and judge on it; without an AUC where its films are of one class."""
     net = steps.trained(shop, fold, STAGE, list(fold.train))
     films = shop.films(fold.held)
-    labels, logits = labels_of(films), fitting.predicted(net, shop.array(films))
+    labels, logits = labels_of(films), shop.scores(net, shop.array(films))
     area = intervals.auc(labels, logits)
     interval = intervals.auc_interval(labels, np.asarray(logits), [film.patient for film in films.films])
     return {

@@ -119,9 +119,9 @@ def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
         raise RecipeInvalid(recipe.pack, f"net: {error.args[0]}") from error
 
 
-def restored(path: Path) -> CamNet:
+def restored(path: Path, channels: int = 1) -> CamNet:
     """The network of one of our checkpoints, in evaluation mode, without auxiliary channels."""
     saved = checkpoint.load(path)
     net = build(saved.net, saved.plan, findings=len(saved.state["bias"]))
     checkpoint.fill(net, saved.state, path)
-    return net.first_finding().eval()
+    return net.first_channels(channels).eval()

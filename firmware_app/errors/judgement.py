@@ -181,6 +181,18 @@ class ImageOfPages(ImageUnfit):
     pages: int
 
 
+class NoVolume(ImageUnfit):
+    """The model reads volumes, and the slices of the file are none (`imaging.volume.whole`)."""
+
+    code = "quality.no_volume"
+    sentence = N_(
+        "The model for this image reads a whole volume in one file, and of the {frames} frames of this file {slices} "
+        "lie evenly behind each other, so it was given no number. Send the scan as one multi-frame object."
+    )
+    frames: int
+    slices: int
+
+
 class ImageTooSmall(ImageUnfit):
     code = "quality.too_small"
     sentence = N_(

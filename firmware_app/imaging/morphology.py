@@ -5,6 +5,8 @@ Masks are (H, W) bool of a few hundred pixels on a side; nothing here is meant f
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -71,6 +73,48 @@ def largest(mask: Mask) -> Mask:
     for run in np.flatnonzero(roots == areas.argmax()):
         piece[rows[run], starts[run] : ends[run]] = True
     return piece
+
+
+def components(mask: Mask) -> tuple[NDArray[np.int64], int]:
+    """A number from 1 for every cell of each connected component, 0 elsewhere; and how many there are.
+
+    Each cell takes the smallest number around it until nothing changes, halving the distance to its root each time.
+    """
+    flat = np.flatnonzero(mask)
+    if not len(flat):
+        return np.zeros(mask.shape, dtype=np.int64), 0
+    place = np.full(mask.size, -1, dtype=np.int64)
+    place[flat] = np.arange(len(flat))
+    where = np.stack(np.unravel_index(flat, mask.shape))
+    pairs = [_neighbours(where, place, mask.shape, step) for step in _half_of_neighbours(mask.ndim)]
+    first, second = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    root = np.arange(len(flat))
+    while True:
+        lower = np.minimum(root[first], root[second])
+        new = root.copy()
+        np.minimum.at(new, root[first], lower)
+        np.minimum.at(new, root[second], lower)
+        new = new[new]
+        if np.array_equal(new, root):
+            break
+        root = new
+    _, number = np.unique(root, return_inverse=True)
+    out = np.zeros(mask.size, dtype=np.int64)
+    out[flat] = number + 1
+    return out.reshape(mask.shape), int(number.max()) + 1
+
+
+def _half_of_neighbours(dimensions: int) -> list[tuple[int, ...]]:
+    return [step for step in product((-1, 0, 1), repeat=dimensions) if step > (0,) * dimensions]
+
+
+def _neighbours(
+    where: NDArray[np.int64], place: NDArray[np.int64], shape: tuple[int, ...], step: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    beside = where + np.array(step)[:, np.newaxis]
+    inside = np.all((beside >= 0) & (beside < np.array(shape)[:, np.newaxis]), axis=0)
+    other = place[np.ravel_multi_index(tuple(beside[:, inside]), shape)]
+    return np.flatnonzero(inside)[other >= 0], other[other >= 0]
 
 
 def hull(mask: Mask) -> Points:

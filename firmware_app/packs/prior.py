@@ -77,8 +77,9 @@ def at_the_clinic(
 def _moved(finding: Finding, given: float, wanted: float) -> Finding:
     threshold = shifted(finding.threshold, given, wanted)
     probability = shifted(finding.probability, given, wanted)
-    if (probability >= threshold) != finding.positive:  # rounding of the last bit
-        probability = threshold if finding.positive else math.nextafter(threshold, 0.0)
+    reached = finding.probability >= finding.threshold
+    if (probability >= threshold) != reached:  # rounding of the last bit
+        probability = threshold if reached else math.nextafter(threshold, 0.0)
     return replace(finding, probability=probability, threshold=threshold)
 
 

@@ -19,6 +19,16 @@ class DataSource(Part):
     n_patients: int | None = Field(None, ge=0)
 
 
+class Statistic(Part):
+    """One number beside those of the first finding: ``name`` (``auc``, ``macro_auc``, ``kappa``, ``mae`` …) and what it
+    is ``of``: a finding's code, or the empty word where it is of the pack as a whole; ``interval`` is 95 %."""
+
+    name: str
+    of: str
+    value: float | None
+    interval: tuple[float, float] | None
+
+
 class Measured(Part):
     """How one artefact scored in one runtime on films kept away from training, and the command that measures it.
 
@@ -62,6 +72,7 @@ class Measured(Part):
     sensitivity_at_95: Probability | None = None
     sensitivity_at_95_ci: Interval | None = None
     command: str
+    statistics: tuple[Statistic, ...] = ()
 
 
 class TestPart(Part):

@@ -102,7 +102,7 @@ def survey(folder: Path) -> Shelf:
             try:
                 pack = Pack.load(path)
                 manifest = pack.manifest
-                if manifest.answering.volumes or manifest.input.depth is not None:  # the box decodes frames only
+                if manifest.input.depth is not None and not manifest.answering.volumes:
                     raise PackTaskUnread(pack=pack.name, task=manifest.task)
                 packs.append(pack)
             except PackError as error:

@@ -186,7 +186,8 @@ class Reader:
         if isinstance(decoded, Reason):
             attempt.hints += hints.of_pixels(self.decoder.hints)
             return attempt.cannot_for(chosen.pack, decoded)
-        attempt.hints += hints.of_frames(decoded.read, decoded.frames, decoded.coloured, flow=decoded.flow)
+        frames = 1 if self._manifests[chosen.pack].input.depth is not None else decoded.frames  # a volume is read whole
+        attempt.hints += hints.of_frames(decoded.read, frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += hints.of_pixels(decoded.hints)
         attempt.hints += hints.of_resolution(*decoded.seen, self._manifests[chosen.pack].input)
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
@@ -234,7 +235,8 @@ class Reader:
         attempt.display_missing = not inferred.marked
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
         attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints
-        return attempt.read(inferred.findings, inferred.lesions, inferred.identity, _frames_read(decoded, inferred))
+        of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
+        return attempt.read(inferred.findings, inferred.lesions, inferred.identity, of_a_clip)
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))

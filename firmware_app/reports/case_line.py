@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import firmware_app.reading.hints
@@ -77,11 +78,16 @@ def _finding(finding: Finding, language: str) -> dict[str, Any]:
     """A finding without a label in *language* gets its English one."""
     return {
         "code": finding.code,
-        "label": finding.label.get(language) or finding.label.get("en") or finding.code,
+        "label": _named(finding.label, language) or finding.code,
         "probability": round(finding.probability, 4),
         "threshold": round(finding.threshold, 4),
         "positive": finding.positive,
+        **({} if finding.value is None else {"value": round(finding.value, 4), "unit": _named(finding.unit, language)}),
     }
+
+
+def _named(words: Mapping[str, str], language: str) -> str:
+    return words.get(language) or words.get("en") or ""
 
 
 def _lesion(lesion: Lesion) -> dict[str, Any]:

@@ -22,11 +22,18 @@ def priority_name(priority: Priority | None, language: str) -> str:
 
 
 def finding_text(finding: Finding, language: str) -> str:
-    """E.g. ``Pneumonia: found, 0.93 (threshold 0.41)``."""
+    """E.g. ``Pneumonia: found, 0.93 (threshold 0.41)``; what was measured beside it comes first, ``12.5 mm, 0.93``."""
     label = finding.label.get(language) or finding.label["en"]
     verdict = translate(_POSITIVE if finding.positive else _NEGATIVE, language)
     limit = translate(N_("threshold {threshold:.2f}"), language).format(threshold=finding.threshold)
-    return f"{label}: {verdict}, {finding.probability:.2f} ({limit})"
+    value = f"{value_text(finding, language)}, " if finding.value is not None else ""
+    return f"{label}: {verdict}, {value}{finding.probability:.2f} ({limit})"
+
+
+def value_text(finding: Finding, language: str) -> str:
+    """What was measured or graded, in its unit: ``12.5 mm``; empty where nothing was."""
+    unit = finding.unit.get(language) or finding.unit.get("en") or ""
+    return "" if finding.value is None else f"{finding.value:.4g} {unit}".rstrip()
 
 
 def heading() -> str:

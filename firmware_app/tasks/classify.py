@@ -1,42 +1,65 @@
-"""The task ``classify``: a probability per finding and a heat map, both from one class activation map.
+"""The task ``classify``: what a picture or a volume shows as a whole, from one class activation map.
 
 The graph gives only the map. Its mean is taken here, on the host, in 64 bits: in INT8 a pooled output and the map would
 disagree by several logits.
 
-    logit = mean(map[channel]) + bias;   probability = 1 / (1 + exp(-(slope · logit + intercept)))
+    z[channel] = mean(map[channel]) + bias;   probability = 1 / (1 + exp(-(slope · logit + intercept)))
+
+What the channels are is the manifest's ``output.kind``:
+
+* ``labels``: each is a finding of its own, whatever the others are; logit = z.
+* ``classes``: they exclude each other; logit = z less the log-sum-exp of the other channels', the log odds of the
+  softmax. Of the findings that reach their thresholds only the most probable one is positive.
+* ``grades``: channel j says that the grade is above j (Frank & Hall 2001); logit = z of the finding's own channel, and
+  its value is the grade: how many channels say yes.
+* ``number``: z measures; the value is ``offset + scale · z``, and logit = z.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from firmware_app import records
 from firmware_app.tasks import clips
 from firmware_app.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
-from firmware_app.tasks.part import Part, Probability
+from firmware_app.tasks.part import Part, Probability, Words
 
 if TYPE_CHECKING:
     from firmware_app.tasks.interface import Tensor, Tensors
 
 key = "classify"
-volumes = False
+volumes = True
 LARGEST_EXPONENT: Final = 700.0
 _EXPECTED: Final = TypeAdapter(dict[str, Probability])
 
+Kind = Literal["labels", "classes", "grades", "number"]
+
 
 class Output(OutputPart):
-    """The class activation map (1, C, h, w), in logits.
+    """The class activation map (1, C, h, w), of a volume (1, C, d, h, w), in logits.
 
     ``full_scale`` is the cell value, in logits, that is drawn at full strength (see :mod:`firmware_app.tasks.explain`).
+    ``names`` are the data set's words for the channels and ``biases`` what is added to the mean of each; a manifest of
+    kind ``labels`` may leave both out, since each finding says its own.
     """
 
     map: str = Field(min_length=1)
     features: str | None = None
     full_scale: float = Field(gt=0.0)
+    kind: Kind = "labels"
+    names: tuple[str, ...] = ()
+    biases: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind in ("classes", "grades") and not self.biases:
+            raise ValueError(f"a map of kind {self.kind} needs the biases of all its channels")
+        return self
 
 
 class Calibration(Part):
@@ -47,22 +70,58 @@ class Calibration(Part):
     intercept: float
 
 
+class Measure(Part):
+    """What a finding's value is: its unit, and for a number ``offset + scale · z``.
+
+    The finding is meant from the value ``at_least`` on.
+    """
+
+    unit: Words
+    at_least: float
+    scale: float = Field(1.0, gt=0.0)
+    offset: float = 0.0
+
+
 class FindingSpec(FindingPart):
     """A finding's channel of the map, the classifier's bias and its calibration."""
 
     channel: int = Field(ge=0)
     bias: float
     calibration: Calibration
+    measure: Measure | None = None
 
 
 Finding = FindingSpec
 
 
 def logit(activation: Tensor, spec: FindingSpec) -> float:
-    """``activation``: (C, h, w) → the finding's logit; raises :class:`ValueError` for a channel it does not have."""
-    if activation.ndim != 3 or spec.channel >= activation.shape[0]:
+    """``activation``: (C, …) → z of the finding's channel; raises :class:`ValueError` for one that it does not have."""
+    if activation.ndim not in (3, 4) or spec.channel >= activation.shape[0]:
         raise ValueError(f"a map of shape {activation.shape} has no channel {spec.channel}")
     return float(activation[spec.channel].mean(dtype="float64")) + spec.bias
+
+
+def scores(activation: Tensor, output: Output, specs: Sequence[FindingSpec]) -> list[float]:
+    """``activation``: (C, …), one picture's map → each finding's logit, before calibration."""
+    if output.kind != "classes":
+        return [logit(activation, spec) for spec in specs]
+    every = channels(activation, output)
+    if any(spec.channel >= len(every) for spec in specs):
+        raise ValueError(f"a map of shape {activation.shape} has not the channels of all findings")
+    return [every[one] - _log_sum_exp(every[:one] + every[one + 1 :]) for one in (spec.channel for spec in specs)]
+
+
+def channels(activation: Tensor, output: Output) -> list[float]:
+    """z of every channel; raises :class:`ValueError` unless there is a bias for each."""
+    if len(output.biases) != activation.shape[0]:
+        raise ValueError(f"a map of shape {activation.shape} has not the {len(output.biases)} channels of the manifest")
+    means = activation.reshape(activation.shape[0], -1).mean(axis=1, dtype="float64")
+    return [float(mean) + bias for mean, bias in zip(means, output.biases, strict=True)]
+
+
+def grade(activation: Tensor, output: Output) -> int:
+    """The grade, from 0: how many of the channels say that it is above theirs."""
+    return sum(value > 0.0 for value in channels(activation, output))
 
 
 def probability(value: float, calibration: Calibration) -> float:
@@ -73,9 +132,20 @@ def probability(value: float, calibration: Calibration) -> float:
     return 1.0 / (1.0 + math.exp(min(max(exponent, -LARGEST_EXPONENT), LARGEST_EXPONENT)))
 
 
-def findings(activation: Tensor, specs: Sequence[FindingSpec]) -> tuple[records.Finding, ...]:
-    """``activation``: (C, h, w), one film's map → one finding per spec, in their order."""
-    return tuple(finding(spec, logit(activation, spec)) for spec in specs)
+def findings(
+    activation: Tensor, specs: Sequence[FindingSpec], output: Output | None = None
+) -> tuple[records.Finding, ...]:
+    """``activation``: (C, …), one picture's map → one finding per spec, in their order."""
+    if output is None:
+        return tuple(finding(spec, logit(activation, spec)) for spec in specs)
+    found = []
+    for spec, value in zip(specs, scores(activation, output, specs), strict=True):
+        one, measure = finding(spec, value), spec.measure
+        if measure is not None:
+            counted = grade(activation, output) if output.kind == "grades" else measure.offset + measure.scale * value
+            one = replace(one, value=float(counted), unit=measure.unit.by_language())
+        found.append(one)
+    return one_at_most(found) if output.kind == "classes" else tuple(found)
 
 
 def finding(spec: FindingSpec, value: float) -> records.Finding:
@@ -83,18 +153,34 @@ def finding(spec: FindingSpec, value: float) -> records.Finding:
     return records.Finding(spec.code, spec.label.by_language(), probability(value, spec.calibration), spec.threshold)
 
 
+def one_at_most(found: Sequence[records.Finding]) -> tuple[records.Finding, ...]:
+    """Findings that exclude each other: all but the most probable one are outdone."""
+    best = max(found, key=lambda one: one.probability)
+    return tuple(replace(one, outdone=one is not best) for one in found)
+
+
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
-    """See :class:`firmware_app.tasks.interface.Task`."""
+    """See :class:`firmware_app.tasks.interface.Task`; of a volume no map is drawn."""
     from firmware_app.tasks import explain
 
-    activation, scale = tensor(outputs, section.output.map, 4), section.output.full_scale
+    activation, scale = of_picture(outputs, section.output.map), section.output.full_scale
+    found = findings(activation, section.findings, section.output)
+    if activation.ndim != 3:
+        return Answer(found)
     maps = {spec.code: explain.activation_map(activation, spec.channel, scale) for spec in section.findings}
-    return Answer(findings(activation, section.findings), maps=maps)
+    return Answer(found, maps=maps)
+
+
+def of_picture(outputs: Tensors, name: str) -> Tensor:
+    """The map of one picture, (C, h, w), or of one volume, (C, d, h, w); raises :class:`ValueError` without it."""
+    given = outputs.get(name)
+    return tensor(outputs, name, 5 if given is not None and given.ndim == 5 else 4)
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
     """See :class:`firmware_app.tasks.interface.Task`."""
-    return clips.together(answers, section.frames)
+    whole = clips.together(answers, section.frames)
+    return replace(whole, findings=one_at_most(whole.findings)) if section.output.kind == "classes" else whole
 
 
 def golden(answer: Answer) -> dict[str, float]:
@@ -121,3 +207,11 @@ def difference(expected: Mapping[str, float], answer: Answer) -> Difference:
     return Difference("", 0.0, 0.0, 0.0) if worst is None else Difference(
         worst, given[worst], expected[worst], apart[worst]
     )  # fmt: skip
+
+
+def _log_sum_exp(values: Sequence[float]) -> float:
+    """log Σ exp(value), -inf of none: a class without rivals is certain."""
+    largest = max(values, default=-math.inf)
+    if not math.isfinite(largest):
+        return largest
+    return largest + math.log(sum(math.exp(value - largest) for value in values))

@@ -46,8 +46,9 @@ def together(answers: Sequence[Answer], rule: Frames) -> Answer:
     findings, strongest = [], {}
     for one in zip(*(answer.findings for answer in answers), strict=True):
         probabilities = [finding.probability for finding in one]
-        strongest[one[0].code] = max(range(len(one)), key=probabilities.__getitem__)
-        findings.append(replace(one[0], probability=aggregate(probabilities, rule)))
+        best = max(range(len(one)), key=probabilities.__getitem__)
+        strongest[one[0].code] = best
+        findings.append(replace(one[best], probability=aggregate(probabilities, rule)))
     lesions = tuple(lesion for answer in answers for lesion in answer.lesions)
     return Answer(tuple(findings), lesions, strongest=strongest)
 

@@ -119,7 +119,7 @@ class Task(Protocol):
 
     @property
     def volumes(self) -> bool:
-        """Whether its models read volumes (``input.depth``) and not frames."""
+        """Whether its models may read volumes (``input.depth``)."""
         ...
 
     @property

@@ -14,6 +14,7 @@ from firmware_app.tasks.interface import Task
 
 GROUP: Final = "lantern.tasks"
 OWN: Final = {
+    "boxes": "firmware_app.tasks.boxes",
     "classify": "firmware_app.tasks.classify",
     "segment": "firmware_app.tasks.segment",
 }

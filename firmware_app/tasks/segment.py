@@ -1,17 +1,22 @@
-"""The task ``segment``: a map whose cells are voxels, each with its own probability of lying in a lesion.
+"""The task ``segment``: a map whose cells each have their own probability of lying in a lesion.
 
-A volume's probability is that of its strongest cell, so it is positive exactly when something in it is marked.  The box
-passes over packs of volumes as long as it decodes none (`packs.shelf`); the converters judge such packs through this.
+Of a picture, connected cells at or above the threshold are a lesion, with its box, and the mask is what is drawn over
+the picture.  A picture's or volume's probability is that of its strongest cell, so it is positive exactly when
+something in it is marked.  Of a volume only the findings are told: nothing is drawn and no box is made.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from firmware_app.records import FINDING_TAG, Lesion
 from firmware_app.tasks import classify
-from firmware_app.tasks.interface import Answer, Frame, Section
+from firmware_app.tasks.interface import MOST_LESIONS, Answer, Frame, Section
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from firmware_app.tasks.interface import Tensor, Tensors
 
 key = "segment"
@@ -20,6 +25,7 @@ Output, Finding = classify.Output, classify.FindingSpec
 together, golden, expectation, difference = (
     classify.together, classify.golden, classify.expectation, classify.difference,
 )  # fmt: skip
+LARGEST_EXPONENT: Final = 80.0
 
 
 def strongest(activation: Tensor, spec: classify.FindingSpec) -> float:
@@ -29,7 +35,48 @@ def strongest(activation: Tensor, spec: classify.FindingSpec) -> float:
 
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     """See :class:`firmware_app.tasks.interface.Task`."""
-    value = outputs.get(section.output.map)
-    if value is None or value.ndim not in (4, 5) or value.shape[0] != 1:
-        raise ValueError("it gives no map")
-    return Answer(tuple(classify.finding(spec, strongest(value[0], spec)) for spec in section.findings))
+    activation = classify.of_picture(outputs, section.output.map)
+    if any(spec.channel >= activation.shape[0] for spec in section.findings):
+        raise ValueError(f"a map of shape {activation.shape} has not the manifest's channels")
+    found = tuple(classify.finding(spec, strongest(activation, spec)) for spec in section.findings)
+    if activation.ndim != 3:
+        return Answer(found)
+    shares = {spec.code: chances(activation, spec) for spec in section.findings}
+    lesions = [one for spec in section.findings for one in marked(shares[spec.code], spec, frame)]
+    kept = sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS]
+    masks = {spec.code: (shares[spec.code] >= spec.threshold).astype("float32") for spec in section.findings}
+    return Answer(found, tuple(kept), maps=masks)
+
+
+def chances(activation: Tensor, spec: classify.FindingSpec) -> NDArray[np.float64]:
+    """``activation``: (C, …) → each cell's probability of the finding; :class:`ValueError` where one is no number."""
+    import numpy as np
+
+    cells = activation[spec.channel].astype(np.float64) + spec.bias
+    if not bool(np.isfinite(cells).all()):
+        raise ValueError("a cell of its map is no number")
+    exponent = -(spec.calibration.slope * cells + spec.calibration.intercept)
+    return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT))), dtype=np.float64)
+
+
+def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame) -> list[Lesion]:
+    """``share``: (h, w) probabilities → a lesion for each connected piece at or above the threshold."""
+    import numpy as np
+
+    from firmware_app.imaging.morphology import components
+
+    numbers, count = components(share >= spec.threshold)
+    high, wide = share.shape
+    left, top, right, bottom = frame.box or (0, 0, frame.columns, frame.rows)
+    cell_px = (right - left) * (bottom - top) / (high * wide)
+    lesions = []
+    for number in range(1, count + 1):
+        rows, columns = np.nonzero(numbers == number)
+        box = frame.placed(
+            columns.min() / wide, rows.min() / high, (columns.max() + 1) / wide, (rows.max() + 1) / high
+        )
+        if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
+            continue
+        score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
+        lesions.append(Lesion(frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}))
+    return lesions

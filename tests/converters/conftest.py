@@ -1,6 +1,7 @@
 """A toy task for tests that train: bright discs are the positive class, and a recipe that takes seconds."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,6 +125,27 @@ def measured_by_the_box(packs: Path, folder: Path) -> "subprocess.CompletedProce
     return subprocess.run([*command, "--config", str(config)], capture_output=True, text=True, check=False)
 
 
+def on_a_box(pack: Path, image: Path, folder: Path) -> dict[str, Any]:
+    """What a box says of a DICOM file, once the finished ``pack`` was signed, published and installed there."""
+    keys, place, config = folder / "keys", folder / "repository", folder / "lantern.toml"
+    assert cli.main(["keys", "--out", str(keys)]) == 0
+    assert cli.main(["publish", str(pack), "--repository", str(place), "--keys", str(keys)]) == 0
+    (folder / "shipped").mkdir()
+    config.write_text(
+        f'[box]\nlanguage = "en"\n[state]\ndir = "{folder / "state"}"\n[packs]\ndir = "{folder / "shipped"}"\n',
+        encoding="utf-8",
+    )
+    install = ["pack", "install", pack.name, "--repository", str(place), "--root", str(keys / "root.json"), "--json"]
+    for command in (install, ["read", str(image), "--pack", pack.name, "--json"]):
+        words = [sys.executable, "-m", "firmware_app", *command, "--config", str(config)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    case: dict[str, Any] = json.loads(done.stdout.splitlines()[0])
+    assert case["readings"][0]["status"] == "read", case
+    assert case["readings"][0]["pack"]["name"] == pack.name
+    return case
+
+
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 films of each class."""
@@ -131,11 +153,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def few_timings() -> None:
-    """Files are timed once and shortly: no test here asks how long they take."""
+def few_repeats() -> None:
+    """Files are timed once and shortly, intervals and golden films are sought with fewer draws: no test here asks how
+    long a file takes, how wide an interval is or how sure a drawn film."""
+    from converters.golden_cases import images
     from converters.quantizing import speed
+    from converters.statistics import intervals
 
     speed.ROUNDS, speed.TIMES = 1, 3
+    intervals.RESAMPLES = 200
+    images.DRAWS, images.STEPS, images.PHANTOM_TRIES = 8, 40, 5
 
 
 @pytest.fixture

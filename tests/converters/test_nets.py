@@ -57,4 +57,4 @@ def test_a_network_without_auxiliary_channels_answers_the_same_of_the_finding() 
     net = build("plain-small", findings=4).eval()
     film = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
-        assert torch.allclose(net.first_finding().logits(film)[:, 0], net.logits(film)[:, 0], atol=1e-6)
+        assert torch.allclose(net.first_channels().logits(film)[:, 0], net.logits(film)[:, 0], atol=1e-6)

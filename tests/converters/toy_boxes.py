@@ -46,7 +46,7 @@ class ToyBoxes(Task):
     def network(self, brought: Any, recipe: Any, spec: Any, made: Any) -> Any:
         return brought
 
-    def answers(self, outputs: Outputs, bias: float) -> Answers:
+    def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N, 5 + cells): four corners, a score, the mask."""
         return np.concatenate([outputs[name].reshape(len(outputs[name]), -1) for name in self.outputs], axis=1)
 
@@ -164,7 +164,7 @@ def network() -> Any:
         def logits(self, x: Any) -> Any:
             return torch.logit(self.forward(x)[1], eps=1e-6)
 
-        def first_finding(self) -> Any:
+        def first_channels(self, count: int = 1) -> Any:
             return self
 
         def read_plan(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from firmware_app.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import shipped_packs_dir, survey
-from firmware_app.tasks import explain
+from firmware_app.tasks import classify, explain
 
 COUNT = 40
 LESION = np.zeros((8, 8, 8), dtype=bool)
@@ -121,11 +122,15 @@ def test_nothing_is_drawn_of_a_map_that_is_a_single_cell() -> None:
     assert explain.activation_map(np.full((1, 1, 1), 9.0, np.float32), 0, 4.0).tolist() == [[0.0]]
 
 
-def test_a_pack_for_what_the_box_cannot_show_is_passed_over_with_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"task": "nobodys"}, {"input": InputSpec("film", 16, 16, depth=4)}])
+def test_a_pack_for_what_the_box_cannot_read_is_passed_over_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(classify, "volumes", False)
     for name in ("chest-xray-child", "chest-xray-adult"):
         copytree(shipped_packs_dir() / name, tmp_path / name)
     manifest = Manifest.load(tmp_path / "chest-xray-adult")
-    other = manifest.model_copy(update={"task": "segment"})
+    other = manifest.model_copy(update=change)
     (tmp_path / "chest-xray-adult" / "manifest.json").write_text(other.to_json(), encoding="utf-8")
     shelf = survey(tmp_path)
     assert [pack.name for pack in shelf.packs] == ["chest-xray-child"]

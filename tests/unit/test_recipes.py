@@ -33,7 +33,7 @@ data = { reader = "folder", positive = "disc" }
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
 def test_a_recipe_in_the_repository_is_whole_and_has_its_words(path: Path) -> None:
     recipe = load_recipe(path)
-    assert load_words(path.parent / recipe.describe).finding.code
+    assert all(one.code for one in load_words(path.parent / recipe.describe).named)
     assert recipe.pack == path.stem
 
 
@@ -49,7 +49,7 @@ def test_a_recipe_in_the_repository_is_whole_and_has_its_words(path: Path) -> No
         ('net = { build = "own:net", random = true }\ninput = { colour = "rgb" }', "[net] colours = 3"),
         ('net = { student = "plain-small" }\ntrain = {}\ninput = { range = [-1, 1] }', "for a network of your own"),
         ('net = { onnx = "own.onnx" }\nreference = {}', "give function or scores"),
-        ('net = { build = "own:net", onnx = "own.onnx" }', "exactly one of student, build and onnx"),
+        ('net = { build = "own:net", onnx = "own.onnx" }', "exactly one of student, backbone, build and onnx"),
         ('net = { build = "own:net", features = "body" }', "features and classifier belong together"),
         ('net = { build = "own:net", wieghts = "own.pt" }', "net.wieghts: Extra inputs are not permitted"),
     ],

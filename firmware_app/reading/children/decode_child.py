@@ -24,6 +24,7 @@ from firmware_app.headers import identity
 from firmware_app.imaging import display, film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.ultrasound import opened as ultrasound
+from firmware_app.imaging.volume import whole
 from firmware_app.reading.children import child_loop, confinement
 from firmware_app.reading.children.wire import ChildMessage
 
@@ -38,7 +39,7 @@ def work(job: ChildMessage) -> child_loop.Answers:
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
             _name(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
-                answer = _for_model(opened, job.header)
+                answer = _for_model(opened, path, job.header)
             except ImageUnfit as error:
                 answer = child_loop.refusal(error)
             if "refusal" in answer.header:  # after the `except`, which holds the pixels in the error's traceback
@@ -53,13 +54,17 @@ def work(job: ChildMessage) -> child_loop.Answers:
         yield child_loop.out_of_memory()
 
 
-def _for_model(opened: film.Film, job: Mapping[str, Any]) -> ChildMessage:
-    """The tensors of the frames to be read; only the facts where no pack asks for an input."""
+def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMessage:
+    """The tensors of the frames to be read, or of the volume; only the facts where no pack asks for an input."""
     facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns, "hints": opened.hints}
     if job["input"] is None:
         return ChildMessage({**facts, "read": [opened.frames // 2]})
-    care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
-    taken = for_model.taken(opened, InputSpec(**job["input"]), job["rule"], job["budget"], job["modality"], **care)
+    spec = InputSpec(**job["input"])
+    if spec.depth is not None:
+        taken = whole.taken(path, opened.frames, spec)
+    else:
+        care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
+        taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], **care)
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}

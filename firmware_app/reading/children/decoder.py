@@ -165,7 +165,7 @@ class Decoder:
             frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
             read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns, spec)
             if spec is not None:
-                _expect_tensors(message, (len(read), spec.channels, spec.height, spec.width))
+                _expect_tensors(message, (len(read), spec.channels, *spec.shape))
         except (KeyError, ValueError):
             self._replace()
             raise ChildLost("it sent an invalid message") from None

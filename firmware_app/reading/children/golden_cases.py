@@ -91,7 +91,10 @@ def _films(pack: Pack) -> Iterator[tuple[Golden, ModelFrame]]:
             spec = pack.manifest.input
             with picture.opened(pack.folder / case.path) as opened:
                 given, ends = frame_of(opened, 0, spec)
-                tensor, rows, columns = to_model_input(given, spec, ends=ends), opened.rows, opened.columns
+                rows, columns = opened.rows, opened.columns
+            if spec.depth is not None:  # its slices stand below each other in a picture
+                given = given.reshape(spec.depth, -1, columns)
+            tensor = to_model_input(given, spec, ends=ends)
             yield case, ModelFrame(tensor, Frame(rows, columns, box=view(rows, columns, spec)))
 
 

@@ -46,12 +46,13 @@ class Loaded:
     familiar: Familiar | None = None
 
     def seen(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
-        """(1, C, H, W) float32 tensor of *frame* → the task's answer, and the distance from the training images.
+        """(1, C, H, W) float32 tensor of *frame*, or (1, C, D, H, W) of a volume → the task's answer, and the distance
+        from the training images.
 
         The distance is 0 without statistics of those.  Raises `InferenceFailed`.
         """
         spec = self.manifest.input
-        if tensor.shape != (1, spec.channels, spec.height, spec.width) or tensor.dtype != np.float32:
+        if tensor.shape != (1, spec.channels, *spec.shape) or tensor.dtype != np.float32:
             raise self.failed(f"a tensor of shape {tensor.shape}")
         outputs = self.session.infer({spec.name: tensor})
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -134,11 +134,6 @@ class Casebook:
                 (reference,),
             )
         )
-        best: dict[str, Finding] = {}
-        for reading in readings:
-            for finding in reading.findings:
-                if finding.code not in best or finding.probability > best[finding.code].probability:
-                    best[finding.code] = finding
         return Case(
             reference,
             study,
@@ -147,7 +142,7 @@ class Casebook:
             Priority(priority) if priority else None,
             self._files(reference),
             readings,
-            tuple(best.values()),
+            strongest(readings),
             tuple(lesion for reading in readings for lesion in reading.lesions),
             incomplete=incomplete,
         )
@@ -160,6 +155,16 @@ class Casebook:
             (case,),
         )
         return tuple(_file_record(row) for row in rows)
+
+
+def strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
+    """Of each finding the strongest among *readings*, a positive one before all others."""
+    best: dict[str, Finding] = {}
+    for finding in (finding for reading in readings for finding in reading.findings):
+        known = best.get(finding.code)
+        if known is None or (finding.positive, finding.probability) > (known.positive, known.probability):
+            best[finding.code] = finding
+    return tuple(best.values())
 
 
 def _warned(reading: Reading, incomplete: Reason | None) -> Reading:

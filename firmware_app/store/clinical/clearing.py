@@ -47,6 +47,7 @@ _UNSIGNED: Final = (
     " FROM readings p, json_each(p.body, '$.findings') f"
     " WHERE p.case_reference = c.reference"
     " AND json_extract(f.value, '$.probability') >= json_extract(f.value, '$.threshold')"
+    " AND NOT COALESCE(json_extract(f.value, '$.outdone'), 0)"
     " AND NOT EXISTS (SELECT 1 FROM verdicts v"
     " WHERE v.case_reference = c.reference AND v.finding = json_extract(f.value, '$.code')"
     " AND v.revision >= c.revision AND v.verdict <> 'none')))"

@@ -19,7 +19,7 @@ from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store.accounts import audit
 from firmware_app.store.clinical import forms, media
-from firmware_app.store.clinical.casebook import WITHOUT_IMAGE
+from firmware_app.store.clinical.casebook import WITHOUT_IMAGE, strongest
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.reading_queue import NEXT_REVISION
 
@@ -276,15 +276,11 @@ class Worklist:
                 "SELECT body FROM readings WHERE case_reference = ?", (row["reference"],)
             )
         ]
-        best: dict[str, Finding] = {}
-        for finding in (finding for reading in readings for finding in reading.findings):
-            if finding.code not in best or finding.probability > best[finding.code].probability:
-                best[finding.code] = finding
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
         return Row(
             row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
             moment(row["opened_at"]), row["images"], row["waiting"],
-            tuple(sorted(best.values(), key=lambda finding: not finding.positive)), reasons[0] if reasons else None,
+            tuple(sorted(strongest(readings), key=lambda one: not one.positive)), reasons[0] if reasons else None,
             media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
             Done(row["actor"], moment(row["at"])) if row["done"] else None,
         )  # fmt: skip

@@ -1,0 +1,163 @@
+"""The task ``boxes``: where lesions lie, each with a box and a score, from one map of a small grid.
+
+The map (1, 1 + 4, h, w) has the log odds that a lesion's middle lies in a cell, and the distances from the cell's
+middle to the lesion's left, top, right and bottom side, in cells (FCOS, Tian et al. 2019; peaks as in CenterNet, Zhou
+et al. 2019).  A peak is a cell that none of its eight neighbours outdoes; of boxes that overlap by half the better one
+is kept.  All of that is done here, in float.
+
+A picture's probability is that of its strongest cell, so it is positive exactly when a box is marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from firmware_app.records import FINDING_TAG, Lesion
+from firmware_app.records import Finding as Found
+from firmware_app.tasks import classify, clips
+from firmware_app.tasks.interface import (
+    MOST_LESIONS,
+    Answer,
+    Difference,
+    FindingPart,
+    Frame,
+    OutputPart,
+    Section,
+    tensor,
+)
+from firmware_app.tasks.part import Part, Probability
+
+if TYPE_CHECKING:
+    from firmware_app.tasks.interface import Tensor, Tensors
+
+key = "boxes"
+volumes = False
+CHANNELS: Final = 5
+SAME: Final = 0.5
+"""Boxes that overlap by this much, intersection over union, mark one lesion."""
+
+Corners = tuple[float, float, float, float]
+Scored = tuple[float, float, float, float, float]
+
+
+class Output(OutputPart):
+    """The map (1, 5, h, w): see the module."""
+
+    map: str = Field(min_length=1)
+
+
+class Finding(FindingPart):
+    """``bias`` is added to the log odds of every cell, which are calibrated (Platt 1999)."""
+
+    bias: float = 0.0
+    calibration: classify.Calibration
+
+
+class Expected(Part):
+    """What a golden case records: each finding's probability, and x0, y0, x1, y1, score of each lesion."""
+
+    findings: dict[str, Probability]
+    lesions: list[Scored]
+
+
+_EXPECTED: Final = TypeAdapter(Expected)
+
+
+def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
+    """See :class:`firmware_app.tasks.interface.Task`."""
+    if len(section.findings) != 1:
+        raise ValueError("boxes are of one finding")
+    (spec,) = section.findings
+    cells = tensor(outputs, section.output.map, 4)
+    scored = decoded(cells, spec.bias, spec.calibration, spec.threshold)
+    lesions = []
+    for *corners, score in scored:
+        x0, y0, x1, y1 = box = frame.placed(*corners)
+        if x0 < x1 and y0 < y1:
+            lesions.append(Lesion(frame.instance, frame.number, box, score, tags={FINDING_TAG: spec.code}))
+    chance = classify.probability(float(cells[0].max()) + spec.bias, spec.calibration)
+    return Answer((Found(spec.code, spec.label.by_language(), chance, spec.threshold),), tuple(lesions))
+
+
+def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, threshold: float) -> list[Scored]:
+    """``cells``: (5, h, w) → x0, y0, x1, y1 as fractions of the picture, and the score, the best first.
+
+    Raises :class:`ValueError` for another shape, or for a cell that is no number.
+    """
+    import numpy as np
+
+    if cells.ndim != 3 or cells.shape[0] != CHANNELS or not bool(np.isfinite(cells).all()):
+        raise ValueError(f"a map of shape {cells.shape} is none of boxes, or not of numbers")
+    odds, (high, wide) = cells[0], cells.shape[1:]
+    beside = np.pad(odds, 1, constant_values=-np.inf)
+    around = [beside[y : y + high, x : x + wide] for y in range(3) for x in range(3)]
+    found: list[Scored] = []
+    for row, column in np.argwhere(odds >= np.max(around, axis=0)):
+        score = classify.probability(float(odds[row, column]) + bias, calibration)
+        if score < threshold:
+            continue
+        left, top, right, bottom = (max(0.0, float(one)) for one in cells[1:, row, column])
+        x, y = float(column) + 0.5, float(row) + 0.5
+        found.append(((x - left) / wide, (y - top) / high, (x + right) / wide, (y + bottom) / high, score))
+    kept: list[Scored] = []
+    for one in sorted(found, key=lambda box: -box[4]):
+        if all(overlap(one[:4], other[:4]) < SAME for other in kept):
+            kept.append(one)
+    return kept[:MOST_LESIONS]
+
+
+def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """Intersection over union of two boxes x0, y0, x1, y1; 0 where neither has an area."""
+    across = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    down = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    both = across * down
+    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - both
+    return both / union if union > 0.0 else 0.0
+
+
+def together(section: Section, answers: Sequence[Answer]) -> Answer:
+    """See :class:`firmware_app.tasks.interface.Task`."""
+    return clips.together(answers, section.frames)
+
+
+def golden(answer: Answer) -> dict[str, Any]:
+    """See :class:`Expected`."""
+    return {
+        "findings": {one.code: round(one.probability, 4) for one in answer.findings},
+        "lesions": [[*(round(side, 2) for side in one.box), round(one.score, 4)] for one in answer.lesions],
+    }
+
+
+def expectation(section: Section, recorded: Any) -> Expected:
+    """See :class:`Expected`."""
+    try:
+        expected = _EXPECTED.validate_python(recorded)
+    except ValidationError as error:
+        raise ValueError("a golden case expects something else than probabilities and boxes") from error
+    if unknown := set(expected.findings) - {spec.code for spec in section.findings}:
+        raise ValueError(f"a golden case expects the unknown finding {min(unknown)}")
+    return expected
+
+
+def difference(expected: Expected, answer: Answer) -> Difference:
+    """The farthest of the probabilities and of the boxes' scores.
+
+    A box that overlaps none of the other side's by half is as far off as its score lies above the threshold.
+    """
+    given = {one.code: one for one in answer.findings}
+    worst = [Difference(code, given[code].probability, value, abs(given[code].probability - value))
+             for code, value in expected.findings.items()]  # fmt: skip
+    limit = min((one.threshold for one in answer.findings), default=0.0)
+    left = [(one.box, one.score) for one in answer.lesions]
+    for *corners, score in expected.lesions:
+        twin = max(left, key=lambda one: overlap(corners, one[0]), default=None)
+        if twin is None or overlap(corners, twin[0]) < SAME:
+            worst.append(Difference("box", limit, score, max(0.0, score - limit)))
+        else:
+            left.remove(twin)
+            worst.append(Difference("box", twin[1], score, abs(twin[1] - score)))
+    worst += [Difference("box", score, limit, max(0.0, score - limit)) for _, score in left]
+    return max(worst, key=lambda one: one.apart, default=Difference("", 0.0, 0.0, 0.0))
