@@ -36,14 +36,16 @@ def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: in
 def main() -> None:
     runtime, model, height, width, threads, times = sys.argv[1:]
     film = stopwatch.noise((int(height), int(width)))
-    ask = _eager(model, film, int(threads)) if runtime == PYTORCH else _file(runtime, model, film, int(threads))
+    ask = _eager(model, film, int(threads)) if runtime == PYTORCH else _file(runtime, model, int(threads))
     print(json.dumps(stopwatch.timed(ask, int(times))))
 
 
-def _file(runtime: str, path: str, film: Film, threads: int) -> Ask:
+def _file(runtime: str, path: str, threads: int) -> Ask:
     from firmware_app.packs.manifest import Manifest
 
-    return stopwatch.file_asked(runtime, Path(path), Manifest.load(Path(path).parent).input.name, film, threads)
+    spec = Manifest.load(Path(path).parent).input
+    film = stopwatch.noise(spec.shape, spec.channels)
+    return stopwatch.file_asked(runtime, Path(path), spec.name, film, threads)
 
 
 def _eager(name: str, film: Film, threads: int) -> Ask:

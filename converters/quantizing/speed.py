@@ -56,7 +56,7 @@ def files(shop: Workshop) -> Iterator[Asked]:
     for key in present(shop):
         path = folder / NAMES[key]
         size = sum(one.stat().st_size for one in artefacts.files_of(path))
-        yield key, path.name, size, stopwatch.of_file(key[0], path, shop.spec.name, shop.spec.shape, THREADS)
+        yield key, path.name, size, stopwatch.of_file(key[0], path, shop.spec, THREADS)
 
 
 def networks(shop: Workshop) -> Iterator[Asked]:

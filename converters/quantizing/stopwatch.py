@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import ToolFailed
+from firmware_app.imaging.input_spec import InputSpec
 
 WARM_UPS = 8
 PYTORCH = "pytorch"
@@ -27,9 +28,12 @@ Film = NDArray[np.float32]
 Ask = Callable[[], object]
 
 
-def of_file(runtime: str, path: Path, name: str, shape: Sequence[int], threads: int) -> dict[str, Any]:
-    """To time a model file; ``name`` and ``shape`` of its input."""
-    return {"runtime": runtime, "path": str(path), "name": name, "shape": list(shape), "threads": threads}
+def of_file(runtime: str, path: Path, spec: InputSpec, threads: int) -> dict[str, Any]:
+    """To time a model file whose input is ``spec``."""
+    return {
+        "runtime": runtime, "path": str(path), "name": spec.name, "shape": list(spec.shape),
+        "channels": spec.channels, "threads": threads,
+    }  # fmt: skip
 
 
 def of_network(recipe: str, near: Path, work: Path, checkpoint: Path | None, threads: int) -> dict[str, Any]:
@@ -86,9 +90,9 @@ def network_asked(net: Any, film: Film, threads: int) -> Ask:
     return ask
 
 
-def noise(shape: Sequence[int]) -> Film:
+def noise(shape: Sequence[int], channels: int = 1) -> Film:
     """A film, or volume, of noise, always the same."""
-    return np.random.default_rng(0).random((1, 1, *shape), dtype=np.float32)
+    return np.random.default_rng(0).random((1, channels, *shape), dtype=np.float32)
 
 
 def main() -> None:
@@ -97,7 +101,8 @@ def main() -> None:
     if job["runtime"] == PYTORCH:
         ask = _network(job)
     else:
-        ask = file_asked(job["runtime"], Path(job["path"]), job["name"], noise(job["shape"]), job["threads"])
+        film = noise(job["shape"], job["channels"])
+        ask = file_asked(job["runtime"], Path(job["path"]), job["name"], film, job["threads"])
     print(json.dumps(timed(ask, job["times"])))
 
 
@@ -115,7 +120,7 @@ def _network(job: Mapping[str, Any]) -> Ask:
             checkpoint.fill(net, checkpoint.load(path).state, path)
     else:
         net = train.restored(path)
-    return network_asked(net, noise(spec.shape), job["threads"])
+    return network_asked(net, noise(spec.shape, spec.channels), job["threads"])
 
 
 def _milliseconds(ask: Ask) -> float:

@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from converters import cli
 from converters.golden_cases import phantom
 from firmware_app.errors import PackTaskUnread
 from firmware_app.imaging.input_spec import Greys
 from firmware_app.packs.shelf import Pack, survey
+from firmware_app.packs.ways import Way
+from firmware_app.reading.children import golden_cases
 from firmware_app.runtimes import choice
 
 EXAMPLES = Path(__file__).parents[2] / "converters" / "examples"
@@ -135,6 +138,22 @@ def test_an_onnx_file_becomes_a_pack_that_says_what_it_lacks(own: Path, films: P
     assert "It does not show where" in card
     assert "it reads PyTorch modules" in card
     assert {row.runtime for row in pack.manifest.measured if row.split == "out-of-fold"} == {"onnx"}
+
+
+def test_a_box_prepares_colours_and_a_letterbox_as_the_recipe_says(own: Path, films: Path) -> None:
+    """Its golden images are narrow and of three different colours, and the box answers them in every file."""
+    text = (own / "own-onnx.toml").read_text().replace('pack = "own-onnx"', 'pack = "own-colour"')
+    shown = 'size = 64\nresize = "letterbox"\ncolour = "bgr"\nrange = [0.0, 1.0]\n'
+    (own / "own-colour.toml").write_text(text.replace("size = 64\n", shown))
+    assert run(own / "own-colour.toml", films, own / "out") == 0
+    pack = Pack.load(own / "out" / "own-colour")
+    spec = pack.manifest.input
+    assert (spec.channels, spec.resize, spec.shape) == (3, "letterbox", (64, 64))
+    with Image.open(pack.folder / "golden" / "phantom-opacities.png") as drawn:
+        assert (drawn.mode, drawn.width < drawn.height) == ("RGB", True)
+    for one in pack.manifest.artefacts:
+        tried = golden_cases.attempt(pack, Way(one.runtime, one.precision), {})
+        assert tried.cases == len(pack.manifest.golden) >= 2
 
 
 def test_a_module_without_named_features_learns_by_the_same_recipe(own: Path, films: Path) -> None:
