@@ -362,8 +362,11 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
         Film(
             row["file"],
             folder / "images512" / row["file"],
-            int(chosen in row["Finding Labels"].split("|") if chosen != ABNORMAL
-                else row["Finding Labels"] != "No Finding"),
+            int(
+                chosen in row["Finding Labels"].split("|")
+                if chosen != ABNORMAL
+                else row["Finding Labels"] != "No Finding"
+            ),
             row["Patient ID"],
             findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
             teacher=taught.get(row["Image Index"]),

@@ -49,9 +49,7 @@ def opened(folder: Path, finding: str | None) -> FilmSet:
             raise DataUnreadable(str(path), "it has no mask; one of zeros says that there is no lesion")
         traits = tuple((name, row[name]) for name in sources.TRAIT_COLUMNS if row.get(name))
         known = mask if mask.is_file() else None
-        films.append(
-            Film(path.name, path, label, row.get("patient", path.stem), mask=known, traits=traits, said=said)
-        )
+        films.append(Film(path.name, path, label, row.get("patient", path.stem), mask=known, traits=traits, said=said))
     return FilmSet(folder.name, finding or "", tuple(films))
 
 

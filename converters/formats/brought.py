@@ -32,7 +32,7 @@ CERTAIN = 1e-6
 """A probability that is given is kept this far from 0 and 1."""
 
 PROBABILITIES = (
-    'These look like probabilities, and a probability would be made of them once more. Give logits, or say answer = '
+    "These look like probabilities, and a probability would be made of them once more. Give logits, or say answer = "
     '"probability" (answer = "logit" where they are logits all the same)'
 )
 SHAPING = ("Identity", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Dropout", "Cast")

@@ -243,7 +243,7 @@ def aimed(
     middles, sides = np.zeros(shape, np.float32), np.zeros((4, high, wide), np.float32)
     inside = np.zeros(shape, np.float32)
     for x0, y0, x1, y1 in found:
-        left, right = ((1.0 - x1, 1.0 - x0) if mirrored else (x0, x1))
+        left, right = (1.0 - x1, 1.0 - x0) if mirrored else (x0, x1)
         row = min(int((y0 + y1) / 2.0 * high), high - 1)
         column = min(int((left + right) / 2.0 * wide), wide - 1)
         for y in range(max(0, row - 1), min(high, row + 2)):
