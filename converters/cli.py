@@ -121,6 +121,11 @@ def parser() -> argparse.ArgumentParser:
     added = step("familiar", text, example, refit.command)
     refit.add_arguments(added)
 
+    text = "Make the INT8 files of a finished pack anew, from the float files that it holds; no weight changes."
+    example = example.replace("familiar", "requantize", 1)
+    added = step("requantize", text, example, _requantize)
+    refit.add_arguments(added)
+
     added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", publisher.command)
     publisher.add_arguments(added)
     example = "publish ~/packs/chest-xray-child --repository ~/repository --keys ~/publisher"
@@ -253,6 +258,12 @@ def _golden(options: argparse.Namespace) -> int:
     for line in wrong:
         print(line)
     return EXIT_REFUSED if wrong else 0
+
+
+def _requantize(options: argparse.Namespace) -> int:
+    from converters.packing import requantize
+
+    return requantize.command(options)
 
 
 def _card(options: argparse.Namespace) -> int:

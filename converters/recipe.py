@@ -251,11 +251,15 @@ class Export(Table):
 
 
 class Quantize(Table):
-    """How INT8 files are made. ``aware_epochs``: quantization-aware fine-tuning when nothing else passes the gate."""
+    """How INT8 files are made.
+
+    Where no method passes the gates, ``accuracy_control`` lets NNCF return operators to float; where that does not pass
+    either, ``aware_epochs`` of quantization-aware fine-tuning follow.
+    """
 
     films: int = Field(256, ge=1)
     aware_epochs: int = Field(0, ge=0)
-    most_spared: int = Field(6, ge=0)
+    accuracy_control: bool = True
 
 
 class Typicality(Table):
@@ -299,6 +303,9 @@ class Gate(Table):
     kappa_loss: float = Field(0.02, ge=0.0)
     error_growth: float = Field(0.05, ge=0.0)
     """By which share of itself the mean absolute error of a measured number may grow."""
+    speed_at_least: float = Field(1.0, ge=0.0)
+    """How many times as fast as the float file of its runtime an INT8 file must be, on the machine that makes it."""
+
     map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
     """The least mean rank correlation of an artefact's activation map with Grad-CAM
     (:mod:`converters.quantizing.maps`)."""

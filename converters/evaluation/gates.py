@@ -13,8 +13,9 @@ Judged on pooled out-of-fold predictions, film by film beside the original's (:m
 * the map agrees with Grad-CAM of the original by a mean rank correlation of ``map_correlation`` or more.
 
 Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
-films it always is, since even none lost among n leaves 3 / n possible (the rule of three, Hanley 1983).  Speed is
-measured and recorded; it refuses nothing, because the box chooses on its own device.
+films it always is, since even none lost among n leaves 3 / n possible (the rule of three, Hanley 1983).  An INT8 file
+must also be as fast as the float one of its runtime; which of the runtimes is the fastest the box finds on its own
+device.
 """
 
 import math
@@ -109,6 +110,13 @@ def apart(wanted: Outputs, given: Outputs) -> tuple[float, float]:
         absolute = float(np.abs(given[name] - cells).max())
         largest = max(largest[0], absolute / max(1.0, float(np.abs(cells).max()))), max(largest[1], absolute)
     return largest
+
+
+def speed(ratio: float, at_least: float) -> GateResult:
+    """The gate of an INT8 file's speed: ``ratio`` is how many times as fast as the float file it is."""
+    outcome = GateOutcome.PASSED if ratio >= at_least else GateOutcome.REFUSED
+    said = f"{ratio:.2f} times as fast as the float file of its runtime, at least {at_least:g} wanted"
+    return GateResult("speed", outcome, ratio, at_least, said)
 
 
 def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> GateResult:

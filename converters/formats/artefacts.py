@@ -1,13 +1,14 @@
 """The model files of one network: which there are, how each is made from the network, and how one is asked.
 
-A file is known by its runtime and precision. ``model.fp32.onnx`` is always made: OpenVINO reads it too, and every
-eight-bit ONNX or OpenVINO file begins from it.
+A file is known by its runtime and precision; what each is called and how it is made is its format's to say
+(:mod:`converters.formats.register`).  ``model.fp32.onnx`` is always made: OpenVINO reads it too, and every eight-bit
+ONNX or OpenVINO file begins from it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from statistics import median
 
 import numpy as np
 import torch
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 
 from converters.data.films import inputs
 from converters.failures import ToolFailed
-from converters.formats import onnx_file, openvino_ir, tflite_file
+from converters.formats import register
+from converters.formats.interface import Answers, Films, FloatNetwork, Format
 from converters.nets import CamNet
 from converters.outputs import writing
+from converters.quantizing import stopwatch
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
@@ -25,24 +28,23 @@ from firmware_app.runtimes import choice
 Key = tuple[str, str]
 """(runtime, precision)."""
 
+
+def _named(*, static: bool) -> dict[Key, str]:
+    formats = [one for one in register.known().values() if one.static is static]
+    return {(one.runtime, precision): name for one in formats for precision, name in one.files.items()}
+
+
 SOURCE: Key = ("onnxruntime", "fp32")
-NAMES: dict[Key, str] = {
-    SOURCE: "model.fp32.onnx",
-    ("onnxruntime", "int8"): "model.int8.onnx",
-    ("openvino", "fp16"): "model.fp16.xml",
-    ("openvino", "int8"): "model.int8.xml",
-    ("litert", "fp32"): "model.fp32.tflite",
-    ("litert", "fp16"): "model.fp16.tflite",
-    ("litert", "int8"): "model.int8.tflite",
-}
+NAMES: dict[Key, str] = _named(static=False)
 """Every file there can be; OpenVINO reads the float file of ONNX Runtime."""
 
-METHODS = {"litert": ("static", "dynamic"), "onnxruntime": ("minmax", "percentile", "nncf")}
+EXTRAS: dict[Key, str] = _named(static=True)
+"""Files for machines that are not here, with ``[export] static``; they are judged in another runtime."""
 
-STATIC = "model.static.onnx"
-TENSORRT = "model.s8s8.onnx"
-EXTRAS: dict[Key, str] = {("npu", "fp32"): STATIC, ("tensorrt", "int8"): TENSORRT}
-"""Files for machines that are not here, with ``[export] static``; they are judged in ONNX Runtime."""
+ROUNDS = 5
+TIMES = 12
+THREADS = 2
+"""How candidates for an INT8 file are timed beside the float one: processes of each, inferences of a process."""
 
 
 def wanted(recipe: Recipe) -> list[Key]:
@@ -62,7 +64,7 @@ def extras(recipe: Recipe) -> list[Key]:
     """The files for other machines that a recipe asks for."""
     if not recipe.export.static:
         return []
-    return [key for key in EXTRAS if key[1] == "fp32" or ("onnxruntime", key[1]) in wanted(recipe)]
+    return [key for key in EXTRAS if key[1] == "fp32" or (asked_in(key[0]), key[1]) in wanted(recipe)]
 
 
 def name_of(key: Key) -> str:
@@ -72,7 +74,8 @@ def name_of(key: Key) -> str:
 
 def asked_in(runtime: str) -> str:
     """The runtime in which a file is asked here."""
-    return "onnxruntime" if runtime in {machine for machine, _ in EXTRAS} else runtime
+    known = register.known().get(runtime)
+    return runtime if known is None else known.asked_in
 
 
 def export(
@@ -85,42 +88,28 @@ def export(
     leaves its reason there for every file that would follow from it. Without ``model.fp32.onnx`` there is no pack.
     """
     net = net.copy().eval()
-    example = noise(spec)
-    names = (spec.name, net.outputs)
-    shown = Named(net)
-    finished = getattr(net, "finished", None)
-    source = folder / NAMES[SOURCE]
+    finished, source = getattr(net, "finished", None), folder / NAMES[SOURCE]
     if finished is not None:
         with writing(source) as part:
             copyfile(finished, part)
-    else:
-        onnx_file.export(shown, example, names, source)
-    made = [source]
-
-    def attempt(lost: Sequence[Key], make: Callable[[], list[Path]]) -> None:
+    given = FloatNetwork(Named(net) if finished is None else None, noise(spec), spec.name, net.outputs, source)
+    made: list[Path] = []
+    for one in register.known().values():
+        asked = [name for name in one.files if (static if one.static else (one.runtime, name) in keys)]
+        if not asked and one.runtime != SOURCE[0]:
+            continue
         try:
-            made.extend(make())
+            made += one.write(given, folder, asked)
         except ToolFailed as error:
-            if refused is None:
+            if refused is None or one.runtime == SOURCE[0]:
                 raise
-            refused.update({key: str(error) for key in lost if key in keys})
-
-    def litert() -> list[Path]:
-        if finished is not None:
-            why = "it reads PyTorch modules, and this is an ONNX file"
-            raise ToolFailed("litert-torch", "convert the network", why)
-        whole = tflite_file.export(shown, example, names, folder / NAMES["litert", "fp32"])
-        half = ("litert", "fp16") in keys
-        return [whole, *([tflite_file.halve(whole, folder / NAMES["litert", "fp16"])] if half else [])]
-
-    if static:
-        made.append(onnx_file.export(shown, example, names, folder / STATIC, static=True))
-    if ("openvino", "fp16") in keys:
-        path = folder / NAMES["openvino", "fp16"]
-        attempt([("openvino", "fp16")], lambda: files_of(openvino_ir.export(source, path, half=True)))
-    if any(runtime == "litert" for runtime, _ in keys):
-        attempt([key for key in NAMES if key[0] == "litert"], litert)
+            refused.update({(one.runtime, precision): str(error) for precision in asked if _follows(one, precision)})
     return made
+
+
+def _follows(form: Format, precision: str) -> bool:
+    """Whether a file is made of the network by its own format alone, and not of the ONNX file."""
+    return precision != "int8" or form.int8_from in form.files.values()
 
 
 class Named(torch.nn.Module):  # type: ignore[misc]
@@ -146,45 +135,63 @@ def noise(spec: InputSpec, count: int = 2) -> torch.Tensor:
 
 
 class Rounded:
-    """The INT8 files of one runtime, one a fold: a :class:`converters.quantizing.quantize.Format`.
+    """The INT8 files of one runtime, one a fold: a :class:`converters.quantizing.quantize.Candidates`.
 
     ``floats`` are the folders of the folds' float files, ``films`` the calibration films of each, (N, 1, H, W).
     """
 
-    def __init__(self, runtime: str, floats: Sequence[Path], films: Sequence[NDArray[np.float32]]) -> None:
-        self.runtime, self.floats, self.films = runtime, floats, films
-        source = floats[0] / NAMES[float_file(runtime)]
-        tools: dict[str, Any] = {"openvino": openvino_ir, "litert": tflite_file}
-        self.layers: Sequence[str] = tools.get(runtime, onnx_file).weighted_nodes(source)
+    def __init__(
+        self, runtime: str, spec: InputSpec, floats: Sequence[Path], films: Sequence[Films], answers: Answers
+    ) -> None:
+        self.form, self.spec, self.answers = register.get(runtime), spec, answers
+        self.floats, self.films = floats, films
 
     @property
     def methods(self) -> Sequence[str]:
-        """How ranges are found, or (TFLite) whether activations are rounded at all."""
-        return METHODS.get(self.runtime, ("minmax", "percentile"))
+        """See :class:`converters.quantizing.quantize.Candidates`."""
+        return self.form.methods
 
-    def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path:
-        """See :class:`converters.quantizing.quantize.Format`; the file of each fold stands in a folder of its name."""
-        for source, films in list(zip(self.floats, self.films, strict=True))[: 1 if first else None]:
-            rounded(self.runtime, source, folder / source.name, films, method, spared)
+    @property
+    def controlled(self) -> bool:
+        """See :class:`converters.quantizing.quantize.Candidates`."""
+        return self.form.controlled
+
+    def make(self, folder: Path, method: str) -> Path:
+        """See :class:`converters.quantizing.quantize.Candidates`; each fold's file has a folder of the fold's name."""
+        for source, films in zip(self.floats, self.films, strict=True):
+            rounded(self.form.runtime, source, folder / source.name, films, method, self.answers)
         return folder
 
+    def layers(self, folder: Path) -> tuple[int, int]:
+        """See :class:`converters.quantizing.quantize.Candidates`; those of the first fold's file."""
+        return self.form.int8_layers(self._first(folder))
 
-def rounded(
-    runtime: str, floats: Path, folder: Path, films: NDArray[np.float32], method: str, spared: Sequence[str]
-) -> list[Path]:
-    """Make one runtime's INT8 file from the float files in ``floats``; returns its files."""
-    path = folder / name_of((runtime, "int8"))
-    if runtime == "litert":
-        kind: tflite_file.Kind = "static" if method == "static" else "dynamic"
-        tflite_file.quantize(floats / NAMES["litert", "fp32"], path, films, kind, spared)
-    elif runtime == "openvino":
-        openvino_ir.quantize(floats / NAMES[SOURCE], path, films, method, spared)
-    elif runtime == "tensorrt":
-        static = floats / STATIC
-        source = static if static.is_file() else floats / NAMES[SOURCE]
-        onnx_file.quantize(source, path, films, method, spared, kind="s8s8")
-    else:
-        onnx_file.quantize(floats / NAMES[SOURCE], path, films, method, spared)
+    def times_as_fast(self, folders: Sequence[Path]) -> list[float]:
+        """See :class:`converters.quantizing.quantize.Candidates`.
+
+        Every file in a process of its own, new in every round, in turns with the float one; the median over rounds.
+        """
+        if self.form.static or not folders:
+            return []
+        runtime, plain = self.form.asked_in, self.floats[0] / NAMES[float_file(self.form.asked_in)]
+        paths = [plain, *map(self._first, folders)]
+        asked = [stopwatch.of_file(runtime, one, self.spec, THREADS) for one in paths]
+        rounds = [[median(stopwatch.timed_apart(one, TIMES)) for one in asked] for _ in range(ROUNDS)]
+        return [median(times[0] / times[1 + place] for times in rounds) for place in range(len(folders))]
+
+    def _first(self, folder: Path) -> Path:
+        return folder / self.floats[0].name / name_of((self.form.runtime, "int8"))
+
+
+def rounded(runtime: str, floats: Path, folder: Path, films: Films, method: str, answers: Answers) -> list[Path]:
+    """Make one runtime's INT8 file from the float files in ``floats``; returns its files.
+
+    Raises :class:`~converters.failures.ToolFailed`, also where no layer is in INT8: it would be so by name only.
+    """
+    form = register.get(runtime)
+    path = form.quantize(floats / form.int8_from, folder / form.files["int8"], films, method, answers)
+    if not form.int8_layers(path)[0]:
+        raise ToolFailed(runtime, "quantize the file", "not one of its convolutions or products is in INT8")
     return files_of(path)
 
 

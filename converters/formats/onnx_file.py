@@ -1,15 +1,18 @@
-"""ONNX: from PyTorch by its own exporter (opset 18), and to INT8 by ONNX Runtime's static QDQ form.
+"""ONNX: from PyTorch by its own exporter (opset 18), and to INT8 in the QDQ form, by ONNX Runtime or, under
+accuracy control, by NNCF.
 
-Two eight-bit kinds. ``u8s8``: activations unsigned, weights signed per channel with 7 of their 8 bits, for CPUs (on
-those without VNNI the 8-bit product of U8 and S8 saturates, and the same film would get another answer on an older
-box). ``s8s8``: both signed and symmetric, all 8 bits, which TensorRT wants and a CPU runs slowly.
+INT8 for CPUs is ``u8s8``: activations unsigned with one range a tensor, weights signed with one a channel, all 8 bits.
+Without VNNI the kernels for it add pairs of products in 16 bits, which overflows; ONNX Runtime then makes U8U8 of it,
+which does not, where a session asks for that (:mod:`firmware_app.runtimes.onnxruntime`).  With a range for each
+*channel* of an activation, which NNCF takes by default for depthwise convolutions, these are not fused and run in
+float.
 """
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/runtimes/onnxruntime.py; read when it is imported
 
@@ -17,6 +20,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -27,16 +31,31 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import first_line, openvino_ir, quiet
+from converters.formats import accuracy_control, first_line, openvino_ir, quiet
+from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
 from converters.outputs import writing
 
 OPSET = 18
 PERCENTILE = 99.99
-METHODS: dict[str, CalibrationMethod] = {
+RANGES: dict[str, CalibrationMethod] = {
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
 }
-Kind = Literal["u8s8", "s8s8"]
+
+runtime = "onnxruntime"
+asked_in = runtime
+static = False
+files: Mapping[str, str] = {"fp32": "model.fp32.onnx", "int8": "model.int8.onnx"}
+int8_from = files["fp32"]
+methods: Sequence[str] = tuple(RANGES)
+controlled = True
+
+LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
+IN_INT8 = {
+    "QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",
+    "QGemm",
+}  # fmt: skip
+"""Operators of an optimised graph: convolutions and matrix products in float, and those in eight bits."""
 
 
 def export(
@@ -64,48 +83,52 @@ def export(
     return path
 
 
-def quantize(
-    source: Path, path: Path, films: NDArray[np.float32], method: str, spared: Sequence[str] = (), kind: Kind = "u8s8"
-) -> Path:
-    """Quantize the float file ``source``. ``films``: (N, 1, …) for calibration; ``spared``: nodes kept in float.
+def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> list[Path]:
+    """See :class:`converters.formats.interface.Format`: every other file begins from ``network.source``."""
+    if network.net is None:
+        return [network.source]
+    return [export(network.net, network.example, (network.films, network.names), network.source)]
 
-    ``method`` ``nncf`` leaves it to NNCF, which also corrects biases.
-    """
-    if method == "nncf":
-        return _by_nncf(source, path, films, spared)
+
+def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+    """See :class:`converters.formats.interface.Format`: by ONNX Runtime, under accuracy control by NNCF."""
+    if method == CONTROLLED:
+        return _controlled(source, path, films, answers)
+    return quantize_static_qdq(source, path, films, method)
+
+
+def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, signed: bool = False) -> Path:
+    """By ONNX Runtime; ``signed``: activations too, symmetric, with pairs on the weights and float biases."""
     logging.getLogger().setLevel(logging.ERROR)
-    signed = kind == "s8s8"
+    for_tensorrt = {"ActivationSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False} if signed else {}
     with writing(path) as part, quiet():
         try:
             quantize_static(
                 str(source), str(part), _Films(films, input_name(source)), quant_format=QuantFormat.QDQ,
-                per_channel=True, reduce_range=not signed, weight_type=QuantType.QInt8,
-                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, nodes_to_exclude=list(spared),
-                calibrate_method=METHODS[method],
-                extra_options={"CalibPercentile": PERCENTILE, "ActivationSymmetric": signed, "WeightSymmetric": True},
+                per_channel=True, reduce_range=False, weight_type=QuantType.QInt8,
+                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, calibrate_method=RANGES[method],
+                extra_options={"CalibPercentile": PERCENTILE, "WeightSymmetric": True, **for_tensorrt},
             )  # fmt: skip
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             raise ToolFailed("ONNX Runtime", "quantize the file", first_line(error)) from error
     return path
 
 
-def _by_nncf(source: Path, path: Path, films: NDArray[np.float32], spared: Sequence[str]) -> Path:
-    """Quantize by NNCF: unsigned activations where they are never negative, and weights of seven bits.
-
-    The eighth would overflow on processors without VNNI.
-    """
+def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Path:
+    """By NNCF, with one range an activation."""
     openvino_ir.library()  # without its telemetry, which NNCF shares
     import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
 
-    nncf.set_log_level(logging.ERROR)
     name = input_name(source)
+    parameters = nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.OverflowFix.DISABLE, activations_quantization_params=QuantizationParameters(per_channel=False)
+    )
     with writing(path) as part, quiet():
         try:
-            quantized = nncf.quantize(
-                onnx.load(str(source)), nncf.Dataset([{name: film[np.newaxis]} for film in films]),
-                subset_size=len(films), preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True,
-                ignored_scope=nncf.IgnoredScope(names=list(spared)) if spared else None,
-                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE),
+            quantized = accuracy_control.quantized(
+                onnx.load(str(source)), films, answers, _opened, lambda film: {name: film},
+                preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True, advanced_parameters=parameters,
             )  # fmt: skip
         except (RuntimeError, ValueError, KeyError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the file", first_line(error)) from error
@@ -113,10 +136,22 @@ def _by_nncf(source: Path, path: Path, films: NDArray[np.float32], spared: Seque
     return path
 
 
-def weighted_nodes(path: Path) -> list[str]:
-    """The names of the convolutions and matrix products of a file, in the order of its graph."""
-    kinds = {"Conv", "Gemm", "MatMul", "ConvTranspose"}
-    return [node.name for node in onnx.load(str(path)).graph.node if node.op_type in kinds]
+def _opened(model: onnx.ModelProto) -> accuracy_control.Asked:
+    session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    names, name = [one.name for one in session.get_outputs()], session.get_inputs()[0].name
+    return lambda film: dict(zip(names, session.run(names, {name: film}), strict=True))
+
+
+def int8_layers(path: Path) -> tuple[int, int]:
+    """See :class:`converters.formats.interface.Format`: counted in the graph that ONNX Runtime has optimised."""
+    with TemporaryDirectory() as folder:
+        options = SessionOptions()
+        options.log_severity_level = 3
+        options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    rounded = sum(kind in IN_INT8 for kind in kinds)
+    return rounded, rounded + sum(kind.removeprefix("Fused") in LAYERS for kind in kinds)
 
 
 def input_name(path: Path) -> str:

@@ -5,7 +5,7 @@ NNCF's "mixed" preset keeps activations unsigned where they are never negative, 
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import ToolFailed
-from converters.formats import first_line, quiet
+from converters.formats import accuracy_control, first_line, quiet
+from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
 from converters.outputs import writing
 from firmware_app.runtimes.openvino import core
+
+runtime = "openvino"
+asked_in = runtime
+static = False
+files: Mapping[str, str] = {"fp16": "model.fp16.xml", "int8": "model.int8.xml"}
+int8_from = "model.fp32.onnx"
+methods: Sequence[str] = ("minmax", "percentile")
+controlled = True
+
 
 
 def export(source: Path, path: Path, *, half: bool) -> Path:
@@ -27,10 +37,16 @@ def export(source: Path, path: Path, *, half: bool) -> Path:
     return _save(model, path, half=half)
 
 
-def quantize(
-    source: Path, path: Path, films: NDArray[np.float32], method: str = "minmax", spared: Sequence[str] = ()
-) -> Path:
-    """Quantize the ONNX file ``source`` into an INT8 IR. ``films``: (N, 1, …); ``spared``: layers kept in float.
+def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> list[Path]:
+    """See :class:`converters.formats.interface.Format`: the FP16 pair; in FP32 OpenVINO reads the ONNX file."""
+    if "fp16" not in precisions:
+        return []
+    path = export(network.source, folder / files["fp16"], half=True)
+    return [path, path.with_suffix(".bin")]
+
+
+def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+    """See :class:`converters.formats.interface.Format`: from the ONNX file ``source``.
 
     ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.
     """
@@ -38,26 +54,32 @@ def quantize(
     import nncf
 
     nncf.set_log_level(logging.ERROR)
+    settings = {
+        "preset": nncf.QuantizationPreset.MIXED, "fast_bias_correction": False,
+        "advanced_parameters": _parameters(nncf, method),
+    }  # fmt: skip
     with quiet():
         try:
             model = folded(source)
-            known = {node.get_friendly_name() for node in model.get_ops()}
-            quantized = nncf.quantize(
-                model, nncf.Dataset([film[np.newaxis] for film in films]), subset_size=len(films),
-                preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=False,
-                ignored_scope=nncf.IgnoredScope(names=[name for name in spared if name in known]) if spared else None,
-                advanced_parameters=_parameters(nncf, method),
-            )  # fmt: skip
+            if method == CONTROLLED:
+                quantized = accuracy_control.quantized(model, films, answers, _opened, lambda film: film, **settings)
+            else:
+                fed = nncf.Dataset([film[np.newaxis] for film in films])
+                quantized = nncf.quantize(model, fed, subset_size=len(films), **settings)
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the network", first_line(error)) from error
     return _save(quantized, path, half=True)
 
 
-def weighted_nodes(path: Path) -> list[str]:
-    """The names of the convolutions and matrix products of an IR or ONNX file, in the order of its graph."""
-    model = folded(path)
-    kinds = {"Convolution", "GroupConvolution", "MatMul"}
-    return [node.get_friendly_name() for node in model.get_ordered_ops() if node.get_type_name() in kinds]
+def _opened(model: Any) -> accuracy_control.Asked:
+    """``model``: one of OpenVINO's, compiled or not."""
+    compiled = model if hasattr(model, "create_infer_request") else core().compile_model(model, "CPU")
+
+    def asked(film: Films) -> dict[str, NDArray[np.float32]]:
+        given = compiled(film)
+        return {output.get_any_name(): given[output] for output in compiled.outputs}
+
+    return asked
 
 
 def folded(source: Path) -> Any:
@@ -91,7 +113,7 @@ def _parameters(nncf: Any, method: str) -> Any:
 
 
 def _ranges(nncf: Any, method: str) -> Any:
-    if method == "minmax":
+    if method != "percentile":
         return None
     from nncf.quantization.range_estimator import (
         AggregatorType,

@@ -9,9 +9,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +19,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import first_line, quiet
+from converters.formats import accuracy_control, first_line, quiet
+from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
 from converters.outputs import FULL_BYTES, writing
+from firmware_app.runtimes import litert
 
-Kind = Literal["static", "dynamic"]
+runtime = "litert"
+asked_in = runtime
+static = False
+files: Mapping[str, str] = {"fp32": "model.fp32.tflite", "fp16": "model.fp16.tflite", "int8": "model.int8.tflite"}
+int8_from = files["fp32"]
+LAYERS = "layers"
+methods: Sequence[str] = ("static", LAYERS, "dynamic")
+controlled = True
+
+ROUNDED = (
+    "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED", "BATCH_MATMUL", "ADD", "AVERAGE_POOL_2D",
+    "MAX_POOL_2D", "RESHAPE", "TRANSPOSE", "PAD", "CONCATENATION", "SLICE", "RELU",
+)  # fmt: skip
+"""The operators of the method :data:`LAYERS`, as the library calls them."""
 
 
 class Named(nn.Module):  # type: ignore[misc]
@@ -71,39 +86,94 @@ def halve(source: Path, path: Path) -> Path:
     return _quantized(source, path, recipe, None)
 
 
-def quantize(
-    source: Path, path: Path, films: NDArray[np.float32], kind: Kind = "static", spared: Sequence[str] = ()
-) -> Path:
-    """Quantize a float file. ``films``: (N, 1, …) for the ranges of a static file; ``spared``: tensor-name patterns.
+def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> list[Path]:
+    """See :class:`converters.formats.interface.Format`: FP32 always, for the others are made from it."""
+    if network.net is None:
+        raise ToolFailed("litert-torch", "convert the network", "it reads PyTorch modules, and this is an ONNX file")
+    whole = export(network.net, network.example, (network.films, network.names), folder / files["fp32"])
+    return [whole, *([halve(whole, folder / files["fp16"])] if "fp16" in precisions else [])]
 
-    Raises :class:`~converters.failures.ToolFailed`, also where the library rounds none of the network's layers (it
-    passes 3-D convolutions by): such a file is INT8 in name only.
+
+def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+    """See :class:`converters.formats.interface.Format`.
+
+    ``static`` rounds all that can be, ``layers`` convolutions, products and what joins them alone: exponentials, sums
+    and logarithms stay in float.  ``dynamic`` rounds weights, and activations as they come.
+    The library passes 3-D convolutions by.
     """
+    if method == CONTROLLED:
+        return _controlled(source, path, films, answers)
+    return _rounded(source, path, films, method)
+
+
+def _rounded(
+    source: Path, path: Path, films: Films, method: str, spared: Sequence[str] = (), ranges: Any = None
+) -> Path:  # fmt: skip
+    """``spared``: the outputs of layers that stay in float; ``ranges``: those of ``films``, where they are known."""
+    from ai_edge_quantizer import qtyping
+
+    def recipe(quantizer: Any) -> None:
+        _recipe(quantizer, method)
+        for name in spared:
+            every = qtyping.TFLOperationName.ALL_SUPPORTED
+            quantizer.update_quantization_recipe(re.escape(name), every, algorithm_key="no_quantize")
+
+    return _quantized(source, path, recipe, None if method == "dynamic" else films, ranges)
+
+
+def _recipe(quantizer: Any, method: str) -> None:
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer import recipe as recipes
 
-    def recipe(quantizer: Any) -> None:
-        wanted = recipes.static_wi8_ai8() if kind == "static" else recipes.dynamic_wi8_afp32()
-        quantizer.load_quantization_recipe(wanted)
-        for pattern in spared:
-            quantizer.update_quantization_recipe(
-                regex=pattern, operation_name=qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
-            )
-
-    made = _quantized(source, path, recipe, films if kind == "static" else None)
-    if not spared and not any(rounded for _, rounded in _weighted(made)):
-        made.unlink()
-        raise ToolFailed("AI Edge Quantizer", "quantize the file", "it rounds not one of its convolutions or products")
-    return made
+    if method != LAYERS:
+        quantizer.load_quantization_recipe(
+            recipes.static_wi8_ai8() if method == "static" else recipes.dynamic_wi8_afp32()
+        )
+        return
+    for name in ROUNDED:
+        one = qtyping.TFLOperationName(name)
+        quantizer.add_static_config(".*", one, activation_num_bits=8, weight_num_bits=8)
 
 
-def weighted_nodes(path: Path) -> list[str]:
-    """Patterns that match the output of each convolution and matrix product of a file, in the order of its graph."""
-    return [re.escape(name) for name, _ in _weighted(path)]
+def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Path:
+    """The method ``layers`` under accuracy control, which the library has not: layers stay in float, worst first.
+
+    A layer is as bad as the answers come nearer to the float ones when it alone stays in float.
+    """
+    from ai_edge_quantizer import quantizer as library
+
+    with quiet():
+        whole = library.Quantizer(str(source))
+        _recipe(whole, LAYERS)
+        ranges = _ranges(source, whole.get_quantization_recipe(), films)
+    seen = films[: accuracy_control.RANKED]
+
+    def asked(file: Path) -> NDArray[Any]:
+        session = litert.load(file)
+        name = _input(file)
+        return np.concatenate([answers(session.infer({name: film[np.newaxis]})) for film in seen])
+
+    wanted = asked(source)
+
+    def away(spared: Sequence[str]) -> float:
+        return accuracy_control.moved(wanted, asked(_rounded(source, path, films, LAYERS, spared, ranges)))
+
+    names = [name for name, _ in _layers(source)]
+    ranked = sorted(names, key=lambda name: away([name]))
+    for count in range(1, len(ranked)):
+        if away(ranked[:count]) <= accuracy_control.AIM:
+            break
+    return path
 
 
-def _weighted(path: Path) -> list[tuple[str, bool]]:
-    """The output of each convolution and matrix product of a file, and whether any of its inputs is in eight bits."""
+def int8_layers(path: Path) -> tuple[int, int]:
+    """See :class:`converters.formats.interface.Format`: those with an input in eight bits, a weight or another."""
+    rounded = [one for _, one in _layers(path)]
+    return sum(rounded), len(rounded)
+
+
+def _layers(path: Path) -> list[tuple[str, bool]]:
+    """The output of each convolution and matrix product, and whether any of its inputs is in eight bits."""
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
@@ -112,25 +182,34 @@ def _weighted(path: Path) -> list[tuple[str, bool]]:
         schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOperator.BATCH_MATMUL,
     }  # fmt: skip
     model = tfl_flatbuffer_utils.read_model(str(path))
-    graph = model.subgraphs[0]
+    tensors = model.subgraphs[0].tensors
     return [
         (
-            graph.tensors[one.outputs[0]].name.decode(),
-            any(graph.tensors[index].type == schema.TensorType.INT8 for index in one.inputs if index >= 0),
+            tensors[one.outputs[0]].name.decode(),
+            any(tensors[index].type == schema.TensorType.INT8 for index in one.inputs if index >= 0),
         )
-        for one in graph.operators
+        for one in model.subgraphs[0].operators
         if model.operatorCodes[one.opcodeIndex].builtinCode in kinds
     ]
 
 
-def _quantized(source: Path, path: Path, recipe: Any, films: NDArray[np.float32] | None) -> Path:
+def _input(path: Path) -> str:
+    """The name of a file's first input."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    name: str = next(iter(Interpreter(str(path)).get_signature_list().values()))["inputs"][0]
+    return name
+
+
+def _quantized(source: Path, path: Path, recipe: Any, films: Films | None, ranges: Any = None) -> Path:
     from ai_edge_quantizer import quantizer as library
 
     with writing(path) as part, quiet():
         try:
             quantizer = library.Quantizer(str(source))
             recipe(quantizer)
-            ranges = None if films is None else _ranges(source, quantizer.get_quantization_recipe(), films)
+            if films is not None and ranges is None:
+                ranges = _ranges(source, quantizer.get_quantization_recipe(), films)
             # The library's own way to write maps the file into memory: on a full disk that ends the process (SIGBUS).
             part.write_bytes(bytes(quantizer.quantize(ranges).quantized_model))
         except (RuntimeError, ValueError, KeyError, TypeError) as error:

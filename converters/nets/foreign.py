@@ -87,6 +87,11 @@ class Foreign(CamNet):
         own = getattr(self._classifier(), "bias", None) if self.wanted.features else None
         return self.nothing if own is None else self._finding(own[None])[0]
 
+    def hold_bias(self) -> None:
+        """See :class:`converters.nets.CamNet`: the classifier's, where there is a map."""
+        if self.wanted.features and self._classifier().bias is not None:
+            self._classifier().bias.requires_grad_(False)
+
     def first_channels(self, count: int = 1) -> Self:
         """It has no others."""
         return self

@@ -1,6 +1,6 @@
 """The manifest of a pack, from the results of the steps: everything but golden cases and measurements."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -41,7 +41,7 @@ def described(shop: Workshop, folder: Path) -> Manifest:
         intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(shop)),
-        maps=tuple(_agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
+        maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
         typicality=typical_file(shop, folder),
     )  # fmt: skip
@@ -51,11 +51,15 @@ def described_file(source: Path, key: Key, folder: Path) -> Artefact:
     """Copy a model file and its companion files into ``folder``; returns its entry."""
     for path in artefacts.files_of(source):
         copyfile(path, folder / path.name)
-    path = folder / source.name
+    return entry(folder / source.name, key, source.parent)
+
+
+def entry(path: Path, key: Key, made: Path) -> Artefact:
+    """The manifest's entry of a model file that was made of the float files in ``made``."""
     return Artefact.model_validate({
         "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
         "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
-        "batch": 1 if path.suffix == ".tflite" or one_at_a_time(source.parent) else "dynamic",
+        "batch": 1 if path.suffix == ".tflite" or one_at_a_time(made) else "dynamic",
         "golden_tolerance": UNMEASURED,
         "files": [
             Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
@@ -120,7 +124,8 @@ def _refusal(entry: dict[str, Any]) -> Refused:
     return Refused(runtime=entry["runtime"], precision=entry["precision"], why=entry["why"])
 
 
-def _agreed(entry: dict[str, Any]) -> MapAgreement:
+def agreed(entry: Mapping[str, Any]) -> MapAgreement:
+    """How the map of a file agrees, from an entry of the step ``maps``."""
     every, evidence = entry["every_cell"], entry["evidence"]
     return MapAgreement(
         runtime=entry["runtime"], precision=entry["precision"], n=every["n"], mean=every["mean"],

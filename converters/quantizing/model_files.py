@@ -1,5 +1,6 @@
 """The model files of a recipe: the float files of every fold's network, and where the files that ship stand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from converters.data.films import inputs
 from converters.data.splits import Fold
 from converters.formats import artefacts, onnx_file
 from converters.formats.artefacts import NAMES, Key
+from converters.recipe import Recipe
 from converters.steps import Workshop
 from converters.tasks.interface import Answers
 
@@ -74,5 +76,10 @@ def calibration_films(shop: Workshop, fold: Fold) -> NDArray[np.float32]:
 
 def calibration_names(shop: Workshop, fold: Fold) -> list[str]:
     """The names of :func:`calibration_films`."""
-    order = np.random.default_rng(shop.recipe.seed).permutation(len(fold.train))[: shop.recipe.quantize.films]
-    return [fold.train[int(index)] for index in order]
+    return drawn(fold.train, shop.recipe)
+
+
+def drawn(names: Sequence[str], recipe: Recipe) -> list[str]:
+    """As many of the names as the recipe has calibration films, always the same."""
+    order = np.random.default_rng(recipe.seed).permutation(len(names))[: recipe.quantize.films]
+    return [names[int(index)] for index in order]

@@ -1,24 +1,24 @@
-"""Quantization-aware fine-tuning: the last resort, when no eight-bit file of a runtime is good enough.
+"""Quantization-aware training (QAT): the last resort, when no eight-bit file of a runtime is good enough.
 
-Every convolution rounds its input and its weights to eight bits on the way forward, as the runtimes will, and gradients
-pass straight through (Jacob et al. 2018).  The network so learns, from its own float self, weights that bear rounding.
-Then the rounding is removed, and the float weights go through the ordinary export and PTQ search.
-
-Plain PyTorch: weights are symmetric, one scale an output channel, which folding the batch normalisation into them does
-not change; inputs have one range, a moving average of what was seen.
+NNCF puts rounding into a copy of the network, whatever module it is, as the runtimes will round; gradients pass
+straight through (Jacob et al. 2018).  The network so learns, from its own float self, weights that bear rounding.  Then
+the rounding is left behind, and the float weights go through the ordinary export and PTQ search.
 """
 
+import logging
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from converters import steps
+from converters.data.datasets import FilmSet
 from converters.data.splits import Fold
-from converters.formats import artefacts
+from converters.formats import artefacts, openvino_ir, quiet
 from converters.nets import CamNet
+from converters.quantizing.model_files import calibration_films
 from converters.recipe import Distill, Train
 from converters.steps import Workshop
 from converters.training import distill, fitting, targets
@@ -27,80 +27,39 @@ STAGE = "aware"
 RATE = 0.05
 """Share of the recipe's learning rate: the network knows its task and only moves a little."""
 
-MEMORY = 0.05
 WARMUP = 10
+RANGE_FILMS = 64
 
 
-class RoundedConvolution(nn.Conv2d):  # type: ignore[misc]
-    """A convolution that sees eight-bit inputs through eight-bit weights."""
+def rounded(net: CamNet, films: NDArray[np.float32]) -> CamNet:
+    """A copy of ``net`` that rounds, with ranges from ``films`` (N, 1, H, W).
 
-    low: Tensor
-    high: Tensor
+    Normalisation keeps its statistics, which the runtimes fold into the weights as they are, and nothing is dropped
+    out.  Its bias stays: the host adds it, and one number serves all files of a pack.
+    """
+    openvino_ir.library()  # without its telemetry, which NNCF shares
+    import nncf
+    from nncf.quantization.advanced_parameters import QuantizationParameters
 
-    def __init__(self, plain: nn.Conv2d) -> None:
-        super().__init__(
-            plain.in_channels, plain.out_channels, plain.kernel_size, plain.stride, plain.padding, plain.dilation,
-            plain.groups, bias=plain.bias is not None,
+    nncf.set_log_level(logging.ERROR)
+    fed = nncf.Dataset([torch.from_numpy(film[np.newaxis]) for film in films])
+    parameters = nncf.AdvancedQuantizationParameters(
+        overflow_fix=nncf.OverflowFix.DISABLE, disable_bias_correction=True,
+        activations_quantization_params=QuantizationParameters(per_channel=False),
+    )  # fmt: skip
+    with quiet():
+        copy: CamNet = nncf.quantize(
+            net.copy().eval(), fed, subset_size=len(films), preset=nncf.QuantizationPreset.MIXED,
+            advanced_parameters=parameters,
         )  # fmt: skip
-        self.load_state_dict(plain.state_dict())
-        self.register_buffer("low", torch.zeros(()))
-        self.register_buffer("high", torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the plain one, of what rounding leaves of ``x``."""
-        x = x.float()
-        if self.training:
-            self._watch(x.detach())
-        return self._conv_forward(self._rounded(x), rounded_weight(self.weight), self.bias)
-
-    def _watch(self, x: Tensor) -> None:
-        """Ranges hold 0, which padding adds."""
-        share = MEMORY if bool(self.high > self.low) else 1.0
-        self.low.lerp_(x.min().clamp(max=0.0), share)
-        self.high.lerp_(x.max().clamp(min=0.0), share)
-
-    def _rounded(self, x: Tensor) -> Tensor:
-        if not bool(self.high > self.low):
-            return x
-        scale = (self.high - self.low) / 255.0
-        zero = torch.round(-self.low / scale).clamp(0, 255).int()
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero, 0, 255)
-
-
-class StillNormalisation(nn.BatchNorm2d):  # type: ignore[misc]
-    """A batch normalisation that keeps its statistics: the runtimes fold them into the weights as they are."""
-
-    def __init__(self, plain: nn.BatchNorm2d) -> None:
-        super().__init__(plain.num_features, plain.eps, plain.momentum)
-        self.load_state_dict(plain.state_dict())
-        self.eval()
-
-    def train(self, mode: bool = True) -> Self:
-        """Always in evaluation mode, whatever mode the network is set to."""
-        super().train(False)
-        return self
-
-
-def rounded_weight(weight: Tensor) -> Tensor:
-    """``weight`` in eight bits, symmetric, one scale an output channel."""
-    scale = weight.detach().abs().flatten(1).amax(dim=1).clamp(min=1e-8) / 127.0
-    zero = torch.zeros(len(scale), dtype=torch.int32, device=weight.device)
-    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
-
-
-def rounded(net: CamNet) -> CamNet:
-    """A copy whose convolutions round.  Its bias stays: the host adds it, and one number serves all files of a pack."""
-    net = net.copy()
-    for name, module in list(net.named_modules()):
-        parent, _, own = name.rpartition(".")
-        if type(module) is nn.Conv2d:
-            setattr(net.get_submodule(parent), own, RoundedConvolution(module))
-        elif type(module) is nn.BatchNorm2d:
-            setattr(net.get_submodule(parent), own, StillNormalisation(module))
-        elif isinstance(module, nn.Dropout2d):
+    for module in copy.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
+        elif isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-    net.bias.requires_grad_(False)
-    return net
+    copy.hold_bias()
+    return copy
 
 
 def plain(tuned: CamNet, like: CamNet) -> CamNet:
@@ -110,20 +69,40 @@ def plain(tuned: CamNet, like: CamNet) -> CamNet:
     return net.eval()
 
 
+def possible(shop: Workshop) -> bool:
+    """Whether the recipe asks for QAT and its network can learn: from itself, or by its task's own loss."""
+    recipe = shop.recipe
+    return bool(recipe.quantize.aware_epochs) and recipe.net.onnx is None and (_follows(shop) or bool(recipe.train))
+
+
+def _follows(shop: Workshop) -> bool:
+    """Whether the network can follow its own float answers: the logits of one finding of films."""
+    return shop.task.distils and not shop.task.reads_labels and shop.spec.depth is None
+
+
 def fine_tuned(shop: Workshop, fold: Fold) -> CamNet:
-    """A fold's network after QAT towards its own float outputs; an interrupted fit is continued."""
-    original, base = steps.final(shop, fold), shop.recipe.distill or shop.recipe.train
-    assert base is not None
+    """A fold's network after QAT towards its own float outputs; an interrupted fit is continued.
+
+    A network whose task has no distillation learns by the task's own loss.
+    """
+    original, base = steps.final(shop, fold), shop.recipe.distill or shop.recipe.train or Train()
     plan = Distill(
         epochs=shop.recipe.quantize.aware_epochs, batch=base.batch, learning_rate=base.learning_rate * RATE,
         weight_decay=0.0, warmup_steps=WARMUP, average_steps=base.average_steps,
         change=base.change.model_copy(update={"paste": 0.0}), temperature=1.0, label_weight=0.0, hint_weight=0.0,
     )  # fmt: skip
-    net, films = rounded(original), shop.films(fold.train)
+    net, films = rounded(original, calibration_films(shop, fold)[:RANGE_FILMS]), shop.films(fold.train)
+    word = steps.word_of_final(shop, fold) if shop.learnt else ""
+    run = shop.run(STAGE, fold, plan, word)
+    tuned = fitting.fit(net, shop.seen(fold), _objective(shop, films, net, original, plan), plan, run)
+    return plain(tuned, original)
+
+
+def _objective(shop: Workshop, films: FilmSet, net: CamNet, original: CamNet, plan: Distill) -> fitting.Objective:
+    if not _follows(shop):
+        return shop.task.objective(shop, films, shop.task.targets(shop, films), net)
     aim, labelled = targets.targets(films, 0.0, None), np.ones(len(films.films), dtype=np.bool_)
-    objective = distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(shop))
-    run = shop.run(STAGE, fold, plan, steps.word_of_final(shop, fold))
-    return plain(fitting.fit(net, shop.seen(fold), objective, plan, run), original)
+    return distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(shop))
 
 
 def float_files(shop: Workshop) -> dict[str, Path]:

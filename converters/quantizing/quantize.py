@@ -1,45 +1,59 @@
-"""PTQ search for one runtime: two or three ways to choose activation ranges, then more and more layers in float.
+"""PTQ search for one runtime: every way that its format knows, and of the files that pass the gates the fastest.
 
 A candidate is judged by fidelity first, how far it moves the logits of films it was not calibrated on, because on few
-films a damaged model may score better by luck; then by the gates (:mod:`converters.evaluation.gates`).  When no plain
-candidate
-passes, the layers are ranked by how much it helps to leave each one in float, and the worst stay in float, one more at
-a time. Every candidate is kept in the record, with the reason of its refusal.
+films a damaged model may score better by luck; then by the gates (:mod:`converters.evaluation.gates`).  Those that pass
+are timed beside the float file; one that is slower than that is of no use and is refused too.  When none is left, the
+format's accuracy control returns operators to float (:mod:`converters.formats.accuracy_control`).  Every candidate is
+kept in the record, with the reason of its refusal.
 """
 
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome, GateResult, worst
 from converters.failures import ToolFailed
-from firmware_app import progress
+from converters.formats.accuracy_control import MOST_MOVED as MOST_MOVED
+from converters.formats.accuracy_control import moved as moved
+from converters.formats.interface import CONTROLLED
 
-MOST_MOVED = 0.13
-"""Largest root-mean-square change of the logits, in spreads of the float ones, that is accepted."""
+AS_FAST = 0.95
+"""Files are taken for equally fast from this share of the fastest one's speed on; then the most faithful is chosen."""
 
 Logits = Callable[[Path], NDArray[Any]]
 Judge = Callable[[NDArray[Any]], list[GateResult]]
 
 
-class Format(Protocol):
-    """How one runtime's INT8 files are made, one a fold: ``method`` finds the ranges, ``spared`` layers stay in float.
-
-    ``first`` makes only that of the first fold, for the layers' sensitivity.
-    """
+class Candidates(Protocol):
+    """How one runtime's INT8 files are made, one a fold."""
 
     @property
-    def methods(self) -> Sequence[str]: ...
-    @property
-    def layers(self) -> Sequence[str]: ...
+    def methods(self) -> Sequence[str]:
+        """The ways in which a file can be made."""
+        ...
 
-    def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path: ...
+    @property
+    def controlled(self) -> bool:
+        """Whether there is accuracy control as a last resort."""
+        ...
+
+    def make(self, folder: Path, method: str) -> Path:
+        """Make the files in ``folder``; returns it."""
+        ...
+
+    def layers(self, folder: Path) -> tuple[int, int]:
+        """How many convolutions and matrix products are computed in INT8, and of how many."""
+        ...
+
+    def times_as_fast(self, folders: Sequence[Path]) -> list[float]:
+        """How many times as fast as the float file each is, timed in turns; empty where none can be timed here."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,15 @@ class Candidate:
     """INT8 files that were tried, in ``path``; ``moved`` is :func:`moved` of their logits."""
 
     method: str
-    spared: tuple[str, ...]
     moved: float
     verdicts: tuple[GateResult, ...]
     logits: NDArray[Any] = field(repr=False)
     path: Path = field(repr=False)
+    layers: tuple[int, int] = (0, 0)
+    """Convolutions and matrix products in INT8, and all of them."""
+
+    times_as_fast: float | None = None
+    """As the float file; ``None`` where it was not timed."""
 
     @property
     def passed(self) -> bool:
@@ -62,33 +80,34 @@ class Candidate:
     def why_not(self) -> str:
         """The refusal in words; empty when it passed."""
         said = [verdict.said for verdict in self.verdicts if verdict.outcome is GateOutcome.REFUSED]
-        if self.moved > MOST_MOVED:
+        if not self.moved <= MOST_MOVED:
             said.insert(0, f"logits move by {self.moved:.3f} of their spread, allowed {MOST_MOVED}")
         return "; ".join(said)
+
+    def timed(self, ratio: float, at_least: float) -> "Candidate":
+        """With its speed, and the gate of it."""
+        return replace(self, times_as_fast=ratio, verdicts=(*self.verdicts, gates.speed(ratio, at_least)))
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "method": self.method, "spared": list(self.spared), "moved": round(self.moved, 4),
+            "method": self.method, "moved": round(self.moved, 4), "layers": list(self.layers),
+            "times_as_fast": None if self.times_as_fast is None else round(self.times_as_fast, 3),
             "gates": [verdict.as_dict() for verdict in self.verdicts], "refused": self.why_not,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search found: the chosen candidate or none, all that was tried, and the layers' sensitivity."""
+    """What a search found: the chosen candidate or none, and all that was tried."""
 
     chosen: Candidate | None
     tried: tuple[Candidate, ...]
-    sensitivity: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {
-            "chosen": self.chosen.as_dict() if self.chosen else None,
-            "tried": [one.as_dict() for one in self.tried],
-            "sensitivity": {name: round(value, 4) for name, value in self.sensitivity.items()},
-        }  # fmt: skip
+        chosen = self.chosen.as_dict() if self.chosen else None
+        return {"chosen": chosen, "tried": [one.as_dict() for one in self.tried]}
 
 
 def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
@@ -99,71 +118,66 @@ def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
 
 
 def search(
-    made_by: Format, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, most_spared: int,
-    sample: Logits,
+    made_by: Candidates, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, speed_at_least: float = 1.0,
+    *, control: bool = True,
 ) -> Search:  # fmt: skip
-    """Try candidates, each in a folder of its own below ``folder``, until one passes.
+    """Try every method, each in a folder of its own below ``folder``, and accuracy control where none passes.
 
-    ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``sample`` are a
-    candidate's logits on a few films of the first fold, for the layers' sensitivity.  Only the chosen folder is left.
+    ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``speed_at_least``
+    is how many times as fast as the float file it must be.  Only the chosen folder is left.
     """
     tried: list[Candidate] = []
-
-    def attempt(method: str, spared: Sequence[str]) -> Candidate:
-        path = made_by.make(folder / f"try{len(tried)}", method, spared)
-        rounded = logits(path)
-        tried.append(Candidate(method, tuple(spared), moved(wanted, rounded), tuple(judge(rounded)), rounded, path))
-        one = tried[-1]
-        said = f"passed, logits move by {one.moved:.3f} of their spread" if one.passed else f"refused: {one.why_not}"
-        print(f"  {folder.name} INT8, {method}, layers in float: {len(spared)}: {said}", file=sys.stderr, flush=True)
-        return tried[-1]
-
     failed: ToolFailed | None = None
-    for method in made_by.methods:
-        try:
-            attempt(method, ())
-        except ToolFailed as error:  # one library's; another may know the network
-            failed = error
-            print(f"{method}: {error}", file=sys.stderr, flush=True)
+    for methods in (made_by.methods, (CONTROLLED,) if control and made_by.controlled else ()):
+        fresh: list[Candidate] = []
+        for method in methods:
+            try:
+                path = made_by.make(folder / f"try{len(tried) + len(fresh)}", method)
+            except ToolFailed as error:  # one library's; another may know the network
+                failed = error
+                print(f"{method}: {error}", file=sys.stderr, flush=True)
+                continue
+            rounded = logits(path)
+            verdicts = tuple(judge(rounded))
+            fresh.append(Candidate(method, moved(wanted, rounded), verdicts, rounded, path, made_by.layers(path)))
+        tried += _timed(made_by, fresh, speed_at_least)
+        for one in tried[len(tried) - len(fresh) :]:
+            print(f"  {folder.name} INT8, {_told(one)}", file=sys.stderr, flush=True)
+        if any(one.passed for one in tried):
+            break
     if failed is not None and not tried:
         raise failed
-    sensitivity: dict[str, float] = {}
-    if most_spared and not any(one.passed for one in tried):
-        method = min(tried, key=lambda one: one.moved).method
-        sensitivity = ranked(made_by, folder, method, sample)
-        for count in range(1, min(most_spared, len(sensitivity)) + 1):
-            if attempt(method, list(sensitivity)[:count]).passed:
-                break
-    passed = [one for one in tried if one.passed]
-    # A dynamic file follows the float one more closely and runs more slowly: it is the second choice.
-    chosen = min(passed, key=lambda one: (one.method == "dynamic", len(one.spared), one.moved)) if passed else None
+    chosen = fastest([one for one in tried if one.passed])
     for one in tried:
         if one is not chosen:
             remove(one.path)
-    return Search(chosen, tuple(tried), sensitivity)
+    return Search(chosen, tuple(tried))
 
 
-def ranked(made_by: Format, folder: Path, method: str, sample: Logits) -> dict[str, float]:
-    """Layer → how much nearer the logits come to each other when it alone stays in float; the most first."""
-    whole = made_by.make(folder / "whole", method, (), first=True)
-    reference = made_by.make(folder / "none", method, list(made_by.layers), first=True)
-    aim, rounded = sample(reference), sample(whole)
-    base = moved(aim, rounded)
-    gain: dict[str, float] = {}
-    with progress.counter("sensitivity of layers: measured") as advance:
-        for number, layer in enumerate(made_by.layers, 1):
-            path = made_by.make(folder / "layer", method, [layer], first=True)
-            gain[layer] = base - moved(aim, sample(path))
-            remove(path)
-            advance(number, len(made_by.layers))
-    remove(whole)
-    remove(reference)
-    return dict(sorted(gain.items(), key=lambda item: -item[1]))
+def fastest(passed: Sequence[Candidate]) -> Candidate | None:
+    """The fastest of files that passed, or of those that are as fast (:data:`AS_FAST`) the most faithful.
+
+    Of files that were not timed the most faithful.
+    """
+    if not passed:
+        return None
+    best = max(one.times_as_fast or 0.0 for one in passed)
+    return min((one for one in passed if (one.times_as_fast or 0.0) >= AS_FAST * best), key=lambda one: one.moved)
 
 
-def moved(wanted: NDArray[Any], rounded: NDArray[Any]) -> float:
-    """Root-mean-square change of logits (of films, or of the cells of outlines), in spreads of the wanted ones."""
-    return float(np.sqrt(np.mean((rounded - wanted) ** 2)) / max(float(wanted.std()), 1e-9))
+def _timed(made_by: Candidates, fresh: Sequence[Candidate], at_least: float) -> list[Candidate]:
+    """Those of ``fresh`` that passed with their speed: it is measured only of files that may be taken."""
+    good = [one for one in fresh if one.passed]
+    ratios = dict(zip((one.path for one in good), made_by.times_as_fast([one.path for one in good]), strict=False))
+    return [one.timed(ratios[one.path], at_least) if one.path in ratios else one for one in fresh]
+
+
+def _told(one: Candidate) -> str:
+    """A line of the log."""
+    layers = f"{one.layers[0]} of {one.layers[1]} convolutions and products in INT8"
+    speed = "" if one.times_as_fast is None else f", {one.times_as_fast:.2f} times as fast as the float file"
+    said = f"passed, logits move by {one.moved:.3f} of their spread" if one.passed else f"refused: {one.why_not}"
+    return f"{one.method}, {layers}{speed}: {said}"
 
 
 def remove(path: Path) -> None:

@@ -1,7 +1,8 @@
 """The step ``quantize``: the INT8 file of each runtime, searched over all folds, then made as the one that ships."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,8 @@ from converters.formats import artefacts
 from converters.quantizing import qat, quantize
 from converters.quantizing.model_files import calibration_films, floats, fold_answers, not_made
 from converters.steps import Workshop
-from converters.tasks.interface import Answers
+from converters.tasks.interface import Answers, Outputs
 from firmware_app.errors import InferenceFailed
-
-SAMPLE_FILMS = 24
-"""Films on which the layers' sensitivity is measured."""
 
 
 def quantize_step(shop: Workshop) -> dict[str, Any]:
@@ -35,8 +33,6 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
     lost, court = not_made(shop), court_of(shop)
     plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
     tuned: dict[str, Path] = {}
-    of_one = not shop.task.reads_labels and shop.spec.depth is None  # QAT follows the logits of one finding of films
-    learns = shop.task.distils and of_one and not recipe.net.is_foreign
     searches: dict[str, Any] = {}
     made: list[Path] = []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
@@ -46,7 +42,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
         try:
             search, sources = searched(shop, runtime, court, plain), plain
             searches[runtime] = search.as_dict()
-            if search.chosen is None and recipe.quantize.aware_epochs and learns:
+            if search.chosen is None and qat.possible(shop):
                 tuned = sources = tuned or qat.float_files(shop)
                 search = searched(shop, runtime, court, tuned)
                 searches[runtime] = quantize.joined(searches[runtime], search)
@@ -54,7 +50,7 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
                 made.append(court.predictions(search.chosen.logits).save(predictions_path(shop, key)))
                 made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
         except (ToolFailed, InferenceFailed) as error:
-            searches[runtime] = {"chosen": None, "tried": [], "sensitivity": {}, "refused": str(error)}
+            searches[runtime] = {"chosen": None, "tried": [], "refused": str(error)}
     for used in ("tries", qat.STAGE):
         shutil.rmtree(shop.work / used, ignore_errors=True)
     shop.ledger.done("quantize", mark, searches, made)
@@ -65,25 +61,32 @@ def searched(shop: Workshop, runtime: str, court: Judging, sources: Mapping[str,
     """Search the INT8 file of one runtime; ``sources`` are the folders of the float files of each fold."""
     folds, key = shop.material.division.folds, (runtime, "int8")
     calibration = [calibration_films(shop, fold) for fold in folds]
-    rounded = artefacts.Rounded(runtime, [sources[fold.name] for fold in folds], calibration)
+    found = [sources[fold.name] for fold in folds]
+    rounded = artefacts.Rounded(runtime, shop.spec, found, calibration, unbiased(shop))
     tries = shop.work / "tries" / runtime
     shutil.rmtree(tries, ignore_errors=True)
 
     def pooled(folder: Path) -> Answers:
         return np.concatenate([fold_answers(shop, fold, folder / fold.name, key) for fold in folds])
 
-    def sample(folder: Path) -> Answers:
-        return fold_answers(shop, folds[0], folder / folds[0].name, key, SAMPLE_FILMS)
-
-    most = shop.recipe.quantize.most_spared
-    return quantize.search(rounded, tries, court.answers, pooled, court.verdicts, most, sample)
+    recipe = shop.recipe
+    return quantize.search(
+        rounded, tries, court.answers, pooled, court.verdicts, recipe.gate.speed_at_least,
+        control=recipe.quantize.accuracy_control,
+    )  # fmt: skip
 
 
 def shipped_int8(shop: Workshop, runtime: str, chosen: quantize.Candidate, source: Path) -> list[Path]:
     """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
     shipped = shop.material.division.shipped
     films = calibration_films(shop, shipped)
-    return artefacts.rounded(runtime, source, floats(shop, shipped), films, chosen.method, chosen.spared)
+    return artefacts.rounded(runtime, source, floats(shop, shipped), films, chosen.method, unbiased(shop))
+
+
+def unbiased(shop: Workshop) -> Callable[[Outputs], Answers]:
+    """The task's answers without what the host adds: it moves none of them towards another."""
+    channels = len(steps.final(shop, shop.material.division.shipped).biases)
+    return partial(shop.task.answers, biases=np.zeros(channels))
 
 
 def court_of(shop: Workshop) -> Judging:

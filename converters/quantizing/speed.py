@@ -1,7 +1,7 @@
 """The step ``speed``: how long one film takes in each file that ships, and in PyTorch; measured, never gated."""
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from converters.quantizing import stopwatch
 from converters.quantizing.model_files import floats, present
 from converters.steps import Workshop
 from firmware_app import progress
+from firmware_app.imaging.model_input import InputSpec
 
 ROUNDS = 3
 TIMES = 12
@@ -31,9 +32,16 @@ def speed_step(shop: Workshop) -> dict[str, Any]:
     mark = shop.ledger.fingerprint(steps.tables(shop.recipe), ("quantize",), shop.digest)
     if (known := shop.ledger.results("speed", mark)) is not None:
         return known
-    asked = [*files(shop), *networks(shop)]
+    rows = timed([*files(shop), *networks(shop)], f"{shop.recipe.pack} speed: timed")
+    results = {"machine": machine(), "threads": THREADS, "rows": rows}
+    shop.ledger.done("speed", mark, results, [])
+    return results
+
+
+def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
+    """A row for each of ``asked``: its key, name and bytes, and the milliseconds of one film."""
     times: list[list[float]] = [[] for _ in asked]
-    with progress.counter(f"{shop.recipe.pack} speed: timed") as advance:
+    with progress.counter(said) as advance:
         for _ in range(ROUNDS):
             for (*_, request), own in zip(asked, times, strict=True):
                 own += stopwatch.timed_apart(request, TIMES)
@@ -45,9 +53,12 @@ def speed_step(shop: Workshop) -> dict[str, Any]:
             "runtime": runtime, "precision": precision, "name": name, "milliseconds": round(float(middle), 3),
             "low": round(float(low), 3), "high": round(float(high), 3), "bytes": size,
         })  # fmt: skip
-    results = {"machine": machine(), "threads": THREADS, "rows": rows}
-    shop.ledger.done("speed", mark, results, [])
-    return results
+    return rows
+
+
+def asked(key: Key, path: Path, spec: InputSpec, size: int) -> Asked:
+    """To time a model file of ``size`` bytes."""
+    return key, path.name, size, stopwatch.of_file(key[0], path, spec, THREADS)
 
 
 def files(shop: Workshop) -> Iterator[Asked]:
@@ -56,7 +67,7 @@ def files(shop: Workshop) -> Iterator[Asked]:
     for key in present(shop):
         path = folder / NAMES[key]
         size = sum(one.stat().st_size for one in artefacts.files_of(path))
-        yield key, path.name, size, stopwatch.of_file(key[0], path, shop.spec, THREADS)
+        yield asked(key, path, shop.spec, size)
 
 
 def networks(shop: Workshop) -> Iterator[Asked]:

@@ -50,13 +50,26 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One INT8 file that was tried; ``refused`` says why not, empty when it passed."""
+    """One INT8 file that was tried; ``refused`` says why not, empty when it passed.
+
+    ``layers``: convolutions and matrix products in INT8, and all of them; ``times_as_fast`` as the float file.
+    """
 
     method: str
-    spared: tuple[str, ...]
     moved: float
     refused: str
     aware: bool = False
+    layers: tuple[int, int] | None = None
+    times_as_fast: float | None = None
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """From ``Candidate.as_dict``."""
+        layers = entry.get("layers")
+        return cls(
+            entry.get("method", ""), float(entry.get("moved", 0.0)), entry.get("refused", ""),
+            bool(entry.get("aware")), (int(layers[0]), int(layers[1])) if layers else None, entry.get("times_as_fast"),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +78,13 @@ class Quantized:
 
     runtime: str
     tried: tuple[Attempt, ...]
-    sensitivity: tuple[tuple[str, float], ...]
     found: bool
 
     @classmethod
     def from_dict(cls, runtime: str, entry: Mapping[str, Any]) -> Self:
         """From ``Search.as_dict``."""
-        tried = tuple(
-            Attempt(one.get("method", ""), tuple(one.get("spared", ())), float(one.get("moved", 0.0)),
-                    one.get("refused", ""), bool(one.get("aware")))
-            for one in entry.get("tried", ())
-        )  # fmt: skip
-        return cls(runtime, tried, tuple(entry.get("sensitivity", {}).items()), entry.get("chosen") is not None)
+        tried = tuple(Attempt.from_dict(one) for one in entry.get("tried", ()))
+        return cls(runtime, tried, entry.get("chosen") is not None)
 
 
 @dataclass(frozen=True, slots=True)

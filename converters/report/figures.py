@@ -7,14 +7,13 @@ import numpy as np
 
 from converters.data.predictions import Predictions
 from converters.evaluation.measures import Evaluation
-from converters.report.accounts import Accounts, Quantized
+from converters.report.accounts import Accounts
 from converters.report.plot import COLOURS, INK, OURS, PALE, PEER, Plot, bars, heat
 from converters.report.words import pair
 from converters.statistics import intervals
 
 Key = tuple[str, str]
 """Runtime and precision."""
-MOST_LAYERS = 16
 LARGEST_DISC = 17.0
 MEGABYTE = 1e6
 LABEL_STEPS = (4.0, -12.0, 20.0)
@@ -113,12 +112,6 @@ def pruning(accounts: Accounts) -> str:
         return ""
     rows = [(name, float(after), float(before)) for name, before, after in accounts.pruning.layers]
     return bars(rows, pair("channels"), pair("pruning"))
-
-
-def sensitive(search: Quantized) -> str:
-    """The layers that cost INT8 the most."""
-    rows: Sequence[tuple[str, float, None]] = [(name, value, None) for name, value in search.sensitivity[:MOST_LAYERS]]
-    return bars(rows, pair("gain"), pair("sensitive")) if rows else ""
 
 
 def explained(accounts: Accounts) -> Sequence[str]:

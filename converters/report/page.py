@@ -11,7 +11,7 @@ from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.measures import Evaluation, Interval, Prevalence, evaluation, in_order
 from converters.outputs import write_text
 from converters.report import figures, weak
-from converters.report.accounts import Accounts, Attempt, FileGates
+from converters.report.accounts import Accounts, Attempt, FileGates, Quantized
 from converters.report.figures import MEGABYTE, Key
 from converters.report.style import STYLE
 from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
@@ -113,9 +113,6 @@ def _figures(
     if drawn := figures.pruning(accounts):
         kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
         yield _section("pruning", drawn, _note("pruning_note", kept=kept))
-    for search in accounts.quantized:
-        if drawn := figures.sensitive(search):
-            yield _section("sensitive", drawn, _note("sensitive_note", runtime=search.runtime))
     yield "</div>"
 
 
@@ -180,6 +177,8 @@ def _verdict(gate: GateResult) -> str:
         return say("gate_lost", measured=f"{-gate.measured:.0f}", margin=f"{-gate.margin:.0f}")
     if gate.gate in ("auc", "sensitivity"):
         return say(f"gate_{gate.gate}", measured=f"{gate.measured:+.4f}", margin=f"{gate.margin:+g}")
+    if gate.gate == "speed":
+        return say("gate_speed", measured=f"{gate.measured:.2f}", margin=f"{gate.margin:g}")
     if gate.gate == "explanation":
         return say("gate_explanation", measured=f"{gate.measured:.3f}", margin=f"{gate.margin:g}")
     if gate.gate == "parity":
@@ -236,10 +235,28 @@ def _method(one: Attempt) -> str:
     return f"{escape(one.method)} · {say('aware')}" if one.aware else escape(one.method)
 
 
+def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], before: str, day: str) -> str:
+    """A section on INT8 files that were made anew after the page was written; ``refused``: runtime → why, or nothing.
+
+    ``before`` is the version whose files all other sections tell of.
+    """
+    said = [
+        f"<b>{escape(runtime)} int8</b> <small lang='en'>{escape(why)}</small>"
+        for runtime, why in refused.items()
+        if why
+    ]
+    told = (
+        f"<h2>{say('requantized')}</h2>\n", _note("requantized_note", before=before, day=day),
+        _tried(Accounts(quantized=tuple(searches))), _list(said) if said else "",
+    )  # fmt: skip
+    return f"<section class='requantized'>{''.join(told)}</section>"
+
+
 def _tried(accounts: Accounts) -> str:
-    head = [say(key) for key in ("runtime", "method", "spared", "moved", "why")]
+    head = [say(key) for key in ("runtime", "method", "int8_layers", "moved", "times_as_fast", "why")]
     return _table(head, (
-        (escape(search.runtime), _method(one), str(len(one.spared)), f"{one.moved:.3f}",
+        (escape(search.runtime), _method(one), f"{one.layers[0]} / {one.layers[1]}" if one.layers else "–",
+         f"{one.moved:.3f}", f"{one.times_as_fast:.2f} ×" if one.times_as_fast is not None else "–",
          f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–")
         for search in accounts.quantized
         for one in search.tried

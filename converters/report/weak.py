@@ -15,6 +15,7 @@ FEW_POSITIVES = 300
 MISCALIBRATED = 0.05
 LITTLE_SPECIFICITY = 0.5
 _SECTION = re.compile(r"<section class='weak'>.*?</section>", re.DOTALL)
+_REQUANTIZED = re.compile(r"\n<section class='requantized'>.*?</section>", re.DOTALL)
 _HEADING = re.compile(r"<h1>.*?</h1>", re.DOTALL)
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
 _WRITTEN = re.compile(re.escape(say("written", version="?", day="?")).replace(r"\?", r"[\d.-]+"))
@@ -47,6 +48,15 @@ def retell(folder: Path, title: Words, points: Sequence[Words]) -> None:
 def renumber(folder: Path, version: str, day: str) -> None:
     """Give the report of a pack, where it has one, this version and day. Raises as :func:`retell`."""
     _rewrite(folder / NAME, ((_WRITTEN, say("written", version=version, day=day)),))
+
+
+def add(folder: Path, told: str) -> None:
+    """Put ``told``, a section of class ``requantized``, behind the weak points, in place of an earlier one."""
+    path = folder / NAME
+    if path.is_file():
+        write_text(path, _REQUANTIZED.sub("", path.read_text(encoding="utf-8")))
+        page = _SECTION.search(path.read_text(encoding="utf-8"))
+        _rewrite(path, ((_SECTION, f"{page.group() if page else ''}\n{told}"),))
 
 
 def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None:

@@ -20,9 +20,20 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "decision": ("Decision curve", "决策曲线"),
     "subgroups": ("Subgroups", "亚组"),
     "pruning": ("Pruning, layer by layer", "逐层剪枝"),
-    "sensitive": ("INT8: what each layer costs", "INT8：各层的代价"),
     "training": ("Networks on films held back", "网络在留出影像上的表现"),
     "tried": ("INT8 files that were tried", "尝试过的 INT8 文件"),
+    "requantized": ("INT8 files made anew", "重新制作的 INT8 文件"),
+    "requantized_note": (
+        (
+            "On {day} the INT8 files were made anew from the float files, which stayed as they are. Each is judged "
+            "beside the float file, on films that the network has learnt from. The rows of INT8 files below are those "
+            "of version {before}; the card has the new ones."
+        ),
+        (
+            "{day} 由未改动的浮点文件重新制作了 INT8 文件，并在网络学习过的影像上与浮点文件逐一比较。"
+            "下文 INT8 文件的各行属于版本 {before}；新的数值见卡片。"
+        ),
+    ),
     "explained": ("Does the activation map show what matters?", "激活图是否显示了关键区域？"),
     "intervals": (
         (
@@ -63,13 +74,6 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "pruning_note": (
         "{kept} of the multiplications were kept. Bars: output channels before (pale) and after.",
         "保留了 {kept} 的乘法运算。条形：剪枝前（浅色）与剪枝后的输出通道数。",
-    ),
-    "sensitive_note": (
-        (
-            "How much nearer the logits come to the float ones when this layer alone stays in float ({runtime}), in "
-            "spreads of the float logits."
-        ),
-        "仅该层保留浮点时（{runtime}），logit 与浮点结果的接近程度，以浮点 logit 的标准差为单位。",
     ),
     "mapped_note": (
         (
@@ -123,7 +127,8 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "parameters": ("parameters", "参数量"),
     "multiplications": ("multiplications", "乘法次数"),
     "method": ("method", "方法"),
-    "spared": ("layers in float", "浮点层数"),
+    "int8_layers": ("layers in INT8, of all", "INT8 层数 / 总层数"),
+    "times_as_fast": ("times as fast as FP32", "相对 FP32 的速度"),
     "moved": ("logits moved by", "logit 偏移"),
     "why": ("why not", "未采用的原因"),
     "group": ("group", "亚组"),
@@ -156,7 +161,6 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "net_benefit": ("net benefit", "净获益"),
     "ms_axis": ("milliseconds for one film (logarithmic)", "每张影像毫秒数（对数）"),
     "channels": ("output channels", "输出通道数"),
-    "gain": ("gain", "改善"),
     "gate_auc": ("the AUC changes by {measured}, allowed {margin}", "AUC 变化 {measured}，允许 {margin}"),
     "gate_sensitivity": (
         "the sensitivity changes by {measured}, allowed {margin}",
@@ -193,6 +197,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "gate_golden_parity": (
         "on the golden cases its logit differs from PyTorch's by {measured}, allowed {margin}",
         "在标准用例上，其 logit 与 PyTorch 相差 {measured}，允许 {margin}",
+    ),
+    "gate_speed": (
+        "{measured} times as fast as the float file of its runtime, wanted {margin}",
+        "速度为同一运行时浮点文件的 {measured} 倍，要求至少 {margin}",
     ),
     "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
     "weak_few": (

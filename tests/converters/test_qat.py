@@ -11,53 +11,27 @@ from converters.report.accounts import Accounts
 from tests.converters.conftest import PLAIN, write_recipe
 
 
-def watching(net: Any, films: Any) -> None:
-    """Let the rounded convolutions see their ranges, and leave the network ready to be asked."""
-    from converters.quantizing.qat import RoundedConvolution
-
-    net.eval()
-    for module in net.modules():
-        if isinstance(module, RoundedConvolution):
-            module.train()
-    net(films)
-    net.eval()
-
-
-def test_a_rounded_network_says_nearly_the_same_and_its_weights_have_255_levels() -> None:
-    import torch
-
-    from converters.nets import build
-    from converters.quantizing.qat import plain, rounded, rounded_weight
-
-    torch.manual_seed(0)
-    net, films = build("plain-small"), torch.rand(8, 1, 64, 64)
-    copy = rounded(net)
-    watching(copy, films)
-    with torch.no_grad():
-        wanted, found = plain(copy, net)(films)[0], copy.eval()(films)[0]
-    assert 0.0 < float((wanted - found).abs().max()) < 0.05 * float(wanted.abs().max())
-    weight = torch.randn(4, 3, 3, 3, requires_grad=True)
-    levels = rounded_weight(weight)
-    step = weight.detach().abs().flatten(1).amax(dim=1)[:, None] / 127.0
-    assert torch.allclose(levels.flatten(1) / step, torch.round(levels.flatten(1) / step), atol=1e-3)
-    levels.sum().backward()
-    assert torch.equal(weight.grad, torch.ones_like(weight))
-
-
-def test_what_is_taken_off_leaves_the_plain_network_with_the_learnt_weights() -> None:
+def test_a_rounded_network_says_nearly_the_same_and_its_weights_can_be_taken_back() -> None:
     import torch
 
     from converters.nets import build
     from converters.quantizing.qat import plain, rounded
 
-    net = build("lite0-cut").eval()
-    copy = rounded(net)
+    torch.manual_seed(0)
+    net, films = build("plain-small").eval(), torch.rand(8, 1, 64, 64)
+    copy = rounded(net, films.numpy())
     with torch.no_grad():
+        wanted, found = net(films)[0], copy.eval()(films)[0]
+        assert 0.0 < float((wanted - found).abs().max()) < 0.2 * float(wanted.abs().max())
+        copy.train()
         copy.cam.weight.add_(1.0)
+        copy(films)
     back = plain(copy, net)
     assert back.state_dict().keys() == net.state_dict().keys()
     assert torch.equal(back.cam.weight, net.cam.weight + 1.0)
-    assert {type(module) for module in back.modules()} == {type(module) for module in net.modules()}
+    untouched = [name for name in net.state_dict() if "running" in name]
+    assert untouched
+    assert all(torch.equal(back.state_dict()[name], net.state_dict()[name]) for name in untouched)
     assert back.biases.tolist() == net.biases.tolist()
 
 
@@ -66,7 +40,9 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
     import torch
     from torch import nn
 
-    from converters.quantizing.qat import RoundedConvolution
+    from converters.nets.foreign import Foreign
+    from converters.quantizing.qat import rounded
+    from converters.recipe import Net
 
     torch.manual_seed(seed)
     first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)
@@ -74,13 +50,14 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
         first.weight[0] = 0.0
         second.weight[:, 0] = 8.0
         wanted = second(first(films).relu())
-    layers = [RoundedConvolution(first), RoundedConvolution(second)]
+    brought = Foreign(nn.Sequential(first, nn.ReLU(), second), Net(build="made.here:net"), outlines=False)
+    net = rounded(brought, films.numpy())
 
     def away() -> Any:
-        return (layers[1](layers[0](films).relu()) - wanted).square().mean() / wanted.var()
+        return (net(films)[0] - wanted).square().mean() / wanted.var()
 
     before = float(away().detach())
-    optimiser = torch.optim.Adam([layer.weight for layer in layers], lr=3e-3)
+    optimiser = torch.optim.Adam([value for value in net.parameters() if value.requires_grad], lr=3e-3)
     for step in range(150):
         optimiser.param_groups[0]["lr"] = 3e-3 * (1.0 - step / 150) ** 2
         optimiser.zero_grad()
@@ -95,7 +72,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     from converters.quantizing import quantize
 
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "most_spared": 0, "aware_epochs": 1},
+        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "aware_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)
@@ -109,16 +86,16 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     def far_at_first(wanted: object, found: object) -> float:
         """The plain files are taken to be far away; what is made from fine-tuned weights is judged truly."""
         asked.append(genuine(wanted, found))  # type: ignore[arg-type]
-        return 9.0 if len(asked) <= 3 else 0.01
+        return 9.0 if len(asked) <= 2 else 0.01
 
     monkeypatch.setattr(quantize, "moved", far_at_first)
     assert cli.main(["quantize", *command]) == 0
     (found,) = Accounts.read(work).quantized
     assert [(one.method, one.aware) for one in found.tried] == [
-        (method, tuned) for tuned in (False, True) for method in ("minmax", "percentile", "nncf")
+        (method, tuned) for tuned in (False, True) for method in ("minmax", "percentile")
     ]  # fmt: skip
     assert found.found
-    assert all("logits move by" in one.refused for one in found.tried[:3])
+    assert all("logits move by" in one.refused for one in found.tried[:2])
     assert digest_of(work / "student.fold0.pt") == weights
     assert (work / "artefacts" / "fold0" / "model.int8.onnx").is_file()
     assert not (work / "aware").exists()
@@ -127,7 +104,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
 
 def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "most_spared": 0, "aware_epochs": 1},
+        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "aware_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)

@@ -229,39 +229,3 @@ def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, smal
         assert os.listdir(small_disk) == ["ballast"], left_kb
         ballast.unlink()
     assert (work / "pack.json").read_bytes() == before
-
-
-def test_a_quantized_file_that_fails_plainly_is_mended_layer_by_layer_or_refused(tmp_path: Path) -> None:
-    import numpy as np
-
-    from converters.evaluation.gates import GateOutcome, GateResult
-    from converters.quantizing import quantize
-
-    class Format:
-        """Files are notes of what was spared; only with ``b`` in float is one right."""
-
-        methods = ("minmax",)
-        layers = ("a", "b", "c")
-
-        def make(self, folder: Path, method: str, spared: object, *, first: bool = False) -> Path:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "note.json").write_text(json.dumps(list(spared)))  # type: ignore[call-overload]
-            return folder
-
-    wanted = np.linspace(-1.0, 1.0, 9)
-
-    def logits(folder: Path) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
-        spared = json.loads((folder / "note.json").read_text())
-        return wanted + (0.0 if "b" in spared else 0.5) + (0.0 if "a" in spared else 0.01)
-
-    def judge(_logits: object) -> list[GateResult]:
-        return [GateResult("auc", GateOutcome.PASSED, 0.0, 0.0, "")]
-
-    found = quantize.search(Format(), tmp_path, wanted, logits, judge, 2, logits)
-    assert found.chosen is not None
-    assert found.chosen.spared == ("b",)
-    assert next(iter(found.sensitivity)) == "b"
-    assert [path.name for path in tmp_path.iterdir()] == [found.chosen.path.name]
-    none = quantize.search(Format(), tmp_path / "none", wanted, logits, judge, 0, logits)
-    assert none.chosen is None
-    assert "logits move by" in none.tried[0].why_not

@@ -31,17 +31,24 @@ def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_
     assert "AUC changes by" in said["tensorrt", "int8"]  # judged in ONNX Runtime as every INT8 file
     assert "as shipped, logits move by" in said["tensorrt", "int8"]
 
+    from converters.formats import tensorrt_file
+
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
     sessions = {name: choice.get("onnxruntime").load(pack.folder / name) for name in files}
     told = {name: session.infer({"film": film})["map"] for name, session in sessions.items()}
     plain = told["model.fp32.onnx"]
     assert np.abs(told["model.static.onnx"] - plain).max() < 1e-4 * max(1.0, float(np.abs(plain).max()))
+    assert tensorrt_file.unreadable(pack.folder / "model.s8s8.onnx") == []
     agreed = occlusion.spearman(told["model.s8s8.onnx"], plain)
     assert agreed is not None
     assert agreed > 0.9
     assert sessions["model.fp32.onnx"].infer({"film": film.repeat(2, 0)})["map"].shape[0] == 2
     with pytest.raises(InferenceFailed):
         sessions["model.static.onnx"].infer({"film": film.repeat(2, 0)})
+
+    # ONNX Runtime's own form has what TensorRT does not read: zero points, rounded constants and INT32 biases.
+    refused = " ".join(tensorrt_file.unreadable(pack.folder / "model.int8.onnx"))
+    assert all(word in refused for word in ("a zero point that is not 0", "of INT32 numbers", "of constant numbers"))
 
     # The same recipe without them leaves none of an earlier run behind.
     again = write_recipe(tmp_path, **{**changes, "export": {**changes["export"], "static": False}})

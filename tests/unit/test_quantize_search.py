@@ -1,6 +1,7 @@
-"""What a search for INT8 files says while it searches."""
+"""Of the INT8 files of a runtime that pass the gates the fastest one is taken, and the search says what it tried."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,25 +9,75 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.evaluation.gates import GateOutcome, GateResult
+from converters.formats.interface import CONTROLLED
 from converters.quantizing import quantize
 
 WANTED = np.array([-1.0, 0.0, 1.0])
 
 
-class Rounded:
-    """Files that hold their logits, rounded more or less."""
+@dataclass(frozen=True)
+class Files:
+    """Files that hold their logits: method → how far they are moved, and how many times as fast as float they are."""
 
-    methods: Sequence[str] = ("fine", "coarse")
-    layers: Sequence[str] = ()
+    away: Mapping[str, float]
+    speeds: Mapping[str, float]
+    controlled: bool = False
 
-    def make(self, folder: Path, method: str, spared: Sequence[str], *, first: bool = False) -> Path:
+    @property
+    def methods(self) -> Sequence[str]:
+        return [name for name in self.away if name != CONTROLLED]
+
+    def make(self, folder: Path, method: str) -> Path:
         folder.mkdir(parents=True)
-        np.save(folder / "logits.npy", WANTED + (0.01 if method == "fine" else 0.9))
+        np.save(folder / "logits.npy", WANTED + self.away[method])
+        (folder / "method").write_text(method)
         return folder
+
+    def layers(self, folder: Path) -> tuple[int, int]:
+        return 34, 35
+
+    def times_as_fast(self, folders: Sequence[Path]) -> list[float]:
+        return [self.speeds[(folder / "method").read_text()] for folder in folders] if self.speeds else []
 
 
 def logits(path: Path) -> NDArray[np.float64]:
     return np.asarray(np.load(path / "logits.npy"), dtype=np.float64)
+
+
+def passing(_found: NDArray[np.float64]) -> list[GateResult]:
+    return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
+
+
+def searched(folder: Path, files: Files, judge: quantize.Judge = passing) -> quantize.Search:
+    return quantize.search(files, folder / "openvino", WANTED, logits, judge)
+
+
+def test_of_those_that_pass_the_fastest_is_taken_and_of_equally_fast_ones_the_most_faithful(tmp_path: Path) -> None:
+    away = {"faithful": 0.001, "quick": 0.05, "as quick": 0.04, "wrong": 0.9}
+    files = Files(away, {"faithful": 1.3, "quick": 2.6, "as quick": 2.55, "wrong": 9.0})
+    found = searched(tmp_path, files)
+    assert found.chosen is not None
+    assert (found.chosen.method, found.chosen.times_as_fast) == ("as quick", 2.55)
+    assert [one.method for one in found.tried if one.times_as_fast is None] == ["wrong"]
+    assert [path.name for path in (tmp_path / "openvino").iterdir()] == [found.chosen.path.name]
+
+
+def test_a_file_slower_than_the_float_one_is_refused_with_its_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = searched(tmp_path, Files({"minmax": 0.01}, {"minmax": 0.31}))
+    assert found.chosen is None
+    assert found.tried[0].why_not == "0.31 times as fast as the float file of its runtime, at least 1 wanted"
+    told = capsys.readouterr().err
+    assert "minmax, 34 of 35 convolutions and products in INT8, 0.31 times as fast as the float file: refused" in told
+
+
+@pytest.mark.parametrize(("plain", "wanted"), [(0.01, ["minmax"]), (0.5, ["minmax", CONTROLLED])])
+def test_accuracy_control_is_tried_where_nothing_else_passes(tmp_path: Path, plain: float, wanted: list[str]) -> None:
+    files = Files({"minmax": plain, CONTROLLED: 0.02}, {"minmax": 2.0, CONTROLLED: 1.4}, controlled=True)
+    found = searched(tmp_path, files)
+    assert [one.method for one in found.tried] == wanted
+    assert found.chosen is found.tried[-1]
 
 
 def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
@@ -35,17 +86,17 @@ def test_a_refused_try_is_told_with_the_reason_for_which_it_was_refused(
     def judge(_found: NDArray[np.float64]) -> list[GateResult]:
         return [GateResult("sensitivity", GateOutcome.REFUSED, -7.0, -1.0, "7 lost, 1 won, allowed 1 lost of so few")]
 
-    search = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
-    assert search.chosen is None
+    found = searched(tmp_path, Files({"fine": 0.01, "coarse": 0.9}, {}), judge)
+    assert found.chosen is None
     fine, coarse = capsys.readouterr().err.splitlines()
-    assert fine.endswith("fine, layers in float: 0: refused: 7 lost, 1 won, allowed 1 lost of so few")
-    assert "coarse, layers in float: 0: refused: logits move by 1.102 of their spread, allowed 0.13; 7 lost" in coarse
+    assert fine.endswith("refused: 7 lost, 1 won, allowed 1 lost of so few")
+    assert "refused: logits move by 1.102 of their spread, allowed 0.13; 7 lost" in coarse
 
 
-def test_a_try_that_passes_says_how_far_it_moves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def judge(_found: NDArray[np.float64]) -> list[GateResult]:
-        return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
-
-    search = quantize.search(Rounded(), tmp_path / "openvino", WANTED, logits, judge, 0, logits)
-    assert search.chosen is not None
-    assert "fine, layers in float: 0: passed, logits move by 0.012 of their spread" in capsys.readouterr().err
+def test_a_file_that_cannot_be_timed_here_is_taken_for_its_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = searched(tmp_path, Files({"minmax": 0.05, "percentile": 0.01}, {}))
+    assert found.chosen is not None
+    assert found.chosen.method == "percentile"
+    assert "passed, logits move by 0.012 of their spread" in capsys.readouterr().err

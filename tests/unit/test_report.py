@@ -69,8 +69,7 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
         "openvino": {
             "chosen": {"method": "mixed"},
             "tried": [{"method": "minmax", "moved": 0.21, "refused": "logits move by <0.210> of their spread"},
-                      {"method": "mixed", "spared": ["stem"], "moved": 0.06, "refused": ""}],
-            "sensitivity": {f"blocks.{index}.depthwise": 0.08 / (index + 1) - 0.006 for index in range(14)},
+                      {"method": "mixed", "layers": [34, 35], "moved": 0.06, "times_as_fast": 2.13, "refused": ""}],
         },
         "tensorrt": {"chosen": None, "tried": [{"method": "minmax", "moved": 0.4, "refused": "it has no kernel"}]},
         "litert": {"chosen": None, "tried": [{"method": "minmax", "moved": 0.4, "refused": "it is wrong"}]},
@@ -261,13 +260,17 @@ def test_one_language_at_a_time(page: Page) -> None:
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     drawn = re.findall(r'<svg [^>]*aria-label="([^"]*)"', html)
     wanted = (
-        "trade", "roc", "reliability", "decision", "pruning", "sensitive", "film", "gradcam", "map", "occlusion",
-        "lime",
+        "trade", "roc", "reliability", "decision", "pruning", "film", "gradcam", "map", "occlusion", "lime",
     )  # fmt: skip
     assert [unescape(one) for one in drawn] == [" · ".join(words.pair(key)) for key in wanted]
     assert not re.search(r"\bnan\b|\binf\b|None", html)
     assert "two cores &amp; AVX-512" in html
     assert "&amp;amp;" not in html
+
+
+def test_a_tried_file_tells_its_layers_in_int8_and_its_speed(html: str) -> None:
+    row = next(row for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL) if "<td>mixed</td>" in row)
+    assert "<td>34 / 35</td><td>0.060</td><td>2.13 ×</td>" in row
 
 
 def test_without_accounts_there_is_still_a_report_and_a_class_without_films_breaks_nothing() -> None:

@@ -1,0 +1,139 @@
+"""INT8 files are INT8 in deed: layers are fused, none overflows, and what rounding would ruin stays in float."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests import old_processor
+
+SIDE = 64
+FILMS = 24
+ASKED = """
+import json, sys
+import numpy as np, onnxruntime
+from pathlib import Path
+from firmware_app.runtimes import choice
+film = {"film": np.ones((1, 1, 64, 64), np.float32)}
+ours = choice.get("onnxruntime").load(Path(sys.argv[1])).infer(film)["map"]
+plain = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"]).run(["map"], film)[0]
+print(json.dumps([float(ours.mean()), float(plain.mean())]))
+"""
+
+
+def discs(count: int = FILMS) -> NDArray[np.float32]:
+    """(N, 1, H, W): noise, and a bright disc on every other film."""
+    rng = np.random.default_rng(0)
+    films = rng.random((count, 1, SIDE, SIDE), dtype=np.float32) * np.float32(0.5)
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    for film in films[::2]:
+        row, column = rng.uniform(16, 48, 2)
+        film[0, (y - row) ** 2 + (x - column) ** 2 < 100.0] += 0.4
+    return films
+
+
+def exported(net: object, folder: Path) -> Path:
+    """The float files of a network, in ``folder``."""
+    from converters.formats import artefacts
+    from firmware_app.imaging.model_input import InputSpec
+
+    artefacts.export(net, InputSpec("film", SIDE, SIDE), folder, list(artefacts.NAMES))  # type: ignore[arg-type]
+    return folder
+
+
+def logits(outputs: object) -> NDArray[np.float64]:
+    cells = outputs["map"]  # type: ignore[index]
+    return np.asarray(cells.reshape(len(cells), -1).mean(axis=1), dtype=np.float64)
+
+
+def answers(runtime: str, path: Path, films: NDArray[np.float32]) -> NDArray[np.float64]:
+    from firmware_app.runtimes import choice
+
+    session = choice.get(runtime).load(path)
+    return np.concatenate([logits(session.infer({"film": film[np.newaxis]})) for film in films])
+
+
+def test_every_convolution_of_a_depthwise_network_is_computed_in_int8_by_onnx_runtime(tmp_path: Path) -> None:
+    import torch
+
+    from converters.formats import onnx_file
+    from converters.nets import build
+
+    torch.manual_seed(0)
+    folder, films = exported(build("lite0-cut"), tmp_path), discs()
+    rounded, layers = onnx_file.int8_layers(folder / "model.fp32.onnx")
+    assert rounded == 0
+    assert layers > 30
+    path = onnx_file.quantize(folder / "model.fp32.onnx", folder / "minmax.onnx", films, "minmax", logits)
+    assert onnx_file.int8_layers(path) == (layers, layers)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
+def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> None:
+    import torch
+    from torch import Tensor, nn
+
+    from converters.formats import artefacts, register
+    from converters.formats.accuracy_control import MOST_MOVED, moved
+    from converters.formats.interface import CONTROLLED
+    from converters.nets.foreign import Foreign
+    from converters.recipe import Net
+
+    class LogSumExp(nn.Module):  # type: ignore[misc]
+        """Between mean and maximum (Pinheiro & Collobert 2015): the exponentials leave rounding no room."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            layers = []
+            for inputs, wide in ((1, 16), (16, 16), (16, 16)):
+                layers += [nn.Conv2d(inputs, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU6()]
+            self.body, self.cells = nn.Sequential(*layers), nn.Conv2d(16, 1, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            cells = self.cells(self.body(x)).flatten(1)
+            return torch.exp(4.0 * cells).mean(dim=1, keepdim=True).log() / 4.0
+
+    torch.manual_seed(1)
+    net, films = LogSumExp(), discs(64)
+    with torch.no_grad():
+        net.train()
+        net(torch.from_numpy(films))
+        net.cells.weight.mul_(4.0)
+    folder = exported(Foreign(net.eval(), Net(build="made.here:net"), outlines=False), tmp_path)
+    form = register.get(runtime)
+    source = folder / form.int8_from
+    wanted = answers(runtime, source, films)
+    away = {}
+    for method in (*form.methods, CONTROLLED):
+        path = artefacts.rounded(runtime, folder, tmp_path / method, films, method, logits)[0]
+        away[method] = moved(wanted, answers(runtime, path, films))
+    assert away[CONTROLLED] <= MOST_MOVED, away
+    assert runtime != "openvino" or min(away[method] for method in form.methods) > MOST_MOVED, away
+
+
+def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:
+    import torch
+    from torch import nn
+
+    from converters.formats import onnx_file
+    from converters.nets.foreign import Foreign
+    from converters.recipe import Net
+
+    network = nn.Sequential(nn.Conv2d(1, 32, 1, bias=False), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1, bias=False))
+    with torch.no_grad():
+        for layer in (network[0], network[2]):
+            layer.weight.fill_(1.0)
+    folder = exported(Foreign(network, Net(build="made.here:net"), outlines=False), tmp_path)
+    source, films = folder / "model.fp32.onnx", np.ones((4, 1, SIDE, SIDE), np.float32)
+    path = onnx_file.quantize(source, folder / "overflows.onnx", films, "minmax", logits)
+    wanted = float(answers("onnxruntime", source, films)[0])
+    environment = {**old_processor.environment(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", ASKED, str(path)]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    ours, plain = json.loads(told)
+    assert abs(ours - wanted) < 0.01 * wanted
+    assert abs(plain - wanted) > 0.3 * wanted  # what the library does unasked, on such a processor
