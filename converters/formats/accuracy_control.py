@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.formats.interface import Answers, Films
+from converters.formats.interface import CONTROLS, Answers, Films
 
 Outputs = Mapping[str, NDArray[np.float32]]
 Asked = Callable[[Films], Outputs]
@@ -21,10 +21,7 @@ Item = tuple[NDArray[np.float32], NDArray[Any]]
 MOST_MOVED = 0.13
 """Largest root-mean-square change of the answers, in spreads of the float ones, that is accepted of any INT8 file."""
 
-AIM = 0.75 * MOST_MOVED
-"""What accuracy control stops at, on films that it sees: on others it will be a little more."""
-
-FILMS = 96
+FILMS = 192
 RANKED = 24
 """Films on which a file is compared, and on which operators are ranked."""
 
@@ -36,8 +33,8 @@ def moved(wanted: NDArray[Any], given: NDArray[Any], spread: float | None = None
 
 
 def quantized(
-    model: Any, films: Films, answers: Answers, opened: Callable[[Any], Asked], feed: Callable[[Films], Any],
-    **settings: Any,
+    model: Any, films: Films, answers: Answers, method: str, opened: Callable[[Any], Asked],
+    feed: Callable[[Films], Any], **settings: Any,
 ) -> Any:  # fmt: skip
     """NNCF's quantized form of ``model``.
 
@@ -61,7 +58,7 @@ def quantized(
     parameters = settings.pop("advanced_parameters", None)
     return nncf.quantize_with_accuracy_control(
         model, nncf.Dataset([feed(film) for film in each]), nncf.Dataset(items), fidelity,
-        max_drop=AIM, drop_type=nncf.DropType.ABSOLUTE, subset_size=len(films),
+        max_drop=CONTROLS[method] * MOST_MOVED, drop_type=nncf.DropType.ABSOLUTE, subset_size=len(films),
         advanced_quantization_parameters=parameters,
         advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
             ranking_subset_size=RANKED, num_ranking_workers=1

@@ -24,8 +24,8 @@ Films = NDArray[np.float32]
 Answers = Callable[[Mapping[str, NDArray[np.float32]]], NDArray[Any]]
 """A model file's outputs by name → what is compared of them (:meth:`converters.tasks.interface.Task.answers`)."""
 
-CONTROLLED = "accuracy control"
-"""The method of :attr:`Format.controlled`."""
+CONTROLS: Mapping[str, float] = {"accuracy control": 0.75, "strict accuracy control": 0.4}
+"""The methods of :attr:`Format.controlled`: to what share of the largest change that is accepted they come down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Format(Protocol):
 
     @property
     def controlled(self) -> bool:
-        """Whether :meth:`quantize` also knows the method :data:`CONTROLLED`, the last resort.
+        """Whether :meth:`quantize` also knows the methods :data:`CONTROLS`, the last resort.
 
-        It returns operators to float until the answers are near enough.
+        They return operators to float until the answers are near enough.
         """
         ...
 

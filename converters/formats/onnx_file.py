@@ -32,7 +32,7 @@ from torch import nn
 
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet
-from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
+from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.outputs import writing
 
 OPSET = 18
@@ -92,8 +92,8 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
 
 def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """See :class:`converters.formats.interface.Format`: by ONNX Runtime, under accuracy control by NNCF."""
-    if method == CONTROLLED:
-        return _controlled(source, path, films, answers)
+    if method in CONTROLS:
+        return _controlled(source, path, films, method, answers)
     return quantize_static_qdq(source, path, films, method)
 
 
@@ -114,7 +114,7 @@ def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, 
     return path
 
 
-def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Path:
+def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """By NNCF, with one range an activation."""
     openvino_ir.library()  # without its telemetry, which NNCF shares
     import nncf
@@ -127,7 +127,7 @@ def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Pat
     with writing(path) as part, quiet():
         try:
             quantized = accuracy_control.quantized(
-                onnx.load(str(source)), films, answers, _opened, lambda film: {name: film},
+                onnx.load(str(source)), films, answers, method, _opened, lambda film: {name: film},
                 preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True, advanced_parameters=parameters,
             )  # fmt: skip
         except (RuntimeError, ValueError, KeyError, nncf.ValidationError) as error:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet
-from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
+from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.outputs import writing
 from firmware_app.runtimes.openvino import core
 
@@ -61,8 +61,10 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     with quiet():
         try:
             model = folded(source)
-            if method == CONTROLLED:
-                quantized = accuracy_control.quantized(model, films, answers, _opened, lambda film: film, **settings)
+            if method in CONTROLS:
+                quantized = accuracy_control.quantized(
+                    model, films, answers, method, _opened, lambda film: film, **settings
+                )
             else:
                 fed = nncf.Dataset([film[np.newaxis] for film in films])
                 quantized = nncf.quantize(model, fed, subset_size=len(films), **settings)

@@ -20,7 +20,7 @@ from torch import nn
 
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet
-from converters.formats.interface import CONTROLLED, Answers, Films, FloatNetwork
+from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.outputs import FULL_BYTES, writing
 from firmware_app.runtimes import litert
 
@@ -101,8 +101,8 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     and logarithms stay in float.  ``dynamic`` rounds weights, and activations as they come.
     The library passes 3-D convolutions by.
     """
-    if method == CONTROLLED:
-        return _controlled(source, path, films, answers)
+    if method in CONTROLS:
+        return _controlled(source, path, films, method, answers)
     return _rounded(source, path, films, method)
 
 
@@ -135,7 +135,7 @@ def _recipe(quantizer: Any, method: str) -> None:
         quantizer.add_static_config(".*", one, activation_num_bits=8, weight_num_bits=8)
 
 
-def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Path:
+def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """The method ``layers`` under accuracy control, which the library has not: layers stay in float, worst first.
 
     A layer is as bad as the answers come nearer to the float ones when it alone stays in float.
@@ -161,7 +161,7 @@ def _controlled(source: Path, path: Path, films: Films, answers: Answers) -> Pat
     names = [name for name, _ in _layers(source)]
     ranked = sorted(names, key=lambda name: away([name]))
     for count in range(1, len(ranked)):
-        if away(ranked[:count]) <= accuracy_control.AIM:
+        if away(ranked[:count]) <= CONTROLS[method] * accuracy_control.MOST_MOVED:
             break
     return path
 

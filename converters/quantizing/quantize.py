@@ -21,7 +21,7 @@ from converters.evaluation.gates import GateOutcome, GateResult, worst
 from converters.failures import ToolFailed
 from converters.formats.accuracy_control import MOST_MOVED as MOST_MOVED
 from converters.formats.accuracy_control import moved as moved
-from converters.formats.interface import CONTROLLED
+from converters.formats.interface import CONTROLS
 
 AS_FAST = 0.95
 """Files are taken for equally fast from this share of the fastest one's speed on; then the most faithful is chosen."""
@@ -128,7 +128,7 @@ def search(
     """
     tried: list[Candidate] = []
     failed: ToolFailed | None = None
-    for methods in (made_by.methods, (CONTROLLED,) if control and made_by.controlled else ()):
+    for methods in (made_by.methods, *([one] for one in CONTROLS if control and made_by.controlled)):
         fresh: list[Candidate] = []
         for method in methods:
             try:

@@ -105,11 +105,11 @@ def test_a_softmax_made_of_other_operators_is_noticed_by_its_sum_or_told(tmp_pat
     assert answered(source, told) == pytest.approx(odds(2), abs=1e-3)
 
 
-MODULES = '''
+MODULES = """
 from torch import nn
 def probability():
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1), nn.Sigmoid())
-'''
+"""
 
 
 def test_a_modules_sigmoid_is_noticed_on_the_films(

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.evaluation.gates import GateOutcome, GateResult
-from converters.formats.interface import CONTROLLED
+from converters.formats.interface import CONTROLS
 from converters.quantizing import quantize
 
+CONTROLLED, STRICT = CONTROLS
 WANTED = np.array([-1.0, 0.0, 1.0])
 
 
@@ -25,7 +26,7 @@ class Files:
 
     @property
     def methods(self) -> Sequence[str]:
-        return [name for name in self.away if name != CONTROLLED]
+        return [name for name in self.away if name not in CONTROLS]
 
     def make(self, folder: Path, method: str) -> Path:
         folder.mkdir(parents=True)
@@ -72,9 +73,15 @@ def test_a_file_slower_than_the_float_one_is_refused_with_its_speed(
     assert "minmax, 34 of 35 convolutions and products in INT8, 0.31 times as fast as the float file: refused" in told
 
 
-@pytest.mark.parametrize(("plain", "wanted"), [(0.01, ["minmax"]), (0.5, ["minmax", CONTROLLED])])
-def test_accuracy_control_is_tried_where_nothing_else_passes(tmp_path: Path, plain: float, wanted: list[str]) -> None:
-    files = Files({"minmax": plain, CONTROLLED: 0.02}, {"minmax": 2.0, CONTROLLED: 1.4}, controlled=True)
+@pytest.mark.parametrize(
+    ("plain", "mended", "wanted"),
+    [(0.01, 0.01, ["minmax"]), (0.5, 0.1, ["minmax", CONTROLLED]), (0.5, 0.2, ["minmax", CONTROLLED, STRICT])],
+)
+def test_accuracy_control_is_tried_where_nothing_else_passes(
+    tmp_path: Path, plain: float, mended: float, wanted: list[str]
+) -> None:
+    away = {"minmax": plain, CONTROLLED: mended, STRICT: 0.02}
+    files = Files(away, {"minmax": 2.0, CONTROLLED: 1.4, STRICT: 1.2}, controlled=True)
     found = searched(tmp_path, files)
     assert [one.method for one in found.tried] == wanted
     assert found.chosen is found.tried[-1]
