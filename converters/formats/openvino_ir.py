@@ -27,7 +27,6 @@ methods: Sequence[str] = ("minmax", "percentile")
 controlled = True
 
 
-
 def export(source: Path, path: Path, *, half: bool) -> Path:
     """Convert the ONNX file ``source`` to ``path`` (``.xml``); ``half`` stores weights in 16 bits."""
     try:

@@ -146,8 +146,8 @@ class Requantizing:
     @cached_property
     def answers(self) -> Any:
         """A file's outputs → the task's answers."""
-        finding = self.pack.manifest.section.findings[0]
-        return partial(tasks.get(self.pack.manifest.task).answers, bias=getattr(finding, "bias", 0.0))
+        biases = np.array([getattr(self.pack.manifest.section.findings[0], "bias", 0.0)])
+        return partial(tasks.get(self.pack.manifest.task).answers, biases=biases)
 
     def made(self, runtime: str, folder: Path) -> Made:
         """Search the INT8 file of a runtime, and put the one that passes into ``folder``."""
@@ -353,6 +353,8 @@ def command(options: argparse.Namespace) -> int:
     work = Requantizing(Refit.of(options.pack.resolve(), options.recipe, options.data))
     if work.refit.recropped:
         raise RecipeInvalid(str(options.recipe), "input: the crop is changed by `lantern-convert familiar`")
+    if len(work.pack.manifest.findings) > 1 or getattr(work.pack.manifest.output, "biases", ()):
+        raise RecipeInvalid(str(options.recipe), "its pack has more than one finding; train it anew instead")
     if not work.runtimes:
         raise RecipeInvalid(str(options.recipe), "[export]: it asks for no INT8 file that can be made of this pack")
     print(f"{work.pack.name}: {len(work.names)} films", file=sys.stderr, flush=True)

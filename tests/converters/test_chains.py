@@ -19,7 +19,7 @@ EXPORT = """
 runtimes = [{runtimes}]
 [quantize]
 films = 16
-most_spared = 0
+accuracy_control = false
 """
 
 

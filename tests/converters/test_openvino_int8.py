@@ -58,7 +58,9 @@ def int8(depthwise: Path, films: NDArray[np.float32]) -> Path:
     """The INT8 file that is made of it."""
     from converters.formats import openvino_ir
 
-    return openvino_ir.quantize(depthwise, depthwise.with_name("model.int8.xml"), films)
+    return openvino_ir.quantize(
+        depthwise, depthwise.with_name("model.int8.xml"), films, "minmax", lambda out: out["map"]
+    )
 
 
 def test_every_convolution_runs_in_int8_also_the_depthwise_ones(int8: Path) -> None:
