@@ -62,6 +62,7 @@ at_least = 0.8
 auc_loss = 1.0
 sensitivity_loss = 1.0
 most_lost = 100
+speed_at_least = 0.0
 """
 
 USUAL: Mapping[str, Any] = {
