@@ -353,7 +353,7 @@ def command(options: argparse.Namespace) -> int:
     work = Requantizing(Refit.of(options.pack.resolve(), options.recipe, options.data))
     if work.refit.recropped:
         raise RecipeInvalid(str(options.recipe), "input: the crop is changed by `lantern-convert familiar`")
-    if len(work.pack.manifest.findings) > 1 or getattr(work.pack.manifest.output, "biases", ()):
+    if len(work.pack.manifest.findings) > 1 or getattr(work.pack.manifest.output, "biases", None):
         raise RecipeInvalid(str(options.recipe), "its pack has more than one finding; train it anew instead")
     if not work.runtimes:
         raise RecipeInvalid(str(options.recipe), "[export]: it asks for no INT8 file that can be made of this pack")

@@ -81,7 +81,7 @@ def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> N
     from converters.formats.accuracy_control import MOST_MOVED, moved
     from converters.formats.interface import CONTROLS
     from converters.nets.foreign import Foreign
-    from converters.recipe import Net
+    from converters.recipe import Input, Net
 
     class LogSumExp(nn.Module):  # type: ignore[misc]
         """Between mean and maximum (Pinheiro & Collobert 2015): the exponentials leave rounding no room."""
@@ -103,7 +103,9 @@ def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> N
         net.train()
         net(torch.from_numpy(films))
         net.cells.weight.mul_(4.0)
-    folder = exported(Foreign(net.eval(), Net(build="made.here:net"), outlines=False), tmp_path)
+    folder = exported(
+        Foreign(net.eval(), Net(build="made.here:net", random=True), Input(size=SIDE), outlines=False), tmp_path
+    )
     form = register.get(runtime)
     source = folder / form.int8_from
     wanted = answers(runtime, source, films)
@@ -121,13 +123,15 @@ def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:
 
     from converters.formats import onnx_file
     from converters.nets.foreign import Foreign
-    from converters.recipe import Net
+    from converters.recipe import Input, Net
 
     network = nn.Sequential(nn.Conv2d(1, 32, 1, bias=False), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1, bias=False))
     with torch.no_grad():
         for layer in (network[0], network[2]):
             layer.weight.fill_(1.0)
-    folder = exported(Foreign(network, Net(build="made.here:net"), outlines=False), tmp_path)
+    folder = exported(
+        Foreign(network, Net(build="made.here:net", random=True), Input(size=SIDE), outlines=False), tmp_path
+    )
     source, films = folder / "model.fp32.onnx", np.ones((4, 1, SIDE, SIDE), np.float32)
     path = onnx_file.quantize(source, folder / "overflows.onnx", films, "minmax", logits)
     wanted = float(answers("onnxruntime", source, films)[0])

@@ -42,7 +42,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
 
     from converters.nets.foreign import Foreign
     from converters.quantizing.qat import rounded
-    from converters.recipe import Net
+    from converters.recipe import Input, Net
 
     torch.manual_seed(seed)
     first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)
@@ -50,7 +50,9 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
         first.weight[0] = 0.0
         second.weight[:, 0] = 8.0
         wanted = second(first(films).relu())
-    brought = Foreign(nn.Sequential(first, nn.ReLU(), second), Net(build="made.here:net"), outlines=False)
+    brought = Foreign(
+        nn.Sequential(first, nn.ReLU(), second), Net(build="made.here:net", random=True), Input(size=16), outlines=False
+    )
     net = rounded(brought, films.numpy())
 
     def away() -> Any:
