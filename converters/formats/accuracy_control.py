@@ -53,7 +53,7 @@ def quantized(
         asked = opened(prepared)
         pairs = [(wanted, answers(asked(film))) for film, wanted in some]
         wanted, given = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-        return -moved(wanted, given, spread)
+        return 1.0 - moved(wanted, given, spread)  # NNCF divides by that of the float file
 
     parameters = settings.pop("advanced_parameters", None)
     return nncf.quantize_with_accuracy_control(
