@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.data import clinics, datasets, splits
+from converters.data import datasets, splits
 from converters.data.datasets import FilmSet
+from converters.synthetic_images import acquisition_shift
 from firmware_app.errors import ImagingError
 from firmware_app.imaging import film
 from firmware_app.imaging.ultrasound import keyframes
@@ -79,11 +80,11 @@ SOMETIMES: Final = 20260101
 
 def _noisy(film: Grey) -> Grey:
     """Noise of the highest strength, different for each film."""
-    return clinics.noisy(film, clinics.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
+    return acquisition_shift.noisy(film, acquisition_shift.NOISE, np.random.default_rng(zlib.crc32(film.tobytes())))
 
 
 def _together(film: Grey) -> Grey:
-    return clinics.varied(film, SOMETIMES, str(zlib.crc32(film.tobytes())))
+    return acquisition_shift.varied(film, SOMETIMES, str(zlib.crc32(film.tobytes())))
 
 
 def _lettered(film: Grey) -> Grey:
@@ -102,19 +103,19 @@ def _halved(film: Grey) -> Grey:
 
 
 MILD: Final[dict[str, Callable[[Grey], Grey]]] = {
-    "black border of 2 %": lambda film: clinics.framed(film, [0.02] * 4, clinics.BLACK),
-    "white border of 2 %": lambda film: clinics.framed(film, [0.02] * 4, clinics.WHITE),
+    "black border of 2 %": lambda film: acquisition_shift.framed(film, [0.02] * 4, acquisition_shift.BLACK),
+    "white border of 2 %": lambda film: acquisition_shift.framed(film, [0.02] * 4, acquisition_shift.WHITE),
     "noise of 1 %": _noisy,
-    "blurred": lambda film: clinics.softened(film, clinics.BLUR),
-    "edges raised": lambda film: clinics.edged(film, clinics.EDGE),
-    "gamma 0.87": lambda film: clinics.graded(film, 0.87),
-    "gamma 1.15": lambda film: clinics.graded(film, 1.15),
-    "contrast 0.87": lambda film: clinics.contrasted(film, 0.87),
-    "contrast 1.15": lambda film: clinics.contrasted(film, 1.15),
-    "JPEG 70": lambda film: clinics.stored(film, 70),
-    "turned by 3°": lambda film: clinics.moved(film, clinics.DEGREES),
-    "shifted by 2 %": lambda film: clinics.moved(film, 0.0, clinics.SHIFT, clinics.SHIFT),
-    "4 % larger": lambda film: clinics.moved(film, 0.0, zoom=1.0 + clinics.ZOOM),
+    "blurred": lambda film: acquisition_shift.softened(film, acquisition_shift.BLUR),
+    "edges raised": lambda film: acquisition_shift.edged(film, acquisition_shift.EDGE),
+    "gamma 0.87": lambda film: acquisition_shift.graded(film, 0.87),
+    "gamma 1.15": lambda film: acquisition_shift.graded(film, 1.15),
+    "contrast 0.87": lambda film: acquisition_shift.contrasted(film, 0.87),
+    "contrast 1.15": lambda film: acquisition_shift.contrasted(film, 1.15),
+    "JPEG 70": lambda film: acquisition_shift.stored(film, 70),
+    "turned by 3°": lambda film: acquisition_shift.moved(film, acquisition_shift.DEGREES),
+    "shifted by 2 %": lambda film: acquisition_shift.moved(film, 0.0, acquisition_shift.SHIFT, acquisition_shift.SHIFT),
+    "4 % larger": lambda film: acquisition_shift.moved(film, 0.0, zoom=1.0 + acquisition_shift.ZOOM),
     "some of these together": _together,
     "a lead letter (in no fit)": _lettered,
     "half the pixels (in no fit)": _halved,
@@ -125,7 +126,7 @@ fitted to."""
 
 def mildly(how: Callable[[Grey], Grey]) -> Callable[[Grey], Grey]:
     """One of :data:`MILD` for a film of any range."""
-    return lambda grey: how(clinics.unit(grey))
+    return lambda grey: how(acquisition_shift.unit(grey))
 
 
 # --- films ------------------------------------------------------------------------------------------------------------

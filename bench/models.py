@@ -24,7 +24,7 @@ from bench import harness, one_model
 from bench.harness import Result, Variant
 from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
-from converters.quantizing.stopwatch import PYTORCH
+from converters.quantizing.timing import PYTORCH
 from firmware_app.errors import PackArtefactMissing, PackManifestInvalid
 from firmware_app.packs.shelf import Pack, shipped_packs_dir
 from firmware_app.runtimes import choice

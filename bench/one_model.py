@@ -3,7 +3,7 @@
     python -m bench.one_model RUNTIME MODEL HEIGHT WIDTH THREADS TIMES
 
 *MODEL* is a model file, or, for the runtime `pytorch`, the name of a network: lite0, resnet50. Prints a JSON list. The
-converters' own step `speed` measures in the same way (`converters.quantizing.stopwatch`).
+converters' own step `speed` measures in the same way (`converters.quantizing.timing`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import harness
-from converters.quantizing import stopwatch
-from converters.quantizing.stopwatch import PYTORCH, Ask, Film
+from converters.quantizing import timing
+from converters.quantizing.timing import PYTORCH, Ask, Film
 
 RESNET: Final = "resnet50"
 
@@ -35,17 +35,17 @@ def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: in
 
 def main() -> None:
     runtime, model, height, width, threads, times = sys.argv[1:]
-    film = stopwatch.noise((int(height), int(width)))
+    film = timing.noise((int(height), int(width)))
     ask = _eager(model, film, int(threads)) if runtime == PYTORCH else _file(runtime, model, int(threads))
-    print(json.dumps(stopwatch.timed(ask, int(times))))
+    print(json.dumps(timing.timed(ask, int(times))))
 
 
 def _file(runtime: str, path: str, threads: int) -> Ask:
     from firmware_app.packs.manifest import Manifest
 
     spec = Manifest.load(Path(path).parent).input
-    film = stopwatch.noise(spec.shape, spec.channels)
-    return stopwatch.file_asked(runtime, Path(path), spec.name, film, threads)
+    film = timing.noise(spec.shape, spec.channels)
+    return timing.file_asked(runtime, Path(path), spec.name, film, threads)
 
 
 def _eager(name: str, film: Film, threads: int) -> Ask:
@@ -55,7 +55,7 @@ def _eager(name: str, film: Film, threads: int) -> Ask:
     from converters.nets import build
 
     torch.manual_seed(0)
-    return stopwatch.network_asked(resnet50() if name == RESNET else build(name), film, threads)
+    return timing.network_asked(resnet50() if name == RESNET else build(name), film, threads)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 FOLDER is ../shared/data: held-out children's (Kermany) and adults' films (NIH), breasts (BUSI) and lungs (POCUS); the
 photographs are those of scikit-image and scikit-learn, or of the folder that is named.  The films that
-`converters.packing.chest_templates` learnt from are left out.  The same films are drawn each time.
+`converters.shipped_packs.chest_templates` learnt from are left out.  The same films are drawn each time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness, spoiled
-from converters.packing import chest_templates
+from converters.shipped_packs import chest_templates
 from converters.statistics.intervals import Rate
 from firmware_app.errors import ImagingError
 from firmware_app.imaging import film

@@ -85,7 +85,7 @@ def without(side: str, share: float) -> Way:
     """*share* of the frame missing at *side*."""
 
     def spoil(frame: Grey, _: Chance) -> Grey:
-        from converters.packing import chest_templates
+        from converters.shipped_packs import chest_templates
 
         return chest_templates.without(frame, side, share)
 

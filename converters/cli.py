@@ -13,16 +13,16 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from converters.data import feedback
 from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
-from converters.packing import publisher, refit, repository
+from converters.publishing import repository, tuf_keys
 from converters.recipe import load_recipe
-from converters.training import feedback
 from firmware_app import pipe
 from firmware_app.errors import LanternError
 
 if TYPE_CHECKING:
-    from converters.steps import Workshop
+    from converters.training.steps import Workshop
 
 EXIT_REFUSED = 1
 STEPS = {
@@ -118,16 +118,16 @@ def parser() -> argparse.ArgumentParser:
 
     text = "Set anew what a finished pack takes for a film like those it learnt from; no weight changes."
     example = "familiar models/chest-xray-child --recipe converters/recipes/chest-xray-child.toml --data ~/x --out ~/y"
-    added = step("familiar", text, example, refit.command)
-    refit.add_arguments(added)
+    added = step("familiar", text, example, _familiar)
+    _finished_pack_arguments(added)
 
     text = "Make the INT8 files of a finished pack anew, from the float files that it holds; no weight changes."
     example = example.replace("familiar", "requantize", 1)
     added = step("requantize", text, example, _requantize)
-    refit.add_arguments(added)
+    _finished_pack_arguments(added)
 
-    added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", publisher.command)
-    publisher.add_arguments(added)
+    added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", tuf_keys.command)
+    tuf_keys.add_arguments(added)
     example = "publish ~/packs/chest-xray-child --repository ~/repository --keys ~/publisher"
     text = "Add a finished pack to a signed repository, for a USB stick or a web server."
     added = step("publish", text, example, repository.command)
@@ -135,8 +135,15 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _finished_pack_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pack", type=Path, help="the finished pack's folder")
+    parser.add_argument("--recipe", type=Path, required=True, help="its recipe, with the new version")
+    parser.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
+    parser.add_argument("--out", type=Path, required=True, help="where the pack goes; the pack's own parent overwrites")
+
+
 def _follow(options: argparse.Namespace) -> int:
-    from converters.steps import Workshop
+    from converters.training.steps import Workshop
 
     recipe = load_recipe(options.recipe)
     work = Path(options.out) / "work" / recipe.pack
@@ -163,17 +170,18 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _step(shop: "Workshop", name: str, out: Path) -> None:
-    from converters import steps
-    from converters.evaluation import operating_point
+    from converters.evaluation import gate_step, operating_point
+    from converters.explanation import grad_cam
+    from converters.formats import model_files
     from converters.packing import pack, typicality
-    from converters.quantizing import maps, model_files, rounding, speed, verdicts
-    from converters.training import leave_out
+    from converters.quantizing import quantize_step, speed
+    from converters.training import leave_out, steps
 
     plain: dict[str, Callable[[Workshop], Any]] = {
         "train": steps.train_step, "leave-out": leave_out.leave_out_step,
         "distill": steps.distill_step, "prune": steps.prune_step, "calibrate": operating_point.calibrate_step,
-        "export": model_files.export_step, "quantize": rounding.quantize_step, "maps": maps.maps_step,
-        "typicality": typicality.typicality_step, "speed": speed.speed_step, "gate": verdicts.gate_step,
+        "export": model_files.export_step, "quantize": quantize_step.quantize_step, "maps": grad_cam.maps_step,
+        "typicality": typicality.typicality_step, "speed": speed.speed_step, "gate": gate_step.gate_step,
         "report": pack.report_step,
     }  # fmt: skip
     if name == "pack":
@@ -260,8 +268,14 @@ def _golden(options: argparse.Namespace) -> int:
     return EXIT_REFUSED if wrong else 0
 
 
+def _familiar(options: argparse.Namespace) -> int:
+    from converters.shipped_packs import refit  # no step of a recipe needs it
+
+    return refit.command(options)
+
+
 def _requantize(options: argparse.Namespace) -> int:
-    from converters.packing import requantize
+    from converters.shipped_packs import requantize
 
     return requantize.command(options)
 
@@ -269,7 +283,7 @@ def _requantize(options: argparse.Namespace) -> int:
 def _card(options: argparse.Namespace) -> int:
     from converters.golden_cases import cases
     from converters.packing import card
-    from converters.words import load_words
+    from converters.packing.words import load_words
     from firmware_app.packs.manifest import Manifest
 
     folder = options.pack.resolve()

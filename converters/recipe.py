@@ -1,7 +1,7 @@
 """A recipe: everything that turns a folder of films into one pack, as one TOML file.
 
 Unknown keys are refused. ``seed`` fixes the splits, the augmentation and the order of films. Each table belongs to one
-step; a step is done again when its table, or one before it, has changed (:mod:`converters.ledger`).
+step; a step is done again when its table, or one before it, has changed (:mod:`converters.workflow.ledger`).
 """
 
 import tomllib
@@ -263,11 +263,12 @@ class Quantize(Table):
 
 
 class Typicality(Table):
-    """What the box takes for a film like those that the network learnt from (:mod:`converters.packing.familiarity`)."""
+    """Which films are like those that the network learnt from (:mod:`converters.packing.typicality_model`)."""
 
     other_clinics: bool = False
     """Each film counts twice, as it is and mildly varied as another clinic's machine might give it
-    (:mod:`converters.data.clinics`). For chest films; not for ultrasound, where it lets strange images through."""
+    (:mod:`converters.synthetic_images.acquisition_shift`).
+    For chest films; not for ultrasound, where it lets strange images through."""
 
 
 class Cost(Table):
@@ -308,7 +309,7 @@ class Gate(Table):
 
     map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
     """The least mean rank correlation of an artefact's activation map with Grad-CAM
-    (:mod:`converters.quantizing.maps`)."""
+    (:mod:`converters.explanation.grad_cam`)."""
 
 
 class Reference(Table):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.packing import publisher, repository
+from converters.publishing import repository, tuf_keys
 from firmware_app.errors import PackError
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore
@@ -42,7 +42,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.keys, self.repository = folder, folder / "keys", folder / "repository"
-        self.root = publisher.make(self.keys)
+        self.root = tuf_keys.make(self.keys)
         self.store = PackStore(folder / "state" / "packs", folder / "shipped")
         self.store.installed.mkdir(parents=True)
         self.store.shipped.mkdir()

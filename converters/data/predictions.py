@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import DataUnreadable
-from converters.outputs import writing
+from converters.workflow.atomic import writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 The test part of a pack is a list of file names beside its recipe (``<pack>.test.txt``; of our own recipes it is
 committed in ``converters/splits/``), drawn once. The rest is divided afresh by the same rule, so a new film can join
-training but never slip out of, or into, the test.  Every look at it is noted (:mod:`converters.data.looks`).
+training but never slip out of, or into, the test.  Every look at it is noted (:mod:`converters.data.frozen_test_log`).
 
 With several folds each film outside the test is held back once, so that a model which has not seen it predicts it; the
 pack ships a last model that has seen them all. With one fold the pack ships the model that was judged on ``val``.

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data import contents, datasets, material
+from converters.data import datasets, film_digests, recipe_data
 from converters.data.datasets import Film, FilmSet
-from converters.data.films import prepared
-from converters.data.material import Material
+from converters.data.preprocessing import prepared
+from converters.data.recipe_data import Material
 from converters.data.splits import Fold
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
@@ -23,8 +23,8 @@ from firmware_app.imaging.model_input import InputSpec
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """The films' model input (M, H, W) uint8, the group and the word (:mod:`converters.data.contents`) of each, and the
-    groups of the recipe's own films."""
+    """The films' model input (M, H, W) uint8, the group and the digest (:mod:`converters.data.film_digests`) of each,
+    and the groups of the recipe's own films."""
 
     pixels: NDArray[np.uint8]
     groups: tuple[str, ...]
@@ -45,7 +45,7 @@ def opened(recipe: Recipe, data: Path, own: Material, spec: InputSpec) -> Unlabe
         return Unlabelled(np.empty((0, *spec.shape), dtype=np.uint8), (), {}, own.group_of)
     beside = data.resolve().parent
     every = [film for name in recipe.data.unlabelled for film in _named(beside / name)]
-    _, group_of = material.grouped(own.films, every)
+    _, group_of = recipe_data.grouped(own.films, every)
     test = {group_of[name] for name in own.division.test}
     kept = [film for film in every if group_of[film.name] not in test]
     if len(kept) < len(every):
@@ -57,7 +57,8 @@ def opened(recipe: Recipe, data: Path, own: Material, spec: InputSpec) -> Unlabe
     chosen = [kept[int(index)] for index in order]
     return Unlabelled(
         prepared(FilmSet("unlabelled films", "", tuple(chosen)), spec),
-        tuple(group_of[film.name] for film in chosen), {film.name: contents.word(film) for film in chosen}, group_of,
+        tuple(group_of[film.name] for film in chosen), {film.name: film_digests.word(film) for film in chosen},
+        group_of,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ SUFFIXES = (".npy", ".npz")
 
 
 def is_volume(path: Path) -> bool:
-    """Whether it is a volume, or the mask of one: by its name, or a CT series (:mod:`converters.data.nodules`)."""
+    """Whether it is a volume, or the mask of one: by its name, or a CT series (:mod:`converters.data.lidc_idri`)."""
     return path.suffix in (*SUFFIXES, ".xml") or path.is_dir()
 
 
@@ -29,16 +29,16 @@ def opened(folder: Path, finding: str | None) -> FilmSet:
 
     Raises :class:`DataUnreadable`.
     """
-    from converters.data import sources
+    from converters.data import readers
 
     paths = sorted(path for path in (folder / "volumes").glob("*") if path.suffix in SUFFIXES)
     if not paths:
         raise DataUnreadable(str(folder), "there is no volume (.npy or .npz) in its folder volumes")
-    rows = sources.rows_by_file(folder / "labels.csv") if (folder / "labels.csv").is_file() else {}
+    rows = readers.rows_by_file(folder / "labels.csv") if (folder / "labels.csv").is_file() else {}
     films = []
     for path in paths:
         mask, row = folder / "masks" / path.name, rows.get(path.name, {})
-        said = next((row[name] for name in sources.CLASS_COLUMNS if row.get(name)), "")
+        said = next((row[name] for name in readers.CLASS_COLUMNS if row.get(name)), "")
         label = int(said.casefold() == (finding or "").casefold())
         if mask.is_file():
             shape, outline = read(path).shape, read(mask)
@@ -47,7 +47,7 @@ def opened(folder: Path, finding: str | None) -> FilmSet:
             label = int(outline.any())
         elif not said:
             raise DataUnreadable(str(path), "it has no mask; one of zeros says that there is no lesion")
-        traits = tuple((name, row[name]) for name in sources.TRAIT_COLUMNS if row.get(name))
+        traits = tuple((name, row[name]) for name in readers.TRAIT_COLUMNS if row.get(name))
         known = mask if mask.is_file() else None
         films.append(Film(path.name, path, label, row.get("patient", path.stem), mask=known, traits=traits, said=said))
     return FilmSet(folder.name, finding or "", tuple(films))
@@ -55,12 +55,12 @@ def opened(folder: Path, finding: str | None) -> FilmSet:
 
 def read(path: Path) -> NDArray[np.float32]:
     """(D, H, W) float32; of the readers of a CT series, 1 in a lesion. Raises :class:`DataUnreadable`."""
-    from converters.data import nodules
+    from converters.data import lidc_idri
 
     if path.suffix == ".xml":
-        return nodules.mask(path).astype(np.float32)
+        return lidc_idri.mask(path).astype(np.float32)
     if path.is_dir():
-        return nodules.read(path)
+        return lidc_idri.read(path)
     try:
         content = np.load(path, allow_pickle=False)
         if not isinstance(content, np.ndarray):

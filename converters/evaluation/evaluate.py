@@ -1,9 +1,8 @@
 """Accuracy of a pack on labelled films, in one runtime and precision. Needs no PyTorch.
 
-The films go the way they go on the box (:mod:`converters.evaluation.box_way`): the same preprocessing, runtime module,
-pooling and
-calibration, the pack's own frozen threshold; what the box would refuse is counted. What they gave is kept as
-predictions; the numbers are those of :mod:`converters.evaluation.measures`.
+The films are read as on the box (:mod:`converters.evaluation.box_inference`): the same preprocessing, runtime module,
+pooling and calibration, and the pack's own frozen threshold. Films that the box would refuse are counted. The logits
+can be kept as predictions; the numbers are those of :mod:`converters.evaluation.metrics`.
 """
 
 import argparse
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from converters import tasks
-from converters.data import looks, material, sources, splits
+from converters.data import frozen_test_log, readers, recipe_data, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
-from converters.evaluation.box_way import Said, Tick, said, silent
-from converters.evaluation.measures import Evaluation, Prevalence, against, evaluation, in_order, plain
+from converters.evaluation.box_inference import Said, Tick, said, silent
+from converters.evaluation.metrics import Evaluation, Prevalence, against, evaluation, in_order, plain
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.statistics import lesions
@@ -70,7 +69,7 @@ def chosen_films(
 
     With ``recipe``, which is the pack's, ``data`` is read as it says, and ``split`` is one of its parts (:func:`_of`).
     Without it ``split`` is ``train``, ``val`` or ``test`` of our own recipe of the pack's name where ``data`` holds its
-    films; else a part that the data set itself has (see :func:`sources.opened`). Without ``split`` all films count, of
+    films; else a part that the data set itself has (see :func:`readers.opened`). Without ``split`` all films count, of
     an ``.npz`` those of ``test``. ``positive`` names the positive class, else the recipe or the finding's code does.
     """
     if recipe is not None:
@@ -86,21 +85,21 @@ def _by_form(
 ) -> tuple[FilmSet, str]:  # fmt: skip
     """The films by the data's form; ``code`` is the word for the positive class where ``positive`` names none."""
     if data.suffix == ".npz" and data.is_file():
-        return sources.opened(data, code, positive, split), split or "test"
+        return readers.opened(data, code, positive, split), split or "test"
     if split is None:
-        return sources.opened(data, code, positive), "all"
+        return readers.opened(data, code, positive), "all"
     if not (data / split).is_dir():
         recipe, lists = splits.RECIPES / f"{pack.name}.toml", splits.LISTS
-        films, frozen = sources.opened(data, code, positive), splits.frozen_test(pack.name, lists)
+        films, frozen = readers.opened(data, code, positive), splits.frozen_test(pack.name, lists)
         ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
         if split == "test" and ours:
             _noted(pack, lists)
             return films.only(frozen), split
         if split in ("train", "val") and ours and recipe.is_file():
-            return material.open_material(load_recipe(recipe), data, lists=lists).part(split), split
-    if not sources.has_split(data, split):
+            return recipe_data.open_material(load_recipe(recipe), data, lists=lists).part(split), split
+    if not readers.has_split(data, split):
         raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
-    return sources.opened(data, code, positive, split), split
+    return readers.opened(data, code, positive, split), split
 
 
 def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
@@ -114,13 +113,13 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
     if positive is not None:
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"positive": positive})})
     if split is None:
-        return material.open_reader(recipe, data), "all"
+        return recipe_data.open_reader(recipe, data), "all"
     frozen = splits.frozen_test(pack.name, lists)
     if not frozen:
         raise DataUnreadable(str(lists), f"there is no {pack.name}.test.txt, the list of the films that judge it")
     if split != "test":
-        return material.open_material(recipe, data, lists=lists).part(split), split
-    films = material.open_reader(recipe, data).only(frozen)
+        return recipe_data.open_material(recipe, data, lists=lists).part(split), split
+    films = recipe_data.open_reader(recipe, data).only(frozen)
     _noted(pack, lists)
     return films, split
 
@@ -128,7 +127,7 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
 def _noted(pack: Pack, lists: Path) -> None:
     """Note this use of the test part; without the right to write there, a warning is printed."""
     try:
-        looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+        frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     except OutputUnwritable as error:
         print(f"this look at the test part is not noted: {error}", file=sys.stderr, flush=True)
 
@@ -193,7 +192,7 @@ def table(result: Evaluation) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``lantern-convert evaluate``."""
     parser.add_argument("pack", type=Path, help="the pack's folder")
-    parser.add_argument("--data", type=Path, required=True, help=f"the films: {sources.FORMS}")
+    parser.add_argument("--data", type=Path, required=True, help=f"the films: {readers.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
     parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
     parser.add_argument("--recipe", type=Path, help="the pack's own, whose parts are meant (default: ours of its name)")

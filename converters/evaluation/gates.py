@@ -9,7 +9,7 @@ Judged on pooled out-of-fold predictions, film by film beside the original's (:m
   itself on the golden cases; INT8 does not, and its golden tolerance is measured, up to a ceiling
   (:mod:`converters.golden_cases.cases`);
 * the files that ship are made from another network than the folds' files, and are compared with that one
-  (:mod:`converters.quantizing.shipped`);
+  (:mod:`converters.evaluation.shipped_files`);
 * the map agrees with Grad-CAM of the original by a mean rank correlation of ``map_correlation`` or more.
 
 Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
@@ -127,7 +127,7 @@ def verdict_of(gate: str, value: float, low: float, margin: float, said: str) ->
 def explanation(agreed: float | None, gate: Gate) -> GateResult:
     """The gate of the activation map; ``agreed``: its mean rank correlation with Grad-CAM, ``None`` when all are flat.
 
-    See :mod:`converters.quantizing.maps`.
+    See :mod:`converters.explanation.grad_cam`.
     """
     margin = gate.map_correlation
     if agreed is None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from converters import steps
 from converters.evaluation import reference
-from converters.evaluation.answers import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
+from converters.evaluation.out_of_fold import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
 from converters.failures import GateFailed, RecipeInvalid
 from converters.nets import foreign
+from converters.packing.words import PackWords, load_words
 from converters.statistics import intervals
-from converters.steps import Workshop
-from converters.words import PackWords, load_words
+from converters.training import steps
+from converters.training.steps import Workshop
 from firmware_app.tasks.interface import FindingPart
 
 

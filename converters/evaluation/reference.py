@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from converters.data.datasets import Film
 from converters.data.predictions import Predictions
-from converters.data.sources import rows_by_file
+from converters.data.readers import rows_by_file
 from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
-from converters.ledger import digest_of
 from converters.nets import foreign
 from converters.recipe import Reference
 from converters.statistics import intervals, paired
-from converters.workshop import Workshop
+from converters.workflow.ledger import digest_of
+from converters.workflow.recipe_run import Workshop
 from firmware_app import progress
 
 REPAIR = (

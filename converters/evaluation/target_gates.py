@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import gates
+from converters.evaluation.baseline import Judging
 from converters.evaluation.gates import GateResult, verdict_of
-from converters.evaluation.judging import Judging
 from converters.evaluation.threshold import odds
 from converters.statistics import intervals
 from converters.statistics.agreement import quadratic_kappa

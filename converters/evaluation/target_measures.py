@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation.measures import probabilities_of, rates_at
+from converters.evaluation.metrics import probabilities_of, rates_at
 from converters.statistics import agreement, intervals
 from converters.statistics.agreement import Statistic
 from converters.tasks.kinds import Grades, Kind

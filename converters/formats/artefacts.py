@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters.data.films import inputs
+from converters.data.preprocessing import inputs
 from converters.failures import ToolFailed
 from converters.formats import register
 from converters.formats.interface import Answers, Films, FloatNetwork, Format
 from converters.nets import CamNet
-from converters.outputs import writing
-from converters.quantizing import stopwatch
+from converters.quantizing import timing
 from converters.recipe import Recipe
+from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
 
@@ -135,7 +135,7 @@ def noise(spec: InputSpec, count: int = 2) -> torch.Tensor:
 
 
 class Rounded:
-    """The INT8 files of one runtime, one a fold: a :class:`converters.quantizing.quantize.Candidates`.
+    """The INT8 files of one runtime, one a fold: a :class:`converters.quantizing.ptq_search.Candidates`.
 
     ``floats`` are the folders of the folds' float files, ``films`` the calibration films of each, (N, 1, H, W).
     """
@@ -148,26 +148,26 @@ class Rounded:
 
     @property
     def methods(self) -> Sequence[str]:
-        """See :class:`converters.quantizing.quantize.Candidates`."""
+        """See :class:`converters.quantizing.ptq_search.Candidates`."""
         return self.form.methods
 
     @property
     def controlled(self) -> bool:
-        """See :class:`converters.quantizing.quantize.Candidates`."""
+        """See :class:`converters.quantizing.ptq_search.Candidates`."""
         return self.form.controlled
 
     def make(self, folder: Path, method: str) -> Path:
-        """See :class:`converters.quantizing.quantize.Candidates`; each fold's file has a folder of the fold's name."""
+        """See :class:`converters.quantizing.ptq_search.Candidates`; each fold has a folder of its name."""
         for source, films in zip(self.floats, self.films, strict=True):
             rounded(self.form.runtime, source, folder / source.name, films, method, self.answers)
         return folder
 
     def layers(self, folder: Path) -> tuple[int, int]:
-        """See :class:`converters.quantizing.quantize.Candidates`; those of the first fold's file."""
+        """See :class:`converters.quantizing.ptq_search.Candidates`; those of the first fold's file."""
         return self.form.int8_layers(self._first(folder))
 
     def times_as_fast(self, folders: Sequence[Path]) -> list[float]:
-        """See :class:`converters.quantizing.quantize.Candidates`.
+        """See :class:`converters.quantizing.ptq_search.Candidates`.
 
         Every file in a process of its own, new in every round, in turns with the float one; the median over rounds.
         """
@@ -175,8 +175,8 @@ class Rounded:
             return []
         runtime, plain = self.form.asked_in, self.floats[0] / NAMES[float_file(self.form.asked_in)]
         paths = [plain, *map(self._first, folders)]
-        asked = [stopwatch.of_file(runtime, one, self.spec, THREADS) for one in paths]
-        rounds = [[median(stopwatch.timed_apart(one, TIMES)) for one in asked] for _ in range(ROUNDS)]
+        asked = [timing.of_file(runtime, one, self.spec, THREADS) for one in paths]
+        rounds = [[median(timing.timed_apart(one, TIMES)) for one in asked] for _ in range(ROUNDS)]
         return [median(times[0] / times[1 + place] for times in rounds) for place in range(len(folders))]
 
     def _first(self, folder: Path) -> Path:

@@ -33,7 +33,7 @@ from torch import nn
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
-from converters.outputs import writing
+from converters.workflow.atomic import writing
 
 OPSET = 18
 PERCENTILE = 99.99

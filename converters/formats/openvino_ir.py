@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
-from converters.outputs import writing
+from converters.workflow.atomic import writing
 from firmware_app.runtimes.openvino import core
 
 runtime = "openvino"

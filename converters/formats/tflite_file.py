@@ -21,7 +21,7 @@ from torch import nn
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
-from converters.outputs import FULL_BYTES, writing
+from converters.workflow.atomic import FULL_BYTES, writing
 from firmware_app.runtimes import litert
 
 runtime = "litert"

@@ -1,9 +1,9 @@
 """Golden cases: images of nobody with the answers a pack must give, and real public files by reference.
 
 Any runtime on any machine must come within the stated tolerance of the expected probability: of the float file's own
-answer in the default runtime. The images are drawn (:mod:`converters.golden_cases.images`); how far each model file
-lies from
-the expected answers is then measured, and becomes its tolerance with room for another machine; there is a ceiling.
+answer in the default runtime. The images are drawn (:mod:`converters.synthetic_images.golden_images`). How far each
+model file lies from the expected answers is then measured; that, with room for another machine and up to a ceiling, is
+its tolerance.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converters.data.datasets import read_picture
 from converters.failures import DataUnreadable
-from converters.golden_cases.judge import Judge
+from converters.golden_cases.all_runtimes import Judge
 from firmware_app.imaging import model_input
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden, Reference

@@ -16,7 +16,7 @@ from converters.failures import GateFailed
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.golden_cases import cases
-from converters.golden_cases.judge import Judge
+from converters.golden_cases.all_runtimes import Judge
 from converters.tasks.interface import Outputs
 from firmware_app.packs.manifest import Artefact, Manifest
 from firmware_app.packs.proof import Refused

@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from converters import tasks
 from converters.failures import RecipeInvalid
-from converters.formats import brought
+from converters.formats import foreign_onnx
 from converters.nets import CamNet, backbones
 from converters.recipe import Input, Net, Recipe
 from converters.training import checkpoint
@@ -113,11 +113,11 @@ class Foreign(CamNet):
         """
         if self.keep is not None:
             kept = cells[:, self.keep]
-            return torch.logit(kept, eps=brought.CERTAIN) if self.wanted.answer == "probability" else kept
+            return torch.logit(kept, eps=foreign_onnx.CERTAIN) if self.wanted.answer == "probability" else kept
         one = self.wanted.channel
         own = cells[:, one : one + 1]
         if self.wanted.answer == "probability":
-            return torch.logit(own, eps=brought.CERTAIN)
+            return torch.logit(own, eps=foreign_onnx.CERTAIN)
         if not self.wanted.softmax:
             return own
         others = torch.cat([cells[:, :one], cells[:, one + 1 :]], dim=1)
@@ -139,7 +139,7 @@ class Foreign(CamNet):
 
 
 class Finished(CamNet):
-    """An ONNX file in our form (:mod:`converters.formats.brought`), as ONNX Runtime runs it; it learns nothing."""
+    """An ONNX file in our form (:mod:`converters.formats.foreign_onnx`), as ONNX Runtime runs it; it learns nothing."""
 
     def __init__(self, path: Path, spec: InputSpec, outlines: bool, channels: int = 1) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ def with_map(
     if not isinstance(given, Path):
         return _checked(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec)
     if not made.is_file():
-        brought.adapted(given, made, spec, recipe, keep)
+        foreign_onnx.adapted(given, made, spec, recipe, keep)
     return _checked(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
 
 
@@ -222,7 +222,7 @@ def word(recipe: Recipe, near: Path) -> str:
     files = [near / name for name in (net.weights, net.onnx) if name] + ([code] if code else [])
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in files]
     tables = recipe.model_dump(mode="json", exclude_defaults=True)
-    parts = (brought.FORM, tables["net"], tables.get("input"), recipe.task, digests)
+    parts = (foreign_onnx.FORM, tables["net"], tables.get("input"), recipe.task, digests)
     more = (tables["settings"],) if tables.get("settings") else ()
     return hashlib.sha256(repr((*parts, *more)).encode()).hexdigest()
 
@@ -301,8 +301,8 @@ def _refuse_channels(answer: Tensor, recipe: Recipe, keep: Sequence[int] | None)
     if wanted.softmax and channels > 2 and wanted.features is not None:
         raise RecipeInvalid(recipe.pack, f"net.features: no map has the answer of one of {channels} classes that share "
                                          "a softmax as its mean; leave out features and classifier")  # fmt: skip
-    if wanted.answer is None and channels > 1 and brought.sums_to_one(answer.numpy()):
-        raise RecipeInvalid(recipe.pack, f"net: {brought.PROBABILITIES}")
+    if wanted.answer is None and channels > 1 and foreign_onnx.sums_to_one(answer.numpy()):
+        raise RecipeInvalid(recipe.pack, f"net: {foreign_onnx.PROBABILITIES}")
 
 
 def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
@@ -314,7 +314,7 @@ def refuse_probabilities(recipe: Recipe, logits: NDArray[np.float64]) -> None:
         return
     if bool(np.isfinite(logits).all()) and logits.min() >= 0.0 and logits.max() <= 1.0 and np.ptp(logits) > 0.0:
         count = f"all {len(logits)} answers lie between {logits.min():.3g} and {logits.max():.3g}. "
-        raise RecipeInvalid(recipe.pack, f"net: {count}{brought.PROBABILITIES}")
+        raise RecipeInvalid(recipe.pack, f"net: {count}{foreign_onnx.PROBABILITIES}")
 
 
 def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from converters import tasks
-from converters.packing import card_notes, weakness
-from converters.packing.weakness import UNSEEN, rate
-from converters.report import weak
+from converters.packing import card_notes, weak_points
+from converters.packing.weak_points import UNSEEN, rate
+from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
@@ -33,7 +33,7 @@ def write(folder: Path) -> Path:
 def tell_anew(folder: Path) -> Path:
     """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
     manifest, path = Manifest.load(folder), write(folder)
-    weak.retell(folder, manifest.title, weakness.points(manifest))
+    weak_section.retell(folder, manifest.title, weak_points.points(manifest))
     if (folder / tree.FILE_NAME).is_file():  # without it the pack was never finished
         tree.write(folder)
     return path
@@ -48,7 +48,7 @@ def text(manifest: Manifest) -> str:
         f"# {manifest.title.en} · {manifest.title.zh}",
         f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
         "## Weak points",
-        *(f"- {point.en}\n  {point.zh}" for point in weakness.points(manifest)),
+        *(f"- {point.en}\n  {point.zh}" for point in weak_points.points(manifest)),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
         "## Intended use",

@@ -6,17 +6,17 @@ import sys
 import time
 from collections.abc import Iterable
 
-from converters.data import looks, splits
+from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
-from converters.evaluation import answers
+from converters.evaluation import out_of_fold
 from converters.evaluation.evaluate import evaluate, where
-from converters.evaluation.measures import Evaluation, evaluation
+from converters.evaluation.metrics import Evaluation, evaluation
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
-from converters.packing import weakness
-from converters.steps import Workshop
+from converters.packing import weak_points
 from converters.training import leave_out
+from converters.training.steps import Workshop
 from firmware_app import progress
 from firmware_app.packs.proof import Measured, TestPart
 from firmware_app.packs.shelf import Pack
@@ -63,9 +63,9 @@ def measure(shop: Workshop, pack: Pack) -> list[Measured]:
         condition = f"{name}={value}"
         part = where(test, condition)
         rows.append(_row(shop, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
-    pooled = Predictions.load(answers.predictions_path(shop, answers.ORIGINAL))
+    pooled = Predictions.load(out_of_fold.predictions_path(shop, out_of_fold.ORIGINAL))
     split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
-    original = answers.BROUGHT if shop.recipe.net.onnx else answers.ORIGINAL
+    original = out_of_fold.BROUGHT if shop.recipe.net.onnx else out_of_fold.ORIGINAL
     result = evaluation(pooled, pack.manifest.section.findings[0], pack.name, *original, split)
     return [*rows, as_row(result, run_command(shop)), *unseen(shop, pack)]
 
@@ -77,8 +77,8 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
     for one in account.get("sources", ()):
         if one["auc"] is not None:
             yield Measured.model_validate({
-                "runtime": answers.ORIGINAL[0] + teacher, "precision": answers.ORIGINAL[1],
-                "command": run_command(shop), "split": f"{weakness.UNSEEN}[{account['trait']}={one['value']}]",
+                "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
+                "command": run_command(shop), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": pack.manifest.section.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,
@@ -88,7 +88,7 @@ def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
 def looked_at(shop: Workshop, pack: Pack) -> TestPart:
     """Note this use of the test part; returns how many there were."""
     lists = splits.lists_of(shop.near)
-    times = looks.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
+    times = frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     names = "".join(f"{name}\n" for name in shop.material.division.test)
     return TestPart(
         films=len(shop.material.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times

@@ -14,23 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import report, steps
+from converters import report
 from converters.data.predictions import Predictions
-from converters.evaluation import answers, operating_point
+from converters.evaluation import gate_step, operating_point, out_of_fold
 from converters.evaluation.gates import GateResult
-from converters.evaluation.measures import Prevalence
+from converters.evaluation.metrics import Prevalence
 from converters.failures import GateFailed, OutputUnwritable
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.golden_cases import cases as golden
-from converters.golden_cases import gate, images
-from converters.outputs import put
-from converters.packing import card, description, measurement, sbom, weakness
-from converters.quantizing import verdicts
-from converters.report import weak
-from converters.steps import Workshop
+from converters.golden_cases import gate
+from converters.packing import card, measurement, pack_manifest, sbom, weak_points
+from converters.report import weak_section
+from converters.synthetic_images import golden_images
 from converters.tasks.interface import Outputs
-from converters.training import leave_out
+from converters.training import leave_out, steps
+from converters.training.steps import Workshop
+from converters.workflow.atomic import put
 from firmware_app.errors import PackError
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, sha256_of
@@ -41,7 +41,7 @@ from firmware_app.tasks.part import Words
 Refusals = Mapping[Key, Sequence[GateResult]]
 """(runtime, precision) of a file → the verdicts that refuse it."""
 
-REPORT = weak.NAME
+REPORT = weak_section.NAME
 AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gates")
 """The steps behind training whose accounts a pack is made of."""
 
@@ -86,12 +86,12 @@ def assemble(maker: Maker) -> dict[str, Any]:
     """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
     shop, folder = maker.shop, maker.folder
     report_step(shop)
-    keys = verdicts.passed(shop)
+    keys = gate_step.passed(shop)
     if artefacts.SOURCE not in keys:
         why = next(one["why"] for one in shop.ledger.read("gates")["artefacts"]
                    if (one["runtime"], one["precision"]) == artefacts.SOURCE)  # fmt: skip
         raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
-    pack = maker.keep(description.described(shop, folder))
+    pack = maker.keep(pack_manifest.described(shop, folder))
     cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(shop).references))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.filled(pack)}))
@@ -105,7 +105,7 @@ def assemble(maker: Maker) -> dict[str, Any]:
     more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
-    written_report(shop, folder / REPORT, refused, with_films=False, points=weakness.points(pack.manifest))
+    written_report(shop, folder / REPORT, refused, with_films=False, points=weak_points.points(pack.manifest))
     sbom.write(folder / sbom.NAME)
     pack.verify()
     tree.write(folder)
@@ -119,7 +119,7 @@ def drawn(maker: Maker, pack: Pack) -> list[Golden]:
     every = maker.shop.material.part("train")
     train = every.only([film.name for film in every.films if film.name not in fed])
     groups = [shop.material.group_of[film.name] for film in train.films]
-    return images.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
+    return golden_images.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
 
 
 def eager(shop: Workshop) -> gate.Original:
@@ -154,12 +154,12 @@ def written_report(
     films under their maps; a pack, which is handed on, holds no film of the data set. ``points``: the weak points of
     the finished pack, as its card has them."""
     words, division = operating_point.words_of(shop), shop.material.division
-    keys = [answers.ORIGINAL, *(key for key in verdicts.passed(shop) if key not in refused)]
-    predictions = {key: Predictions.load(answers.predictions_path(shop, key)) for key in keys}
+    keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.passed(shop) if key not in refused)]
+    predictions = {key: Predictions.load(out_of_fold.predictions_path(shop, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
         shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
-        "val" if len(division.folds) == 1 else "out-of-fold", main, answers.ORIGINAL,
+        "val" if len(division.folds) == 1 else "out-of-fold", main, out_of_fold.ORIGINAL,
         Prevalence(shop.ledger.read("calibrate")["prevalence"], shop.recipe.cost.prevalence),
         shop.recipe.net.teacher is not None, tuple(points),
     )  # fmt: skip

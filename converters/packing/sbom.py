@@ -6,7 +6,7 @@ import re
 from importlib.metadata import distributions
 from pathlib import Path
 
-from converters.outputs import write_json
+from converters.workflow.atomic import write_json
 
 NAME = "sbom.json"
 

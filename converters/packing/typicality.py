@@ -1,18 +1,18 @@
-"""The step ``typicality``: what the films look like to the network that learnt from them (:mod:`.familiarity`)."""
+"""The step ``typicality``: what the films look like to the network that learnt from them (:mod:`.typicality_model`)."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import steps
 from converters.data.splits import Fold
+from converters.formats import model_files
 from converters.formats.artefacts import NAMES, SOURCE, Key
-from converters.packing import familiarity
-from converters.packing.familiarity import PASSES, Features
-from converters.quantizing import model_files
-from converters.steps import Workshop
+from converters.packing import typicality_model
+from converters.packing.typicality_model import PASSES, Features
 from converters.tasks.interface import FEATURES
+from converters.training import steps
+from converters.training.steps import Workshop
 from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import FILE_NAME
 
@@ -27,15 +27,15 @@ def typicality_step(shop: Workshop) -> dict[str, Any]:
         nothing: dict[str, Any] = {"passes": PASSES, "films": 0, "components": 0, "limits": []}
         shop.ledger.done("typicality", mark, nothing, [])
         return nothing
-    films = shop.films(familiarity.drawn(shipped.train, shop.recipe.seed))
+    films = shop.films(typicality_model.drawn(shipped.train, shop.recipe.seed))
     names, pixels = [film.name for film in films.films], shop.array(films)
     groups, varied = [shop.material.group_of[name] for name in names], shop.recipe.typicality.other_clinics
     if varied:
-        more = familiarity.varied(pixels, names, shop.spec, shop.recipe.seed)
+        more = typicality_model.varied(pixels, names, shop.spec, shop.recipe.seed)
         pixels, groups = np.concatenate([pixels, more]), groups + groups
     features_by_file = {key: features(shop, shipped, key, pixels) for key in model_files.present(shop)}
     wider = unseen(shop)
-    model, limits = familiarity.judged(features_by_file, groups, shop.recipe.seed, wider)
+    model, limits = typicality_model.judged(features_by_file, groups, shop.recipe.seed, wider)
     path = model.save(shop.work / FILE_NAME)
     results = {
         "passes": PASSES, "films": len(names), "components": len(model.variances), "unseen": round(wider, 4),
@@ -53,11 +53,11 @@ def unseen(shop: Workshop) -> float:
     """
     factors = []
     for fold in shop.material.division.folds:
-        films = shop.films(familiarity.drawn(fold.train, shop.recipe.seed))
-        held = shop.films(familiarity.drawn(fold.held, shop.recipe.seed))
+        films = shop.films(typicality_model.drawn(fold.train, shop.recipe.seed))
+        held = shop.films(typicality_model.drawn(fold.held, shop.recipe.seed))
         learnt = [features(shop, fold, SOURCE, shop.array(films))]
-        model, groups = familiarity.fitted(learnt), [shop.material.group_of[film.name] for film in films.films]
-        inside = familiarity.held_out(learnt, learnt, groups, shop.recipe.seed)[0]
+        model, groups = typicality_model.fitted(learnt), [shop.material.group_of[film.name] for film in films.films]
+        inside = typicality_model.held_out(learnt, learnt, groups, shop.recipe.seed)[0]
         away = [model.distance(one) for one in features(shop, fold, SOURCE, shop.array(held))]
         factors.append(float(np.quantile(away, PASSES) / np.quantile(inside, PASSES)))
     return max(1.0, float(np.mean(factors)))
@@ -66,4 +66,4 @@ def unseen(shop: Workshop) -> float:
 def features(shop: Workshop, fold: Fold, key: Key, films: NDArray[np.uint8]) -> Features:
     """(N, H, W) uint8 → (N, F): what a file of a fold's network says of each film."""
     session = choice.get(key[0]).load(model_files.floats(shop, fold) / NAMES[key])
-    return familiarity.features(session, shop.spec, FEATURES, films)
+    return typicality_model.features(session, shop.spec, FEATURES, films)

@@ -13,15 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from converters import steps
 from converters.data.datasets import FilmSet
 from converters.data.splits import Fold
 from converters.formats import artefacts, openvino_ir, quiet
+from converters.formats.model_files import calibration_films
 from converters.nets import CamNet
-from converters.quantizing.model_files import calibration_films
 from converters.recipe import Distill, Train
-from converters.steps import Workshop
-from converters.training import distill, fitting, targets
+from converters.training import distill, fitting, steps, targets
+from converters.training.steps import Workshop
 
 STAGE = "aware"
 RATE = 0.05

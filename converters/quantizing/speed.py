@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from converters import steps
-from converters.evaluation.answers import ORIGINAL
+from converters.evaluation.out_of_fold import ORIGINAL
 from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, Key
-from converters.quantizing import stopwatch
-from converters.quantizing.model_files import floats, present
-from converters.steps import Workshop
+from converters.formats.model_files import floats, present
+from converters.quantizing import timing
+from converters.training import steps
+from converters.training.steps import Workshop
 from firmware_app import progress
 from firmware_app.imaging.model_input import InputSpec
 
@@ -44,7 +44,7 @@ def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
     with progress.counter(said) as advance:
         for _ in range(ROUNDS):
             for (*_, request), own in zip(asked, times, strict=True):
-                own += stopwatch.timed_apart(request, TIMES)
+                own += timing.timed_apart(request, TIMES)
                 advance(sum(map(len, times)) // TIMES, ROUNDS * len(asked))
     rows = []
     for ((runtime, precision), name, size, _), own in zip(asked, times, strict=True):
@@ -58,7 +58,7 @@ def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
 
 def asked(key: Key, path: Path, spec: InputSpec, size: int) -> Asked:
     """To time a model file of ``size`` bytes."""
-    return key, path.name, size, stopwatch.of_file(key[0], path, spec, THREADS)
+    return key, path.name, size, timing.of_file(key[0], path, spec, THREADS)
 
 
 def files(shop: Workshop) -> Iterator[Asked]:
@@ -77,7 +77,7 @@ def networks(shop: Workshop) -> Iterator[Asked]:
         return
 
     def request(checkpoint: Path | None) -> dict[str, Any]:
-        return stopwatch.of_network(recipe.model_dump_json(), shop.near, shop.work, checkpoint, THREADS)
+        return timing.of_network(recipe.model_dump_json(), shop.near, shop.work, checkpoint, THREADS)
 
     net = steps.final(shop, division.shipped)
     kept = steps.path_of_final(shop, division.shipped) if shop.learnt else None

@@ -6,10 +6,10 @@ from itertools import cycle
 import numpy as np
 
 from converters.data.predictions import Predictions
-from converters.evaluation.measures import Evaluation
-from converters.report.accounts import Accounts
+from converters.evaluation.metrics import Evaluation
+from converters.report.catalogue import pair
 from converters.report.plot import COLOURS, INK, OURS, PALE, PEER, Plot, bars, heat
-from converters.report.words import pair
+from converters.report.step_results import Accounts
 from converters.statistics import intervals
 
 Key = tuple[str, str]

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
-from converters.evaluation.measures import Evaluation, Interval, Prevalence, evaluation, in_order
-from converters.outputs import write_text
-from converters.report import figures, weak
-from converters.report.accounts import Accounts, Attempt, FileGates, Quantized
+from converters.evaluation.metrics import Evaluation, Interval, Prevalence, evaluation, in_order
+from converters.report import figures, weak_section
+from converters.report.catalogue import CATALOGUE, both, say
 from converters.report.figures import MEGABYTE, Key
+from converters.report.step_results import Accounts, Attempt, FileGates, Quantized
 from converters.report.style import STYLE
-from converters.report.weak import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
-from converters.report.words import CATALOGUE, both, say
+from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
+from converters.workflow.atomic import write_text
 from firmware_app.tasks.interface import FindingPart
 from firmware_app.tasks.part import Words
 
@@ -63,7 +63,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
             f"{say('written', version=subject.version, day=day)}</p>"
         ),
         f"<p class='warn'>{say('not_diagnostic')}</p></header>",
-        weak.section(weak.listed(subject.points) or _weak(subject, main, accounts)),
+        weak_section.section(weak_section.listed(subject.points) or _weak(subject, main, accounts)),
         _section("refusals", _refusals(accounts)),
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
         *_figures(subject, predictions, rows, accounts),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation import threshold
 from converters.evaluation.gates import GateResult, verdict_of
-from converters.evaluation.outlines import CUTS
+from converters.evaluation.segmentation import CUTS
 from converters.failures import DataUnreadable, GateFailed
 from converters.statistics import intervals
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
-    from converters.evaluation.judging import Judging
+    from converters.evaluation.baseline import Judging
     from converters.nets import CamNet
+    from converters.packing.words import FindingWords
     from converters.recipe import Recipe
     from converters.training.fitting import Objective
-    from converters.words import FindingWords
-    from converters.workshop import Workshop
+    from converters.workflow.recipe_run import Workshop
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"

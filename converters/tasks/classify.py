@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
+    from converters.evaluation.baseline import Judging
     from converters.evaluation.gates import GateResult
-    from converters.evaluation.judging import Judging
     from converters.nets import CamNet
+    from converters.packing.words import FindingWords
     from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
-    from converters.words import FindingWords
-    from converters.workshop import Workshop
+    from converters.workflow.recipe_run import Workshop
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"
@@ -150,12 +150,12 @@ class Classify(Task):
 
     def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """The recipe's loss of the map's mean; else cross-entropy, or what belongs to the kind of target."""
-        from converters.training import alignment, losses, train
+        from converters.training import domain_alignment, losses, train
 
         plan, volumes = shop.recipe.train, shop.spec.depth is not None
         assert plan is not None
         if self.kind is None and plan.loss is None and not volumes:
-            return train.Labels(targets, plan, alignment.beside(plan, films, net, shop.spec))
+            return train.Labels(targets, plan, domain_alignment.beside(plan, films, net, shop.spec))
         loss = losses.get(plan.loss or (self.kind.loss if self.kind else "bce"))
         if self.kind is None:
             return losses.Values(loss, targets.main[:, None], targets.weights, plan, volumes)

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
+    from converters.evaluation.baseline import Judging
     from converters.evaluation.gates import GateResult
-    from converters.evaluation.judging import Judging
     from converters.nets import CamNet
+    from converters.packing.words import FindingWords
     from converters.statistics.agreement import Statistic
     from converters.statistics.lesions import Marks
     from converters.training.fitting import Objective
-    from converters.words import FindingWords
-    from converters.workshop import Workshop
+    from converters.workflow.recipe_run import Workshop
     from firmware_app.imaging.model_input import InputSpec
 
 Outputs = Mapping[str, NDArray[np.float32]]

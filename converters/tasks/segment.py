@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluation import outlines, threshold
+from converters.evaluation import segmentation, threshold
 from converters.recipe import Table
 from converters.statistics import lesions
 from converters.statistics.lesions import Marks
@@ -23,13 +23,13 @@ from firmware_app.tasks.interface import Frame, Section
 if TYPE_CHECKING:
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
+    from converters.evaluation.baseline import Judging
     from converters.evaluation.gates import GateResult
-    from converters.evaluation.judging import Judging
     from converters.nets import CamNet
     from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
-    from converters.workshop import Workshop
+    from converters.workflow.recipe_run import Workshop
 
 
 class Segment(Classify):
@@ -57,7 +57,7 @@ class Segment(Classify):
 
     def targets(self, shop: Workshop, films: FilmSet) -> NDArray[np.uint8]:
         """(N, H, W) or (N, D, H, W) masks, 0 or 1, at the model's input grid."""
-        return outlines.truths(films, shop.spec.shape).astype(np.uint8)
+        return segmentation.truths(films, shop.spec.shape).astype(np.uint8)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
         """The finding alone."""
@@ -80,21 +80,21 @@ class Segment(Classify):
 
     def truth(self, films: FilmSet, answers: Answers) -> NDArray[np.bool_]:
         """(N, …) masks at the map's grid."""
-        return outlines.truths(films, answers.shape[1:])
+        return segmentation.truths(films, answers.shape[1:])
 
     def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
         """How much the mean Dice changes."""
         assert court.truth is not None
-        before, after = (outlines.dices(one, court.truth, court.threshold) for one in (court.answers, answers))
+        before, after = (segmentation.dices(one, court.truth, court.threshold) for one in (court.answers, answers))
         labels, patients = court.original.labels, court.original.patients
-        return [outlines.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
+        return [segmentation.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
 
     def operating_point(
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
     ) -> dict[str, Any]:
         """The cut with the best Dice; probabilities are the network's own."""
         assert truth is not None
-        cut = float(threshold.sigmoid(np.array(outlines.best_cut(answers, truth))))
+        cut = float(threshold.sigmoid(np.array(segmentation.best_cut(answers, truth))))
         held = int(original.labels.sum())
         return {
             "slope": 1.0, "intercept": 0.0, "threshold": round(cut, 4),
@@ -121,7 +121,7 @@ class Segment(Classify):
             return None
         cells = outputs[section.output.map][0][finding.channel] + finding.bias
         chances = threshold.sigmoid(finding.calibration.slope * cells + finding.calibration.intercept)
-        return lesions.marked(outlines.stretched(chances.astype(np.float32), truth.shape), truth, finding.threshold)
+        return lesions.marked(segmentation.stretched(chances.astype(np.float32), truth.shape), truth, finding.threshold)
 
 
 task = Segment()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.failures import CheckpointForeign, CheckpointHasCode, CheckpointUnreadable
-from converters.outputs import writing
+from converters.workflow.atomic import writing
 
 FORM = "lantern.checkpoint/1"
 PLAIN_PICKLES = (b"\x03", b"\x04", b"\x05")

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converters.device import in_sixteen_bits
 from converters.nets import CamNet
 from converters.recipe import Distill, Train
-from converters.training import opinion
-from converters.training.opinion import Opinion
+from converters.training import teacher_inference
 from converters.training.targets import Targets
+from converters.training.teacher_inference import Opinion
 from converters.training.train import cross_entropy
+from converters.workflow.device import in_sixteen_bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def taught(
     smoothing: Train, example: Tensor,
 ) -> Taught:  # fmt: skip
     """The objective, with a hint of the right width; teachers are frozen. ``example``: (n, 1, H, W)."""
-    opinions = [opinion.of(teacher, example) for teacher in teachers]
+    opinions = [teacher_inference.of(teacher, example) for teacher in teachers]
     with torch.no_grad():
         theirs = [ask(example)[1].shape[1] for ask in opinions]
         own = student.copy().eval()(example)[1].shape[1]

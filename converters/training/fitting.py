@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converters.data.films import inputs
-from converters.device import device
+from converters.data.preprocessing import inputs
 from converters.failures import TrainingDiverged
 from converters.nets import CamNet
 from converters.recipe import Fit
@@ -29,7 +28,8 @@ from converters.statistics import intervals
 from converters.training import checkpoint
 from converters.training.augment import augmented
 from converters.training.checkpoint import Checkpoint
-from converters.training.paste import Lesions, pasted
+from converters.training.copy_paste import Lesions, pasted
+from converters.workflow.device import device
 
 LARGEST_GRADIENT = 5.0
 LAST_RATE = 0.02

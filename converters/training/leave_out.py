@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from converters import steps
-from converters.data.material import labels_of
+from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold, by_source
 from converters.failures import ClassEmpty, RecipeInvalid
 from converters.statistics import intervals
-from converters.workshop import Workshop, begun
+from converters.training import steps
+from converters.workflow.recipe_run import Workshop, begun
 
 STEP = "leave_out"
 STAGE = "unseen"

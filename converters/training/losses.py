@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from converters.device import in_sixteen_bits
 from converters.nets import CamNet
 from converters.recipe import Changes, Train
 from converters.tasks import kinds
 from converters.training.dice_loss import bent
+from converters.workflow.device import in_sixteen_bits
 
 Function = Callable[[Tensor, Tensor], Tensor]
 FOCUS: Final = 2.0

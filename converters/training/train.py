@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from converters.device import in_sixteen_bits
 from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
 from converters.recipe import Distill, Recipe, Train
 from converters.training import checkpoint
-from converters.training.alignment import Alignment
+from converters.training.domain_alignment import Alignment
 from converters.training.targets import Targets
+from converters.workflow.device import in_sixteen_bits
 
 CLASSIFIER = ("cam.", "bias")
 OTHER_PACK = "pack:"

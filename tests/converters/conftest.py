@@ -158,14 +158,14 @@ def few_repeats() -> None:
     """Files are timed once and shortly, intervals and golden films are sought with fewer draws: no test here asks how
     long a file takes, how wide an interval is or how sure a drawn film."""
     from converters.formats import artefacts
-    from converters.golden_cases import images
     from converters.quantizing import speed
     from converters.statistics import intervals
+    from converters.synthetic_images import golden_images
 
     artefacts.ROUNDS, artefacts.TIMES = 1, 3
     speed.ROUNDS, speed.TIMES = 1, 3
     intervals.RESAMPLES = 200
-    images.DRAWS, images.STEPS, images.PHANTOM_TRIES = 8, 40, 5
+    golden_images.DRAWS, golden_images.STEPS, golden_images.PHANTOM_TRIES = 8, 40, 5
 
 
 @pytest.fixture

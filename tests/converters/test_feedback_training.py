@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from converters import cli
-from converters.training import feedback
-from converters.training.feedback import Judged
+from converters.data import feedback
+from converters.data.feedback import Judged
 from tests.converters.conftest import PLAIN, draw, write_recipe
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from converters import cli
-from converters.golden_cases import phantom
+from converters.synthetic_images import phantom
 from firmware_app.errors import PackTaskUnread
 from firmware_app.imaging.input_spec import Greys
 from firmware_app.packs.shelf import Pack, survey
@@ -36,7 +36,7 @@ def learnt(network: Any, films: Path, mean: tuple[float, ...], std: tuple[float,
     import torch
 
     from converters.data.datasets import image_folder
-    from converters.data.films import prepared
+    from converters.data.preprocessing import prepared
     from firmware_app.imaging.model_input import InputSpec
 
     torch.manual_seed(0)

@@ -9,7 +9,7 @@ import pytest
 from converters import cli
 from converters.packing import card
 from converters.packing.card_notes import HOW_UNSEEN
-from converters.report.accounts import Accounts
+from converters.report.step_results import Accounts
 from firmware_app.packs.shelf import Pack
 from tests import toy_pack
 from tests.converters.conftest import PLAIN, write_recipe
@@ -19,8 +19,8 @@ from tests.converters.test_training import with_sources
 def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
     from converters.packing.measurement import unseen
     from converters.recipe import load_recipe
-    from converters.steps import Workshop
     from converters.training.leave_out import left_out
+    from converters.training.steps import Workshop
 
     data = with_sources(films, tmp_path / "films")
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from converters import cli
-from converters.golden_cases import phantom
 from converters.recipe import load_recipe
+from converters.synthetic_images import phantom
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.shelf import Pack
 from tests.converters.conftest import PLAIN, SIDE, write_recipe
@@ -29,52 +29,52 @@ def results(work: Path, step: str) -> dict[str, Any]:
 def test_grad_cam_before_its_relu_is_the_activation_map_divided_by_its_cells(name: str) -> None:
     import torch
 
+    from converters.explanation import grad_cam
     from converters.nets import build
-    from converters.quantizing import maps
     from converters.training import fitting
 
     torch.manual_seed(0)
     net = build(name, findings=3)
     films = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE), dtype=np.uint8)
     wanted = fitting.outputs(net, films, ("map",))["map"][:, 0]
-    found = maps.grad_cam(net, films)
+    found = grad_cam.grad_cam(net, films)
     assert found * wanted[0].size == pytest.approx(wanted, rel=1e-3, abs=1e-6)
     assert all(value.requires_grad for value in net.parameters())
 
 
 def test_agreement_counts_flat_maps_and_never_flatters() -> None:
-    from converters.quantizing import maps
+    from converters.explanation import grad_cam
 
     rng = np.random.default_rng(0)
     wanted = rng.standard_normal((4, 5, 5))
-    same = maps.agreement(wanted, np.exp(wanted))
+    same = grad_cam.agreement(wanted, np.exp(wanted))
     assert (same.n, same.flat, same.mean, same.least) == (4, 0, 1.0, 1.0)
     dead = wanted.copy()
     dead[0] = 0.5
-    assert maps.agreement(wanted, dead).mean == pytest.approx(0.75)
+    assert grad_cam.agreement(wanted, dead).mean == pytest.approx(0.75)
     none = np.zeros((4, 5, 5))
-    assert maps.agreement(none, none) == maps.Agreement(0, 4)
+    assert grad_cam.agreement(none, none) == grad_cam.Agreement(0, 4)
     against = -np.abs(wanted)
-    assert maps.compared(against, against)["every_cell"]["n"] == 4
-    assert maps.compared(against, against)["evidence"] == {
+    assert grad_cam.compared(against, against)["every_cell"]["n"] == 4
+    assert grad_cam.compared(against, against)["evidence"] == {
         "n": 0, "flat": 4, "mean": None, "median": None, "low": None, "least": None,
     }  # fmt: skip
-    turned = maps.compared(wanted, wanted[:, ::-1])
+    turned = grad_cam.compared(wanted, wanted[:, ::-1])
     assert turned["every_cell"]["mean"] < 0.5
     with pytest.raises(ValueError, match="shape"):
-        maps.agreement(wanted, wanted[:, :4])
+        grad_cam.agreement(wanted, wanted[:, :4])
 
 
 def test_the_strongest_cell_is_looked_for_at_its_middle() -> None:
-    from converters.quantizing import maps
+    from converters.explanation import grad_cam
 
     cells = np.zeros((4, 4), dtype=np.float32)
     cells[1, 2] = 3.0  # its middle is three and five eighths of the way
     outline = np.zeros((80, 160), dtype=bool)
     outline[30, 100] = True
-    assert maps.strongest_inside(cells, outline)
+    assert grad_cam.strongest_inside(cells, outline)
     outline[30, 100], outline[20, 80] = False, True
-    assert not maps.strongest_inside(cells, outline)
+    assert not grad_cam.strongest_inside(cells, outline)
 
 
 def test_every_int8_map_agrees_with_grad_cam_in_all_three_runtimes(chain: Path) -> None:
@@ -98,13 +98,13 @@ def test_every_int8_map_agrees_with_grad_cam_in_all_three_runtimes(chain: Path) 
 
 
 def test_the_compared_films_are_no_test_films_and_the_drawn_one_is_nobody(chain: Path, films: Path) -> None:
-    from converters.quantizing import maps
-    from converters.steps import Workshop
+    from converters.explanation import grad_cam
+    from converters.training.steps import Workshop
 
     work = chain / "out" / "work" / "toy-disc"
     recipe = load_recipe(chain / "toy-disc.toml")
     shop = Workshop(recipe, chain, films, work)
-    names = maps.chosen(shop)
+    names = grad_cam.chosen(shop)
     assert len(set(names)) == len(names) == results(work, "maps")["films"]
     assert not set(names) & set(shop.material.division.test)
     labels = [film.label for film in shop.films(names).films]
@@ -112,7 +112,7 @@ def test_the_compared_films_are_no_test_films_and_the_drawn_one_is_nobody(chain:
     (shown,) = results(work, "maps")["examples"]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["film"]))))
     spec = InputSpec("film", SIDE, SIDE)
-    drawn = [phantom.film("child", maps.OPACITIES, recipe.seed + index) for index in range(maps.PHANTOMS)]
+    drawn = [phantom.film("child", grad_cam.OPACITIES, recipe.seed + index) for index in range(grad_cam.PHANTOMS)]
     seen = [np.rint(to_model_input(one.astype(np.float32), spec)[0, 0] * 255.0) for one in drawn]
     assert any(np.array_equal(picture, one) for one in seen)
 
@@ -158,8 +158,8 @@ def test_the_gate_is_not_passed_by_leaving_the_maps_out(
 def test_where_there_are_outlines_the_strongest_cells_are_counted(
     films: Path, tmp_path: Path, fresh_lists: Path
 ) -> None:
-    from converters.quantizing import maps
-    from converters.steps import Workshop
+    from converters.explanation import grad_cam
+    from converters.training.steps import Workshop
 
     data = tmp_path / "films"
     for name in ("images", "masks"):
@@ -176,7 +176,7 @@ def test_where_there_are_outlines_the_strongest_cells_are_counted(
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks"})
     assert cli.main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
     shop = Workshop(load_recipe(recipe), tmp_path, data, tmp_path / "out" / "work" / "toy-disc")
-    told = maps.pointing(shop)
+    told = grad_cam.pointing(shop)
     assert told is not None
     held = [film for film in shop.films(shop.material.division.part("val")).films if film.label]
     assert told["n"] == len(held) > 10

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from converters import cli
 from converters.failures import RecipeInvalid
-from converters.formats import brought
+from converters.formats import foreign_onnx
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.runtimes import choice
@@ -47,7 +47,7 @@ def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), chann
 
 def answered(source: Path, wanted: Recipe, film: np.ndarray[Any, Any] = FILM, channels: int = 1) -> float:
     spec = InputSpec("film", 8, 8, channels=3 if channels == 3 else 1)
-    made = brought.adapted(source, source.with_suffix(".made.onnx"), spec, wanted)
+    made = foreign_onnx.adapted(source, source.with_suffix(".made.onnx"), spec, wanted)
     given = choice.get("onnxruntime").load(made).infer({"film": film})["map"]
     return float(given.reshape(-1)[0])
 

@@ -23,8 +23,8 @@ POSITIVE = np.array([False, True, True, False])
 def pasted(rows: list[int], chance: float = 1.0, positive: np.ndarray[Any, Any] = POSITIVE, seed: int = 0) -> Any:
     import torch
 
-    from converters.training.paste import Lesions
-    from converters.training.paste import pasted as paste
+    from converters.training.copy_paste import Lesions
+    from converters.training.copy_paste import pasted as paste
 
     index = np.array(rows, dtype=np.int64)
     films = torch.from_numpy(SEEN[index]).float().unsqueeze(1) / 255.0
@@ -51,7 +51,7 @@ def test_a_benign_lesion_changes_no_label() -> None:
 def test_the_lesion_comes_whole_with_a_soft_edge_and_nothing_else_of_its_film() -> None:
     import torch
 
-    from converters.training.paste import blended, feathered
+    from converters.training.copy_paste import blended, feathered
 
     donor = torch.full((SIDE, SIDE), 0.3)
     mask = torch.from_numpy(MASKS[2])

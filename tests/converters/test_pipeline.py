@@ -14,7 +14,7 @@ import pytest
 
 from converters import cli
 from converters.golden_cases import cases
-from converters.report.accounts import Accounts
+from converters.report.step_results import Accounts
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
@@ -78,9 +78,9 @@ def test_every_command_on_the_card_prints_its_row(
 
 def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:
     from converters.data import datasets
-    from converters.data.films import prepared
+    from converters.data.preprocessing import prepared
     from converters.evaluation import evaluate
-    from converters.quantizing import quantize
+    from converters.quantizing import ptq_search
     from converters.training import fitting
     from converters.training.train import restored
 
@@ -92,7 +92,7 @@ def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None
         told = {name: evaluate.predict(pack, held, runtime, name).logits for name in ("fp32", "int8")}
         # Training rounds a film to 256 greys and the box does not: nothing else is between them.
         assert np.abs(told["fp32"] - wanted).max() < 0.05 * wanted.std()
-        assert quantize.moved(told["fp32"], told["int8"]) <= quantize.MOST_MOVED
+        assert ptq_search.moved(told["fp32"], told["int8"]) <= ptq_search.MOST_MOVED
 
 
 def test_no_golden_tolerance_lets_any_answer_pass(chain: Path) -> None:

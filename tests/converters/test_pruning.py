@@ -53,9 +53,9 @@ def test_pruning_to_a_latency_stops_when_it_is_reached() -> None:
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_path: Path, runtime: str) -> None:
-    from converters import steps
     from converters.nets import build
     from converters.recipe import load_recipe
+    from converters.training import steps
     from firmware_app.runtimes import choice
     from firmware_app.runtimes.interface import Session
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from converters import cli
-from converters.ledger import digest_of
-from converters.report.accounts import Accounts
+from converters.report.step_results import Accounts
+from converters.workflow.ledger import digest_of
 from tests.converters.conftest import PLAIN, write_recipe
 
 
@@ -71,7 +71,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
 def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_done_again(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters.quantizing import quantize
+    from converters.quantizing import ptq_search
 
     changes = {
         **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "aware_epochs": 1},
@@ -83,14 +83,14 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
         assert cli.main([step, *command]) == 0
     work = tmp_path / "out" / "work" / "toy-disc"
     weights = digest_of(work / "student.fold0.pt")
-    genuine, asked = quantize.moved, []
+    genuine, asked = ptq_search.moved, []
 
     def far_at_first(wanted: object, found: object) -> float:
         """The plain files are taken to be far away; what is made from fine-tuned weights is judged truly."""
         asked.append(genuine(wanted, found))  # type: ignore[arg-type]
         return 9.0 if len(asked) <= 2 else 0.01
 
-    monkeypatch.setattr(quantize, "moved", far_at_first)
+    monkeypatch.setattr(ptq_search, "moved", far_at_first)
     assert cli.main(["quantize", *command]) == 0
     (found,) = Accounts.read(work).quantized
     assert [(one.method, one.aware) for one in found.tried] == [

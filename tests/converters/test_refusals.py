@@ -54,10 +54,10 @@ def go_on(exported: Path, films: Path, folder: Path, *steps: str) -> None:
 def test_an_int8_file_that_loses_too_much_on_the_folds_is_refused_and_listed(
     exported: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters.quantizing import rounding
+    from converters.quantizing import quantize_step
 
     # Ranges that were set on black films cut off whatever a film shows.
-    monkeypatch.setattr(rounding, "calibration_films", lambda *_: np.zeros((4, 1, 64, 64), dtype=np.float32))
+    monkeypatch.setattr(quantize_step, "calibration_films", lambda *_: np.zeros((4, 1, 64, 64), dtype=np.float32))
     folder = tmp_path / "black"
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "pack")
     pack = Pack.load(folder / "out" / "toy-disc")
@@ -109,10 +109,10 @@ def shift(path: Path, by: float) -> None:
 def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_says_why(
     exported: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import steps
     from converters.golden_cases import cases, gate
     from converters.packing import pack
     from converters.recipe import load_recipe
+    from converters.training import steps
 
     folder = tmp_path / "golden"
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "report")
@@ -216,7 +216,7 @@ def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: 
 def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, small_disk: Path) -> None:
     from converters.packing.pack import pack_step
     from converters.recipe import load_recipe
-    from converters.steps import Workshop
+    from converters.training.steps import Workshop
 
     work = chain / "out" / "work" / "toy-disc"
     shop = Workshop(load_recipe(chain / "toy-disc.toml"), chain, films, work)

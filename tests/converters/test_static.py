@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from converters import cli
-from converters.evaluation import occlusion
+from converters.explanation import occlusion
 from firmware_app.errors import InferenceFailed
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice

@@ -77,7 +77,7 @@ def test_features_can_be_aligned_between_sources(
 def test_alignment_brings_the_features_of_two_sources_together() -> None:
     import torch
 
-    from converters.training.alignment import Alignment
+    from converters.training.domain_alignment import Alignment
 
     torch.manual_seed(0)
     features = torch.cat([torch.randn(16, 4), torch.randn(16, 4) + 2.0]).requires_grad_()
@@ -120,8 +120,8 @@ def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path)
     assert trained(tmp_path, films, **changes) == 0
     assert trained(tmp_path, films, "distill", **changes) == 0
 
-    from converters import steps
     from converters.recipe import load_recipe
+    from converters.training import steps
 
     work = tmp_path / "out" / "work" / "toy-disc"
     shop = steps.Workshop(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)

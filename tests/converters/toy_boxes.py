@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from converters.evaluation import outlines, threshold
+from converters.evaluation import segmentation, threshold
 from converters.recipe import Table
 from converters.statistics import lesions
 from converters.tasks.interface import Answers, Outputs, Task
@@ -38,7 +38,7 @@ class ToyBoxes(Task):
     Settings = Settings
 
     def targets(self, shop: Any, films: Any) -> NDArray[np.bool_]:
-        return outlines.truths(films, (CELLS, CELLS))
+        return segmentation.truths(films, (CELLS, CELLS))
 
     def objective(self, shop: Any, films: Any, targets: NDArray[np.bool_], net: Any) -> Any:
         return Loss(targets, shop.recipe.settings.box_weight)
@@ -54,13 +54,13 @@ class ToyBoxes(Task):
         return np.array([threshold.odds(float(score)) for score in answers[:, 4]])
 
     def truth(self, films: Any, answers: Answers) -> NDArray[np.bool_]:
-        return outlines.truths(films, (CELLS, CELLS))
+        return segmentation.truths(films, (CELLS, CELLS))
 
     def verdicts(self, court: Any, answers: Answers) -> list[Any]:
         masks = (one[:, 5:].reshape(-1, CELLS, CELLS) for one in (court.answers, answers))
-        before, after = (outlines.dices(one, court.truth, 0.0) for one in masks)
+        before, after = (segmentation.dices(one, court.truth, 0.0) for one in masks)
         labels, patients = court.original.labels, court.original.patients
-        return [outlines.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
+        return [segmentation.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
 
     def operating_point(self, recipe: Any, original: Any, answers: Answers, truth: Any, outputs: Outputs) -> Any:
         scores = threshold.sigmoid(original.logits)
@@ -81,7 +81,7 @@ class ToyBoxes(Task):
         if truth is None:
             return None
         chances = threshold.sigmoid(outputs[section.output.mask][0, 0]).astype(np.float32)
-        return lesions.marked(outlines.stretched(chances, truth.shape), truth, 0.5)
+        return lesions.marked(segmentation.stretched(chances, truth.shape), truth, 0.5)
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
         return recorded["findings"].get(code) if recorded else None

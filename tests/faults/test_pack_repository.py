@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.packing import repository
+from converters.publishing import repository
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore
 from tests.faults.loopfs import loop_file_system

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from converters.failures import OutputUnwritable
-from converters.packing import repository
+from converters.publishing import repository
 from tests.faults.loopfs import loop_file_system
 from tests.publishing_rig import World, fill, pack
 from tests.unit.test_publishing import world as world
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 KILLED = """
 import os, sys
 from pathlib import Path
-from converters.packing import repository
+from converters.publishing import repository
 left, replace = int(sys.argv[1]), Path.replace
 def dying(self, target):
     global left

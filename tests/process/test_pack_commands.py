@@ -170,7 +170,7 @@ def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys
 
 
 def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:
-    code = "import sys, converters.cli, converters.packing.repository; print('torch' in sys.modules)"
+    code = "import sys, converters.cli, converters.publishing.repository; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
                           cwd=ROOT)  # fmt: skip
     assert done.stdout.strip() == "False"

@@ -7,7 +7,7 @@ from shutil import copytree
 import pytest
 
 from converters.packing import card
-from converters.report import weak
+from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
@@ -35,7 +35,7 @@ def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> N
     said = (made.folder / card.NAME).read_text(encoding="utf-8")
     assert said == card.text(made.manifest)
     assert "each of which counts twice" in said
-    report = (made.folder / weak.NAME).read_text(encoding="utf-8")
+    report = (made.folder / weak_section.NAME).read_text(encoding="utf-8")
     assert "Version 0.0.2" in report
     assert "0.0.1" not in report
     done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=made.folder, check=False)

@@ -8,9 +8,9 @@ import pytest
 
 from converters import cli, report
 from converters.data.predictions import Predictions
-from converters.packing import card, card_notes, weakness
-from converters.report import weak
-from converters.words import load_words
+from converters.packing import card, card_notes, weak_points
+from converters.packing.words import load_words
+from converters.report import weak_section
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden, Measured
 from tests import toy_pack
@@ -128,12 +128,12 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     key = ("onnxruntime", "fp32")
     finding = manifest.section.findings[0]
     subject = report.Subject("toy", "0.0.1", manifest.title, finding, manifest.weak_points, "val", key)
-    page = report.write(folder / weak.NAME, subject, {key: films}, report.Accounts())
+    page = report.write(folder / weak_section.NAME, subject, {key: films}, report.Accounts())
     numbers = page.read_text("utf-8").partition("</section>")[2]
     assert cli.main(["card", str(folder), "--words", str(words)]) == 0
-    card_text, points = page.read_text("utf-8"), weakness.points(Manifest.load(folder))
+    card_text, points = page.read_text("utf-8"), weak_points.points(Manifest.load(folder))
     assert card_text.partition("</section>")[2] == numbers
-    assert weak.section(weak.listed(points)) in card_text
+    assert weak_section.section(weak_section.listed(points)) in card_text
     assert load_words(words).title.en in card_text
     assert manifest.title.en not in card_text
     shown = (folder / card.NAME).read_text("utf-8")
@@ -142,10 +142,10 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
 
 def test_a_page_that_is_no_report_of_ours_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    (folder / weak.NAME).write_text("<p>mine</p>")
+    (folder / weak_section.NAME).write_text("<p>mine</p>")
     assert cli.main(["card", str(folder)]) == 1
     assert "it is no report that this version can tell anew" in capsys.readouterr().err
-    assert (folder / weak.NAME).read_text() == "<p>mine</p>"
+    assert (folder / weak_section.NAME).read_text() == "<p>mine</p>"
 
 
 def row(split: str, sensitivity: float, specificity: float, n: int = 80, positives: int = 30) -> Measured:

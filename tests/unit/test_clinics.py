@@ -3,24 +3,24 @@
 import numpy as np
 import pytest
 
-from converters.data import clinics
+from converters.synthetic_images import acquisition_shift as shift
 from tests import films
 
-FILM = clinics.unit(films.shapes(3, 200, 150).astype(np.float32))
+FILM = shift.unit(films.shapes(3, 200, 150).astype(np.float32))
 CALM = np.random.default_rng(0)
 
 
 def test_a_film_of_any_range_is_brought_to_0_and_1_and_a_dead_pixel_does_not_set_the_scale() -> None:
     grey = films.shapes(3, 200, 150).astype(np.float32)
-    assert np.allclose(clinics.unit(grey * 7.0 - 300.0), FILM, atol=1e-4)
+    assert np.allclose(shift.unit(grey * 7.0 - 300.0), FILM, atol=1e-4)
     grey[5, 5] = 1e6
-    assert np.abs(clinics.unit(grey) - FILM).mean() < 0.01
+    assert np.abs(shift.unit(grey) - FILM).mean() < 0.01
     assert (float(FILM.min()), float(FILM.max())) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("grey", [clinics.BLACK, clinics.WHITE])
+@pytest.mark.parametrize("grey", [shift.BLACK, shift.WHITE])
 def test_a_frame_covers_its_sides_and_nothing_else(grey: float) -> None:
-    out = clinics.framed(FILM, [0.02, 0.01, 0.0, 0.03], grey)
+    out = shift.framed(FILM, [0.02, 0.01, 0.0, 0.03], grey)
     assert np.all(out[:, :3] == grey)
     assert np.all(out[:2] == grey)
     assert np.all(out[194:] == grey)
@@ -28,23 +28,23 @@ def test_a_frame_covers_its_sides_and_nothing_else(grey: float) -> None:
 
 
 def test_what_is_moved_is_found_where_it_went() -> None:
-    assert np.allclose(clinics.moved(FILM, 0.0), FILM, atol=1e-5)
-    right = clinics.moved(FILM, 0.0, across=0.02, down=0.01)
+    assert np.allclose(shift.moved(FILM, 0.0), FILM, atol=1e-5)
+    right = shift.moved(FILM, 0.0, across=0.02, down=0.01)
     assert np.allclose(right[2:, 3:], FILM[:-2, :-3], atol=1e-4)
-    there_and_back = clinics.moved(clinics.moved(FILM, 3.0), -3.0)
+    there_and_back = shift.moved(shift.moved(FILM, 3.0), -3.0)
     assert np.abs(there_and_back - FILM)[20:-20, 20:-20].mean() < 0.01
-    assert np.abs(clinics.moved(FILM, 3.0) - FILM)[20:-20, 20:-20].mean() > 0.01
-    larger = clinics.moved(FILM, 0.0, zoom=1.04)
+    assert np.abs(shift.moved(FILM, 3.0) - FILM)[20:-20, 20:-20].mean() > 0.01
+    larger = shift.moved(FILM, 0.0, zoom=1.04)
     assert abs(float(larger[100, 75] - FILM[100, 75])) < 0.02
 
 
 def test_exposure_moves_the_middle_and_leaves_black_and_white() -> None:
     ramp = np.linspace(0.0, 1.0, 101, dtype=np.float32)[np.newaxis]
-    for out in (clinics.graded(ramp, 1.15), clinics.contrasted(ramp, 1.15), clinics.contrasted(ramp, 0.87)):
+    for out in (shift.graded(ramp, 1.15), shift.contrasted(ramp, 1.15), shift.contrasted(ramp, 0.87)):
         assert (float(out[0, 0]), float(out[0, -1])) == (0.0, 1.0)
         assert np.all(np.diff(out) >= 0.0)
-    assert clinics.graded(ramp, 1.15)[0, 50] < 0.5
-    slope = np.diff(clinics.contrasted(ramp, 1.15)[0])[50] / 0.01
+    assert shift.graded(ramp, 1.15)[0, 50] < 0.5
+    slope = np.diff(shift.contrasted(ramp, 1.15)[0])[50] / 0.01
     assert slope == pytest.approx(1.15, abs=0.01)
 
 
@@ -52,26 +52,26 @@ def test_a_blur_takes_edges_away_that_an_unsharp_mask_raises_and_keeps_the_mean(
     step = np.zeros((100, 400), np.float32)
     step[:, 200:] = 0.8
     step += 0.1
-    soft, sharp = clinics.softened(step, clinics.BLUR), clinics.edged(step, clinics.EDGE)
+    soft, sharp = shift.softened(step, shift.BLUR), shift.edged(step, shift.EDGE)
     assert float(soft.mean()) == pytest.approx(float(step.mean()), abs=1e-4)
     assert np.abs(np.diff(soft)).max() < np.abs(np.diff(step)).max() < np.abs(np.diff(sharp)).max()
-    assert np.allclose(clinics.softened(step, 0.0), step, atol=1e-6)
+    assert np.allclose(shift.softened(step, 0.0), step, atol=1e-6)
 
 
 def test_noise_has_its_sigma_and_a_jpeg_stays_near() -> None:
     flat = np.full((200, 200), 0.5, np.float32)
-    assert float(clinics.noisy(flat, clinics.NOISE, CALM).std()) == pytest.approx(clinics.NOISE, rel=0.05)
-    apart = np.abs(clinics.stored(FILM, clinics.WORST_QUALITY) - FILM)
+    assert float(shift.noisy(flat, shift.NOISE, CALM).std()) == pytest.approx(shift.NOISE, rel=0.05)
+    apart = np.abs(shift.stored(FILM, shift.WORST_QUALITY) - FILM)
     assert 0.0 < float(apart.mean()) < 0.02
 
 
 def test_every_variation_is_mild_and_hangs_on_seed_and_name_alone() -> None:
-    varied_films = [clinics.varied(FILM, 7, f"film{number}") for number in range(60)]
+    varied_films = [shift.varied(FILM, 7, f"film{number}") for number in range(60)]
     for number, film in enumerate(varied_films):
         assert (film.shape, film.dtype.name) == (FILM.shape, "float32")
         assert 0.0 <= float(film.min()) <= float(film.max()) <= 1.0
-        assert np.array_equal(film, clinics.varied(FILM, 7, f"film{number}"))
+        assert np.array_equal(film, shift.varied(FILM, 7, f"film{number}"))
         assert np.corrcoef(film.ravel(), FILM.ravel())[0, 1] > 0.6
     changed = sum(not np.array_equal(film, FILM) for film in varied_films)
     assert changed >= 50
-    assert not np.array_equal(varied_films[0], clinics.varied(FILM, 8, "film0"))
+    assert not np.array_equal(varied_films[0], shift.varied(FILM, 8, "film0"))

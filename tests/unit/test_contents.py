@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters import ledger
-from converters.data import contents, material, splits, unlabelled
+from converters.data import film_digests, recipe_data, splits, unlabelled
 from converters.data.datasets import image_folder
-from converters.data.material import Material
+from converters.data.recipe_data import Material
 from converters.failures import SplitLeaks
-from converters.ledger import Ledger
 from converters.recipe import Data, Distill, Net, Recipe, Train
+from converters.workflow import ledger
+from converters.workflow.ledger import Ledger
 from firmware_app.imaging.model_input import InputSpec
 
 SPEC = InputSpec("film", 64, 64)
@@ -41,14 +41,14 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def own(data: Path, tmp_path: Path) -> Material:
-    return material.open_material(RECIPE, data, lists=tmp_path)
+    return recipe_data.open_material(RECIPE, data, lists=tmp_path)
 
 
 def test_another_picture_under_the_same_name_is_another_data_set(data: Path) -> None:
-    before = contents.digest(image_folder(data, "disc").films)
-    assert contents.digest(image_folder(data, "disc").films) == before
+    before = film_digests.digest(image_folder(data, "disc").films)
+    assert film_digests.digest(image_folder(data, "disc").films) == before
     drawn(data / "disc" / "disc03.png", 999)
-    assert contents.digest(image_folder(data, "disc").films) != before
+    assert film_digests.digest(image_folder(data, "disc").films) != before
 
 
 def test_the_test_list_stands_beside_the_recipe_and_that_of_our_own_in_the_repository(
@@ -90,19 +90,19 @@ def test_a_patient_that_only_a_file_number_tells_is_nobody_elsewhere(own: Materi
 
 
 def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(own: Material, tmp_path: Path) -> None:
-    words = {film.name: contents.word(film) for film in own.films.films}
+    words = {film.name: film_digests.word(film) for film in own.films.films}
     other = tmp_path / "work" / "other"
-    assert contents.learnt(other) is None
+    assert film_digests.learnt(other) is None
     test = own.division.test[0]
-    contents.note(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
-    known = contents.learnt(other)
+    film_digests.note(other, {"elsewhere/renamed.png": words[test], "b": "unknown"})
+    known = film_digests.learnt(other)
     assert known is not None
     with pytest.raises(SplitLeaks, match=r"renamed\.png") as refused:
-        contents.refuse_known(known, {test: words[test]})
+        film_digests.refuse_known(known, {test: words[test]})
     assert refused.value.pairs == (("elsewhere/renamed.png", test),)
     with pytest.raises(SplitLeaks, match=test):
-        contents.refuse_known({test: ""}, {test: words[test]})
-    contents.refuse_known({"b": "unknown"}, {test: words[test]})
+        film_digests.refuse_known({test: ""}, {test: words[test]})
+    film_digests.refuse_known({"b": "unknown"}, {test: words[test]})
 
 
 def test_an_account_says_which_code_made_it_and_an_older_one_is_still_read(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_an_account_says_which_code_made_it_and_an_older_one_is_still_read(tmp_p
 
 def test_a_recipe_can_ask_for_the_sector_alone_and_for_less_speckle() -> None:
     asked = RECIPE.model_copy(update={"input": RECIPE.input.model_copy(update={"crop": "sector", "despeckle": "lee"})})
-    spec = material.input_spec(asked)
+    spec = recipe_data.input_spec(asked)
     assert (spec.crop, spec.despeckle) == ("sector", "lee")
-    assert replace(spec, crop="whole", despeckle="none") == material.input_spec(RECIPE)
+    assert replace(spec, crop="whole", despeckle="none") == recipe_data.input_spec(RECIPE)
     assert "input" not in RECIPE.model_dump(exclude_defaults=True)

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from converters.golden_cases import eigenfilms, phantom
+from converters.synthetic_images import eigenfilms, phantom
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 
 COUNT = 60

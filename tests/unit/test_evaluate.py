@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from converters import cli
-from converters.data import datasets, looks, material, sources, splits
+from converters.data import datasets, frozen_test_log, readers, recipe_data, splits
 from converters.data.predictions import Predictions
-from converters.evaluation import box_way, evaluate, measures
+from converters.evaluation import box_inference, evaluate, metrics
 from converters.failures import DataUnreadable
 from converters.recipe import Data, Net, Recipe, Train
 from firmware_app.imaging import film, for_model
@@ -143,7 +143,7 @@ def test_a_wrong_positive_class_is_never_taken_for_another(
 
 
 def test_who_names_no_class_is_told_which_one_was_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sum(film.label for film in sources.opened(folder, "lump").films) == 6
+    assert sum(film.label for film in readers.opened(folder, "lump").films) == 6
     assert "no class is called lump; Bright is taken for it" in capsys.readouterr().err
 
 
@@ -192,7 +192,7 @@ def test_a_labels_file_names_classes_parts_patients_and_sites(
     assert isinstance(groups, list)
     assert {(one["trait"], one["value"], one["n"]) for one in groups} == {("site", "north", 6), ("site", "south", 6)}
     assert evaluated(capsys, str(pack), "--data", str(data), "--positive", "malignant", "--split", "val")["n"] == 4
-    assert len({film.patient for film in sources.labelled(data, "malignant").films}) == 6
+    assert len({film.patient for film in readers.labelled(data, "malignant").films}) == 6
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_labels_file_names_classes_parts_patients_and_sites(
 def test_a_labels_file_that_is_wrong_is_refused_saying_how(tmp_path: Path, spoilt: str, why: str) -> None:
     (tmp_path / "labels.csv").write_text(spoilt)
     with pytest.raises(DataUnreadable, match=why):
-        sources.opened(tmp_path, "malignant")
+        readers.opened(tmp_path, "malignant")
 
 
 def test_dicom_files_in_class_folders_are_read_and_their_patients_only_counted(
@@ -257,7 +257,7 @@ def test_hidden_padding_of_a_dicom_film_does_not_set_the_scale(pack: Path, tmp_p
     made.add_new("PixelPaddingValue", "US", 0)
     made.save_as(padded)
     manifest = Pack.load(pack).manifest
-    one, other = (box_way.tensors(datasets.Film("f", path, 1, "p"), manifest) for path in (plain, padded))
+    one, other = (box_inference.tensors(datasets.Film("f", path, 1, "p"), manifest) for path in (plain, padded))
     assert not np.array_equal(one, other)
     with film.opened(padded, is_picture=False) as opened:
         taken = for_model.taken(opened, manifest.input, modality="OT").tensors
@@ -272,7 +272,7 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     names = tuple(f"f{index}" for index in range(40))
     familiar = np.ones(40, bool)
     familiar[:4] = familiar[-1] = False
-    said = measures.evaluation(
+    said = metrics.evaluation(
         Predictions(names, labels, names, logits), FINDING, "toy", "onnxruntime", "fp32", "test", familiar=familiar
     )
     assert (said.sensitivity, said.sensitivity_passed, said.passed) == (0.8, 1.0, 35 / 40)
@@ -280,7 +280,7 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     assert row["passed"] == 0.875
     assert row["sensitivity_passed_ci"][0] < 1.0
     predictions = Predictions(names, labels, names, logits)
-    assert measures.evaluation(predictions, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
+    assert metrics.evaluation(predictions, FINDING, "toy", "onnxruntime", "fp32", "test").passed is None
 
 
 def test_dicom_files_beside_a_labels_file_are_read(pack: Path, tmp_path: Path) -> None:
@@ -323,8 +323,9 @@ def test_every_look_at_the_test_part_is_noted_once_for_the_same_files(
     assert [line.split()[1] for line in noted[1:]] == [Pack.load(pack).manifest.version]
     manifest = Pack.load(pack).manifest
     other = manifest.artefacts[0].model_copy(update={"sha256": "0" * 64})
-    assert looks.note(manifest.model_copy(update={"artefacts": (other,)}), "2026-01-01", tmp_path / "own") == 2
-    assert looks.note(manifest, "2026-01-02", tmp_path / "own") == 2
+    changed = manifest.model_copy(update={"artefacts": (other,)})
+    assert frozen_test_log.note(changed, "2026-01-01", tmp_path / "own") == 2
+    assert frozen_test_log.note(manifest, "2026-01-02", tmp_path / "own") == 2
 
 
 def recipe_of(pack: str, folder: Path, reader: str = "folder", positive: str = "bright") -> Path:
@@ -400,7 +401,7 @@ def test_a_recipe_says_which_medmnist_label_is_the_finding(tmp_path: Path, posit
         pack="toy", version="0.0.1", describe="words.toml", data=Data(reader="medmnist", positive=positive),
         net=Net(student="plain-small"), train=Train(start="random"),
     )  # fmt: skip
-    films = material.open_reader(recipe, tmp_path / "breastmnist.npz").films
+    films = recipe_data.open_reader(recipe, tmp_path / "breastmnist.npz").films
     assert [film.label for film in films] == wanted
 
 
@@ -446,7 +447,7 @@ def test_one_class_alone_leaves_null_what_does_not_apply(pack: Path, folder: Pat
 def test_a_pack_that_outlines_is_measured_by_dice_and_lesions(pack: Path, tmp_path: Path) -> None:
     made = Pack.load(pack)
     outlining = Pack(made.folder, made.manifest.model_copy(update={"task": "segment"}))
-    films = sources.labelled(labelled_folder(tmp_path / "busi"), "malignant")
+    films = readers.labelled(labelled_folder(tmp_path / "busi"), "malignant")
     row = evaluate.evaluate(outlining, films, "all", "onnxruntime", "fp32")[0].as_dict()
     assert row["dice"] > 0.8
     assert row["lesion_sensitivity"] == 1.0
@@ -462,7 +463,7 @@ def test_the_weakest_group_comes_first_and_a_small_one_is_not_weak_for_being_sma
     logits[(sites == "wrong") & (labels == 0)] = 2.0
     names = tuple(str(index) for index in range(404))
     predictions = Predictions(names, labels, names, logits, tuple({"site": str(one)} for one in sites))
-    groups = measures.subgroups(predictions, 1.0 / (1.0 + np.exp(-logits)), 0.5)
+    groups = metrics.subgroups(predictions, 1.0 / (1.0 + np.exp(-logits)), 0.5)
     assert [one.value for one in groups] == ["wrong", "large", "small"]
     assert (groups[0].specificity, groups[2].auc) == (0.0, None)
 
@@ -476,5 +477,5 @@ def test_a_manifest_row_holds_the_numbers_of_the_evaluation(pack: Path, folder: 
     assert Measured.model_validate({**known, "command": "x"}).auc == 1.0
     assert {"ece", "brier", "sensitivity_at_90", "sensitivity_at_95_ci"} <= set(row)
     spec = Pack.load(pack).manifest.section.findings[0]
-    called = predictions.logits >= measures.threshold_logit(spec)
-    assert np.array_equal(called, measures.probabilities(predictions, spec) >= spec.threshold)
+    called = predictions.logits >= metrics.threshold_logit(spec)
+    assert np.array_equal(called, metrics.probabilities(predictions, spec) >= spec.threshold)

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
 from converters import cli
-from converters.data import material, splits
+from converters.data import feedback, recipe_data, splits
 from converters.data.datasets import Film, FilmSet
+from converters.data.feedback import Judged
 from converters.failures import (
     FeedbackCutOff,
     FeedbackForAnother,
@@ -28,8 +29,6 @@ from converters.failures import (
     SplitLeaks,
 )
 from converters.recipe import Data, Net, Recipe, Train
-from converters.training import feedback
-from converters.training.feedback import Judged
 
 PACK = "toy-disc"
 KEY = X25519PrivateKey.generate()
@@ -269,9 +268,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path) -> None:
-    plain = material.open_material(RECIPE, folder)
+    plain = recipe_data.open_material(RECIPE, folder)
     fed = feedback.films_of(written(tmp_path, [judged(1), judged(2, 0)]), KEY, PACK)
-    joined = material.open_material(RECIPE, folder, [fed])
+    joined = recipe_data.open_material(RECIPE, folder, [fed])
     names = {film.name for film in fed.films}
     assert joined.division.test == plain.division.test
     assert [fold.held for fold in joined.division.folds] == [fold.held for fold in plain.division.folds]
@@ -283,11 +282,11 @@ def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path
 
 
 def test_a_copy_of_a_test_film_in_feedback_is_a_leak_that_names_both(folder: Path, tmp_path: Path) -> None:
-    name = material.open_material(RECIPE, folder).division.test[0]
+    name = recipe_data.open_material(RECIPE, folder).division.test[0]
     copy = replace(judged(1), png=(folder / name).read_bytes())
     fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
     with pytest.raises(SplitLeaks, match=name) as refused:
-        material.open_material(RECIPE, folder, [fed])
+        recipe_data.open_material(RECIPE, folder, [fed])
     assert refused.value.pairs == ((name, fed.films[0].name),)
 
 
@@ -298,11 +297,11 @@ def test_a_test_patient_in_feedback_is_a_leak() -> None:
 
 
 def test_a_copy_of_a_held_back_film_joins_only_the_folds_that_may_know_it(folder: Path, tmp_path: Path) -> None:
-    plain = material.open_material(RECIPE, folder).division
+    plain = recipe_data.open_material(RECIPE, folder).division
     name = plain.folds[0].held[0]
     copy = replace(judged(1), png=(folder / name).read_bytes())
     fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
-    joined = material.open_material(RECIPE, folder, [fed]).division
+    joined = recipe_data.open_material(RECIPE, folder, [fed]).division
     (more,) = (film.name for film in fed.films)
     assert more not in joined.folds[0].train
     assert more in joined.folds[1].train
@@ -312,7 +311,7 @@ def test_a_copy_of_a_held_back_film_joins_only_the_folds_that_may_know_it(folder
 def test_a_film_in_two_exports_counts_once_as_the_later_says(folder: Path, tmp_path: Path) -> None:
     first = feedback.films_of(written(tmp_path, [judged(1, 1), judged(2)]), KEY, PACK)
     later = feedback.films_of(written(tmp_path, [judged(1, 0)]), KEY, PACK)
-    joined = material.open_material(RECIPE, folder, [first, later])
+    joined = recipe_data.open_material(RECIPE, folder, [first, later])
     assert sorted(film.label for film in joined.films.only(joined.feedback).films) == [0, 1]
 
 

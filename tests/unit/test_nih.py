@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.data import datasets, sources
+from converters.data import datasets, readers
 from converters.failures import DataUnreadable
 from converters.training import targets
 
@@ -35,7 +35,7 @@ def test_one_finding_is_positive_where_it_is_named(folder: Path) -> None:
 def test_a_finding_that_does_not_exist_is_refused_with_those_that_do(folder: Path) -> None:
     with pytest.raises(DataUnreadable, match=r"no finding is called Tuberculosis \(there are: abnormal, Atelectasis"):
         datasets.nih(folder, positive="Tuberculosis")
-    guessed = sources.opened(folder, "chest_abnormal")  # a pack's own word, which nobody named
+    guessed = readers.opened(folder, "chest_abnormal")  # a pack's own word, which nobody named
     assert [film.label for film in guessed.films] == [0, 1, 1, 1, 0]
 
 

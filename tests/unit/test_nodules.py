@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from converters.data import nodules, sources
+from converters.data import lidc_idri, readers
 from converters.failures import DataUnreadable
 from tests import scans
 
@@ -42,7 +42,7 @@ def test_a_series_is_a_volume_in_hounsfield_units_with_the_nodule_where_half_of_
     whole: Reader = [(3, "TRUE", ROUND), (4, "TRUE", ROUND)]
     one_slice: Reader = [(3, "TRUE", ROUND)]
     series(tmp_path / "one" / "ct", whole, one_slice, [], [])
-    (film,) = sources.opened(tmp_path, "nodule").films
+    (film,) = readers.opened(tmp_path, "nodule").films
     assert (film.name, film.label, film.patient) == ("one/ct", 1, "patient1")
     voxels, mask = film.read(), film.outlined()
     assert mask is not None
@@ -58,7 +58,7 @@ def test_a_hole_is_cut_out_and_a_single_point_is_no_nodule(tmp_path: Path) -> No
     hole = [(8, 8), (10, 8), (10, 10), (8, 10)]
     series(tmp_path / "hole", [(2, "FALSE", hole), (2, "TRUE", ROUND)])
     series(tmp_path / "small", [(2, "TRUE", [(9, 9)])], patient="B")
-    with_hole, small = sources.opened(tmp_path, "nodule").films
+    with_hole, small = readers.opened(tmp_path, "nodule").films
     mask = with_hole.outlined()
     assert mask is not None
     assert not mask[2, 9, 9]
@@ -71,13 +71,13 @@ def test_what_is_no_such_folder_is_named(tmp_path: Path) -> None:
     folder = series(tmp_path / "ct", [(2, "TRUE", ROUND)])
     (folder / "more.xml").write_text("<x/>")
     with pytest.raises(DataUnreadable, match="2 XML files"):
-        nodules.opened(tmp_path, "nodule")
+        lidc_idri.opened(tmp_path, "nodule")
     (folder / "more.xml").unlink()
     for text, why in (("<LidcRead", "cut off"), ("<other/>", "not the readers' XML")):
         (folder / "readers.xml").write_text(text)
         with pytest.raises(DataUnreadable, match=why):
-            nodules.opened(tmp_path, "nodule")
+            lidc_idri.opened(tmp_path, "nodule")
     elsewhere = series(tmp_path / "other", [(2, "TRUE", ROUND)])
     (folder / "readers.xml").write_bytes((elsewhere / "readers.xml").read_bytes())
     with pytest.raises(DataUnreadable, match="not in the series"):
-        nodules.opened(folder, "nodule")
+        lidc_idri.opened(folder, "nodule")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters.data import datasets
-from converters.evaluation import occlusion
+from converters.explanation import occlusion
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from tests import toy_pack

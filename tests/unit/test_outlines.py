@@ -9,9 +9,9 @@ import pytest
 
 from converters.data import volumes
 from converters.data.predictions import Predictions
-from converters.evaluation import outlines
+from converters.evaluation import segmentation
+from converters.evaluation.baseline import Judging
 from converters.evaluation.gates import GateOutcome
-from converters.evaluation.judging import Judging
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.tasks import segment
@@ -36,7 +36,7 @@ def court(gate: Gate | None = None) -> Judging:
     return Judging(segment.task, original, cells, 0.0, gate or Gate(), truth)
 
 
-def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int) -> outlines.Cells:
+def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int) -> segmentation.Cells:
     """The same outlines without their first ``slices``: every lesion is still found."""
     fewer = cells.copy()
     fewer[:, 2 : 2 + slices] = -3.0
@@ -64,7 +64,7 @@ def test_the_threshold_is_the_one_with_the_best_dice() -> None:
     assert judge.truth is not None
     cells = judge.answers.copy()
     cells[:, 0] = 1.0  # a slice of false marks below the true ones
-    assert 1.0 < outlines.best_cut(cells, judge.truth) <= 3.0
+    assert 1.0 < segmentation.best_cut(cells, judge.truth) <= 3.0
 
 
 def write(folder: Path, name: str, volume: object, mask: object | None) -> None:

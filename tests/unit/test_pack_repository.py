@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
-from converters.packing import publisher, repository
+from converters.publishing import repository, tuf_keys
 from firmware_app.errors import PackError
 from firmware_app.packs import installing, tree
 from tests.publishing_rig import NAME, World, pack
@@ -171,7 +171,7 @@ def test_a_reader_that_has_an_old_manifest_never_opens_a_new_model(trusting: Wor
 def test_a_publisher_hands_over_to_a_new_root_and_boxes_follow(trusting: World) -> None:
     root: Metadata[Root] = Metadata.from_file(str(trusting.root))
     root.signed.version = 2
-    key = load_pem_private_key((trusting.keys / publisher.path_of("root")).read_bytes(), None)
+    key = load_pem_private_key((trusting.keys / tuf_keys.path_of("root")).read_bytes(), None)
     assert isinstance(key, Ed25519PrivateKey)
     root.sign(CryptoSigner(key))
     (trusting.repository / "metadata" / "2.root.json").write_bytes(root.to_bytes())
@@ -187,7 +187,7 @@ def test_without_a_publisher_nothing_is_trusted(world: World) -> None:
 
 
 def test_the_root_of_somebody_else_opens_nothing_and_is_not_kept(world: World, tmp_path: Path) -> None:
-    other = publisher.make(tmp_path / "other")
+    other = tuf_keys.make(tmp_path / "other")
     assert world.refused(root=other).code == "pack.signature"
     assert not world.store.publisher.exists()
     assert world.install(root=world.root).pack.manifest.version == "1.0.0"
@@ -203,7 +203,7 @@ def test_a_file_that_is_no_root_is_refused(world: World, tmp_path: Path, content
 
 def test_a_repository_signed_by_somebody_else_is_refused(trusting: World, tmp_path: Path) -> None:
     keys, forged = tmp_path / "forger", tmp_path / "forged"
-    publisher.make(keys)
+    tuf_keys.make(keys)
     repository.publish(pack(tmp_path / "evil", "9.0.0"), forged, keys)
     assert trusting.refused(str(forged)).code == "pack.signature"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converters.failures import AlreadyPublished, PublisherKeysUnusable, RepositoryUnusable
-from converters.packing import publisher, repository
+from converters.publishing import repository, tuf_keys
 from tests.publishing_rig import NAME, World, pack
 
 
@@ -25,18 +25,18 @@ def test_keys_are_for_their_owner_only_and_are_never_written_over(world: World) 
     assert {key.stat().st_mode & 0o777 for key in keys} == {0o600}
     before = {key: key.read_bytes() for key in keys}
     with pytest.raises(PublisherKeysUnusable, match="never written over"):
-        publisher.make(world.keys)
+        tuf_keys.make(world.keys)
     assert {key: key.read_bytes() for key in keys} == before
 
 
 def test_publishing_needs_no_root_key(world: World) -> None:
-    shutil.rmtree(world.keys / publisher.ROOT_KEY.parent)
+    shutil.rmtree(world.keys / tuf_keys.ROOT_KEY.parent)
     world.publish("1.1.0")
     assert world.install(root=world.root).pack.manifest.version == "1.1.0"
 
 
 def test_keys_with_a_passphrase_sign_only_with_it(tmp_path: Path) -> None:
-    publisher.make(tmp_path / "keys", b"a long secret")
+    tuf_keys.make(tmp_path / "keys", b"a long secret")
     made, place = pack(tmp_path, "1.0.0"), tmp_path / "repository"
     for wrong in (None, b"another secret"):
         with pytest.raises(PublisherKeysUnusable):
@@ -46,7 +46,7 @@ def test_keys_with_a_passphrase_sign_only_with_it(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_another_publisher_add_nothing(world: World, tmp_path: Path) -> None:
-    publisher.make(tmp_path / "other")
+    tuf_keys.make(tmp_path / "other")
     before = snapshot(world.repository)
     with pytest.raises(PublisherKeysUnusable, match="names another key"):
         repository.publish(pack(tmp_path, "1.1.0"), world.repository, tmp_path / "other")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.formats.interface import CONTROLS
-from converters.quantizing import quantize
+from converters.quantizing import ptq_search
 
 CONTROLLED, STRICT = CONTROLS
 WANTED = np.array([-1.0, 0.0, 1.0])
@@ -49,8 +49,8 @@ def passing(_found: NDArray[np.float64]) -> list[GateResult]:
     return [GateResult("auc", GateOutcome.PASSED, 0.0, -0.005, "AUC changes by +0.0000")]
 
 
-def searched(folder: Path, files: Files, judge: quantize.Judge = passing) -> quantize.Search:
-    return quantize.search(files, folder / "openvino", WANTED, logits, judge)
+def searched(folder: Path, files: Files, judge: ptq_search.Judge = passing) -> ptq_search.Search:
+    return ptq_search.search(files, folder / "openvino", WANTED, logits, judge)
 
 
 def test_of_those_that_pass_the_fastest_is_taken_and_of_equally_fast_ones_the_most_faithful(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from converters.failures import RecipeInvalid
+from converters.packing.words import load_words
 from converters.recipe import Cost, Data, Gate, Input, OperatingPoint, Quantize, Recipe, Train, load_recipe
-from converters.words import load_words
 
 CONVERTERS = Path(__file__).parents[2] / "converters"
 RECIPES = sorted(

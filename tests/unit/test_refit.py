@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from converters import cli
-from converters.data import clinics, looks
+from converters.data import frozen_test_log
 from converters.data.datasets import read_grey
 from converters.failures import DataUnreadable
-from converters.golden_cases.judge import Judge
-from converters.packing import card, familiarity, refit
-from converters.packing.refit import Refit
-from converters.report import weak
-from converters.report.words import say
+from converters.golden_cases.all_runtimes import Judge
+from converters.packing import card, typicality_model
+from converters.report import weak_section
+from converters.report.catalogue import say
+from converters.shipped_packs import refit
+from converters.shipped_packs.refit import Refit
+from converters.synthetic_images import acquisition_shift
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import tree
 from firmware_app.packs.familiar import Familiar
@@ -102,19 +104,19 @@ def as_it_was(home: Path) -> Path:
     (folder / FILE_NAME).write_text(json.dumps(manifest))
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
     groups = [opened.material.group_of[film.name] for film in opened.films.films]
-    model, limits = familiarity.judged(opened.plain, groups, 3, WIDER)
+    model, limits = typicality_model.judged(opened.plain, groups, 3, WIDER)
     path = model.save(folder / manifest["typicality"]["path"])
     manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
     manifest["typicality"]["bytes"] = path.stat().st_size
     (folder / FILE_NAME).write_text(json.dumps(manifest))
-    page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak.section(())}"
-    (folder / weak.NAME).write_text(page, encoding="utf-8")
+    page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak_section.section(())}"
+    (folder / weak_section.NAME).write_text(page, encoding="utf-8")
     tree.write(folder)
     return folder
 
 
 def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_another_kind_none(place: Place) -> None:
-    def refused(folder: Path, greys: list[clinics.Grey]) -> float:
+    def refused(folder: Path, greys: list[acquisition_shift.Grey]) -> float:
         known = Familiar.of(held := Pack.load(folder), "onnxruntime", "fp32")
         assert known is not None
         session = choice.get("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
@@ -122,8 +124,8 @@ def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_
         features = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
         return float(np.mean([known.model.distance(one) > known.limit for one in features]))
 
-    fresh = [clinics.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
-    framed = [clinics.framed(film, [0.02] * 4, clinics.BLACK) for film in fresh]
+    fresh = [acquisition_shift.unit(picture(number).astype(np.float32)) for number in range(1000, 1060)]
+    framed = [acquisition_shift.framed(film, [0.02] * 4, acquisition_shift.BLACK) for film in fresh]
     strange = [1.0 - film for film in fresh]
     assert refused(place.old, framed) > 0.5
     assert refused(place.made, framed) < 0.2
@@ -161,7 +163,7 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
     manifest = json.loads((old / FILE_NAME).read_text()) | {"test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}}
     manifest["version"] = "0.0.1"
     (old / FILE_NAME).write_text(json.dumps(manifest))
-    looks.note(Manifest.load(old), "2026-01-02", tmp_path)
+    frozen_test_log.note(Manifest.load(old), "2026-01-02", tmp_path)
     assert place.ask(old, recipe, tmp_path / "out", data) == 0
     folder = tmp_path / "out" / "toy-adult"
     made = Manifest.load(folder)
@@ -179,7 +181,8 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
     assert made.test_part is not None
     assert made.test_part.looks == 2 == len((tmp_path / "toy-adult.looks.txt").read_text().splitlines()) - 1
     said = f"from `whole` to `frame` when the network had been trained.*{framed} of the {COUNT - len(held)} films"
-    assert all(re.search(said, (folder / name).read_text().replace("<code>", "`")) for name in (card.NAME, weak.NAME))
+    for name in (card.NAME, weak_section.NAME):
+        assert re.search(said, (folder / name).read_text().replace("<code>", "`"))
     back = place.changed(tmp_path, "0.0.2", "0.0.3")
     assert place.ask(folder, back, tmp_path / "out", data) == 0
     assert (Manifest.load(folder).input.crop, Manifest.load(folder).recut) == ("whole", None)

@@ -17,8 +17,8 @@ from PIL import Image
 from converters import report
 from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
-from converters.report import words
-from converters.report.accounts import Accounts
+from converters.report import catalogue
+from converters.report.step_results import Accounts
 from firmware_app.tasks.classify import Calibration, FindingSpec
 from firmware_app.tasks.part import Words
 
@@ -160,7 +160,7 @@ def page(html: str) -> Page:
 
 
 def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
-    for key, texts in words.CATALOGUE.items():
+    for key, texts in catalogue.CATALOGUE.items():
         english, chinese = texts
         assert english.strip(), key
         assert chinese.strip(), key
@@ -172,13 +172,13 @@ def test_no_word_lacks_a_language_and_both_fill_in_the_same_values() -> None:
 
 
 def test_no_word_of_the_catalogue_is_idle() -> None:
-    report = Path(words.__file__).parent
-    pages = [path for path in report.glob("*.py") if path.name != "words.py"]
-    source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "packing" / "weakness.py"])
+    report = Path(catalogue.__file__).parent
+    pages = [path for path in report.glob("*.py") if path.name != "catalogue.py"]
+    source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "packing" / "weak_points.py"])
     made = {"gate_sensitivity", "gate_auc", "gate_shipped_parity", "gate_shipped_logits", "gate_shipped_calls",
             "gate_golden", "gate_golden_parity", "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
             "map", "film", "gradcam", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip
-    assert [key for key in words.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
+    assert [key for key in catalogue.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
 
 
 def test_the_page_needs_nothing_beside_itself(html: str) -> None:
@@ -262,7 +262,7 @@ def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     wanted = (
         "trade", "roc", "reliability", "decision", "pruning", "film", "gradcam", "map", "occlusion", "lime",
     )  # fmt: skip
-    assert [unescape(one) for one in drawn] == [" · ".join(words.pair(key)) for key in wanted]
+    assert [unescape(one) for one in drawn] == [" · ".join(catalogue.pair(key)) for key in wanted]
     assert not re.search(r"\bnan\b|\binf\b|None", html)
     assert "two cores &amp; AVX-512" in html
     assert "&amp;amp;" not in html

@@ -6,9 +6,9 @@ import pytest
 
 import converters
 from converters.golden_cases import cases
-from converters.golden_cases.judge import Judge
-from converters.packing import card, sbom, weakness
-from converters.report import weak
+from converters.golden_cases.all_runtimes import Judge
+from converters.packing import card, sbom, weak_points
+from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
@@ -76,8 +76,8 @@ def test_the_card_says_what_the_manifest_says(pack: Pack) -> None:
 
 
 def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
-    report = (pack.folder / weak.NAME).read_text(encoding="utf-8")
-    assert weak.section(weak.listed(weakness.points(pack.manifest))) in report
+    report = (pack.folder / weak_section.NAME).read_text(encoding="utf-8")
+    assert weak_section.section(weak_section.listed(weak_points.points(pack.manifest))) in report
 
 
 @pytest.mark.parametrize(("pack", "case"), CASES)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.data import sources
+from converters.data import readers
 from converters.data.predictions import Predictions
-from converters.evaluation.measures import in_order, subgroups
+from converters.evaluation.metrics import in_order, subgroups
 from converters.failures import DataUnreadable
 
 
@@ -23,7 +23,7 @@ def folder_of(path: Path, dates: list[str], column: str = "date") -> Path:
 
 
 def slices_of(path: Path) -> list[str]:
-    return [dict(film.traits).get("slice", "none") for film in sources.labelled(path, "disc").films]
+    return [dict(film.traits).get("slice", "none") for film in readers.labelled(path, "disc").films]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_date_becomes_a_slice_of_time(tmp_path: Path, column: str, dates: list
 @pytest.mark.parametrize("wrong", ["31.05.2024", "2024-13-01", "last year"])
 def test_what_is_no_date_is_refused_by_its_row(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(DataUnreadable, match="row 2: what stands under date is no date"):
-        sources.labelled(folder_of(tmp_path / "films", ["2024", wrong]), "disc")
+        readers.labelled(folder_of(tmp_path / "films", ["2024", wrong]), "disc")
 
 
 def test_slices_stand_behind_the_other_groups_from_the_oldest_to_the_newest() -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from converters.data import sources, splits
+from converters.data import readers, splits
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
+from converters.packing.words import FindingWords
 from converters.recipe import Recipe
 from converters.statistics import agreement
 from converters.tasks import boxes, kinds
 from converters.tasks.classify import Classify
-from converters.words import FindingWords
 from firmware_app.tasks.part import Words
 
 THREE = {"kind": "classes", "labels": ("clear", "disc", "ring"), "none": ("clear",)}
@@ -144,19 +144,19 @@ def test_boxes_stand_beside_the_films_or_around_their_outlines(tmp_path: Path) -
         Image.fromarray(np.zeros((20, 40), np.uint8)).save(tmp_path / "images" / name)
     (tmp_path / "labels.csv").write_text("file,class\na.png,disc\nb.png,clear\n")
     (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,4,5,12,10\na.png,20,0,40,20\n")
-    first, second = sources.labelled(tmp_path, "disc").films
+    first, second = readers.labelled(tmp_path, "disc").films
     assert boxes.fractions(first) == ((0.1, 0.25, 0.3, 0.5), (0.5, 0.0, 1.0, 1.0))
     assert boxes.fractions(second) == ()
     (tmp_path / "boxes.csv").write_text("file,x0,y0,x1,y1\na.png,4,5,4,10\n")
     with pytest.raises(DataUnreadable, match="row 1"):
-        sources.labelled(tmp_path, "disc")
+        readers.labelled(tmp_path, "disc")
     (tmp_path / "boxes.csv").unlink()
     (tmp_path / "masks").mkdir()
     mask = np.zeros((20, 40), np.uint8)
     mask[5:10, 4:12] = 255
     for name in ("a.png", "b.png"):
         Image.fromarray(mask if name == "a.png" else 0 * mask).save(tmp_path / "masks" / name)
-    first, second = sources.labelled(tmp_path, "disc").films
+    first, second = readers.labelled(tmp_path, "disc").films
     assert boxes.fractions(first) == ((0.1, 0.25, 0.3, 0.5),)
     assert boxes.fractions(second) == ()
 

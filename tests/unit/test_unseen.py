@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from converters import report
-from converters.report.accounts import Accounts
+from converters.report.step_results import Accounts
 from tests.unit.test_report import PREDICTIONS, SUBJECT, Page
 
 pytestmark = pytest.mark.usefixtures("few_resamples")

@@ -1,7 +1,8 @@
 """Checks learnt from frontal chest films: its orientation, whether a side is cut off, whether it is a chest at all.
 
-Each check is a product of templates with a 16 × 16 thumbnail.  ``python -m converters.packing.chest_templates`` learns
-the templates from public films and writes `FILE_NAME`; docs/decisions/quality.md names the films and the accuracy.
+Each check is a product of templates with a 16 × 16 thumbnail.  ``python -m converters.shipped_packs.chest_templates``
+learns the templates from public films and writes `FILE_NAME`; docs/decisions/quality.md names the films and the
+accuracy.
 """
 
 from __future__ import annotations

@@ -1,0 +1,190 @@
+"""Which reader opens what a person named as ``--data``, and the forms that a ``labels.csv`` describes.
+
+The forms: an image folder ``DIR/<CLASS>/*`` (pictures or DICOM files), ``labels.csv`` beside ``images/`` (and
+``masks/``) or beside the DICOM files themselves, NIH's, and a MedMNIST-form ``.npz``.
+"""
+
+import csv
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.data import datasets, lidc_idri, volumes
+from converters.data.datasets import Film, FilmSet
+from converters.failures import DataUnreadable
+
+FILE_COLUMNS = ("file", "filename", "image")
+CLASS_COLUMNS = ("class", "label", "labels", "grade", "value")
+BOXES = "boxes.csv"
+"""Beside a ``labels.csv``: a row ``file,x0,y0,x1,y1`` for each lesion, in pixels of the film."""
+PATIENT_COLUMNS = ("patient", "patient_id")
+TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
+"""Columns of a ``labels.csv`` by which a card tells subgroups apart."""
+
+BOX_COLUMNS = ("x0", "y0", "x1", "y1")
+DATE_COLUMNS = ("date", "study_date", "year")
+"""Columns that say when a film was made; they become the trait :data:`converters.data.datasets.SLICE`."""
+
+DATE = re.compile(r"(\d{4})(?:-?(0[1-9]|1[0-2])(?:-?(?:0[1-9]|[12]\d|3[01]))?)?")
+
+FORMS = (
+    "an image folder (DIR/<CLASS>/*), a folder with labels.csv, an NIH-form folder, a MedMNIST-form .npz file, "
+    "volumes/ with masks/ or CT series with their readers' XML (LIDC-IDRI)"
+)
+
+
+def opened(path: Path, finding: str | None, positive: str | None = None, split: str | None = None) -> FilmSet:
+    """Whatever ``path`` is, as films. Raises :class:`DataUnreadable` when it is in no known form.
+
+    ``positive`` names the positive class, else ``finding`` does; without both a film only says its label. ``split`` is
+    one that the data set itself has: of an ``.npz``, of a ``labels.csv`` with a column for it, a folder
+    ``DIR/<split>/<CLASS>``, or ``under-18`` of NIH's form.
+    """
+    if path.suffix == ".npz" and path.is_file():
+        return datasets.medmnist(path, split or "test", positive, finding or "")
+    if not path.is_dir():
+        raise DataUnreadable(str(path), f"it is neither {FORMS}")
+    word = positive or finding
+    if (path / "volumes").is_dir():
+        return volumes.opened(path, word)
+    if (path / "labels.csv").is_file():
+        if (path / "images512").is_dir():
+            return datasets.nih(path, adults=split != "under-18", positive=word or datasets.ABNORMAL,
+                                guessed=positive is None)  # fmt: skip
+        return labelled(path, word, split)
+    if split and (path / split).is_dir():
+        return datasets.image_folder(path / split, word, guessed=positive is None and finding is not None)
+    if lidc_idri.folders(path):
+        return lidc_idri.opened(path, word or "")
+    if any(path.glob("*.tar.*")):
+        raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
+    return datasets.image_folder(path, word, guessed=positive is None and finding is not None)
+
+
+def has_split(path: Path, split: str) -> bool:
+    """Whether the data set itself has a part of this name."""
+    if path.is_file():
+        return path.suffix == ".npz"
+    if (path / "labels.csv").is_file():
+        if (path / "images512").is_dir():
+            return split == "under-18"
+        rows = _rows(path / "labels.csv")
+        column = _split_column(rows)
+        return column is not None and any(row[column] == split for row in rows)
+    return (path / split).is_dir()
+
+
+def labelled(folder: Path, positive: str | None, split: str | None = None) -> FilmSet:
+    """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/``.
+
+    Boxes may stand in :data:`BOXES`. Every class but ``positive`` is negative; without ``positive`` each film only says
+    what stands in its class column, and its label is for a task to make. A column ``patient`` keeps films of one person
+    together; a column called ``split``, or ending so, chooses a part; the columns :data:`TRAIT_COLUMNS` and a date
+    become traits. Raises :class:`DataUnreadable`.
+    """
+    table = folder / "labels.csv"
+    rows = _rows(table)
+    file_column, class_column = _column(table, rows, FILE_COLUMNS), _column(table, rows, CLASS_COLUMNS)
+    classes = sorted({row[class_column] for row in rows})
+    chosen = next((name for name in classes if positive and name.casefold() == positive.casefold()), None)
+    if chosen is None and positive is not None:
+        raise DataUnreadable(str(table), f"no film is of the class {positive} (classes found: {', '.join(classes)})")
+    if split is not None:
+        column = _split_column(rows)
+        rows = [row for row in rows if column is not None and row[column] == split]
+        if not rows:
+            raise DataUnreadable(str(table), f"there is no split {split}")
+    if chosen is not None:
+        datasets.say_negatives(table, chosen, classes)
+    near = folder / "images" if (folder / "images").is_dir() else folder
+    paths = [near / row[file_column] for row in rows]
+    absent = [path.name for path in paths if not path.is_file()]
+    if absent:
+        raise DataUnreadable(str(table), f"{len(absent)} of its films are absent, the first is {absent[0]}")
+    people, times, boxes = _patients(rows, paths), slices(table, rows), _boxes(folder / BOXES)
+    films = tuple(
+        Film(
+            row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
+            said=row[class_column], boxes=None if boxes is None else boxes.get(row[file_column], ()),
+            traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
+        )
+        for row, path, patient, time in zip(rows, paths, people, times, strict=True)
+    )  # fmt: skip
+    return FilmSet(folder.name, chosen or "", films)
+
+
+def rows_by_file(table: Path) -> dict[str, dict[str, str]]:
+    """The rows of a ``labels.csv`` by the name of their file. Raises :class:`DataUnreadable`."""
+    rows = _rows(table)
+    column = _column(table, rows, FILE_COLUMNS)
+    return {row[column]: row for row in rows}
+
+
+def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str, str], ...]]:
+    """The slice of time of each film, as traits: its year or, where all films are of one year, its month.
+
+    A date is written ``2024-05-31``, ``20240531``, ``2024-05`` or ``2024``; a film without one has no slice. Raises
+    :class:`DataUnreadable`.
+    """
+    column = next((name for name in DATE_COLUMNS if rows and name in rows[0]), None)
+    if column is None:
+        return [()] * len(rows)
+    dates = [DATE.fullmatch(row[column].strip()) for row in rows]
+    wrong = [number for number, row in enumerate(rows, 1) if row[column].strip() and dates[number - 1] is None]
+    if wrong:
+        raise DataUnreadable(str(table), f"row {wrong[0]}: what stands under {column} is no date such as 2024-05-31")
+    one_year = len({one.group(1) for one in dates if one}) == 1
+    by_month = one_year and all(one is None or one.group(2) for one in dates)
+    words = ["" if one is None else one.group(1) + (f"-{one.group(2)}" if by_month else "") for one in dates]
+    return [((datasets.SLICE, word),) if word else () for word in words]
+
+
+def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
+    column = next((name for name in PATIENT_COLUMNS if rows and name in rows[0]), None)
+    return [row[column] for row in rows] if column else datasets.patients_of(paths)
+
+
+def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ...]] | None:
+    """The boxes by the file they are in; ``None`` where the set has none. Raises :class:`DataUnreadable`."""
+    if not table.is_file():
+        return None
+    rows = _rows(table)
+    file_column, sides = _column(table, rows, FILE_COLUMNS), [_column(table, rows, (name,)) for name in BOX_COLUMNS]
+    boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = {}
+    for number, row in enumerate(rows, 1):
+        try:
+            x0, y0, x1, y1 = (float(row[side]) for side in sides)
+        except ValueError:
+            x0, y0, x1, y1 = math.nan, 0.0, 0.0, 0.0
+        if not (x0 < x1 and y0 < y1 and math.isfinite(x0 + y0 + x1 + y1)):
+            raise DataUnreadable(str(table), f"row {number}: x0, y0, x1, y1 are no box")
+        boxes[row[file_column]] = (*boxes.get(row[file_column], ()), (x0, y0, x1, y1))
+    return boxes
+
+
+def _mask(folder: Path, film: Path) -> Path | None:
+    path = folder / "masks" / f"{film.stem}.png"
+    return path if path.is_file() else None
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataUnreadable(str(table), str(error)) from error
+    if not rows or any(None in row or None in row.values() for row in rows):
+        raise DataUnreadable(str(table), "it has no row, or one of another length than its heading")
+    return rows
+
+
+def _column(table: Path, rows: Sequence[dict[str, str]], names: Sequence[str]) -> str:
+    for name in names:
+        if name in rows[0]:
+            return name
+    raise DataUnreadable(str(table), f"it has no column {' or '.join(names)}")
+
+
+def _split_column(rows: Sequence[dict[str, str]]) -> str | None:
+    return next((name for name in rows[0] if name == "split" or name.endswith("_split")), None)

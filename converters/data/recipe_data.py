@@ -1,0 +1,118 @@
+"""From a recipe and a data folder to folds and a test part of films, with patients and duplicates kept apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import tasks
+from converters.data import datasets, duplicates, readers, splits, volumes
+from converters.data.datasets import Film, FilmSet
+from converters.data.preprocessing import prepared
+from converters.failures import DataUnreadable, RecipeInvalid
+from converters.recipe import Recipe
+from firmware_app.imaging.model_input import InputSpec
+
+HASH_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """All films of a recipe, their group (patient and duplicates) and how they are divided."""
+
+    films: FilmSet
+    group_of: dict[str, str]
+    division: splits.Division
+    feedback: tuple[str, ...] = ()
+    """Names of the films that came back from clinics."""
+
+    def part(self, name: str) -> FilmSet:
+        """The films of ``train``, ``val`` or ``test``."""
+        return self.films.only(self.division.part(name))
+
+
+def input_spec(recipe: Recipe) -> InputSpec:
+    """The input of the recipe's model."""
+    wanted = recipe.input
+    return InputSpec(
+        wanted.name, wanted.size, wanted.size,
+        low_percentile=wanted.low_percentile, high_percentile=wanted.high_percentile, depth=wanted.depth,
+        crop=wanted.crop, despeckle=wanted.despeckle, resize=wanted.resize, greys=wanted.greys,
+        channels=1 if wanted.colour == "grey" else 3,
+    )  # fmt: skip
+
+
+def open_material(
+    recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = (), lists: Path | None = None
+) -> Material:  # fmt: skip
+    """Open, group and divide. The test part is frozen in ``lists`` on first use and only checked afterwards.
+
+    Films of ``feedback`` are learnt from and never judge; one of a test patient, or that copies a test film, is a leak.
+    One that stands in two exports counts once, as the later says.
+    """
+    films = open_reader(recipe, data)
+    if feedback and any(film.target for film in films.films):
+        raise RecipeInvalid(recipe.pack, "--add-feedback: clinics say yes or no of one finding, this pack has others")
+    more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
+    group_of, with_more = grouped(films, more)
+    labels = {film.name: film.label for film in films.films}
+    folder = splits.LISTS if lists is None else lists
+    frozen = splits.frozen_test(recipe.pack, folder)
+    wanted = recipe.data
+    task = tasks.get(recipe.task).of(recipe)
+    strata = {film.name: task.stratum(film) for film in films.films}
+    division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen, strata)
+    if not frozen:
+        drawn = f"{len(division.test)} films of {films.name}"
+        note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
+        splits.freeze_test(recipe.pack, division.test, note, folder)
+    if not more:
+        return Material(films, group_of, division)
+    names = tuple(sorted(film.name for film in more))
+    every = FilmSet(films.name, films.positive, (*films.films, *more))
+    return Material(every, with_more, splits.join(division, names, with_more), names)
+
+
+def open_reader(recipe: Recipe, data: Path) -> FilmSet:
+    """The recipe's reader on ``data``, and what its task makes of the films' labels."""
+    return tasks.get(recipe.task).of(recipe).aimed(_read(recipe, data))
+
+
+def _read(recipe: Recipe, data: Path) -> FilmSet:
+    if recipe.data.reader == "nih-adults":
+        return datasets.nih(data, adults=True, positive=recipe.data.positive or datasets.ABNORMAL)
+    if recipe.data.reader == "medmnist":
+        return datasets.medmnist(data, "train", recipe.data.positive)
+    if not data.is_dir():
+        raise DataUnreadable(str(data), "the folder does not exist")
+    if recipe.data.reader == "volumes":
+        return volumes.opened(data, recipe.data.positive)
+    if recipe.data.reader == "masks":
+        return readers.labelled(data, recipe.data.positive)
+    return datasets.image_folder(data, recipe.data.positive)
+
+
+def grouped(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], dict[str, str]]:
+    """Film name → group (one patient, or near-duplicates of one picture): of ``films``, and of them and ``more``."""
+    every = FilmSet(films.name, films.positive, (*films.films, *more))
+    pairs, count = _copies(every), len(films.films)
+    known = [pair for pair in pairs if max(pair) < count]
+    return _named(films.films, known), _named(every.films, pairs)
+
+
+def _copies(films: FilmSet) -> list[tuple[int, int]]:
+    if all(volumes.is_volume(film.path) and film.index is None for film in films.films):
+        return volumes.copies(films.films)
+    return duplicates.duplicate_pairs(prepared(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32))
+
+
+def _named(films: Sequence[Film], pairs: Sequence[tuple[int, int]]) -> dict[str, str]:
+    named = duplicates.groups([film.patient for film in films], pairs)
+    return {film.name: group for film, group in zip(films, named, strict=True)}
+
+
+def labels_of(films: FilmSet) -> NDArray[np.int64]:
+    """(N,) labels, 0 or 1."""
+    return np.array([film.label for film in films.films], dtype=np.int64)

@@ -1,0 +1,143 @@
+"""Predict labelled films as the box does: the same checks, crop, grey stretch and familiarity limit.
+
+A DICOM file goes through :mod:`firmware_app.imaging.for_model`, with its padding, its declared ultrasound region, the
+frames that the pack reads and the refusal of images that are no films. Pictures and arrays of a data set have no
+headers and are taken as published.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import tasks
+from converters.data import recipe_data
+from converters.data.datasets import Film, FilmSet
+from converters.data.predictions import Predictions
+from converters.evaluation.metrics import calibration_of
+from converters.evaluation.threshold import odds
+from converters.failures import DataUnreadable
+from converters.statistics import lesions
+from converters.statistics.agreement import Statistic
+from converters.tasks.interface import Outputs, Task
+from firmware_app.errors import ImageUnfit, LanternError
+from firmware_app.imaging import film as box_film
+from firmware_app.imaging import for_model
+from firmware_app.imaging.volume import whole
+from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.manifest import Manifest
+from firmware_app.runtimes.interface import Session
+from firmware_app.tasks import classify, clips
+from firmware_app.tasks.interface import FindingPart, Frame
+
+Tick = Callable[[int, int], None]
+"""Called with how many films are done, and of how many."""
+
+
+def silent(_done: int, _total: int) -> None:
+    """Shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A pack's outputs for the films that the box would read, in their order.
+
+    ``familiar`` (N,): whether the film is within the pack's familiarity limit, where it has one; ``marks``: outlines,
+    where the pack gives them; ``unfit``: the number of films that the box would refuse; ``statistics``: the task's own.
+    """
+
+    predictions: Predictions
+    familiar: NDArray[np.bool_] | None
+    marks: list[lesions.Marks]
+    unfit: int
+    statistics: tuple[Statistic, ...] = ()
+
+
+def said(
+    session: Session, films: FilmSet, manifest: Manifest, familiar: Familiar | None = None, tick: Tick = silent
+) -> Said:
+    """Ask a loaded model file of a pack, whose manifest is ``told``, about every film.
+
+    The task decides how a film is scored and how outlines are marked. Raises :class:`DataUnreadable` without any film
+    that is fit, or when only some have an outline.
+    """
+    task = tasks.get(manifest.task).of_pack(manifest.section)
+    kept: list[Film] = []
+    told: list[NDArray[np.float64]] = []
+    near: list[bool] = []
+    marks: list[lesions.Marks] = []
+    for number, film in enumerate(films.films, 1):
+        tick(number, len(films.films))
+        try:
+            frames = tensors(film, manifest)
+        except ImageUnfit:
+            continue
+        scores, known, first = _asked(session, frames, task, manifest, familiar)
+        kept.append(film)
+        told.append(scores)
+        near.append(known)
+        if (marked := task.marks(manifest.section, first, film)) is not None:
+            marks.append(marked)
+    if not kept:
+        raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
+    if marks and len(marks) < len(kept):
+        raise DataUnreadable(films.name, f"{len(kept) - len(marks)} of its films have no outline")
+    judged, every = FilmSet(films.name, films.positive, tuple(kept)), np.stack(told)
+    predictions = Predictions(
+        tuple(film.name for film in kept), recipe_data.labels_of(judged),
+        tuple(film.patient for film in kept), every[:, 0], tuple(dict(film.traits) for film in kept),
+    )  # fmt: skip
+    return Said(
+        predictions, None if familiar is None else np.array(near), marks, len(films.films) - len(kept),
+        task.statistics(manifest.section, every, judged),
+    )  # fmt: skip
+
+
+def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
+    """The frames of a film that the pack reads, (n, C, H, W).
+
+    Raises :class:`~firmware_app.errors.ImageUnfit` and :class:`DataUnreadable`.
+    """
+    if not film.is_dicom:
+        return film.tensor(manifest.input)
+    rule = manifest.frames
+    try:
+        with box_film.opened(film.path, is_picture=False) as opened:
+            if manifest.input.depth is not None:
+                return whole.taken(film.path, opened.frames, manifest.input).tensors
+            return for_model.taken(opened, manifest.input, rule.rule, rule.budget, film.modality()).tensors
+    except ImageUnfit:
+        raise
+    except (LanternError, OSError) as error:
+        raise DataUnreadable(str(film.path), str(error)) from error
+
+
+def _asked(
+    session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
+) -> tuple[NDArray[np.float64], bool, Outputs]:
+    """The task's scores (:meth:`converters.tasks.interface.Task.told`), whether the box would give a result, and the
+    model file's output for the first frame."""
+    told: list[NDArray[np.float64]] = []
+    away: list[float] = []
+    first: Outputs = {}
+    for frame in frames:
+        given = session.infer({manifest.input.name: frame[np.newaxis]})
+        first = first or given
+        told.append(task.told(manifest.section, given, Frame(*frame.shape[-2:])))
+        if familiar is not None:
+            away.append(familiar.model.distance(given[manifest.output.features or ""].reshape(-1)))
+    counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(told)))
+    shown, pooled = np.stack([told[place] for place in counted or range(len(told))]), told[0].copy()
+    for number, finding in enumerate(manifest.findings[: len(pooled)]):
+        pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
+    return pooled, bool(counted), first
+
+
+def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:
+    """Pool the logits of the counted frames into one, as the box pools their probabilities."""
+    if len(logits) == 1:
+        return logits[0]
+    fit = calibration_of(finding)
+    share = clips.aggregate([classify.probability(one, fit) for one in logits], manifest.frames)
+    return (odds(share) - fit.intercept) / fit.slope

@@ -1,0 +1,102 @@
+"""The step ``gate``: every model file before the gates: passed, inconclusive or refused, and why."""
+
+from typing import Any
+
+import numpy as np
+
+from converters.evaluation import gates
+from converters.evaluation.gates import GateOutcome, GateResult
+from converters.evaluation.out_of_fold import original_outputs, predictions_path
+from converters.evaluation.shipped_files import Shipped
+from converters.formats import artefacts
+from converters.formats.artefacts import NAMES, Key
+from converters.formats.model_files import floats, not_made
+from converters.quantizing.quantize_step import court_of
+from converters.tasks.interface import Answers
+from converters.training import steps
+from converters.training.steps import Workshop
+
+
+def gate_step(shop: Workshop) -> dict[str, Any]:
+    """Every file beside the PyTorch original: passed, inconclusive or refused, and why."""
+    recipe = shop.recipe
+    mark = shop.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize", "maps"), shop.digest)
+    if (known := shop.ledger.results("gates", mark)) is not None:
+        return known
+    tried, explained, lost = shop.ledger.read("quantize"), explanations(shop), not_made(shop)
+    court, whole, made, entries = court_of(shop), Shipped.of(shop), [], []
+    for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
+        if key in lost:
+            entries.append(_entry(key, [], lost[key]))
+            continue
+        if key[1] == "int8" and tried[key[0]]["chosen"] is None:
+            entries.append(_without_choice(key, tried[key[0]]))
+            continue
+        if key[1] == "int8":
+            verdicts = list(tried[key[0]]["chosen"]["gates"])
+        elif key in artefacts.EXTRAS:  # the same weights as the file that every fold has
+            verdicts = []
+        else:
+            answers, apart = _float_file(shop, key)
+            made.append(court.predictions(answers).save(predictions_path(shop, key)))
+            parity = gates.parity(key[1], *apart)
+            verdicts = [one.as_dict() for one in (*court.verdicts(answers), *([parity] if parity else []))]
+        path = floats(shop, shop.material.division.shipped) / artefacts.name_of(key)
+        beside = (*explained.get(key, []), *whole.verdicts(path, key))
+        entries.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
+    results = {"artefacts": entries}
+    shop.ledger.done("gates", mark, results, made)
+    return results
+
+
+def passed(shop: Workshop) -> list[Key]:
+    """The files that the gates let through, in the order of :data:`converters.formats.artefacts.NAMES`."""
+    return [key for key in _let_through(shop) if key in NAMES]
+
+
+def passed_extras(shop: Workshop) -> list[Key]:
+    """The files for other machines that the gates let through."""
+    return [key for key in _let_through(shop) if key in artefacts.EXTRAS]
+
+
+def _let_through(shop: Workshop) -> list[Key]:
+    entries = shop.ledger.read("gates")["artefacts"]
+    return [(one["runtime"], one["precision"]) for one in entries if one["outcome"] != GateOutcome.REFUSED.value]
+
+
+def explanations(shop: Workshop) -> dict[Key, list[GateResult]]:
+    """What the gate of the maps says of every file that was compared with Grad-CAM."""
+    entries = shop.ledger.read("maps")["artefacts"]
+    return {
+        (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], shop.recipe.gate)]
+        for one in entries
+    }
+
+
+def _without_choice(key: Key, account: dict[str, Any]) -> dict[str, Any]:
+    """An INT8 file of which no candidate passed: what the nearest one was refused for."""
+    if not account["tried"]:
+        return _entry(key, [], str(account["refused"]))
+    nearest = min(account["tried"], key=lambda one: float(one["moved"]))
+    return {**_entry(key, nearest["gates"], str(nearest["refused"])), "outcome": GateOutcome.REFUSED.value}
+
+
+def _entry(key: Key, verdicts: list[dict[str, Any]], why: str = "") -> dict[str, Any]:
+    refused = [str(one["said"]) for one in verdicts if one["outcome"] == GateOutcome.REFUSED.value]
+    outcome = gates.gravest({GateOutcome(one["outcome"]) for one in verdicts})
+    return {
+        "runtime": key[0], "precision": key[1], "outcome": outcome.value, "gates": verdicts,
+        "why": why or "; ".join(refused),
+    }  # fmt: skip
+
+
+def _float_file(shop: Workshop, key: Key) -> tuple[Answers, tuple[float, float]]:
+    """A float file's answers over all folds, and its largest difference from the original (:func:`gates.apart`)."""
+    pooled, largest = [], (0.0, 0.0)
+    for fold in shop.material.division.folds:
+        net, films = steps.final(shop, fold), shop.array(shop.films(fold.held))
+        outputs = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
+        relative, absolute = gates.apart(original_outputs(shop, fold), outputs)
+        largest = max(largest[0], relative), max(largest[1], absolute)
+        pooled.append(shop.task.answers(outputs, net.biases))
+    return np.concatenate(pooled), largest

@@ -1,0 +1,45 @@
+"""Out-of-fold predictions: each fold's network on its held-back films, pooled over the folds, and the files that keep
+them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.datasets import FilmSet
+from converters.data.predictions import Predictions
+from converters.data.splits import Fold
+from converters.formats.artefacts import Key
+from converters.tasks.interface import Outputs
+from converters.training import fitting, steps
+from converters.training.steps import Workshop
+
+ORIGINAL: Key = ("pytorch", "fp32")
+BROUGHT: Key = ("onnx", "fp32")
+"""What :data:`ORIGINAL` is called where it was an ONNX file that the user brought."""
+
+
+def predictions_path(shop: Workshop, key: Key) -> Path:
+    """The file with one artefact's predictions over all folds."""
+    return shop.work / "predictions" / f"{key[0]}.{key[1]}.npz"
+
+
+def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
+    """Logits of films, as predictions."""
+    held = films.films
+    return Predictions(
+        tuple(film.name for film in held), np.array([film.label for film in held], dtype=np.int64),
+        tuple(film.patient for film in held), logits, tuple(dict(film.traits) for film in held),
+    )  # fmt: skip
+
+
+def original_outputs(shop: Workshop, fold: Fold) -> Outputs:
+    """The outputs of a fold's PyTorch network on its held-back films."""
+    return fitting.outputs(steps.final(shop, fold), shop.array(shop.films(fold.held)), shop.task.outputs)
+
+
+def held_back(shop: Workshop) -> FilmSet:
+    """The films of all folds, each held back from one, in the order of the predictions."""
+    folds = [shop.films(fold.held) for fold in shop.material.division.folds]
+    return replace(shop.material.films, films=tuple(film for one in folds for film in one.films))

@@ -1,0 +1,94 @@
+"""Does each shipped file still match the shipped network? The gates judge other files, those of the folds.
+
+The network that ships has learnt from every film outside the test part, so its accuracy cannot be judged on them.  What
+can be judged is whether a file gives the same output as PyTorch, which is all that a conversion may change. Films that
+the network has seen are good enough for that.  A rank correlation of the maps would not notice a shift of all of them.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.data.predictions import Predictions
+from converters.evaluation import gates
+from converters.evaluation.gates import GateOutcome, GateResult
+from converters.evaluation.metrics import threshold_logit
+from converters.evaluation.operating_point import finding_of
+from converters.evaluation.out_of_fold import as_predictions
+from converters.formats import artefacts
+from converters.formats.artefacts import Key
+from converters.formats.model_files import calibration_names
+from converters.nets import CamNet
+from converters.quantizing import ptq_search
+from converters.recipe import Gate
+from converters.tasks.interface import Answers, Outputs, Task
+from converters.training import fitting, steps
+from converters.training.steps import Workshop
+from firmware_app.imaging.model_input import InputSpec
+
+MOST_FILMS = 1000
+MOST_VOLUMES = 24
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The network that ships with what it says of some films, and how a file of it is judged beside that."""
+
+    task: Task
+    net: CamNet
+    spec: InputSpec
+    films: NDArray[np.uint8]
+    outputs: Outputs
+    original: Predictions
+    threshold: float
+    gate: Gate
+
+    @classmethod
+    def of(cls, shop: Workshop) -> Self:
+        """Ask PyTorch about :func:`drawn` films."""
+        net, films = steps.final(shop, shop.material.division.shipped), shop.films(drawn(shop))
+        pixels = shop.array(films)
+        outputs = fitting.outputs(net, pixels, shop.task.outputs)
+        scores = shop.task.scores(shop.task.answers(outputs, net.biases))
+        threshold = threshold_logit(finding_of(shop))
+        original = as_predictions(films, scores)
+        return cls(shop.task, net, shop.spec, pixels, outputs, original, threshold, shop.recipe.gate)
+
+    def verdicts(self, path: Path, key: Key) -> list[GateResult]:
+        """Of a model file: its outputs cell by cell, or, of INT8, its logits; and whom it calls positive."""
+        runtime = artefacts.asked_in(key[0])
+        outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
+        answers = self._answers(outputs)
+        parity = gates.parity(key[1], *gates.apart(self.outputs, outputs))
+        calls = gates.sensitivity(self.original, self._predictions(answers), self.threshold, self.gate)
+        # How sure one may be of a sensitivity is the folds' matter: here both answers are known, film by film.
+        outcome = GateOutcome.REFUSED if calls.outcome is GateOutcome.REFUSED else GateOutcome.PASSED
+        called = replace(calls, gate="shipped calls", outcome=outcome, said=f"as shipped, {calls.said}")
+        if parity is not None:
+            return [replace(parity, gate="shipped parity", said=f"as shipped, {parity.said}"), called]
+        return [self._moved(answers), called]
+
+    def _answers(self, outputs: Outputs) -> Answers:
+        return self.task.answers(outputs, self.net.biases)
+
+    def _predictions(self, answers: Answers) -> Predictions:
+        return replace(self.original, logits=self.task.scores(answers))
+
+    def _moved(self, answers: Answers) -> GateResult:
+        value, margin = ptq_search.moved(self._answers(self.outputs), answers), ptq_search.MOST_MOVED
+        said = f"as shipped, logits move by {value:.3f} of their spread on {len(self.films)} films, allowed {margin:g}"
+        outcome = GateOutcome.PASSED if value <= margin else GateOutcome.REFUSED
+        return GateResult("shipped logits", outcome, value, margin, said)
+
+
+def drawn(shop: Workshop) -> list[str]:
+    """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last."""
+    division = shop.material.division
+    names = list(dict.fromkeys((*division.part("train"), *division.part("val"))))
+    order = np.random.default_rng(shop.recipe.seed).permutation(len(names))
+    setting = set(calibration_names(shop, division.shipped))
+    ordered = sorted((names[int(index)] for index in order), key=lambda name: name in setting)
+    return ordered[: MOST_FILMS if shop.spec.depth is None else MOST_VOLUMES]

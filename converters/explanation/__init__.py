@@ -1,0 +1,1 @@
+"""Does the activation map show what decides? Compared with Grad-CAM, occlusion, LIME and outlines."""

@@ -1,0 +1,1 @@
+"""A signed repository of finished packs (TUF), which boxes install from."""

@@ -1,0 +1,72 @@
+"""The first section of the page, and how it and the version are told anew in a page that is written already."""
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from converters.failures import OutputUnwritable
+from converters.report.catalogue import both, say
+from converters.workflow.atomic import write_text
+from firmware_app.tasks.part import Words
+
+NAME = "report.html"
+FEW_POSITIVES = 300
+MISCALIBRATED = 0.05
+LITTLE_SPECIFICITY = 0.5
+_SECTION = re.compile(r"<section class='weak'>.*?</section>", re.DOTALL)
+_REQUANTIZED = re.compile(r"\n<section class='requantized'>.*?</section>", re.DOTALL)
+_HEADING = re.compile(r"<h1>.*?</h1>", re.DOTALL)
+_TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
+_WRITTEN = re.compile(re.escape(say("written", version="?", day="?")).replace(r"\?", r"[\d.-]+"))
+
+
+def section(items: Iterable[str]) -> str:
+    """The weak points, each of them HTML."""
+    listed = "".join(f"<li>{item}</li>" for item in items)
+    return f"<section class='weak'><h2>{say('weak')}</h2>\n<ul>{listed}</ul></section>"
+
+
+def listed(points: Iterable[Words]) -> list[str]:
+    """Weak points as HTML."""
+    return [both(one.en, one.zh) for one in points]
+
+
+def retell(folder: Path, title: Words, points: Sequence[Words]) -> None:
+    """Give the report of a pack, where it has one, this title and these weak points: those of its card.
+
+    Raises :class:`OutputUnwritable` where the page is none of ours.
+    """
+    fresh = (
+        (_TITLE, f"<title>{escape(f'{title.en} · {title.zh}')}</title>"),
+        (_HEADING, f"<h1>{both(title.en, title.zh)}</h1>"),
+        (_SECTION, section(listed(points))),
+    )
+    _rewrite(folder / NAME, fresh)
+
+
+def renumber(folder: Path, version: str, day: str) -> None:
+    """Give the report of a pack, where it has one, this version and day. Raises as :func:`retell`."""
+    _rewrite(folder / NAME, ((_WRITTEN, say("written", version=version, day=day)),))
+
+
+def add(folder: Path, told: str) -> None:
+    """Put ``told``, a section of class ``requantized``, behind the weak points, in place of an earlier one."""
+    path = folder / NAME
+    if path.is_file():
+        write_text(path, _REQUANTIZED.sub("", path.read_text(encoding="utf-8")))
+        page = _SECTION.search(path.read_text(encoding="utf-8"))
+        _rewrite(path, ((_SECTION, f"{page.group() if page else ''}\n{told}"),))
+
+
+def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None:
+    """Put each text where its pattern stands, which must be exactly once."""
+    if not path.is_file():
+        return
+    page = path.read_text(encoding="utf-8")
+    for pattern, fresh in changes:
+        parts = pattern.split(page)
+        if len(parts) != 2:
+            raise OutputUnwritable(str(path), "it is no report that this version can tell anew")
+        page = fresh.join(parts)
+    write_text(path, page)

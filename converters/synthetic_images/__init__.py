@@ -1,0 +1,1 @@
+"""Images made by code, of no patient: phantoms, eigenfilms, golden images; and films as another machine gives them."""

@@ -1,0 +1,134 @@
+"""The images of golden cases, of nobody: drawn phantoms, and films drawn in the likeness of the training films.
+
+Films are chosen on which the runtimes agree, that the model is sure of, and that are far from every training film.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters.data.datasets import FilmSet
+from converters.data.preprocessing import prepared
+from converters.data.recipe_data import labels_of
+from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.cases import FOLDER, TOLERANCE
+from converters.synthetic_images import eigenfilms, phantom
+from firmware_app.imaging.model_input import InputSpec
+from firmware_app.packs.manifest import sha256_of
+from firmware_app.packs.proof import Golden
+from firmware_app.packs.shelf import Pack
+from firmware_app.runtimes import choice
+
+DRAWS = 30
+STEPS = 400
+SURE = 0.7
+"""How far from the threshold towards certainty the answer for a drawn film should lie; half of that is accepted."""
+
+FAR = 1.02
+PER_LABEL = 2
+MOST_OPACITIES = 3
+PHANTOM_TRIES = 20
+
+
+def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body, seed: int) -> list[Golden]:
+    """Draw, choose and write the golden images of a pack into its folder; returns their entries.
+
+    ``patients`` names the group of each training film. A label for which no film can be drawn that is far from every
+    training film goes without, and a line says so.
+    """
+    judge = Judge(pack)
+    (pack.folder / FOLDER).mkdir(exist_ok=True)
+    made = [
+        _phantom(judge, body, opacities, f"{FOLDER}/phantom-{name}.png", seed)
+        for name, opacities in (("clear", 0), ("opacities", MOST_OPACITIES))
+    ]
+    if pack.manifest.input.depth is not None:
+        return made
+    basis = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
+                             labels_of(train), seed)  # fmt: skip
+    near = eigenfilms.neighbourhood(
+        prepared(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
+    )
+    for label, word in ((0, "negative"), (1, "positive")):
+        for number in range(1, PER_LABEL + 1):
+            film = _sample(judge, basis, near, label, np.random.default_rng((seed, label, number)))
+            if film is None:
+                print(f"golden: {STEPS} steps led to no {word} film that is far from training", file=sys.stderr)
+                continue
+            made.append(_entry(judge, film, f"{FOLDER}/sample-{word}-{number}.png", near))
+    return made
+
+
+def _sample(
+    judge: Judge, basis: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
+) -> NDArray[np.uint8] | None:
+    """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``.
+
+    Where the steps lead there too, it is one that the box would give a number: the demonstration shows these films.
+    """
+    finding = judge.pack.manifest.findings[0]
+    sure = finding.threshold * (1.0 - SURE) if label == 0 else 1.0 - (1.0 - finding.threshold) * (1.0 - SURE)
+
+    def lack(film: NDArray[np.uint8]) -> tuple[float, float]:
+        """How much it lacks to be sure, and how much to be read."""
+        frame = film.astype(np.float32)
+        answer = judge.probability(frame, choice.DEFAULT, "fp32")
+        return max(0.0, answer - sure if label == 0 else sure - answer), judge.strangeness(frame)
+
+    amounts = min(
+        (eigenfilms.drawn(basis, label, rng) for _ in range(DRAWS)),
+        key=lambda one: sum(lack(eigenfilms.rendered(basis, one))),
+    )
+    lacking = lack(eigenfilms.rendered(basis, amounts))
+    kept: NDArray[np.uint8] | None = None
+    for _ in range(STEPS):
+        film = eigenfilms.rendered(basis, amounts)
+        clear = lacking[0] < abs(sure - finding.threshold) / 2.0
+        if clear and near.distance(film) > FAR and judge.discord(film.astype(np.float32)) <= 1.0:
+            kept = film
+            if lacking == (0.0, 0.0):
+                break
+        tried = eigenfilms.changed(amounts, basis, label, rng)
+        now = lack(eigenfilms.rendered(basis, tried))
+        if sum(now) <= sum(lacking):
+            amounts, lacking = tried, now
+    return kept
+
+
+def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
+    """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
+    spec = judge.pack.manifest.input
+
+    def drawn(number: int) -> NDArray[np.uint8]:
+        if body == "volume":
+            return phantom.volume(opacities, number, spec.shape).reshape(-1, spec.shape[-1])
+        film = phantom.film(body, opacities, number)
+        if spec.resize == "letterbox":  # narrower than the model's input, so that a box proves its bars too
+            film = film[:, film.shape[1] // 8 : -film.shape[1] // 8]
+        if spec.channels == 3:  # and the order of its colours
+            film = np.stack([film, film // 2, film // 4], axis=-1)
+        return film
+
+    best, least = drawn(seed), np.inf
+    for attempt in range(PHANTOM_TRIES):
+        film = drawn(seed + attempt)
+        discord = judge.discord(film.astype(np.float32))
+        if discord < least:
+            best, least = film, discord
+        if discord <= 1.0:
+            break
+    return _entry(judge, best, path, None)
+
+
+def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
+    target = judge.pack.folder / path
+    Image.fromarray(film).save(target, optimize=True)
+    return Golden(
+        kind="phantom" if near is None else "sample", path=path, sha256=sha256_of(target),
+        expected=judge.expected(film.astype(np.float32)),
+        tolerance={precision: TOLERANCE[precision] for precision in judge.stated},
+        distance=None if near is None else near.evidence(film),
+    )  # fmt: skip

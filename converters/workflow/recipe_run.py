@@ -1,0 +1,188 @@
+"""A recipe at work: its films, its folder, how its fits are kept, and what they begin from."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import tasks
+from converters.data import datasets, film_digests, splits, unlabelled
+from converters.data.preprocessing import prepared
+from converters.data.recipe_data import Material, input_spec, labels_of, open_material
+from converters.data.splits import Fold
+from converters.nets import CamNet, foreign
+from converters.recipe import Fit, Recipe
+from converters.tasks.interface import Task
+from converters.training import fitting, train
+from converters.training.copy_paste import outlined
+from converters.workflow.ledger import Ledger, digest_of
+from firmware_app.imaging.model_input import InputSpec
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A recipe at work: ``data`` as the engineer gave it, ``work`` where steps leave what they made."""
+
+    recipe: Recipe
+    near: Path
+    data: Path
+    work: Path
+    feedback: tuple[datasets.FilmSet, ...] = ()
+    """Films that came back from clinics, opened; see :mod:`converters.data.feedback`."""
+
+    file: str = ""
+    """What the recipe's file is called in ``near``, where that is not the pack's name."""
+
+    @cached_property
+    def task(self) -> Task:
+        """What the recipe's network is for."""
+        return tasks.get(self.recipe.task).of(self.recipe)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What has been done here."""
+        return Ledger(self.work)
+
+    @cached_property
+    def material(self) -> Material:
+        """The films, opened and divided once."""
+        return open_material(self.recipe, self.data, self.feedback, splits.lists_of(self.near))
+
+    @cached_property
+    def extra(self) -> unlabelled.Unlabelled:
+        """The films that only a teacher labels."""
+        return unlabelled.opened(self.recipe, self.data, self.material, self.spec)
+
+    @cached_property
+    def spec(self) -> InputSpec:
+        """The model's input."""
+        return input_spec(self.recipe)
+
+    @cached_property
+    def pixels(self) -> dict[str, NDArray[np.uint8]]:
+        """Every film outside the test part, ready for training, by name; read once, which takes its time."""
+        names = self.material.division.part("train") + self.material.division.part("val")
+        films = self.material.films.only(tuple(dict.fromkeys(names)))
+        return dict(zip((film.name for film in films.films), prepared(films, self.spec), strict=True))
+
+    @cached_property
+    def digest(self) -> str:
+        """One word for the films, their pictures and labels and how they are divided."""
+        parts = (self.named, film_digests.digest(self.material.films.films))
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def named(self) -> str:
+        """One word for the films' names and labels and how they are divided."""
+        labels = [(film.name, film.label) for film in self.material.films.films]
+        own = foreign.word(self.recipe, self.near)
+        parts = (labels, self.material.division, own) if own else (labels, self.material.division)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @property
+    def trained_folds(self) -> tuple[Fold, ...]:
+        """Every model that is made: one per fold, and the one that ships where that is another."""
+        division = self.material.division
+        return tuple({fold.name: fold for fold in (*division.folds, division.shipped)}.values())
+
+    @property
+    def learnt(self) -> tuple[str, ...]:
+        """The steps of this recipe that change the network."""
+        fits = {"train": self.recipe.train, "distill": self.recipe.distill, "prune": self.recipe.prune}
+        return tuple(name for name, table in fits.items() if table is not None)
+
+    @property
+    def trained_learn_from(self) -> tuple[str, ...]:
+        """The films that any of the models learns from."""
+        return tuple(sorted({name for fold in self.trained_folds for name in fold.train}))
+
+    def films(self, names: Sequence[str]) -> datasets.FilmSet:
+        """The films with these names."""
+        return self.material.films.only(names)
+
+    def array(self, films: datasets.FilmSet) -> NDArray[np.uint8]:
+        """(N, H, W) uint8 in the order of the set."""
+        return np.stack([self.pixels[film.name] for film in films.films])
+
+    def seen(self, fold: Fold, more: NDArray[np.uint8] | None = None, plan: Fit | None = None) -> fitting.Films:
+        """The films of a fold for a fit of ``plan``; ``more`` are unlabelled ones behind them."""
+        judged, learnt = self.films(fold.held), self.films(fold.train)
+        seen = self.array(learnt)
+        seen = seen if more is None or not len(more) else np.concatenate([seen, more])
+        lesions = None
+        if plan is not None and plan.change.paste:
+            lesions = outlined(learnt, self.spec, len(seen))
+        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions, self.scores)
+
+    def scores(self, net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(N,) scores of the first finding, as the task makes them of the network's outputs."""
+        if self.task.outlines:  # the same, without keeping a cell for every voxel
+            return fitting.predicted(net, films)
+        outputs = fitting.outputs(net, films, self.task.outputs)
+        return np.asarray(self.task.scores(self.task.answers(outputs, net.biases)), dtype=np.float64)
+
+    def path(self, stage: str, fold: Fold) -> Path:
+        """Where the network of a stage and fold is kept."""
+        return self.work / f"{stage}.{fold.name}.pt"
+
+    def run(self, stage: str, fold: Fold, plan: Fit, *made_from: object, begun: Mapping[str, str] | None = None
+            ) -> fitting.Run:  # fmt: skip
+        """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
+        seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
+        word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
+        made_of = json.dumps([tables(self.recipe, "input", "cost"), self.digest, begun or {}], sort_keys=True)
+        content = hashlib.sha256(made_of.encode()).hexdigest()
+        return fitting.Run(self.path(stage, fold), name, word, seed, content)
+
+
+def begun(shop: Workshop, step: str) -> dict[str, str]:
+    """One word for each thing outside the recipe that a step's fits begin from: a checkpoint, unlabelled films."""
+    recipe, digests = shop.recipe, dict[str, str]()
+    if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
+        digests["start"] = _word_if_there(shop.near / recipe.train.start)
+    if step == "distill" and recipe.distill is not None:
+        path = train.start_of_student(recipe.distill, shop.work.parent)
+        if path is not None:
+            digests["start"] = _word_if_there(path)
+        if shop.extra.words:
+            digests["unlabelled"] = hashlib.sha256(repr(shop.extra.words).encode()).hexdigest()
+    return digests
+
+
+def noted(shop: Workshop) -> None:
+    """Note which films are learnt from; raises :class:`~converters.failures.SplitLeaks` when a pack that the student
+    begins from has learnt from one that judges here."""
+    films, division = shop.material.films.films, shop.material.division
+    words = {film.name: film_digests.word(film) for film in films}
+    learns = {name: words[name] for name in shop.trained_learn_from} | shop.extra.words
+    plan = shop.recipe.distill
+    path = None if plan is None else train.start_of_student(plan, shop.work.parent)
+    if path is not None and path.is_file():
+        known = film_digests.learnt(path.parent)
+        if known is None:
+            line = (
+                f"{shop.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
+            )
+            print(line, file=sys.stderr, flush=True)
+        judging = {*division.test, *division.part("val")}
+        film_digests.refuse_known(known or {}, {name: words[name] for name in sorted(judging)})
+        learns |= known or {}
+    film_digests.note(shop.work, learns)
+
+
+def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
+    """The recipe's tables that a step depends on, as JSON, what stands at its default left out."""
+    every = recipe.model_dump(mode="json", exclude_defaults=True)
+    own = {"settings": every["settings"]} if every.get("settings") else {}  # the task's table changes every step
+    return {name: every.get(name) for name in (*names, "seed")} | own
+
+
+def _word_if_there(path: Path) -> str:
+    return digest_of(path) if path.is_file() else ""
