@@ -5,15 +5,20 @@ EfficientNet-Lite0 that teaches our students and a ResNet-50 of the same input. 
 time is asked. Each variant is a process of its own, new in every round, and gives the median of its inferences; the
 rounds take turns, so all variants see the same weather. No film is read and none is decoded: the input is noise.
 
-    python -m bench.models [--rounds N] [--times N] [--packs DIR] [--json] [--quick]
+Beside OpenVINO's files stands what its own `benchmark_app` prints for them. A second table has the same processor
+without AVX-512 and VNNI, as an older one (`ONEDNN_MAX_CPU_ISA=AVX2`): OpenVINO and PyTorch obey it; ONNX Runtime and
+LiteRT choose their own kernels, so they are not in it. A loaded machine is refused.
+
+    python -m bench.models [--rounds N] [--times N] [--packs DIR] [--loaded] [--json] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -30,7 +35,11 @@ from firmware_app.packs.shelf import Pack, shipped_packs_dir
 from firmware_app.runtimes import choice
 
 THREADS: Final = 2
-LIBRARIES: Final = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert", PYTORCH: "torch"}
+MOST_LOAD: Final = 0.5
+"""Of the last minute, before the first round: above that another program takes part of the two cores."""
+OLDER: Final = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+OBEYS_ONEDNN: Final = "openvino"
+APP: Final = "benchmark_app"
 TEACHER: Final = "lite0"
 PEERS: Final = {TEACHER: "PyTorch eager, EfficientNet-Lite0 FP32", RESNET: "PyTorch eager, ResNet-50 FP32"}
 MEGABYTE: Final = 1e6
@@ -56,6 +65,11 @@ class File:
 
 def main() -> None:
     options = _options()
+    load = os.getloadavg()[0]
+    if load > MOST_LOAD and not (options.loaded or options.quick):
+        harness.give_up(
+            f"The machine is busy (load {load:.1f}, at most {MOST_LOAD}): wait until it is quiet, or say --loaded."
+        )
     if importlib.util.find_spec("torch") is None:
         harness.leave_out("PyTorch is not installed (pip install 'lantern-box[convert]'; make bench-models does)")
     packs = [files for folder in options.packs for files in _packs(folder)]
@@ -63,16 +77,30 @@ def main() -> None:
         harness.give_up(f"There is no pack in {', '.join(map(str, options.packs))}.")
     files = [file for pack in packs for file in pack]
     peers = [(name, size) for size in dict.fromkeys(file.size for file in files) for name in PEERS]
-    variants = [*map(partial(_of_file, options.times), files), *(_of_peer(options.times, *peer) for peer in peers)]
-    results = harness.alternate(variants, options.rounds)
-    by_file = dict(zip(files, results, strict=False))
-    by_peer = dict(zip(peers, results[len(files) :], strict=True))
+    again = [file for file in files if file.runtime == OBEYS_ONEDNN]
+    asked: dict[tuple[str, Path | str, Size], Variant] = {}
+    for file in files:
+        asked[file.name, file.path, file.size] = _of_file(options.times, file)
+    for file in again:
+        asked[f"{file.name}, older", file.path, file.size] = _of_file(options.times, file, OLDER)
+        asked[f"{file.name}, {APP}", file.path, file.size] = _by_app(options.times, file)
+    for name, size in peers:
+        asked[name, "", size] = _of_peer(options.times, name, size)
+        asked[f"{name}, older", "", size] = _of_peer(options.times, name, size, OLDER)
+    results = dict(zip(asked, harness.alternate(list(asked.values()), options.rounds), strict=True))
     tables: list[Table] = []
     goals: list[Goal] = []
     for pack in packs:
-        own = {file: by_file[file] for file in pack}
-        beside = {name: by_peer[name, pack[0].size] for name in PEERS}
-        tables += _tables(own, beside)
+        size = pack[0].size
+        own = {file: results[file.name, file.path, size] for file in pack}
+        beside = {name: results[name, "", size] for name in PEERS}
+        mine = [file for file in pack if file in again]
+        by_app = [
+            _row(f"{file.name}, by {APP}", results[f"{file.name}, {APP}", file.path, size], "peer") for file in mine
+        ]
+        tables += _tables(own, beside, by_app)
+        older = {file: results[f"{file.name}, older", file.path, size] for file in mine}
+        tables += _on_an_older_processor(older, {name: results[f"{name}, older", "", size] for name in PEERS})
         goals += _goals(own, beside)
     harness.publish("Model files", tables, goals, as_json=options.json, quick=options.quick)
 
@@ -84,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--packs", type=Path, nargs="+", default=[shipped_packs_dir()], help="folders of packs (default: the shipped)"
     )
+    parser.add_argument("--loaded", action="store_true", help="measure though the machine is busy")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 12)
     options.times = options.times or (5 if options.quick else 40)
@@ -111,30 +140,51 @@ def _packs(folder: Path) -> Iterator[list[File]]:
             yield files
 
 
-def _of_file(times: int, file: File) -> Variant:
-    run = partial(_median, file.runtime, file.path, file.size, times)
+def _of_file(times: int, file: File, environment: Mapping[str, str] | None = None) -> Variant:
+    run = partial(_median, file.runtime, file.path, file.size, times, environment)
     return Variant(f"{file.pack}: {file.name}", _version(file.runtime), run)
 
 
-def _of_peer(times: int, name: str, size: Size) -> Variant:
-    return Variant(PEERS[name], _version(PYTORCH), partial(_median, PYTORCH, name, size, times), "peer")
+def _by_app(times: int, file: File) -> Variant:
+    run = partial(one_model.by_benchmark_app, file.path, THREADS, times)
+    return Variant(f"{file.pack}: {file.name}, by {APP}", _version(file.runtime), run, "peer")
 
 
-def _median(runtime: str, model: str | Path, size: Size, times: int) -> float:
-    return statistics.median(one_model.measured(runtime, model, size, THREADS, times))
+def _of_peer(times: int, name: str, size: Size, environment: Mapping[str, str] | None = None) -> Variant:
+    run = partial(_median, PYTORCH, name, size, times, environment)
+    return Variant(PEERS[name], _version(PYTORCH), run, "peer")
+
+
+def _median(runtime: str, model: str | Path, size: Size, times: int, environment: Mapping[str, str] | None) -> float:
+    return statistics.median(one_model.measured(runtime, model, size, THREADS, times, environment))
 
 
 def _version(runtime: str) -> str:
-    library = LIBRARIES.get(runtime)
-    return f"{library} {version(library)}" if library else runtime
+    if runtime == PYTORCH:
+        return f"torch {version('torch')}"
+    return f"{runtime} {choice.installed_version(runtime)}"
 
 
-def _tables(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Table]:
-    """Times, ratios and sizes of one pack."""
+def _on_an_older_processor(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Table]:
+    """The same without AVX-512 and VNNI, and how much quicker INT8 still is there."""
+    if not files:
+        return
+    pack = next(iter(files)).pack
+    rows = [_row(PEERS[name], result, "peer") for name, result in peers.items()]
+    rows += [_row(file.name, result, "lantern") for file, result in files.items()]
+    yield Table(f"{pack}: one film on a processor with AVX2 only", "ms", tuple(rows), plotted=False)
+    ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
+    if ratios:
+        yield Table(f"{pack}: times as fast there", "×", tuple(ratios), compared=False, plotted=False)
+
+
+def _tables(files: Mapping[File, Result], peers: Mapping[str, Result], by_app: Sequence[Row]) -> Iterator[Table]:
+    """Times, ratios and sizes of one pack; *by_app*: what OpenVINO's own program measures."""
     first = next(iter(files))
     facts: dict[str, Fact] = {"input": f"{first.size[0]} x {first.size[1]} px", "threads": THREADS}
     rows = [_row(PEERS[name], result, "peer") for name, result in peers.items()]
     rows += [_row(file.name, result, "lantern") for file, result in files.items()]
+    rows += by_app
     yield Table(f"{first.pack}: one film", "ms", tuple(rows), facts)
     ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
     if ratios:

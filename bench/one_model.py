@@ -9,8 +9,11 @@ converters' own step `speed` measures in the same way (`converters.quantizing.ti
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -21,16 +24,47 @@ from converters.quantizing.timing import PYTORCH, Ask, Film
 RESNET: Final = "resnet50"
 
 
-def measured(runtime: str, model: str | Path, size: tuple[int, int], threads: int, times: int) -> list[float]:
-    """Milliseconds of each of *times* inferences, measured in a new process."""
+def measured(
+    runtime: str, model: str | Path, size: tuple[int, int], threads: int, times: int,
+    environment: Mapping[str, str] | None = None,
+) -> list[float]:  # fmt: skip
+    """Milliseconds of each of *times* inferences, measured in a new process; *environment* is added to ours."""
     words = [runtime, model, *size, threads, times]
     command = [sys.executable, "-m", "bench.one_model", *map(str, words)]
-    done = subprocess.run(command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=False)
+    values: list[float] = json.loads(_printed(command, runtime, model, environment or {}))
+    return values
+
+
+def by_benchmark_app(model: Path, threads: int, times: int) -> float:
+    """The median in milliseconds that OpenVINO's own `benchmark_app` prints for one film after the other."""
+    command = [
+        str(Path(sys.executable).with_name("benchmark_app")), "-m", str(model), "-d", "CPU",
+        "-hint", "none", "-nstreams", "1", "-api", "sync",
+        "-nthreads", str(threads), "-niter", str(times), "-infer_precision", "f32", *_one_film(model),
+    ]  # fmt: skip
+    printed = _printed(command, "benchmark_app", model, {})
+    median = re.search(r"Median:\s+([\d.]+) (us|ms|s)\b", printed)
+    if median is None:
+        harness.give_up(f"benchmark_app printed no median for {model.name}.")
+    return float(median[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[median[2]]
+
+
+def _one_film(model: Path) -> list[str]:
+    """What tells `benchmark_app` the size of one film, because the files take any number of them."""
+    from firmware_app.packs.manifest import Manifest
+
+    spec = Manifest.load(model.parent).input
+    return ["-shape", f"{spec.name}[1,{spec.channels},{spec.height},{spec.width}]"]
+
+
+def _printed(command: list[str], runtime: str, model: str | Path, environment: Mapping[str, str]) -> str:
+    done = subprocess.run(
+        command, cwd=harness.REPOSITORY, capture_output=True, text=True, check=False, env={**os.environ, **environment}
+    )
     if done.returncode:
         reason = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
         harness.give_up(f"{runtime} could not run {Path(model).name}: {reason[-1]}")
-    values: list[float] = json.loads(done.stdout)
-    return values
+    return done.stdout
 
 
 def main() -> None:
