@@ -13,7 +13,7 @@ from tests import scans
 from tests.converters.conftest import on_a_box
 from tests.converters.test_targets import RECIPE, SIDE, USUAL, background, bars, disc, words_of, written
 
-STEPS = 40
+STEPS = 80
 EXPORT = """
 [export]
 runtimes = [{runtimes}]
@@ -28,7 +28,8 @@ def recipe(folder: Path, words: str, runtimes: str, net: str, head: str, **parts
     text = RECIPE.format(**{**USUAL, "head": head, "net": net, **parts})
     begin, end = text.index("[train]"), text.index("[operating_point]")
     path = folder / "toy.toml"
-    path.write_text(text[:begin] + EXPORT.format(runtimes=runtimes) + text[end:], encoding="utf-8")
+    by_cost = text[end:].replace('rule = "sensitivity"', 'rule = "cost"')
+    path.write_text(text[:begin] + EXPORT.format(runtimes=runtimes) + by_cost, encoding="utf-8")
     (folder / "words.toml").write_text(words, encoding="utf-8")
     return path
 

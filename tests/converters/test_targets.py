@@ -242,7 +242,7 @@ def lesions(rng: np.random.Generator, number: int) -> tuple[str, Any, Any]:
 def test_lesions_of_films_are_found_by_boxes_and_by_masks(tmp_path: Path, task: str, channels: int) -> None:
     (tmp_path / f"net_of_{task}.py").write_text(SEGMENTER.format(channels=channels))
     data = drawn(tmp_path / "films", 48, lesions, "class")
-    parts = {"net": f'build = "net_of_{task}:network"', "positive": 'positive = "disc"'}
+    parts = {"net": f'build = "net_of_{task}:network"\nrandom = true', "positive": 'positive = "disc"'}
     pack = followed(tmp_path, data, words_of("disc"), head=f'task = "{task}"', rate=1e-2, epochs=16, **parts)
     row = next(one for one in pack.manifest.measured if one.split == "test")
     assert row.lesion_sensitivity is not None
