@@ -98,8 +98,10 @@ test-install: $(VENV)/dev.stamp wheels
 test-appliance: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m 'appliance and not install'
 
+# Two files at a time, each on one thread: the toy networks are too small for two.
+test-convert: export OMP_NUM_THREADS = 1
 test-convert: $(CONVERT)/stamp
-	$(CONVERT)/bin/python -m pytest -p no:anyio -m convert tests/converters
+	$(CONVERT)/bin/python -m pytest -p no:anyio $(TOGETHER) -m convert tests/converters
 
 fuzz: $(VENV)/fuzz.stamp
 	@nice -n 10 $(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),30)
@@ -154,7 +156,7 @@ $(CONVERT)/stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PYTHON) -m venv $(CONVERT)
 	@grep -vE '^($(HELD_BACK))==' constraints.txt > $(CONVERT)/constraints.txt
 	@$(CONVERT)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(CONVERT)/constraints.txt \
-		--editable '.[intel,tflite,hospital,convert]' pytest pytest-timeout psutil hypothesis
+		--editable '.[intel,tflite,hospital,convert]' pytest pytest-timeout pytest-xdist psutil hypothesis
 	@touch $@
 
 # Brings the catalogue up to date with the sentences in the code; what is new is then translated by hand in the .po.
