@@ -17,8 +17,8 @@ from firmware_app.records import ReadingStatus
 from tests import reading_rig
 from tests.reading_rig import Rig
 
-IMAGES = 100
-KILLS = 24
+IMAGES = 40
+KILLS = 10
 ROLES = ("reader", "decode_child", "inference_child")
 
 

@@ -27,7 +27,7 @@ from tests.reading_rig import until
 from tests.wire.line_rig import place
 
 CUT_IMAGES = 50
-_MORE = {"kills": 100}
+_MORE = {"kills": 40}
 """Where the least that is worth a start promises too little."""
 
 

@@ -66,7 +66,7 @@ def test_it_ends_by_itself_when_the_hospital_holds_every_summary(
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_it_stays_until_it_is_stopped_and_leaves_nothing(
     number: signal.Signals, alone: dict[str, str], tmp_path: Path
 ) -> None:
