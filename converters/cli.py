@@ -22,7 +22,7 @@ from firmware_app import pipe
 from firmware_app.errors import LanternError
 
 if TYPE_CHECKING:
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
 EXIT_REFUSED = 1
 STEPS = {
@@ -143,7 +143,7 @@ def _finished_pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _follow(options: argparse.Namespace) -> int:
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
     recipe = load_recipe(options.recipe)
     work = Path(options.out) / "work" / recipe.pack
@@ -159,17 +159,17 @@ def _follow(options: argparse.Namespace) -> int:
         if fed:
             print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
         where = options.recipe.resolve()
-        shop = Workshop(recipe, where.parent, options.data, work, fed, where.name)
+        run = RecipeRun(recipe, where.parent, options.data, work, fed, where.name)
         for name in options.steps:
             begun = time.monotonic()
-            _step(shop, name, options.out)
+            _step(run, name, options.out)
             print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if "pack" in options.steps:
         print(options.out / recipe.pack)
     return 0
 
 
-def _step(shop: "Workshop", name: str, out: Path) -> None:
+def _step(run: "RecipeRun", name: str, out: Path) -> None:
     from converters.evaluation import gate_step, operating_point
     from converters.explanation import grad_cam
     from converters.formats import model_files
@@ -177,7 +177,7 @@ def _step(shop: "Workshop", name: str, out: Path) -> None:
     from converters.quantizing import quantize_step, speed
     from converters.training import leave_out, steps
 
-    plain: dict[str, Callable[[Workshop], Any]] = {
+    plain: dict[str, Callable[[RecipeRun], Any]] = {
         "train": steps.train_step, "leave-out": leave_out.leave_out_step,
         "distill": steps.distill_step, "prune": steps.prune_step, "calibrate": operating_point.calibrate_step,
         "export": model_files.export_step, "quantize": quantize_step.quantize_step, "maps": grad_cam.maps_step,
@@ -185,9 +185,9 @@ def _step(shop: "Workshop", name: str, out: Path) -> None:
         "report": pack.report_step,
     }  # fmt: skip
     if name == "pack":
-        pack.pack_step(shop, out)
+        pack.pack_step(run, out)
     else:
-        plain[name](shop)
+        plain[name](run)
 
 
 class _Log:
@@ -261,7 +261,7 @@ def _golden(options: argparse.Namespace) -> int:
     folder = options.pack.resolve()
     if options.update_references:
         print(f"{cases.update_references(folder)} references filled", file=sys.stderr)
-        card.tell_anew(folder)
+        card.rewrite(folder)
     wrong = cases.check(Pack.load(folder))
     for line in wrong:
         print(line)
@@ -291,7 +291,7 @@ def _card(options: argparse.Namespace) -> int:
         words = load_words(options.words)
         fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points", "quality")}
         cases.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
-    print(card.tell_anew(folder))
+    print(card.rewrite(folder))
     return 0
 
 

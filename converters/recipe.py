@@ -254,11 +254,11 @@ class Quantize(Table):
     """How INT8 files are made.
 
     Where no method passes the gates, ``accuracy_control`` lets NNCF return operators to float; where that does not pass
-    either, ``aware_epochs`` of quantization-aware fine-tuning follow.
+    either, ``qat_epochs`` of quantization-aware fine-tuning follow.
     """
 
     films: int = Field(256, ge=1)
-    aware_epochs: int = Field(0, ge=0)
+    qat_epochs: int = Field(0, ge=0)
     accuracy_control: bool = True
 
 

@@ -61,7 +61,7 @@ _ENTRY, _END, _LOCATOR = 46 + 128, 22, 20
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class FeedbackRecord:
     """One film: the doctor's last word (``label`` 1: the finding is there), who (a pseudonym), and which pack read it.
 
     ``png`` is a grey PNG of 8 or 16 bits that holds nothing but its pixels.
@@ -102,7 +102,7 @@ class FeedbackFilm(Film):
 # --- sealing --------------------------------------------------------------------------------------------------------
 
 
-def seal(films: Sequence[Judged], engineer: X25519PublicKey) -> bytes:
+def seal(films: Sequence[FeedbackRecord], engineer: X25519PublicKey) -> bytes:
     """The export of ``films``. Raises :class:`~converters.failures.FeedbackMalformed` for what the form has no place
     for: a clinic finds out, not the engineer."""
     table = io.StringIO()
@@ -120,7 +120,7 @@ def seal(films: Sequence[Judged], engineer: X25519PublicKey) -> bytes:
     return head + SUITE.encrypt(plain, engineer, b"lantern/1\x00feedback\x00" + head)
 
 
-def unsealed(path: Path, own: X25519PrivateKey) -> tuple[Judged, ...]:
+def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     """The films of the export at ``path``.  Raises a :class:`~converters.failures.FeedbackUnreadable`."""
     data = _read(path)
     head, length = data[:HEAD], int.from_bytes(data[HEAD - 8 : HEAD])
@@ -147,7 +147,7 @@ def _read(path: Path) -> bytes:
         raise DataUnreadable(str(path), error.strerror or str(error)) from error
 
 
-def _unpacked(where: str, plain: bytes) -> tuple[Judged, ...]:
+def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
     """The films in a zip of our form; whoever has the public key may have made it, so nothing in it is trusted."""
     content = _members(where, plain)
     rows = _rows(where, content.pop(TABLE, b""))
@@ -159,7 +159,7 @@ def _unpacked(where: str, plain: bytes) -> tuple[Judged, ...]:
             raise FeedbackMalformed(
                 where, f"film {number} is no grey PNG of 8 or 16 bits and at most {MOST_SIDE} px a side without remarks"
             )
-    return tuple(Judged(**row, png=content[name]) for row, name in zip(rows, named, strict=True))
+    return tuple(FeedbackRecord(**row, png=content[name]) for row, name in zip(rows, named, strict=True))
 
 
 def _members(where: str, plain: bytes) -> dict[str, bytes]:

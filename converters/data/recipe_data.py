@@ -19,7 +19,7 @@ HASH_PX = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
+class RecipeData:
     """All films of a recipe, their group (patient and duplicates) and how they are divided."""
 
     films: FilmSet
@@ -44,9 +44,9 @@ def input_spec(recipe: Recipe) -> InputSpec:
     )  # fmt: skip
 
 
-def open_material(
+def open_recipe_data(
     recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = (), lists: Path | None = None
-) -> Material:  # fmt: skip
+) -> RecipeData:  # fmt: skip
     """Open, group and divide. The test part is frozen in ``lists`` on first use and only checked afterwards.
 
     Films of ``feedback`` are learnt from and never judge; one of a test patient, or that copies a test film, is a leak.
@@ -69,10 +69,10 @@ def open_material(
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
         splits.freeze_test(recipe.pack, division.test, note, folder)
     if not more:
-        return Material(films, group_of, division)
+        return RecipeData(films, group_of, division)
     names = tuple(sorted(film.name for film in more))
     every = FilmSet(films.name, films.positive, (*films.films, *more))
-    return Material(every, with_more, splits.join(division, names, with_more), names)
+    return RecipeData(every, with_more, splits.join(division, names, with_more), names)
 
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters.data import datasets, film_digests, recipe_data
 from converters.data.datasets import Film, FilmSet
 from converters.data.preprocessing import prepared
-from converters.data.recipe_data import Material
+from converters.data.recipe_data import RecipeData
 from converters.data.splits import Fold
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
@@ -38,7 +38,7 @@ class Unlabelled:
         return self.pixels[[group not in held for group in self.groups]]
 
 
-def opened(recipe: Recipe, data: Path, own: Material, spec: InputSpec) -> Unlabelled:
+def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unlabelled:
     """Open them, beside ``data``; none when the recipe names none or gives them no share."""
     plan = recipe.distill
     if plan is None or not plan.unlabelled_share or not recipe.data.unlabelled:

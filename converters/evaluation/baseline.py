@@ -15,7 +15,7 @@ from converters.tasks.interface import Answers, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class Baseline:
     """The original's predictions, with which every other file is compared."""
 
     task: Task

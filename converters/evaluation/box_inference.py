@@ -40,7 +40,7 @@ def silent(_done: int, _total: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class BoxPredictions:
     """A pack's outputs for the films that the box would read, in their order.
 
     ``familiar`` (N,): whether the film is within the pack's familiarity limit, where it has one; ``marks``: outlines,
@@ -54,17 +54,17 @@ class Said:
     statistics: tuple[Statistic, ...] = ()
 
 
-def said(
+def predict_films(
     session: Session, films: FilmSet, manifest: Manifest, familiar: Familiar | None = None, tick: Tick = silent
-) -> Said:
-    """Ask a loaded model file of a pack, whose manifest is ``told``, about every film.
+) -> BoxPredictions:
+    """Ask a loaded model file of a pack, with this manifest, about every film.
 
     The task decides how a film is scored and how outlines are marked. Raises :class:`DataUnreadable` without any film
     that is fit, or when only some have an outline.
     """
     task = tasks.get(manifest.task).of_pack(manifest.section)
     kept: list[Film] = []
-    told: list[NDArray[np.float64]] = []
+    box_scores: list[NDArray[np.float64]] = []
     near: list[bool] = []
     marks: list[lesions.Marks] = []
     for number, film in enumerate(films.films, 1):
@@ -75,7 +75,7 @@ def said(
             continue
         scores, known, first = _asked(session, frames, task, manifest, familiar)
         kept.append(film)
-        told.append(scores)
+        box_scores.append(scores)
         near.append(known)
         if (marked := task.marks(manifest.section, first, film)) is not None:
             marks.append(marked)
@@ -83,12 +83,12 @@ def said(
         raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
     if marks and len(marks) < len(kept):
         raise DataUnreadable(films.name, f"{len(kept) - len(marks)} of its films have no outline")
-    judged, every = FilmSet(films.name, films.positive, tuple(kept)), np.stack(told)
+    judged, every = FilmSet(films.name, films.positive, tuple(kept)), np.stack(box_scores)
     predictions = Predictions(
         tuple(film.name for film in kept), recipe_data.labels_of(judged),
         tuple(film.patient for film in kept), every[:, 0], tuple(dict(film.traits) for film in kept),
     )  # fmt: skip
-    return Said(
+    return BoxPredictions(
         predictions, None if familiar is None else np.array(near), marks, len(films.films) - len(kept),
         task.statistics(manifest.section, every, judged),
     )  # fmt: skip
@@ -116,19 +116,19 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
 def _asked(
     session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
 ) -> tuple[NDArray[np.float64], bool, Outputs]:
-    """The task's scores (:meth:`converters.tasks.interface.Task.told`), whether the box would give a result, and the
-    model file's output for the first frame."""
-    told: list[NDArray[np.float64]] = []
+    """The task's scores (:meth:`converters.tasks.interface.Task.box_scores`), whether the box would give a result, and
+    the model file's output for the first frame."""
+    box_scores: list[NDArray[np.float64]] = []
     away: list[float] = []
     first: Outputs = {}
     for frame in frames:
         given = session.infer({manifest.input.name: frame[np.newaxis]})
         first = first or given
-        told.append(task.told(manifest.section, given, Frame(*frame.shape[-2:])))
+        box_scores.append(task.box_scores(manifest.section, given, Frame(*frame.shape[-2:])))
         if familiar is not None:
             away.append(familiar.model.distance(given[manifest.output.features or ""].reshape(-1)))
-    counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(told)))
-    shown, pooled = np.stack([told[place] for place in counted or range(len(told))]), told[0].copy()
+    counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(box_scores)))
+    shown, pooled = np.stack([box_scores[place] for place in counted or range(len(box_scores))]), box_scores[0].copy()
     for number, finding in enumerate(manifest.findings[: len(pooled)]):
         pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
     return pooled, bool(counted), first

@@ -17,7 +17,7 @@ from converters import tasks
 from converters.data import frozen_test_log, readers, recipe_data, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
-from converters.evaluation.box_inference import Said, Tick, said, silent
+from converters.evaluation.box_inference import BoxPredictions, Tick, predict_films, silent
 from converters.evaluation.metrics import Evaluation, Prevalence, against, evaluation, in_order, plain
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.recipe import load_recipe
@@ -53,13 +53,13 @@ def evaluate(
     return replace(result, unfit=reading.unfit, statistics=reading.statistics), reading.predictions
 
 
-def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> Said:
+def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> BoxPredictions:
     session = choice.get(runtime).load(pack.artefact(runtime, precision))
     try:
         familiar = Familiar.of(pack, runtime, precision)
     except ValueError as error:
         raise DataUnreadable(str(pack.folder), str(error)) from error
-    return said(session, films, pack.manifest, familiar, tick)
+    return predict_films(session, films, pack.manifest, familiar, tick)
 
 
 def chosen_films(
@@ -96,7 +96,7 @@ def _by_form(
             _noted(pack, lists)
             return films.only(frozen), split
         if split in ("train", "val") and ours and recipe.is_file():
-            return recipe_data.open_material(load_recipe(recipe), data, lists=lists).part(split), split
+            return recipe_data.open_recipe_data(load_recipe(recipe), data, lists=lists).part(split), split
     if not readers.has_split(data, split):
         raise DataUnreadable(str(data), f"it has no split {split}, nor the films of the test part of {pack.name}")
     return readers.opened(data, code, positive, split), split
@@ -118,7 +118,7 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
     if not frozen:
         raise DataUnreadable(str(lists), f"there is no {pack.name}.test.txt, the list of the films that judge it")
     if split != "test":
-        return recipe_data.open_material(recipe, data, lists=lists).part(split), split
+        return recipe_data.open_recipe_data(recipe, data, lists=lists).part(split), split
     films = recipe_data.open_reader(recipe, data).only(frozen)
     _noted(pack, lists)
     return films, split

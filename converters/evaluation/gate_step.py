@@ -11,20 +11,20 @@ from converters.evaluation.shipped_files import Shipped
 from converters.formats import artefacts
 from converters.formats.artefacts import NAMES, Key
 from converters.formats.model_files import floats, not_made
-from converters.quantizing.quantize_step import court_of
+from converters.quantizing.quantize_step import baseline_of
 from converters.tasks.interface import Answers
 from converters.training import steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 
 
-def gate_step(shop: Workshop) -> dict[str, Any]:
+def gate_step(run: RecipeRun) -> dict[str, Any]:
     """Every file beside the PyTorch original: passed, inconclusive or refused, and why."""
-    recipe = shop.recipe
-    mark = shop.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize", "maps"), shop.digest)
-    if (known := shop.ledger.results("gates", mark)) is not None:
+    recipe = run.recipe
+    mark = run.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize", "maps"), run.digest)
+    if (known := run.ledger.results("gates", mark)) is not None:
         return known
-    tried, explained, lost = shop.ledger.read("quantize"), explanations(shop), not_made(shop)
-    court, whole, made, entries = court_of(shop), Shipped.of(shop), [], []
+    tried, explained, lost = run.ledger.read("quantize"), explanations(run), not_made(run)
+    baseline, whole, made, entries = baseline_of(run), Shipped.of(run), [], []
     for key in (*artefacts.wanted(recipe), *artefacts.extras(recipe)):
         if key in lost:
             entries.append(_entry(key, [], lost[key]))
@@ -37,38 +37,38 @@ def gate_step(shop: Workshop) -> dict[str, Any]:
         elif key in artefacts.EXTRAS:  # the same weights as the file that every fold has
             verdicts = []
         else:
-            answers, apart = _float_file(shop, key)
-            made.append(court.predictions(answers).save(predictions_path(shop, key)))
+            answers, apart = _float_file(run, key)
+            made.append(baseline.predictions(answers).save(predictions_path(run, key)))
             parity = gates.parity(key[1], *apart)
-            verdicts = [one.as_dict() for one in (*court.verdicts(answers), *([parity] if parity else []))]
-        path = floats(shop, shop.material.division.shipped) / artefacts.name_of(key)
+            verdicts = [one.as_dict() for one in (*baseline.verdicts(answers), *([parity] if parity else []))]
+        path = floats(run, run.dataset.division.shipped) / artefacts.name_of(key)
         beside = (*explained.get(key, []), *whole.verdicts(path, key))
         entries.append(_entry(key, [*verdicts, *(one.as_dict() for one in beside)]))
     results = {"artefacts": entries}
-    shop.ledger.done("gates", mark, results, made)
+    run.ledger.done("gates", mark, results, made)
     return results
 
 
-def passed(shop: Workshop) -> list[Key]:
+def passed(run: RecipeRun) -> list[Key]:
     """The files that the gates let through, in the order of :data:`converters.formats.artefacts.NAMES`."""
-    return [key for key in _let_through(shop) if key in NAMES]
+    return [key for key in _let_through(run) if key in NAMES]
 
 
-def passed_extras(shop: Workshop) -> list[Key]:
+def passed_extras(run: RecipeRun) -> list[Key]:
     """The files for other machines that the gates let through."""
-    return [key for key in _let_through(shop) if key in artefacts.EXTRAS]
+    return [key for key in _let_through(run) if key in artefacts.EXTRAS]
 
 
-def _let_through(shop: Workshop) -> list[Key]:
-    entries = shop.ledger.read("gates")["artefacts"]
+def _let_through(run: RecipeRun) -> list[Key]:
+    entries = run.ledger.read("gates")["artefacts"]
     return [(one["runtime"], one["precision"]) for one in entries if one["outcome"] != GateOutcome.REFUSED.value]
 
 
-def explanations(shop: Workshop) -> dict[Key, list[GateResult]]:
+def explanations(run: RecipeRun) -> dict[Key, list[GateResult]]:
     """What the gate of the maps says of every file that was compared with Grad-CAM."""
-    entries = shop.ledger.read("maps")["artefacts"]
+    entries = run.ledger.read("maps")["artefacts"]
     return {
-        (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], shop.recipe.gate)]
+        (one["runtime"], one["precision"]): [gates.explanation(one["every_cell"]["mean"], run.recipe.gate)]
         for one in entries
     }
 
@@ -90,13 +90,13 @@ def _entry(key: Key, verdicts: list[dict[str, Any]], why: str = "") -> dict[str,
     }  # fmt: skip
 
 
-def _float_file(shop: Workshop, key: Key) -> tuple[Answers, tuple[float, float]]:
+def _float_file(run: RecipeRun, key: Key) -> tuple[Answers, tuple[float, float]]:
     """A float file's answers over all folds, and its largest difference from the original (:func:`gates.apart`)."""
     pooled, largest = [], (0.0, 0.0)
-    for fold in shop.material.division.folds:
-        net, films = steps.final(shop, fold), shop.array(shop.films(fold.held))
-        outputs = artefacts.outputs(floats(shop, fold) / NAMES[key], key[0], shop.spec, films, shop.task.outputs)
-        relative, absolute = gates.apart(original_outputs(shop, fold), outputs)
+    for fold in run.dataset.division.folds:
+        net, films = steps.final(run, fold), run.array(run.films(fold.held))
+        outputs = artefacts.outputs(floats(run, fold) / NAMES[key], key[0], run.spec, films, run.task.outputs)
+        relative, absolute = gates.apart(original_outputs(run, fold), outputs)
         largest = max(largest[0], relative), max(largest[1], absolute)
-        pooled.append(shop.task.answers(outputs, net.biases))
+        pooled.append(run.task.answers(outputs, net.biases))
     return np.concatenate(pooled), largest

@@ -19,7 +19,7 @@ from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.statistics import calibration, decision, intervals, paired
 from converters.statistics.agreement import Statistic
-from converters.statistics.lesions import Found
+from converters.statistics.lesions import LesionResults
 from firmware_app.tasks import classify
 from firmware_app.tasks.classify import Calibration
 from firmware_app.tasks.interface import FindingPart
@@ -99,7 +99,7 @@ class Evaluation:
     reliability: tuple[calibration.Bin, ...] = ()
     decision_curve: decision.Curve | None = None
     subgroups: tuple[Subgroup, ...] = ()
-    lesions: Found | None = None
+    lesions: LesionResults | None = None
     statistics: tuple[Statistic, ...] = ()
     """The task's own numbers: of the other findings, of all, of grades and measurements."""
 
@@ -172,7 +172,8 @@ class Prevalence:
 
 def evaluation(
     predictions: Predictions, spec: FindingPart, pack: str, runtime: str, precision: str, split: str,
-    lesions: Found | None = None, familiar: NDArray[np.bool_] | None = None, prevalence: Prevalence = Prevalence(),
+    lesions: LesionResults | None = None, familiar: NDArray[np.bool_] | None = None,
+    prevalence: Prevalence = Prevalence(),
 ) -> Evaluation:  # fmt: skip
     """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
 

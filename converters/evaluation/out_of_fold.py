@@ -13,16 +13,16 @@ from converters.data.splits import Fold
 from converters.formats.artefacts import Key
 from converters.tasks.interface import Outputs
 from converters.training import fitting, steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 
 ORIGINAL: Key = ("pytorch", "fp32")
-BROUGHT: Key = ("onnx", "fp32")
+FOREIGN_ONNX: Key = ("onnx", "fp32")
 """What :data:`ORIGINAL` is called where it was an ONNX file that the user brought."""
 
 
-def predictions_path(shop: Workshop, key: Key) -> Path:
+def predictions_path(run: RecipeRun, key: Key) -> Path:
     """The file with one artefact's predictions over all folds."""
-    return shop.work / "predictions" / f"{key[0]}.{key[1]}.npz"
+    return run.work / "predictions" / f"{key[0]}.{key[1]}.npz"
 
 
 def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
@@ -34,12 +34,12 @@ def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
     )  # fmt: skip
 
 
-def original_outputs(shop: Workshop, fold: Fold) -> Outputs:
+def original_outputs(run: RecipeRun, fold: Fold) -> Outputs:
     """The outputs of a fold's PyTorch network on its held-back films."""
-    return fitting.outputs(steps.final(shop, fold), shop.array(shop.films(fold.held)), shop.task.outputs)
+    return fitting.outputs(steps.final(run, fold), run.array(run.films(fold.held)), run.task.outputs)
 
 
-def held_back(shop: Workshop) -> FilmSet:
+def held_back(run: RecipeRun) -> FilmSet:
     """The films of all folds, each held back from one, in the order of the predictions."""
-    folds = [shop.films(fold.held) for fold in shop.material.division.folds]
-    return replace(shop.material.films, films=tuple(film for one in folds for film in one.films))
+    folds = [run.films(fold.held) for fold in run.dataset.division.folds]
+    return replace(run.dataset.films, films=tuple(film for one in folds for film in one.films))

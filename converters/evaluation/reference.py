@@ -25,7 +25,7 @@ from converters.nets import foreign
 from converters.recipe import Reference
 from converters.statistics import intervals, paired
 from converters.workflow.ledger import digest_of
-from converters.workflow.recipe_run import Workshop
+from converters.workflow.recipe_run import RecipeRun
 from firmware_app import progress
 
 REPAIR = (
@@ -34,28 +34,28 @@ REPAIR = (
 )
 
 
-def made_of(shop: Workshop) -> dict[str, Any]:
+def made_of(run: RecipeRun) -> dict[str, Any]:
     """What the comparison depends on, for the ledger; empty without a reference."""
-    wanted = shop.recipe.reference
+    wanted = run.recipe.reference
     if wanted is None:
         return {}
-    path = shop.near / (wanted.scores or f"{_module(wanted).replace('.', '/')}.py")
+    path = run.near / (wanted.scores or f"{_module(wanted).replace('.', '/')}.py")
     return {"reference": [wanted.model_dump(mode="json"), digest_of(path) if path.is_file() else ""]}
 
 
-def gated(shop: Workshop, box: Predictions) -> dict[str, Any]:
+def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
     """The verdict as the account of the step keeps it; empty without a reference.
 
     ``box`` is what the network says of the box's input. Raises :class:`~converters.failures.GateFailed`, or a
     :class:`~converters.failures.ConverterError` where the reference gives no number for a film.
     """
-    wanted = shop.recipe.reference
+    wanted = run.recipe.reference
     if wanted is None:
         return {}
-    films = shop.films(box.names).films
+    films = run.films(box.names).films
     by_name = {film.name: film for film in films}
-    verdict = compared(scored(wanted, shop.near, [by_name[name] for name in box.names]), box, shop.recipe.gate.auc_loss)
-    print(f"{shop.recipe.pack}: {verdict.said}", file=sys.stderr, flush=True)
+    verdict = compared(scored(wanted, run.near, [by_name[name] for name in box.names]), box, run.recipe.gate.auc_loss)
+    print(f"{run.recipe.pack}: {verdict.said}", file=sys.stderr, flush=True)
     if verdict.outcome is GateOutcome.REFUSED:
         raise GateFailed("reference", f"{verdict.said}. {REPAIR}")
     return {"reference": verdict.as_dict()}

@@ -26,7 +26,7 @@ from converters.quantizing import ptq_search
 from converters.recipe import Gate
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.training import fitting, steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app.imaging.model_input import InputSpec
 
 MOST_FILMS = 1000
@@ -47,15 +47,15 @@ class Shipped:
     gate: Gate
 
     @classmethod
-    def of(cls, shop: Workshop) -> Self:
+    def of(cls, run: RecipeRun) -> Self:
         """Ask PyTorch about :func:`drawn` films."""
-        net, films = steps.final(shop, shop.material.division.shipped), shop.films(drawn(shop))
-        pixels = shop.array(films)
-        outputs = fitting.outputs(net, pixels, shop.task.outputs)
-        scores = shop.task.scores(shop.task.answers(outputs, net.biases))
-        threshold = threshold_logit(finding_of(shop))
+        net, films = steps.final(run, run.dataset.division.shipped), run.films(drawn(run))
+        pixels = run.array(films)
+        outputs = fitting.outputs(net, pixels, run.task.outputs)
+        scores = run.task.scores(run.task.answers(outputs, net.biases))
+        threshold = threshold_logit(finding_of(run))
         original = as_predictions(films, scores)
-        return cls(shop.task, net, shop.spec, pixels, outputs, original, threshold, shop.recipe.gate)
+        return cls(run.task, net, run.spec, pixels, outputs, original, threshold, run.recipe.gate)
 
     def verdicts(self, path: Path, key: Key) -> list[GateResult]:
         """Of a model file: its outputs cell by cell, or, of INT8, its logits; and whom it calls positive."""
@@ -84,11 +84,11 @@ class Shipped:
         return GateResult("shipped logits", outcome, value, margin, said)
 
 
-def drawn(shop: Workshop) -> list[str]:
+def drawn(run: RecipeRun) -> list[str]:
     """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last."""
-    division = shop.material.division
+    division = run.dataset.division
     names = list(dict.fromkeys((*division.part("train"), *division.part("val"))))
-    order = np.random.default_rng(shop.recipe.seed).permutation(len(names))
-    setting = set(calibration_names(shop, division.shipped))
+    order = np.random.default_rng(run.recipe.seed).permutation(len(names))
+    setting = set(calibration_names(run, division.shipped))
     ordered = sorted((names[int(index)] for index in order), key=lambda name: name in setting)
-    return ordered[: MOST_FILMS if shop.spec.depth is None else MOST_VOLUMES]
+    return ordered[: MOST_FILMS if run.spec.depth is None else MOST_VOLUMES]

@@ -36,7 +36,7 @@ from converters.statistics import intervals
 from converters.synthetic_images import phantom
 from converters.tasks.classify import MAP
 from converters.training import fitting, steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.runtimes import choice
 from firmware_app.tasks.classify import FindingSpec
@@ -65,45 +65,45 @@ class Agreement:
     least: float | None = None
 
 
-def maps_step(shop: Workshop) -> dict[str, Any]:
+def maps_step(run: RecipeRun) -> dict[str, Any]:
     """Compare the map of every file that ships with Grad-CAM of the network that ships."""
-    recipe = shop.recipe
-    tables = {**steps.tables(recipe), "drawn_as": operating_point.words_of(shop).drawn_as}
-    mark = shop.ledger.fingerprint(tables, ("quantize",), shop.digest)
-    if (known := shop.ledger.results("maps", mark)) is not None:
+    recipe = run.recipe
+    tables = {**steps.tables(recipe), "drawn_as": operating_point.words_of(run).drawn_as}
+    mark = run.ledger.fingerprint(tables, ("quantize",), run.digest)
+    if (known := run.ledger.results("maps", mark)) is not None:
         return known
-    shipped = shop.material.division.shipped
-    net = steps.final(shop, shipped)
-    if not shop.task.activation_map or last_layer(net) is None or shop.spec.depth is not None:
+    shipped = run.dataset.division.shipped
+    net = steps.final(run, shipped)
+    if not run.task.activation_map or last_layer(net) is None or run.spec.depth is not None:
         results: dict[str, Any] = {"artefacts": [], "left_out": "the network has no class activation map of films"}
-        shop.ledger.done("maps", mark, results, [])
+        run.ledger.done("maps", mark, results, [])
         return results
-    films = shop.films(chosen(shop))
-    seen = shop.array(films)
+    films = run.films(chosen(run))
+    seen = run.array(films)
     wanted = grad_cam(net, seen)
-    folder, entries = model_files.floats(shop, shipped), []
-    for runtime, precision in model_files.present(shop):
+    folder, entries = model_files.floats(run, shipped), []
+    for runtime, precision in model_files.present(run):
         path = folder / NAMES[runtime, precision]
-        cells = artefacts.outputs(path, runtime, shop.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
+        cells = artefacts.outputs(path, runtime, run.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
         entries.append({"runtime": runtime, "precision": precision, **compared(wanted, cells)})
     results = {
         "films": len(films.films), "positives": int(labels_of(films).sum()), "artefacts": entries,
-        **covered(shop, films.films[:COVERED_FILMS], net), "pointing": pointing(shop),
+        **covered(run, films.films[:COVERED_FILMS], net), "pointing": pointing(run),
     }  # fmt: skip
-    shop.ledger.done("maps", mark, results, [])
+    run.ledger.done("maps", mark, results, [])
     return results
 
 
-def chosen(shop: Workshop) -> list[str]:
+def chosen(run: RecipeRun) -> list[str]:
     """Up to :data:`FILMS` films outside the test part, every other one positive as far as there are enough of each.
 
     Films that set the ranges of the INT8 files are left out, as long as others are there: on those a file may follow
     the original more closely.
     """
-    division = shop.material.division
-    setting = set(model_files.calibration_names(shop, division.shipped))
-    held = shop.films(division.part("val")).films
-    order = np.random.default_rng(shop.recipe.seed).permutation(len(held))
+    division = run.dataset.division
+    setting = set(model_files.calibration_names(run, division.shipped))
+    held = run.films(division.part("val")).films
+    order = np.random.default_rng(run.recipe.seed).permutation(len(held))
     ordered = sorted((held[int(index)] for index in order), key=lambda film: film.name in setting)
     return [film.name for film in alternated(ordered)[:FILMS]]
 
@@ -178,15 +178,15 @@ def agreement(wanted: Maps, given: Maps) -> Agreement:
     return Agreement(len(values), flat, *(round(value, 4) for value in numbers))
 
 
-def covered(shop: Workshop, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
+def covered(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict[str, Any]:
     """One file's map compared with occlusion and LIME on a few films, and an artificial image to show them."""
-    key = shown_file(model_files.present(shop))
-    finding = operating_point.finding_of(shop)
+    key = shown_file(model_files.present(run))
+    finding = operating_point.finding_of(run)
     assert isinstance(finding, FindingSpec)  # a task with an activation map has these
-    session = choice.get(key[0]).load(model_files.floats(shop, shop.material.division.shipped) / NAMES[key])
-    model = occlusion.Model(session, shop.spec, finding, MAP)
-    frame = drawn(shop, model)
-    seen = rounded(to_model_input(frame, shop.spec))
+    session = choice.get(key[0]).load(model_files.floats(run, run.dataset.division.shipped) / NAMES[key])
+    model = occlusion.Model(session, run.spec, finding, MAP)
+    frame = drawn(run, model)
+    seen = rounded(to_model_input(frame, run.spec))
     shown = {**occlusion.example(model, frame), "gradcam": np.round(grad_cam(net, seen[np.newaxis])[0], 6).tolist()}
     correlations = occlusion.compared(model, films)
     return {"covered": {"runtime": key[0], "precision": key[1], **correlations}, "examples": [shown]}
@@ -197,22 +197,22 @@ def shown_file(keys: Sequence[Key]) -> Key:
     return next((key for key in keys if key[1] == "int8"), keys[0])
 
 
-def drawn(shop: Workshop, model: occlusion.Model) -> NDArray[np.float32]:
+def drawn(run: RecipeRun, model: occlusion.Model) -> NDArray[np.float32]:
     """Of a few films drawn by code, (H, W) greys, the one with the highest score; it shows no patient."""
-    body = operating_point.words_of(shop).drawn_as
-    frames = [phantom.film(body, OPACITIES, shop.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
-    return max(frames, key=lambda frame: model.logit(to_model_input(frame, shop.spec)))
+    body = operating_point.words_of(run).drawn_as
+    frames = [phantom.film(body, OPACITIES, run.recipe.seed + index).astype(np.float32) for index in range(PHANTOMS)]
+    return max(frames, key=lambda frame: model.logit(to_model_input(frame, run.spec)))
 
 
-def pointing(shop: Workshop) -> dict[str, Any] | None:
+def pointing(run: RecipeRun) -> dict[str, Any] | None:
     """How often the strongest cell of a positive film has its middle in the outline; ``None`` without outlines.
 
     Each film is asked of the FP32 network of the fold that held it back.  ``chance`` is the mean share of a film that
     its outline covers: how often a random cell would hit.  Interval: patients resampled.
     """
     hits, areas, patients = [], [], []
-    for fold in shop.material.division.folds:
-        for hit, area, patient in pointed(shop, fold):
+    for fold in run.dataset.division.folds:
+        for hit, area, patient in pointed(run, fold):
             hits.append(hit)
             areas.append(area)
             patients.append(patient)
@@ -226,15 +226,15 @@ def pointing(shop: Workshop) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def pointed(shop: Workshop, fold: Fold) -> Iterator[tuple[bool, float, str]]:
+def pointed(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:
     """Of every positive held-back film of a fold with an outline: whether it is hit, the outline's share, and whose."""
-    outlined = [film.name for film in shop.films(fold.held).films if film.label and film.mask is not None]
+    outlined = [film.name for film in run.films(fold.held).films if film.label and film.mask is not None]
     if not outlined:
         return
-    films = shop.films(outlined)
-    maps = fitting.outputs(steps.final(shop, fold), shop.array(films), (MAP,))[MAP][:, 0]
+    films = run.films(outlined)
+    maps = fitting.outputs(steps.final(run, fold), run.array(films), (MAP,))[MAP][:, 0]
     for film, cells in zip(films.films, maps, strict=True):
-        outline = film.outline_seen(shop.spec)
+        outline = film.outline_seen(run.spec)
         if outline is not None and outline.any():
             yield strongest_inside(cells, outline), float(outline.mean()), film.patient
 

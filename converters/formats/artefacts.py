@@ -92,7 +92,8 @@ def export(
     if finished is not None:
         with writing(source) as part:
             copyfile(finished, part)
-    given = FloatNetwork(Named(net) if finished is None else None, noise(spec), spec.name, net.outputs, source)
+    module = NamedOutputsOnly(net) if finished is None else None
+    given = FloatNetwork(module, noise(spec), spec.name, net.outputs, source)
     made: list[Path] = []
     for one in register.known().values():
         asked = [name for name in one.files if (static if one.static else (one.runtime, name) in keys)]
@@ -112,7 +113,7 @@ def _follows(form: Format, precision: str) -> bool:
     return precision != "int8" or form.int8_from in form.files.values()
 
 
-class Named(torch.nn.Module):  # type: ignore[misc]
+class NamedOutputsOnly(torch.nn.Module):  # type: ignore[misc]
     """A network with the outputs alone that have a name: features that say nothing need no place in its files."""
 
     def __init__(self, net: CamNet) -> None:

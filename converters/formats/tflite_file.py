@@ -40,7 +40,7 @@ ROUNDED = (
 """The operators of the method :data:`LAYERS`, as the library calls them."""
 
 
-class Named(nn.Module):  # type: ignore[misc]
+class NamedOutputs(nn.Module):  # type: ignore[misc]
     """A network whose outputs carry names into the file."""
 
     def __init__(self, net: nn.Module, names: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def export(net: nn.Module, example: torch.Tensor, names: tuple[str, Sequence[str
     logging.getLogger("litert_torch").setLevel(logging.ERROR)
     with writing(path) as part, quiet():
         try:
-            plain = Named(net.to(memory_format=torch.contiguous_format), names[1]).eval()
+            plain = NamedOutputs(net.to(memory_format=torch.contiguous_format), names[1]).eval()
             converted = litert_torch.convert(plain, sample_kwargs={names[0]: example[:1]})
             _room(part, 4 * sum(value.numel() for value in net.state_dict().values()))
             converted.export(str(part))

@@ -22,7 +22,7 @@ AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 """How near every runtime must come to the expected probability for a film to be taken."""
 
 
-class Judge:
+class AllRuntimes:
     """A pack loaded in every runtime that works here, all precisions, to be asked about one frame at a time."""
 
     def __init__(self, pack: Pack) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converters.data.datasets import read_picture
 from converters.failures import DataUnreadable
-from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.all_runtimes import AllRuntimes
 from firmware_app.imaging import model_input
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden, Reference
@@ -55,7 +55,7 @@ def filled(pack: Pack) -> tuple[Golden, ...]:
 
     Needs the box's decoder for them. Raises :class:`DataUnreadable` when a referred file is not the one that was meant.
     """
-    judge = Judge(pack)
+    judge = AllRuntimes(pack)
     return tuple(
         case if case.reference is None or located(case.reference) is None
         else case.model_copy(update={"expected": judge.expected(frame_of(pack, case))})
@@ -82,7 +82,7 @@ def check(pack: Pack) -> list[str]:
 
     A reference whose package is not installed, or that was never filled, is passed over.
     """
-    judge = Judge(pack)
+    judge = AllRuntimes(pack)
     wrong: list[str] = []
     for golden in pack.manifest.golden:
         if golden.reference is not None and (not golden.expected or located(golden.reference) is None):

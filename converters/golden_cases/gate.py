@@ -16,7 +16,7 @@ from converters.failures import GateFailed
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.golden_cases import cases
-from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.tasks.interface import Outputs
 from firmware_app.packs.manifest import Artefact, Manifest
 from firmware_app.packs.proof import Refused
@@ -27,7 +27,7 @@ Original = Callable[[NDArray[np.float32]], Outputs]
 
 
 @dataclass(slots=True)
-class Seen:
+class Differences:
     """How far a file was at most: from the expected answer, and from the original in its answer and in a cell."""
 
     probability: float = 0.0
@@ -36,10 +36,10 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class GoldenResults:
     """What the golden cases say of each model file, by its path."""
 
-    seen: dict[str, Seen]
+    seen: dict[str, Differences]
     verdicts: dict[str, list[GateResult]] = field(default_factory=dict)
 
     def refusals(self, files: Iterable[Artefact]) -> dict[Key, list[GateResult]]:
@@ -52,25 +52,26 @@ class Judged:
         return refused
 
 
-def judged(pack: Pack, original: Original) -> Judged:
+def judged(pack: Pack, original: Original) -> GoldenResults:
     """Ask every file about every golden case that can be asked here."""
-    judge = Judge(pack)
-    seen: dict[str, Seen] = {}
+    judge = AllRuntimes(pack)
+    seen: dict[str, Differences] = {}
     for frame in cases.frames(pack):
         wanted = original(judge.film(frame))
         for key, away in judge.apart(frame).items():
             file = judge.files[key]
-            worst = seen.setdefault(file.path, Seen())
+            worst = seen.setdefault(file.path, Differences())
             worst.probability = max(worst.probability, away if np.isfinite(away) else np.inf)
             if file.runtime == key[0]:
                 outputs = judge.outputs(frame, *key)
                 worst.cells = max(worst.cells, gates.apart(wanted, outputs)[1])
                 worst.answer = max(worst.answer, judge.parity(wanted, outputs))
     files = {file.path: file for file in judge.files.values()}
-    return Judged(seen, {path: _verdicts(files[path], worst, judge.task.parity_of) for path, worst in seen.items()})
+    verdicts = {path: _verdicts(files[path], worst, judge.task.parity_of) for path, worst in seen.items()}
+    return GoldenResults(seen, verdicts)
 
 
-def _verdicts(file: Artefact, seen: Seen, parity_of: str) -> list[GateResult]:
+def _verdicts(file: Artefact, seen: Differences, parity_of: str) -> list[GateResult]:
     margin = cases.CEILING[file.precision]
     said = f"on the golden cases, largest difference from the expected probability {seen.probability:.3f}, "
     outcome = GateOutcome.PASSED if seen.probability <= margin else GateOutcome.REFUSED
@@ -79,7 +80,7 @@ def _verdicts(file: Artefact, seen: Seen, parity_of: str) -> list[GateResult]:
     return [golden, *([parity] if parity else [])]
 
 
-def without_refused(pack: Pack, results: Judged) -> Manifest:
+def without_refused(pack: Pack, results: GoldenResults) -> Manifest:
     """The manifest with measured tolerances; refused files, and what stands beside them, are taken out of the folder.
 
     Raises :class:`GateFailed` when the float ONNX file itself is refused.

@@ -175,13 +175,13 @@ class Finished(CamNet):
         return choice.get("onnxruntime").load(self.finished)
 
 
-def brought_in(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNet:
+def load_foreign(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNet:
     """The recipe's own network as it was brought, with its weights, in evaluation mode; ``work`` keeps what is made.
 
     Raises :class:`~converters.failures.RecipeInvalid` for a function or an output that is not there, and a
     :class:`~converters.failures.CheckpointUnreadable` for weights that do not fit.
     """
-    task, made = tasks.get(recipe.task).of(recipe), work / f"brought.{word(recipe, near)[:12]}.onnx"
+    task, made = tasks.get(recipe.task).of(recipe), work / f"foreign.{word(recipe, near)[:12]}.onnx"
     if recipe.net.onnx is not None:
         return task.network(near / recipe.net.onnx, recipe, spec, made).eval()
     inner, net = _module(recipe, near, task.shipped)

@@ -30,10 +30,10 @@ def write(folder: Path) -> Path:
     return path
 
 
-def tell_anew(folder: Path) -> Path:
+def rewrite(folder: Path) -> Path:
     """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
     manifest, path = Manifest.load(folder), write(folder)
-    weak_section.retell(folder, manifest.title, weak_points.points(manifest))
+    weak_section.rewrite(folder, manifest.title, weak_points.points(manifest))
     if (folder / tree.FILE_NAME).is_file():  # without it the pack was never finished
         tree.write(folder)
     return path

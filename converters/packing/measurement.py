@@ -16,7 +16,7 @@ from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.packing import weak_points
 from converters.training import leave_out
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app import progress
 from firmware_app.packs.proof import Measured, TestPart
 from firmware_app.packs.shelf import Pack
@@ -28,70 +28,70 @@ SHIPPED = "models"
 """Where this repository keeps the packs of its own recipes."""
 
 
-def evaluate_command(shop: Workshop, split: str, key: Key) -> str:
+def evaluate_command(run: RecipeRun, split: str, key: Key) -> str:
     """The command that prints a row of the test part: of our own packs from the repository's root, else from the
     recipe's folder.
 
     ``DATA`` and ``OUT`` are what ``run`` was given.
     """
-    ours, name = splits.is_ours(shop.near), shop.recipe.pack
+    ours, name = splits.is_ours(run.near), run.recipe.pack
     pack = f"{SHIPPED if ours else 'OUT'}/{name}"
     command = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
-    return command if ours else f"{command} --recipe {_file(shop)}"
+    return command if ours else f"{command} --recipe {_file(run)}"
 
 
-def run_command(shop: Workshop) -> str:
+def run_command(run: RecipeRun) -> str:
     """The command that makes the pack again, and with it the rows that no other command prints."""
-    return BY_RUN.format(recipe=f"converters/recipes/{_file(shop)}" if splits.is_ours(shop.near) else _file(shop))
+    return BY_RUN.format(recipe=f"converters/recipes/{_file(run)}" if splits.is_ours(run.near) else _file(run))
 
 
-def measure(shop: Workshop, pack: Pack) -> list[Measured]:
+def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
     """The test part, once per file, and the float file once per value of each trait that films have.
 
     The caller notes this use of the test part (:func:`looked_at`).
 
     The held-back films come last, for comparison: they chose the threshold, so it flatters there.
     """
-    test = shop.material.part("test")
+    test = run.dataset.part("test")
     held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     keys = [key for key in artefacts.NAMES if key in held]
     here = choice.available()
-    rows = [_row(shop, pack, test, "test", key) for key in keys if key[0] in here]
+    rows = [_row(run, pack, test, "test", key) for key in keys if key[0] in here]
     if "openvino" in here and ("openvino", "fp32") not in keys:
-        rows.append(_row(shop, pack, test, "test", ("openvino", "fp32")))
+        rows.append(_row(run, pack, test, "test", ("openvino", "fp32")))
     for name, value in sorted({trait for film in test.films for trait in film.traits}):
         condition = f"{name}={value}"
         part = where(test, condition)
-        rows.append(_row(shop, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
-    pooled = Predictions.load(out_of_fold.predictions_path(shop, out_of_fold.ORIGINAL))
-    split = "val" if len(shop.material.division.folds) == 1 else "out-of-fold"
-    original = out_of_fold.BROUGHT if shop.recipe.net.onnx else out_of_fold.ORIGINAL
+        rows.append(_row(run, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
+    pooled = Predictions.load(out_of_fold.predictions_path(run, out_of_fold.ORIGINAL))
+    split = "val" if len(run.dataset.division.folds) == 1 else "out-of-fold"
+    original = out_of_fold.FOREIGN_ONNX if run.recipe.net.onnx else out_of_fold.ORIGINAL
     result = evaluation(pooled, pack.manifest.section.findings[0], pack.name, *original, split)
-    return [*rows, as_row(result, run_command(shop)), *unseen(shop, pack)]
+    return [*rows, as_row(result, run_command(run)), *unseen(run, pack)]
 
 
-def unseen(shop: Workshop, pack: Pack) -> Iterable[Measured]:
+def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
     """What the step ``train``'s networks, teachers where there are some, scored on a source they had never seen."""
-    teacher = ", teacher" if shop.recipe.net.teacher is not None else ""
-    account = shop.ledger.read(leave_out.STEP) if shop.recipe.data.leave_out and shop.recipe.train else {}
+    teacher = ", teacher" if run.recipe.net.teacher is not None else ""
+    account = run.ledger.read(leave_out.STEP) if run.recipe.data.leave_out and run.recipe.train else {}
     for one in account.get("sources", ()):
         if one["auc"] is not None:
             yield Measured.model_validate({
                 "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
-                "command": run_command(shop), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
+                "command": run_command(run), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": pack.manifest.section.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
                 "specificity": None, "specificity_ci": None,
             })  # fmt: skip
 
 
-def looked_at(shop: Workshop, pack: Pack) -> TestPart:
+def looked_at(run: RecipeRun, pack: Pack) -> TestPart:
     """Note this use of the test part; returns how many there were."""
-    lists = splits.lists_of(shop.near)
+    lists = splits.lists_of(run.near)
     times = frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
-    names = "".join(f"{name}\n" for name in shop.material.division.test)
+    names = "".join(f"{name}\n" for name in run.dataset.division.test)
     return TestPart(
-        films=len(shop.material.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times
+        films=len(run.dataset.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times
     )
 
 
@@ -100,14 +100,14 @@ def as_row(result: Evaluation, command: str) -> Measured:
     return Measured.model_validate({**result.row(), "command": command})
 
 
-def _row(shop: Workshop, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
+def _row(run: RecipeRun, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
     with progress.counter(f"{pack.name} {key[1]} {key[0]}: read") as advance:
         result, _ = evaluate(pack, films, split, *key, advance)
     shown = "–" if result.auc is None else f"{result.auc:.4f}"
     print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
-    command = evaluate_command(shop, split.partition("[")[0], key)
+    command = evaluate_command(run, split.partition("[")[0], key)
     return as_row(result, f"{command} --where {shlex.quote(condition)} --json" if condition else f"{command} --json")
 
 
-def _file(shop: Workshop) -> str:
-    return shlex.quote(shop.file or f"{shop.recipe.pack}.toml")
+def _file(run: RecipeRun) -> str:
+    return shlex.quote(run.file or f"{run.recipe.pack}.toml")

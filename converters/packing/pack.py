@@ -29,7 +29,7 @@ from converters.report import weak_section
 from converters.synthetic_images import golden_images
 from converters.tasks.interface import Outputs
 from converters.training import leave_out, steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from converters.workflow.atomic import put
 from firmware_app.errors import PackError
 from firmware_app.packs import tree
@@ -50,7 +50,7 @@ AFTER = ("calibrate", "export", "quantize", "maps", "typicality", "speed", "gate
 class Maker:
     """One pack in the making, in ``folder``."""
 
-    shop: Workshop
+    run: RecipeRun
     folder: Path
 
     def keep(self, manifest: Manifest) -> Pack:
@@ -59,18 +59,18 @@ class Maker:
         return Pack.load(self.folder)
 
 
-def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
+def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
-    name = shop.recipe.pack
+    name = run.recipe.pack
     before = ("gates", "speed", "typicality", "report")
-    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
-    known = shop.ledger.results("pack", mark)
+    mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
+    known = run.ledger.results("pack", mark)
     if known is not None and _whole(out / name):
         return known
     parts = out / ".making"
     try:
         shutil.rmtree(parts, ignore_errors=True)
-        maker = Maker(shop, parts / name)
+        maker = Maker(run, parts / name)
         maker.folder.mkdir(parents=True)
         results = assemble(maker)
         put(maker.folder, out / name)
@@ -78,34 +78,34 @@ def pack_step(shop: Workshop, out: Path) -> dict[str, Any]:
         raise OutputUnwritable(str(out / name), error.strerror or str(error)) from error
     finally:
         shutil.rmtree(parts, ignore_errors=True)
-    shop.ledger.done("pack", mark, results, [])
+    run.ledger.done("pack", mark, results, [])
     return results
 
 
 def assemble(maker: Maker) -> dict[str, Any]:
     """Fill the folder: files, manifest, golden cases, measurements, card, report, bill, sums."""
-    shop, folder = maker.shop, maker.folder
-    report_step(shop)
-    keys = gate_step.passed(shop)
+    run, folder = maker.run, maker.folder
+    report_step(run)
+    keys = gate_step.passed(run)
     if artefacts.SOURCE not in keys:
-        why = next(one["why"] for one in shop.ledger.read("gates")["artefacts"]
+        why = next(one["why"] for one in run.ledger.read("gates")["artefacts"]
                    if (one["runtime"], one["precision"]) == artefacts.SOURCE)  # fmt: skip
         raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
-    pack = maker.keep(pack_manifest.described(shop, folder))
-    cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(shop).references))
+    pack = maker.keep(pack_manifest.described(run, folder))
+    cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(run).references))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": cases}))
     pack = maker.keep(pack.manifest.model_copy(update={"golden": golden.filled(pack)}))
-    judged = gate.judged(pack, eager(shop))
+    judged = gate.judged(pack, eager(run))
     refused = judged.refusals(pack.manifest.artefacts)
     pack = maker.keep(gate.without_refused(pack, judged))
     if refused:  # the report in the work folder was written before
-        report_step(shop, refused)
-    part = measurement.looked_at(shop, pack)  # first: an interrupted measurement counts as a use too
-    rows = tuple(measurement.measure(shop, pack))
-    more = {"measured": rows, "test_part": part, "made_by": shop.ledger.made_by((*shop.learnt, *AFTER))}
+        report_step(run, refused)
+    part = measurement.looked_at(run, pack)  # first: an interrupted measurement counts as a use too
+    rows = tuple(measurement.measure(run, pack))
+    more = {"measured": rows, "test_part": part, "made_by": run.ledger.made_by((*run.learnt, *AFTER))}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
-    written_report(shop, folder / REPORT, refused, with_films=False, points=weak_points.points(pack.manifest))
+    written_report(run, folder / REPORT, refused, with_films=False, points=weak_points.points(pack.manifest))
     sbom.write(folder / sbom.NAME)
     pack.verify()
     tree.write(folder)
@@ -115,55 +115,55 @@ def assemble(maker: Maker) -> dict[str, Any]:
 
 def drawn(maker: Maker, pack: Pack) -> list[Golden]:
     """The golden images, drawn in the likeness of the training films; of a clinic's films nothing is published."""
-    shop, fed = maker.shop, set(maker.shop.material.feedback)
-    every = maker.shop.material.part("train")
+    run, fed = maker.run, set(maker.run.dataset.feedback)
+    every = maker.run.dataset.part("train")
     train = every.only([film.name for film in every.films if film.name not in fed])
-    groups = [shop.material.group_of[film.name] for film in train.films]
-    return golden_images.make(pack, train, groups, operating_point.words_of(shop).drawn_as, shop.recipe.seed)
+    groups = [run.dataset.group_of[film.name] for film in train.films]
+    return golden_images.make(pack, train, groups, operating_point.words_of(run).drawn_as, run.recipe.seed)
 
 
-def eager(shop: Workshop) -> gate.Original:
+def eager(run: RecipeRun) -> gate.Original:
     """The network that ships, in PyTorch."""
-    net = steps.final(shop, shop.material.division.shipped).eval()
+    net = steps.final(run, run.dataset.division.shipped).eval()
 
     def ask(film: NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
             given = dict(zip(net.outputs, net(torch.from_numpy(film)), strict=False))
-        return {name: np.asarray(given[name].float().numpy(), dtype=np.float32) for name in shop.task.outputs}
+        return {name: np.asarray(given[name].float().numpy(), dtype=np.float32) for name in run.task.outputs}
 
     return ask
 
 
-def report_step(shop: Workshop, refused: Refusals | None = None) -> dict[str, Any]:
+def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, Any]:
     """The report of everything the steps noted, and of what was ``refused`` since, in the work folder."""
-    left_out = (leave_out.STEP,) if shop.recipe.data.leave_out else ()
-    before = (*shop.learnt, "gates", "speed", *left_out)
-    mark = shop.ledger.fingerprint({"describe": _words_digest(shop)}, before, shop.digest)
-    if not refused and (known := shop.ledger.results("report", mark)) is not None:
+    left_out = (leave_out.STEP,) if run.recipe.data.leave_out else ()
+    before = (*run.learnt, "gates", "speed", *left_out)
+    mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
+    if not refused and (known := run.ledger.results("report", mark)) is not None:
         return known
-    path = written_report(shop, shop.work / REPORT, refused or {}, with_films=True)
+    path = written_report(run, run.work / REPORT, refused or {}, with_films=True)
     results = {"bytes": path.stat().st_size}
-    shop.ledger.done("report", mark, results, [path])
+    run.ledger.done("report", mark, results, [path])
     return results
 
 
 def written_report(
-    shop: Workshop, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = ()
+    run: RecipeRun, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = ()
 ) -> Path:  # fmt: skip
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
     films under their maps; a pack, which is handed on, holds no film of the data set. ``points``: the weak points of
     the finished pack, as its card has them."""
-    words, division = operating_point.words_of(shop), shop.material.division
-    keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.passed(shop) if key not in refused)]
-    predictions = {key: Predictions.load(out_of_fold.predictions_path(shop, key)) for key in keys}
+    words, division = operating_point.words_of(run), run.dataset.division
+    keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.passed(run) if key not in refused)]
+    predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
-        shop.recipe.pack, shop.recipe.version, words.title, operating_point.finding_of(shop), words.weak_points,
+        run.recipe.pack, run.recipe.version, words.title, operating_point.finding_of(run), words.weak_points,
         "val" if len(division.folds) == 1 else "out-of-fold", main, out_of_fold.ORIGINAL,
-        Prevalence(shop.ledger.read("calibrate")["prevalence"], shop.recipe.cost.prevalence),
-        shop.recipe.net.teacher is not None, tuple(points),
+        Prevalence(run.ledger.read("calibrate")["prevalence"], run.recipe.cost.prevalence),
+        run.recipe.net.teacher is not None, tuple(points),
     )  # fmt: skip
-    accounts = report.Accounts.read(shop.work).refusing(refused)
+    accounts = report.Accounts.read(run.work).refusing(refused)
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))
 
 
@@ -175,5 +175,5 @@ def _whole(folder: Path) -> bool:
     return True
 
 
-def _words_digest(shop: Workshop) -> str:
-    return sha256_of(shop.near / shop.recipe.describe)
+def _words_digest(run: RecipeRun) -> str:
+    return sha256_of(run.near / run.recipe.describe)

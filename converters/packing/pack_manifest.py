@@ -5,14 +5,14 @@ from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-from converters.data.recipe_data import Material, labels_of
+from converters.data.recipe_data import RecipeData, labels_of
 from converters.evaluation import gate_step, operating_point
 from converters.formats import artefacts, model_files, onnx_file
 from converters.formats.artefacts import NAMES, Key
 from converters.packing.words import Source
 from converters.tasks.interface import FEATURES
 from converters.training import steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import DataSource, GateVerdict, MapAgreement, Pointing, Refused, Speed
 from firmware_app.tasks.typicality import FILE_NAME
@@ -20,29 +20,29 @@ from firmware_app.tasks.typicality import FILE_NAME
 UNMEASURED = 1.0
 
 
-def described(shop: Workshop, folder: Path) -> Manifest:
+def described(run: RecipeRun, folder: Path) -> Manifest:
     """Copy the model files that the gates let through into ``folder``; returns the manifest of what ships."""
-    words, point, material = operating_point.words_of(shop), shop.ledger.read("calibrate"), shop.material
-    keys, judged, mapped = gate_step.passed(shop), shop.ledger.read("gates")["artefacts"], shop.ledger.read("maps")
-    made = model_files.floats(shop, material.division.shipped)
-    files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(shop, made, folder))
-    outputs = steps.final(shop, material.division.shipped).outputs
+    words, point, dataset = operating_point.words_of(run), run.ledger.read("calibrate"), run.dataset
+    keys, judged, mapped = gate_step.passed(run), run.ledger.read("gates")["artefacts"], run.ledger.read("maps")
+    made = model_files.floats(run, dataset.division.shipped)
+    files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(run, made, folder))
+    outputs = steps.final(run, dataset.division.shipped).outputs
     features = FEATURES if FEATURES in outputs else None
-    weak = (*words.weak_points, *shop.task.weak_points(point))
-    return Manifest.of_task(shop.recipe.task)(
-        schema="lantern.pack/1", name=shop.recipe.pack, version=shop.recipe.version, title=words.title,
-        task=shop.recipe.task, route=words.route, input=shop.spec,
-        output=shop.task.output(point, features),
-        findings=operating_point.findings_of(shop),
-        training_prevalence=round(float(labels_of(material.part("train")).mean()), 4),
+    weak = (*words.weak_points, *run.task.weak_points(point))
+    return Manifest.of_task(run.recipe.task)(
+        schema="lantern.pack/1", name=run.recipe.pack, version=run.recipe.version, title=words.title,
+        task=run.recipe.task, route=words.route, input=run.spec,
+        output=run.task.output(point, features),
+        findings=operating_point.findings_of(run),
+        training_prevalence=round(float(labels_of(dataset.part("train")).mean()), 4),
         calibration_prevalence=point["prevalence"], artefacts=files,
-        data=(*(counted(source, material) for source in words.data), *fed_back(material)), measured=(),
+        data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
-        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(shop)),
+        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
-        typicality=typical_file(shop, folder),
+        typicality=typical_file(run, folder),
     )  # fmt: skip
 
 
@@ -72,30 +72,30 @@ def one_at_a_time(made: Path) -> bool:
     return onnx_file.batch(made / NAMES[artefacts.SOURCE]) == 1
 
 
-def typical_file(shop: Workshop, folder: Path) -> TypicalityFile | None:
+def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
     """Copy the model of the training films, if there is one; returns its entry, with the limits of what ships."""
-    fit, keys = shop.ledger.read("typicality"), gate_step.passed(shop)
+    fit, keys = run.ledger.read("typicality"), gate_step.passed(run)
     limits = [one for one in fit["limits"] if (one["runtime"], one["precision"]) in keys]
     if not limits:
         return None
-    path = Path(copyfile(shop.work / FILE_NAME, folder / FILE_NAME))
+    path = Path(copyfile(run.work / FILE_NAME, folder / FILE_NAME))
     return TypicalityFile.model_validate({
         "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": fit["passes"],
         "films": fit["films"], "varied": fit.get("varied", False), "unseen": fit.get("unseen"), "limits": limits,
     })  # fmt: skip
 
 
-def extra_files(shop: Workshop, made: Path, folder: Path) -> Iterable[Artefact]:
+def extra_files(run: RecipeRun, made: Path, folder: Path) -> Iterable[Artefact]:
     """The static float file for an NPU, and the signed one for TensorRT, where the recipe asks and the gates allow."""
-    for key in gate_step.passed_extras(shop):
+    for key in gate_step.passed_extras(run):
         runtime = key[0] if key[1] == "int8" else artefacts.asked_in(key[0])
         file = described_file(made / artefacts.EXTRAS[key], (runtime, key[1]), folder)
         yield file.model_copy(update={"batch": 1, "golden_tolerance": None})
 
 
-def counted(source: Source, material: Material) -> DataSource:
+def counted(source: Source, dataset: RecipeData) -> DataSource:
     """A data source with its numbers; those of the recipe's own data are counted here."""
-    films = [film for film in material.films.films if film.name not in material.feedback]
+    films = [film for film in dataset.films.films if film.name not in dataset.feedback]
     numbers = (len(films), len({film.patient for film in films}))
     n_images, n_patients = numbers if source.counted else (source.n_images, source.n_patients)
     return DataSource(
@@ -104,9 +104,9 @@ def counted(source: Source, material: Material) -> DataSource:
     )  # fmt: skip
 
 
-def fed_back(material: Material) -> Iterable[DataSource]:
+def fed_back(dataset: RecipeData) -> Iterable[DataSource]:
     """What came back from clinics, as a data source, where something did."""
-    films = [film for film in material.films.films if film.name in material.feedback]
+    films = [film for film in dataset.films.films if film.name in dataset.feedback]
     if films:
         yield DataSource(
             name="feedback of clinics", licence="not published", citation="docs/feedback-export.md",
@@ -133,8 +133,8 @@ def agreed(entry: Mapping[str, Any]) -> MapAgreement:
     )  # fmt: skip
 
 
-def _speeds(shop: Workshop) -> list[Speed]:
-    account = shop.ledger.read("speed")
+def _speeds(run: RecipeRun) -> list[Speed]:
+    account = run.ledger.read("speed")
     return [
         Speed(
             runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"], precision=one["precision"],

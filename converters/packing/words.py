@@ -12,13 +12,13 @@ from firmware_app.packs.scope import Care, Route
 from firmware_app.tasks.part import Words
 
 
-class Table(BaseModel):
+class WordsTable(BaseModel):
     """One table."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class FindingWords(Table):
+class FindingWords(WordsTable):
     """A finding that the pack looks for; ``unit`` is that of a grade or a measured number."""
 
     code: str
@@ -27,7 +27,7 @@ class FindingWords(Table):
     unit: Words | None = None
 
 
-class Source(Table):
+class Source(WordsTable):
     """A data set; ``counted``: its numbers of films and patients are those of the recipe's data."""
 
     name: str
@@ -39,7 +39,7 @@ class Source(Table):
     n_patients: int | None = None
 
 
-class PackWords(Table):
+class PackWords(WordsTable):
     """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms.
 
     A pack of one finding has ``[finding]``, one of several ``[[findings]]``.

@@ -115,7 +115,7 @@ class Search:
 def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
     """The record of a search without result, and of the second one after QAT."""
     more = again.as_dict()
-    tried = [*first["tried"], *({**one, "aware": True} for one in more["tried"])]
+    tried = [*first["tried"], *({**one, "qat": True} for one in more["tried"])]
     return {**first, "chosen": more["chosen"], "tried": tried}
 
 

@@ -20,9 +20,9 @@ from converters.formats.model_files import calibration_films
 from converters.nets import CamNet
 from converters.recipe import Distill, Train
 from converters.training import distill, fitting, steps, targets
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 
-STAGE = "aware"
+STAGE = "qat"
 RATE = 0.05
 """Share of the recipe's learning rate: the network knows its task and only moves a little."""
 
@@ -68,47 +68,47 @@ def plain(tuned: CamNet, like: CamNet) -> CamNet:
     return net.eval()
 
 
-def possible(shop: Workshop) -> bool:
+def possible(run: RecipeRun) -> bool:
     """Whether the recipe asks for QAT and its network can learn: from itself, or by its task's own loss."""
-    recipe = shop.recipe
-    return bool(recipe.quantize.aware_epochs) and recipe.net.onnx is None and (_follows(shop) or bool(recipe.train))
+    recipe = run.recipe
+    return bool(recipe.quantize.qat_epochs) and recipe.net.onnx is None and (_follows(run) or bool(recipe.train))
 
 
-def _follows(shop: Workshop) -> bool:
+def _follows(run: RecipeRun) -> bool:
     """Whether the network can follow its own float answers: the logits of one finding of films."""
-    return shop.task.distils and not shop.task.reads_labels and shop.spec.depth is None
+    return run.task.distils and not run.task.reads_labels and run.spec.depth is None
 
 
-def fine_tuned(shop: Workshop, fold: Fold) -> CamNet:
+def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
     """A fold's network after QAT towards its own float outputs; an interrupted fit is continued.
 
     A network whose task has no distillation learns by the task's own loss.
     """
-    original, base = steps.final(shop, fold), shop.recipe.distill or shop.recipe.train or Train()
+    original, base = steps.final(run, fold), run.recipe.distill or run.recipe.train or Train()
     plan = Distill(
-        epochs=shop.recipe.quantize.aware_epochs, batch=base.batch, learning_rate=base.learning_rate * RATE,
+        epochs=run.recipe.quantize.qat_epochs, batch=base.batch, learning_rate=base.learning_rate * RATE,
         weight_decay=0.0, warmup_steps=WARMUP, average_steps=base.average_steps,
         change=base.change.model_copy(update={"paste": 0.0}), temperature=1.0, label_weight=0.0, hint_weight=0.0,
     )  # fmt: skip
-    net, films = rounded(original, calibration_films(shop, fold)[:RANGE_FILMS]), shop.films(fold.train)
-    word = steps.word_of_final(shop, fold) if shop.learnt else ""
-    run = shop.run(STAGE, fold, plan, word)
-    tuned = fitting.fit(net, shop.seen(fold), _objective(shop, films, net, original, plan), plan, run)
+    net, films = rounded(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
+    word = steps.word_of_final(run, fold) if run.learnt else ""
+    kept = run.fit_run(STAGE, fold, plan, word)
+    tuned = fitting.fit(net, run.seen(fold), _objective(run, films, net, original, plan), plan, kept)
     return plain(tuned, original)
 
 
-def _objective(shop: Workshop, films: FilmSet, net: CamNet, original: CamNet, plan: Distill) -> fitting.Objective:
-    if not _follows(shop):
-        return shop.task.objective(shop, films, shop.task.targets(shop, films), net)
+def _objective(run: RecipeRun, films: FilmSet, net: CamNet, original: CamNet, plan: Distill) -> fitting.Objective:
+    if not _follows(run):
+        return run.task.objective(run, films, run.task.targets(run, films), net)
     aim, labelled = targets.targets(films, 0.0, None), np.ones(len(films.films), dtype=np.bool_)
-    return distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(shop))
+    return distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(run))
 
 
-def float_files(shop: Workshop) -> dict[str, Path]:
+def float_files(run: RecipeRun) -> dict[str, Path]:
     """Fold → the folder of the float files of its fine-tuned network; every network is fine-tuned first."""
-    folders, keys = {}, artefacts.wanted(shop.recipe)
-    for fold in shop.trained_folds:
-        folders[fold.name] = shop.work / STAGE / fold.name
-        static = shop.recipe.export.static and fold == shop.material.division.shipped
-        artefacts.export(fine_tuned(shop, fold), shop.spec, folders[fold.name], keys, static=static)
+    folders, keys = {}, artefacts.wanted(run.recipe)
+    for fold in run.trained_folds:
+        folders[fold.name] = run.work / STAGE / fold.name
+        static = run.recipe.export.static and fold == run.dataset.division.shipped
+        artefacts.export(fine_tuned(run, fold), run.spec, folders[fold.name], keys, static=static)
     return folders

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from converters.data.predictions import Predictions
-from converters.evaluation.baseline import Judging
+from converters.evaluation.baseline import Baseline
 from converters.evaluation.metrics import threshold_logit
 from converters.evaluation.operating_point import finding_of
 from converters.evaluation.out_of_fold import ORIGINAL, held_back, original_outputs, predictions_path
@@ -19,19 +19,19 @@ from converters.formats.model_files import calibration_films, floats, fold_answe
 from converters.quantizing import ptq_search, qat
 from converters.tasks.interface import Answers, Outputs
 from converters.training import steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app.errors import InferenceFailed
 
 
-def quantize_step(shop: Workshop) -> dict[str, Any]:
+def quantize_step(run: RecipeRun) -> dict[str, Any]:
     """Search the INT8 file of each runtime over all folds, and make the one that ships in the way that was found."""
-    recipe, division = shop.recipe, shop.material.division
+    recipe, division = run.recipe, run.dataset.division
     tables = steps.tables(recipe, "quantize", "gate", "export")
-    mark = shop.ledger.fingerprint(tables, ("calibrate", "export"), shop.digest)
-    if (known := shop.ledger.results("quantize", mark)) is not None:
+    mark = run.ledger.fingerprint(tables, ("calibrate", "export"), run.digest)
+    if (known := run.ledger.results("quantize", mark)) is not None:
         return known
-    lost, court = not_made(shop), court_of(shop)
-    plain = {fold.name: floats(shop, fold) for fold in shop.trained_folds}
+    lost, baseline = not_made(run), baseline_of(run)
+    plain = {fold.name: floats(run, fold) for fold in run.trained_folds}
     tuned: dict[str, Path] = {}
     searches: dict[str, Any] = {}
     made: list[Path] = []
@@ -40,61 +40,61 @@ def quantize_step(shop: Workshop) -> dict[str, Any]:
         if key[1] != "int8" or key in lost:
             continue
         try:
-            search, sources = searched(shop, runtime, court, plain), plain
+            search, sources = searched(run, runtime, baseline, plain), plain
             searches[runtime] = search.as_dict()
-            if search.chosen is None and qat.possible(shop):
-                tuned = sources = tuned or qat.float_files(shop)
-                search = searched(shop, runtime, court, tuned)
+            if search.chosen is None and qat.possible(run):
+                tuned = sources = tuned or qat.float_files(run)
+                search = searched(run, runtime, baseline, tuned)
                 searches[runtime] = ptq_search.joined(searches[runtime], search)
             if search.chosen is not None:
-                made.append(court.predictions(search.chosen.logits).save(predictions_path(shop, key)))
-                made += shipped_int8(shop, runtime, search.chosen, sources[division.shipped.name])
+                made.append(baseline.predictions(search.chosen.logits).save(predictions_path(run, key)))
+                made += shipped_int8(run, runtime, search.chosen, sources[division.shipped.name])
         except (ToolFailed, InferenceFailed) as error:
             searches[runtime] = {"chosen": None, "tried": [], "refused": str(error)}
     for used in ("tries", qat.STAGE):
-        shutil.rmtree(shop.work / used, ignore_errors=True)
-    shop.ledger.done("quantize", mark, searches, made)
+        shutil.rmtree(run.work / used, ignore_errors=True)
+    run.ledger.done("quantize", mark, searches, made)
     return searches
 
 
-def searched(shop: Workshop, runtime: str, court: Judging, sources: Mapping[str, Path]) -> ptq_search.Search:
+def searched(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[str, Path]) -> ptq_search.Search:
     """Search the INT8 file of one runtime; ``sources`` are the folders of the float files of each fold."""
-    folds, key = shop.material.division.folds, (runtime, "int8")
-    calibration = [calibration_films(shop, fold) for fold in folds]
+    folds, key = run.dataset.division.folds, (runtime, "int8")
+    calibration = [calibration_films(run, fold) for fold in folds]
     found = [sources[fold.name] for fold in folds]
-    rounded = artefacts.Rounded(runtime, shop.spec, found, calibration, unbiased(shop))
-    tries = shop.work / "tries" / runtime
+    rounded = artefacts.Rounded(runtime, run.spec, found, calibration, unbiased(run))
+    tries = run.work / "tries" / runtime
     shutil.rmtree(tries, ignore_errors=True)
 
     def pooled(folder: Path) -> Answers:
-        return np.concatenate([fold_answers(shop, fold, folder / fold.name, key) for fold in folds])
+        return np.concatenate([fold_answers(run, fold, folder / fold.name, key) for fold in folds])
 
-    recipe = shop.recipe
+    recipe = run.recipe
     return ptq_search.search(
-        rounded, tries, court.answers, pooled, court.verdicts, recipe.gate.speed_at_least,
+        rounded, tries, baseline.answers, pooled, baseline.verdicts, recipe.gate.speed_at_least,
         control=recipe.quantize.accuracy_control,
     )  # fmt: skip
 
 
-def shipped_int8(shop: Workshop, runtime: str, chosen: ptq_search.Candidate, source: Path) -> list[Path]:
+def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, source: Path) -> list[Path]:
     """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
-    shipped = shop.material.division.shipped
-    films = calibration_films(shop, shipped)
-    return artefacts.rounded(runtime, source, floats(shop, shipped), films, chosen.method, unbiased(shop))
+    shipped = run.dataset.division.shipped
+    films = calibration_films(run, shipped)
+    return artefacts.rounded(runtime, source, floats(run, shipped), films, chosen.method, unbiased(run))
 
 
-def unbiased(shop: Workshop) -> Callable[[Outputs], Answers]:
+def unbiased(run: RecipeRun) -> Callable[[Outputs], Answers]:
     """The task's answers without what the host adds: it moves none of them towards another."""
-    channels = len(steps.final(shop, shop.material.division.shipped).biases)
-    return partial(shop.task.answers, biases=np.zeros(channels))
+    channels = len(steps.final(run, run.dataset.division.shipped).biases)
+    return partial(run.task.answers, biases=np.zeros(channels))
 
 
-def court_of(shop: Workshop) -> Judging:
+def baseline_of(run: RecipeRun) -> Baseline:
     """The original's answers on the held-back films, and how other files are judged beside them."""
-    original, gate = Predictions.load(predictions_path(shop, ORIGINAL)), shop.recipe.gate
-    folds = shop.material.division.folds
+    original, gate = Predictions.load(predictions_path(run, ORIGINAL)), run.recipe.gate
+    folds = run.dataset.division.folds
     answers = np.concatenate(
-        [shop.task.answers(original_outputs(shop, fold), steps.final(shop, fold).biases) for fold in folds]
+        [run.task.answers(original_outputs(run, fold), steps.final(run, fold).biases) for fold in folds]
     )
-    cut, truth = threshold_logit(finding_of(shop)), shop.task.truth(held_back(shop), answers)
-    return Judging(shop.task, original, answers, cut, gate, truth, shop.ledger.read("calibrate"))
+    cut, truth = threshold_logit(finding_of(run)), run.task.truth(held_back(run), answers)
+    return Baseline(run.task, original, answers, cut, gate, truth, run.ledger.read("calibrate"))

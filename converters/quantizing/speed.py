@@ -13,7 +13,7 @@ from converters.formats.artefacts import NAMES, Key
 from converters.formats.model_files import floats, present
 from converters.quantizing import timing
 from converters.training import steps
-from converters.training.steps import Workshop
+from converters.training.steps import RecipeRun
 from firmware_app import progress
 from firmware_app.imaging.model_input import InputSpec
 
@@ -27,14 +27,14 @@ Asked = tuple[Key, str, int, dict[str, Any]]
 """Its key, its name, its bytes and the request that times it."""
 
 
-def speed_step(shop: Workshop) -> dict[str, Any]:
+def speed_step(run: RecipeRun) -> dict[str, Any]:
     """Median milliseconds of one film in each file that ships and in PyTorch, in turns, on two threads here."""
-    mark = shop.ledger.fingerprint(steps.tables(shop.recipe), ("quantize",), shop.digest)
-    if (known := shop.ledger.results("speed", mark)) is not None:
+    mark = run.ledger.fingerprint(steps.tables(run.recipe), ("quantize",), run.digest)
+    if (known := run.ledger.results("speed", mark)) is not None:
         return known
-    rows = timed([*files(shop), *networks(shop)], f"{shop.recipe.pack} speed: timed")
+    rows = timed([*files(run), *networks(run)], f"{run.recipe.pack} speed: timed")
     results = {"machine": machine(), "threads": THREADS, "rows": rows}
-    shop.ledger.done("speed", mark, results, [])
+    run.ledger.done("speed", mark, results, [])
     return results
 
 
@@ -61,31 +61,31 @@ def asked(key: Key, path: Path, spec: InputSpec, size: int) -> Asked:
     return key, path.name, size, timing.of_file(key[0], path, spec, THREADS)
 
 
-def files(shop: Workshop) -> Iterator[Asked]:
+def files(run: RecipeRun) -> Iterator[Asked]:
     """The files of the network that ships."""
-    folder = floats(shop, shop.material.division.shipped)
-    for key in present(shop):
+    folder = floats(run, run.dataset.division.shipped)
+    for key in present(run):
         path = folder / NAMES[key]
         size = sum(one.stat().st_size for one in artefacts.files_of(path))
-        yield asked(key, path, shop.spec, size)
+        yield asked(key, path, run.spec, size)
 
 
-def networks(shop: Workshop) -> Iterator[Asked]:
+def networks(run: RecipeRun) -> Iterator[Asked]:
     """The networks whose speed in PyTorch is reported beside the files': the shipped one, and a teacher."""
-    recipe, division = shop.recipe, shop.material.division
+    recipe, division = run.recipe, run.dataset.division
     if recipe.net.onnx is not None:
         return
 
     def request(checkpoint: Path | None) -> dict[str, Any]:
-        return timing.of_network(recipe.model_dump_json(), shop.near, shop.work, checkpoint, THREADS)
+        return timing.of_network(recipe.model_dump_json(), run.near, run.work, checkpoint, THREADS)
 
-    net = steps.final(shop, division.shipped)
-    kept = steps.path_of_final(shop, division.shipped) if shop.learnt else None
+    net = steps.final(run, division.shipped)
+    kept = steps.path_of_final(run, division.shipped) if run.learnt else None
     yield ORIGINAL, "PyTorch", 4 * net.parameters_count, request(kept)
     if recipe.net.teacher is not None:
         first = division.folds[0]
-        size = 4 * steps.teacher(shop, first).parameters_count
-        yield ORIGINAL, "PyTorch, teacher", size, request(shop.path("teacher", first))
+        size = 4 * steps.teacher(run, first).parameters_count
+        yield ORIGINAL, "PyTorch, teacher", size, request(run.path("teacher", first))
 
 
 def machine() -> str:

@@ -115,7 +115,7 @@ def _network(job: Mapping[str, Any]) -> Ask:
     recipe = Recipe.model_validate_json(job["recipe"])
     spec, path = input_spec(recipe), job["checkpoint"] and Path(job["checkpoint"])
     if recipe.net.is_foreign:
-        net = foreign.brought_in(recipe, Path(job["near"]), spec, Path(job["work"]))
+        net = foreign.load_foreign(recipe, Path(job["near"]), spec, Path(job["work"]))
         if path:
             checkpoint.fill(net, checkpoint.load(path).state, path)
     else:

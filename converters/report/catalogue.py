@@ -242,7 +242,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         ),
     ),
     "weak_int8": ("No INT8 file of {runtime} was good enough.", "{runtime} 没有合格的 INT8 文件。"),
-    "aware": ("after fine-tuning", "微调后"),
+    "qat": ("after QAT", "QAT 后"),
     "unseen": ("Sources that were never seen", "从未见过的来源"),
     "unseen_note": (
         (

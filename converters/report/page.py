@@ -232,7 +232,7 @@ def _unseen(subject: Subject, accounts: Accounts) -> str:
 
 
 def _method(one: Attempt) -> str:
-    return f"{escape(one.method)} · {say('aware')}" if one.aware else escape(one.method)
+    return f"{escape(one.method)} · {say('qat')}" if one.qat else escape(one.method)
 
 
 def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], before: str, day: str) -> str:

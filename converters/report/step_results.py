@@ -58,7 +58,7 @@ class Attempt:
     method: str
     moved: float
     refused: str
-    aware: bool = False
+    qat: bool = False
     layers: tuple[int, int] | None = None
     times_as_fast: float | None = None
 
@@ -68,7 +68,7 @@ class Attempt:
         layers = entry.get("layers")
         return cls(
             entry.get("method", ""), float(entry.get("moved", 0.0)), entry.get("refused", ""),
-            bool(entry.get("aware")), (int(layers[0]), int(layers[1])) if layers else None, entry.get("times_as_fast"),
+            bool(entry.get("qat")), (int(layers[0]), int(layers[1])) if layers else None, entry.get("times_as_fast"),
         )  # fmt: skip
 
 

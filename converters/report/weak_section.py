@@ -32,7 +32,7 @@ def listed(points: Iterable[Words]) -> list[str]:
     return [both(one.en, one.zh) for one in points]
 
 
-def retell(folder: Path, title: Words, points: Sequence[Words]) -> None:
+def rewrite(folder: Path, title: Words, points: Sequence[Words]) -> None:
     """Give the report of a pack, where it has one, this title and these weak points: those of its card.
 
     Raises :class:`OutputUnwritable` where the page is none of ours.
@@ -46,7 +46,7 @@ def retell(folder: Path, title: Words, points: Sequence[Words]) -> None:
 
 
 def renumber(folder: Path, version: str, day: str) -> None:
-    """Give the report of a pack, where it has one, this version and day. Raises as :func:`retell`."""
+    """Give the report of a pack, where it has one, this version and day. Raises as :func:`rewrite`."""
     _rewrite(folder / NAME, ((_WRITTEN, say("written", version=version, day=day)),))
 
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
 from converters.data.preprocessing import prepared
-from converters.data.recipe_data import Material, input_spec, open_material
+from converters.data.recipe_data import RecipeData, input_spec, open_recipe_data
 from converters.evaluation import evaluate
 from converters.failures import DataUnreadable, GateFailed, OutputUnwritable, RecipeInvalid
 from converters.golden_cases import cases
@@ -60,7 +60,7 @@ class Refit:
 
     pack: Pack
     recipe: Recipe
-    material: Material
+    dataset: RecipeData
     lists: Path
 
     @classmethod
@@ -77,7 +77,7 @@ class Refit:
         if pack.manifest.typicality is None:
             raise DataUnreadable(str(folder), "the pack has no model of its films that could be fitted anew")
         lists = splits.lists_of(recipe.resolve().parent)
-        return cls(pack, wanted, open_material(wanted, data, lists=lists), lists)
+        return cls(pack, wanted, open_recipe_data(wanted, data, lists=lists), lists)
 
     @property
     def old(self) -> TypicalityFile:
@@ -98,7 +98,7 @@ class Refit:
     @cached_property
     def films(self) -> FilmSet:
         """The films that the model is fitted to."""
-        films = self.material.films.only(typicality_model.drawn(self.material.division.shipped.train, self.recipe.seed))
+        films = self.dataset.films.only(typicality_model.drawn(self.dataset.division.shipped.train, self.recipe.seed))
         if len(films.films) != self.old.films:
             detail = f"the pack's limits were set on {self.old.films} films, and here there are {len(films.films)}"
             raise DataUnreadable(films.name, detail)
@@ -140,10 +140,10 @@ class Refit:
         if not self.recropped:
             return manifest.recut
         was = replace(manifest.input, crop=manifest.recut.was) if manifest.recut is not None else manifest.input
-        test = set(self.material.division.test)
-        rest = [film for film in self.material.films.films if film.name not in test]
+        test = set(self.dataset.division.test)
+        rest = [film for film in self.dataset.films.films if film.name not in test]
         other = 0
-        with progress.counter(f"{self.material.films.name}: read both ways") as advance:
+        with progress.counter(f"{self.dataset.films.name}: read both ways") as advance:
             for done, film in enumerate(rest, 1):
                 other += not np.array_equal(film.tensor(was), film.tensor(self.spec))
                 advance(done, len(rest))
@@ -154,7 +154,7 @@ class Refit:
 
         With another crop the rows of the test part are new as a whole.
         """
-        test, rows = self.material.part("test"), []
+        test, rows = self.dataset.part("test"), []
         for row in data:
             whole = self.recropped and row.split.partition("[")[0] == "test"
             if row.passed is None and not whole:
@@ -174,7 +174,7 @@ class Refit:
 
     @property
     def _groups(self) -> list[str]:
-        return [self.material.group_of[film.name] for film in self.films.films]
+        return [self.dataset.group_of[film.name] for film in self.films.films]
 
     def _said(self, pixels: NDArray[np.uint8]) -> dict[Key, Features]:
         manifest, features = self.pack.manifest, dict[Key, Features]()
@@ -228,7 +228,7 @@ def _write(refit: Refit, folder: Path) -> None:
     rows = refit.measured(Pack.load(folder), was.measured)
     cases.write_manifest(folder, manifest.model_copy(update={"measured": rows}))
     weak_section.renumber(folder, refit.recipe.version, day)
-    card.tell_anew(folder)
+    card.rewrite(folder)
     Pack.load(folder).verify()
     tree.write(folder)
 

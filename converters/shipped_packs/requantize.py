@@ -27,7 +27,7 @@ from converters import tasks
 from converters.data import frozen_test_log
 from converters.data.preprocessing import prepared
 from converters.evaluation import evaluate, gates
-from converters.evaluation.baseline import Judging
+from converters.evaluation.baseline import Baseline
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.metrics import threshold_logit
 from converters.evaluation.out_of_fold import as_predictions
@@ -116,12 +116,12 @@ class Requantizing:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The films outside the test part."""
-        return tuple(self.refit.material.division.shipped.train)
+        return tuple(self.refit.dataset.division.shipped.train)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """(N, H, W): those films, ready for the model."""
-        return prepared(self.refit.material.films.only(self.names), self.pack.manifest.input)
+        return prepared(self.refit.dataset.films.only(self.names), self.pack.manifest.input)
 
     @cached_property
     def calibration(self) -> NDArray[np.float32]:
@@ -137,13 +137,13 @@ class Requantizing:
         return self._outputs(self.pack.artefact(*SOURCE), SOURCE[0])
 
     @cached_property
-    def court(self) -> Judging:
+    def baseline(self) -> Baseline:
         """The float file's answers, and how another file's are judged beside them."""
-        finding, films = self.pack.manifest.section.findings[0], self.refit.material.films.only(self.names)
+        finding, films = self.pack.manifest.section.findings[0], self.refit.dataset.films.only(self.names)
         task, answers = tasks.get(self.pack.manifest.task), self.answers(self.original)
         original = as_predictions(films, task.scores(answers))
         cut, truth = threshold_logit(finding), task.truth(films, answers)
-        return Judging(task, original, answers, cut, self.refit.recipe.gate, truth)
+        return Baseline(task, original, answers, cut, self.refit.recipe.gate, truth)
 
     @cached_property
     def answers(self) -> Any:
@@ -161,9 +161,9 @@ class Requantizing:
         with TemporaryDirectory() as tries:
             try:
                 search = ptq_search.search(
-                    rounded, Path(tries) / runtime, self.court.answers,
+                    rounded, Path(tries) / runtime, self.baseline.answers,
                     lambda tried: self.answers(self._outputs(tried / self.pack.folder.name / name, runtime)),
-                    self.court.verdicts, recipe.gate.speed_at_least, control=recipe.quantize.accuracy_control,
+                    self.baseline.verdicts, recipe.gate.speed_at_least, control=recipe.quantize.accuracy_control,
                 )  # fmt: skip
             except (ToolFailed, InferenceFailed) as error:
                 return Made(runtime, None, why_not=str(error))
@@ -240,7 +240,7 @@ def _write(work: Requantizing, folder: Path) -> None:
     weak_section.renumber(folder, refit.recipe.version, day)
     searches = [Quantized.from_dict(one.runtime, one.account) for one in found]
     weak_section.add(folder, page.requantized(searches, {one.runtime: one.refusal for one in found}, was.version, day))
-    card.tell_anew(folder)
+    card.rewrite(folder)
     Pack.load(folder).verify()
     tree.write(folder)
 
@@ -322,7 +322,7 @@ def _speeds(pack: Pack) -> list[Speed]:
 
 def _measured(work: Requantizing, made: Pack) -> tuple[Measured, ...]:
     """The rows of the test part anew, file by file, with those of new files; other rows as they were."""
-    old, test = work.pack.manifest.measured, work.refit.material.part("test")
+    old, test = work.pack.manifest.measured, work.refit.dataset.part("test")
     like = next((row for row in old if (row.split, row.runtime, row.precision) == ("test", *SOURCE)), None)
     rows: list[Measured] = []
     if like is not None:

@@ -59,7 +59,7 @@ def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> M
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LesionResults:
     """Lesions over many films at the operating threshold, with 95 % intervals (patients resampled)."""
 
     dice: float | None
@@ -78,7 +78,7 @@ class Found:
         }  # fmt: skip
 
 
-def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Found:
+def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> LesionResults:
     """Pool films.  Dice is the mean over films that hold a lesion.  Raises :class:`ValueError` without any film."""
     if not films:
         raise ValueError("there are no films")
@@ -92,7 +92,7 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Fou
         counted = weights * with_lesion
         dices.append(float(counted @ score / counted.sum()) if counted.sum() and outlined else None)
         rates.append(float(weights @ hits / (weights @ lesions)) if weights @ lesions else None)
-    return Found(
+    return LesionResults(
         float(score[with_lesion].mean()) if with_lesion.any() and outlined else None, limits(dices),
         Rate(int(hits.sum()), int(lesions.sum())), limits(rates), sum(len(one.false) for one in films) / len(films),
         froc(films),

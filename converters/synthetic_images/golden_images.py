@@ -13,7 +13,7 @@ from PIL import Image
 from converters.data.datasets import FilmSet
 from converters.data.preprocessing import prepared
 from converters.data.recipe_data import labels_of
-from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.golden_cases.cases import FOLDER, TOLERANCE
 from converters.synthetic_images import eigenfilms, phantom
 from firmware_app.imaging.model_input import InputSpec
@@ -39,7 +39,7 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
     ``patients`` names the group of each training film. A label for which no film can be drawn that is far from every
     training film goes without, and a line says so.
     """
-    judge = Judge(pack)
+    judge = AllRuntimes(pack)
     (pack.folder / FOLDER).mkdir(exist_ok=True)
     made = [
         _phantom(judge, body, opacities, f"{FOLDER}/phantom-{name}.png", seed)
@@ -63,7 +63,7 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
 
 
 def _sample(
-    judge: Judge, basis: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
+    judge: AllRuntimes, basis: eigenfilms.Basis, near: eigenfilms.Neighbourhood, label: int, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
     """A film that is of this label to the model, as surely as the steps lead, and far from training, or ``None``.
 
@@ -98,7 +98,7 @@ def _sample(
     return kept
 
 
-def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
+def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
     """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
     spec = judge.pack.manifest.input
 
@@ -123,7 +123,7 @@ def _phantom(judge: Judge, body: phantom.Body, opacities: int, path: str, seed: 
     return _entry(judge, best, path, None)
 
 
-def _entry(judge: Judge, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
+def _entry(judge: AllRuntimes, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
     target = judge.pack.folder / path
     Image.fromarray(film).save(target, optimize=True)
     return Golden(

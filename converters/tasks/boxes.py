@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
-    from converters.evaluation.baseline import Judging
+    from converters.evaluation.baseline import Baseline
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
     from converters.recipe import Recipe
     from converters.training.fitting import Objective
-    from converters.workflow.recipe_run import Workshop
+    from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"
@@ -66,21 +66,21 @@ class Boxes(Task):
         """The middle and the four sides."""
         return boxes.CHANNELS
 
-    def targets(self, shop: Workshop, films: FilmSet) -> tuple[Found, ...]:
+    def targets(self, run: RecipeRun, films: FilmSet) -> tuple[Found, ...]:
         """The boxes of each film, as fractions of its width and height."""
         return tuple(fractions(film) for film in films.films)
 
-    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+    def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """Focal loss of the middles, distance of the sides."""
-        assert shop.recipe.train is not None
-        return BoxLoss(targets, shop.recipe.cost.miss, shop.recipe.train.change.flip)
+        assert run.recipe.train is not None
+        return BoxLoss(targets, run.recipe.cost.miss, run.recipe.train.change.flip)
 
-    def network(self, brought: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
+    def network(self, given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
         """The first five channels of the network's output."""
         from converters.nets import foreign
 
         keep = tuple(range(boxes.CHANNELS))
-        return foreign.with_map(brought, recipe, spec, made, outlines=True, keep=keep)
+        return foreign.with_map(given, recipe, spec, made, outlines=True, keep=keep)
 
     def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N, 5, h, w): the map, with what the host adds to the middles."""
@@ -110,15 +110,15 @@ class Boxes(Task):
         held = int(original.labels.sum())
         return {"threshold": round(best, 4), "rule": f"the best F1 of boxes on {held} held-back films with a lesion"}
 
-    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+    def verdicts(self, baseline: Baseline, answers: Answers) -> list[GateResult]:
         """How much the F1 of boxes changes, in the place of the Dice of outlines."""
-        assert court.truth is not None
-        cut = float(threshold.sigmoid(np.array(court.threshold)))
-        before, after = (counted(one, court.truth, cut) for one in (court.answers, answers))
-        value, margin = f1(after) - f1(before), -court.gate.dice_loss
+        assert baseline.truth is not None
+        cut = float(threshold.sigmoid(np.array(baseline.threshold)))
+        before, after = (counted(one, baseline.truth, cut) for one in (baseline.answers, answers))
+        value, margin = f1(after) - f1(before), -baseline.gate.dice_loss
         drawn = intervals.limits(
             f1(after * weights[:, None]) - f1(before * weights[:, None])
-            for weights in intervals.resamples(court.original.labels, court.original.patients)
+            for weights in intervals.resamples(baseline.original.labels, baseline.original.patients)
         )
         low, high = drawn or (float("nan"), float("nan"))
         said = f"F1 of boxes {f1(before):.4f} changes by {value:+.4f} ({low:+.4f} to {high:+.4f}), allowed {margin:+g}"

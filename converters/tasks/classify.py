@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
-    from converters.evaluation.baseline import Judging
+    from converters.evaluation.baseline import Baseline
     from converters.evaluation.gates import GateResult
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
     from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
-    from converters.workflow.recipe_run import Workshop
+    from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"
@@ -134,12 +134,12 @@ class Classify(Task):
         """The channels of the kind."""
         return 1 if self.kind is None else self.kind.channels
 
-    def targets(self, shop: Workshop, films: FilmSet) -> Any:
+    def targets(self, run: RecipeRun, films: FilmSet) -> Any:
         """:class:`converters.training.targets.Targets`, weighed by what each mistake costs at the clinic; of another
         kind than one finding (N, C) numbers."""
         if self.kind is None:
-            return film_targets.costly(films, shop.recipe)
-        every = numbers_of(shop.films(shop.trained_learn_from))  # of all films: the folds' networks speak in one unit
+            return film_targets.costly(films, run.recipe)
+        every = numbers_of(run.films(run.trained_learn_from))  # of all films: the folds' networks speak in one unit
         spread = (float(every[:, 0].mean()), max(float(every[:, 0].std()), 1e-6))
         return self.kind.learnt(numbers_of(films), spread)
 
@@ -148,25 +148,25 @@ class Classify(Task):
         weighed = self.kind is None and recipe.train is not None and recipe.train.auxiliary_weight > 0.0
         return self.shipped + (targets.auxiliary.shape[1] if weighed else 0)
 
-    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+    def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """The recipe's loss of the map's mean; else cross-entropy, or what belongs to the kind of target."""
         from converters.training import domain_alignment, losses, train
 
-        plan, volumes = shop.recipe.train, shop.spec.depth is not None
+        plan, volumes = run.recipe.train, run.spec.depth is not None
         assert plan is not None
         if self.kind is None and plan.loss is None and not volumes:
-            return train.Labels(targets, plan, domain_alignment.beside(plan, films, net, shop.spec))
+            return train.LabelLoss(targets, plan, domain_alignment.beside(plan, films, net, run.spec))
         loss = losses.get(plan.loss or (self.kind.loss if self.kind else "bce"))
         if self.kind is None:
             return losses.Values(loss, targets.main[:, None], targets.weights, plan, volumes)
         return losses.Values(loss, targets, np.ones(len(targets), dtype=np.float32), plan, volumes)
 
-    def network(self, brought: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
+    def network(self, given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
         """The findings' channels of the network's output, as a map."""
         from converters.nets import foreign
 
         keep = None if self.kind is None else self.kind.order
-        return foreign.with_map(brought, recipe, spec, made, outlines=self.outlines, keep=keep)
+        return foreign.with_map(given, recipe, spec, made, outlines=self.outlines, keep=keep)
 
     def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N,) logits of the one finding, or (N, C) of every channel."""
@@ -184,13 +184,13 @@ class Classify(Task):
         """(N, T) numbers of the films; ``None`` of one finding."""
         return None if self.kind is None else numbers_of(films)
 
-    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+    def verdicts(self, baseline: Baseline, answers: Answers) -> list[GateResult]:
         """AUC and sensitivity of the findings behind the first, agreement of grades, error of a number."""
         from converters.evaluation import target_gates
 
-        if self.kind is None or court.truth is None:
+        if self.kind is None or baseline.truth is None:
             return []
-        return target_gates.judged(self.kind, court, answers)
+        return target_gates.judged(self.kind, baseline, answers)
 
     def operating_point(
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
@@ -246,26 +246,27 @@ class Classify(Task):
         """The map's mean with the bias, before calibration: exact where a probability would round to 0 or 1."""
         return classify.scores(outputs[section.output.map][0], section.output, section.findings[:1])[0]
 
-    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+    def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """The logits of all findings, and of grades the grade."""
         cells = outputs[section.output.map][0]
         graded = [float(classify.grade(cells, section.output))] if section.output.kind == "grades" else []
         return np.array([*classify.scores(cells, section.output, section.findings), *graded])
 
-    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+    def statistics(self, section: Section, box_scores: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
         """See :mod:`converters.evaluation.target_measures`."""
         from converters.evaluation import target_measures
 
         if self.kind is None or not all(film.target for film in films.films):
             return ()
-        return target_measures.of(self.kind, section, told, numbers_of(films), [one.patient for one in films.films])
+        patients = [one.patient for one in films.films]
+        return target_measures.of(self.kind, section, box_scores, numbers_of(films), patients)
 
     parity_of = "logit"
 
     def parity(self, section: Section, wanted: Outputs, given: Outputs) -> float:
         """That of the logits, which calibration has not flattened: of the finding that is farthest off."""
         frame, count = Frame(1, 1), len(section.findings)
-        first, second = (self.told(section, one, frame)[:count] for one in (wanted, given))
+        first, second = (self.box_scores(section, one, frame)[:count] for one in (wanted, given))
         return float(np.abs(first - second).max())
 
     pooled, calibrated = "mean", "Platt, fitted on validation films"

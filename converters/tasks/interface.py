@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
-    from converters.evaluation.baseline import Judging
+    from converters.evaluation.baseline import Baseline
     from converters.evaluation.gates import GateResult
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
     from converters.statistics.agreement import Statistic
     from converters.statistics.lesions import Marks
     from converters.training.fitting import Objective
-    from converters.workflow.recipe_run import Workshop
+    from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -118,7 +118,7 @@ class Task(ABC):
     # --- training -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def targets(self, shop: Workshop, films: FilmSet) -> Any:
+    def targets(self, run: RecipeRun, films: FilmSet) -> Any:
         """What a network is to learn of ``films``, in their order, from their labels or masks."""
 
     @property
@@ -131,12 +131,12 @@ class Task(ABC):
         return self.shipped
 
     @abstractmethod
-    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+    def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """The loss of ``net`` on ``films``, which have ``targets``."""
 
     @abstractmethod
-    def network(self, brought: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
-        """A network that the user brought, a module or an ONNX file, as one that gives :attr:`outputs`.
+    def network(self, given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
+        """A network that the user given, a module or an ONNX file, as one that gives :attr:`outputs`.
 
         ``made`` is where a file may be kept that is made of an ONNX file on the way.
 
@@ -157,7 +157,7 @@ class Task(ABC):
         """(N, …) what right answers look like; ``None`` where the scores alone are judged, by the films' labels."""
         return None
 
-    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+    def verdicts(self, baseline: Baseline, answers: Answers) -> list[GateResult]:
         """The task's own gates of another file's answers, beside those of AUC and sensitivity."""
         return []
 
@@ -204,13 +204,13 @@ class Task(ABC):
         """The first finding's score for one film (a batch of one): the log odds of the box's probability."""
         return odds(self.answer(section, outputs, frame).findings[0].probability)
 
-    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+    def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """(K + …,): every finding's score for one film, before calibration, the first one's first; then what else
         :meth:`statistics` wants."""
         return np.array([self.logit(section, outputs, frame)])
 
-    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
-        """Numbers of what :meth:`told` gave for ``films``, (N, …), beside those of the first finding."""
+    def statistics(self, section: Section, box_scores: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+        """Numbers of what :meth:`box_scores` gave for ``films``, (N, …), beside those of the first finding."""
         return ()
 
     parity_of: ClassVar[str] = "probability"

@@ -23,13 +23,13 @@ from firmware_app.tasks.interface import Frame, Section
 if TYPE_CHECKING:
     from converters.data.datasets import Film, FilmSet
     from converters.data.predictions import Predictions
-    from converters.evaluation.baseline import Judging
+    from converters.evaluation.baseline import Baseline
     from converters.evaluation.gates import GateResult
     from converters.nets import CamNet
     from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
     from converters.training.fitting import Objective
-    from converters.workflow.recipe_run import Workshop
+    from converters.workflow.recipe_run import RecipeRun
 
 
 class Segment(Classify):
@@ -55,20 +55,20 @@ class Segment(Classify):
         if recipe.train is not None and recipe.train.loss is not None:
             raise ValueError(f'[train] loss: task = "{self.key}" has its own')
 
-    def targets(self, shop: Workshop, films: FilmSet) -> NDArray[np.uint8]:
+    def targets(self, run: RecipeRun, films: FilmSet) -> NDArray[np.uint8]:
         """(N, H, W) or (N, D, H, W) masks, 0 or 1, at the model's input grid."""
-        return segmentation.truths(films, shop.spec.shape).astype(np.uint8)
+        return segmentation.truths(films, run.spec.shape).astype(np.uint8)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
         """The finding alone."""
         return 1
 
-    def objective(self, shop: Workshop, films: FilmSet, targets: Any, net: CamNet) -> Objective:
+    def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """Cross-entropy of every voxel, and the Dice of the whole."""
         from converters.training.dice_loss import DiceLoss
 
-        assert shop.recipe.train is not None
-        return DiceLoss(targets, shop.recipe.cost.miss, shop.recipe.train.change)
+        assert run.recipe.train is not None
+        return DiceLoss(targets, run.recipe.cost.miss, run.recipe.train.change)
 
     def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N, …): the logits of every cell."""
@@ -82,12 +82,13 @@ class Segment(Classify):
         """(N, …) masks at the map's grid."""
         return segmentation.truths(films, answers.shape[1:])
 
-    def verdicts(self, court: Judging, answers: Answers) -> list[GateResult]:
+    def verdicts(self, baseline: Baseline, answers: Answers) -> list[GateResult]:
         """How much the mean Dice changes."""
-        assert court.truth is not None
-        before, after = (segmentation.dices(one, court.truth, court.threshold) for one in (court.answers, answers))
-        labels, patients = court.original.labels, court.original.patients
-        return [segmentation.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
+        assert baseline.truth is not None
+        truth, cut = baseline.truth, baseline.threshold
+        before, after = (segmentation.dices(one, truth, cut) for one in (baseline.answers, answers))
+        labels, patients = baseline.original.labels, baseline.original.patients
+        return [segmentation.dice_gate(before, after, labels, patients, baseline.gate.dice_loss)]
 
     def operating_point(
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
@@ -106,11 +107,11 @@ class Segment(Classify):
         """That of the strongest cell."""
         return segment.strongest(outputs[section.output.map][0], section.findings[0])
 
-    def told(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
+    def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """The score alone."""
         return np.array([self.logit(section, outputs, frame)])
 
-    def statistics(self, section: Section, told: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
+    def statistics(self, section: Section, box_scores: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
         """None beside Dice and lesions."""
         return ()
 

@@ -89,7 +89,7 @@ def narrowed(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet
             pruned, example[:1], importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
             global_pruning=True, pruning_ratio=0.9, max_pruning_ratio=0.75, iterative_steps=200,
             ignored_layers=[pruned.cam], round_to=round_to, unwrapped_parameters=[(pruned.bias, 0)],
-            output_transform=lambda told: told[0],  # the map alone: features only follow the layers they are means of
+            output_transform=lambda outputs: outputs[0],  # the map alone: features only follow the layers behind them
         )  # fmt: skip
         for _ in range(200):
             if multiplications(pruned, example) <= most:

@@ -22,80 +22,80 @@ from converters.statistics import intervals
 from converters.training import checkpoint, distill, fitting, prune, targets, train
 from converters.training.checkpoint import Checkpoint
 from converters.workflow.ledger import digest_of
-from converters.workflow.recipe_run import Workshop as Workshop
+from converters.workflow.recipe_run import RecipeRun as RecipeRun
 from converters.workflow.recipe_run import begun, noted
 from converters.workflow.recipe_run import tables as tables
 from firmware_app.runtimes import choice
 
 
-def train_step(shop: Workshop) -> dict[str, Any]:
+def train_step(run: RecipeRun) -> dict[str, Any]:
     """A teacher per fold; where there is none, the pack's own network per fold and the one that ships."""
-    recipe, plan = shop.recipe, shop.recipe.train
+    recipe, plan = run.recipe, run.recipe.train
     if plan is None:
         return {}
     has_teacher = recipe.net.teacher is not None
-    folds = shop.material.division.folds if has_teacher else shop.trained_folds
+    folds = run.dataset.division.folds if has_teacher else run.trained_folds
     stage = "teacher" if has_teacher else "student"
-    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begun(shop, "train")}
-    mark = shop.ledger.fingerprint(made_of, (), shop.digest)
-    noted(shop)
-    if (known := shop.ledger.results("train", mark)) is not None:
+    made_of = {**tables(recipe, "train", "net", "cost", "input"), **begun(run, "train")}
+    mark = run.ledger.fingerprint(made_of, (), run.digest)
+    noted(run)
+    if (known := run.ledger.results("train", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
     for fold in folds:
-        accounts[fold.name] = _account(trained(shop, fold, stage), shop, fold)
-    shop.ledger.done("train", mark, accounts, [shop.path(stage, fold) for fold in folds])
+        accounts[fold.name] = _account(trained(run, fold, stage), run, fold)
+    run.ledger.done("train", mark, accounts, [run.path(stage, fold) for fold in folds])
     return accounts
 
 
-def trained(shop: Workshop, fold: Fold, stage: str, *made_from: object) -> CamNet:
+def trained(run: RecipeRun, fold: Fold, stage: str, *made_from: object) -> CamNet:
     """The network of ``[train]``, fitted to the films of a fold and kept as that of ``stage``."""
-    recipe, plan, films = shop.recipe, shop.recipe.train, shop.films(fold.train)
+    recipe, plan, films = run.recipe, run.recipe.train, run.films(fold.train)
     name = recipe.net.teacher or recipe.net.student
     assert plan is not None
-    aim = shop.task.targets(shop, films)
-    channels = shop.task.channels(recipe, aim)
-    net = own(shop) if name is None else train.beginning(recipe, name, channels, shop.near)
-    net.outlines = shop.task.outlines
-    objective = shop.task.objective(shop, films, aim, net)
-    run = shop.run(stage, fold, plan, channels, *made_from, begun=begun(shop, "train"))
-    return fitting.fit(net, shop.seen(fold, plan=plan), objective, plan, run)
+    aim = run.task.targets(run, films)
+    channels = run.task.channels(recipe, aim)
+    net = own(run) if name is None else train.beginning(recipe, name, channels, run.near)
+    net.outlines = run.task.outlines
+    objective = run.task.objective(run, films, aim, net)
+    kept = run.fit_run(stage, fold, plan, channels, *made_from, begun=begun(run, "train"))
+    return fitting.fit(net, run.seen(fold, plan=plan), objective, plan, kept)
 
 
-def distill_step(shop: Workshop) -> dict[str, Any]:
+def distill_step(run: RecipeRun) -> dict[str, Any]:
     """A student per fold from that fold's teacher, and the one that ships from all of them."""
-    recipe, plan = shop.recipe, shop.recipe.distill
+    recipe, plan = run.recipe, run.recipe.distill
     if plan is None:
         return {}
     assert recipe.train is not None
-    first = begun(shop, "distill")
-    mark = shop.ledger.fingerprint({**tables(recipe, "distill"), **first}, ("train",), shop.digest)
-    noted(shop)
-    if (known := shop.ledger.results("distill", mark)) is not None:
+    first = begun(run, "distill")
+    mark = run.ledger.fingerprint({**tables(recipe, "distill"), **first}, ("train",), run.digest)
+    noted(run)
+    if (known := run.ledger.results("distill", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
-    for fold in shop.trained_folds:
-        extra = shop.extra.of(fold)
-        student, objective = _taught(shop, fold, len(extra))
-        run = shop.run("student", fold, plan, [_word(path) for path in _teachers(shop, fold)], begun=first)
-        fitted = fitting.fit(student, shop.seen(fold, extra, plan), objective, plan, run)
-        accounts[fold.name] = _account(fitted, shop, fold)
-    shop.ledger.done("distill", mark, accounts, [shop.path("student", fold) for fold in shop.trained_folds])
+    for fold in run.trained_folds:
+        extra = run.extra.of(fold)
+        student, objective = _taught(run, fold, len(extra))
+        kept = run.fit_run("student", fold, plan, [_word(path) for path in _teachers(run, fold)], begun=first)
+        fitted = fitting.fit(student, run.seen(fold, extra, plan), objective, plan, kept)
+        accounts[fold.name] = _account(fitted, run, fold)
+    run.ledger.done("distill", mark, accounts, [run.path("student", fold) for fold in run.trained_folds])
     return accounts
 
 
-def prune_step(shop: Workshop) -> dict[str, Any]:
+def prune_step(run: RecipeRun) -> dict[str, Any]:
     """Every student narrowed to the same plan, step by step, each step followed by fine-tuning."""
-    recipe, plan = shop.recipe, shop.recipe.prune
+    recipe, plan = run.recipe, run.recipe.prune
     if plan is None:
         return {}
-    first = begun(shop, "distill")
-    mark = shop.ledger.fingerprint({**tables(recipe, "prune"), **first}, shop.learnt[:-1], shop.digest)
-    if (known := shop.ledger.results("prune", mark)) is not None:
+    first = begun(run, "distill")
+    mark = run.ledger.fingerprint({**tables(recipe, "prune"), **first}, run.learnt[:-1], run.digest)
+    if (known := run.ledger.results("prune", mark)) is not None:
         return known
     accounts: dict[str, Any] = {}
-    for fold in shop.trained_folds:
-        student, extra = train.restored(shop.path("student", fold)), shop.extra.of(fold)
+    for fold in run.trained_folds:
+        student, extra = train.restored(run.path("student", fold)), run.extra.of(fold)
 
         def recover(net: CamNet, step: int, fold: Fold = fold, extra: NDArray[np.uint8] = extra) -> CamNet:
             last = step == plan.steps - 1
@@ -103,84 +103,84 @@ def prune_step(shop: Workshop) -> dict[str, Any]:
             if not epochs:
                 return net
             own = plan.model_copy(update={"epochs": epochs})
-            _, objective = _taught(shop, fold, len(extra), student=net)
-            run = shop.run(f"pruned{step}", fold, own, net.plan, _word(shop.path("student", fold)), begun=first)
-            return fitting.fit(net, shop.seen(fold, extra, own), objective, own, run)
+            _, objective = _taught(run, fold, len(extra), student=net)
+            kept = run.fit_run(f"pruned{step}", fold, own, net.plan, _word(run.path("student", fold)), begun=first)
+            return fitting.fit(net, run.seen(fold, extra, own), objective, own, kept)
 
-        made = prune.prune(student, plan, shop_example(shop), recover, lambda net: latency_ms(shop, net, plan.runtime))
-        checkpoint.save(shop.path("pruned", fold), Checkpoint(made.net.name, made.net.plan, made.net.state_dict(), {}))
-        accounts[fold.name] = {**_account(made.net, shop, fold), **made.as_dict()}
-    shop.ledger.done("prune", mark, accounts, [shop.path("pruned", fold) for fold in shop.trained_folds])
+        made = prune.prune(student, plan, shop_example(run), recover, lambda net: latency_ms(run, net, plan.runtime))
+        checkpoint.save(run.path("pruned", fold), Checkpoint(made.net.name, made.net.plan, made.net.state_dict(), {}))
+        accounts[fold.name] = {**_account(made.net, run, fold), **made.as_dict()}
+    run.ledger.done("prune", mark, accounts, [run.path("pruned", fold) for fold in run.trained_folds])
     return accounts
 
 
-def final(shop: Workshop, fold: Fold) -> CamNet:
+def final(run: RecipeRun, fold: Fold) -> CamNet:
     """The network of a fold after the last of the steps that change it."""
-    if not shop.recipe.net.is_foreign:
-        net = train.restored(shop.path("pruned" if shop.recipe.prune else "student", fold), shop.task.shipped)
-        net.outlines = shop.task.outlines
+    if not run.recipe.net.is_foreign:
+        net = train.restored(run.path("pruned" if run.recipe.prune else "student", fold), run.task.shipped)
+        net.outlines = run.task.outlines
         return net
-    net = own(shop)
-    if shop.learnt:  # it is made by the recipe's function, never by a name that a checkpoint holds
-        path = shop.path("student", fold)
+    net = own(run)
+    if run.learnt:  # it is made by the recipe's function, never by a name that a checkpoint holds
+        path = run.path("student", fold)
         checkpoint.fill(net, checkpoint.load(path).state, path)
     return net.eval()
 
 
-def own(shop: Workshop) -> CamNet:
+def own(run: RecipeRun) -> CamNet:
     """The network that the user brought, as it came."""
-    return foreign.brought_in(shop.recipe, shop.near, shop.spec, shop.work)
+    return foreign.load_foreign(run.recipe, run.near, run.spec, run.work)
 
 
-def path_of_final(shop: Workshop, fold: Fold) -> Path:
+def path_of_final(run: RecipeRun, fold: Fold) -> Path:
     """Where the weights of :func:`final` are kept."""
-    return shop.path("pruned" if shop.recipe.prune else "student", fold)
+    return run.path("pruned" if run.recipe.prune else "student", fold)
 
 
-def word_of_final(shop: Workshop, fold: Fold) -> str:
+def word_of_final(run: RecipeRun, fold: Fold) -> str:
     """One word for the weights of :func:`final`."""
-    return _word(path_of_final(shop, fold))
+    return _word(path_of_final(run, fold))
 
 
 # --- what the steps share -----------------------------------------------------------------------------------------
 
 
-def shop_example(shop: Workshop) -> torch.Tensor:
+def shop_example(run: RecipeRun) -> torch.Tensor:
     """Two noise films of the model's size, always the same."""
-    size = (2, shop.spec.channels, *shop.spec.shape)
+    size = (2, run.spec.channels, *run.spec.shape)
     return torch.rand(size, generator=torch.Generator().manual_seed(0))
 
 
-def _taught(shop: Workshop, fold: Fold, extra: int, student: CamNet | None = None) -> tuple[CamNet, fitting.Objective]:
+def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = None) -> tuple[CamNet, fitting.Objective]:
     """A student and what it learns: from its fold's teachers, or, where there are none, from itself before pruning."""
-    recipe = shop.recipe
+    recipe = run.recipe
     assert recipe.train is not None
-    films = shop.films(fold.train)
+    films = run.films(fold.train)
     aim = targets.extended(targets.costly(films, recipe), extra)
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
-        brought = recipe.net.is_foreign
-        student = own(shop) if brought else train.beginning_of_student(recipe, plan, shop.work.parent)
-    teachers = [train.restored(path) for path in _teachers(shop, fold)]
+        is_foreign = recipe.net.is_foreign
+        student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent)
+    teachers = [train.restored(path) for path in _teachers(run, fold)]
     labelled = np.arange(len(aim.main)) < len(films.films)
-    return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(shop))
+    return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(run))
 
 
-def teacher(shop: Workshop, fold: Fold) -> CamNet:
+def teacher(run: RecipeRun, fold: Fold) -> CamNet:
     """The teacher of a fold."""
-    return train.restored(shop.path("teacher", fold))
+    return train.restored(run.path("teacher", fold))
 
 
-def latency_ms(shop: Workshop, net: CamNet, runtime: str) -> float:
+def latency_ms(run: RecipeRun, net: CamNet, runtime: str) -> float:
     """Median milliseconds of one film in ``runtime``'s float file of ``net``, two threads, on this machine."""
     from converters.formats import artefacts
 
     source = artefacts.float_file(runtime)
     with TemporaryDirectory() as folder:
-        artefacts.export(net, shop.spec, Path(folder), (source,))
+        artefacts.export(net, run.spec, Path(folder), (source,))
         module = choice.get(runtime)
         session = module.load(Path(folder) / artefacts.NAMES[source], module.Config(threads=2))
-    film = {shop.spec.name: artefacts.noise(shop.spec, 1).numpy()}
+    film = {run.spec.name: artefacts.noise(run.spec, 1).numpy()}
     times = []
     for _ in range(20):
         begun = time.perf_counter()
@@ -189,23 +189,23 @@ def latency_ms(shop: Workshop, net: CamNet, runtime: str) -> float:
     return float(np.median(times[3:]))
 
 
-def _teachers(shop: Workshop, fold: Fold) -> list[Path]:
+def _teachers(run: RecipeRun, fold: Fold) -> list[Path]:
     """The teachers of a fold's student: none of them has seen the films that judge it."""
-    if shop.recipe.net.teacher is None:
-        return [shop.path("student", fold)]
-    known = {one.name for one in shop.material.division.folds}
+    if run.recipe.net.teacher is None:
+        return [run.path("student", fold)]
+    known = {one.name for one in run.dataset.division.folds}
     if fold.name in known:
-        return [shop.path("teacher", fold)]
-    return [shop.path("teacher", one) for one in shop.material.division.folds]
+        return [run.path("teacher", fold)]
+    return [run.path("teacher", one) for one in run.dataset.division.folds]
 
 
-def _account(net: CamNet, shop: Workshop, fold: Fold) -> dict[str, Any]:
+def _account(net: CamNet, run: RecipeRun, fold: Fold) -> dict[str, Any]:
     """What is noted of a trained network: size, work, and its AUC on the films held back from it."""
-    held = shop.films(fold.held)
+    held = run.films(fold.held)
     judged = not set(fold.held) & set(fold.train)
-    area = intervals.auc(labels_of(held), shop.scores(net, shop.array(held))) if judged else None
+    area = intervals.auc(labels_of(held), run.scores(net, run.array(held))) if judged else None
     return {
-        "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(shop)),
+        "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(run)),
         "auc": None if area is None else round(area, 4), "films": len(fold.train), "held": len(fold.held),
     }  # fmt: skip
 

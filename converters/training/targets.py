@@ -89,9 +89,9 @@ def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64
         int(known.sum()), width
     )
     for label in (0, 1):
-        known_here, untold = known & (labels == label), ~known & (labels == label)
-        if known_here.any() and untold.any():
-            findings[untold] = findings[known_here].mean(axis=0)
+        known_here, unknown_here = known & (labels == label), ~known & (labels == label)
+        if known_here.any() and unknown_here.any():
+            findings[unknown_here] = findings[known_here].mean(axis=0)
     return findings
 
 

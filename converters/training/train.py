@@ -30,7 +30,7 @@ SHIPPED = ("pruned.whole.pt", "student.whole.pt", "pruned.fold0.pt", "student.fo
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class LabelLoss:
     """The objective of plain training: cross-entropy with the films' targets and weights."""
 
     targets: Targets

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.data import datasets, film_digests, splits, unlabelled
 from converters.data.preprocessing import prepared
-from converters.data.recipe_data import Material, input_spec, labels_of, open_material
+from converters.data.recipe_data import RecipeData, input_spec, labels_of, open_recipe_data
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
 from converters.recipe import Fit, Recipe
@@ -27,7 +27,7 @@ from firmware_app.imaging.model_input import InputSpec
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RecipeRun:
     """A recipe at work: ``data`` as the engineer gave it, ``work`` where steps leave what they made."""
 
     recipe: Recipe
@@ -51,14 +51,14 @@ class Workshop:
         return Ledger(self.work)
 
     @cached_property
-    def material(self) -> Material:
+    def dataset(self) -> RecipeData:
         """The films, opened and divided once."""
-        return open_material(self.recipe, self.data, self.feedback, splits.lists_of(self.near))
+        return open_recipe_data(self.recipe, self.data, self.feedback, splits.lists_of(self.near))
 
     @cached_property
     def extra(self) -> unlabelled.Unlabelled:
         """The films that only a teacher labels."""
-        return unlabelled.opened(self.recipe, self.data, self.material, self.spec)
+        return unlabelled.opened(self.recipe, self.data, self.dataset, self.spec)
 
     @cached_property
     def spec(self) -> InputSpec:
@@ -68,28 +68,28 @@ class Workshop:
     @cached_property
     def pixels(self) -> dict[str, NDArray[np.uint8]]:
         """Every film outside the test part, ready for training, by name; read once, which takes its time."""
-        names = self.material.division.part("train") + self.material.division.part("val")
-        films = self.material.films.only(tuple(dict.fromkeys(names)))
+        names = self.dataset.division.part("train") + self.dataset.division.part("val")
+        films = self.dataset.films.only(tuple(dict.fromkeys(names)))
         return dict(zip((film.name for film in films.films), prepared(films, self.spec), strict=True))
 
     @cached_property
     def digest(self) -> str:
         """One word for the films, their pictures and labels and how they are divided."""
-        parts = (self.named, film_digests.digest(self.material.films.films))
+        parts = (self.named, film_digests.digest(self.dataset.films.films))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @cached_property
     def named(self) -> str:
         """One word for the films' names and labels and how they are divided."""
-        labels = [(film.name, film.label) for film in self.material.films.films]
+        labels = [(film.name, film.label) for film in self.dataset.films.films]
         own = foreign.word(self.recipe, self.near)
-        parts = (labels, self.material.division, own) if own else (labels, self.material.division)
+        parts = (labels, self.dataset.division, own) if own else (labels, self.dataset.division)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property
     def trained_folds(self) -> tuple[Fold, ...]:
         """Every model that is made: one per fold, and the one that ships where that is another."""
-        division = self.material.division
+        division = self.dataset.division
         return tuple({fold.name: fold for fold in (*division.folds, division.shipped)}.values())
 
     @property
@@ -105,7 +105,7 @@ class Workshop:
 
     def films(self, names: Sequence[str]) -> datasets.FilmSet:
         """The films with these names."""
-        return self.material.films.only(names)
+        return self.dataset.films.only(names)
 
     def array(self, films: datasets.FilmSet) -> NDArray[np.uint8]:
         """(N, H, W) uint8 in the order of the set."""
@@ -132,7 +132,7 @@ class Workshop:
         """Where the network of a stage and fold is kept."""
         return self.work / f"{stage}.{fold.name}.pt"
 
-    def run(self, stage: str, fold: Fold, plan: Fit, *made_from: object, begun: Mapping[str, str] | None = None
+    def fit_run(self, stage: str, fold: Fold, plan: Fit, *made_from: object, begun: Mapping[str, str] | None = None
             ) -> fitting.Run:  # fmt: skip
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
@@ -142,39 +142,39 @@ class Workshop:
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
 
-def begun(shop: Workshop, step: str) -> dict[str, str]:
+def begun(run: RecipeRun, step: str) -> dict[str, str]:
     """One word for each thing outside the recipe that a step's fits begin from: a checkpoint, unlabelled films."""
-    recipe, digests = shop.recipe, dict[str, str]()
+    recipe, digests = run.recipe, dict[str, str]()
     if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
-        digests["start"] = _word_if_there(shop.near / recipe.train.start)
+        digests["start"] = _word_if_there(run.near / recipe.train.start)
     if step == "distill" and recipe.distill is not None:
-        path = train.start_of_student(recipe.distill, shop.work.parent)
+        path = train.start_of_student(recipe.distill, run.work.parent)
         if path is not None:
             digests["start"] = _word_if_there(path)
-        if shop.extra.words:
-            digests["unlabelled"] = hashlib.sha256(repr(shop.extra.words).encode()).hexdigest()
+        if run.extra.words:
+            digests["unlabelled"] = hashlib.sha256(repr(run.extra.words).encode()).hexdigest()
     return digests
 
 
-def noted(shop: Workshop) -> None:
+def noted(run: RecipeRun) -> None:
     """Note which films are learnt from; raises :class:`~converters.failures.SplitLeaks` when a pack that the student
     begins from has learnt from one that judges here."""
-    films, division = shop.material.films.films, shop.material.division
+    films, division = run.dataset.films.films, run.dataset.division
     words = {film.name: film_digests.word(film) for film in films}
-    learns = {name: words[name] for name in shop.trained_learn_from} | shop.extra.words
-    plan = shop.recipe.distill
-    path = None if plan is None else train.start_of_student(plan, shop.work.parent)
+    learns = {name: words[name] for name in run.trained_learn_from} | run.extra.words
+    plan = run.recipe.distill
+    path = None if plan is None else train.start_of_student(plan, run.work.parent)
     if path is not None and path.is_file():
         known = film_digests.learnt(path.parent)
         if known is None:
             line = (
-                f"{shop.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
+                f"{run.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
             )
             print(line, file=sys.stderr, flush=True)
         judging = {*division.test, *division.part("val")}
         film_digests.refuse_known(known or {}, {name: words[name] for name in sorted(judging)})
         learns |= known or {}
-    film_digests.note(shop.work, learns)
+    film_digests.note(run.work, learns)
 
 
 def tables(recipe: Recipe, *names: str) -> dict[str, Any]:

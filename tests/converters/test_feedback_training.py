@@ -7,7 +7,7 @@ from PIL import Image
 
 from converters import cli
 from converters.data import feedback
-from converters.data.feedback import Judged
+from converters.data.feedback import FeedbackRecord
 from tests.converters.conftest import PLAIN, draw, write_recipe
 
 
@@ -18,7 +18,7 @@ def export(folder: Path, films: Path, own: Path) -> Path:
         with Image.open(path) as image:
             image.save(folder / "plain.png")
         label = "1" if path.parent.name == "disc" else "0"
-        rows.append(Judged(f"{number:016x}.png", label, f"{number:032x}", "toy-disc", "0.0.1",
+        rows.append(FeedbackRecord(f"{number:016x}.png", label, f"{number:032x}", "toy-disc", "0.0.1",
                            (folder / "plain.png").read_bytes()))  # fmt: skip
     (folder / "clinic.lnf").write_bytes(feedback.seal(rows, feedback.public_key(own / feedback.PUBLIC)))
     return folder / "clinic.lnf"

@@ -20,7 +20,7 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     from converters.packing.measurement import unseen
     from converters.recipe import load_recipe
     from converters.training.leave_out import left_out
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
     data = with_sources(films, tmp_path / "films")
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
@@ -28,9 +28,9 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     assert cli.main(["leave-out", *command]) == 0
     work = tmp_path / "out" / "work" / "toy-disc"
     told = json.loads((work / "leave_out.json").read_text())["results"]
-    shop = Workshop(load_recipe(recipe), tmp_path, data, work)
-    source_of = {film.name: dict(film.traits)["source"] for film in shop.material.films.films}
-    folds, test = left_out(shop, "source"), set(shop.material.division.test)
+    run = RecipeRun(load_recipe(recipe), tmp_path, data, work)
+    source_of = {film.name: dict(film.traits)["source"] for film in run.dataset.films.films}
+    folds, test = left_out(run, "source"), set(run.dataset.division.test)
     assert [one["value"] for one in told["sources"]] == list(folds) == ["new", "old"]
     for one, (value, fold) in zip(told["sources"], folds.items(), strict=True):
         assert {source_of[name] for name in fold.held} == {value}
@@ -40,13 +40,13 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
         assert 0.0 <= one["auc_ci"][0] <= one["auc"] <= one["auc_ci"][1] <= 1.0
     assert [one.value for one in Accounts.read(work).unseen] == ["new", "old"]
     pack = Pack.load(toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None, threshold=0.6))
-    rows = tuple(unseen(shop, pack))
+    rows = tuple(unseen(run, pack))
     assert [(row.split, row.auc, row.sensitivity) for row in rows] == [
         (f"unseen[source={one['value']}]", one["auc"], None) for one in told["sources"]
     ]
     assert {row.runtime for row in rows} == {"pytorch"}
-    net = shop.recipe.net.model_copy(update={"teacher": "lite0-cut"})
-    taught = replace(shop, recipe=shop.recipe.model_copy(update={"net": net}))
+    net = run.recipe.net.model_copy(update={"teacher": "lite0-cut"})
+    taught = replace(run, recipe=run.recipe.model_copy(update={"net": net}))
     assert {row.runtime for row in unseen(taught, pack)} == {"pytorch, teacher"}
     assert HOW_UNSEEN not in card.text(pack.manifest)
     shown = card.text(pack.manifest.model_copy(update={"measured": (*pack.manifest.measured, *rows)}))

@@ -99,15 +99,15 @@ def test_every_int8_map_agrees_with_grad_cam_in_all_three_runtimes(chain: Path) 
 
 def test_the_compared_films_are_no_test_films_and_the_drawn_one_is_nobody(chain: Path, films: Path) -> None:
     from converters.explanation import grad_cam
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
     work = chain / "out" / "work" / "toy-disc"
     recipe = load_recipe(chain / "toy-disc.toml")
-    shop = Workshop(recipe, chain, films, work)
-    names = grad_cam.chosen(shop)
+    run = RecipeRun(recipe, chain, films, work)
+    names = grad_cam.chosen(run)
     assert len(set(names)) == len(names) == results(work, "maps")["films"]
-    assert not set(names) & set(shop.material.division.test)
-    labels = [film.label for film in shop.films(names).films]
+    assert not set(names) & set(run.dataset.division.test)
+    labels = [film.label for film in run.films(names).films]
     assert sum(labels) * 2 == len(labels)
     (shown,) = results(work, "maps")["examples"]
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["film"]))))
@@ -159,7 +159,7 @@ def test_where_there_are_outlines_the_strongest_cells_are_counted(
     films: Path, tmp_path: Path, fresh_lists: Path
 ) -> None:
     from converters.explanation import grad_cam
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
     data = tmp_path / "films"
     for name in ("images", "masks"):
@@ -175,10 +175,10 @@ def test_where_there_are_outlines_the_strongest_cells_are_counted(
     (data / "labels.csv").write_text("\n".join(rows) + "\n")
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks"})
     assert cli.main(["train", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
-    shop = Workshop(load_recipe(recipe), tmp_path, data, tmp_path / "out" / "work" / "toy-disc")
-    told = grad_cam.pointing(shop)
+    run = RecipeRun(load_recipe(recipe), tmp_path, data, tmp_path / "out" / "work" / "toy-disc")
+    told = grad_cam.pointing(run)
     assert told is not None
-    held = [film for film in shop.films(shop.material.division.part("val")).films if film.label]
+    held = [film for film in run.films(run.dataset.division.part("val")).films if film.label]
     assert told["n"] == len(held) > 10
     assert told["chance"] == pytest.approx(0.5)
     assert told["hits"] / told["n"] == pytest.approx(told["share"], abs=1e-3)

@@ -61,7 +61,7 @@ def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_pat
 
     path = write_recipe(tmp_path, prune={"keep": None, "latency_ms": 1e-3, "runtime": runtime, "steps": 1})
     recipe = load_recipe(path)
-    shop = steps.Workshop(recipe, tmp_path, films, tmp_path / "work")
+    run = steps.RecipeRun(recipe, tmp_path, films, tmp_path / "work")
     asked: list[Path] = []
     module = choice.get(runtime)
     load = module.load
@@ -72,7 +72,7 @@ def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load", noted)
-        assert steps.latency_ms(shop, build("plain-small"), runtime) > 0.0
+        assert steps.latency_ms(run, build("plain-small"), runtime) > 0.0
     assert [one.suffix for one in asked] == [".tflite" if runtime == "litert" else ".onnx"]
 
 

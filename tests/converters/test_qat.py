@@ -74,7 +74,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     from converters.quantizing import ptq_search
 
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "aware_epochs": 1},
+        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)
@@ -93,20 +93,20 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     monkeypatch.setattr(ptq_search, "moved", far_at_first)
     assert cli.main(["quantize", *command]) == 0
     (found,) = Accounts.read(work).quantized
-    assert [(one.method, one.aware) for one in found.tried] == [
+    assert [(one.method, one.qat) for one in found.tried] == [
         (method, tuned) for tuned in (False, True) for method in ("minmax", "percentile")
     ]  # fmt: skip
     assert found.found
     assert all("logits move by" in one.refused for one in found.tried[:2])
     assert digest_of(work / "student.fold0.pt") == weights
     assert (work / "artefacts" / "fold0" / "model.int8.onnx").is_file()
-    assert not (work / "aware").exists()
+    assert not (work / "qat").exists()
     assert max(asked[2:]) < 0.5
 
 
 def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "aware_epochs": 1},
+        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)
@@ -115,4 +115,4 @@ def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Pat
         assert cli.main([step, *command]) == 0
     work = tmp_path / "out" / "work" / "toy-disc"
     assert Accounts.read(work).quantized[0].found
-    assert not list(work.glob("aware*"))
+    assert not list(work.glob("qat*"))

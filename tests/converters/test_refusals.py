@@ -118,7 +118,7 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     go_on(exported, films, folder, "quantize", "maps", "typicality", "speed", "gate", "report")
     work, genuine, seen = folder / "out" / "work" / "toy-disc", gate.judged, []
 
-    def judged(made: Pack, original: gate.Original) -> gate.Judged:
+    def judged(made: Pack, original: gate.Original) -> gate.GoldenResults:
         """The INT8 file is damaged between the drawing of the golden cases and their judgement."""
         shift(made.folder / "model.int8.onnx", 4.0)
         seen.append(genuine(made, original))
@@ -147,10 +147,10 @@ def test_a_file_whose_golden_answers_lie_too_far_leaves_the_pack_and_the_report_
     before = (folder / "out" / "toy-disc" / "manifest.json").stat().st_mtime_ns
     go_on(exported, films, folder, "report", "pack")
     assert (folder / "out" / "toy-disc" / "manifest.json").stat().st_mtime_ns == before
-    shop = steps.Workshop(load_recipe(folder / "toy-disc.toml"), folder, films, work)
+    run = steps.RecipeRun(load_recipe(folder / "toy-disc.toml"), folder, films, work)
     shift(made.folder / "model.fp32.onnx", 4.0)
     with pytest.raises(GateFailed, match="the float ONNX file itself"):
-        gate.without_refused(made, genuine(made, pack.eager(shop)))
+        gate.without_refused(made, genuine(made, pack.eager(run)))
 
 
 def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(
@@ -216,16 +216,16 @@ def test_every_kind_of_model_file_is_whole_or_absent_on_a_full_disk(small_disk: 
 def test_a_pack_is_whole_or_absent_on_a_full_disk(chain: Path, films: Path, small_disk: Path) -> None:
     from converters.packing.pack import pack_step
     from converters.recipe import load_recipe
-    from converters.training.steps import Workshop
+    from converters.training.steps import RecipeRun
 
     work = chain / "out" / "work" / "toy-disc"
-    shop = Workshop(load_recipe(chain / "toy-disc.toml"), chain, films, work)
+    run = RecipeRun(load_recipe(chain / "toy-disc.toml"), chain, films, work)
     before = (work / "pack.json").read_bytes()
     for left_kb in (16, 400):
         ballast = small_disk / "ballast"
         ballast.write_bytes(b"\0" * (2 * 1024 * 1024 - left_kb * 1024))
         with pytest.raises(OutputUnwritable, match="Free some space"):
-            pack_step(shop, small_disk)
+            pack_step(run, small_disk)
         assert os.listdir(small_disk) == ["ballast"], left_kb
         ballast.unlink()
     assert (work / "pack.json").read_bytes() == before

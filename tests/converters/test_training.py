@@ -124,10 +124,10 @@ def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path)
     from converters.training import steps
 
     work = tmp_path / "out" / "work" / "toy-disc"
-    shop = steps.Workshop(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)
-    extra = shop.extra.of(shop.material.division.shipped)
-    assert len(extra) == round(len(shop.material.division.shipped.train) / 3)
-    assert (shop.work / "student.fold0.pt").is_file()
+    run = steps.RecipeRun(load_recipe(tmp_path / "toy-disc.toml"), tmp_path, films, work)
+    extra = run.extra.of(run.dataset.division.shipped)
+    assert len(extra) == round(len(run.dataset.division.shipped.train) / 3)
+    assert (run.work / "student.fold0.pt").is_file()
 
 
 def test_a_student_that_begins_from_a_pack_which_knows_the_test_films_is_refused(

@@ -37,11 +37,11 @@ class ToyBoxes(Task):
     outputs = ("boxes", "scores", "mask")
     Settings = Settings
 
-    def targets(self, shop: Any, films: Any) -> NDArray[np.bool_]:
+    def targets(self, run: Any, films: Any) -> NDArray[np.bool_]:
         return segmentation.truths(films, (CELLS, CELLS))
 
-    def objective(self, shop: Any, films: Any, targets: NDArray[np.bool_], net: Any) -> Any:
-        return Loss(targets, shop.recipe.settings.box_weight)
+    def objective(self, run: Any, films: Any, targets: NDArray[np.bool_], net: Any) -> Any:
+        return Loss(targets, run.recipe.settings.box_weight)
 
     def network(self, brought: Any, recipe: Any, spec: Any, made: Any) -> Any:
         return brought
@@ -56,11 +56,11 @@ class ToyBoxes(Task):
     def truth(self, films: Any, answers: Answers) -> NDArray[np.bool_]:
         return segmentation.truths(films, (CELLS, CELLS))
 
-    def verdicts(self, court: Any, answers: Answers) -> list[Any]:
-        masks = (one[:, 5:].reshape(-1, CELLS, CELLS) for one in (court.answers, answers))
-        before, after = (segmentation.dices(one, court.truth, 0.0) for one in masks)
-        labels, patients = court.original.labels, court.original.patients
-        return [segmentation.dice_gate(before, after, labels, patients, court.gate.dice_loss)]
+    def verdicts(self, baseline: Any, answers: Answers) -> list[Any]:
+        masks = (one[:, 5:].reshape(-1, CELLS, CELLS) for one in (baseline.answers, answers))
+        before, after = (segmentation.dices(one, baseline.truth, 0.0) for one in masks)
+        labels, patients = baseline.original.labels, baseline.original.patients
+        return [segmentation.dice_gate(before, after, labels, patients, baseline.gate.dice_loss)]
 
     def operating_point(self, recipe: Any, original: Any, answers: Answers, truth: Any, outputs: Outputs) -> Any:
         scores = threshold.sigmoid(original.logits)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from converters.data import film_digests, recipe_data, splits, unlabelled
 from converters.data.datasets import image_folder
-from converters.data.recipe_data import Material
+from converters.data.recipe_data import RecipeData
 from converters.failures import SplitLeaks
 from converters.recipe import Data, Distill, Net, Recipe, Train
 from converters.workflow import ledger
@@ -40,8 +40,8 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own(data: Path, tmp_path: Path) -> Material:
-    return recipe_data.open_material(RECIPE, data, lists=tmp_path)
+def own(data: Path, tmp_path: Path) -> RecipeData:
+    return recipe_data.open_recipe_data(RECIPE, data, lists=tmp_path)
 
 
 def test_another_picture_under_the_same_name_is_another_data_set(data: Path) -> None:
@@ -52,7 +52,7 @@ def test_another_picture_under_the_same_name_is_another_data_set(data: Path) -> 
 
 
 def test_the_test_list_stands_beside_the_recipe_and_that_of_our_own_in_the_repository(
-    own: Material, tmp_path: Path
+    own: RecipeData, tmp_path: Path
 ) -> None:
     assert splits.frozen_test("toy", tmp_path) == own.division.test
     assert splits.lists_of(tmp_path) == tmp_path
@@ -60,7 +60,7 @@ def test_the_test_list_stands_beside_the_recipe_and_that_of_our_own_in_the_repos
 
 
 def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
-    own: Material, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own: RecipeData, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for index in range(4):
         drawn(tmp_path / "more" / f"other{index}.png", 300 + index)
@@ -73,7 +73,7 @@ def test_an_unlabelled_copy_of_a_test_film_teaches_nobody(
 
 
 def test_an_unlabelled_copy_of_a_held_back_film_is_kept_from_the_fold_that_it_judges(
-    own: Material, data: Path, tmp_path: Path
+    own: RecipeData, data: Path, tmp_path: Path
 ) -> None:
     drawn(tmp_path / "more" / "other.png", 300)
     judge = own.division.folds[0].held[0]
@@ -83,13 +83,17 @@ def test_an_unlabelled_copy_of_a_held_back_film_is_kept_from_the_fold_that_it_ju
     assert seen == [1, 2, 2]
 
 
-def test_a_patient_that_only_a_file_number_tells_is_nobody_elsewhere(own: Material, data: Path, tmp_path: Path) -> None:
+def test_a_patient_that_only_a_file_number_tells_is_nobody_elsewhere(
+    own: RecipeData, data: Path, tmp_path: Path
+) -> None:
     name = Path(own.division.test[0]).name  # another film of the same file name
     drawn(tmp_path / "more" / name, 301)
     assert len(unlabelled.opened(RECIPE, data, own, SPEC).pixels) == 1
 
 
-def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(own: Material, tmp_path: Path) -> None:
+def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
+    own: RecipeData, tmp_path: Path
+) -> None:
     words = {film.name: film_digests.word(film) for film in own.films.films}
     other = tmp_path / "work" / "other"
     assert film_digests.learnt(other) is None

@@ -16,7 +16,7 @@ from PIL import Image
 from converters import cli
 from converters.data import feedback, recipe_data, splits
 from converters.data.datasets import Film, FilmSet
-from converters.data.feedback import Judged
+from converters.data.feedback import FeedbackRecord
 from converters.failures import (
     FeedbackCutOff,
     FeedbackForAnother,
@@ -42,11 +42,11 @@ def png(seed: int, bits: int = 8) -> bytes:
     return out.getvalue()
 
 
-def judged(seed: int, label: int = 1, bits: int = 8, patient: str = "") -> Judged:
-    return Judged(f"{seed:016x}.png", str(label), patient or f"{seed:032x}", PACK, "0.1.0", png(seed, bits))
+def judged(seed: int, label: int = 1, bits: int = 8, patient: str = "") -> FeedbackRecord:
+    return FeedbackRecord(f"{seed:016x}.png", str(label), patient or f"{seed:032x}", PACK, "0.1.0", png(seed, bits))
 
 
-def written(folder: Path, films: list[Judged]) -> Path:
+def written(folder: Path, films: list[FeedbackRecord]) -> Path:
     path = folder / "clinic.lnf"
     path.write_bytes(feedback.seal(films, KEY.public_key()))
     return path
@@ -268,9 +268,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path) -> None:
-    plain = recipe_data.open_material(RECIPE, folder)
+    plain = recipe_data.open_recipe_data(RECIPE, folder)
     fed = feedback.films_of(written(tmp_path, [judged(1), judged(2, 0)]), KEY, PACK)
-    joined = recipe_data.open_material(RECIPE, folder, [fed])
+    joined = recipe_data.open_recipe_data(RECIPE, folder, [fed])
     names = {film.name for film in fed.films}
     assert joined.division.test == plain.division.test
     assert [fold.held for fold in joined.division.folds] == [fold.held for fold in plain.division.folds]
@@ -282,11 +282,11 @@ def test_feedback_is_learnt_from_and_judges_nothing(folder: Path, tmp_path: Path
 
 
 def test_a_copy_of_a_test_film_in_feedback_is_a_leak_that_names_both(folder: Path, tmp_path: Path) -> None:
-    name = recipe_data.open_material(RECIPE, folder).division.test[0]
+    name = recipe_data.open_recipe_data(RECIPE, folder).division.test[0]
     copy = replace(judged(1), png=(folder / name).read_bytes())
     fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
     with pytest.raises(SplitLeaks, match=name) as refused:
-        recipe_data.open_material(RECIPE, folder, [fed])
+        recipe_data.open_recipe_data(RECIPE, folder, [fed])
     assert refused.value.pairs == ((name, fed.films[0].name),)
 
 
@@ -297,11 +297,11 @@ def test_a_test_patient_in_feedback_is_a_leak() -> None:
 
 
 def test_a_copy_of_a_held_back_film_joins_only_the_folds_that_may_know_it(folder: Path, tmp_path: Path) -> None:
-    plain = recipe_data.open_material(RECIPE, folder).division
+    plain = recipe_data.open_recipe_data(RECIPE, folder).division
     name = plain.folds[0].held[0]
     copy = replace(judged(1), png=(folder / name).read_bytes())
     fed = feedback.films_of(written(tmp_path, [copy]), KEY, PACK)
-    joined = recipe_data.open_material(RECIPE, folder, [fed]).division
+    joined = recipe_data.open_recipe_data(RECIPE, folder, [fed]).division
     (more,) = (film.name for film in fed.films)
     assert more not in joined.folds[0].train
     assert more in joined.folds[1].train
@@ -311,7 +311,7 @@ def test_a_copy_of_a_held_back_film_joins_only_the_folds_that_may_know_it(folder
 def test_a_film_in_two_exports_counts_once_as_the_later_says(folder: Path, tmp_path: Path) -> None:
     first = feedback.films_of(written(tmp_path, [judged(1, 1), judged(2)]), KEY, PACK)
     later = feedback.films_of(written(tmp_path, [judged(1, 0)]), KEY, PACK)
-    joined = recipe_data.open_material(RECIPE, folder, [first, later])
+    joined = recipe_data.open_recipe_data(RECIPE, folder, [first, later])
     assert sorted(film.label for film in joined.films.only(joined.feedback).films) == [0, 1]
 
 

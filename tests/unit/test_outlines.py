@@ -10,7 +10,7 @@ import pytest
 from converters.data import volumes
 from converters.data.predictions import Predictions
 from converters.evaluation import segmentation
-from converters.evaluation.baseline import Judging
+from converters.evaluation.baseline import Baseline
 from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
@@ -26,14 +26,14 @@ LESION = np.zeros((8, 8, 8), dtype=bool)
 LESION[2:6, 2:6, 2:6] = True
 
 
-def court(gate: Gate | None = None) -> Judging:
+def baseline(gate: Gate | None = None) -> Baseline:
     """Forty volumes, a cube in every other one, that the original outlines without a fault."""
     labels = np.arange(COUNT) % 2
     truth = LESION[np.newaxis] & (labels == 1)[:, np.newaxis, np.newaxis, np.newaxis]
     cells = np.where(truth, np.float32(3.0), np.float32(-3.0))
     names = tuple(f"v{number}" for number in range(COUNT))
     original = Predictions(names, labels, names, cells.reshape(COUNT, -1).max(axis=1).astype(np.float64), ({},) * COUNT)
-    return Judging(segment.task, original, cells, 0.0, gate or Gate(), truth)
+    return Baseline(segment.task, original, cells, 0.0, gate or Gate(), truth)
 
 
 def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int) -> segmentation.Cells:
@@ -44,7 +44,7 @@ def shrunk(cells: np.ndarray[tuple[int, ...], np.dtype[np.float32]], slices: int
 
 
 def test_a_file_whose_outlines_shrink_is_refused_although_it_finds_every_lesion() -> None:
-    judge = court()
+    judge = baseline()
     same = {one.gate: one.outcome for one in judge.verdicts(judge.answers)}
     assert same["dice"] is GateOutcome.PASSED
     worse = {one.gate: one for one in judge.verdicts(shrunk(judge.answers, 1))}
@@ -55,12 +55,12 @@ def test_a_file_whose_outlines_shrink_is_refused_although_it_finds_every_lesion(
 
 
 def test_an_outline_that_moves_less_than_the_margin_passes() -> None:
-    judge = court(Gate(dice_loss=0.2))
+    judge = baseline(Gate(dice_loss=0.2))
     assert {one.gate: one.outcome for one in judge.verdicts(shrunk(judge.answers, 1))}["dice"] is GateOutcome.PASSED
 
 
 def test_the_threshold_is_the_one_with_the_best_dice() -> None:
-    judge = court()
+    judge = baseline()
     assert judge.truth is not None
     cells = judge.answers.copy()
     cells[:, 0] = 1.0  # a slice of false marks below the true ones

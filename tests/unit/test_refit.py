@@ -16,7 +16,7 @@ from converters import cli
 from converters.data import frozen_test_log
 from converters.data.datasets import read_grey
 from converters.failures import DataUnreadable
-from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, typicality_model
 from converters.report import weak_section
 from converters.report.catalogue import say
@@ -93,7 +93,7 @@ def as_it_was(home: Path) -> Path:
     toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
     manifest = json.loads((folder / FILE_NAME).read_text())
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
-    names = opened.material.division.shipped.train
+    names = opened.dataset.division.shipped.train
     manifest["typicality"]["films"] = len(names)
     manifest["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
     row = {"runtime": "onnxruntime", "precision": "fp32", "split": "test", "n": 30, "positives": 15, "auc": 0.5,
@@ -103,7 +103,7 @@ def as_it_was(home: Path) -> Path:
     manifest["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
     (folder / FILE_NAME).write_text(json.dumps(manifest))
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
-    groups = [opened.material.group_of[film.name] for film in opened.films.films]
+    groups = [opened.dataset.group_of[film.name] for film in opened.films.films]
     model, limits = typicality_model.judged(opened.plain, groups, 3, WIDER)
     path = model.save(folder / manifest["typicality"]["path"])
     manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
@@ -194,7 +194,7 @@ def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
     old = copytree(place.made, tmp_path / "old" / "toy-adult")
     grey = np.pad(picture(1), 12)
     Image.fromarray(grey).save(old / "golden.png")
-    answer = Judge(Pack.load(old)).expected(read_grey(old / "golden.png"))
+    answer = AllRuntimes(Pack.load(old)).expected(read_grey(old / "golden.png"))
     manifest = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
     manifest["golden"] = [{"kind": "phantom", "path": "golden.png", "sha256": sha256_of(old / "golden.png"),
                        "expected": answer, "tolerance": {"fp32": 0.002}}]  # fmt: skip

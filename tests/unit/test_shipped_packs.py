@@ -6,7 +6,7 @@ import pytest
 
 import converters
 from converters.golden_cases import cases
-from converters.golden_cases.all_runtimes import Judge
+from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, sbom, weak_points
 from converters.report import weak_section
 from firmware_app.packs import tree
@@ -37,8 +37,8 @@ def pack(request: pytest.FixtureRequest) -> Pack:
 
 
 @pytest.fixture(scope="module")
-def judges() -> dict[str, Judge]:
-    return {pack.name: Judge(pack) for pack in PACKS}
+def judges() -> dict[str, AllRuntimes]:
+    return {pack.name: AllRuntimes(pack) for pack in PACKS}
 
 
 def test_every_file_is_the_one_that_was_shipped(pack: Pack) -> None:
@@ -82,7 +82,7 @@ def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
 
 @pytest.mark.parametrize(("pack", "case"), CASES)
 def test_a_golden_image_gets_the_expected_probability_everywhere(
-    pack: Pack, case: Golden, judges: dict[str, Judge]
+    pack: Pack, case: Golden, judges: dict[str, AllRuntimes]
 ) -> None:
     if case.reference is not None and cases.located(case.reference) is None:
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
@@ -109,7 +109,7 @@ def test_golden_images_show_nobody(pack: Pack) -> None:
             assert case.distance.films > 10 * case.distance.components
 
 
-def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, Judge]) -> None:
+def test_golden_films_of_both_answers_exist(pack: Pack, judges: dict[str, AllRuntimes]) -> None:
     finding, judge = pack.manifest.findings[0], judges[pack.name]
     samples = [cases.frame_of(pack, case) for case in pack.manifest.golden if case.kind == "sample"]
     answers = {

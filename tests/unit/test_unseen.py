@@ -17,7 +17,7 @@ ACCOUNTS = Accounts.from_dict({
     ]},
     "quantize": {"openvino": {"chosen": {"method": "minmax"}, "sensitivity": {}, "tried": [
         {"method": "percentile", "moved": 0.3, "refused": "logits move"},
-        {"method": "minmax", "moved": 0.1, "refused": "", "aware": True},
+        {"method": "minmax", "moved": 0.1, "refused": "", "qat": True},
     ]}},
 })  # fmt: skip
 
@@ -26,8 +26,8 @@ ACCOUNTS = Accounts.from_dict({
     ("language", "heading", "weak", "tuned"),
     [
         ("en", "Sources that were never seen", "Where it never saw the source (view AP, 120 films), its AUC is 0.710",
-         "after fine-tuning"),
-        ("zh", "从未见过的来源", "对从未见过的来源（view AP，120 张），AUC 为 0.710", "微调后"),
+         "after QAT"),
+        ("zh", "从未见过的来源", "对从未见过的来源（view AP，120 张），AUC 为 0.710", "QAT 后"),
     ],
 )  # fmt: skip
 def test_unseen_sources_and_fine_tuned_files_are_told_in_both_languages(
