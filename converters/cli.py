@@ -34,7 +34,7 @@ STEPS = {
     "export": "Write the trained networks as ONNX, OpenVINO and TFLite files.",
     "quantize": "Find an INT8 file of each runtime that passes the recipe's gates.",
     "maps": "Compare every file's activation map with Grad-CAM of the original, with occlusion and with outlines.",
-    "typicality": "Learn what the training films look like, so that the box knows a film that is none of them.",
+    "typicality": "Fit the typicality model, by which the box knows a film that is unlike the training films.",
     "speed": "Time every file of the network that ships.",
     "gate": "Judge every file beside the PyTorch original: passed, inconclusive or refused.",
     "report": "Write the report of everything so far, one HTML page.",
@@ -116,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--words", type=Path, help="first take title, uses and weak points from this words file")
 
-    text = "Set anew what a finished pack takes for a film like those it learnt from; no weight changes."
+    text = "Fit the typicality model of a finished pack again; no weight changes."
     example = "familiar models/chest-xray-child --recipe converters/recipes/chest-xray-child.toml --data ~/x --out ~/y"
     added = step("familiar", text, example, _familiar)
     _finished_pack_arguments(added)
@@ -207,7 +207,7 @@ class _Log:
             raise OutputUnwritable(str(self.path), error.strerror or str(error)) from error
 
     def close(self) -> None:
-        with suppress(OSError):  # what could not be written has been told
+        with suppress(OSError):  # the refusal has been printed already
             self.file.close()
 
 
@@ -239,7 +239,7 @@ def _logged(path: Path) -> Iterator[None]:
             try:
                 yield
             except (ConverterError, LanternError) as error:
-                with suppress(OutputUnwritable):  # the refusal itself is what is to be told
+                with suppress(OutputUnwritable):  # the refusal itself is what matters
                     log.write(f"refused: {error}")
                 raise
     finally:

@@ -1,7 +1,7 @@
-"""What stands in the files of a data set: one word a film, so that another picture under the same name is noticed.
+"""Digests of films: a picture that was replaced under the same name is noticed.
 
-A film's word is the SHA-256 of its file (of an ``.npz``, with its place in it; of a clinic's feedback, of its PNG).
-``learnt.json`` in a work folder keeps the words of the films that a pack learnt from: a pack that begins from its
+A film's digest is the SHA-256 of its file (of an ``.npz``, with its place in it; of a clinic's feedback, of its PNG).
+``learnt.json`` in a work folder keeps the digests of the films that a pack learnt from: a pack that begins from its
 network must not be judged on any of them.
 """
 

@@ -1,4 +1,4 @@
-"""Every look at a frozen test part, noted beside its list: a test part that was looked at often is none any more."""
+"""The log of a frozen test part: every evaluation on it is noted beside its list, because choosing by it spoils it."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ def files_word(manifest: Manifest) -> str:
 def note(manifest: Manifest, day: str, folder: Path = splits.LISTS) -> int:
     """Note that the files of a pack were measured on its test part on ``day``; returns how many looks there were.
 
-    Who looks again with the same files, given the same, learns nothing new: that is no other look.  Raises
+    The same model files count once: measuring them again gives the same numbers.  Raises
     :class:`~converters.failures.OutputUnwritable`.
     """
     path, word = folder / f"{manifest.name}.looks.txt", files_word(manifest)

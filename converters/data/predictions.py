@@ -1,7 +1,6 @@
-"""What one model file said of films, on disk: names, labels, patients, traits and logits, one ``.npz`` an artefact.
+"""Predictions of one model file, on disk: names, labels, patients, traits and logits, one ``.npz`` an artefact.
 
-Everything that is said of a model later, every gate, curve and table, is computed from these, so that no number rests
-on a second run.
+Every gate, curve and table is computed from these files, so no number depends on a second run.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Films made ready: every film of a set through the box's own preprocessing, into one array."""
+"""Preprocessing: every film of a set as the box prepares it, in one array."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""From a recipe and a data folder to folds and a test part of films, with patients and duplicates kept apart."""
+"""A recipe's films: opened, grouped by patient and near-duplicate, divided into folds and a frozen test part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""How good a model file is: predictions, measures, gates."""
+"""How good a model file is: out-of-fold predictions, metrics, the operating point, the gates."""

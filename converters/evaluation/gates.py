@@ -120,7 +120,7 @@ def speed(ratio: float, at_least: float) -> GateResult:
 
 
 def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> GateResult:
-    """A paired difference with the lower end of its interval, before its margin."""
+    """The result of a paired difference ``value``, with ``low`` the lower end of its interval."""
     return GateResult(gate, _outcome(value, low, margin), value, margin, said)
 
 
@@ -145,7 +145,7 @@ def worst(verdicts: Sequence[GateResult]) -> GateOutcome:
 
 
 def gravest(given: Collection[GateOutcome]) -> GateOutcome:
-    """The worst of some outcomes; without any it is refused, because nothing was proved."""
+    """The worst of some outcomes; refused where there is none, because nothing was measured."""
     return next(
         one for one in (GateOutcome.REFUSED, GateOutcome.INCONCLUSIVE, GateOutcome.PASSED) if one in given or not given
     )
@@ -179,6 +179,6 @@ def sensitivity(original: Predictions, other: Predictions, threshold: float, gat
 
 
 def _outcome(value: float, low: float, margin: float) -> GateOutcome:
-    if not value >= margin:  # without a number nothing is proved
+    if not value >= margin:  # NaN is refused too
         return GateOutcome.REFUSED
     return GateOutcome.PASSED if low >= margin else GateOutcome.INCONCLUSIVE

@@ -1,4 +1,4 @@
-"""Outlines before the gates: a map whose cells are voxels (or pixels), judged by the Dice of its mask.
+"""The gate of segmentation: a map whose cells are voxels (or pixels), judged by the Dice of its mask.
 
 A film's own logit is that of its strongest cell, so that it is positive exactly when something is marked on it; the
 probability of a cell is the network's own, and the threshold the one with the best mean Dice on held-back films.  All

@@ -64,7 +64,7 @@ class Shipped:
         answers = self._answers(outputs)
         parity = gates.parity(key[1], *gates.apart(self.outputs, outputs))
         calls = gates.sensitivity(self.original, self._predictions(answers), self.threshold, self.gate)
-        # How sure one may be of a sensitivity is the folds' matter: here both answers are known, film by film.
+        # The interval of the sensitivity is judged on the folds; here both answers are known film by film.
         outcome = GateOutcome.REFUSED if calls.outcome is GateOutcome.REFUSED else GateOutcome.PASSED
         called = replace(calls, gate="shipped calls", outcome=outcome, said=f"as shipped, {calls.said}")
         if parity is not None:

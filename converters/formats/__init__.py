@@ -1,4 +1,4 @@
-"""The file formats of model files, one module each: how a network becomes such a file, in float and in eight bits."""
+"""The file formats of model files, one module each: how a network is exported, in float and in INT8."""
 
 import io
 import warnings
@@ -15,5 +15,5 @@ def quiet() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What a library said first, short enough for a sentence."""
+    """The first line of a library's error, short enough for a sentence."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:300]

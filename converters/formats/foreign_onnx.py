@@ -1,4 +1,4 @@
-"""An ONNX file from elsewhere, brought into our form: one film in, the first finding's map, in logits, out.
+"""A foreign ONNX file, adapted to our form: one film in, the first finding's map, in logits, out.
 
     film (N, C, H, W) in [0, 1]  ->  [colours, range, mean and spread]  ->  the file's own graph  ->  map (N, 1, h, w)
 

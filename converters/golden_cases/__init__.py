@@ -1,1 +1,1 @@
-"""Golden cases: images of nobody with the answers that a pack must give."""
+"""Golden cases: images of no patient, with the answers that a pack must give in every runtime."""

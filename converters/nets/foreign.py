@@ -1,4 +1,4 @@
-"""A network that somebody else made, in the clothes of ours: any ``torch.nn.Module``, or a finished ONNX file.
+"""Foreign networks behind the interface of ours: any ``torch.nn.Module``, or a finished ONNX file.
 
 ``[net] build`` names a Python function, which is imported and run: that is the user's own code, from the recipe's
 folder or an installed package.  No name is ever taken from a checkpoint, which is tensors only.  What a module gives

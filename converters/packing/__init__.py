@@ -1,1 +1,1 @@
-"""From model files to a pack: description, card, measurement, signed repository."""
+"""From model files to a pack: typicality, manifest, card, measured rows, bill of materials."""

@@ -1,6 +1,6 @@
 """The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only.
 
-Gates, refusals and calibration are told where the manifest holds them: ``gates`` [{runtime, precision, outcome, said}],
+Gates, refusals and calibration are shown where the manifest has them: ``gates`` [{runtime, precision, outcome, said}],
 ``refused`` [{runtime, precision, why}], and in ``measured`` the keys of :data:`CALIBRATION`.
 """
 
@@ -240,7 +240,7 @@ def _measured(row: Measured) -> tuple[str, ...]:
 
 
 def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:
-    """Of which answer no film could be drawn, where films are drawn at all."""
+    """A line for each answer, positive or negative, of which no golden film could be drawn."""
     if manifest.input.depth is not None:
         return
     asked = tasks.get(manifest.task).golden_probability

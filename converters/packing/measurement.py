@@ -71,7 +71,7 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
 
 
 def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
-    """What the step ``train``'s networks, teachers where there are some, scored on a source they had never seen."""
+    """Rows of the networks of ``train`` (the teachers, if any), each on a source that it was trained without."""
     teacher = ", teacher" if run.recipe.net.teacher is not None else ""
     account = run.ledger.read(leave_out.STEP) if run.recipe.data.leave_out and run.recipe.train else {}
     for one in account.get("sources", ()):

@@ -1,4 +1,4 @@
-"""What made a pack: the packages of this environment, as a CycloneDX 1.6 bill of materials."""
+"""The packages with which a pack was made, as a CycloneDX 1.6 bill of materials."""
 
 import json
 import platform

@@ -1,7 +1,7 @@
 """What the training films look like to a network: the model of their features, and the limit of each model file.
 
 The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that all files give for the films which the
-network learnt from: so the effect of rounding is part of the spread and does not make a film look unfamiliar.  The
+network learnt from. So the effect of quantization is part of the spread and does not make a film look unfamiliar.  The
 limit is set for each file that ships: the distance below which a share :data:`PASSES` of the films lies, each judged by
 a model fitted without its part; then widened, because films that the network has not learnt from lie farther away.
 Where the recipe says so each film counts twice, as it is and as another clinic's machine might give it
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.preprocessing import inputs, rounded
-from converters.synthetic_images import acquisition_shift
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import DistanceLimit
 from firmware_app.runtimes.interface import Session
@@ -52,9 +51,11 @@ def drawn(names: Sequence[str], seed: int) -> list[str]:
 def varied(pixels: NDArray[np.uint8], names: Sequence[str], spec: InputSpec, seed: int) -> NDArray[np.uint8]:
     """(N, H, W) films ready for a model → the same, each as another clinic's machine might give it.
 
-    They are varied at the model's size and stretched again as the box would: what a large film loses when it is shrunk
-    (noise, the blocks of a JPEG) stays in them, so they lie rather farther than real ones.
+    They are varied at the model's size and stretched again, as the box would. Noise and JPEG blocks, which a large film
+    loses when it is shrunk, stay in them; so they lie somewhat farther from the training films than real ones.
     """
+    from converters.synthetic_images import acquisition_shift  # only where the recipe asks for it
+
     again = replace(spec, crop="frame" if spec.crop == "frame" else "whole", despeckle="none", resize="squash")
     out = np.empty_like(pixels)
     for index, (film, name) in enumerate(zip(pixels, names, strict=True)):

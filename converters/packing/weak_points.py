@@ -49,7 +49,7 @@ def _worst(rows: Iterable[Measured], value: Callable[[Measured], float | None]) 
 
 
 def _rates(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
-    """Missed positives and false positives, each in the row where they are worst."""
+    """Missed positives and false positives, each from the row with the lowest rate."""
     if (missing := _worst(_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
         value, row = missing
         missed = row.positives - round(value * row.positives)

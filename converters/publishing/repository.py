@@ -1,7 +1,7 @@
 """A repository of packs: a plain folder, signed with TUF metadata, that a USB stick and a web server serve alike.
 
-A box starts from timestamp.json only. So a publication writes the packs' files, then targets, then snapshot, each under
-a name of its own, and last replaces timestamp.json: one that is interrupted leaves the repository as it was.
+A box starts from timestamp.json. So a publication writes the packs' files, then targets, then snapshot, each under a
+new name, and replaces timestamp.json last. An interrupted publication leaves the repository as it was.
 """
 
 import argparse

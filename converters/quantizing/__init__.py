@@ -1,1 +1,1 @@
-"""Model files in FP16 and INT8, and whether each is still accurate and fast."""
+"""INT8 files by PTQ, accuracy control and QAT, and how long one film takes in a file."""

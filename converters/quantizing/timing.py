@@ -1,4 +1,4 @@
-"""How long one film takes, in a process of its own: a request as JSON on stdin, a JSON list of milliseconds on stdout.
+"""Timing of one film in a process of its own: a request as JSON on stdin, a JSON list of milliseconds on stdout.
 
     python -m converters.quantizing.timing < request.json
 

@@ -1,9 +1,9 @@
-"""Does a probability mean what it says?  Brier score, expected calibration error, and the reliability of each bin.
+"""Calibration of probabilities: Brier score, expected calibration error, and the reliability of each bin.
 
-Brier (1950): the mean squared distance of probability and label.  ECE (Naeini et al. 2015): the mean distance of said
-and seen frequency over ten bins, each weighed by its films.  Bins hold equally many films, since a small data set
-leaves most bins of equal width empty (Nixon et al. 2019).  Intervals are 95 %: a bin's frequency by Wilson, the two
-scores by a bootstrap over patients.
+Brier (1950): the mean squared distance of probability and label.  ECE (Naeini et al. 2015): the mean distance of
+predicted and observed frequency over ten bins, each weighted by its films.  Bins hold equally many films, since a small
+data set leaves most bins of equal width empty (Nixon et al. 2019).  Intervals are 95 %: a bin's frequency by Wilson,
+the two scores by a bootstrap over patients.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Films of like probability: what was said of them on average, and how many of them are positive."""
+    """Films of similar probability: the mean prediction ``said``, and the share ``seen`` that is positive."""
 
     said: float
     seen: Rate
@@ -48,7 +48,7 @@ class Reliability:
 def reliability(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], patients: Sequence[str], seed: int = 0
 ) -> Reliability:
-    """How far ``probabilities`` (N,) can be taken at their word on films with these ``labels``."""
+    """Reliability bins, ECE and Brier score of ``probabilities`` (N,) on films with these ``labels``."""
     if not len(labels):
         return Reliability((), None, None, None, None)
     place = places(probabilities)

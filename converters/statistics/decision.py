@@ -1,9 +1,9 @@
-"""Is acting on the model better than treating everybody, or nobody?  The decision curve of Vickers & Elkin (2006).
+"""The decision curve (Vickers & Elkin 2006): is acting on the model better than treating all, or none?
 
 Net benefit at a threshold probability t, per film: ``TP / n - FP / n * t / (1 - t)``.  The threshold carries the cost:
-who would act from t on holds a miss to be (1 - t) / t times as bad as a false alarm, so 5 : 1 is t = 1/6.
+to act from t on means that a miss is (1 - t) / t times as bad as a false alarm, so 5 : 1 is t = 1/6.
 
-All of it hangs on the prevalence.  Where the clinic's is told, each film is weighed so that the films have it, and the
+The curve depends on the prevalence.  Where the clinic's is given, films are weighted to that prevalence, and the
 probabilities are those that the box gives there (:mod:`firmware_app.packs.prior`); else it is that of the films.
 """
 

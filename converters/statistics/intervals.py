@@ -1,7 +1,7 @@
 """The numbers of a card: AUC, sensitivity, specificity, each with a 95 % interval, and the calibration fit.
 
-Films of one patient resemble each other, so whatever is said of films is resampled by patient: an interval that counts
-each film for itself is too narrow.
+Films of one patient resemble each other, so every bootstrap resamples whole patients: an interval that takes films for
+independent is too narrow.
 """
 
 import math

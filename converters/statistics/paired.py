@@ -1,8 +1,8 @@
-"""Is the small model still as right as the original?  Both have judged the same films, so the films are paired.
+"""Paired differences of two models on the same films: is the small one still as accurate as the original?
 
 AUC and sensitivity at the frozen threshold: the same resamples of whole patients for both models.  DeLong, DeLong &
-Clarke-Pearson (1988), in the fast form of Sun & Xu (2014), is told beside it: it takes films for independent, which
-films of one patient are not.  Differences are *small model minus original*.
+Clarke-Pearson (1988), in the fast form of Sun & Xu (2014), is reported beside it: it assumes independent films,
+which films of one patient are not.  Differences are *small model minus original*.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""Train, distil, prune: every step that needs PyTorch's gradients."""
+"""The steps train, leave-out, distill and prune: everything that needs PyTorch's gradients."""

@@ -1,4 +1,4 @@
-"""Lesions of other films, pasted into training films where the data set has outlines.
+"""Copy-paste augmentation: lesions of other films in training films, where the data set has outlines.
 
 After Ghiasi et al. 2021 ("simple copy-paste"), with a feathered edge (Dwibedi et al. 2017) and the lesion's
 surroundings brought to the grey of where it lands, so that neither a seam nor a brighter patch gives it away.

@@ -1,4 +1,4 @@
-"""What a frozen network thinks of films: the map and the features of a batch, asked where asking costs least.
+"""Inference of a frozen teacher: the map and the features of a batch, in the fastest runtime.
 
 Distillation asks its teachers about every film of every epoch, and that is most of its time. OpenVINO answers sooner
 than PyTorch does, in bfloat16 where the processor has it; a network that it cannot convert is asked in PyTorch.

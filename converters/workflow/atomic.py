@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written beside, brought to the disk, renamed."""
+"""Atomic writes: files and folders are whole or absent. Written beside, fsynced, renamed."""
 
 import json
 import os

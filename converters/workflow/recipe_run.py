@@ -1,4 +1,4 @@
-"""A recipe at work: its films, its folder, how its fits are kept, and what they begin from."""
+"""A run of a recipe: its films, its work folder, where its fits are kept, and what they start from."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ from firmware_app.imaging.model_input import InputSpec
 
 @dataclass(frozen=True)
 class RecipeRun:
-    """A recipe at work: ``data`` as the engineer gave it, ``work`` where steps leave what they made."""
+    """A run of a recipe: ``data`` as the engineer gave it, ``work`` where steps leave what they made."""
 
     recipe: Recipe
     near: Path
