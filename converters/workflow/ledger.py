@@ -1,22 +1,57 @@
-"""What has been done, and from what: a step whose recipe tables and inputs are unchanged is not done again.
+"""What has been done, and from what: a step whose recipe tables, inputs and tools are unchanged is not done again.
 
-Each step ends by writing ``work/<step>.json`` with its fingerprint, its results and the files it made with their
-SHA-256. A step's fingerprint covers the recipe tables it reads, the fingerprints of the steps before it and the digest
-of its data, pictures and labels; so changing ``[prune]`` repeats pruning and what
-follows, and leaves the teacher alone.
-The converter's own code is noted, as the digest of its modules, and repeats nothing: whoever changes it decides.
+Each step ends by writing ``work/<step>.json`` with what it was made of, its results and the files it made with their
+SHA-256.  It is made of the recipe tables it reads, the digest of its data, what the steps before it made,
+the converters' code and the versions of the libraries.  So changing ``[prune]`` repeats pruning and what follows, and
+leaves the teacher alone; a step that is done again with the same outcome repeats nothing.
 """
 
+import ast
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from converters.failures import StepMissing
 from converters.workflow.atomic import write_json
+
+TRAINING: Final = frozenset({"train", "distill", "prune", "leave_out"})
+TRAINING_FOLDERS: Final = ("data", "nets", "tasks", "training")
+"""The code that weights depend on; all other steps depend on the whole package."""
+TRAINING_LIBRARIES: Final = ("torch", "numpy")
+LIBRARIES: Final = (
+    *TRAINING_LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf", "litert-torch", "ai-edge-quantizer",
+    "ai-edge-litert",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What a step is made of, each as a SHA-256 or a version."""
+
+    recipe: str
+    data: str
+    before: Mapping[str, str]
+    """Step before it → the digest of its results and files."""
+
+    def differences(self, entry: Mapping[str, Any], step: str) -> list[str]:
+        """Why the step of this name must be done again, in words; empty when *entry* was made of the same."""
+        was = entry.get("made_of")
+        if not isinstance(was, dict):
+            return ["an older converter did it"]
+        now = {**asdict(self), **tools(step)}
+        earlier = [f"{name} was done again" for name, made in self.before.items() if was["before"].get(name) != made]
+        libraries = [
+            f"{name} is {at}, was {was['libraries'].get(name)}"
+            for name, at in now["libraries"].items() if was["libraries"].get(name) != at
+        ]  # fmt: skip
+        words = {"recipe": "its recipe tables changed", "data": "the data changed", "code": "the code changed"}
+        return [word for key, word in words.items() if was.get(key) != now[key]] + earlier + libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +60,45 @@ class Ledger:
 
     work: Path
 
-    def fingerprint(self, tables: Mapping[str, Any], before: Sequence[str] = (), data: str = "") -> str:
-        """SHA-256 of the tables' values, the entries of the steps ``before`` and the data's digest."""
-        earlier = [self._entry(step).get("fingerprint", "") for step in before]
-        content = json.dumps([tables, earlier, data], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+    def fingerprint(self, tables: Mapping[str, Any], before: Sequence[str] = (), data: str = "") -> MadeOf:
+        """What a step is made of: the tables' values, what the steps ``before`` made, and the data's digest."""
+        recipe = json.dumps(tables, sort_keys=True)
+        return MadeOf(_sha256(recipe), data, {step: self._outcome(step) for step in before})
 
-    def results(self, step: str, fingerprint: str) -> dict[str, Any] | None:
-        """What ``step`` found when it was last done from the same inputs and its files are still as it left them."""
+    def results(self, step: str, made_of: MadeOf) -> dict[str, Any] | None:
+        """What ``step`` gave when it was last done from the same inputs and its files are still as it left them.
+
+        Says on stderr in one line whether the step is done again, and why.
+        """
         entry = self._entry(step)
-        if entry.get("fingerprint") != fingerprint:
+        if not entry:
+            _say(step, "not done yet")
             return None
-        for name, digest in entry["files"].items():
-            if not (self.work / name).is_file() or digest_of(self.work / name) != digest:
-                return None
+        why = made_of.differences(entry, step) or self._damaged(entry)
+        if why:
+            _say(step, f"done again: {'; '.join(why)}")
+            return None
+        _say(step, "done before, nothing it is made of has changed")
         results: dict[str, Any] = entry["results"]
         return results
 
-    def done(self, step: str, fingerprint: str, results: Mapping[str, Any], files: Sequence[Path]) -> None:
+    def done(self, step: str, made_of: MadeOf, results: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Record that ``step`` is done. Call it last."""
         made = {path.relative_to(self.work).as_posix(): digest_of(path) for path in files}
-        entry = {"fingerprint": fingerprint, "code": code(), "results": results, "files": made}
+        entry = {"made_of": {**asdict(made_of), **tools(step)}, "code": code(), "results": results, "files": made}
         write_json(self.work / f"{step}.json", entry)
+
+    def _outcome(self, step: str) -> str:
+        entry = self._entry(step)
+        return _sha256(json.dumps([entry["results"], entry["files"]], sort_keys=True)) if entry else ""
+
+    def _damaged(self, entry: Mapping[str, Any]) -> list[str]:
+        """The step's files that are gone or not as it left them, in words."""
+        return [
+            f"{name} is not as it was"
+            for name, digest in entry["files"].items()
+            if not (self.work / name).is_file() or digest_of(self.work / name) != digest
+        ]
 
     def made_by(self, steps: Sequence[str]) -> dict[str, str]:
         """Step → the digest of the code that did it, of those done; "" where an older converter did not note it."""
@@ -67,6 +119,51 @@ class Ledger:
         except (OSError, ValueError):
             return {}
         return entry
+
+
+def tools(step: str) -> dict[str, Any]:
+    """The digest of the code that a step runs, and the versions of the libraries that it uses."""
+    if step in TRAINING:
+        return {"code": _meaning(TRAINING_FOLDERS), "libraries": _versions(TRAINING_LIBRARIES)}
+    return {"code": _meaning(("",)), "libraries": _versions(LIBRARIES)}
+
+
+@cache
+def _meaning(folders: tuple[str, ...]) -> str:
+    """The SHA-256 of what the modules below *folders* do: comments and docstrings repeat no training of hours."""
+    root, listing = Path(__file__).parents[1], list[str]()
+    for path in sorted({path for folder in folders for path in (root / folder).rglob("*.py")}):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            body = getattr(node, "body", None)
+            if isinstance(body, list):
+                node.body = [one for one in body if not _is_text(one)]  # type: ignore[attr-defined]
+        listing.append(f"{path.relative_to(root).as_posix()} {ast.dump(tree)}")
+    return _sha256("\n".join(listing))
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+@cache
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Library → its version, of those that are installed."""
+    versions = dict[str, str]()
+    for name in names:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def _say(step: str, words: str) -> None:
+    print(f"{step}: {words}", file=sys.stderr, flush=True)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @cache

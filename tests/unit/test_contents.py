@@ -111,12 +111,12 @@ def test_a_pack_to_begin_from_that_knows_a_judging_film_is_a_leak_that_names_it(
 
 def test_an_account_says_which_code_made_it_and_an_older_one_is_still_read(tmp_path: Path) -> None:
     kept = Ledger(tmp_path)
-    kept.done("train", "mark", {"found": 1}, [])
-    (tmp_path / "export.json").write_text('{"fingerprint": "old", "results": {"found": 2}, "files": {}}')
+    kept.done("train", kept.fingerprint({}), {"auc": 1}, [])
+    (tmp_path / "export.json").write_text('{"fingerprint": "old", "results": {"auc": 2}, "files": {}}')
     assert kept.made_by(("train", "export", "maps")) == {"train": ledger.code(), "export": ""}
-    assert kept.read("export") == {"found": 2}
-    assert kept.results("train", "mark") == {"found": 1}
-    assert kept.results("export", "new") is None
+    assert kept.read("export") == {"auc": 2}
+    assert kept.results("train", kept.fingerprint({})) == {"auc": 1}
+    assert kept.results("export", kept.fingerprint({})) is None
 
 
 def test_a_recipe_can_ask_for_the_sector_alone_and_for_less_speckle() -> None:

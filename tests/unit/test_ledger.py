@@ -1,0 +1,92 @@
+"""A step of the converters is done again when, and only when, something it is made of has changed."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from converters.workflow import ledger
+from converters.workflow.ledger import Ledger, MadeOf
+
+TABLES = {"train": {"epochs": 3}}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Ledger:
+    """A ledger in which a training has made weights, and an export has made a file of them."""
+    kept = Ledger(tmp_path)
+    trained(kept, b"weights")
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    kept.done("export", export(kept), {"megabytes": 1}, [tmp_path / "model.onnx"])
+    return kept
+
+
+def trained(kept: Ledger, weights: bytes) -> None:
+    (kept.work / "weights").write_bytes(weights)
+    kept.done("train", kept.fingerprint(TABLES, (), "films"), {"auc": 0.9}, [kept.work / "weights"])
+
+
+def export(kept: Ledger) -> MadeOf:
+    return kept.fingerprint({"export": {}}, ("train",), "films")
+
+
+def test_a_step_of_which_nothing_changed_is_not_done_again(kept: Ledger, capfd: pytest.CaptureFixture[str]) -> None:
+    assert kept.results("train", kept.fingerprint(TABLES, (), "films")) == {"auc": 0.9}
+    assert kept.results("export", export(kept)) == {"megabytes": 1}
+    assert capfd.readouterr().err.splitlines() == [
+        "train: done before, nothing it is made of has changed",
+        "export: done before, nothing it is made of has changed",
+    ]  # fmt: skip
+
+
+def test_what_follows_a_step_with_another_outcome_is_done_again(
+    kept: Ledger, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained(kept, b"other weights")
+    assert kept.results("export", export(kept)) is None
+    assert "export: done again: train was done again" in capfd.readouterr().err
+
+
+def test_what_follows_a_step_with_the_same_outcome_is_not(kept: Ledger) -> None:
+    trained(kept, b"weights")
+    assert kept.results("export", export(kept)) == {"megabytes": 1}
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"another")], ids=["gone", "changed"])
+def test_a_step_whose_file_is_gone_or_changed_is_done_again(
+    kept: Ledger, damage: Callable[[Path], object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    damage(kept.work / "model.onnx")
+    assert kept.results("export", export(kept)) is None
+    assert "model.onnx is not as it was" in capfd.readouterr().err
+
+
+def test_another_version_of_a_library_repeats_the_steps_that_use_it(
+    kept: Ledger, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    versions = ledger._versions
+    monkeypatch.setattr(
+        ledger, "_versions", lambda names: {**versions(names), **({"onnx": "9.9"} if "onnx" in names else {})}
+    )
+    assert kept.results("train", kept.fingerprint(TABLES, (), "films")) is not None
+    assert kept.results("export", export(kept)) is None
+    assert "onnx is 9.9, was" in capfd.readouterr().err
+
+
+def test_other_code_repeats_a_step_and_another_comment_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "converters"
+    (package / "workflow").mkdir(parents=True)
+    (package / "nets").mkdir()
+    monkeypatch.setattr(ledger, "__file__", str(package / "workflow" / "ledger.py"))
+
+    def digest(text: str) -> str:
+        (package / "nets" / "net.py").write_text(text)
+        ledger._meaning.cache_clear()
+        return ledger._meaning(("nets",))
+
+    plain = digest("def width():\n    return 3\n")
+    assert digest('def width():\n    """Channels."""\n    return 3  # as in the paper\n') == plain
+    assert digest("def width():\n    return 4\n") != plain
+    ledger._meaning.cache_clear()
