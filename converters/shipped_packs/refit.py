@@ -149,14 +149,14 @@ class Refit:
                 advance(done, len(rest))
         return Recut(was=was.crop, films=len(rest), other=other) if was != self.spec else None
 
-    def measured(self, made: Pack, data: Sequence[Measured]) -> tuple[Measured, ...]:
+    def measured(self, made: Pack, data: Sequence[Measured], *, anew: bool = False) -> tuple[Measured, ...]:
         """The rows of the manifest, with the films that get a number from ``made`` counted anew.
 
-        With another crop the rows of the test part are new as a whole.
+        With another crop, or ``anew``, the rows of the test part are new as a whole.
         """
         test, rows = self.dataset.part("test"), []
         for row in data:
-            whole = self.recropped and row.split.partition("[")[0] == "test"
+            whole = (anew or self.recropped) and row.split.partition("[")[0] == "test"
             if row.passed is None and not whole:
                 rows.append(row)
                 continue

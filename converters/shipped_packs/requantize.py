@@ -335,7 +335,7 @@ def _measured(work: Requantizing, made: Pack) -> tuple[Measured, ...]:
             words = like.command.replace(f"--runtime {SOURCE[0]}", f"--runtime {runtime}")
             rows.append(as_row(result, words.replace(f"--precision {SOURCE[1]}", f"--precision {precision}")))
     rest = [row for row in old if row.split != "test"]
-    return (*rows, *replace(work.refit, pack=made).measured(made, rest))
+    return (*rows, *replace(work.refit, pack=made).measured(made, rest, anew=True))
 
 
 def _verdict(made: Made) -> GateVerdict:
