@@ -106,7 +106,7 @@ class Film:
 
     def tensor(self, spec: InputSpec) -> NDArray[np.float32]:
         """The model input of the film, of a DICOM file as the box prepares its middle frame: padding is not counted and
-        a told ultrasound region is cut to. Raises :class:`DataUnreadable`."""
+        a declared ultrasound region is cut to. Raises :class:`DataUnreadable`."""
         if not self.is_dicom:
             frame, ends = self.frame(spec)
             return to_model_input(frame, spec, ends=ends)

@@ -148,7 +148,7 @@ def _read(path: Path) -> bytes:
 
 
 def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
-    """The films in a zip of our form; whoever has the public key may have made it, so nothing in it is trusted."""
+    """The films of a zip in the export's form. Anyone with the public key may have made it, so nothing is trusted."""
     content = _members(where, plain)
     rows = _rows(where, content.pop(TABLE, b""))
     named = [IMAGES + row["file"] for row in rows]

@@ -23,7 +23,7 @@ OF_OLDER = Path("predictions", "pytorch.fp32.npz")
 
 
 def word(film: Film) -> str:
-    """One word for a film's picture. Raises :class:`~converters.failures.DataUnreadable`."""
+    """The digest of a film's picture. Raises :class:`~converters.failures.DataUnreadable`."""
     png = getattr(film, "png", b"")
     if png:
         return hashlib.sha256(png).hexdigest()
@@ -32,7 +32,7 @@ def word(film: Film) -> str:
 
 
 def digest(films: Iterable[Film]) -> str:
-    """One word for pictures, outlines and whatever else is told of ``films``."""
+    """One digest for the pictures, outlines, labels and traits of ``films``."""
     parts = []
     for film in films:
         mask = film.mask and _of_file(film.mask, _written(film.mask))

@@ -100,7 +100,7 @@ def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
                 adds = _text(one, "inclusion").upper() != "FALSE"
                 readings.append((_text(one, "imageSOP_UID"), adds, points))
         # What cuts out comes last, whatever the order of the file.
-        yield sorted(readings, key=lambda told: not told[1])
+        yield sorted(readings, key=lambda reading: not reading[1])
 
 
 def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:

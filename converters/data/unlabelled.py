@@ -63,7 +63,7 @@ def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unla
 
 
 def _named(path: Path) -> Sequence[Film]:
-    """The films of a set under names of their own; a patient who is only a number in this set is nobody elsewhere."""
+    """The films of a set under names of their own; a patient number of one set is not that of another."""
     return [
         replace(film, name=f"unlabelled/{path.name}/{film.name}",
                 patient=film.patient if _says_who(film) else f"{path.name}/{film.patient}")

@@ -1,6 +1,6 @@
 """NNCF's accuracy control: operators whose rounding costs most go back to float, until the answers are near enough.
 
-What is near enough is told by the task's own answers, by the measure of :func:`moved`; so an operator of any kind may
+What is near enough is measured on the task's own answers, by :func:`moved`; so an operator of any kind may
 stay in float, also one that is neither convolution nor product, as the exponential of a log-sum-exp pooling.
 """
 

@@ -41,7 +41,7 @@ Size = tuple[int | None, ...]
 
 
 def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Sequence[int] | None = None) -> Path:
-    """Write ``source`` as ``path`` in our form.
+    """Write ``source``, adapted, as ``path``.
 
     ``keep`` are the channels of its output that make the map's, in this order; ``None``: the recipe's one finding.
 
@@ -228,10 +228,10 @@ def _after(
         nodes.append(helper.make_node("Gather", [source, "rest"], ["others"], "others", axis=1))
         less = "others"
         if len(others) > 1:  # the axes are an input since opset 18, and were an attribute before
-            less, told = "together", opset >= 18
-            values += [numpy_helper.from_array(np.array([1], np.int64), "axis")] if told else []
-            nodes.append(helper.make_node("ReduceLogSumExp", ["others", "axis"] if told else ["others"], [less], less,
-                                          keepdims=1, **({} if told else {"axes": [1]})))  # fmt: skip
+            less, as_input = "together", opset >= 18
+            values += [numpy_helper.from_array(np.array([1], np.int64), "axis")] if as_input else []
+            inputs, attributes = (["others", "axis"], {}) if as_input else (["others"], {"axes": [1]})
+            nodes.append(helper.make_node("ReduceLogSumExp", inputs, [less], less, keepdims=1, **attributes))
         nodes.append(helper.make_node("Sub", [now, less], ["odds"], "odds"))
         now = "odds"
     if rank == 2:

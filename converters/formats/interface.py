@@ -1,4 +1,4 @@
-"""What a file format is to the converters: its files' names, how they are made, and what one of them says of itself.
+"""The interface of a file format: the names of its files, how they are made, and what can be read from one.
 
 A format is one module with the members of :class:`Format`; :mod:`converters.formats.register` names ours, and an
 installed package can bring another (group ``lantern.formats``).  Float files are made from a network; an INT8 file is

@@ -1,4 +1,4 @@
-"""Golden cases: images of nobody with the answers a pack must give, and real public files by reference.
+"""Golden cases: images of no patient with the answers that a pack must give, and public files by reference.
 
 Any runtime on any machine must come within the stated tolerance of the expected probability: of the float file's own
 answer in the default runtime. The images are drawn (:mod:`converters.synthetic_images.golden_images`). How far each

@@ -139,7 +139,7 @@ class Foreign(CamNet):
 
 
 class Finished(CamNet):
-    """An ONNX file in our form (:mod:`converters.formats.foreign_onnx`), as ONNX Runtime runs it; it learns nothing."""
+    """An adapted ONNX file (:mod:`converters.formats.foreign_onnx`), as ONNX Runtime runs it; it cannot be trained."""
 
     def __init__(self, path: Path, spec: InputSpec, outlines: bool, channels: int = 1) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ def with_map(
     given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool,
     keep: Sequence[int] | None = None,
 ) -> CamNet:  # fmt: skip
-    """A module, or an ONNX file that is brought into our form as ``made``, as a network that gives a map.
+    """A module, or an ONNX file that is adapted and written to ``made``, as a network that gives a map.
 
     ``keep`` are the channels of its output that make the map's; ``None``: the recipe's one finding.
 
@@ -290,7 +290,7 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
 
 
 def _refuse_channels(answer: Tensor, recipe: Recipe, keep: Sequence[int] | None) -> None:
-    """Raise :class:`~converters.failures.RecipeInvalid` where a module's own answer, (N, C, …), is not as told."""
+    """Raise :class:`~converters.failures.RecipeInvalid` where a module's output (N, C, …) is not as the recipe says."""
     channels, wanted = int(answer.shape[1]), recipe.net
     if keep is not None and max(keep) >= channels:
         what = f"its output has {channels} channels, and the recipe wants {len(keep)}"
@@ -322,8 +322,8 @@ def _same_answer(net: Foreign, recipe: Recipe, film: Tensor) -> None:
         wanted = net._finding(net.asked(film)[0]).flatten()
         given = net.logits(film)[0]
     if len(wanted) != len(given) or not bool(((given - wanted).abs() <= NEAR * wanted.abs().clamp_min(1.0)).all()):
-        told = ", ".join(f"{float(one):.5f}" for one in given), ", ".join(f"{float(one):.5f}" for one in wanted)
-        what = f"the activation map's mean gives {told[0]}, the module itself {told[1]}"
+        shown = ", ".join(f"{float(one):.5f}" for one in given), ", ".join(f"{float(one):.5f}" for one in wanted)
+        what = f"the activation map's mean gives {shown[0]}, the module itself {shown[1]}"
         raise RecipeInvalid(recipe.pack, f"net.features: more than a global mean stands before the classifier: {what}")
 
 

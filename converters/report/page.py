@@ -117,7 +117,7 @@ def _figures(
 
 
 def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[str]:
-    """The words of people first, then what the numbers themselves confess."""
+    """The weak points that people wrote, then those that follow from the numbers."""
     yield from (both(one.en, one.zh) for one in subject.weak_points)
     if main.sensitivity is not None and main.sensitivity < 1.0:
         missed = main.positives - round(main.sensitivity * main.positives)
@@ -245,11 +245,11 @@ def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], befor
         for runtime, why in refused.items()
         if why
     ]
-    told = (
+    parts = (
         f"<h2>{say('requantized')}</h2>\n", _note("requantized_note", before=before, day=day),
         _tried(Accounts(quantized=tuple(searches))), _list(said) if said else "",
     )  # fmt: skip
-    return f"<section class='requantized'>{''.join(told)}</section>"
+    return f"<section class='requantized'>{''.join(parts)}</section>"
 
 
 def _tried(accounts: Accounts) -> str:

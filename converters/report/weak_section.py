@@ -1,4 +1,4 @@
-"""The first section of the page, and how it and the version are told anew in a page that is written already."""
+"""The first section of the report, the weak points, and how it and the version are rewritten in a finished report."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -50,13 +50,13 @@ def renumber(folder: Path, version: str, day: str) -> None:
     _rewrite(folder / NAME, ((_WRITTEN, say("written", version=version, day=day)),))
 
 
-def add(folder: Path, told: str) -> None:
-    """Put ``told``, a section of class ``requantized``, behind the weak points, in place of an earlier one."""
+def add(folder: Path, content: str) -> None:
+    """Put ``content``, a section of class ``requantized``, behind the weak points, in place of an earlier one."""
     path = folder / NAME
     if path.is_file():
         write_text(path, _REQUANTIZED.sub("", path.read_text(encoding="utf-8")))
         page = _SECTION.search(path.read_text(encoding="utf-8"))
-        _rewrite(path, ((_SECTION, f"{page.group() if page else ''}\n{told}"),))
+        _rewrite(path, ((_SECTION, f"{page.group() if page else ''}\n{content}"),))
 
 
 def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None:

@@ -51,7 +51,7 @@ from firmware_app.runtimes import choice
 from firmware_app.tasks.typicality import Typicality
 
 SAME = 0.005
-"""By how much the factors of a pack's files may differ: the limits are told with four decimal places."""
+"""By how much the factors of a pack's files may differ: the manifest has the limits with four decimal places."""
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def requantized(work: Requantizing, out: Path) -> Path:
 
 def _write(work: Requantizing, folder: Path) -> None:
     was, refit = work.pack.manifest, work.refit
-    wider = refit.unseen() if was.typicality is not None else 1.0  # told by the files that go now
+    wider = refit.unseen() if was.typicality is not None else 1.0  # measured on the files that are replaced now
     old = [one for one in was.artefacts if one.precision == INT8 and (one.runtime, INT8) in NAMES]
     for file in old:
         for name, _ in file.promised:
@@ -251,7 +251,7 @@ def _kept(folder: Path, manifest: Manifest) -> Pack:
 
 
 def _golden(work: Requantizing, pack: Pack, was: Manifest, found: Sequence[Made]) -> Manifest:
-    """The manifest with the new files judged on the golden cases, and all that is told of the other files as it was."""
+    """The manifest with the new files judged on the golden cases; the entries of the other files stay as they were."""
     output = pack.manifest.output.features
 
     def original(film: NDArray[np.float32]) -> Outputs:

@@ -1,4 +1,4 @@
-"""Films of nobody: random draws from the principal components of training films, proved far from each of them.
+"""Films of no patient: random draws from the principal components of training films, proved far from each of them.
 
 A draw is the mean film plus a random Gaussian amount of each of the first components: of rank 40 where one film would
 need thousands, so no film can be rebuilt from it. Random steps then lead it to where a model is sure of its answer (a

@@ -1,4 +1,4 @@
-"""The images of golden cases, of nobody: drawn phantoms, and films drawn in the likeness of the training films.
+"""The images of golden cases, of no patient: phantoms, and films drawn at random like the training films.
 
 Films are chosen on which the runtimes agree, that the model is sure of, and that are far from every training film.
 """

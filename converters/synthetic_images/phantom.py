@@ -1,4 +1,4 @@
-"""Films drawn by code: a chest of ellipses and arcs, or layers of speckle as in ultrasound. They show nobody.
+"""Films drawn by code: a chest of ellipses and arcs, or layers of speckle as in ultrasound. They show no patient.
 
 They are crude on purpose. What a model says of one has no clinical meaning; that it says the same everywhere has.
 """

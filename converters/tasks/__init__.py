@@ -32,7 +32,7 @@ def known() -> Mapping[str, str]:
 
 @cache
 def get(key: str) -> Task:
-    """The task called ``key``; raises :class:`LookupError` for a name that nobody has, or whose module is broken."""
+    """The task called ``key``; raises :class:`LookupError` for an unknown name or a module that cannot be imported."""
     place = known().get(key)
     if place is None:
         raise LookupError(f"there is no task {key}; known are {', '.join(known())}")

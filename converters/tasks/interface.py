@@ -191,7 +191,7 @@ class Task(ABC):
         return (self.finding(point, words[0]),)
 
     def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
-        """What a card must confess of such a model, before the numbers."""
+        """Weak points that follow from the operating point, for the card, before the numbers."""
         return ()
 
     # --- evaluation, golden cases and the card --------------------------------------------------------------------
