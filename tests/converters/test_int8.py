@@ -110,7 +110,8 @@ def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> N
     source = folder / form.int8_from
     wanted = answers(runtime, source, films)
     away = {}
-    for method in (*form.methods, next(iter(CONTROLS))):
+    control = [] if runtime == "onnxruntime" else [next(iter(CONTROLS))]  # it keeps exponentials in float by itself
+    for method in (*form.methods, *control):
         path = artefacts.rounded(runtime, folder, tmp_path / method, films, method, logits)[0]
         away[method] = moved(wanted, answers(runtime, path, films))
     assert away[method] <= MOST_MOVED, away
