@@ -1,4 +1,4 @@
-"""Lantern's appliance: it takes in images, reads them, and sends out nothing but a sealed summary."""
+"""Lantern's appliance: it takes images, reads them and sends out a sealed summary; a whole case leaves by hand only."""
 
 import os
 

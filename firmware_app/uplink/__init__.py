@@ -1,1 +1,1 @@
-"""The sealed line to the hospital: what may travel (summary), its seal (envelope), its carrier (publisher)."""
+"""The line to the hospital: the outbox to the broker, and receipts back. What may leave, and its seal: `sealed/`."""

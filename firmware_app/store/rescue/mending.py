@@ -51,7 +51,7 @@ def may_mend(state: StateDir, database: Path) -> bool:
     """Whether this process may open all files that are needed to rebuild *database*.
 
     Under systemd the viewer cannot see images, the reader cannot change them, and the uplink cannot see backups.  So
-    the gateway rebuilds clinical.db and the reader exchange.db; the others are restarted until that is done.
+    lantern-setup (at boot) or the gateway rebuilds clinical.db, the reader exchange.db; meanwhile the others restart.
     """
     if database == state.clinical_db and not os.access(state.images, os.R_OK | os.W_OK | os.X_OK):
         return False
