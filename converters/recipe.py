@@ -243,7 +243,7 @@ class Prune(Fit):
 
 
 class Export(Table):
-    """What is written; no runtimes: all. ``static`` adds a batch-1 ONNX file for an NPU or TensorRT."""
+    """What is written; no runtimes: all. ``static`` adds the batch-1 files for an NPU and TensorRT."""
 
     runtimes: tuple[RuntimeName, ...] = ()
     precisions: tuple[Literal["fp32", "fp16", "int8"], ...] = ("fp32", "fp16", "int8")

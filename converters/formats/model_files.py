@@ -31,7 +31,8 @@ def export_step(run: RecipeRun) -> dict[str, Any]:
         made += artefacts.export(net, run.spec, floats(run, fold), keys, static=static, refused=lost)
     if not recipe.export.static:  # those of an earlier recipe
         for name in artefacts.EXTRAS.values():
-            (floats(run, run.dataset.division.shipped) / name).unlink(missing_ok=True)
+            for path in artefacts.files_of(floats(run, run.dataset.division.shipped) / name):
+                path.unlink(missing_ok=True)
     results: dict[str, Any] = {
         "opset": onnx_file.opset(floats(run, run.dataset.division.shipped) / NAMES[artefacts.SOURCE]),
         "files": {path.name: path.stat().st_size for path in made},

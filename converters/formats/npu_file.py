@@ -1,18 +1,22 @@
-"""A float ONNX file of batch 1 and fixed shapes, as compilers for an NPU want it; it is asked in ONNX Runtime here."""
+"""The files for an NPU, of one film at a time and fixed shapes: an ONNX file in float, and an OpenVINO IR in INT8.
+
+The IR's activations and weights are quantized symmetrically, so that no zero point is left, for NNCF's target NPU.
+Both are asked in OpenVINO on the CPU here; no file of ours has run on an NPU.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from converters.failures import ToolFailed
-from converters.formats import onnx_file
+from converters.formats import onnx_file, openvino_ir
 from converters.formats.interface import Answers, Films, FloatNetwork
 
 runtime = "npu"
-asked_in = onnx_file.runtime
+asked_in = openvino_ir.runtime
 static = True
-files: Mapping[str, str] = {"fp32": "model.static.onnx"}
+files: Mapping[str, str] = {"fp32": "model.static.onnx", "int8": "model.npu.xml"}
 int8_from = files["fp32"]
-methods: Sequence[str] = ()
+methods: Sequence[str] = openvino_ir.methods
 controlled = False
 
 
@@ -25,8 +29,12 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
 
 
 def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
-    """There is no INT8 file of it."""
-    raise ToolFailed("ONNX Runtime", "quantize the file", f"{runtime} has no INT8 file")
+    """See :class:`converters.formats.interface.Format`.
+
+    ``source`` is the static float file; of a fold, which has none, the one with an open batch.
+    """
+    found = source if source.is_file() else source.with_name(onnx_file.files["fp32"])
+    return openvino_ir.quantize(found, path, films, method, answers, npu=True)
 
 
-int8_layers = onnx_file.int8_layers
+int8_layers = openvino_ir.int8_layers

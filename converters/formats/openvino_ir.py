@@ -44,22 +44,28 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
     return [path, path.with_suffix(".bin")]
 
 
-def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
+def quantize(
+    source: Path, path: Path, films: Films, method: str, answers: Answers, *, npu: bool = False
+) -> Path:  # fmt: skip
     """See :class:`converters.formats.interface.Format`: from the ONNX file ``source``.
 
-    ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.
+    ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.  ``npu`` makes the file for an
+    NPU: of one film at a time, without zero points, and with all 8 bits of a weight, which overflow on a CPU alone.
     """
     library()  # first: without its telemetry
     import nncf
 
     nncf.set_log_level(logging.ERROR)
     settings = {
-        "preset": nncf.QuantizationPreset.MIXED, "fast_bias_correction": False,
-        "advanced_parameters": _parameters(nncf, method),
+        "preset": nncf.QuantizationPreset.PERFORMANCE if npu else nncf.QuantizationPreset.MIXED,
+        "target_device": nncf.TargetDevice.NPU if npu else nncf.TargetDevice.ANY,
+        "fast_bias_correction": False, "advanced_parameters": _parameters(nncf, method, eight_bits=npu),
     }  # fmt: skip
     with quiet():
         try:
             model = folded(source)
+            if npu:
+                model.reshape([1, *list(model.input().partial_shape)[1:]])
             if method in CONTROLS:
                 quantized = accuracy_control.quantized(
                     model, films, answers, method, _opened, lambda film: film, **settings
@@ -104,13 +110,14 @@ def int8_layers(path: Path) -> tuple[int, int]:
     return sum(precision in ("i8", "u8") for precision in layers), len(layers)
 
 
-def _parameters(nncf: Any, method: str) -> Any:
+def _parameters(nncf: Any, method: str, *, eight_bits: bool) -> Any:
     """The ranges by *method*, and weights of 7 bits: without VNNI two products of 8 bits overflow 16."""
     from nncf.quantization.advanced_parameters import OverflowFix
 
     ranges = _ranges(nncf, method)
     more = {"activations_range_estimator_params": ranges} if ranges is not None else {}
-    return nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE, **more)
+    overflow = OverflowFix.DISABLE if eight_bits else OverflowFix.ENABLE
+    return nncf.AdvancedQuantizationParameters(overflow_fix=overflow, **more)
 
 
 def _ranges(nncf: Any, method: str) -> Any:

@@ -86,9 +86,9 @@ def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
 
 
 def extra_files(run: RecipeRun, made: Path, folder: Path) -> Iterable[Artefact]:
-    """The static float file for an NPU, and the signed one for TensorRT, where the recipe asks and the gates allow."""
+    """The files for an NPU and for TensorRT, where the recipe asks and the gates allow; a float one is plain ONNX."""
     for key in gate_step.passed_extras(run):
-        runtime = key[0] if key[1] == "int8" else artefacts.asked_in(key[0])
+        runtime = key[0] if key[1] == "int8" else artefacts.SOURCE[0]
         file = described_file(made / artefacts.EXTRAS[key], (runtime, key[1]), folder)
         yield file.model_copy(update={"batch": 1, "golden_tolerance": None})
 

@@ -83,3 +83,24 @@ def test_a_processor_without_vnni_answers_as_one_with_it(
         answers[instructions] = np.load(out)
     spread = float(answers["ALL"].std())
     assert np.abs(answers["ALL"] - answers["AVX2"]).max() < 1e-3 * spread
+
+
+def test_the_file_for_an_npu_has_fixed_shapes_and_no_zero_point(
+    depthwise: Path, films: NDArray[np.float32], tmp_path: Path
+) -> None:
+    from converters.formats import npu_file
+    from firmware_app.runtimes.openvino import core
+
+    float_file = depthwise.with_name(npu_file.int8_from)  # of a fold: only the one with an open batch is there
+    path = npu_file.quantize(float_file, tmp_path / "model.npu.xml", films, "minmax", lambda out: out["map"])
+    model = core().read_model(path)
+    assert all(output.partial_shape.is_static for node in model.get_ops() for output in node.outputs())
+    assert list(model.input().shape) == [1, 1, SIDE, SIDE]
+    ranges = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
+    assert len(ranges) > 20
+    for node in ranges:
+        low, high = (node.input_value(place).get_node().data.astype(np.float64) for place in (1, 2))
+        steps = node.get_attributes()["levels"] - 1
+        zero = -low * steps / (high - low)  # the whole number that stands for 0
+        symmetric = (np.abs(low) < 1e-6 * high) | (np.abs(zero - np.ceil(steps / 2)) < 1e-2)
+        assert np.all(symmetric), node.get_friendly_name()
