@@ -39,6 +39,23 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Reader = Literal["folder", "nih-adults", "medmnist", "masks", "volumes", "hannover"]
+
+
+class Beside(Table):
+    """One more labelled set of a recipe: a folder or file beside ``--data``, and how it is read."""
+
+    path: str
+    reader: Reader
+    positive: str | None = None
+    """Its own word for the positive class; else that of [data]."""
+
+    @property
+    def name(self) -> str:
+        """The last part of its path: what its films and the trait ``source`` are called by."""
+        return Path(self.path).name
+
+
 class Data(Table):
     """Which reader opens ``--data``, the word for the positive class, and how films are divided.
 
@@ -46,17 +63,26 @@ class Data(Table):
     is predicted by a model that has not seen it. With one fold, ``val`` is the share held back.
     """
 
-    reader: Literal["folder", "nih-adults", "medmnist", "masks", "volumes"]
+    reader: Reader
     positive: str | None = None
     """Not for tasks that make more of a label than yes or no: they read the data set's own words."""
     folds: int = Field(3, ge=1, le=20)
     val: float = Field(0.15, gt=0.0, lt=0.5)
     test: float = Field(0.15, gt=0.0, lt=0.5)
+    beside: tuple[Beside, ...] = ()
+    """Further labelled sets. Each film then has the trait ``source``, so ``leave_out = "source"`` leaves out a set. A
+    film of theirs that belongs to the frozen test part, by its patient or as a copy, is left out."""
     unlabelled: tuple[str, ...] = ()
     """Folders or .npz files, beside ``--data``, whose films only a teacher labels (distillation); those that belong to
     the test part are left out."""
     leave_out: str | None = None
     """A trait (``source``, ``view``, ``slice`` …): each of its values is also judged by a network that never saw it."""
+
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> Self:
+        if len({one.name for one in self.beside}) < len(self.beside):
+            raise ValueError("two sets of beside have the same name")
+        return self
 
 
 class Input(Table):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from converters.data import polygons
 from converters.failures import DataUnreadable
 from firmware_app.errors import LanternError
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec, frame_of, laid, part, to_model_input
@@ -135,6 +136,8 @@ class Film:
 
         if self.mask is not None and volumes.is_volume(self.mask):
             return np.asarray(volumes.read(self.mask) != 0.0)
+        if self.mask is not None and self.mask.suffix == polygons.SUFFIX:
+            return polygons.mask(self.mask, self.read().shape)
         return None if self.mask is None else np.asarray(read_grey(self.mask) > 127.0)
 
 

@@ -1,7 +1,7 @@
 """Which reader opens what a person named as ``--data``, and the forms that a ``labels.csv`` describes.
 
 The forms: an image folder ``DIR/<CLASS>/*`` (pictures or DICOM files), ``labels.csv`` beside ``images/`` (and
-``masks/``) or beside the DICOM files themselves, NIH's, and a MedMNIST-form ``.npz``.
+``masks/``) or beside the DICOM files themselves, NIH's, Hannover's, and a MedMNIST-form ``.npz``.
 """
 
 import csv
@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.data import datasets, lidc_idri, volumes
+from converters.data import datasets, lidc_idri, polygons, volumes
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 
@@ -25,6 +25,11 @@ TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe"
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 DATE_COLUMNS = ("date", "study_date", "year")
 """Columns that say when a film was made; they become the trait :data:`converters.data.datasets.SLICE`."""
+
+COVID_19 = "COVID-19"
+HANNOVER_COLUMNS = ("image_id", "patient_id", "projection")
+HANNOVER_TRAITS = (("view", "projection"), ("sex", "sex"))
+"""A trait and its column in the ``labels.csv`` of the Hannover films."""
 
 DATE = re.compile(r"(\d{4})(?:-?(0[1-9]|1[0-2])(?:-?(?:0[1-9]|[12]\d|3[01]))?)?")
 
@@ -52,6 +57,8 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
         if (path / "images512").is_dir():
             return datasets.nih(path, adults=split != "under-18", positive=word or datasets.ABNORMAL,
                                 guessed=positive is None)  # fmt: skip
+        if is_hannover(path):
+            return hannover(path)
         return labelled(path, word, split)
     if split and (path / split).is_dir():
         return datasets.image_folder(path / split, word, guessed=positive is None and finding is not None)
@@ -60,6 +67,12 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
     if any(path.glob("*.tar.*")):
         raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
     return datasets.image_folder(path, word, guessed=positive is None and finding is not None)
+
+
+def is_hannover(path: Path) -> bool:
+    """Whether the ``labels.csv`` in ``path`` is that of the Hannover films: it names images, patients and no class."""
+    named = set(_rows(path / "labels.csv")[0])
+    return named.issuperset(HANNOVER_COLUMNS) and not named.intersection((*FILE_COLUMNS, *CLASS_COLUMNS))
 
 
 def has_split(path: Path, split: str) -> bool:
@@ -76,7 +89,8 @@ def has_split(path: Path, split: str) -> bool:
 
 
 def labelled(folder: Path, positive: str | None, split: str | None = None) -> FilmSet:
-    """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/``.
+    """``labels.csv`` with a file and a class column, files in ``images/`` or beside it, outlines in ``masks/`` as
+    pictures or in ``outlines/`` as polygons (:mod:`converters.data.polygons`).
 
     Boxes may stand in :data:`BOXES`. Every class but ``positive`` is negative; without ``positive`` each film only says
     what stands in its class column, and its label is for a task to make. A column ``patient`` keeps films of one person
@@ -99,9 +113,7 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
         datasets.say_negatives(table, chosen, classes)
     near = folder / "images" if (folder / "images").is_dir() else folder
     paths = [near / row[file_column] for row in rows]
-    absent = [path.name for path in paths if not path.is_file()]
-    if absent:
-        raise DataUnreadable(str(table), f"{len(absent)} of its films are absent, the first is {absent[0]}")
+    _refuse_absent(table, paths)
     people, times, boxes = _patients(rows, paths), slices(table, rows), _boxes(folder / BOXES)
     films = tuple(
         Film(
@@ -112,6 +124,28 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
         for row, path, patient, time in zip(rows, paths, people, times, strict=True)
     )  # fmt: skip
     return FilmSet(folder.name, chosen or "", films)
+
+
+def hannover(folder: Path) -> FilmSet:
+    """Chest films of Hannover Medical School: ``labels.csv`` with ``image_id`` beside ``images/``. All are positive.
+
+    Every patient has COVID-19, so the label says no more than the source does: never the only positive films of a
+    recipe. Raises :class:`DataUnreadable`.
+    """
+    table = folder / "labels.csv"
+    rows = _rows(table)
+    for column in HANNOVER_COLUMNS:
+        _column(table, rows, (column,))
+    paths = [folder / "images" / f"{row['image_id']}.jpg" for row in rows]
+    _refuse_absent(table, paths)
+    films = tuple(
+        Film(
+            path.name, path, 1, row["patient_id"], said=COVID_19,
+            traits=tuple((name, row[column].upper()) for name, column in HANNOVER_TRAITS if row.get(column)),
+        )
+        for row, path in zip(rows, paths, strict=True)
+    )  # fmt: skip
+    return FilmSet(folder.name, COVID_19, films)
 
 
 def rows_by_file(table: Path) -> dict[str, dict[str, str]]:
@@ -140,6 +174,12 @@ def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str,
     return [((datasets.SLICE, word),) if word else () for word in words]
 
 
+def _refuse_absent(table: Path, films: Sequence[Path]) -> None:
+    absent = [path.name for path in films if not path.is_file()]
+    if absent:
+        raise DataUnreadable(str(table), f"{len(absent)} of its films are absent, the first is {absent[0]}")
+
+
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
     column = next((name for name in PATIENT_COLUMNS if rows and name in rows[0]), None)
     return [row[column] for row in rows] if column else datasets.patients_of(paths)
@@ -164,8 +204,8 @@ def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ..
 
 
 def _mask(folder: Path, film: Path) -> Path | None:
-    path = folder / "masks" / f"{film.stem}.png"
-    return path if path.is_file() else None
+    named = (folder / "masks" / f"{film.stem}.png", folder / "outlines" / f"{film.stem}{polygons.SUFFIX}")
+    return next((path for path in named if path.is_file()), None)
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

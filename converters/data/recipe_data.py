@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import tasks
-from converters.data import datasets, duplicates, readers, splits, volumes
+from converters.data import datasets, duplicates, merged_sets, readers, splits, volumes
 from converters.data.datasets import Film, FilmSet
 from converters.data.preprocessing import prepared
 from converters.failures import DataUnreadable, RecipeInvalid
-from converters.recipe import Recipe
+from converters.recipe import Reader, Recipe
 from firmware_app.imaging.model_input import InputSpec
 
 HASH_PX = 64
@@ -60,6 +60,10 @@ def open_recipe_data(
     labels = {film.name: film.label for film in films.films}
     folder = splits.LISTS if lists is None else lists
     frozen = splits.frozen_test(recipe.pack, folder)
+    if frozen and recipe.data.beside:
+        test = {group_of[name] for name in frozen if name in group_of}
+        films = merged_sets.without(films, [one.name for one in recipe.data.beside], test, group_of, frozen)
+        labels = {film.name: film.label for film in films.films}
     wanted = recipe.data
     task = tasks.get(recipe.task).of(recipe)
     strata = {film.name: task.stratum(film) for film in films.films}
@@ -77,21 +81,29 @@ def open_recipe_data(
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     """The recipe's reader on ``data``, and what its task makes of the films' labels."""
-    return tasks.get(recipe.task).of(recipe).aimed(_read(recipe, data))
+    wanted = recipe.data
+    films = _read(wanted.reader, data, wanted.positive)
+    if wanted.beside:
+        near = data.resolve().parent
+        more = {one.name: _read(one.reader, near / one.path, one.positive or wanted.positive) for one in wanted.beside}
+        films = merged_sets.merged(films, more)
+    return tasks.get(recipe.task).of(recipe).aimed(films)
 
 
-def _read(recipe: Recipe, data: Path) -> FilmSet:
-    if recipe.data.reader == "nih-adults":
-        return datasets.nih(data, adults=True, positive=recipe.data.positive or datasets.ABNORMAL)
-    if recipe.data.reader == "medmnist":
-        return datasets.medmnist(data, "train", recipe.data.positive)
+def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
+    if reader == "nih-adults":
+        return datasets.nih(data, adults=True, positive=positive or datasets.ABNORMAL)
+    if reader == "medmnist":
+        return datasets.medmnist(data, "train", positive)
     if not data.is_dir():
         raise DataUnreadable(str(data), "the folder does not exist")
-    if recipe.data.reader == "volumes":
-        return volumes.opened(data, recipe.data.positive)
-    if recipe.data.reader == "masks":
-        return readers.labelled(data, recipe.data.positive)
-    return datasets.image_folder(data, recipe.data.positive)
+    if reader == "volumes":
+        return volumes.opened(data, positive)
+    if reader == "masks":
+        return readers.labelled(data, positive)
+    if reader == "hannover":
+        return readers.hannover(data)
+    return datasets.image_folder(data, positive)
 
 
 def grouped(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data import datasets, film_digests, recipe_data
+from converters.data import datasets, film_digests, merged_sets, recipe_data
 from converters.data.datasets import Film, FilmSet
 from converters.data.preprocessing import prepared
 from converters.data.recipe_data import RecipeData
@@ -65,11 +65,6 @@ def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unla
 def _named(path: Path) -> Sequence[Film]:
     """The films of a set under names of their own; a patient number of one set is not that of another."""
     return [
-        replace(film, name=f"unlabelled/{path.name}/{film.name}",
-                patient=film.patient if _says_who(film) else f"{path.name}/{film.patient}")
+        replace(film, name=f"unlabelled/{path.name}/{film.name}", patient=merged_sets.patient(film, path.name))
         for film in datasets.any_films(path).films
     ]  # fmt: skip
-
-
-def _says_who(film: Film) -> bool:
-    return film.index is None and datasets.is_picture(film.path) and film.patient != film.path.stem
