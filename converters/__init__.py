@@ -6,6 +6,7 @@
 ``data``              films and volumes: readers, duplicates, splits by patient, the frozen test part, clinics' feedback
 ``nets``              the networks, our own and foreign ones
 ``tasks``             what a network is for: targets, loss, gates, words of the card; one module a task
+``pretraining``       a start for networks without published weights, from films without labels
 ``training``          train, leave-out, distill, prune
 ``statistics``        AUC, rates, calibration and lesions with their intervals; no files, no networks
 ``evaluation``        calibrate, gate, and ``lantern-convert evaluate``

@@ -17,7 +17,7 @@ from converters.data import feedback
 from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
 from converters.publishing import repository, tuf_keys
-from converters.recipe import load_recipe
+from converters.recipe import load_pretraining, load_recipe
 from firmware_app import pipe
 from firmware_app.errors import LanternError
 
@@ -126,6 +126,13 @@ def parser() -> argparse.ArgumentParser:
     added = step("requantize", text, example, _requantize)
     _finished_pack_arguments(added)
 
+    text = "Give a network without published weights a start: learn from films of many sources, without labels."
+    example = "pretrain converters/pretraining/plain.toml --data ~/films --out plain.pt"
+    added = step("pretrain", text, example, _pretrain)
+    added.add_argument("plan", type=Path, help="a TOML file: the network, the sources and their licences, the fit")
+    added.add_argument("--data", type=Path, required=True, help="the folder that the sources' paths start from")
+    added.add_argument("--out", type=Path, required=True, help="the weight file; FILE.json beside it says its origin")
+
     added = step("keys", "Make the keys that sign a pack repository.", "keys --out ~/publisher", tuf_keys.command)
     tuf_keys.add_arguments(added)
     example = "publish ~/packs/chest-xray-child --repository ~/repository --keys ~/publisher"
@@ -166,6 +173,13 @@ def _follow(options: argparse.Namespace) -> int:
             print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if "pack" in options.steps:
         print(options.out / recipe.pack)
+    return 0
+
+
+def _pretrain(options: argparse.Namespace) -> int:
+    from converters.pretraining import pretrain
+
+    print(pretrain.pretrain(load_pretraining(options.plan), options.data, options.out))
     return 0
 
 

@@ -6,7 +6,7 @@ step; a step is done again when its table, or one before it, has changed (:mod:`
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -54,6 +54,9 @@ class Beside(Table):
     def name(self) -> str:
         """The last part of its path: what its films and the trait ``source`` are called by."""
         return Path(self.path).name
+
+
+OneTable = TypeVar("OneTable", bound=Table)
 
 
 class Data(Table):
@@ -242,12 +245,43 @@ class Distill(Fit):
     """The student learns from teachers: ``(1 - label_weight)`` of the loss is theirs, at this temperature."""
 
     start: str = "random"
-    """``imagenet`` where the student's kind has published weights, ``random``, or ``pack:NAME``: the network that ships
-    in the pack NAME, made before with the same ``--out``."""
+    """``imagenet`` where the student's kind has published weights, ``random``, ``pack:NAME``: the network that ships
+    in the pack NAME, made before with the same ``--out``; or ``pretrained:FILE``: what ``lantern-convert pretrain``
+    wrote, beside the recipe."""
     temperature: float = Field(2.0, gt=0.0)
     label_weight: float = Field(0.3, ge=0.0, le=1.0)
     hint_weight: float = Field(0.5, ge=0.0)
     unlabelled_share: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+class Source(Table):
+    """A set whose films are learnt from without labels: where it lies under ``--data``, and whose it is."""
+
+    path: str
+    licence: str
+    citation: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return Path(self.path).name
+
+
+class Pretraining(Table):
+    """A start for a network without published weights (:mod:`converters.pretraining.pretrain`)."""
+
+    net: str
+    seed: int = 20261123
+    size: int = Field(160, ge=32, le=1024)
+    """Side of the films in pixels."""
+    fit: Fit = Fit()
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_of_their_own(self) -> Self:
+        if len({one.name for one in self.sources}) < len(self.sources):
+            raise ValueError("two sources have the same name")
+        return self
 
 
 class Prune(Fit):
@@ -440,8 +474,17 @@ def _check_input(recipe: Recipe) -> None:
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises :class:`RecipeInvalid` with the key that is wrong."""
+    return _loaded(path, Recipe)
+
+
+def load_pretraining(path: Path) -> Pretraining:
+    """Read the settings of a pre-training. Raises :class:`RecipeInvalid` with the key that is wrong."""
+    return _loaded(path, Pretraining)
+
+
+def _loaded(path: Path, kind: type[OneTable]) -> OneTable:
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise RecipeInvalid(str(path), error.strerror or str(error)) from error
     except tomllib.TOMLDecodeError as error:

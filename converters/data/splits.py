@@ -188,8 +188,11 @@ def refuse_leaks(parts: Mapping[str, Sequence[str]], group_of: Mapping[str, str]
 def frozen_test(pack: str, folder: Path = LISTS) -> tuple[str, ...]:
     """The committed test list of a pack; empty when none was drawn yet. Lines starting with ``#`` are notes."""
     path = folder / f"{pack}.test.txt"
-    if not path.exists():
-        return ()
+    return names_in(path) if path.exists() else ()
+
+
+def names_in(path: Path) -> tuple[str, ...]:
+    """The names of films in a frozen list; lines that start with # are notes."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
 

@@ -160,7 +160,7 @@ def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = Non
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
         is_foreign = recipe.net.is_foreign
-        student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent)
+        student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent, run.near)
     teachers = [train.restored(path) for path in _teachers(run, fold)]
     labelled = np.arange(len(aim.main)) < len(films.films)
     return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(run))

@@ -25,6 +25,7 @@ from converters.workflow.device import in_sixteen_bits
 
 CLASSIFIER = ("cam.", "bias")
 OTHER_PACK = "pack:"
+PRETRAINED = "pretrained:"
 SHIPPED = ("pruned.whole.pt", "student.whole.pt", "pruned.fold0.pt", "student.fold0.pt")
 """Where the network that ships lies in a pack's work folder: narrowed or not, with several folds or one."""
 
@@ -75,29 +76,40 @@ def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
     if plan.start == "imagenet":
         load_published(recipe, net)
     elif plan.start != "random":
-        saved = checkpoint.load(near / plan.start)
-        trunk = {key: value for key, value in saved.state.items() if not key.startswith(CLASSIFIER)}
-        own = {key: value for key, value in net.state_dict().items() if key.startswith(CLASSIFIER)}
-        checkpoint.fill(net, {**trunk, **own}, near / plan.start)
+        _fill_trunk(net, near / plan.start)
     return net
 
 
-def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path) -> CamNet:
-    """A student before the first step, as ``[distill] start`` says. ``packs`` holds the work folders of all packs.
+def _fill_trunk(net: CamNet, path: Path) -> None:
+    """Load all but the classifier, which keeps its own start."""
+    saved = checkpoint.load(path)
+    trunk = {key: value for key, value in saved.state.items() if not key.startswith(CLASSIFIER)}
+    own = {key: value for key, value in net.state_dict().items() if key.startswith(CLASSIFIER)}
+    checkpoint.fill(net, {**trunk, **own}, path)
 
-    Raises :class:`~converters.failures.CheckpointUnreadable` when the pack it begins from was not made yet.
+
+def beginning_of_student(recipe: Recipe, plan: Distill, packs: Path, near: Path) -> CamNet:
+    """A student before the first step, as ``[distill] start`` says. ``packs`` holds the work folders of all packs,
+    ``near`` is the recipe's folder.
+
+    Raises :class:`~converters.failures.CheckpointUnreadable` when what it begins from was not made yet.
     """
     assert recipe.net.student is not None
     net = made(recipe, recipe.net.student, 1, plan.dropout)
-    if (path := start_of_student(plan, packs)) is not None:
+    path = start_of_student(plan, packs, near)
+    if path is not None and plan.start.startswith(PRETRAINED):
+        _fill_trunk(net, path)
+    elif path is not None:
         checkpoint.fill(net, checkpoint.load(path).state, path)
     elif plan.start == "imagenet":
         load_published(recipe, net)
     return net
 
 
-def start_of_student(plan: Distill, packs: Path) -> Path | None:
-    """The checkpoint of another pack that ``[distill] start`` names; ``None`` where it names none."""
+def start_of_student(plan: Distill, packs: Path, near: Path) -> Path | None:
+    """The checkpoint, of another pack or pre-trained, that ``[distill] start`` names; ``None`` where it names none."""
+    if plan.start.startswith(PRETRAINED):
+        return near / plan.start.removeprefix(PRETRAINED)
     if not plan.start.startswith(OTHER_PACK):
         return None
     folder = packs / plan.start.removeprefix(OTHER_PACK)

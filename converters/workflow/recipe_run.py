@@ -20,7 +20,7 @@ from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
 from converters.recipe import Fit, Recipe
 from converters.tasks.interface import Task
-from converters.training import fitting, train
+from converters.training import checkpoint, fitting, train
 from converters.training.copy_paste import outlined
 from converters.workflow.ledger import Ledger, digest_of
 from firmware_app.imaging.model_input import InputSpec
@@ -148,7 +148,7 @@ def begun(run: RecipeRun, step: str) -> dict[str, str]:
     if step == "train" and recipe.train is not None and recipe.train.start not in ("imagenet", "random"):
         digests["start"] = _word_if_there(run.near / recipe.train.start)
     if step == "distill" and recipe.distill is not None:
-        path = train.start_of_student(recipe.distill, run.work.parent)
+        path = train.start_of_student(recipe.distill, run.work.parent, run.near)
         if path is not None:
             digests["start"] = _word_if_there(path)
         if run.extra.words:
@@ -163,8 +163,13 @@ def noted(run: RecipeRun) -> None:
     words = {film.name: film_digests.word(film) for film in films}
     learns = {name: words[name] for name in run.trained_learn_from} | run.extra.words
     plan = run.recipe.distill
-    path = None if plan is None else train.start_of_student(plan, run.work.parent)
-    if path is not None and path.is_file():
+    path = None if plan is None else train.start_of_student(plan, run.work.parent, run.near)
+    if plan is not None and path is not None and path.is_file() and plan.start.startswith(train.PRETRAINED):
+        # It saw these films without their labels: films of a fold may be among them, films of the test part not.
+        unlabelled_films = dict(checkpoint.load(path).facts.get("films", {}))
+        film_digests.refuse_known(unlabelled_films, {name: words[name] for name in division.test})
+        learns |= unlabelled_films
+    elif path is not None and path.is_file():
         known = film_digests.learnt(path.parent)
         if known is None:
             line = (
