@@ -41,6 +41,9 @@ STEPS = {
     "pack": "Draw golden cases, measure once on the test part, write manifest, card, report and sums.",
 }
 
+FITS = ("train", "leave-out", "distill", "prune", "quantize")
+"""The steps that may train a network."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 with one sentence on stderr, or 141 when its reader has gone."""
@@ -59,7 +62,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except ModuleNotFoundError as error:
         print(f"lantern-convert: this step needs {error.name}: pip install 'lantern-box[convert]'", file=sys.stderr)
     except KeyboardInterrupt:
-        print("lantern-convert: stopped; the same command goes on from the last finished epoch", file=sys.stderr)
+        print("lantern-convert: stopped; the same command goes on where it stopped", file=sys.stderr)
     return EXIT_REFUSED
 
 
@@ -88,6 +91,12 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("recipe", type=Path, help="the recipe, a TOML file")
         added.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
         added.add_argument("--out", type=Path, required=True, help="where the pack goes; checkpoints go to OUT/work")
+        if name in ("run", *FITS):
+            added.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto",
+                               help="where networks learn; auto: a GPU if there is one (default: auto)")  # fmt: skip
+            added.add_argument("--workers", type=_count, default=0, metavar="N",
+                               help="processes that change the films beside the one that learns; "
+                               "what is learnt is the same (default: %(default)s)")  # fmt: skip
         if name in ("run", "train"):
             added.add_argument("--add-feedback", type=Path, action="append", default=[], metavar="EXPORT",
                                help="a clinic's sealed feedback to learn from too; may be repeated")  # fmt: skip
@@ -149,8 +158,16 @@ def _finished_pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the pack goes; the pack's own parent overwrites")
 
 
+def _count(text: str) -> int:
+    """A number of 0 or more."""
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
+
+
 def _follow(options: argparse.Namespace) -> int:
     from converters.training.steps import RecipeRun
+    from converters.workflow import device
 
     recipe = load_recipe(options.recipe)
     work = Path(options.out) / "work" / recipe.pack
@@ -167,10 +184,13 @@ def _follow(options: argparse.Namespace) -> int:
             print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
         where = options.recipe.resolve()
         run = RecipeRun(recipe, where.parent, options.data, work, fed, where.name)
-        for name in options.steps:
-            begun = time.monotonic()
-            _step(run, name, options.out)
-            print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        with device.using(getattr(options, "device", "auto"), getattr(options, "workers", 0)) as machine:
+            if set(options.steps) & set(FITS):
+                print(f"{recipe.pack}: {machine}", file=sys.stderr, flush=True)
+            for name in options.steps:
+                begun = time.monotonic()
+                _step(run, name, options.out)
+                print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if "pack" in options.steps:
         print(options.out / recipe.pack)
     return 0

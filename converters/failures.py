@@ -9,6 +9,7 @@ ConverterError
 │   ├── CheckpointHasCode   it holds code, which is never run
 │   └── CheckpointForeign   it is a checkpoint of another network
 ├── TrainingDiverged      the loss is no longer a number
+├── DeviceAbsent          the device that was asked for is not there
 ├── ToolFailed            a library could not export, prune or quantize this network
 ├── FeedbackUnreadable    a clinic's feedback export cannot be taken
 │   ├── FeedbackForeign       it is no export, or in a form of another version
@@ -88,6 +89,18 @@ class TrainingDiverged(ConverterError):
         super().__init__(
             f"{where}: the loss is not a number any more in epoch {epoch}. "
             "Lower learning_rate; the last good epoch is kept"
+        )
+
+
+class DeviceAbsent(ConverterError):
+    """PyTorch does not find the device that ``--device`` names."""
+
+    code = "convert.device_absent"
+
+    def __init__(self, device: str, version: str) -> None:
+        super().__init__(
+            f"{self.code}: PyTorch {version} finds no {device} device here. "
+            "Take --device cpu, or install the driver and a PyTorch that was built for it"
         )
 
 

@@ -1,15 +1,21 @@
 """One fit of one network: the loop that training, distillation, fine-tuning after pruning and after rounding share.
 
 AdamW with warm-up and cosine decay, bfloat16 where it helps, an exponential average of the weights as the result,
-resumable after every epoch.  Early epochs may see smaller films (progressive resizing, Tan & Le 2021).  What is learnt
-is the caller's :class:`Objective`; what is seen is its :class:`Films`.
+resumable after every epoch, and where Ctrl-C stopped it.  Early epochs may see smaller films (progressive resizing,
+Tan & Le 2021).  What is learnt is the caller's :class:`Objective`; what is seen is its :class:`Films`.
+
+Every batch has random numbers of its own, from the seed, the epoch and its place.  So neither a stop nor the number of
+data workers changes what is learnt.
 """
 
 import json
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -19,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from converters.data.preprocessing import inputs
 from converters.failures import TrainingDiverged
@@ -29,11 +36,13 @@ from converters.training import checkpoint
 from converters.training.augment import augmented
 from converters.training.checkpoint import Checkpoint
 from converters.training.copy_paste import Lesions, pasted
-from converters.workflow.device import device
+from converters.workflow.device import device, machine
 
 LARGEST_GRADIENT = 5.0
 LAST_RATE = 0.02
 VOLUMES_AT_ONCE = 2
+REPORT_S = 15.0
+"""How often an epoch says how far it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +79,8 @@ class Objective(Protocol):
 class Run:
     """Where a fit is kept and what it is called; a fit of the same identity and content goes on where it stopped.
 
-    ``content`` is one word for what the identity does not hold: the films' pictures, costs, the network it began from.
-    A checkpoint of an older converter has none; its identity alone is compared.
+    ``content`` is one word for what the identity does not hold: the films' pictures, costs, the network it began from,
+    the code and the libraries.
     """
 
     path: Path
@@ -85,7 +94,8 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     """Fit ``net`` and return the average of its weights; the checkpoint stays at ``run.path``.
 
     A line per epoch with loss, AUC on the judged films and time left goes to stderr.  Raises
-    :class:`~converters.failures.TrainingDiverged`; the last good epoch is kept.
+    :class:`~converters.failures.TrainingDiverged`; the last good epoch is kept.  Ctrl-C ends the batch, keeps the fit
+    as it is then and raises :class:`KeyboardInterrupt`; a second one stops at once.
     """
     torch.manual_seed(run.seed)
     if films.seen.ndim == 3:  # the layout of volumes is another, and no quicker
@@ -95,51 +105,118 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     beside = (objective.beside or nn.Identity()).to(device())
     groups = [*parameter_groups(net, plan), *parameter_groups(beside, plan)]
     optimiser = torch.optim.AdamW(groups, lr=plan.learning_rate)
-    state = _State(run, {"net": net, "average": average, "beside": beside}, optimiser)
-    first = state.resume()
-    losses = np.full(len(films.seen), np.inf)
-    began = time.monotonic()
-    for epoch in range(first, plan.epochs):
-        loss = _epoch(net, average, optimiser, films, objective, plan, run, epoch, losses)
-        if not math.isfinite(loss):
-            raise TrainingDiverged(run.name, epoch + 1)
-        area = intervals.auc(films.labels, (films.scores or predicted)(average, films.judged))
-        state.keep(epoch + 1, area)
-        left = (time.monotonic() - began) / (epoch + 1 - first) * (plan.epochs - epoch - 1)
-        shown = "–" if area is None else f"{area:.4f}"
-        line = f"{run.name}: epoch {epoch + 1}/{plan.epochs} loss {loss:.4f} AUC {shown}, {left / 60:.1f} min left"
-        print(line, file=sys.stderr, flush=True)
+    state = _State(run, {"net": net, "average": average, "beside": beside}, optimiser, len(films.seen))
+    place = state.resume(plan)
+    began, first = time.monotonic(), place.done(plan)
+    with _stopping() as stopped:
+        while place.epoch < plan.epochs:
+            loss = _epoch(net, average, optimiser, films, objective, plan, run, place, stopped)
+            if not math.isfinite(loss):
+                raise TrainingDiverged(run.name, place.epoch + 1)
+            if place.batch:
+                state.keep(place)
+                raise KeyboardInterrupt
+            place.epoch, place.before = place.epoch + 1, place.losses.copy()
+            area = intervals.auc(films.labels, (films.scores or predicted)(average, films.judged))
+            state.keep(place, area)
+            state.ship(place.epoch, area)
+            left = (time.monotonic() - began) / (place.done(plan) - first) * (1.0 - place.done(plan))
+            shown = "–" if area is None else f"{area:.4f}"
+            said = f"epoch {place.epoch}/{plan.epochs} loss {loss:.4f} AUC {shown}, {left / 60:.1f} min left"
+            print(f"{run.name}: {said}", file=sys.stderr, flush=True)
+            if stopped() and place.epoch < plan.epochs:
+                raise KeyboardInterrupt
     return average.cpu().eval()
 
 
-class _State:
-    """A fit on disk: the network, its average, what is learnt beside it, the optimiser and the epochs done."""
+@dataclass(slots=True)
+class _Place:
+    """How far a fit has come: whole epochs, batches of the next one, and each film's last loss, (N,).
 
-    def __init__(self, run: Run, parts: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
-        self.run, self.parts, self.optimiser = run, parts, optimiser
+    ``before`` are the losses when the epoch began: they say which films are drawn again in it.
+    """
+
+    losses: NDArray[np.float64]
+    before: NDArray[np.float64]
+    epoch: int = 0
+    batch: int = 0
+    batches: int = 1
+    total: float = 0.0
+    count: int = 0
+
+    def done(self, plan: Fit) -> float:
+        """The share of all epochs that is done."""
+        return (self.epoch + self.batch / self.batches) / plan.epochs
+
+
+class _State:
+    """A fit on disk: the network, its average, what is learnt beside it, the optimiser and how far it has come."""
+
+    def __init__(
+        self, run: Run, parts: dict[str, nn.Module], optimiser: torch.optim.Optimizer, films: int
+    ) -> None:  # fmt: skip
+        self.run, self.parts, self.optimiser, self.films = run, parts, optimiser, films
         self.resumable = run.path.with_suffix(".resume.pt")
 
-    def resume(self) -> int:
+    def resume(self, plan: Fit) -> _Place:
+        """Where the fit goes on; at the beginning where nothing of the same identity and content is kept."""
+        none = np.full(self.films, np.inf)
         if not self.resumable.exists():
-            return 0
+            return _Place(none, none.copy())
         saved = checkpoint.load(self.resumable)
-        content = saved.facts.get("content", self.run.content)
-        if (saved.facts["identity"], content) != (self.run.identity, self.run.content):
-            return 0
+        facts = saved.facts
+        if (facts["identity"], facts.get("content")) != (self.run.identity, self.run.content) or "losses" not in facts:
+            return _Place(none, none.copy())
         for word, part in self.parts.items():
             cut = len(word) + 1
             part.load_state_dict({key[cut:]: value for key, value in saved.state.items() if key.startswith(f"{word}.")})
-        self.optimiser.load_state_dict(saved.facts["optimiser"])
-        print(f"{self.run.name}: going on after epoch {saved.facts['epoch']}", file=sys.stderr, flush=True)
-        return int(saved.facts["epoch"])
+        self.optimiser.load_state_dict(facts["optimiser"])
+        losses, before = facts["losses"].numpy(), facts["before"].numpy()
+        numbers = {name: facts[name] for name in ("epoch", "batch", "batches", "total", "count")}
+        place = _Place(losses, before, **numbers)
+        also = f" and {place.batch} of {place.batches} batches" if place.batch else ""
+        print(f"{self.run.name}: going on after epoch {place.epoch}{also}", file=sys.stderr, flush=True)
+        if place.epoch == plan.epochs:  # the file that ships may be gone or changed
+            self.ship(place.epoch, facts["auc"])
+        return place
 
-    def keep(self, epoch: int, area: float | None) -> None:
+    def keep(self, place: _Place, area: float | None = None) -> None:
+        """Write what :meth:`resume` needs."""
+        net = cast(CamNet, self.parts["net"])
+        every = {f"{word}.{key}": one for word, part in self.parts.items() for key, one in part.state_dict().items()}
+        facts = {
+            "identity": self.run.identity, "content": self.run.content, "optimiser": self.optimiser.state_dict(),
+            "losses": torch.from_numpy(place.losses), "before": torch.from_numpy(place.before),
+            "epoch": place.epoch, "batch": place.batch, "batches": place.batches, "total": place.total,
+            "count": place.count, "auc": area,
+        }  # fmt: skip
+        checkpoint.save(self.resumable, Checkpoint(net.name, net.plan, every, facts))
+
+    def ship(self, epoch: int, area: float | None) -> None:
+        """Write the average alone."""
         net = cast(CamNet, self.parts["net"])
         facts = {"epoch": epoch, "identity": self.run.identity, "content": self.run.content, "auc": area}
-        every = {f"{word}.{key}": one for word, part in self.parts.items() for key, one in part.state_dict().items()}
-        all_of_it = {**facts, "optimiser": self.optimiser.state_dict()}
-        checkpoint.save(self.resumable, Checkpoint(net.name, net.plan, every, all_of_it))
         checkpoint.save(self.run.path, Checkpoint(net.name, net.plan, self.parts["average"].state_dict(), facts))
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed since; a second one interrupts at once.  Outside the main thread it is not caught."""
+    pressed: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    usual = signal.getsignal(signal.SIGINT)
+
+    def press(number: int, _frame: object) -> None:
+        pressed.append(number)
+        signal.signal(signal.SIGINT, usual)
+
+    signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def identity(*parts: object) -> str:
@@ -157,29 +234,57 @@ def parameter_groups(net: nn.Module, plan: Fit) -> list[dict[str, object]]:
     return [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": plain, "weight_decay": 0.0}]
 
 
+@dataclass(frozen=True)
+class _Batches(Dataset[tuple[Tensor, NDArray[np.int64]]]):  # type: ignore[misc]
+    """The changed films of one epoch, batch by batch, and the rows whose targets they have."""
+
+    films: Films
+    plan: Fit
+    seed: int
+    epoch: int
+    order: NDArray[np.int64]
+    changed: bool
+    """Whether the films are varied here; else the objective varies them."""
+
+    def __len__(self) -> int:
+        """How many there are; batch normalisation cannot learn from one film."""
+        whole, rest = divmod(len(self.order), self.plan.batch)
+        return whole + (rest >= 2)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, NDArray[np.int64]]:
+        """(B, C, H, W) films and (B,) rows; the same ones whichever process makes them."""
+        plan, rng = self.plan, torch.Generator().manual_seed(seed_of(self.seed, self.epoch, number))
+        index = self.order[number * plan.batch : (number + 1) * plan.batch]
+        seen, told_of = torch.from_numpy(inputs(self.films.seen[index])), index
+        if self.films.lesions is not None:
+            seen, told_of = pasted(seen, index, self.films.seen, self.films.lesions, plan.change.paste, rng)
+        if self.epoch < plan.early_epochs:
+            seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
+        return (augmented(seen, plan.change, rng) if self.changed else seen), told_of
+
+
 def _epoch(
     net: CamNet, average: CamNet, optimiser: torch.optim.Optimizer, films: Films, objective: Objective, plan: Fit,
-    run: Run, epoch: int, losses: NDArray[np.float64],
+    run: Run, place: _Place, stopped: Callable[[], bool],
 ) -> float:  # fmt: skip
-    """One pass over the films; returns the mean loss and remembers each film's in ``losses``."""
-    rng = torch.Generator().manual_seed(run.seed * 1000 + epoch)
-    order = drawn(len(films.seen), losses, plan.hard_examples if epoch else 0.0, rng)
-    batches = [order[start : start + plan.batch] for start in range(0, len(order), plan.batch)]
-    batches = [batch for batch in batches if len(batch) >= 2]  # batch normalisation cannot learn from one film
+    """What is left of one pass over the films; returns the mean loss and remembers each film's in ``place``.
+
+    When it was ``stopped``, ``place.batch`` is the next one; else 0.
+    """
+    rng, hard = torch.Generator().manual_seed(seed_of(run.seed, place.epoch)), plan.hard_examples
+    order = drawn(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
+    batches = _Batches(films, plan, run.seed, place.epoch, order, not objective.changes_films)
+    place.batches = len(batches)
     net.train()
-    total, count, began, reported = 0.0, 0, time.monotonic(), time.monotonic()
-    for number, index in enumerate(batches):
+    began = reported = time.monotonic()
+    first = place.batch
+    for number, (seen, told_of) in zip(range(first, len(batches)), _loaded(batches, first), strict=True):
+        step = place.epoch * len(batches) + number
+        torch.manual_seed(seed_of(run.seed, place.epoch, number, len(batches)))  # of dropout and of the objective
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(plan, epoch * len(batches) + number, plan.epochs * len(batches))
-        seen, told_of = torch.from_numpy(inputs(films.seen[index])), index
-        if films.lesions is not None:
-            seen, told_of = pasted(seen, index, films.seen, films.lesions, plan.change.paste, rng)
-        if epoch < plan.early_epochs:
-            seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
-        if not objective.changes_films:
-            seen = laid_out(augmented(seen, plan.change, rng))
-        each = objective(net, seen.to(device()), told_of)
-        losses[index] = each.detach().double().cpu().numpy()
+            group["lr"] = learning_rate(plan, step, plan.epochs * len(batches))
+        each = objective(net, (seen if objective.changes_films else laid_out(seen)).to(device()), told_of)
+        place.losses[batches.order[number * plan.batch :][: len(each)]] = each.detach().double().cpu().numpy()
         loss = each.mean()
         if not bool(torch.isfinite(loss)):
             return math.nan
@@ -187,15 +292,46 @@ def _epoch(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), LARGEST_GRADIENT)
         optimiser.step()
-        step = epoch * len(batches) + number
         blend(average, net, min(1.0 - 1.0 / plan.average_steps, step / (step + 10.0)))
-        total, count = total + float(each.detach().sum()), count + len(index)
-        if time.monotonic() - reported > 5.0:
+        place.total, place.count = place.total + float(each.detach().sum()), place.count + len(each)
+        mean = place.total / place.count
+        if stopped() and number + 1 < len(batches):
+            place.batch = number + 1
+            return mean
+        if time.monotonic() - reported > REPORT_S:
             reported = time.monotonic()
-            left = (reported - began) / (number + 1) * (len(batches) - number - 1)
-            line = f"  step {number + 1}/{len(batches)} loss {total / count:.4f}, {left:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
-    return total / max(1, count)
+            left = (reported - began) / (number + 1 - first) * (len(batches) - number - 1)
+            said = f"epoch {place.epoch + 1}, batch {number + 1}/{len(batches)} loss {mean:.4f}, {left:.0f} s left"
+            print(f"  {said}", file=sys.stderr, flush=True)
+    mean = place.total / max(1, place.count)
+    place.batch, place.total, place.count = 0, 0.0, 0
+    return mean
+
+
+def _loaded(batches: _Batches, first: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+    """The batches from ``first`` on, made by this process or by data workers."""
+    numbers = range(first, len(batches))
+    workers = machine().workers
+    if not workers:
+        return (batches[number] for number in numbers)
+    # Ctrl-C reaches the whole group of processes; only the one that learns answers it.
+    return iter(DataLoader(
+        batches, batch_size=None, sampler=numbers, num_workers=workers, collate_fn=_as_they_are,
+        worker_init_fn=_deaf, pin_memory=device().type == "cuda",
+    ))  # fmt: skip
+
+
+def _as_they_are(batch: tuple[Tensor, NDArray[np.int64]]) -> tuple[Tensor, NDArray[np.int64]]:
+    return batch
+
+
+def _deaf(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def seed_of(*parts: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def drawn(count: int, losses: NDArray[np.float64], hard: float, rng: torch.Generator) -> NDArray[np.int64]:

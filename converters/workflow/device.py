@@ -1,19 +1,65 @@
-"""Where networks learn: a GPU when PyTorch finds one, else the processor.  Never run on a GPU: we had none.
+"""Where networks learn, as ``--device`` and ``--workers`` say: on a GPU or the processor, with data workers or without.
 
-Films are changed, and model files made and judged, on the processor; a fit moves its batches here and brings the
-network back.
+Films are changed, and model files made and judged, on the processor; a fit moves its batches to the device and brings
+the network back.  Never run on a GPU: we had none.
 """
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import torch
 
+from converters.failures import DeviceAbsent
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """``workers``: how many processes change the films; 0: the one that learns."""
+
+    device: torch.device
+    workers: int = 0
+
+    def __str__(self) -> str:
+        threads = f"{torch.get_num_threads()} threads"
+        where = threads if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
+        return f"networks learn on {self.device.type} ({where}), data workers: {self.workers}"
+
+
+_MACHINE: ContextVar[Machine] = ContextVar("machine")
+
+
+@contextmanager
+def using(choice: str, workers: int = 0) -> Iterator[Machine]:
+    """Learn on ``cuda``, on ``cpu`` or, ``auto``, on a GPU when PyTorch finds one, until the block ends.
+
+    Raises :class:`~converters.failures.DeviceAbsent`.
+    """
+    token = _MACHINE.set(Machine(_found(choice), workers))
+    try:
+        yield _MACHINE.get()
+    finally:
+        _MACHINE.reset(token)
+
+
+def machine() -> Machine:
+    """What :func:`using` was told; ``auto`` without workers outside of it."""
+    return _MACHINE.get(None) or Machine(_found("auto"))
+
 
 def device() -> torch.device:
-    """The first GPU that PyTorch can use, or the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Where networks learn."""
+    return machine().device
 
 
 def in_sixteen_bits() -> AbstractContextManager[None]:
     """bfloat16 where it is safe, on that device."""
     return torch.autocast(device().type, torch.bfloat16)
+
+
+def _found(choice: str) -> torch.device:
+    there = torch.cuda.is_available()
+    if choice == "cuda" and not there:
+        raise DeviceAbsent(choice, torch.__version__)
+    return torch.device("cuda" if there and choice != "cpu" else "cpu")

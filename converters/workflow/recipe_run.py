@@ -22,7 +22,7 @@ from converters.recipe import Fit, Recipe
 from converters.tasks.interface import Task
 from converters.training import checkpoint, fitting, train
 from converters.training.copy_paste import outlined
-from converters.workflow.ledger import Ledger, digest_of
+from converters.workflow.ledger import Ledger, digest_of, tools
 from firmware_app.imaging.model_input import InputSpec
 
 
@@ -137,8 +137,8 @@ class RecipeRun:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
         word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
-        made_of = json.dumps([tables(self.recipe, "input", "cost"), self.digest, begun or {}], sort_keys=True)
-        content = hashlib.sha256(made_of.encode()).hexdigest()
+        made_of = [tables(self.recipe, "input", "cost"), self.digest, begun or {}, tools("train")]
+        content = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
 
