@@ -1,11 +1,12 @@
 """``lantern-convert``: from films and a recipe to a pack, step by step or in one go.
 
 A step reads what the steps before it left under OUT, in work/PACK, and is passed over when nothing it depends on has
-changed.  What is said on stderr is kept in ``log.txt`` there.  Only the steps of a recipe need the extra ``convert``
-(PyTorch); the other commands do not import it.
+changed.  What is said on stderr is kept in ``log.txt`` there, the libraries' warnings in ``libraries.log``.  Only the
+steps of a recipe need the extra ``convert`` (PyTorch); the other commands do not import it.
 """
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -175,7 +176,7 @@ def _follow(options: argparse.Namespace) -> int:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputUnwritable(str(work), error.strerror or str(error)) from error
-    with _logged(work / "log.txt"):
+    with libraries_apart(work / "libraries.log"), _logged(work / "log.txt"):
         if "train" in options.steps:
             fed = feedback.taken(work, options.add_feedback, options.feedback_key, recipe.pack)
         else:
@@ -278,6 +279,25 @@ def _logged(path: Path) -> Iterator[None]:
                 raise
     finally:
         log.close()
+
+
+@contextmanager
+def libraries_apart(path: Path) -> Iterator[None]:
+    """Keep in ``path`` what libraries log and warn of, which would stand between the lines of the steps.
+
+    Loggers without a handler of their own print to stderr only as long as the root logger has none.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        handler.close()
 
 
 def _feedback_keys(options: argparse.Namespace) -> int:
