@@ -199,8 +199,10 @@ def _follow(options: argparse.Namespace) -> int:
 
 def _pretrain(options: argparse.Namespace) -> int:
     from converters.pretraining import pretrain
+    from converters.workflow import device
 
-    print(pretrain.pretrain(load_pretraining(options.plan), options.data, options.out))
+    with device.using("auto"):
+        print(pretrain.pretrain(load_pretraining(options.plan), options.data, options.out))
     return 0
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from converters.nets import CamNet
+from converters.nets.depthwise import DepthwiseConv2d
 
 IMAGENET_SCALE = 255.0 / 128.0
 IMAGENET_OFFSET = 127.0 / 128.0
@@ -71,15 +72,13 @@ PLANS: Mapping[str, dict[str, Any]] = {
 }
 
 
-def conv_norm(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, padding: int | None = None
-) -> nn.Sequential:
+def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """A convolution without bias and its batch normalisation."""
-    padding = kernel // 2 if padding is None else padding
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=BATCH_NORM_EPS, momentum=0.05),
-    )
+    return _normalised(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
+
+
+def _normalised(convolution: nn.Conv2d) -> nn.Sequential:
+    return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels, eps=BATCH_NORM_EPS, momentum=0.05))
 
 
 class InvertedResidual(nn.Module):  # type: ignore[misc]
@@ -96,7 +95,8 @@ class InvertedResidual(nn.Module):  # type: ignore[misc]
         near = kernel // 2 - 1
         centre = bool(block["centre"])
         self.pad = nn.ZeroPad2d((near, near + 1, near, near + 1)) if centre else None
-        self.depthwise = conv_norm(inner, inner, kernel, int(block["stride"]), inner, padding=0 if centre else None)
+        padding = 0 if centre else kernel // 2
+        self.depthwise = _normalised(DepthwiseConv2d(inner, kernel, int(block["stride"]), padding))
         self.project = conv_norm(inner, int(block["channels"]), 1)
         self.activation = nn.ReLU6()
         self.residual = bool(block["residual"])

@@ -53,9 +53,7 @@ def left_out(run: RecipeRun, trait: str) -> Mapping[str, Fold]:
     if len(sources) < 2:
         raise RecipeInvalid(run.recipe.pack, f"[data] leave_out: the films have {len(sources)} values of “{trait}”")
     folds = {}
-    for number, (value, fold) in enumerate(
-        zip(sources, by_source(labels, run.dataset.group_of, values), strict=True)
-    ):
+    for number, (value, fold) in enumerate(zip(sources, by_source(labels, run.dataset.group_of, values), strict=True)):
         for label, word in ((0, "negative"), (1, "positive")):
             if not any(labels[name] == label for name in fold.train):
                 raise ClassEmpty(fold.name, word)

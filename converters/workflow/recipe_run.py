@@ -172,9 +172,7 @@ def noted(run: RecipeRun) -> None:
     elif path is not None and path.is_file():
         known = film_digests.learnt(path.parent)
         if known is None:
-            line = (
-                f"{run.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
-            )
+            line = f"{run.recipe.pack}: {path.parent.name} does not say which films it learnt from; some may judge here"
             print(line, file=sys.stderr, flush=True)
         judging = {*division.test, *division.part("val")}
         film_digests.refuse_known(known or {}, {name: words[name] for name in sorted(judging)})
