@@ -232,6 +232,9 @@ def test_a_missing_frame_stops_the_clip_says_so_and_changes_nothing_else(
     )
     for path in shown.glob(f"frame-{gone:03d}.*"):
         path.unlink()
+    doctor.driver.execute_cdp_cmd("Network.clearBrowserCache", {})  # the page may have fetched it ahead
+    doctor.driver.refresh()
+    doctor.wait_for_film()
     for tool in ("#closer", "#invert"):
         doctor.press(tool)
     opened = doctor.film("width")
