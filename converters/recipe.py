@@ -187,7 +187,9 @@ class Net(Table):
 
 
 class Changes(Table):
-    """How far training films are changed (:mod:`converters.training.augment`).
+    """How far training films are changed, their masks and boxes with them (:mod:`converters.training.augment`).
+
+    Of volumes only ``flip``, ``gamma`` and ``noise`` are obeyed.
 
     ``rotation`` is in degrees; ``blur``, ``erase``, ``flip`` and ``paste`` are shares of the films; the rest are
     fractions of the film's side or of its grey range.

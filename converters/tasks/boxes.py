@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from converters.evaluation.baseline import Baseline
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
-    from converters.recipe import Recipe
+    from converters.recipe import Changes, Recipe
     from converters.training.fitting import Objective
     from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
@@ -73,7 +73,7 @@ class Boxes(Task):
     def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """Focal loss of the middles, distance of the sides."""
         assert run.recipe.train is not None
-        return BoxLoss(targets, run.recipe.cost.miss, run.recipe.train.change.flip)
+        return BoxLoss(targets, run.recipe.cost.miss, run.recipe.train.change)
 
     def network(self, given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path) -> CamNet:
         """The first five channels of the network's output."""
@@ -206,12 +206,12 @@ class BoxLoss:
     """Focal loss of the middles (Lin et al. 2017), and of the cells around each how far its sides are off.
 
     ``found`` are each film's boxes as fractions, in the order of the films. A missed lesion weighs ``miss`` false
-    alarms. With the chance ``flip`` a batch is mirrored, its boxes with it.
+    alarms. Films are changed here and not before, as far as ``change`` says, and their boxes move with them.
     """
 
     found: tuple[Found, ...]
     miss: float
-    flip: float
+    change: Changes
     beside: None = None
     changes_films: bool = True
 
@@ -220,10 +220,10 @@ class BoxLoss:
         import torch
         from torch.nn import functional
 
-        mirrored = float(torch.rand(())) < self.flip
-        cells = net(films.flip(3) if mirrored else films)[0].float()
+        films, found = self.changed(films, index)
+        cells = net(films)[0].float()
         odds, sides = cells[:, 0] + net.bias[0], cells[:, 1:]
-        aim = [aimed(self.found[film], cells.shape[2:], mirrored) for film in index]
+        aim = [aimed(one, cells.shape[2:]) for one in found]
         middles, wanted, inside = (torch.from_numpy(np.stack(one)).to(cells.device) for one in zip(*aim, strict=True))
         each = functional.binary_cross_entropy_with_logits(odds, middles, reduction="none")
         focused = (1.0 - torch.exp(-each)) ** 2 * each * torch.where(middles > 0.0, self.miss, 1.0)
@@ -231,10 +231,19 @@ class BoxLoss:
         off = (functional.l1_loss(sides, wanted, reduction="none").mean(dim=1) * inside).flatten(1).sum(dim=1)
         return focused.flatten(1).sum(dim=1) / lesions + off / inside.flatten(1).sum(dim=1).clamp_min(1.0)
 
+    def changed(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, list[Found]]:
+        """(B, C, H, W) films and the boxes of rows ``index``, moved together."""
+        import torch
 
-def aimed(
-    found: Found, shape: tuple[int, ...], mirrored: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        from converters.training.augment import Affine, regreyed
+
+        rng = torch.default_generator
+        affine = Affine.drawn(len(films), self.change, rng)
+        found = affine.boxes([self.found[film] for film in index])
+        return regreyed(affine.films(films.cpu()), self.change, rng).to(films.device), found
+
+
+def aimed(found: Found, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """A film's boxes at the map's grid (h, w): 1 where a middle lies; (4, h, w) distances in cells; 1 where they count.
 
     They count in the middle's cell and its neighbours, so that a peak one cell off still has its sides.
@@ -242,9 +251,8 @@ def aimed(
     high, wide = shape
     middles, sides = np.zeros(shape, np.float32), np.zeros((4, high, wide), np.float32)
     inside = np.zeros(shape, np.float32)
-    for x0, y0, x1, y1 in found:
-        left, right = (1.0 - x1, 1.0 - x0) if mirrored else (x0, x1)
-        row = min(int((y0 + y1) / 2.0 * high), high - 1)
+    for left, top, right, bottom in found:
+        row = min(int((top + bottom) / 2.0 * high), high - 1)
         column = min(int((left + right) / 2.0 * wide), wide - 1)
         for y in range(max(0, row - 1), min(high, row + 2)):
             for x in range(max(0, column - 1), min(wide, column + 2)):
@@ -252,7 +260,7 @@ def aimed(
                     continue
                 middle = (x + 0.5, y + 0.5)
                 sides[:, y, x] = (
-                    middle[0] - left * wide, middle[1] - y0 * high, right * wide - middle[0], y1 * high - middle[1]
+                    middle[0] - left * wide, middle[1] - top * high, right * wide - middle[0], bottom * high - middle[1]
                 )  # fmt: skip
                 inside[y, x] = 1.0
         middles[row, column] = 1.0

@@ -1,21 +1,96 @@
 """Random changes to training films, so that a model learns lungs and not the habits of one X-ray room.
 
-Films are batches (N, 1, H, W) float32 in [0, 1]. Geometry first, then exposure, then the same percentile stretch that
+Films are batches (N, C, H, W) float32 in [0, 1]. Geometry first, then exposure, then the same percentile stretch that
 the box applies (its percentiles jittered), then what a detector, a scanner or a lossy file may add.
+
+The geometry is one :class:`Affine` a batch, drawn once: it moves films, and with them their masks and boxes. What
+follows changes greys alone and leaves every place where it is.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from converters.recipe import Changes
+from firmware_app.tasks.boxes import Corners
 
 JPEG_BLOCK = 8
+LEAST_LEFT: Final = 0.25
+"""A box of which less than this share of the area is left inside the film is dropped."""
 
 
 def augmented(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """A changed copy of ``films``, same shape and range."""
-    films = moved(films, change, rng)
+    return regreyed(Affine.drawn(len(films), change, rng).films(films), change, rng)
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """Rotation, shift, zoom (also uneven: sites crop differently) and mirroring of each film of a batch.
+
+    ``matrix`` (N, 2, 3) leads from a place in the changed film to its place in the original, in the coordinates of
+    :func:`torch.nn.functional.affine_grid`: -1 and 1 are the film's edges, x before y. Outside the film is black.
+    """
+
+    matrix: Tensor
+
+    @classmethod
+    def drawn(cls, count: int, change: Changes, rng: torch.Generator) -> Self:
+        """One for each of ``count`` films, as far as the recipe says."""
+        angle = torch.deg2rad(uniform(count, -change.rotation, change.rotation, rng)).flatten()
+        zoom = uniform(count, 1.0 - change.zoom_in, 1.0 + change.zoom_out, rng).flatten()
+        uneven = uniform(count, 1.0 - change.aspect, 1.0 + change.aspect, rng).flatten()
+        mirror = torch.where(uniform(count, 0.0, 1.0, rng).flatten() < change.flip, -1.0, 1.0)
+        matrix = torch.zeros(count, 2, 3)
+        matrix[:, 0, 0] = angle.cos() * zoom * uneven * mirror
+        matrix[:, 0, 1] = -angle.sin() * zoom
+        matrix[:, 1, 0] = angle.sin() * zoom * mirror
+        matrix[:, 1, 1] = angle.cos() * zoom / uneven
+        room = change.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
+        matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
+        return cls(matrix)
+
+    def films(self, films: Tensor) -> Tensor:
+        """(N, C, H, W), moved."""
+        grid = functional.affine_grid(self.matrix, list(films.shape), align_corners=False)
+        return functional.grid_sample(films, grid, align_corners=False)
+
+    def masks(self, masks: Tensor) -> Tensor:
+        """(N, H, W) masks of 0 and 1, moved: 1 where at least half of what lands in a pixel lay inside."""
+        return (self.films(masks[:, None].float())[:, 0] >= 0.5).to(masks.dtype)
+
+    def boxes(self, boxes: Sequence[Sequence[Corners]]) -> list[tuple[Corners, ...]]:
+        """The boxes of each film, moved: what stands upright around their four corners, as far as it lies in the film.
+
+        Corners are fractions of the film's width and height.
+        """
+        moved = []
+        for film, matrix in zip(boxes, self.matrix.double(), strict=True):
+            turned = torch.linalg.inv(matrix[:, :2])
+            kept = [_around(box, turned, matrix[:, 2]) for box in film]
+            moved.append(tuple(box for box in kept if box is not None))
+        return moved
+
+
+def _around(box: Corners, turned: Tensor, shift: Tensor) -> Corners | None:
+    """The box around the moved corners of ``box``, clipped; ``None`` where less than :data:`LEAST_LEFT` is left."""
+    x0, y0, x1, y1 = box
+    corners = torch.tensor([(x0, y0), (x1, y0), (x0, y1), (x1, y1)], dtype=torch.float64) * 2.0 - 1.0
+    moved = ((corners - shift) @ turned.T + 1.0) / 2.0
+    low, high = moved.amin(dim=0), moved.amax(dim=0)
+    first, last = low.clamp(0.0, 1.0), high.clamp(0.0, 1.0)
+    left = float((last - first).prod())
+    if not left or left < LEAST_LEFT * float((high - low).prod()):
+        return None
+    return float(first[0]), float(first[1]), float(last[0]), float(last[1])
+
+
+def regreyed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
+    """A copy of ``films`` with other greys: nothing in them moves."""
     films = exposed(films, change, rng)
     films = restretched(films, rng)
     films = blurred(films, change.blur, rng)
@@ -27,24 +102,6 @@ def augmented(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
 def uniform(count: int, low: float, high: float, rng: torch.Generator) -> Tensor:
     """(count, 1, 1, 1) numbers between ``low`` and ``high``."""
     return torch.rand(count, 1, 1, 1, generator=rng) * (high - low) + low
-
-
-def moved(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
-    """Rotate, shift, zoom (also unevenly: sites crop differently) and, rarely, mirror; black outside."""
-    count = len(films)
-    angle = torch.deg2rad(uniform(count, -change.rotation, change.rotation, rng)).flatten()
-    zoom = uniform(count, 1.0 - change.zoom_in, 1.0 + change.zoom_out, rng).flatten()
-    uneven = uniform(count, 1.0 - change.aspect, 1.0 + change.aspect, rng).flatten()
-    mirror = torch.where(uniform(count, 0.0, 1.0, rng).flatten() < change.flip, -1.0, 1.0)
-    matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0] = angle.cos() * zoom * uneven * mirror
-    matrix[:, 0, 1] = -angle.sin() * zoom
-    matrix[:, 1, 0] = angle.sin() * zoom * mirror
-    matrix[:, 1, 1] = angle.cos() * zoom / uneven
-    room = change.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
-    matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
-    grid = functional.affine_grid(matrix, list(films.shape), align_corners=False)
-    return functional.grid_sample(films, grid, align_corners=False)
 
 
 def exposed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:

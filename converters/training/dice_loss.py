@@ -1,7 +1,8 @@
 """The loss of outlines: cross-entropy of every cell, and the Dice of the whole (Milletari et al. 2016).
 
 A missed cell weighs what a missed lesion costs.  A film or volume and its mask are changed together, here and not
-before: they are mirrored along each axis and their contrast is bent, as far as the recipe's ``[train.change]`` says.
+before, as far as the recipe's ``[train.change]`` says: films by :mod:`converters.training.augment`; volumes are
+mirrored along each axis and their contrast is bent.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from converters.nets import CamNet
 from converters.recipe import Changes
+from converters.training.augment import Affine, regreyed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,12 @@ class DiceLoss:
         return each.flatten(1).mean(dim=1) + 1.0 - overlap
 
     def changed(self, films: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 1, …) films or volumes and their (B, …) masks, mirrored and bent together."""
+        """(B, 1, …) films or volumes and their (B, …) masks, moved together."""
+        if truth.ndim == 3:
+            rng, there = torch.default_generator, films.device
+            affine = Affine.drawn(len(films), self.change, rng)
+            films, truth = affine.films(films.cpu()), affine.masks(truth.cpu())
+            return regreyed(films, self.change, rng).to(there), truth.to(there)
         for axis in range(1, truth.ndim):
             if float(torch.rand(())) < self.change.flip:
                 films, truth = films.flip(axis + 1), truth.flip(axis)
