@@ -72,9 +72,7 @@ def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame)
     lesions = []
     for number in range(1, count + 1):
         rows, columns = np.nonzero(numbers == number)
-        box = frame.placed(
-            columns.min() / wide, rows.min() / high, (columns.max() + 1) / wide, (rows.max() + 1) / high
-        )
+        box = frame.placed(columns.min() / wide, rows.min() / high, (columns.max() + 1) / wide, (rows.max() + 1) / high)
         if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
             continue
         score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
