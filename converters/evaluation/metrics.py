@@ -29,6 +29,8 @@ FIXED_SPECIFICITIES = (0.90, 0.95)
 FEWEST_OF_A_CLASS = 10
 """A subgroup with fewer films of either class has no AUC worth a line; its rates are shown with their intervals."""
 
+NO_FILM, NO_NEGATIVE, NO_POSITIVE = "there is no film", "no film is without the finding", "no film shows the finding"
+
 Interval = tuple[float, float]
 
 
@@ -216,6 +218,15 @@ def rates_at(
         rates[name] = float(hits[inside].mean()) if people else None
         rates[f"{name}_ci"] = intervals.rate_interval(hits[inside], people)
     return rates
+
+
+def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
+    """Why films of one class, or none at all, give no AUC, sensitivity or specificity: measure → sentence."""
+    if not len(labels):
+        return dict.fromkeys(("auc", "sensitivity", "specificity"), NO_FILM)
+    if labels.all():
+        return dict.fromkeys(("auc", "specificity"), NO_NEGATIVE)
+    return {} if labels.any() else dict.fromkeys(("auc", "sensitivity"), NO_POSITIVE)
 
 
 def of_familiar(

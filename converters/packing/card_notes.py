@@ -31,11 +31,12 @@ HOW_VARIED = (
 HOW_MADE = "The parts of this pack were made by different versions of the converter (digest of its code, step by step):"
 HOW_UNSEEN = (
     "Rows `unseen[…]`: the network of the step `train`, fitted once more without any film of the source in brackets, "
-    "read on its films; it is not in this pack, and has no threshold. Where the row says *teacher* it is the large "
+    "read on its films; it is not in this pack. Its threshold was chosen by the same rule on films of the other "
+    "sources; where a row has none, none was chosen. Where the row says *teacher* it is the large "
     "network from which the one in this pack learnt, not a small one like it: what a small one would do there was not "
     "measured.\n"
     "`unseen[…]` 行：将方括号内的来源全部留出，重新执行 `train` 步骤，再在该来源的影像上测试；"
-    "该网络不在本包内，也没有阈值。"
+    "该网络不在本包内；其阈值按同一规则在其他来源的影像上选定，未列出者表示未选定。"
     "注有 *teacher* 的是教师网络（本包的小网络由其蒸馏而来），并非同样的小网络：小网络在此情形下的表现未经测量。"
 )
 HOW_PRINTED = "Each row is printed by its command (`DATA`: the data set named below):"

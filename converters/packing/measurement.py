@@ -75,13 +75,14 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
     teacher = ", teacher" if run.recipe.net.teacher is not None else ""
     account = run.ledger.read(leave_out.STEP) if run.recipe.data.leave_out and run.recipe.train else {}
     for one in account.get("sources", ()):
-        if one["auc"] is not None:
+        rates = ("sensitivity", "sensitivity_ci", "specificity", "specificity_ci")
+        if any(one.get(name) is not None for name in ("auc", *rates)):
+            threshold = one.get("threshold") or pack.manifest.section.findings[0].threshold
             yield Measured.model_validate({
                 "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
                 "command": run_command(run), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
-                "threshold": pack.manifest.section.findings[0].threshold, "sensitivity": None, "sensitivity_ci": None,
-                "specificity": None, "specificity_ci": None,
+                "threshold": threshold, **{name: one.get(name) for name in rates},
             })  # fmt: skip
 
 

@@ -222,11 +222,12 @@ def _subgroups(main: Evaluation) -> str:
 
 
 def _unseen(subject: Subject, accounts: Accounts) -> str:
-    head = [say(key) for key in ("left_out", "network", "films", "learnt_from", "auc")]
+    head = [say(key) for key in ("left_out", "network", "films", "learnt_from", "auc", "sensitivity", "specificity")]
     network = say("teacher" if subject.taught else "same_kind")
     return _table(head, (
         (f"{escape(one.trait)} = {escape(one.value)}", network, f"{one.n} ({one.positives})", str(one.learnt_from),
-         _stacked(one.auc, one.auc_ci))
+         _stacked(one.auc, one.auc_ci), _stacked(one.sensitivity, one.sensitivity_ci),
+         _stacked(one.specificity, one.specificity_ci))
         for one in accounts.unseen
     ))  # fmt: skip
 

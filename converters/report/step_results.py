@@ -3,7 +3,8 @@
 * ``train.json``, ``distill.json``, ``prune.json``: fold → size, work and AUC, of pruning the layers too
 * ``quantize.json``: runtime → ``Search.as_dict()``
 * ``gates.json``: ``{"artefacts": [{"runtime", "precision", "outcome", "gates": [GateResult.as_dict() …], "why"}]}``
-* ``leave_out.json``: ``{"trait", "sources": [{"value", "n", "positives", "learnt_from", "auc", "auc_ci"}]}``
+* ``leave_out.json``: ``{"trait", "sources": [{"value", "n", "positives", "learnt_from", "auc", "auc_ci",
+  "sensitivity", "sensitivity_ci", "specificity", "specificity_ci"}]}``
 * ``speed.json``: ``{"machine", "rows": [{"runtime", "precision", "name", "milliseconds", "low", "high", "bytes"}]}``
 * ``maps.json``: ``{"artefacts": [{"runtime", "precision", "every_cell", "evidence": Agreement}], "covered":
   occlusion.compared(), "pointing": maps.pointing(), "examples": [occlusion.example()]}``
@@ -161,14 +162,23 @@ class Unseen:
     learnt_from: int
     auc: float | None
     auc_ci: tuple[float, float] | None
+    sensitivity: float | None = None
+    sensitivity_ci: tuple[float, float] | None = None
+    specificity: float | None = None
+    specificity_ci: tuple[float, float] | None = None
 
     @classmethod
     def from_dict(cls, trait: str, entry: Mapping[str, Any]) -> Self:
         """From an entry of ``leave_out.json``."""
-        interval = entry.get("auc_ci")
+
+        def ends(name: str) -> tuple[float, float] | None:
+            interval = entry.get(f"{name}_ci")
+            return (float(interval[0]), float(interval[1])) if interval else None
+
         return cls(
             trait, str(entry["value"]), int(entry["n"]), int(entry["positives"]), int(entry["learnt_from"]),
-            entry.get("auc"), (float(interval[0]), float(interval[1])) if interval else None,
+            entry.get("auc"), ends("auc"), entry.get("sensitivity"), ends("sensitivity"), entry.get("specificity"),
+            ends("specificity"),
         )  # fmt: skip
 
 

@@ -1,23 +1,36 @@
 """Leave one source out: how good is a network on films of a hospital, machine or time that it never saw?
 
 For every value of the trait that ``[data] leave_out`` names, the recipe's ``train`` step is done once more without the
-films of that value, and judged on them.  These networks ship nowhere, and the frozen test part is not looked at.
+films of that value, and judged on them.  A share of the other films (``[data] val``) is kept back too: on it
+calibration and threshold are chosen by the recipe's rule, so that sensitivity and specificity tell what a threshold of
+other places does at this one.  These networks ship nowhere, and the frozen test part is not looked at.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from converters.data.recipe_data import labels_of
-from converters.data.splits import Fold, by_source
-from converters.failures import ClassEmpty, RecipeInvalid
+from converters.data.splits import Fold, by_source, draw
+from converters.evaluation import metrics, threshold
+from converters.failures import GateFailed, RecipeInvalid
 from converters.statistics import intervals
 from converters.training import steps
 from converters.workflow.recipe_run import RecipeRun, begun
 
 STEP = "leave_out"
 STAGE = "unseen"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A source's fold (what is learnt from, and the source's films), and the films that choose the threshold."""
+
+    fold: Fold
+    kept: tuple[str, ...]
 
 
 def leave_out_step(run: RecipeRun) -> dict[str, Any]:
@@ -27,22 +40,22 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
         (run.work / f"{STEP}.json").unlink(missing_ok=True)  # of an earlier recipe
         return {}
     folds = left_out(run, trait)
-    trained_from = {**steps.tables(recipe, "train", "net", "cost", "input"), **begun(run, "train")}
+    trained_from = {**steps.tables(recipe, "train", "net", "cost", "operating_point", "input"), **begun(run, "train")}
     tables = {**trained_from, STEP: repr(list(folds.items()))}
     mark = run.ledger.fingerprint(tables, (), run.digest)
     if (known := run.ledger.results(STEP, mark)) is not None:
         return known
-    sources = [{"value": value, **judged(run, fold)} for value, fold in folds.items()]
+    sources = [{"value": value, **judged(run, one)} for value, one in folds.items()]
     results = {"trait": trait, "sources": sources}
-    run.ledger.done(STEP, mark, results, [run.path(STAGE, fold) for fold in folds.values()])
+    run.ledger.done(STEP, mark, results, [run.path(STAGE, one.fold) for one in folds.values()])
     return results
 
 
-def left_out(run: RecipeRun, trait: str) -> Mapping[str, Fold]:
+def left_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
     """Value of the trait → the fold without it.  A clinic's feedback is learnt from in all of them, and judges none.
 
-    Raises :class:`~converters.failures.RecipeInvalid` when there are fewer than two values, and
-    :class:`~converters.failures.ClassEmpty` when what is left has one class only.
+    A source without which only one class is left cannot be left out, and a line says so.  Raises
+    :class:`~converters.failures.RecipeInvalid` when there are fewer than two values, or none that can be left out.
     """
     names = tuple(dict.fromkeys(run.dataset.division.part("train") + run.dataset.division.part("val")))
     films = run.films(names).films
@@ -54,22 +67,43 @@ def left_out(run: RecipeRun, trait: str) -> Mapping[str, Fold]:
         raise RecipeInvalid(run.recipe.pack, f"[data] leave_out: the films have {len(sources)} values of “{trait}”")
     folds = {}
     for number, (value, fold) in enumerate(zip(sources, by_source(labels, run.dataset.group_of, values), strict=True)):
-        for label, word in ((0, "negative"), (1, "positive")):
-            if not any(labels[name] == label for name in fold.train):
-                raise ClassEmpty(fold.name, word)
-        folds[value] = Fold(f"source{number}", fold.train, fold.held)
+        may_judge = {name: labels[name] for name in fold.train if name not in fed}
+        kept = draw(may_judge, run.dataset.group_of, run.recipe.data.val, run.recipe.seed)[1]
+        groups = {run.dataset.group_of[name] for name in kept}
+        train = tuple(name for name in fold.train if run.dataset.group_of[name] not in groups)
+        if all(_has_both(labels[name] for name in part) for part in (train, kept)):
+            folds[value] = LeftOut(Fold(f"source{number}", train, fold.held), kept)
+        else:
+            line = f"{run.recipe.pack}: {trait} {value} is not left out: without it the films are of one class"
+            print(line, file=sys.stderr, flush=True)
+    if not folds:
+        raise RecipeInvalid(run.recipe.pack, f"[data] leave_out: without any one {trait} the films are of one class")
     return folds
 
 
-def judged(run: RecipeRun, fold: Fold) -> dict[str, Any]:
-    """Fit without a source, and judge on it; without an AUC where its films are of one class."""
-    net = steps.trained(run, fold, STAGE, list(fold.train))
-    films = run.films(fold.held)
-    labels, logits = labels_of(films), run.scores(net, run.array(films))
-    area = intervals.auc(labels, logits)
-    interval = intervals.auc_interval(labels, np.asarray(logits), [film.patient for film in films.films])
-    return {
-        "n": len(labels), "positives": int(labels.sum()), "learnt_from": len(fold.train),
-        "auc": None if area is None else round(area, 4),
-        "auc_ci": None if interval is None else [round(end, 4) for end in interval],
+def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
+    """Fit without a source, and judge on it; ``why`` says of each number that is missing why it is."""
+    net = steps.trained(run, one.fold, STAGE, list(one.fold.train))
+    films, kept = run.films(one.fold.held), run.films(one.kept)
+    labels, logits = labels_of(films), np.asarray(run.scores(net, run.array(films)))
+    patients = [film.patient for film in films.films]
+    numbers: dict[str, Any] = {
+        "auc": intervals.auc(labels, logits), "auc_ci": intervals.auc_interval(labels, logits, patients),
+        **dict.fromkeys(("threshold", "sensitivity", "sensitivity_ci", "specificity", "specificity_ci")),
     }  # fmt: skip
+    why = metrics.undefined(labels)
+    try:
+        point = threshold.calibrated(run.recipe, labels_of(kept), np.asarray(run.scores(net, run.array(kept))))
+    except GateFailed as error:
+        why = dict.fromkeys(("sensitivity", "specificity"), str(error)) | why
+    else:
+        scores = threshold.sigmoid(point["slope"] * logits + point["intercept"])
+        numbers |= {"threshold": point["threshold"], **metrics.rates_at(labels, scores, point["threshold"], patients)}
+    return {
+        "n": len(labels), "positives": int(labels.sum()), "learnt_from": len(one.fold.train), "kept": len(one.kept),
+        **metrics.plain(numbers), "why": why,
+    }  # fmt: skip
+
+
+def _has_both(labels: Iterable[int]) -> bool:
+    return set(labels) == {0, 1}

@@ -32,17 +32,20 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     source_of = {film.name: dict(film.traits)["source"] for film in run.dataset.films.films}
     folds, test = left_out(run, "source"), set(run.dataset.division.test)
     assert [one["value"] for one in told["sources"]] == list(folds) == ["new", "old"]
-    for one, (value, fold) in zip(told["sources"], folds.items(), strict=True):
+    for one, (value, left) in zip(told["sources"], folds.items(), strict=True):
+        fold, kept = left.fold, left.kept
         assert {source_of[name] for name in fold.held} == {value}
         assert value not in {source_of[name] for name in fold.train}
-        assert test.isdisjoint(fold.held + fold.train)
+        assert test.isdisjoint(fold.held + fold.train + kept)
+        assert {source_of[name] for name in kept}.isdisjoint({value})
+        assert set(kept).isdisjoint(fold.train)
         assert (one["n"], one["learnt_from"]) == (len(fold.held), len(fold.train))
         assert 0.0 <= one["auc_ci"][0] <= one["auc"] <= one["auc_ci"][1] <= 1.0
     assert [one.value for one in Accounts.read(work).unseen] == ["new", "old"]
     pack = Pack.load(toy_pack.write(tmp_path / "packs", "toy", "adult", 18, None, threshold=0.6))
     rows = tuple(unseen(run, pack))
-    assert [(row.split, row.auc, row.sensitivity) for row in rows] == [
-        (f"unseen[source={one['value']}]", one["auc"], None) for one in told["sources"]
+    assert [(row.split, row.auc, row.sensitivity, row.threshold) for row in rows] == [
+        (f"unseen[source={one['value']}]", one["auc"], one["sensitivity"], one["threshold"]) for one in told["sources"]
     ]
     assert {row.runtime for row in rows} == {"pytorch"}
     net = run.recipe.net.model_copy(update={"teacher": "lite0-cut"})
@@ -59,6 +62,28 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2})
     assert cli.main(["leave-out", *command]) == 0
     assert Accounts.read(work).unseen == ()
+
+
+def test_a_source_of_one_class_gives_sensitivity_alone(
+    films: Path, tmp_path: Path, fresh_lists: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As with Hannover's films beside another hospital's: without the other one nothing could be learnt."""
+    data = with_sources(films, tmp_path / "films")
+    table = data / "labels.csv"
+    rows = [line.split(",") for line in table.read_text().split()]
+    discs = [row for row in rows if row[1] == "disc"]
+    for row in rows[1:]:
+        row[2] = "ill" if row in discs[::2] else "mixed"
+    table.write_text("\n".join(",".join(row) for row in rows) + "\n")
+    recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
+    assert cli.main(["leave-out", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
+    (told,) = json.loads((tmp_path / "out/work/toy-disc/leave_out.json").read_text())["results"]["sources"]
+    assert told["value"] == "ill"
+    assert told["n"] == told["positives"] > 0
+    assert told["sensitivity_ci"][0] <= told["sensitivity"] <= told["sensitivity_ci"][1]
+    assert (told["auc"], told["specificity"]) == (None, None)
+    assert told["why"] == dict.fromkeys(("auc", "specificity"), "no film is without the finding")
+    assert "source mixed is not left out: without it the films are of one class" in capfd.readouterr().err
 
 
 def test_a_trait_that_films_do_not_have_is_a_sentence(
