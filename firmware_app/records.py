@@ -14,10 +14,12 @@ from typing import Final
 
 from firmware_app.errors import LanternError
 from firmware_app.language import say
+from firmware_app.lesion import FINDING_TAG as FINDING_TAG
+from firmware_app.lesion import Feature as Feature
+from firmware_app.lesion import Lesion as Lesion
+from firmware_app.lesion import Seen as Seen
 
 Detail = str | int | float
-FINDING_TAG: Final = "finding"
-"""The tag of a lesion that names the code of its finding."""
 
 
 class Priority(StrEnum):
@@ -160,29 +162,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Lesion:
-    """One place in one frame.  `box` is x0, y0, x1, y1 in pixels of the original frame; unknown measures are None.
-
-    The tag `FINDING_TAG` holds the code of the finding that it belongs to.
-    """
-
-    instance: str
-    frame: int
-    box: tuple[float, float, float, float]
-    score: float
-    area_px: int | None = None
-    long_axis_mm: float | None = None
-    short_axis_mm: float | None = None
-    volume_mm3: float | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        x0, y0, x1, y1 = self.box
-        if not (x0 < x1 and y0 < y1 and math.isfinite(sum(self.box)) and 0.0 <= self.score <= 1.0):
-            raise ValueError(f"a lesion cannot have the box {self.box} and the score {self.score}")
-
-
-@dataclass(frozen=True, slots=True)
 class PackIdentity:
     """The pack, version, runtime and precision behind a reading: every reading names all four."""
 
@@ -214,17 +193,25 @@ class FramesRead:
     """The frames of a clip that a reading is about, numbered from 0.
 
     `strongest` is, by a finding's code, the frame in which it is most probable, and which its heat map shows.
+    `weights` are the quality of each frame in `read`, from 0 to 1 against the best of them; empty where it was not
+    measured.  `rate_hz` is the clip's frame rate; None where the file does not say.
     """
 
     of: int
     read: tuple[int, ...]
     strongest: Mapping[str, int] = field(default_factory=dict)
+    weights: tuple[float, ...] = ()
+    rate_hz: float | None = None
 
     def __post_init__(self) -> None:
         if not self.read or not all(0 <= frame < self.of for frame in self.read):
             raise ValueError(f"frames {self.read} are not all among the clip's {self.of}")
         if not set(self.strongest.values()) <= set(self.read):
             raise ValueError("a finding is strongest in a frame that was not read")
+        if self.weights and (len(self.weights) != len(self.read) or not all(0.0 < one <= 1.0 for one in self.weights)):
+            raise ValueError(f"{self.weights} are not the weights of {len(self.read)} frames")
+        if self.rate_hz is not None and not 0.0 < self.rate_hz < math.inf:
+            raise ValueError(f"a clip cannot have {self.rate_hz} frames a second")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import firmware_app.reading.hints
 import firmware_app.reading.quality_hints  # noqa: F401 - both modules register the sentences of hints
-from firmware_app.records import Case, FileRecord, Finding, FramesRead, Lesion, Reading, Reason
+from firmware_app.cases.summing import scores
+from firmware_app.records import Case, Feature, FileRecord, Finding, FramesRead, Lesion, Reading, Reason, Seen
 
 SCHEMA: Final = "lantern.case/1"
+_MORE_SIZES: Final = ("area_mm2", "long_axis_px", "short_axis_px", "volume_px3")
 
 
 def case_object(case: Case, language: str) -> dict[str, Any]:
@@ -27,6 +29,7 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
         "readings": [_reading(reading, language) for reading in case.readings],
         "findings": [_finding(finding, language) for finding in case.findings],
         "lesions": [_lesion(lesion) for lesion in case.lesions],
+        **({"scores": _rounded(scores(case.lesions))} if case.lesions else {}),
     }
 
 
@@ -91,6 +94,7 @@ def _named(words: Mapping[str, str], language: str) -> str:
 
 
 def _lesion(lesion: Lesion) -> dict[str, Any]:
+    """A lesion; what is not known of it and is not in the schema's list of required keys is left out."""
     return {
         "instance": lesion.instance,
         "frame": lesion.frame,
@@ -101,4 +105,32 @@ def _lesion(lesion: Lesion) -> dict[str, Any]:
         "short_axis_mm": lesion.short_axis_mm,
         "volume_mm3": lesion.volume_mm3,
         "tags": dict(lesion.tags),
+        **{name: size for name in _MORE_SIZES if (size := getattr(lesion, name)) is not None},
+        **({"chances": _rounded(lesion.chances)} if lesion.chances else {}),
+        **({"features": [_feature(feature) for feature in lesion.features]} if lesion.features else {}),
+        **({"outline": [list(point) for point in lesion.outline]} if lesion.outline else {}),
+        **({"axes": [list(axis) for axis in lesion.axes]} if lesion.axes else {}),
+        **({"seen": _seen(lesion.seen)} if lesion.seen is not None else {}),
     }
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    source = "learned" if feature.learned else "computed"
+    measure = {} if feature.measure is None else {"measure": round(feature.measure, 4)}
+    confidence = round(feature.confidence, 3)
+    return {"name": feature.name, "term": feature.term, "confidence": confidence, "source": source, **measure}
+
+
+def _seen(seen: Seen) -> dict[str, Any]:
+    """In how many frames a case's lesion was seen, of how many; the range of its sizes; frames that say a finding."""
+    return {
+        "frames": seen.frames,
+        "of": seen.of,
+        "marks": [{"instance": instance, "frame": frame} for instance, frame in seen.marks],
+        "ranges": {name: list(ends) for name, ends in seen.ranges.items()},
+        "votes": dict(seen.votes),
+    }
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}

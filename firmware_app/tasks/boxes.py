@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from firmware_app.lesion import overlap as overlap
 from firmware_app.records import FINDING_TAG, Lesion
 from firmware_app.records import Finding as Found
 from firmware_app.tasks import classify, clips
@@ -107,15 +108,6 @@ def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, thres
         if all(overlap(one[:4], other[:4]) < SAME for other in kept):
             kept.append(one)
     return kept[:MOST_LESIONS]
-
-
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Intersection over union of two boxes x0, y0, x1, y1; 0 where neither has an area."""
-    across = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
-    down = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    both = across * down
-    union = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)) - both
-    return both / union if union > 0.0 else 0.0
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:

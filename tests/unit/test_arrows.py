@@ -14,8 +14,8 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 # Strict ranks: a package or module of the box imports only what stands before it here.
 ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
-    "system_program", "records", "clock", "runtimes", "config",
-    "headers", "imaging", "tasks", "packs", "sealed", "salvage",
+    "system_program", "lesion", "records", "clock", "runtimes", "config",
+    "headers", "imaging", "tasks", "packs", "cases", "sealed", "salvage",
     "store",
     "uplink", "reading", "intake",
     "provisioning", "care", "health", "reports", "exporting",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ from firmware_app.errors import AgeOutside, Truncated
 from firmware_app.reading import hints
 from firmware_app.records import (
     Case,
+    Feature,
     FileRecord,
     FileStatus,
     Finding,
@@ -23,6 +25,7 @@ from firmware_app.records import (
     ReadingStatus,
     Reason,
     Scope,
+    Seen,
     Timing,
 )
 from firmware_app.reports.case_line import case_object
@@ -103,3 +106,22 @@ def test_hints_are_sentences() -> None:
     hint = case_object(CASE, "en")["readings"][0]["quality"]["hints"][0]
     assert hint["code"] == "hint.view_assumed"
     assert hint["text"].startswith("The film does not say")
+
+
+def test_a_lesion_that_was_put_together_says_of_what_and_keeps_the_schema() -> None:
+    whole = Lesion(
+        "i-1", 3, (1, 2, 30, 40), 0.71234, area_px=900, long_axis_mm=12.5, tags={"finding": "mass"}, long_axis_px=50.0,
+        chances={"malignant": 0.35}, features=(Feature("shape", "oval", 0.8, 0.9),),
+        outline=((1.0, 2.0), (30.0, 2.0), (30.0, 40.0)), axes=((1.0, 2.0, 30.0, 40.0),),
+        seen=Seen((("i-1", 3), ("i-1", 5)), 8, {"long_axis_mm": (12.0, 13.0)}, {"malignant": 1}),
+    )  # fmt: skip
+    made = json.loads(json.dumps(case_object(replace(CASE, lesions=(whole,)), "en")))
+    jsonschema.validate(made, SCHEMA, jsonschema.Draft202012Validator)
+    (lesion,) = made["lesions"]
+    assert lesion["seen"] == {
+        "frames": 2, "of": 8, "marks": [{"instance": "i-1", "frame": 3}, {"instance": "i-1", "frame": 5}],
+        "ranges": {"long_axis_mm": [12.0, 13.0]}, "votes": {"malignant": 1},
+    }  # fmt: skip
+    shape = {"name": "shape", "term": "oval", "confidence": 0.8, "source": "computed", "measure": 0.9}
+    assert lesion["features"] == [shape]
+    assert made["scores"] == {"mass": 0.7123, "malignant": 0.35}

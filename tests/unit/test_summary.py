@@ -15,6 +15,7 @@ from firmware_app.clock import Stamp
 from firmware_app.errors import LanternError, MessageInvalid
 from firmware_app.records import (
     Case,
+    Feature,
     Finding,
     Lesion,
     PackIdentity,
@@ -24,6 +25,7 @@ from firmware_app.records import (
     ReadingStatus,
     Reason,
     Scope,
+    Seen,
     Timing,
 )
 from firmware_app.sealed.envelope_version import Version
@@ -135,6 +137,18 @@ def test_what_the_hospital_may_know_of_a_case() -> None:
         "c-" + "a" * 20, 2, Modality.CR, "chest-xray-adult", "1.2.0", SummaryRuntime.ONNXRUNTIME, Priority.URGENT,
         (FindingBrief("tuberculosis", 92),), 1, SizeBand.FROM_10, "hint.one_frame", 9, Opinion.NONE, "2026-11-21T12",
     )  # fmt: skip
+
+
+def test_of_lesions_the_hospital_is_told_how_many_and_the_class_of_the_largest_section() -> None:
+    seen = Seen((("i-1", 0), ("i-1", 1)), 4, {"long_axis_mm": (9.0, 21.0)}, {"mass": 2})
+    whole = Lesion(
+        "i-1", 0, (1, 2, 3, 4), 0.9, long_axis_mm=12.5, short_axis_mm=8.25, volume_mm3=445.0, tags={"finding": "mass"},
+        chances={"malignant": 0.35}, features=(Feature("shape", "oval", 0.8),), outline=((1.0, 2.0),) * 3, seen=seen,
+    )  # fmt: skip
+    mark = case().lesions[0]
+    brief, plain = (brief_of(case(lesions=(one, mark)), NOON) for one in (whole, mark))
+    assert (brief.lesions, brief.size_band) == (2, SizeBand.FROM_20)
+    assert replace(brief, size_band=plain.size_band) == plain, "nothing finer"
 
 
 def test_a_case_that_could_not_be_judged_says_why_and_gives_no_number() -> None:

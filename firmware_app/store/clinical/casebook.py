@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.cases import following
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.headers.other_objects import KINDS
 from firmware_app.records import Case, FileRecord, FileStatus, Finding, Header, Priority, Reading, ReadingStatus, Reason
@@ -143,7 +144,7 @@ class Casebook:
             self._files(reference),
             readings,
             strongest(readings),
-            tuple(lesion for reading in readings for lesion in reading.lesions),
+            following.lesions_of(readings),
             incomplete=incomplete,
         )
 

@@ -134,7 +134,7 @@ def brief_of(case: Case, taken: clock.Stamp) -> Brief:
         priority=case.priority or Priority.CANNOT_JUDGE,
         findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
         lesions=min(len(case.lesions), 9999),
-        size_band=size_band([lesion.long_axis_mm for lesion in case.lesions]),
+        size_band=size_band([lesion.largest("long_axis_mm") for lesion in case.lesions]),
         quality=quality_code(said.code if said else None),
         latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
         verdict=Opinion.NONE,
