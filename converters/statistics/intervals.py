@@ -11,34 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Z95 = 1.959963984540054
+from firmware_app.statistics.rates import Z95 as Z95
+from firmware_app.statistics.rates import Rate as Rate
+
 RESAMPLES = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """``hits`` of ``n``, as a fraction; ``None`` where ``n`` is 0.
-
-    ``interval`` takes the films for independent: where they have patients, :func:`rate_interval` is the honest one.
-    """
-
-    hits: int
-    n: int
-
-    @property
-    def value(self) -> float | None:
-        """The fraction."""
-        return self.hits / self.n if self.n else None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Wilson (1927) score interval, 95 %."""
-        if not self.n:
-            return None
-        share, z2 = self.hits / self.n, Z95 * Z95
-        centre = (share + z2 / (2 * self.n)) / (1 + z2 / self.n)
-        half = Z95 * math.sqrt(share * (1 - share) / self.n + z2 / (4 * self.n**2)) / (1 + z2 / self.n)
-        return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def midranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 # Strict ranks: a package or module of the box imports only what stands before it here.
 ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
-    "system_program", "lesion", "records", "clock", "runtimes", "config",
+    "system_program", "statistics", "lesion", "records", "clock", "runtimes", "config",
     "headers", "imaging", "tasks", "packs", "cases", "sealed", "salvage",
     "store",
     "uplink", "reading", "intake",
@@ -25,7 +25,9 @@ ORDER = (
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 PIXEL_SIDE = {"imaging", "runtimes", "tasks", "reading"}
-SHARED_WITH_CONVERTERS = {"imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe", "progress"}
+SHARED_WITH_CONVERTERS = {
+    "imaging", "packs", "tasks", "runtimes", "records", "errors", "pipe", "progress", "statistics",
+}  # fmt: skip
 SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe"}  # pipe: how a command ends
 MOST_MODULES = 15
 REASON = "Many modules: "
