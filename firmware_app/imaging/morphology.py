@@ -120,11 +120,16 @@ def _neighbours(
 def hull(mask: Mask) -> Points:
     """The corners of the convex hull of *mask* in order, as (x, y) of pixel centres (Andrew's monotone chain, 1979)."""
     starts, ends, rows = _runs(mask)
-    points = sorted({(int(x), int(y)) for xs in (starts, ends - 1) for x, y in zip(xs, rows, strict=True)})
-    if len(points) < 3:
-        return [(float(x), float(y)) for x, y in points]
-    lower, upper = _chain(points), _chain(points[::-1])
-    return [(float(x), float(y)) for x, y in lower[:-1] + upper[:-1]]
+    return around([(float(x), float(y)) for xs in (starts, ends - 1) for x, y in zip(xs, rows, strict=True)])
+
+
+def around(points: Points) -> Points:
+    """The corners of the convex hull of *points* in order (Andrew's monotone chain, 1979)."""
+    ordered = sorted(set(points))
+    if len(ordered) < 3:
+        return ordered
+    lower, upper = _chain(ordered), _chain(ordered[::-1])
+    return lower[:-1] + upper[:-1]
 
 
 def filled(corners: Points, rows: int, columns: int) -> Mask:
@@ -143,8 +148,8 @@ def _runs(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.
     return starts, ends, rows
 
 
-def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    chain: list[tuple[int, int]] = []
+def _chain(points: Points) -> Points:
+    chain: Points = []
     for point in points:
         while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
             chain.pop()
@@ -152,5 +157,5 @@ def _chain(points: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain
 
 
-def _turn(a: tuple[int, int], b: tuple[int, int], c: tuple[int, int]) -> int:
+def _turn(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

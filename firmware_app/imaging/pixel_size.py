@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,3 +23,36 @@ class Spacing:
     label: str
     mm: tuple[float, float] | None = None
     nominal_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A part of a frame, the pixels x0 ≤ x < x1 and y0 ≤ y < y1, and the size of its pixels in the patient, in mm.
+
+    A size of None is unknown: lengths there are in pixels.  `first`: it owns the pixels that it shares with another.
+    """
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    mm_down: float | None
+    mm_across: float | None
+    first: bool = False
+
+
+def scale_at(scales: Sequence[Scale], box: Sequence[float]) -> tuple[float, float] | None:
+    """The pixel size (down, across) where the whole of *box* (x0, y0, x1, y1) lies in one part; None elsewhere.
+
+    Of several parts one of high priority, then the smallest, as in the viewer (`web/static/ruler.js`; PS3.3 C.8.5.5).
+    """
+    x0, y0, x1, y1 = box
+    one, other = _part_at(scales, x0, y0), _part_at(scales, x1, y1)
+    if one is None or one != other or one.mm_down is None or one.mm_across is None:
+        return None
+    return one.mm_down, one.mm_across
+
+
+def _part_at(scales: Sequence[Scale], x: float, y: float) -> Scale | None:
+    holding = [one for one in scales if one.x0 <= x <= one.x1 and one.y0 <= y <= one.y1]
+    return min(holding, key=lambda one: (not one.first, (one.x1 - one.x0) * (one.y1 - one.y0)), default=None)

@@ -1,0 +1,203 @@
+"""A lesion's description in the terms of the BI-RADS ultrasound lexicon (ACR BI-RADS Atlas, 5th edition, 2013).
+
+Computed from outline and greys, not learnt: each function says what it measures, and gives no term where the picture
+does not carry one.  The limits are our own definitions of words that the lexicon leaves to the eye.  A confidence is
+0.5 at a limit and rises to 1 with the distance from it; it is no probability that a radiologist would agree.
+
+Greys are (h, w) float32 from 0 to 1, bright is dense, as a model is shown them (`imaging.model_input`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_app.imaging.lesions import outlines
+from firmware_app.imaging.morphology import Mask, Points, dilated, eroded, filled
+from firmware_app.lesion import Feature
+
+Greys = NDArray[np.float32]
+
+SHAPE, ORIENTATION, MARGIN = "shape", "orientation", "margin"
+ECHO, POSTERIOR = "echo_pattern", "posterior_features"
+TERMS: Final = {
+    SHAPE: ("oval", "round", "irregular"),
+    ORIENTATION: ("parallel", "not_parallel"),
+    MARGIN: ("circumscribed", "not_circumscribed"),
+    ECHO: ("anechoic", "hypoechoic", "isoechoic", "hyperechoic"),
+    POSTERIOR: ("none", "enhancement", "shadowing"),
+}
+"""Each feature with its terms.  Not computed: complex or heterogeneous echoes, combined posterior features."""
+
+IRREGULAR: Final = 0.1
+"""The share of an outline beside the ellipse of the same moments from which it is irregular; three gentle undulations
+of a tenth of the radius, which the lexicon still calls oval, have 0.05."""
+ROUND: Final = 0.85
+"""The short over the long axis of that ellipse from which an even outline is round."""
+CLEAR_MARGIN: Final = 0.75
+"""The share of the margin across which the greys change abruptly, from which it is circumscribed."""
+MARGIN_WIDTH: Final = 0.04
+"""How wide a sharp margin may be, against the square root of the lesion's area, at least a pixel and a half."""
+ABRUPT: Final = 0.6
+"""Of the whole step from inside to outside, what must be taken within the width of the margin."""
+ALIKE: Final = 0.5
+"""The difference from the surroundings, in their standard deviations, below which a lesion is isoechoic."""
+BLACK: Final = 0.1
+"""The mean grey below which there are no echoes."""
+CHANGED: Final = 0.08
+"""The difference in grey, below a lesion against beside it, from which it casts a shadow or enhances."""
+_GRID: Final = 96
+_POINTS: Final = 64
+_LEAST_PX: Final = 12
+"""Fewer pixels than this carry no texture."""
+
+
+def of_outline(outline: Points, scale: tuple[float, float]) -> Iterator[Feature]:
+    """Shape and orientation of an *outline*; *scale* is a pixel's size (down, across), in any unit."""
+    down, across = scale
+    points = [(x * across, y * down) for x, y in outline]
+    residual, ratio = _against_ellipse(points)
+    uneven, full = _sure(residual, IRREGULAR, 0.025), _sure(ratio, ROUND, 0.04)
+    if residual >= IRREGULAR:
+        yield Feature(SHAPE, "irregular", uneven, round(residual, 4))
+    else:
+        yield Feature(SHAPE, "round" if ratio >= ROUND else "oval", min(uneven, full), round(residual, 4))
+    (left, right), (top, bottom) = ((min(values), max(values)) for values in zip(*points, strict=True))
+    wide = (right - left) / (bottom - top)
+    # The skin is taken to be level in the picture.  “Not parallel” includes round ones, as the lexicon has it.
+    term = "parallel" if wide > 1.0 else "not_parallel"
+    yield Feature(ORIENTATION, term, _sure(math.log(wide), 0.0, 0.1), round(wide, 3))
+
+
+def of_greys(greys: Greys, outline: Points) -> Iterator[Feature]:
+    """Margin, echo pattern and posterior features of an *outline* in pixels of *greys*, as far as they can be seen."""
+    mask = filled_polygon(outline, greys.shape[0], greys.shape[1])
+    inside, ring = inner_and_ring(mask)
+    if int(inside.sum()) < _LEAST_PX or int(ring.sum()) < _LEAST_PX:
+        return
+    mean, around, spread = float(greys[inside].mean()), float(greys[ring].mean()), float(greys[ring].std())
+    if spread <= 0.0:
+        return
+    step = (mean - around) / spread
+    yield _echo(mean, step)
+    if abs(step) >= ALIKE and (clear := _clear_margin(greys, outline, mean, around)) is not None:
+        term = "circumscribed" if clear >= CLEAR_MARGIN else "not_circumscribed"
+        yield Feature(MARGIN, term, _sure(clear, CLEAR_MARGIN, 0.08), round(clear, 3))
+    if (change := _behind(greys, mask)) is not None:
+        term = "none" if abs(change) < CHANGED else "enhancement" if change > 0 else "shadowing"
+        yield Feature(POSTERIOR, term, _sure(abs(change), CHANGED, 0.025), round(change, 3))
+
+
+def inner_and_ring(mask: Mask) -> tuple[Mask, Mask]:
+    """The lesion without its margin, and the tissue around it: a ring of a quarter of its width, off the margin."""
+    wide = math.sqrt(float(mask.sum()))
+    margin, reach = max(1, round(0.04 * wide)), max(2, round(0.25 * wide))
+    inside = eroded(mask, margin)
+    return (inside if bool(inside.any()) else mask), dilated(mask, margin + reach) & ~dilated(mask, margin)
+
+
+def filled_polygon(outline: Points, rows: int, columns: int) -> Mask:
+    """The pixels of a (rows, columns) picture that an *outline* (x, y from its upper left corner) holds or passes."""
+    return filled([(x - 0.5, y - 0.5) for x, y in outline], rows, columns)
+
+
+def _sure(value: float, limit: float, spread: float) -> float:
+    """The confidence that *value* lies on its side of *limit*: 0.5 there, 0.73 a *spread* away, 0.95 three of them."""
+    return round(1.0 / (1.0 + math.exp(-min(abs(value - limit) / spread, 50.0))), 3)
+
+
+def _against_ellipse(points: Points) -> tuple[float, float]:
+    """1 - Dice of a polygon with the ellipse of the same first and second moments, and that ellipse's axis ratio."""
+    left, top = (min(values) for values in zip(*points, strict=True))
+    side = max(max(values) - least for values, least in zip(zip(*points, strict=True), (left, top), strict=True))
+    cell = side / (_GRID - 4)
+    mask = filled_polygon([((x - left) / cell + 2, (y - top) / cell + 2) for x, y in points], _GRID, _GRID)
+    y, x = np.nonzero(mask)
+    if len(x) < _LEAST_PX:
+        return 0.0, 1.0
+    spread = np.cov(np.stack([x, y]).astype(np.float64), bias=True)
+    short, long = (math.sqrt(max(float(one), 1e-9)) for one in np.linalg.eigvalsh(spread))
+    grid_y, grid_x = np.mgrid[0:_GRID, 0:_GRID]
+    away = np.stack([grid_x - x.mean(), grid_y - y.mean()]).reshape(2, -1)
+    # An even ellipse has a quarter of its semi-axes' squares for variances, so its rim lies at a distance of 2.
+    ellipse = ((away * np.linalg.solve(spread, away)).sum(axis=0) <= 4.0).reshape(_GRID, _GRID)
+    return 1.0 - 2.0 * float((mask & ellipse).sum()) / float(mask.sum() + ellipse.sum()), short / long
+
+
+def _echo(mean: float, step: float) -> Feature:
+    sure = _sure(abs(step), ALIKE, 0.2)
+    if step <= -ALIKE and mean < BLACK:
+        return Feature(ECHO, "anechoic", min(sure, _sure(mean, BLACK, 0.03)), round(mean, 3))
+    term = "isoechoic" if abs(step) < ALIKE else "hypoechoic" if step < 0 else "hyperechoic"
+    return Feature(ECHO, term, sure, round(step, 3))
+
+
+def _clear_margin(greys: Greys, outline: Points, mean: float, around: float) -> float | None:
+    """The share of the margin across which the greys take at least `ABRUPT` of the step from inside to outside.
+
+    Greys are means along the normal, from half the margin's width to one and a half of it on either side.  The margin
+    is looked for up to its width beside the outline, which need not be exact.  None where most of it lies outside the
+    picture.
+    """
+    width = max(1.5, MARGIN_WIDTH * math.sqrt(abs(outlines.area(outline))))
+    places, normals = _along(outline)
+    reached = {at: _sampled(greys, places + at * width / 2 * normals) for at in range(-5, 6)}
+    steps = [
+        np.mean([reached[shift + at] for at in (1, 2, 3)], axis=0)
+        - np.mean([reached[shift - at] for at in (1, 2, 3)], axis=0)
+        for shift in (-2, 0, 2)
+    ]
+    taken = np.stack(steps) / (around - mean)
+    known = np.isfinite(taken).all(axis=0)
+    return float((taken[:, known].max(axis=0) >= ABRUPT).mean()) if 2 * int(known.sum()) >= _POINTS else None
+
+
+def _along(outline: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`_POINTS` places evenly along an outline, and the normals there, which point outwards: (n, 2) each."""
+    corners = np.array(outline)
+    if outlines.area(outline) < 0.0:
+        corners = corners[::-1]
+    closed = np.vstack([corners, corners[:1]])
+    lengths = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    wanted = (np.arange(_POINTS) + 0.5) * lengths[-1] / _POINTS
+    places = np.stack([np.interp(wanted, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)
+    tangents = np.roll(places, -2, axis=0) - np.roll(places, 2, axis=0)
+    normals = np.stack([tangents[:, 1], -tangents[:, 0]], axis=1)
+    return places, normals / np.maximum(np.hypot(*normals.T), 1e-9)[:, np.newaxis]
+
+
+def _sampled(greys: Greys, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The grey of the pixel at each place (x, y); nan outside the picture."""
+    column, row = (np.floor(places[:, axis]).astype(int) for axis in (0, 1))
+    within = (row >= 0) & (row < greys.shape[0]) & (column >= 0) & (column < greys.shape[1])
+    found = np.full(len(places), np.nan)
+    found[within] = greys[row[within], column[within]]
+    return found
+
+
+def _behind(greys: Greys, mask: Mask) -> float | None:
+    """The mean grey below the lesion less that beside it at the same depth; None where there is too little picture.
+
+    Below: the middle six tenths of its width, to a depth of its height.  Beside: half its width on either side.
+    """
+    rows, columns = np.nonzero(mask)
+    left, right, bottom = int(columns.min()), int(columns.max()) + 1, int(rows.max()) + 1
+    wide, high = right - left, bottom - int(rows.min())
+    gap = max(1, round(0.1 * wide))
+    depth = slice(bottom + max(1, round(0.1 * high)), bottom + high + 1)
+    inner = slice(left + round(0.2 * wide), right - round(0.2 * wide))
+    outer = (slice(max(0, left - gap - wide // 2), max(0, left - gap)), slice(right + gap, right + gap + wide // 2))
+    below, beside = _seen(greys[depth, inner]), np.concatenate([_seen(greys[depth, one]) for one in outer])
+    enough = 0.5 * 0.6 * wide * 0.9 * high
+    if len(below) < max(enough, _LEAST_PX) or len(beside) < max(enough, _LEAST_PX):
+        return None
+    return float(below.mean() - beside.mean())
+
+
+def _seen(part: Greys) -> NDArray[np.float32]:
+    """The greys of a part, unless it is black: then it lies outside the sector, or in the bars beside the film."""
+    return part[part > 0.0] if 2 * int((part > 0.0).sum()) >= part.size else part[:0, 0] if part.ndim == 2 else part[:0]

@@ -1,0 +1,249 @@
+"""Outlines, sizes and description of lesions, on shapes whose numbers are known by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from firmware_app.imaging.lesions import description, features, outlines
+from firmware_app.imaging.lesions.measures import measured
+from firmware_app.imaging.morphology import Points
+from firmware_app.imaging.pixel_size import Scale, scale_at
+from firmware_app.lesion import Feature, Lesion
+
+SIDE = 240
+MIDDLE = SIDE / 2
+
+
+def ellipse(long: float, short: float, degrees: float = 0.0, at: tuple[float, float] = (MIDDLE, MIDDLE)) -> Points:
+    """The outline of an ellipse by its whole axes; turned clockwise, as pictures have their rows downwards."""
+    turn = math.radians(degrees)
+    around = [2 * math.pi * step / 360 for step in range(360)]
+    flat = [(long / 2 * math.cos(one), short / 2 * math.sin(one)) for one in around]
+    return [
+        (at[0] + x * math.cos(turn) - y * math.sin(turn), at[1] + x * math.sin(turn) + y * math.cos(turn))
+        for x, y in flat
+    ]
+
+
+def waved(radius: float, share: float, waves: int) -> Points:
+    around = [2 * math.pi * step / 720 for step in range(720)]
+    reach = [radius * (1 + share * math.cos(waves * one)) for one in around]
+    return [(MIDDLE + r * math.cos(one), MIDDLE + r * math.sin(one)) for r, one in zip(reach, around, strict=True)]
+
+
+def picture(outline: Points, inside: float, outside: float = 0.6, blur: int = 0) -> NDArray[np.float32]:
+    """Tissue with grains, a lesion in it, and a margin that is as wide as *blur* says."""
+    mask = features.filled_polygon(outline, SIDE, SIDE).astype(np.float64)
+    for _ in range(blur):
+        mask = np.mean([np.roll(mask, shift, axis) for axis in (0, 1) for shift in (-1, 1)], axis=0)
+    grains = np.random.default_rng(7).normal(0.0, 0.04, mask.shape)
+    greys: NDArray[np.float32] = np.clip(outside + (inside - outside) * mask + grains, 0.01, 1.0).astype(np.float32)
+    return greys
+
+
+def terms(found: Any) -> dict[str, str]:
+    return {feature.name: feature.term for feature in found}
+
+
+# --- outlines and sizes -----------------------------------------------------------------------------------------------
+
+
+def test_an_outline_runs_between_the_cells_and_cuts_their_corners() -> None:
+    values = np.zeros((12, 12))
+    values[2:10, 2:10] = 1.0
+    outline = outlines.traced(values, 0.5)
+    assert abs(outlines.area(outline)) == 8 * 8 - 4 * 0.125
+    assert (min(x for x, _ in outline), max(y for _, y in outline)) == (2.0, 10.0)
+
+
+def test_an_outline_passes_where_the_value_passes_the_level() -> None:
+    values = np.tile(np.linspace(0.0, 1.0, 11), (5, 1))  # 0.1 more from column to column
+    outline = outlines.traced(values, 0.25)
+    assert min(x for x, _ in outline) == pytest.approx(2.5 + 0.5)
+    assert max(x for x, _ in outline) == 11.0, "it ends at the border"
+
+
+def test_cells_that_touch_at_a_corner_have_one_outline_and_of_several_pieces_the_largest_is_outlined() -> None:
+    values = np.zeros((12, 12))
+    values[1:4, 1:4] = values[4:8, 4:8] = values[10, 10] = 1.0
+    assert abs(outlines.area(outlines.traced(values, 0.5))) == pytest.approx(9 + 16 - 6 * 0.125 + 2 * 0.125)
+    assert outlines.traced(np.zeros((3, 3)), 0.5) == []
+
+
+@pytest.mark.parametrize("degrees", [0.0, 30.0, 75.0, 120.0])
+def test_a_turned_ellipse_has_its_axes_area_and_volume(degrees: float) -> None:
+    y, x = np.mgrid[0:SIDE, 0:SIDE] + 0.5 - MIDDLE
+    turn = math.radians(degrees)
+    along, beside = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
+    drawn = (along / 60.0) ** 2 + (beside / 30.0) ** 2 <= 1.0
+    sizes = measured(outlines.traced(drawn.astype(float), 0.5))
+    assert sizes is not None
+    assert [sizes.long, sizes.short] == pytest.approx([120.0, 60.0], abs=1.2)
+    assert sizes.area == pytest.approx(math.pi * 60 * 30, rel=0.005)
+    assert sizes.volume == pytest.approx(math.pi / 6 * 120 * 60 * 60, rel=0.05), "a pixel on each axis"
+    for (x0, y0, x1, y1), lies in ((sizes.long_axis, degrees), (sizes.short_axis, degrees + 90)):
+        off = (math.degrees(math.atan2(y1 - y0, x1 - x0)) - lies) % 180
+        assert min(off, 180 - off) < 3.0
+
+
+def test_sizes_are_measured_in_millimetres_along_each_side_of_a_pixel() -> None:
+    sizes = measured(ellipse(120.0, 60.0), (0.5, 0.1))  # 60 px down are 30 mm, 120 px across are 12 mm
+    assert sizes is not None
+    assert [sizes.long, sizes.short] == pytest.approx([30.0, 12.0], rel=1e-3)
+    assert sizes.area == pytest.approx(math.pi / 4 * 30 * 12, rel=1e-3)
+    assert sizes.long_axis == pytest.approx((120.0, 90.0, 120.0, 150.0), abs=0.6)
+
+
+def test_the_short_axis_stands_at_a_right_angle_to_the_longest_line() -> None:
+    sizes = measured([(0.0, 0.0), (40.0, 0.0), (40.0, 30.0), (0.0, 30.0)])
+    assert sizes is not None
+    assert [sizes.long, sizes.short, sizes.area] == pytest.approx([50.0, 2 * 40 * 30 / 50, 1200.0])
+
+
+def test_a_line_has_no_sizes() -> None:
+    assert measured([(0.0, 0.0), (5.0, 5.0), (9.0, 9.0)]) is None
+    assert measured([]) is None
+
+
+# --- description ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outline", "shape", "orientation"),
+    [
+        (ellipse(120.0, 60.0), "oval", "parallel"),
+        (ellipse(120.0, 60.0, 90.0), "oval", "not_parallel"),
+        (ellipse(100.0, 96.0), "round", "parallel"),
+        (waved(50.0, 0.1, 3), "round", None),
+        (waved(50.0, 0.3, 7), "irregular", None),
+        (waved(50.0, 0.2, 5), "irregular", None),
+    ],
+    ids=["lying", "standing", "round", "three gentle waves", "star", "five deep waves"],
+)
+def test_shape_and_orientation_follow_the_outline(outline: Points, shape: str, orientation: str | None) -> None:
+    found = terms(features.of_outline(outline, (1.0, 1.0)))
+    assert found["shape"] == shape
+    assert orientation is None or found["orientation"] == orientation
+
+
+def test_what_lies_in_pixels_may_stand_in_millimetres() -> None:
+    assert terms(features.of_outline(ellipse(100.0, 80.0), (1.0, 1.0)))["orientation"] == "parallel"
+    assert terms(features.of_outline(ellipse(100.0, 80.0), (0.4, 0.2)))["orientation"] == "not_parallel"
+
+
+def test_a_confidence_is_a_half_at_the_limit_and_nearly_one_far_from_it() -> None:
+    near, far = (
+        next(one for one in features.of_outline(ellipse(wide, 50.0), (1.0, 1.0)) if one.name == "orientation")
+        for wide in (50.5, 100.0)
+    )
+    assert near.confidence == pytest.approx(0.5, abs=0.05)
+    assert far.confidence > 0.95
+
+
+@pytest.mark.parametrize(
+    ("inside", "echo"), [(0.03, "anechoic"), (0.35, "hypoechoic"), (0.6, "isoechoic"), (0.85, "hyperechoic")]
+)
+def test_echoes_are_named_against_the_tissue_around(inside: float, echo: str) -> None:
+    outline = ellipse(90.0, 60.0)
+    found = terms(features.of_greys(picture(outline, inside), outline))
+    assert found["echo_pattern"] == echo
+    assert ("margin" in found) == (echo != "isoechoic"), "what cannot be told from its surroundings has no margin"
+
+
+def test_a_sharp_edge_is_circumscribed_and_a_washed_one_is_not() -> None:
+    outline = ellipse(90.0, 60.0)
+    sharp, washed = (terms(features.of_greys(picture(outline, 0.2, blur=blur), outline)) for blur in (0, 60))
+    assert (sharp["margin"], washed["margin"]) == ("circumscribed", "not_circumscribed")
+
+
+@pytest.mark.parametrize(("change", "behind"), [(-0.3, "shadowing"), (0.25, "enhancement"), (0.0, "none")])
+def test_what_is_drawn_below_a_lesion_is_its_shadow_or_enhancement(change: float, behind: str) -> None:
+    outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
+    greys = picture(outline, 0.3)
+    greys[106:, 80:160] += np.float32(change)  # below it, as wide as it is
+    assert terms(features.of_greys(np.clip(greys, 0.01, 1.0), outline))["posterior_features"] == behind
+
+
+def test_nothing_is_said_of_what_lies_behind_at_the_end_of_the_picture_or_outside_the_sector() -> None:
+    low = ellipse(80.0, 50.0, at=(MIDDLE, SIDE - 30.0))
+    assert "posterior_features" not in terms(features.of_greys(picture(low, 0.3), low))
+    outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
+    greys = picture(outline, 0.3)
+    greys[106:] = 0.0
+    assert "posterior_features" not in terms(features.of_greys(greys, outline))
+
+
+def test_every_term_is_one_of_the_lexicons() -> None:
+    outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
+    for feature in (*features.of_outline(outline, (1.0, 1.0)), *features.of_greys(picture(outline, 0.3), outline)):
+        assert feature.term in features.TERMS[feature.name]
+
+
+# --- the whole mark ---------------------------------------------------------------------------------------------------
+
+
+def mark(outline: Points, score: float = 0.9, **more: Any) -> Lesion:
+    xs, ys = zip(*outline, strict=True)
+    return Lesion("i-1", 0, (min(xs), min(ys), max(xs), max(ys)), score, outline=tuple(outline), **more)
+
+
+def test_a_mark_is_described_in_the_frame_of_which_the_model_saw_a_part() -> None:
+    outline = ellipse(90.0, 60.0)
+    seen = picture(outline, 0.3)
+    twice = [(100 + 2 * x, 50 + 2 * y) for x, y in outline]  # in the frame it is twice as large, and elsewhere
+    view, size = (100, 50, 100 + 2 * SIDE, 50 + 2 * SIDE), (800, 600)
+    (whole,) = description.described([mark(twice)], seen, size, view, [Scale(0, 0, 800, 600, 0.1, 0.1)])
+    assert [whole.long_axis_px, whole.short_axis_px] == pytest.approx([180, 120], abs=1)
+    assert [whole.long_axis_mm, whole.short_axis_mm] == pytest.approx([18, 12], abs=0.1)
+    assert whole.volume_mm3 == pytest.approx(math.pi / 6 * 18 * 12 * 12, rel=0.02)
+    assert [whole.area_px, whole.area_mm2] == pytest.approx([math.pi * 90 * 60, math.pi * 9 * 6], rel=0.01)
+    found = terms(whole.features)
+    assert (found["shape"], found["echo_pattern"], found["margin"]) == ("oval", "hypoechoic", "circumscribed")
+    assert whole.picture == size
+    assert len(whole.outline) == description.MOST_CORNERS
+    assert whole.look[0] == pytest.approx(0.3, abs=0.02)
+
+
+def test_without_a_scale_there_are_pixels_and_no_millimetres() -> None:
+    outline = ellipse(90.0, 60.0)
+    (whole,) = description.described([mark(outline)], picture(outline, 0.3), (SIDE, SIDE))
+    assert (whole.long_axis_mm, whole.volume_mm3, whole.area_mm2) == (None, None, None)
+    assert whole.volume_px3 == pytest.approx(math.pi / 6 * 90 * 60 * 60, rel=0.02)
+
+
+def test_a_box_without_an_outline_gets_no_axes_but_is_known_again() -> None:
+    outline = ellipse(90.0, 60.0)
+    box = Lesion("i-1", 0, (75.0, 90.0, 165.0, 150.0), 0.9)
+    (whole,) = description.described([box], picture(outline, 0.3), (SIDE, SIDE))
+    assert (whole.long_axis_px, whole.features, whole.axes) == (None, (), ())
+    assert len(whole.look) == 4
+
+
+def test_what_a_model_gave_is_not_overwritten() -> None:
+    outline, learned = ellipse(90.0, 60.0), Feature("shape", "irregular", 0.7, learned=True)
+    given = mark(outline, long_axis_px=77.0, area_px=5, features=(learned,))
+    (whole,) = description.described([given], picture(outline, 0.3), (SIDE, SIDE))
+    assert (whole.long_axis_px, whole.area_px) == (77.0, 5)
+    assert [one for one in whole.features if one.name == "shape"] == [learned]
+
+
+def test_of_many_marks_the_weak_ones_keep_their_sizes_alone() -> None:
+    outline = ellipse(90.0, 60.0)
+    marks = [mark(outline, score=0.9 - 0.01 * number) for number in range(description.MOST_DESCRIBED + 2)]
+    whole = description.described(marks[::-1], picture(outline, 0.3), (SIDE, SIDE))
+    assert [bool(one.outline) for one in whole] == [False, False, *[True] * description.MOST_DESCRIBED]
+    assert all(one.long_axis_px for one in whole)
+
+
+def test_a_size_is_in_millimetres_only_where_the_whole_lesion_lies_in_one_scale() -> None:
+    parts = [Scale(0, 0, 400, 300, 0.2, 0.1), Scale(0, 300, 400, 600, None, None), Scale(50, 50, 100, 100, 1.0, 1.0)]
+    assert scale_at(parts, (200, 10, 300, 90)) == (0.2, 0.1)
+    assert scale_at(parts, (60, 60, 90, 90)) == (1.0, 1.0), "of two parts the smaller one"
+    assert scale_at(parts, (60, 60, 200, 90)) is None
+    assert scale_at(parts, (10, 310, 90, 390)) is None
+    assert scale_at([], (10, 10, 90, 90)) is None
