@@ -29,7 +29,8 @@ class ModelFrames:
     `box` is the part of each frame that the model sees (None: all of it; a letterbox is larger than the frame).  For
     ultrasound, `coloured` is the share of the sector drawn in colour, and `flow` says that the header declares colour
     flow.  `quality` holds the measures that the doctor is warned of, each with its number.  `beside` are the `Cells`,
-    (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.
+    (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.  `weights` are
+    the quality of each frame against the best of them; empty where one was read.
     """
 
     read: tuple[int, ...]
@@ -41,6 +42,7 @@ class ModelFrames:
     flow: bool = False
     quality: tuple[tuple[str, float], ...] = ()
     beside: Cells | None = None
+    weights: tuple[float, ...] = ()
 
 
 def taken(
@@ -80,6 +82,7 @@ def taken(
     tensors: list[NDArray[np.float32]] = []
     measured: list[judge.Numbers] = []
     cells: list[Cells | None] = []
+    looks: list[NDArray[np.float32]] = []
     for index in chosen.frames:
         begun = time.perf_counter()
         frame = film.grey(index)
@@ -98,6 +101,7 @@ def taken(
             covered = view(frame.shape[0], frame.shape[1], spec, box)
             cells.append(around if has_sector else beside.of_film(frame, hidden, covered))
             read.append(index)
+            looks.append(keyframes.small(seen))
         except ImageUnfit as error:
             unfit = error
         decoding, preparing = decoding + decoded - begun, preparing + time.perf_counter() - decoded
@@ -118,6 +122,7 @@ def taken(
         is_ultrasound and opened.shows_flow(film),
         limits.fired(judge.of_frames(measured), quality),
         beside.stacked(cells),
+        keyframes.weights(looks) if len(read) > 1 else (),
     )
 
 

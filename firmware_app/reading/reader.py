@@ -223,7 +223,10 @@ class Reader:
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
-            shown = Shown(attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box)
+            shown = Shown(
+                attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box,
+                decoded.stated.scales,
+            )  # fmt: skip
             inferred = self.inference.infer(pack, shown, decoded.arrays, folder)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
@@ -271,7 +274,11 @@ def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
     if decoded.frames == 1:
         return None
     strongest = {code: decoded.read[at] for code, at in inferred.strongest.items()}
-    return FramesRead(decoded.frames, tuple(decoded.read[at] for at in inferred.counted), strongest)
+    weights, counted = decoded.stated.weights, inferred.counted
+    return FramesRead(
+        decoded.frames, tuple(decoded.read[at] for at in counted), strongest,
+        tuple(weights[at] for at in counted) if weights else (), decoded.stated.rate_hz,
+    )  # fmt: skip
 
 
 def _packs(config: Config, faults: Faults) -> list[Pack]:

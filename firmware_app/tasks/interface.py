@@ -83,6 +83,10 @@ class Frame:
         columns, rows = (left, across, self.columns), (top, down, self.rows)
         return within(x0, *columns), within(y0, *rows), within(x1, *columns), within(y1, *rows)
 
+    def outlined(self, corners: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+        """Corners (x, y) of an outline, as fractions of what the model saw → in pixels of the original, within it."""
+        return tuple(self.placed(x, y, x, y)[:2] for x, y in corners)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -1,8 +1,8 @@
 """The task ``segment``: a map whose cells each have their own probability of lying in a lesion.
 
-Of a picture, connected cells at or above the threshold are a lesion, with its box, and the mask is what is drawn over
-the picture.  A picture's or volume's probability is that of its strongest cell, so it is positive exactly when
-something in it is marked.  Of a volume only the findings are told: nothing is drawn and no box is made.
+Of a picture, connected cells at or above the threshold are a lesion, with its box and its outline, and the mask is what
+is drawn over the picture.  A picture's or volume's probability is that of its strongest cell, so it is positive exactly
+when something in it is marked.  Of a volume only the findings are told: nothing is drawn and no box is made.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ together, golden, expectation, difference = (
     classify.together, classify.golden, classify.expectation, classify.difference,
 )  # fmt: skip
 LARGEST_EXPONENT: Final = 80.0
+LEAST_CELLS: Final = 3
+"""The fewest cells of a lesion that is outlined."""
 
 
 def strongest(activation: Tensor, spec: classify.FindingSpec) -> float:
@@ -76,5 +78,27 @@ def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame)
         if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
             continue
         score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
-        lesions.append(Lesion(frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}))
+        outline = frame.outlined(_outline(share, numbers == number, spec.threshold))
+        lesions.append(
+            Lesion(
+                frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}, outline=outline
+            )
+        )
     return lesions
+
+
+def _outline(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: float) -> list[tuple[float, float]]:
+    """The outline of one *piece* of *share*, as fractions of it; empty for one that is too small to have one."""
+    import numpy as np
+
+    from firmware_app.imaging.lesions import outlines
+
+    if int(piece.sum()) < LEAST_CELLS:
+        return []
+    rows, columns = np.nonzero(piece)
+    top, left = max(0, int(rows.min()) - 1), max(0, int(columns.min()) - 1)
+    part = slice(top, int(rows.max()) + 2), slice(left, int(columns.max()) + 2)
+    # Cells of other pieces that lie beside this one are held back, so that it alone is outlined.
+    alone = np.where(piece[part] | (share[part] < threshold), share[part], 0.0)
+    high, wide = share.shape
+    return [((left + x) / wide, (top + y) / high) for x, y in outlines.traced(alone, threshold)]

@@ -102,6 +102,21 @@ def test_connected_cells_of_a_mask_are_one_lesion_with_its_box() -> None:
     assert int(said.maps["disc"].sum()) == 5
 
 
+def test_a_lesions_outline_runs_where_its_own_cells_pass_the_threshold_and_beside_no_other_piece() -> None:
+    grid = np.full((1, 1, 8, 8), -3.0, np.float32)
+    grid[0, 0, 2:5, 2:4] = 3.0
+    grid[0, 0, 2:5, 5:7] = 3.0  # a column of cells between them
+    first, second = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME).lesions
+    # As probable as improbable: the outline lies half way between the middles, on the sides of the cells, 16 × 8 px.
+    assert (min(x for x, _ in first.outline), max(x for x, _ in first.outline)) == (32.0, 64.0)
+    assert (min(y for _, y in first.outline), max(y for _, y in first.outline)) == (16.0, 40.0)
+    assert min(x for x, _ in second.outline) == 80.0
+    grid[0, 0, 2:5] = -3.0
+    grid[0, 0, 2, 2:4] = 3.0
+    (small,) = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME).lesions
+    assert small.outline == (), "two cells have no shape"
+
+
 def a_map_with(*found: tuple[int, int, float, tuple[float, float, float, float]]) -> dict[str, Any]:
     """A grid of 8 × 8: (row, column, log odds, sides in cells) of each peak."""
     grid = np.full((1, 5, 8, 8), -6.0, np.float32)

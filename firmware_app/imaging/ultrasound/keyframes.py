@@ -25,6 +25,7 @@ MOST_WATCHED: Final = 16
 """The most frames used to detect a clip's sector."""
 LEAST_NOVELTY: Final = 0.001
 """1 - correlation of thumbnails; below it, two frames are the same picture, so a frozen clip is read once."""
+LEAST_WEIGHT: Final = 0.05
 _SIDE_PX: Final = 96
 _THUMBNAIL_PX: Final = 24
 _BEST_PERCENT: Final = 95  # a percentile, so that a single frame with a flash or a menu does not set the scale
@@ -79,7 +80,7 @@ def chosen(
         frame = grey(index)
         if watch is not None and index in watched:
             watch.see(frame)
-        pictures.append(_small(frame))
+        pictures.append(small(frame))
         shape = (frame.shape[0], frame.shape[1])
     sector = _sector_of(watch, sector)
     box = sector.box if sector is not None else (0, 0, shape[1], shape[0])
@@ -98,6 +99,17 @@ def look(small: NDArray[np.float32], index: int) -> FrameLook:
     return FrameLook(index, float(edges.std()), float(small.std()), fill, thumbnail)
 
 
+def weights(pictures: Sequence[NDArray[np.float32]]) -> tuple[float, ...]:
+    """The quality of each of several frames, given as their *pictures* (`small`), as a share of the best one's.
+
+    Quality is sharpness × contrast × fill, as in `best`.  A frame without any keeps `LEAST_WEIGHT`, so that it is
+    never left without a word.
+    """
+    quality = _quality([look(picture, index) for index, picture in enumerate(pictures)])
+    top = float(quality.max(initial=0.0))
+    return tuple(max(LEAST_WEIGHT, float(one) / top) if top > 0.0 else 1.0 for one in quality)
+
+
 def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
     """The frames with the largest quality × novelty, chosen one by one; novelty is relative to those already chosen.
 
@@ -105,8 +117,7 @@ def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
     does not depend on the machine.  A frame without contrast is chosen only if there are no others.
     """
     lively = [one for one in looks if one.contrast > 0] or looks[len(looks) // 2 :][:1]
-    measures = np.array([(one.sharpness, one.contrast, one.fill) for one in lively])
-    quality = np.prod([_share(column) for column in measures.T], axis=0)
+    quality = _quality(lively)
     pictures = np.stack([_even(one.thumbnail) for one in lively])
     taken = [int(quality.argmax())]
     novelty = 1.0 - pictures @ pictures[taken[0]]
@@ -118,6 +129,12 @@ def best(looks: list[FrameLook], budget: int) -> tuple[int, ...]:
         taken.append(following)
         novelty = np.minimum(novelty, 1.0 - pictures @ pictures[following])
     return tuple(sorted(lively[at].frame for at in taken))
+
+
+def _quality(looks: Sequence[FrameLook]) -> NDArray[np.float64]:
+    """Sharpness × contrast × fill of each, each as a share of that of the best frames."""
+    measures = np.array([(one.sharpness, one.contrast, one.fill) for one in looks])
+    return np.asarray(np.prod([_share(column) for column in measures.T], axis=0))
 
 
 def _share(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,7 +160,8 @@ def _sector_of(watch: Watch | None, sector: Sector | None) -> Sector | None:
     return watch.sector() if watch is not None else sector
 
 
-def _small(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+def small(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """*frame* with a longer side of at most `_SIDE_PX`, and no side below 3."""
     image = Image.fromarray(np.ascontiguousarray(frame, np.float32))
     scale = min(1.0, _SIDE_PX / max(image.size))
     size = (max(3, round(image.width * scale)), max(3, round(image.height * scale)))

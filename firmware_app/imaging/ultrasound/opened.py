@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from firmware_app.imaging import spacing
 from firmware_app.imaging.clip import Clip
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.display import ShownFrame
 from firmware_app.imaging.film import Film
+from firmware_app.imaging.pixel_size import Scale
 from firmware_app.imaging.ultrasound import regions, sector
 from firmware_app.imaging.ultrasound.regions import Region
 from firmware_app.imaging.ultrasound.sector import Sector
@@ -46,6 +48,19 @@ def frames_per_second(film: Film) -> float | None:
     if isinstance(film, DicomFilm):
         return regions.frames_per_second(film.source.header)
     return film.track.frames_per_second if isinstance(film, Clip) else None
+
+
+def scales(film: Film, index: int) -> tuple[Scale, ...]:
+    """The parts of frame *index* whose pixel size in the patient the header states; empty for a picture or a clip file.
+
+    Of an ultrasound picture these are its regions, of which some have no lengths along their axes.
+    """
+    if not isinstance(film, DicomFilm):
+        return ()
+    if stated := stated_regions(film):
+        return tuple(Scale(one.x0, one.y0, one.x1, one.y1, one.mm_y, one.mm_x, one.first) for one in stated)
+    mm = spacing.of(film.source.header, index).mm
+    return () if mm is None else (Scale(0, 0, film.columns, film.rows, *mm),)
 
 
 def shown(film: Film, index: int) -> ShownFrame:

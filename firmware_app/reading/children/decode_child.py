@@ -21,12 +21,13 @@ from typing import Any
 from firmware_app import address_space
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
 from firmware_app.headers import identity
-from firmware_app.imaging import display, film, for_model
+from firmware_app.imaging import diagnoses, display, film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.volume import whole
 from firmware_app.reading.children import child_loop, confinement
 from firmware_app.reading.children.wire import ChildMessage
+from firmware_app.reading.stated import Stated, diagnosis
 
 
 def work(job: ChildMessage) -> child_loop.Answers:
@@ -66,12 +67,17 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
         care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
         taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], **care)
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
+    coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))
+    stated = Stated(
+        ultrasound.scales(opened, taken.read[0]), ultrasound.frames_per_second(opened), taken.weights,
+        tuple(one for one in coded if one is not None),
+    )  # fmt: skip
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
     arrays = {"input": taken.tensors.data}
     if taken.beside is not None:
         arrays["beside"] = taken.beside.data
-    return ChildMessage({**facts, **more, **colours, **split, "quality": taken.quality}, arrays)
+    return ChildMessage({**facts, **more, **colours, **split, "quality": taken.quality, **stated.to_object()}, arrays)
 
 
 def _name(opened: film.Film, folder: Path) -> None:

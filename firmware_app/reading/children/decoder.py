@@ -6,18 +6,20 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
+from firmware_app.reading import stated
 from firmware_app.reading.children import wire
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.starting import started
 from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.hints import OF_PIXELS
+from firmware_app.reading.stated import Stated
 from firmware_app.records import Reason
 
 log = logging.getLogger("lantern.reader")
@@ -49,6 +51,7 @@ class Decoded:
     flow: bool = False
     hints: tuple[str, ...] = ()  # codes, on how the pixels were interpreted
     quality: tuple[tuple[str, float], ...] = ()  # quality measures that reached their limit, each with its value
+    stated: Stated = field(default_factory=Stated)
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -166,6 +169,7 @@ class Decoder:
             read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns, spec)
             if spec is not None:
                 _expect_tensors(message, (len(read), spec.channels, *spec.shape))
+            said = stated.checked(head, len(read))
         except (KeyError, ValueError):
             self._replace()
             raise ChildLost("it sent an invalid message") from None
@@ -173,8 +177,9 @@ class Decoder:
         share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
         quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
         return Decoded(
-            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, self.hints, quality
-        )
+            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, self.hints, quality,
+            said,
+        )  # fmt: skip
 
     def _replace(self) -> None:
         self._child.kill()

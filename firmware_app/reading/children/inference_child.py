@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.imaging.lesions.description import described
+from firmware_app.imaging.pixel_size import Scale
 from firmware_app.imaging.quality import beside
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
@@ -31,6 +33,7 @@ from firmware_app.packs.ways import Way
 from firmware_app.reading import heat_map
 from firmware_app.reading.children import child_loop, confinement, golden_cases
 from firmware_app.reading.children.wire import ChildMessage
+from firmware_app.records import Lesion
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import clips
@@ -118,7 +121,7 @@ class Models:
             counted = clips.familiar(distances, limit)
             if not counted:
                 return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
-            answers = [seen[place][0] for place in counted]
+            answers = [_measured(seen[place][0], tensors[place], job) for place in counted]
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
         except (RuntimeFault, ValueError) as error:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
@@ -128,7 +131,7 @@ class Models:
         strongest = {code: counted[at] for code, at in whole.strongest.items()}
         return ChildMessage({
             "findings": [asdict(finding) for finding in whole.findings],
-            "lesions": [asdict(lesion) for lesion in whole.lesions],
+            "lesions": [_brief(lesion) for lesion in whole.lesions],
             "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
             "beside": _beside(maps, strongest, job),
         })  # fmt: skip
@@ -141,6 +144,20 @@ def _frames(job: ChildMessage) -> list[Frame]:
         Frame(int(head["rows"]), int(head["columns"]), int(number), tuple(box) if box else None, str(head["instance"]))
         for number in head["frames"]
     ]
+
+
+def _measured(answer: Answer, tensor: NDArray[np.float32], job: ChildMessage) -> Answer:
+    """The *answer* for one frame, (C, H, W), with what can be computed of its lesions."""
+    if not answer.lesions or tensor.ndim != 3:
+        return answer
+    head, scales = job.header, [Scale(**scale) for scale in job.header["scales"]]
+    size = (int(head["columns"]), int(head["rows"]))
+    return replace(answer, lesions=described(answer.lesions, tensor.mean(axis=0), size, head.get("box"), scales))
+
+
+def _brief(lesion: Lesion) -> dict[str, Any]:
+    """A lesion without what is not known of it: a clip may have thousands, and a message has a limit."""
+    return {name: value for name, value in asdict(lesion).items() if value not in (None, (), {})}
 
 
 def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:

@@ -1,0 +1,96 @@
+"""An ultrasound clip through both children: its marks come out with sizes in millimetres, and are one lesion."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
+
+from firmware_app.records import Case
+from firmware_app.reports.case_line import case_object
+from tests import films, reading_rig, toy_pack
+
+ROWS, COLUMNS = 256, 512
+SPOT = (128, 96, 256, 192)
+"""x0, y0, x1, y1 of the bright place: 2 × 3 of the model's 8 × 8 cells."""
+FRAMES = 6
+GONE = 3
+"""The frame without it."""
+
+
+def outlining(folder: Path) -> Path:
+    """The toy pack, whose map is the picture made small, as one that outlines what is bright."""
+    pack = toy_pack.write(folder, "toy-adult", "adult", 18, None)
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest |= {"task": "segment", "frames": {"rule": "interval", "budget": FRAMES}}
+    manifest["route"] |= {"modalities": ["US"], "views": []}
+    manifest["findings"][0] |= {"bias": -0.6, "calibration": {"kind": "platt", "slope": 12.0, "intercept": 0.0}}
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def clip(**attributes: Any) -> Any:
+    """Waves of tissue with a bright line at the top, and a bright spot in all frames but one."""
+    down, across = np.mgrid[0:ROWS, 0:COLUMNS]
+    tissue = 60 + 25 * np.sin(across / 30) * np.sin(down / 20) + np.random.default_rng(3).normal(0, 3, (ROWS, COLUMNS))
+    pixels = np.repeat(tissue[np.newaxis], FRAMES, axis=0).astype(np.uint8)
+    pixels[:, :8] = 240
+    x0, y0, x1, y1 = SPOT
+    pixels[[frame for frame in range(FRAMES) if frame != GONE], y0:y1, x0:x1] += np.uint8(150)
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType, region.RegionFlags = 1, 1, 0
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = COLUMNS - 1, ROWS - 1
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 0.02
+    return films.film(
+        pixels, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", PlanarConfiguration=None, Rows=ROWS,
+        Columns=COLUMNS, NumberOfFrames=FRAMES, FrameTime=40.0, Modality="US", ViewPosition=None,
+        SOPClassUID=UltrasoundMultiFrameImageStorage, SequenceOfUltrasoundRegions=[region], **attributes,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    folder = tmp_path_factory.mktemp("box")
+    with reading_rig.rig(reading_rig.config(folder, outlining(folder / "packs"))) as box:
+        instance = box.admit(clip())
+        box.read(instance)
+        return box.case(instance)
+
+
+def test_the_marks_of_a_clip_are_one_lesion_and_the_reading_keeps_them_all(case: Case) -> None:
+    (reading,), (lesion,) = case.readings, case.lesions
+    assert [mark.frame for mark in reading.lesions] == [0, 1, 2, 4, 5]
+    assert reading.frames is not None
+    assert reading.frames.rate_hz == pytest.approx(25.0)
+    assert len(reading.frames.weights) == FRAMES
+    assert max(reading.frames.weights) == 1.0
+    assert lesion.seen is not None
+    assert (lesion.seen.frames, lesion.seen.of) == (5, FRAMES)
+
+
+def test_sizes_come_in_millimetres_by_the_headers_scale(case: Case) -> None:
+    (lesion,) = case.lesions
+    assert lesion.long_axis_px is not None
+    assert lesion.long_axis_mm is not None
+    assert lesion.long_axis_mm == pytest.approx(0.2 * lesion.long_axis_px, abs=0.02)
+    # A rectangle of 128 × 96 pixels has a diagonal of 160; the outline of 2 × 3 cells cuts its corners.
+    assert 25.0 < lesion.long_axis_mm < 33.0
+    assert {feature.name for feature in lesion.features} >= {"shape", "orientation", "echo_pattern"}
+    assert next(one.term for one in lesion.features if one.name == "echo_pattern") == "hyperechoic"
+
+
+def test_the_cases_json_has_outline_axes_and_features_beside_what_it_always_had(case: Case) -> None:
+    (lesion,) = json.loads(json.dumps(case_object(case, "en")))["lesions"]
+    assert all(lesion[name] is not None for name in ("area_px", "long_axis_mm", "short_axis_mm", "volume_mm3"))
+    x0, y0, x1, y1 = SPOT
+    reach = 64  # a cell
+    assert all(x0 - reach <= x <= x1 + reach and y0 - reach <= y <= y1 + reach for x, y in lesion["outline"])
+    assert len(lesion["axes"]) == 2
+    assert lesion["features"][0]["source"] == "computed"
