@@ -345,7 +345,8 @@ def _card(options: argparse.Namespace) -> int:
     folder = options.pack.resolve()
     if options.words:
         words = load_words(options.words)
-        fresh = {name: getattr(words, name) for name in ("title", "intended_use", "not_for", "weak_points", "quality")}
+        said = ("title", "intended_use", "not_for", "weak_points", "quality", "follow_up")
+        fresh = {name: getattr(words, name) for name in said}
         cases.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
     print(card.rewrite(folder))
     return 0

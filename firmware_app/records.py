@@ -13,13 +13,15 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.errors import LanternError
-from firmware_app.language import say
+from firmware_app.language import N_, register, say, translate
 from firmware_app.lesion import FINDING_TAG as FINDING_TAG
 from firmware_app.lesion import Feature as Feature
 from firmware_app.lesion import Lesion as Lesion
 from firmware_app.lesion import Seen as Seen
 
 Detail = str | int | float
+_ADVISED: Final = register("follow_up", N_("{advice} (Rule: {rule}. Source: {source})"))
+_RAISED: Final = register("follow_up.raised", N_("{advice} (Rule: {rule}, because of: {background}. Source: {source})"))
 
 
 class Priority(StrEnum):
@@ -252,6 +254,33 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FollowUp:
+    """What should happen next by a pack's rule, in the pack's own words, and where the rule comes from.
+
+    `background`: the facts about the patient that raised the advice, code -> language -> name.
+    """
+
+    code: str
+    advice: Mapping[str, str]
+    rule: Mapping[str, str]
+    source: str
+    pack: str
+    version: str
+    background: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def text(self, language: str) -> str:
+        """One sentence with the rule's name and source; what is not in *language* is in English."""
+
+        def named(words: Mapping[str, str]) -> str:
+            return words.get(language) or words.get("en") or ""
+
+        facts = [named(words) for words in self.background.values()]
+        details = {"advice": named(self.advice), "rule": named(self.rule), "source": self.source}
+        separator = translate(N_(", "), language)
+        return say(_RAISED if facts else _ADVISED, {**details, "background": separator.join(facts)}, language)
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """The current state of one study: revision 0 while images still come, then 1, 2, … as late ones are added."""
 
@@ -264,5 +293,5 @@ class Case:
     readings: tuple[Reading, ...]
     findings: tuple[Finding, ...]
     lesions: tuple[Lesion, ...]
-    follow_up: Reason | None = None
+    follow_up: FollowUp | None = None  # of its newest revision
     incomplete: Reason | None = None  # why images may be missing; also the first hint of every reading

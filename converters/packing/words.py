@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
+from firmware_app.packs.manifest import FollowUpRules
 from firmware_app.packs.proof import Reference
 from firmware_app.packs.scope import Care, Route
 from firmware_app.tasks.part import Words
@@ -56,6 +57,7 @@ class PackWords(WordsTable):
     data: tuple[Source, ...] = Field(min_length=1)
     references: tuple[Reference, ...] = ()
     quality: Care = Care()
+    follow_up: FollowUpRules | None = None
 
     @property
     def named(self) -> tuple[FindingWords, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
+from firmware_app.cases.rules import FollowUpRules as FollowUpRules
 from firmware_app.errors import PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs.proof import (
@@ -123,6 +124,7 @@ class Manifest(Part):
     input: InputSpec
     frames: Frames = Frames()
     quality: Care = Care()
+    follow_up: FollowUpRules | None = None
     output: OutputPart
     findings: tuple[FindingPart, ...] = Field(min_length=1)
     training_prevalence: Probability
@@ -154,6 +156,8 @@ class Manifest(Part):
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")
+        if self.follow_up is not None and (unknown := self.follow_up.findings() - set(codes)):
+            raise ValueError(f"follow_up names the finding {min(unknown)}, which the pack does not have")
         kinds = [(artefact.runtime, artefact.precision, artefact.batch) for artefact in self.artefacts]
         if len(set(kinds)) != len(kinds):
             raise ValueError("two artefacts are for the same runtime and precision")

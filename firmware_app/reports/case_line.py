@@ -8,7 +8,18 @@ from typing import Any, Final
 import firmware_app.reading.hints
 import firmware_app.reading.quality_hints  # noqa: F401 - both modules register the sentences of hints
 from firmware_app.cases.summing import scores
-from firmware_app.records import Case, Feature, FileRecord, Finding, FramesRead, Lesion, Reading, Reason, Seen
+from firmware_app.records import (
+    Case,
+    Feature,
+    FileRecord,
+    Finding,
+    FollowUp,
+    FramesRead,
+    Lesion,
+    Reading,
+    Reason,
+    Seen,
+)
 
 SCHEMA: Final = "lantern.case/1"
 _MORE_SIZES: Final = ("area_mm2", "long_axis_px", "short_axis_px", "volume_px3")
@@ -23,7 +34,7 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
         "modality": case.modality,
         "revision": case.revision,
         "priority": case.priority.value if case.priority else None,
-        "follow_up": _sentence(case.follow_up, language),
+        "follow_up": _follow_up(case.follow_up, language),
         "incomplete": _sentence(case.incomplete, language),
         "files": [_file(record, language) for record in case.files],
         "readings": [_reading(reading, language) for reading in case.readings],
@@ -39,6 +50,21 @@ def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
         return None
     pack = {"pack": str(reason.details["pack"])} if "pack" in reason.details else {}
     return {"code": reason.code, "text": reason.text(language), **pack}
+
+
+def _follow_up(advice: FollowUp | None, language: str) -> dict[str, Any] | None:
+    if advice is None:
+        return None
+    return {
+        "code": advice.code,
+        "text": advice.text(language),
+        "advice": _named(advice.advice, language),
+        "rule": _named(advice.rule, language),
+        "source": advice.source,
+        "pack": advice.pack,
+        "version": advice.version,
+        "background": list(advice.background),
+    }
 
 
 def _file(record: FileRecord, language: str) -> dict[str, Any]:

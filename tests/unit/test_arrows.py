@@ -15,7 +15,7 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
     "system_program", "statistics", "lesion", "records", "clock", "runtimes", "config",
-    "headers", "imaging", "tasks", "packs", "cases", "sealed", "salvage",
+    "headers", "imaging", "tasks", "cases", "packs", "sealed", "salvage",
     "store",
     "uplink", "reading", "intake",
     "provisioning", "care", "health", "reports", "exporting",

@@ -203,3 +203,13 @@ def test_one_broken_pack_does_not_hide_the_others(tmp_path: Path) -> None:
     shelf = survey(tmp_path)
     assert [pack.name for pack in shelf.packs] == ["toy"]
     assert [error.code for error in shelf.broken] == ["pack.manifest"]
+
+
+def test_rules_of_follow_up_are_of_the_packs_own_findings(folder: Path) -> None:
+    words = {"en": "See a doctor.", "zh": "请就诊。"}
+    row = {"code": "seen", "advice": words, "rule": words, "source": "Guideline, 2020;1:2", "positive": ["bright"]}
+    rules = Manifest.load(changed(folder, follow_up={"rows": [row]})).follow_up
+    assert rules is not None
+    assert rules.rows[0].positive == ("bright",)
+    with pytest.raises(PackManifestInvalid, match="dark"):
+        Manifest.load(changed(folder, follow_up={"rows": [{**row, "positive": ["dark"]}]}))
