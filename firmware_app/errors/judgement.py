@@ -263,6 +263,17 @@ class ImageUnfamiliar(CannotJudge):
     limit: float
 
 
+class PackUnsure(CannotJudge):
+    """The model's probability lies where the pack has both classes, or neither (`tasks.abstain`)."""
+
+    code = "pack.unsure"
+    sentence = N_(
+        "The model “{pack}” is not sure of this image: films with and without the finding look like it to the model, "
+        "so it was given no number. That means neither normal nor abnormal. A doctor must read it."
+    )
+    pack: str
+
+
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(

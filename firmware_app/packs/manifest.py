@@ -29,6 +29,7 @@ from firmware_app.packs.proof import (
 )
 from firmware_app.packs.scope import Care, Route
 from firmware_app.tasks import register
+from firmware_app.tasks.abstain import Abstain
 from firmware_app.tasks.clips import Frames
 from firmware_app.tasks.interface import FindingPart, OutputPart, Section, Task
 from firmware_app.tasks.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
@@ -142,6 +143,7 @@ class Manifest(Part):
     maps: tuple[MapAgreement, ...] = ()
     pointing: Pointing | None = None
     typicality: TypicalityFile | None = None
+    abstain: Abstain | None = None
     test_part: TestPart | None = None
     recut: Recut | None = None
     made_by: dict[str, str] = Field(default_factory=dict)
@@ -153,6 +155,8 @@ class Manifest(Part):
             raise ValueError("typicality judges a feature vector, and no output gives one")
         if self.frames.budget > 1 and self.frames.budget * math.prod(self.input.shape) > MOST_PIXELS:
             raise ValueError(f"{self.frames.budget} frames of this input are more than a reader takes at once")
+        if self.abstain is not None and len(self.findings) > 1:
+            raise ValueError("abstain says when the one finding is unsure, and there are several")
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")

@@ -33,8 +33,9 @@ class Measured(Part):
     """How one artefact scored in one runtime on films kept away from training, and the command that measures it.
 
     Intervals are 95 %, by bootstrap over patients.  ``unfit`` counts films that no model may see; they are not among
-    ``n``.  ``passed`` is the share of the ``n`` films that are familiar to the pack, so that the box gives a number for
-    them; ``…_passed`` are the scores of these films alone.
+    ``n``.  ``passed`` is the share of the ``n`` films for which the box gives a number: they are familiar to the pack,
+    and it is sure of them; ``…_passed`` are the scores of these films alone.  ``wrong`` is the share that is called
+    what it is not.
     """
 
     runtime: str
@@ -67,6 +68,10 @@ class Measured(Part):
     sensitivity_passed_ci: Interval | None = None
     specificity_passed: Probability | None = None
     specificity_passed_ci: Interval | None = None
+    wrong: Probability | None = None
+    wrong_ci: Interval | None = None
+    wrong_passed: Probability | None = None
+    wrong_passed_ci: Interval | None = None
     sensitivity_at_90: Probability | None = None
     sensitivity_at_90_ci: Interval | None = None
     sensitivity_at_95: Probability | None = None

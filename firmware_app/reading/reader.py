@@ -24,6 +24,7 @@ from firmware_app.errors import (
     NoPackInstalled,
     NoPixels,
     PackUnknown,
+    PackUnsure,
     ReaderGaveUp,
 )
 from firmware_app.packs.installed import PackStore
@@ -33,7 +34,15 @@ from firmware_app.reading import hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.children.inference import ImageAtFault, Inference, Inferred, PackUnusable, Shown, Unfamiliar
+from firmware_app.reading.children.inference import (
+    ImageAtFault,
+    Inference,
+    Inferred,
+    PackUnusable,
+    Shown,
+    Unfamiliar,
+    Unsure,
+)
 from firmware_app.reading.faults import Faults
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
@@ -234,7 +243,10 @@ class Reader:
             # Rounded apart, so that a person never reads that the limit was kept.
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
             return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
-        attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
+        except Unsure:
+            return attempt.cannot(PackUnsure(pack=pack))
+        finally:
+            attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
         attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints

@@ -53,6 +53,10 @@ class Unfamiliar(Exception):
         self.distance, self.limit = distance, limit
 
 
+class Unsure(Exception):
+    """The model is not sure of this image, by what its pack says of its probabilities."""
+
+
 @dataclass(frozen=True, slots=True)
 class WayCandidate:
     """One way to run a pack; `strikes` counts children that died while loading it."""
@@ -185,7 +189,7 @@ class Inference:
     def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path) -> Inferred:
         """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder* on return.
 
-        Raises `ChildLost`, `PackUnusable`, `ImageAtFault` or `Unfamiliar`.
+        Raises `ChildLost`, `PackUnusable`, `ImageAtFault`, `Unfamiliar` or `Unsure`.
         """
         job = {"job": "infer", "pack": name, "display": str(folder), **asdict(shown)}
         while True:
@@ -195,6 +199,8 @@ class Inference:
             answer = self._ask(job, arrays, self._config.infer_seconds)
             if "unfamiliar" in answer.header:
                 raise self._unfamiliar(answer)
+            if "unsure" in answer.header:
+                raise Unsure
             if "refusal" not in answer.header:
                 findings = self._findings(name, answer)
                 counted = self._counted(answer, len(shown.frames))

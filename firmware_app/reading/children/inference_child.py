@@ -4,7 +4,8 @@
 folder, runtime, precision, settings}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
 the tensors of one or more frames and, where known, the cells of them that lie beside the anatomy.  The parent decides
 which runtime and precision to try.  A model reads images only after it has answered its pack's golden cases correctly
-in this process.  An image that looks unlike the pack's training images gets no number (docs/decisions/unfamiliar.md).
+in this process.  An image that looks unlike the pack's training images gets no number (docs/decisions/unfamiliar.md),
+nor does one of which the model is not sure (docs/decisions/unsure-films.md).
 """
 
 from __future__ import annotations
@@ -70,6 +71,11 @@ class Loaded:
             raise self.failed("it gives no feature vector")
         return answer, distance
 
+    def unsure(self, answer: Answer) -> bool:
+        """Whether *answer*, for a film or a clip, lies where the pack gives no number."""
+        abstain = self.manifest.abstain
+        return abstain is not None and abstain.unsure(answer.findings[0].probability)
+
     def warm_up(self) -> None:
         """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
         nothing = golden_cases.blank(self.manifest)
@@ -123,6 +129,8 @@ class Models:
                 return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
             answers = [_measured(seen[place][0], tensors[place], job) for place in counted]
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
+            if loaded.unsure(whole):
+                return ChildMessage({"unsure": True})
         except (RuntimeFault, ValueError) as error:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
             # the tensors, in memory.
