@@ -354,6 +354,14 @@ class OperatingPoint(Table):
     at_least: float = Field(0.95, gt=0.0, le=1.0)
 
 
+class Abstain(Table):
+    """When a film gets no number because the model is not sure of it (:mod:`firmware_app.tasks.abstain`)."""
+
+    error: float | None = Field(None, gt=0.0, lt=0.5)
+    """Of films like those at home, at most this share of each class may be called the other one; the limits between
+    which no number is given follow from it. Unsaid: every film that is familiar gets a number."""
+
+
 class Gate(Table):
     """What an artefact may lose against the FP32 original, on the same films, before it is refused."""
 
@@ -414,6 +422,7 @@ class Recipe(Table):
     typicality: Typicality = Typicality()
     cost: Cost = Cost()
     operating_point: OperatingPoint = OperatingPoint()
+    abstain: Abstain = Abstain()
     gate: Gate = Gate()
 
     @model_validator(mode="before")
@@ -456,6 +465,8 @@ class Recipe(Table):
         _check_input(self)
         task = tasks.get(self.task)
         task.check(self)
+        if self.abstain.error is not None and task.of(self).reads_labels:
+            raise ValueError("[abstain] error is for one finding that a film shows or not")
         if task.of(self).reads_labels != (self.data.positive is None):
             raise ValueError("[data] positive names the class of a film that shows the one finding, and only that")
         return self

@@ -21,7 +21,7 @@ from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.agreement import Statistic
 from converters.tasks.interface import Outputs, Task
-from firmware_app.errors import ImageUnfit, LanternError
+from firmware_app.errors import ImageUnfamiliar, ImageUnfit, LanternError, PackUnsure
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
 from firmware_app.imaging.volume import whole
@@ -43,12 +43,13 @@ def silent(_done: int, _total: int) -> None:
 class BoxPredictions:
     """A pack's outputs for the films that the box would read, in their order.
 
-    ``familiar`` (N,): whether the film is within the pack's familiarity limit, where it has one; ``marks``: outlines,
-    where the pack gives them; ``unfit``: the number of films that the box would refuse; ``statistics``: the task's own.
+    ``given`` (N,): whether the film gets a number, being familiar to the pack and the pack being sure of it, where the
+    pack says anything of either; ``marks``: outlines, where the pack gives them; ``unfit``: the number of films that
+    the box would refuse; ``statistics``: the task's own.
     """
 
     predictions: Predictions
-    familiar: NDArray[np.bool_] | None
+    given: NDArray[np.bool_] | None
     marks: list[lesions.Marks]
     unfit: int
     statistics: tuple[Statistic, ...] = ()
@@ -65,7 +66,7 @@ def predict_films(
     task = tasks.get(manifest.task).of_pack(manifest.section)
     kept: list[Film] = []
     box_scores: list[NDArray[np.float64]] = []
-    near: list[bool] = []
+    refusals: list[str | None] = []
     marks: list[lesions.Marks] = []
     for number, film in enumerate(films.films, 1):
         tick(number, len(films.films))
@@ -73,10 +74,10 @@ def predict_films(
             frames = tensors(film, manifest)
         except ImageUnfit:
             continue
-        scores, known, first = _asked(session, frames, task, manifest, familiar)
+        scores, refused, first = asked(session, frames, task, manifest, familiar)
         kept.append(film)
         box_scores.append(scores)
-        near.append(known)
+        refusals.append(refused)
         if (marked := task.marks(manifest.section, first, film)) is not None:
             marks.append(marked)
     if not kept:
@@ -88,9 +89,10 @@ def predict_films(
         tuple(film.name for film in kept), recipe_data.labels_of(judged),
         tuple(film.patient for film in kept), every[:, 0], tuple(dict(film.traits) for film in kept),
     )  # fmt: skip
+    may_refuse = familiar is not None or manifest.abstain is not None
     return BoxPredictions(
-        predictions, None if familiar is None else np.array(near), marks, len(films.films) - len(kept),
-        task.statistics(manifest.section, every, judged),
+        predictions, np.array([one is None for one in refusals]) if may_refuse else None, marks,
+        len(films.films) - len(kept), task.statistics(manifest.section, every, judged),
     )  # fmt: skip
 
 
@@ -113,11 +115,11 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
         raise DataUnreadable(str(film.path), str(error)) from error
 
 
-def _asked(
+def asked(
     session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
-) -> tuple[NDArray[np.float64], bool, Outputs]:
-    """The task's scores (:meth:`converters.tasks.interface.Task.box_scores`), whether the box would give a result, and
-    the model file's output for the first frame."""
+) -> tuple[NDArray[np.float64], str | None, Outputs]:
+    """The task's scores (:meth:`converters.tasks.interface.Task.box_scores`), the code with which the box would refuse
+    a number (``None``: it gives one), and the model file's output for the first frame."""
     box_scores: list[NDArray[np.float64]] = []
     away: list[float] = []
     first: Outputs = {}
@@ -131,7 +133,15 @@ def _asked(
     shown, pooled = np.stack([box_scores[place] for place in counted or range(len(box_scores))]), box_scores[0].copy()
     for number, finding in enumerate(manifest.findings[: len(pooled)]):
         pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
-    return pooled, bool(counted), first
+    return pooled, (_refusal(pooled, manifest) if counted else ImageUnfamiliar.code), first
+
+
+def _refusal(scores: NDArray[np.float64], manifest: Manifest) -> str | None:
+    """The code of a film that is familiar, if the pack is not sure of it."""
+    if manifest.abstain is None:
+        return None
+    share = classify.probability(float(scores[0]), calibration_of(manifest.findings[0]))
+    return PackUnsure.code if manifest.abstain.unsure(share) else None
 
 
 def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:

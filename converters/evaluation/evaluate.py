@@ -49,7 +49,7 @@ def evaluate(
     reading = _asked(pack, films, runtime, precision, tick)
     hits = lesions.found(reading.marks, reading.predictions.patients) if reading.marks else None
     spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
-    result = evaluation(reading.predictions, spec, pack.name, runtime, precision, split, hits, reading.familiar, at)
+    result = evaluation(reading.predictions, spec, pack.name, runtime, precision, split, hits, reading.given, at)
     return replace(result, unfit=reading.unfit, statistics=reading.statistics), reading.predictions
 
 
@@ -157,6 +157,7 @@ def table(result: Evaluation) -> str:
         f"  specificity  {rate(result.specificity, result.specificity_ci)}",
         *(f"  sensitivity  {rate(one.sensitivity, one.sensitivity_ci)}  at specificity {one.specificity:g}"
           for one in result.at_specificity),
+        f"  wrong        {rate(result.wrong, result.wrong_ci)}",
         f"  ECE          {rate(result.ece, result.ece_ci)}",
         f"  Brier score  {rate(result.brier, result.brier_ci)}",
     ]  # fmt: skip
@@ -170,11 +171,15 @@ def table(result: Evaluation) -> str:
         lines.append(f"  not fit for a model, and not counted: {result.unfit} films")
     if result.passed is not None:
         lines.append(
-            f"  familiar     {rate(result.passed, result.passed_ci)}  of the films get a number on the box; of these:"
+            f"  a number     {rate(result.passed, result.passed_ci)}  of the films get one on the box; of these:"
         )
+        lines.append(f"  wrong        {rate(result.wrong_passed, result.wrong_passed_ci)}")
         lines.append(f"  AUC          {rate(result.auc_passed, result.auc_passed_ci)}")
         lines.append(f"  sensitivity  {rate(result.sensitivity_passed, result.sensitivity_passed_ci)}")
         lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
+    if result.coverage is not None:
+        lines += [f"  surest {one.given:4.0%}  {rate(one.wrong, one.wrong_ci)}  wrong, were no others given a number"
+                  for one in result.coverage.points[1:]]  # fmt: skip
     if result.lesions is not None:
         hit = result.lesions
         lines.append(f"  Dice         {rate(hit.dice, hit.dice_ci)}")

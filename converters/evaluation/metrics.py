@@ -17,7 +17,7 @@ from converters.evaluation.gates import judged
 from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
-from converters.statistics import calibration, decision, intervals, paired
+from converters.statistics import calibration, decision, intervals, paired, selective
 from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LesionResults
 from firmware_app.tasks import classify
@@ -88,8 +88,8 @@ class Evaluation:
     unfit: int = 0
     """Films that no model may see; they are not among ``n``."""
     passed: float | None = None
-    """The share of films that are familiar to the pack: only these get a number on the box, and ``…_passed`` is of
-    them alone. ``None`` where the pack does not say what its films look like."""
+    """The share of films that get a number on the box, being familiar to the pack, and it being sure of them;
+    ``…_passed`` is of these alone. ``None`` where the pack says nothing of either."""
     passed_ci: Interval | None = None
     auc_passed: float | None = None
     auc_passed_ci: Interval | None = None
@@ -97,9 +97,16 @@ class Evaluation:
     sensitivity_passed_ci: Interval | None = None
     specificity_passed: float | None = None
     specificity_passed_ci: Interval | None = None
+    wrong: float | None = None
+    """The share of films that the threshold calls what they are not."""
+    wrong_ci: Interval | None = None
+    wrong_passed: float | None = None
+    wrong_passed_ci: Interval | None = None
     at_specificity: tuple[FixedSpecificity, ...] = ()
     reliability: tuple[calibration.Bin, ...] = ()
     decision_curve: decision.Curve | None = None
+    coverage: selective.Curve | None = None
+    """How many films are called wrongly where only the surest ones get a number."""
     subgroups: tuple[Subgroup, ...] = ()
     lesions: LesionResults | None = None
     statistics: tuple[Statistic, ...] = ()
@@ -174,12 +181,12 @@ class Prevalence:
 
 def evaluation(
     predictions: Predictions, spec: FindingPart, pack: str, runtime: str, precision: str, split: str,
-    lesions: LesionResults | None = None, familiar: NDArray[np.bool_] | None = None,
+    lesions: LesionResults | None = None, given: NDArray[np.bool_] | None = None,
     prevalence: Prevalence = Prevalence(),
 ) -> Evaluation:  # fmt: skip
     """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
 
-    ``familiar`` (N,): which films the pack would not refuse, where it can tell.
+    ``given`` (N,): for which films the box gives a number, where the pack says anything of that.
     """
     if not len(predictions):
         raise DataUnreadable(split, "there are no films")
@@ -195,9 +202,11 @@ def evaluation(
         decision_curve=decision.curve(labels, at_clinic(scores, prevalence.shift(labels)), patients,
                                       prevalence=prevalence.clinic),
         subgroups=subgroups(predictions, scores, spec.threshold), lesions=lesions,
+        **wrong_at(labels, scores, spec.threshold, patients),
+        coverage=selective.curve(labels, predictions.logits - threshold_logit(spec), patients),
     )  # fmt: skip
-    if familiar is not None:
-        made = replace(made, **of_familiar(predictions, scores, spec.threshold, familiar))
+    if given is not None:
+        made = replace(made, **of_given(labels, scores, spec.threshold, patients, given))
     if lesions is None:
         return made
     return replace(
@@ -220,6 +229,14 @@ def rates_at(
     return rates
 
 
+def wrong_at(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str]
+) -> dict[str, Any]:
+    """The share of films that the threshold calls what they are not, with its interval."""
+    wrong = (scores >= threshold) != (labels == 1)
+    return {"wrong": float(wrong.mean()) if len(wrong) else None, "wrong_ci": intervals.rate_interval(wrong, patients)}
+
+
 def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
     """Why films of one class, or none at all, give no AUC, sensitivity or specificity: measure → sentence."""
     if not len(labels):
@@ -229,18 +246,19 @@ def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
     return {} if labels.any() else dict.fromkeys(("auc", "sensitivity"), NO_POSITIVE)
 
 
-def of_familiar(
-    predictions: Predictions, scores: NDArray[np.float64], threshold: float, familiar: NDArray[np.bool_]
-) -> dict[str, Any]:
+def of_given(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str],
+    given: NDArray[np.bool_],
+) -> dict[str, Any]:  # fmt: skip
     """The share of films that get a result on the box, and the accuracy on them."""
-    labels, own = predictions.labels[familiar], scores[familiar]
-    patients = [patient for patient, inside in zip(predictions.patients, familiar, strict=True) if inside]
+    truth, own = labels[given], scores[given]
+    people = [patient for patient, inside in zip(patients, given, strict=True) if inside]
     numbers = {
-        "auc": intervals.auc(labels, own), "auc_ci": intervals.auc_interval(labels, own, patients),
-        **rates_at(labels, own, threshold, patients),
+        "auc": intervals.auc(truth, own), "auc_ci": intervals.auc_interval(truth, own, people),
+        **rates_at(truth, own, threshold, people), **wrong_at(truth, own, threshold, people),
     }  # fmt: skip
     names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in numbers}
-    share, interval = float(familiar.mean()), intervals.rate_interval(familiar, predictions.patients)
+    share, interval = float(given.mean()), intervals.rate_interval(given, patients)
     return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in numbers.items()}
 
 

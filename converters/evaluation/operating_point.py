@@ -3,18 +3,23 @@
 Only out-of-fold predictions are used: each fold's network on its held-back films, pooled.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from converters.evaluation import reference
+from converters.data.predictions import Predictions
+from converters.evaluation import metrics, reference, threshold
 from converters.evaluation.out_of_fold import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
 from converters.failures import GateFailed, RecipeInvalid
 from converters.nets import foreign
 from converters.packing.words import PackWords, load_words
-from converters.statistics import intervals
+from converters.recipe import Recipe
+from converters.statistics import conformal, intervals, selective
 from converters.training import steps
 from converters.training.steps import RecipeRun
+from firmware_app.tasks.abstain import Abstain
 from firmware_app.tasks.interface import FindingPart
 
 
@@ -29,7 +34,7 @@ def words_of(run: RecipeRun) -> PackWords:
 def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     """Keep the trained networks' predictions, and what the task freezes from them."""
     recipe, task = run.recipe, run.task
-    made_of = {**steps.tables(recipe, "cost", "operating_point", "gate"), **reference.made_of(run)}
+    made_of = {**steps.tables(recipe, "cost", "operating_point", "gate", *abstains(recipe)), **reference.made_of(run)}
     mark = run.ledger.fingerprint(made_of, run.learnt, run.digest)
     if (known := run.ledger.results("calibrate", mark)) is not None:
         return known
@@ -48,6 +53,8 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
         raise GateFailed("calibrate", f"out-of-fold AUC {area:.4f} is below the recipe's {recipe.gate.auc_at_least}")
     beside = reference.gated(run, original)
     point = task.operating_point(recipe, original, answers, task.truth(films, answers), outputs)
+    if recipe.abstain.error is not None:
+        beside["abstain"] = abstaining(original, point, recipe.abstain.error)
     whole = steps.final(run, run.dataset.division.shipped)
     results = {
         **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(float(whole.biases[0]), 6),
@@ -55,6 +62,45 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     }  # fmt: skip
     run.ledger.done("calibrate", mark, results, [kept])
     return results
+
+
+def abstains(recipe: Recipe) -> tuple[str, ...]:
+    """The recipe's table that says when no number is given, where it does: steps without it are not done again."""
+    return () if recipe.abstain.error is None else ("abstain",)
+
+
+def abstaining(original: Predictions, point: Mapping[str, Any], error: float) -> dict[str, Any]:
+    """The manifest's ``abstain``, from the predictions that froze ``point``."""
+    scores, labels, patients, cut = _scores(original, point), original.labels, original.patients, point["threshold"]
+    low, high = conformal.limits(labels, scores, error, cut)
+    given = conformal.given_at_home(labels, scores, patients, error, cut)
+    share = intervals.rate_interval(given, patients)
+    rest = selective.point(labels, scores >= cut, patients, given)
+    return Abstain.model_validate(
+        {
+            "error": error,
+            "low": low,
+            "high": high,
+            "films": len(labels),
+            "given": round(float(given.mean()), 4),
+            "given_ci": metrics.plain(share),
+            "wrong": metrics.plain(rest.wrong) if rest else None,
+            "wrong_ci": metrics.plain(rest.wrong_ci) if rest else None,
+        }
+    ).model_dump(mode="json")
+
+
+def given_at_home(run: RecipeRun, original: Predictions) -> NDArray[np.bool_] | None:
+    """(N,): which of the held-back films get a number; ``None`` where the recipe withholds none."""
+    error, point = run.recipe.abstain.error, run.ledger.read("calibrate")
+    if error is None:
+        return None
+    scores = _scores(original, point)
+    return conformal.given_at_home(original.labels, scores, original.patients, error, point["threshold"])
+
+
+def _scores(original: Predictions, point: Mapping[str, Any]) -> NDArray[np.float64]:
+    return threshold.sigmoid(point.get("slope", 1.0) * original.logits + point.get("intercept", 0.0))
 
 
 def findings_of(run: RecipeRun) -> tuple[FindingPart, ...]:

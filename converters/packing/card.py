@@ -16,6 +16,7 @@ from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
 from firmware_app.packs.scope import Route
+from firmware_app.tasks.abstain import Abstain
 from firmware_app.tasks.interface import FindingPart
 
 NAME = "CARD.md"
@@ -65,6 +66,7 @@ def text(manifest: Manifest) -> str:
         card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
         *_passed(fields["measured"], manifest.typicality),
+        *_abstained(manifest.measured, manifest.abstain),
         *_gates(fields.get("gates") or (), fields.get("refused") or ()),
         *_statistics(manifest.measured),
         *_outlines(fields["measured"]),
@@ -119,6 +121,25 @@ def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -
                 for row in shown
             ),
         )  # fmt: skip
+
+
+def _abstained(rows: Sequence[Measured], abstain: Abstain | None) -> Iterable[str]:
+    """What the limits cost and gain: the share with a number, and of all films and of these the share that is wrong."""
+    if abstain is None:
+        return
+    yield "## Films of which it is not sure"
+    yield card_notes.HOW_ABSTAINED.format(
+        error=abstain.error, low=abstain.low, high=abstain.high, films=abstain.films,
+        given=rate(abstain.given, abstain.given_ci), wrong=rate(abstain.wrong, abstain.wrong_ci),
+    )  # fmt: skip
+    yield _table(
+        ("runtime", "precision", "films", "n", "a number", "wrong of all", "wrong of those with a number"),
+        (
+            (row.runtime, row.precision, row.split, str(row.n), rate(row.passed, row.passed_ci),
+             rate(row.wrong, row.wrong_ci), rate(row.wrong_passed, row.wrong_passed_ci))
+            for row in rows if row.passed is not None
+        ),
+    )  # fmt: skip
 
 
 def _statistics(rows: Sequence[Measured]) -> Iterable[str]:

@@ -23,6 +23,12 @@ HOW_PASSED = (
     "that get one; the other columns are of these films alone. *unfit*: films that can be none for a model, counted "
     "nowhere."
 )
+HOW_ABSTAINED = (
+    "At home a share of at most {error:g} of the films of either class is called the other one: between the "
+    "probabilities {low:.3g} and {high:.3g} the box gives no number (`pack.unsure`). Of {films} held-back films "
+    "{given} get one, and of these {wrong} are wrong, each judged by limits that were set without it. For films of "
+    "another place this promises nothing: the rows *unseen* tell what became of it there."
+)
 HOW_VARIED = (
     "The limit is set on {films} training films, each of which counts twice: as it is, and mildly varied as another "
     "clinic's machine might give it (position, exposure, sharpness, noise, a narrow frame, JPEG). {passes:.0%} of both "

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
-from converters.evaluation import out_of_fold
+from converters.evaluation import operating_point, out_of_fold
 from converters.evaluation.evaluate import evaluate, where
 from converters.evaluation.metrics import Evaluation, evaluation
 from converters.formats import artefacts
@@ -24,6 +24,12 @@ from firmware_app.runtimes import choice
 
 EVALUATE = "lantern-convert evaluate {pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
 BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"
+BESIDE = tuple(
+    f"{name}{end}"
+    for name in ("wrong", "passed", "wrong_passed", "auc_passed", "sensitivity_passed", "specificity_passed")
+    for end in ("", "_ci")
+)
+"""What else a source that was left out has a row for."""
 SHIPPED = "models"
 """Where this repository keeps the packs of its own recipes."""
 
@@ -66,7 +72,8 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
     pooled = Predictions.load(out_of_fold.predictions_path(run, out_of_fold.ORIGINAL))
     split = "val" if len(run.dataset.division.folds) == 1 else "out-of-fold"
     original = out_of_fold.FOREIGN_ONNX if run.recipe.net.onnx else out_of_fold.ORIGINAL
-    result = evaluation(pooled, pack.manifest.section.findings[0], pack.name, *original, split)
+    finding, given = pack.manifest.section.findings[0], operating_point.given_at_home(run, pooled)
+    result = evaluation(pooled, finding, pack.name, *original, split, given=given)
     return [*rows, as_row(result, run_command(run)), *unseen(run, pack)]
 
 
@@ -82,7 +89,7 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
                 "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
                 "command": run_command(run), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
-                "threshold": threshold, **{name: one.get(name) for name in rates},
+                "threshold": threshold, **{name: one.get(name) for name in (*rates, *BESIDE)},
             })  # fmt: skip
 
 

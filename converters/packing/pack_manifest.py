@@ -43,7 +43,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
-        typicality=typical_file(run, folder),
+        typicality=typical_file(run, folder), abstain=point.get("abstain"),
     )  # fmt: skip
 
 

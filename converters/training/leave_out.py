@@ -16,8 +16,9 @@ import numpy as np
 from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold, by_source, draw
 from converters.evaluation import metrics, threshold
+from converters.evaluation.operating_point import abstains
 from converters.failures import GateFailed, RecipeInvalid
-from converters.statistics import intervals
+from converters.statistics import conformal, intervals, selective
 from converters.training import steps
 from converters.workflow.recipe_run import RecipeRun, begun
 
@@ -40,7 +41,10 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
         (run.work / f"{STEP}.json").unlink(missing_ok=True)  # of an earlier recipe
         return {}
     folds = left_out(run, trait)
-    trained_from = {**steps.tables(recipe, "train", "net", "cost", "operating_point", "input"), **begun(run, "train")}
+    trained_from = {
+        **steps.tables(recipe, "train", "net", "cost", "operating_point", "input", *abstains(recipe)),
+        **begun(run, "train"),
+    }
     tables = {**trained_from, STEP: repr(list(folds.items()))}
     mark = run.ledger.fingerprint(tables, (), run.digest)
     if (known := run.ledger.results(STEP, mark)) is not None:
@@ -92,13 +96,23 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
         **dict.fromkeys(("threshold", "sensitivity", "sensitivity_ci", "specificity", "specificity_ci")),
     }  # fmt: skip
     why = metrics.undefined(labels)
+    known, judges = labels_of(kept), np.asarray(run.scores(net, run.array(kept)))
     try:
-        point = threshold.calibrated(run.recipe, labels_of(kept), np.asarray(run.scores(net, run.array(kept))))
+        point = threshold.calibrated(run.recipe, known, judges)
     except GateFailed as error:
         why = dict.fromkeys(("sensitivity", "specificity"), str(error)) | why
     else:
-        scores = threshold.sigmoid(point["slope"] * logits + point["intercept"])
-        numbers |= {"threshold": point["threshold"], **metrics.rates_at(labels, scores, point["threshold"], patients)}
+        cut, level = point["threshold"], run.recipe.abstain.error
+        odds, of_kept = (point["slope"] * one + point["intercept"] for one in (logits, judges))
+        scores = threshold.sigmoid(odds)
+        numbers |= {
+            "threshold": cut, **metrics.rates_at(labels, scores, cut, patients),
+            **metrics.wrong_at(labels, scores, cut, patients),
+            "coverage": selective.curve(labels, odds - threshold.odds(cut), patients),
+        }  # fmt: skip
+        if level is not None:
+            given = conformal.given(scores, *conformal.limits(known, threshold.sigmoid(of_kept), level, cut))
+            numbers |= metrics.of_given(labels, scores, cut, patients, given)
     return {
         "n": len(labels), "positives": int(labels.sum()), "learnt_from": len(one.fold.train), "kept": len(one.kept),
         **metrics.plain(numbers), "why": why,

@@ -13,6 +13,7 @@ from converters.packing.words import load_words
 from converters.report import weak_section
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden, Measured
+from firmware_app.tasks.abstain import Abstain
 from tests import toy_pack
 
 
@@ -92,6 +93,20 @@ def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measur
         "sensitivity_ci": None, "specificity": None, "specificity_ci": None,
         "command": "lantern-convert run own.toml --data DATA --out OUT",
     })  # fmt: skip
+
+
+def test_what_withheld_numbers_cost_and_gain_is_told_where_any_are_withheld(manifest: Manifest) -> None:
+    told = {"passed": 0.4, "passed_ci": (0.3, 0.5), "wrong": 0.3, "wrong_ci": (0.2, 0.4), "wrong_passed": 0.2,
+            "wrong_passed_ci": (0.1, 0.35)}  # fmt: skip
+    row = unseen("PA", 0.82).model_copy(update=told)
+    entry = Abstain(
+        error=0.1, low=0.25, high=0.75, films=90, given=0.6, given_ci=(0.5, 0.7), wrong=0.1, wrong_ci=(0.0, 0.2)
+    )
+    text = card.text(manifest.model_copy(update={"measured": (row,), "abstain": entry}))
+    assert "Of 90 held-back films 0.600 (0.500–0.700) get one, and of these 0.100 (0.000–0.200) are wrong" in text
+    cells = "0.400 (0.300–0.500) | 0.300 (0.200–0.400) | 0.200 (0.100–0.350) |"
+    assert f"| pytorch, teacher | fp32 | unseen[view=PA] | 80 | {cells}" in text
+    assert "## Films of which it is not sure" not in card.text(manifest.model_copy(update={"measured": (row,)}))
 
 
 def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_point(manifest: Manifest) -> None:

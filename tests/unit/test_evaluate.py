@@ -273,7 +273,7 @@ def test_films_that_the_box_gives_no_number_for_are_counted_apart() -> None:
     familiar = np.ones(40, bool)
     familiar[:4] = familiar[-1] = False
     said = metrics.evaluation(
-        Predictions(names, labels, names, logits), FINDING, "toy", "onnxruntime", "fp32", "test", familiar=familiar
+        Predictions(names, labels, names, logits), FINDING, "toy", "onnxruntime", "fp32", "test", given=familiar
     )
     assert (said.sensitivity, said.sensitivity_passed, said.passed) == (0.8, 1.0, 35 / 40)
     row = said.row()
@@ -479,3 +479,18 @@ def test_a_manifest_row_holds_the_numbers_of_the_evaluation(pack: Path, folder: 
     spec = Pack.load(pack).manifest.section.findings[0]
     called = predictions.logits >= metrics.threshold_logit(spec)
     assert np.array_equal(called, metrics.probabilities(predictions, spec) >= spec.threshold)
+
+
+def test_films_of_which_the_pack_is_not_sure_get_no_number_and_are_counted(
+    pack: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(grey(False, 9)).save(folder / "Bright" / "9.png")  # one that the pack misses
+    every = evaluated(capsys, str(pack), "--data", str(folder))
+    assert (every["passed"], every["wrong"], every["n"]) == (None, 0.0769, 13)
+    entry = {"error": 0.1, "low": 0.0, "high": 0.65, "films": 9, "given": 0.5, "given_ci": [0.2, 0.8]}
+    manifest = json.loads((pack / "manifest.json").read_text())
+    (pack / "manifest.json").write_text(json.dumps({**manifest, "abstain": entry}))
+    withheld = evaluated(capsys, str(pack), "--data", str(folder))
+    assert (withheld["passed"], withheld["wrong"], withheld["wrong_passed"]) == (0.4615, 0.0769, 0.0)
+    assert isinstance(withheld["coverage"], dict)
+    assert [point["given"] for point in withheld["coverage"]["points"][:3]] == [1.0, 0.9231, 0.9231]

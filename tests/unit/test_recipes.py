@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from converters.failures import RecipeInvalid
 from converters.packing.words import load_words
-from converters.recipe import Cost, Data, Gate, Input, OperatingPoint, Quantize, Recipe, Train, load_recipe
+from converters.recipe import Abstain, Cost, Data, Gate, Input, OperatingPoint, Quantize, Recipe, Train, load_recipe
 
 CONVERTERS = Path(__file__).parents[2] / "converters"
 RECIPES = sorted(
@@ -20,7 +20,7 @@ RECIPES = sorted(
 )
 TABLES: dict[str, type[BaseModel]] = {
     "data": Data, "input": Input, "cost": Cost, "operating_point": OperatingPoint, "train": Train,
-    "quantize": Quantize, "gate": Gate,
+    "quantize": Quantize, "gate": Gate, "abstain": Abstain,
 }  # fmt: skip
 LEAST = """
 pack = "own"
