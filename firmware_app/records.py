@@ -230,6 +230,7 @@ class Reading:
     lesions: tuple[Lesion, ...] = ()
     quality: Quality = Quality()
     frames: FramesRead | None = None  # of a clip; a film is one frame
+    background: tuple[str, ...] = ()  # the facts of the patient's background that the header's coded diagnoses state
 
     def __post_init__(self) -> None:
         if not self.instances:
@@ -295,3 +296,15 @@ class Case:
     lesions: tuple[Lesion, ...]
     follow_up: FollowUp | None = None  # of its newest revision
     incomplete: Reason | None = None  # why images may be missing; also the first hint of every reading
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What one revision of a case said, of these images; `background`: the facts known then, by their codes."""
+
+    priority: Priority | None
+    findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...]
+    follow_up: FollowUp | None
+    background: tuple[str, ...]
+    images: tuple[str, ...]

@@ -78,6 +78,7 @@ ACTIONS: Final = {
     "finding.judged": N_("finding judged"),
     "finding.withdrawn": N_("judgement taken back"),
     "patient.corrected": N_("patient corrected"),
+    "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
     "pack.removed": N_("model removed"),

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ from PIL import Image
 
 from firmware_app.config import Config
 from firmware_app.errors import (
+    BackgroundUnknown,
     IntakeError,
     NotKept,
     OutputUnusable,
@@ -40,6 +42,7 @@ from firmware_app.intake.given_paths import Given, given
 from firmware_app.reading.reader import Reader
 from firmware_app.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.reports import case_line, overlay
+from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir, free_bytes, sync_directory
 
@@ -54,13 +57,16 @@ def read_paths(
     pack: str | None = None,
     out: Path | None = None,
     on_progress: Progress | None = None,
+    background: Mapping[str, bool] = MappingProxyType({}),
 ) -> Generator[Case, None, None]:
     """Read every regular file among and below *paths*; yields each case once, when it is final.
 
     Files that belong to no case come last, as one case without a reference.  *pack* names the model for images that do
     not say what they show (`PackUnknown` when there is none of that name).  *out* gets a folder per case with pictures
     and ``case.json`` (`OutputUnusable` when it cannot be written).  *on_progress* is called with (done, total) files,
-    first with (0, total).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private state.
+    first with (0, total).  *background* holds of every patient, by the facts that the packs' rules ask for
+    (`BackgroundUnknown` for another).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private
+    state.
     """
     if out is not None:
         with _output_errors(out):  # before the work is done, not after it
@@ -79,11 +85,12 @@ def read_paths(
         door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         refused = _take_in(files, door, config)
         reader.warm()
+        _enter(background, clinical, reader.facts())
         loose: dict[int, FileRecord] = {}  # objects without an image, of studies without any
         for reference in clinical.references():
             while reader.step(reference):
                 tell(len(files) - clinical.counts().waiting, len(files))
-            clinical.close_revisions(0.0)
+            clinical.close_revisions(0.0, advise=reader.advise)
             read = clinical.case(reference)
             if read.priority is None:
                 loose |= {int(record.path): record for record in read.files}
@@ -168,6 +175,14 @@ def _temporary_folder() -> str:
 
 def _full(place: str, kept_mb: int) -> TemporaryFull:
     return TemporaryFull(folder=place, free_mb=free_bytes(Path(place)) // 1_000_000, kept_mb=kept_mb)
+
+
+def _enter(background: Mapping[str, bool], clinical: Clinical, facts: Sequence[str]) -> None:
+    """Note of every case what is known of its patient; a fact that no rule asks for is more likely a slip."""
+    if unknown := [fact for fact in background if fact not in facts]:
+        raise BackgroundUnknown(fact=unknown[0][:40], facts=", ".join(facts) or "-")
+    for reference in clinical.references() if background else ():
+        revisions.enter(clinical.database, reference, background, _SOURCE)
 
 
 def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Reason]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +32,10 @@ Sentences are in [box] language, Chinese unless the configuration says
 otherwise: LANTERN_BOX__LANGUAGE=en lantern read …
 
 For images that do not say what they show: --pack NAME. For films that do not
-say whom they show: LANTERN_BOX__USUAL_POPULATION=adult (or children)."""
+say whom they show: LANTERN_BOX__USUAL_POPULATION=adult (or children).
+
+What is known of the patients may raise the advice of follow-up, never a
+probability: --background '{"family": true}'."""
 
 
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
@@ -48,6 +51,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     read.add_argument(
         "--pack", metavar="NAME", help="the model for images that do not say what they show (see: lantern pack list)"
     )
+    read.add_argument(
+        "--background", metavar="JSON",
+        help="facts about the patients that rules of follow-up ask for, or a file with them: '{\"family\": true}'",
+    )  # fmt: skip
     read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
@@ -75,7 +82,10 @@ def _read(options: argparse.Namespace) -> int:
         line(done, of)
 
     with progress.counter("read", enabled=not options.quiet) as line:
-        cases = offline.read_paths(options.paths, config, pack=options.pack, out=options.out, on_progress=tell)
+        cases = offline.read_paths(
+            options.paths, config, pack=options.pack, out=options.out, on_progress=tell,
+            background=_background(options.background),
+        )  # fmt: skip
         try:
             with closing(cases):
                 for case in cases:
@@ -94,6 +104,23 @@ def _read(options: argparse.Namespace) -> int:
     elif not options.json:
         print(translate(NOT_DIAGNOSTIC, for_screen(config.box.language)))
     return _DONE if clean and total else _UNJUDGED
+
+
+def _background(given: str | None) -> Mapping[str, bool]:
+    """The facts of ``--background``: JSON itself, or the path of a file with it; raises `BackgroundInvalid`."""
+    from firmware_app.errors import BackgroundInvalid
+
+    if given is None:
+        return {}
+    try:
+        said = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text("utf-8"))
+    except OSError as error:
+        raise BackgroundInvalid(detail=error.strerror or str(error)) from None
+    except ValueError as error:
+        raise BackgroundInvalid(detail=str(error)[:80]) from None
+    if not isinstance(said, dict) or not all(isinstance(is_so, bool) for is_so in said.values()):
+        raise BackgroundInvalid(detail="no object of true and false")
+    return said
 
 
 def _stopped(printed: int, total: int, language: str) -> str:

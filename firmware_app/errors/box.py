@@ -150,6 +150,14 @@ class CaseUnknown(StoreError):
     case: str
 
 
+class RevisionUnknown(StoreError):
+    code = "store.revision_unknown"
+    sentence = N_(
+        "Of revision {revision} of this case nothing is kept. “lantern case show” says which revision is the newest."
+    )
+    revision: int
+
+
 # --- processes ------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +271,22 @@ class NothingToRead(OfflineError):
     sentence = N_(
         "There is no file to read at the given paths. Check them, and that the stick is plugged in and mounted."
     )
+
+
+class BackgroundInvalid(OfflineError):
+    code = "read.background"
+    sentence = N_(
+        "What was given with --background cannot be used ({detail}). It must be a JSON object, or the path of a file "
+        "with one, that says true or false of each fact."
+    )
+    detail: str
+
+
+class BackgroundUnknown(OfflineError):
+    code = "read.background_unknown"
+    sentence = N_("No model of this box has a rule that asks for “{fact}”. Rules ask for: {facts}.")
+    fact: str
+    facts: str
 
 
 class TemporaryUnusable(OfflineError):

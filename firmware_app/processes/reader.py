@@ -69,7 +69,9 @@ def _watch(
     def conclude() -> None:
         reader.patience.carry_out(times.look)
         reader.patience.carry_out(
-            lambda: clinical.close_revisions(config.reader.quiet_seconds, report=config.uplink.enabled)
+            lambda: clinical.close_revisions(
+                config.reader.quiet_seconds, report=config.uplink.enabled, advise=reader.advise
+            )
         )
         if relay is not None:
             relay.step(Health.of(trouble(state), reader.packs()))

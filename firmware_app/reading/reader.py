@@ -11,7 +11,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from firmware_app.config import Config
@@ -30,7 +31,7 @@ from firmware_app.errors import (
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
-from firmware_app.reading import hints, precedence, quality_hints, routing
+from firmware_app.reading import conclusion, hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
@@ -47,6 +48,8 @@ from firmware_app.reading.faults import Faults
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
 from firmware_app.records import (
+    Case,
+    FollowUp,
     FramesRead,
     Instance,
     Priority,
@@ -138,6 +141,15 @@ class Reader:
         else:
             self._finish(attempt, reading)
         return True
+
+    def advise(self, case: Case, known: Collection[str]) -> FollowUp | None:
+        """What should follow for *case*, by the rules in its packs; *known*: the facts about the patient."""
+        return conclusion.follow_up(case, self._manifests, known)
+
+    def facts(self) -> tuple[str, ...]:
+        """The codes of all facts about a patient that the rules of the working packs ask for."""
+        rules = [manifest.follow_up for manifest in self._manifests.values() if manifest.follow_up is not None]
+        return tuple(dict.fromkeys(fact.code for one in rules for fact in one.background))
 
     def packs(self) -> list[tuple[str, str]]:
         """Name and version of each pack that works."""
@@ -251,7 +263,9 @@ class Reader:
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
         attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints
         of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
-        return attempt.read(inferred.findings, inferred.lesions, inferred.identity, of_a_clip)
+        reading = attempt.read(inferred.findings, inferred.lesions, inferred.identity, of_a_clip)
+        rules = self._manifests[pack].follow_up
+        return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
 
     def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))

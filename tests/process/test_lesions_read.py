@@ -11,6 +11,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
+from firmware_app.commands import offline
+from firmware_app.errors import BackgroundUnknown
 from firmware_app.records import Case
 from firmware_app.reports.case_line import case_object
 from tests import films, reading_rig, toy_pack
@@ -30,6 +32,12 @@ def outlining(folder: Path) -> Path:
     manifest |= {"task": "segment", "frames": {"rule": "interval", "budget": FRAMES}}
     manifest["route"] |= {"modalities": ["US"], "views": []}
     manifest["findings"][0] |= {"bias": -0.6, "calibration": {"kind": "platt", "slope": 12.0, "intercept": 0.0}}
+    words = {"en": "See a doctor.", "zh": "请就诊。"}
+    row = {"advice": words, "rule": words, "source": "Guideline, 2020;1:2", "finding": "bright"}
+    manifest["follow_up"] = {
+        "background": [{"code": "virus", "label": words, "diagnoses": ["I10:B18.1"]}],
+        "rows": [{**row, "code": "seen"}, {**row, "code": "raised", "background": ["virus"]}],
+    }
     (pack / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -94,3 +102,20 @@ def test_the_cases_json_has_outline_axes_and_features_beside_what_it_always_had(
     assert all(x0 - reach <= x <= x1 + reach and y0 - reach <= y <= y1 + reach for x, y in lesion["outline"])
     assert len(lesion["axes"]) == 2
     assert lesion["features"][0]["source"] == "computed"
+
+
+def test_facts_from_the_command_line_and_from_coded_diagnoses_raise_the_advice(tmp_path: Path) -> None:
+    config = reading_rig.config(tmp_path, outlining(tmp_path / "packs"))
+    coded = Dataset()
+    coded.CodingSchemeDesignator, coded.CodeValue = "I10", "B18.1"
+    plain = films.save(tmp_path, "plain.dcm", clip())
+    stated = films.save(tmp_path, "stated.dcm", clip(AdmittingDiagnosesCodeSequence=[coded]))
+
+    def advised(*paths: Path, **background: bool) -> list[str]:
+        cases = offline.read_paths(paths, config, background=background)
+        return [case.follow_up.code for case in cases if case.follow_up is not None]
+
+    assert advised(plain, stated) == ["follow_up.seen", "follow_up.raised"]
+    assert advised(plain, virus=True) == ["follow_up.raised"]
+    with pytest.raises(BackgroundUnknown, match="virus"):
+        advised(plain, hepatitis=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -160,3 +163,13 @@ def test_a_table_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
 def test_the_text_falls_back_to_english() -> None:
     one = FollowUp("follow_up.a", {"en": "Do this."}, {"en": "Rule A"}, "Source, 2020", "toy", "1.0.0")
     assert "Do this." in one.text("zh_CN")
+
+
+def test_the_table_on_the_page_about_own_models_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "your-own-model.md").read_text("utf-8")
+    (block,) = (one for one in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[[follow_up.rows]]" in one)
+    rules = FollowUpRules.model_validate(tomllib.loads(block)["follow_up"])
+    told = advised(rules, PACK, [], [mass(9.0)], rules.stated(("I10:B18.1",)), complete=True)
+    assert told is not None
+    assert told.code == "follow_up.short_interval"
+    assert advised(rules, PACK, [], [mass(9.0)], (), complete=True) is None

@@ -11,10 +11,21 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.cases import following
-from firmware_app.errors import CaseUnknown, NotReadYet
+from firmware_app.errors import CaseUnknown, NotReadYet, RevisionUnknown
 from firmware_app.headers.other_objects import KINDS
-from firmware_app.records import Case, FileRecord, FileStatus, Finding, Header, Priority, Reading, ReadingStatus, Reason
-from firmware_app.store.clinical import forms, media, quarantine
+from firmware_app.records import (
+    Case,
+    Conclusion,
+    FileRecord,
+    FileStatus,
+    Finding,
+    Header,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Reason,
+)
+from firmware_app.store.clinical import forms, media, quarantine, revisions
 from firmware_app.store.sqlite.database import Database
 
 WITHOUT_IMAGE: Final = (
@@ -67,7 +78,7 @@ class Casebook:
         row = self.database.connection.execute("SELECT * FROM cases WHERE reference = ?", (reference,)).fetchone()
         if row is None:
             raise CaseUnknown(case=reference[:40])
-        return self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+        return self._assemble(row)
 
     def cases(self) -> Iterator[Case]:
         """Every case that has an image, most urgent first, then newest first."""
@@ -77,7 +88,7 @@ class Casebook:
             " WHEN 'cannot-judge' THEN 2 WHEN 'routine' THEN 3 ELSE 4 END, rowid DESC"
         ).fetchall()
         for row in rows:
-            yield self._assemble(row["reference"], row["study_uid"], row["modality"], row["revision"], row["priority"])
+            yield self._assemble(row)
 
     def references(self) -> tuple[str, ...]:
         """The references of all cases, in the order in which the first image of each arrived."""
@@ -123,9 +134,22 @@ class Casebook:
             return None
         return Case(None, None, None, 0, None, files, (), (), ())
 
-    def _assemble(
-        self, reference: str, study: str | None, modality: str | None, revision: int, priority: str | None
-    ) -> Case:
+    def conclusion(self, reference: str, revision: int) -> Conclusion:
+        """What an earlier *revision* of a case said, or its newest; raises `CaseUnknown` and `RevisionUnknown`."""
+        self.case(reference)
+        said = revisions.conclusion(self.database.connection, reference, revision)
+        if said is None:
+            raise RevisionUnknown(revision=revision)
+        return said
+
+    def background(self, case: Case) -> tuple[str, ...]:
+        """The codes of the facts that are known of the patient's background."""
+        return revisions.known(self.database.connection, case)
+
+    def _assemble(self, row: sqlite3.Row) -> Case:
+        """The case of a row of `cases`.  Advice is of a finished revision: while images come, there is none."""
+        reference, priority = row["reference"], row["priority"]
+        said = None if row["fresh"] else revisions.conclusion(self.database.connection, reference, row["revision"])
         incomplete = media.incomplete(self.database.connection, reference)
         readings = tuple(
             _warned(forms.reading().validate_json(row[0]), incomplete)
@@ -137,14 +161,15 @@ class Casebook:
         )
         return Case(
             reference,
-            study,
-            modality,
-            revision,
+            row["study_uid"],
+            row["modality"],
+            row["revision"],
             Priority(priority) if priority else None,
             self._files(reference),
             readings,
             strongest(readings),
             following.lesions_of(readings),
+            follow_up=said.follow_up if said is not None else None,
             incomplete=incomplete,
         )
 

@@ -192,7 +192,8 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         {"case": case, "revision": revision, "at": clock.text("seconds")},
     )
     for table in (
-        "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "instances",
+        "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "background",
+        "conclusions", "instances",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM cases WHERE reference = ?", (case,))

@@ -1,4 +1,4 @@
-"""The JSON form of `records.Header` and `records.Reading` in database rows, validated when it is read.
+"""The JSON form of `records.Header`, `Reading` and `Conclusion` in database rows, validated when it is read.
 
 The adapters are made at first use: each costs a few milliseconds, and most processes need at most one.
 """
@@ -9,7 +9,7 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
-from firmware_app.records import Header, Reading
+from firmware_app.records import Conclusion, Header, Reading
 
 
 @cache
@@ -22,3 +22,9 @@ def header() -> TypeAdapter[Header]:
 def reading() -> TypeAdapter[Reading]:
     """The adapter for `readings.body` and `superseded.body`."""
     return TypeAdapter(Reading)
+
+
+@cache
+def conclusion() -> TypeAdapter[Conclusion]:
+    """The adapter for `conclusions.body`."""
+    return TypeAdapter(Conclusion)

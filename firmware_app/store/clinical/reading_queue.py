@@ -7,12 +7,13 @@ any moment it is either unread or read once.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app import clock, notify
-from firmware_app.records import Instance, Priority, Reading
-from firmware_app.store.clinical import forms
+from firmware_app.records import Case, FollowUp, Instance, Priority, Reading
+from firmware_app.store.clinical import forms, revisions
 from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.exchange.outbox import Outbox
 from firmware_app.store.sqlite.database import Database
@@ -22,6 +23,10 @@ _RANK = {Priority.URGENT: 0, Priority.SOON: 1, Priority.ROUTINE: 2, Priority.CAN
 
 # A revision number that the hospital may know from before a rebuild is never used again (`store.rescue`).
 NEXT_REVISION: Final = "(MAX({revision}, (SELECT COALESCE(MAX(revision_floor), 0) FROM rescues)) + 1)"
+
+
+Advise = Callable[[Case, tuple[str, ...]], FollowUp | None]
+"""What should follow for a case, with the codes of the facts that are known of the patient's background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +106,11 @@ class ReadingQueue(Casebook):
                 (min(before, priority, key=_RANK.__getitem__).value, instance.case),
             )
 
-    def close_revisions(self, quiet_seconds: float, *, report: bool = False) -> list[str]:
+    def close_revisions(self, quiet_seconds: float, *, report: bool = False, advise: Advise | None = None) -> list[str]:
         """Give every study that has come to rest its next revision, and return their references.
 
-        With *report*, its summary is put into the outbox in the same transaction.
+        What the revision says is kept in the same transaction, with the follow-up that *advise* gives for it; with
+        *report*, its summary is put into the outbox too.
 
         At rest: all its images are read, and the sender has released the association or has sent nothing for
         *quiet_seconds*.  A `touched` later than now is from before a reboot.
@@ -127,10 +133,15 @@ class ReadingQueue(Casebook):
                 " RETURNING reference",
                 values,
             ).fetchall()
-            if report:
-                for row in rows:
-                    notify.alive()  # after a rescue these are all the cases of the box
-                    self.outbox.put(self.case(row[0]))
+            for row in rows:
+                notify.alive()  # after a rescue these are all the cases of the box
+                case = self.case(row[0])
+                background = self.background(case)
+                if advise is not None:
+                    case = replace(case, follow_up=advise(case, background))
+                revisions.record(connection, case, background)
+                if report:
+                    self.outbox.put(case)
         return [row[0] for row in rows]
 
     def reopen(self, case: str) -> int:

@@ -27,12 +27,13 @@ from firmware_app.store.rescue.rescue import RescueReport
 ACTOR: Final = "box"
 SOURCE: Final = "rescue"
 """The source of an image whose arrival is not recorded any more."""
-_PEOPLE: Final = ("identities", "verdicts", "reviews")
+_PEOPLE: Final = ("identities", "verdicts", "reviews", "background")
 
 # Checks on the values of a table in addition to SQLite's own.
 _CHECKS: Final[dict[str, Check]] = {
     "instances": lambda row: row[8] is None or forms.header().validate_json(str(row[8])),
     "readings": lambda row: forms.reading().validate_json(str(row[2])),
+    "conclusions": lambda row: forms.conclusion().validate_json(str(row[2])),
     "superseded": lambda row: forms.reading().validate_json(str(row[3])),
     "arrivals": lambda row: row[6] is None or json.loads(str(row[6])),
     "outbox": lambda row: Brief.from_object(json.loads(str(row[3]))),
@@ -72,7 +73,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
         name: carried(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
             "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
-            "rescues", "forgotten", "retired", "leaving", "whole", "listed_more",
+            "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
         )
     }  # fmt: skip
     (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
@@ -115,7 +116,7 @@ def _tell_again(connection: sqlite3.Connection, report: RescueReport) -> None:
 def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Make the rows consistent; in doubt, an image is read again rather than not at all."""
     connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
-    for table in ("arrivals", "readings", *_PEOPLE, "superseded"):
+    for table in ("arrivals", "readings", *_PEOPLE, "superseded", "conclusions"):
         gone = connection.execute(
             f"DELETE FROM {table} WHERE case_reference IS NOT NULL"
             " AND case_reference NOT IN (SELECT reference FROM cases)"

@@ -23,6 +23,7 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "identities": (("patient.corrected",), ()),
     "verdicts": (("finding.judged", "finding.withdrawn"), ("finding", "actor")),
     "reviews": (("case.done", "case.reopened"), ()),
+    "background": (("background.entered",), ("fact",)),
 }
 _SUPERSEDED: Final = "superseded"
 

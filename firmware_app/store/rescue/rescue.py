@@ -76,7 +76,9 @@ class RescueReport:
     @property
     def people(self) -> int:
         """Entries of people that are known to be lost."""
-        return sum(self.lost.get(name, 0) for name in ("identities", "verdicts", "reviews", "audit", "users"))
+        return sum(
+            self.lost.get(name, 0) for name in ("identities", "verdicts", "reviews", "background", "audit", "users")
+        )
 
 
 Rebuild = Callable[[DamagedCopy, Path, StateDir, RescueReport], None]
