@@ -7,10 +7,11 @@ steps of a recipe need the extra ``convert`` (PyTorch); the other commands do no
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, nullcontext, redirect_stderr, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -285,21 +286,36 @@ def _logged(path: Path) -> Iterator[None]:
 
 @contextmanager
 def libraries_apart(path: Path) -> Iterator[None]:
-    """Keep in ``path`` what libraries log and warn of, which would stand between the lines of the steps.
+    """Keep in ``path`` what libraries log, warn of and print, which would stand between the lines of the steps.
 
-    Loggers without a handler of their own print to stderr only as long as the root logger has none.
+    Loggers without a handler of their own print to stderr only as long as the root logger has none.  C++ prints to
+    descriptor 2 itself, so that leads to the file, and our own lines go where it led.
     """
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    file = path.open("a", encoding="utf-8", buffering=1)
+    handler = logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
     logging.captureWarnings(True)
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    ours = nullcontext() if _descriptor(sys.stderr) != 2 else redirect_stderr(terminal)
+    os.dup2(file.fileno(), 2)
     try:
-        yield
+        with ours:
+            yield
     finally:
+        os.dup2(terminal.fileno(), 2)
+        terminal.close()
         logging.captureWarnings(False)
         root.removeHandler(handler)
-        handler.close()
+        file.close()
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except OSError:
+        return None
 
 
 def _feedback_keys(options: argparse.Namespace) -> int:
