@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from converters.data import feedback
+from converters.elsewhere import command as away
 from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
 from converters.publishing import repository, tuf_keys
@@ -112,6 +113,11 @@ def parser() -> argparse.ArgumentParser:
     example = "evaluate models/chest-xray-child --data ~/films --positive PNEUMONIA --json"
     added = step("evaluate", "Measure a pack on labelled films.", example, evaluate.command)
     evaluate.add_arguments(added)
+
+    example = "elsewhere models/chest-xray-child --data ~/chest-xray --external ~/chest-xray-nih:under-18=nih-children"
+    text = "Measure a finished pack on films of other places, and write the rows into its manifest, card and report."
+    added = step("elsewhere", text, example, away.command)
+    away.add_arguments(added)
 
     added = step("golden", "Check the golden cases of a pack in every runtime installed here.",
                  "golden models/chest-xray-adult --update-references", _golden)  # fmt: skip

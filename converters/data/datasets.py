@@ -70,6 +70,8 @@ class Film:
     said: str = ""
     target: tuple[float, ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
+    years: int | None = None
+    """The patient's age in completed years, where a set says it outside a DICOM header."""
 
     def read(self) -> NDArray[np.float32]:
         """The greys as published, (H, W) float32 (a volume: (D, H, W)), bright is dense; :class:`DataUnreadable`."""
@@ -374,6 +376,7 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
             findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
             teacher=taught.get(row["Image Index"]),
             said=row["Finding Labels"],
+            years=int(row["Patient Age"].rstrip("Y")),
             traits=(
                 ("view", row["View Position"]),
                 ("sex", row["Patient Gender"]),

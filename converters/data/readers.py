@@ -19,6 +19,8 @@ CLASS_COLUMNS = ("class", "label", "labels", "grade", "value")
 BOXES = "boxes.csv"
 """Beside a ``labels.csv``: a row ``file,x0,y0,x1,y1`` for each lesion, in pixels of the film."""
 PATIENT_COLUMNS = ("patient", "patient_id")
+AGE_COLUMNS = ("age_years", "age", "patient_age")
+"""Columns of a ``labels.csv`` with the age in years; the box asks a pack only about patients of its own ages."""
 TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
 """Columns of a ``labels.csv`` by which a card tells subgroups apart."""
 
@@ -118,7 +120,7 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
     films = tuple(
         Film(
             row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
-            said=row[class_column], boxes=None if boxes is None else boxes.get(row[file_column], ()),
+            said=row[class_column], years=_years(row), boxes=None if boxes is None else boxes.get(row[file_column], ()),
             traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
         )
         for row, path, patient, time in zip(rows, paths, people, times, strict=True)
@@ -140,7 +142,7 @@ def hannover(folder: Path) -> FilmSet:
     _refuse_absent(table, paths)
     films = tuple(
         Film(
-            path.name, path, 1, row["patient_id"], said=COVID_19,
+            path.name, path, 1, row["patient_id"], said=COVID_19, years=_years(row),
             traits=tuple((name, row[column].upper()) for name, column in HANNOVER_TRAITS if row.get(column)),
         )
         for row, path in zip(rows, paths, strict=True)
@@ -183,6 +185,13 @@ def _refuse_absent(table: Path, films: Sequence[Path]) -> None:
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
     column = next((name for name in PATIENT_COLUMNS if rows and name in rows[0]), None)
     return [row[column] for row in rows] if column else datasets.patients_of(paths)
+
+
+def _years(row: dict[str, str]) -> int | None:
+    """The age in completed years, where the set has one and this row says it as a number."""
+    said = next((row[name] for name in AGE_COLUMNS if row.get(name)), "").strip().upper().removesuffix("Y")
+    whole = said.partition(".")[0]
+    return int(whole) if whole.isdecimal() and len(whole) <= 3 else None
 
 
 def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ...]] | None:

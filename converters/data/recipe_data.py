@@ -82,15 +82,18 @@ def open_recipe_data(
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     """The recipe's reader on ``data``, and what its task makes of the films' labels."""
     wanted = recipe.data
-    films = _read(wanted.reader, data, wanted.positive)
+    films = read_by(wanted.reader, data, wanted.positive)
     if wanted.beside:
         near = data.resolve().parent
-        more = {one.name: _read(one.reader, near / one.path, one.positive or wanted.positive) for one in wanted.beside}
+        more = {
+            one.name: read_by(one.reader, near / one.path, one.positive or wanted.positive) for one in wanted.beside
+        }
         films = merged_sets.merged(films, more)
     return tasks.get(recipe.task).of(recipe).aimed(films)
 
 
-def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
+def read_by(reader: Reader, data: Path, positive: str | None) -> FilmSet:
+    """The films of ``data`` by the reader that a recipe names."""
     if reader == "nih-adults":
         return datasets.nih(data, adults=True, positive=positive or datasets.ABNORMAL)
     if reader == "medmnist":
@@ -109,12 +112,13 @@ def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
 def grouped(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], dict[str, str]]:
     """Film name → group (one patient, or near-duplicates of one picture): of ``films``, and of them and ``more``."""
     every = FilmSet(films.name, films.positive, (*films.films, *more))
-    pairs, count = _copies(every), len(films.films)
+    pairs, count = copies(every), len(films.films)
     known = [pair for pair in pairs if max(pair) < count]
     return _named(films.films, known), _named(every.films, pairs)
 
 
-def _copies(films: FilmSet) -> list[tuple[int, int]]:
+def copies(films: FilmSet) -> list[tuple[int, int]]:
+    """Pairs of places in the set that hold one picture, or one volume."""
     if all(volumes.is_volume(film.path) and film.index is None for film in films.films):
         return volumes.copies(films.films)
     return duplicates.duplicate_pairs(prepared(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32))

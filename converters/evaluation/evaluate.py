@@ -17,6 +17,8 @@ from converters import tasks
 from converters.data import frozen_test_log, readers, recipe_data, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
+from converters.elsewhere import figures, rows
+from converters.elsewhere.sets import HOW_NAMED, External
 from converters.evaluation.box_inference import BoxPredictions, Tick, predict_films, silent
 from converters.evaluation.metrics import Evaluation, Prevalence, against, evaluation, in_order, plain
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
@@ -24,6 +26,7 @@ from converters.recipe import load_recipe
 from converters.statistics import lesions
 from firmware_app import progress
 from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.proof import Elsewhere
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
@@ -194,16 +197,12 @@ def table(result: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``lantern-convert evaluate``."""
+def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
+    """The pack, its own films, and which of its files is asked."""
     parser.add_argument("pack", type=Path, help="the pack's folder")
     parser.add_argument("--data", type=Path, required=True, help=f"the films: {readers.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
-    parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
     parser.add_argument("--recipe", type=Path, help="the pack's own, whose parts are meant (default: ours of its name)")
-    parser.add_argument("--prevalence", type=float, metavar="SHARE",
-                        help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
-    parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     parser.add_argument("--runtime", default=choice.DEFAULT, choices=tuple(choice.installed()))
     parser.add_argument(
         "--precision",
@@ -211,6 +210,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="default: int8 where the runtime has one, else fp32, else fp16 (a box takes "
         "whichever file is the fastest right one on its own processor)",
     )
+
+
+def add_external_argument(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """``--external``, which may be repeated."""
+    parser.add_argument("--external", type=External.of, action="append", default=None if required else [],
+                        required=required, metavar=HOW_NAMED,
+                        help="films of another place, in any form of --data (PART: one of its own parts, such as "
+                        "under-18): what the box gives for them, with its refusals; may be repeated")  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``lantern-convert evaluate``."""
+    add_pack_arguments(parser)
+    add_external_argument(parser, required=False)
+    parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
+    parser.add_argument("--prevalence", type=float, metavar="SHARE",
+                        help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
+    parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the predictions there")
     parser.add_argument(
         "--against", metavar="FILE.npz|PRECISION", help="compare, film by film, with kept predictions or a precision"
@@ -230,13 +247,44 @@ def command(options: argparse.Namespace) -> int:
     if options.out:
         predictions.save(options.out)
     compared = _compared(pack, films, options, predictions) if options.against else None
+    away = elsewhere(pack, options, precision)
     if options.json:
-        numbers = result.as_dict()
-        print(json.dumps(numbers if compared is None else {**numbers, "against": plain(compared)}))
+        more = {} if compared is None else {"against": plain(compared)}
+        if options.external:
+            more["elsewhere"] = [one.model_dump(mode="json") for one in away]
+        print(json.dumps({**result.as_dict(), **more}))
     else:
         gates = () if compared is None else compared["gates"]
-        print("\n".join((table(result), *(f"  {one['said']}: {one['outcome']}" for one in gates))))
+        lines = (table(result), *(f"  {one['said']}: {one['outcome']}" for one in gates), *map(figures.table, away))
+        print("\n".join(lines))
     return 0
+
+
+def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[Elsewhere]:
+    """The rows of ``--external``; films that are known from ``--data``, whatever its part, judge nothing there."""
+    if not options.external:
+        return []
+
+    def command(one: External) -> str:
+        part = f":{one.part}" if one.part else ""
+        recipe = f" --recipe {options.recipe.name}" if options.recipe else ""
+        return (
+            f"lantern-convert evaluate {pack.name} --data DATA{recipe} --external EXTERNAL{part}={one.name} "
+            f"--runtime {options.runtime} --precision {precision} --json"
+        )
+
+    return rows.measured(pack, _home(pack, options), options.external, options.runtime, precision, command)
+
+
+def _home(pack: Pack, options: argparse.Namespace) -> FilmSet:
+    """Every film of ``--data``; where it is what our own recipe of the pack says, of the sets beside it too."""
+    recipe = options.recipe
+    ours = splits.RECIPES / f"{pack.name}.toml"
+    if recipe is None and options.positive is None and ours.is_file():
+        frozen = splits.frozen_test(pack.name)
+        held = {film.name for film in chosen_films(pack, options.data, None, None)[0].films}
+        recipe = ours if frozen and held.issuperset(frozen) else None
+    return chosen_films(pack, options.data, options.positive, None, recipe)[0]
 
 
 def usual_precision(pack: Pack, runtime: str) -> str:

@@ -40,6 +40,14 @@ class Source(WordsTable):
     n_patients: int | None = None
 
 
+class Cited(WordsTable):
+    """A set that judges the pack elsewhere, by the name of its row: whose it is."""
+
+    name: str
+    licence: str
+    citation: str
+
+
 class PackWords(WordsTable):
     """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms.
 
@@ -55,6 +63,7 @@ class PackWords(WordsTable):
     not_for: Words
     weak_points: tuple[Words, ...] = Field(min_length=1)
     data: tuple[Source, ...] = Field(min_length=1)
+    elsewhere: tuple[Cited, ...] = ()
     references: tuple[Reference, ...] = ()
     quality: Care = Care()
     follow_up: FollowUpRules | None = None

@@ -17,6 +17,7 @@ from firmware_app.errors import PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs.proof import (
     DataSource,
+    Elsewhere,
     GateVerdict,
     Golden,
     MapAgreement,
@@ -133,6 +134,7 @@ class Manifest(Part):
     artefacts: tuple[Artefact, ...] = Field(min_length=1)
     data: tuple[DataSource, ...] = Field(min_length=1)
     measured: tuple[Measured, ...]
+    measured_elsewhere: tuple[Elsewhere, ...] = ()
     intended_use: Words
     not_for: Words
     weak_points: tuple[Words, ...] = Field(min_length=1)

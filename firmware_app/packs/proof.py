@@ -80,6 +80,46 @@ class Measured(Part):
     statistics: tuple[Statistic, ...] = ()
 
 
+class Elsewhere(Part):
+    """How one artefact scored on films of another place than those that the pack was made from, and the command.
+
+    Every film is asked about as the box would, with its refusals: by age and view as far as the set says them, by
+    quality, and by typicality.  ``passed`` is the share of the ``n`` films that get a number, and ``…_passed`` are the
+    scores of these alone; the others are of all ``scored`` films, that is without those of which no model input can be
+    made.  ``refused`` counts the other films by the code of their refusal.  ``set_aside`` films, of patients that the
+    pack was made from or copies of its films, are not among ``n``.  ``why`` says of each number that is missing why it
+    is.  Intervals are 95 %, patients resampled.
+    """
+
+    source: str
+    licence: str | None = None
+    citation: str | None = None
+    runtime: RuntimeName
+    precision: Precision
+    n: int = Field(ge=1)
+    positives: int = Field(ge=0)
+    set_aside: int = Field(0, ge=0)
+    passed: Probability
+    passed_ci: Interval
+    scored: int = Field(ge=0)
+    threshold: Probability
+    auc: Probability | None
+    auc_ci: Interval | None
+    sensitivity: Probability | None
+    sensitivity_ci: Interval | None
+    specificity: Probability | None
+    specificity_ci: Interval | None
+    auc_passed: Probability | None
+    auc_passed_ci: Interval | None
+    sensitivity_passed: Probability | None
+    sensitivity_passed_ci: Interval | None
+    specificity_passed: Probability | None
+    specificity_passed_ci: Interval | None
+    refused: dict[str, int] = Field(default_factory=dict)
+    why: dict[str, str] = Field(default_factory=dict)
+    command: str = ""
+
+
 class TestPart(Part):
     """The frozen test films: how many, the digest of the list of their names, and how often any version of the pack was
     measured on them so far, this one included.  Each such look makes them weaker evidence for the next version."""

@@ -1,0 +1,111 @@
+"""One film of a data set as the box would take it: routed, opened, checked, read, or refused with the box's own code.
+
+What a set says of a film stands in for the DICOM header that a picture does not have: the view and the age.  What
+neither says is taken as given, as for a picture that a person hands to the box with ``--pack``.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from converters import tasks
+from converters.data import volumes
+from converters.data.datasets import Film
+from converters.evaluation import box_inference
+from converters.failures import DataUnreadable
+from firmware_app.errors import LanternError
+from firmware_app.headers import header
+from firmware_app.imaging import film as box_film
+from firmware_app.imaging import for_model
+from firmware_app.imaging.volume import whole
+from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.manifest import Manifest
+from firmware_app.reading.routing import PackCandidate, route
+from firmware_app.records import Header
+from firmware_app.runtimes.interface import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The first finding's score before calibration, ``None`` where no model input can be made of the film; and the code
+    of the box's refusal, ``None`` where the box gives a number."""
+
+    score: float | None
+    refused: str | None
+
+
+def asked(session: Session, film: Film, manifest: Manifest, familiar: Familiar | None) -> Said:
+    """What the box says of a film, and what the network says of it even where the box refuses.
+
+    Raises :class:`DataUnreadable` for a file that a data set should not hold.
+    """
+    refused = _turned_away(film, manifest)
+    frames: NDArray[np.float32] | None
+    try:
+        frames = _taken(film, manifest)
+    except LanternError as error:
+        refused, frames = refused or error.code, _by_force(film, manifest)
+    if frames is None:
+        return Said(None, refused)
+    task = tasks.get(manifest.task).of_pack(manifest.section)
+    scores, no_number, _ = box_inference.asked(session, frames, task, manifest, familiar)
+    return Said(float(scores[0]), refused or no_number)
+
+
+def _turned_away(film: Film, manifest: Manifest) -> str | None:
+    """The code with which the box's routing refuses the film for this pack; ``None`` where it may be read."""
+    try:
+        route(_header(film), [PackCandidate(manifest.name, manifest.route)], "ask", manifest.name)
+    except LanternError as error:
+        return str(error.code)
+    return None
+
+
+def _header(film: Film) -> Header:
+    """The film's own header, or what its set says of it."""
+    if film.is_dicom:
+        return header.examine(film.path).header
+    view = dict(film.traits).get("view")
+    age = None if film.years is None else f"{film.years:03d}Y"
+    return Header("", "", None, None, "", view_position=view, patient_age=age, has_pixels=True)
+
+
+def _taken(film: Film, manifest: Manifest) -> NDArray[np.float32]:
+    """The frames that the box feeds, (n, C, …), after its checks; raises what it refuses with, and
+    :class:`DataUnreadable`."""
+    if film.index is None and volumes.is_volume(film.path):
+        return film.tensor(manifest.input)
+    rule, care = manifest.frames, manifest.quality
+    with _file(film) as path, box_film.opened(path, is_picture=not film.is_dicom) as opened:
+        if manifest.input.depth is not None:
+            return whole.taken(path, opened.frames, manifest.input).tensors
+        modality = (film.modality() if film.is_dicom else "") or manifest.route.modalities[0]
+        return for_model.taken(
+            opened, manifest.input, rule.rule, rule.budget, modality, quality=care.kind, photographs=care.photographs
+        ).tensors
+
+
+def _by_force(film: Film, manifest: Manifest) -> NDArray[np.float32] | None:
+    """The frames of a film that the box refuses to read; ``None`` where none can be made."""
+    try:
+        return box_inference.tensors(film, manifest)
+    except (LanternError, DataUnreadable):
+        return None
+
+
+@contextmanager
+def _file(film: Film) -> Iterator[Path]:
+    """The film's file; a film of an array is put into a PNG first, for the box opens files."""
+    if film.index is None:
+        yield film.path
+        return
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "film.png"
+        Image.fromarray(np.clip(np.rint(film.read()), 0, 255).astype(np.uint8)).save(path)
+        yield path

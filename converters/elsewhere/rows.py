@@ -1,0 +1,42 @@
+"""The rows of a pack elsewhere, of several sets in turn, and how they come into its manifest."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from converters.data.datasets import FilmSet
+from converters.elsewhere import figures
+from converters.elsewhere.sets import External, named_twice, strangers
+from firmware_app import progress
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Elsewhere
+from firmware_app.packs.shelf import Pack
+
+Command = Callable[[External], str]
+"""What prints a set's row."""
+
+
+def measured(
+    pack: Pack, home: FilmSet, sets: Sequence[External], runtime: str, precision: str, command: Command
+) -> list[Elsewhere]:
+    """A row for each set; films that are known from ``home`` judge nothing.
+
+    Raises :class:`~converters.failures.DataUnreadable`.
+    """
+    named_twice(sets)
+    rows = []
+    for one in sets:
+        films = one.opened(pack)
+        kept = strangers(films, home)
+        with progress.counter(f"{pack.name} {precision} {runtime}, {one.name}: read") as advance:
+            row = figures.measured(pack, kept, runtime, precision, advance)
+        aside = len(films.films) - len(kept.films)
+        rows.append(row.model_copy(update={
+            "set_aside": aside, "licence": one.licence, "citation": one.citation, "command": command(one)
+        }))  # fmt: skip
+    return rows
+
+
+def written(manifest: Manifest, rows: Iterable[Elsewhere]) -> Manifest:
+    """The manifest with ``rows``, in place of earlier ones of the same sources."""
+    fresh = {row.source: row for row in rows}
+    kept = [row for row in manifest.measured_elsewhere if row.source not in fresh]
+    return manifest.model_copy(update={"measured_elsewhere": (*kept, *fresh.values())})

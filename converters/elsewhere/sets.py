@@ -1,0 +1,94 @@
+"""The sets that judge a pack elsewhere: how a person names one, and which of their films are truly strangers."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from converters import tasks
+from converters.data import merged_sets, readers, recipe_data
+from converters.data.datasets import Film, FilmSet
+from converters.failures import DataUnreadable
+from converters.recipe import Reader
+from firmware_app.packs.shelf import Pack
+
+HOW_NAMED = "DIR[:PART][=NAME]"
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Where a set lies, what it is called, and which of its own parts is meant (``under-18``).
+
+    Without ``reader`` its form is recognised, as that of ``--data`` is. ``positive`` is its word for the finding.
+    ``licence`` and ``citation`` stand with its row.
+    """
+
+    path: Path
+    name: str
+    part: str | None = None
+    reader: Reader | None = None
+    positive: str | None = None
+    licence: str | None = None
+    citation: str | None = None
+
+    @classmethod
+    def of(cls, text: str) -> "External":
+        """What ``DIR[:PART][=NAME]`` names; without NAME it is called as its folder and part are."""
+        where, _, name = text.rpartition("=") if "/" not in text.rpartition("=")[2] else (text, "", "")
+        if not where:
+            where, name = text, ""
+        folder, _, part = where.rpartition(":")
+        if not folder or "/" in part or Path(where).exists():
+            folder, part = where, ""
+        path = Path(folder)
+        return cls(path, name or "-".join(word for word in (path.resolve().stem, part) if word), part or None)
+
+    def opened(self, pack: Pack) -> FilmSet:
+        """Its films, with the labels that the pack's task makes of them. Raises :class:`DataUnreadable`."""
+        section = pack.manifest.section
+        task = tasks.get(pack.manifest.task).of_pack(section)
+        if self.reader is not None and self.part is None:
+            films = recipe_data.read_by(self.reader, self.path, self.positive)
+        else:
+            if self.part is not None and not readers.has_split(self.path, self.part):
+                raise DataUnreadable(str(self.path), f"it has no part {self.part}")
+            code = None if task.reads_labels else section.findings[0].code
+            films = readers.opened(self.path, code, self.positive, self.part)
+        return replace(task.aimed(films), name=self.name)
+
+
+def strangers(films: FilmSet, home: FilmSet) -> FilmSet:
+    """``films`` without those of a patient of ``home`` and without copies of its films; a line tells how many.
+
+    A patient's name counts within one folder, and everywhere where it stands in the file's name
+    (:func:`converters.data.merged_sets.patient`). Raises :class:`DataUnreadable` where no film is left.
+    """
+    known = {_patient(film) for film in home.films}
+    both = FilmSet(films.name, films.positive, (*home.films, *films.films))
+    count = len(home.films)
+    copied = {second - count for first, second in recipe_data.copies(both) if first < count <= second}
+    left = tuple(
+        film
+        for place, film in enumerate(films.films)
+        if place not in copied and _patient(film) not in known
+    )  # fmt: skip
+    if not left:
+        detail = "each of its films is of a patient of --data, or a copy of one of its films: it is no other place"
+        raise DataUnreadable(films.name, detail)
+    if gone := len(films.films) - len(left):
+        line = f"{films.name}: {gone} films set aside, of patients of --data or copies of its films"
+        print(line, file=sys.stderr, flush=True)
+    return replace(films, films=left)
+
+
+def _patient(film: Film) -> str:
+    return merged_sets.patient(film, os.fspath(film.path.resolve().parent))
+
+
+def named_twice(sets: Sequence[External]) -> None:
+    """Raise :class:`DataUnreadable` where two sets have one name: rows are told apart by it."""
+    names = [one.name for one in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataUnreadable(name, f"two sets have this name; write {HOW_NAMED}")
