@@ -2,7 +2,8 @@
 
 ConverterError
 ├── DataUnreadable        the data set is not what the recipe says
-│   └── ClassEmpty        one of the two classes has no film
+│   ├── ClassEmpty        one of the two classes has no film
+│   └── NoOtherPlace      a set that is to judge a pack elsewhere is of its own films
 ├── SplitLeaks            a patient, or a near-duplicate, is on both sides
 ├── RecipeInvalid         the recipe has a key or a value that means nothing
 ├── CheckpointUnreadable  the file is cut off, or no checkpoint at all
@@ -45,6 +46,15 @@ class ClassEmpty(DataUnreadable):
 
     def __init__(self, part: str, word: str) -> None:
         super().__init__(part, f"there is no {word} film in it; give more films, or fewer folds")
+
+
+class NoOtherPlace(DataUnreadable):
+    """Every film of a set is known from the pack's own data, so the set is no other place."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            source, "each of its films is of a patient of --data, or a copy of one of its films: it is no other place"
+        )
 
 
 class SplitLeaks(ConverterError):

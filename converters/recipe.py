@@ -56,6 +56,27 @@ class Beside(Table):
         return Path(self.path).name
 
 
+class Elsewhere(Table):
+    """A labelled set of another place, which judges the finished pack and is never learnt from.
+
+    ``path`` starts from the folder that holds ``--data``; a set that is not there is left out, and a line says so.
+    """
+
+    path: str
+    title: str = ""
+    """What its row is called; else the last part of its path, and its part."""
+    part: str | None = None
+    """One of its own parts, such as ``under-18``."""
+    reader: Reader | None = None
+    """Without it, its form is recognised, as that of ``evaluate --data`` is."""
+    positive: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+        return self.title or "-".join(word for word in (Path(self.path).stem, self.part) if word)
+
+
 OneTable = TypeVar("OneTable", bound=Table)
 
 
@@ -424,6 +445,7 @@ class Recipe(Table):
     operating_point: OperatingPoint = OperatingPoint()
     abstain: Abstain = Abstain()
     gate: Gate = Gate()
+    elsewhere: tuple[Elsewhere, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -462,6 +484,10 @@ class Recipe(Table):
             raise ValueError("[typicality] other_clinics varies films; there are no such variations of volumes")
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
+        if len({one.name for one in self.elsewhere}) < len(self.elsewhere):
+            raise ValueError("two sets of [[elsewhere]] have the same name: give a title")
+        if any(one.reader is not None and one.part is not None for one in self.elsewhere):
+            raise ValueError("[[elsewhere]] has a part or a reader: a part is one that a recognised form has")
         _check_input(self)
         task = tasks.get(self.task)
         task.check(self)

@@ -1,5 +1,6 @@
 """The rows of a pack elsewhere, of several sets in turn, and how they come into its manifest."""
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from converters.data.datasets import FilmSet
@@ -40,3 +41,12 @@ def written(manifest: Manifest, rows: Iterable[Elsewhere]) -> Manifest:
     fresh = {row.source: row for row in rows}
     kept = [row for row in manifest.measured_elsewhere if row.source not in fresh]
     return manifest.model_copy(update={"measured_elsewhere": (*kept, *fresh.values())})
+
+
+def forgotten(manifest: Manifest) -> dict[str, tuple[Elsewhere, ...]]:
+    """What a pack with other files or limits than before says of other places: nothing; a line tells it."""
+    if manifest.measured_elsewhere:
+        names = ", ".join(row.source for row in manifest.measured_elsewhere)
+        line = f"{manifest.name}: what it did elsewhere ({names}) must be measured again: lantern-convert elsewhere"
+        print(line, file=sys.stderr, flush=True)
+    return {"measured_elsewhere": ()}

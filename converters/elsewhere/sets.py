@@ -1,6 +1,7 @@
 """The sets that judge a pack elsewhere: how a person names one, and which of their films are truly strangers."""
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from converters import tasks
 from converters.data import merged_sets, readers, recipe_data
 from converters.data.datasets import Film, FilmSet
-from converters.failures import DataUnreadable
+from converters.failures import DataUnreadable, NoOtherPlace
 from converters.recipe import Reader
 from firmware_app.packs.shelf import Pack
 
@@ -44,6 +45,12 @@ class External:
         path = Path(folder)
         return cls(path, name or "-".join(word for word in (path.resolve().stem, part) if word), part or None)
 
+    @property
+    def option(self) -> str:
+        """The option that means it, on a card: there its folder is called ``EXTERNAL``."""
+        part = f":{self.part}" if self.part else ""
+        return f"--external {shlex.quote(f'EXTERNAL{part}={self.name}')}"
+
     def opened(self, pack: Pack) -> FilmSet:
         """Its films, with the labels that the pack's task makes of them. Raises :class:`DataUnreadable`."""
         section = pack.manifest.section
@@ -62,7 +69,7 @@ def strangers(films: FilmSet, home: FilmSet) -> FilmSet:
     """``films`` without those of a patient of ``home`` and without copies of its films; a line tells how many.
 
     A patient's name counts within one folder, and everywhere where it stands in the file's name
-    (:func:`converters.data.merged_sets.patient`). Raises :class:`DataUnreadable` where no film is left.
+    (:func:`converters.data.merged_sets.patient`). Raises :class:`NoOtherPlace` where no film is left.
     """
     known = {_patient(film) for film in home.films}
     both = FilmSet(films.name, films.positive, (*home.films, *films.films))
@@ -74,8 +81,7 @@ def strangers(films: FilmSet, home: FilmSet) -> FilmSet:
         if place not in copied and _patient(film) not in known
     )  # fmt: skip
     if not left:
-        detail = "each of its films is of a patient of --data, or a copy of one of its films: it is no other place"
-        raise DataUnreadable(films.name, detail)
+        raise NoOtherPlace(films.name)
     if gone := len(films.films) - len(left):
         line = f"{films.name}: {gone} films set aside, of patients of --data or copies of its films"
         print(line, file=sys.stderr, flush=True)

@@ -266,10 +266,9 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
         return []
 
     def command(one: External) -> str:
-        part = f":{one.part}" if one.part else ""
         recipe = f" --recipe {options.recipe.name}" if options.recipe else ""
         return (
-            f"lantern-convert evaluate {pack.name} --data DATA{recipe} --external EXTERNAL{part}={one.name} "
+            f"lantern-convert evaluate {pack.name} --data DATA{recipe} {one.option} "
             f"--runtime {options.runtime} --precision {precision} --json"
         )
 

@@ -1,4 +1,6 @@
-"""The card of a pack, for people: weak points first, then the numbers, then how it was made. From the manifest only.
+"""The card of a pack, for people: other places first, then weak points, then the numbers of home, then how it was made.
+
+From the manifest only.
 
 Gates, refusals and calibration are shown where the manifest has them: ``gates`` [{runtime, precision, outcome, said}],
 ``refused`` [{runtime, precision, why}], and in ``measured`` the keys of :data:`CALIBRATION`.
@@ -10,8 +12,9 @@ from typing import Any
 
 from converters import tasks
 from converters.packing import card_notes, weak_points
-from converters.packing.weak_points import UNSEEN, rate
-from converters.report import weak_section
+from converters.packing.weak_points import rate
+from converters.report import elsewhere_section, weak_section
+from converters.report.catalogue import pair
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured
@@ -34,7 +37,7 @@ def write(folder: Path) -> Path:
 def rewrite(folder: Path) -> Path:
     """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
     manifest, path = Manifest.load(folder), write(folder)
-    weak_section.rewrite(folder, manifest.title, weak_points.points(manifest))
+    weak_section.rewrite(folder, manifest.title, weak_points.points(manifest), elsewhere_section.section(manifest))
     if (folder / tree.FILE_NAME).is_file():  # without it the pack was never finished
         tree.write(folder)
     return path
@@ -48,6 +51,7 @@ def text(manifest: Manifest) -> str:
     parts = [
         f"# {manifest.title.en} · {manifest.title.zh}",
         f"`{manifest.name}` {manifest.version}. {card_notes.NOT_DIAGNOSTIC}",
+        *_elsewhere(manifest),
         "## Weak points",
         *(f"- {point.en}\n  {point.zh}" for point in weak_points.points(manifest)),
         "## Not for",
@@ -58,10 +62,9 @@ def text(manifest: Manifest) -> str:
         "## Numbers",
         card_notes.HOW_MEASURED,
         *_looks(manifest),
-        *([card_notes.HOW_UNSEEN] if any(row.split.startswith(f"{UNSEEN}[") for row in manifest.measured) else []),
         _table(
             ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity"),
-            (_measured(row) for row in manifest.measured),
+            (_measured(row) for row in manifest.measured if not row.unseen),
         ),
         card_notes.HOW_PRINTED_ELSEWHERE if elsewhere else card_notes.HOW_PRINTED,
         "```\n" + "\n".join(dict.fromkeys(row.command for row in manifest.measured)) + "\n```",
@@ -96,6 +99,24 @@ def text(manifest: Manifest) -> str:
         *_undrawn(manifest, finding),
     ]  # fmt: skip
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
+
+
+def _elsewhere(manifest: Manifest) -> Iterable[str]:
+    """Other places before home, or one sentence that nobody tried it there."""
+    yield "## Elsewhere"
+    yield "\n\n".join(pair("elsewhere_how" if manifest.measured_elsewhere else "elsewhere_nobody"))
+    if elsewhere_section.unseen(manifest):
+        yield card_notes.HOW_UNSEEN
+    rows = [(row.runtime, row.precision, row.films.en, *row.rest) for row in elsewhere_section.rows(manifest)]
+    if rows:
+        head = ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity", "get a number")
+        yield _table(head, rows)
+    remarks = (word for one in manifest.measured_elsewhere for word in elsewhere_section.remarks(one))
+    if said := [f"* {word.en}\n  {word.zh}" for word in remarks]:
+        yield "\n".join(said)
+    if commands := dict.fromkeys(row.command for row in manifest.measured_elsewhere):
+        yield card_notes.HOW_PRINTED_AWAY
+        yield "```\n" + "\n".join(commands) + "\n```"
 
 
 def _looks(manifest: Manifest) -> Iterable[str]:

@@ -46,6 +46,9 @@ HOW_UNSEEN = (
     "注有 *teacher* 的是教师网络（本包的小网络由其蒸馏而来），并非同样的小网络：小网络在此情形下的表现未经测量。"
 )
 HOW_PRINTED = "Each row is printed by its command (`DATA`: the data set named below):"
+HOW_PRINTED_AWAY = (
+    "Each row of another place is printed by its command (`DATA`: the pack's own data set, `EXTERNAL`: the other one):"
+)
 HOW_PRINTED_ELSEWHERE = (
     "Each row is printed by its command, in the folder of the recipe and its list of test films (`DATA`: the data set "
     "named below, `OUT`: the folder that holds this pack):"

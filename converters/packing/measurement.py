@@ -5,24 +5,27 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
 from converters.data.predictions import Predictions
+from converters.elsewhere import rows
+from converters.elsewhere.sets import External
 from converters.evaluation import operating_point, out_of_fold
-from converters.evaluation.evaluate import evaluate, where
+from converters.evaluation.evaluate import evaluate, usual_precision, where
 from converters.evaluation.metrics import Evaluation, evaluation
+from converters.failures import NoOtherPlace
 from converters.formats import artefacts
 from converters.formats.artefacts import Key
-from converters.packing import weak_points
 from converters.training import leave_out
 from converters.training.steps import RecipeRun
 from firmware_app import progress
-from firmware_app.packs.proof import Measured, TestPart
+from firmware_app.packs.proof import UNSEEN, Elsewhere, Measured, TestPart
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 
-EVALUATE = "lantern-convert evaluate {pack} --data DATA --split {split} --runtime {runtime} --precision {precision}"
+EVALUATE = "lantern-convert evaluate {pack} --data DATA {films} --runtime {runtime} --precision {precision}"
 BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"
 BESIDE = tuple(
     f"{name}{end}"
@@ -34,15 +37,15 @@ SHIPPED = "models"
 """Where this repository keeps the packs of its own recipes."""
 
 
-def evaluate_command(run: RecipeRun, split: str, key: Key) -> str:
-    """The command that prints a row of the test part: of our own packs from the repository's root, else from the
-    recipe's folder.
+def evaluate_command(run: RecipeRun, films: str, key: Key) -> str:
+    """The command that prints a row of ``films`` (``--split test``): of our own packs from the repository's root, else
+    from the recipe's folder.
 
     ``DATA`` and ``OUT`` are what ``run`` was given.
     """
     ours, name = splits.is_ours(run.near), run.recipe.pack
     pack = f"{SHIPPED if ours else 'OUT'}/{name}"
-    command = EVALUATE.format(pack=pack, split=split, runtime=key[0], precision=key[1])
+    command = EVALUATE.format(pack=pack, films=films, runtime=key[0], precision=key[1])
     return command if ours else f"{command} --recipe {_file(run)}"
 
 
@@ -87,10 +90,35 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
             threshold = one.get("threshold") or pack.manifest.section.findings[0].threshold
             yield Measured.model_validate({
                 "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
-                "command": run_command(run), "split": f"{weak_points.UNSEEN}[{account['trait']}={one['value']}]",
+                "command": run_command(run), "split": f"{UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
                 "threshold": threshold, **{name: one.get(name) for name in (*rates, *BESIDE)},
             })  # fmt: skip
+
+
+def elsewhere(run: RecipeRun, pack: Pack) -> list[Elsewhere]:
+    """Rows of the recipe's ``[[elsewhere]]``, by the file that ``evaluate`` takes unsaid; a line for each that cannot
+    be: it is not there, or all its films are the recipe's own."""
+    cited = {one.name: one for one in operating_point.words_of(run).elsewhere}
+    made: list[Elsewhere] = []
+
+    def printed(one: External) -> str:
+        return f"{evaluate_command(run, one.option, key)} --json"
+
+    key = (choice.DEFAULT, usual_precision(pack, choice.DEFAULT))
+    for one in run.recipe.elsewhere:
+        path, whose = run.data.resolve().parent / one.path, cited.get(one.name)
+        if not path.exists():
+            print(f"{pack.name}: {one.name} is not there, so the pack is not tried on it", file=sys.stderr, flush=True)
+            continue
+        away = External(path, one.name, one.part, one.reader, one.positive)
+        if whose is not None:
+            away = replace(away, licence=whose.licence, citation=whose.citation)
+        try:
+            made += rows.measured(pack, run.dataset.films, [away], *key, printed)
+        except NoOtherPlace as error:
+            print(f"{pack.name}: {error}", file=sys.stderr, flush=True)
+    return made
 
 
 def looked_at(run: RecipeRun, pack: Pack) -> TestPart:
@@ -113,7 +141,7 @@ def _row(run: RecipeRun, pack: Pack, films: FilmSet, split: str, key: Key, condi
         result, _ = evaluate(pack, films, split, *key, advance)
     shown = "–" if result.auc is None else f"{result.auc:.4f}"
     print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)
-    command = evaluate_command(run, split.partition("[")[0], key)
+    command = evaluate_command(run, f"--split {split.partition('[')[0]}", key)
     return as_row(result, f"{command} --where {shlex.quote(condition)} --json" if condition else f"{command} --json")
 
 

@@ -25,7 +25,7 @@ from converters.formats.artefacts import Key
 from converters.golden_cases import cases as golden
 from converters.golden_cases import gate
 from converters.packing import card, measurement, pack_manifest, sbom, weak_points
-from converters.report import weak_section
+from converters.report import elsewhere_section, weak_section
 from converters.synthetic_images import golden_images
 from converters.tasks.interface import Outputs
 from converters.training import leave_out, steps
@@ -63,7 +63,9 @@ def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
     name = run.recipe.pack
     before = ("gates", "speed", "typicality", "report")
-    mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
+    there = [one.name for one in run.recipe.elsewhere if (run.data.resolve().parent / one.path).exists()]
+    made_of = {"describe": _words_digest(run), **steps.tables(run.recipe, "elsewhere"), "there": there}
+    mark = run.ledger.fingerprint(made_of, before, run.digest)
     known = run.ledger.results("pack", mark)
     if known is not None and _whole(out / name):
         return known
@@ -102,10 +104,13 @@ def assemble(maker: Maker) -> dict[str, Any]:
         report_step(run, refused)
     part = measurement.looked_at(run, pack)  # first: an interrupted measurement counts as a use too
     rows = tuple(measurement.measure(run, pack))
-    more = {"measured": rows, "test_part": part, "made_by": run.ledger.made_by((*run.learnt, *AFTER))}
+    away = tuple(measurement.elsewhere(run, pack))
+    made_by = run.ledger.made_by((*run.learnt, *AFTER))
+    more = {"measured": rows, "measured_elsewhere": away, "test_part": part, "made_by": made_by}
     pack = maker.keep(pack.manifest.model_copy(update=more))
     card.write(folder)
-    written_report(run, folder / REPORT, refused, with_films=False, points=weak_points.points(pack.manifest))
+    points, head = weak_points.points(pack.manifest), elsewhere_section.section(pack.manifest)
+    written_report(run, folder / REPORT, refused, with_films=False, points=points, elsewhere=head)
     sbom.write(folder / sbom.NAME)
     pack.verify()
     tree.write(folder)
@@ -148,11 +153,12 @@ def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, An
 
 
 def written_report(
-    run: RecipeRun, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = ()
+    run: RecipeRun, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = (),
+    elsewhere: str = "",
 ) -> Path:  # fmt: skip
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
-    films under their maps; a pack, which is handed on, holds no film of the data set. ``points``: the weak points of
-    the finished pack, as its card has them."""
+    films under their maps; a pack, which is handed on, holds no film of the data set. ``points``, ``elsewhere``: the
+    weak points and the section on other places of the finished pack, as its card has them."""
     words, division = operating_point.words_of(run), run.dataset.division
     keys = [out_of_fold.ORIGINAL, *(key for key in gate_step.passed(run) if key not in refused)]
     predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
@@ -161,7 +167,7 @@ def written_report(
         run.recipe.pack, run.recipe.version, words.title, operating_point.finding_of(run), words.weak_points,
         "val" if len(division.folds) == 1 else "out-of-fold", main, out_of_fold.ORIGINAL,
         Prevalence(run.ledger.read("calibrate")["prevalence"], run.recipe.cost.prevalence),
-        run.recipe.net.teacher is not None, tuple(points),
+        run.recipe.net.teacher is not None, tuple(points), elsewhere,
     )  # fmt: skip
     accounts = report.Accounts.read(run.work).refusing(refused)
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))

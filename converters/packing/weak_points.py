@@ -10,11 +10,8 @@ from typing import Any
 from converters.report.catalogue import pair
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Measured
+from firmware_app.packs.proof import UNSEEN, Measured
 from firmware_app.tasks.part import Words
-
-UNSEEN = "unseen"
-"""How the row of a network is called that had not seen a source: ``unseen[view=AP]``."""
 
 WANTED_AGREEMENT = 0.9
 LITTLE_POINTING = 0.5
@@ -75,7 +72,7 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
         ends = (row.sensitivity_ci, row.specificity_ci)
         return None if None in ends else sum(interval[1] for interval in ends if interval)
 
-    groups = (row for row in rows if "[" in row.split and not row.split.startswith(f"{UNSEEN}["))
+    groups = (row for row in rows if "[" in row.split and not row.unseen)
     if worst := _worst(groups, hope):
         row = worst[1]
         trait, _, value = row.split.partition("[")[2].removesuffix("]").partition("=")
@@ -86,7 +83,7 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
 
 def _strange(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
     """The source on which a network that never saw it was worst."""
-    if worst := _worst((row for row in rows if row.split.startswith(f"{UNSEEN}[")), lambda row: row.auc):
+    if worst := _worst((row for row in rows if row.unseen), lambda row: row.auc):
         row = worst[1]
         source, shown = row.split.removeprefix(UNSEEN), rate(row.auc, row.auc_ci)
         english, chinese = "a network like it", "同类网络"

@@ -10,7 +10,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "未经医生复核，不得用于诊断。所列数字仅适用于此处所述的影像。",
     ),
     "written": ("Version {version}, written {day}.", "版本 {version}，撰写于 {day}。"),
-    "weak": ("Weak points first", "首先：薄弱之处"),
+    "weak": ("Weak points", "薄弱之处"),
     "refusals": ("What was refused, and why", "被拒绝的文件及原因"),
     "refused_none": ("Nothing was refused.", "没有文件被拒绝。"),
     "numbers": ("Each file in its runtime", "各运行时中的各文件"),
@@ -262,6 +262,36 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
             "包内小网络在此情形下的表现未经测量。设备未见于训练的诊所，预期不应高于此处数字。"
         ),
     ),
+    "elsewhere": ("First: elsewhere", "首先：在其他机构的表现"),
+    "elsewhere_nobody": (
+        "Nobody has tried this pack on films of another place: how it reads there is not known.",
+        "尚无人在其他机构的影像上测试过本模型包：其在别处的表现未知。",
+    ),
+    "elsewhere_how": (
+        (
+            "Films of other places, each taken as the box would: refused by age and view as far as the set says them, "
+            "by quality, and where it looks unlike what the pack learnt from. Sensitivity and specificity at the "
+            "frozen threshold; intervals are 95 %, patients resampled. Expect figures like these, not those of the "
+            "home hospital."
+        ),
+        (
+            "其他机构的影像，逐张按本机的方式处理：年龄、体位（数据集有注明时）、质量不符或与学习过的影像差异过大者不予判读。"
+            "灵敏度与特异度取自冻结阈值；区间为 95 %，按患者自助抽样。请以此为预期，而非来源医院的数字。"
+        ),
+    ),
+    "films_of": ("films of", "影像来源"),
+    "with_a_number": ("with a number", "有数值者"),
+    "all_films": ("all", "全部"),
+    "get_a_number": ("get a number", "得到数值的比例"),
+    "refused_elsewhere": ("{source}: refused: {counts}.", "{source}：不予判读：{counts}。"),
+    "set_aside": (
+        "{source}: {count} films set aside: of patients that the pack knows from home, or copies.",
+        "{source}：剔除 {count} 张：其患者或影像已见于来源数据。",
+    ),
+    "why_no_film": ("there is no film", "没有影像"),
+    "why_no_negative": ("no film is without the finding", "没有阴性影像"),
+    "why_no_positive": ("no film shows the finding", "没有阳性影像"),
+    "why_no_number": ("no film gets a number", "没有影像得到数值"),
     "left_out": ("left out", "未参与训练的来源"),
     "network": ("network", "网络"),
     "teacher": ("teacher", "教师网络"),

@@ -14,6 +14,7 @@ from converters.report.catalogue import CATALOGUE, both, say
 from converters.report.figures import MEGABYTE, Key
 from converters.report.step_results import Accounts, Attempt, FileGates, Quantized
 from converters.report.style import STYLE
+from converters.report.table import table
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.workflow.atomic import write_text
 from firmware_app.tasks.interface import FindingPart
@@ -37,6 +38,8 @@ class Subject:
     """The network that ships learnt from a teacher; where a source was left out, it was from the teacher's training."""
     points: tuple[Words, ...] = ()
     """All weak points, as the card of the finished pack has them; without them the page tells what is known so far."""
+    elsewhere: str = ""
+    """The section on other places, where the finished pack is known (:mod:`converters.report.elsewhere_section`)."""
 
 
 def write(path: Path, subject: Subject, predictions: Mapping[Key, Predictions], accounts: Accounts) -> Path:
@@ -63,14 +66,15 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
             f"{say('written', version=subject.version, day=day)}</p>"
         ),
         f"<p class='warn'>{say('not_diagnostic')}</p></header>",
+        subject.elsewhere,
         weak_section.section(weak_section.listed(subject.points) or _weak(subject, main, accounts)),
+        _section("unseen", _note("unseen_teacher" if subject.taught else "unseen_note"), _unseen(subject, accounts))
+        if accounts.unseen
+        else "",
         _section("refusals", _refusals(accounts)),
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
         *_figures(subject, predictions, rows, accounts),
         _section("subgroups", _subgroups(main)) if main.subgroups else "",
-        _section("unseen", _note("unseen_teacher" if subject.taught else "unseen_note"), _unseen(subject, accounts))
-        if accounts.unseen
-        else "",
         _section("tried", _tried(accounts)) if accounts.quantized else "",
         _section("explained", *_maps(accounts), *_explained(accounts), *_examples(accounts))
         if accounts.mapped or accounts.explained or accounts.examples
@@ -209,12 +213,12 @@ def _numbers(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
             f"{speed.milliseconds:.2f}" if speed else "–",
             f"{speed.bytes / MEGABYTE:.2f}" if speed and speed.bytes else "–",
         ))  # fmt: skip
-    return _table([say(key) for key in head], lines)
+    return table([say(key) for key in head], lines)
 
 
 def _subgroups(main: Evaluation) -> str:
     head = [say(key) for key in ("group", "films", "auc", "sensitivity", "specificity")]
-    return _table(head, (
+    return table(head, (
         (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", _stacked(one.auc, one.auc_ci),
          _stacked(one.sensitivity, one.sensitivity_ci), _stacked(one.specificity, one.specificity_ci))
         for one in in_order(main.subgroups)
@@ -224,7 +228,7 @@ def _subgroups(main: Evaluation) -> str:
 def _unseen(subject: Subject, accounts: Accounts) -> str:
     head = [say(key) for key in ("left_out", "network", "films", "learnt_from", "auc", "sensitivity", "specificity")]
     network = say("teacher" if subject.taught else "same_kind")
-    return _table(head, (
+    return table(head, (
         (f"{escape(one.trait)} = {escape(one.value)}", network, f"{one.n} ({one.positives})", str(one.learnt_from),
          _stacked(one.auc, one.auc_ci), _stacked(one.sensitivity, one.sensitivity_ci),
          _stacked(one.specificity, one.specificity_ci))
@@ -255,7 +259,7 @@ def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], befor
 
 def _tried(accounts: Accounts) -> str:
     head = [say(key) for key in ("runtime", "method", "int8_layers", "moved", "times_as_fast", "why")]
-    return _table(head, (
+    return table(head, (
         (escape(search.runtime), _method(one), f"{one.layers[0]} / {one.layers[1]}" if one.layers else "–",
          f"{one.moved:.3f}", f"{one.times_as_fast:.2f} ×" if one.times_as_fast is not None else "–",
          f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–")
@@ -268,7 +272,7 @@ def _maps(accounts: Accounts) -> Iterable[str]:
     if accounts.mapped:
         yield _note("mapped_note")
         head = [say(key) for key in ("runtime", "precision", "count", "mean", "median", "least", "evidence")]
-        yield _table(head, (
+        yield table(head, (
             (escape(one.runtime), escape(one.precision), str(one.n), f"{one.mean:.3f}",
              f"{one.median:.3f} <small>{one.low:.3f}</small>", f"{one.least:.3f}",
              "–" if one.evidence is None else f"{one.evidence:.3f} <small>n = {one.evidence_n}</small>")
@@ -284,7 +288,7 @@ def _explained(accounts: Accounts) -> Iterable[str]:
     if accounts.explained:
         yield _note("explained_note")
         head = [say("method"), say("median_spread"), say("count")]
-        yield _table(head, (
+        yield table(head, (
             (say(name) if name in CATALOGUE else escape(name),
              f"{one['median']:.2f} ({one['low']:.2f} – {one['high']:.2f})", str(one["films"]))
             for name, one in accounts.explained
@@ -299,7 +303,7 @@ def _examples(accounts: Accounts) -> Iterable[str]:
 
 def _training(accounts: Accounts) -> str:
     head = [say(key) for key in ("stage", "fold", "auc", "parameters", "multiplications")]
-    return _table(head, (
+    return table(head, (
         (say(one.stage), escape(one.fold), "–" if one.auc is None else f"{one.auc:.3f}",
          "–" if one.parameters is None else f"{one.parameters:,}",
          "–" if one.multiplications is None else f"{one.multiplications / 1e6:,.0f} M")
@@ -331,9 +335,3 @@ def _note(key: str, **values: object) -> str:
 
 def _list(items: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{item}</li>" for item in items) + "</ul>"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    top = "".join(f"<th>{one}</th>" for one in head)
-    lines = "".join("<tr>" + "".join(f"<td>{one}</td>" for one in row) + "</tr>" for row in rows)
-    return f"<div class='wide'><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>"

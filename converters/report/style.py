@@ -13,7 +13,7 @@ h2{font-size:17px;margin:0 0 10px}
 .sub{color:#57606a;margin:0}
 .warn{background:#fff4e5;border-left:4px solid #c2571a;padding:9px 13px;margin:14px 0 4px}
 section{background:#fff;border:1px solid #e1e5e9;border-radius:8px;padding:16px 20px;margin:16px 0}
-.weak{border-top:4px solid #c2571a}
+.weak,.elsewhere{border-top:4px solid #c2571a}
 .weak li{margin:5px 0}
 .pairs{display:grid;grid-template-columns:repeat(auto-fit,minmax(420px,1fr));gap:16px;align-items:start}
 .pairs section{margin:0}

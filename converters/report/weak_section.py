@@ -1,4 +1,4 @@
-"""The first section of the report, the weak points, and how it and the version are rewritten in a finished report."""
+"""The weak points of the report, before its numbers; and how the head of a finished report is written anew."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ FEW_POSITIVES = 300
 MISCALIBRATED = 0.05
 LITTLE_SPECIFICITY = 0.5
 _SECTION = re.compile(r"<section class='weak'>.*?</section>", re.DOTALL)
+_ELSEWHERE = re.compile(r"<section class='elsewhere'>.*?</section>\n", re.DOTALL)
 _REQUANTIZED = re.compile(r"\n<section class='requantized'>.*?</section>", re.DOTALL)
 _HEADING = re.compile(r"<h1>.*?</h1>", re.DOTALL)
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
@@ -32,17 +33,20 @@ def listed(points: Iterable[Words]) -> list[str]:
     return [both(one.en, one.zh) for one in points]
 
 
-def rewrite(folder: Path, title: Words, points: Sequence[Words]) -> None:
-    """Give the report of a pack, where it has one, this title and these weak points: those of its card.
+def rewrite(folder: Path, title: Words, points: Sequence[Words], elsewhere: str) -> None:
+    """Give the report of a pack, where it has one, the title, weak points and the section ``elsewhere`` of its card.
 
     Raises :class:`OutputUnwritable` where the page is none of ours.
     """
     fresh = (
         (_TITLE, f"<title>{escape(f'{title.en} · {title.zh}')}</title>"),
         (_HEADING, f"<h1>{both(title.en, title.zh)}</h1>"),
-        (_SECTION, section(listed(points))),
+        (_SECTION, f"{elsewhere}\n{section(listed(points))}"),
     )
-    _rewrite(folder / NAME, fresh)
+    path = folder / NAME
+    if path.is_file():
+        write_text(path, _ELSEWHERE.sub("", path.read_text(encoding="utf-8")))
+    _rewrite(path, fresh)
 
 
 def renumber(folder: Path, version: str, day: str) -> None:

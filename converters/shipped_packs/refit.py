@@ -32,6 +32,7 @@ from converters.data import frozen_test_log, splits
 from converters.data.datasets import FilmSet
 from converters.data.preprocessing import prepared
 from converters.data.recipe_data import RecipeData, input_spec, open_recipe_data
+from converters.elsewhere import rows as elsewhere
 from converters.evaluation import evaluate
 from converters.failures import DataUnreadable, GateFailed, OutputUnwritable, RecipeInvalid
 from converters.golden_cases import cases
@@ -226,7 +227,7 @@ def _write(refit: Refit, folder: Path) -> None:
         manifest = _recropped(refit, folder, manifest, day)
     cases.write_manifest(folder, manifest)
     rows = refit.measured(Pack.load(folder), was.measured)
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows}))
+    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.forgotten(manifest)}))
     weak_section.renumber(folder, refit.recipe.version, day)
     card.rewrite(folder)
     Pack.load(folder).verify()

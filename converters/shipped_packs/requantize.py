@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.data import frozen_test_log
 from converters.data.preprocessing import prepared
+from converters.elsewhere import rows as elsewhere
 from converters.evaluation import evaluate, gates
 from converters.evaluation.baseline import Baseline
 from converters.evaluation.gates import GateOutcome, GateResult
@@ -236,7 +237,7 @@ def _write(work: Requantizing, folder: Path) -> None:
         part = manifest.test_part.model_copy(update={"looks": times})
         manifest = manifest.model_copy(update={"test_part": part})
     rows = _measured(work, _kept(folder, manifest))
-    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows}))
+    cases.write_manifest(folder, manifest.model_copy(update={"measured": rows, **elsewhere.forgotten(manifest)}))
     weak_section.renumber(folder, refit.recipe.version, day)
     searches = [Quantized.from_dict(one.runtime, one.account) for one in found]
     weak_section.add(folder, page.requantized(searches, {one.runtime: one.refusal for one in found}, was.version, day))

@@ -29,6 +29,10 @@ class Statistic(Part):
     interval: tuple[float, float] | None
 
 
+UNSEEN = "unseen"
+"""How the row of a network is called that had not seen a source: ``unseen[view=AP]``."""
+
+
 class Measured(Part):
     """How one artefact scored in one runtime on films kept away from training, and the command that measures it.
 
@@ -78,6 +82,11 @@ class Measured(Part):
     sensitivity_at_95_ci: Interval | None = None
     command: str
     statistics: tuple[Statistic, ...] = ()
+
+    @property
+    def unseen(self) -> bool:
+        """Whether it is not of the pack, but of a network of its recipe on a source that it had not seen."""
+        return self.split.startswith(f"{UNSEEN}[")
 
 
 class Elsewhere(Part):

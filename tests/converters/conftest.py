@@ -179,5 +179,8 @@ def chain(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the whole toy recipe has run once: ``toy-disc.toml``, ``out/toy-disc``, ``out/work``."""
     folder = tmp_path_factory.mktemp("chain")
     recipe = write_recipe(folder)
+    draw(films.parent / "there", 4, seed=9)
+    with recipe.open("a") as file:
+        file.write('[[elsewhere]]\npath = "there"\n[[elsewhere]]\npath = "nowhere"\n')
     assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(folder / "out")]) == 0
     return folder

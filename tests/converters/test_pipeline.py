@@ -76,6 +76,24 @@ def test_every_command_on_the_card_prints_its_row(
     assert made == "lantern-convert run toy-disc.toml --data DATA --out OUT"
 
 
+def test_the_sets_of_other_places_lead_the_card_and_one_that_is_absent_is_named(
+    chain: Path, films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack, there = Pack.load(chain / "out" / "toy-disc"), films.parent / "there"
+    (row,) = pack.manifest.measured_elsewhere
+    assert (row.source, row.n, row.positives, row.runtime, row.precision) == ("there", 8, 4, "onnxruntime", "int8")
+    for name in ("CARD.md", "report.html"):
+        page = (pack.folder / name).read_text("utf-8")
+        assert page.index("there, with a number") < page.index("It is a toy.")
+    assert "nowhere is not there, so the pack is not tried on it" in (chain / "out/work/toy-disc/log.txt").read_text()
+    monkeypatch.chdir(chain)
+    meant = {"DATA": str(films), "OUT/toy-disc": str(pack.folder), "EXTERNAL=there": str(there)}
+    assert cli.main([meant.get(word, word) for word in shlex.split(row.command)[1:]]) == 0
+    (told,) = json.loads(capsys.readouterr().out)["elsewhere"]
+    assert told["auc"] == pytest.approx(row.auc, abs=1e-4)
+    assert (told["refused"], told["passed"]) == (row.refused, row.passed)
+
+
 def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None:
     from converters.data import datasets
     from converters.data.preprocessing import prepared

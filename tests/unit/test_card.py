@@ -10,9 +10,9 @@ from converters import cli, report
 from converters.data.predictions import Predictions
 from converters.packing import card, card_notes, weak_points
 from converters.packing.words import load_words
-from converters.report import weak_section
+from converters.report import elsewhere_section, weak_section
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Golden, Measured
+from firmware_app.packs.proof import Elsewhere, Golden, Measured
 from firmware_app.tasks.abstain import Abstain
 from tests import toy_pack
 
@@ -35,11 +35,42 @@ def manifest(tmp_path: Path) -> Manifest:
     return Manifest.load(toy_pack.write(tmp_path, "toy", "adult", 18, None))
 
 
-def test_weak_points_stand_before_every_number(manifest: Manifest) -> None:
+def test_other_places_and_weak_points_stand_before_every_number_of_home(manifest: Manifest) -> None:
     text = card.text(manifest)
-    assert text.index("## Weak points") < text.index("## Intended use") < text.index("## Numbers")
+    heads = ("## Elsewhere", "## Weak points", "## Intended use", "## Numbers")
+    assert sorted(heads, key=text.index) == list(heads)
     assert "## Gates" not in text
     assert "## Refused" not in text
+
+
+def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
+    row = Elsewhere(
+        source="county", licence="CC BY 4.0", citation="Some A et al., 2020", runtime="onnxruntime", precision="int8",
+        n=40, positives=40, set_aside=3, passed=0.75, passed_ci=(0.6, 0.86), scored=38, threshold=0.5, auc=None,
+        auc_ci=None, sensitivity=0.5, sensitivity_ci=(0.35, 0.65), specificity=None, specificity_ci=None,
+        auc_passed=None, auc_passed_ci=None, sensitivity_passed=0.6, sensitivity_passed_ci=(0.4, 0.77),
+        specificity_passed=None, specificity_passed_ci=None, refused={"age": 8, "reading.unfamiliar": 2},
+        why=dict.fromkeys(("auc", "specificity", "auc_passed"), "no film is without the finding"), command="print it",
+    )  # fmt: skip
+    told = manifest.model_copy(update={"measured_elsewhere": (row,), "measured": (unseen("AP", 0.71),)})
+    text = card.text(told)
+    lead = text[: text.index("## Weak points")]
+    for said in (
+        "| onnxruntime | int8 | county, with a number | 40 (40) | – | 0.600 (0.400–0.770) | – | 0.750 (0.600–0.860) |",
+        "| onnxruntime | int8 | county, all | 40 (40) | – | 0.500 (0.350–0.650) | – | – |",
+        "| pytorch, teacher | fp32 | unseen[view=AP] | 80 (30) | 0.710 (0.660–0.760) |",
+        "county: no AUC, specificity, AUC (with a number): no film is without the finding.",
+        "county：不予判读：age 8, reading.unfamiliar 2。", "Some A et al., 2020; CC BY 4.0",
+        "county: 3 films set aside", "print it",
+    ):  # fmt: skip
+        assert said in lead
+    assert "unseen[view=AP]" not in text[text.index("## Numbers") :]
+    page = elsewhere_section.section(told)
+    assert page.index("county, with a number") < page.index("county, all") < page.index("unseen[view=AP]")
+    nobody = "Nobody has tried this pack on films of another place"
+    assert nobody not in text
+    for bare in (card.text(manifest), elsewhere_section.section(manifest)):
+        assert bare.count(nobody) == 1
 
 
 def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:
@@ -112,7 +143,7 @@ def test_what_withheld_numbers_cost_and_gain_is_told_where_any_are_withheld(mani
 def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_point(manifest: Manifest) -> None:
     rows = (unseen("PA", 0.82), unseen("AP", 0.71))
     text = card.text(manifest.model_copy(update={"measured": rows}))
-    weak = text[: text.index("## Not for")]
+    weak = text[text.index("## Weak points") : text.index("## Not for")]
     assert "without the source `[view=AP]`, its teacher reached an AUC of 0.710 (0.660–0.760)" in weak
     assert "留出来源 `[view=AP]` 后，其教师网络在该来源 80 张影像上的 AUC 为 0.710" in weak
     assert "[view=PA]" not in weak
@@ -144,10 +175,13 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     finding = manifest.section.findings[0]
     subject = report.Subject("toy", "0.0.1", manifest.title, finding, manifest.weak_points, "val", key)
     page = report.write(folder / weak_section.NAME, subject, {key: films}, report.Accounts())
-    numbers = page.read_text("utf-8").partition("</section>")[2]
+    numbers = page.read_text("utf-8").partition("<section class='refusals'>")[2]
     assert cli.main(["card", str(folder), "--words", str(words)]) == 0
     card_text, points = page.read_text("utf-8"), weak_points.points(Manifest.load(folder))
-    assert card_text.partition("</section>")[2] == numbers
+    assert card_text.partition("<section class='refusals'>")[2] == numbers
+    assert cli.main(["card", str(folder)]) == 0
+    assert page.read_text("utf-8") == card_text  # a second time changes nothing
+    assert card_text.index("<section class='elsewhere'>") < card_text.index("<section class='weak'>")
     assert weak_section.section(weak_section.listed(points)) in card_text
     assert load_words(words).title.en in card_text
     assert manifest.title.en not in card_text

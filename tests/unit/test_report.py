@@ -188,7 +188,7 @@ def test_the_page_needs_nothing_beside_itself(html: str) -> None:
 
 def test_weak_points_come_first_then_the_refusals(page: Page) -> None:
     seen = "".join(page.seen["en"])
-    order = ("Weak points first", "Only one hospital was seen.", "Weakest group: site side", "What was refused",
+    order = ("Weak points", "Only one hospital was seen.", "Weakest group: site side", "What was refused",
              "Each file in its runtime", "ROC curve")  # fmt: skip
     places = [seen.index(word) for word in order]
     assert places == sorted(places)
@@ -254,7 +254,7 @@ def test_a_file_that_the_golden_cases_refuse_after_the_gates_is_there_with_why(
 def test_one_language_at_a_time(page: Page) -> None:
     assert not re.search(r"[\u4e00-\u9fff]", "".join(page.seen["en"]).replace(SUBJECT.title.zh, "").replace("中文", ""))
     assert "薄弱之处" in "".join(page.seen["zh"])
-    assert "Weak points first" not in "".join(page.seen["zh"])
+    assert "Weak points" not in "".join(page.seen["zh"])
 
 
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:

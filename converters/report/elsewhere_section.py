@@ -1,0 +1,101 @@
+"""What a pack does elsewhere, for the head of its card and of its report: rows of other places before those of home.
+
+First the pack itself on films of other places (``measured_elsewhere``), then networks of its recipe on a source that
+each had not seen (rows ``unseen[…]``).  From the manifest only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from converters.elsewhere.figures import NO_NUMBER
+from converters.evaluation import metrics
+from converters.packing.weak_points import rate
+from converters.report.catalogue import both, pair, say
+from converters.report.table import table
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.proof import Elsewhere, Measured
+from firmware_app.tasks.part import Words
+
+HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "get_a_number")
+_REASONS = {
+    metrics.NO_FILM: "why_no_film", metrics.NO_NEGATIVE: "why_no_negative", metrics.NO_POSITIVE: "why_no_positive",
+    NO_NUMBER: "why_no_number",
+}  # fmt: skip
+_MEASURES = ("auc", "sensitivity", "specificity")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, in the order of :data:`HEAD`; ``films`` in both languages."""
+
+    runtime: str
+    precision: str
+    films: Words
+    rest: tuple[str, ...]
+
+
+def rows(manifest: Manifest) -> Iterator[Row]:
+    """The table: of each set first the films that get a number, then all; then the sources that were left out."""
+    for one in manifest.measured_elsewhere:
+        for chosen, suffix in (("with_a_number", "_passed"), ("all_films", "")):
+            said = Words(en=f"{one.source}, {pair(chosen)[0]}", zh=f"{one.source}，{pair(chosen)[1]}")
+            figures = (rate(getattr(one, f"{key}{suffix}"), getattr(one, f"{key}{suffix}_ci")) for key in _MEASURES)
+            share = rate(one.passed, one.passed_ci) if suffix else "–"
+            yield Row(one.runtime, one.precision, said, (f"{one.n} ({one.positives})", *figures, share))
+    for left in unseen(manifest):
+        figures = (rate(getattr(left, key), getattr(left, f"{key}_ci")) for key in _MEASURES)
+        said = Words(en=left.split, zh=left.split)
+        yield Row(left.runtime, left.precision, said, (f"{left.n} ({left.positives})", *figures, "–"))
+
+
+def unseen(manifest: Manifest) -> list[Measured]:
+    """The rows of networks that had not seen a source."""
+    return [row for row in manifest.measured if row.unseen]
+
+
+def remarks(one: Elsewhere) -> Iterator[Words]:
+    """What belongs to a set's rows: whose it is, why numbers are missing, what was refused and set aside."""
+    if one.citation or one.licence:
+        whose = "; ".join(word for word in (one.citation, one.licence) if word)
+        yield Words(en=f"{one.source}: {whose}.", zh=f"{one.source}：{whose}。")
+    for words in dict.fromkeys(one.why.values()):
+        names = [name for name, why in one.why.items() if why == words]
+        english, chinese = pair(_REASONS[words]) if words in _REASONS else (words, words)
+        yield Words(
+            en=f"{one.source}: no {', '.join(_measure(name, 0) for name in names)}: {english}.",
+            zh=f"{one.source}：无{'、'.join(_measure(name, 1) for name in names)}：{chinese}。",
+        )
+    if one.refused:
+        counts = ", ".join(f"{code} {count}" for code, count in one.refused.items())
+        english, chinese = pair("refused_elsewhere", source=one.source, counts=counts)
+        yield Words(en=english, zh=chinese)
+    if one.set_aside:
+        english, chinese = pair("set_aside", source=one.source, count=one.set_aside)
+        yield Words(en=english, zh=chinese)
+
+
+def _measure(name: str, language: int) -> str:
+    word = pair(name.removesuffix("_passed"))[language]
+    return f"{word} ({pair('with_a_number')[language]})" if name.endswith("_passed") else word
+
+
+def section(manifest: Manifest) -> str:
+    """The section of the report, HTML."""
+    parts = [f"<h2>{say('elsewhere')}</h2>"]
+    every = tuple(rows(manifest))
+    notes = [say("elsewhere_how")] if manifest.measured_elsewhere else [f"<b>{say('elsewhere_nobody')}</b>"]
+    if left := unseen(manifest):
+        notes.append(say("unseen_teacher" if any("teacher" in row.runtime for row in left) else "unseen_note"))
+    parts += [f"<p class='note'>{note}</p>" for note in notes]
+    if every:
+        parts.append(table([say(key) for key in HEAD], map(_cells, every)))
+    said = [both(word.en, word.zh) for one in manifest.measured_elsewhere for word in remarks(one)]
+    if said:
+        parts.append("<ul>" + "".join(f"<li>{item}</li>" for item in said) + "</ul>")
+    return f"<section class='elsewhere'>{''.join(parts)}</section>"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    films = both(row.films.en, row.films.zh)
+    return (escape(row.runtime), escape(row.precision), films, *map(escape, row.rest))
