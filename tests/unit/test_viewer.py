@@ -29,8 +29,11 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
+from firmware_app.reports import case_text
+from firmware_app.reports.case_line import case_object
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from tests import toy_pack
@@ -390,21 +393,28 @@ def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and
     assert "Pneumonia" not in shown
 
 
+AT_HOME = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.99,
+           "auc_ci": None, "threshold": 0.5, "sensitivity": 0.96, "sensitivity_ci": [0.94, 0.98],
+           "specificity": 0.97, "specificity_ci": [0.95, 0.99], "command": "lantern-convert evaluate"}  # fmt: skip
+
+
+def with_a_pack(desk: Desk, folder: Path, prevalence: dict[str, float], **more: object) -> FlaskClient:
+    """A doctor before the box whose pack read the film, with its row `AT_HOME` and `more` in its manifest."""
+    pack = toy_pack.write(folder / "packs", "p", "adult", 18, None, int8=b"x")
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest["version"] = "1.0.0"
+    manifest["findings"][0]["code"] = "pneumonia"
+    (pack / "manifest.json").write_text(json.dumps({**manifest, "measured": [AT_HOME], **more}))
+    tree = {**desk.config.model_dump(), "packs": {"dir": folder / "packs"}, "reader": {"prevalence": prevalence}}
+    desk.app = create_app(Config.model_validate(tree), desk.state, desk.clinical, desk.accounts, Silent(None))
+    return desk.person(f"wang{folder.name[-4:]}")
+
+
 @pytest.mark.parametrize("prevalence", [{"pneumonia": 0.02}, {}], ids=["set", "not set"])
 def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_its_prevalence(
     desk: Desk, tmp_path: Path, prevalence: dict[str, float]
 ) -> None:
-    folder = toy_pack.write(tmp_path / "packs", "p", "adult", 18, None, int8=b"x")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["version"] = "1.0.0"
-    manifest["findings"][0]["code"] = "pneumonia"
-    row = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.99,
-           "auc_ci": None, "threshold": 0.5, "sensitivity": 0.96, "sensitivity_ci": [0.94, 0.98],
-           "specificity": 0.97, "specificity_ci": [0.95, 0.99], "command": "lantern-convert evaluate"}  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "measured": [row]}))
-    tree = {**desk.config.model_dump(), "packs": {"dir": tmp_path / "packs"}, "reader": {"prevalence": prevalence}}
-    desk.app = create_app(Config.model_validate(tree), desk.state, desk.clinical, desk.accounts, Silent(None))
-    doctor = desk.person("wang")
+    doctor = with_a_pack(desk, tmp_path, prevalence)
     for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
         shown = doctor.get(page, headers=HTML).text
         for text in (
@@ -415,6 +425,46 @@ def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_
         ):
             assert (text in shown) is bool(prevalence)
         assert ("The technician can set that share" in shown) is not bool(prevalence)
+
+
+def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tmp_path: Path) -> None:
+    """Neither “of 1000 films marked like this” nor a specificity is a promise for this clinic; text and JSON say
+    neither."""
+    doctor = with_a_pack(desk, tmp_path, {"pneumonia": 0.02})
+    for page in (f"/case/{desk.case}", f"/case/{desk.case}/report"):
+        shown = doctor.get(page, headers=HTML).text
+        marked, _, behind = shown.partition("films marked like this")
+        assert behind.partition("</p>")[0].count("if the model reads here as it did at its home hospital") == 1
+        assert "Specificity" not in marked
+        table = shown.partition("At its home hospital: 700 films")[2].partition("<h3>")[0]
+        assert shown.count("Specificity") == table.count("Specificity") == 1
+        assert table.count("if the model reads here as it did at its home hospital") == 1
+    case = Casebook(desk.clinical.database).case(desk.case)
+    for told in (case_text.page(case, "en"), json.dumps(case_object(case, "en"))):
+        assert not re.search("pecificity|marked like|films|show it", told)
+
+
+ELSEWHERE = {"source": "county", "runtime": "onnxruntime", "precision": "int8", "n": 243, "positives": 90,
+             "passed": 0.8, "passed_ci": [0.75, 0.84], "scored": 243, "threshold": 0.5, "auc": 0.6,
+             "auc_ci": [0.5, 0.7], "sensitivity": 0.9, "sensitivity_ci": [0.8, 0.95], "specificity": 0.2,
+             "specificity_ci": [0.1, 0.3], "auc_passed": 0.71, "auc_passed_ci": [0.62, 0.8],
+             "sensitivity_passed": 0.88, "sensitivity_passed_ci": [0.77, 0.94], "specificity_passed": 0.31,
+             "specificity_passed_ci": [0.2, 0.4]}  # fmt: skip
+
+
+def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: Desk, tmp_path: Path) -> None:
+    left_out = {**AT_HOME, "split": "unseen[view=AP]", "auc": 0.76, "auc_ci": [0.7, 0.8]}
+    measured = {"measured": [AT_HOME, left_out], "measured_elsewhere": [ELSEWHERE]}
+    shown = with_a_pack(desk, tmp_path / "tried", {}, **measured).get(f"/case/{desk.case}", headers=HTML).text
+    home = shown.index("At its home hospital: 700 films")
+    assert shown.index("Elsewhere: 243 films of county (90 with the finding)") < home
+    assert shown.index("had an AUC of 0.76 (0.70 – 0.80; 700 films)") < home
+    assert "elsewhere AUC 0.71 · at its home hospital AUC 0.99" in shown
+    assert "Specificity" not in shown  # nobody has said how common the finding is here
+    assert "Nobody has tried" not in shown
+    bare = with_a_pack(desk, tmp_path / "bare", {}).get(f"/case/{desk.case}", headers=HTML).text
+    assert "Nobody has tried this model on films of another place" in bare
+    assert "elsewhere AUC" not in bare
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,35 @@ from firmware_app.errors import PackError
 from firmware_app.packs import prior
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Measured
+from firmware_app.packs.proof import Elsewhere, Measured
 from firmware_app.records import PackIdentity
 from firmware_app.tasks.part import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The one number by which a pack is known: `measure` is "AUC" or "Sensitivity"."""
+
+    measure: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
 class PackTexts:
     """The manifest's texts for the pack of one reading, in one language.
 
-    `here`: the clinic has set how common every finding of the pack is, so that its specificity may be read as it is.
+    `elsewhere` are its rows on films of other places, `left_out` those of networks of its recipe on a source that they
+    had not seen; `headline` is the worst number of both.  `measured` is of its home hospital.  `here`: the clinic has
+    set how common every finding of the pack is, so that its specificity may be read as it is.
     """
 
     title: str
     intended_use: str
     not_for: str
     weak_points: tuple[str, ...]
+    elsewhere: tuple[Elsewhere, ...]
+    left_out: tuple[Measured, ...]
+    headline: Headline | None
     measured: Measured | None
     worth: prior.Predictive | None
     here: bool
@@ -45,10 +58,22 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
     measured = _measured(manifest, pack)
     return PackTexts(
         said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
-        tuple(said(point) for point in manifest.weak_points), measured,
+        tuple(said(point) for point in manifest.weak_points), manifest.measured_elsewhere,
+        tuple(row for row in manifest.measured if row.unseen), headline(manifest), measured,
         prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),
         all(finding.code in config.reader.prevalence for finding in manifest.findings),
     )  # fmt: skip
+
+
+def headline(manifest: Manifest) -> Headline | None:
+    """The lowest AUC of other places, of the films that get a number; where there is none, the lowest sensitivity."""
+    away, unseen = manifest.measured_elsewhere, [row for row in manifest.measured if row.unseen]
+    areas = [*(row.auc_passed for row in away), *(row.auc for row in unseen)]
+    if known := [area for area in areas if area is not None]:
+        return Headline("AUC", min(known))
+    rates = [*(row.sensitivity_passed for row in away), *(row.sensitivity for row in unseen)]
+    found = [rate for rate in rates if rate is not None]
+    return Headline("Sensitivity", min(found)) if found else None
 
 
 def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:
