@@ -49,6 +49,14 @@ class ReadingStatus(StrEnum):
     CANNOT_JUDGE = "cannot-judge"
 
 
+class LocalState(StrEnum):
+    """How far a pack has proved itself on the films of one imaging machine of this clinic."""
+
+    PROVISIONAL = "provisional"
+    CALIBRATED = "calibrated"
+    SUSPENDED = "suspended"
+
+
 class Scope(StrEnum):
     """What a reading is about."""
 
@@ -111,6 +119,9 @@ class Header:
     has_pixels: bool = False
     presentation_intent: str | None = None  # FOR PRESENTATION or FOR PROCESSING (PS3.3 C.8.11.1)
     patient_orientation: str | None = None  # of rows and columns, for example L\F (PS3.3 C.7.6.1.1.1)
+    manufacturer: str | None = None  # of the imaging machine, with the next two (PS3.3 C.7.5.1)
+    model_name: str | None = None
+    station_name: str | None = None
 
     @property
     def faulty_uids(self) -> tuple[str, ...]:
@@ -231,6 +242,7 @@ class Reading:
     quality: Quality = Quality()
     frames: FramesRead | None = None  # of a clip; a film is one frame
     background: tuple[str, ...] = ()  # the facts of the patient's background that the header's coded diagnoses state
+    local: LocalState | None = None  # of the pack on this machine, when it was read; None where no pack was chosen
 
     def __post_init__(self) -> None:
         if not self.instances:

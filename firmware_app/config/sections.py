@@ -186,6 +186,19 @@ class ReaderSection(ConfigSection):
     quiet_seconds: Seconds = Field(5, title="Quiet time", description="after it a study is taken as complete")
 
 
+class CalibrationSection(ConfigSection):
+    """Which films the clinic is asked to confirm (docs/local-calibration.md)."""
+
+    before: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title="Asked before",
+        description="share of films that the doctor reads first",
+    )
+    low: Share = Field(0.1, title="Asked of low scores", description="share of films below the threshold asked for")
+
+
 class PacksSection(ConfigSection):
     """The model packs."""
 
@@ -255,6 +268,7 @@ class Config(ConfigSection):
     viewer: ViewerSection = Field(default_factory=ViewerSection)
     uplink: UplinkSection = Field(default_factory=UplinkSection)
     reader: ReaderSection = Field(default_factory=ReaderSection)
+    calibration: CalibrationSection = Field(default_factory=CalibrationSection)
     packs: PacksSection = Field(default_factory=PacksSection)
     pacs: PacsSection = Field(default_factory=PacsSection)
     export: ExportSection = Field(default_factory=ExportSection)

@@ -19,10 +19,13 @@
     ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
     ├── CannotJudge             judgement   age, reading.*, quality.*   no honest number can be given
     │   └── SeriesUnfit         series      series.*     slices that make no volume
+    ├── CalibrationError        calibration  calibration.*  a confirmation or an operating point cannot be taken
     ├── PackError               packs       pack.*       a model pack is not what it claims
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
     ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
     └── HospitalError           line        hospital.*   why a message was kept aside, and what an operator must do
+
+Many modules: one for each part of the tree.
 
 An error is a value: its fields fill the sentence, `code` and `details` are what is stored.  No field ever holds a
 patient's name, id or a UID, so any error may be logged.
@@ -30,6 +33,7 @@ patient's name, id or a UID, so any error may be logged.
 
 from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
+from firmware_app.errors.calibration import *
 from firmware_app.errors.clock import *
 from firmware_app.errors.disk import *
 from firmware_app.errors.export import *

@@ -274,6 +274,17 @@ class PackUnsure(CannotJudge):
     pack: str
 
 
+class PackUnfitHere(CannotJudge):
+    """The clinic's own confirmed films have suspended the pack on this machine (`store.calibration.standings`)."""
+
+    code = "pack.unfit_here"
+    sentence = N_(
+        "On films of this machine the model “{pack}” judged too badly, as the clinic's own confirmed films show. It "
+        "gives no number here until a person lets it go on. A doctor must read this film."
+    )
+    pack: str
+
+
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(

@@ -49,7 +49,10 @@ _STUDY_DATE, _STUDY_TIME, _MODALITY = 0x00080020, 0x00080030, 0x00080060
 _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
 _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
 # Shown to people in the viewer (`identity`); the stored `Header` has none of these but the age.
-_PATIENT: Final = {"name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040}
+_PATIENT: Final = {
+    "name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040, "accession": 0x00080050,
+}  # fmt: skip
+_MANUFACTURER, _MODEL_NAME, _STATION = 0x00080070, 0x00081090, 0x00081010
 _STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
     0x00280002,
@@ -80,6 +83,9 @@ _WANTED: Final = frozenset(
         _SERIES,
         _INTENT,
         _ORIENTATION,
+        _MANUFACTURER,
+        _MODEL_NAME,
+        _STATION,
         _SAMPLES,
         _PHOTOMETRIC,
         _FRAMES,
@@ -241,6 +247,9 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
         has_pixels=any(tag in elements for tag in _PIXEL_TAGS),
         presentation_intent=text(_INTENT),
         patient_orientation=text(_ORIENTATION),
+        manufacturer=text(_MANUFACTURER),
+        model_name=text(_MODEL_NAME),
+        station_name=text(_STATION),
     )
 
 

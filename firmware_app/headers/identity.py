@@ -17,7 +17,10 @@ from typing import Final
 from firmware_app.headers.charset import decoded
 
 FILE_NAME: Final = "identity.json"
-KEYWORDS: Final = {"name": "PatientName", "patient_id": "PatientID", "age": "PatientAge", "sex": "PatientSex"}
+KEYWORDS: Final = {
+    "name": "PatientName", "patient_id": "PatientID", "age": "PatientAge", "sex": "PatientSex",
+    "accession": "AccessionNumber",  # of the examination; people name it in a register of outcomes
+}  # fmt: skip
 MOST_BYTES: Final = 512  # of one value
 
 

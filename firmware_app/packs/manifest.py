@@ -175,6 +175,11 @@ class Manifest(Part):
         return self
 
     @property
+    def files(self) -> dict[str, str]:
+        """Path -> SHA-256 of every model file."""
+        return dict(sorted(promised for artefact in self.artefacts for promised in artefact.promised))
+
+    @property
     def answering(self) -> Task:
         """The module of its task."""
         return register.get(self.task)

@@ -9,6 +9,7 @@ from typing import Final
 from firmware_app.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
 from firmware_app.reading import hints
 from firmware_app.reading.children.child import ChildLost
+from firmware_app.reading.local_calibration import Chosen
 from firmware_app.records import (
     Finding,
     FramesRead,
@@ -36,6 +37,8 @@ class Attempt:
         self.hints = hints.of_identity(instance.header)
         self.display_missing = False
         self.decode_ms = self.infer_ms = 0.0
+        self.chosen: Chosen | None = None  # the pack that may read it, on the machine that made it
+        self.distance: float | None = None  # from the pack's training images
         self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
 
     def cannot(self, why: LanternError | Reason) -> Reading:

@@ -24,6 +24,7 @@ from firmware_app.errors import (
     InferenceGaveUp,
     NoPackInstalled,
     NoPixels,
+    PackUnfitHere,
     PackUnknown,
     PackUnsure,
     ReaderGaveUp,
@@ -45,6 +46,7 @@ from firmware_app.reading.children.inference import (
     Unsure,
 )
 from firmware_app.reading.faults import Faults
+from firmware_app.reading.local_calibration import LocalCalibration
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
 from firmware_app.records import (
@@ -52,6 +54,7 @@ from firmware_app.records import (
     FollowUp,
     FramesRead,
     Instance,
+    LocalState,
     Priority,
     Reading,
     ReadingStatus,
@@ -101,6 +104,7 @@ class Reader:
         self.inference = Inference(packs, config, self._faults)
         self._measuring = Measuring(self.inference, config, state, self._faults) if self._waits else None
         self._looked = time.monotonic()
+        self._local = LocalCalibration(clinical, config)
         self._learn()
 
     def warm(self) -> Mapping[str, str | int | None]:
@@ -203,6 +207,11 @@ class Reader:
         except CannotJudge as error:
             return attempt.cannot(self._show(attempt) or error)
         attempt.hints += chosen.hints
+        here = self._local.chosen(self._manifests[chosen.pack], instance.header)
+        if self._local.is_suspended(here):
+            refusal = self._show(attempt) or Reason.of(PackUnfitHere(pack=chosen.pack))
+            return replace(attempt.cannot(refusal), local=LocalState.SUSPENDED)
+        attempt.chosen = here
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
             attempt.hints += hints.of_pixels(self.decoder.hints)
@@ -253,6 +262,7 @@ class Reader:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
         except Unfamiliar as far:
             # Rounded apart, so that a person never reads that the limit was kept.
+            attempt.distance = far.distance
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
             return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
         except Unsure:
@@ -263,7 +273,10 @@ class Reader:
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
         attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints
         of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
-        reading = attempt.read(inferred.findings, inferred.lesions, inferred.identity, of_a_clip)
+        attempt.distance = inferred.distance
+        assert attempt.chosen is not None
+        findings, local = self._local.adopted(attempt.chosen, inferred.findings)
+        reading = replace(attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip), local=local)
         rules = self._manifests[pack].follow_up
         return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
 
@@ -275,7 +288,9 @@ class Reader:
 
     def _finish(self, attempt: Attempt, reading: Reading) -> None:
         complete, priority = attempt.complete(reading), self._priority(reading)
-        self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority))
+        chosen = attempt.chosen
+        sampling = self._local.sampling(chosen, complete, attempt.distance) if chosen is not None else None
+        self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
 
     def _priority(self, reading: Reading) -> Priority:
         """That of the most urgent positive finding, as its pack's manifest has it."""

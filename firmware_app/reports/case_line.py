@@ -20,6 +20,7 @@ from firmware_app.records import (
     Reason,
     Seen,
 )
+from firmware_app.store.calibration import sentences
 
 SCHEMA: Final = "lantern.case/1"
 _MORE_SIZES: Final = ("area_mm2", "long_axis_px", "short_axis_px", "volume_px3")
@@ -36,12 +37,19 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
         "priority": case.priority.value if case.priority else None,
         "follow_up": _follow_up(case.follow_up, language),
         "incomplete": _sentence(case.incomplete, language),
+        **_local(case, language),
         "files": [_file(record, language) for record in case.files],
         "readings": [_reading(reading, language) for reading in case.readings],
         "findings": [_finding(finding, language) for finding in case.findings],
         "lesions": [_lesion(lesion) for lesion in case.lesions],
         **({"scores": _rounded(scores(case.lesions))} if case.lesions else {}),
     }
+
+
+def _local(case: Case, language: str) -> dict[str, Any]:
+    """How far the pack has proved itself at this clinic; absent where no pack was chosen."""
+    found = sentences.of_case(case)
+    return {} if found is None else {"local_calibration": {"state": found[0], **(_sentence(found[1], language) or {})}}
 
 
 def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:
@@ -95,6 +103,7 @@ def _reading(reading: Reading, language: str) -> dict[str, Any]:
         },
         "milliseconds": {"decode": reading.timing.decode, "infer": reading.timing.infer, "total": reading.timing.total},
         **({"frames": _frames(reading.frames)} if reading.frames is not None else {}),
+        **({"local_calibration": reading.local} if reading.local is not None else {}),
     }
 
 

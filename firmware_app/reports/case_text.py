@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from firmware_app.language import N_, translate, visible
 from firmware_app.records import Case, FileStatus, Finding, Lesion, Priority, Reading
+from firmware_app.store.calibration import sentences
 
 _PRIORITY_NAMES = {
     Priority.URGENT: N_("urgent"),
@@ -71,6 +72,8 @@ def page(case: Case, language: str) -> str:
     ]
     if case.incomplete:
         lines.append(f"  ! {case.incomplete.text(language)}")
+    if (local := sentences.of_case(case)) is not None:
+        lines.append(f"  ! {local[1].text(language)}")
     for file in case.files:
         reason = f"  {file.reason.code}: {file.reason.text(language)}" if file.reason else ""
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")

@@ -17,7 +17,9 @@ as they are.
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +32,7 @@ _TAIL: Final = 0.0125
 """Left out at either end of the draws.  With 0.025 the intervals held the truth of 93 to 96 % of simulated clinics."""
 _SEED: Final = 18
 _MOST_FOR_WIDTH: Final = 20_000
+_FEW: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,19 @@ class FilmRead:
     """One film for which the model gave a score: the probability with which its truth was asked for, and the truth.
 
     `truth` is ``None`` until it is confirmed.  `by_eye`: the truth is a doctor's reading of the film, not an outcome.
+    Films asked for with one probability by different ways are of different `way`: the share that is answered differs.
     """
 
     score: float
     asked: float
     truth: bool | None = None
     by_eye: bool = False
+    way: int = 0
+
+    @property
+    def sample(self) -> tuple[float, int]:
+        """The same for films whose truth is as likely to be known."""
+        return self.asked, self.way
 
     def __post_init__(self) -> None:
         if not 0.0 < self.asked <= 1.0:
@@ -112,10 +122,10 @@ class Cell:
 
 def cells(films: Sequence[FilmRead], threshold: float) -> list[Cell]:
     """The cells of *films*; one without any confirmed film is taken together with its other side, or left out."""
-    found: dict[tuple[float, bool], Cell] = {}
+    found: dict[tuple[tuple[float, int], bool], Cell] = {}
     for film in films:
         above = film.score >= threshold
-        cell = found.setdefault((film.asked, above), Cell(above))
+        cell = found.setdefault((film.sample, above), Cell(above))
         cell.read += 1
         if film.truth is not None:
             cell.positives += film.truth
@@ -237,13 +247,10 @@ def _estimate(value: float, drawn: Sequence[float]) -> Estimate:
 
 def weighted(films: Sequence[FilmRead]) -> list[Weighted]:
     """The confirmed of *films*, each standing for as many as were asked for with its probability."""
-    read: dict[float, int] = {}
-    confirmed: dict[float, int] = {}
-    for film in films:
-        read[film.asked] = read.get(film.asked, 0) + 1
-        confirmed[film.asked] = confirmed.get(film.asked, 0) + (film.truth is not None)
+    read, confirmed = Counter(film.sample for film in films), Counter[tuple[float, int]]()
+    confirmed.update(film.sample for film in films if film.truth is not None)
     return [
-        Weighted(film.score, film.truth, read[film.asked] / confirmed[film.asked])
+        Weighted(film.score, film.truth, read[film.sample] / confirmed[film.sample])
         for film in films if film.truth is not None
     ]  # fmt: skip
 
@@ -259,9 +266,9 @@ def cautious_auc(films: Sequence[FilmRead]) -> Area | None:
     Of 50 films of low score perhaps none shows the finding, and yet some of the 500 do for which these stand.
     """
     known = weighted(films)
-    for asked in sorted({film.asked for film in films if film.asked < 1.0}):
-        scores = sorted(film.score for film in films if film.asked == asked)
-        confirmed = sum(film.asked == asked and film.truth is not None for film in films)
+    for sample in sorted({film.sample for film in films if film.asked < 1.0}):
+        scores = sorted(film.score for film in films if film.sample == sample)
+        confirmed = sum(film.sample == sample and film.truth is not None for film in films)
         if confirmed:
             known.append(Weighted(scores[len(scores) // 2], True, 0.5 * len(scores) / confirmed))
     return area(known)
@@ -297,6 +304,30 @@ def _auc(films: Sequence[FilmRead], wrong: float) -> Estimate | None:
 
 
 # --- how many more ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """How many confirmed films more make the interval of the sensitivity no wider than ± `half_width`.
+
+    `films` are films that must be confirmed to meet `positives` more with the finding; ``None`` while none was met.
+    """
+
+    half_width: float
+    positives: int
+    films: int | None
+
+
+def needed(found: Figures, half_width: float) -> Needed:
+    """What is missing for that width, if films go on coming as they did."""
+    now = found.sensitivity
+    if now is None or found.positives < _FEW:
+        more = max(0, positives_for(half_width) - found.positives)
+    else:  # an interval narrows with the square root of the number
+        wide = (now.high - now.low) / 2.0
+        more = max(0, math.ceil(found.positives * ((wide / half_width) ** 2 - 1.0)))
+    share = found.positives / found.confirmed if found.confirmed else 0.0
+    return Needed(half_width, more, math.ceil(more / share) if share else None)
 
 
 def positives_for(half_width: float, share: float = 0.9) -> int:

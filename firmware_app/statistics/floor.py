@@ -37,18 +37,19 @@ class Unfit(StrEnum):
     FLOOR = "floor"
 
 
-def is_look(confirmed: int) -> bool:
-    """Whether the early rule looks at this number of confirmed films."""
-    return confirmed in LOOKS or (confirmed > LOOKS[-1] and (confirmed - LOOKS[-1]) % LATER == 0)
+def looks(confirmed: int) -> int:
+    """How often the early rule has looked by this number of confirmed films."""
+    return sum(look <= confirmed for look in LOOKS) + max(0, confirmed - LOOKS[-1]) // LATER
 
 
-def unfit(films: Sequence[FilmRead]) -> Unfit | None:
+def unfit(films: Sequence[FilmRead], before: int) -> Unfit | None:
     """The rule by which the model is unfit after the confirmed of *films*; ``None`` while it may go on.
 
-    To be asked after each confirmation: the early rule looks at certain numbers of confirmed films only.
+    *before*: how many were confirmed when this was asked last.  The early rule looks at certain numbers of confirmed
+    films only, each once; where several were passed together it looks once.
     """
     confirmed = sum(film.truth is not None for film in films)
-    if is_look(confirmed):
+    if looks(confirmed) > looks(before):
         most = greatest_auc(films, EARLY_Z, WRONG)
         if most is not None and most < FIT:
             return Unfit.EARLY

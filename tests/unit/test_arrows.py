@@ -16,7 +16,7 @@ ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
     "system_program", "statistics", "lesion", "records", "clock", "runtimes", "config",
     "headers", "imaging", "tasks", "cases", "packs", "sealed", "salvage",
-    "store",
+    "store", "calibration",
     "uplink", "reading", "intake",
     "provisioning", "care", "health", "reports", "exporting",
     "processes", "commands", "__main__",

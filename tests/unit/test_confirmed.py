@@ -11,7 +11,7 @@ import pytest
 from converters.statistics import intervals
 from firmware_app.statistics import floor, operating_point
 from firmware_app.statistics.area import Weighted, area
-from firmware_app.statistics.confirmed import FilmRead, figures, positives_for
+from firmware_app.statistics.confirmed import FilmRead, figures, needed, positives_for
 from firmware_app.statistics.floor import Unfit
 
 NORMAL = NormalDist()
@@ -93,6 +93,14 @@ def test_about_30_positives_make_a_sensitivity_12_points_wide_and_100_make_it_6(
     assert abs(positives_for(0.06) - 100) <= 5
 
 
+def test_what_is_missing_for_a_width_falls_as_films_come() -> None:
+    few, many = (needed(figures(clinic(count, 0.9, low=1.0), 0.5), 0.06) for count in (150, 500))
+    assert few.positives > many.positives > 0
+    assert few.films is not None
+    assert 2.0 < few.films / few.positives < 5.0, "three films in ten show the finding"
+    assert needed(figures(clinic(3000, 0.9, low=1.0), 0.5), 0.06).positives == 0
+
+
 def test_an_area_of_one_is_not_certain() -> None:
     found = area([Weighted(0.9, True, 1.0)] * 5 + [Weighted(0.1, False, 1.0)] * 20)
     assert found is not None
@@ -107,13 +115,14 @@ def first_100(auc: float, seed: int) -> list[FilmRead]:
 
 
 def test_a_model_at_chance_is_unfit_within_100_confirmed_films_and_a_good_one_is_not() -> None:
-    assert [floor.unfit(first_100(0.5, seed)) for seed in range(8)] == [Unfit.EARLY] * 8
-    assert [floor.unfit(first_100(0.9, seed)) for seed in range(8)] == [None] * 8
+    assert [floor.unfit(first_100(0.5, seed), 99) for seed in range(8)] == [Unfit.EARLY] * 8
+    assert [floor.unfit(first_100(0.9, seed), 99) for seed in range(8)] == [None] * 8
 
 
 def test_between_its_looks_the_early_rule_says_nothing() -> None:
     films = first_100(0.5, 1)
-    assert floor.unfit([*films, FilmRead(0.9, 1.0, True)]) is None
+    assert floor.unfit([*films, FilmRead(0.9, 1.0, True)], 100) is None
+    assert floor.unfit([*films, FilmRead(0.9, 1.0, True)], 50) is Unfit.EARLY, "an import may pass several looks"
 
 
 def test_the_cheapest_threshold_falls_as_a_miss_costs_more() -> None:

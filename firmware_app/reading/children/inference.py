@@ -7,6 +7,7 @@ with one logged sentence; the image waits and the next candidate reads it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -76,7 +77,8 @@ class Inferred:
 
     `counted` are the frames that look like the pack's training images.  `strongest` is, by a finding's code, the one of
     them that shows it best.  Both are indices into the frames of the job.  `beside` is, by a finding's code, the share
-    of its evidence in that frame that lies beside the anatomy, where that is known.
+    of its evidence in that frame that lies beside the anatomy, where that is known.  `distance` is the middle
+    frame's from the training images; ``None`` for a pack that says nothing of those.
     """
 
     findings: tuple[Finding, ...]
@@ -86,6 +88,7 @@ class Inferred:
     strongest: Mapping[str, int]
     counted: tuple[int, ...]
     beside: Mapping[str, float]
+    distance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,7 @@ class Inference:
                 return Inferred(
                     findings, self._lesions(shown, answer), self._identity(name), bool(answer.header.get("marked")),
                     self._strongest(findings, answer, counted), counted, self._beside(findings, answer),
+                    self._distance(answer),
                 )  # fmt: skip
             if answer.header.get("sound"):
                 raise ImageAtFault
@@ -313,6 +317,13 @@ class Inference:
         if not all(0.0 <= share <= 1.0 for share in shares.values()) or not shares.keys() <= codes:
             raise self._invalid()
         return shares
+
+    def _distance(self, answer: ChildMessage) -> float | None:
+        """The distance from the training images; None where the pack says nothing of those."""
+        distance = answer.header.get("distance")
+        if distance is not None and not (isinstance(distance, float) and math.isfinite(distance)):
+            raise self._invalid()
+        return distance
 
     def _invalid(self) -> ChildLost:
         """The error for an invalid answer; the child that gave it is replaced."""

@@ -142,6 +142,7 @@ class Models:
             "lesions": [_brief(lesion) for lesion in whole.lesions],
             "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
             "beside": _beside(maps, strongest, job),
+            "distance": statistics.median(distances) if loaded.familiar is not None else None,
         })  # fmt: skip
 
 

@@ -43,6 +43,11 @@ class ArrivalJournal:
             (images,) = connection.execute("SELECT EXISTS (SELECT 1 FROM instances)").fetchone()
             self._references.establish(connection, may_draw=unnamed or not images)
 
+    def subkey(self, purpose: str) -> bytes:
+        """A secret of this box for *purpose* (`References.subkey`)."""
+        self._references.load(self.database.connection)
+        return self._references.subkey(purpose)
+
     def open_association(self, source: str) -> int:
         """Record the start of an association; its studies are complete when it is closed."""
         with self.database.transaction() as connection:

@@ -13,6 +13,9 @@ from typing import Final
 
 from firmware_app import clock, notify
 from firmware_app.records import Case, FollowUp, Instance, Priority, Reading
+from firmware_app.store.calibration import scored
+from firmware_app.store.calibration.asking import Shares
+from firmware_app.store.calibration.scored import Examined
 from firmware_app.store.clinical import forms, revisions
 from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.exchange.outbox import Outbox
@@ -36,6 +39,15 @@ class Claim:
     instance: Instance
     claims: int
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What a reading says for local calibration, and how films are drawn that the clinic is asked to confirm."""
+
+    examined: Examined
+    secret: bytes
+    shares: Shares
 
 
 class ReadingQueue(Casebook):
@@ -76,8 +88,12 @@ class ReadingQueue(Casebook):
             ).fetchone()
         return int(row[0])
 
-    def finish(self, instance: Instance, reading: Reading, priority: Priority) -> None:
+    def finish(
+        self, instance: Instance, reading: Reading, priority: Priority, sampling: Sampling | None = None
+    ) -> None:
         """Write the one final reading of *instance*; a second one for it is not written.
+
+        *sampling*: what local calibration keeps of it, in the same transaction.
 
         A reading that used an age which a person has corrected meanwhile is not written either: the instance stays
         waiting.
@@ -86,10 +102,12 @@ class ReadingQueue(Casebook):
             age = _entered_age(self.database, instance.case)
             if instance.header is not None and age is not None and instance.header.patient_age != age:
                 return
-            connection.execute(
+            written = connection.execute(
                 "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (instance.reference, instance.case, forms.reading().dump_json(reading).decode(), _now()),
-            )
+            ).rowcount
+            if written and sampling is not None:
+                scored.record(connection, instance.case, sampling.examined, sampling.secret, sampling.shares)
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
             )
@@ -165,6 +183,7 @@ class ReadingQueue(Casebook):
             f" WHERE reference IN ({again})",
             (case,),
         ).rowcount
+        scored.forget(connection, case)
         if count:  # all images of a study have a header, so no reading is left that could set the priority
             connection.execute(
                 "UPDATE cases SET fresh = 1, priority = NULL, touched = ? WHERE reference = ?", (time.monotonic(), case)

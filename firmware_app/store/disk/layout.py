@@ -4,7 +4,8 @@ incoming/    half-received objects; emptied at start, never read
 images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
 set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
-clinical/    clinical.db, the secret behind its references; damaged/ keeps what a rescue set aside, as in the next two
+clinical/    clinical.db, the secret behind its references; calibration/ has the clinic's signed operating points;
+             damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
 run/         the status of the running processes; trials.json: the trials of the runtimes on this box;
              ballast: preallocated, released when the disk is full, so that the databases can still be written

@@ -26,11 +26,14 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "background": (("background.entered",), ("fact",)),
 }
 _SUPERSEDED: Final = "superseded"
+CALIBRATION: Final = ("machines", "scored", "confirmations", "shown", "standings", "agreements", "watched")
+"""Tables of local calibration; their rows stay when a case is deleted."""
+_BEYOND_THE_CASE: Final = ("retired", *CALIBRATION)
 
 
 def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueReport, damaged: set[str]) -> None:
     """Restore missing rows of the *damaged* tables of clinical.db, inside the caller's transaction."""
-    wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired") if name in damaged]
+    wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired", *CALIBRATION) if name in damaged]
     newest = ring.newest_whole(state, state.clinical_db.name) if wanted else None
     if newest is None:
         return
@@ -104,7 +107,7 @@ def _insert(
     columns = [column for column in _columns(backup, name) if column in mine]
     names = ", ".join(columns)
     statement = f"INSERT OR IGNORE INTO {name} ({names}) VALUES ({', '.join('?' * len(columns))})"
-    of_case = "case_reference" in columns and name != "retired"
+    of_case = "case_reference" in columns and name not in _BEYOND_THE_CASE
     key = ["case_reference", *(_PEOPLE[name][1] if name in _PEOPLE else ())]
     count = 0
     for row in backup.execute(f"SELECT {names} FROM {name}"):

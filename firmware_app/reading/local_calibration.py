@@ -1,0 +1,92 @@
+"""The reader's side of local calibration: whether a pack is suspended on a machine, its threshold, what is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.packs import prior
+from firmware_app.packs.manifest import Manifest
+from firmware_app.records import Finding, Header, LocalState, Reading, ReadingStatus
+from firmware_app.store.calibration import machines
+from firmware_app.store.calibration.asking import Shares
+from firmware_app.store.calibration.machines import Machine
+from firmware_app.store.calibration.points import Points
+from firmware_app.store.calibration.scored import Examined, Place, Score
+from firmware_app.store.calibration.standings import Standings
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.reading_queue import Sampling
+
+PURPOSE: Final = "local calibration"
+"""Of the secret under which films are drawn and machines are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A pack on the machine of one image."""
+
+    manifest: Manifest
+    machine: Machine
+
+    @property
+    def place(self) -> Place:
+        return Place(self.manifest.name, self.manifest.version, self.machine.digest)
+
+
+class LocalCalibration:
+    """Asked by the reader for each image that a pack may read."""
+
+    def __init__(self, clinical: Clinical, config: Config) -> None:
+        self._standings = Standings(clinical.database)
+        self._points = Points(clinical.database, clinical.database.path.parent)
+        self._prevalence = config.reader.prevalence
+        self._shares = Shares(config.calibration.before, config.calibration.low)
+        self._clinical = clinical
+        self._secret: bytes | None = None
+
+    def chosen(self, manifest: Manifest, header: Header | None) -> Chosen:
+        """The pack of *manifest* on the machine that made the image."""
+        return Chosen(manifest, machines.of(header, self._key()))
+
+    def is_suspended(self, chosen: Chosen) -> bool:
+        return self._standings.is_suspended(chosen.place)
+
+    def adopted(self, chosen: Chosen, findings: tuple[Finding, ...]) -> tuple[tuple[Finding, ...], LocalState]:
+        """*findings* with the clinic's own thresholds where these are in force; calibrated where each has one."""
+        files = chosen.manifest.files
+        points = {one.code: self._points.in_force(chosen.place, one.code, files) for one in findings}
+        moved = tuple(
+            one if (point := points[one.code]) is None
+            else replace(one, threshold=self._here(chosen.manifest, one.code, point.threshold))
+            for one in findings
+        )  # fmt: skip
+        all_in_force = bool(points) and all(points.values())
+        return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
+
+    def sampling(self, chosen: Chosen, reading: Reading, distance: float | None) -> Sampling:
+        """What is kept of *reading*; its probabilities go back to the pack's own prevalence, which no setting moves."""
+        scores = tuple(
+            Score(one.code, self._at_home(chosen.manifest, one.code, one.probability),
+                  self._at_home(chosen.manifest, one.code, one.threshold))
+            for one in reading.findings
+        )  # fmt: skip
+        refused = reading.status is ReadingStatus.CANNOT_JUDGE
+        place = chosen.place
+        examined = Examined(place.pack, place.version, chosen.machine, scores, refused, distance)
+        return Sampling(examined, self._key(), self._shares)
+
+    def _here(self, manifest: Manifest, code: str, threshold: float) -> float:
+        """*threshold*, of the pack's own prevalence, at the clinic's."""
+        given, wanted = prior.of_the_pack(manifest), self._prevalence.get(code)
+        return threshold if wanted is None or not 0.0 < given < 1.0 else prior.shifted(threshold, given, wanted)
+
+    def _at_home(self, manifest: Manifest, code: str, probability: float) -> float:
+        """*probability*, of the clinic's prevalence, at the pack's own."""
+        given, wanted = prior.of_the_pack(manifest), self._prevalence.get(code)
+        return probability if wanted is None or not 0.0 < given < 1.0 else prior.shifted(probability, wanted, given)
+
+    def _key(self) -> bytes:
+        if self._secret is None:
+            self._secret = self._clinical.subkey(PURPOSE)
+        return self._secret

@@ -1,0 +1,69 @@
+"""A clinical database with films that a pack has scored, without reading any: for the tests of local calibration."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from statistics import NormalDist
+
+from firmware_app.records import (
+    Finding,
+    Header,
+    Instance,
+    PackIdentity,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Scope,
+    Timing,
+)
+from firmware_app.store.calibration.asking import Shares
+from firmware_app.store.calibration.machines import Machine
+from firmware_app.store.calibration.scored import Examined, Place, Score
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.reading_queue import Sampling
+
+FINDING = "bright"
+MACHINE = Machine("m-" + "1" * 20, "Acme · X1 · room 2")
+PLACE = Place("toy-child", "0.0.1", MACHINE.digest)
+SHARES = Shares(0.1, 0.2)
+SECRET = bytes(32)
+
+
+def opened(folder: Path) -> Clinical:
+    """A new clinical database in *folder*."""
+    clinical = Clinical(folder / "clinical" / "clinical.db")
+    clinical.create()
+    return clinical
+
+
+def read(
+    clinical: Clinical, number: int, score: float, threshold: float = 0.5, *, place: Place = PLACE, image: int = 1,
+    shares: Shares = SHARES, study_date: str = "20260105", refused: bool = False, distance: float | None = None,
+) -> str:  # fmt: skip
+    """Film *number* arrives and is read with *score*; returns its case."""
+    uid = f"1.2.{place.version.replace('.', '')}.{number}"
+    syntax = "1.2.840.10008.1.2"
+    header = Header("1.2", f"{uid}.1.{image}", uid, f"{uid}.2", syntax, modality="DX", study_date=study_date)
+    admitted = clinical.admit(
+        path=str(number), file=f"images/{uid}", sha256=f"{uid}.{image}", size=1, header=header, association=None
+    )
+    assert isinstance(admitted, Instance)
+    claim = clinical.claim()
+    assert claim is not None
+    scores = () if refused else (Score(FINDING, score, threshold),)
+    examined = Examined(place.pack, place.version, Machine(place.machine, MACHINE.name), scores, refused, distance)
+    reading = Reading(
+        Scope.INSTANCE, (claim.instance.reference,), ReadingStatus.READ, None,
+        PackIdentity(place.pack, place.version, "onnxruntime", "int8"), Timing(1, 2, 3),
+        (Finding(FINDING, {"en": "Pneumonia"}, score, threshold),),
+    )  # fmt: skip
+    clinical.finish(claim.instance, reading, Priority.ROUTINE, Sampling(examined, SECRET, shares))
+    return admitted.case
+
+
+def binormal(count: int, auc: float, seed: int = 1, prevalence: float = 0.4) -> list[tuple[float, bool]]:
+    """(score in 0..1, truth) of *count* films."""
+    rng, apart = random.Random(seed), 2**0.5 * NormalDist().inv_cdf(auc)
+    truths = [rng.random() < prevalence for _ in range(count)]
+    return [(NormalDist().cdf(rng.gauss(apart / 2 if truth else -apart / 2, 1.0)), truth) for truth in truths]
