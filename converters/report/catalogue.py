@@ -18,6 +18,21 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "roc": ("ROC curve and operating point", "ROC 曲线与工作点"),
     "reliability": ("Reliability of the probabilities", "概率的可靠性"),
     "decision": ("Decision curve", "决策曲线"),
+    "coverage": ("Coverage against risk", "判读比例与错误率"),
+    "coverage_note": (
+        (
+            "Were a number given for the surest films alone: which share of the films gets one, and which share of "
+            "these numbers is wrong. Films nearest to the threshold go first. Beside home, networks of the same kind "
+            "on a source that they had not seen: where their line does not fall, sureness says nothing there."
+        ),
+        (
+            "若只对把握最大的影像给出数值：得到数值的影像比例，以及其中判错的比例。最接近阈值者最先不予给出。"
+            "除来源医院外，另示同类网络在未见过的来源上的结果：曲线不下降处，把握大小不能说明对错。"
+        ),
+    ),
+    "share_given": ("films with a number", "得到数值的影像"),
+    "share_wrong": ("wrong of these", "其中判错"),
+    "at_home": ("at home", "来源医院"),
     "subgroups": ("Subgroups", "亚组"),
     "pruning": ("Pruning, layer by layer", "逐层剪枝"),
     "training": ("Networks on films held back", "网络在留出影像上的表现"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.metrics import Evaluation, Interval, Prevalence, evaluation, in_order
-from converters.report import figures, weak_section
+from converters.report import coverage_section, figures, weak_section
 from converters.report.catalogue import CATALOGUE, both, say
 from converters.report.figures import MEGABYTE, Key
 from converters.report.step_results import Accounts, Attempt, FileGates, Quantized
@@ -118,6 +118,10 @@ def _figures(
         kept = f"{accounts.pruning.kept:.0%}" if accounts.pruning else ""
         yield _section("pruning", drawn, _note("pruning_note", kept=kept))
     yield "</div>"
+    if main.coverage is not None:
+        places = coverage_section.places(main.coverage, accounts.unseen)
+        drawn, told = coverage_section.figure(places), table(*coverage_section.rows(places))
+        yield _section("coverage", drawn, _note("coverage_note"), told)
 
 
 def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[str]:

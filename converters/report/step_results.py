@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from converters.evaluation.gates import GateOutcome, GateResult
+from converters.statistics.selective import Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Unseen:
     sensitivity_ci: tuple[float, float] | None = None
     specificity: float | None = None
     specificity_ci: tuple[float, float] | None = None
+    coverage: Curve | None = None
 
     @classmethod
     def from_dict(cls, trait: str, entry: Mapping[str, Any]) -> Self:
@@ -178,7 +180,7 @@ class Unseen:
         return cls(
             trait, str(entry["value"]), int(entry["n"]), int(entry["positives"]), int(entry["learnt_from"]),
             entry.get("auc"), ends("auc"), entry.get("sensitivity"), ends("sensitivity"), entry.get("specificity"),
-            ends("specificity"),
+            ends("specificity"), Curve.from_dict(entry["coverage"]) if entry.get("coverage") else None,
         )  # fmt: skip
 
 

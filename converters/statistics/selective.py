@@ -4,9 +4,9 @@ The films nearest to the threshold are the first that get none (El-Yaniv & Wiene
 Geifman & El-Yaniv 2017, NeurIPS). What limits of a pack do is one such point (:mod:`.conformal`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,11 @@ class Curve:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Self:
+        """From :meth:`as_dict`."""
+        return cls(tuple(Point(**{**one, "wrong_ci": tuple(one["wrong_ci"])}) for one in entry["points"]))
 
 
 def point(

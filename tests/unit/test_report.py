@@ -260,7 +260,8 @@ def test_one_language_at_a_time(page: Page) -> None:
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     drawn = re.findall(r'<svg [^>]*aria-label="([^"]*)"', html)
     wanted = (
-        "trade", "roc", "reliability", "decision", "pruning", "film", "gradcam", "map", "occlusion", "lime",
+        "trade", "roc", "reliability", "decision", "pruning", "coverage", "film", "gradcam", "map", "occlusion",
+            "lime",
     )  # fmt: skip
     assert [unescape(one) for one in drawn] == [" · ".join(catalogue.pair(key)) for key in wanted]
     assert not re.search(r"\bnan\b|\binf\b|None", html)

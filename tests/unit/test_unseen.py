@@ -6,6 +6,7 @@ import pytest
 
 from converters import report
 from converters.report.step_results import Accounts
+from converters.statistics.selective import Curve
 from tests.unit.test_report import PREDICTIONS, SUBJECT, Page
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -61,3 +62,15 @@ def test_where_the_network_that_ships_was_taught_it_is_the_teacher_that_is_told_
 def test_without_sources_left_out_the_page_says_nothing_of_them() -> None:
     html = report.rendered(SUBJECT, PREDICTIONS, Accounts(), "2026-11-21")
     assert "never saw" not in html
+
+
+def test_coverage_against_risk_is_told_at_home_and_on_every_source_that_was_left_out() -> None:
+    point = {"given": 0.5, "n": 60, "wrong": 0.417, "wrong_ci": [0.3, 0.5], "missed": 0.2, "false_alarms": None}
+    (source, *_) = ACCOUNTS.unseen
+    away = replace(source, coverage=Curve.from_dict({"points": [point]}))
+    html = report.rendered(SUBJECT, PREDICTIONS, replace(ACCOUNTS, unseen=(away,)), "2026-11-21")
+    page = Page()
+    page.feed(html)
+    seen = "".join(page.seen["en"])
+    assert "films with a numberat homeview = AP" in seen
+    assert "0.417 0.300 – 0.500 (60)" in seen
