@@ -10,7 +10,7 @@ from PIL import Image
 
 from converters import cli
 from converters.data.datasets import Film, FilmSet
-from converters.elsewhere import figures, sets
+from converters.elsewhere import figures, rows, sets
 from converters.elsewhere.box import Said
 from converters.elsewhere.sets import External
 from converters.failures import DataUnreadable
@@ -162,3 +162,27 @@ def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(
     wanted = "evaluate toy --data DATA --external EXTERNAL=county --runtime onnxruntime --precision fp32 --json"
     assert row.command == f"lantern-convert {wanted}"
     assert "elsewhere: county" in capsys.readouterr().out
+
+
+def test_a_pack_with_other_files_or_limits_forgets_what_it_did_elsewhere(
+    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])
+    assert cli.main(["elsewhere", str(pack), "--data", str(home), "--external", f"{there}=county"]) == 0
+    manifest = Manifest.load(pack)
+    assert rows.forgotten(manifest) == {"measured_elsewhere": ()}
+    assert "what it did elsewhere (county) must be measured again" in capsys.readouterr().err
+    rows.forgotten(manifest.model_copy(update=rows.forgotten(manifest)))
+    assert capsys.readouterr().err.count("county") == 1
+
+
+def test_what_the_pack_says_of_quality_refuses_elsewhere_as_on_the_box(
+    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL)])  # noise, no chests
+    manifest = json.loads((pack / "manifest.json").read_text())
+    (pack / "manifest.json").write_text(json.dumps({**manifest, "quality": {"kind": "chest_film"}}))
+    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
+    assert isinstance(row["refused"], dict)
+    assert {code.partition(".")[0] for code in row["refused"]} == {"quality"}
+    assert row["scored"] == 2
