@@ -21,6 +21,12 @@ PRIORITIES: Final[Mapping[Priority | None, str]] = {
     None: N_("not read"),
 }
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
+HEADLINES: Final = {
+    "auc": N_("elsewhere AUC {value}"),
+    "sensitivity": N_("elsewhere sensitivity {value}"),
+    "passed": N_("elsewhere {value} get a number"),
+}
+"""How a pack did on films of other places (`blueprints.packs.Headline`)."""
 NO_OPINION: Final = N_("No opinion")
 SAID: Final = {**VERDICTS, "none": NO_OPINION}
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}

@@ -60,7 +60,8 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
     refused = Counter(one.refused for one in said if one.refused is not None)
     return Elsewhere.model_validate({
         "source": films.name, "runtime": runtime, "precision": precision, "n": len(labels),
-        "positives": int(labels.sum()), "scored": int(scored.sum()), "threshold": finding.threshold,
+        "positives": int(labels.sum()), "n_passed": int(read.sum()),
+        "positives_passed": int(labels[read].sum()), "scored": int(scored.sum()), "threshold": finding.threshold,
         **metrics.plain(numbers), "refused": dict(sorted(refused.items())), "why": why,
     })  # fmt: skip
 

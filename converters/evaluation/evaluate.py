@@ -265,10 +265,13 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
     if not options.external:
         return []
 
+    ours = options.recipe is None and (splits.RECIPES / f"{pack.name}.toml").is_file()
+    folder = f"models/{pack.name}" if ours else f"OUT/{pack.name}"
+
     def command(one: External) -> str:
         recipe = f" --recipe {options.recipe.name}" if options.recipe else ""
         return (
-            f"lantern-convert evaluate {pack.name} --data DATA{recipe} {one.option} "
+            f"lantern-convert evaluate {folder} --data DATA{recipe} {one.option} "
             f"--runtime {options.runtime} --precision {precision} --json"
         )
 

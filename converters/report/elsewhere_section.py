@@ -38,11 +38,12 @@ class Row:
 def rows(manifest: Manifest) -> Iterator[Row]:
     """The table: of each set first the films that get a number, then all; then the sources that were left out."""
     for one in manifest.measured_elsewhere:
-        for chosen, suffix in (("with_a_number", "_passed"), ("all_films", "")):
+        passed, every = f"{one.n_passed} ({one.positives_passed})", f"{one.n} ({one.positives})"
+        for chosen, suffix, count in (("with_a_number", "_passed", passed), ("all_films", "", every)):
             said = Words(en=f"{one.source}, {pair(chosen)[0]}", zh=f"{one.source}，{pair(chosen)[1]}")
             figures = (rate(getattr(one, f"{key}{suffix}"), getattr(one, f"{key}{suffix}_ci")) for key in _MEASURES)
             share = rate(one.passed, one.passed_ci) if suffix else "–"
-            yield Row(one.runtime, one.precision, said, (f"{one.n} ({one.positives})", *figures, share))
+            yield Row(one.runtime, one.precision, said, (count, *figures, share))
     for left in unseen(manifest):
         figures = (rate(getattr(left, key), getattr(left, f"{key}_ci")) for key in _MEASURES)
         said = Words(en=left.split, zh=left.split)

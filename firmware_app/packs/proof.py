@@ -93,11 +93,11 @@ class Elsewhere(Part):
     """How one artefact scored on films of another place than those that the pack was made from, and the command.
 
     Every film is asked about as the box would, with its refusals: by age and view as far as the set says them, by
-    quality, and by typicality.  ``passed`` is the share of the ``n`` films that get a number, and ``…_passed`` are the
-    scores of these alone; the others are of all ``scored`` films, that is without those of which no model input can be
-    made.  ``refused`` counts the other films by the code of their refusal.  ``set_aside`` films, of patients that the
-    pack was made from or copies of its films, are not among ``n``.  ``why`` says of each number that is missing why it
-    is.  Intervals are 95 %, patients resampled.
+    quality, by typicality, and where the pack is not sure.  ``passed`` is the share of the ``n`` films that get a
+    number, and ``…_passed`` are the counts and scores of these alone; the others are of all ``scored`` films, that is
+    without those of which no model input can be made.  ``refused`` counts the other films by the code of their refusal.
+    ``set_aside`` films, of patients that the pack was made from or copies of its films, are not among ``n``.  ``why``
+    says of each number that is missing why it is.  Intervals are 95 %, patients resampled.
     """
 
     source: str
@@ -110,6 +110,8 @@ class Elsewhere(Part):
     set_aside: int = Field(0, ge=0)
     passed: Probability
     passed_ci: Interval
+    n_passed: int = Field(ge=0)
+    positives_passed: int = Field(ge=0)
     scored: int = Field(ge=0)
     threshold: Probability
     auc: Probability | None

@@ -69,6 +69,7 @@ def test_every_film_counts_and_those_without_a_number_are_told_apart() -> None:
     there = films([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
     row = figures.row(there, said, FINDING, "onnxruntime", "fp32")
     assert (row.n, row.positives, row.scored, row.passed) == (10, 4, 10, 0.7)
+    assert (row.n_passed, row.positives_passed) == (7, 2)
     assert (row.sensitivity, row.specificity, row.auc) == (0.75, round(5 / 6, 4), round((3 * 5 + 5) / 24, 4))
     assert (row.sensitivity_passed, row.specificity_passed, row.auc_passed) == (1.0, 1.0, 1.0)
     assert (row.refused, row.why) == ({"age": 2, "reading.unfamiliar": 1}, {})
@@ -159,7 +160,7 @@ def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(
     (row,) = Manifest.load(pack).measured_elsewhere
     assert isinstance(row, Elsewhere)
     assert (row.source, row.n, row.runtime, row.precision) == ("county", 2, "onnxruntime", "fp32")
-    wanted = "evaluate toy --data DATA --external EXTERNAL=county --runtime onnxruntime --precision fp32 --json"
+    wanted = "evaluate OUT/toy --data DATA --external EXTERNAL=county --runtime onnxruntime --precision fp32 --json"
     assert row.command == f"lantern-convert {wanted}"
     assert "elsewhere: county" in capsys.readouterr().out
 

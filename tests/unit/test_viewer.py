@@ -393,7 +393,7 @@ def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and
     assert "Pneumonia" not in shown
 
 
-AT_HOME = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.99,
+AT_HOME = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.997,
            "auc_ci": None, "threshold": 0.5, "sensitivity": 0.96, "sensitivity_ci": [0.94, 0.98],
            "specificity": 0.97, "specificity_ci": [0.95, 0.99], "command": "lantern-convert evaluate"}  # fmt: skip
 
@@ -445,7 +445,8 @@ def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tm
 
 
 ELSEWHERE = {"source": "county", "runtime": "onnxruntime", "precision": "int8", "n": 243, "positives": 90,
-             "passed": 0.8, "passed_ci": [0.75, 0.84], "scored": 243, "threshold": 0.5, "auc": 0.6,
+             "passed": 0.004, "passed_ci": [0.0, 0.02], "n_passed": 1, "positives_passed": 0,
+             "scored": 243, "threshold": 0.5, "auc": 0.6,
              "auc_ci": [0.5, 0.7], "sensitivity": 0.9, "sensitivity_ci": [0.8, 0.95], "specificity": 0.2,
              "specificity_ci": [0.1, 0.3], "auc_passed": 0.71, "auc_passed_ci": [0.62, 0.8],
              "sensitivity_passed": 0.88, "sensitivity_passed_ci": [0.77, 0.94], "specificity_passed": 0.31,
@@ -458,10 +459,15 @@ def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: D
     shown = with_a_pack(desk, tmp_path / "tried", {}, **measured).get(f"/case/{desk.case}", headers=HTML).text
     home = shown.index("At its home hospital: 700 films")
     assert shown.index("Elsewhere: 243 films of county (90 with the finding)") < home
-    assert shown.index("had an AUC of 0.76 (0.70 – 0.80; 700 films)") < home
-    assert "elsewhere AUC 0.71 · at its home hospital AUC 0.99" in shown
+    assert shown.index("had an AUC of 0.760 (0.700 – 0.800; 700 films)") < home
+    assert "elsewhere AUC 0.710 · at its home hospital AUC 0.997" in shown  # never rounded up to a whole 1
+    assert "<td>0.4%</td>" in shown
     assert "Specificity" not in shown  # nobody has said how common the finding is here
     assert "Nobody has tried" not in shown
+    none = [key for key in ELSEWHERE if "_passed" in key and key not in ("n_passed", "positives_passed")]
+    away = {**ELSEWHERE, **dict.fromkeys(none)}
+    one = with_a_pack(desk, tmp_path / "once", {}, measured_elsewhere=[away]).get(f"/case/{desk.case}", headers=HTML)
+    assert "elsewhere 0.4% get a number · at its home hospital AUC 0.997" in one.text
     bare = with_a_pack(desk, tmp_path / "bare", {}).get(f"/case/{desk.case}", headers=HTML).text
     assert "Nobody has tried this model on films of another place" in bare
     assert "elsewhere AUC" not in bare

@@ -16,10 +16,10 @@ from firmware_app.tasks.part import Words
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The one number by which a pack is known: `measure` is "AUC" or "Sensitivity"."""
+    """The one number by which a pack is known elsewhere: `measure` is a key of `words.HEADLINES`."""
 
     measure: str
-    value: float
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,17 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
 
 
 def headline(manifest: Manifest) -> Headline | None:
-    """The lowest AUC of other places, of the films that get a number; where there is none, the lowest sensitivity."""
+    """The lowest AUC of other places, of the films that get a number; where there is none, the lowest sensitivity, and
+    where no film with the finding gets one, the least share that does."""
     away, unseen = manifest.measured_elsewhere, [row for row in manifest.measured if row.unseen]
     areas = [*(row.auc_passed for row in away), *(row.auc for row in unseen)]
     if known := [area for area in areas if area is not None]:
-        return Headline("AUC", min(known))
+        return Headline("auc", f"{min(known):.3f}")
     rates = [*(row.sensitivity_passed for row in away), *(row.sensitivity for row in unseen)]
-    found = [rate for rate in rates if rate is not None]
-    return Headline("Sensitivity", min(found)) if found else None
+    if found := [rate for rate in rates if rate is not None]:
+        return Headline("sensitivity", f"{100 * min(found):.1f}%")
+    shares = [row.passed for row in away]
+    return Headline("passed", f"{100 * min(shares):.1f}%") if shares else None
 
 
 def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:
