@@ -23,7 +23,8 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     from converters.training.steps import RecipeRun
 
     data = with_sources(films, tmp_path / "films")
-    recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
+    tables = {**PLAIN, "abstain": {"error": 0.3}, "data": {"reader": "masks", "folds": 2, "leave_out": "source"}}
+    recipe = write_recipe(tmp_path, **tables)
     command = [str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]
     assert cli.main(["leave-out", *command]) == 0
     work = tmp_path / "out" / "work" / "toy-disc"
@@ -47,6 +48,10 @@ def test_every_source_is_read_by_a_network_that_never_saw_it(films: Path, tmp_pa
     assert [(row.split, row.auc, row.sensitivity, row.threshold) for row in rows] == [
         (f"unseen[source={one['value']}]", one["auc"], one["sensitivity"], one["threshold"]) for one in told["sources"]
     ]
+    assert [(row.passed, row.wrong_passed) for row in rows] == [
+        (one["passed"], one["wrong_passed"]) for one in told["sources"]
+    ]
+    assert [one["coverage"]["points"][0]["wrong"] for one in told["sources"]] == [row.wrong for row in rows]
     assert {row.runtime for row in rows} == {"pytorch"}
     net = run.recipe.net.model_copy(update={"teacher": "lite0-cut"})
     taught = replace(run, recipe=run.recipe.model_copy(update={"net": net}))

@@ -42,6 +42,15 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
     assert familiar["unseen"] >= 1.0
     assert pack.manifest.typicality is not None
     assert (pack.manifest.typicality.unseen, pack.manifest.typicality.varied) == (familiar["unseen"], False)
+    abstain, (finding,) = pack.manifest.abstain, pack.manifest.findings
+    assert abstain is not None
+    assert (abstain.error, abstain.films) == (0.2, pack.manifest.measured[-1].n)
+    assert abstain.low <= finding.threshold <= abstain.high
+    assert (abstain.given, abstain.wrong) == (
+        pack.manifest.measured[-1].passed,
+        pack.manifest.measured[-1].wrong_passed,
+    )
+    assert "Coverage against risk" in (pack.folder / "report.html").read_text("utf-8")
     done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pack.folder, check=False)
     assert done.returncode == 0
     assert {"CARD.md", "report.html", "sbom.json"} <= {path.name for path in pack.folder.iterdir()}
