@@ -50,6 +50,16 @@ def write_both(folder: Path) -> Path:
     return folder
 
 
+def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more: Any) -> None:
+    """Let *pack* outline what is bright in images of *modality* and *body_part*; *more* goes into its manifest."""
+    manifest = json.loads((pack / "manifest.json").read_text())
+    rule = {"rule": "interval" if frames > 1 else "middle", "budget": frames}
+    manifest |= {"task": "segment", "frames": rule, **more}
+    manifest["route"] |= {"modalities": [modality], "body_parts": [body_part], "views": []}
+    manifest["findings"][0] |= {"bias": -0.6, "calibration": {"kind": "platt", "slope": 12.0, "intercept": 0.0}}
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+
+
 def learns(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
     """Let *pack* know *pictures*: an image's distance is the mean square of its cells' deviations, in spreads."""
     spec = InputSpec("image", SIDE, SIDE)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app import loading, pipe
-from firmware_app.commands import clock, export, health, pack, provision, read, terminal, user
+from firmware_app.commands import clock, export, health, pack, provision, read, report, terminal, user
 from firmware_app.commands.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, for_screen, translate
@@ -253,13 +253,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
 
-    case = commands.add_parser("case", help="list, show or export cases", epilog="Example: lantern case list --json")
+    case = commands.add_parser(
+        "case", help="list, show, report or export cases", epilog="Example: lantern case list --json"
+    )
     case_commands = case.add_subparsers(required=True, metavar="COMMAND")
     _command(case_commands, "list", _case_list, "every case, the most urgent first", "lantern case list --json")
     show = _command(
         case_commands, "show", _case_show, "one case with all its readings", "lantern case show c-1f2e3d4c5b6a79880716"
     )
     show.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    report.add_to(case_commands, _command)
     export.add_to(case_commands, _command)
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")

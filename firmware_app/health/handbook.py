@@ -79,9 +79,9 @@ GROUPS: Final = (
 """In the order in which a technician would look; a code belongs to the first group that names it."""
 
 ELSEWHERE: Final = (
-    "account.*", "age*", "audit.*", "calibration.*", "care.*", "export.*", "hint.*", "hospital.*", "imaging.*",
-    "install.*", "other.*", "outcomes.*", "pack.*", "provision.*", "quality.*", "read.*", "reading.*", "series.*",
-    "service.*",
+    "account.*", "age*", "audit.*", "calibration.*", "care.*", "export.*", "follow_up*", "hint.*", "hospital.*",
+    "imaging.*", "install.*", "other.*", "outcomes.*", "pack.*", "provision.*", "quality.*", "read.*", "reading.*",
+    "series.*", "service.*",
 )  # fmt: skip
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 

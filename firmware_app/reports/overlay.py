@@ -45,9 +45,14 @@ def marked_film_of(folder: Path, frame: int = 0, lesions: Sequence[Lesion] = ())
     picture, facts = Image.fromarray(film).convert("RGB"), _facts(folder, frame)
     across, down = picture.width / facts["columns"], picture.height / facts["rows"]
     drawing = ImageDraw.Draw(picture)
-    for x0, y0, x1, y1 in (lesion.box for lesion in lesions):
-        place = (x0 * across, y0 * down, x1 * across, y1 * down)
-        drawing.rectangle(place, outline=_BOX, width=max(1, max(picture.size) // 400))
+    width = max(1, max(picture.size) // 400)
+    for lesion in lesions:
+        x0, y0, x1, y1 = lesion.box
+        if lesion.outline:
+            corners = [(x * across, y * down) for x, y in (*lesion.outline, lesion.outline[0])]
+            drawing.line(corners, fill=_BOX, width=width, joint="curve")
+        else:
+            drawing.rectangle((x0 * across, y0 * down, x1 * across, y1 * down), outline=_BOX, width=width)
     return np.asarray(picture)
 
 

@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def box(folder: Path) -> Iterator[Clinic]:
     needed("chromium", "chromedriver", "storescu")
     packs = made_task.write(toy_pack.write_both(folder / "packs"), body_part="HAND")
+    toy_pack.outlines(toy_pack.write(packs, "toy-outlines", "adult", 18, None), "CR", "ABDOMEN")
     with pytest.MonkeyPatch.context() as patch:
         made_task.install(folder / "site", patch)
         with clinic(folder, packs, LANTERN_READER__PRECISION="fp32") as running:

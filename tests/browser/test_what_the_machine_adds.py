@@ -86,3 +86,23 @@ def test_the_models_boxes_lie_over_the_film_with_name_and_score(box: Clinic, doc
     assert place["height"] == pytest.approx(shown * (y1 - y0), abs=4)
     doctor.find("#boxes-tool").click()
     doctor.until(lambda: not doctor.driver.find_element("css selector", "#boxes rect").is_displayed())
+
+
+def test_an_outline_lies_over_the_film_with_its_two_axes(box: Clinic, doctor: Person, folder: Path) -> None:
+    down, across = np.mgrid[0:256, 0:256]
+    tissue = 50 + 20 * np.sin(across / 30) * np.sin(down / 20)
+    tissue[96:160, 64:160] += 150
+    box.push(save(folder, "belly.dcm", film(tissue.astype(np.uint8), BodyPartExamined="ABDOMEN", PatientName="Sun^Li")))
+    doctor.driver.get(f"{box.url}/")
+    doctor.open_row("Sun Li")
+    doctor.until(lambda: doctor.find("#boxes polygon"))
+    screen, place = doctor.find("#film").rect, doctor.find("#boxes polygon").rect
+    shown = min(screen["width"], screen["height"]) / 256
+    left, top = screen["x"] + (screen["width"] - shown * 256) / 2, screen["y"] + (screen["height"] - shown * 256) / 2
+    assert place["x"] == pytest.approx(left + shown * 64, abs=shown * 32)  # to a cell of the model's map
+    assert place["y"] == pytest.approx(top + shown * 96, abs=shown * 32)
+    assert place["width"] == pytest.approx(shown * 96, abs=shown * 32)
+    assert len(doctor.driver.find_elements("css selector", "#boxes line")) == 2
+    assert not doctor.driver.find_elements("css selector", "#boxes rect")
+    assert "标记病灶 1 个。" in doctor.find("#in-words").text
+    assert "图像未给出标尺" in doctor.find("#in-words").text

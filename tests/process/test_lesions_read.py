@@ -26,19 +26,15 @@ GONE = 3
 
 
 def outlining(folder: Path) -> Path:
-    """The toy pack, whose map is the picture made small, as one that outlines what is bright."""
-    pack = toy_pack.write(folder, "toy-adult", "adult", 18, None)
-    manifest = json.loads((pack / "manifest.json").read_text())
-    manifest |= {"task": "segment", "frames": {"rule": "interval", "budget": FRAMES}}
-    manifest["route"] |= {"modalities": ["US"], "views": []}
-    manifest["findings"][0] |= {"bias": -0.6, "calibration": {"kind": "platt", "slope": 12.0, "intercept": 0.0}}
+    """The toy pack, whose map is the picture made small, as one that outlines what is bright, and has rules."""
     words = {"en": "See a doctor.", "zh": "请就诊。"}
     row = {"advice": words, "rule": words, "source": "Guideline, 2020;1:2", "finding": "bright"}
-    manifest["follow_up"] = {
+    rules = {
         "background": [{"code": "virus", "label": words, "diagnoses": ["I10:B18.1"]}],
         "rows": [{**row, "code": "seen"}, {**row, "code": "raised", "background": ["virus"]}],
     }
-    (pack / "manifest.json").write_text(json.dumps(manifest))
+    pack = toy_pack.write(folder, "toy-adult", "adult", 18, None)
+    toy_pack.outlines(pack, "US", "CHEST", FRAMES, follow_up=rules)
     return folder
 
 

@@ -17,7 +17,9 @@ from firmware_app.headers.other_objects import KINDS
 from firmware_app.language import translate
 from firmware_app.packs.prior import Predictive
 from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
+from firmware_app.reports import wording
 from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
 from web import guard, words
@@ -71,10 +73,12 @@ class Image:
         return strongest.code if strongest else None
 
     def lesions(self, language: str) -> list[dict[str, object]]:
-        """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each."""
+        """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each, and its
+        outline and axes where they are known."""
         reading = self.reading
         return [
-            {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language)}
+            {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language),
+             "outline": lesion.outline, "axes": lesion.axes}
             for lesion in (reading.lesions if reading else ()) if reading and lesion.instance == self.instance
         ]  # fmt: skip
 
@@ -99,6 +103,10 @@ class Sheet:
     done: Done | None
     seen: str
     others: tuple[tuple[str, int], ...]
+    lesions: tuple[str, ...]
+    follow_up: str
+    facts: tuple[tuple[str, str, bool], ...]
+    """The facts about the patient that rules of follow-up ask for: code, name, whether it is known to be so."""
 
     def said(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
@@ -152,7 +160,8 @@ def state(reference: str) -> ResponseReturnValue:
     case = _case(box, reference)
     instances = {file.instance for file in case.files if file.instance}
     film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
-    return {"seen": box.worklist.seen(reference), "film": film}
+    advice = case.follow_up.code if case.follow_up is not None else ""
+    return {"seen": box.worklist.seen(reference), "film": film, "advice": advice}
 
 
 @blueprint.post("/case/<case:reference>/patient")
@@ -167,6 +176,19 @@ def patient(reference: str) -> ResponseReturnValue:
     entered = Patient(clean(form.get("name", "")), clean(form.get("patient_id", "")), age, form.get("sex", ""))
     box.patients.correct(reference, entered, guard.actor())
     return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/background")
+@guard.only(Role.DOCTOR)
+def background(reference: str) -> ResponseReturnValue:
+    """Keep what the doctor says of the patient's background: every fact on the page, said to be so or not."""
+    box = here()
+    asked = packs.facts(box.config, _case(box, reference), g.language)
+    if not set(request.form.getlist("fact")) <= set(asked):
+        abort(400)
+    said = {code: code in request.form.getlist("fact") for code in asked}
+    revisions.enter(box.clinical.database, reference, said, guard.actor())
+    return redirect(url_for("cases.page", reference=reference) + "#background")
 
 
 def _case(box: Box, reference: str) -> Case:
@@ -204,6 +226,7 @@ def _sheet(box: Box, reference: str) -> Sheet:
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
     missing = [case.incomplete] if case.incomplete else []
     hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
+    known = box.clinical.background(case)
     return Sheet(
         case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
@@ -211,6 +234,8 @@ def _sheet(box: Box, reference: str) -> Sheet:
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
         sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
+        tuple(wording.lesions(case, g.language)), case.follow_up.text(g.language) if case.follow_up else "",
+        tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from firmware_app.packs import prior
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere, Measured
-from firmware_app.records import PackIdentity
+from firmware_app.records import Case, PackIdentity
 from firmware_app.tasks.part import Words
 
 
@@ -77,6 +77,18 @@ def headline(manifest: Manifest) -> Headline | None:
         return Headline("sensitivity", f"{100 * min(found):.1f}%")
     shares = [row.passed for row in away]
     return Headline("passed", f"{100 * min(shares):.1f}%") if shares else None
+
+
+def facts(config: Config, case: Case, language: str) -> dict[str, str]:
+    """The facts about the patient that rules of the case's packs ask for, code -> name in *language*."""
+    asked: dict[str, str] = {}
+    for name in dict.fromkeys(reading.pack.name for reading in case.readings if reading.pack is not None):
+        try:
+            rules = PackStore.of(config).find(name).manifest.follow_up
+        except PackError:
+            continue
+        asked |= {fact.code: fact.label.text(language) for fact in rules.background} if rules is not None else {}
+    return asked
 
 
 def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:

@@ -1,4 +1,5 @@
-// Lesions over the film: an SVG rectangle each with its name and score, which follow zoom and place of the film.
+// Lesions over the film: an outline with its axes, or a rectangle, each with its name and score, which follow zoom and
+// place of the film.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -8,13 +9,15 @@ export class Boxes {
     Object.assign(this, { film, svg, lesions: [] });
   }
 
-  /** Show *lesions* ({box, text}; box: x0, y0, x1, y1 in pixels of the frame), and no others. */
+  /** Show *lesions*, and no others. Each has {box, text, outline, axes}: box and axes are x0, y0, x1, y1 in pixels of the
+   * frame; an outline is a list of corners, empty where there is only a box. */
   show(lesions) {
-    this.lesions = lesions.map(({ box, text }) => {
+    this.lesions = lesions.map(({ box, text, outline = [], axes = [] }) => {
       const group = document.createElementNS(SVG, "g"), name = document.createElementNS(SVG, "text");
       name.textContent = text;
-      group.append(document.createElementNS(SVG, "rect"), name);
-      return { box, group };
+      const lines = axes.map(() => document.createElementNS(SVG, "line"));
+      group.append(document.createElementNS(SVG, outline.length ? "polygon" : "rect"), name, ...lines);
+      return { box, outline, axes, group };
     });
     this.svg.replaceChildren(...this.lesions.map(({ group }) => group));
     this.place();
@@ -23,13 +26,18 @@ export class Boxes {
   /** Put every box where its place of the frame was drawn last. */
   place() {
     if (!this.film.laid) return;
-    for (const { box: [x0, y0, x1, y1], group } of this.lesions) {
-      const { ratio } = this.film.laid, a = this.film.placeOf({ x: x0, y: y0 }), b = this.film.placeOf({ x: x1, y: y1 });
-      const [rect, name] = group.children;
-      const x = a.x / ratio, y = a.y / ratio;
-      for (const [key, value] of Object.entries({ x, y, width: (b.x - a.x) / ratio, height: (b.y - a.y) / ratio })) rect.setAttribute(key, value.toFixed(1));
-      name.setAttribute("x", x.toFixed(1));
-      name.setAttribute("y", (y - 5).toFixed(1));
+    const { ratio } = this.film.laid;
+    const at = (x, y) => (({ x, y }) => [x / ratio, y / ratio])(this.film.placeOf({ x, y }));
+    const set = (element, values) => Object.entries(values).forEach(([key, value]) => element.setAttribute(key, value.toFixed(1)));
+    for (const { box: [x0, y0, x1, y1], outline, axes, group } of this.lesions) {
+      const [x, y] = at(x0, y0), [right, bottom] = at(x1, y1), [shape, name, ...lines] = group.children;
+      if (outline.length) shape.setAttribute("points", outline.map(corner => at(...corner).map(side => side.toFixed(1)).join()).join(" "));
+      else set(shape, { x, y, width: right - x, height: bottom - y });
+      set(name, { x, y: y - 5 });
+      axes.forEach(([ax, ay, bx, by], axis) => {
+        const [from, to] = [at(ax, ay), at(bx, by)];
+        set(lines[axis], { x1: from[0], y1: from[1], x2: to[0], y2: to[1] });
+      });
     }
   }
 }

@@ -295,7 +295,7 @@ document.addEventListener("input", event => typed ||= Boolean(event.target.close
 async function look() {
   try {
     const now = await (await ask(page.state)).json();
-    const came = now.seen !== page.seen || now.film !== Boolean(Number(page.film));
+    const came = now.seen !== page.seen || now.film !== Boolean(Number(page.film)) || now.advice !== page.advice;
     if (came && !typed) return location.reload();
     $("came").hidden = now.seen === page.seen || (Number(page.waiting) && !now.seen.endsWith(".0"));
   } catch { /* it is asked again */ }
