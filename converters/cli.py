@@ -47,6 +47,9 @@ STEPS = {
 FITS = ("train", "leave-out", "distill", "prune", "quantize")
 """The steps that may train a network."""
 
+LEARNS = frozenset(FITS) - {"quantize"}
+"""Those that do little else."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 with one sentence on stderr, or 141 when its reader has gone."""
@@ -197,7 +200,8 @@ def _follow(options: argparse.Namespace) -> int:
                 print(f"{recipe.pack}: {machine}", file=sys.stderr, flush=True)
             for name in options.steps:
                 begun = time.monotonic()
-                _step(run, name, options.out)
+                with device.memory_kept() if name in LEARNS else nullcontext():
+                    _step(run, name, options.out)
                 print(f"{recipe.pack}: {name} done, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     if "pack" in options.steps:
         print(options.out / recipe.pack)
@@ -208,7 +212,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     from converters.pretraining import pretrain
     from converters.workflow import device
 
-    with device.using("auto"):
+    with device.using("auto"), device.memory_kept():
         print(pretrain.pretrain(load_pretraining(options.plan), options.data, options.out))
     return 0
 
