@@ -121,7 +121,6 @@ bench-models: $(CONVERT)/stamp
 durability: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.faults.durability --rounds 5 --write docs/durability.md
 
-# In this order: the students of the second and the third begin with what the child's student has learnt.
 DATA ?= ../shared/data
 FOLLOW = $(CONVERT)/bin/lantern-convert run converters/recipes/$(1).toml --data $(DATA)/$(2) --out build/packs
 train: $(CONVERT)/stamp
