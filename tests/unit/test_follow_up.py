@@ -14,6 +14,9 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from converters import recipe
+from converters.failures import RecipeInvalid
+from converters.packing.words import load_words
 from firmware_app.cases.advice import advised
 from firmware_app.cases.rules import FollowUpRules
 from firmware_app.records import Feature, Finding, FollowUp, Lesion, Seen
@@ -21,6 +24,7 @@ from firmware_app.reports.case_line import case_object
 from tests.unit.test_case_line import CASE, SCHEMA
 
 PACK = "toy", "1.0.0"
+CONVERTERS = Path(recipe.__file__).parent
 
 
 def words(english: str) -> dict[str, str]:
@@ -173,3 +177,16 @@ def test_the_table_on_the_page_about_own_models_is_one() -> None:
     assert told is not None
     assert told.code == "follow_up.short_interval"
     assert advised(rules, PACK, [], [mass(9.0)], (), complete=True) is None
+
+
+def test_a_packs_words_carry_its_rules(tmp_path: Path) -> None:
+    plain = (CONVERTERS / "recipes" / "breast-ultrasound.words.toml").read_text("utf-8")
+    words = 'advice = { en = "See a doctor." }\nrule = { en = "Rule A" }\nsource = "Guideline, 2020;1:2"\n'
+    row = f'\n[[follow_up.rows]]\ncode = "seen"\npositive = ["malignant"]\n{words}'
+    (tmp_path / "with.words.toml").write_text(plain + row, "utf-8")
+    rules = load_words(tmp_path / "with.words.toml").follow_up
+    assert rules is not None
+    assert rules.findings() == {"malignant"}
+    (tmp_path / "wrong.words.toml").write_text(plain + row.replace("positive", "positiv"), "utf-8")
+    with pytest.raises(RecipeInvalid, match="positiv"):
+        load_words(tmp_path / "wrong.words.toml")

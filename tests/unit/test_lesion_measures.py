@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from typing import Any
 
@@ -14,6 +16,9 @@ from firmware_app.imaging.lesions.measures import measured
 from firmware_app.imaging.morphology import Points
 from firmware_app.imaging.pixel_size import Scale, scale_at
 from firmware_app.lesion import Feature, Lesion
+from firmware_app.reading.children import inference_child
+from firmware_app.reading.children.wire import LARGEST_HEADER_BYTES
+from firmware_app.tasks.interface import MOST_LESIONS
 
 SIDE = 240
 MIDDLE = SIDE / 2
@@ -232,12 +237,23 @@ def test_what_a_model_gave_is_not_overwritten() -> None:
     assert [one for one in whole.features if one.name == "shape"] == [learned]
 
 
-def test_of_many_marks_the_weak_ones_keep_their_sizes_alone() -> None:
+def test_of_many_marks_the_weak_ones_keep_their_long_axis_alone() -> None:
     outline = ellipse(90.0, 60.0)
     marks = [mark(outline, score=0.9 - 0.01 * number) for number in range(description.MOST_DESCRIBED + 2)]
     whole = description.described(marks[::-1], picture(outline, 0.3), (SIDE, SIDE))
     assert [bool(one.outline) for one in whole] == [False, False, *[True] * description.MOST_DESCRIBED]
     assert all(one.long_axis_px for one in whole)
+    assert [one.features == () for one in whole][:3] == [True, True, False]
+
+
+def test_a_clip_full_of_outlined_marks_still_fits_one_message() -> None:
+    outline = [(1000.123 + 3 * x, 1000.123 + 3 * y) for x, y in ellipse(90.0, 60.0)]
+    given = mark(outline, score=0.1234567890123456, tags={"finding": "a_finding_with_a_name"})
+    given = dataclasses.replace(given, instance="i-" + "f" * 20)
+    scales = [Scale(0, 0, 4096, 4096, 0.0123456, 0.0123456)]
+    frame = description.described([given] * MOST_LESIONS, picture(ellipse(90.0, 60.0), 0.3), (4096, 4096), None, scales)
+    told = [inference_child._brief(one) for one in frame] * 16
+    assert len(json.dumps(told)) < 0.98 * LARGEST_HEADER_BYTES
 
 
 def test_a_size_is_in_millimetres_only_where_the_whole_lesion_lies_in_one_scale() -> None:

@@ -73,10 +73,12 @@ def of_outline(outline: Points, scale: tuple[float, float]) -> Iterator[Feature]
     yield Feature(ORIENTATION, term, _sure(math.log(wide), 0.0, 0.1), round(wide, 3))
 
 
-def of_greys(greys: Greys, outline: Points) -> Iterator[Feature]:
-    """Margin, echo pattern and posterior features of an *outline* in pixels of *greys*, as far as they can be seen."""
-    mask = filled_polygon(outline, greys.shape[0], greys.shape[1])
-    inside, ring = inner_and_ring(mask)
+def of_greys(greys: Greys, outline: Points, parts: tuple[Mask, Mask, Mask] | None = None) -> Iterator[Feature]:
+    """Margin, echo pattern and posterior features of an *outline* in pixels of *greys*, as far as they can be seen.
+
+    *parts* are its `parts_of`, if the caller has them.
+    """
+    mask, inside, ring = parts or parts_of(outline, greys.shape[0], greys.shape[1])
     if int(inside.sum()) < _LEAST_PX or int(ring.sum()) < _LEAST_PX:
         return
     mean, around, spread = float(greys[inside].mean()), float(greys[ring].mean()), float(greys[ring].std())
@@ -92,12 +94,13 @@ def of_greys(greys: Greys, outline: Points) -> Iterator[Feature]:
         yield Feature(POSTERIOR, term, _sure(abs(change), CHANGED, 0.025), round(change, 3))
 
 
-def inner_and_ring(mask: Mask) -> tuple[Mask, Mask]:
-    """The lesion without its margin, and the tissue around it: a ring of a quarter of its width, off the margin."""
+def parts_of(outline: Points, rows: int, columns: int) -> tuple[Mask, Mask, Mask]:
+    """The lesion, the lesion without its margin, and the tissue around it: a ring of a quarter of its width."""
+    mask = filled_polygon(outline, rows, columns)
     wide = math.sqrt(float(mask.sum()))
     margin, reach = max(1, round(0.04 * wide)), max(2, round(0.25 * wide))
     inside = eroded(mask, margin)
-    return (inside if bool(inside.any()) else mask), dilated(mask, margin + reach) & ~dilated(mask, margin)
+    return mask, (inside if bool(inside.any()) else mask), dilated(mask, margin + reach) & ~dilated(mask, margin)
 
 
 def filled_polygon(outline: Points, rows: int, columns: int) -> Mask:

@@ -13,6 +13,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from firmware_app.imaging.lesions import outlines
 from firmware_app.imaging.morphology import Points, around
 from firmware_app.lesion import Line
@@ -50,8 +52,7 @@ def measured(outline: Points, scale: tuple[float, float] = (1.0, 1.0)) -> Measur
     corners = around(points)
     if not covered > 0.0 or len(corners) < LEAST_CORNERS:
         return None
-    pairs = ((one, other) for at, one in enumerate(corners) for other in corners[at + 1 :])
-    start, end = max(pairs, key=lambda pair: math.dist(*pair))
+    start, end = _farthest(corners)
     long = math.dist(start, end)
     along = (end[0] - start[0]) / long, (end[1] - start[1]) / long
     beside = [(_dot((-along[1], along[0]), one), _dot(along, one)) for one in corners]
@@ -61,6 +62,14 @@ def measured(outline: Points, scale: tuple[float, float] = (1.0, 1.0)) -> Measur
     return Measures(
         covered, long, most[0] - least[0], _line(start, end, scale), _line(short_axis[0], short_axis[1], scale)
     )
+
+
+def _farthest(corners: Points) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The two of these points that are farthest from each other."""
+    places = np.array(corners)
+    apart = ((places[:, np.newaxis] - places[np.newaxis]) ** 2).sum(axis=2)
+    one, other = np.unravel_index(int(apart.argmax()), apart.shape)
+    return corners[int(one)], corners[int(other)]
 
 
 def _dot(one: tuple[float, float], other: tuple[float, float]) -> float:
