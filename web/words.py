@@ -56,6 +56,7 @@ CHECKS: Final = {
     "temperature": N_("Temperature"),
     "selftest": N_("Self-test"),
     "backup": N_("Backup"),
+    "calibration": N_("Models at this clinic"),
     "retention": N_("Clearing of old images"),
     "export": N_("Export of cases"),
     "stick": N_("Stick"),

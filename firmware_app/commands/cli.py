@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app import loading, pipe
-from firmware_app.commands import clock, export, health, pack, provision, read, report, terminal, user
+from firmware_app.commands import calibration, clock, export, health, pack, provision, read, report, terminal, user
 from firmware_app.commands.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, for_screen, translate
@@ -275,6 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     pack.add_to(commands, _command)
+    calibration.add_to(commands, _command)
     user.add_to(commands, _command)
     clock.add_to(commands, _command)
     return parser

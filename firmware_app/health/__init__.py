@@ -1,1 +1,4 @@
-"""How the box is: named checks, each answered with a sentence that says what to do."""
+"""How the box is: named checks, each answered with a sentence that says what to do.
+
+Many modules: one for each group of checks.
+"""

@@ -12,7 +12,17 @@ from typing import Any, Final
 from firmware_app.care import preparation, presence
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, PackError, UnitsNotReread
-from firmware_app.health import databases, dicom_callers, front_check, hospital_line, own_care, speed, sticks, timepiece
+from firmware_app.health import (
+    clinic_films,
+    databases,
+    dicom_callers,
+    front_check,
+    hospital_line,
+    own_care,
+    speed,
+    sticks,
+    timepiece,
+)
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.packs.installed import PackStore
@@ -87,6 +97,7 @@ def status(config: Config) -> dict[str, Any]:
     ports = {of: (processes[name] or {}).get("port") for of, name in (("dicom", "gateway"), ("viewer", "viewer"))}
     ports["metrics"] = (processes["viewer"] or {}).get("metrics")
     queue: dict[str, int] | None = None
+    here: list[dict[str, Any]] = []
     if state.clinical_db.exists():
         clinical = Clinical(state.clinical_db)
         clinical.require()
@@ -97,6 +108,7 @@ def status(config: Config) -> dict[str, Any]:
             "waiting": counts.waiting,
             "refused": counts.refused,
         }
+        here = clinic_films.status(clinical, config)
         clinical.database.close()
     return {
         "version": version(),
@@ -113,6 +125,7 @@ def status(config: Config) -> dict[str, Any]:
             {"name": pack.manifest.name, "version": pack.manifest.version}
             for pack in PackStore.of(config).survey().packs
         ],
+        "calibration": here,
     }
 
 
@@ -270,6 +283,7 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     own_care.the_machine,
     _models,
     _precedence,
+    clinic_films.examine,
     speed.runtimes,
     speed.chosen,
     _units,

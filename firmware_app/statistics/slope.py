@@ -89,10 +89,20 @@ def _quantiles(scores: Sequence[float]) -> dict[float, float]:
     return found
 
 
-def greatest_auc(films: Sequence[FilmRead], z: float, wrong: float = 0.0) -> float | None:
-    """The one-sided upper bound of the AUC, *z* standard errors of the slope up; ``None`` while a class is absent."""
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """An AUC, and what it is with the slope some standard errors lower and higher."""
+
+    auc: float
+    low: float
+    high: float
+
+
+def bounds(films: Sequence[FilmRead], z: float, wrong: float = 0.0) -> Bounds | None:
+    """The AUC of *films* with its bounds, the slope *z* standard errors away; ``None`` while a class is absent."""
     best = fitted(films, wrong)
     if best is None:
         return None
-    bound = fitted(films, wrong, best.slope + z * best.error)
-    return bound.auc if bound is not None else None
+    ends = [fitted(films, wrong, best.slope + side * z * best.error) for side in (-1.0, 1.0)]
+    low, high = (one.auc if one is not None else best.auc for one in ends)
+    return Bounds(best.auc, low, high)

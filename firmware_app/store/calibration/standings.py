@@ -16,7 +16,7 @@ from firmware_app import clock
 from firmware_app.errors import NotSuspended
 from firmware_app.records import Detail
 from firmware_app.statistics import floor
-from firmware_app.statistics.confirmed import FilmRead, figures
+from firmware_app.statistics.confirmed import FilmRead
 from firmware_app.store.accounts import audit
 from firmware_app.store.calibration.scored import Place
 from firmware_app.store.sqlite.database import Database
@@ -82,23 +82,21 @@ def testing_after(connection: sqlite3.Connection, place: Place) -> int | None:
 def suspend_if_unfit(
     connection: sqlite3.Connection, place: Place, finding: str, films: Sequence[FilmRead], before: int
 ) -> floor.Unfit | None:
-    """Suspend *place* where *films* show that it is unfit, inside the caller's transaction; returns the rule.
+    """Suspend *place* where *films* show that it is unfit, inside the caller's transaction; returns why.
 
     *before*: how many of them were confirmed when this was asked last.
     """
-    rule = floor.unfit(films, before)
-    if rule is None:
+    unfit = floor.unfit(films, before)
+    if unfit is None:
         return None
-    found = figures(films, 1.0, draws=1)  # for the AUC and the counts, which do not depend on a threshold
-    auc = found.auc
     details: dict[str, Detail] = {
-        "finding": finding, "rule": rule, "confirmed": found.confirmed, "positives": found.positives,
-        "auc": round(auc.value, 4) if auc else 0.5, "auc_low": round(auc.low, 4) if auc else 0.0,
-        "auc_high": round(auc.high, 4) if auc else 1.0,
+        "finding": finding, "rule": unfit.rule.value, "confirmed": sum(film.truth is not None for film in films),
+        "positives": sum(film.truth is True for film in films), "auc": round(unfit.auc.auc, 4),
+        "auc_low": round(unfit.auc.low, 4), "auc_high": round(unfit.auc.high, 4),
     }  # fmt: skip
     _write(connection, place, "suspended", details, BOX)
     audit.append(connection, BOX, "calibration.suspended", details={**_named(place), **details})
-    return rule
+    return unfit
 
 
 def _latest(connection: sqlite3.Connection, place: Place) -> sqlite3.Row | None:

@@ -1,0 +1,79 @@
+"""What `lantern status` and `lantern doctor` say of the packs at this clinic: what is suspended, or has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from firmware_app.calibration.overview import Overview
+from firmware_app.config import Config
+from firmware_app.health.check import Check
+from firmware_app.language import N_, register
+from firmware_app.records import Detail, LocalState, Reason
+from firmware_app.store.calibration import drift
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+
+_SUSPENDED: Final = register(
+    "doctor.pack_suspended",
+    N_(
+        "The model “{pack}” is suspended on one imaging machine: {confirmed} films that the clinic has confirmed give "
+        "an AUC of {auc}. “lantern calibration show” has the figures."
+    ),
+)
+_DRIFTED: Final = register(
+    "doctor.pack_drifted",
+    N_(
+        "The films of one imaging machine are not what they were when the model “{pack}” began there ({measure}: "
+        "{first} then, {now} now). Look whether machine, exposure or patients have changed, and confirm more films."
+    ),
+)
+_ALTERED: Final = register(
+    "doctor.pack_point_altered",
+    N_(
+        "The clinic's own threshold of the model “{pack}” is not used: its file was altered, or its key is lost. The "
+        "model works with its own threshold. Propose and confirm it again."
+    ),
+)
+
+
+def status(clinical: Clinical, config: Config) -> list[dict[str, Any]]:
+    """Each finding of each pack on each machine: its state and what has changed; no machine is named."""
+    changed = {one.place: one for one in drift.of_all(clinical.database.connection)}
+    return [
+        {
+            "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine,
+            "finding": here.finding, "state": here.state.value, "read": here.read,
+            "confirmed": sum(here.sources.values()),
+            "drift": [one.measure for one in (changed[here.place].alarms if here.place in changed else ())],
+        }
+        for here in Overview(clinical, config).all()
+    ]  # fmt: skip
+
+
+def examine(config: Config, state: StateDir) -> Iterator[Check]:
+    """What a technician should look at; nothing while all is well."""
+    if not state.clinical_db.exists():
+        return
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        for here in Overview(clinical, config).all():
+            if here.state is LocalState.SUSPENDED and here.suspension is not None:
+                said: dict[str, Detail] = {
+                    "pack": here.place.pack,
+                    "confirmed": here.suspension.confirmed,
+                    "auc": here.suspension.auc,
+                }
+                yield Check("calibration", "warn", Reason(_SUSPENDED, said))
+            if here.altered:
+                yield Check("calibration", "warn", Reason(_ALTERED, {"pack": here.place.pack}))
+        for one in drift.of_all(clinical.database.connection):
+            for shift in one.alarms:
+                changed: dict[str, Detail] = {
+                    "pack": one.place.pack, "measure": shift.measure, "first": round(shift.first, 2),
+                    "now": round(shift.now, 2),
+                }  # fmt: skip
+                yield Check("calibration", "warn", Reason(_DRIFTED, changed))
+    finally:
+        clinical.database.close()

@@ -1,0 +1,62 @@
+"""Drift without truths: the newest films of a machine against its own first ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from firmware_app.statistics import shift
+from firmware_app.store.calibration import drift, scored
+from firmware_app.store.calibration.scored import Examined, Score
+from firmware_app.store.clinical.clinical_db import Clinical
+from tests.local_films import FINDING, MACHINE, PLACE, SECRET, SHARES, opened
+
+
+def watch(clinical: Clinical, films: int, called: float, refused: float, centre: float, seed: int) -> None:
+    rng = random.Random(seed)
+    with clinical.database.transaction() as connection:
+        for number in range(films):
+            no_number = rng.random() < refused
+            scores = () if no_number else (Score(FINDING, 0.9 if rng.random() < called else 0.1, 0.5),)
+            distance = None if no_number else rng.gauss(centre, 0.2)
+            examined = Examined(PLACE.pack, PLACE.version, MACHINE, scores, no_number, distance)
+            scored.record(connection, f"c-{seed}-{number}", examined, SECRET, SHARES)
+
+
+def changed(clinical: Clinical) -> list[str]:
+    (one,) = drift.of_all(clinical.database.connection)
+    return [measure.measure for measure in one.alarms]
+
+
+def test_the_same_films_go_on_without_an_alarm_and_each_change_has_its_own(tmp_path: Path) -> None:
+    for name, called, refused, centre, expected in (
+        ("same", 0.2, 0.05, 1.0, []),
+        ("called", 0.5, 0.05, 1.0, ["called"]),
+        ("refused", 0.2, 0.3, 1.0, ["refused"]),
+        ("distance", 0.2, 0.05, 1.2, ["distance"]),
+    ):
+        clinical = opened(tmp_path / name)
+        watch(clinical, 200, 0.2, 0.05, 1.0, seed=1)
+        assert changed(clinical) == []
+        watch(clinical, 250, called, refused, centre, seed=2)
+        assert changed(clinical) == expected, name
+
+
+def test_the_stated_rate_of_false_alarms_holds() -> None:
+    rng = random.Random(3)
+    alarms = 0
+    for _ in range(1000):
+        one, other = ([rng.random() for _ in range(shift.FIRST)] for _ in range(2))
+        alarms += shift.of_values("distance", one, other).alarms
+        alarms += shift.of_shares("called", [v < 0.2 for v in one], [v < 0.2 for v in other]).alarms
+    assert alarms <= 8, "2000 looks at 0.001 each"
+
+
+def test_a_busy_machine_keeps_its_first_films_and_its_newest(tmp_path: Path) -> None:
+    clinical = opened(tmp_path)
+    watch(clinical, scored.WATCHED_KEPT + 300, 0.2, 0.0, 1.0, seed=1)
+    kept = [row[0] for row in clinical.database.connection.execute("SELECT sequence FROM watched ORDER BY sequence")]
+    half = scored.WATCHED_KEPT // 2
+    assert len(kept) == scored.WATCHED_KEPT
+    assert kept[:half] == list(range(1, half + 1))
+    assert kept[-half:] == list(range(scored.WATCHED_KEPT + 301 - half, scored.WATCHED_KEPT + 301))
