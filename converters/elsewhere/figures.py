@@ -53,6 +53,7 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
         figures = {
             "auc": intervals.auc(own, scores[chosen]), "auc_ci": intervals.auc_interval(own, scores[chosen], people),
             **metrics.rates_at(own, scores[chosen], finding.threshold, people),
+            **metrics.wrong_at(own, scores[chosen], finding.threshold, people),
         }  # fmt: skip
         numbers |= {_with(name, suffix): value for name, value in figures.items()}
         missing = metrics.undefined(own)
@@ -94,4 +95,7 @@ def table(one: Elsewhere) -> str:
     return "\n".join(lines)
 
 
-_SHOWN = (("auc", "AUC          "), ("sensitivity", "sensitivity  "), ("specificity", "specificity  "))
+_SHOWN = (
+    ("auc", "AUC          "), ("sensitivity", "sensitivity  "), ("specificity", "specificity  "),
+    ("wrong", "wrong        "),
+)  # fmt: skip

@@ -238,9 +238,9 @@ def wrong_at(
 
 
 def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
-    """Why films of one class, or none at all, give no AUC, sensitivity or specificity: measure → sentence."""
+    """Why films of one class, or none at all, give no AUC, sensitivity, specificity or error: measure → sentence."""
     if not len(labels):
-        return dict.fromkeys(("auc", "sensitivity", "specificity"), NO_FILM)
+        return dict.fromkeys(("auc", "sensitivity", "specificity", "wrong"), NO_FILM)
     if labels.all():
         return dict.fromkeys(("auc", "specificity"), NO_NEGATIVE)
     return {} if labels.any() else dict.fromkeys(("auc", "sensitivity"), NO_POSITIVE)

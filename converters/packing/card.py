@@ -109,7 +109,17 @@ def _elsewhere(manifest: Manifest) -> Iterable[str]:
         yield card_notes.HOW_UNSEEN
     rows = [(row.runtime, row.precision, row.films.en, *row.rest) for row in elsewhere_section.rows(manifest)]
     if rows:
-        head = ("runtime", "precision", "films", "n (positive)", "AUC", "sensitivity", "specificity", "get a number")
+        head = (
+            "runtime",
+            "precision",
+            "films",
+            "n (positive)",
+            "AUC",
+            "sensitivity",
+            "specificity",
+            "wrong",
+            "get a number",
+        )
         yield _table(head, rows)
     remarks = (word for one in manifest.measured_elsewhere for word in elsewhere_section.remarks(one))
     if said := [f"* {word.en}\n  {word.zh}" for word in remarks]:

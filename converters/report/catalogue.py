@@ -294,6 +294,7 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
             "灵敏度与特异度取自冻结阈值；区间为 95 %，按患者自助抽样。请以此为预期，而非来源医院的数字。"
         ),
     ),
+    "wrong": ("wrong", "判错的比例"),
     "films_of": ("films of", "影像来源"),
     "with_a_number": ("with a number", "有数值者"),
     "all_films": ("all", "全部"),

@@ -17,12 +17,12 @@ from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere, Measured
 from firmware_app.tasks.part import Words
 
-HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "get_a_number")
+HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "wrong", "get_a_number")
 _REASONS = {
     metrics.NO_FILM: "why_no_film", metrics.NO_NEGATIVE: "why_no_negative", metrics.NO_POSITIVE: "why_no_positive",
     NO_NUMBER: "why_no_number",
 }  # fmt: skip
-_MEASURES = ("auc", "sensitivity", "specificity")
+_MEASURES = ("auc", "sensitivity", "specificity", "wrong")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,20 @@ class Row:
 def rows(manifest: Manifest) -> Iterator[Row]:
     """The table: of each set first the films that get a number, then all; then the sources that were left out."""
     for one in manifest.measured_elsewhere:
-        passed, every = f"{one.n_passed} ({one.positives_passed})", f"{one.n} ({one.positives})"
-        for chosen, suffix, count in (("with_a_number", "_passed", passed), ("all_films", "", every)):
-            said = Words(en=f"{one.source}, {pair(chosen)[0]}", zh=f"{one.source}，{pair(chosen)[1]}")
-            figures = (rate(getattr(one, f"{key}{suffix}"), getattr(one, f"{key}{suffix}_ci")) for key in _MEASURES)
-            share = rate(one.passed, one.passed_ci) if suffix else "–"
-            yield Row(one.runtime, one.precision, said, (count, *figures, share))
+        yield _row(one, one.source, "_passed", f"{one.n_passed} ({one.positives_passed})")
+        yield _row(one, one.source, "", f"{one.n} ({one.positives})")
     for left in unseen(manifest):
-        figures = (rate(getattr(left, key), getattr(left, f"{key}_ci")) for key in _MEASURES)
-        said = Words(en=left.split, zh=left.split)
-        yield Row(left.runtime, left.precision, said, (f"{left.n} ({left.positives})", *figures, "–"))
+        if left.passed is not None:
+            yield _row(left, left.split, "_passed", str(round(left.passed * left.n)))
+        yield _row(left, left.split, "", f"{left.n} ({left.positives})")
+
+
+def _row(one: Elsewhere | Measured, name: str, suffix: str, count: str) -> Row:
+    english, chinese = pair("with_a_number" if suffix else "all_films")
+    figures = (rate(getattr(one, f"{key}{suffix}"), getattr(one, f"{key}{suffix}_ci")) for key in _MEASURES)
+    share = rate(one.passed, one.passed_ci) if suffix else "–"
+    films = Words(en=f"{name}, {english}", zh=f"{name}，{chinese}")
+    return Row(one.runtime, one.precision, films, (count, *figures, share))
 
 
 def unseen(manifest: Manifest) -> list[Measured]:

@@ -95,9 +95,10 @@ class Elsewhere(Part):
     Every film is asked about as the box would, with its refusals: by age and view as far as the set says them, by
     quality, by typicality, and where the pack is not sure.  ``passed`` is the share of the ``n`` films that get a
     number, and ``…_passed`` are the counts and scores of these alone; the others are of all ``scored`` films, that is
-    without those of which no model input can be made.  ``refused`` counts the other films by the code of their refusal.
-    ``set_aside`` films, of patients that the pack was made from or copies of its films, are not among ``n``.  ``why``
-    says of each number that is missing why it is.  Intervals are 95 %, patients resampled.
+    without those of which no model input can be made.  ``wrong`` is the share that is called what it is not.
+    ``refused`` counts the films without a number by the code of their refusal.  ``set_aside`` films, of patients that
+    the pack was made from or copies of its films, are not among ``n``.  ``why`` says of each number that is missing why
+    it is.  Intervals are 95 %, patients resampled.
     """
 
     source: str
@@ -120,12 +121,16 @@ class Elsewhere(Part):
     sensitivity_ci: Interval | None
     specificity: Probability | None
     specificity_ci: Interval | None
+    wrong: Probability | None
+    wrong_ci: Interval | None
     auc_passed: Probability | None
     auc_passed_ci: Interval | None
     sensitivity_passed: Probability | None
     sensitivity_passed_ci: Interval | None
     specificity_passed: Probability | None
     specificity_passed_ci: Interval | None
+    wrong_passed: Probability | None
+    wrong_passed_ci: Interval | None
     refused: dict[str, int] = Field(default_factory=dict)
     why: dict[str, str] = Field(default_factory=dict)
     command: str = ""

@@ -49,7 +49,8 @@ def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
         n=40, positives=40, set_aside=3, passed=0.75, passed_ci=(0.6, 0.86), n_passed=30,
         positives_passed=29, scored=38, threshold=0.5, auc=None,
         auc_ci=None, sensitivity=0.5, sensitivity_ci=(0.35, 0.65), specificity=None, specificity_ci=None,
-        auc_passed=None, auc_passed_ci=None, sensitivity_passed=0.6, sensitivity_passed_ci=(0.4, 0.77),
+        auc_passed=None, auc_passed_ci=None, wrong=0.5, wrong_ci=(0.35, 0.65), wrong_passed=0.4,
+        wrong_passed_ci=(0.23, 0.6), sensitivity_passed=0.6, sensitivity_passed_ci=(0.4, 0.77),
         specificity_passed=None, specificity_passed_ci=None, refused={"age": 8, "reading.unfamiliar": 2},
         why=dict.fromkeys(("auc", "specificity", "auc_passed"), "no film is without the finding"), command="print it",
     )  # fmt: skip
@@ -57,9 +58,9 @@ def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
     text = card.text(told)
     lead = text[: text.index("## Weak points")]
     for said in (
-        "| onnxruntime | int8 | county, with a number | 30 (29) | – | 0.600 (0.400–0.770) | – | 0.750 (0.600–0.860) |",
-        "| onnxruntime | int8 | county, all | 40 (40) | – | 0.500 (0.350–0.650) | – | – |",
-        "| pytorch, teacher | fp32 | unseen[view=AP] | 80 (30) | 0.710 (0.660–0.760) |",
+        "| onnxruntime | int8 | county, with a number | 30 (29) | – | 0.600 (0.400–0.770) | – | 0.400 (0.230–0.600) |",
+        "| onnxruntime | int8 | county, all | 40 (40) | – | 0.500 (0.350–0.650) | – | 0.500 (0.350–0.650) | – |",
+        "| pytorch, teacher | fp32 | unseen[view=AP], all | 80 (30) | 0.710 (0.660–0.760) |",
         "county: no AUC, specificity, AUC (with a number): no film is without the finding.",
         "county：不予判读：age 8, reading.unfamiliar 2。", "Some A et al., 2020; CC BY 4.0",
         "county: 3 films set aside", "print it",
@@ -149,7 +150,7 @@ def test_the_source_on_which_a_network_that_never_saw_it_was_worst_is_a_weak_poi
     assert "留出来源 `[view=AP]` 后，其教师网络在该来源 80 张影像上的 AUC 为 0.710" in weak
     assert "[view=PA]" not in weak
     assert card_notes.HOW_UNSEEN in text
-    assert "| pytorch, teacher | fp32 | unseen[view=AP] | 80 (30) | 0.710 (0.660–0.760) |" in text
+    assert "| pytorch, teacher | fp32 | unseen[view=AP], all | 80 (30) | 0.710 (0.660–0.760) |" in text
     alike = card.text(manifest.model_copy(update={"measured": (unseen("AP", 0.71, "pytorch"),)}))
     assert "a network like it reached an AUC" in alike
     assert "its teacher" not in alike

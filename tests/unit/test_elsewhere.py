@@ -72,6 +72,7 @@ def test_every_film_counts_and_those_without_a_number_are_told_apart() -> None:
     assert (row.n_passed, row.positives_passed) == (7, 2)
     assert (row.sensitivity, row.specificity, row.auc) == (0.75, round(5 / 6, 4), round((3 * 5 + 5) / 24, 4))
     assert (row.sensitivity_passed, row.specificity_passed, row.auc_passed) == (1.0, 1.0, 1.0)
+    assert (row.wrong, row.wrong_passed) == (0.2, 0.0)  # one missed, one false alarm, and neither gets a number
     assert (row.refused, row.why) == ({"age": 2, "reading.unfamiliar": 1}, {})
     people = [film.patient for film in there.films]
     read = np.array([why is None for why in refused])

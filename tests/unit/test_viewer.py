@@ -450,7 +450,8 @@ ELSEWHERE = {"source": "county", "runtime": "onnxruntime", "precision": "int8", 
              "auc_ci": [0.5, 0.7], "sensitivity": 0.9, "sensitivity_ci": [0.8, 0.95], "specificity": 0.2,
              "specificity_ci": [0.1, 0.3], "auc_passed": 0.71, "auc_passed_ci": [0.62, 0.8],
              "sensitivity_passed": 0.88, "sensitivity_passed_ci": [0.77, 0.94], "specificity_passed": 0.31,
-             "specificity_passed_ci": [0.2, 0.4]}  # fmt: skip
+             "specificity_passed_ci": [0.2, 0.4], "wrong": 0.3, "wrong_ci": [0.2, 0.4], "wrong_passed": 0.2,
+             "wrong_passed_ci": [0.1, 0.3]}  # fmt: skip
 
 
 def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: Desk, tmp_path: Path) -> None:
