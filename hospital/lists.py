@@ -1,4 +1,4 @@
-"""`lantern-hospital summaries` and `aside`: what was received, and what was not counted, row by row."""
+"""`lantern-hospital summaries`, `aside` and `figures`: what was received, and what was not counted, row by row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Open = Callable[[argparse.Namespace], House]
 
 
 def add(commands: object, command: Command, opened: Open) -> None:
-    """Add both to the parser.  *command* makes one, *opened* gives the folder that it is about."""
+    """Add them to the parser.  *command* makes one, *opened* gives the folder that it is about."""
     summaries = command(
         commands, "summaries", lambda options: _summaries(options, opened(options)),
         "every case revision received, as they came",
@@ -32,6 +32,10 @@ def add(commands: object, command: Command, opened: Open) -> None:
     command(
         commands, "aside", lambda options: _aside(options, opened(options)),
         "messages that were not counted, and why", "lantern-hospital aside --json",
+    )  # fmt: skip
+    command(
+        commands, "figures", lambda options: _figures(options, opened(options)),
+        "how the packs do at each clinic, by films confirmed there", "lantern-hospital figures --json",
     )  # fmt: skip
 
 
@@ -62,6 +66,18 @@ def _aside(options: argparse.Namespace, house: House) -> int:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
                 print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
+    return 0
+
+
+def _figures(options: argparse.Namespace, house: House) -> int:
+    with closing(_inbox(house)) as inbox:
+        for row in inbox.figures():
+            if options.json:
+                print(json.dumps(row, ensure_ascii=False), flush=True)
+            else:
+                auc = "-" if not row["auc"] else "{:.2f} ({:.2f} to {:.2f})".format(*(one / 100 for one in row["auc"]))
+                print(f"{row['received_at'][:16]}  {row['box']:<20}  {row['pack']} {row['version']}  {row['machine']}  "
+                      f"{row['finding']}  {row['state']}  {row['confirmed']} confirmed  AUC {auc}")  # fmt: skip
     return 0
 
 

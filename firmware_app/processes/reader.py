@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.calibration.told import Told
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
 from firmware_app.reading.patience import Stopped
@@ -64,7 +65,7 @@ def _watch(
     reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read new images; an idle box only polls `PRAGMA data_version`."""
-    times, state = TimeChanges(clinical), StateDir(config.state.dir)
+    times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -74,7 +75,7 @@ def _watch(
             )
         )
         if relay is not None:
-            relay.step(Health.of(trouble(state), reader.packs()))
+            relay.step(Health.of(trouble(state), reader.packs(), told.figures()))
 
     seen, looked = None, 0.0
     while not stop.is_set():

@@ -1,9 +1,9 @@
 """Everything that may leave the box over MQTT, field by field: the allow-list.
 
-Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short) and
-`Presence` (birth, health, death).  Down come `Receipt` and `Keys`.  Nothing else can be built, and no field takes free
-text: there is no field for a name, an id, a UID, an age, a sex or a study date.  Peers of form 1 use `FirstPresence`
-and `FirstReceipt` instead (docs/uplink.md).
+Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short),
+`Presence` (birth, health, death), and `ClinicFigures` (the packs on the clinic's own films).  Down come `Receipt` and
+`Keys`.  Nothing else can be built, and no field takes free text: there is no field for a name, an id, a UID, an age, a
+sex or a study date.  Peers of form 1 use `FirstPresence` and `FirstReceipt` instead (docs/uplink.md).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.records import Priority
+from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
 from firmware_app.sealed.form import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "MOST_PACKS",
     "MOST_SEQ",
     "Brief",
+    "ClinicFigures",
     "Digest",
     "FindingBrief",
     "FirstPresence",
@@ -288,10 +290,31 @@ class Presence(FirstPresence):
     packs: Annotated[tuple[PackBrief, ...], Many(Nested(PackBrief), MOST_PACKS)]
 
 
-def decode_up(body: bytes, *, first: bool = False) -> Summary | Digest | FirstPresence:
+@dataclass(frozen=True, slots=True)
+class ClinicFigures(Message):
+    """How the packs do at the clinic, in form 2 alone; `origin.seq` and `beat` are as in `FirstPresence`."""
+
+    name: ClassVar = "figures"
+    origin: Annotated[Origin, Nested(Origin)]
+    beat: Annotated[int, _COUNT]
+    places: Annotated[tuple[PlaceFigures, ...], Many(Nested(PlaceFigures), MOST_PLACES)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.DRIFT
+
+
+UpMessage = Summary | Digest | FirstPresence | ClinicFigures
+
+
+def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
     """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
-    message = decode(body, Summary, Digest, FirstPresence if first else Presence)
-    assert isinstance(message, Summary | Digest | FirstPresence)
+    if first:
+        message: Message = decode(body, Summary, Digest, FirstPresence)
+    else:
+        message = decode(body, Summary, Digest, Presence, ClinicFigures)
+    assert isinstance(message, UpMessage)
     return message
 
 

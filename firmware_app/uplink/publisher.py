@@ -21,8 +21,9 @@ from firmware_app.records import Reason
 from firmware_app.sealed.credentials import open_keys
 from firmware_app.sealed.envelope import HospitalBundle, seal
 from firmware_app.sealed.envelope_version import Version
+from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import FirstPresence, Kind, Origin, Presence, PresenceKind
+from firmware_app.sealed.summary import ClinicFigures, FirstPresence, Kind, Origin, Presence, PresenceKind
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
 from firmware_app.uplink.connection import Connection, Post
@@ -64,6 +65,7 @@ class Publisher:
         self._sent: dict[int, _Sent] = {}
         self._posted: dict[int, int] = {}  # number of the post -> row
         self._session, self._beat = 0, 0
+        self._told: tuple[PlaceFigures, ...] = ()
         self._signed_keys: bytes | None = None
         self._version = Version.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = seal_key(hospital.seal)
@@ -91,11 +93,14 @@ class Publisher:
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
         self._say(connection, PresenceKind.BIRTH, 0)
+        self._told = ()
+        self._tell_figures(connection)
 
     def beat(self, connection: Connection) -> None:
         """Send the box's state."""
         self._beat += 1
         self._say(connection, PresenceKind.HEALTH, self._beat)
+        self._tell_figures(connection)
 
     def farewell(self, connection: Connection) -> None:
         """An orderly end says what the last will would have said."""
@@ -105,6 +110,18 @@ class Publisher:
         post = self._presence(state, beat)
         if fits(post, connection.most_bytes):
             connection.post(post)
+
+    def _tell_figures(self, connection: Connection) -> None:
+        """Send how the packs do at the clinic, where that is new in this connection; form 1 has no word for it."""
+        figures = self._exchange.line().health.figures
+        if figures == self._told or self._version is Version.FIRST:
+            return
+        origin = Origin(self._box, self._stream, self._session, clock.boot_id())
+        said = ClinicFigures(origin, self._beat, figures, clock.hour(clock.stamp()))
+        post = self._sealed(said.encode(), said.kind)
+        if fits(post, connection.most_bytes):
+            connection.post(post)
+            self._told = figures
 
     # --- rows ----------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
 from firmware_app.sealed.keys import VerifyKey, verify_key
-from firmware_app.sealed.summary import Brief, Digest, FirstPresence, Mark, Summary
+from firmware_app.sealed.summary import Brief, ClinicFigures, Digest, FirstPresence, Mark, Summary
 from hospital.inbox import heard, summaries
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.schema import bring_up_to_date
@@ -221,6 +221,33 @@ class Inbox:
         if not again:
             heard.said_older(self.connection, origin.box, now)
         raise Outdated
+
+    def keep_figures(self, figures: ClinicFigures, *, again: bool = False) -> bool:
+        """Keep how the packs do at a clinic; False when it is known already.  Raises `Outdated` when a later word of
+        the same stream is here.  *again*: the broker itself says that it delivers this once more."""
+        origin, now = figures.origin, _now()
+        changed = self.connection.execute(
+            "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET stream = excluded.stream,"
+            " session = excluded.session, beat = excluded.beat, body = excluded.body,"
+            " received_at = excluded.received_at"
+            " WHERE stream <> excluded.stream OR (excluded.session, excluded.beat) > (session, beat)",
+            (origin.box, origin.stream, origin.seq, figures.beat, json.dumps(figures.to_object()), now),
+        ).rowcount
+        if changed:
+            heard.spoke(self.connection, origin.box, now)
+            return True
+        row = self.connection.execute("SELECT body FROM figures WHERE box = ?", (origin.box,)).fetchone()
+        if again or row["body"] == json.dumps(figures.to_object()):
+            return False
+        raise Outdated
+
+    def figures(self) -> list[dict[str, Any]]:
+        """The latest word of each box on its packs, a row for each finding of a pack on a machine."""
+        rows = self.connection.execute("SELECT box, body, received_at FROM figures ORDER BY box")
+        return [
+            {"box": row["box"], "received_at": row["received_at"], **place}
+            for row in rows for place in json.loads(row["body"])["places"]
+        ]  # fmt: skip
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a

@@ -29,6 +29,17 @@ STEPS: Final[tuple[str, ...]] = (
     """,
     # Why the receiver doubts this machine's clock, a value of `own_clock.Doubt`; NULL: it does not.
     "ALTER TABLE receiver ADD COLUMN doubt TEXT;",
+    # How the packs do at each clinic: the latest word of each box.
+    """
+    CREATE TABLE figures (
+        box        TEXT PRIMARY KEY,
+        stream     TEXT NOT NULL,
+        session    INTEGER NOT NULL,
+        beat       INTEGER NOT NULL,
+        body       TEXT NOT NULL,                 -- JSON of summary.ClinicFigures
+        received_at TEXT NOT NULL
+    ) STRICT;
+    """,
 )  # fmt: skip
 
 

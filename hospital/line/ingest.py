@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from firmware_app.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
 from firmware_app.sealed.envelope import open_sealed, version_of
 from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.summary import BOX_ID, Digest, FirstPresence, Kind, Summary, decode_up
+from firmware_app.sealed.summary import BOX_ID, Kind, UpMessage, decode_up
 from hospital.keys.keyring import Keyring
 
-_TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health)", re.ASCII)
+_TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health|drift)", re.ASCII)
 _SECOND_SINCE = (0, 2)
 
 
@@ -22,7 +22,7 @@ _SECOND_SINCE = (0, 2)
 class OpenedMessage:
     """A message that is what it says, from the box whose topic it came under."""
 
-    message: Summary | Digest | FirstPresence
+    message: UpMessage
     body: bytes
     version: Version
 

@@ -29,6 +29,7 @@ from firmware_app.errors import Contradicted, LanternError, Replayed
 from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
+    ClinicFigures,
     FirstPresence,
     FirstReceipt,
     Keys,
@@ -259,6 +260,9 @@ class Receiver:
                 self._forms[box] = ingest.form_of(message.version)
                 if self._inbox.hear(message, again=again):
                     self._clock().heard(message)
+                return
+            if isinstance(message, ClinicFigures):
+                self._inbox.keep_figures(message, again=again)
                 return
             receipt, seq, hashed = (
                 receipts[box, message.origin.stream, opened.version],

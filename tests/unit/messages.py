@@ -6,13 +6,15 @@ from datetime import datetime
 
 from hypothesis import strategies as st
 
-from firmware_app.records import Priority
+from firmware_app.records import LocalState, Priority
+from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
 from firmware_app.sealed.summary import (
     MOST_FAULTS,
     MOST_MARKS,
     MOST_PACKS,
     MOST_SEQ,
     Brief,
+    ClinicFigures,
     Digest,
     FindingBrief,
     Mark,
@@ -67,4 +69,11 @@ PRESENCES = st.builds(
     COUNTS, st.none() | _digits(64), HOURS, st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
     st.lists(st.builds(PackBrief, BOXES, st.just("1.20.3")), max_size=MOST_PACKS).map(tuple),
 )  # fmt: skip
-MESSAGES = SUMMARIES | DIGESTS | PRESENCES
+ESTIMATES = st.lists(st.integers(0, 100), max_size=3).map(tuple)
+PLACES = st.builds(
+    PlaceFigures, BOXES, st.just("1.20.3"), _digits(20).map(lambda digits: f"m-{digits}"),
+    st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True), st.sampled_from(LocalState), st.integers(0, 10_000), COUNTS,
+    COUNTS, COUNTS, ESTIMATES, ESTIMATES, ESTIMATES,
+)  # fmt: skip
+FIGURES = st.builds(ClinicFigures, ORIGINS, COUNTS, st.lists(PLACES, max_size=MOST_PLACES).map(tuple), HOURS)
+MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES

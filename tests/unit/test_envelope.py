@@ -175,12 +175,14 @@ def vectors() -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize("version", Version)
-def test_the_documents_summary_opens_as_it_says(version: Version) -> None:
+@pytest.mark.parametrize(
+    ("version", "name"), [*((version, "up") for version in Version), (Version.SECOND, "figures")]
+)
+def test_the_documents_messages_open_as_it_says(version: Version, name: str) -> None:
     known = vectors()
     hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_seal_private"]))
     box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(known["box_sign_private"]))
-    up = known[f"form {version}"]["up"]
+    up = known[f"form {version}"][name]
     key = key_id(hospital.public_key())
     assert key.hex() == known["hospital_seal_key_id"]
     bound = context(b"up", Kind(up["kind"]), key, up["box"], version)

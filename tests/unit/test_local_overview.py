@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.calibration.overview import Overview
+from firmware_app.calibration.told import Told
 from firmware_app.config import Config
 from firmware_app.errors import NoPoint, PlaceUnknown, PointUnfounded
 from firmware_app.packs import prior
@@ -97,6 +98,18 @@ def test_a_threshold_is_shown_as_the_cases_page_shows_it(clinical: Clinical, ove
     assert here.manifest is not None
     assert here.as_shown(0.5) == pytest.approx(prior.shifted(0.5, prior.of_the_pack(here.manifest), 0.1))
     assert here.label("en") != FINDING
+
+
+def test_the_hospital_is_told_numbers_and_no_name(clinical: Clinical, overview: Overview) -> None:
+    told = Told(clinical, overview._config)
+    assert told.figures() == ()
+    confirm(clinical, 0.9, 60)
+    (place,) = told.figures()
+    assert (place.machine, place.state, place.threshold) == (MACHINE.digest, LocalState.PROVISIONAL, 5000)
+    assert place.confirmed > place.positives > 0
+    assert len(place.auc) == 3
+    assert MACHINE.name not in str(place)
+    assert told.figures() is told.figures(), "nothing is counted again while nothing changes"
 
 
 def test_an_unknown_machine_is_refused(overview: Overview) -> None:

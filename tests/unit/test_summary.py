@@ -18,6 +18,7 @@ from firmware_app.records import (
     Feature,
     Finding,
     Lesion,
+    LocalState,
     PackIdentity,
     Priority,
     Quality,
@@ -29,6 +30,7 @@ from firmware_app.records import (
     Timing,
 )
 from firmware_app.sealed.envelope_version import Version
+from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
 from firmware_app.sealed.form import MOST_BYTES, Message
 from firmware_app.sealed.summary import (
     MERGED_MARKS,
@@ -36,6 +38,7 @@ from firmware_app.sealed.summary import (
     MOST_MARKS,
     MOST_PACKS,
     Brief,
+    ClinicFigures,
     Digest,
     FindingBrief,
     Mark,
@@ -207,6 +210,21 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
         (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
     )  # fmt: skip
     assert len(said.encode()) <= most
+    place = PlaceFigures(
+        "p" * 40, "9999.9999.9999", "m-" + "f" * 20, "f" * 64, LocalState.PROVISIONAL, 10_000, 10**9, 10**9, 10**9,
+        *[(100, 100, 100)] * 3,
+    )  # fmt: skip
+    assert len(ClinicFigures(origin, 10**9, (place,) * MOST_PLACES, "2026-11-21T12").encode()) <= most
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_no_field_of_the_clinics_figures_takes_a_name(text: str) -> None:
+    place = PlaceFigures(
+        "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.PROVISIONAL, 5000, 9, 8, 7, (), (), ()
+    )
+    for field in fields(PlaceFigures):
+        with pytest.raises(MessageInvalid):
+            replace(place, **{field.name: text})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from firmware_app.clock import Clock, ClockFile, TimeSource
-from firmware_app.records import Priority
+from firmware_app.records import LocalState, Priority
 from firmware_app.sealed.envelope import version_of
 from firmware_app.sealed.envelope_version import Version
+from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.summary import FindingBrief, PackBrief
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.exchange.exchange_db import Health
@@ -297,7 +298,11 @@ def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
 
 def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -> None:
     box = site.box("clinic-7", health_seconds=1)
-    relay, health = box.relay(), Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),))
+    figures = PlaceFigures(
+        "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.PROVISIONAL, 5000, 120, 40, 15,
+        (87, 76, 94), (90, 60, 100), (),
+    )  # fmt: skip
+    relay, health = box.relay(), Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,))
     relay.step(health)
     site.uplink(box).start()
 
@@ -309,3 +314,6 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
         return (said.get("faults"), said.get("packs")) == (["backup.failed"], packs)
 
     wait_for(heard, because="presence in form 2")
+    wait_for(lambda: len(site.inbox.figures()) == 1, because="figures of the clinic's own films")
+    (row,) = site.inbox.figures()
+    assert (row["box"], row["state"], row["auc"]) == ("clinic-7", "provisional", [87, 76, 94])

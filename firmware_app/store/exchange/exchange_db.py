@@ -19,6 +19,7 @@ from firmware_app import clock
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Priority, Reason
+from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.summary import (
     MOST_FAULTS,
     MOST_PACKS,
@@ -73,13 +74,16 @@ class Health:
 
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
+    figures: tuple[PlaceFigures, ...] = ()
 
     @classmethod
-    def of(cls, faults: Iterable[str], packs: Iterable[tuple[str, str]]) -> Health:
+    def of(
+        cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], figures: tuple[PlaceFigures, ...] = ()
+    ) -> Health:
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
-        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]))
+        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,10 @@ class Exchange:
         """Store facts for the hospital that the uplink cannot see itself; written only when they have changed."""
         values: list[object] = [unread, audit_head]
         if health is not None:
-            content = {"faults": health.faults, "packs": [pack.to_object() for pack in health.packs]}
+            content = {
+                "faults": health.faults, "packs": [pack.to_object() for pack in health.packs],
+                "figures": [one.to_object() for one in health.figures],
+            }  # fmt: skip
             values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
         connection = self.database.connection
@@ -294,4 +301,5 @@ def _content(form: str, body: str) -> Brief | tuple[Mark, ...]:
 
 def _health(body: str) -> Health:
     raw = json.loads(body)
-    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]))
+    figures = tuple(PlaceFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
+    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]), figures)
