@@ -29,9 +29,11 @@ from firmware_app.sealed.envelope import (
     key_id,
     seal,
 )
+from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.form import Message, forms
 from firmware_app.sealed.summary import (
     Brief,
+    ClinicFigures,
     Digest,
     FindingBrief,
     FirstPresence,
@@ -69,6 +71,8 @@ FIELDS: dict[type[Message], str] = {
     FirstPresence: "origin state beat version outgoing quarantined unread free_mb audit_head hour",
     Presence: "origin state beat version outgoing quarantined unread free_mb audit_head hour faults packs",
     PackBrief: "pack version",
+    PlaceFigures: "pack version machine finding state threshold read confirmed positives auc sensitivity specificity",
+    ClinicFigures: "origin beat places hour",
     TakenMessage: "seq body",
     RefusedMessage: "seq body code",
     Receipt: "box stream taken refused at",
