@@ -140,17 +140,17 @@ def blurred(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
 
 def compressed(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     """JPEG-like noise: cosine coefficients of 8 x 8 blocks rounded to a random step, coarser at high frequency."""
-    count, _, height, width = films.shape
+    count, channels, height, width = films.shape
     grid = torch.arange(JPEG_BLOCK, dtype=torch.float32)
     basis = torch.cos(torch.pi * (2 * grid[None] + 1) * grid[:, None] / (2 * JPEG_BLOCK)) * (2.0 / JPEG_BLOCK) ** 0.5
     basis[0] /= 2.0**0.5
     rows, columns = height // JPEG_BLOCK, width // JPEG_BLOCK
     if rows * JPEG_BLOCK != height or columns * JPEG_BLOCK != width:
         return films
-    blocks = films.reshape(count, rows, JPEG_BLOCK, columns, JPEG_BLOCK).permute(0, 1, 3, 2, 4)
-    step = uniform(count, 0.01, 0.08, rng)[..., None] * (1.0 + grid[:, None] + grid[None]) / JPEG_BLOCK
+    blocks = films.reshape(count, channels, rows, JPEG_BLOCK, columns, JPEG_BLOCK).transpose(3, 4)
+    step = uniform(count, 0.01, 0.08, rng)[..., None, None] * (1.0 + grid[:, None] + grid[None]) / JPEG_BLOCK
     rounded = torch.round((basis @ blocks @ basis.T) / step) * step
-    back = (basis.T @ rounded @ basis).permute(0, 1, 3, 2, 4).reshape(films.shape)
+    back = (basis.T @ rounded @ basis).transpose(3, 4).reshape(films.shape)
     chosen = uniform(count, 0.0, 1.0, rng) < chance
     return torch.where(chosen, back, films)
 

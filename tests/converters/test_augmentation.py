@@ -78,13 +78,13 @@ def test_a_box_that_leaves_the_film_is_cut_and_dropped_where_little_is_left(shif
     assert found == (() if wanted is None else (pytest.approx(wanted),))
 
 
-def test_augmented_films_keep_their_shape_and_range() -> None:
+@pytest.mark.parametrize("channels", [1, 3], ids=["greys", "colours"])
+def test_augmented_films_keep_their_shape_and_range(channels: int) -> None:
     import torch
 
-    from converters.recipe import Changes
     from converters.training.augment import augmented
 
-    films = torch.rand(6, 1, 64, 64)
+    films = torch.rand(6, channels, 64, 64)
     rng = torch.Generator().manual_seed(0)
     for _ in range(5):
         changed = augmented(films, Changes(flip=0.5), rng)
