@@ -397,6 +397,8 @@ class Gate(Table):
     """By which share of itself the mean absolute error of a measured number may grow."""
     speed_at_least: float = Field(1.0, ge=0.0)
     """How many times as fast as the float file of its runtime an INT8 file must be, on the machine that makes it."""
+    int8_at_least: float = Field(0.9, ge=0.0, le=1.0)
+    """The least share of an INT8 file's convolutions and matrix products that its runtime computes in INT8."""
 
     map_correlation: float = Field(0.9, ge=-1.0, le=1.0)
     """The least mean rank correlation of an artefact's activation map with Grad-CAM

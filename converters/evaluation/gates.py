@@ -14,8 +14,8 @@ Judged on pooled out-of-fold predictions, film by film beside the original's (:m
 
 Where the interval of a difference crosses the margin the verdict stands but is called inconclusive; with few positive
 films it always is, since even none lost among n leaves 3 / n possible (the rule of three, Hanley 1983).  An INT8 file
-must also be as fast as the float one of its runtime; which of the runtimes is the fastest the box finds on its own
-device.
+must also be as fast as the float one of its runtime, and nearly all of its layers must be computed in INT8 there;
+which of the runtimes is the fastest the box finds on its own device.
 """
 
 import math
@@ -117,6 +117,22 @@ def speed(ratio: float, at_least: float) -> GateResult:
     outcome = GateOutcome.PASSED if ratio >= at_least else GateOutcome.REFUSED
     said = f"{ratio:.2f} times as fast as the float file of its runtime, at least {at_least:g} wanted"
     return GateResult("speed", outcome, ratio, at_least, said)
+
+
+def int8_share(layers: tuple[int, int], at_least: float) -> GateResult:
+    """The gate of what an INT8 file computes in INT8: of its ``layers`` (so many, of all), counted, not weighed.
+
+    A runtime leaves a layer in float where it cannot fuse it, and says nothing.  Depthwise convolutions are a tenth of
+    a network's multiplications, and cost half of its time when they stay in float (docs/decisions/int8-openvino.md).
+    """
+    rounded, every = layers
+    share = rounded / every if every else 0.0
+    outcome = GateOutcome.PASSED if share >= at_least else GateOutcome.REFUSED
+    said = (
+        f"{rounded} of {every} convolutions and products are computed in INT8 ({share:.0%}), at least {at_least:.0%} "
+        "wanted"
+    )
+    return GateResult("int8 share", outcome, share, at_least, said)
 
 
 def verdict_of(gate: str, value: float, low: float, margin: float, said: str) -> GateResult:

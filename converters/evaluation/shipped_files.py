@@ -18,7 +18,7 @@ from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.metrics import threshold_logit
 from converters.evaluation.operating_point import finding_of
 from converters.evaluation.out_of_fold import as_predictions
-from converters.formats import artefacts
+from converters.formats import artefacts, register
 from converters.formats.artefacts import Key
 from converters.formats.model_files import calibration_names
 from converters.nets import CamNet
@@ -58,7 +58,7 @@ class Shipped:
         return cls(run.task, net, run.spec, pixels, outputs, original, threshold, run.recipe.gate)
 
     def verdicts(self, path: Path, key: Key) -> list[GateResult]:
-        """Of a model file: its outputs cell by cell, or, of INT8, its logits; and whom it calls positive."""
+        """Of a model file: its outputs cell by cell, or, of INT8, its logits and layers; and whom it calls positive."""
         runtime = artefacts.asked_in(key[0])
         outputs = artefacts.outputs(path, runtime, self.spec, self.films, self.task.outputs)
         answers = self._answers(outputs)
@@ -69,7 +69,10 @@ class Shipped:
         called = replace(calls, gate="shipped calls", outcome=outcome, said=f"as shipped, {calls.said}")
         if parity is not None:
             return [replace(parity, gate="shipped parity", said=f"as shipped, {parity.said}"), called]
-        return [self._moved(answers), called]
+        form = register.get(key[0])
+        share = [] if form.static else [gates.int8_share(form.int8_layers(path), self.gate.int8_at_least)]
+        shares = [replace(one, gate="shipped int8 share", said=f"as shipped, {one.said}") for one in share]
+        return [self._moved(answers), *shares, called]
 
     def _answers(self, outputs: Outputs) -> Answers:
         return self.task.answers(outputs, self.net.biases)

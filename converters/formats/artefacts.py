@@ -157,6 +157,11 @@ class Rounded:
         """See :class:`converters.quantizing.ptq_search.Candidates`."""
         return self.form.controlled
 
+    @property
+    def runs_here(self) -> bool:
+        """See :class:`converters.quantizing.ptq_search.Candidates`."""
+        return not self.form.static
+
     def make(self, folder: Path, method: str) -> Path:
         """See :class:`converters.quantizing.ptq_search.Candidates`; each fold has a folder of its name."""
         for source, films in zip(self.floats, self.films, strict=True):
@@ -172,7 +177,7 @@ class Rounded:
 
         Every file in a process of its own, new in every round, in turns with the float one; the median over rounds.
         """
-        if self.form.static or not folders:
+        if not self.runs_here or not folders:
             return []
         runtime, plain = self.form.asked_in, self.floats[0] / NAMES[float_file(self.form.asked_in)]
         paths = [plain, *map(self._first, folders)]

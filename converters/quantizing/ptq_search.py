@@ -22,6 +22,7 @@ from converters.failures import ToolFailed
 from converters.formats.accuracy_control import MOST_MOVED as MOST_MOVED
 from converters.formats.accuracy_control import moved as moved
 from converters.formats.interface import CONTROLS
+from converters.recipe import Gate
 
 AS_FAST = 0.8
 """Files are taken for equally fast from this share of the fastest one's speed on; then the most faithful is chosen.
@@ -43,6 +44,11 @@ class Candidates(Protocol):
     @property
     def controlled(self) -> bool:
         """Whether there is accuracy control as a last resort."""
+        ...
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether the machine that they are for is like this one, so that layers and speed say something."""
         ...
 
     def make(self, folder: Path, method: str) -> Path:
@@ -120,13 +126,13 @@ def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
 
 
 def search(
-    made_by: Candidates, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, speed_at_least: float = 1.0,
+    made_by: Candidates, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, gate: Gate,
     *, control: bool = True,
 ) -> Search:  # fmt: skip
     """Try every method, each in a folder of its own below ``folder``, and accuracy control where none passes.
 
-    ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``speed_at_least``
-    is how many times as fast as the float file it must be.  Only the chosen folder is left.
+    ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``gate`` says how
+    many of its layers must be in INT8 and how fast it must be.  Only the chosen folder is left.
     """
     tried: list[Candidate] = []
     failed: ToolFailed | None = None
@@ -139,10 +145,12 @@ def search(
                 failed = error
                 print(f"{method}: {error}", file=sys.stderr, flush=True)
                 continue
-            rounded = logits(path)
-            verdicts = tuple(judge(rounded))
-            fresh.append(Candidate(method, moved(wanted, rounded), verdicts, rounded, path, made_by.layers(path)))
-        tried += _timed(made_by, fresh, speed_at_least)
+            rounded, layers, verdicts = logits(path), made_by.layers(path), list[GateResult]()
+            if made_by.runs_here:
+                verdicts.append(gates.int8_share(layers, gate.int8_at_least))
+            verdicts += judge(rounded)
+            fresh.append(Candidate(method, moved(wanted, rounded), tuple(verdicts), rounded, path, layers))
+        tried += _timed(made_by, fresh, gate.speed_at_least)
         for one in tried[len(tried) - len(fresh) :]:
             print(f"  {folder.name} INT8, {_told(one)}", file=sys.stderr, flush=True)
         if any(one.passed for one in tried):

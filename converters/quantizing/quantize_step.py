@@ -71,7 +71,7 @@ def searched(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[
 
     recipe = run.recipe
     return ptq_search.search(
-        rounded, tries, baseline.answers, pooled, baseline.verdicts, recipe.gate.speed_at_least,
+        rounded, tries, baseline.answers, pooled, baseline.verdicts, recipe.gate,
         control=recipe.quantize.accuracy_control,
     )  # fmt: skip
 

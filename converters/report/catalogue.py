@@ -217,6 +217,10 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
         "{measured} times as fast as the float file of its runtime, wanted {margin}",
         "速度为同一运行时浮点文件的 {measured} 倍，要求至少 {margin}",
     ),
+    "gate_int8_share": (
+        "{measured} of its convolutions and products are computed in INT8, wanted {margin}",
+        "以 INT8 计算的卷积与矩阵乘法占 {measured}，要求至少 {margin}",
+    ),
     "gate_other": ("{gate}: {measured}, allowed {margin}", "{gate}：{measured}，允许 {margin}"),
     "weak_few": (
         "Only {positives} positive films judge it: a rate of 1.000 still allows {missed} in a hundred to be missed.",

@@ -187,6 +187,8 @@ def _verdict(gate: GateResult) -> str:
         return say(f"gate_{gate.gate}", measured=f"{gate.measured:+.4f}", margin=f"{gate.margin:+g}")
     if gate.gate == "speed":
         return say("gate_speed", measured=f"{gate.measured:.2f}", margin=f"{gate.margin:g}")
+    if gate.gate in ("int8 share", "shipped int8 share"):
+        return say("gate_int8_share", measured=f"{gate.measured:.0%}", margin=f"{gate.margin:.0%}")
     if gate.gate == "explanation":
         return say("gate_explanation", measured=f"{gate.measured:.3f}", margin=f"{gate.margin:g}")
     if gate.gate == "parity":

@@ -164,7 +164,7 @@ class Requantizing:
                 search = ptq_search.search(
                     rounded, Path(tries) / runtime, self.baseline.answers,
                     lambda tried: self.answers(self._outputs(tried / self.pack.folder.name / name, runtime)),
-                    self.baseline.verdicts, recipe.gate.speed_at_least, control=recipe.quantize.accuracy_control,
+                    self.baseline.verdicts, recipe.gate, control=recipe.quantize.accuracy_control,
                 )  # fmt: skip
             except (ToolFailed, InferenceFailed) as error:
                 return Made(runtime, None, why_not=str(error))

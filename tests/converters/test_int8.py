@@ -72,6 +72,47 @@ def test_every_convolution_of_a_depthwise_network_is_computed_in_int8_by_onnx_ru
     assert onnx_file.int8_layers(path) == (layers, layers)
 
 
+def in_ranges_a_channel(source: Path, path: Path, films: NDArray[np.float32], _method: str) -> Path:
+    """INT8 by NNCF as it comes: a range for each channel of what a depthwise convolution is given."""
+    import nncf
+    import onnx
+
+    fed = nncf.Dataset([{"film": film[np.newaxis]} for film in films])
+    path.parent.mkdir(parents=True)
+    onnx.save(nncf.quantize(onnx.load(str(source)), fed, subset_size=len(films)), str(path))
+    return path
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_share(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both files are made as they once were, and each runtime passed the depthwise convolutions by."""
+    import torch
+
+    from converters.formats import artefacts, onnx_file, openvino_ir
+    from converters.nets import build
+    from converters.quantizing import ptq_search
+    from converters.recipe import Gate
+    from firmware_app.imaging.model_input import InputSpec
+    from firmware_app.runtimes.openvino import core
+
+    torch.manual_seed(0)
+    folder, films = exported(build("lite0-cut"), tmp_path / "fold0"), discs(4)
+    monkeypatch.setattr(onnx_file, "quantize_static_qdq", in_ranges_a_channel)
+    monkeypatch.setattr(openvino_ir, "folded", core().read_model)
+    files = artefacts.Rounded(runtime, InputSpec("film", SIDE, SIDE), [folder], [films], logits)
+    near = np.arange(4.0)
+    found = ptq_search.search(files, tmp_path / "tries", near, lambda _: near, lambda _: [], Gate(), control=False)
+    assert found.chosen is None
+    for one in found.tried:
+        rounded, every = one.layers
+        assert 0 < rounded <= 24
+        assert every == 35  # 11 of them depthwise
+        share = f"({rounded / every:.0%}), at least 90% wanted"
+        assert one.why_not == f"{rounded} of 35 convolutions and products are computed in INT8 {share}"
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> None:
     import torch

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.formats.interface import CONTROLS
 from converters.quantizing import ptq_search
+from converters.recipe import Gate
 
 CONTROLLED, STRICT = CONTROLS
 WANTED = np.array([-1.0, 0.0, 1.0])
@@ -23,6 +24,7 @@ class Files:
     away: Mapping[str, float]
     speeds: Mapping[str, float]
     controlled: bool = False
+    runs_here: bool = True
 
     @property
     def methods(self) -> Sequence[str]:
@@ -50,7 +52,7 @@ def passing(_found: NDArray[np.float64]) -> list[GateResult]:
 
 
 def searched(folder: Path, files: Files, judge: ptq_search.Judge = passing) -> ptq_search.Search:
-    return ptq_search.search(files, folder / "openvino", WANTED, logits, judge)
+    return ptq_search.search(files, folder / "openvino", WANTED, logits, judge, Gate())
 
 
 def test_of_those_that_pass_the_fastest_is_taken_and_of_equally_fast_ones_the_most_faithful(tmp_path: Path) -> None:
