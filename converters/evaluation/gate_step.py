@@ -20,7 +20,7 @@ from converters.training.steps import RecipeRun
 def gate_step(run: RecipeRun) -> dict[str, Any]:
     """Every file beside the PyTorch original: passed, inconclusive or refused, and why."""
     recipe = run.recipe
-    mark = run.ledger.fingerprint(steps.tables(recipe, "gate"), ("quantize", "maps"), run.digest)
+    mark = run.ledger.fingerprint(steps.tables(recipe, "gate"), ("calibrate", "quantize", "maps"), run.digest)
     if (known := run.ledger.results("gates", mark)) is not None:
         return known
     tried, explained, lost = run.ledger.read("quantize"), explanations(run), not_made(run)

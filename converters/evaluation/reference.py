@@ -19,7 +19,7 @@ from converters.data.datasets import Film
 from converters.data.predictions import Predictions
 from converters.data.readers import rows_by_file
 from converters.evaluation import gates
-from converters.evaluation.gates import GateOutcome, GateResult
+from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
 from converters.nets import foreign
 from converters.recipe import Reference
@@ -27,6 +27,7 @@ from converters.statistics import intervals, paired
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun
 from firmware_app import progress
+from firmware_app.packs.proof import ReferenceAgreement
 
 REPAIR = (
     "Say under [input] what the network was trained on (greys, resize, range, colour, crop), and under [net] its mean "
@@ -44,7 +45,7 @@ def made_of(run: RecipeRun) -> dict[str, Any]:
 
 
 def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
-    """The verdict as the account of the step keeps it; empty without a reference.
+    """The agreement as the account of the step keeps it; empty without a reference.
 
     ``box`` is what the network says of the box's input. Raises :class:`~converters.failures.GateFailed`, or a
     :class:`~converters.failures.ConverterError` where the reference gives no number for a film.
@@ -54,22 +55,24 @@ def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
         return {}
     films = run.films(box.names).films
     by_name = {film.name: film for film in films}
-    verdict = compared(scored(wanted, run.near, [by_name[name] for name in box.names]), box, run.recipe.gate.auc_loss)
-    print(f"{run.recipe.pack}: {verdict.said}", file=sys.stderr, flush=True)
-    if verdict.outcome is GateOutcome.REFUSED:
-        raise GateFailed("reference", f"{verdict.said}. {REPAIR}")
-    return {"reference": verdict.as_dict()}
-
-
-def compared(home: NDArray[np.float64], box: Predictions, allowed: float) -> GateResult:
-    """How much AUC the box's way costs beside the scores (N,) at home: paired, whole patients resampled."""
-    change = paired.auc(box.labels, home, box.logits, box.patients)
-    before, after = (intervals.auc(box.labels, scores) or 0.0 for scores in (home, box.logits))
+    home, allowed = scored(wanted, run.near, [by_name[name] for name in box.names]), run.recipe.gate.auc_loss
+    change = paired.auc(box.labels, home, box.logits, box.patients)  # patients resampled
+    at_home, in_box = (intervals.auc(box.labels, scores) or 0.0 for scores in (home, box.logits))
     said = (
-        f"the reference's AUC at home is {before:.4f}, that of what the box shows the network {after:.4f} on the same "
-        f"{len(home)} films: {change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f}), allowed {-allowed:+g}"
+        f"the reference's AUC at home is {at_home:.4f}, that of what the box shows the network {in_box:.4f}, on the "
+        f"same {len(home)} films: {change.value:+.4f} ({change.low:+.4f} to {change.high:+.4f}), allowed {-allowed:+g}"
     )
-    return gates.verdict_of("reference", change.value, change.low, -allowed, said)
+    print(f"{run.recipe.pack}: {said}", file=sys.stderr, flush=True)
+    outcome = gates.verdict_of("reference", change.value, change.low, -allowed, said).outcome
+    if outcome is GateOutcome.REFUSED:
+        raise GateFailed("reference", f"{said}. {REPAIR}")
+    _, low, high = change.as_list()
+    agreement = ReferenceAgreement.model_validate({
+        "script": wanted.function or wanted.scores, "outcome": outcome.value, "n": len(home),
+        "auc_home": round(at_home, 4), "auc_box": round(in_box, 4), "change": round(change.value, 4),
+        "change_ci": (low, high), "allowed": allowed,
+    })  # fmt: skip
+    return {"reference": agreement.model_dump(mode="json")}
 
 
 def scored(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.float64]:

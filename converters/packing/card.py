@@ -13,11 +13,11 @@ from typing import Any
 from converters import tasks
 from converters.packing import card_notes, weak_points
 from converters.packing.weak_points import rate
-from converters.report import elsewhere_section, weak_section
+from converters.report import elsewhere_section, reference_section, weak_section
 from converters.report.catalogue import pair
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
-from firmware_app.packs.proof import Golden, Measured
+from firmware_app.packs.proof import Golden, Measured, ReferenceAgreement
 from firmware_app.packs.scope import Route
 from firmware_app.tasks.abstain import Abstain
 from firmware_app.tasks.interface import FindingPart
@@ -71,6 +71,7 @@ def text(manifest: Manifest) -> str:
         *_passed(fields["measured"], manifest.typicality),
         *_abstained(manifest.measured, manifest.abstain),
         *_gates(fields.get("gates") or (), fields.get("refused") or ()),
+        *_reference(manifest.reference),
         *_statistics(manifest.measured),
         *_outlines(fields["measured"]),
         *_calibration(fields["measured"]),
@@ -171,6 +172,13 @@ def _abstained(rows: Sequence[Measured], abstain: Abstain | None) -> Iterable[st
             for row in rows if row.passed is not None
         ),
     )  # fmt: skip
+
+
+def _reference(agreement: ReferenceAgreement | None) -> Iterable[str]:
+    """What the network's own script reaches at home, and the network on the box's input."""
+    if agreement is not None:
+        yield "## The network's own script"
+        yield from reference_section.words(agreement)
 
 
 def _statistics(rows: Sequence[Measured]) -> Iterable[str]:

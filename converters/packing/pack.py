@@ -62,7 +62,7 @@ class Maker:
 def pack_step(run: RecipeRun, out: Path) -> dict[str, Any]:
     """Make ``out/<pack>``, measured and with its card, report and bill of materials."""
     name = run.recipe.pack
-    before = ("gates", "speed", "typicality", "report")
+    before = ("calibrate", "gates", "speed", "typicality", "report")
     there = [one.name for one in run.recipe.elsewhere if (run.data.resolve().parent / one.path).exists()]
     made_of = {"describe": _words_digest(run), **steps.tables(run.recipe, "elsewhere"), "there": there}
     mark = run.ledger.fingerprint(made_of, before, run.digest)
@@ -142,7 +142,7 @@ def eager(run: RecipeRun) -> gate.Original:
 def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, Any]:
     """The report of everything the steps noted, and of what was ``refused`` since, in the work folder."""
     left_out = (leave_out.STEP,) if run.recipe.data.leave_out else ()
-    before = (*run.learnt, "gates", "speed", *left_out)
+    before = (*run.learnt, "calibrate", "gates", "speed", *left_out)
     mark = run.ledger.fingerprint({"describe": _words_digest(run)}, before, run.digest)
     if not refused and (known := run.ledger.results("report", mark)) is not None:
         return known

@@ -14,7 +14,15 @@ from converters.tasks.interface import FEATURES
 from converters.training import steps
 from converters.training.steps import RecipeRun
 from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
-from firmware_app.packs.proof import DataSource, GateVerdict, MapAgreement, Pointing, Refused, Speed
+from firmware_app.packs.proof import (
+    DataSource,
+    GateVerdict,
+    MapAgreement,
+    Pointing,
+    ReferenceAgreement,
+    Refused,
+    Speed,
+)
 from firmware_app.tasks.typicality import FILE_NAME
 
 UNMEASURED = 1.0
@@ -43,6 +51,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
+        reference=ReferenceAgreement.model_validate(point["reference"]) if "reference" in point else None,
         typicality=typical_file(run, folder), abstain=point.get("abstain"),
     )  # fmt: skip
 

@@ -49,6 +49,26 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
             "下文 INT8 文件的各行属于版本 {before}；新的数值见卡片。"
         ),
     ),
+    "reference": ("The network's own script", "网络自带的脚本"),
+    "reference_measured": (
+        (
+            "On {n} films outside the test part, the network's own script ({script}), which prepares each film as in "
+            "training, reaches an AUC of {home}. On the input that the box prepares, the network reaches {box}: a "
+            "change of {change} (95 % interval {low} to {high}), where {allowed} is allowed."
+        ),
+        (
+            "在测试集以外的 {n} 张影像上，网络自带的脚本（{script}，按训练时的方式准备影像）AUC 为 {home}；"
+            "网络读取设备准备的输入时为 {box}，变化 {change}（95 % 区间 {low} 至 {high}），允许 {allowed}。"
+        ),
+    ),
+    "reference_passed": (
+        "Passed: the box shows the network what it was trained on.",
+        "结论：通过，设备提供的输入与训练时一致。",
+    ),
+    "reference_inconclusive": (
+        "Passed without proof: the films are too few to exclude a larger loss.",
+        "结论：通过但证据不足，影像太少，不能排除更大的损失。",
+    ),
     "explained": ("Does the activation map show what matters?", "激活图是否显示了关键区域？"),
     "intervals": (
         (

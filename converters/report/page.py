@@ -9,7 +9,7 @@ from pathlib import Path
 from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.evaluation.metrics import Evaluation, Interval, Prevalence, evaluation, in_order
-from converters.report import coverage_section, figures, weak_section
+from converters.report import coverage_section, figures, reference_section, weak_section
 from converters.report.catalogue import CATALOGUE, both, say
 from converters.report.figures import MEGABYTE, Key
 from converters.report.step_results import Accounts, Attempt, FileGates, Quantized
@@ -73,6 +73,7 @@ def rendered(subject: Subject, predictions: Mapping[Key, Predictions], accounts:
         else "",
         _section("refusals", _refusals(accounts)),
         _section("numbers", _intervals(subject, main), _numbers(rows, accounts)),
+        reference_section.section(accounts.reference) if accounts.reference else "",
         *_figures(subject, predictions, rows, accounts),
         _section("subgroups", _subgroups(main)) if main.subgroups else "",
         _section("tried", _tried(accounts)) if accounts.quantized else "",

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.statistics.selective import Curve
+from firmware_app.packs.proof import ReferenceAgreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,7 @@ class Accounts:
     explained: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     examples: tuple[Mapping[str, Any], ...] = ()
     unseen: tuple[Unseen, ...] = ()
+    reference: ReferenceAgreement | None = None
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Mapping[str, Any]]) -> Self:
@@ -212,6 +214,7 @@ class Accounts:
         pruned = entry.get("prune", {})
         shipped = pruned.get("whole") or next(iter(pruned.values()), None)
         speed, maps = entry.get("speed", {}), entry.get("maps", {})
+        reference = entry.get("calibrate", {}).get("reference")
         return cls(
             trained,
             Pruning.from_dict(shipped) if shipped else None,
@@ -224,6 +227,7 @@ class Accounts:
             tuple((name, maps["covered"][name]) for name in ("occlusion", "lime") if name in maps.get("covered", ())),
             tuple(maps.get("examples", ())),
             tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
+            ReferenceAgreement.model_validate(reference) if reference else None,
         )
 
     def refusing(self, later: Mapping[tuple[str, str], Sequence[GateResult]]) -> Self:
@@ -241,7 +245,7 @@ class Accounts:
     def read(cls, work: Path) -> Self:
         """From the files in a work folder, in the ledger's envelope or bare; what is absent stays empty."""
         entries: dict[str, Any] = {}
-        for step in ("train", "distill", "prune", "quantize", "gates", "speed", "maps", "leave_out"):
+        for step in ("train", "distill", "prune", "calibrate", "quantize", "gates", "speed", "maps", "leave_out"):
             path = work / f"{step}.json"
             if path.is_file():
                 entry = json.loads(path.read_text(encoding="utf-8"))

@@ -24,6 +24,7 @@ from firmware_app.packs.proof import (
     Measured,
     Pointing,
     Recut,
+    ReferenceAgreement,
     Refused,
     Speed,
     TestPart,
@@ -144,6 +145,7 @@ class Manifest(Part):
     speed: tuple[Speed, ...] = ()
     maps: tuple[MapAgreement, ...] = ()
     pointing: Pointing | None = None
+    reference: ReferenceAgreement | None = None
     typicality: TypicalityFile | None = None
     abstain: Abstain | None = None
     test_part: TestPart | None = None

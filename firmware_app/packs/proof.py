@@ -174,6 +174,23 @@ class Refused(Part):
     why: str
 
 
+class ReferenceAgreement(Part):
+    """How the box's input agrees with the network's own script: AUCs over the same ``n`` films outside the test part.
+
+    ``script`` is the function, or the file of scores, that was asked at home. ``change`` is ``auc_box - auc_home`` with
+    its 95 % interval, patients resampled; it may not fall below ``-allowed``.
+    """
+
+    script: str
+    outcome: Literal["passed", "inconclusive"]
+    n: int = Field(ge=1)
+    auc_home: Probability
+    auc_box: Probability
+    change: Correlation
+    change_ci: tuple[Correlation, Correlation]
+    allowed: float = Field(ge=0.0)
+
+
 class Speed(Part):
     """How long one film took in one artefact where the pack was made: median, 5th and 95th percentile."""
 

@@ -107,8 +107,15 @@ def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer
     pack = Pack.load(own / "out" / "own-model")
     pack.verify()
     assert pack.manifest.input.greys == "full"
-    told = json.loads((own / "out" / "work" / "own-model" / "calibrate.json").read_text())["results"]["reference"]
-    assert told["measured"] == pytest.approx(0.0, abs=0.005)  # the box shows it what its own script does
+    agreed = pack.manifest.reference
+    assert agreed is not None
+    assert agreed.change == pytest.approx(0.0, abs=0.005)  # the box shows it what its own script does
+    for page in ("CARD.md", "report.html"):
+        text = (pack.folder / page).read_text(encoding="utf-8")
+        assert (
+            f"(own_model:score), which prepares each film as in training, reaches an AUC of {agreed.auc_home:.4f}"
+            in text
+        )
     passed = {(one.runtime, one.precision) for one in pack.manifest.gates}
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
     assert len(passed) + len(refused) == 7

@@ -71,7 +71,7 @@ def test_input_that_costs_more_than_the_gate_allows_is_refused(
     assert calibrated(tmp_path, films, "full", function) == 0
     told = json.loads((tmp_path / "out" / "work" / "bright" / "calibrate.json").read_text())["results"]["reference"]
     assert told["outcome"] == "passed"
-    assert told["measured"] == pytest.approx(0.0, abs=1e-6)
+    assert (told["script"], told["change"]) == ("own_brightness:score", 0.0)
 
 
 def test_scores_of_another_program_are_as_good_and_must_name_every_film(

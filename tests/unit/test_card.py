@@ -1,7 +1,7 @@
 """The card tells what is weak before what is good, and hides no refusal."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from converters.packing import card, card_notes, weak_points
 from converters.packing.words import load_words
 from converters.report import elsewhere_section, weak_section
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Elsewhere, Golden, Measured
+from firmware_app.packs.proof import Elsewhere, Golden, Measured, ReferenceAgreement
 from firmware_app.tasks.abstain import Abstain
 from tests import toy_pack
 
@@ -73,6 +73,22 @@ def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
     assert nobody not in text
     for bare in (card.text(manifest), elsewhere_section.section(manifest)):
         assert bare.count(nobody) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [("passed", "Passed: the box shows"), ("inconclusive", "Passed without proof: the films are too few")],
+)
+def test_the_verdict_of_the_networks_own_script_is_told_in_words(
+    manifest: Manifest, outcome: Literal["passed", "inconclusive"], verdict: str
+) -> None:
+    assert "## The network's own script" not in card.text(manifest)
+    agreement = ReferenceAgreement(
+        script="own:score", outcome=outcome, n=400, auc_home=0.861, auc_box=0.8588, change=-0.0022,
+        change_ci=(-0.0101, 0.0047), allowed=0.005,
+    )  # fmt: skip
+    text = card.text(manifest.model_copy(update={"reference": agreement}))
+    assert f"-0.0022 (95 % interval -0.0101 to +0.0047), where -0.005 is allowed. {verdict}" in text
 
 
 def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:

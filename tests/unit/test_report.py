@@ -83,6 +83,10 @@ ACCOUNTS: dict[str, dict[str, Any]] = {
         {"runtime": "onnxruntime", "precision": "fp16", "outcome": "refused", "why": "the <file> is cut off",
          "gates": [verdict("parity", "refused", 0.3, 0.05, "largest difference from PyTorch 0.3, allowed 0.05")]},
     ]},
+    "calibrate": {"reference": {
+        "script": "<own>:score", "outcome": "inconclusive", "n": 400, "auc_home": 0.861, "auc_box": 0.8588,
+        "change": -0.0022, "change_ci": [-0.0101, 0.0047], "allowed": 0.005,
+    }},
     "speed": {"machine": "two cores & AVX-512", "rows": [
         {"runtime": "onnxruntime", "precision": "fp32", "milliseconds": 7.4, "low": 7, "high": 8, "bytes": 3_100_000},
         {"runtime": "openvino", "precision": "int8", "milliseconds": 1.3, "low": 1.2, "high": 1.6, "bytes": 840_000},
@@ -267,6 +271,16 @@ def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     assert not re.search(r"\bnan\b|\binf\b|None", html)
     assert "two cores &amp; AVX-512" in html
     assert "&amp;amp;" not in html
+
+
+def test_the_verdict_of_the_networks_own_script_is_told_in_words(page: Page) -> None:
+    english, chinese = ("".join(page.seen[language]) for language in ("en", "zh"))
+    assert (
+        "the network's own script (<own>:score), which prepares each film as in training, reaches an AUC of" in english
+    )
+    assert "the network reaches 0.8588: a change of -0.0022 (95 % interval -0.0101 to +0.0047), where -0.005" in english
+    assert "Passed without proof: the films are too few to exclude a larger loss." in english
+    assert "变化 -0.0022（95 % 区间 -0.0101 至 +0.0047），允许 -0.005。结论：通过但证据不足" in chinese
 
 
 def test_a_tried_file_tells_its_layers_in_int8_and_its_speed(html: str) -> None:
