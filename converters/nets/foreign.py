@@ -34,6 +34,13 @@ from firmware_app.runtimes import choice
 NEAR = 1e-4
 """How near the mean of the activation map must come to the module's own answer, in units of it or of 1."""
 
+PROBABILITY_MADE_BY = {"SigmoidBackward": "a sigmoid", "SoftmaxBackward": "a softmax"}
+SHAPED_BY = (
+    "AliasBackward", "CloneBackward", "PermuteBackward", "ReshapeAliasBackward", "SelectBackward", "SliceBackward",
+    "SqueezeBackward", "ToCopyBackward", "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
+)  # fmt: skip
+"""Autograd's names of the operators that make probabilities, and of those that leave numbers as they are."""
+
 
 class Foreign(CamNet):
     """Any module behind the interface of our networks; ``inner`` is the module as its author made it.
@@ -198,16 +205,17 @@ def load_foreign(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> Cam
 
 def with_map(
     given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool,
-    keep: Sequence[int] | None = None,
+    keep: Sequence[int] | None = None, logits: bool = True,
 ) -> CamNet:  # fmt: skip
     """A module, or an ONNX file that is adapted and written to ``made``, as a network that gives a map.
 
-    ``keep`` are the channels of its output that make the map's; ``None``: the recipe's one finding.
+    ``keep`` are the channels of its output that make the map's; ``None``: the recipe's one finding.  ``logits``: they
+    are log odds; a measured number may lie between 0 and 1.
 
     Raises :class:`~converters.failures.RecipeInvalid` where it gives none.
     """
     if not isinstance(given, Path):
-        return _checked(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec)
+        return _checked(Foreign(given, recipe.net, recipe.input, outlines, keep).eval(), recipe, spec, logits=logits)
     if not made.is_file():
         foreign_onnx.adapted(given, made, spec, recipe, keep)
     return _checked(Finished(made, spec, outlines, len(keep or (0,))), recipe, spec)
@@ -263,14 +271,16 @@ def _module(recipe: Recipe, near: Path, channels: int) -> tuple[nn.Module, Net]:
     return made, net
 
 
-def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
+def _checked(net: CamNet, recipe: Recipe, spec: InputSpec, *, logits: bool = True) -> CamNet:
     """``net`` itself, once it has given a map of the right form for a film of noise."""
     size = (1, spec.channels, *spec.shape)
     film = torch.rand(size, generator=torch.Generator().manual_seed(0))
     try:
         if isinstance(net, Foreign):
-            with torch.no_grad():
-                _refuse_channels(net.asked(film)[0], recipe, net.keep)
+            answer = net.asked(film.clone().requires_grad_() * 1.0)[0]  # no leaf: its first layer may write into it
+            if logits and recipe.net.answer is None and (last := _probability_of(answer)):
+                raise RecipeInvalid(recipe.pack, f"net: its output ends in {last}. {foreign_onnx.PROBABILITIES}")
+            _refuse_channels(answer.detach(), recipe, net.keep)
         with torch.no_grad():
             cells = net(film)[0]
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
@@ -287,6 +297,14 @@ def _checked(net: CamNet, recipe: Recipe, spec: InputSpec) -> CamNet:
     if isinstance(net, Foreign) and recipe.net.features is not None:
         _same_answer(net, recipe, film)
     return net
+
+
+def _probability_of(answer: Tensor) -> str | None:
+    """The sigmoid or softmax that a module's output ends in, also one before a network learns; ``None`` for none."""
+    step = answer.grad_fn
+    while step is not None and step.name().rstrip("0123456789") in SHAPED_BY:
+        step = step.next_functions[0][0]
+    return None if step is None else PROBABILITY_MADE_BY.get(step.name().rstrip("0123456789"))
 
 
 def _refuse_channels(answer: Tensor, recipe: Recipe, keep: Sequence[int] | None) -> None:

@@ -165,8 +165,8 @@ class Classify(Task):
         """The findings' channels of the network's output, as a map."""
         from converters.nets import foreign
 
-        keep = None if self.kind is None else self.kind.order
-        return foreign.with_map(given, recipe, spec, made, outlines=self.outlines, keep=keep)
+        keep, logits = (None, True) if self.kind is None else (self.kind.order, self.kind.name != "number")
+        return foreign.with_map(given, recipe, spec, made, outlines=self.outlines, keep=keep, logits=logits)
 
     def answers(self, outputs: Outputs, biases: NDArray[np.float64]) -> Answers:
         """(N,) logits of the one finding, or (N, C) of every channel."""

@@ -107,29 +107,69 @@ def test_a_softmax_made_of_other_operators_is_noticed_by_its_sum_or_told(tmp_pat
 
 MODULES = """
 from torch import nn
-def probability():
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1), nn.Sigmoid())
+
+class Formula(nn.Module):
+    def forward(self, x):
+        return 1 / (1 + (-x).exp())
+
+def scores(classes, *ending):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, classes), *ending)
+
+def sigmoid():
+    return scores(1, nn.Sigmoid(), nn.Unflatten(1, (1, 1, 1)))
+
+def softmax():
+    return scores(2, nn.Softmax(dim=1))
+
+def formula():
+    return scores(1, Formula())
 """
+LEARNS = "train = { epochs = 1, batch = 8 }"
 
 
-def test_a_modules_sigmoid_is_noticed_on_the_films(
-    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("made_by", "train", "sentence"),
+    [
+        ("sigmoid", LEARNS, "its output ends in a sigmoid"),
+        ("softmax", LEARNS, "its output ends in a softmax"),
+        ("sigmoid", "", "its output ends in a sigmoid"),
+        ("formula", "", "answers lie between"),
+    ],
+)
+def test_probabilities_of_a_module_are_noticed_also_of_one_that_learns_here(
+    films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], made_by: str, train: str, sentence: str
 ) -> None:
     (tmp_path / "words.toml").write_text(WORDS, encoding="utf-8")
-    (tmp_path / "own_sigmoid.py").write_text(MODULES)
-    text = """
+    (tmp_path / "own_probability.py").write_text(MODULES)
+    text = f"""
 pack = "own"
 version = "0.0.1"
 describe = "words.toml"
-data = { reader = "folder", positive = "disc" }
-input = { size = 64 }
-net = { build = "own_sigmoid:probability", random = true }
-gate = { auc_at_least = 0.0 }
+data = {{ reader = "folder", positive = "disc", folds = 2 }}
+input = {{ size = 64 }}
+net = {{ build = "own_probability:{made_by}", random = true }}
+gate = {{ auc_at_least = 0.0 }}
+{train}
 """
     (tmp_path / "own.toml").write_text(text)
-    command = ["calibrate", str(tmp_path / "own.toml"), "--data", str(films), "--out", str(tmp_path / "out")]
-    assert cli.main(command) == 1
-    assert "look like probabilities" in capfd.readouterr().err
+    command = [str(tmp_path / "own.toml"), "--data", str(films), "--out", str(tmp_path / "out")]
+    assert cli.main(["train" if train else "calibrate", *command]) == 1
+    told = capfd.readouterr().err
+    assert sentence in told
+    assert "look like probabilities" in told
+    assert "epoch" not in told
+
+
+def test_a_sigmoid_that_the_recipe_names_is_undone(tmp_path: Path) -> None:
+    import torch
+
+    from converters.nets import foreign
+
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3, bias=False), torch.nn.Sigmoid())
+    net[1].weight.data = torch.from_numpy(WEIGHTS.T.copy())
+    named = recipe({"build": "own:net", "random": True, "channel": 1, "answer": "probability"})
+    whole = foreign.with_map(net, named, InputSpec("film", 8, 8), tmp_path / "none", outlines=False)
+    assert float(whole.logits(torch.from_numpy(FILM)).detach()) == pytest.approx(SCORES[1], abs=1e-3)
 
 
 def test_colours_in_their_order_and_the_range_reach_an_onnx_file(tmp_path: Path) -> None:
