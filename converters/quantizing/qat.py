@@ -93,7 +93,7 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
     )  # fmt: skip
     net, films = rounded(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
     word = steps.word_of_final(run, fold) if run.learnt else ""
-    kept = run.fit_run(STAGE, fold, plan, word, tools("quantize")["code"])
+    kept = run.fit_run(STAGE, fold, plan, word, tools("quantize"))
     tuned = fitting.fit(net, run.seen(fold), _objective(run, films, net, original, plan), plan, kept)
     return plain(tuned, original)
 

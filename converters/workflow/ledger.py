@@ -21,9 +21,23 @@ from converters.failures import StepMissing
 from converters.workflow.atomic import write_json
 
 TRAINING: Final = frozenset({"train", "distill", "prune", "leave_out"})
-TRAINING_FOLDERS: Final = ("data", "nets", "tasks", "training")
-"""The code that weights depend on; all other steps depend on the whole package."""
+TRAINING_CODE: Final = (
+    "data", "nets", "tasks", "training", "evaluation/segmentation.py", "statistics/intervals.py", "workflow/device.py",
+    "workflow/recipe_run.py",
+)  # fmt: skip
+"""The code that weights depend on; all other steps depend on the whole package.
+
+What else weights depend on is known by its value, so that an edit which changes no value repeats no training of hours:
+
+* a recipe's defaults by the step's own tables with every key (:func:`converters.workflow.recipe_run.tables`), not by
+  ``recipe.py``, where each new key of a gate would count;
+* ``firmware_app/imaging`` and the libraries that decode by what the box makes of some films
+  (:attr:`converters.workflow.recipe_run.RecipeRun.shown`), not by the modules, which change with every new refusal.
+
+The rest of ``workflow`` writes files and keeps accounts.
+"""
 TRAINING_LIBRARIES: Final = ("torch", "numpy")
+PRUNING_LIBRARIES: Final = (*TRAINING_LIBRARIES, "torch-pruning")
 LIBRARIES: Final = (
     *TRAINING_LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf", "litert-torch", "ai-edge-quantizer",
     "ai-edge-litert",
@@ -50,7 +64,10 @@ class MadeOf:
             f"{name} is {at}, was {was['libraries'].get(name)}"
             for name, at in now["libraries"].items() if was["libraries"].get(name) != at
         ]  # fmt: skip
-        words = {"recipe": "its recipe tables changed", "data": "the data changed", "code": "the code changed"}
+        words = {
+            "recipe": "its recipe tables changed", "data": "the films, or what the box makes of them, changed",
+            "code": "the code changed",
+        }  # fmt: skip
         return [word for key, word in words.items() if was.get(key) != now[key]] + earlier + libraries
 
 
@@ -124,15 +141,17 @@ class Ledger:
 def tools(step: str) -> dict[str, Any]:
     """The digest of the code that a step runs, and the versions of the libraries that it uses."""
     if step in TRAINING:
-        return {"code": _meaning(TRAINING_FOLDERS), "libraries": _versions(TRAINING_LIBRARIES)}
+        libraries = PRUNING_LIBRARIES if step == "prune" else TRAINING_LIBRARIES
+        return {"code": _meaning(TRAINING_CODE), "libraries": _versions(libraries)}
     return {"code": _meaning(("",)), "libraries": _versions(LIBRARIES)}
 
 
 @cache
-def _meaning(folders: tuple[str, ...]) -> str:
-    """The SHA-256 of what the modules below *folders* do: comments and docstrings repeat no training of hours."""
+def _meaning(places: tuple[str, ...]) -> str:
+    """The SHA-256 of what the modules in *places*, files and folders, do: comments and docstrings repeat nothing."""
     root, listing = Path(__file__).parents[1], list[str]()
-    for path in sorted({path for folder in folders for path in (root / folder).rglob("*.py")}):
+    found = [[root / place] if place.endswith(".py") else (root / place).rglob("*.py") for place in places]
+    for path in sorted({path for paths in found for path in paths}):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             body = getattr(node, "body", None)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from converters import tasks
 from converters.data import datasets, film_digests, splits, unlabelled
-from converters.data.preprocessing import prepared
+from converters.data.preprocessing import prepared, rounded
 from converters.data.recipe_data import RecipeData, input_spec, labels_of, open_recipe_data
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
@@ -24,6 +24,9 @@ from converters.training import checkpoint, fitting, train
 from converters.training.copy_paste import outlined
 from converters.workflow.ledger import Ledger, digest_of, tools
 from firmware_app.imaging.model_input import InputSpec
+
+SHOWN = 16
+"""Films whose model inputs are compared, to notice another decoder or another preparation; a volume takes a second."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,18 @@ class RecipeRun:
 
     @cached_property
     def digest(self) -> str:
-        """One word for the films, their pictures and labels and how they are divided."""
-        parts = (self.named, film_digests.digest(self.dataset.films.films))
+        """One word for the films, their pictures and labels, how they are divided and what the box makes of them."""
+        parts = (self.named, film_digests.digest(self.dataset.films.films), self.shown)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+    @cached_property
+    def shown(self) -> str:
+        """One word for the model inputs that the box's code makes of :data:`SHOWN` films outside the test part."""
+        names = sorted({*self.dataset.division.part("train"), *self.dataset.division.part("val")})
+        places = np.linspace(0, len(names) - 1, min(SHOWN, len(names))).astype(int)
+        films = {film.name: film for film in self.dataset.films.films}
+        every = b"".join(rounded(films[names[place]].tensor(self.spec)).tobytes() for place in places)
+        return hashlib.sha256(every).hexdigest()
 
     @cached_property
     def named(self) -> str:
@@ -137,7 +149,9 @@ class RecipeRun:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
         word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)
-        made_of = [tables(self.recipe, "input", "cost"), self.digest, begun or {}, tools("train")]
+        plans = [one.model_dump(mode="json") for one in (plan, self.recipe.net)]  # with every default
+        step = "prune" if stage.startswith("pruned") else "train"
+        made_of = [*plans, tables(self.recipe, "input", "cost"), self.digest, begun or {}, tools(step)]
         content = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
         return fitting.Run(self.path(stage, fold), name, word, seed, content)
 
@@ -181,8 +195,8 @@ def noted(run: RecipeRun) -> None:
 
 
 def tables(recipe: Recipe, *names: str) -> dict[str, Any]:
-    """The recipe's tables that a step depends on, as JSON, what stands at its default left out."""
-    every = recipe.model_dump(mode="json", exclude_defaults=True)
+    """The recipe's tables that a step depends on, as JSON, with every default: another one is another recipe."""
+    every = recipe.model_dump(mode="json")
     own = {"settings": every["settings"]} if every.get("settings") else {}  # the task's table changes every step
     return {name: every.get(name) for name in (*names, "seed")} | own
 

@@ -73,8 +73,20 @@ def test_another_version_of_a_library_repeats_the_steps_that_use_it(
     assert "onnx is 9.9, was" in capfd.readouterr().err
 
 
+def test_another_version_of_the_pruning_library_repeats_no_training_but_pruning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def digests(version: str) -> dict[str, object]:
+        monkeypatch.setattr(ledger, "_versions", lambda names: {name: version for name in names if "prun" in name})
+        return {step: ledger.tools(step) for step in ("train", "distill", "prune")}
+
+    old, new = digests("1.6.1"), digests("9.9")
+    assert [step for step in old if old[step] != new[step]] == ["prune"]
+
+
+@pytest.mark.parametrize("place", ["nets", "nets/net.py"], ids=["folder", "file"])
 def test_other_code_repeats_a_step_and_another_comment_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     package = tmp_path / "converters"
     (package / "workflow").mkdir(parents=True)
@@ -84,7 +96,7 @@ def test_other_code_repeats_a_step_and_another_comment_does_not(
     def digest(text: str) -> str:
         (package / "nets" / "net.py").write_text(text)
         ledger._meaning.cache_clear()
-        return ledger._meaning(("nets",))
+        return ledger._meaning((place,))
 
     plain = digest("def width():\n    return 3\n")
     assert digest('def width():\n    """Channels."""\n    return 3  # as in the paper\n') == plain
