@@ -45,7 +45,7 @@ class ClassEmpty(DataUnreadable):
     """A part of the films holds only one class, so nothing can be learnt or measured on it."""
 
     def __init__(self, part: str, word: str) -> None:
-        super().__init__(part, f"there is no {word} film in it; give more films, or fewer folds")
+        super().__init__(part, f"it holds no {word} film. Give more films, or set [data] folds lower")
 
 
 class NoOtherPlace(DataUnreadable):
@@ -64,7 +64,7 @@ class SplitLeaks(ConverterError):
         self.pairs = tuple(pairs)
         shown = "; ".join(f"{one} and {other}" for one, other in self.pairs[:5])
         more = f" and {len(self.pairs) - 5} more" if len(self.pairs) > 5 else ""
-        super().__init__(f"the same patient or film is on both sides of the split: {shown}{more}")
+        super().__init__(f"a patient or film is both learnt from and judged on: {shown}{more}")
 
 
 class RecipeInvalid(ConverterError):
@@ -85,7 +85,7 @@ class CheckpointHasCode(CheckpointUnreadable):
     """The file would run code when it is opened; only tensors and plain values are ever read."""
 
     def __init__(self, path: str, what: str) -> None:
-        super().__init__(path, f"it holds {what}, and no code is ever run from one. Save the state_dict() alone")
+        super().__init__(path, f"it holds {what}. Code in a checkpoint is never run: save the state_dict() alone")
 
 
 class CheckpointForeign(CheckpointUnreadable):
@@ -97,8 +97,8 @@ class TrainingDiverged(ConverterError):
 
     def __init__(self, where: str, epoch: int) -> None:
         super().__init__(
-            f"{where}: the loss is not a number any more in epoch {epoch}. "
-            "Lower learning_rate; the last good epoch is kept"
+            f"{where}: the loss became NaN or infinite in epoch {epoch}. "
+            "Lower learning_rate; the weights of the epoch before are kept"
         )
 
 
@@ -110,7 +110,7 @@ class DeviceAbsent(ConverterError):
     def __init__(self, device: str, version: str) -> None:
         super().__init__(
             f"{self.code}: PyTorch {version} finds no {device} device here. "
-            "Take --device cpu, or install the driver and a PyTorch that was built for it"
+            "Use --device cpu, or install the driver and a PyTorch that was built for it"
         )
 
 
@@ -129,7 +129,7 @@ class FeedbackForeign(FeedbackUnreadable):
     """The file is something else."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is no feedback export that this version knows")
+        super().__init__(f"{path} is not a feedback export in a form that this version reads")
 
 
 class FeedbackForAnother(FeedbackUnreadable):
@@ -137,7 +137,8 @@ class FeedbackForAnother(FeedbackUnreadable):
 
     def __init__(self, path: str, wanted: str, own: str) -> None:
         super().__init__(
-            f"{path} was sealed to the key {wanted}, not to {own}. Name the right key, or give the clinic yours"
+            f"{path} was sealed to the key {wanted}, and the key given is {own}. Name the right one with "
+            "--feedback-key, or give the clinic the public part of yours"
         )
 
 
@@ -168,7 +169,7 @@ class FeedbackKeyUnusable(FeedbackUnreadable):
     """There is no X25519 key in the file."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"{path} is no feedback key. Make one with: lantern-convert feedback-keys --out DIR")
+        super().__init__(f"{path} holds no feedback key. Make one with: lantern-convert feedback-keys --out DIR")
 
 
 class GateFailed(ConverterError):
@@ -189,7 +190,7 @@ class RepositoryUnusable(ConverterError):
     """A pack repository is damaged, or signed by somebody else."""
 
     def __init__(self, path: str, detail: str) -> None:
-        super().__init__(f"the pack repository {path} cannot be added to: {detail}")
+        super().__init__(f"nothing can be added to the pack repository {path}: {detail}")
 
 
 class AlreadyPublished(ConverterError):

@@ -57,8 +57,8 @@ def test_a_copy_of_a_test_film_stops_training_and_is_named(
     command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out"), "--add-feedback", str(sealed)]
     assert cli.main(["train", *command, "--feedback-key", str(tmp_path / "keys" / feedback.PRIVATE)]) == 1
     said = capfd.readouterr().err
-    assert "the same patient or film is on both sides of the split" in said
+    assert "a patient or film is both learnt from and judged on" in said
     assert "feedback-" in said
     assert not list((tmp_path / "out").rglob("*.pt"))
     assert cli.main(["train", *command, "--feedback-key", str(tmp_path / "absent.key")]) == 1
-    assert "is no feedback key" in capfd.readouterr().err
+    assert "holds no feedback key" in capfd.readouterr().err

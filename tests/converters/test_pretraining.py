@@ -80,4 +80,4 @@ def test_a_student_begins_from_it_unless_it_has_seen_a_test_film(
     known = {**saved.facts, "films": {f"elsewhere/{name}": word for name, word in digests.items()}}
     checkpoint.save(made, checkpoint.Checkpoint(saved.net, saved.plan, saved.state, known))
     assert cli.main(["train", str(path), "--data", str(films), "--out", str(tmp_path / "out")]) == 1
-    assert "on both sides of the split" in capfd.readouterr().err
+    assert "both learnt from and judged on" in capfd.readouterr().err

@@ -35,7 +35,7 @@ def test_a_loss_that_is_no_number_stops_the_fit_with_a_sentence(
 ) -> None:
     assert trained(tmp_path, films, **PLAIN, train={"learning_rate": 1e30, "epochs": 3}) == 1
     said = capfd.readouterr().err
-    assert "loss is not a number" in said
+    assert "loss became NaN or infinite in epoch" in said
     assert "Traceback" not in said
     assert not (tmp_path / "out" / "work" / "toy-disc" / "train.json").exists()
 
@@ -43,7 +43,7 @@ def test_a_loss_that_is_no_number_stops_the_fit_with_a_sentence(
 def test_an_empty_class_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str], fresh_lists: Path) -> None:
     films = draw(tmp_path / "films", 1)
     assert trained(tmp_path, films, **PLAIN) == 1
-    assert "film in it; give more films, or fewer folds" in capfd.readouterr().err
+    assert "film. Give more films, or set [data] folds lower" in capfd.readouterr().err
     assert list((tmp_path / "out" / "work" / "toy-disc").glob("*.pt")) == []
 
 
@@ -139,7 +139,7 @@ def test_a_student_that_begins_from_a_pack_which_knows_the_test_films_is_refused
     (other / "learnt.json").write_text(json.dumps({"films": known}))
     (other / "student.whole.pt").write_bytes(b"never opened")
     assert trained(tmp_path, films, distill={"start": "pack:other"}) == 1
-    assert "the same patient or film is on both sides of the split" in capfd.readouterr().err
+    assert "a patient or film is both learnt from and judged on" in capfd.readouterr().err
     assert not list((tmp_path / "out" / "work" / "toy-disc").glob("*.pt"))
 
 
