@@ -1,6 +1,7 @@
 """`lantern calibration`: how the packs do at this clinic, outcomes from a table, and thresholds of the clinic's own.
 
-Who proposes or confirms names an account of the viewer; the audit notes that it was done at the console.
+Who proposes or confirms names an account of the viewer. Nobody asks for its password here: whoever may run this
+command can already read and change the box's state.
 """
 
 from __future__ import annotations
