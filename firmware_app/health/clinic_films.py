@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
 from firmware_app.calibration.overview import Overview
 from firmware_app.config import Config
+from firmware_app.errors import LanternError
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, LocalState, Reason
@@ -52,28 +54,38 @@ def status(clinical: Clinical, config: Config) -> list[dict[str, Any]]:
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
-    """What a technician should look at; nothing while all is well."""
+    """What a technician should look at; nothing while all is well, nor of a damaged database, which has its own row."""
     if not state.clinical_db.exists():
         return
     clinical = Clinical(state.clinical_db)
     try:
         clinical.require()
-        for here in Overview(clinical, config).all():
-            if here.state is LocalState.SUSPENDED and here.suspension is not None:
-                said: dict[str, Detail] = {
-                    "pack": here.place.pack,
-                    "confirmed": here.suspension.confirmed,
-                    "auc": here.suspension.auc,
-                }
-                yield Check("calibration", "warn", Reason(_SUSPENDED, said))
-            if here.altered:
-                yield Check("calibration", "warn", Reason(_ALTERED, {"pack": here.place.pack}))
-        for one in drift.of_all(clinical.database.connection):
-            for shift in one.alarms:
-                changed: dict[str, Detail] = {
-                    "pack": one.place.pack, "measure": shift.measure, "first": round(shift.first, 2),
-                    "now": round(shift.now, 2),
-                }  # fmt: skip
-                yield Check("calibration", "warn", Reason(_DRIFTED, changed))
+        checks = [*_places(clinical, config), *_shifts(clinical)]
+    except (LanternError, sqlite3.DatabaseError):
+        return
     finally:
         clinical.database.close()
+    yield from checks
+
+
+def _places(clinical: Clinical, config: Config) -> Iterator[Check]:
+    for here in Overview(clinical, config).all():
+        if here.state is LocalState.SUSPENDED and here.suspension is not None:
+            said: dict[str, Detail] = {
+                "pack": here.place.pack,
+                "confirmed": here.suspension.confirmed,
+                "auc": here.suspension.auc,
+            }
+            yield Check("calibration", "warn", Reason(_SUSPENDED, said))
+        if here.altered:
+            yield Check("calibration", "warn", Reason(_ALTERED, {"pack": here.place.pack}))
+
+
+def _shifts(clinical: Clinical) -> Iterator[Check]:
+    for one in drift.of_all(clinical.database.connection):
+        for shift in one.alarms:
+            changed: dict[str, Detail] = {
+                "pack": one.place.pack, "measure": shift.measure, "first": round(shift.first, 2),
+                "now": round(shift.now, 2),
+            }  # fmt: skip
+            yield Check("calibration", "warn", Reason(_DRIFTED, changed))
