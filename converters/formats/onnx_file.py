@@ -31,7 +31,7 @@ from onnxruntime.quantization import (
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import accuracy_control, first_line, openvino_ir, quiet
+from converters.formats import accuracy_control, first_line, openvino_ir, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
 
@@ -95,8 +95,35 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
 def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
     """See :class:`converters.formats.interface.Format`: by ONNX Runtime, under accuracy control by NNCF."""
     if method in CONTROLS:
-        return _controlled(source, path, films, method, answers)
-    return quantize_static_qdq(source, path, films, method)
+        _controlled(source, path, films, method, answers)
+    else:
+        quantize_static_qdq(source, path, films, method)
+    return _recentred(source, path, films)
+
+
+def _recentred(source: Path, path: Path, films: Films) -> Path:
+    """With :mod:`converters.formats.recentring` behind the maps of ``path``."""
+    model = onnx.load(str(path))
+    found = recentring.corrections(_opened(onnx.load(str(source))), _opened(model), films)
+    for output in model.graph.output:
+        name, dimensions = output.name, len(output.type.tensor_type.shape.dim)
+        if name not in found:
+            continue
+        for node in model.graph.node:
+            for names in (node.input, node.output):
+                names[:] = [f"{name}.rounded" if one == name else one for one in names]
+        for end, values in zip(("factor", "summand"), found[name], strict=True):
+            held = onnx.numpy_helper.from_array(recentring.beside(values, dimensions), f"{name}.{end}")
+            model.graph.initializer.append(held)
+        model.graph.node.extend(
+            [
+                onnx.helper.make_node("Mul", [f"{name}.rounded", f"{name}.factor"], [f"{name}.scaled"]),
+                onnx.helper.make_node("Add", [f"{name}.scaled", f"{name}.summand"], [name]),
+            ]
+        )
+    with writing(path) as part:
+        onnx.save(model, str(part))
+    return path
 
 
 def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, signed: bool = False) -> Path:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import ToolFailed
-from converters.formats import accuracy_control, first_line, quiet
+from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
 from firmware_app.runtimes.openvino import core
@@ -25,10 +25,6 @@ files: Mapping[str, str] = {"fp16": "model.fp16.xml", "int8": "model.int8.xml"}
 int8_from = "model.fp32.onnx"
 methods: Sequence[str] = ("minmax", "percentile")
 controlled = True
-MOST_FACTOR = 1.25
-"""Largest correction of a map's spread, either way."""
-
-TINY = 1e-9
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 """As the box asks: without it a CPU with AMX computes float layers in bfloat16."""
 
@@ -86,38 +82,21 @@ def quantize(
 
 
 def corrected(quantized: Any, plain: Any, films: Films) -> Any:
-    """``quantized`` with maps whose mean of a film has, channel by channel, the mean and spread of that of ``plain``.
-
-    Rounding pulls a film's logit towards the middle (by 4 % for the adults' network), so that the films near the
-    threshold change sides in one direction.  A factor and a summand in float behind each map (N, C, H, W) take that
-    away (docs/decisions/int8-openvino.md).  Other outputs, as the features, stay as they are.
-    """
+    """``quantized`` with :mod:`converters.formats.recentring` behind its maps."""
     operations = library().opset13
-    wanted, given = (_means(model, films) for model in (plain, quantized))
+    found = recentring.corrections(_opened(plain), _opened(quantized), films)
     for result in quantized.get_results():
         source = result.input_value(0)
-        name = source.get_any_name()
-        if name not in wanted:
+        if source.get_any_name() not in found:
             continue
-        factor = wanted[name].std(axis=0) / np.maximum(given[name].std(axis=0), TINY)
-        factor = factor.clip(1.0 / MOST_FACTOR, MOST_FACTOR)
-        shift = wanted[name].mean(axis=0) - factor * given[name].mean(axis=0)
-        shape, names = (1, -1, *[1] * (len(source.partial_shape) - 2)), source.get_names()
-        scaled = operations.multiply(source, factor.astype(np.float32).reshape(shape))
-        moved = operations.add(scaled, shift.astype(np.float32).reshape(shape)).output(0)
+        factor, shift = (recentring.beside(one, len(source.partial_shape)) for one in found[source.get_any_name()])
+        names = source.get_names()
+        moved = operations.add(operations.multiply(source, factor), shift).output(0)
         result.input(0).replace_source_output(moved)
         source.set_names(set())
         moved.set_names(names)
     quantized.validate_nodes_and_infer_types()
     return quantized
-
-
-def _means(model: Any, films: Films) -> dict[str, NDArray[np.float64]]:
-    """Output → (N, C): the mean of each channel of each map for each film."""
-    asked = _opened(model)
-    each = [{name: values for name, values in asked(film[np.newaxis]).items() if values.ndim > 2} for film in films]
-    means = [{name: values.mean(axis=tuple(range(2, values.ndim))) for name, values in one.items()} for one in each]
-    return {name: np.concatenate([one[name] for one in means]).astype(np.float64) for name in each[0]}
 
 
 def _opened(model: Any) -> accuracy_control.Asked:

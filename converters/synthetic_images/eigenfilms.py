@@ -22,6 +22,8 @@ BASIS_FILMS = 1200
 DISTANCE_PX = 64
 FILM_PX = 512
 STEP = 0.35
+"""Length of the first step."""
+
 WIDEST = 2.5
 BLOCK = 512
 
@@ -59,9 +61,11 @@ def drawn(basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.floa
     return basis.centre[label] + basis.spread[label] * rng.standard_normal(len(basis.components))
 
 
-def changed(amounts: NDArray[np.float64], basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Amounts a random step away, still within :data:`WIDEST` spreads of the label's mean."""
-    step = amounts + STEP * basis.spread[label] * rng.standard_normal(len(basis.components))
+def changed(
+    amounts: NDArray[np.float64], basis: Basis, label: int, length: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Amounts a random step away, ``length`` spreads in each component, still within :data:`WIDEST` of the mean."""
+    step = amounts + length * basis.spread[label] * rng.standard_normal(len(basis.components))
     room = WIDEST * basis.spread[label]
     return np.clip(step, basis.centre[label] - room, basis.centre[label] + room)
 

@@ -28,6 +28,10 @@ SURE = 0.7
 """How far from the threshold towards certainty the answer for a drawn film should lie; half of that is accepted."""
 
 FAR = 1.02
+LONGER, SHORTER = 1.5, 0.9
+"""What a step that led nearer and one that did not make of the next one's length, so that about a fifth lead nearer
+(Rechenberg 1973): with steps of one length the climb ends far below what the components can show."""
+
 PER_LABEL = 2
 MOST_OPACITIES = 3
 PHANTOM_TRIES = 20
@@ -72,11 +76,12 @@ def _sample(
     finding = judge.pack.manifest.findings[0]
     sure = finding.threshold * (1.0 - SURE) if label == 0 else 1.0 - (1.0 - finding.threshold) * (1.0 - SURE)
 
-    def lack(film: NDArray[np.uint8]) -> tuple[float, float]:
-        """How much it lacks to be sure, and how much to be read."""
+    def lack(film: NDArray[np.uint8]) -> tuple[float, float, float]:
+        """How much it lacks to be sure, to be read, and to be far from training."""
         frame = film.astype(np.float32)
         answer = judge.probability(frame, choice.DEFAULT, "fp32")
-        return max(0.0, answer - sure if label == 0 else sure - answer), judge.strangeness(frame)
+        unsure = max(0.0, answer - sure if label == 0 else sure - answer)
+        return unsure, judge.strangeness(frame), max(0.0, FAR - near.distance(film))
 
     amounts = min(
         (eigenfilms.drawn(basis, label, rng) for _ in range(DRAWS)),
@@ -84,16 +89,19 @@ def _sample(
     )
     lacking = lack(eigenfilms.rendered(basis, amounts))
     kept: NDArray[np.uint8] | None = None
+    step = eigenfilms.STEP
     for _ in range(STEPS):
         film = eigenfilms.rendered(basis, amounts)
         clear = lacking[0] < abs(sure - finding.threshold) / 2.0
-        if clear and near.distance(film) > FAR and judge.discord(film.astype(np.float32)) <= 1.0:
+        if clear and lacking[2] == 0.0 and judge.discord(film.astype(np.float32)) <= 1.0:
             kept = film
-            if lacking == (0.0, 0.0):
+            if sum(lacking) == 0.0:
                 break
-        tried = eigenfilms.changed(amounts, basis, label, rng)
+        tried = eigenfilms.changed(amounts, basis, label, step, rng)
         now = lack(eigenfilms.rendered(basis, tried))
-        if sum(now) <= sum(lacking):
+        better = sum(now) <= sum(lacking)
+        step *= LONGER if better else SHORTER
+        if better:
             amounts, lacking = tried, now
     return kept
 
