@@ -113,7 +113,7 @@ def _recentred(source: Path, path: Path, films: Films) -> Path:
             for names in (node.input, node.output):
                 names[:] = [f"{name}.rounded" if one == name else one for one in names]
         for end, values in zip(("factor", "summand"), found[name], strict=True):
-            held = onnx.numpy_helper.from_array(recentring.beside(values, dimensions), f"{name}.{end}")
+            held = onnx.numpy_helper.from_array(recentring.broadcast(values, dimensions), f"{name}.{end}")
             model.graph.initializer.append(held)
         model.graph.node.extend(
             [

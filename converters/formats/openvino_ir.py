@@ -75,13 +75,13 @@ def quantize(
             else:
                 fed = nncf.Dataset([film[np.newaxis] for film in films])
                 quantized = nncf.quantize(model, fed, subset_size=len(films), **settings)
-            quantized = corrected(quantized, folded(source), films)
+            quantized = _recentred(quantized, folded(source), films)
         except (RuntimeError, ValueError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the network", first_line(error)) from error
     return _save(quantized, path, half=True)
 
 
-def corrected(quantized: Any, plain: Any, films: Films) -> Any:
+def _recentred(quantized: Any, plain: Any, films: Films) -> Any:
     """``quantized`` with :mod:`converters.formats.recentring` behind its maps."""
     operations = library().opset13
     found = recentring.corrections(_opened(plain), _opened(quantized), films)
@@ -89,7 +89,7 @@ def corrected(quantized: Any, plain: Any, films: Films) -> Any:
         source = result.input_value(0)
         if source.get_any_name() not in found:
             continue
-        factor, shift = (recentring.beside(one, len(source.partial_shape)) for one in found[source.get_any_name()])
+        factor, shift = (recentring.broadcast(one, len(source.partial_shape)) for one in found[source.get_any_name()])
         names = source.get_names()
         moved = operations.add(operations.multiply(source, factor), shift).output(0)
         result.input(0).replace_source_output(moved)

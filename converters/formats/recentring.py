@@ -1,9 +1,8 @@
-"""What rounding does to a film's mean logit, and what takes it away: a factor and a summand a channel, in float.
+"""A factor and a summand per channel, in float, behind each map of an INT8 file.
 
-Rounding pulls the mean of a map (N, C, H, W) towards the middle, for the adults' network by 4 % and more, so that the
-films near the threshold change sides in one direction.  Behind each map of an INT8 file a factor and a summand per
-channel give the films' means the centre and spread of the float file's again (docs/decisions/int8-openvino.md).  Other
-outputs, as the features, stay as they are.
+Rounding shifts the mean of a map (N, C, H, W) and pulls it towards the middle, so that the films near the threshold
+change sides in one direction.  The two numbers give the films' means the centre and spread of the float file's again
+(docs/decisions/int8-openvino.md).  Other outputs, as the features, stay as they are.
 """
 
 from collections.abc import Mapping
@@ -34,8 +33,8 @@ def corrections(wanted: Asked, given: Asked, films: Films) -> Mapping[str, Corre
     return made
 
 
-def beside(values: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
-    """(C,) values in the shape in which they go with a map of so many dimensions."""
+def broadcast(values: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """(C,) values shaped (1, C, 1, …) to go with a map of so many dimensions."""
     return values.reshape(1, -1, *[1] * (dimensions - 2))
 
 

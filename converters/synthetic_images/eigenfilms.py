@@ -21,8 +21,8 @@ BASIS_PX = 112
 BASIS_FILMS = 1200
 DISTANCE_PX = 64
 FILM_PX = 512
-STEP = 0.35
-"""Length of the first step."""
+FIRST_STEP = 0.35
+"""In spreads of each component."""
 
 WIDEST = 2.5
 BLOCK = 512

@@ -29,8 +29,8 @@ SURE = 0.7
 
 FAR = 1.02
 LONGER, SHORTER = 1.5, 0.9
-"""What a step that led nearer and one that did not make of the next one's length, so that about a fifth lead nearer
-(Rechenberg 1973): with steps of one length the climb ends far below what the components can show."""
+"""The next step is longer after one that led nearer, shorter after one that did not (Rechenberg 1973). With steps of
+one length no positive film was found for the breast pack."""
 
 PER_LABEL = 2
 MOST_OPACITIES = 3
@@ -89,7 +89,7 @@ def _sample(
     )
     lacking = lack(eigenfilms.rendered(basis, amounts))
     kept: NDArray[np.uint8] | None = None
-    step = eigenfilms.STEP
+    step = eigenfilms.FIRST_STEP
     for _ in range(STEPS):
         film = eigenfilms.rendered(basis, amounts)
         clear = lacking[0] < abs(sure - finding.threshold) / 2.0

@@ -59,7 +59,7 @@ def test_a_draw_has_the_rank_it_claims_and_repeats_with_its_seed() -> None:
     assert np.array_equal(first, eigenfilms.drawn(basis, 1, np.random.default_rng(5)))
     film = eigenfilms.rendered(basis, first)
     assert film.shape == (eigenfilms.FILM_PX, eigenfilms.FILM_PX)
-    step = eigenfilms.changed(first * 100.0, basis, 1, eigenfilms.STEP, np.random.default_rng(6))
+    step = eigenfilms.changed(first * 100.0, basis, 1, eigenfilms.FIRST_STEP, np.random.default_rng(6))
     assert (np.abs(step - basis.centre[1]) <= eigenfilms.WIDEST * basis.spread[1] + 1e-9).all()
 
 

@@ -175,9 +175,7 @@ def vectors() -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize(
-    ("version", "name"), [*((version, "up") for version in Version), (Version.SECOND, "figures")]
-)
+@pytest.mark.parametrize(("version", "name"), [*((version, "up") for version in Version), (Version.SECOND, "figures")])
 def test_the_documents_messages_open_as_it_says(version: Version, name: str) -> None:
     known = vectors()
     hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_seal_private"]))
