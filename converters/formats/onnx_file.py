@@ -18,6 +18,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/runtimes/onnxrun
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
@@ -34,6 +35,7 @@ from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
+from firmware_app.runtimes.onnxruntime import errors
 
 OPSET = 18
 PERCENTILE = 99.99
@@ -104,7 +106,10 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
 def _recentred(source: Path, path: Path, films: Films) -> Path:
     """With :mod:`converters.formats.recentring` behind the maps of ``path``."""
     model = onnx.load(str(path))
-    found = recentring.corrections(_opened(onnx.load(str(source))), _opened(model), films)
+    try:
+        found = recentring.corrections(_opened(onnx.load(str(source))), _opened(model), films)
+    except errors(onnxruntime) as error:
+        raise ToolFailed("ONNX Runtime", "run the quantized file", first_line(error)) from error
     for output in model.graph.output:
         name, dimensions = output.name, len(output.type.tensor_type.shape.dim)
         if name not in found:

@@ -6,6 +6,7 @@ the rounding is left behind, and the float weights go through the ordinary expor
 """
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ STAGE = "qat"
 RATE = 0.05
 """Share of the recipe's learning rate: the network knows its task and only moves a little."""
 
+COMPILING_S = 600
+"""How long NNCF may compile its rounding when it is first used; its own 60 s are too few for a slow machine."""
+
 WARMUP = 10
 RANGE_FILMS = 64
 
@@ -38,6 +42,7 @@ def rounded(net: CamNet, films: NDArray[np.float32]) -> CamNet:
     out.  Its bias stays: the host adds it, and one number serves all files of a pack.
     """
     openvino_ir.library()  # without its telemetry, which NNCF shares
+    os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", str(COMPILING_S))
     import nncf
     from nncf.quantization.advanced_parameters import QuantizationParameters
 

@@ -125,6 +125,7 @@ def load_published(recipe: Recipe, net: CamNet) -> None:
 
 def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
     """:func:`converters.nets.build`; raises :class:`~converters.failures.RecipeInvalid` for an unknown name."""
+    torch.manual_seed(recipe.seed)  # of the layers that begin at random, whatever was made before
     try:
         return build(name, findings=channels, dropout=dropout)
     except KeyError as error:

@@ -56,7 +56,7 @@ class OnnxSession:
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False
         self._pack = path.parent.name
-        self._errors = _errors(ort)
+        self._errors = errors(ort)
         try:
             self._session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
         except self._errors as error:
@@ -114,7 +114,7 @@ def _share_arena() -> None:
     ort.create_and_register_allocator(place, ort.OrtArenaCfg({"arena_extend_strategy": _AS_REQUESTED}))
 
 
-def _errors(ort: Any) -> tuple[type[Exception], ...]:
+def errors(ort: Any) -> tuple[type[Exception], ...]:
     """The library's exceptions.  They have no common base class, so they are collected from the binding."""
     binding = ort.capi.onnxruntime_pybind11_state
     own = [value for value in vars(binding).values() if isinstance(value, type) and issubclass(value, Exception)]
