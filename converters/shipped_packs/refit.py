@@ -34,7 +34,6 @@ from converters.data.preprocessing import prepared
 from converters.data.recipe_data import RecipeData, input_spec, open_recipe_data
 from converters.elsewhere import rows as elsewhere
 from converters.evaluation import evaluate
-from converters.evaluation.out_of_fold import ORIGINAL
 from converters.failures import DataUnreadable, GateFailed, OutputUnwritable, RecipeInvalid
 from converters.golden_cases import cases
 from converters.packing import card, typicality_model
@@ -156,11 +155,12 @@ class Refit:
 
         With another crop, or ``anew``, the rows of the test part are new as a whole.
         """
+        files = {(file.runtime, file.precision) for file in made.manifest.artefacts}
         test, rows = self.dataset.part("test"), []
         for row in data:
             whole = (anew or self.recropped) and row.split.partition("[")[0] == "test"
-            folds = (row.runtime, row.precision) == ORIGINAL  # their networks are not in the pack
-            if folds or (row.passed is None and not whole):
+            asked = (row.runtime, row.precision) in files  # the networks of the folds are not in the pack
+            if not asked or (row.passed is None and not whole):
                 rows.append(row)
                 continue
             condition = row.split.partition("[")[2].removesuffix("]")
