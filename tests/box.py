@@ -24,6 +24,7 @@ def environment(state: Path, **more: str) -> dict[str, str]:
         "LANTERN_VIEWER__HOST": "127.0.0.1",
         "LANTERN_VIEWER__PORT": "0",
         "LANTERN_BOX__LANGUAGE": "en",
+        "LANTERN_CALIBRATION__BEFORE": "0",  # every result is shown at once
         "LANTERN_RETENTION__HIGH_WATER_FREE_MB": "16",
         "LANTERN_RETENTION__BALLAST_MB": "4",
         **more,

@@ -26,6 +26,7 @@ def config(folder: Path, packs: Path | None = None, **reader: Any) -> Config:
         {
             "box": {"usual_population": "adult", "language": "en"},
             "state": {"dir": folder / "state"},
+            "calibration": {"before": 0},  # every result is shown at once
             "packs": {"dir": packs or toy_pack.write_both(folder / "packs")},
             "reader": {"precision": "fp32", **reader},
         }

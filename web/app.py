@@ -113,9 +113,9 @@ def create_app(
 
 
 def _register_pages(app: Flask) -> None:
-    from web.blueprints import audits, cases, clocks, films, health, judgements, lists, login, quarantine
+    from web.blueprints import audits, cases, clocks, confirmations, films, health, judgements, lists, login, quarantine
 
-    for pages in (login, lists, cases, judgements, films, health, clocks, audits, quarantine, sticks):
+    for pages in (login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks):
         app.register_blueprint(pages.blueprint)
 
 

@@ -10,6 +10,7 @@ from flask import current_app
 from firmware_app.config import Config
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.calibration.confirmations import Confirmations
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
 from firmware_app.store.clinical.worklist import Worklist
@@ -39,6 +40,7 @@ class Box:
         self.worklist = Worklist(self.clinical)
         self.patients = Patients(self.clinical, self.state)
         self.audit = Audit(self.clinical.database)
+        self.confirmations = Confirmations(self.clinical.database)
 
 
 def install(extensions: dict[str, object], box: Box) -> None:

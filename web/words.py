@@ -28,6 +28,15 @@ HEADLINES: Final = {
 }
 """How a pack did on films of other places (`blueprints.packs.Headline`)."""
 NO_OPINION: Final = N_("No opinion")
+TRUTHS: Final = {"positive": N_("present"), "negative": N_("absent"), "unsure": VERDICTS["unsure"]}
+OUTCOMES: Final = {"laboratory": N_("laboratory"), "referral": N_("hospital of the referral")}
+SOURCES: Final = {
+    **OUTCOMES,
+    "csv": N_("table of outcomes"),
+    "own_reading_before_shown": N_("read before the result was shown"),
+    "after_shown": N_("read after the result was shown"),
+}
+"""From where somebody knows whether a finding is there (`store.calibration.confirmations.Source`)."""
 SAID: Final = {**VERDICTS, "none": NO_OPINION}
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
@@ -84,6 +93,13 @@ ACTIONS: Final = {
     "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
     "finding.withdrawn": N_("judgement taken back"),
+    "finding.confirmed": N_("finding confirmed"),
+    "calibration.suspended": N_("model suspended"),
+    "calibration.resumed": N_("suspended model let go on"),
+    "calibration.proposed": N_("threshold proposed"),
+    "calibration.agreed": N_("threshold agreed to"),
+    "calibration.in_force": N_("threshold in force"),
+    "calibration.undone": N_("threshold taken back"),
     "patient.corrected": N_("patient corrected"),
     "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),

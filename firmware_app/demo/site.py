@@ -28,6 +28,8 @@ port = 0
 [viewer]
 host = "127.0.0.1"
 port = 0
+[calibration]
+before = 0
 [retention]
 high_water_free_mb = 64
 ballast_mb = 0

@@ -60,6 +60,7 @@ class Clinic:
             "LANTERN_STATE__DIR": str(self.state), "LANTERN_PACKS__DIR": str(packs),
             "LANTERN_DICOM__HOST": "127.0.0.1", "LANTERN_DICOM__PORT": "0",
             "LANTERN_VIEWER__HOST": "127.0.0.1", "LANTERN_VIEWER__PORT": "0",
+            "LANTERN_CALIBRATION__BEFORE": "0",  # every result is shown at once, whatever the box would have drawn
             "LANTERN_BOX__NAME": "清河卫生院", **settings,
         }  # fmt: skip
         self._options = ["--config", str(config)] if config else []

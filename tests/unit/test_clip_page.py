@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firmware_app.records import Finding, FramesRead, PackIdentity, Reading, ReadingStatus, Scope, Timing
-from web.blueprints.cases import Image
+from web.sheet import Image
 
 PACK = PackIdentity("toy", "0.0.1", "onnxruntime", "fp32")
 

@@ -35,7 +35,7 @@ from firmware_app.store.disk.layout import StateDir
 from tests import toy_pack
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
-from web.blueprints.cases import Image
+from web.sheet import Image
 
 OUTLINE = ((10.0, 10.0), (50.0, 10.0), (30.0, 40.0))
 MASS = Lesion(

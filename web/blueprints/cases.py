@@ -2,134 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import CaseUnknown
-from firmware_app.headers.other_objects import KINDS
 from firmware_app.language import translate
-from firmware_app.packs.prior import Predictive
-from firmware_app.records import Case, Finding, Reading, ReadingStatus, Reason
-from firmware_app.reports import wording
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
-from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Known, Patient, clean, clean_age
-from firmware_app.store.clinical.worklist import DoctorVerdict, Done
-from web import guard, words
+from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
+from web import guard, sheet, words
 from web.blueprints import judgements, packs
-from web.box import Box, here
+from web.box import here
 
 blueprint = Blueprint("cases", __name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """One image of the case: the frames that can be shown, and its reading."""
-
-    instance: str
-    shown: tuple[int, ...]
-    of: int
-    reading: Reading | None
-
-    @property
-    def frames(self) -> int:
-        """The number of frames that can be shown."""
-        return len(self.shown)
-
-    @property
-    def apart(self) -> int:
-        """The largest distance between two shown frames, so that nobody takes the clip for complete; 1 where none is
-        left out."""
-        ends = (-1, *self.shown, self.of) if self.shown else ()
-        return max((later - earlier for earlier, later in pairwise(ends)), default=1)
-
-    @property
-    def frame(self) -> int:
-        """The frame shown first: that of the heat map, else the middle one."""
-        strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
-        frame = strongest.get(self.heat or "")
-        if frame is not None and frame in self.shown:
-            return frame
-        return self.shown[len(self.shown) // 2] if self.shown else 0
-
-    @property
-    def heat_frame(self) -> int | None:
-        """The frame of a clip that the heat map belongs to; None where it belongs to every frame."""
-        frames = self.reading.frames if self.reading else None
-        return frames.strongest.get(self.heat or "") if frames else None
-
-    @property
-    def heat(self) -> str | None:
-        """The code of the finding whose heat map is shown: the strongest."""
-        findings = self.reading.findings if self.reading else ()
-        strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
-        return strongest.code if strongest else None
-
-    def lesions(self, language: str) -> list[dict[str, object]]:
-        """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each, and its
-        outline and axes where they are known."""
-        reading = self.reading
-        return [
-            {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language),
-             "outline": lesion.outline, "axes": lesion.axes}
-            for lesion in (reading.lesions if reading else ()) if reading and lesion.instance == self.instance
-        ]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """Everything that the page of a case shows."""
-
-    case: Case
-    known: Known
-    examination: str
-    examined: str
-    images: tuple[Image, ...]
-    findings: tuple[Finding, ...]
-    hints: tuple[Reason, ...]
-    reasons: tuple[Reason, ...]
-    verdicts: tuple[DoctorVerdict, ...]
-    texts: tuple[tuple[Reading, packs.PackTexts | None], ...]
-    worth: dict[str, Predictive]
-    age_matters: bool
-    waiting: int
-    done: Done | None
-    seen: str
-    others: tuple[tuple[str, int], ...]
-    lesions: tuple[str, ...]
-    follow_up: str
-    facts: tuple[tuple[str, str, bool], ...]
-    """The facts about the patient that rules of follow-up ask for: code, name, whether it is known to be so."""
-
-    def said(self, finding: str) -> list[DoctorVerdict]:
-        """Every doctor's verdict on a finding."""
-        return [word for word in self.verdicts if word.finding == finding]
-
-    def mine(self, finding: str, actor: str) -> str:
-        """One doctor's verdict on the current reading of a finding; "" for none."""
-        return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
 
 
 @blueprint.get("/case/<case:reference>")
 @guard.only(Role.DOCTOR)
 def page(reference: str) -> ResponseReturnValue:
     box = here()
-    sheet = _sheet(box, reference)
+    shown = sheet.of(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
+    if shown.findings:
+        box.confirmations.show(reference, guard.actor())
     unjudged = {finding.code for finding in box.worklist.unjudged(reference)} if "ask" in request.args else set()
     return render_template(
         "case.html",
-        sheet=sheet,
+        sheet=shown,
         actor=guard.actor(),
-        asked=[finding for finding in sheet.findings if finding.code in unjudged],
+        asked=[finding for finding in shown.findings if finding.code in unjudged],
         changed=request.args.get("changed"),
+        late="late" in request.args,
         just_done=judgements.just_done(box),
         units=AGE_UNITS,
         sexes=SEXES,
@@ -147,9 +51,13 @@ def _said(sentences: Mapping[str, str]) -> dict[str, str]:
 @guard.only(Role.DOCTOR)
 def report(reference: str) -> ResponseReturnValue:
     box = here()
-    sheet = _sheet(box, reference)
+    shown = sheet.of(box, reference)
+    if shown.hidden:
+        return redirect(url_for("cases.page", reference=reference))
     box.audit.record(guard.actor(), "case.report", reference)
-    return render_template("report.html", sheet=sheet)
+    if shown.findings:
+        box.confirmations.show(reference, guard.actor())
+    return render_template("report.html", sheet=shown)
 
 
 @blueprint.get("/case/<case:reference>/state")
@@ -157,7 +65,7 @@ def report(reference: str) -> ResponseReturnValue:
 def state(reference: str) -> ResponseReturnValue:
     """State of the case, for a page that reloads when an image or a reading comes."""
     box = here()
-    case = _case(box, reference)
+    case = sheet.veiled(sheet.case_of(box, reference), box.confirmations.hidden(reference))
     instances = {file.instance for file in case.files if file.instance}
     film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
     advice = case.follow_up.code if case.follow_up is not None else ""
@@ -168,7 +76,7 @@ def state(reference: str) -> ResponseReturnValue:
 @guard.only(Role.DOCTOR)
 def patient(reference: str) -> ResponseReturnValue:
     box, form = here(), request.form
-    _case(box, reference)
+    sheet.case_of(box, reference)
     number, unit = form.get("age", "").strip(), form.get("unit", "Y")
     age = clean_age(number + unit) if number else ""
     if (number and not age) or unit not in AGE_UNITS or form.get("sex", "") not in (*SEXES, ""):
@@ -183,108 +91,9 @@ def patient(reference: str) -> ResponseReturnValue:
 def background(reference: str) -> ResponseReturnValue:
     """Keep what the doctor says of the patient's background: every fact on the page, said to be so or not."""
     box = here()
-    asked = packs.facts(box.config, _case(box, reference), g.language)
+    asked = packs.facts(box.config, sheet.case_of(box, reference), g.language)
     if not set(request.form.getlist("fact")) <= set(asked):
         abort(400)
     said = {code: code in request.form.getlist("fact") for code in asked}
     revisions.enter(box.clinical.database, reference, said, guard.actor())
     return redirect(url_for("cases.page", reference=reference) + "#background")
-
-
-def _case(box: Box, reference: str) -> Case:
-    try:
-        return box.clinical.case(reference)
-    except CaseUnknown:
-        abort(404)
-
-
-def _sheet(box: Box, reference: str) -> Sheet:
-    try:
-        seen = box.worklist.seen(reference)  # read first: what changes meanwhile makes the page look again
-    except CaseUnknown:
-        abort(404)
-    case = _case(box, reference)
-    by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
-    others = box.clinical.others(reference)
-    instances = list(
-        dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
-    )
-    images = tuple(
-        Image(instance, *_frames(box, instance), by_instance.get(instance))
-        for instance in _most_telling(instances, by_instance)
-    )
-    texts = {
-        (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
-            reading, packs.texts(box.config, reading.pack, g.language))
-        for reading in case.readings if reading.pack is not None
-    }  # fmt: skip
-    worth = {
-        finding.code: said.worth
-        for reading, said in texts.values() if said is not None and said.worth is not None
-        for finding in case.findings if _says(case, reading, finding)
-    }  # fmt: skip
-    reasons = _unique([reading.reason for reading in case.readings if reading.reason])
-    missing = [case.incomplete] if case.incomplete else []
-    hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
-    known = box.clinical.background(case)
-    return Sheet(
-        case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
-        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        box.worklist.verdicts(reference), tuple(texts.values()), worth,
-        bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
-        tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
-        tuple(wording.lesions(case, g.language)), case.follow_up.text(g.language) if case.follow_up else "",
-        tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
-    )  # fmt: skip
-
-
-def _examination(box: Box, reference: str) -> str:
-    """Names of the study and its series from the headers, each once."""
-    names = [clean(name) for name in box.clinical.examinations(reference)]
-    return " · ".join(dict.fromkeys(name for name in names if name))
-
-
-def _examined(box: Box, reference: str) -> str:
-    """When the study was made, by the modality's clock, not the box's; an invalid date is shown unchanged."""
-    return ", ".join(dict.fromkeys(_day(*date_and_time) for date_and_time in box.clinical.examined(reference)))
-
-
-def _day(date: str, time: str) -> str:
-    """``2026-01-31 14:05`` from a DA value (also with dots, as in ACR-NEMA) and a TM value; without TM only the
-    date."""
-    day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
-    written = "-".join(day.groups()) if day else clean(date)
-    return f"{written} {hour[1]}:{hour[2]}" if hour else written
-
-
-def _says(case: Case, like: Reading, finding: Finding) -> bool:
-    """Whether the case has *finding* from the same model, runtime and precision as the reading *like*."""
-    return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
-
-
-def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
-    """The sentences without repetition, in their order."""
-    return tuple({reason.text("en"): reason for reason in reasons}.values())
-
-
-def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
-    """Images with the strongest positive finding first, then other read images, then the rest in order of arrival."""
-
-    def strength(instance: str) -> float:
-        reading = readings.get(instance)
-        if reading is None or reading.status is ReadingStatus.CANNOT_JUDGE:
-            return 1.0
-        return -max((f.probability for f in reading.findings if f.positive), default=0.0)
-
-    return sorted(instances, key=strength)
-
-
-def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
-    """The frames that were rendered for viewing, and the number of frames of the image."""
-    try:
-        facts = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
-        shown = facts.get("shown") or range(int(facts["frames_shown"]))
-        return tuple(int(frame) for frame in shown), int(facts["frames"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return (), 0

@@ -40,6 +40,10 @@ def layer(reference: str, frame: int, number: int) -> ResponseReturnValue:
 @blueprint.get("/film/<instance:reference>/heat/<finding:code>.png")
 @guard.only(Role.DOCTOR)
 def heat(reference: str, code: str) -> ResponseReturnValue:
+    """Where the model looked; not there while a doctor is asked to read the film first."""
+    box = here()
+    if box.confirmations.hidden(box.clinical.case_of(reference)):
+        abort(404)
     return _sent(reference, f"{code}.png", "image/png")
 
 

@@ -27,6 +27,8 @@ def verdict(reference: str) -> ResponseReturnValue:
     box, finding, word = here(), request.form.get("finding", ""), request.form.get("verdict", "")
     wants_json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
     again = url_for("cases.page", reference=reference, changed="")
+    if box.confirmations.hidden(reference):  # nobody can judge a result that nobody has seen
+        return ({"again": again}, 409) if wants_json else redirect(again)
     try:
         if word:
             box.worklist.judge(reference, finding, word, guard.actor(), request.form.get("seen", ""))
@@ -54,6 +56,8 @@ def done(reference: str) -> ResponseReturnValue:
     """Mark the case as done, once every finding has a doctor's verdict ("no opinion" counts)."""
     box, seen = here(), request.form.get("seen", "")
     said = {name.removeprefix("said-"): word for name, word in request.form.items() if name.startswith("said-")}
+    if box.confirmations.hidden(reference):
+        return redirect(url_for("cases.page", reference=reference, changed=""))
     try:
         following = box.worklist.next_after(reference)
         box.worklist.finish(reference, guard.actor(), said, seen=seen)

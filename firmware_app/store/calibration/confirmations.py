@@ -49,6 +49,15 @@ class Source(StrEnum):
         return self in (Source.OWN_BEFORE, Source.AFTER)
 
 
+_UNREAD: Final = (
+    "s.case_reference = {case} AND s.asked = 'before'"
+    " AND NOT EXISTS (SELECT 1 FROM shown WHERE case_reference = s.case_reference)"
+    " AND NOT EXISTS (SELECT 1 FROM confirmations c WHERE c.case_reference = s.case_reference"
+    " AND c.finding = s.finding AND c.source = 'own_reading_before_shown')"
+)
+HIDDEN: Final = f"EXISTS (SELECT 1 FROM scored s WHERE {_UNREAD})"
+"""True in SQL while a doctor is asked to read the case of that reference before its result is shown."""
+
 Tested = Mapping[tuple[Place, str], int]
 """(place, finding) -> how many films are confirmed there."""
 RANK: Final = {source: rank for rank, source in enumerate(Source)}
@@ -102,11 +111,7 @@ class Confirmations:
         these, and offers to show the result at once.
         """
         rows = self._database.connection.execute(
-            "SELECT DISTINCT finding FROM scored s WHERE case_reference = ? AND asked = 'before'"
-            " AND NOT EXISTS (SELECT 1 FROM shown WHERE case_reference = s.case_reference)"
-            " AND NOT EXISTS (SELECT 1 FROM confirmations c WHERE c.case_reference = s.case_reference"
-            " AND c.finding = s.finding AND c.source = 'own_reading_before_shown') ORDER BY finding",
-            (case,),
+            f"SELECT DISTINCT finding FROM scored s WHERE {_UNREAD.format(case='?')} ORDER BY finding", (case,)
         )
         return tuple(row[0] for row in rows)
 
@@ -132,6 +137,13 @@ class Confirmations:
     def truth(self, case: str, finding: str) -> Confirmation | None:
         """The word that counts; ``None`` where nobody has said, or the last word of each source is "unsure"."""
         return _counting([one for one in self.of_case(case) if one.finding == finding])
+
+    def scored(self, case: str) -> tuple[str, ...]:
+        """The findings of *case* for which a pack gave a score: those that can be confirmed."""
+        rows = self._database.connection.execute(
+            "SELECT DISTINCT finding FROM scored WHERE case_reference = ? ORDER BY finding", (case,)
+        )
+        return tuple(row[0] for row in rows)
 
     def asked(self, case: str) -> dict[str, Asked]:
         """Why the truth of each finding of *case* is asked for; findings that are not asked for are left out."""

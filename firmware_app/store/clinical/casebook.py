@@ -127,6 +127,13 @@ class Casebook:
         row = self.database.connection.execute("SELECT 1 FROM instances WHERE reference = ?", (instance,)).fetchone()
         return row is not None
 
+    def case_of(self, instance: str) -> str:
+        """The case of the instance with this reference; "" where the box has none."""
+        row = self.database.connection.execute(
+            "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
+        ).fetchone()
+        return str(row[0] or "") if row else ""
+
     def homeless(self) -> Case | None:
         """The arrivals without a case (refused by the gateway), as a case without a reference; None without any."""
         files = self._files(None)

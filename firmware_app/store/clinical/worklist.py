@@ -4,6 +4,10 @@ A case is done as long as its revision and number of images are those that a doc
 images waits.  A late image, a second reading, or a doctor who takes back "Done" brings it back.  The verdicts of
 several doctors on a finding are kept side by side; nobody changes another's.  A verdict applies to the reading that the
 doctor saw: after a late image or a second reading it is still shown, but no longer counts.
+
+Where local calibration asks for the truth of a finding, a verdict is also the doctor's reading after the result
+(`store.calibration`).  A case that a doctor is asked to read before its result is shown stands among the urgent ones,
+so that its place says nothing and an urgent one does not wait; its row has neither priority nor findings.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store.accounts import audit
+from firmware_app.store.calibration.confirmations import HIDDEN, Confirmations, Source, Truth
 from firmware_app.store.clinical import forms, media
 from firmware_app.store.clinical.casebook import WITHOUT_IMAGE, strongest
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -40,7 +45,8 @@ _TABS: Final = {
     "done": f"COALESCE({DONE}, 0)",
 }
 # Cases that are unread or incomplete come before routine cases: no result does not mean normal.
-_RANK = f"""CASE WHEN c.priority = 'urgent' THEN 0 WHEN c.priority = 'soon' THEN 1
+_HIDDEN = HIDDEN.format(case="c.reference")
+_RANK = f"""CASE WHEN c.priority = 'urgent' OR {_HIDDEN} THEN 0 WHEN c.priority = 'soon' THEN 1
     WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
 # Newest first by order of arrival, not by time: the box's clock may be wrong today (1970) and right yesterday.
 _ORDERS: Final = {
@@ -92,6 +98,8 @@ class Row:
     incomplete: Reason | None = None
     verdicts: tuple[DoctorVerdict, ...] = ()
     done: Done | None = None
+    hidden: bool = False
+    """A doctor is asked to read the case first: `priority` and `findings` are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +125,7 @@ class Worklist:
         """At most *limit* cases of *tab* in its order."""
         rows = self._connection.execute(
             f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
-            f" {IMAGES} AS images, {_WAITS} AS waiting"
+            f" {IMAGES} AS images, {_WAITS} AS waiting, {_HIDDEN} AS hidden"
             f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
             f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
             (limit, offset),
@@ -150,7 +158,8 @@ class Worklist:
             " (SELECT COUNT(*) FROM identities), (SELECT at FROM reviews ORDER BY rowid DESC LIMIT 1),"
             " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
             " (SELECT COUNT(*) FROM reviews), (SELECT COUNT(*) FROM verdicts),"
-            " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more)"
+            " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more),"
+            " (SELECT MAX(sequence) FROM confirmations)"
         ).fetchone()
         return tuple(row)
 
@@ -220,6 +229,23 @@ class Worklist:
             (finding, verdict, actor, _now(), case),
         )
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+        self._confirm(connection, case, finding, verdict, actor)
+
+    def _confirm(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
+        """Where the truth of *finding* is asked for, keep *verdict* as a reading after the result."""
+        says = Confirmations(self._clinical.database)
+        if finding not in says.asked(case):
+            return
+        positive = next(one.positive for one in self._clinical.case(case).findings if one.code == finding)
+        truth = Truth.UNSURE
+        if verdict in ("agree", "disagree"):
+            truth = Truth.POSITIVE if positive is (verdict == "agree") else Truth.NEGATIVE
+        said = [one.truth for one in says.of_case(case) if (one.finding, one.source) == (finding, Source.AFTER)]
+        if (said or [Truth.UNSURE])[-1] is truth:
+            return
+        before = says.counts(connection, {(case, finding)})
+        says.write(connection, case, finding, truth, Source.AFTER, actor)
+        says.test(connection, before)
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
         """Remove a doctor's verdict on *finding*; does nothing if there is none.
@@ -232,6 +258,9 @@ class Worklist:
             )
             if gone.rowcount:
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
+                left = [one.verdict for one in self.verdicts(case) if one.finding == finding and not one.earlier]
+                if finding in {one.code for one in self._clinical.case(case).findings}:
+                    self._confirm(connection, case, finding, (left or ["none"])[-1], actor)
                 if self.unjudged(case):
                     _reopen(connection, case, actor)
 
@@ -277,12 +306,13 @@ class Worklist:
             )
         ]
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
+        hidden, priority = bool(row["hidden"]), Priority(row["priority"]) if row["priority"] else None
+        findings = () if hidden else tuple(sorted(strongest(readings), key=lambda one: not one.positive))
         return Row(
-            row["reference"], Priority(row["priority"]) if row["priority"] else None, row["modality"],
-            moment(row["opened_at"]), row["images"], row["waiting"],
-            tuple(sorted(strongest(readings), key=lambda one: not one.positive)), reasons[0] if reasons else None,
+            row["reference"], None if hidden else priority, row["modality"], moment(row["opened_at"]), row["images"],
+            row["waiting"], findings, reasons[0] if reasons else None,
             media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
-            Done(row["actor"], moment(row["at"])) if row["done"] else None,
+            Done(row["actor"], moment(row["at"])) if row["done"] else None, hidden,
         )  # fmt: skip
 
 

@@ -1,0 +1,59 @@
+"""What a doctor knows of a case: the own reading before the result is shown, and outcomes that come later."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.errors import ConfirmationUnknown, ResultShown
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.calibration.confirmations import Source, Truth
+from web import guard, sheet, words
+from web.box import here
+
+blueprint = Blueprint("confirmations", __name__)
+
+
+@blueprint.post("/case/<case:reference>/reading")
+@guard.only(Role.DOCTOR)
+def reading(reference: str) -> ResponseReturnValue:
+    """Keep what the doctor sees in a film whose result is not shown yet; with the last finding it is shown."""
+    box = here()
+    sheet.case_of(box, reference)
+    said = {code: request.form.get(f"said-{code}", "") for code in box.confirmations.hidden(reference)}
+    if not set(said.values()) <= set(words.TRUTHS):
+        abort(400)
+    try:
+        if not said:
+            raise ResultShown
+        for code, truth in said.items():
+            box.confirmations.confirm(reference, code, Truth(truth), Source.OWN_BEFORE, guard.actor())
+    except ResultShown:
+        return redirect(url_for("cases.page", reference=reference, late=""))
+    return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/show")
+@guard.only(Role.DOCTOR)
+def show(reference: str) -> ResponseReturnValue:
+    """Show the result without a reading before it, where the doctor does not want to wait."""
+    box = here()
+    sheet.case_of(box, reference)
+    box.confirmations.show(reference, guard.actor())
+    return redirect(url_for("cases.page", reference=reference))
+
+
+@blueprint.post("/case/<case:reference>/outcome")
+@guard.only(Role.DOCTOR)
+def outcome(reference: str) -> ResponseReturnValue:
+    """Keep what a laboratory or the hospital has found."""
+    box, form = here(), request.form
+    sheet.case_of(box, reference)
+    truth, source, finding = (form.get(name, "") for name in ("truth", "source", "finding"))
+    if truth not in words.TRUTHS or source not in words.OUTCOMES or box.confirmations.hidden(reference):
+        abort(400)
+    try:
+        box.confirmations.confirm(reference, finding, Truth(truth), Source(source), guard.actor())
+    except ConfirmationUnknown:
+        abort(400)
+    return redirect(url_for("cases.page", reference=reference) + "#outcome")
