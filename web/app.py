@@ -23,7 +23,7 @@ from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
 from web import guard, standing, words
-from web.blueprints import sticks
+from web.blueprints import calibration, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -103,6 +103,7 @@ def create_app(
     for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
+    app.before_request(calibration.allow_table)
     CSRFProtect(app)
     _register_pages(app)
     _register_first_page(app, state, accounts)
@@ -115,7 +116,9 @@ def create_app(
 def _register_pages(app: Flask) -> None:
     from web.blueprints import audits, cases, clocks, confirmations, films, health, judgements, lists, login, quarantine
 
-    for pages in (login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks):
+    for pages in (
+        login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
+    ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
 

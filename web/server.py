@@ -28,6 +28,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from web.app import create_app
 from web.blueprints import lists
+from web.blueprints.calibration import TABLE_BYTES
 from web.box import Box
 from web.checkup import Checkup
 from web.lap import Lap
@@ -62,7 +63,8 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     server = create_server(
         app, sockets=[listener], threads=THREADS, ident="Lantern",
         connection_limit=_CONNECTIONS + _BETWEEN, channel_timeout=60,
-        max_request_body_size=64 * 1024, clear_untrusted_proxy_headers=True,
+        max_request_body_size=TABLE_BYTES, inbuf_overflow=64 * 1024,  # what is longer waits on the disk
+        clear_untrusted_proxy_headers=True,
         channel_request_lookahead=1,  # so that a stream notices at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),
     )  # fmt: skip

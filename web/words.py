@@ -37,6 +37,31 @@ SOURCES: Final = {
     "after_shown": N_("read after the result was shown"),
 }
 """From where somebody knows whether a finding is there (`store.calibration.confirmations.Source`)."""
+STANDINGS: Final = {
+    "provisional": N_("provisional"),
+    "calibrated": N_("calibrated"),
+    "suspended": N_("suspended"),
+}
+STANDING_CHIPS: Final = {"provisional": "soon", "calibrated": "ok", "suspended": "fail"}
+MEASURES: Final = {
+    "called": N_("called positive"),
+    "refused": N_("without a number"),
+    "distance": N_("distance from the training images"),
+}
+"""What is compared between a machine's first films and its newest (`store.calibration.drift`)."""
+RULES: Final = {
+    "early": N_("That is clearly below 0.75."),
+    "floor": N_("It may be below 0.65, although many films with the finding are confirmed."),
+}
+"""Why a model was suspended (`statistics.floor.Rule`)."""
+FIGURES: Final = {
+    "auc": "AUC",
+    "sensitivity": N_("Sensitivity"),
+    "specificity": N_("Specificity"),
+    "ppv": N_("Positive predictive value"),
+    "npv": N_("Negative predictive value"),
+    "prevalence": N_("Films with the finding"),
+}
 SAID: Final = {**VERDICTS, "none": NO_OPINION}
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
@@ -98,7 +123,7 @@ ACTIONS: Final = {
     "calibration.resumed": N_("suspended model let go on"),
     "calibration.proposed": N_("threshold proposed"),
     "calibration.agreed": N_("threshold agreed to"),
-    "calibration.in_force": N_("threshold in force"),
+    "calibration.in_force": N_("threshold put in force"),
     "calibration.undone": N_("threshold taken back"),
     "patient.corrected": N_("patient corrected"),
     "background.entered": N_("background entered"),
@@ -128,6 +153,11 @@ LENGTHS: Final = {  # for a measured line, where the header's millimetres are no
 MARKED: Final = N_("{finding}, score {score}")
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
+
+
+def measured(measure: str, number: float) -> str:
+    """What one of `MEASURES` was: a share in per cent, or a distance."""
+    return f"{number:.2f}" if measure == "distance" else f"{100 * number:.1f}%"
 
 
 def label(finding: Finding, language: str) -> str:

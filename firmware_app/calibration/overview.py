@@ -6,7 +6,7 @@ page has beside a probability.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,13 @@ class Here:
         given = prior.of_the_pack(self.manifest)
         return prior.shifted(threshold, given, self.prevalence) if 0.0 < given < 1.0 else threshold
 
+    def at_home(self, shown: float) -> float:
+        """The threshold that the case's page shows as *shown*, at the pack's own prevalence."""
+        if self.manifest is None or self.prevalence is None:
+            return shown
+        given = prior.of_the_pack(self.manifest)
+        return prior.shifted(shown, self.prevalence, given) if 0.0 < given < 1.0 else shown
+
     def label(self, language: str) -> str:
         """The finding's name; its code where the pack is gone."""
         specs = self.manifest.findings if self.manifest is not None else ()
@@ -111,6 +118,12 @@ class Overview:
     def curve(self, here: Here, prevalence: float | None = None) -> tuple[CurvePoint, ...]:
         """Missed cases and referrals per 1000 films at every threshold; empty while a class is absent."""
         return operating_point.curve(self._confirmations.films(here.place, here.finding).films, prevalence)
+
+    def at(self, here: Here, thresholds: Sequence[float], prevalence: float | None = None) -> tuple[CurvePoint, ...]:
+        """The points of `curve` at these *thresholds*; empty while a class is absent."""
+        films = self._confirmations.films(here.place, here.finding).films
+        points = (operating_point.at_threshold(films, one, prevalence) for one in thresholds)
+        return tuple(one for one in points if one is not None)
 
     def suggestion(self, here: Here, miss_costs: float, prevalence: float | None = None) -> Suggestion:
         """The threshold that costs least where a miss is as bad as *miss_costs* needless referrals.

@@ -6,7 +6,10 @@ import pytest
 
 from tests.browser.clinic import Clinic, Person
 
-PAGES = ("/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "case", "report")
+PAGES = (
+    "/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "/calibration", "/calibration/outcomes",
+    "case", "report",
+)  # fmt: skip
 MOST_BYTES = 200_000
 
 

@@ -143,7 +143,7 @@ def test_nothing_is_seen_without_a_log_in(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("role", "seen"),
     [
-        (Role.DOCTOR, {"/": 200, "/box": 200, "/quarantine": 200, "/audit": 403}),
+        (Role.DOCTOR, {"/": 200, "/box": 200, "/quarantine": 200, "/calibration": 200, "/audit": 403}),
         (Role.TECHNICIAN, {"/": 403, "/box": 200, "/quarantine": 200, "/audit": 403, "/lists": 403, "/events": 403}),
         (Role.AUDITOR, {"/": 403, "/box": 403, "/quarantine": 403, "/audit": 200}),
     ],

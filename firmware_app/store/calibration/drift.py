@@ -15,10 +15,14 @@ from firmware_app.store.calibration.scored import Place
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A pack on a machine: how many images it was given there, and, once there are enough, each measure."""
+    """A pack on a machine: of how many images there is a row, the share of them that got no number, and each measure.
+
+    Rows are kept of the first images and of the newest ones (`scored.WATCHED_KEPT`).
+    """
 
     place: Place
     seen: int
+    refused: float
     shifts: tuple[Shift, ...]
 
     @property
@@ -30,11 +34,11 @@ class Drift:
 def of_all(connection: sqlite3.Connection) -> tuple[Drift, ...]:
     """Every pack on every machine; without measures until twice `FIRST` images were given to it there."""
     rows = connection.execute(
-        "SELECT pack, version, machine, COUNT(*) AS seen FROM watched GROUP BY pack, version, machine"
-        " ORDER BY MAX(sequence) DESC"
+        "SELECT pack, version, machine, COUNT(*) AS seen, AVG(refused) AS refused FROM watched"
+        " GROUP BY pack, version, machine ORDER BY MAX(sequence) DESC"
     ).fetchall()
     return tuple(
-        Drift(place, row["seen"], _shifts(connection, place) if row["seen"] >= 2 * FIRST else ())
+        Drift(place, row["seen"], row["refused"], _shifts(connection, place) if row["seen"] >= 2 * FIRST else ())
         for row in rows for place in [Place(row["pack"], row["version"], row["machine"])]
     )  # fmt: skip
 

@@ -1,0 +1,238 @@
+"""How the models do at this clinic: figures, thresholds of the clinic's own, and outcomes from a table.
+
+For doctor and technician: neither page holds anything of a patient but the list of cases that a doctor is asked about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.calibration.overview import MOST_WRONG, Here, Overview
+from firmware_app.errors import (
+    LanternError,
+    NoPoint,
+    NotSuspended,
+    OutcomesUnreadable,
+    PlaceUnknown,
+    PointOutdated,
+    PointSamePerson,
+    PointUnfounded,
+)
+from firmware_app.records import LocalState, Reason
+from firmware_app.statistics.confirmed import Figures
+from firmware_app.statistics.operating_point import LEAST_CONFIRMED, Suggestion
+from firmware_app.statistics.shift import FIRST
+from firmware_app.store.accounts.accounts_db import Role, User
+from firmware_app.store.calibration import drift
+from firmware_app.store.calibration.outcomes import Checked, Outcomes, Taken
+from web import curves, guard
+from web.box import Box, here
+
+blueprint = Blueprint("calibration", __name__)
+
+TABLE_BYTES: Final = 256 * 1024
+"""A table that a page takes, some thousand lines; `lantern calibration import` takes larger ones."""
+COST: Final = 10.0
+"""Needless referrals that a miss is as bad as, until somebody states another number."""
+_ROWS: Final = 50
+_MOST_LINES: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a person has stated for a suggestion: `prevalence` is a share, or None for that of the confirmed films."""
+
+    miss_costs: float
+    prevalence: float | None
+
+
+def allow_table() -> None:
+    """Let a user's table be longer than other forms; asked before anything reads the request's body."""
+    if request.endpoint == "calibration.take" and guard.user():
+        request.max_content_length = TABLE_BYTES
+
+
+@blueprint.get("/calibration")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    """Every model on every machine, and the cases whose truth is asked for."""
+    box = here()
+    wanted = dict.fromkeys(one.case for one in box.confirmations.wanted(_ROWS))
+    cases = [(case, box.patients.known(case).patient) for case in wanted] if _person().role is Role.DOCTOR else []
+    changed = {one.place for one in drift.of_all(box.clinical.database.connection) if one.alarms}
+    places = _overview(box).all()
+    return render_template("calibration.html", places=places, wanted=len(wanted), cases=cases, changed=changed)
+
+
+@blueprint.get("/calibration/figures")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def figures() -> ResponseReturnValue:
+    """One finding of one model on one machine."""
+    return _figures()
+
+
+@blueprint.post("/calibration/propose")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def propose() -> ResponseReturnValue:
+    """Propose the threshold that the page has suggested."""
+    box, person, stated = here(), _person(), _stated()
+    overview = _overview(box)
+    threshold = request.form.get("threshold", type=float)
+    if threshold is None or not 0.0 < threshold < 1.0:
+        abort(400)
+    place = _here(overview)
+    try:
+        overview.propose(place, threshold, person.shown, person.role, stated.miss_costs, stated.prevalence)
+    except PlaceUnknown as error:
+        return _figures(error)
+    return redirect(_address(place))
+
+
+@blueprint.post("/calibration/agree")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def agree() -> ResponseReturnValue:
+    """Agree to the proposal that the page has shown; with both roles it is in force."""
+    overview, person = _overview(here()), _person()
+    place = _here(overview)
+    try:
+        overview.agree(place, request.form.get("content", ""), person.shown, person.role)
+    except (PointOutdated, PointSamePerson) as error:
+        return _figures(error)
+    return redirect(_address(place))
+
+
+@blueprint.post("/calibration/undo")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def undo() -> ResponseReturnValue:
+    """Back to the model's own threshold; a suspended model goes on."""
+    overview = _overview(here())
+    place = _here(overview)
+    try:
+        overview.undo(place, _person().shown)
+    except (NoPoint, NotSuspended) as error:
+        return _figures(error)
+    return redirect(_address(place))
+
+
+@blueprint.get("/calibration/outcomes")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def table() -> ResponseReturnValue:
+    return _table()
+
+
+@blueprint.post("/calibration/outcomes")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def take() -> ResponseReturnValue:
+    """Take all lines of a table, or none: then each line that cannot be used is named."""
+    box, file = here(), request.files.get("table")
+    if file is None:
+        abort(400)
+    outcomes = Outcomes(box.clinical, box.state)
+    try:
+        checked = outcomes.check(file.read(), file.filename or "")
+    except OutcomesUnreadable as error:
+        return _table(problem=error)
+    if checked.errors:
+        return _table(checked=checked)
+    return _table(taken=outcomes.take(checked, _person().shown, complete="complete" in request.form))
+
+
+def _table(
+    problem: LanternError | None = None, checked: Checked | None = None, taken: Taken | None = None
+) -> ResponseReturnValue:
+    said = Reason.of(problem).text(g.language) if problem is not None else ""
+    errors = checked.errors if checked is not None else ()
+    status = 422 if said or errors else 200
+    return render_template(
+        "outcomes.html", problem=said, errors=errors[:_MOST_LINES], count=len(errors), taken=taken
+    ), status  # fmt: skip
+
+
+def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
+    """The page of one place, with what could not be done there."""
+    box = here()
+    overview, stated = _overview(box), _stated()
+    place = _here(overview)
+    found = overview.figures(place)
+    watched = next((one for one in drift.of_all(box.clinical.database.connection) if one.place == place.place), None)
+    suggestion, said = None, problem
+    if "miss_costs" in request.args and place.state is not LocalState.SUSPENDED:
+        try:
+            suggestion = overview.suggestion(place, stated.miss_costs, stated.prevalence)
+        except PointUnfounded as error:
+            said = said or error
+    body = render_template(
+        "figures.html", here=place, person=_person(), found=found, cautious=overview.figures(place, cautious=True),
+        wrong=MOST_WRONG, needed=overview.needed(found), watched=watched, first=FIRST, stated=stated,
+        least=LEAST_CONFIRMED, suggestion=suggestion, problem=Reason.of(said).text(g.language) if said else "",
+        proposed=_proposed(place), **_drawn(overview, place, found, stated, suggestion),
+    )  # fmt: skip
+    return body, 409 if problem is not None else 200
+
+
+def _drawn(
+    overview: Overview, place: Here, found: Figures, stated: Stated, suggestion: Suggestion | None
+) -> dict[str, object]:
+    """The two curves, the thresholds marked in them, and the table beside them."""
+    curve = overview.curve(place, stated.prevalence)
+    shown = [(place.as_shown(point.threshold), point) for point in curve]
+    marks = [("now", found.threshold), *([("suggested", suggestion.threshold)] if suggestion else [])]
+    rows = [*(place.at_home(tenth / 10) for tenth in range(1, 10)), found.threshold]
+    return {
+        "curves": curves,
+        "missed": curves.chart([(at, point.missed) for at, point in shown]),
+        "referred": curves.chart([(at, point.referred) for at, point in shown]),
+        "marks": [(kind, curves.across(place.as_shown(threshold))) for kind, threshold in marks],
+        "rows": overview.at(place, sorted(rows), stated.prevalence) if curve else (),
+    }
+
+
+def _proposed(place: Here) -> dict[str, tuple[float, float, float]]:
+    """Sensitivity and specificity at the proposed threshold, by the figures that were proposed with it."""
+    told = place.proposal.figures if place.proposal is not None else {}
+    return {name: tuple(told[name]) for name in ("sensitivity", "specificity") if told.get(name)}
+
+
+def _stated() -> Stated:
+    """What the request states; 400 for a cost that is not positive or a share outside 0 to 100 per cent."""
+    costs, percent = request.values.get("miss_costs", str(COST)), request.values.get("prevalence", "")
+    try:
+        stated = Stated(float(costs), float(percent) / 100.0 if percent.strip() else None)
+    except ValueError:
+        abort(400)
+    if not 0.0 < stated.miss_costs < 1e6 or not (stated.prevalence is None or 0.0 < stated.prevalence < 1.0):
+        abort(400)
+    return stated
+
+
+def _here(overview: Overview) -> Here:
+    """The place that the request names; 404 where the box has none."""
+    pack, version, machine, finding = (
+        request.values.get(name, "") for name in ("pack", "version", "machine", "finding")
+    )
+    try:
+        return overview.here(pack, machine, finding, version)
+    except PlaceUnknown:
+        abort(404)
+
+
+def _address(place: Here) -> str:
+    named = place.place
+    return url_for(
+        "calibration.figures", pack=named.pack, version=named.version, machine=named.machine, finding=place.finding
+    )
+
+
+def _overview(box: Box) -> Overview:
+    return Overview(box.clinical, box.config)
+
+
+def _person() -> User:
+    person = guard.user()
+    if person is None:
+        abort(401)
+    return person
