@@ -10,7 +10,7 @@ from typing import Final
 WIDTH: Final = 330
 HEIGHT: Final = 190
 LEFT: Final = 40
-RIGHT: Final = 320
+RIGHT: Final = 312
 TOP: Final = 14
 BOTTOM: Final = 152
 """Of the SVG's own units; the page shows them larger or smaller."""

@@ -17,6 +17,8 @@ from firmware_app.statistics.area import Weighted
 from firmware_app.statistics.confirmed import FilmRead, weighted
 
 _DRAWS: Final = 300
+_MOST_WEIGHTS: Final = 300_000
+"""Drawn together at most, so that a page does not wait: 1,000 films get all draws, 5,000 get 60."""
 _SEED: Final = 18
 LEAST_CONFIRMED: Final = 10
 """Confirmed films with the finding, and as many without: below that no threshold is suggested."""
@@ -87,7 +89,7 @@ def suggested(
     best, now = _cheapest(known, miss_costs, prevalence), _at(known, threshold, prevalence)
     rng = random.Random(_SEED)
     thresholds, savings = [], []
-    for _ in range(_DRAWS):
+    for _ in range(min(_DRAWS, _MOST_WEIGHTS // len(known))):
         drawn = [Weighted(film.score, film.positive, film.weight * rng.expovariate(1.0)) for film in known]
         thresholds.append(_cheapest(drawn, miss_costs, prevalence).threshold)
         before, after = _at(drawn, threshold, prevalence), _at(drawn, best.threshold, prevalence)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(600)
 WORDS = {
     "zh_CN": {
         "first": "请先判读", "provisional": "试用", "calibrated": "已校准", "suspended": "已停用", "own": "本诊所",
-        "unfit": "已停用", "added": "新增 150 条结果",
+        "unfit": "判断太差", "added": "新增 150 条结果",
     },
     "en": {
         "first": "read it first", "provisional": "provisional", "calibrated": "calibrated", "suspended": "suspended",
@@ -147,13 +147,13 @@ def test_a_model_is_walked_from_provisional_to_calibrated_to_suspended(
     assert doctor.words("own") in li.find("#local").text
     li.press("#outcome summary")
     doctor.look("result")
-    li.press("#outcome input[value=negative]")
-    li.press("#outcome input[value=laboratory]")
-    li.send("#outcome button")
 
     technician.figures()
     assert technician.standing() == technician.words("provisional")
     technician.look("provisional")
+    li.press("#outcome input[value=negative]")
+    li.press("#outcome input[value=laboratory]")
+    li.send("#outcome button")
     technician.upload(register(box, tmp_path, 0.9, 150))
     assert technician.words("added") in wang.find("#taken").text
     technician.look("table")
