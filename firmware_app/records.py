@@ -122,6 +122,7 @@ class Header:
     manufacturer: str | None = None  # of the imaging machine, with the next two (PS3.3 C.7.5.1)
     model_name: str | None = None
     station_name: str | None = None
+    own_result: bool = False  # a result object that a box of this kind made (`headers.own_results`)
 
     @property
     def faulty_uids(self) -> tuple[str, ...]:

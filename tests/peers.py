@@ -25,6 +25,9 @@ _PACKAGES = {
     **dict.fromkeys(
         ("dcmconv", "dcmcjpeg", "dcmdjpeg", "dcmdjpls", "dcmdrle", "dcm2pnm", "dcml2pnm", "dcmdump"), "dcmtk"
     ),
+    "dsrdump": "dcmtk",
+    "dciodvfy": "dicom3tools",
+    "java": "default-jre-headless",
     "Orthanc": "orthanc",
     **dict.fromkeys(("xfs_io", "mkfs.xfs"), "xfsprogs"),
     "mkfs.ext4": "e2fsprogs",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _DONE, _REFUSED = 0, 3
 _EXPORTED: Final = N_("{left} of {total} images exported to {path}.")
 _NOTHING: Final = N_("None of {total} images was exported; nothing was written.")
+_RESULTS: Final = N_("{left} DICOM objects with the results written to {path}. They name the patient.")
+_NO_RESULTS: Final = N_("The results could not be made; nothing was written.")
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
@@ -27,7 +29,8 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     export = command(
-        below, "export", _export, "write a case's images, de-identified, for a person to carry away (off by default)",
+        below, "export", _export,
+        "write a case's images, de-identified, or its results for an archive (off by default)",
         "lantern case export c-1f2e3d4c5b6a79880716 --stick /media/stick --person li",
     )  # fmt: skip
     export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
@@ -37,6 +40,10 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
         help="one file, sealed for the box's hospital, in the folder where you mounted the stick",
     )  # fmt: skip
     where.add_argument("--to", type=Path, metavar="DIR", help="an unencrypted folder in DIR: anyone can read it")
+    where.add_argument(
+        "--dicom", type=Path, metavar="DIR",
+        help="the results as DICOM objects for the clinic's own archive, with the patient's name: a folder in DIR",
+    )  # fmt: skip
     export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
     export.add_argument(
         "--looked", action="store_true",
@@ -49,6 +56,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.config import load
     from firmware_app.errors import ExportOff
     from firmware_app.exporting.folder import export_case
+    from firmware_app.exporting.results_folder import export_results
     from firmware_app.exporting.sealed_case import message, seal_case
     from firmware_app.store.clinical.clinical_db import Clinical
     from firmware_app.store.clinical.exports import Exports
@@ -64,10 +72,15 @@ def _export(options: argparse.Namespace) -> int:
     person = _account(config, options.person)
     write, where = (export_case, options.to) if options.stick is None else (seal_case, options.stick)
     with _signals_stop_tidily(), progress.counter("exported", enabled=not options.json) as advance:
-        written, outcomes = write(
-            config, Exports(clinical.database), options.case, where,
-            person=person, looked=options.looked, on_progress=advance,
-        )  # fmt: skip
+        if options.dicom is not None:
+            written, outcomes = export_results(
+                config, clinical, options.case, options.dicom, person=person, on_progress=advance
+            )
+        else:
+            written, outcomes = write(
+                config, Exports(clinical.database), options.case, where,
+                person=person, looked=options.looked, on_progress=advance,
+            )  # fmt: skip
     clinical.database.close()
     language = config.box.language if options.json else for_screen(config.box.language)
     for one in outcomes:
@@ -78,8 +91,8 @@ def _export(options: argparse.Namespace) -> int:
             print(f"{one.instance}  {one.reason.code}: {one.reason.text(language)}")
     left = sum(one.file is not None for one in outcomes)
     if not options.json:
-        said = translate(_EXPORTED if written else _NOTHING, language)
-        print(said.format(left=left, total=len(outcomes), path=written))
+        done, nothing = (_RESULTS, _NO_RESULTS) if options.dicom is not None else (_EXPORTED, _NOTHING)
+        print(translate(done if written else nothing, language).format(left=left, total=len(outcomes), path=written))
         if options.stick is not None and written is not None:
             print(message(written, config))
     return _DONE if left == len(outcomes) else _REFUSED

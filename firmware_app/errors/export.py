@@ -141,6 +141,15 @@ class ExportGaveUp(ExportError):
     detail: str
 
 
+class ResultsGaveUp(ExportError):
+    code = "export.results_gave_up"
+    sentence = N_(
+        "Making the DICOM objects of this case stopped the process that does it ({detail}), so nothing was written. "
+        "Try again; if it happens again, tell the technician the case's number."
+    )
+    detail: str
+
+
 # --- the sealed one, which is carried to the hospital -------------------------------------------------------------
 
 

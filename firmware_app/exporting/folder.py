@@ -63,19 +63,19 @@ def export_case(
     """
     with (
         leaving(config, exports, case, folder, case, person=person, looked=looked) as export,
-        _fresh(folder) as fresh,
+        fresh_folder(folder) as fresh,
     ):
         into = (folder,)
         export.outcomes = tuple(each(config, exports, export.images, fresh.joinpath, looked, on_progress, into=into))
         if export.left:
             _write_manifest(fresh, case, export.outcomes, looked=looked)
             export.is_named = True
-            _named(fresh, export.final)
+            named(fresh, export.final)
     return export.written, export.outcomes
 
 
 @contextmanager
-def _fresh(folder: Path) -> Iterator[Path]:
+def fresh_folder(folder: Path) -> Iterator[Path]:
     """A new folder in *folder*, taken away with all that is still in it at the end."""
     path = folder / f".lantern-export-{secrets.token_hex(4)}"
     try:
@@ -208,7 +208,7 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _named(fresh: Path, final: Path) -> None:
+def named(fresh: Path, final: Path) -> None:
     """Rename the finished folder to its final name; a folder already there is kept, unless it is empty."""
     try:
         fresh.rename(final)

@@ -24,7 +24,7 @@ from firmware_app.errors import (
     PixelLengthMismatch,
     Truncated,
 )
-from firmware_app.headers import identity, sop_classes, transfer_syntax
+from firmware_app.headers import identity, own_results, sop_classes, transfer_syntax
 from firmware_app.headers.charset import decoded
 from firmware_app.headers.data_set_start import guess_encoding, meta_elements
 from firmware_app.headers.element_stream import (
@@ -86,6 +86,7 @@ _WANTED: Final = frozenset(
         _MANUFACTURER,
         _MODEL_NAME,
         _STATION,
+        own_results.CREATOR_TAG,
         _SAMPLES,
         _PHOTOMETRIC,
         _FRAMES,
@@ -250,6 +251,7 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
         manufacturer=text(_MANUFACTURER),
         model_name=text(_MODEL_NAME),
         station_name=text(_STATION),
+        own_result=own_results.is_own(text(_MANUFACTURER), text(_MODEL_NAME), text(own_results.CREATOR_TAG)),
     )
 
 

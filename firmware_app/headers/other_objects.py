@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from firmware_app.language import N_, register
+from firmware_app.records import Header
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 
@@ -24,6 +25,7 @@ KINDS: Final = {
     ),
     "waveform": register("other.waveform", N_("waveform such as an ECG (kept; no image to read)")),
     "document": register("other.document", N_("document such as a PDF (kept; no image to read)")),
+    "own_result": register("other.own_result", N_("result of this box or of one like it (kept; no image to read)")),
     "other": register("other.other", N_("object of another kind (kept; no image to read)")),
 }
 """The code of the sentence for each kind."""
@@ -40,6 +42,11 @@ _FAMILIES: Final = {
     "78.": "other", "79.": "other", "90.": "other", "91.": "other", "200.": "other",
 }  # fmt: skip
 _RADIOTHERAPY_IMAGES: Final = ("481.1", "481.23", "481.24")
+
+
+def kind_in(header: Header) -> str | None:
+    """The kind of the object with this header; a picture that the box made itself is no image to read either."""
+    return "own_result" if header.own_result else kind_of(header.sop_class_uid)
 
 
 def kind_of(sop_class_uid: str) -> str | None:

@@ -21,6 +21,7 @@ from tests import films
 from tests.exporting_rig import STUDY, Box
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
+from tests.results import read
 
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
@@ -54,6 +55,24 @@ def test_a_case_leaves_without_names_and_the_audit_says_who_took_it(
         ("console", "export.begun", box.case, {"account": "li", "images": 2, "looked": 1}),
         ("console", "export.done", box.case, {"account": "li", "begun": 1, "exported": 2, "refused": 0}),
     ]
+
+
+def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_written_over(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert box.run(way="--dicom") == 1
+    assert "has not been read yet" in capsys.readouterr().err
+    read(box.clinical, box.case)
+    assert box.run("--json", way="--dicom") == 0
+    entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["instance"], one["file"]) for one in entries] == [("sr", "sr-01.dcm")]  # no frame was drawn
+    report = dcmread(box.stick / f"{box.case}-results" / "sr-01.dcm")
+    assert (str(report.PatientName), report.StudyInstanceUID) == ("Zhang^San", STUDY)
+    assert [(one.action, one.details["account"], one.details["results"]) for one in box.audited()] == [
+        ("export.begun", "li", 1), ("export.stopped", "li", 1), ("export.begun", "li", 1), ("export.done", "li", 1),
+    ]  # fmt: skip
+    assert box.run(way="--dicom") == 1
+    assert "export.there" in capsys.readouterr().err
 
 
 def test_the_manifest_names_every_file_with_its_hash_and_says_what_it_is_not(box: Box) -> None:
@@ -102,7 +121,7 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
         folder.mkdir()
         (folder / "file").write_text(folder.name)
     with pytest.raises(ExportThere):
-        export._named(fresh, final)
+        export.named(fresh, final)
     assert (final / "file").read_text() == "final"
 
 

@@ -1,1 +1,4 @@
-"""clinical.db: images, cases, readings, worklist."""
+"""clinical.db: images, cases, readings, worklist.
+
+Many modules: one for each group of tables.
+"""

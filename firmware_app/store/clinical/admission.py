@@ -10,7 +10,7 @@ from pathlib import Path
 
 from firmware_app import clock
 from firmware_app.errors import LanternError
-from firmware_app.headers.other_objects import kind_of
+from firmware_app.headers.other_objects import kind_in
 from firmware_app.records import Header, Instance
 from firmware_app.store.clinical import forms, quarantine
 from firmware_app.store.disk.references import References
@@ -82,7 +82,7 @@ class ArrivalJournal:
             if held is not None:
                 return held
             self._references.load(connection)
-            kind = kind_of(header.sop_class_uid) if header else None
+            kind = kind_in(header) if header else None
             case = self._case_for(header, sha256) if kind is None else self._case_beside(header, sha256)
             instance = Instance(self._references.instance(header, sha256), case, file, header)
             connection.execute(

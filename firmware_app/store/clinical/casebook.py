@@ -20,6 +20,7 @@ from firmware_app.records import (
     FileStatus,
     Finding,
     Header,
+    Instance,
     Priority,
     Reading,
     ReadingStatus,
@@ -104,6 +105,20 @@ class Casebook:
         """The study dates and times (PS3.5 6.2: DA, TM) in the images of a case, each once, in order of arrival."""
         times = [(header.study_date or "", header.study_time or "") for header in self._headers(reference)]
         return tuple(dict.fromkeys(one for one in times if one[0]))
+
+    def images(self, reference: str) -> tuple[Instance, ...]:
+        """The images of a case in order of arrival, without the objects that are none."""
+        rows = self.database.connection.execute(
+            "SELECT reference, file, header FROM instances WHERE case_reference = ? AND kind IS NULL ORDER BY sequence",
+            (reference,),
+        )
+        return tuple(
+            Instance(
+                row["reference"], reference, row["file"],
+                forms.header().validate_json(row["header"]) if row["header"] is not None else None,
+            )
+            for row in rows
+        )  # fmt: skip
 
     def others(self, reference: str) -> dict[str, str]:
         """The objects of a case that are not images: instance -> kind (`other_objects.KINDS`), in order of arrival."""

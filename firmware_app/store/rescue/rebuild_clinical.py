@@ -74,6 +74,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
         for name in (
             "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
             "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
+            "result_versions",
             *refill.CALIBRATION,
         )
     }  # fmt: skip

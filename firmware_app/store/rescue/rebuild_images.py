@@ -15,7 +15,7 @@ from firmware_app import clock
 from firmware_app.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.headers import file_kind
 from firmware_app.headers import header as dicom
-from firmware_app.headers.other_objects import kind_of
+from firmware_app.headers.other_objects import kind_in
 from firmware_app.records import Header
 from firmware_app.salvage.pages import Value
 from firmware_app.salvage.wreck import Wreck
@@ -119,7 +119,7 @@ def _admit(
     received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
     study = header.study_instance_uid if header else None
     row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
-    kind = kind_of(header.sop_class_uid) if header else None
+    kind = kind_in(header) if header else None
     case = str(row[0]) if row else str(known.get("case_reference") or references.case(header, sha256))
     added = connection.execute(
         "INSERT OR IGNORE INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"

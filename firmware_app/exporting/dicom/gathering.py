@@ -1,0 +1,50 @@
+"""Gathers what a case says now into a `Result`, and gives it the version of its objects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.errors import NotReadYet
+from firmware_app.exporting.dicom.result import Opinion, Result, Signature, SourceImage
+from firmware_app.store.clinical import result_versions
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.version import version
+
+_PURPOSE: Final = "result objects"
+
+
+def gathered(config: Config, clinical: Clinical, case: str) -> Result:
+    """The current result of *case*; its version is durable on return.
+
+    Raises `CaseUnknown`, `NotReadYet` for a case without a reading, and `ReferencesLost`.
+    """
+    known = clinical.case(case)
+    if not known.readings:
+        raise NotReadYet
+    state, worklist = StateDir(config.state.dir), Worklist(clinical)
+    done = worklist.done(case)
+    result = Result(
+        known,
+        tuple(
+            SourceImage(one.reference, str(state.root / one.file), str(state.display / one.reference), one.header)
+            for one in clinical.images(case)
+        ),
+        Patients(clinical, state).known(case).patient,
+        tuple(
+            Opinion(one.finding, one.verdict, one.actor)
+            for one in worklist.verdicts(case)
+            if not one.earlier and one.verdict != "none"
+        ),
+        Signature(done.actor, done.at.at.astimezone().isoformat(timespec="seconds")) if done is not None else None,
+        config.box.name or config.box.id,
+        config.box.language,
+        clinical.subkey(_PURPOSE).hex(),
+        f"Lantern {version()}",
+    )
+    numbered = result_versions.current(clinical.database, case, result.state)
+    return replace(result, version=numbered.number, made_at=numbered.made_at)

@@ -1,0 +1,153 @@
+"""What all result objects of one case share: sources, UIDs, equipment, dates, and the mark by which they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from firmware_app.exporting.dicom.result import Result, SourceImage
+from firmware_app.exporting.dicom.source import person_name, source_of
+from firmware_app.exporting.dicom.uids import Uids
+from firmware_app.headers import own_results
+from firmware_app.lesion import Lesion
+from firmware_app.records import Reading
+
+SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
+"""Of our series in a study, by kind; far above what modalities count to."""
+IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
+_UNSIDED: Final = {
+    **dict.fromkeys(("sc", "picture"), ("Laterality", "PatientOrientation")),
+    "pr": ("Laterality",), "seg": ("PatientOrientation",),
+}  # fmt: skip
+"""What must be given of side and orientation, by kind; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
+WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
+
+
+@dataclass(slots=False)
+class Maker:
+    """One making of the objects of *result*."""
+
+    result: Result
+    sources: Mapping[str, Dataset] = field(repr=False)
+    """The checked headers by the reference of the instance, in order of arrival."""
+
+    @cached_property
+    def uids(self) -> Uids:
+        return uids_of(self.result)
+
+    @property
+    def manufacturer(self) -> str:
+        return own_results.MANUFACTURER
+
+    @property
+    def model(self) -> str:
+        return own_results.MODEL
+
+    @property
+    def organization(self) -> str:
+        return self.result.box[:64] or "Lantern"
+
+    @property
+    def device_uid(self) -> UID:
+        return Uids(bytes.fromhex(self.result.key), "").of("device")
+
+    @property
+    def any_source(self) -> Dataset:
+        return next(iter(self.sources.values()))
+
+    @property
+    def made_at(self) -> datetime:
+        return datetime.fromisoformat(self.result.made_at)
+
+    def image(self, instance: str) -> SourceImage:
+        return next(one for one in self.result.images if one.instance == instance)
+
+    def display(self, instance: str) -> Path:
+        return Path(self.image(instance).display)
+
+    def name_of(self, account: str) -> str:
+        """An account's name as a PN."""
+        name = person_name(account.replace("^", " ").replace("=", " ")) or "unknown"
+        return f"{name}^"  # PS3.5 6.2.1: a name that is not divided into components is a family name
+
+    def lesion_name(self, reading: Reading, number: int) -> tuple[str, ...]:
+        """What tells a lesion apart from all others of the case, in whichever object."""
+        return ("lesion", str(number), *reading.instances)
+
+    def corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
+        """(N, 2) corners of the outline, or of the box, within the frame (PS3.3 C.10.5.1.2: column\\row)."""
+        x0, y0, x1, y1 = lesion.box
+        points = np.array(lesion.outline or ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), dtype=np.float64)
+        source = self.sources[lesion.instance]
+        most = (max(1, int(source.Columns)), max(1, int(source.Rows)))
+        points = np.clip(points * self.scale(lesion), (0.0, 0.0), most).round(2)
+        return np.vstack([points, points[:1]]) if closed else points
+
+    def scale(self, lesion: Lesion) -> float:
+        """Pixels of the source as archives have it to one pixel of the frame that was read.
+
+        It is not 1 for a large picture without a header: `capture.plain_pictures` writes it as the viewer shows it.
+        """
+        columns = int(self.sources[lesion.instance].Columns)
+        is_picture = self.image(lesion.instance).header is None and lesion.picture is not None
+        return columns / lesion.picture[0] if is_picture and columns and lesion.picture else 1.0
+
+    def refers_to(self, lesion: Lesion) -> bool:
+        """Whether its frame is in the source as archives have it: of a clip without a header they have the first."""
+        image = next((one for one in self.result.images if one.instance == lesion.instance), None)
+        return lesion.instance in self.sources and image is not None and (image.header is not None or lesion.frame == 0)
+
+    def finish(self, made: Dataset, kind: str) -> Dataset:
+        """Give *made* its dates and its mark; with the same result it has the same bytes."""
+        at = self.made_at
+        day, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
+        for what in ("InstanceCreation", "Content", "Series", "PresentationCreation"):
+            if f"{what}Date" in made or what == "InstanceCreation":
+                setattr(made, f"{what}Date", day)
+                setattr(made, f"{what}Time", time)
+        if "DateOfSecondaryCapture" in made:
+            made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = day, time
+        for equipment in made.get("ContributingEquipmentSequence", []):
+            equipment.ContributionDateTime = day + time
+        for keyword in ("StudyDescription", "IssuerOfPatientID", "PatientAge", "TimezoneOffsetFromUTC"):
+            if keyword in self.any_source and keyword not in made:
+                setattr(made, keyword, self.any_source.get(keyword))
+        for keyword in _UNSIDED.get(kind, ()):
+            setattr(made, keyword, made.get(keyword) or "")
+        made.SpecificCharacterSet = "ISO_IR 192"
+        made.Manufacturer, made.ManufacturerModelName = self.manufacturer, self.model
+        made.SoftwareVersions = self.result.software[:64]
+        made.InstitutionName = self.organization
+        made.InstanceCreatorUID = self.device_uid
+        block = made.private_block(own_results.GROUP, own_results.CREATOR, create=True)
+        block.add_new(0x01, "CS", kind.upper())
+        made.file_meta = _meta(made)
+        return made
+
+
+def uids_of(result: Result) -> Uids:
+    return Uids(bytes.fromhex(result.key), result.case.reference or "")
+
+
+def maker_of(result: Result) -> Maker:
+    """A maker for *result* with the header of each image that can be read; raises `Undecodable` where none can."""
+    uids = uids_of(result)
+    return Maker(result, {one.instance: source_of(one, result, uids) for one in result.images})
+
+
+def _meta(made: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
+    before = getattr(made, "file_meta", None)
+    meta.TransferSyntaxUID = before.TransferSyntaxUID if before is not None else ExplicitVRLittleEndian
+    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION, "LANTERN_1"
+    return meta

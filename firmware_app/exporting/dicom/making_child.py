@@ -1,0 +1,53 @@
+"""Has the objects of a result made by a child process: a hostile header costs that process and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from firmware_app.config import Config
+from firmware_app.errors import ResultsGaveUp
+from firmware_app.exporting.dicom.result import Result, form
+from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.reading.children.starting import started
+from firmware_app.records import Reason
+
+log = logging.getLogger("lantern.export")
+
+_MORE_MB: Final = 1024
+_SECONDS: Final = 120.0
+
+
+def made_objects(config: Config, result: Result, folder: Path) -> Iterator[dict[str, Any] | Reason]:
+    """The facts of each object written into *folder*, as it is written; at the end a `Reason` if not all could be.
+
+    Raises `ChildWillNotStart`, `ResultsGaveUp`, and `OSError` where the disk takes no more.
+    """
+    child = started(_spawn(config), lambda: _spawn(config))
+    try:
+        said = memoryview(form().dump_json(result))
+        child.send({"out": str(folder)}, {"result": said})
+        while True:
+            answer = child.receive(_SECONDS).header
+            if isinstance(answer.get("object"), dict):
+                yield dict(answer["object"])
+            elif isinstance(answer.get("unwritten"), int):
+                raise OSError(answer["unwritten"], os.strerror(answer["unwritten"]))
+            elif isinstance(answer.get("refusal"), dict):
+                yield Reason(str(answer["refusal"]["code"]), dict(answer["refusal"]["details"]))
+                return
+            else:
+                return
+    except ChildLost as lost:
+        log.warning("the result child was lost (%s)", lost.detail)
+        raise ResultsGaveUp(detail=lost.detail) from None
+    finally:
+        child.kill()
+
+
+def _spawn(config: Config) -> Child:
+    memory_mb = str(config.reader.memory_mb + _MORE_MB)
+    return Child("firmware_app.exporting.dicom.result_child", (memory_mb, str(_SECONDS)), silent=True)

@@ -1,0 +1,63 @@
+"""The result child: reads the headers of a case's images and writes the case's result objects.
+
+``python -m firmware_app.exporting.dicom.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out}`` with the
+`Result` as JSON in the array ``result``; the answers are ``{object: {…}}`` for each file in *out*, durable by then, and
+``{finished: true}``, or a refusal, or ``{unwritten: ERRNO}`` where the disk takes no more.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from firmware_app.errors import ImagingError
+from firmware_app.exporting.dicom.result import form
+from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children.wire import ChildMessage
+
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def work(job: ChildMessage) -> child_loop.Answers:
+    """The answers to one job."""
+    from firmware_app.exporting.dicom import objects
+
+    try:
+        result = form().validate_json(job.arrays["result"].tobytes())
+        folder = Path(str(job.header["out"]))
+        for one in objects.objects_of(result):
+            path = objects.write(one, folder)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            facts = {"file": path.name, "kind": one.kind, "bytes": path.stat().st_size,
+                     "sop_class_uid": str(one.data_set.SOPClassUID),
+                     "sop_instance_uid": str(one.data_set.SOPInstanceUID)}  # fmt: skip
+            yield ChildMessage({"object": facts})
+        yield ChildMessage({"finished": True})
+    except ImagingError as error:
+        yield child_loop.refusal(error)
+    except MemoryError:
+        yield child_loop.out_of_memory()
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        yield ChildMessage({"unwritten": error.errno})
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    logging.disable(logging.CRITICAL)  # highdicom logs names that it finds odd
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

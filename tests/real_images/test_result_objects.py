@@ -1,0 +1,43 @@
+"""Result objects of every real image with an identity before dciodvfy, and a report of each kind before PixelMed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import LanternError
+from firmware_app.headers.header import examine
+from firmware_app.headers.other_objects import kind_in
+from tests.peers import dicom_files, shared
+from tests.results import faults, report_faults, result_of, written
+
+EXPLAINED = {
+    "JPEGLossless_1s_1f_i_16_16_bad.dcm": "its own UIDs begin with 9, which no registry gives out",
+}
+"""What is left of faults is the source's; nothing of ours can refer to such an image without them."""
+
+
+@pytest.mark.timeout(900)
+def test_objects_of_every_real_image_are_valid(tmp_path: Path) -> None:
+    faulty, tried, kinds = {}, 0, set()
+    for path in dicom_files(shared("data", "dicom")):
+        try:
+            header = examine(path).header
+        except LanternError:
+            continue
+        if kind_in(header) is not None or not header.has_pixels:
+            continue
+        tried += 1
+        made = written(result_of(path, tmp_path / "display", version=2, signed=tried % 2 == 0), tmp_path / "objects")
+        told = {name: said for name, one in made.items() if (said := faults(one))}
+        kind = (header.modality, header.frames > 1)
+        if kind not in kinds:
+            kinds.add(kind)
+            if said := report_faults(made["sr-01.dcm"]):
+                told["PixelMed"] = said
+        if told:
+            faulty[path.name.rsplit("__", 1)[-1]] = told
+    assert tried >= 90
+    assert len(kinds) >= 6
+    assert {name: told for name, told in faulty.items() if name not in EXPLAINED} == {}

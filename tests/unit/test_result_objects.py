@@ -1,0 +1,122 @@
+"""A case as DICOM objects: stable, replaced by the next version, whatever the source lacks, and never read again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import UID
+
+from firmware_app.config import Config
+from firmware_app.exporting.dicom.gathering import gathered
+from firmware_app.intake.accept import Door
+from firmware_app.records import Priority
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patient
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk.layout import StateDir
+from tests import films
+from tests.results import made_of, read, result_of, written
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return films.save(tmp_path, "film.dcm", films.film(PatientName="Wang^Xiaoming"))
+
+
+def test_a_second_making_gives_the_same_bytes(film: Path, tmp_path: Path) -> None:
+    result = result_of(film, tmp_path / "display", signed=True)
+    first, second = (written(result, tmp_path / name) for name in ("first", "second"))
+    assert list(first) == ["sc-01.dcm", "seg-01.dcm", "pr-01.dcm", "sr-01.dcm"]
+    assert {name: path.read_bytes() for name, path in first.items()} == {
+        name: path.read_bytes() for name, path in second.items()
+    }
+
+
+def test_a_new_version_is_a_new_instance_of_the_same_series_and_its_report_names_the_last(
+    film: Path, tmp_path: Path
+) -> None:
+    result = result_of(film, tmp_path / "display")
+    before, after = (made_of(replace(result, version=number)) for number in (1, 2))
+    for old, new in zip(before, after, strict=True):
+        assert old.data_set.SOPInstanceUID != new.data_set.SOPInstanceUID
+        assert old.data_set.SeriesInstanceUID == new.data_set.SeriesInstanceUID
+        assert old.data_set.InstanceNumber < new.data_set.InstanceNumber
+    (evidence,) = after[-1].data_set.PredecessorDocumentsSequence
+    (reference,) = evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert reference.ReferencedSOPInstanceUID == before[-1].data_set.SOPInstanceUID
+    assert "PredecessorDocumentsSequence" not in before[-1].data_set
+
+
+def test_the_report_is_unverified_until_a_doctor_signs_and_says_what_the_doctor_thinks(
+    film: Path, tmp_path: Path
+) -> None:
+    unsigned = made_of(result_of(film, tmp_path / "display"))[-1].data_set
+    assert (unsigned.VerificationFlag, unsigned.PreliminaryFlag) == ("UNVERIFIED", "PRELIMINARY")
+    signed = made_of(result_of(film, tmp_path / "display", signed=True))[-1].data_set
+    assert (signed.VerificationFlag, signed.PreliminaryFlag) == ("VERIFIED", "FINAL")
+    assert str(signed.VerifyingObserverSequence[0].VerifyingObserverName) == "李医生^"
+    assert "AI result rejected by the doctor" in str(signed)
+
+
+def test_a_header_in_gbk_without_its_character_set_and_without_spacing_gives_whole_names_and_pixels(
+    tmp_path: Path,
+) -> None:
+    plain = films.film(PatientName="MARK", PatientID=None, PixelSpacing=[0, 0])
+    path = films.save(tmp_path, "gbk.dcm", plain)
+    path.write_bytes(path.read_bytes().replace(b"MARK", "王明".encode("gbk")).replace(b"20260101", b"26/01/01"))
+    for one in made_of(result_of(path, tmp_path / "display", patient=Patient())):
+        assert str(one.data_set.PatientName) == "王明"
+        assert (one.data_set.SpecificCharacterSet, one.data_set.PatientID) == ("ISO_IR 192", "")
+        assert not one.data_set.StudyDate
+        assert "PixelSpacing" not in one.data_set
+
+
+def test_a_picture_without_a_header_gets_a_stable_study_and_is_among_the_objects(tmp_path: Path) -> None:
+    path = tmp_path / "film.png"
+    path.write_bytes(b"never opened: the viewer's frame is taken")
+    made = made_of(result_of(path, tmp_path / "display", header=False))
+    assert [one.kind for one in made] == ["picture", "sc", "seg", "pr", "sr"]
+    assert len({one.data_set.StudyInstanceUID for one in made}) == 1
+    picture, report = made[0].data_set, made[-1].data_set
+    assert (str(picture.PatientName), picture.PatientID, picture.PatientSex) == ("王小明", "P-1", "M")
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    (image,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+    assert image.ReferencedSOPInstanceUID == picture.SOPInstanceUID
+    assert UID(picture.SOPInstanceUID).is_valid
+
+
+@pytest.mark.parametrize("lost", [(), ("private",), ("Manufacturer", "ManufacturerModelName")])
+def test_our_own_objects_that_come_back_are_kept_and_make_no_reading_and_no_case(
+    film: Path, tmp_path: Path, state: StateDir, clinical: Clinical, lost: tuple[str, ...]
+) -> None:
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    for path in written(result_of(film, tmp_path / "display"), tmp_path / "objects").values():
+        data_set = dcmread(path)
+        if lost == ("private",):
+            data_set.remove_private_tags()
+        for keyword in lost if lost != ("private",) else ():
+            delattr(data_set, keyword)
+        data_set.save_as(path)
+        door.accept_file(path)
+    assert list(clinical.cases()) == []
+    assert clinical.counts().waiting == 0
+    kinds = clinical.database.connection.execute("SELECT DISTINCT kind FROM instances").fetchall()
+    assert [row[0] for row in kinds] == ["own_result"]
+
+
+def test_the_version_rises_only_when_the_case_says_something_else(
+    film: Path, state: StateDir, clinical: Clinical
+) -> None:
+    config = Config.model_validate({"state": {"dir": state.root}})
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    case = door.accept_file(film).case
+    read(clinical, case)
+    first = gathered(config, clinical, case)
+    door.accept_file(film)  # a duplicate
+    assert gathered(config, clinical, case) == replace(first, case=clinical.case(case))
+    clinical.database.connection.execute("UPDATE cases SET priority = ? WHERE reference = ?", (Priority.URGENT, case))
+    assert gathered(config, clinical, case).version == first.version + 1 == 2
+    assert Worklist(clinical).done(case) is None
