@@ -44,6 +44,7 @@ class Seat:
     box: Box
     language: str
     name: str
+    axe: str
 
     def words(self, key: str) -> str:
         return WORDS[self.language][key]
@@ -52,12 +53,15 @@ class Seat:
         self.person.driver.get(f"{self.box.url}{path}")
 
     def look(self, name: str) -> None:
-        """The page fits a small phone as well as a desk."""
+        """The page fits a small phone as well as a desk, and nobody is kept from it (axe-core)."""
         for width, height, ratio in ((360, 740, 2), (1366, 768, 1)):
             self.person.screen(width, height, ratio)
             assert self.person.wider() == [], (name, width)
             self.person.picture(f"calibration-{self.name}-{self.language}-{name}-{width}", whole=True)
         assert self.person.covered() == [], name
+        self.person.driver.execute_script(self.axe)
+        result = self.person.driver.execute_async_script("const done = arguments[0]; axe.run().then(done);")
+        assert [one["id"] for one in result["violations"] if one["impact"] in ("serious", "critical", "moderate")] == []
 
     def figures(self) -> None:
         """From the navigation to the figures of the model."""
@@ -77,7 +81,7 @@ class Seat:
 
 
 @pytest.fixture(params=[("zh_CN", "en", True), ("en", "zh_CN", False)], ids=["clock-set", "clock-unconfirmed"])
-def seats(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Box, Seat, Seat]]:
+def seats(request: pytest.FixtureRequest, tmp_path: Path, axe: str) -> Iterator[tuple[Box, Seat, Seat]]:
     """A box that asks for nearly every film to be read first, a doctor and a technician before it."""
     needed("chromium", "chromedriver", "storescu")
     doctors, technicians, clock_set = request.param
@@ -91,7 +95,7 @@ def seats(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Box,
         for name, language, role in (("li", doctors, "doctor"), ("wang", technicians, "technician")):
             code = json.loads(box.lantern("user", "add", name, "--role", role, "--json"))["code"]
             person = Person(tmp_path / name)
-            people.append(Seat(person, box, language, name))
+            people.append(Seat(person, box, language, name, axe))
             person.screen(1366, 768)
             person.claim(box.url, code, "")
             person.find("#lists" if role == "doctor" else "#box")
@@ -109,7 +113,7 @@ def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: boo
     that it is not there."""
     clinical = Clinical(box.state / "clinical" / "clinical.db")
     place, finding = Confirmations(clinical.database).places()[0]
-    lines = ["case,outcome,source"]
+    lines = ["case,outcome,source,note"]  # with what the box does not need, as registers have it
     with clinical.database.transaction() as connection:
         for score, truth in binormal(films, auc):
             case = f"c-{secrets.token_hex(10)}"
@@ -117,7 +121,7 @@ def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: boo
             score = 1.0 - score if upside_down and there else score
             examined = Examined(place.pack, place.version, Machine(place.machine), (Score(finding, score, 0.5),))
             scored.record(connection, case, examined, bytes(32), Shares(0.0, 0.1))
-            lines.append(f"{case},{'positive' if there else 'negative'},laboratory")
+            lines.append(f"{case},{'positive' if there else 'negative'},laboratory,{'x' * 200}")
     clinical.database.close()
     table = folder / f"register-{films}.csv"
     table.write_text("\n".join(lines), "utf-8")
