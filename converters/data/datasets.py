@@ -132,15 +132,16 @@ class Film:
         box = part(self.read(), spec) if spec.crop != "whole" else None
         return np.asarray(laid(outline.astype(np.float32), spec, box) >= 0.5)
 
-    def outlined(self) -> NDArray[np.bool_] | None:
-        """The lesions' mask (H, W); ``None`` where the data set has no outlines. Raises :class:`DataUnreadable`."""
+    def outlined(self, part: str = polygons.LESION) -> NDArray[np.bool_] | None:
+        """The lesions' mask (H, W), or that of another ``part`` that polygons have; ``None`` where the data set has
+        none. Raises :class:`DataUnreadable`."""
         from converters.data import volumes
 
         if self.mask is not None and volumes.is_volume(self.mask):
             return np.asarray(volumes.read(self.mask) != 0.0)
         if self.mask is not None and self.mask.suffix == polygons.SUFFIX:
-            return polygons.mask(self.mask, self.read().shape)
-        return None if self.mask is None else np.asarray(read_grey(self.mask) > 127.0)
+            return polygons.mask(self.mask, self.read().shape, part)
+        return None if self.mask is None or part != polygons.LESION else np.asarray(read_grey(self.mask) > 127.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,10 @@ def table(result: Evaluation) -> str:
         lines.append(f"  Dice         {rate(hit.dice, hit.dice_ci)}")
         lines.append(f"  lesions      {rate(hit.lesions.value, hit.lesions_ci)}  found of {hit.lesions.n}, with "
                      f"{hit.false_per_film:.2f} false marks a film")  # fmt: skip
+        if hit.clean.n:
+            lines.append(f"  no mark      {rate(hit.clean.value, hit.clean_ci)}  of {hit.clean.n} without a lesion")
+        if hit.organ is not None:
+            lines.append(f"  organ Dice   {rate(hit.organ, hit.organ_ci)}")
     lines += [f"  {f'{one.name} {one.of}':<12} {rate(one.value, one.interval)}" for one in result.statistics]
     lines += [
         f"  {one.trait} {one.value} ({one.n}): sensitivity {rate(one.sensitivity, one.sensitivity_ci)}, "

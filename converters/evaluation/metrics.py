@@ -81,6 +81,11 @@ class Evaluation:
     false_positives_per_image: float | None = None
     dice_ci: Interval | None = None
     lesion_sensitivity_ci: Interval | None = None
+    without_mark: float | None = None
+    """Of the films without a lesion, the share on which nothing is marked."""
+    without_mark_ci: Interval | None = None
+    organ_dice: float | None = None
+    organ_dice_ci: Interval | None = None
     ece: float | None = None
     ece_ci: Interval | None = None
     brier: float | None = None
@@ -212,7 +217,8 @@ def evaluation(
     return replace(
         made, dice=lesions.dice, lesion_sensitivity=lesions.lesions.value,
         false_positives_per_image=lesions.false_per_film, dice_ci=lesions.dice_ci,
-        lesion_sensitivity_ci=lesions.lesions_ci,
+        lesion_sensitivity_ci=lesions.lesions_ci, without_mark=lesions.clean.value, without_mark_ci=lesions.clean_ci,
+        organ_dice=lesions.organ, organ_dice_ci=lesions.organ_ci,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
+from converters.formats.signal_stack import kept_signal_stack
 from converters.workflow.atomic import writing
 from firmware_app.runtimes.openvino import core
 
@@ -63,7 +64,7 @@ def quantize(
         "target_device": nncf.TargetDevice.NPU if npu else nncf.TargetDevice.ANY,
         "fast_bias_correction": False, "advanced_parameters": _parameters(nncf, method, eight_bits=npu),
     }  # fmt: skip
-    with quiet():
+    with quiet(), kept_signal_stack():
         try:
             model = folded(source)
             if npu:

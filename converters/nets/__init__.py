@@ -24,12 +24,15 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
     outputs: tuple[str, ...] = ("map", "features")
     """What its model files give; a foreign network may have no features worth the name."""
 
+    fresh: tuple[str, ...] = ("cam.", "bias")
+    """How the names of weights begin that no checkpoint of another network gives: the classifier."""
+
     outlines = False
     """Whether the map is an outline: then a film's logit is that of its strongest cell, not of the mean."""
 
     @abstractmethod
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 1, H, W) in [0, 1] → (map (N, C, h, w) in logits, features (N, F))."""
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, 1, H, W) in [0, 1] → :attr:`outputs`: map (N, C, h, w) in logits, features (N, F), others."""
 
     def first_channels(self, count: int = 1) -> "CamNet":
         """A copy without auxiliary channels: the box asks for the first ones only."""
@@ -70,9 +73,10 @@ def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, drop
 
     Raises :class:`KeyError` naming the networks there are.
     """
-    from converters.nets import lite, meshnet, plain
+    from converters.nets import lite, meshnet, plain, pyramid
 
-    known = ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain), (meshnet.PLANS, meshnet.MeshNet))
+    known = ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain), (meshnet.PLANS, meshnet.MeshNet),
+             (pyramid.PLANS, pyramid.Pyramid))  # fmt: skip
     for plans, kind in known:
         if name in plans:
             return kind(name, plan or plans[name], findings, dropout)

@@ -46,7 +46,7 @@ STAGES = (
 )
 
 
-def _plan(stages: tuple[Stage, ...], features: int) -> dict[str, Any]:
+def plan_of(stages: tuple[Stage, ...], features: int) -> dict[str, Any]:
     """The channel plan of these stages: one entry a block, ``inner`` 0 where there is no expansion."""
     blocks: list[dict[str, Any]] = []
     channels = STEM_CHANNELS
@@ -67,17 +67,18 @@ def _plan(stages: tuple[Stage, ...], features: int) -> dict[str, Any]:
 
 
 PLANS: Mapping[str, dict[str, Any]] = {
-    "lite0": _plan(STAGES, 1280),
-    "lite0-cut": _plan(STAGES[:CUT_AFTER], 672),
+    "lite0": plan_of(STAGES, 1280),
+    "lite0-cut": plan_of(STAGES[:CUT_AFTER], 672),
 }
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """One of ``inputs`` channels to ``outputs``, normalised."""
+    return normalised(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
+
+
+def normalised(convolution: nn.Conv2d) -> nn.Sequential:
     """A convolution without bias and its batch normalisation."""
-    return _normalised(nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False))
-
-
-def _normalised(convolution: nn.Conv2d) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels, eps=BATCH_NORM_EPS, momentum=0.05))
 
 
@@ -96,7 +97,7 @@ class InvertedResidual(nn.Module):  # type: ignore[misc]
         centre = bool(block["centre"])
         self.pad = nn.ZeroPad2d((near, near + 1, near, near + 1)) if centre else None
         padding = 0 if centre else kernel // 2
-        self.depthwise = _normalised(DepthwiseConv2d(inner, kernel, int(block["stride"]), padding))
+        self.depthwise = normalised(DepthwiseConv2d(inner, kernel, int(block["stride"]), padding))
         self.project = conv_norm(inner, int(block["channels"]), 1)
         self.activation = nn.ReLU6()
         self.residual = bool(block["residual"])
@@ -143,17 +144,17 @@ class Lite(CamNet):
         return {"stem": self.stem[0].out_channels, "blocks": blocks, "features": self.features[0].out_channels}
 
 
-def load_imagenet(net: Lite, published: Mapping[str, Tensor]) -> None:
-    """Copy the published Lite0 ImageNet weights into the trunk and the feature layer of an unpruned ``net``.
+def load_imagenet(net: CamNet, published: Mapping[str, Tensor]) -> None:
+    """Copy the published Lite0 ImageNet weights into the trunk (and the feature layer, if any) of an unpruned ``net``.
 
     The weights are matched in forward order, kind by kind; raises :class:`ValueError` naming the first that does not
-    fit. The classifier (``cam`` and ``bias``) keeps its own start values.
+    fit. What is the network's own (:attr:`CamNet.fresh`) keeps its start values.
     """
     taken = [(name, value) for name, value in published.items() if "num_batches_tracked" not in name]
     wanted = [
         (name, value)
         for name, value in net.state_dict().items()
-        if "num_batches_tracked" not in name and not name.startswith(("cam.", "bias"))
+        if "num_batches_tracked" not in name and not name.startswith(net.fresh)
     ]
     state: dict[str, Tensor] = {}
     for (target, current), (source, value) in zip(wanted, taken, strict=False):
@@ -166,7 +167,7 @@ def load_imagenet(net: Lite, published: Mapping[str, Tensor]) -> None:
     state["stem.0.weight"] = state["stem.0.weight"] * IMAGENET_SCALE
     state["stem.1.running_mean"] = state["stem.1.running_mean"] + offset
     missing = net.load_state_dict(state, strict=False)
-    left = [name for name in missing.missing_keys if not name.startswith(("cam.", "bias"))]
+    left = [name for name in missing.missing_keys if not name.startswith(net.fresh)]
     if any("num_batches_tracked" not in name for name in left):
         raise ValueError(f"no published weight for {left[0]}")
 

@@ -245,11 +245,13 @@ def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield "## Outlines" if any(row.get("dice") is not None for row in shown) else "## Boxes"
         yield card_notes.HOW_OUTLINED
         yield _table(
-            ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film"),
+            ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film", "no lesion: no mark",
+             "Dice of the organ"),
             (
                 (row["runtime"], row["precision"], row["split"], rate(row.get("dice"), row.get("dice_ci")),
                  rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
-                 f"{row['false_positives_per_image']:.2f}")
+                 f"{row['false_positives_per_image']:.2f}", rate(row.get("without_mark"), row.get("without_mark_ci")),
+                 rate(row.get("organ_dice"), row.get("organ_dice_ci")))
                 for row in shown
             ),
         )  # fmt: skip

@@ -38,6 +38,8 @@ class Marks:
     false: tuple[float, ...]
     dice: float | None
     """Of masks; boxes have none."""
+    organ: float | None = None
+    """The Dice of the organ's outline, of a film that has one."""
 
 
 def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
@@ -68,6 +70,11 @@ class LesionResults:
     lesions_ci: tuple[float, float] | None
     false_per_film: float
     froc: tuple[tuple[float, float | None], ...]
+    clean: Rate
+    """Of films without a lesion, those without a mark."""
+    clean_ci: tuple[float, float] | None
+    organ: float | None = None
+    organ_ci: tuple[float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -75,6 +82,8 @@ class LesionResults:
             "dice": self.dice, "dice_ci": self.dice_ci, "lesions": self.lesions.n,
             "lesion_sensitivity": self.lesions.value, "lesion_sensitivity_ci": self.lesions_ci,
             "false_positives_per_image": self.false_per_film, "froc": [list(point) for point in self.froc],
+            "without_mark": self.clean.value, "without_mark_ci": self.clean_ci, "without_lesion": self.clean.n,
+            "organ_dice": self.organ, "organ_dice_ci": self.organ_ci,
         }  # fmt: skip
 
 
@@ -87,15 +96,21 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
     score = np.array([one.dice or 0.0 for one in films])
     hits = np.array([sum(value > 0.0 for value in one.hits) for one in films])
     lesions = np.array([len(one.hits) for one in films])
-    dices, rates = [], []
+    free, clean = ~with_lesion, np.array([not one.hits and not one.false for one in films])
+    held = np.array([one.organ is not None for one in films])
+    organ = np.array([one.organ or 0.0 for one in films])
+    dices, rates, kept, organs = [], [], [], []
     for weights in resamples(with_lesion.astype(np.int64), patients, seed):
         counted = weights * with_lesion
         dices.append(float(counted @ score / counted.sum()) if counted.sum() and outlined else None)
         rates.append(float(weights @ hits / (weights @ lesions)) if weights @ lesions else None)
+        kept.append(float(weights @ clean / (weights @ free)) if weights @ free else None)
+        organs.append(float(weights @ organ / (weights @ held)) if weights @ held else None)
     return LesionResults(
         float(score[with_lesion].mean()) if with_lesion.any() and outlined else None, limits(dices),
         Rate(int(hits.sum()), int(lesions.sum())), limits(rates), sum(len(one.false) for one in films) / len(films),
-        froc(films),
+        froc(films), Rate(int(clean.sum()), int(free.sum())), limits(kept),
+        float(organ[held].mean()) if held.any() else None, limits(organs),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ GROUP: Final = "lantern.converter_tasks"
 OWN: Final[Mapping[str, str]] = {
     "boxes": "converters.tasks.boxes:task",
     "classify": "converters.tasks.classify:task",
+    "lesions": "converters.tasks.lesions:task",
     "segment": "converters.tasks.segment:task",
 }
 """Key → where the task is."""

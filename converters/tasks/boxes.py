@@ -22,7 +22,7 @@ from converters.statistics import intervals
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks.interface import Answers, Outputs, Task
 from firmware_app.imaging.morphology import components
-from firmware_app.tasks import boxes, classify
+from firmware_app.tasks import boxes
 from firmware_app.tasks.interface import Frame, Section
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"
-OWN = classify.Calibration(kind="platt", slope=1.0, intercept=0.0)
-"""Scores are the network's own probabilities."""
+OWN = boxes.OWN
 
 Found = tuple[boxes.Corners, ...]
 

@@ -17,13 +17,13 @@ from torch.nn import functional
 from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
+from converters.nets.pyramid import Pyramid
 from converters.recipe import Distill, Recipe, Train
 from converters.training import checkpoint
 from converters.training.domain_alignment import Alignment
 from converters.training.targets import Targets
 from converters.workflow.device import in_sixteen_bits
 
-CLASSIFIER = ("cam.", "bias")
 OTHER_PACK = "pack:"
 PRETRAINED = "pretrained:"
 SHIPPED = ("pruned.whole.pt", "student.whole.pt", "pruned.fold0.pt", "student.fold0.pt")
@@ -83,8 +83,8 @@ def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
 def _fill_trunk(net: CamNet, path: Path) -> None:
     """Load all but the classifier, which keeps its own start."""
     saved = checkpoint.load(path)
-    trunk = {key: value for key, value in saved.state.items() if not key.startswith(CLASSIFIER)}
-    own = {key: value for key, value in net.state_dict().items() if key.startswith(CLASSIFIER)}
+    trunk = {key: value for key, value in saved.state.items() if not key.startswith(net.fresh)}
+    own = {key: value for key, value in net.state_dict().items() if key.startswith(net.fresh)}
     checkpoint.fill(net, {**trunk, **own}, path)
 
 
@@ -118,7 +118,7 @@ def start_of_student(plan: Distill, packs: Path, near: Path) -> Path | None:
 
 def load_published(recipe: Recipe, net: CamNet) -> None:
     """ImageNet's weights; raises :class:`~converters.failures.RecipeInvalid` for a kind that has none."""
-    if not isinstance(net, Lite):
+    if not isinstance(net, Lite | Pyramid):
         raise RecipeInvalid(recipe.pack, f'start: {net.name} has no published weights; write start = "random"')
     load_imagenet(net, imagenet_weights())
 

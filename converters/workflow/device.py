@@ -60,8 +60,9 @@ def device() -> torch.device:
 
 
 def in_sixteen_bits() -> AbstractContextManager[None]:
-    """bfloat16 where it is safe, on that device."""
-    return torch.autocast(device().type, torch.bfloat16)
+    """bfloat16 where it is safe, on a device that computes in it: a processor that only imitates it is far slower."""
+    computes = device().type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device().type, torch.bfloat16, enabled=computes)
 
 
 @contextmanager

@@ -25,6 +25,29 @@ print(json.dumps([float(ours.mean()), float(plain.mean())]))
 """
 
 
+CORES = """
+import gc, os, signal
+import numpy as np, openvino
+from openvino import opset13
+from converters.formats.signal_stack import kept_signal_stack
+
+def compiled():
+    given = opset13.parameter([1, 4], np.float32)
+    core = openvino.Core()
+    return core, core.compile_model(openvino.Model([opset13.relu(given)], [given]), "CPU")
+
+with kept_signal_stack():
+    first = compiled()
+    second = compiled()
+del first
+gc.collect()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
 def discs(count: int = FILMS) -> NDArray[np.float32]:
     """(N, 1, H, W): noise, and a bright disc on every other film."""
     rng = np.random.default_rng(0)
@@ -158,6 +181,11 @@ def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> N
         away[method] = moved(wanted, answers(runtime, path, films))
     assert away[method] <= MOST_MOVED, away
     assert runtime != "openvino" or min(away[method] for method in form.methods) > MOST_MOVED, away
+
+
+def test_a_signal_after_openvinos_cores_went_does_not_end_the_process() -> None:
+    done = subprocess.run([sys.executable, "-c", CORES], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr[-500:]
 
 
 def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:

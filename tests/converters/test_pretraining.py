@@ -74,7 +74,7 @@ def test_a_student_begins_from_it_unless_it_has_seen_a_test_film(
     assert recipe.distill is not None
     net, saved = train.beginning_of_student(recipe, recipe.distill, tmp_path, tmp_path), checkpoint.load(made)
     for key, value in net.state_dict().items():
-        assert key.startswith(train.CLASSIFIER) or torch.equal(value, saved.state[key]), key
+        assert key.startswith(net.fresh) or torch.equal(value, saved.state[key]), key
 
     digests = {path.name: digest_of(path) for path in films.rglob("*.png")}
     known = {**saved.facts, "films": {f"elsewhere/{name}": word for name, word in digests.items()}}

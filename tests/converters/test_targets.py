@@ -254,6 +254,21 @@ def test_lesions_of_films_are_found_by_boxes_and_by_masks(tmp_path: Path, task: 
     assert ("F1 of boxes" if task == "boxes" else "Dice") in next(one.said for one in pack.manifest.gates)
 
 
+def test_lesions_are_outlined_beside_the_finding_of_the_film(tmp_path: Path) -> None:
+    data = drawn(tmp_path / "films", 48, lesions, "class")
+    one = words_of("disc", "spot")
+    parts = {"net": 'student = "pyramid"', "positive": 'positive = "disc"', "head": 'task = "lesions"'}
+    pack = followed(tmp_path, data, one, rate=3e-3, epochs=16, **parts)
+    row = next(one for one in pack.manifest.measured if one.split == "test")
+    assert row.dice is not None
+    assert row.dice > 0.4
+    assert row.lesion_sensitivity is not None
+    assert row.lesion_sensitivity > 0.5
+    said = next(one.said for one in pack.manifest.gates)
+    assert "Dice" in said
+    assert "lesions found" in said
+
+
 def test_a_volume_is_classified_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "scans" / "volumes").mkdir(parents=True)
     rng, lines = np.random.default_rng(2), ["file,class,patient"]
