@@ -28,7 +28,7 @@ help:
 	@echo "make fuzz          fuzz the header reader and the decode child for 30 minutes (MINUTES=5: shorter); 1 when something is found"
 	@echo "make torture       an hour of power cuts, kills, full disks and wrong clocks; writes docs/torture.md (root; a shorter MINUTES=20 writes build/torture.md)"
 	@echo "make durability    power cuts beside Orthanc and dcmtk, written to docs/durability.md (as root, about 20 minutes)"
-	@echo "make train         train the shipped packs again into build/packs (about three hours on two cores; DATA=DIR: the images, ../shared/data)"
+	@echo "make train         train the shipped packs again into build/packs (about five hours on two cores; DATA=DIR: the images, ../shared/data)"
 	@echo "make clean         remove what make made"
 
 demo: $(VENV)/demo.stamp
@@ -75,13 +75,13 @@ uninstall:
 	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)')) $(if $(filter yes,$(SURE)),--sure)
 
 # For the system, the Python and the processor of this machine; take them to one of the same kind.  The Debian packages
-# come with all that they need (40 MB), as if nothing were installed there: what a machine has, apt leaves alone.
+# come with all that they need (100 MB), as if nothing were installed there: what a machine has, apt leaves alone.
 FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/status" -o Dir::Cache::archives="$$PWD/" \
 	-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= --no-install-recommends --download-only
 wheels: | $(VENV)/bin/python
 	@rm -rf build/wheels && mkdir -p build/wheels/partial
 	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
-		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g mosquitto > /dev/null && \
+		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g fonts-noto-cjk mosquitto > /dev/null && \
 		for deb in *.deb; do dpkg-deb --field "$$deb" && printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' \
 			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
 	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock
@@ -126,6 +126,7 @@ FOLLOW = $(CONVERT)/bin/lantern-convert run converters/recipes/$(1).toml --data 
 train: $(CONVERT)/stamp
 	$(call FOLLOW,chest-xray-child,chest-xray/kermany224_train)
 	$(call FOLLOW,breast-ultrasound,breast-ultrasound)
+	$(call FOLLOW,liver-ultrasound,liver-ultrasound)
 	$(call FOLLOW,chest-xray-adult,chest-xray-nih)
 
 $(VENV)/bin/python:

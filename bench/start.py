@@ -106,7 +106,7 @@ def _start(folder: Path, film: Film, numbers: Iterator[int], lives: dict[str, Li
             harness.await_true(lambda: readings.count() > already, box.READ_S, "the film was read")
         read = time.perf_counter()
         _note(served, lives)
-        served.ready(*presence.expected(False))  # stopping a box in the middle of its start is not measured here
+        served.ready(*presence.PROCESSES)  # stopping a box in the middle of its start is not measured here
     return echoed - served.begun, read - served.begun
 
 

@@ -21,8 +21,11 @@ def picture(number: int) -> np.ndarray[Any, Any]:
     return np.repeat(frame.astype(np.uint8)[..., np.newaxis], 3, axis=2)
 
 
-def made(codec: str, container: str, frames: int, **options: str) -> bytes:
-    """A clip of *frames* frames by FFmpeg's encoder *codec* in *container* (``mp4``, ``avi``, ``h264`` …)."""
+def made(codec: str, container: str, frames: int, times: int = 1, /, **options: str) -> bytes:
+    """A clip of *frames* frames by FFmpeg's encoder *codec* in *container* (``mp4``, ``avi``, ``h264`` …).
+
+    Each is so many *times* as high and as wide as `picture`.
+    """
     try:
         import av
     except ImportError:
@@ -30,11 +33,12 @@ def made(codec: str, container: str, frames: int, **options: str) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=container) as clip:
         stream: Any = clip.add_stream(codec, rate=Fraction(25), options=options)
-        stream.width, stream.height = COLUMNS, ROWS
+        stream.width, stream.height = COLUMNS * times, ROWS * times
         stream.pix_fmt = {"mjpeg": "yuvj420p", "rawvideo": "bgr24"}.get(codec, "yuv420p")
         stream.thread_count, stream.bit_rate = 1, 4_000_000
         for number in range(frames):
-            for packet in stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")):
+            large = picture(number).repeat(times, axis=0).repeat(times, axis=1)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(large, format="rgb24")):
                 clip.mux(packet)
         for packet in stream.encode(None):
             clip.mux(packet)

@@ -14,7 +14,6 @@ from PIL import Image
 from firmware_app import clock
 from firmware_app.exporting.dicom import objects
 from firmware_app.exporting.dicom.objects import ResultObject
-from firmware_app.exporting.dicom.result import Opinion, Result, Signature, SourceImage
 from firmware_app.headers.header import examine
 from firmware_app.lesion import Lesion
 from firmware_app.records import (
@@ -28,12 +27,14 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
+from firmware_app.reports.result import Opinion, Result, Signature, SourceImage
 from firmware_app.store.clinical import forms
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patient
 from tests import peers
 
 PACK = PackIdentity("chest-xray-child", "0.2.2", "onnxruntime", "int8")
+PDF = b"%PDF-1.7\n%%EOF\n"  # to the objects a report is bytes; one of odd length
 _PIXELMED = "/usr/share/java/pixelmed.jar"
 # The compiled templates have more XPath operators than Java allows a style sheet by default.
 _LIMITS = [f"-Djdk.xml.{name}=0" for name in ("xpathExprOpLimit", "xpathTotalOpLimit", "xpathExprGrpLimit")]
@@ -43,10 +44,10 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
     """The result of a case with the image at *path*; its frame is rendered into *display*."""
     known = examine(path).header if header else None
     rows, columns = (known.rows, known.columns) if known and known.rows and known.columns else (128, 96)
-    _render(display, rows, columns)
+    render(display, rows, columns)
     findings = (
-        Finding("pneumonia", {"en": "Signs of pneumonia", "zh": "肺炎征象"}, 0.93, 0.41),
-        Finding("suspicious_shadow", {"en": "Suspicious shadow", "zh": "可疑阴影"}, 0.13, 0.41),
+        Finding("pneumonia", {"en": "Signs of pneumonia", "zh_CN": "肺炎征象"}, 0.93, 0.41),
+        Finding("suspicious_shadow", {"en": "Suspicious shadow", "zh_CN": "可疑阴影"}, 0.13, 0.41),
     )
     lesions = (
         Lesion(
@@ -82,7 +83,7 @@ def written(result: Result, folder: Path) -> dict[str, Path]:
 
 
 def made_of(result: Result) -> list[ResultObject]:
-    return list(objects.objects_of(result))
+    return list(objects.objects_of(result, PDF))
 
 
 def faults(path: Path) -> list[str]:
@@ -120,7 +121,8 @@ def read(clinical: Clinical, case: str) -> None:
         )
 
 
-def _render(display: Path, rows: int, columns: int) -> None:
+def render(display: Path, rows: int, columns: int) -> None:
+    """Put a frame of that size into *display*, as the reader does."""
     display.mkdir(exist_ok=True)
     greys = np.tile(np.linspace(0, 65535, columns), (rows, 1)).astype(np.uint16)
     Image.fromarray(greys).save(display / "frame-000.png")

@@ -21,6 +21,7 @@ from firmware_app.tasks.typicality import FILE_NAME, Typicality
 
 SIDE = 64
 POOL = 8
+BRIGHT = 0.5
 
 
 def write(
@@ -57,6 +58,17 @@ def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more:
     manifest |= {"task": "segment", "frames": rule, **more}
     manifest["route"] |= {"modalities": [modality], "body_parts": [body_part], "views": []}
     manifest["findings"][0] |= {"bias": -0.6, "calibration": {"kind": "platt", "slope": 12.0, "intercept": 0.0}}
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+
+
+def goes_by_the_brightest(pack: Path, modality: str, body_part: str) -> None:
+    """Let *pack* find something in images of *modality* and *body_part* wherever a pixel is very bright."""
+    model = brightest_onnx()
+    (pack / "fp32.onnx").write_bytes(model)
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest["route"] |= {"modalities": [modality], "body_parts": [body_part], "views": []}
+    manifest["input"] |= {"greys": "full"}
+    manifest["artefacts"][0] |= {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -187,12 +199,19 @@ def boxes_onnx() -> bytes:
     return _model(nodes, outputs, constants)
 
 
-def _pooled(output: str) -> bytes:
+def brightest_onnx() -> bytes:
+    """Relu(MaxPool(image) - BRIGHT) → map."""
+    nodes = [_pooled("pooled", "MaxPool"), _node("Sub", ["pooled", "bright"], "above"), _node("Relu", ["above"], "map")]
+    cells = SIDE // POOL
+    return _model(nodes, [_value_info("map", 1, cells, cells)], [_constant("bright", np.array(BRIGHT))])
+
+
+def _pooled(output: str, kind: str = "AveragePool") -> bytes:
     pool = b"".join(
         _field(5, _field(1, name) + _field(8, POOL) + _field(8, POOL) + _field(20, 7))
         for name in ("kernel_shape", "strides")
     )
-    return _node("AveragePool", ["image"], output) + pool
+    return _node(kind, ["image"], output) + pool
 
 
 def _node(kind: str, inputs: Sequence[str], output: str) -> bytes:

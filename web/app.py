@@ -15,6 +15,8 @@ from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, tag, translate
+from firmware_app.registration.entry import ACCESSION
+from firmware_app.reports.terms import percent
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import stick_files
@@ -23,7 +25,7 @@ from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
 from web import guard, standing, words
-from web.blueprints import calibration, sticks
+from web.blueprints import calibration, live, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -71,6 +73,12 @@ class FindingCode(BaseConverter):
     regex = "[a-z][a-z0-9_]{0,63}"
 
 
+class AccessionNumber(BaseConverter):
+    """The accession number of a registration."""
+
+    regex = ACCESSION
+
+
 def create_app(
     config: Config,
     state: StateDir,
@@ -100,7 +108,10 @@ def create_app(
 
     pulse = Pulse(clinical, stands)
     boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk))
-    for name, converter in (("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode)):
+    for name, converter in (
+        ("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode),
+        ("accession", AccessionNumber),
+    ):  # fmt: skip
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
     app.before_request(calibration.allow_table)
@@ -118,6 +129,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
+        registrations, live,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
@@ -138,9 +150,10 @@ def _equip_templates(app: Flask, config: Config) -> None:
         words=words,
         user=guard.user,
         stick_files=stick_files,
+        is_live=live.is_watched,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=_percent, tag=tag)
+    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
     app.context_processor(_banner)
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
@@ -183,11 +196,6 @@ def _written(text: str) -> str:
 
 def _mark(stamp: clock.Stamp) -> str:
     return "" if stamp.trusted else " " + _translated(_UNSURE)
-
-
-def _percent(share: float) -> str:
-    """A share in per cent; never shown as `100 %` or `0 %`, because no model is certain."""
-    return f"{min(99, max(1, round(share * 100)))}%"
 
 
 def _explain(error: HTTPException) -> tuple[str, int]:

@@ -48,7 +48,7 @@ class Checkup:
 
     def __init__(self, config_path: Path | None) -> None:
         chosen = ["--config", str(config_path)] if config_path else []
-        self._command = [sys.executable, "-m", "firmware_app", "doctor", "--json", *chosen]
+        self._command = [sys.executable, "-m", "firmware_app", "doctor", "--json", "--no-dial", *chosen]
         self._lock = threading.Lock()
         self._report: Report | None = None
         self._begun = float("-inf")

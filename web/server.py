@@ -27,7 +27,7 @@ from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from web.app import create_app
-from web.blueprints import lists
+from web.blueprints import lists, live
 from web.blueprints.calibration import TABLE_BYTES
 from web.box import Box
 from web.checkup import Checkup
@@ -36,7 +36,7 @@ from web.metrics_port import Measures
 
 log = logging.getLogger("lantern.viewer")
 
-THREADS: Final = lists.STREAMS + 8
+THREADS: Final = lists.STREAMS + live.POLLS + 8
 _CONNECTIONS: Final = 200
 _BETWEEN: Final = 50  # extra connections while the limit is reached; idle ones are closed first
 # The proxy whose headers on the browser's address and scheme are trusted, where a front is configured.

@@ -7,7 +7,6 @@ priority, finding, heat map, lesion or advice, and its images stand in the order
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,11 +18,13 @@ from firmware_app.errors import CaseUnknown
 from firmware_app.headers.other_objects import KINDS
 from firmware_app.packs.prior import Predictive
 from firmware_app.records import Case, Finding, LocalState, Reading, ReadingStatus, Reason
-from firmware_app.reports import wording
+from firmware_app.reports import sent, study, wording
+from firmware_app.reports.sent import CaseSent
 from firmware_app.store.calibration import sentences
 from firmware_app.store.calibration.asking import Asked
 from firmware_app.store.calibration.confirmations import Confirmation
-from firmware_app.store.clinical.patients import Known, clean
+from firmware_app.store.clinical.patients import Change, Known
+from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
 from web import words
 from web.blueprints import packs
@@ -117,6 +118,12 @@ class Sheet:
     wanted: Mapping[str, Asked]
     words: tuple[Confirmation, ...]
     """What was said of them so far."""
+    changes: tuple[Change, ...]
+    """What was changed of the patient, the first change first."""
+    claimed: str
+    """The number of a registration whose study this is, although the images say another patient; empty: none."""
+    sent: tuple[CaseSent, ...]
+    """How far the results have come on their way to each archive."""
 
     def said(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
@@ -184,7 +191,8 @@ def of(box: Box, reference: str) -> Sheet:
         return tuple((code, words.labelled(whole.findings, code, g.language)) for code in codes)
 
     return Sheet(
-        case, box.patients.known(reference), _examination(box, reference), _examined(box, reference), images,
+        case, box.patients.known(reference), study.examination(box.clinical.examinations(reference)),
+        study.examined(box.clinical.examined(reference)), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
         box.worklist.verdicts(reference), tuple(texts.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
@@ -194,27 +202,18 @@ def of(box: Box, reference: str) -> Sheet:
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
         said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None, named(hidden),
         () if hidden else named(box.confirmations.scored(reference)), box.confirmations.asked(reference),
-        box.confirmations.of_case(reference),
+        box.confirmations.of_case(reference), tuple(box.patients.history(reference)), _claimed(box, case),
+        tuple(sent.of_case(box.config, box.clinical.database, reference)),
     )  # fmt: skip
 
 
-def _examination(box: Box, reference: str) -> str:
-    """Names of the study and its series from the headers, each once."""
-    names = [clean(name) for name in box.clinical.examinations(reference)]
-    return " · ".join(dict.fromkeys(name for name in names if name))
-
-
-def _examined(box: Box, reference: str) -> str:
-    """When the study was made, by the modality's clock, not the box's; an invalid date is shown unchanged."""
-    return ", ".join(dict.fromkeys(_day(*date_and_time) for date_and_time in box.clinical.examined(reference)))
-
-
-def _day(date: str, time: str) -> str:
-    """``2026-01-31 14:05`` from a DA value (also with dots, as in ACR-NEMA) and a TM value; without TM only the
-    date."""
-    day, hour = re.fullmatch(r"(\d{4})\.?(\d\d)\.?(\d\d)", date), re.match(r"([01]\d|2[0-3]):?([0-5]\d)", time)
-    written = "-".join(day.groups()) if day else clean(date)
-    return f"{written} {hour[1]}:{hour[2]}" if hour else written
+def _claimed(box: Box, case: Case) -> str:
+    """The registration that has the case's Study Instance UID and was not tied to it, nor decided on by a person."""
+    study = case.study_instance_uid
+    entry = Registrations(box.clinical.database).of_study(study) if study else None
+    if entry is None or case.reference is None or box.patients.known(case.reference).version:
+        return ""
+    return entry.registered.accession
 
 
 def _says(case: Case, like: Reading, finding: Finding) -> bool:

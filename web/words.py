@@ -11,6 +11,10 @@ from firmware_app.language import N_, own_name, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
 from firmware_app.reports import case_text
+from firmware_app.reports.terms import AGES as AGES
+from firmware_app.reports.terms import SAID as SAID
+from firmware_app.reports.terms import SEXES as SEXES
+from firmware_app.reports.terms import VERDICTS as VERDICTS
 from firmware_app.store.clinical.patients import Patient
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
@@ -20,14 +24,12 @@ PRIORITIES: Final[Mapping[Priority | None, str]] = {
     Priority.CANNOT_JUDGE: N_("cannot judge"),
     None: N_("not read"),
 }
-VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 HEADLINES: Final = {
     "auc": N_("elsewhere AUC {value}"),
     "sensitivity": N_("elsewhere sensitivity {value}"),
     "passed": N_("elsewhere {value} get a number"),
 }
 """How a pack did on films of other places (`blueprints.packs.Headline`)."""
-NO_OPINION: Final = N_("No opinion")
 TRUTHS: Final = {"positive": N_("present"), "negative": N_("absent"), "unsure": VERDICTS["unsure"]}
 OUTCOMES: Final = {"laboratory": N_("laboratory"), "referral": N_("hospital of the referral")}
 SOURCES: Final = {
@@ -62,11 +64,9 @@ FIGURES: Final = {
     "npv": N_("Negative predictive value"),
     "prevalence": N_("Films with the finding"),
 }
-SAID: Final = {**VERDICTS, "none": NO_OPINION}
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
-SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
-AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
 AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
+PATIENT_FIELDS: Final = {"name": N_("Name"), "patient_id": N_("Number"), "age": N_("Age"), "sex": N_("Sex")}
 LANGUAGES: Final = {language: own_name(language) for language in SPOKEN}
 CHECKS: Final = {
     "clock": N_("Clock"),
@@ -97,6 +97,8 @@ CHECKS: Final = {
     "line": N_("Line to the hospital"),
     "page": N_("Certificate of the page"),
     "uplink": N_("Sending to the hospital"),
+    "pacs": N_("PACS"),
+    "sender": N_("Sending to the PACS"),
 }
 RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
 ACTIONS: Final = {
@@ -111,8 +113,14 @@ ACTIONS: Final = {
     "user.added": N_("account added"),
     "user.renewed": N_("new password allowed"),
     "user.disabled": N_("account disabled"),
+    "registration.added": N_("patient registered"),
+    "registration.cancelled": N_("registration cancelled"),
+    "patient.arrived": N_("images of a registered patient came"),
+    "patient.tied": N_("case given to a registered patient"),
+    "patient.untied": N_("case taken from a registered patient"),
     "case.viewed": N_("case viewed"),
     "case.report": N_("report opened"),
+    "frame.kept": N_("live frame kept"),
     "case.done": N_("case done"),
     "case.reopened": N_("“Done” taken back"),
     "database.rescued": N_("database rebuilt"),
@@ -130,6 +138,8 @@ ACTIONS: Final = {
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
     "pack.removed": N_("model removed"),
+    "results.queued": N_("results queued for the PACS"),
+    "results.requested": N_("results sent again by hand"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),
@@ -185,3 +195,16 @@ def age(patient: Patient) -> tuple[str, int] | None:
     """The message for an age, and the number in it."""
     parts = patient.age_parts
     return (AGES[parts[1]], parts[0]) if parts else None
+
+
+def stated_age(text: str, language: str) -> str:
+    """A DICOM AS for people: “3 years”; empty for none."""
+    said = age(Patient(age=text))
+    return translate(said[0], language).format(n=said[1]) if said else ""
+
+
+def stated(field: str, value: str, language: str) -> str:
+    """A field of `Patient` for people."""
+    if field == "age":
+        return stated_age(value, language)
+    return translate(SEXES[value], language) if field == "sex" and value else value

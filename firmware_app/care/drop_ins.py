@@ -8,6 +8,7 @@ No unit gets an NPU or GPU: every runtime runs on the CPU.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,14 @@ from firmware_app.store.disk.layout import StateDir
 
 NAME: Final = "50-this-box.conf"
 _UNPRIVILEGED_PORT: Final = 1024
+_PRIVATE: Final = tuple(
+    ip_network(text)
+    for text in (
+        "127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fe80::/10",
+        "fc00::/7",
+    )
+)  # fmt: skip
+"""What the units may dial anyway."""
 DropIns = Mapping[str, tuple[str, ...]]
 
 
@@ -25,6 +34,7 @@ def wanted(config: Config, state: StateDir) -> DropIns:
     lines_of = {
         "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_watched(config)),
         "lantern-uplink.service": tuple(_credentials(config)),
+        "lantern-sender.service": tuple(_archives(config)),
         "lantern-backup.service": tuple(_backups(config, state)),
     }
     return {unit: lines for unit, lines in lines_of.items() if lines}
@@ -73,6 +83,27 @@ def _low_port(config: Config) -> Iterator[str]:
 def _addresses(config: Config) -> Iterator[str]:
     if config.dicom.allowed_addresses:
         yield f"IPAddressAllow={' '.join(config.dicom.allowed_addresses)}"
+
+
+def _archives(config: Config) -> Iterator[str]:
+    """Archives and machines outside the private networks; one that has a name instead of an address may be anywhere."""
+    dialled = [one.host for one in config.pacs.archives.values()]
+    dialled += [place.rpartition(":")[0] for place in config.dicom.commitment_to.values()]
+    beyond = [host for host in dialled if not _is_private(host)]
+    if beyond:
+        yield f"IPAddressAllow={' '.join(dict.fromkeys(host if _is_address(host) else 'any' for host in beyond))}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_private(host: str) -> bool:
+    return _is_address(host) and any(ip_address(host) in network for network in _PRIVATE)
 
 
 def _watched(config: Config) -> Iterator[str]:

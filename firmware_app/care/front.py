@@ -12,7 +12,8 @@ import argparse
 import io
 import json
 import os
-import socket
+import re
+import socket as sockets
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from typing import Final
 import segno
 
 from firmware_app import system_program
-from firmware_app.config import Config, load
+from firmware_app.config import Config, DicomwebSection, load
+from firmware_app.dicomweb.socket import INSTALLED
 from firmware_app.errors import FrontNeedsPort, LanternError
 from firmware_app.provisioning import authority, naming
 from firmware_app.provisioning.authority import Address, Files, Names
@@ -34,6 +36,8 @@ TEMPLATE: Final = Path("/opt/lantern/share/nginx.conf.in")
 ISSUE: Final = Path("/run/issue.d/lantern.issue")  # agetty(8) shows it above its log-in
 HTTPS: Final = "443"
 HTTP: Final = "80"
+_NO_DICOMWEB: Final = DicomwebSection()
+_DICOMWEB: Final = re.compile(r"^ *# dicomweb: begin\n.*?# dicomweb: end\n", re.DOTALL | re.MULTILINE)
 _IPV6: Final = Path("/proc/net/if_inet6")
 _LOOK_S: Final = 5.0
 
@@ -43,7 +47,7 @@ _LOOK_S: Final = 5.0
 
 def names(config: Config) -> Names:
     """The names and addresses by which browsers may ask for this box."""
-    own = socket.gethostname().lower()
+    own = sockets.gethostname().lower()
     hosts = [
         f"{naming.host(config.box.id)}.local",
         own,
@@ -107,15 +111,19 @@ def card(config: Config, state: StateDir) -> str | None:
 
 
 def configuration(
-    template: str, *, viewer: int, state: Path, run: Path, share: Path, https: str = HTTPS, http: str = HTTP
-) -> str:
+    template: str, *, viewer: int, state: Path, run: Path, share: Path, https: str = HTTPS, http: str = HTTP,
+    dicomweb: DicomwebSection = _NO_DICOMWEB, socket: Path = INSTALLED,
+) -> str:  # fmt: skip
     """*template* with its ``@NAMES@`` filled in; raises `FrontNeedsPort` when the viewer's port is not fixed."""
     if viewer == 0:
         raise FrontNeedsPort()
     if ":" in https or not _IPV6.exists():  # an IPv4 address is configured, or this kernel has no IPv6
         template = "".join(line for line in template.splitlines(keepends=True) if "[::]" not in line)
+    if not dicomweb.enabled:
+        template = _DICOMWEB.sub("", template)
     files = Files(state)
     for name, value in {
+        "CLIENT_CA": dicomweb.client_ca, "MOST": dicomweb.max_request_mb, "DICOMWEB": socket,
         "VIEWER": viewer, "HTTPS": https, "HTTP": http, "RUN": run, "SHARE": share, "SERVER": files.server,
         "PUBLIC": files.public,
     }.items():  # fmt: skip
@@ -136,8 +144,9 @@ def _write_certificate(config: Config) -> None:
 def _write_configuration(config: Config, template: Path) -> None:
     run = Path(os.environ.get("RUNTIME_DIRECTORY", "/run/lantern-web"))
     text = configuration(
-        template.read_text("utf-8"), viewer=config.viewer.port, state=config.state.dir, run=run, share=template.parent
-    )
+        template.read_text("utf-8"), viewer=config.viewer.port, state=config.state.dir, run=run, share=template.parent,
+        dicomweb=config.dicomweb,
+    )  # fmt: skip
     (run / "nginx.conf").write_text(text, "utf-8")
 
 

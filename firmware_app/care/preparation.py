@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import system_program
-from firmware_app.care import drop_ins
+from firmware_app.care import drop_ins, presence
 from firmware_app.config import Config, load
 from firmware_app.errors import (
     FolderStrange,
@@ -57,8 +57,8 @@ def folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
     """Every folder of the state with its group and mode; all belong to root, so that no process gives one away."""
     yield state.root, CLINICAL, _PASSED
     for folder in (
-        state.incoming, state.images, state.set_aside, state.display, state.run, state.packs, state.usb, state.backup,
-        state.provision, state.clinical_db.parent,
+        state.incoming, state.images, state.set_aside, state.display, state.outgoing, state.run, state.packs, state.usb,
+        state.backup, state.provision, state.clinical_db.parent,
     ):  # fmt: skip
         yield folder, CLINICAL, _SHARED
     yield state.exchange_db.parent, EXCHANGE, _SHARED
@@ -78,7 +78,8 @@ def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNIT
         _give_accounts(state)
         _clear_away(state)
         state.prepare_ballast(config.retention.ballast_mb)
-        _flag(run / "uplink", config.uplink.enabled)
+        for name in ("uplink", "sender"):
+            _flag(run / name, name in presence.expected(config))
         if changed := drop_ins.write(units, drop_ins.wanted(config, state)):
             _flag(run / NOT_REREAD, True)  # also for the next start, should systemd not look now
         return changed or (run / NOT_REREAD).exists()

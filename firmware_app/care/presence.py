@@ -18,19 +18,22 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.config import Config
 from firmware_app.errors import AlreadyRunning
 from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
-"""Those that always run; the uplink joins them when it is switched on."""
+ALL: Final = (*PROCESSES, "uplink", "sender")
+"""Those that always run; uplink and sender join them when they have something to do."""
 Facts = Mapping[str, str | int | None]
 _LOCK_ATTEMPTS: Final = 10
 
 
-def expected(uplink_enabled: bool) -> tuple[str, ...]:
+def expected(config: Config) -> tuple[str, ...]:
     """The processes that ought to run."""
-    return (*PROCESSES, "uplink") if uplink_enabled else PROCESSES
+    more = (("uplink", config.uplink.enabled), ("sender", config.pacs.sends or bool(config.dicom.commitment_to)))
+    return (*PROCESSES, *(name for name, wanted in more if wanted))
 
 
 @contextmanager

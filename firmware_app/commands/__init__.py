@@ -1,1 +1,4 @@
-"""The commands of `lantern`, one file each: parse, call, print."""
+"""One file a verb of `lantern`.
+
+Many modules: one for each verb.
+"""

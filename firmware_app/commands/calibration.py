@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from firmware_app.calibration.overview import Here, Overview
     from firmware_app.config import Config
     from firmware_app.statistics.confirmed import Estimate
-    from firmware_app.store.accounts.accounts_db import User
     from firmware_app.store.clinical.clinical_db import Clinical
 
 _DONE, _FAILED = 0, 1
@@ -98,7 +97,7 @@ def _import(options: argparse.Namespace) -> int:
     from firmware_app.store.disk.layout import StateDir
 
     config, clinical, _ = _open(options)
-    person = _account(options, config)
+    person = user.account(options.account, config)
     try:
         data = options.file.read_bytes()
     except OSError as error:
@@ -128,7 +127,7 @@ def _import(options: argparse.Namespace) -> int:
 
 def _propose(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person, here = _account(options, config), overview.here(options.pack, options.machine, options.finding)
+    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
     threshold, told = options.threshold, {}
     if threshold is None:
         suggestion = overview.suggestion(here, options.miss_costs, options.prevalence)
@@ -147,7 +146,7 @@ def _propose(options: argparse.Namespace) -> int:
 
 def _confirm(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person, here = _account(options, config), overview.here(options.pack, options.machine, options.finding)
+    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
     point = overview.agree(here, options.content, person.shown, person.role)
     if options.json:
         _print_json({"in_force": point is not None, "threshold": point.threshold if point is not None else None})
@@ -161,7 +160,7 @@ def _confirm(options: argparse.Namespace) -> int:
 
 def _undo(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person = _account(options, config)
+    person = user.account(options.account, config)
     overview.undo(overview.here(options.pack, options.machine, options.finding), person.shown)
     here = overview.here(options.pack, options.machine, options.finding)
     if options.json:
@@ -189,16 +188,6 @@ def _open(options: argparse.Namespace) -> tuple[Config, Clinical, Overview]:
     clinical = Clinical(state.clinical_db)
     clinical.require()
     return config, clinical, Overview(clinical, config)
-
-
-def _account(options: argparse.Namespace, config: Config) -> User:
-    """The account that the person names; raises `AccountUnknown`."""
-    from firmware_app.errors import AccountUnknown
-
-    found = user.accounts(config).find(options.account)
-    if found is None or found.disabled:
-        raise AccountUnknown
-    return found
 
 
 def _object(here: Here) -> dict[str, Any]:

@@ -20,7 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app import loading, pipe
-from firmware_app.commands import calibration, clock, export, health, pack, provision, read, report, terminal, user
+from firmware_app.commands import (
+    calibration,
+    clock,
+    export,
+    health,
+    pack,
+    provision,
+    read,
+    report,
+    send,
+    terminal,
+    user,
+    watch,
+    worklist,
+)
 from firmware_app.commands.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, for_screen, translate
@@ -232,10 +246,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     serve = _command(commands, "serve", _serve, "run the box until Ctrl-C", "lantern serve --config clinic.toml")
-    processes = ("gateway", "reader", "viewer", "uplink")
+    processes = ("gateway", "reader", "viewer", "uplink", "sender")
     serve.add_argument("--only", choices=processes, help="run one process, as systemd does")
 
     read.add_to(commands, _command)
+    watch.add_to(commands, _command)
 
     health.add_to(commands, _command)
     provision.add_to(commands, _command)
@@ -254,7 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
 
     case = commands.add_parser(
-        "case", help="list, show, report or export cases", epilog="Example: lantern case list --json"
+        "case", help="list, show, report, send or export cases", epilog="Example: lantern case list --json"
     )
     case_commands = case.add_subparsers(required=True, metavar="COMMAND")
     _command(case_commands, "list", _case_list, "every case, the most urgent first", "lantern case list --json")
@@ -264,6 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     report.add_to(case_commands, _command)
     export.add_to(case_commands, _command)
+    send.add_to(case_commands, _command)
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
     verify = _command(
@@ -278,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     calibration.add_to(commands, _command)
     user.add_to(commands, _command)
     clock.add_to(commands, _command)
+    worklist.add_to(commands, _command)
     return parser
 
 

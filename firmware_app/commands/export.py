@@ -20,6 +20,8 @@ _DONE, _REFUSED = 0, 3
 _EXPORTED: Final = N_("{left} of {total} images exported to {path}.")
 _NOTHING: Final = N_("None of {total} images was exported; nothing was written.")
 _RESULTS: Final = N_("{left} DICOM objects with the results written to {path}. They name the patient.")
+_MESSAGE: Final = N_("The results are written to {path}. They name the patient.")
+_SENT: Final = N_("The FHIR server {path} has taken the results.")
 _NO_RESULTS: Final = N_("The results could not be made; nothing was written.")
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
@@ -44,6 +46,15 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
         "--dicom", type=Path, metavar="DIR",
         help="the results as DICOM objects for the clinic's own archive, with the patient's name: a folder in DIR",
     )  # fmt: skip
+    where.add_argument(
+        "--fhir", type=Path, metavar="DIR",
+        help="the results as one FHIR R4 Bundle for an information system, with the patient's name: a file in DIR",
+    )  # fmt: skip
+    where.add_argument("--fhir-server", action="store_true", help="the same, sent to the server that [fhir] url names")
+    where.add_argument(
+        "--hl7", type=Path, metavar="DIR",
+        help="the results as one HL7 v2 message ORU^R01, with the patient's name: a file in DIR",
+    )  # fmt: skip
     export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
     export.add_argument(
         "--looked", action="store_true",
@@ -55,6 +66,7 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app import progress
     from firmware_app.config import load
     from firmware_app.errors import ExportOff
+    from firmware_app.exporting import message_file
     from firmware_app.exporting.folder import export_case
     from firmware_app.exporting.results_folder import export_results
     from firmware_app.exporting.sealed_case import message, seal_case
@@ -69,12 +81,19 @@ def _export(options: argparse.Namespace) -> int:
     timekeeping.begin(StateDir(config.state.dir), "console")
     clinical = Clinical(StateDir(config.state.dir).clinical_db)
     clinical.require()
-    person = _account(config, options.person)
+    person = account_of(config, options.person)
     write, where = (export_case, options.to) if options.stick is None else (seal_case, options.stick)
-    with _signals_stop_tidily(), progress.counter("exported", enabled=not options.json) as advance:
+    with signals_stop_tidily(), progress.counter("exported", enabled=not options.json) as advance:
         if options.dicom is not None:
             written, outcomes = export_results(
                 config, clinical, options.case, options.dicom, person=person, on_progress=advance
+            )
+        elif options.fhir_server:
+            written, outcomes = None, message_file.send_message(config, clinical, options.case, person=person)
+        elif (folder := options.fhir or options.hl7) is not None:
+            kind = message_file.FHIR if options.fhir is not None else message_file.HL7
+            written, outcomes = message_file.export_message(
+                config, clinical, options.case, folder, kind=kind, person=person
             )
         else:
             written, outcomes = write(
@@ -91,15 +110,26 @@ def _export(options: argparse.Namespace) -> int:
             print(f"{one.instance}  {one.reason.code}: {one.reason.text(language)}")
     left = sum(one.file is not None for one in outcomes)
     if not options.json:
-        done, nothing = (_RESULTS, _NO_RESULTS) if options.dicom is not None else (_EXPORTED, _NOTHING)
-        print(translate(done if written else nothing, language).format(left=left, total=len(outcomes), path=written))
+        done, nothing = _sentences(options)
+        sentence = done if written or options.fhir_server else nothing
+        path = config.fhir.url if options.fhir_server else written
+        print(translate(sentence, language).format(left=left, total=len(outcomes), path=path))
         if options.stick is not None and written is not None:
             print(message(written, config))
     return _DONE if left == len(outcomes) else _REFUSED
 
 
+def _sentences(options: argparse.Namespace) -> tuple[str, str]:
+    """What is said when it was done, and when nothing was."""
+    if options.dicom is not None:
+        return _RESULTS, _NO_RESULTS
+    if options.fhir_server:
+        return _SENT, _NO_RESULTS
+    return (_MESSAGE, _NO_RESULTS) if options.fhir is not None or options.hl7 is not None else (_EXPORTED, _NOTHING)
+
+
 @contextmanager
-def _signals_stop_tidily() -> Iterator[None]:
+def signals_stop_tidily() -> Iterator[None]:
     """A closed terminal (SIGHUP, as after a lost SSH connection) and SIGTERM stop an export as Ctrl-C does, and none of
     them interrupts its clean-up.  In the main thread only."""
     if threading.current_thread() is not threading.main_thread():
@@ -123,7 +153,7 @@ def _signals_stop_tidily() -> Iterator[None]:
             signal.signal(one, before or signal.SIG_DFL)
 
 
-def _account(config: Config, name: str) -> str:
+def account_of(config: Config, name: str) -> str:
     """The account's name as stored; raises `ExportPersonUnknown` unless the account is in use."""
     from firmware_app.commands import user as user_commands
     from firmware_app.errors import ExportPersonUnknown

@@ -25,7 +25,8 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
     )
     status.add_argument("--qr", action="store_true", help="also a QR code with which a phone learns to trust the page")
-    command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    doctor = command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    doctor.add_argument("--no-dial", action="store_true", help="ask no archive (PACS): tell what the sender found")
     command(
         commands, "selftest", _selftest, "test every part of the box at its real work, and keep the result",
         "lantern selftest",
@@ -66,7 +67,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     config = _config(options)
     timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    checks = doctor.examine(config)
+    checks = doctor.examine(config, dials=not options.no_dial)
     for check in checks:
         if options.json:
             _print_json(

@@ -6,7 +6,6 @@ the door first, because only then is it known which belong together; then one ca
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,15 +15,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
+from firmware_app.commands.batch import resumption
+from firmware_app.commands.batch.output_folder import OutputFolder
+from firmware_app.commands.batch.resumption import Kept
 from firmware_app.config import Config
 from firmware_app.errors import (
     BackgroundUnknown,
@@ -41,14 +39,21 @@ from firmware_app.intake.given_file import percent_encoded, readable
 from firmware_app.intake.given_paths import Given, given
 from firmware_app.reading.reader import Reader
 from firmware_app.records import Case, FileRecord, FileStatus, Reason
-from firmware_app.reports import case_line, overlay
 from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir, free_bytes, sync_directory
+from firmware_app.store.disk.layout import StateDir, free_bytes
 
 Progress = Callable[[int, int], None]
 _SOURCE: Final = "read"
 _NO_ROOM: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """How many of the given files need not be read, and how many are read again, with other settings than before."""
+
+    files: int
+    outdated: int
 
 
 def read_paths(
@@ -58,32 +63,53 @@ def read_paths(
     out: Path | None = None,
     on_progress: Progress | None = None,
     background: Mapping[str, bool] = MappingProxyType({}),
+    on_skipped: Callable[[Skipped], None] | None = None,
 ) -> Generator[Case, None, None]:
     """Read every regular file among and below *paths*; yields each case once, when it is final.
 
     Files that belong to no case come last, as one case without a reference.  *pack* names the model for images that do
     not say what they show (`PackUnknown` when there is none of that name).  *out* gets a folder per case with pictures
-    and ``case.json`` (`OutputUnusable` when it cannot be written).  *on_progress* is called with (done, total) files,
-    first with (0, total).  *background* holds of every patient, by the facts that the packs' rules ask for
-    (`BackgroundUnknown` for another).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private
-    state.
+    and ``case.json``, and the tables over all of them (`OutputUnusable` when it cannot be written).  What an earlier
+    run with the same *out*, settings, models and version of Lantern has read is not read again: those cases come
+    first, as they were, and *on_skipped* is told.  *on_progress* is called with (done, total) files, first with
+    (0, total).  *background* holds of every patient, by the facts that the packs' rules ask for (`BackgroundUnknown`
+    for another).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private state.
     """
-    if out is not None:
-        with _output_errors(out):  # before the work is done, not after it
-            out.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=out).close()
+    folder = None
+    if out is not None:  # before the work is done, not after it
+        folder = OutputFolder(out, resumption.key(config, pack, background), config.box.language)
     files = list(given(paths))
     tell = on_progress or (lambda _done, _total: None)
     tell(0, len(files))
+    digests = [resumption.digest(one.path) if one.reason is None else "" for one in files] if folder else []
+    kept = folder.kept(digests, [one.path for one in files]) if folder else Kept()
+    homeless: Case | None = None
     with _signals_leave_tidily() as deaf, _private_state(config) as state, ExitStack() as tidying:
         clinical = Clinical(state.clinical_db, keeps_every_line=True)
         tidying.callback(clinical.database.close)
         clinical.create()
-        reader = Reader(config, state, clinical, pack)  # its children start while the door works
-        tidying.callback(reader.close)
+        if folder is not None:
+            tidying.push(lambda kind, _error, _trace: _finish(folder, homeless, kind))
+        known = kept.files()
+        # Its children start while the door works.
+        reader = Reader(config, state, clinical, pack) if len(known) < len(files) or not known else None
+        if reader is not None:
+            tidying.callback(reader.close)
         tidying.callback(deaf)
         door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-        refused = _take_in(files, door, config)
+        refused = _take_in(files, [one for one in range(len(files)) if one not in known], door, config)
+        if known:
+            studies = {clinical.case(reference).study_instance_uid for reference in clinical.references()}
+            refused |= _take_in(files, kept.reopen({study for study in studies if study}), door, config)
+        if on_skipped is not None and folder is not None:
+            on_skipped(Skipped(len(kept.files()), folder.outdated(digests)))
+        for note in kept.notes:
+            assert folder is not None
+            folder.keep(note)
+            yield note.case
+        if reader is None:
+            tell(len(files), len(files))
+            return
         reader.warm()
         _enter(background, clinical, reader.facts())
         loose: dict[int, FileRecord] = {}  # objects without an image, of studies without any
@@ -96,14 +122,20 @@ def read_paths(
                 loose |= {int(record.path): record for record in read.files}
                 continue
             case = _named(read, files, refused)
-            if out is not None:
-                with _output_errors(out):
-                    _write_case(case, state, out, config.box.language)
+            if folder is not None:
+                folder.write(case, [digests[int(record.path)] for record in read.files], state)
             yield case
             _forget_pictures(case, state)
         tell(len(files), len(files))
         if refused or loose:
-            yield _homeless(files, refused, loose)
+            homeless = _homeless(files, refused, loose)
+            yield homeless
+
+
+def _finish(folder: OutputFolder, homeless: Case | None, kind: type[BaseException] | None) -> None:
+    """The tables over all cases, also after Ctrl-C; not where the folder cannot be written."""
+    if kind is None or not issubclass(kind, OutputUnusable):
+        folder.finish(homeless)
 
 
 # --- the private state ----------------------------------------------------------------------------------------------
@@ -185,15 +217,16 @@ def _enter(background: Mapping[str, bool], clinical: Clinical, facts: Sequence[s
         revisions.enter(clinical.database, reference, background, _SOURCE)
 
 
-def _take_in(files: Sequence[Given], door: Door, config: Config) -> dict[int, Reason]:
-    """Put all files through the door as one sender, each under its number; returns the refusals by number.
+def _take_in(files: Sequence[Given], numbers: Sequence[int], door: Door, config: Config) -> dict[int, Reason]:
+    """Put these files through the door as one sender, each under its number; returns the refusals by number.
 
     The door's errors about the box's disk are replaced by those about the folder for temporary files.
     """
     refused: dict[int, Reason] = {}
     place, kept_mb = str(door.state.root.parent.parent), config.retention.high_water_free_mb
     association = door.clinical.open_association(_SOURCE)
-    for number, one in enumerate(files):
+    for number in numbers:
+        one = files[number]
         if one.reason is not None:
             refused[number] = one.reason
             continue
@@ -235,64 +268,6 @@ def _homeless(files: Sequence[Given], refused: Mapping[int, Reason], loose: Mapp
 
 def _record(path: Path, record: FileRecord) -> FileRecord:
     return replace(record, path=readable(str(path)), path_bytes=percent_encoded(str(path)))
-
-
-@contextmanager
-def _output_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputUnusable(path=str(out), detail=error.strerror or str(error)) from None
-
-
-def _write_case(case: Case, state: StateDir, out: Path, language: str) -> None:
-    """A folder in *out* for the case: its frames as the viewer shows them, each heat map laid over its frame.
-
-    ``case.json`` is written last: where it exists, the folder is complete and on the disk.
-    """
-    folder = out / str(case.reference)
-    folder.mkdir(parents=True, exist_ok=True)
-    for reading in case.readings:
-        for instance in reading.instances:
-            shown = state.display / instance
-            for frame in sorted(int(path.stem.removeprefix("frame-")) for path in shown.glob("frame-*.json")):
-                lesions = [one for one in reading.lesions if (one.instance, one.frame) == (instance, frame)]
-                _save(overlay.marked_film_of(shown, frame, lesions), folder / f"{instance}-frame-{frame:03d}.png")
-            strongest = reading.frames.strongest if reading.frames else {}
-            for finding in reading.findings:
-                code = finding.code
-                _write_overlay(shown, code, strongest.get(code, 0), folder / f"{instance}-{code}.png")
-    text = json.dumps(case_line.case_object(case, language), ensure_ascii=False, indent=2)
-    _write_last(folder / "case.json", text + "\n")
-
-
-def _write_last(path: Path, text: str) -> None:
-    """Write *path* completely or not at all, also when the disk is full or the power fails; everything saved before it
-    is on the disk by then.  Its mode follows the person's umask, like that of the pictures."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)  # after the rename there is nothing to remove
-    for folder in (path.parent, path.parent.parent):
-        sync_directory(folder)
-
-
-def _save(pixels: NDArray[np.uint8], path: Path) -> None:
-    with path.open("wb") as file:
-        Image.fromarray(pixels).save(file, "PNG")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_overlay(shown: Path, code: str, frame: int, target: Path) -> None:
-    heat = shown / f"{code}.png"
-    if heat.exists() and (shown / f"frame-{frame:03d}.json").exists():
-        _save(overlay.blend(overlay.film_of(shown, frame), overlay.heat_of(heat)), target)
 
 
 def _forget_pictures(case: Case, state: StateDir) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
+    from firmware_app.commands.offline import Skipped
     from firmware_app.config import Config
     from firmware_app.records import Case
 
@@ -31,6 +32,12 @@ place: TMPDIR=/path/to/folder lantern read …
 Sentences are in [box] language, Chinese unless the configuration says
 otherwise: LANTERN_BOX__LANGUAGE=en lantern read …
 
+With --out DIR: DIR/index.html shows all cases, the most urgent first;
+results.csv has a row for each finding and each lesion; cases.jsonl has what
+--json prints. The same command again goes on where the first one stopped: files
+that it has read are known by their content and are not read again, unless
+settings, models or the version of Lantern have changed.
+
 For images that do not say what they show: --pack NAME. For films that do not
 say whom they show: LANTERN_BOX__USUAL_POPULATION=adult (or children).
 
@@ -47,7 +54,12 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     read.epilog = f"{read.epilog}\n{_MORE}"
     read.formatter_class = argparse.RawDescriptionHelpFormatter
     read.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
-    read.add_argument("--out", type=Path, metavar="DIR", help="write each case's pictures and result there")
+    read.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write each case's pictures and result there, and index.html, results.csv and cases.jsonl over all cases",
+    )
     read.add_argument(
         "--pack", metavar="NAME", help="the model for images that do not say what they show (see: lantern pack list)"
     )
@@ -81,10 +93,15 @@ def _read(options: argparse.Namespace) -> int:
         total = of
         line(done, of)
 
+    def tell_skipped(skipped: offline.Skipped) -> None:
+        line.clear()
+        for sentence in _skipped(skipped, aside):
+            print(sentence, file=sys.stderr)
+
     with progress.counter("read", enabled=not options.quiet) as line:
         cases = offline.read_paths(
             options.paths, config, pack=options.pack, out=options.out, on_progress=tell,
-            background=_background(options.background),
+            background=_background(options.background), on_skipped=tell_skipped,
         )  # fmt: skip
         try:
             with closing(cases):
@@ -123,11 +140,20 @@ def _background(given: str | None) -> Mapping[str, bool]:
     return said
 
 
+def _skipped(skipped: Skipped, language: str) -> Iterator[str]:
+    if skipped.files:
+        sentence = N_("Not read again: {count} files that an earlier run with this --out has read.")
+        yield translate(sentence, language).format(count=skipped.files)
+    if skipped.outdated:
+        sentence = N_("Read again: {count} files, because settings, models or Lantern's version have changed.")
+        yield translate(sentence, language).format(count=skipped.outdated)
+
+
 def _stopped(printed: int, total: int, language: str) -> str:
     if not total:
         return translate(N_("Stopped before any file was read."), language)
     sentence = translate(N_("Stopped: {left} of {total} files were not read. What was printed is final."), language)
-    return sentence.format(left=total - printed, total=total)
+    return sentence.format(left=max(0, total - printed), total=total)
 
 
 def _print(case: Case, config: Config, *, as_json: bool) -> None:

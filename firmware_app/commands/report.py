@@ -1,11 +1,12 @@
-"""`lantern case report`: one case in sentences, of its newest revision or of an earlier one."""
+"""`lantern case report`: one case in sentences, of its newest revision or of an earlier one; or as a PDF."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from firmware_app.commands.read import NOT_DIAGNOSTIC, Command
 from firmware_app.language import N_, for_screen, translate, visible
@@ -14,16 +15,23 @@ if TYPE_CHECKING:
     from firmware_app.records import Case
 
 _Parser = argparse.ArgumentParser
+_WRITTEN: Final = N_("Report written to {path}. It names the patient.")
 
 
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `report` to the commands of `case`."""
     report = command(
-        commands, "report", _report, "one case in sentences: what was found, how large, what should follow",
+        commands, "report", _report, "one case in sentences: what was found, how large, what should follow; or a PDF",
         "lantern case report c-1f2e3d4c5b6a79880716",
     )  # fmt: skip
     report.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
-    report.add_argument("--revision", type=int, metavar="N", help="as it was then, before later images came")
+    how = report.add_mutually_exclusive_group()
+    how.add_argument("--revision", type=int, metavar="N", help="as it was then, before later images came")
+    how.add_argument(
+        "--pdf", type=Path, metavar="FILE",
+        help="one or two pages for paper, with the patient's name and pictures (needs --person, and export to be on)",
+    )  # fmt: skip
+    report.add_argument("--person", metavar="NAME", help="with --pdf, who writes it: an account of the viewer")
 
 
 def _report(options: argparse.Namespace) -> int:
@@ -33,6 +41,8 @@ def _report(options: argparse.Namespace) -> int:
     from firmware_app.store.disk import timekeeping
     from firmware_app.store.disk.layout import StateDir
 
+    if options.pdf is not None:
+        return _pdf(options)
     config = load(options.config)
     state = StateDir(config.state.dir)
     timekeeping.begin(state, "console", writes=False)
@@ -51,6 +61,36 @@ def _report(options: argparse.Namespace) -> int:
         print(json.dumps({"case": case.reference, "revision": case.revision, "text": text}, ensure_ascii=False))
     else:
         print("\n".join(visible(line) for line in (_title(case, language), *text)))
+    return 0
+
+
+def _pdf(options: argparse.Namespace) -> int:
+    from firmware_app.commands.export import account_of, signals_stop_tidily
+    from firmware_app.config import load
+    from firmware_app.errors import ExportOff, ReportPersonMissing
+    from firmware_app.exporting.report_file import export_report
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.disk import timekeeping
+    from firmware_app.store.disk.layout import StateDir
+
+    config = load(options.config)
+    if not config.export.enabled:
+        raise ExportOff
+    if options.person is None:
+        raise ReportPersonMissing
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console")
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    person = account_of(config, options.person)
+    with signals_stop_tidily():
+        written = export_report(config, clinical, options.case, options.pdf, person=person)
+    clinical.database.close()
+    if options.json:
+        print(json.dumps({"case": options.case, "file": str(written)}, ensure_ascii=False))
+    else:
+        language = for_screen(config.box.language)
+        print(translate(_WRITTEN, language).format(path=visible(str(written))))
     return 0
 
 

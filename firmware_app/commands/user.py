@@ -16,7 +16,7 @@ from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
-    from firmware_app.store.accounts.accounts_db import Accounts
+    from firmware_app.store.accounts.accounts_db import Accounts, User
 
 _ROLES: Final = ("doctor", "technician", "auditor")
 _Run = Callable[[argparse.Namespace], int]
@@ -38,6 +38,16 @@ def accounts(config: Config) -> Accounts:
     database = Accounts(state.accounts_db)
     database.create()
     return database
+
+
+def account(name: str, config: Config) -> User:
+    """The account in use that a person names; raises `AccountUnknown`."""
+    from firmware_app.errors import AccountUnknown
+
+    found = accounts(config).find(name)
+    if found is None or found.disabled:
+        raise AccountUnknown
+    return found
 
 
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:

@@ -9,7 +9,9 @@ from firmware_app.config.sections import BackupSection as BackupSection
 from firmware_app.config.sections import BoxSection as BoxSection
 from firmware_app.config.sections import Config as Config
 from firmware_app.config.sections import DicomSection as DicomSection
+from firmware_app.config.sections import DicomwebSection as DicomwebSection
 from firmware_app.config.sections import ExportSection as ExportSection
+from firmware_app.config.sections import FhirSection as FhirSection
 from firmware_app.config.sections import FolderSection as FolderSection
 from firmware_app.config.sections import PacksSection as PacksSection
 from firmware_app.config.sections import PacsSection as PacsSection
@@ -19,3 +21,4 @@ from firmware_app.config.sections import StateSection as StateSection
 from firmware_app.config.sections import UplinkSection as UplinkSection
 from firmware_app.config.sections import UsbSection as UsbSection
 from firmware_app.config.sections import ViewerSection as ViewerSection
+from firmware_app.config.sections import WorklistSection as WorklistSection

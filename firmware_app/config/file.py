@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -156,5 +157,11 @@ def _toml(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }" if value else "{}"
+        given = [f"{_key(key)} = {_toml(one)}" for key, one in value.items() if one is not None]
+        return "{ " + ", ".join(given) + " }" if given else "{}"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _key(name: str) -> str:
+    """A key of a table: in quotation marks where TOML wants them."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)

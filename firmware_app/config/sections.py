@@ -31,7 +31,11 @@ AeTitle = Annotated[
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Modality = Literal["CR", "DX", "RF", "XA", "MG", "US", "CT", "MR"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+ResultKind = Literal["sr", "sc", "seg", "pr", "pdf", "picture"]
+RESULT_KINDS: Final[tuple[ResultKind, ...]] = ("sr", "sc", "seg", "pr", "pdf", "picture")
+ArchiveName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 FindingCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 
@@ -58,7 +62,15 @@ def _language(name: str) -> str:
     return name
 
 
+def _host_and_port(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise ValueError("give host:port, as in 192.168.1.20:104")
+    return text
+
+
 Language = Annotated[str, AfterValidator(_language)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 Network = Annotated[str, AfterValidator(_network)]
 Runtime = Annotated[str, AfterValidator(_runtime)]
 
@@ -114,6 +126,26 @@ class DicomSection(ConfigSection):
     idle_seconds: float = Field(30, gt=0, le=600, title="Idle limit", description="a silent association is aborted")
     association_seconds: Seconds = Field(3600, title="Total limit", description="the longest one association may take")
     max_object_mb: int = Field(4096, ge=1, title="Largest object", description="MB of one DICOM object")
+    commitment_to: dict[AeTitle, HostAndPort] = Field(
+        default_factory=dict,
+        title="Commitment answers",
+        description="where machines listen that ask whether the box keeps their images and do not wait for the answer: "
+        '{ CT1 = "192.168.1.20:104" }',
+    )
+
+
+class WorklistSection(ConfigSection):
+    """The registered patients that imaging machines may ask for (Modality Worklist)."""
+
+    stations: dict[AeTitle, Modality] = Field(
+        default_factory=dict,
+        title="Machines",
+        description='AE titles that may ask, each with its modality: { XRAY1 = "DX", US1 = "US" }; empty: none',
+    )
+    character_set: Literal["ISO_IR 192", "GB18030", "ISO_IR 6"] = Field(
+        "ISO_IR 192", title="Character set", description="of the answers; ISO_IR 6: pinyin only, for an old console"
+    )
+    days: int = Field(1, ge=1, le=30, title="Days", description="so long a patient without images stays on the list")
 
 
 class UsbSection(ConfigSection):
@@ -145,6 +177,20 @@ class ViewerSection(ConfigSection):
         title="Behind the TLS front",
         description="the installed box's nginx; believe what it says from 127.0.0.1",
     )
+
+
+class DicomwebSection(ConfigSection):
+    """Images in over HTTPS (DICOMweb STOW-RS), behind the TLS front, for holders of a client certificate."""
+
+    enabled: bool = Field(False, title="DICOMweb", description="needs the installed box's TLS front")
+    client_ca: Path | None = Field(None, title="Client CA", description="PEM; who has a certificate of it may send")
+    max_request_mb: int = Field(512, ge=1, le=4096, title="Largest request", description="MB of all its objects")
+
+    @model_validator(mode="after")
+    def _guarded(self) -> DicomwebSection:
+        if self.enabled and self.client_ca is None:
+            raise ValueError("enabled needs client_ca: without it anybody could send")
+        return self
 
 
 class UplinkSection(ConfigSection):
@@ -210,13 +256,66 @@ class PacksSection(ConfigSection):
     )
 
 
-class PacsSection(ConfigSection):
-    """The clinic's own archive; nothing is sent to it yet."""
+class ArchiveSection(ConfigSection):
+    """One archive (PACS) of the clinic."""
 
-    host: str = Field("", title="PACS", description="empty: none")
+    host: str = Field("", title="PACS", description="its address; empty: none")
     port: Port = Field(104, title="Port", description="of the PACS")
     ae_title: AeTitle = Field("PACS", title="AE title", description="of the PACS")
-    send: bool = Field(False, title="Send results", description="not done yet: this version sends nothing to a PACS")
+    send: bool = Field(False, title="Send results", description="what the box found, with the patient's name")
+    objects: tuple[ResultKind, ...] = Field(
+        RESULT_KINDS,
+        title="Objects",
+        description="sr: report; sc: marked pictures; seg: segmentation; pr: presentation state; pdf: document; "
+        "picture: an image that came without a DICOM header",
+    )
+    commitment: bool = Field(
+        True, title="Storage Commitment", description="ask the PACS, where it can say so, whether it keeps the objects"
+    )
+    tls_ca: Path | None = Field(None, title="CA of the PACS", description="PEM; with it the connection is TLS")
+    tls_cert: Path | None = Field(None, title="Box certificate", description="PEM, where the PACS asks for one")
+    tls_key: Path | None = Field(None, title="Box key", description="PEM, readable by the sender only")
+
+
+class PacsSection(ArchiveSection):
+    """The clinic's own archive; the keys hold for it and, each on its own, for those in more."""
+
+    wait_seconds: Seconds = Field(
+        30, title="Wait", description="results are sent when a case has not changed for so long"
+    )
+    queue_mb: int = Field(
+        2048, ge=16, title="Queue", description="MB of objects on the disk that wait; further cases wait to be made"
+    )
+    more: dict[ArchiveName, ArchiveSection] = Field(
+        default_factory=dict, title="More archives", description='{ county = { host = "10.0.0.5", send = true } }'
+    )
+
+    @property
+    def archives(self) -> dict[str, ArchiveSection]:
+        """The archives that have an address, by name; this section's own is called ``pacs``."""
+        named: dict[str, ArchiveSection] = {"pacs": self, **self.more}
+        return {name: one for name, one in named.items() if one.host}
+
+    @property
+    def sends(self) -> bool:
+        """Whether any archive gets results."""
+        return any(one.send for one in self.archives.values())
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> PacsSection:
+        if "pacs" in self.more:
+            raise ValueError("pacs is the name of this section's own archive")
+        return self
+
+
+class FhirSection(ConfigSection):
+    """The clinic's information system, where it speaks FHIR R4."""
+
+    url: str = Field(
+        "", title="FHIR server", description="its base address, https://…; empty: none", pattern=r"^(https?://\S+)?$"
+    )
+    token: Path | None = Field(None, title="Token", description="a file with the bearer token that the server asks for")
+    tls_ca: Path | None = Field(None, title="CA of the server", description="PEM; without it the system's are trusted")
 
 
 class ExportSection(ConfigSection):
@@ -263,14 +362,17 @@ class Config(ConfigSection):
     box: BoxSection = Field(default_factory=BoxSection)
     state: StateSection = Field(default_factory=StateSection)
     dicom: DicomSection = Field(default_factory=DicomSection)
+    worklist: WorklistSection = Field(default_factory=WorklistSection)
     usb: UsbSection = Field(default_factory=UsbSection)
     folder: FolderSection = Field(default_factory=FolderSection)
     viewer: ViewerSection = Field(default_factory=ViewerSection)
+    dicomweb: DicomwebSection = Field(default_factory=DicomwebSection)
     uplink: UplinkSection = Field(default_factory=UplinkSection)
     reader: ReaderSection = Field(default_factory=ReaderSection)
     calibration: CalibrationSection = Field(default_factory=CalibrationSection)
     packs: PacksSection = Field(default_factory=PacksSection)
     pacs: PacsSection = Field(default_factory=PacsSection)
+    fhir: FhirSection = Field(default_factory=FhirSection)
     export: ExportSection = Field(default_factory=ExportSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
     backup: BackupSection = Field(default_factory=BackupSection)

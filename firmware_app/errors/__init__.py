@@ -13,13 +13,17 @@
     ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
     ├── InstallError            installation  install.*  a machine cannot be made a box, or cannot be freed of it
     ├── OfflineError            box         read.*       `lantern read` lacks something that is no image's fault
+    ├── WatchError              watching    watch.*      an examination that cannot be read while it runs
     ├── ExportError             export      export.*     why an image does not leave the box de-identified
+    ├── PacsError               archive     pacs.*       why the clinic's archive does not have the results yet
+    ├── ReportError             report      report.*     why a case cannot be made a PDF
     ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
     ├── StickError              stick       stick.*      a stick that is not opened, or not copied to its end
     ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
-    ├── CannotJudge             judgement   age, reading.*, quality.*   no honest number can be given
+    ├── CannotJudge             judgement   age, reading.*, quality.*, explain.*   no honest number can be given
     │   └── SeriesUnfit         series      series.*     slices that make no volume
     ├── CalibrationError        calibration  calibration.*  a confirmation or an operating point cannot be taken
+    ├── RegistrationError       registration  registration.*  why a patient is not registered, or a case not tied to one
     ├── PackError               packs       pack.*       a model pack is not what it claims
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
     ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
@@ -31,6 +35,7 @@ An error is a value: its fields fill the sentence, `code` and `details` are what
 patient's name, id or a UID, so any error may be logged.
 """
 
+from firmware_app.errors.archive import *
 from firmware_app.errors.base import LanternError as LanternError
 from firmware_app.errors.box import *
 from firmware_app.errors.calibration import *
@@ -43,6 +48,9 @@ from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
 from firmware_app.errors.packs import *
 from firmware_app.errors.provision import *
+from firmware_app.errors.registration import *
+from firmware_app.errors.report import *
 from firmware_app.errors.series import *
 from firmware_app.errors.stick import *
 from firmware_app.errors.upkeep import *
+from firmware_app.errors.watching import *

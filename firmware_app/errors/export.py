@@ -150,6 +150,35 @@ class ResultsGaveUp(ExportError):
     detail: str
 
 
+class FhirOff(ExportError):
+    code = "export.fhir_off"
+    sentence = N_(
+        "No FHIR server is configured. Write its address as “url” under [fhir] in the configuration, or name a folder "
+        "with --fhir."
+    )
+
+
+class FhirUnreachable(ExportError):
+    code = "export.fhir_unreachable"
+    sentence = N_(
+        "The FHIR server did not answer ({host}: {detail}). Check its address, its token and its certificate under "
+        "[fhir], and the network; then send again, which makes nothing twice."
+    )
+    host: str
+    detail: str
+
+
+class FhirRefused(ExportError):
+    code = "export.fhir_refused"
+    sentence = N_(
+        "The FHIR server {host} took nothing (HTTP {status}: {detail}). Show this to whoever looks after the server; "
+        "sending again makes nothing twice."
+    )
+    host: str
+    status: int
+    detail: str
+
+
 # --- the sealed one, which is carried to the hospital -------------------------------------------------------------
 
 

@@ -274,6 +274,19 @@ class PackUnsure(CannotJudge):
     pack: str
 
 
+class ExplainShortcut(CannotJudge):
+    """Most of a positive finding's evidence is not of tissue (`imaging.quality.beside`)."""
+
+    code = "explain.shortcut"
+    sentence = N_(
+        "The model “{pack}” looked at marks, not at tissue: {percent} per cent of what it went by are letters, "
+        "callipers, rulers or edges of the picture. So it was given no number. A doctor must read this image; saved "
+        "once more without marks, it can be sent again."
+    )
+    pack: str
+    percent: int
+
+
 class PackUnfitHere(CannotJudge):
     """The clinic's own confirmed films have suspended the pack on this machine (`store.calibration.standings`)."""
 

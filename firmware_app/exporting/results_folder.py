@@ -11,10 +11,10 @@ from pathlib import Path
 
 from firmware_app.config import Config
 from firmware_app.exporting.departure import ExportOutcome, leaving
-from firmware_app.exporting.dicom.gathering import gathered
 from firmware_app.exporting.dicom.making_child import made_objects
 from firmware_app.exporting.folder import fresh_folder, named
 from firmware_app.records import Reason
+from firmware_app.reports.gathering import gathered
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk.layout import sync_directory

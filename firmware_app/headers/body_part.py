@@ -12,12 +12,14 @@ from typing import Final
 from firmware_app.headers.charset import possible_readings
 
 CHEST: Final = "CHEST"
+LIVER: Final = "LIVER"
 
 # Longer Chinese words come before the characters in them: 胸椎 is the spine, 胸骨 a bone.
 _CHINESE: Final = (
     ("SPINE", ("颈椎", "胸椎", "腰椎", "胸腰椎", "脊柱", "椎")),
     ("BONE", ("胸骨", "锁骨", "肩胛", "骨盆", "股骨", "肱骨", "髌骨", "跟骨", "鼻骨", "肋骨")),
     ("BREAST", ("乳腺", "乳房")),
+    (LIVER, ("肝",)),
     ("ABDOMEN", ("腹", "泌尿", "胃", "肠")),
     ("EXTREMITY", ("手", "腕", "肘", "肩", "膝", "踝", "足", "髋", "小腿", "前臂", "关节")),
     ("HEAD", ("头", "颅", "鼻窦", "副鼻窦")),
@@ -29,7 +31,8 @@ _LATIN: Final = (
     ("SPINE", r"[CTL][- ]?SPINE|SPINES?|SPINAL|CERVICAL|LUMBAR|SACR\w+|[CTL]SPINE|VERTEBR\w+"),
     ("BREAST", r"BREASTS?|MAMM\w+"),
     ("BONE", r"STERNUM|CLAVICLE|RIBS?|SCAPULA|PELVIS|FEMUR|HUMERUS|PATELLA|SKELET\w+"),
-    ("ABDOMEN", r"ABD|ABDO|ABDOM\w*|KUB|STOMACH|KIDNEYS?|LIVER|BOWEL|BLADDER"),
+    (LIVER, r"LIVER|HEPAR|HEPATIC"),
+    ("ABDOMEN", r"ABD|ABDO|ABDOM\w*|KUB|STOMACH|KIDNEYS?|BOWEL|BLADDER"),
     (
         "EXTREMITY",
         r"HANDS?|WRIST|ELBOW|SHOULDER|KNEES?|ANKLE|FOOT|FEET|HIPS?|LEGS?|ARM|FINGER|TOE|FOREARM|EXTREMIT\w+|TIB\w*|FIB\w*",

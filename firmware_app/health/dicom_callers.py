@@ -54,6 +54,14 @@ _SENTENCES: Final = {
             "machine, or point it at the system that offers it."
         ),
     ),
+    callers.WORKLIST: register(
+        "doctor.caller_worklist",
+        N_(
+            "The machine “{calling}” ({address}) asked for the worklist (count: {count}, last on {date}), and "
+            "[worklist] stations does not name it, so it was told nobody. If it is the clinic's, add it there with its "
+            "modality."
+        ),
+    ),
     callers.SYNTAXES: register(
         "doctor.caller_syntaxes",
         N_(
@@ -81,4 +89,6 @@ def turned_away(config: Config, state: StateDir) -> Iterator[Check]:
 def _is_settled(entry: callers.TurnedAway, config: Config) -> bool:
     if entry.why == callers.TITLE:
         return callers.admits_title(entry.calling, config.dicom)
+    if entry.why == callers.WORKLIST:
+        return entry.calling in config.worklist.stations
     return entry.why == callers.ADDRESS and callers.admits_address(entry.address, config.dicom)

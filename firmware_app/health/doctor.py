@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from firmware_app.care import preparation, presence
 from firmware_app.config import Config
 from firmware_app.errors import LanternError, PackError, UnitsNotReread
 from firmware_app.health import (
+    archives,
     clinic_films,
     databases,
     dicom_callers,
@@ -81,11 +83,17 @@ _OPEN_DOOR: Final = register(
     N_("Any machine on the network may send images. To admit only the clinic's own, set [dicom] allowed_calling."),
 )
 _CLOSED_DOOR: Final = register("doctor.closed_door", N_("Only {count} configured machines may send images."))
+_OPEN_WORKLIST: Final = register(
+    "doctor.open_worklist",
+    N_(
+        "Whoever calls itself like one of the {count} machines in [worklist] stations is told the patients' names. "
+        "Name the machines' addresses in [dicom] allowed_addresses, or give the port TLS with a client CA."
+    ),
+)
 _PREVALENCE_IDLE: Final = register(
     "doctor.prevalence_idle",
     N_("[reader] prevalence names the finding “{finding}”, which no model on this box gives. Correct its code."),
 )
-_LATER: Final = register("doctor.later", N_("[pacs] send is true, but this version sends nothing to a PACS yet."))
 
 _ANSWER_S: Final = 2.0
 
@@ -93,11 +101,12 @@ _ANSWER_S: Final = 2.0
 def status(config: Config) -> dict[str, Any]:
     """What runs, on which ports, and the queue, as `lantern status --json` prints it."""
     state = StateDir(config.state.dir)
-    processes = {name: presence.announcement(state, name) for name in presence.expected(config.uplink.enabled)}
+    processes = {name: presence.announcement(state, name) for name in presence.expected(config)}
     ports = {of: (processes[name] or {}).get("port") for of, name in (("dicom", "gateway"), ("viewer", "viewer"))}
     ports["metrics"] = (processes["viewer"] or {}).get("metrics")
     queue: dict[str, int] | None = None
     here: list[dict[str, Any]] = []
+    sent: list[dict[str, Any]] = []
     if state.clinical_db.exists():
         clinical = Clinical(state.clinical_db)
         clinical.require()
@@ -108,7 +117,7 @@ def status(config: Config) -> dict[str, Any]:
             "waiting": counts.waiting,
             "refused": counts.refused,
         }
-        here = clinic_films.status(clinical, config)
+        here, sent = clinic_films.status(clinical, config), archives.status(config, clinical)
         clinical.database.close()
     return {
         "version": version(),
@@ -119,6 +128,7 @@ def status(config: Config) -> dict[str, Any]:
         "queue": queue,
         "rescues": sum(1 for _ in rescue.reports(state)),
         "line": hospital_line.status(config, state),
+        "archives": sent,
         "clock": timepiece.status(),
         "page": front_check.status(config, state),
         "packs": [
@@ -153,10 +163,11 @@ def describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def examine(config: Config) -> list[Check]:
-    """Every check, in the order in which a technician would look."""
+def examine(config: Config, *, dials: bool = True) -> list[Check]:
+    """Every check, in the order in which a technician would look; without *dials* no archive is asked."""
     state = StateDir(config.state.dir)
-    return [check for part in _PARTS for check in part(config, state)]
+    parts: list[_Part] = [*_FIRST, partial(archives.examine, dials=dials), *_LAST]
+    return [check for part in parts for check in part(config, state)]
 
 
 def _state(config: Config, state: StateDir) -> Iterator[Check]:
@@ -217,7 +228,7 @@ def _precedence(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def processes(config: Config, state: StateDir) -> Iterator[Check]:
-    for name in presence.expected(config.uplink.enabled):
+    for name in presence.expected(config):
         if not presence.is_running(state, name):
             yield Check(name, "fail", Reason(_PROCESS_MISSING, {"process": name}))
             continue
@@ -266,14 +277,15 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("door", "ok", Reason(_CLOSED_DOOR, {"count": allowed}))
     else:
         yield Check("door", "warn", Reason(_OPEN_DOOR))
+    if config.worklist.stations and not config.dicom.allowed_addresses and config.dicom.tls_ca is None:
+        yield Check("door", "warn", Reason(_OPEN_WORKLIST, {"count": len(config.worklist.stations)}))
     known = {finding.code for pack in PackStore.of(config).survey().packs for finding in pack.manifest.findings}
     for code in sorted(set(config.reader.prevalence) - known):
         yield Check("settings", "warn", Reason(_PREVALENCE_IDLE, {"finding": code}))
-    if config.pacs.send:
-        yield Check("settings", "warn", Reason(_LATER))
 
 
-_PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
+_Part = Callable[[Config, StateDir], Iterator[Check]]
+_FIRST: tuple[_Part, ...] = (
     _state,
     timepiece.examine,
     databases.database,
@@ -290,6 +302,8 @@ _PARTS: tuple[Callable[[Config, StateDir], Iterator[Check]], ...] = (
     processes,
     front_check.examine,
     sticks.examine,
+)
+_LAST: tuple[_Part, ...] = (
     _line,
     own_care.selftest,
     _settings,

@@ -59,7 +59,7 @@ def samples(config: Config, state: StateDir, clinical: Clinical) -> Iterator[Sam
     """Every value, those of one metric together."""
     yield Sample("lantern_info", "The version of the software.", 1, {"version": version()})
     yield Sample("lantern_clock_trusted", "Whether somebody vouches for the box's time.", clock.stamp().trusted)
-    for name in presence.expected(config.uplink.enabled):
+    for name in presence.expected(config):
         running = presence.is_running(state, name)
         yield Sample("lantern_process_running", "Whether the process lives.", running, {"process": name})
     yield from _disk(config, state)

@@ -70,7 +70,7 @@ FROM_BACKUP: Final = register(
     ),
 )
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
-_CHECKED_NOW: Final = frozenset({"clock", "temperature", "memory", *presence.expected(True)})
+_CHECKED_NOW: Final = frozenset({"clock", "temperature", "memory", *presence.ALL})
 """Names of checks that the doctor runs itself, so it shows no older result of them."""
 _CHECKED_NOW_CODES: Final = frozenset({
     hardware.DISK_LOW, hardware.INODES_LOW, DiskFull.code, DiskReadOnly.code,
@@ -139,7 +139,7 @@ def trouble(state: StateDir) -> list[str]:
     """
     failed = remembered.known(state, SELFTEST).get("failed")
     names = [name for name in failed if _is_word(name)] if isinstance(failed, list) else []
-    codes = [f"{SELFTEST}.{name}" for name in names if name not in presence.expected(True)]
+    codes = [f"{SELFTEST}.{name}" for name in names if name not in presence.ALL]
     if remembered.known(state, BACKUP).get("result") == "fail":
         codes.append("backup.failed")
     cleared = remembered.known(state, RETENTION)

@@ -74,7 +74,7 @@ class Track:
         except ImagingError:
             self.close()
             raise
-        except (*DECODING_ERRORS, _error()):
+        except (*DECODING_ERRORS, error()):
             self.close()
             raise Undecodable(detail="the clip is broken") from None
 
@@ -104,14 +104,14 @@ class Track:
             raise Undecodable(detail=f"there is no frame {index}")
         try:
             return self._frame_at(index, seeking=self._seeks)
-        except (*DECODING_ERRORS, _error(), Undecodable):
+        except (*DECODING_ERRORS, error(), Undecodable):
             if not self._seeks:
                 self._at = self.frames  # the decoder's position is no longer known
                 raise Undecodable(detail=f"frame {index} of the clip is broken") from None
         try:  # frames after a key frame may need earlier ones: decode again from the beginning
             self._restart()
             return self._frame_at(index, seeking=False)
-        except (*DECODING_ERRORS, _error()):
+        except (*DECODING_ERRORS, error()):
             self._at = self.frames
             raise Undecodable(detail=f"frame {index} of the clip is broken") from None
 
@@ -124,7 +124,7 @@ class Track:
         return bool(self._stamps) and self._format.startswith(_SEEKABLE)
 
     def _open(self) -> None:
-        av = _av()
+        av = library()
         self._file.seek(0)
         whitelist = {"format_whitelist": ",".join(self._formats), "codec_whitelist": _CODECS}
         try:
@@ -141,7 +141,7 @@ class Track:
                 raise PixelsUnsupported(detail=f"a clip compressed as {context.name}")
             context.thread_type, context.thread_count = "NONE", 1
             context.options = {"err_detect": "explode", "ec": "0", "max_pixels": str(LARGEST_FRAME_PX)}
-        except (*DECODING_ERRORS, _error()):
+        except (*DECODING_ERRORS, error()):
             raise Undecodable(detail="the clip is broken") from None
         if self.rows * self.columns > LARGEST_FRAME_PX:
             raise FrameTooLarge(columns=self.columns, rows=self.rows, megapixels=LARGEST_FRAME_PX // 1_000_000)
@@ -204,10 +204,7 @@ class Track:
             raise Undecodable(detail=f"frame {index} of the clip is broken")
         if (frame.height, frame.width) != (self.rows, self.columns):
             raise Undecodable(detail=f"frame {index} of the clip is {frame.width} × {frame.height} pixels")
-        form = "gray" if frame.format.name in _GREYS else "rgb24"
-        pixels: NDArray[np.uint8] = frame.to_ndarray(format=form)
-        turns = int(frame.rotation) // 90 % 4  # a phone stores its orientation beside the frames
-        upright = np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        upright = pixels(frame)
         self._shape = self._shape or upright.shape[:2]
         if upright.shape[:2] != self._shape:  # a broken stream can change the frame size midway
             raise Undecodable(detail=f"frame {index} of the clip has another size than others")
@@ -232,6 +229,11 @@ class Clip:
     @property
     def frames(self) -> int:
         return self.track.frames
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether its frames have three channels; the machines' grey clips mostly do."""
+        return self._pixels(next(iter(self._last), 0)).ndim == 3
 
     @property
     def identity(self) -> dict[str, str]:
@@ -282,6 +284,13 @@ def opened(path: Path) -> Iterator[Clip]:
             track.close()
 
 
+def pixels(frame: Any) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) uint8 of a decoded frame of PyAV, upright."""
+    made: NDArray[np.uint8] = frame.to_ndarray(format="gray" if frame.format.name in _GREYS else "rgb24")
+    turns = int(frame.rotation) // 90 % 4  # a phone stores its orientation beside the frames
+    return np.ascontiguousarray(np.rot90(made, turns)) if turns else made
+
+
 def _check_times(shown: Sequence[int]) -> None:
     """Refuse a program stream with a lost frame: it has no frame count, but a lost frame leaves a gap in time.
 
@@ -300,7 +309,7 @@ def _check_times(shown: Sequence[int]) -> None:
         raise Undecodable(detail="frames of the clip are missing")
 
 
-def _av() -> Any:
+def library() -> Any:
     """PyAV, imported only when a clip arrives: it takes 50 MB, and most boxes never receive one."""
     try:
         import av
@@ -309,5 +318,5 @@ def _av() -> Any:
     return av
 
 
-def _error() -> type[Exception]:
-    return _av().error.FFmpegError  # type: ignore[no-any-return]
+def error() -> type[Exception]:
+    return library().error.FFmpegError  # type: ignore[no-any-return]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from firmware_app.errors import ImageUnfit
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
-from firmware_app.imaging.model_input import cut, frame_of, part, to_model_input, view
+from firmware_app.imaging.model_input import cut, frame_of, laid, part, to_model_input, view
 from firmware_app.imaging.quality import beside, fitness, judge, limits
 from firmware_app.imaging.quality.beside import Cells
-from firmware_app.imaging.ultrasound import keyframes, opened, sector
+from firmware_app.imaging.ultrasound import keyframes, marks, opened, sector
 from firmware_app.imaging.ultrasound.keyframes import Keyframes
-from firmware_app.imaging.ultrasound.sector import Box
+from firmware_app.imaging.ultrasound.sector import Box, Sector
 
 ULTRASOUND: Final = "US"
 
@@ -30,7 +31,8 @@ class ModelFrames:
     ultrasound, `coloured` is the share of the sector drawn in colour, and `flow` says that the header declares colour
     flow.  `quality` holds the measures that the doctor is warned of, each with its number.  `beside` are the `Cells`,
     (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.  `weights` are
-    the quality of each frame against the best of them; empty where one was read.
+    the quality of each frame against the best of them; empty where one was read.  `unmarked` are the tensors of
+    ultrasound frames with the marks in the sector painted over; None where there are none.
     """
 
     read: tuple[int, ...]
@@ -43,6 +45,7 @@ class ModelFrames:
     quality: tuple[tuple[str, float], ...] = ()
     beside: Cells | None = None
     weights: tuple[float, ...] = ()
+    unmarked: NDArray[np.float32] | None = None
 
 
 def taken(
@@ -54,10 +57,12 @@ def taken(
     *,
     quality: QualityKind = "none",
     photographs: bool = False,
+    found: Sector | None = None,
 ) -> ModelFrames:
     """Choose the frames, check their quality and make the tensors.  Unfit frames of a clip are left out.
 
-    *quality* and *photographs* are those of `packs.scope.Care`.
+    *quality* and *photographs* are those of `packs.scope.Care`.  *found* is the sector of a single frame, where earlier
+    frames of the same examination have shown it.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
@@ -66,7 +71,7 @@ def taken(
     fit = fitness.OF_MODALITY.get(modality, fitness.FILM)
     judge.check_pages(film, clip=is_ultrasound and rule != "middle")
     begun = time.perf_counter()
-    chosen = _chosen(film, rule, budget, has_sector=has_sector)
+    chosen = _chosen(film, rule, budget, found, has_sector=has_sector)
     if spec.crop == "sector" and chosen.sector is None:
         spec = replace(spec, crop="whole")  # without a common sector, all frames of a clip are taken whole
     if spec.crop == "frame" and len(chosen.frames) > 1:
@@ -77,11 +82,12 @@ def taken(
         rows, columns = chosen.sector.mask.shape
         around = beside.of_sector(chosen.sector, view(rows, columns, spec, box))
     decoding = time.perf_counter() - begun
-    preparing, unfit, covered = 0.0, None, box
+    preparing, unfit, covered, colours = 0.0, None, box, None
     read: list[int] = []
     tensors: list[NDArray[np.float32]] = []
     measured: list[judge.Numbers] = []
     cells: list[Cells | None] = []
+    unmarked: list[NDArray[np.float32]] = []
     looks: list[NDArray[np.float32]] = []
     for index in chosen.frames:
         begun = time.perf_counter()
@@ -98,6 +104,11 @@ def taken(
             measured.append(numbers)
             given, ends = frame_of(film, index, spec, frame)
             tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends))
+            if is_ultrasound:
+                colours = film.shown(index).pixels.ndim == 3 if colours is None else colours
+                written = opened.written(film, index, frame, chosen.sector, colours=colours)
+                inked = laid(written.astype(np.float32), spec, box) > 0
+                unmarked.append(marks.painted_over(tensors[-1], inked) if inked.any() else tensors[-1])
             covered = view(frame.shape[0], frame.shape[1], spec, box)
             cells.append(around if has_sector else beside.of_film(frame, hidden, covered))
             read.append(index)
@@ -114,7 +125,7 @@ def taken(
         judge.check_colours(film, read[-1], quality, photographs=photographs)
     return ModelFrames(
         tuple(read),
-        tensors[0] if len(tensors) == 1 else np.concatenate(tensors),
+        _stack(tensors),
         1e3 * decoding,
         1e3 * preparing,
         covered,
@@ -123,14 +134,19 @@ def taken(
         limits.fired(judge.of_frames(measured), quality),
         beside.stacked(cells),
         keyframes.weights(looks) if len(read) > 1 else (),
+        _stack(unmarked) if any(one is not other for one, other in zip(unmarked, tensors, strict=False)) else None,
     )
 
 
-def _chosen(film: Film, rule: FrameRule, budget: int, *, has_sector: bool) -> Keyframes:
+def _stack(tensors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return tensors[0] if len(tensors) == 1 else np.concatenate(tensors)
+
+
+def _chosen(film: Film, rule: FrameRule, budget: int, found: Sector | None, *, has_sector: bool) -> Keyframes:
     """Which frames are to be read, and the sector of an ultrasound picture."""
     if not has_sector:
         return keyframes.chosen(film.grey, film.frames, rule, budget)
     stated = opened.stated_sector(film)
     if film.frames == 1:
-        return Keyframes((0,), stated or sector.of_still(film.grey(0)))
+        return Keyframes((0,), found or stated or sector.of_still(film.grey(0)))
     return keyframes.chosen(film.grey, film.frames, rule, budget, stated, find=True)

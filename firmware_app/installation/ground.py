@@ -32,8 +32,9 @@ PROGRAMS: Final = {
     "usr/bin/ip": "iproute2",
     "usr/sbin/avahi-daemon": "avahi-daemon",
     "usr/bin/ntfs-3g": "ntfs-3g",  # Debian's kernel has a driver for every stick that is opened, but for NTFS
+    "usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc": "fonts-noto-cjk",  # for reports in Chinese
 }
-"""What the box runs that is not its own -> the Debian package that brings it."""
+"""What the box needs that is not its own -> the Debian package that brings it."""
 PORTS: Final = (80, 443, 11112)
 _NEEDED_MB: Final = 2000
 _QUIET: Final = {"DEBIAN_FRONTEND": "noninteractive"}

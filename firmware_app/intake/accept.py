@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from firmware_app.errors import (
     FileEmpty,
@@ -32,7 +33,7 @@ from firmware_app.errors import (
     StoreError,
 )
 from firmware_app.headers import file_kind, identity
-from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, Examined, examine_open, looks_like_data_set
 from firmware_app.intake.dicom import file_meta
 from firmware_app.intake.given_file import is_archive, is_zeros, let_go, open_regular, read_at, readable
 from firmware_app.intake.recording import database_errors, surely_unrecorded
@@ -40,6 +41,7 @@ from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
 from firmware_app.records import UID_MOST, Header
 from firmware_app.store.clinical import kept_files
+from firmware_app.store.clinical.admission import NO_IDENTITY
 from firmware_app.store.clinical.clinical_db import Clinical, Held
 from firmware_app.store.disk.layout import StateDir, make_directory, sync_directory
 
@@ -80,6 +82,13 @@ class Announced:
             raise IdentityMismatch(keyword="SOPInstanceUID")
 
 
+class Expectation(Protocol):
+    """What the sender has said of an object, checked against its header."""
+
+    def check(self, header: Header) -> None:
+        """Raise `IdentityMismatch` where they differ."""
+
+
 class Door:
     """Takes objects into *state* and *clinical*.  Safe to share between the threads of one process."""
 
@@ -112,7 +121,7 @@ class Door:
         )
 
     def accept_spooled(
-        self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None = None
+        self, spool: Spool, arrival_path: str, association: int | None, announced: Expectation | None = None
     ) -> Admission:
         """Accept the DICOM file in *spool*, which is removed afterwards in any case.
 
@@ -174,13 +183,13 @@ class Door:
             raise
 
     def _take_dicom(
-        self, spool: Spool, arrival_path: str, association: int | None, announced: Announced | None
+        self, spool: Spool, arrival_path: str, association: int | None, announced: Expectation | None
     ) -> Admission:
         try:
             examined = examine_open(spool.descriptor)
             if announced is not None:
                 announced.check(examined.header)
-            admitted = self._keep(spool, ".dcm", examined.header, arrival_path, association)
+            admitted = self._keep(spool, ".dcm", examined, arrival_path, association)
             if admitted.outcome is Outcome.ACCEPTED:
                 self._name(admitted.instance, examined.identity)
             return admitted
@@ -203,9 +212,9 @@ class Door:
             spool.discard()
 
     def _keep(
-        self, spool: Spool, suffix: str, header: Header | None, arrival_path: str, association: int | None
+        self, spool: Spool, suffix: str, examined: Examined | None, arrival_path: str, association: int | None
     ) -> Admission:
-        sha256 = spool.sha256
+        sha256, header = spool.sha256, examined.header if examined is not None else None
         with self._database_errors():
             held = self.clinical.find(header.sop_instance_uid if header else None, sha256)
         if held is not None:
@@ -223,6 +232,7 @@ class Door:
                         size=spool.size,
                         header=header,
                         association=association,
+                        identity=examined.identity if examined is not None else NO_IDENTITY,
                     )
                 except (sqlite3.Error, StoreError) as error:
                     uid = header.sop_instance_uid if header else None

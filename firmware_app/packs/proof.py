@@ -59,6 +59,11 @@ class Measured(Part):
     false_positives_per_image: float | None = Field(None, ge=0.0)
     dice_ci: Interval | None = None
     lesion_sensitivity_ci: Interval | None = None
+    without_mark: Probability | None = None
+    """Of the films without a lesion, the share on which nothing is marked."""
+    without_mark_ci: Interval | None = None
+    organ_dice: Probability | None = None
+    organ_dice_ci: Interval | None = None
     ece: Probability | None = None
     ece_ci: Interval | None = None
     brier: Probability | None = None

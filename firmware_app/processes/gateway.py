@@ -6,7 +6,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from firmware_app import loading, notify
 from firmware_app.config import Config
@@ -14,6 +14,9 @@ from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
+
+if TYPE_CHECKING:
+    from firmware_app.dicomweb.listener import Listener
 
 Facts = Mapping[str, str | int | None]
 _DESCRIPTORS: Final = 4096
@@ -44,14 +47,26 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     folder = WatchedFolder(config.folder.path, door) if config.folder.path else None
     if folder is not None:
         folder.start()
+    web = _dicomweb(config, door) if config.dicomweb.enabled else None
     ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
     try:
         stop.wait()
     finally:
         port.stop()
-        if folder is not None:
-            folder.stop()
+        for other in (folder, web):
+            if other is not None:
+                other.stop()
         clinical.database.close()
+
+
+def _dicomweb(config: Config, door: Door) -> Listener:
+    """DICOMweb's listener, started; only a box that offers it loads Flask here."""
+    from firmware_app.dicomweb.listener import Listener
+
+    listener = Listener(config, door)
+    listener.start()
+    notify.depend_on(listener.alive)
+    return listener
 
 
 def _keep_decoders_out() -> None:

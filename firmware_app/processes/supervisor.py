@@ -129,6 +129,10 @@ def _body(name: str) -> Body:
             from firmware_app.processes import uplink
 
             return uplink.run
+        if name == "sender":
+            from firmware_app.processes import sender
+
+            return sender.run
         from firmware_app.processes import reader
 
         return reader.run
@@ -165,7 +169,7 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
     with presence.held(state, "supervisor"):
         care = mending.Mending(state, stop)
         care.at_start()
-        kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config.uplink.enabled)]
+        kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config)]
         _give_head_start(kept)
         try:
             ballast_due = 0.0

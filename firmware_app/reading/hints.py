@@ -84,7 +84,7 @@ OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED)
 BESIDE: Final = register(
     "hint.beside",
     N_(
-        "{percent} per cent of what the machine went by lies beside the body: marks, letters or edges of the picture. "
+        "{percent} per cent of what the machine went by is not the body but marks, letters or edges of the picture. "
         "Do not rely on its number; look at the picture yourself."
     ),
 )
@@ -136,10 +136,15 @@ def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, 
 
 
 def of_beside(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
-    """The hint where a positive finding rests on what lies *beside* the anatomy (shares, by code)."""
-    shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
-    share, code = max(shares, default=(0.0, ""))
+    """The hint where a positive finding rests on what is not tissue (shares *beside* it, by code)."""
+    share, code = not_of_tissue(findings, beside)
     return (hint(BESIDE, percent=round(100 * share), finding=code),) if share >= limits.BESIDE else ()
+
+
+def not_of_tissue(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[float, str]:
+    """The largest of the shares *beside* the tissue that a positive finding has, and its code; 0 without one."""
+    shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
+    return max(shares, default=(0.0, ""))
 
 
 def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:

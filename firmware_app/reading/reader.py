@@ -19,6 +19,7 @@ from firmware_app.config import Config
 from firmware_app.errors import (
     CannotJudge,
     DecodeGaveUp,
+    ExplainShortcut,
     ImageUnfamiliar,
     InferenceFailed,
     InferenceGaveUp,
@@ -29,6 +30,7 @@ from firmware_app.errors import (
     PackUnsure,
     ReaderGaveUp,
 )
+from firmware_app.imaging.quality import limits
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
@@ -271,11 +273,14 @@ class Reader:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
-        attempt.hints = hints.of_beside(inferred.findings, inferred.beside) + attempt.hints
         of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
         attempt.distance = inferred.distance
         assert attempt.chosen is not None
         findings, local = self._local.adopted(attempt.chosen, inferred.findings)
+        share, _ = hints.not_of_tissue(findings, inferred.beside)
+        if share >= limits.SHORTCUT:
+            return attempt.cannot(ExplainShortcut(pack=pack, percent=round(100 * share)))
+        attempt.hints = hints.of_beside(findings, inferred.beside) + attempt.hints
         reading = replace(attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip), local=local)
         rules = self._manifests[pack].follow_up
         return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading

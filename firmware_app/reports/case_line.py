@@ -40,8 +40,8 @@ def case_object(case: Case, language: str) -> dict[str, Any]:
         **_local(case, language),
         "files": [_file(record, language) for record in case.files],
         "readings": [_reading(reading, language) for reading in case.readings],
-        "findings": [_finding(finding, language) for finding in case.findings],
-        "lesions": [_lesion(lesion) for lesion in case.lesions],
+        "findings": [finding_object(finding, language) for finding in case.findings],
+        "lesions": [lesion_object(lesion) for lesion in case.lesions],
         **({"scores": _rounded(scores(case.lesions))} if case.lesions else {}),
     }
 
@@ -95,8 +95,8 @@ def _reading(reading: Reading, language: str) -> dict[str, Any]:
         "pack": None
         if pack is None
         else {"name": pack.name, "version": pack.version, "runtime": pack.runtime, "precision": pack.precision},
-        "findings": [_finding(finding, language) for finding in reading.findings],
-        "lesions": [_lesion(lesion) for lesion in reading.lesions],
+        "findings": [finding_object(finding, language) for finding in reading.findings],
+        "lesions": [lesion_object(lesion) for lesion in reading.lesions],
         "quality": {
             "acceptable": reading.quality.acceptable,
             "hints": [_sentence(hint, language) for hint in reading.quality.hints],
@@ -112,7 +112,7 @@ def _frames(frames: FramesRead) -> dict[str, Any]:
     return {"of": frames.of, "read": list(frames.read), "strongest": dict(frames.strongest)}
 
 
-def _finding(finding: Finding, language: str) -> dict[str, Any]:
+def finding_object(finding: Finding, language: str) -> dict[str, Any]:
     """A finding without a label in *language* gets its English one."""
     return {
         "code": finding.code,
@@ -128,7 +128,7 @@ def _named(words: Mapping[str, str], language: str) -> str:
     return words.get(language) or words.get("en") or ""
 
 
-def _lesion(lesion: Lesion) -> dict[str, Any]:
+def lesion_object(lesion: Lesion) -> dict[str, Any]:
     """A lesion; what is not known of it and is not in the schema's list of required keys is left out."""
     return {
         "instance": lesion.instance,

@@ -14,7 +14,13 @@ _PRIORITY_NAMES = {
 }
 _NOT_READ = N_("not read")
 INCOMPLETE = N_("incomplete")
-_POSITIVE, _NEGATIVE = N_("found"), N_("not found")
+FOUND, NOT_FOUND = N_("found"), N_("not found")
+_STATUS_NAMES = {
+    FileStatus.READ: N_("read"),
+    FileStatus.CANNOT_JUDGE: N_("cannot judge"),
+    FileStatus.REFUSED: N_("refused"),
+    FileStatus.DUPLICATE: N_("duplicate"),
+}
 
 
 def priority_name(priority: Priority | None, language: str) -> str:
@@ -22,10 +28,15 @@ def priority_name(priority: Priority | None, language: str) -> str:
     return translate(_PRIORITY_NAMES[priority] if priority else _NOT_READ, language)
 
 
+def status_name(status: FileStatus, language: str) -> str:
+    """What became of a file, as a word in *language*."""
+    return translate(_STATUS_NAMES[status], language)
+
+
 def finding_text(finding: Finding, language: str) -> str:
     """E.g. ``Pneumonia: found, 0.93 (threshold 0.41)``; what was measured beside it comes first, ``12.5 mm, 0.93``."""
     label = finding.label.get(language) or finding.label["en"]
-    verdict = translate(_POSITIVE if finding.positive else _NEGATIVE, language)
+    verdict = translate(FOUND if finding.positive else NOT_FOUND, language)
     limit = translate(N_("threshold {threshold:.2f}"), language).format(threshold=finding.threshold)
     value = f"{value_text(finding, language)}, " if finding.value is not None else ""
     return f"{label}: {verdict}, {value}{finding.probability:.2f} ({limit})"

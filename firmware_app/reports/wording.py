@@ -76,6 +76,16 @@ def lesion(one: Lesion, number: int, findings: Iterable[Finding], language: str)
     return _after_another(said, language)
 
 
+def brief(one: Lesion, number: int, findings: Iterable[Finding], language: str) -> str:
+    """One lesion in a line: finding, score and size."""
+    name = named(findings, one.finding, language)
+    sentence = (
+        N_("Lesion {number}, {finding}, score {score:.2f}.") if name else N_("Lesion {number}, score {score:.2f}.")
+    )
+    said = translate(sentence, language).format(number=number, finding=name, score=one.score)
+    return _after_another([said, _size(one, language)], language)
+
+
 def assessment(case: Case, language: str) -> list[str]:
     """The priority, and the follow-up with its rule where there is one."""
     priority = translate(N_("Priority: {priority}."), language).format(priority=priority_name(case.priority, language))
@@ -83,7 +93,7 @@ def assessment(case: Case, language: str) -> list[str]:
 
 
 def _head(one: Lesion, number: int, findings: Sequence[Finding], language: str) -> str:
-    name = _named(findings, one.finding, language)
+    name = named(findings, one.finding, language)
     x, y = one.middle
     sentence = (
         N_("Lesion {number}, {finding}, score {score:.2f}: {place}, its middle at x {x:.0f}, y {y:.0f}.")
@@ -110,16 +120,39 @@ def _frames(one: Lesion, language: str) -> str:
     return translate(sentence, language).format(frames=one.seen.frames, of=one.seen.of, best=one.frame + 1)
 
 
+def described(one: Lesion, language: str) -> str:
+    """The terms of its description, computed ones and those of the model apart; empty where it has none."""
+    return _after_another((_described(one.features, language, learned=learned) for learned in (False, True)), language)
+
+
+def axes(one: Lesion) -> str:
+    """``12.0 × 8.0 mm``: long and short axis with the ranges of several frames, in pixels where the picture states no
+    scale; empty where they are not known."""
+    long, short, unit = _spans(one)
+    return f"{long} × {short} {unit}" if long and short else ""
+
+
+def _spans(one: Lesion) -> tuple[str, str, str]:
+    unit = "mm" if one.long_axis_mm is not None and one.short_axis_mm is not None else "px"
+    digits = 1 if unit == "mm" else 0
+    return _span(one, f"long_axis_{unit}", digits), _span(one, f"short_axis_{unit}", digits), unit
+
+
+def named(findings: Iterable[Finding], code: str, language: str) -> str:
+    """The name of the finding with this code; the code itself where there is none."""
+    labels = next((finding.label for finding in findings if finding.code == code), {})
+    return labels.get(language) or labels.get("en") or code
+
+
 def _size(one: Lesion, language: str) -> str:
     """Long and short axis, area and volume: in millimetres, or in pixels, which is said."""
-    unit = "mm" if one.long_axis_mm is not None and one.short_axis_mm is not None else "px"
-    axes = [_span(one, f"{axis}_axis_{unit}", 1 if unit == "mm" else 0) for axis in ("long", "short")]
-    if not all(axes):
+    long, short, unit = _spans(one)
+    if not (long and short):
         return ""
     if unit == "px":
         sentence = N_("Long axis {long} pixels, short axis {short} pixels; the picture states no scale.")
-        return translate(sentence, language).format(long=axes[0], short=axes[1])
-    said = [translate(N_("Long axis {long} mm, short axis {short} mm."), language).format(long=axes[0], short=axes[1])]
+        return translate(sentence, language).format(long=long, short=short)
+    said = [translate(N_("Long axis {long} mm, short axis {short} mm."), language).format(long=long, short=short)]
     if one.area_mm2 is not None:
         said.append(translate(N_("Area {area:.0f} mm²."), language).format(area=one.area_mm2))
     if one.volume_mm3 is not None:
@@ -131,7 +164,8 @@ def _size(one: Lesion, language: str) -> str:
 def _after_another(sentences: Iterable[str], language: str) -> str:
     """The sentences that are not empty as one paragraph; Chinese has no space between them."""
     joined = translate(N_("{first} {second}"), language)
-    return reduce(lambda first, second: joined.format(first=first, second=second), filter(None, sentences))
+    told = filter(None, sentences)
+    return reduce(lambda first, second: joined.format(first=first, second=second), told, next(told, ""))
 
 
 def _span(one: Lesion, size: str, digits: int) -> str:
@@ -164,17 +198,12 @@ def _described(features: Iterable[Feature], language: str, *, learned: bool) -> 
 
 def _chance(one: Lesion, code: str, findings: Sequence[Finding], language: str) -> str:
     """The probability of another finding in this lesion, and how many frames say it."""
-    name = _named(findings, code, language)
+    name = named(findings, code, language)
     said = translate(N_("{finding}: {chance:.2f}"), language).format(finding=name, chance=one.chances[code])
     if one.seen is None or code not in one.seen.votes:
         return translate(N_("{sentence}."), language).format(sentence=said)
     sentence = N_("{sentence}, by {votes} of {frames} frames.")
     return translate(sentence, language).format(sentence=said, votes=one.seen.votes[code], frames=one.seen.frames)
-
-
-def _named(findings: Iterable[Finding], code: str, language: str) -> str:
-    labels = next((finding.label for finding in findings if finding.code == code), {})
-    return labels.get(language) or labels.get("en") or code
 
 
 def _word(words: Mapping[str, str], code: str, language: str) -> str:

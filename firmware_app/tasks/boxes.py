@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 key = "boxes"
 volumes = False
 CHANNELS: Final = 5
+OWN: Final = classify.Calibration(kind="platt", slope=1.0, intercept=0.0)
+"""Of scores that are the network's own probabilities."""
 SAME: Final = 0.5
 """Boxes that overlap by this much, intersection over union, mark one lesion."""
 
@@ -93,10 +95,8 @@ def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, thres
     if cells.ndim != 3 or cells.shape[0] != CHANNELS or not bool(np.isfinite(cells).all()):
         raise ValueError(f"a map of shape {cells.shape} is none of boxes, or not of numbers")
     odds, (high, wide) = cells[0], cells.shape[1:]
-    beside = np.pad(odds, 1, constant_values=-np.inf)
-    around = [beside[y : y + high, x : x + wide] for y in range(3) for x in range(3)]
     found: list[Scored] = []
-    for row, column in np.argwhere(odds >= np.max(around, axis=0)):
+    for row, column in peaks(odds):
         score = classify.probability(float(odds[row, column]) + bias, calibration)
         if score < threshold:
             continue
@@ -108,6 +108,16 @@ def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, thres
         if all(overlap(one[:4], other[:4]) < SAME for other in kept):
             kept.append(one)
     return kept[:MOST_LESIONS]
+
+
+def peaks(odds: Tensor) -> list[tuple[int, int]]:
+    """``odds``: (h, w) → row and column of the cells that none of their eight neighbours outdoes."""
+    import numpy as np
+
+    high, wide = odds.shape
+    beside = np.pad(odds, 1, constant_values=-np.inf)
+    around = [beside[y : y + high, x : x + wide] for y in range(3) for x in range(3)]
+    return [(int(row), int(column)) for row, column in np.argwhere(odds >= np.max(around, axis=0))]
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
@@ -135,14 +145,18 @@ def expectation(section: Section, recorded: Any) -> Expected:
 
 
 def difference(expected: Expected, answer: Answer) -> Difference:
+    """See :func:`apart`; the threshold is the least of the findings'."""
+    return apart(expected, answer, min((one.threshold for one in answer.findings), default=0.0))
+
+
+def apart(expected: Expected, answer: Answer, limit: float) -> Difference:
     """The farthest of the probabilities and of the boxes' scores.
 
-    A box that overlaps none of the other side's by half is as far off as its score lies above the threshold.
+    A box that overlaps none of the other side's by half is as far off as its score lies above ``limit``.
     """
     given = {one.code: one for one in answer.findings}
     worst = [Difference(code, given[code].probability, value, abs(given[code].probability - value))
              for code, value in expected.findings.items()]  # fmt: skip
-    limit = min((one.threshold for one in answer.findings), default=0.0)
     left = [(one.box, one.score) for one in answer.lesions]
     for *corners, score in expected.lesions:
         twin = max(left, key=lambda one: overlap(corners, one[0]), default=None)

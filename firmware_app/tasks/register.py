@@ -16,6 +16,7 @@ GROUP: Final = "lantern.tasks"
 OWN: Final = {
     "boxes": "firmware_app.tasks.boxes",
     "classify": "firmware_app.tasks.classify",
+    "lesions": "firmware_app.tasks.lesions",
     "segment": "firmware_app.tasks.segment",
 }
 """Key → its module."""

@@ -78,7 +78,7 @@ def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame)
         if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
             continue
         score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
-        outline = frame.outlined(_outline(share, numbers == number, spec.threshold))
+        outline = frame.outlined(outlined(share, numbers == number, spec.threshold))
         lesions.append(
             Lesion(
                 frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}, outline=outline
@@ -87,7 +87,7 @@ def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame)
     return lesions
 
 
-def _outline(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: float) -> list[tuple[float, float]]:
+def outlined(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: float) -> list[tuple[float, float]]:
     """The outline of one *piece* of *share*, as fractions of it; empty for one that is too small to have one."""
     import numpy as np
 

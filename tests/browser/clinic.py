@@ -123,6 +123,19 @@ class Clinic:
         command = [sys.executable, "-m", "firmware_app", *arguments, *self._options]
         return subprocess.run(command, env=self._environment, text=True, capture_output=True, check=True).stdout
 
+    @contextmanager
+    def watched(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """`lantern watch` on this box, until the block ends; its lines are JSON."""
+        command = [sys.executable, "-m", "firmware_app", "watch", "--json", *arguments, *self._options]
+        with subprocess.Popen(
+            command, env=self._environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.terminate()
+                process.communicate(timeout=30)
+
     def first_code(self) -> str:
         return str(json.loads(self.lantern("user", "claim", "--json"))["code"])
 

@@ -17,7 +17,7 @@ from tests.films import save
 
 LONG = "Nebuchadnezzar" * 4
 PAGES = (
-    "/", "/?tab=cannot-judge", "/?tab=done", "/quarantine", "/stick", "/box", "/nothing", "/claim",
+    "/", "/?tab=cannot-judge", "/?tab=done", "/live", "/quarantine", "/stick", "/box", "/nothing", "/claim",
     "case", "case?ask=", "case/report", "/calibration", "/calibration/outcomes",
 )  # fmt: skip
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])

@@ -8,7 +8,7 @@ from tests.browser.clinic import Clinic, Person
 
 PAGES = (
     "/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "/calibration", "/calibration/outcomes",
-    "case", "report",
+    "/live", "case", "report",
 )  # fmt: skip
 MOST_BYTES = 200_000
 

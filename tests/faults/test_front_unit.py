@@ -18,6 +18,27 @@ id = "clinic-7"
 host = "127.0.0.1"
 port = 8080
 behind_front = true
+[dicom]
+port = 11112
+[dicomweb]
+enabled = true
+client_ca = "/etc/lantern/clients/ca.pem"
+"""
+MADE = """
+from pathlib import Path
+from tests.wire.certificates import Authority
+Authority(Path("/etc/lantern/clients")).issue("county")
+"""
+SENT = """
+import http.client, ssl, sys
+from tests.peers import pydicom_file
+context = ssl.create_default_context(cafile="/var/lib/lantern/front/lantern-ca.crt")
+if sys.argv[1:]:
+    context.load_cert_chain(sys.argv[1])
+connection = http.client.HTTPSConnection("localhost", context=context, timeout=20)
+body = pydicom_file("CT_small.dcm").read_bytes()
+connection.request("POST", "/dicom-web/studies", body, {"Content-Type": "application/dicom"})
+print(connection.getresponse().status)
 """
 ASK = """
 import ssl, urllib.request
@@ -32,10 +53,17 @@ def house() -> Iterator[House]:
     with House() as house_:
         house_.install(CONFIG)
         house_.run("mkdir /opt/lantern/share && cp -t /opt/lantern/share /opt/lantern/source/systemd/*.in")
-        house_.run("systemctl start lantern-viewer lantern-web", timeout=120)
+        in_source(house_, MADE)
+        house_.run("systemctl start lantern-viewer lantern-gateway lantern-web", timeout=120)
         house_.wait_active("lantern-web.service")
         house_.wait_active("lantern-viewer.service", 120)
         yield house_
+
+
+def in_source(house: House, code: str, *arguments: str) -> str:
+    """What *code* prints beside the tests' own modules."""
+    given = " ".join(arguments)
+    return house.run(f"cd /opt/lantern/source && /opt/lantern/venv/bin/python -c '{code}' {given}", timeout=60)
 
 
 def asked(house: House) -> str:
@@ -76,6 +104,15 @@ def test_the_front_reaches_nothing_but_its_certificate_and_the_viewer(house: Hou
     assert refusal in done.stderr
     if "listdir" in code:
         assert done.stdout.strip() == "['front']"
+
+
+def test_dicomweb_comes_to_the_gateway_through_the_front_and_in_no_other_way(house: House) -> None:
+    house.wait_active("lantern-gateway.service", 120)
+    assert in_source(house, SENT).strip() == "403"
+    assert in_source(house, SENT, "/etc/lantern/clients/county.pem").strip() == "200"
+    code = "import socket; socket.socket(socket.AF_UNIX).connect('/run/lantern-dicomweb/dicomweb.sock')"
+    for unit, may in (("lantern-viewer.service", False), ("lantern-web.service", True)):
+        assert (house.attempt(unit, code).returncode == 0) is may, unit
 
 
 def test_a_front_that_is_killed_is_back(house: House) -> None:

@@ -29,7 +29,7 @@ from tests.peers import REPOSITORY, missing, need_root, peer
 pytestmark = pytest.mark.appliance
 
 PYTHON = Path("/usr/bin/python3")
-USERS = ("gateway", "reader", "viewer", "uplink", "usb", "web", "care")
+USERS = ("gateway", "reader", "viewer", "uplink", "sender", "usb", "web", "care")
 GROUPS = ("clinical", "exchange")
 CLINIC = '[box]\nname = "Hillside"\n'
 

@@ -26,7 +26,7 @@ from tests.peers import REPOSITORY, need_root, peer
 UNITS = sorted((REPOSITORY / "systemd" / "units").iterdir())
 OF_HOSPITAL = sorted((REPOSITORY / "systemd" / "hospital").glob("*.service"))
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"] + OF_HOSPITAL
-FOUR = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewer", "uplink"))
+PROCESSES = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewer", "uplink", "sender"))
 STATE = StateDir(Path("/var/lib/lantern"))
 # Addresses of nobody (RFC 5737) and of a private network, both made to lead to the house itself.
 PUBLIC, PRIVATE = "192.0.2.7", "10.9.8.7"
@@ -125,6 +125,7 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         "state": {"dir": str(STATE.root)},
         "viewer": {"host": "127.0.0.1"},
         "retention": {"high_water_free_mb": 16, "ballast_mb": 4},
+        "pacs": {"host": PRIVATE, "send": True, "wait_seconds": 0.1},
         **box_identity.settings(keys),
     }
     config = describe(Config.model_validate(tree)).replace(str(keys), str(STATE.line_keys))
@@ -133,7 +134,9 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         house.run(f"ip address add {PUBLIC}/32 dev lo; ip address add {PRIVATE}/32 dev lo")
         house.copy(keys, STATE.line_keys)
         house.write("/etc/systemd/system/lantern-.service.d/99-haste.conf", HASTE)
-        house.run(f"systemctl daemon-reload && systemctl start lantern-setup.service {' '.join(FOUR)}", timeout=170)
+        house.run(
+            f"systemctl daemon-reload && systemctl start lantern-setup.service {' '.join(PROCESSES)}", timeout=170
+        )
         yield house
 
 
@@ -149,7 +152,7 @@ def test_systemd_accepts_every_unit(box: House) -> None:
     assert box.run(f"systemd-analyze verify --man=no {names}") == ""
 
 
-@pytest.mark.parametrize("unit", FOUR)
+@pytest.mark.parametrize("unit", PROCESSES)
 def test_a_process_says_itself_that_it_is_ready(box: House, unit: str) -> None:
     assert box.show(unit, "ActiveState") == "active"
     assert box.show(unit, "StatusText") == "at work"
@@ -224,7 +227,7 @@ def test_a_damaged_database_is_mended_though_most_units_may_not_see_what_that_ta
     box.run(f"dd if=/dev/urandom of={STATE.clinical_db} bs=4096 seek=1 count=8 conv=notrunc")
     box.run("lantern doctor", check=False, timeout=100)  # somebody looks, and it is noted
     box.wait("the database to be rebuilt", lambda: box.run(f"test -e {kept} && echo yes", check=False) == "yes", 120)
-    for unit in FOUR:
+    for unit in PROCESSES:
         box.wait_active(unit, 120)
     assert box.run(f"stat -c '%U %G %a' {STATE.clinical_db}") == "lantern-gateway lantern-clinical 660"
     box.wait("the doctor to find it whole", lambda: "is damaged" not in box.run("lantern doctor", check=False))
@@ -238,10 +241,10 @@ def restarted(box: House, unit: str, before: int) -> bool:
 
 
 def test_a_process_that_hangs_is_killed_and_started_again(box: House) -> None:
-    before = {unit: int(box.show(unit, "NRestarts")) for unit in FOUR}
-    for unit in FOUR:
+    before = {unit: int(box.show(unit, "NRestarts")) for unit in PROCESSES}
+    for unit in PROCESSES:
         box.run(f"kill -STOP {box.pid(unit)}")
-    for unit in FOUR:
+    for unit in PROCESSES:
         box.wait(f"{unit} to be back", lambda unit=unit: restarted(box, unit, before[unit]), 90)  # type: ignore[misc]
         assert "Watchdog timeout" in box.log(unit)
 
@@ -332,6 +335,28 @@ def test_the_gateway_speaks_to_private_addresses_and_the_viewer_to_this_machine_
     there, refused = "ConnectionRefusedError", "TimeoutError"  # nobody listens there; the kernel drops what is sent
     assert attempted(box, "lantern-gateway.service", code).split() == [there, there, refused]
     assert attempted(box, "lantern-viewer.service", code).split() == [there, refused, refused]
+
+
+def test_the_sender_speaks_to_private_addresses_and_opens_images_but_no_account(box: House) -> None:
+    box.run(f"echo x > {STATE.images}/an-image; chmod 666 {STATE.images}/an-image")
+    code = DIAL + READ + f"print(dial('{PRIVATE}'), dial('{PUBLIC}'))\n"
+    code += (
+        f"print(opened('{STATE.images / 'an-image'}'), opened('{STATE.accounts_db}'), opened('{STATE.exchange_db}'))"
+    )
+    dialled, looked = attempted(box, "lantern-sender.service", code).splitlines()
+    assert dialled.split() == ["ConnectionRefusedError", "TimeoutError"]
+    assert looked.split() == ["opened", "PermissionError", "PermissionError"]
+
+
+def test_the_results_of_a_film_are_made_by_a_process_that_may_do_so_little(box: House, tmp_path: Path) -> None:
+    path = save(tmp_path, "film.dcm", film())
+    box.copy(path, Path("/var/house/for-the-pacs.dcm"))
+    box.run(f"{peer('storescu')} -aec LANTERN 127.0.0.1 11112 /var/house/for-the-pacs.dcm")
+    made = f"stat -c '%U %G %a' {STATE.outgoing}/*/sr-01.dcm"
+    box.wait("the report to be made", lambda: "660" in box.run(made, check=False), 90)
+    assert box.run(made).splitlines()[0] == "lantern-sender lantern-clinical 660"
+    said = box.run("LANTERN_BOX__LANGUAGE=en lantern doctor", check=False, timeout=100)
+    assert f"The PACS PACS at {PRIVATE}:104 cannot be reached (Connection refused)" in said
 
 
 def test_the_uplink_opens_no_image_and_no_database_of_the_clinic(box: House) -> None:
@@ -428,6 +453,7 @@ MAY_WRITE = {
     "lantern-reader.service": ["clinical", "display", "exchange", "run"],
     "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run"],
     "lantern-uplink.service": ["exchange"],
+    "lantern-sender.service": ["clinical", "outgoing", "run"],
     "lantern-retention.service": ["clinical", "display", "exchange", "images", "run", "set_aside", "usb"],
     "lantern-backup.service": ["accounts", "backup", "clinical", "exchange", "run"],
 }
@@ -436,8 +462,8 @@ MAY_WRITE = {
 @pytest.mark.parametrize("unit", MAY_WRITE)
 def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: House, unit: str) -> None:
     names = (
-        "accounts", "backup", "clinical", "display", "exchange", "images", "incoming", "line", "packs", "provision",
-        "run", "set_aside", "usb",
+        "accounts", "backup", "clinical", "display", "exchange", "images", "incoming", "line", "outgoing", "packs",
+        "provision", "run", "set_aside", "usb",
     )  # fmt: skip
     code = f"STATE = '{STATE.root}'\nFOLDERS = {[f'{STATE.root}/{name}' for name in names]}\n" + WRITE
     wrote = json.loads(attempted(box, unit, code))

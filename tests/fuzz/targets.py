@@ -107,7 +107,7 @@ def _checked(answers: list[ChildMessage]) -> str:
     """Hold the answers against what the reader's side believes (`reading.decoder`)."""
     first = answers[0]
     if "refusal" in first.header:
-        reason = decoder._refused(first)
+        reason = decoder.refused(first)
         if reason is None:
             raise Finding(f"a refusal that the reader does not know: {first.header['refusal'].get('code')}")
         if len(answers) != 1 or not all(reason.text(language) for language in LANGUAGES):

@@ -256,16 +256,6 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     assert own_care.trouble(state) == ["selftest.lamp"]
 
 
-def test_the_doctor_says_what_this_version_lacks_and_not_that_it_lacks_what_it_has(tmp_path: Path) -> None:
-    settings = Config.model_validate({
-        "state": {"dir": str(tmp_path)}, "usb": {"enabled": True}, "pacs": {"host": "192.168.1.9", "send": True},
-    })  # fmt: skip
-    said = [check.reason.text("en") for check in health._settings(settings, StateDir(tmp_path))]
-    assert [text for text in said if "PACS" in text or "USB" in text] == [
-        "[pacs] send is true, but this version sends nothing to a PACS yet."
-    ]
-
-
 def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk(tmp_path: Path) -> None:
     report = health.status(config(StateDir(tmp_path)))
     report["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]

@@ -17,7 +17,7 @@ from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.disk.references import KEY_FILE, References
 from hospital.house import House
-from tests import films
+from tests import films, printed
 from tests.exporting_rig import STUDY, Box
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
@@ -65,7 +65,10 @@ def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_writte
     read(box.clinical, box.case)
     assert box.run("--json", way="--dicom") == 0
     entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(one["instance"], one["file"]) for one in entries] == [("sr", "sr-01.dcm")]  # no frame was drawn
+    named = [(one["instance"], one["file"]) for one in entries]
+    assert named == [("pdf", "pdf-01.dcm"), ("sr", "sr-01.dcm")]  # no frame was drawn
+    document = dcmread(box.stick / f"{box.case}-results" / "pdf-01.dcm")
+    assert "ZhangSan" in printed.words(document.EncapsulatedDocument)
     report = dcmread(box.stick / f"{box.case}-results" / "sr-01.dcm")
     assert (str(report.PatientName), report.StudyInstanceUID) == ("Zhang^San", STUDY)
     assert [(one.action, one.details["account"], one.details["results"]) for one in box.audited()] == [

@@ -33,13 +33,14 @@ from firmware_app.installation.machine import VENV, Machine, Record
 from firmware_app.installation.programs import ProgramSource
 from tests.peers import REPOSITORY, need_root, peer
 
-_DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": ""}
+_DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": "", "fonts-noto-cjk": ""}
 _OF_THE_HOSPITAL = {"mosquitto": ""}
 _PROGRAM = {
     "nginx": "usr/sbin/nginx",
     "nginx-common": "etc/nginx/nginx.conf",
     "avahi-daemon": "usr/sbin/avahi-daemon",
     "ntfs-3g": "usr/bin/ntfs-3g",
+    "fonts-noto-cjk": "usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
     "mosquitto": "usr/sbin/mosquitto",
 }
 _MASK = "etc/systemd/system/nginx.service"
@@ -350,7 +351,7 @@ def test_a_mask_of_somebody_else_stays(place: Place) -> None:
     (place.root / _MASK).parent.mkdir(parents=True)
     (place.root / _MASK).symlink_to("/dev/null")
     install(place)
-    assert on_record(place) == ["avahi-daemon", "ntfs-3g"]
+    assert on_record(place) == ["avahi-daemon", "fonts-noto-cjk", "ntfs-3g"]
     assert (place.root / _MASK).is_symlink()
 
 

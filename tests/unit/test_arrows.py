@@ -15,9 +15,9 @@ OURS = ("firmware_app", "web", "converters", "hospital")
 ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
     "system_program", "statistics", "lesion", "records", "clock", "runtimes", "config",
-    "headers", "imaging", "tasks", "cases", "packs", "sealed", "salvage",
+    "headers", "registration", "imaging", "tasks", "cases", "packs", "sealed", "salvage",
     "store", "calibration",
-    "uplink", "reading", "intake",
+    "uplink", "pacs", "reading", "intake", "dicomweb",
     "provisioning", "care", "health", "reports", "exporting",
     "processes", "commands", "__main__",
     "demo", "installation",
@@ -76,7 +76,7 @@ def _forbidden(package: str, here: str, name: str) -> str:
     if package == "firmware_app":
         if target != "firmware_app":
             return "the box imports nothing beside itself"
-        if here in {"intake", "uplink"} and there in PIXEL_SIDE:
+        if here in {"intake", "uplink", "pacs"} and there in PIXEL_SIDE:
             return "what is on the network never touches pixels"
         if here != there and here and RANK[there] >= RANK[here]:
             return "arrows point down"

@@ -18,7 +18,7 @@ from firmware_app.reading import hints
 from firmware_app.reading.children.inference_child import Models
 from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.records import Finding
-from tests import films, screens, toy_pack
+from tests import drawn_marks, films, screens, toy_pack
 
 Pixels = np.ndarray[Any, Any]
 SIDE = limits.BESIDE_CELLS
@@ -190,6 +190,33 @@ def test_of_a_clip_the_strongest_frame_counts(tmp_path: Path) -> None:
     assert answer.header["beside"] == {}
 
 
+def test_evidence_that_goes_with_the_marks_is_not_of_tissue() -> None:
+    evidence = np.zeros((8, 8), np.float32)
+    evidence[2, 2], evidence[5, 5] = 0.6, 0.2
+    without = evidence.copy()
+    without[2, 2] = 0.0
+    assert beside.share(evidence, None, without) == pytest.approx(0.75)
+    assert beside.share(evidence, None, evidence) == 0.0
+    assert beside.share(evidence, None, np.ones_like(evidence)) == 0.0
+    everywhere = np.full((SIDE, SIDE), 255, np.uint8)
+    assert beside.share(evidence, everywhere, without) == pytest.approx(1.0)
+
+
+def test_the_same_frame_without_its_marks_is_asked_about_too(tmp_path: Path) -> None:
+    models = Models()
+    pack = toy_pack.write(tmp_path, "toy", "any", None, None)
+    way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
+    list(models.work(ChildMessage({"job": "load", "folder": str(pack), **way})))
+    frames = np.stack([np.full((1, toy_pack.SIDE, toy_pack.SIDE), grey, np.float32) for grey in (0.2, 0.8)])
+    shown = {"rows": 64, "columns": 64, "instance": "i", "frames": [0, 1], "display": str(tmp_path / "shown")}
+    job = {"job": "infer", "pack": "toy", "box": None, **shown}
+    unmarked = frames * np.float32(0.25)
+    (answer,) = models.work(ChildMessage(job, {"input": frames.data, "unmarked": unmarked.data}))
+    assert answer.header["beside"]["bright"] == pytest.approx(0.75, abs=1e-5)
+    (answer,) = models.work(ChildMessage(job, {"input": frames.data, "unmarked": frames.data}))
+    assert answer.header["beside"] == {"bright": 0.0}
+
+
 # --- what a model is given --------------------------------------------------------------------------------------------
 
 
@@ -220,6 +247,19 @@ def test_without_a_sector_nothing_is_said(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sector, "of_still", lambda frame: None)
     edged = (bordered(0.0) / 16).astype(np.uint8)
     assert taken(tmp_path, edged, "US").beside is None
+
+
+def test_marks_are_painted_over_in_ultrasound_alone(tmp_path: Path) -> None:
+    clean = drawn_marks.tissue(3).astype(np.uint8)
+    drawn = drawn_marks.marked(clean.astype(np.float32), "callipers", 0)
+    written: Pixels = drawn.pixels.astype(np.uint8)
+    read = taken(tmp_path, written, "US")
+    assert read.unmarked is not None
+    cells = drawn.drawn.reshape(8, 75, 8, 100).any(axis=(1, 3))
+    changed = (read.tensors != read.unmarked)[0, 0].reshape(8, 8, 8, 8).any(axis=(1, 3))
+    assert (changed == cells).mean() > 0.9
+    assert taken(tmp_path, clean, "US").unmarked is None
+    assert taken(tmp_path, written, "CR").unmarked is None
 
 
 def test_a_cut_that_is_asked_for_is_told_whatever_the_modality(tmp_path: Path) -> None:

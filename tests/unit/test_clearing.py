@@ -6,19 +6,23 @@ import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from firmware_app.intake.accept import Outcome
+from firmware_app.registration.entry import checked
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.clearing import AgeLimits, Clearing, KeptCases
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
 from firmware_app.store.clinical.quarantine import refused
+from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk import signed_reports
 from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.signed_reports import SignedReport
 from firmware_app.store.rescue import rescue
 from firmware_app.store.sqlite import damage
 from tests.finished import DOCTOR, NOW, days_ago, film, finished, on_the_disk, opened, read_all, sign, taken
@@ -44,13 +48,20 @@ def test_a_finished_case_goes_with_its_files_and_rows_and_the_audit_says_so(tmp_
     state, clinical, door, cases = finished(tmp_path / "state", [200, 100, 1])
     patients = Patients(clinical, state)
     assert patients.correct(cases[0], replace(patients.known(cases[0]).patient, name="Li Hua"), DOCTOR) == 0
+    known = patients.known(cases[0]).patient
+    form = {"patient_id": "7", "name": "Li Hua", "age": known.age, "sex": known.sex, "examination": "chest"}
+    registered = Registrations(clinical.database).add(checked(form, datetime.now().astimezone()), DOCTOR).registered
+    assert patients.tie(cases[0], registered, DOCTOR) == 0
     clinical.database.connection.execute("INSERT INTO listed_more VALUES (?, 3)", (cases[0],))
+    for case in cases:
+        SignedReport(state, case, 1, "0" * 64, "en").keep(b"%PDF-1.7 %%EOF")
     before = refused(clinical.database.connection)
     with pytest.raises(Exception, match="conflict"):  # the same identity with other bytes is set aside
         door.accept_file(_altered(tmp_path / "state-films" / "0.dcm"))
     assert list(state.set_aside.iterdir())
     assert clear(Clearing(state, clinical)) == cases[:2]
     assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == {cases[2]}
+    assert [one.name for one in (state.root / signed_reports.FOLDER).iterdir()] == [cases[2]]
     left = on_the_disk(state)
     assert len(left) == 3, "one image and two files for people"
     assert files_with_a_row(clinical) <= left
@@ -62,6 +73,7 @@ def test_a_finished_case_goes_with_its_files_and_rows_and_the_audit_says_so(tmp_
         rows = clinical.database.connection.execute(f"SELECT DISTINCT case_reference FROM {table}").fetchall()
         if table not in ("audit", "retired"):  # a reference says nothing to anybody but this box
             assert {row[0] for row in rows} <= {cases[2], None}, table
+    assert Registrations(clinical.database).latest(9) == []
     entries = [entry for entry in Audit(clinical.database).latest(9) if entry.action == "case.deleted"]
     assert {entry.case for entry in entries} == set(cases[:2])
     assert all(entry.actor == "box" and entry.details["images"] == 1 for entry in entries)

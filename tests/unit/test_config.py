@@ -116,6 +116,14 @@ def test_prevalences_come_from_the_environment_and_are_printed_as_toml(tmp_path:
     assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
 
 
+def test_a_second_archive_stands_below_the_first_and_is_shown_as_it_can_be_loaded(tmp_path: Path) -> None:
+    text = '[pacs]\nhost = "10.0.0.4"\n[pacs.more.county]\nhost = "10.0.0.5"\nsend = true\nobjects = ["sr"]\n'
+    loaded = config.load(written(tmp_path, text), {})
+    assert list(loaded.pacs.archives) == ["pacs", "county"]
+    assert loaded.pacs.sends
+    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+
+
 def test_every_runtime_that_is_installed_may_be_pinned() -> None:
     pinned = ",".join(choice.installed())
     assert config.load(None, {"LANTERN_READER__RUNTIMES": pinned}).reader.runtimes == tuple(choice.installed())

@@ -1,4 +1,4 @@
-"""docs/conformance.md says what the code does: no transfer syntax and no code of refusal is missing or made up."""
+"""docs/conformance.md says what the code does: no table is stale, no transfer syntax and no code missing or made up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Final
 from firmware_app import errors
 from firmware_app.errors import LanternError
 from firmware_app.headers import transfer_syntax
+from tests import statement
 from tests.peers import REPOSITORY
 
 STATEMENT: Final = (REPOSITORY / "docs" / "conformance.md").read_text("utf-8")
 _ROOT: Final = "1.2.840.10008.1.2"
+
+
+def test_no_table_of_the_statement_is_stale() -> None:
+    assert list(statement.stale()) == [], "python -m tests.statement makes them anew"
+    assert set(re.findall(r"<!-- made: ([a-z-]+) -->", STATEMENT)) == set(statement.BLOCKS)
 
 
 def test_every_transfer_syntax_that_the_door_takes_is_in_the_statement() -> None:

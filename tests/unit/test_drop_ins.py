@@ -56,6 +56,15 @@ def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(
     assert (handed.identity, handed.tls_key) == (tmp_path / "identity.pem", Path("/configured/tls.key"))
 
 
+def test_the_sender_may_dial_an_archive_beyond_the_private_networks_and_no_other(tmp_path: Path) -> None:
+    assert wanted(tmp_path, pacs={"host": "10.0.0.5"}) == {}
+    more = {"county": {"host": "203.0.113.9"}}
+    assert wanted(tmp_path, pacs={"host": "10.0.0.5", "more": more}) == {
+        "lantern-sender.service": ("IPAddressAllow=203.0.113.9",)
+    }
+    assert wanted(tmp_path, pacs={"host": "pacs.clinic"})["lantern-sender.service"] == ("IPAddressAllow=any",)
+
+
 def test_dicoms_own_port_costs_one_capability_and_the_usual_one_none(tmp_path: Path) -> None:
     assert wanted(tmp_path, dicom={"port": 11112}) == {}
     lines = wanted(tmp_path, dicom={"port": 104})["lantern-gateway.service"]

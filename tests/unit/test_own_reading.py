@@ -26,7 +26,6 @@ def hidden(desk: Desk) -> str:
     raise AssertionError("none of a hundred cases was drawn")
 
 
-
 def with_heat(desk: Desk, case: str) -> str:
     """The image of *case*, beside which lies a heat map now."""
     (instance,) = [str(file.instance) for file in desk.clinical.case(case).files]

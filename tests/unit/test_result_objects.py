@@ -10,15 +10,15 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from firmware_app.config import Config
-from firmware_app.exporting.dicom.gathering import gathered
 from firmware_app.intake.accept import Door
 from firmware_app.records import Priority
+from firmware_app.reports.gathering import gathered
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patient
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from tests import films
-from tests.results import made_of, read, result_of, written
+from tests.results import PDF, made_of, read, result_of, written
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def film(tmp_path: Path) -> Path:
 def test_a_second_making_gives_the_same_bytes(film: Path, tmp_path: Path) -> None:
     result = result_of(film, tmp_path / "display", signed=True)
     first, second = (written(result, tmp_path / name) for name in ("first", "second"))
-    assert list(first) == ["sc-01.dcm", "seg-01.dcm", "pr-01.dcm", "sr-01.dcm"]
+    assert list(first) == ["sc-01.dcm", "seg-01.dcm", "pr-01.dcm", "pdf-01.dcm", "sr-01.dcm"]
     assert {name: path.read_bytes() for name, path in first.items()} == {
         name: path.read_bytes() for name, path in second.items()
     }
@@ -50,6 +50,19 @@ def test_a_new_version_is_a_new_instance_of_the_same_series_and_its_report_names
     assert "PredecessorDocumentsSequence" not in before[-1].data_set
 
 
+def test_a_doctors_word_makes_a_new_report_and_leaves_the_pictures_as_they_are(film: Path, tmp_path: Path) -> None:
+    before = result_of(film, tmp_path / "display")
+    after = replace(
+        result_of(film, tmp_path / "display", signed=True), opinions=(), version=2, made_at="2026-11-24T08:00:00+08:00",
+        drawn=1, drawn_at=before.made_at,
+    )  # fmt: skip
+    assert after.pictures_state == before.pictures_state
+    assert after.state != before.state
+    first, second = (written(one, tmp_path / name) for one, name in ((before, "first"), (after, "second")))
+    changed = {name for name, path in second.items() if path.read_bytes() != first[name].read_bytes()}
+    assert changed == {"sr-01.dcm", "pdf-01.dcm"}
+
+
 def test_the_report_is_unverified_until_a_doctor_signs_and_says_what_the_doctor_thinks(
     film: Path, tmp_path: Path
 ) -> None:
@@ -59,6 +72,18 @@ def test_the_report_is_unverified_until_a_doctor_signs_and_says_what_the_doctor_
     assert (signed.VerificationFlag, signed.PreliminaryFlag) == ("VERIFIED", "FINAL")
     assert str(signed.VerifyingObserverSequence[0].VerifyingObserverName) == "李医生^"
     assert "AI result rejected by the doctor" in str(signed)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_the_document_holds_the_report_as_it_was_printed(film: Path, tmp_path: Path, signed: bool) -> None:
+    path = written(result_of(film, tmp_path / "display", signed=signed), tmp_path / "objects")["pdf-01.dcm"]
+    made = dcmread(path)
+    assert made.EncapsulatedDocument[: made.EncapsulatedDocumentLength] == PDF
+    assert (made.MIMETypeOfEncapsulatedDocument, made.BurnedInAnnotation) == ("application/pdf", "YES")
+    assert made.VerificationFlag == ("VERIFIED" if signed else "UNVERIFIED")
+    (source,) = made.SourceInstanceSequence
+    assert source.ReferencedSOPInstanceUID == dcmread(film).SOPInstanceUID
+    assert str(made.PatientName) == "Wang^Xiaoming"
 
 
 def test_a_header_in_gbk_without_its_character_set_and_without_spacing_gives_whole_names_and_pixels(
@@ -78,7 +103,7 @@ def test_a_picture_without_a_header_gets_a_stable_study_and_is_among_the_objects
     path = tmp_path / "film.png"
     path.write_bytes(b"never opened: the viewer's frame is taken")
     made = made_of(result_of(path, tmp_path / "display", header=False))
-    assert [one.kind for one in made] == ["picture", "sc", "seg", "pr", "sr"]
+    assert [one.kind for one in made] == ["picture", "sc", "seg", "pr", "pdf", "sr"]
     assert len({one.data_set.StudyInstanceUID for one in made}) == 1
     picture, report = made[0].data_set, made[-1].data_set
     assert (str(picture.PatientName), picture.PatientID, picture.PatientSex) == ("王小明", "P-1", "M")
@@ -118,5 +143,7 @@ def test_the_version_rises_only_when_the_case_says_something_else(
     door.accept_file(film)  # a duplicate
     assert gathered(config, clinical, case) == replace(first, case=clinical.case(case))
     clinical.database.connection.execute("UPDATE cases SET priority = ? WHERE reference = ?", (Priority.URGENT, case))
-    assert gathered(config, clinical, case).version == first.version + 1 == 2
+    second = gathered(config, clinical, case)
+    assert second.version == first.version + 1 == 2
+    assert (second.drawn, second.drawn_at) == (1, first.made_at), "nothing that is drawn has changed"
     assert Worklist(clinical).done(case) is None

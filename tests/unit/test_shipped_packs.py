@@ -20,7 +20,7 @@ CASES = [
     for pack in PACKS
     for index, case in enumerate(pack.manifest.golden)
 ]
-LARGEST_FILE_BYTES = 4_000_000
+LARGEST_FILE_BYTES = 10_500_000
 
 
 def test_every_shipped_pack_can_be_used() -> None:

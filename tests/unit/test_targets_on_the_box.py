@@ -65,7 +65,7 @@ def test_a_grade_counts_the_steps_that_are_passed_and_a_number_has_its_unit() ->
     assert one.value == pytest.approx(11.0)
     assert case_text.finding_text(one, "zh_CN").startswith("width: ")
     assert "11 毫米" in case_text.finding_text(one, "zh_CN")
-    assert case_line._finding(one, "en") | {"value": 11.0, "unit": "mm"} == case_line._finding(one, "en")
+    assert case_line.finding_object(one, "en") | {"value": 11.0, "unit": "mm"} == case_line.finding_object(one, "en")
 
 
 def test_a_volume_is_classified_without_a_map_to_draw() -> None:

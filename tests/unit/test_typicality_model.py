@@ -82,7 +82,9 @@ def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_m
 def test_chest_films_are_varied_and_ultrasound_and_volumes_are_not() -> None:
     said = {path.stem: load_recipe(path).typicality.other_clinics for path in RECIPES.glob("*[a-z].toml")
             if not path.name.endswith(".words.toml")}  # fmt: skip
-    assert said == {"breast-ultrasound": False, "chest-xray-adult": True, "chest-xray-child": True}
+    assert said == {
+        "breast-ultrasound": False, "chest-xray-adult": True, "chest-xray-child": True, "liver-ultrasound": False,
+    }  # fmt: skip
     outlines = load_recipe(RECIPES.parent / "examples" / "meshnet.toml").model_dump()
     with pytest.raises(ValidationError, match="no such variations of volumes"):
         Recipe.model_validate({**outlines, "typicality": {"other_clinics": True}})

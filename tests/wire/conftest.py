@@ -20,7 +20,11 @@ def gateway(tmp_path: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("tls")
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that signed itself, and its key, in *folder*."""
     key, cert = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
         [

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from firmware_app.care import front
 from firmware_app.config import Config
+from firmware_app.dicomweb.socket import socket_path
 from firmware_app.provisioning import authority
 from firmware_app.provisioning.authority import Names
 from firmware_app.store.accounts.accounts_db import Accounts
@@ -109,9 +111,13 @@ class Browser:
 
 
 @contextmanager
-def running(folder: Path, *, viewer: bool = True) -> Iterator[Front]:
-    """The viewer and its front on free ports, ended with the block; without *viewer*, the front alone."""
+def running(folder: Path, *, viewer: bool = True, **sections: Mapping[str, Any]) -> Iterator[Front]:
+    """The viewer and its front on free ports, ended with the block; without *viewer*, the front alone.
+
+    *sections*: of the configuration, beside the viewer's.
+    """
     made = {
+        **sections,
         "state": {"dir": folder / "state"},
         "box": {"language": "en"},
         "viewer": {"host": "127.0.0.1", "port": free_port(), "behind_front": True, "allowed_hosts": [NAME]},
@@ -149,7 +155,8 @@ def _nginx(config: Config, state: StateDir, folder: Path) -> Iterator[Front]:
     https, http = free_port(), free_port()
     text = front.configuration(
         (share / "nginx.conf.in").read_text("utf-8"), viewer=config.viewer.port, state=state.root, run=run, share=share,
-        https=f"127.0.0.1:{https}", http=f"127.0.0.1:{http}",
+        https=f"127.0.0.1:{https}", http=f"127.0.0.1:{http}", dicomweb=config.dicomweb,
+        socket=socket_path(state.run),
     )  # fmt: skip
     if os.geteuid() == 0:  # on a box it starts as its own user; here that user may not enter the test's folder
         text = f"user root;\n{text}"

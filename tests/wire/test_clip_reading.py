@@ -135,7 +135,7 @@ def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_o
     assert line["readings"][0]["findings"][0]["positive"] is (threshold == 0.5)
     hints = line["readings"][0]["quality"]["hints"]
     assert [hint["code"] for hint in hints] == [BESIDE] * said
-    assert all("per cent of what the machine went by lies beside the body" in hint["text"] for hint in hints)
+    assert all("per cent of what the machine went by is not the body" in hint["text"] for hint in hints)
 
 
 def test_letters_that_a_pack_was_not_given_are_nothing_it_can_go_by(boxes: Any) -> None:

@@ -109,6 +109,7 @@ def test_the_folder_of_a_case_holds_its_pictures_and_its_object(stick: Path, tmp
     folder = tmp_path / "out" / str(cases[0].reference)
     assert {path.name for path in folder.iterdir()} == {
         "case.json",
+        "thumbnail.jpg",
         f"{instance}-frame-000.png",
         f"{instance}-bright.png",
     }
@@ -322,7 +323,7 @@ def test_a_disk_that_fills_up_under_the_results_leaves_no_half_object_that_says_
         with pytest.raises(OutputUnusable, match="out"):
             list(read_paths([folder], config, out=full))
         (left,) = full.iterdir()
-        assert {path.suffix for path in left.iterdir()} == {".png"}
+        assert {path.suffix for path in left.iterdir()} == {".png", ".jpg"}
         assert len(list(left.iterdir())) == len(taken)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
-from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from firmware_app.errors import LanternError
 from firmware_app.language import translate
+from firmware_app.records import Reason
+from firmware_app.reports.gathering import gathered
+from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
@@ -16,6 +21,8 @@ from web.blueprints import judgements, packs
 from web.box import here
 
 blueprint = Blueprint("cases", __name__)
+_one_at_a_time = threading.Lock()
+"""Held while a PDF is made: each takes a process of its own and its memory."""
 
 
 @blueprint.get("/case/<case:reference>")
@@ -58,6 +65,26 @@ def report(reference: str) -> ResponseReturnValue:
     if shown.findings:
         box.confirmations.show(reference, guard.actor())
     return render_template("report.html", sheet=shown)
+
+
+@blueprint.get("/case/<case:reference>/report.pdf")
+@guard.only(Role.DOCTOR)
+def report_pdf(reference: str) -> ResponseReturnValue:
+    """The report as a file of one or two pages; what a doctor has signed is the same file each time."""
+    box = here()
+    shown = sheet.of(box, reference)
+    if shown.hidden or not shown.case.readings:
+        return redirect(url_for("cases.page", reference=reference))
+    box.audit.record(guard.actor(), "case.report", reference)
+    if shown.findings:
+        box.confirmations.show(reference, guard.actor())
+    try:
+        with _one_at_a_time:
+            made = making.pdf_of(box.config, gathered(box.config, box.clinical, reference), g.language)
+    except LanternError as error:
+        return render_template("report_failed.html", reference=reference, reason=Reason.of(error)), 503
+    named = {"Content-Disposition": f"inline; filename={reference}.pdf"}
+    return Response(made, mimetype="application/pdf", headers=named)
 
 
 @blueprint.get("/case/<case:reference>/state")

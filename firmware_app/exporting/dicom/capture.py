@@ -37,7 +37,7 @@ def captures(maker: Maker) -> Iterator[Dataset]:
         if one.instance not in maker.sources:
             continue
         pixels = with_words(pictures.marked(one, maker.display(one.instance)), _words(one))
-        uid = maker.uids.instance(maker.result.version, KIND, number)
+        uid = maker.uids.instance(maker.drawn, KIND, number)
         series = maker.uids.series(KIND)
         made = _capture(maker, pixels, series, uid, SERIES_NUMBERS[KIND], _numbered(maker, number), one.instance)
         made.SeriesDescription = "Lantern: marked pictures"
@@ -110,7 +110,7 @@ def _colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _numbered(maker: Maker, number: int) -> int:
     """The Instance Number: unique within the series, rising with the version."""
-    return (maker.result.version - 1) * pictures.MOST + number
+    return (maker.drawn - 1) * pictures.MOST + number
 
 
 def _capture(

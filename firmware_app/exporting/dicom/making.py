@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from firmware_app.exporting.dicom.result import Result, SourceImage
 from firmware_app.exporting.dicom.source import person_name, source_of
 from firmware_app.exporting.dicom.uids import Uids
-from firmware_app.headers import own_results
+from firmware_app.headers import implementation, own_results
 from firmware_app.lesion import Lesion
 from firmware_app.records import Reading
+from firmware_app.reports.result import Result, SourceImage
 
 SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
 """Of our series in a study, by kind; far above what modalities count to."""
-IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
+_OF_WORDS: Final = ("sr", "pdf")
+"""Kinds of which every version is a new object; the others change only when their pictures do."""
 _UNSIDED: Final = {
     **dict.fromkeys(("sc", "picture"), ("Laterality", "PatientOrientation")),
     "pr": ("Laterality",), "seg": ("PatientOrientation",),
@@ -65,8 +66,14 @@ class Maker:
         return next(iter(self.sources.values()))
 
     @property
-    def made_at(self) -> datetime:
-        return datetime.fromisoformat(self.result.made_at)
+    def drawn(self) -> int:
+        """The version of the objects with pictures."""
+        return self.result.drawn or self.result.version
+
+    def made_at(self, kind: str) -> datetime:
+        """When the objects of *kind* were first made as they are."""
+        at = self.result.made_at if kind in _OF_WORDS else self.result.drawn_at
+        return datetime.fromisoformat(at or self.result.made_at)
 
     def image(self, instance: str) -> SourceImage:
         return next(one for one in self.result.images if one.instance == instance)
@@ -108,7 +115,7 @@ class Maker:
 
     def finish(self, made: Dataset, kind: str) -> Dataset:
         """Give *made* its dates and its mark; with the same result it has the same bytes."""
-        at = self.made_at
+        at = self.made_at(kind)
         day, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
         for what in ("InstanceCreation", "Content", "Series", "PresentationCreation"):
             if f"{what}Date" in made or what == "InstanceCreation":
@@ -149,5 +156,8 @@ def _meta(made: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
     before = getattr(made, "file_meta", None)
     meta.TransferSyntaxUID = before.TransferSyntaxUID if before is not None else ExplicitVRLittleEndian
-    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION, "LANTERN_1"
+    meta.ImplementationClassUID, meta.ImplementationVersionName = (
+        UID(implementation.CLASS_UID),
+        implementation.VERSION_NAME,
+    )
     return meta

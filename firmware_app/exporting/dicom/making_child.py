@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from firmware_app.config import Config
 from firmware_app.errors import ResultsGaveUp
-from firmware_app.exporting.dicom.result import Result, form
 from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.starting import started
 from firmware_app.records import Reason
+from firmware_app.reports.pdf import making as report
+from firmware_app.reports.result import Result, form
 
 log = logging.getLogger("lantern.export")
 
@@ -26,10 +27,10 @@ def made_objects(config: Config, result: Result, folder: Path) -> Iterator[dict[
 
     Raises `ChildWillNotStart`, `ResultsGaveUp`, and `OSError` where the disk takes no more.
     """
+    said = {"result": memoryview(form().dump_json(result)), **_report(config, result)}
     child = started(_spawn(config), lambda: _spawn(config))
     try:
-        said = memoryview(form().dump_json(result))
-        child.send({"out": str(folder)}, {"result": said})
+        child.send({"out": str(folder)}, said)
         while True:
             answer = child.receive(_SECONDS).header
             if isinstance(answer.get("object"), dict):
@@ -46,6 +47,11 @@ def made_objects(config: Config, result: Result, folder: Path) -> Iterator[dict[
         raise ResultsGaveUp(detail=lost.detail) from None
     finally:
         child.kill()
+
+
+def _report(config: Config, result: Result) -> dict[str, memoryview]:
+    made = report.pdf_if_possible(config, result)
+    return {"pdf": memoryview(made)} if made is not None else {}
 
 
 def _spawn(config: Config) -> Child:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from firmware_app.exporting.dicom import capture, presentation, report_sr, segmentation
+from firmware_app.exporting.dicom import capture, document, presentation, report_sr, segmentation
 from firmware_app.exporting.dicom.making import Maker, maker_of
-from firmware_app.exporting.dicom.result import Result
+from firmware_app.reports.result import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class ResultObject:
         return f"{self.kind}-{self.number:02d}.dcm"
 
 
-def objects_of(result: Result) -> Iterator[ResultObject]:
-    """The objects of *result*: what others refer to first, the structured report last."""
+def objects_of(result: Result, pdf: bytes | None = None) -> Iterator[ResultObject]:
+    """The objects of *result* and its printed report *pdf*: what others refer to first, the structured report last."""
     maker = maker_of(result)
     numbers: dict[str, int] = {}
-    for kind, made in _quietly(_made(maker)):
+    for kind, made in _quietly(_made(maker, pdf)):
         numbers[kind] = numbers.get(kind, 0) + 1
         yield ResultObject(kind, numbers[kind], maker.finish(made, kind))
 
@@ -54,7 +54,7 @@ def write(one: ResultObject, folder: Path) -> Path:
     return path
 
 
-def _made(maker: Maker) -> Iterator[tuple[str, Dataset]]:
+def _made(maker: Maker, pdf: bytes | None) -> Iterator[tuple[str, Dataset]]:
     for made in capture.plain_pictures(maker):
         yield capture.PICTURE, made
     for made in capture.captures(maker):
@@ -63,4 +63,6 @@ def _made(maker: Maker) -> Iterator[tuple[str, Dataset]]:
         yield segmentation.KIND, made
     for made in presentation.presentations(maker):
         yield presentation.KIND, made
+    if pdf is not None:
+        yield document.KIND, document.document(maker, pdf)
     yield report_sr.KIND, report_sr.report(maker)

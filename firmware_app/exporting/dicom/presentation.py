@@ -58,7 +58,7 @@ def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
     instances = list(dict.fromkeys(lesion.instance for _, _, lesion in lesions))
     sources = [maker.sources[one] for one in instances]
     layer = GraphicLayer("LANTERN", order=1, description="Lesions marked by a neural network")
-    version = maker.result.version
+    version = maker.drawn
     common: dict[str, Any] = {
         "referenced_images": sources,
         "series_instance_uid": maker.uids.series(KIND),
@@ -122,9 +122,7 @@ def _window(maker: Maker, lesion: Lesion) -> hd.pr.SoftcopyVOILUTTransformation 
         return None
     centre = float(window["centre"]) * slope + float(facts.get("intercept") or 0.0)
     width = max(1.0, abs(float(window["width"]) * slope))
-    return hd.pr.SoftcopyVOILUTTransformation(
-        window_center=float(f"{centre:.7g}"), window_width=float(f"{width:.7g}")
-    )
+    return hd.pr.SoftcopyVOILUTTransformation(window_center=float(f"{centre:.7g}"), window_width=float(f"{width:.7g}"))
 
 
 @cache

@@ -72,9 +72,7 @@ def _observers(maker: Maker) -> sr.ObservationContext:
     person = (
         sr.ObserverContext(
             observer_type=codes.DCM.Person,
-            observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
-                name=maker.name_of(signature.actor)
-            ),
+            observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(name=maker.name_of(signature.actor)),
         )
         if signature is not None
         else None

@@ -1,8 +1,9 @@
 """The result child: reads the headers of a case's images and writes the case's result objects.
 
 ``python -m firmware_app.exporting.dicom.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out}`` with the
-`Result` as JSON in the array ``result``; the answers are ``{object: {…}}`` for each file in *out*, durable by then, and
-``{finished: true}``, or a refusal, or ``{unwritten: ERRNO}`` where the disk takes no more.
+`Result` as JSON in the array ``result``, and its printed report in the array ``pdf`` where there is one; the answers
+are ``{object: {…}}`` for each file in *out*, durable by then, and ``{finished: true}``, or a refusal, or ``{unwritten:
+ERRNO}`` where the disk takes no more.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.errors import ImagingError
-from firmware_app.exporting.dicom.result import form
 from firmware_app.reading.children import child_loop, confinement
 from firmware_app.reading.children.wire import ChildMessage
+from firmware_app.reports.result import form
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -30,7 +31,8 @@ def work(job: ChildMessage) -> child_loop.Answers:
     try:
         result = form().validate_json(job.arrays["result"].tobytes())
         folder = Path(str(job.header["out"]))
-        for one in objects.objects_of(result):
+        pdf = job.arrays["pdf"].tobytes() if "pdf" in job.arrays else None
+        for one in objects.objects_of(result, pdf):
             path = objects.write(one, folder)
             with path.open("rb") as file:
                 os.fsync(file.fileno())

@@ -19,12 +19,12 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from firmware_app.errors import Undecodable
-from firmware_app.exporting.dicom.result import Result, SourceImage
 from firmware_app.exporting.dicom.uids import Uids
 from firmware_app.headers import charset
 from firmware_app.imaging.source import BROKEN
 from firmware_app.records import Header, is_uid
 from firmware_app.reports import pictures
+from firmware_app.reports.result import Result, SourceImage
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _DATE: Final = re.compile(r"(\d{4})\.?(0[1-9]|1[0-2])\.?(0[1-9]|[12]\d|3[01])")

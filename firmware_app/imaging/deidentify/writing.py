@@ -14,6 +14,7 @@ from pydicom.uid import UID
 
 from firmware_app import __version__
 from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
+from firmware_app.headers import implementation
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import attributes, pixel_element, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan
@@ -29,7 +30,6 @@ _HEADER_BYTES: Final = 1 << 20
 """More than any cleaned header needs."""
 MOST_LOOKED: Final = 16
 """How many frames of a clip are searched for text, evenly spread: a machine's text stays for seconds."""
-_IMPLEMENTATION: Final = UID("2.25.181007716306648637370933937661982833095")  # as intake.file_meta
 _BASIC, _CLEAN_PIXELS = "113100", "113101"  # PS3.16 CID 7050
 _MEANINGS: Final = {
     _BASIC: "Basic Application Confidentiality Profile",
@@ -155,7 +155,7 @@ def _head(data: Dataset, syntax: UID) -> bytes:
     data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
     data.file_meta.TransferSyntaxUID = syntax
-    data.file_meta.ImplementationClassUID = _IMPLEMENTATION
+    data.file_meta.ImplementationClassUID = UID(implementation.CLASS_UID)
     data.file_meta.ImplementationVersionName = "LANTERN_1"
     buffer = BytesIO()
     try:

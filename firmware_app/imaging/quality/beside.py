@@ -4,7 +4,7 @@ In ultrasound it is everything outside the sector (`ultrasound.sector`): letters
 background.  In a film it is the area around the exposed field, with anything printed into it: strips along the sides
 that are evenly black, or evenly brighter with an edge at their end.  Dark air beside a shoulder cannot be separated
 from the film and does not count.  A strip that is black from end to end counts, whether collimated, masked or air,
-because no part of a body is in it.  The limits are explained in docs/decisions/clips.md; `python -m bench.beside`
+because no part of a body is in it.  The limits are explained in docs/decisions/explanation.md; `python -m bench.beside`
 prints the figures.
 """
 
@@ -89,15 +89,23 @@ def stacked(frames: Sequence[Cells | None]) -> Cells | None:
     return np.stack([np.zeros((SIDE, SIDE), np.uint8) if cells is None else cells for cells in frames])
 
 
-def share(strengths: NDArray[np.float32], cells: Cells) -> float:
-    """The share of the evidence that is beside the anatomy, 0 to 1; 0 where there is no evidence.
+def share(strengths: NDArray[np.float32], cells: Cells | None, unmarked: NDArray[np.float32] | None = None) -> float:
+    """The share of the evidence that no tissue gave, 0 to 1; 0 where there is no evidence.
 
-    *strengths*: (h, w) in [0, 1] from `tasks.explain`, weighted as in the drawing (`reading.heat_map`).
+    That is what lies beside the anatomy (*cells*), and within it what is gone once the marks there are painted over.
+    *strengths*: (h, w) in [0, 1] from `tasks.explain`, weighted as in the drawing (`reading.heat_map`).  *unmarked*:
+    the same without marks (`ultrasound.marks`).
     """
-    drawn = np.asarray(Image.fromarray(strengths.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    drawn = _drawn(strengths)
+    outside = np.zeros_like(drawn) if cells is None else cells / np.float32(255.0)
+    lost = np.zeros_like(drawn) if unmarked is None else np.maximum(drawn - _drawn(unmarked), 0.0)
     evidence = float(drawn.sum(dtype=np.float64))
-    beside = float((drawn * (cells / np.float32(255.0))).sum(dtype=np.float64))
+    beside = float((drawn * outside + lost * (1 - outside)).sum(dtype=np.float64))
     return min(beside / evidence, 1.0) if evidence > 0.0 else 0.0
+
+
+def _drawn(strengths: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(Image.fromarray(strengths.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
 def _levels(sampled: NDArray[np.float32], hidden: Mask | None) -> NDArray[np.float64]:

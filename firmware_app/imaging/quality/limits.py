@@ -52,7 +52,9 @@ TINTED: Final = 0.1
 COLOURED: Final = {"none": 0.2, "chest_film": 0.2, "ultrasound": 0.5}
 """Share of fully coloured pixels from which it is no medical image of its kind; colour Doppler has at most a third."""
 BESIDE: Final = 0.3
-"""Share of a finding's evidence beside the anatomy from which the doctor gets a hint (docs/decisions/clips.md)."""
+"""Share of a finding's evidence that is not of tissue from which the doctor gets a hint."""
+SHORTCUT: Final = 0.5
+"""The share from which there is no number; both by `python -m bench.beside` (docs/decisions/explanation.md)."""
 BESIDE_CELLS: Final = 64
 """Cells along each side of the model's view, in which this share is computed (`quality.beside`)."""
 

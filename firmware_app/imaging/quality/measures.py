@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_app.imaging.grey import channels
 from firmware_app.imaging.quality.look import SIDE_PX, Look, Small, middle
 from firmware_app.imaging.ultrasound.lee1980 import box_mean
 
@@ -111,7 +112,7 @@ def _between_channels(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(H, W, 3) → the difference between the channels of every n-th pixel; a share needs no more pixels."""
     step = max(1, min(rgb.shape[:2]) // (2 * SIDE_PX))
     some = rgb[::step, ::step]
-    return np.asarray(some.max(axis=2) - some.min(axis=2), dtype=np.uint8)
+    return np.asarray(channels.spread(some), dtype=np.uint8)
 
 
 def _share(mask: NDArray[np.bool_]) -> float:

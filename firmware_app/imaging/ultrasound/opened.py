@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firmware_app.imaging import spacing
 from firmware_app.imaging.clip import Clip
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.display import ShownFrame
 from firmware_app.imaging.film import Film
+from firmware_app.imaging.morphology import Mask
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.imaging.ultrasound import regions, sector
+from firmware_app.imaging.ultrasound import marks, regions, sector
 from firmware_app.imaging.ultrasound.regions import Region
 from firmware_app.imaging.ultrasound.sector import Sector
 
@@ -36,6 +40,15 @@ def colour_share(film: Film, index: int, area: Sector | None) -> float:
     """The share of the sector of frame *index* that is drawn in colour."""
     pixels = film.shown(index).pixels
     return sector.coloured(pixels, area) if pixels.ndim == 3 else 0.0
+
+
+def written(film: Film, index: int, grey: NDArray[np.float32], area: Sector | None, *, colours: bool) -> Mask:
+    """(H, W), true where marks are written into the sector of frame *index*, of which *grey* is `film.grey(index)`.
+
+    *colours*: whether its pixels have any.
+    """
+    found = marks.strokes(grey, film.shown(index).pixels if colours else None)
+    return found if area is None else found & area.mask
 
 
 def shows_flow(film: Film) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging import morphology
+from firmware_app.imaging.grey import channels
 from firmware_app.imaging.morphology import Mask
 from firmware_app.imaging.ultrasound.lee1980 import box_mean
 
@@ -133,10 +134,10 @@ def coloured(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None) -> fl
     A pixel is coloured where its channels differ by more than a fifth of the range; tinted greys and JPEG's chroma
     noise are below that (measured by `bench.sector`).
     """
-    inside = rgb[sector.mask] if sector is not None else rgb.reshape(-1, 3)
-    if not inside.size:
-        return 0.0
-    return float((inside.max(axis=1) - inside.min(axis=1) > _COLOURED).mean())
+    shown = channels.spread(rgb) > _COLOURED
+    if sector is not None:
+        shown = shown[sector.mask]
+    return float(shown.mean()) if shown.size else 0.0
 
 
 def _levels(frame: NDArray[np.float32]) -> NDArray[np.float32]:

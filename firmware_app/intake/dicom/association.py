@@ -19,12 +19,17 @@ from dataclasses import dataclass, field
 
 from firmware_app.config import DicomSection
 from firmware_app.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
+from firmware_app.headers import commitment
+from firmware_app.headers.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from firmware_app.intake.accept import Announced, Door
 from firmware_app.intake.dicom import command as dimse
 from firmware_app.intake.dicom import file_meta, negotiation, pdu
 from firmware_app.intake.dicom.callers import Book
 from firmware_app.intake.dicom.command import Command
+from firmware_app.intake.dicom.commitment_provider import PAUSE_S, CommitmentProvider, Owed
 from firmware_app.intake.dicom.places import Holder, Pace
+from firmware_app.intake.dicom.worklist_provider import WorklistProvider
+from firmware_app.intake.dicom.worklist_query import MODALITY_WORKLIST, MOST_BYTES
 from firmware_app.intake.spool import Spool, not_kept
 
 log = logging.getLogger("lantern.gateway")
@@ -35,6 +40,14 @@ _LINGER_BYTES = 1_000_000
 # Each fragment costs time, however small: after the first 16,384 of a message they must carry 64 bytes on average.
 _FRAGMENT_BYTES = 64
 _SMALL_FRAGMENTS = 16_384
+_MOST_OWED = 16
+_REPORT_ID = 1  # the Message ID of our only kind of request: one is under way at a time
+# The data sets that are kept in memory, by command and service, and how long they may be.
+_WITH_IDENTIFIER = {
+    (dimse.C_FIND_RQ, MODALITY_WORKLIST): MOST_BYTES,
+    (dimse.N_ACTION_RQ, PUSH_MODEL): commitment.MOST_BYTES,
+    (dimse.N_EVENT_REPORT_RQ, PUSH_MODEL): commitment.MOST_BYTES,
+}
 
 
 @dataclass(slots=True)
@@ -46,6 +59,8 @@ class _Incoming:
     spool: Spool | None = None
     error: IntakeError | None = None
     dropped: int = 0
+    identifier: bytearray | None = None
+    """Of a question: what is asked for; of an answer of storage commitment: what is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +81,14 @@ class Association:
     door: Door
     places: PlaceCalls
     turned_away: Book
+    worklist: WorklistProvider
+    commitments: CommitmentProvider
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
     pace: Pace = field(default_factory=Pace)
     _contexts: dict[int, negotiation.Context] = field(default_factory=dict)
     _peer_max_pdu: int = 0
+    _caller: str = ""
     _source: str = ""
     _record: int | None = None
     _command: bytearray = field(default_factory=bytearray)
@@ -80,6 +98,10 @@ class Association:
     _fragment_bytes: int = 0
     _is_sending: bool = False
     _acceptance: bytes = b""
+    _owed: list[Owed] = field(default_factory=list)
+    """Answers of storage commitment that the peer has not confirmed."""
+    _told: Owed | None = None
+    """The one of them that was given, until the peer confirms it."""
 
     def serve(self) -> None:
         """Run the association from its first PDU to its end; the caller closes the connection."""
@@ -91,7 +113,7 @@ class Association:
                 self._send(self._acceptance)
                 reader.idle_seconds = self.config.idle_seconds
                 reader.deadline = time.monotonic() + self.config.association_seconds
-                while self._serve_one(*reader.next()):
+                while self._serve_one(*self._next(reader)):
                     pass
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
@@ -106,6 +128,13 @@ class Association:
             if has_place:
                 self.places.give(self)
         self._linger()
+
+    def _next(self, reader: pdu.PduReader) -> tuple[int, memoryview]:
+        """The next PDU; a peer that waits for an answer of storage commitment gets it meanwhile."""
+        is_between_messages = not self._command and self._incoming is None
+        if self._owed and self._told is None and is_between_messages and not reader.comes(PAUSE_S):
+            self._tell(self._owed[0])
+        return reader.next()
 
     def give_way(self) -> None:
         """Called from another thread when this association must leave its place to another."""
@@ -122,7 +151,7 @@ class Association:
             raise pdu.ProtocolViolation(pdu.UNEXPECTED_PDU)
         try:
             request = negotiation.decode(bytes(content))
-            agreement = negotiation.agree(request, self.config.max_pdu)
+            agreement = negotiation.agree(request, self.config.max_pdu, self.worklist.config)
         except negotiation.NotARequest:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         rejection = negotiation.judge(request, self.address, self.config)
@@ -133,13 +162,13 @@ class Association:
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
             self._say_last(rejection.encode())
             return False
-        lacking = agreement.lacking(request)
+        lacking = agreement.lacking(request, self.worklist.config)
         self.turned_away.admitted(request.calling_ae, self.address, lacking is None)
         if lacking is not None:
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu
-        self._source = f"dicom:{request.calling_ae}"
+        self._caller, self._source = request.calling_ae, f"dicom:{request.calling_ae}"
         self._acceptance = agreement.encoded
         return True
 
@@ -148,6 +177,8 @@ class Association:
         if self._incoming is not None and self._incoming.spool is not None:
             self._incoming.spool.discard()
         self._close_record()
+        for owed in self._owed:
+            self.commitments.ended(owed, delivered=False)
         self.door.clinical.database.close_thread()
         if self.counts:
             counts = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
@@ -241,12 +272,17 @@ class Association:
         except dimse.NotACommand:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         self._command.clear()
+        if self._told is not None and command.field == dimse.N_EVENT_REPORT_RSP and not command.has_data_set:
+            self._confirmed()
+            return
         if context not in self._contexts or command.is_response:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
         incoming = _Incoming(context, command)
         if command.has_data_set:
             if command.field == dimse.C_STORE_RQ:
                 self._begin_store(incoming)
+            elif (command.field, self._contexts[context].abstract_syntax) in _WITH_IDENTIFIER:
+                incoming.identifier = bytearray()
             self._incoming = incoming
         else:
             self._answer(incoming)
@@ -255,7 +291,14 @@ class Association:
         incoming = self._incoming
         if incoming is None or context != incoming.context:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
-        if incoming.spool is not None:
+        if incoming.identifier is not None:
+            incoming.identifier += fragment
+            if (
+                len(incoming.identifier)
+                > _WITH_IDENTIFIER[incoming.command.field, self._contexts[context].abstract_syntax]
+            ):
+                raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        elif incoming.spool is not None:
             try:
                 incoming.spool.write(fragment)
             except IntakeError as error:
@@ -305,11 +348,56 @@ class Association:
         if command.field == dimse.C_CANCEL_RQ:
             return  # has no response (PS3.7 9.3.2.3), and nothing here can be cancelled
         status, comment = dimse.UNRECOGNIZED_OPERATION, "This box takes C-ECHO and C-STORE only."
-        if command.field == dimse.C_ECHO_RQ:
+        if incoming.identifier is not None and command.field == dimse.C_FIND_RQ:
+            status, comment = self._find(incoming.context, command, bytes(incoming.identifier))
+        elif incoming.identifier is not None:
+            status, comment = self._commit(incoming.context, command, bytes(incoming.identifier)), ""
+        elif command.field == dimse.C_ECHO_RQ:
             status, comment = dimse.SUCCESS, ""
         elif command.field == dimse.C_STORE_RQ:
             status, comment = self._store(incoming)
         self._send(pdu.data_pdus(incoming.context, dimse.response(command, status, comment), self._peer_max_pdu))
+
+    def _commit(self, context: int, command: Command, data: bytes) -> int:
+        """The status of a request for storage commitment, or of an archive's answer to ours (PS3.4 J.3)."""
+        syntax = self._contexts[context].transfer_syntax
+        if command.field == dimse.N_EVENT_REPORT_RQ:
+            self.counts["commitments told"] += 1
+            return self.commitments.reported(data, syntax)
+        self.counts["commitments asked"] += 1
+        if len(self._owed) >= _MOST_OWED:
+            return dimse.RESOURCE_LIMITATION
+        status, owed = self.commitments.asked(self._caller, context, data, syntax)
+        if owed is not None:
+            self._owed.append(owed)
+        return status
+
+    def _tell(self, owed: Owed) -> None:
+        """Give an answer of storage commitment on this association (N-EVENT-REPORT, PS3.4 J.3.3)."""
+        self._told = owed
+        command = dimse.event_report(PUSH_MODEL, WELL_KNOWN_INSTANCE, _REPORT_ID, owed.answer.event_type)
+        data_set = self.commitments.encoded(owed.answer, self._contexts[owed.context].transfer_syntax)
+        whole = pdu.data_pdus(owed.context, command, self._peer_max_pdu)
+        self._send(whole + pdu.data_pdus(owed.context, data_set, self._peer_max_pdu, is_command=False))
+
+    def _confirmed(self) -> None:
+        """The peer has answered our N-EVENT-REPORT, with whatever status."""
+        assert self._told is not None
+        self.commitments.ended(self._told, delivered=True)
+        self._owed.remove(self._told)
+        self._told = None
+        self._fragments = self._fragment_bytes = 0
+
+    def _find(self, context: int, command: Command, identifier: bytes) -> tuple[int, str]:
+        """Send the worklist's answers; returns the final status and Error Comment (PS3.4 K.4.1.1.4)."""
+        found = self.worklist.find(self._caller, identifier, self._contexts[context].transfer_syntax)
+        pending = dimse.response(command, found.pending, has_data_set=True)
+        for data_set in found.data_sets:
+            whole = pdu.data_pdus(context, pending, self._peer_max_pdu)
+            self._send(whole + pdu.data_pdus(context, data_set, self._peer_max_pdu, is_command=False))
+        self.counts["worklist questions"] += 1
+        self.counts["patients told"] += len(found.data_sets)
+        return found.status, found.comment
 
     def _store(self, incoming: _Incoming) -> tuple[int, str]:
         """Status and Error Comment for a C-STORE whose last byte has arrived (PS3.4 B.2.3)."""

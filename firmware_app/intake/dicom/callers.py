@@ -25,6 +25,7 @@ log = logging.getLogger("lantern.gateway")
 MOST: Final = 24
 TITLE, ADDRESS, APPLICATION = "association.calling_ae", "association.address", "association.application_context"
 LIMIT, SERVICES, SYNTAXES = "association.limit", "association.services", "association.syntaxes"
+WORKLIST: Final = "association.worklist"
 _AT_THE_DOOR: Final = (TITLE, ADDRESS, APPLICATION, LIMIT)
 _NAME: Final = "turned_away"
 _WRITE_S: Final = 1.0

@@ -5,9 +5,7 @@ from __future__ import annotations
 from struct import pack
 from typing import Final
 
-# Our own root under the UUID-derived arc (PS3.5 B.2), which needs no registration.
-IMPLEMENTATION_CLASS_UID: Final = "2.25.181007716306648637370933937661982833095"
-IMPLEMENTATION_VERSION_NAME: Final = "LANTERN_1"
+from firmware_app.headers import implementation
 
 # Always zeroed: an executable may be hidden in these 128 bytes (CVE-2019-11687).
 PREAMBLE: Final = bytes(128) + b"DICM"
@@ -27,8 +25,8 @@ def prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) 
             _uid(0x0002, sop_class_uid),
             _uid(0x0003, sop_instance_uid),
             _uid(0x0010, transfer_syntax_uid),
-            _uid(0x0012, IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
+            _uid(0x0012, implementation.CLASS_UID),
+            _element(0x0013, b"SH", implementation.VERSION_NAME.encode("ascii"), b" "),
         )
     )
     return PREAMBLE + _element(0x0000, b"UL", pack("<L", len(group)), b"\0") + group

@@ -6,7 +6,9 @@ image are copied only twice: from the kernel, and to the file.
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from struct import Struct
@@ -71,6 +73,12 @@ class PduReader:
         self._start = start + length
         return kind, self._buffer[start : self._start]
 
+    def comes(self, seconds: float) -> bool:
+        """Whether something of a next PDU comes within *seconds*; the end of the connection counts."""
+        if self._end > self._start or (isinstance(self._connection, ssl.SSLSocket) and self._connection.pending()):
+            return True
+        return bool(select.select([self._connection], [], [], seconds)[0])
+
     def _limit(self, kind: int) -> int:
         if kind == P_DATA_TF:
             return self._max_pdu
@@ -119,13 +127,13 @@ def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, b
         position = stop
 
 
-def data_pdus(context: int, command: bytes, peer_max_pdu: int) -> bytes:
-    """A command set as P-DATA-TF PDUs no longer than *peer_max_pdu*, where 0 means no limit (PS3.8 D.1.1)."""
-    size = max(1, peer_max_pdu - _PDV.size) if peer_max_pdu else len(command)
+def data_pdus(context: int, content: bytes, peer_max_pdu: int, *, is_command: bool = True) -> bytes:
+    """A command set or a data set as P-DATA-TF PDUs no longer than *peer_max_pdu*, 0: no limit (PS3.8 D.1.1)."""
+    size = max(1, peer_max_pdu - _PDV.size) if peer_max_pdu else len(content)
     pieces: list[bytes] = []
-    for start in range(0, len(command), size):
-        part = command[start : start + size]
-        control = 0x03 if start + size >= len(command) else 0x01
+    for start in range(0, len(content), size):
+        part = content[start : start + size]
+        control = int(is_command) | (0x02 if start + size >= len(content) else 0)
         pieces += (_HEADER.pack(P_DATA_TF, len(part) + _PDV.size), _PDV.pack(len(part) + 2, context, control), part)
     return b"".join(pieces)
 

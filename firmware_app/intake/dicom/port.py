@@ -16,8 +16,11 @@ from firmware_app.intake.accept import Door
 from firmware_app.intake.dicom import transport
 from firmware_app.intake.dicom.association import Association, PlaceCalls
 from firmware_app.intake.dicom.callers import Book
+from firmware_app.intake.dicom.commitment_provider import CommitmentProvider
 from firmware_app.intake.dicom.places import Holder, Places
+from firmware_app.intake.dicom.worklist_provider import WorklistProvider
 from firmware_app.intake.spool import empty_incoming
+from firmware_app.store.sending.commitments import Commitments
 
 log = logging.getLogger("lantern.gateway")
 
@@ -35,6 +38,8 @@ class DicomPort:
         self._places = Places(config.dicom.max_associations)
         self._transport: transport.Transport | None = None
         self._turned_away = Book(door.state)
+        self._commitments = CommitmentProvider(config, door.state, door.clinical.database)
+        self._worklist = WorklistProvider(config.worklist, config.box.language, door.clinical.database)
 
     def start(self, on_end: Callable[[], None] = lambda: None) -> int:
         """Start to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
@@ -45,6 +50,7 @@ class DicomPort:
         # Holding the port, this is the only gateway of the state: first tidy up after one that was killed.
         empty_incoming(self._door.state.incoming)
         self._door.clinical.close_all_associations()
+        Commitments(self._door.clinical.database).ended()
         self._transport = transport.Transport(listener, tls, self._serve, on_end, self._tell_dates)
         self._transport.start()
         threading.Thread(target=self._make_folders, name="folders", daemon=True).start()
@@ -68,7 +74,10 @@ class DicomPort:
 
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
         places = PlaceCalls(take=self._take_place, give=self._give_place)
-        Association(connection, address, self._config, self._door, places, self._turned_away, deadline).serve()
+        Association(
+            connection, address, self._config, self._door, places, self._turned_away, self._worklist, self._commitments,
+            deadline,
+        ).serve()  # fmt: skip
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
         """Journal a peer whose certificate is out of date: TLS tells the peer only "no", so the box must say why."""

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -41,7 +42,8 @@ def confine(memory_mb: int, file_bytes: int = LARGEST_FILE_BYTES) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(NICENESS)
+    with suppress(PermissionError):  # lantern-sender's unit forbids it, and has given it more already
+        os.nice(NICENESS)
 
 
 def _warm_up() -> None:

@@ -77,6 +77,8 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     arrays = {"input": taken.tensors.data}
     if taken.beside is not None:
         arrays["beside"] = taken.beside.data
+    if taken.unmarked is not None:
+        arrays["unmarked"] = taken.unmarked.data
     return ChildMessage({**facts, **more, **colours, **split, "quality": taken.quality, **stated.to_object()}, arrays)
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import ImageUnfit, ImagingError
+from firmware_app.errors import ImageUnfit, ImagingError, LanternError
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
 from firmware_app.reading import stated
@@ -24,7 +24,9 @@ from firmware_app.records import Reason
 
 log = logging.getLogger("lantern.reader")
 
-_REFUSALS: Final = {kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())}
+_REFUSALS: Final[Mapping[str, type[LanternError]]] = {
+    kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())
+}
 
 Box = tuple[int, int, int, int]
 
@@ -33,10 +35,11 @@ Box = tuple[int, int, int, int]
 class Decoded:
     """The child's result for a file.
 
-    `arrays` holds ``input``, a tensor for each frame in `read`, when one was asked for, and ``beside``, the cells of
-    each frame that lie beside the anatomy, where there are any (`imaging.quality.beside`).  `box` is the part of each
-    frame that the tensors show (None: all of it), `coloured` the share of an ultrasound's sector that is in colour,
-    `flow` whether its header states colour flow.
+    `arrays` holds ``input``, a tensor for each frame in `read`, when one was asked for.  Where there are any, it holds
+    ``beside``, the cells of each frame that lie beside the anatomy (`imaging.quality.beside`), and ``unmarked``, the
+    tensors with the marks in an ultrasound's sector painted over (`imaging.ultrasound.marks`).  `box` is the part of
+    each frame that the tensors show (None: all of it), `coloured` the share of an ultrasound's sector that is in
+    colour, `flow` whether its header states colour flow.
     """
 
     read: tuple[int, ...]
@@ -119,7 +122,7 @@ class Decoder:
         elif message.header.get("spent"):
             self._replace()
         self.hints = _hints(message.header.get("hints"))
-        return _refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
+        return refused(message) or self._checked(message, spec, taking, 1e3 * (time.perf_counter() - begun))
 
     def end(self) -> bool:
         """Wait for the frames for people; False when they could not be made, the child being replaced if it died."""
@@ -129,7 +132,7 @@ class Decoder:
             if message.header.get("again") and self._again:
                 message = self._asked_again()
                 message = message if "refusal" in message.header else self._child.receive(self._seconds)
-            self.refusal = _refused(message)
+            self.refusal = refused(message)
             self.hints = _hints(message.header.get("hints")) or self.hints
             if message.header.get("spent"):
                 self._replace()
@@ -162,24 +165,12 @@ class Decoder:
             raise
 
     def _checked(self, message: ChildMessage, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
-        """The answer with every field checked: a hostile file may have taken over the child.  Raises `ChildLost`."""
-        head, coloured = message.header, message.header.get("coloured")
+        """As `checked`.  Raises `ChildLost`, the child being replaced."""
         try:
-            frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
-            read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns, spec)
-            if spec is not None:
-                _expect_tensors(message, (len(read), spec.channels, *spec.shape))
-            said = stated.checked(head, len(read))
+            return checked(message, spec, taking, milliseconds)
         except (KeyError, ValueError):
             self._replace()
             raise ChildLost("it sent an invalid message") from None
-        split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
-        share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
-        quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
-        return Decoded(
-            read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, self.hints, quality,
-            said,
-        )  # fmt: skip
 
     def _replace(self) -> None:
         self._child.kill()
@@ -188,6 +179,26 @@ class Decoder:
 
     def _spawn(self) -> Child:
         return Child("firmware_app.reading.children.decode_child", self._arguments, silent=True)
+
+
+def checked(message: ChildMessage, spec: InputSpec | None, taking: Taking, milliseconds: float) -> Decoded:
+    """A child's answer with every field checked: a hostile file may have taken over the child.
+
+    Raises `KeyError` and `ValueError` for an invalid one.
+    """
+    head, coloured = message.header, message.header.get("coloured")
+    frames, rows, columns = (_count(head[name]) for name in ("frames", "rows", "columns"))
+    read, box = _frames(head["read"], frames, taking.budget), _box(head.get("box"), rows, columns, spec)
+    if spec is not None:
+        _expect_tensors(message, (len(read), spec.channels, *spec.shape))
+    said = stated.checked(head, len(read))
+    split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
+    share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
+    quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
+    hints = _hints(head.get("hints"))
+    return Decoded(
+        read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, hints, quality, said
+    )
 
 
 def _count(number: object) -> int:
@@ -234,17 +245,20 @@ def _quality(measures: object, kind: QualityKind) -> tuple[tuple[str, float], ..
 
 def _expect_tensors(message: ChildMessage, shape: tuple[int, ...]) -> None:
     tensors = message.arrays.get("input")
-    if tensors is None or tensors.shape != shape or tensors.format != wire.FLOAT32:
+    if tensors is None:
         raise ValueError
+    for one in (tensors, message.arrays.get("unmarked", tensors)):
+        if one.shape != shape or one.format != wire.FLOAT32:
+            raise ValueError
     cells = message.arrays.get("beside")
     if cells is not None and (cells.shape != (shape[0], BESIDE_CELLS, BESIDE_CELLS) or cells.format != wire.UINT8):
         raise ValueError
 
 
-def _refused(message: ChildMessage) -> Reason | None:
-    """The refusal in an answer, if its code is of imaging or fitness and its details fit; anything else is ignored."""
+def refused(message: ChildMessage, kinds: Mapping[str, type[LanternError]] = _REFUSALS) -> Reason | None:
+    """The refusal in an answer, if its code is of *kinds* and its details fit; anything else is ignored."""
     refusal = message.header.get("refusal")
-    kind = _REFUSALS.get(str(refusal.get("code"))) if isinstance(refusal, dict) else None
+    kind = kinds.get(str(refusal.get("code"))) if isinstance(refusal, dict) else None
     details = refusal.get("details") if isinstance(refusal, dict) else None
     if kind is None or not isinstance(details, dict):
         return None

@@ -77,8 +77,8 @@ class Inferred:
 
     `counted` are the frames that look like the pack's training images.  `strongest` is, by a finding's code, the one of
     them that shows it best.  Both are indices into the frames of the job.  `beside` is, by a finding's code, the share
-    of its evidence in that frame that lies beside the anatomy, where that is known.  `distance` is the middle
-    frame's from the training images; ``None`` for a pack that says nothing of those.
+    of its evidence in that frame that no tissue gave, where that is known.  `distance` is the middle frame's from the
+    training images; ``None`` for a pack that says nothing of those.
     """
 
     findings: tuple[Finding, ...]
@@ -308,7 +308,7 @@ class Inference:
         return kept
 
     def _beside(self, findings: Sequence[Finding], answer: ChildMessage) -> dict[str, float]:
-        """By a finding's code, the share of its evidence beside the anatomy; empty where that is not known."""
+        """By a finding's code, the share of its evidence that no tissue gave; empty where that is not known."""
         try:
             shares = _MEASURED.validate_python(answer.header["beside"])
         except (KeyError, ValidationError):

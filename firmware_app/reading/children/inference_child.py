@@ -2,10 +2,10 @@
 
 ``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
 folder, runtime, precision, settings}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
-the tensors of one or more frames and, where known, the cells of them that lie beside the anatomy.  The parent decides
-which runtime and precision to try.  A model reads images only after it has answered its pack's golden cases correctly
-in this process.  An image that looks unlike the pack's training images gets no number (docs/decisions/unfamiliar.md),
-nor does one of which the model is not sure (docs/decisions/unsure-films.md).
+the tensors of one or more frames and, where known, the cells of them that lie beside the anatomy and the same tensors
+with marks painted over.  The parent decides which runtime and precision to try.  A model reads images only after it has
+answered its pack's golden cases correctly in this process.  An image that looks unlike the pack's training images gets
+no number (docs/decisions/unfamiliar.md), nor does one of which the model is not sure (docs/decisions/unsure-films.md).
 """
 
 from __future__ import annotations
@@ -131,17 +131,18 @@ class Models:
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
             if loaded.unsure(whole):
                 return ChildMessage({"unsure": True})
+            maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
+            strongest = {code: counted[at] for code, at in whole.strongest.items()}
+            shares = _beside(loaded, maps, strongest, job)
         except (RuntimeFault, ValueError) as error:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
             # the tensors, in memory.
             return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
-        maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
-        strongest = {code: counted[at] for code, at in whole.strongest.items()}
         return ChildMessage({
             "findings": [asdict(finding) for finding in whole.findings],
             "lesions": [_brief(lesion) for lesion in whole.lesions],
             "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
-            "beside": _beside(maps, strongest, job),
+            "beside": shares,
             "distance": statistics.median(distances) if loaded.familiar is not None else None,
         })  # fmt: skip
 
@@ -186,13 +187,28 @@ def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
 
 
 def _beside(
-    maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
+    loaded: Loaded, maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
 ) -> Mapping[str, float]:
-    """The share of each map's evidence that lies beside the anatomy; empty where that is not known."""
-    if "beside" not in job.arrays:
+    """The share of each map's evidence that no tissue gave (`beside.share`); empty where that is not known.
+
+    Raises `RuntimeFault`.
+    """
+    arrays = {name: np.asarray(array) for name, array in job.arrays.items()}
+    cells, unmarked = arrays.get("beside"), arrays.get("unmarked")
+    if cells is None and unmarked is None:
         return {}
-    cells = np.asarray(job.arrays["beside"])
-    return {code: beside.share(strengths, cells[strongest[code]]) for code, strengths in maps.items()}
+    without: dict[int, Mapping[str, NDArray[np.float32]]] = {}
+    if unmarked is not None:
+        frames = _frames(job)
+        for at in {strongest[code] for code in maps}:
+            if not np.array_equal(unmarked[at], arrays["input"][at]):
+                without[at] = loaded.seen(unmarked[at][np.newaxis], frames[at])[0].maps
+    shares = {}
+    for code, strengths in maps.items():
+        at = strongest[code]
+        left = without[at].get(code, np.zeros_like(strengths)) if at in without else None
+        shares[code] = beside.share(strengths, cells[at] if cells is not None else None, left)
+    return shares
 
 
 def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import LanternError
 from firmware_app.headers.other_objects import kind_in
 from firmware_app.records import Header, Instance
 from firmware_app.store.clinical import forms, quarantine
+from firmware_app.store.clinical.registrations import tie_arrival
 from firmware_app.store.disk.references import References
 from firmware_app.store.sqlite.database import Database
 from firmware_app.store.sqlite.together import Together
+
+NO_IDENTITY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,12 @@ class ArrivalJournal:
         return _find(self.database, sop_uid, sha256)
 
     def admit(
-        self, *, path: str, file: str, sha256: str, size: int, header: Header | None, association: int | None
-    ) -> Instance | Held:
+        self, *, path: str, file: str, sha256: str, size: int, header: Header | None, association: int | None,
+        identity: Mapping[str, str] = NO_IDENTITY,
+    ) -> Instance | Held:  # fmt: skip
         """Record an accepted object whose bytes are already durable at *file*; durable on return.
+
+        *identity*: what it says of the patient; with it, its case may be tied to a registered one.
 
         Returns the new instance, or the one `Held` under that identity (then nothing was written).
         """
@@ -104,6 +113,8 @@ class ArrivalJournal:
                 ),
             )
             _arrived(self.database, path, "accepted", instance.reference, case, None, None)
+            if header is not None and kind is None:
+                tie_arrival(connection, case, header, identity)
             return instance
 
         return self._together.write(write)

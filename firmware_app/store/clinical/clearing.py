@@ -12,6 +12,8 @@ A case may be deleted when it is:
   agree, disagree or are unsure.  "No opinion" is enough for "Done" but not for deletion;
 - old: nothing of it arrived after the cut-off.
 
+Objects with its results that an archive has yet to get stay, and so do their rows, until it has them.
+
 A case that only has objects that are not images is never read and needs no doctor: only its age decides.
 """
 
@@ -30,6 +32,7 @@ from firmware_app.store.accounts import audit
 from firmware_app.store.clinical.casebook import WITHOUT_IMAGE
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.worklist import DONE
+from firmware_app.store.disk import signed_reports
 from firmware_app.store.disk.layout import StateDir, sync_directory
 
 ACTOR: Final = "box"
@@ -169,7 +172,8 @@ def _list_files(connection: sqlite3.Connection, case: str) -> None:
         " SELECT file, case_reference, bytes FROM instances WHERE case_reference = :case"
         " UNION ALL SELECT 'display/' || reference, case_reference, 0 FROM instances WHERE case_reference = :case"
         " UNION ALL SELECT DISTINCT kept_file, case_reference, 0 FROM arrivals"
-        " WHERE case_reference = :case AND kept_file IS NOT NULL",
+        " WHERE case_reference = :case AND kept_file IS NOT NULL"
+        f" UNION ALL SELECT '{signed_reports.FOLDER}/' || :case, :case, 0",
         {"case": case},
     )
 
@@ -191,17 +195,24 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         " arrivals = arrivals + excluded.arrivals, superseded = superseded + excluded.superseded, at = excluded.at",
         {"case": case, "revision": revision, "at": clock.text("seconds")},
     )
+    connection.execute(
+        "DELETE FROM registrations WHERE accession IN (SELECT registration FROM identities WHERE case_reference = ?)",
+        (case,),
+    )
     for table in (
         "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "background",
         "conclusions", "instances",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
+    connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due
     connection.execute("DELETE FROM cases WHERE reference = ?", (case,))
 
 
 def _is_used(connection: sqlite3.Connection, name: str) -> bool:
     """Whether an image that arrived since then has this name."""
     folder, _, rest = name.partition("/")
+    if name.startswith(f"{signed_reports.FOLDER}/"):
+        return False  # what was signed there is gone with its case
     column = {"images": "file", "display": "reference"}.get(folder)
     if column is None:
         row = connection.execute("SELECT 1 FROM arrivals WHERE kept_file = ?", (name,)).fetchone()

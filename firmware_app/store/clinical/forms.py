@@ -5,11 +5,12 @@ The adapters are made at first use: each costs a few milliseconds, and most proc
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 from pydantic import TypeAdapter
 
-from firmware_app.records import Conclusion, Header, Reading
+from firmware_app.records import Conclusion, Header, Reading, Reason
 
 
 @cache
@@ -28,3 +29,14 @@ def reading() -> TypeAdapter[Reading]:
 def conclusion() -> TypeAdapter[Conclusion]:
     """The adapter for `conclusions.body`."""
     return TypeAdapter(Conclusion)
+
+
+def reason_text(reason: Reason | None) -> str | None:
+    """A reason as a row keeps it."""
+    return json.dumps({"code": reason.code, "details": dict(reason.details)}) if reason is not None else None
+
+
+def reason_in(text: str | None) -> Reason | None:
+    """The reason in a row."""
+    said = json.loads(text) if text is not None else None
+    return Reason(said["code"], said["details"]) if said is not None else None

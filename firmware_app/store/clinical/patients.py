@@ -1,5 +1,8 @@
 """The patient of a case, for display: from the image's header, or as corrected by a person.
 
+A case may be tied to a registered patient (`clinical.registrations`): by the gateway when the image has the
+registration's UID or numbers, or by a person.  Then the registered values hold.
+
 The header's values are in ``display/<instance>/identity.json`` (`firmware_app.headers.identity`), written by the
 gateway when the image arrives and again by the decode child.  A correction is a row of its own in clinical.db, never a
 change of the image.  It comes with an audit entry that names the fields but not their values.  If the age changed, the
@@ -9,39 +12,25 @@ case is read again.
 from __future__ import annotations
 
 import json
-import re
+import sqlite3
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final
 
 from firmware_app import clock
 from firmware_app.headers import identity
 from firmware_app.headers.age import completed_years
+from firmware_app.records import Detail
+from firmware_app.registration.entry import Registered
 from firmware_app.store.accounts import audit
 from firmware_app.store.clinical import forms
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patient import AGE_UNITS as AGE_UNITS
+from firmware_app.store.clinical.patient import LONGEST as LONGEST
+from firmware_app.store.clinical.patient import SEXES as SEXES
+from firmware_app.store.clinical.patient import Patient as Patient
+from firmware_app.store.clinical.patient import clean as clean
+from firmware_app.store.clinical.patient import clean_age as clean_age
 from firmware_app.store.disk.layout import StateDir
-
-LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
-SEXES: Final = ("M", "F", "O")
-AGE_UNITS: Final = ("Y", "M", "W", "D")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """The patient data that people see; an empty text means unknown.  `age` is a DICOM AS such as ``045Y``."""
-
-    name: str = ""
-    patient_id: str = ""
-    age: str = ""
-    sex: str = ""
-
-    @property
-    def age_parts(self) -> tuple[int, str] | None:
-        """The age as number and unit, such as (45, "Y"); None when unknown."""
-        match = re.fullmatch(r"(\d{1,3})([DWMY])", self.age)
-        return (int(match[1]), match[2]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +41,18 @@ class Known:
     entered: frozenset[str] = frozenset()
     actor: str = ""
     version: int = 0
+    registration: str = ""
+    """The accession number of the registration that the case is tied to."""
 
 
-def clean(text: str) -> str:
-    """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
-    return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a case's patient: by whom, when, to which registration, and the fields with old and new value."""
 
-
-def clean_age(text: str) -> str:
-    """*text* as a DICOM AS with three digits; empty when it is not an age."""
-    match = re.fullmatch(r"0*(\d{1,3})([DWMY])", text.strip().upper())
-    return f"{int(match[1]):03d}{match[2]}" if match else ""
+    actor: str
+    at: clock.Stamp
+    registration: str
+    values: tuple[tuple[str, str, str], ...]
 
 
 class Patients:
@@ -94,8 +84,22 @@ class Patients:
         ).fetchone()
         if row is None:
             return Known(imaged)
-        entered = {field.name: row[field.name] for field in fields(Patient) if row[field.name] is not None}
-        return Known(replace(imaged, **entered), frozenset(entered), row["actor"], row["version"])
+        entered = _of_row(row)
+        return Known(
+            replace(imaged, **entered), frozenset(entered), row["actor"], row["version"], row["registration"] or ""
+        )
+
+    def history(self, case: str) -> list[Change]:
+        """Every change of the patient of *case*, the first one first."""
+        imaged = shown = self.imaged(case)
+        changes = []
+        for row in self._clinical.database.connection.execute(
+            "SELECT * FROM identities WHERE case_reference = ? ORDER BY version", (case,)
+        ):
+            before, shown = shown, replace(imaged, **_of_row(row))
+            values = tuple((name, getattr(before, name), getattr(shown, name)) for name in _changed(before, shown))
+            changes.append(Change(row["actor"], clock.parse(row["at"]), row["registration"] or "", values))
+        return changes
 
     def correct(self, case: str, patient: Patient, actor: str) -> int:
         """Use *patient* for *case* from now on; returns how many images are read again because of it.
@@ -103,21 +107,57 @@ class Patients:
         Raises `CaseUnknown`.  Entering the known values changes nothing.
         """
         self._clinical.case(case)
-        before, imaged = self.known(case), self.imaged(case)
-        changed = [f.name for f in fields(Patient) if getattr(before.patient, f.name) != getattr(patient, f.name)]
-        if not changed:
+        before = self.known(case)
+        changed = _changed(before.patient, patient)
+        return self._write(case, patient, before.registration, changed, actor, "patient.corrected") if changed else 0
+
+    def tie(self, case: str, entry: Registered | None, actor: str) -> int:
+        """Give *case* the registered patient of *entry*, or with None the patient of its images again.
+
+        Returns how many images are read again because of the age.  Raises `CaseUnknown`.
+        """
+        self._clinical.case(case)
+        before = self.known(case)
+        if before.registration == (entry.accession if entry is not None else ""):
             return 0
+        patient = registered_patient(self.imaged(case), entry)
+        action = "patient.tied" if entry is not None else "patient.untied"
+        accession = entry.accession if entry is not None else ""
+        return self._write(case, patient, accession, _changed(before.patient, patient), actor, action)
+
+    def _write(
+        self, case: str, patient: Patient, registration: str, changed: list[str], actor: str, action: str
+    ) -> int:
+        imaged = self.imaged(case)
         values = [_entered(patient, imaged, field.name) for field in fields(Patient)]
         with self._clinical.database.transaction() as connection:
             connection.execute(
-                "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at)"
+                "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
                 " VALUES (?, (SELECT COALESCE(MAX(version), 0) + 1 FROM identities WHERE case_reference = ?),"
-                " ?, ?, ?, ?, ?, ?)",
-                (case, case, *values, actor, clock.text("seconds")),
+                " ?, ?, ?, ?, ?, ?, ?)",
+                (case, case, *values, actor, clock.text("seconds"), registration or None),
             )
             again = self._clinical.reopen(case) if "age" in changed else 0
-            audit.append(connection, actor, "patient.corrected", case, {"fields": " ".join(changed), "again": again})
+            details: dict[str, Detail] = {"fields": " ".join(changed), "again": again}
+            if action != "patient.corrected":
+                details["registration"] = registration
+            audit.append(connection, actor, action, case, details)
         return again
+
+
+def registered_patient(imaged: Patient, entry: Registered | None) -> Patient:
+    """The patient of images that say *imaged* once they are tied to *entry*: what it does not know is theirs."""
+    if entry is None:
+        return imaged
+    return Patient(entry.name, entry.patient_id, entry.age or imaged.age, entry.sex or imaged.sex)
+
+
+def _of_row(row: sqlite3.Row) -> dict[str, str]:
+    return {field.name: row[field.name] for field in fields(Patient) if row[field.name] is not None}
+
+
+def _changed(before: Patient, after: Patient) -> list[str]:
+    return [field.name for field in fields(Patient) if getattr(before, field.name) != getattr(after, field.name)]
 
 
 def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:

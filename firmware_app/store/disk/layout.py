@@ -5,8 +5,9 @@ images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never
 set_aside/   objects that conflict with an accepted one
 display/     frames and heat maps that the reader rendered for people
 clinical/    clinical.db, the secret behind its references; calibration/ has the clinic's signed operating points;
-             damaged/ keeps what a rescue set aside, as in the next two
+             reports/ what doctors have signed; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
+outgoing/    result objects on their way to an archive, a folder for each version of a case
 run/         the status of the running processes; trials.json: the trials of the runtimes on this box;
              ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
@@ -66,6 +67,10 @@ class StateDir:
     @property
     def display(self) -> Path:
         return self.root / "display"
+
+    @property
+    def outgoing(self) -> Path:
+        return self.root / "outgoing"
 
     @property
     def run(self) -> Path:
@@ -132,6 +137,7 @@ class StateDir:
                 self.images,
                 self.set_aside,
                 self.display,
+                self.outgoing,
                 self.run,
                 self.packs,
                 self.backup,

@@ -44,6 +44,7 @@ def needed_by(state: StateDir, process: str) -> tuple[Path, ...]:
         "reader": (state.clinical_db, state.exchange_db),
         "viewer": (state.clinical_db, state.accounts_db),
         "uplink": (state.exchange_db,),
+        "sender": (state.clinical_db,),
     }[process]
 
 

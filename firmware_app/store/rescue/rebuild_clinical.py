@@ -29,6 +29,11 @@ SOURCE: Final = "rescue"
 """The source of an image whose arrival is not recorded any more."""
 _PEOPLE: Final = ("identities", "verdicts", "reviews", "background")
 
+_SENDING: Final = (
+    "results_due", "archives", "queued_results", "sendings", "commitment_requests", "commitment_answers",
+)  # fmt: skip
+"""First: what is written of people and cases notes the cases as due, whose results are then compared again."""
+
 # Checks on the values of a table in addition to SQLite's own.
 _CHECKS: Final[dict[str, Check]] = {
     "instances": lambda row: row[8] is None or forms.header().validate_json(str(row[8])),
@@ -72,9 +77,9 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
     tables = {
         name: carried(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
-            "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox", "audit",
-            "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
-            "result_versions",
+            *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
+            "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
+            "result_versions", "registrations",
             *refill.CALIBRATION,
         )
     }  # fmt: skip

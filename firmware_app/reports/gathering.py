@@ -1,4 +1,4 @@
-"""Gathers what a case says now into a `Result`, and gives it the version of its objects."""
+"""Gathers what a case says now into a `Result`, and gives it its version."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 
 from firmware_app.config import Config
 from firmware_app.errors import NotReadYet
-from firmware_app.exporting.dicom.result import Opinion, Result, Signature, SourceImage
+from firmware_app.reports.result import Opinion, Result, Signature, SourceImage
 from firmware_app.store.clinical import result_versions
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.clinical.worklist import Done, Worklist
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.version import version
 
@@ -40,11 +40,23 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
             for one in worklist.verdicts(case)
             if not one.earlier and one.verdict != "none"
         ),
-        Signature(done.actor, done.at.at.astimezone().isoformat(timespec="seconds")) if done is not None else None,
+        _signature(done) if done is not None else None,
         config.box.name or config.box.id,
         config.box.language,
         clinical.subkey(_PURPOSE).hex(),
         f"Lantern {version()}",
     )
-    numbered = result_versions.current(clinical.database, case, result.state)
-    return replace(result, version=numbered.number, made_at=numbered.made_at)
+    maker = {"box": result.box, "language": result.language, "software": result.software}
+    numbered = result_versions.current(
+        clinical.database, case, result.state, result.signed_state, result.pictures_state, maker
+    )
+    first = {**maker, **numbered.maker}  # a version of an older Lantern names no maker
+    return replace(
+        result, version=numbered.number, made_at=numbered.made.at.isoformat(), made_sure=numbered.made.trusted,
+        drawn=numbered.drawn, drawn_at=numbered.drawn_at.at.isoformat(),
+        box=first["box"], language=first["language"], software=first["software"],
+    )  # fmt: skip
+
+
+def _signature(done: Done) -> Signature:
+    return Signature(done.actor, done.at.at.astimezone().isoformat(timespec="seconds"), done.at.trusted)

@@ -1,0 +1,59 @@
+"""The addresses of DICOMweb, below ``/dicom-web``."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import BinaryIO, Final, cast
+
+from flask import Flask, Response, request
+
+from firmware_app.dicomweb.parts import NotParts, boundary_of, take
+from firmware_app.dicomweb.socket import CLIENT
+from firmware_app.dicomweb.storing import Storing, answer, status_of
+from firmware_app.intake.accept import Door
+from firmware_app.language import visible
+
+ROOT: Final = "/dicom-web"
+_JSON: Final = "application/dicom+json"
+_UID: Final = re.compile(r"[0-9.]{1,64}")
+
+
+def create_app(door: Door) -> Flask:
+    """The application over *door*."""
+    app = Flask(__name__, static_folder=None)
+
+    @app.post(f"{ROOT}/studies")
+    @app.post(f"{ROOT}/studies/<study>")
+    def store(study: str | None = None) -> Response:
+        """STOW-RS: keep every object of the request; with *study*, only objects of it."""
+        if study is not None and _UID.fullmatch(study) is None:
+            return _plain("The address names no Study Instance UID.", 400)
+        try:
+            boundary = boundary_of(request.headers.get("Content-Type", ""))
+        except NotParts:
+            return _plain("Send multipart/related of application/dicom, or one application/dicom.", 415)
+        with Storing(door, f"dicomweb:{_client()}", study) as storing:
+            try:
+                take(cast(BinaryIO, request.stream), boundary, storing)
+            except NotParts:
+                if not any(one.error is None for one in storing.stored):
+                    return _plain("The body ends before its last boundary, or is no multipart/related.", 400)
+            status, body = status_of(storing.stored), answer(storing.stored)
+        answered = Response(json.dumps(body), status, content_type=_JSON)
+        if status == 503:
+            answered.headers["Retry-After"] = "60"
+        return answered
+
+    return app
+
+
+def _client() -> str:
+    """Who sends, for the journal: the common name in the certificate."""
+    subject = request.headers.get(CLIENT, "")
+    name = re.search(r"(?:^|,)CN=((?:[^,\\]|\\.)+)", subject)
+    return visible(name[1] if name else subject)[:64] or "?"
+
+
+def _plain(sentence: str, status: int) -> Response:
+    return Response(sentence + "\n", status, content_type="text/plain; charset=utf-8")

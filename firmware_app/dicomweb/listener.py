@@ -1,0 +1,66 @@
+"""DICOMweb's socket: waitress on a Unix socket in the run-time folder, for the TLS front and nobody else."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from waitress.server import create_server
+
+from firmware_app.config import Config
+from firmware_app.dicomweb.app import create_app
+from firmware_app.dicomweb.socket import socket_path
+from firmware_app.errors import PortUnusable
+from firmware_app.intake.accept import Door
+
+log = logging.getLogger("lantern.gateway")
+
+_THREADS: Final = 4
+_CONNECTIONS: Final = 16
+
+
+class Listener:
+    """Serves from `start` to `stop`.  The body of a request waits in ``incoming/``, which counts in the disk's reserve
+    and is emptied at start."""
+
+    def __init__(self, config: Config, door: Door) -> None:
+        self._config, self._door = config, door
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Path:
+        """Listen; returns the socket's path.  Raises `PortUnusable`."""
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+        tempfile.tempdir = str(self._door.state.incoming)
+        path = socket_path(self._door.state.run)
+        most = self._config.dicomweb.max_request_mb * 1_000_000
+        try:
+            path.unlink(missing_ok=True)
+            self._server = create_server(
+                create_app(self._door), unix_socket=str(path), unix_socket_perms="660", threads=_THREADS,
+                connection_limit=_CONNECTIONS, channel_timeout=60, max_request_body_size=most, ident="Lantern",
+                inbuf_overflow=1 << 20,
+            )  # fmt: skip
+        except OSError as error:
+            raise PortUnusable(host=str(path), port=0, detail=error.strerror or str(error)) from None
+        self._thread = threading.Thread(target=self._serve, name="dicomweb", daemon=True)
+        self._thread.start()
+        return path
+
+    def alive(self) -> bool:
+        """Whether the thread that serves is alive."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Accept no more; what was acknowledged is kept."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed just before its select
+            self._server.run()

@@ -1,0 +1,147 @@
+"""A case as one HL7 v2.5.1 message ORU^R01, for hospital information systems that take nothing newer.
+
+One OBX for each finding (present or absent, then probability and threshold), each lesion and each reading that could
+not be judged, one for each sentence, and one for the printed report (chapter 7.4 of the standard).  OBX-11 and OBR-25
+are P, and F once a doctor has finished the case.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import hl7
+from pydicom.sr.coding import Code
+
+from firmware_app.exporting.dicom import concepts
+from firmware_app.exporting.dicom.making import uids_of
+from firmware_app.exporting.fhir.bundle import TITLE, accession, sentences
+from firmware_app.records import Header, ReadingStatus
+from firmware_app.reports import wording
+from firmware_app.reports.result import Result
+
+VERSION: Final = "2.5.1"
+SUFFIX: Final = ".hl7"
+_MESSAGE_TYPE: Final = ("ORU", "R01", "ORU_R01")
+_CHARACTERS: Final = "UNICODE UTF-8"
+_CONTROL_ID: Final = 20
+"""Characters of MSH-10."""
+_APPLICATION: Final = 20
+"""Characters of a name in MSH-3 and MSH-4 (HD.1)."""
+_PROBABILITY: Final = concepts.private("probability", "Probability")
+_THRESHOLD: Final = concepts.private("threshold", "Threshold of the operating point")
+
+Components = str | Sequence[str]
+"""One field: a text, or its components."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """One OBX: its type, code, sub-id and value; `unit` of a number."""
+
+    kind: str
+    code: Code
+    sub_id: int
+    value: Components
+    unit: Code | None = None
+
+
+def message_of(result: Result, pdf: bytes | None = None) -> str:
+    """The message, its segments ended by carriage returns; the same result gives the same text."""
+    message = hl7.parse("MSH|^~\\&|\r")
+    message[0] = _head(message, result)
+    for segment in (_patient(result), _order(result), *_observations(result, pdf)):
+        message.append(_segment(message, segment))
+    return f"{message}".rstrip("\r") + "\r"
+
+
+def _head(message: Any, result: Result) -> Any:
+    uid = uids_of(result).of("hl7", result.version)
+    control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
+    fields = [
+        "LANTERN", result.box[:_APPLICATION], "", "", _time(result.made_at), "", _MESSAGE_TYPE, control_id, "P",
+        VERSION, "", "", "", "", "", _CHARACTERS,
+    ]  # fmt: skip
+    return message.create_segment([*message[0][:3], *(_field(message, one) for one in fields)])
+
+
+def _patient(result: Result) -> dict[int, Components]:
+    patient = result.patient
+    return {0: "PID", 1: "1", 3: patient.patient_id, 5: patient.name, 8: patient.sex or "U"}
+
+
+def _order(result: Result) -> dict[int, Components]:
+    signature = result.signature
+    times = (f"{one.study_date}{(one.study_time or '')[:6]}" for one in _headers(result) if one.study_date)
+    return {
+        0: "OBR", 1: "1", 2: accession(result), 3: result.case.reference or "", 4: _coded(TITLE),
+        7: next((time for time in times if time.isdigit()), ""), 22: _time(result.made_at),
+        25: "F" if signature is not None else "P", 32: signature.actor if signature is not None else "",
+    }  # fmt: skip
+
+
+def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Components]]:
+    status = "F" if result.signature is not None else "P"
+    for number, one in enumerate(_observed(result, pdf), 1):
+        yield {
+            0: "OBX", 1: str(number), 2: one.kind, 3: _coded(one.code), 4: str(one.sub_id), 5: one.value,
+            6: _coded(one.unit) if one.unit is not None else "", 11: status,
+        }  # fmt: skip
+
+
+def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:
+    language, group = result.language, 0
+    for reading in result.case.readings:
+        if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
+            group += 1
+            yield _Observed("TX", concepts.UNJUDGED, group, reading.reason.text(language))
+        for one in reading.findings:
+            group += 1
+            presence = concepts.PRESENT if one.positive else concepts.ABSENT
+            yield _Observed("CWE", concepts.finding(one, one.code), group, _coded(presence))
+            for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
+                yield _Observed("NM", code, group, f"{100 * share:.4g}", concepts.PERCENT)
+        for number, lesion in enumerate(reading.lesions, 1):
+            group += 1
+            found = next((one for one in reading.findings if one.code == lesion.finding), None)
+            text = wording.lesion(lesion, number, reading.findings, language)
+            yield _Observed("TX", concepts.finding(found, lesion.finding), group, text)
+    for sentence in sentences(result):
+        group += 1
+        yield _Observed("TX", TITLE, group, sentence)
+    if pdf is not None:
+        yield _Observed("ED", TITLE, group + 1, ("", "application", "pdf", "Base64", base64.b64encode(pdf).decode()))
+
+
+def _headers(result: Result) -> Iterator[Header]:
+    return (one.header for one in result.images if one.header is not None)
+
+
+def _coded(code: Code) -> tuple[str, str, str]:
+    return code.value, code.meaning, code.scheme_designator
+
+
+def _segment(message: Any, fields: dict[int, Components]) -> Any:
+    return message.create_segment([_field(message, fields.get(number, "")) for number in range(max(fields) + 1)])
+
+
+def _field(message: Any, value: Components) -> Any:
+    parts = [value] if isinstance(value, str) else value
+    components = [message.create_component([_escaped(message, part)]) for part in parts]
+    return message.create_field([message.create_repetition(components)])
+
+
+def _escaped(message: Any, text: str) -> str:
+    """*text* with its delimiters escaped (2.7.1).  The library would write every letter beyond ASCII as a number."""
+    line = " ".join(text.split())
+    return "".join(message.escape(letter) if letter.isascii() else letter for letter in line)
+
+
+def _time(text: str) -> str:
+    """A TS (2.A.79) from ISO 8601."""
+    at = datetime.fromisoformat(text)
+    return f"{at:%Y%m%d%H%M%S%z}"

@@ -1,0 +1,1 @@
+"""Frames of a running examination: from a clip that plays, a frame grabber or a network camera, the newest first."""

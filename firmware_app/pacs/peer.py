@@ -1,0 +1,69 @@
+"""One archive as it is configured, and its TLS."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from firmware_app.config import Config
+from firmware_app.config.sections import ArchiveSection
+from firmware_app.errors import PacsTls
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """An archive by its name in the configuration, and the AE title by which this box calls it."""
+
+    name: str
+    settings: ArchiveSection
+    own_title: str
+
+    @property
+    def title(self) -> str:
+        return self.settings.ae_title
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of object that it gets."""
+        return frozenset(self.settings.objects) if self.settings.send else frozenset()
+
+    def tls(self) -> ssl.SSLContext | None:
+        """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PacsTls`.
+
+        The archive must show a certificate of `tls_ca`; its host name is not compared, because archives are dialled by
+        address and the authority is the clinic's own.
+        """
+        if self.settings.tls_ca is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.check_hostname = False
+        try:
+            context.load_verify_locations(self.settings.tls_ca)
+            if self.settings.tls_cert is not None:
+                context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
+        except OSError as error:  # ssl.SSLError is one
+            raise PacsTls(pacs=self.title, detail=error.strerror or str(error)) from None
+        return context
+
+
+def peers(config: Config) -> tuple[Peer, ...]:
+    """The archives that have an address, the section's own first."""
+    return tuple(Peer(name, one, config.dicom.ae_title) for name, one in config.pacs.archives.items())
+
+
+def answerable(config: Config, calling_ae: str) -> Peer | None:
+    """Where the machine with this AE title can be dialled; None where the configuration does not say."""
+    for peer in peers(config):
+        if peer.title == calling_ae:
+            return peer
+    place = config.dicom.commitment_to.get(calling_ae)
+    if place is None:
+        return None
+    host, _, port = place.rpartition(":")
+    return Peer("", ArchiveSection(host=host, port=int(port), ae_title=calling_ae), config.dicom.ae_title)
+
+
+def titles(config: Config) -> dict[str, str]:
+    """The AE titles of the archives by name, for sentences."""
+    return {name: one.ae_title for name, one in config.pacs.archives.items()}

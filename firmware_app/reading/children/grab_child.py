@@ -1,0 +1,201 @@
+"""The grab child: opens a running examination, and nobody else does; gives the newest frame, ready for the model.
+
+``python -m firmware_app.reading.children.grab_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: open, kind,
+source, loop, input, modality, quality, photographs}``, ``{job: next, after, wait_s}``, with ``file`` and ``at`` the
+file of a DICOM object that has just come, and ``{job: keep, sequence, path, modality, body_part, study}``.  The answer
+to `next` is the tensor and facts of a frame with a JPEG of it for people, or why no model may see it with the JPEG
+alone, or ``{waiting: true}``.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from firmware_app import address_space
+from firmware_app.errors import FrameGone, ImageUnfit, ImagingError, WatchError
+from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
+from firmware_app.imaging import display, film, for_model
+from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.live import kept_frame
+from firmware_app.imaging.live.live_frame import KeptSector, LiveFrame
+from firmware_app.imaging.live.sources import Grabbed, PlayedFile, Source, Stream
+from firmware_app.imaging.ultrasound import opened as ultrasound
+from firmware_app.reading.children import child_loop, confinement
+from firmware_app.reading.children.wire import ChildMessage
+from firmware_app.reading.stated import Stated
+
+JPEG_SIDE_PX: Final = 1280
+_QUALITY: Final = 88
+_HELD: Final = 16
+_HELD_BYTES: Final = 96 * 1024 * 1024
+
+
+class Grabbing:
+    """The open source, and the frames that were read last, in case one is to be kept."""
+
+    def __init__(self) -> None:
+        self._source: Source | None = None
+        self._job: Mapping[str, Any] = {}
+        self._sector = KeptSector(None)
+        self._stated = Stated()
+        self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
+        self._open = ExitStack()
+
+    def work(self, job: ChildMessage) -> child_loop.Answers:
+        """The one answer to a job."""
+        peak = address_space.peak()
+        try:
+            match job.header["job"]:
+                case "open":
+                    yield self._opened(job.header)
+                case "next":
+                    yield self._next(job.header)
+                case "keep":
+                    yield self._kept(job.header)
+        except WatchError as error:
+            yield child_loop.refusal(error)
+        except ImagingError as error:
+            yield child_loop.failure(error, peak)
+        except MemoryError:
+            yield child_loop.out_of_memory()
+
+    def _opened(self, job: Mapping[str, Any]) -> ChildMessage:
+        self._job = job
+        self._sector, self._stated = KeptSector(None), Stated()
+        rate = None
+        match job["kind"]:
+            case "file":
+                path = Path(str(job["source"]))
+                opened = self._open.enter_context(film.opened(path, is_picture=not is_object(path)))
+                self._learn(opened)
+                played = PlayedFile(opened, loop=bool(job["loop"]))
+                self._source, rate = played, played.rate_hz
+            case "device" | "stream" as kind:
+                self._source = Stream(str(job["source"]), kind)
+        return ChildMessage({"opened": True, "rate_hz": rate})
+
+    def _next(self, job: Mapping[str, Any]) -> ChildMessage:
+        if "file" in job:
+            with film.opened(Path(str(job["file"])), is_picture=not is_object(Path(str(job["file"])))) as opened:
+                self._learn(opened)
+                frame = LiveFrame.of_film(opened, opened.frames // 2)
+            return self._answer(Grabbed(int(job["sequence"]), float(job["at"]), 0, 0, frame))
+        assert self._source is not None
+        grabbed = self._source.newest(int(job["after"]), float(job["wait_s"]))
+        return ChildMessage({"waiting": True}) if grabbed is None else self._answer(grabbed)
+
+    def _learn(self, opened: film.Film) -> None:
+        """What the header of the file says for all its frames."""
+        self._sector = KeptSector(ultrasound.stated_sector(opened))
+        self._stated = Stated(ultrasound.scales(opened, 0), ultrasound.frames_per_second(opened))
+
+    def _answer(self, grabbed: Grabbed) -> ChildMessage:
+        begun = time.perf_counter()
+        frame = grabbed.frame
+        pixels = eight_bits(frame)
+        self._hold(grabbed.sequence, pixels)
+        facts = {
+            "sequence": grabbed.sequence, "at": grabbed.at, "came": grabbed.came, "dropped": grabbed.dropped,
+            "frames": 1, "rows": frame.rows, "columns": frame.columns, "read": [0], "hints": frame.hints,
+        }  # fmt: skip
+        arrays = {"jpeg": jpeg(pixels)}
+        try:
+            header, given = self._for_model(frame, grabbed.at)
+        except ImageUnfit as error:
+            return ChildMessage({**facts, **child_loop.refusal(error).header}, arrays)
+        return ChildMessage({**facts, **header, "grab_ms": 1e3 * (time.perf_counter() - begun)}, {**arrays, **given})
+
+    def _for_model(self, frame: LiveFrame, at: float) -> tuple[dict[str, Any], dict[str, memoryview]]:
+        job, spec = self._job, InputSpec(**self._job["input"])
+        has_sector = job["modality"] == for_model.ULTRASOUND or spec.crop == "sector"
+        found = self._sector.of(frame.greys, at) if has_sector else None
+        taken = for_model.taken(
+            frame, spec, "middle", 1, job["modality"], quality=job["quality"], photographs=job["photographs"],
+            found=found,
+        )  # fmt: skip
+        arrays = {"input": taken.tensors.data}
+        if taken.beside is not None:
+            arrays["beside"] = taken.beside.data
+        if taken.unmarked is not None:
+            arrays["unmarked"] = taken.unmarked.data
+        header = {
+            "box": taken.box, "coloured": taken.coloured, "flow": taken.flow, "quality": taken.quality,
+            "decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms, **self._stated.to_object(),
+        }  # fmt: skip
+        return header, arrays
+
+    def _hold(self, sequence: int, pixels: NDArray[np.uint8]) -> None:
+        self._held[sequence] = pixels
+        most = max(1, min(_HELD, _HELD_BYTES // max(1, pixels.nbytes)))
+        while len(self._held) > most:
+            self._held.popitem(last=False)
+
+    def _kept(self, job: Mapping[str, Any]) -> ChildMessage:
+        pixels = self._held.get(int(job["sequence"]))
+        if pixels is None:
+            raise FrameGone
+        kept_frame.write(pixels, Path(str(job["path"])), str(job["modality"]), str(job["body_part"]), str(job["study"]))
+        return ChildMessage({"kept": int(job["sequence"])})
+
+
+def is_object(path: Path) -> bool:
+    """Whether the file is a DICOM object, by its first bytes; raises `ImagingError` where it cannot be read."""
+    from firmware_app.errors import Undecodable
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(PREAMBLE_BYTES + len(MAGIC) + 12)
+    except OSError as error:
+        raise Undecodable(detail=f"its file cannot be read: {error.strerror}") from None
+    return head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC or looks_like_data_set(head)
+
+
+def eight_bits(frame: LiveFrame) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3): the frame as people first see it."""
+    shown = frame.display
+    if shown.pixels.dtype == np.uint8:
+        return np.ascontiguousarray(shown.pixels, np.uint8)
+    low, high = 0.0, 65535.0
+    if shown.centre is not None and shown.width:
+        low, high = shown.centre - shown.width / 2, shown.centre + shown.width / 2
+    scaled = (shown.pixels.astype(np.float32) - low) * np.float32(255.0 / max(high - low, 1.0))
+    return np.asarray(np.clip(scaled, 0.0, 255.0), dtype=np.uint8)
+
+
+def jpeg(pixels: NDArray[np.uint8]) -> memoryview:
+    """The frame for a page, its longer side at most `JPEG_SIDE_PX`."""
+    small = pixels
+    if max(pixels.shape) > JPEG_SIDE_PX:
+        small = np.asarray(display.reduced(pixels, JPEG_SIDE_PX))
+    colour = "GRAY" if small.ndim == 2 else "RGB"
+    given = np.ascontiguousarray(small if small.ndim == 3 else small[:, :, np.newaxis])
+    return memoryview(simplejpeg.encode_jpeg(given, quality=_QUALITY, colorspace=colour, colorsubsampling="420"))
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    # Libraries quote what they cannot read, and that may be a patient's, or an address with its password.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, Grabbing().work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

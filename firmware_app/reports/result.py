@@ -1,0 +1,96 @@
+"""A case as every report and result object states it, in one value that travels to a child process as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cache
+
+from pydantic import TypeAdapter
+
+from firmware_app.records import Case, Header
+from firmware_app.store.clinical.patient import Patient
+
+
+@dataclass(frozen=True, slots=True)
+class SourceImage:
+    """One image of the case; `file` and `display` are absolute paths."""
+
+    instance: str
+    file: str
+    display: str
+    header: Header | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one doctor says of a finding: ``agree``, ``disagree`` or ``unsure``."""
+
+    finding: str
+    verdict: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who finished the case, and when (ISO 8601); `sure`: the box's clock was confirmed then."""
+
+    actor: str
+    at: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A case as it stands, for one version of its report and its objects.
+
+    `key` is the secret of the box for the objects' UIDs, in hexadecimal.  `version` counts from 1 and rises whenever
+    the case says something else; `made_at` (ISO 8601) is when this version was first made, so that a second making
+    gives the same bytes.  `made_sure`: the box's clock was confirmed then.
+    """
+
+    case: Case
+    images: tuple[SourceImage, ...]
+    patient: Patient
+    opinions: tuple[Opinion, ...]
+    signature: Signature | None
+    box: str
+    language: str
+    key: str
+    software: str
+    version: int = 0
+    made_at: str = ""
+    made_sure: bool = True
+    drawn: int = 0
+    """The version since which the pictures are the same, 0: this one; and when that was first made."""
+    drawn_at: str = ""
+
+    @property
+    def pictures_state(self) -> str:
+        """A digest of what the objects with pictures show: everything but what a person says of it."""
+        case = replace(self.case, revision=0, priority=None, follow_up=None)
+        return _digest(replace(self, case=case, opinions=(), signature=None))
+
+    @property
+    def state(self) -> str:
+        """A digest of all that report and objects say, without repeated arrivals of an image and without timings."""
+        return _digest(self)
+
+    @property
+    def signed_state(self) -> str | None:
+        """A digest of what a doctor has signed: `state` without the box's name, language and software, which may
+        change while the report does not.  None for a case that nobody has signed."""
+        return _digest(replace(self, box="", language="", software="")) if self.signature is not None else None
+
+
+def _digest(result: Result) -> str:
+    readings = tuple(replace(one, timing=type(one.timing)(0.0, 0.0, 0.0)) for one in result.case.readings)
+    case = replace(result.case, files=(), readings=readings)
+    said = replace(result, case=case, key="", version=0, made_at="", made_sure=True, drawn=0, drawn_at="")
+    return hashlib.sha256(form().dump_json(said)).hexdigest()
+
+
+@cache
+def form() -> TypeAdapter[Result]:
+    """How a `Result` is written and read."""
+    return TypeAdapter(Result)

@@ -1,0 +1,29 @@
+"""Words for the codes of patients and verdicts, and how a share is written; the same on every page and report."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from firmware_app.language import N_, translate
+from firmware_app.store.clinical.patient import Patient
+
+VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
+SAID: Final = {**VERDICTS, "none": N_("No opinion")}
+SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
+AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
+
+
+def percent(share: float) -> str:
+    """A share in per cent; never shown as `100 %` or `0 %`, because no model is certain."""
+    return f"{min(99, max(1, round(share * 100)))}%"
+
+
+def age(patient: Patient, language: str) -> str:
+    """``45 years``; empty where it is unknown."""
+    parts = patient.age_parts
+    return translate(AGES[parts[1]], language).format(n=parts[0]) if parts else ""
+
+
+def sex(patient: Patient, language: str) -> str:
+    """``male``; empty where it is unknown."""
+    return translate(SEXES[patient.sex], language) if patient.sex else ""

@@ -1,0 +1,119 @@
+"""A report as a person gets it: from the page, from the console, and the same file for as long as it is signed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_app.commands.cli import main
+from firmware_app.config import Config
+from firmware_app.intake.accept import Door
+from firmware_app.reports.gathering import gathered
+from firmware_app.reports.pdf import making
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.disk import signed_reports
+from firmware_app.store.disk.layout import StateDir
+from tests import exporting_rig, films, printed
+from tests.exporting_rig import Box
+from tests.results import read
+from tests.unit import test_viewer
+from tests.unit.test_viewer import HTML, Desk, post
+
+box, desk = exporting_rig.box, test_viewer.desk
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _font() -> None:
+    printed.need_font()
+
+
+@pytest.fixture
+def signed(tmp_path: Path, state: StateDir, clinical: Clinical) -> tuple[Config, str]:
+    """A box with one case that a doctor has finished."""
+    config = Config.model_validate({"state": {"dir": state.root}, "box": {"name": "Clinic"}})
+    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    case = door.accept_file(films.save(tmp_path, "one.dcm", films.film())).case
+    read(clinical, case)
+    clinical.database.connection.execute("UPDATE instances SET state = 'done'")
+    Worklist(clinical).finish(case, "li")
+    return config, case
+
+
+def test_what_a_doctor_has_signed_is_the_same_file_after_an_upgrade_and_under_a_new_name(
+    signed: tuple[Config, str], clinical: Clinical, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, case = signed
+    before = making.pdf_of(config, gathered(config, clinical, case), "en")
+    assert "Signedattheboxbyli" in printed.words(before)
+    monkeypatch.setattr("firmware_app.reports.gathering.version", lambda: "9.9")
+    renamed = config.model_copy(update={"box": config.box.model_copy(update={"name": "Another"})})
+    after = gathered(renamed, clinical, case)
+    assert (after.version, after.box) == (1, "Clinic")
+    monkeypatch.setattr("firmware_app.reports.pdf.making._made", lambda *_: pytest.fail("it was made again"))
+    assert making.pdf_of(renamed, after, "en") == before
+
+
+def test_a_change_after_the_signature_is_a_new_version_and_the_earlier_one_stays(
+    signed: tuple[Config, str], state: StateDir, clinical: Clinical
+) -> None:
+    config, case = signed
+    before = making.pdf_of(config, gathered(config, clinical, case), "en")
+    patients = Patients(clinical, state)
+    patients.correct(case, replace(patients.known(case).patient, name="Li Wei"), "li")
+    after = printed.words(making.pdf_of(config, gathered(config, clinical, case), "en"))
+    assert "Version2of" in after
+    assert "itreplacestheearlierones" in after
+    first, second = sorted((state.root / signed_reports.FOLDER / case).iterdir())
+    assert (first.name[:4], second.name[:4]) == ("0001", "0002")
+    assert first.read_bytes() == before
+
+
+def test_a_damaged_signed_report_is_made_again(signed: tuple[Config, str], state: StateDir, clinical: Clinical) -> None:
+    config, case = signed
+    before = making.pdf_of(config, gathered(config, clinical, case), "en")
+    (kept,) = (state.root / signed_reports.FOLDER / case).iterdir()
+    kept.write_bytes(before[:1000])
+    assert making.pdf_of(config, gathered(config, clinical, case), "en") == before == kept.read_bytes()
+
+
+def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk) -> None:
+    doctor = desk.person("li")
+    link = f"/case/{desk.case}/report.pdf"
+    assert f'href="{link}"' in doctor.get(f"/case/{desk.case}", headers=HTML).text
+    answer = doctor.get(link, headers=HTML)
+    assert (answer.status_code, answer.mimetype) == (200, "application/pdf")
+    assert "AI-assisted,notfordiagnosticuse" in printed.words(answer.data)
+    assert Audit(desk.clinical.database).latest(1)[0].action == "case.report"
+    post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
+    assert "Pneumonia:Disagree(li)" in printed.words(doctor.get(link, headers=HTML).data)
+
+
+def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmware_app.reports.pdf.making._SECONDS", 0.0)
+    answer = desk.person("li").get(f"/case/{desk.case}/report.pdf", headers=HTML)
+    assert answer.status_code == 503
+    assert "report.gave_up" in answer.text
+    assert f"/case/{desk.case}/report" in answer.text
+
+
+def test_a_report_leaves_the_console_by_a_named_person_and_is_not_written_over(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(box.clinical, box.case)
+    out = box.stick / "report.pdf"
+    command = ["case", "report", box.case, "--pdf", str(out)]
+    assert main(command) == 1
+    assert "report.person" in capsys.readouterr().err
+    assert main([*command, "--person", "li"]) == 0
+    assert "ZhangSan" in printed.words(out.read_bytes())
+    assert [(one.action, one.details["account"], one.details["report"]) for one in box.audited()] == [
+        ("export.begun", "li", 1), ("export.done", "li", 1),
+    ]  # fmt: skip
+    assert main([*command, "--person", "li"]) == 1
+    assert "export.there" in capsys.readouterr().err
+    assert [path.name for path in box.stick.iterdir()] == ["report.pdf"]

@@ -1,0 +1,70 @@
+"""What `lantern watch` and the viewer tell each other in memory, and when a frame of a stream came."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.imaging.live.sources import PacketClock
+from firmware_app.store.disk import live
+from firmware_app.store.disk.live import LiveFolder, Newest, Wish
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[LiveFolder]:
+    made = LiveFolder(tmp_path)
+    yield made
+    made.remove()
+    assert not made.path.exists()
+
+
+def test_what_is_told_comes_out_as_it_went_in(folder: LiveFolder) -> None:
+    assert live.newest(folder.path) is None
+    told = Newest({"event": "frame", "sequence": 3, "label": "乳腺"}, b"\xff\xd8jpeg", b"png")
+    folder.publish(told)
+    assert live.newest(folder.path) == told
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\1\0\0\0", Newest({"a": 1}, b"12").to_bytes()[:-1], b"\2\0\0\0" + bytes(8) + b"[]"]
+)
+def test_what_is_cut_short_is_nothing(folder: LiveFolder, data: bytes) -> None:
+    (folder.path / "newest").write_bytes(data)
+    assert live.newest(folder.path) is None
+
+
+def test_a_wish_is_heard_once_and_what_is_none_is_removed_unread(folder: LiveFolder, tmp_path: Path) -> None:
+    live.wish(folder.path, 17, "陈医生")
+    (folder.path / "wish-junk").write_text("{")
+    (tmp_path / "secret").write_text(json.dumps({"sequence": 1, "actor": "x"}))
+    (folder.path / "wish-link").symlink_to(tmp_path / "secret")
+    assert folder.wishes() == [Wish(17, "陈医生")]
+    assert folder.wishes() == []
+    assert (tmp_path / "secret").exists()
+
+
+def test_only_a_folder_of_its_own_kind_is_removed_after_a_kill(folder: LiveFolder, tmp_path: Path) -> None:
+    other = tmp_path / "images"
+    other.mkdir()
+    for name in (other, None, "", 7):
+        live.remove_left(name)
+    assert other.is_dir()
+    live.remove_left(str(folder.path))
+    assert not folder.path.exists()
+
+
+def test_a_frame_that_waited_in_a_buffer_came_when_its_packet_says() -> None:
+    clock = PacketClock()
+    assert clock.came(10.0, 100.0) == 100.0
+    assert clock.came(10.04, 100.24) == pytest.approx(100.04), "decoded 0.2 s late"
+    assert clock.came(10.08, 100.07) == 100.07, "the quickest packet sets the measure"
+    assert clock.came(None, 101.0) == 101.0
+
+
+def test_a_source_whose_clock_runs_slow_is_followed() -> None:
+    clock = PacketClock()
+    late = [now - clock.came(now * 0.999, now) for now in (float(second) for second in range(600))]
+    assert max(late[300:]) < 0.2, "a thousandth is 0.6 s after ten minutes"

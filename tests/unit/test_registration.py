@@ -1,0 +1,202 @@
+"""Registered patients: numbers, names and ages are checked when they are entered, and identity follows the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from firmware_app import errors
+from firmware_app.config.sections import Modality
+from firmware_app.records import Header, Instance
+from firmware_app.registration import id_card, names
+from firmware_app.registration.entry import Registered, age_at, checked
+from firmware_app.registration.examinations import MODALITIES
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import rescue
+
+NOW = datetime(2026, 11, 24, 9, 30)
+FORM = {"patient_id": "QH-2041", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest"}
+
+
+@pytest.fixture
+def clinical(tmp_path: Path) -> Iterator[Clinical]:
+    state = StateDir(tmp_path / "state")
+    state.prepare()
+    made = Clinical(state.clinical_db)
+    made.create()
+    yield made
+    made.database.close()
+
+
+def entry(**more: str) -> Registered:
+    return checked({**FORM, **more}, NOW)
+
+
+def arrive(clinical: Clinical, number: int, study: str, **identity: str) -> str:
+    """The case of an image that came with this *identity*."""
+    header = Header(
+        "1.2", f"1.2.3.{number}", study, "1.2.3.9", "1.2.840.10008.1.2", modality="CR", patient_age=identity.get("age")
+    )
+    made = clinical.admit(
+        path="a", file=f"images/{number}", sha256=f"{number:064}", size=1, header=header, association=None,
+        identity=identity,
+    )  # fmt: skip
+    assert isinstance(made, Instance)
+    return made.case
+
+
+def test_an_id_cards_number_tells_birth_date_and_sex_and_every_mistyped_digit_is_found() -> None:
+    number = "11010519491231002X"  # the standard's own example (GB 11643-1999)
+    card = id_card.read(number.lower(), NOW.date())
+    assert card is not None
+    assert (card.number, card.birth_date, card.sex) == (number, date(1949, 12, 31), "F")
+    assert id_card.read("QH-2041", NOW.date()) is None
+    for place in range(17):
+        for digit in set("0123456789") - {number[place]}:
+            wrong = number[:place] + digit + number[place + 1 :]
+            try:
+                assert id_card.read(wrong, NOW.date()) is None, wrong  # no longer of a card's shape
+            except errors.IdCardWrong:
+                continue
+
+
+@pytest.mark.parametrize(
+    ("name", "person_name"),
+    [
+        ("王小明", "WANG^XIAOMING=王^小明"), ("王 小明", "WANG^XIAOMING=王^小明"), ("欧阳锋", "OUYANG^FENG=欧阳^锋"),
+        ("曾乐", "ZENG^LE=曾^乐"), ("吕绿", "LYU^LYU=吕^绿"), ("买买提·吐尔逊", "MAIMAITI TUERXUN=买买提·吐尔逊"),
+        ("龚𬸚", "GONG^YUE=龚^𬸚"), ("Anna Berg", "Anna Berg"),
+    ],
+)  # fmt: skip
+def test_a_name_gets_pinyin_with_the_family_name_first(name: str, person_name: str) -> None:
+    assert entry(name=name).person_name == person_name
+
+
+def test_every_modality_that_a_machine_can_have_is_of_a_kind() -> None:
+    assert set(get_args(Modality)) == set(MODALITIES)
+
+
+def test_a_name_that_cannot_be_sent_whole_is_refused() -> None:
+    for name in ("", "a\\b", "a=b", "王\u202e小明", "王" * 64):
+        with pytest.raises(errors.NameUnusable):
+            names.clean(name)
+    with pytest.raises(errors.SpellingMissing):
+        entry(name="王𠮷")  # no dictionary has its pinyin: somebody types it
+    assert entry(name="王𠮷", spelled="wang ji").person_name == "WANG^JI=王^𠮷"
+
+
+def test_birth_date_sex_and_age_follow_from_the_card_and_a_form_that_says_otherwise_is_refused() -> None:
+    scanned = {
+        "patient_id": "１１０１０５１９４９１２３１００２Ｘ",
+        "birth_date": "",
+        "sex": "",
+    }  # an input method's wide digits
+    one = entry(**scanned)
+    assert (one.patient_id, one.birth_date, one.age, one.sex) == ("11010519491231002X", "19491231", "076Y", "F")
+    assert not one.is_child
+    with pytest.raises(errors.IdCardContradicts):
+        entry(**{**scanned, "sex": "M"})
+    with pytest.raises(errors.AgeMissing):
+        entry(birth_date="")
+    assert entry(birth_date="", age="3Y").is_child
+
+
+def test_an_age_is_told_in_days_months_or_years() -> None:
+    ages = [age_at(date(*born), NOW.date()) for born in ((2026, 11, 20), (2025, 1, 25), (2008, 11, 25), (2008, 11, 24))]
+    assert ages == ["004D", "021M", "017Y", "018Y"]
+
+
+def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: Clinical) -> None:
+    register, one = Registrations(clinical.database), entry()
+    assert register.add(one, "li") == register.add(one, "li")
+    assert register.waiting(("xray",), NOW.date(), 9) == [one]
+    assert register.waiting(("ultrasound",), NOW.date(), 9) == []
+    register.cancel(one.accession, "li")
+    assert register.waiting(("xray",), NOW.date(), 9) == []
+    entries = Audit(clinical.database).latest(9)
+    assert [(one.action, one.actor) for one in entries] == [
+        ("registration.cancelled", "li"), ("registration.added", "li"),
+    ]  # fmt: skip
+    assert "王" not in str(entries)
+
+
+def test_a_number_that_was_another_persons_is_asked_about(clinical: Clinical) -> None:
+    register = Registrations(clinical.database)
+    register.add(entry(), "li")
+    with pytest.raises(errors.NumberOfAnother):
+        register.add(entry(name="王晓明"), "li")
+    register.add(entry(name="王晓明"), "li", same_person=True)
+    register.add(entry(patient_id="QH-2042"), "li")  # the same name under another number is another patient
+    assert len(register.latest(9)) == 3
+
+
+def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_name(
+    clinical: Clinical, tmp_path: Path
+) -> None:
+    register, patients = Registrations(clinical.database), Patients(clinical, StateDir(tmp_path / "state"))
+    mine = register.add(entry(), "li").registered
+    other = register.add(entry(patient_id="QH-2042"), "li").registered  # of the same name
+    by_uid = arrive(clinical, 1, mine.study_uid, name="WANG XIAOMING", patient_id="QH-2041")
+    by_numbers = arrive(clinical, 2, "1.2.3", patient_id="QH-2042", accession=other.accession)
+    known = [patients.known(case) for case in (by_uid, by_numbers)]
+    assert [(one.registration, one.patient.name, one.patient.age) for one in known] == [
+        (mine.accession, "王小明", "003Y"), (other.accession, "王小明", "003Y"),
+    ]  # fmt: skip
+    strangers = [
+        arrive(clinical, 3, "1.2.4", name="王小明"),
+        arrive(clinical, 4, "1.2.5", patient_id="QH-2041", accession=other.accession),
+        arrive(clinical, 5, register.add(entry(), "li").registered.study_uid, patient_id="QH-9999"),
+        arrive(clinical, 6, register.add(entry(), "li").registered.study_uid, patient_id="QH-2041", age="045Y"),
+        arrive(clinical, 7, register.add(entry(), "li").registered.study_uid, patient_id="QH-2041", sex="F"),
+    ]
+    assert {patients.known(case).registration for case in strangers} == {""}
+    assert register.entry(mine.accession).case == by_uid
+    with pytest.raises(errors.RegistrationImaged):
+        register.cancel(mine.accession, "li")
+
+
+def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_kept(
+    clinical: Clinical, tmp_path: Path
+) -> None:
+    register, patients = Registrations(clinical.database), Patients(clinical, StateDir(tmp_path / "state"))
+    mine = register.add(entry(), "li").registered
+    picture = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=None, association=None)
+    assert isinstance(picture, Instance)
+    patients.tie(picture.case, mine, "zhao")
+    assert patients.known(picture.case).patient.name == "王小明"
+    assert register.without_images(9) == []
+    patients.tie(picture.case, None, "zhao")
+    assert patients.known(picture.case).patient.name == ""
+    first, second = patients.history(picture.case)
+    assert ("name", "", "王小明") in first.values
+    assert ("name", "王小明", "") in second.values
+    entries = Audit(clinical.database).latest(2)
+    assert [(one.actor, one.action, one.case) for one in entries] == [
+        ("zhao", "patient.untied", picture.case), ("zhao", "patient.tied", picture.case),
+    ]  # fmt: skip
+
+
+def test_registrations_outlive_another_tables_damage(clinical: Clinical, tmp_path: Path) -> None:
+    mine = Registrations(clinical.database).add(entry(), "li").registered
+    (root,) = clinical.database.connection.execute(
+        "SELECT rootpage FROM sqlite_schema WHERE name = 'superseded'"
+    ).fetchone()
+    (size,) = clinical.database.connection.execute("PRAGMA page_size").fetchone()
+    clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    clinical.database.close()
+    state = StateDir(tmp_path / "state")
+    with state.clinical_db.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    rescue.mend(state, state.clinical_db)
+    again = Clinical(state.clinical_db)
+    assert Registrations(again.database).entry(mine.accession).registered == mine
+    again.database.close()

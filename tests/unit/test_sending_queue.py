@@ -1,0 +1,170 @@
+"""The queue to the archives: what makes a case due, what is sent again, and when an object counts as sent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_app.headers.commitment import (
+    NO_SUCH_OBJECT,
+    PROCESSING_FAILURE,
+    Answer,
+    NotACommitment,
+    Reference,
+    answer,
+    parse,
+)
+from firmware_app.records import Reason
+from firmware_app.store.clinical.clearing import AgeLimits, Clearing
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.rescue import rescue
+from firmware_app.store.sending import due
+from firmware_app.store.sending.commitments import Commitments
+from firmware_app.store.sending.due import DueCase
+from firmware_app.store.sending.queue import MadeObject, SendingQueue, Stage
+from firmware_app.store.sqlite import damage
+from tests.finished import NOW, days_ago, film, finished, opened, read_all, sign, taken
+
+SR = MadeObject("sr", "1.2.3", "2.25.1", "c-1-1/sr-01.dcm")
+SC = MadeObject("sc", "1.2.4", "2.25.2", "c-1-1/sc-01.dcm")
+NEXT_SR = MadeObject("sr", "1.2.3", "2.25.3", "c-1-2/sr-01.dcm")
+SAME_SC = MadeObject("sc", "1.2.4", "2.25.2", "c-1-2/sc-01.dcm")
+
+
+@pytest.fixture
+def queue(clinical: Clinical) -> SendingQueue:
+    made = SendingQueue(clinical.database)
+    assert made.set_up(["pacs"])
+    return made
+
+
+def put(queue: SendingQueue, version: int, *objects: MadeObject, again: bool = False) -> None:
+    queue.put(DueCase("c-1", 1, again), version, objects, {"pacs": {"sr", "sc"}})
+
+
+def stages(queue: SendingQueue) -> dict[str, Stage]:
+    return {one.sop_instance_uid: one.stage for one in queue.of_case("c-1")}
+
+
+def test_a_case_is_due_when_it_has_come_to_rest_and_whenever_a_person_says_something_of_it(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    case, patients = taken(door, film(tmp_path / "films", 1), days_ago(0)), Patients(clinical, state)
+    assert due.cases(clinical.database) == []
+    read_all(state, clinical)
+    for change in (
+        lambda: None,
+        lambda: sign(clinical, case),
+        lambda: patients.correct(case, replace(patients.known(case).patient, name="Li"), "li"),
+    ):
+        change()
+        (one,) = due.cases(clinical.database)
+        assert (one.case, one.again) == (case, False)
+        due.settle(clinical.database, one)
+        assert due.cases(clinical.database) == []
+
+
+def test_a_change_that_comes_while_the_objects_are_made_is_not_lost(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    case = taken(door, film(tmp_path / "films", 1), days_ago(0))
+    read_all(state, clinical)
+    (before,) = due.cases(clinical.database)
+    sign(clinical, case)
+    due.settle(clinical.database, before)
+    assert [one.case for one in due.cases(clinical.database)] == [case]
+
+
+def test_a_newer_version_replaces_what_waits_and_sends_no_object_a_second_time(queue: SendingQueue) -> None:
+    put(queue, 1, SC, SR)
+    sc, _ = queue.waiting("pacs")
+    queue.succeeded(sc, commits=False)
+    put(queue, 2, SAME_SC, NEXT_SR)
+    assert stages(queue) == {"2.25.2": "accepted", "2.25.1": "replaced", "2.25.3": "waiting"}
+    assert queue.lacking("c-1", 2, ["pacs", "other"]) == ["other"]
+    assert queue.needed({SR.file, NEXT_SR.file, SAME_SC.file}) == {NEXT_SR.file}
+
+
+def test_only_a_person_has_an_object_sent_again(queue: SendingQueue) -> None:
+    for again, stage in ((False, Stage.ACCEPTED), (True, Stage.WAITING)):
+        put(queue, 1, SR, again=again)
+        for one in queue.waiting("pacs") if not again else ():
+            queue.succeeded(one, commits=False)
+        put(queue, 1, SR, again=again)
+        assert stages(queue) == {"2.25.1": stage}
+
+
+def test_stored_is_not_sent_until_the_archive_has_committed_itself_to_this_request(
+    queue: SendingQueue, clinical: Clinical
+) -> None:
+    commitments = Commitments(clinical.database, {"pacs": "ARCHIVE"})
+    put(queue, 1, SC, SR)
+    for one in queue.waiting("pacs"):
+        queue.succeeded(one, commits=True)
+    kept, lost = Reference("1.2.4", "2.25.2"), Reference("1.2.3", "2.25.1")
+    assert not commitments.reported(Answer("1.2.3.4", (kept, lost)))
+    assert set(stages(queue).values()) == {Stage.STORED}
+    transaction = commitments.ask("pacs", queue.stored("pacs"))
+    assert commitments.reported(Answer(transaction, (kept,), ((lost, NO_SUCH_OBJECT),)))
+    assert stages(queue) == {"2.25.2": "committed", "2.25.1": "waiting"}
+    (again,) = queue.waiting("pacs")
+    assert again.reason == Reason("pacs.not_committed", {"pacs": "ARCHIVE", "failure": "0112H"})
+
+
+def test_what_waits_outlives_the_case_and_a_rebuilt_database(tmp_path: Path) -> None:
+    state, clinical, _, (case,) = finished(tmp_path / "state", [400])
+    queue = SendingQueue(clinical.database)
+    queue.set_up(["pacs"])
+    queue.put(DueCase(case, 1, False), 1, [SR, SC], {"pacs": {"sr", "sc"}})
+    sr = next(one for one in queue.waiting("pacs") if one.kind == "sr")
+    queue.succeeded(sr, commits=False)
+    damage.note(state.clinical_db)
+    clinical.database.close()
+    rescue.mend(state, state.clinical_db)
+    clinical = Clinical(state.clinical_db)
+    queue = SendingQueue(clinical.database)
+    clearing = Clearing(state, clinical)
+    (one,) = clearing.candidates(AgeLimits(NOW, NOW, days_of_work=0))[0]
+    assert clearing.delete(one)
+    assert due.cases(clinical.database) == []
+    assert [one.kind for one in queue.waiting("pacs")] == ["sc"]
+    queue.tidy()
+    assert [one.kind for one in queue.of_case(case)] == ["sc"]
+
+
+def test_the_box_answers_for_what_it_keeps_and_for_nothing_else(tmp_path: Path) -> None:
+    state, clinical, _, _ = finished(tmp_path / "state", [1, 1])
+    rows = clinical.database.connection.execute("SELECT * FROM instances").fetchall()
+    (sop_class,) = {
+        str(one.header.sop_class_uid) for c in clinical.references() for one in clinical.images(c) if one.header
+    }
+    whole, cut = (Reference(sop_class, row["sop_uid"]) for row in rows)
+    (state.root / rows[1]["file"]).write_bytes(b"cut")
+    strange = Reference(sop_class, "1.2.3.4.5")
+    said = Commitments(clinical.database).answer(state.root, "1.2", [whole, whole, cut, strange])
+    assert said == Answer("1.2", (whole,), ((cut, PROCESSING_FAILURE), (strange, NO_SUCH_OBJECT)))
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_an_answer_is_read_as_it_was_written_and_a_hostile_one_refused(explicit: bool) -> None:
+    said = Answer("1.2.3", (Reference("1.2", "1.3"),), ((Reference("1.4", "1.5"), 0x0112),))
+    data = _encoded(said, explicit)
+    assert parse(data, explicit=explicit) == said
+    endless = _encoded(Answer("1.2.3"), explicit) + b"\x08\x00\x99\x11" + (b"SQ\0\0" if explicit else b"")
+    for hostile in (
+        data[:-3],
+        b"",
+        endless + b"\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" * 30_000,
+        data.replace(b"1.2.3", b"a b c"),
+    ):
+        with pytest.raises(NotACommitment):
+            parse(hostile, explicit=explicit)
+
+
+def _encoded(said: Answer, explicit: bool) -> bytes:
+    from pynetdicom.dsutils import encode
+
+    data: bytes | None = encode(answer(said), is_implicit_vr=not explicit, is_little_endian=True)
+    assert data is not None
+    return data

@@ -1,0 +1,83 @@
+"""Results to a real Orthanc: each object once, whoever is killed, and called sent only when Orthanc has committed."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+from pydicom import dcmread
+
+from firmware_app.headers.commitment import NO_SUCH_OBJECT
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.sending.queue import SENT, SendingQueue, Stage
+from tests import orthanc
+from tests.archive_rig import await_true, films_sent, read_all, sender, stages
+from tests.wire import gateways
+
+RESULTS = {"SR": 1, "OT": 1, "SEG": 1, "PR": 1, "DOC": 1}
+"""By modality; OT is the Secondary Capture, DOC the printed report."""
+
+
+def all_sent(clinical: Clinical, cases: list[str]) -> bool:
+    found = [stage for case in cases for stage in stages(clinical, case).values()]
+    return len(found) == len(RESULTS) * len(cases) and set(found) <= SENT
+
+
+def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_killed(tmp_path: Path) -> None:
+    server = orthanc.Orthanc(tmp_path / "orthanc")
+    with server.running(), gateways.process(tmp_path / "state") as box:
+        server.knows("LANTERN", box.port)
+        sent = [server.ask("/instances", path.read_bytes())["ID"] for path in films_sent(tmp_path / "films", count=3)]
+        server.ask("/modalities/lantern/store", sent)
+        cases = read_all(box.state, box.clinical)
+        assert len(cases) == 3
+        queue = SendingQueue(box.clinical.database)
+
+        def arrived(number: int) -> bool:
+            counts = queue.counts().get("pacs", {})
+            return sum(n for stage, n in counts.items() if stage is not Stage.WAITING) >= number
+
+        def said() -> list[str]:
+            return [one.reason.code for one in queue.archives() if one.reason]
+
+        # Else the sender would send nothing that was read before the clinic had an archive.
+        queue.set_up(["pacs"])
+        with sender(box.state, server.port) as first:
+            await_true(lambda: arrived(2), "Orthanc has two objects")
+            server.kill()
+            first.send_signal(signal.SIGKILL)
+        with sender(box.state, server.port):
+            await_true(lambda: said() == ["pacs.unreachable"], "the sender says that Orthanc is away")
+            assert not all_sent(box.clinical, cases)
+            server.start()
+            server.knows("LANTERN", box.port)
+            await_true(lambda: all_sent(box.clinical, cases), "every result is sent")
+            await_true(lambda: not list(box.state.outgoing.rglob("*.dcm")), "nothing is left on the disk")
+        held = server.held()
+        assert Counter(held.values()) == {"CR": 3, **{modality: 3 * n for modality, n in RESULTS.items()}}
+        assert {one.sop_instance_uid for case in cases for one in queue.of_case(case)} <= held.keys()
+
+
+def test_the_box_answers_orthanc_that_asks_whether_its_images_are_kept(tmp_path: Path) -> None:
+    """Orthanc asks, hangs up, and is dialled: it takes the answer on another association only."""
+    server = orthanc.Orthanc(tmp_path / "orthanc")
+    with (
+        server.running(),
+        gateways.process(
+            tmp_path / "state", dicom={"commitment_to": {orthanc.TITLE: f"127.0.0.1:{server.port}"}}
+        ) as box,
+    ):
+        server.knows("LANTERN", box.port)
+        kept, absent = films_sent(tmp_path / "films", count=2)
+        sent = server.ask("/instances", kept.read_bytes())["ID"]
+        unsent = server.ask("/instances", absent.read_bytes())["ID"]
+        server.ask("/modalities/lantern/store", [sent])
+        to = {"LANTERN_DICOM__COMMITMENT_TO": f'{{"{orthanc.TITLE}": "127.0.0.1:{server.port}"}}'}
+        with sender(box.state, server.port, LANTERN_PACS__HOST="", LANTERN_PACS__SEND="false", **to):
+            asked = server.ask("/modalities/lantern/storage-commitment", {"Resources": [sent, unsent]})["Path"]
+            await_true(lambda: server.ask(asked)["Status"] != "Pending", "Orthanc has the box's answer")
+        said = server.ask(asked)
+        assert said["Status"] == "Failure"
+        assert [one["SOPInstanceUID"] for one in said["Success"]] == [str(dcmread(kept).SOPInstanceUID)]
+        assert [one["FailureReason"] for one in said["Failures"]] == [NO_SUCH_OBJECT]

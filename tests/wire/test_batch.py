@@ -1,0 +1,128 @@
+"""`lantern read --out`: what stands in its folder, and a second run that goes on where the first one stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from firmware_app.commands.offline import Skipped, read_paths
+from firmware_app.config import Config
+from firmware_app.records import Case
+from tests import films, reading_rig
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return reading_rig.config(tmp_path)
+
+
+@pytest.fixture
+def stick(tmp_path: Path) -> Path:
+    """Three studies, one of two films and one of a single film that is there twice, and a note."""
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    first = reading_rig.tiny_film(1)
+    films.save(folder, "1.dcm", first)
+    films.save(folder, "2.dcm", reading_rig.tiny_film(2, StudyInstanceUID=first.StudyInstanceUID))
+    films.save(folder, "3.dcm", reading_rig.tiny_film(3))
+    films.save(folder, "4.dcm", reading_rig.tiny_film(4))
+    (folder / "4 again.dcm").write_bytes((folder / "4.dcm").read_bytes())
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def read(stick: Path, config: Config, out: Path) -> tuple[list[Case], Skipped]:
+    told: list[Skipped] = []
+    cases = list(read_paths([stick], config, out=out, on_skipped=told.append))
+    (skipped,) = told
+    return cases, skipped
+
+
+def entries(cases: list[Case]) -> Counter[tuple[str, str]]:
+    return Counter((Path(file.path).name, file.status.value) for case in cases for file in case.files)
+
+
+def lines(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "cases.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_a_second_run_reads_no_image_again_and_says_the_same(stick: Path, config: Config, tmp_path: Path) -> None:
+    first, skipped = read(stick, config, tmp_path / "out")
+    assert skipped == Skipped(0, 0)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")}
+    second, skipped = read(stick, config, tmp_path / "out")
+    assert skipped == Skipped(5, 0)
+    assert entries(second) == entries(first)
+    assert {case.reference for case in second} == {case.reference for case in first}
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")} == before
+
+
+def test_what_was_finished_before_a_ctrl_c_is_kept_and_the_next_run_reads_the_rest(
+    stick: Path, config: Config, tmp_path: Path
+) -> None:
+    cases = read_paths([stick], config, out=tmp_path / "out")
+    done = next(cases)
+    cases.close()
+    assert [line["case"] for line in lines(tmp_path / "out")] == [done.reference]
+    assert str(done.reference) in (tmp_path / "out" / "index.html").read_text("utf-8")
+    again, skipped = read(stick, config, tmp_path / "out")
+    assert skipped.files == len(done.files)
+    assert len(again) == len(lines(tmp_path / "out")) == 4
+
+
+def test_other_settings_read_everything_again_and_replace_what_was_said(
+    stick: Path, config: Config, tmp_path: Path
+) -> None:
+    first, _ = read(stick, config, tmp_path / "out")
+    other = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": "children"})})
+    second, skipped = read(stick, other, tmp_path / "out")
+    assert skipped == Skipped(0, 5)
+    folders = {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("c-")}
+    assert folders == {case.reference for case in second} - {None}
+    assert folders.isdisjoint({case.reference for case in first})
+
+
+def test_a_study_with_a_new_film_is_read_again_whole(stick: Path, config: Config, tmp_path: Path) -> None:
+    late = stick / "2.dcm"
+    late.rename(tmp_path / "2.dcm")
+    read(stick, config, tmp_path / "out")
+    (tmp_path / "2.dcm").rename(late)
+    cases, skipped = read(stick, config, tmp_path / "out")
+    assert skipped.files == 3
+    (grown,) = [case for case in cases if case.reference and len(case.readings) == 2]
+    assert {Path(file.path).name for file in grown.files} == {"1.dcm", "2.dcm"}
+    assert len(lines(tmp_path / "out")) == len(cases) == 4
+
+
+def test_files_are_known_by_their_content_wherever_they_lie(stick: Path, config: Config, tmp_path: Path) -> None:
+    read(stick, config, tmp_path / "out")
+    stick.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "4.dcm").unlink()
+    cases, skipped = read(tmp_path / "elsewhere", config, tmp_path / "out")
+    assert skipped.files == 4
+    given = {str(path) for path in (tmp_path / "elsewhere").iterdir()}
+    assert {file.path for case in cases for file in case.files} == given
+    assert entries(cases)[("4 again.dcm", "read")] == 1
+    told = [file["path"] for line in lines(tmp_path / "out") for file in line["files"]]  # type: ignore[attr-defined]
+    assert set(told) == given
+
+
+def test_the_table_has_a_row_for_each_finding_and_each_refused_file_under_headings_in_chinese(
+    stick: Path, config: Config, tmp_path: Path
+) -> None:
+    chinese = config.model_copy(update={"box": config.box.model_copy(update={"language": "zh_CN"})})
+    cases, _ = read(stick, chinese, tmp_path / "out")
+    assert (tmp_path / "out" / "results.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert Counter(row["行类型"] for row in rows) == {
+        "征象": sum(len(case.findings) for case in cases),
+        "无结果": 1,
+    }
+    assert [Path(row["文件"]).name for row in rows if row["行类型"] == "无结果"] == ["notes.txt"]

@@ -1,0 +1,148 @@
+"""Registration: who is to be examined, for the machines' worklist; and which registered patient a case belongs to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app import clock
+from firmware_app.errors import (
+    NameUnusable,
+    NumberOfAnother,
+    RegistrationError,
+    RegistrationImaged,
+    RegistrationUnknown,
+)
+from firmware_app.registration import names
+from firmware_app.registration.entry import checked, new_accession
+from firmware_app.registration.examinations import EXAMINATIONS
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean_age, registered_patient
+from firmware_app.store.clinical.registrations import Entry, Registrations
+from web import guard, sheet
+from web.box import here
+
+blueprint = Blueprint("registrations", __name__)
+
+ROWS: Final = 100
+
+
+@blueprint.get("/registration")
+@guard.only(Role.DOCTOR)
+def page() -> ResponseReturnValue:
+    """The form, and the newest entries; *registered* names the one that was just made."""
+    registrations, made = _registrations(), None
+    if "registered" in request.args:
+        try:
+            made = registrations.entry(request.args["registered"])
+        except RegistrationUnknown:
+            made = None
+    return _page({}, made=made)
+
+
+@blueprint.post("/registration")
+@guard.only(Role.DOCTOR)
+def add() -> ResponseReturnValue:
+    """Register a patient; with a form that cannot be taken, the form again and why."""
+    form = dict(request.form.items())
+    number, unit = form.get("years", "").strip(), form.get("unit", "Y")
+    given = {**form, "age": clean_age(number + unit) if number else ""}
+    try:
+        new = checked(given, clock.now().astimezone(), form.get("accession", ""))
+        made = _registrations().add(new, guard.actor(), same_person="same_person" in form)
+    except RegistrationError as error:
+        return _page(form, problem=error)
+    return redirect(url_for("registrations.page", registered=made.registered.accession))
+
+
+@blueprint.post("/registration/<accession:accession>/cancel")
+@guard.only(Role.DOCTOR)
+def cancel(accession: str) -> ResponseReturnValue:
+    try:
+        _registrations().cancel(accession, guard.actor())
+    except RegistrationUnknown:
+        abort(404)
+    except RegistrationImaged as error:
+        return _page({}, problem=error)
+    return redirect(url_for("registrations.page"))
+
+
+@blueprint.post("/registration/spelling")
+@guard.only(Role.DOCTOR)
+def spelling() -> ResponseReturnValue:
+    """The pinyin of a name, for the form to show before it is sent.  A POST: no name is ever part of an address."""
+    try:
+        return {"spelled": names.spelling(names.clean(request.form.get("name", "")))}
+    except NameUnusable:
+        return {"spelled": ""}
+
+
+@blueprint.get("/case/<case:reference>/registration")
+@guard.only(Role.DOCTOR)
+def choose(reference: str) -> ResponseReturnValue:
+    """Who is registered without images; of the one that was chosen, what the case says now and then."""
+    box = here()
+    case = sheet.case_of(box, reference)
+    known = box.patients.known(reference)
+    chosen, changes = None, []
+    if "accession" in request.args:
+        chosen = _entry(request.args["accession"])
+        after = registered_patient(box.patients.imaged(reference), chosen.registered)
+        changes = _side_by_side(known.patient, after)
+    return render_template(
+        "tie.html", case=case, known=known, entries=_registrations().without_images(ROWS), chosen=chosen,
+        changes=changes, examinations=_examinations(),
+    )  # fmt: skip
+
+
+@blueprint.post("/case/<case:reference>/registration")
+@guard.only(Role.DOCTOR)
+def tie(reference: str) -> ResponseReturnValue:
+    """Give the case the registered patient that was chosen, or with none the patient of its images again."""
+    box, accession = here(), request.form.get("accession", "")
+    sheet.case_of(box, reference)
+    box.patients.tie(reference, _entry(accession).registered if accession else None, guard.actor())
+    return redirect(url_for("cases.page", reference=reference) + "#patient")
+
+
+def _page(
+    form: dict[str, str], *, made: Entry | None = None, problem: RegistrationError | None = None
+) -> tuple[str, int]:
+    entries = _registrations().latest(ROWS)
+    namesakes = [
+        one for one in entries
+        if made is not None and not one.cancelled and one.registered.name == made.registered.name
+        and one.registered.patient_id != made.registered.patient_id
+    ]  # fmt: skip
+    body = render_template(
+        "registration.html", entries=entries, form=form, made=made, namesakes=namesakes,
+        accession=form.get("accession") or new_accession(), problem=problem.text(g.language) if problem else "",
+        of_another=isinstance(problem, NumberOfAnother), units=AGE_UNITS, sexes=SEXES, examinations=_examinations(),
+    )  # fmt: skip
+    return body, 200 if problem is None else 422
+
+
+def _examinations() -> dict[str, str]:
+    return {code: examination.text(g.language) for code, examination in EXAMINATIONS.items()}
+
+
+def _entry(accession: str) -> Entry:
+    """The entry that a case may be tied to; 404 where there is none."""
+    try:
+        entry = _registrations().entry(accession)
+    except RegistrationUnknown:
+        abort(404)
+    if entry.cancelled:
+        abort(404)
+    return entry
+
+
+def _side_by_side(before: Patient, after: Patient) -> list[tuple[str, str, str]]:
+    """Each field of the patient with its value now and then."""
+    return [(name, getattr(before, name), getattr(after, name)) for name in Patient.__slots__]
+
+
+def _registrations() -> Registrations:
+    return Registrations(here().clinical.database)
