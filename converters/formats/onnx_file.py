@@ -35,7 +35,7 @@ from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
-from firmware_app.runtimes.onnxruntime import errors
+from firmware_app.runtimes.onnxruntime import errors, exact_options
 
 OPSET = 18
 PERCENTILE = 99.99
@@ -175,7 +175,7 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
 
 
 def _opened(model: onnx.ModelProto) -> accuracy_control.Asked:
-    session = InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = InferenceSession(model.SerializeToString(), exact_options(), providers=["CPUExecutionProvider"])
     names, name = [one.name for one in session.get_outputs()], session.get_inputs()[0].name
     return lambda film: dict(zip(names, session.run(names, {name: film}), strict=True))
 

@@ -43,13 +43,10 @@ class OnnxSession:
 
     def __init__(self, path: Path, config: Config) -> None:
         ort = _library()
-        options = ort.SessionOptions()
+        options = exact_options()
         options.intra_op_num_threads = config.threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = SEVERITY_ERROR
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if config.spinning else "0")
-        if _overflows():  # its own test for this is true on processors with VNNI too, and takes half of their speed
-            options.add_session_config_entry("session.x64quantprecision", "1")
         # One arena for all sessions of the process, which infer one after the other; otherwise each session would keep
         # an arena of its own.  A memory pattern would be one more block per session, outside the arena.
         _share_arena()
@@ -83,6 +80,15 @@ def _library() -> Any:
     except (ImportError, OSError) as error:
         raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
     return onnxruntime
+
+
+def exact_options() -> Any:
+    """Options of a session whose products of 8 bits are right on this processor."""
+    options = _library().SessionOptions()
+    options.log_severity_level = SEVERITY_ERROR
+    if _overflows():  # its own test for this is true on processors with VNNI too, and takes half of their speed
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 @cache
