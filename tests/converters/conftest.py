@@ -60,6 +60,9 @@ toy's INT8 file be faster: on films this small there is little to gain."""
 PLAIN: dict[str, Any] = {"net": {"student": "plain-small"}, "distill": None, "prune": None}
 """Changes that leave one small network, trained on its own."""
 
+ONE_FOLD: dict[str, Any] = {**PLAIN, "data": {"folds": 1}, "train": {"epochs": 36}}
+"""The same with one fold, trained until it has learnt the task on every processor: after twelve epochs it may not."""
+
 Made = Callable[..., Path]
 Ran = Callable[..., int]
 

@@ -15,7 +15,7 @@ from converters.recipe import load_recipe
 from converters.synthetic_images import phantom
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.shelf import Pack
-from tests.converters.conftest import PLAIN, SIDE, write_recipe
+from tests.converters.conftest import ONE_FOLD, PLAIN, SIDE, write_recipe
 
 RUNTIMES = {"onnxruntime", "openvino", "litert"}
 
@@ -123,7 +123,7 @@ def test_a_file_whose_map_shows_other_places_is_refused_though_its_folds_passed(
     from converters.formats import artefacts
     from converters.nets import build
 
-    changes = {**PLAIN, "data": {"folds": 1},
+    changes = {**ONE_FOLD,
                "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]}}  # fmt: skip
     command = [str(write_recipe(tmp_path, **changes)), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export", "quantize"):
@@ -145,7 +145,7 @@ def test_a_file_whose_map_shows_other_places_is_refused_though_its_folds_passed(
 def test_the_gate_is_not_passed_by_leaving_the_maps_out(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {**PLAIN, "data": {"folds": 1},
+    changes = {**ONE_FOLD,
                "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32"]}}  # fmt: skip
     command = [str(write_recipe(tmp_path, **changes)), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export", "quantize"):

@@ -8,7 +8,7 @@ import pytest
 from converters import cli
 from converters.report.step_results import Accounts
 from converters.workflow.ledger import digest_of
-from tests.converters.conftest import PLAIN, write_recipe
+from tests.converters.conftest import ONE_FOLD, write_recipe
 
 
 def test_a_rounded_network_says_nearly_the_same_and_its_weights_can_be_taken_back() -> None:
@@ -76,7 +76,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     from converters.quantizing import ptq_search
 
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
+        **ONE_FOLD, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)
@@ -108,7 +108,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
 
 def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
     changes = {
-        **PLAIN, "data": {"folds": 1}, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
+        **ONE_FOLD, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
     }  # fmt: skip
     recipe = write_recipe(tmp_path, **changes)

@@ -10,14 +10,14 @@ from converters.explanation import occlusion
 from firmware_app.errors import InferenceFailed
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
-from tests.converters.conftest import PLAIN, write_recipe
+from tests.converters.conftest import ONE_FOLD, write_recipe
 
 
 def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_one(
     films: Path, tmp_path: Path
 ) -> None:
     export = {"runtimes": ["onnxruntime", "openvino"], "precisions": ["fp32", "int8"], "static": True}
-    changes = {**PLAIN, "data": {"folds": 1}, "export": export}
+    changes = {**ONE_FOLD, "export": export}
     recipe = write_recipe(tmp_path, **changes)
     assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 0
     pack = Pack.load(tmp_path / "out" / "toy-disc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import shutil
@@ -70,7 +71,9 @@ class Scene:
         return random.Random(f"{self.seed}/{attack}")
 
     def room(self, attack: str) -> Path:
-        made = self.folder / attack
+        """A new folder: ``attack``, and ``attack-2`` for one that is made again."""
+        tries = (self.folder / (f"{attack}-{number}" if number > 1 else attack) for number in itertools.count(1))
+        made = next(folder for folder in tries if not folder.exists())
         made.mkdir()
         return made
 
@@ -193,7 +196,7 @@ def playing(
 ) -> Iterator[Play]:
     """A box below *root* for one attack, watched while it lives, and dead when the block ends."""
     folder = room or scene.room(attack)
-    clinic = Clinic(folder / f"box-{attack}", root, scene.packs, scene.site if line else None, broker, **more)
+    clinic = Clinic(folder / f"box-{folder.name}", root, scene.packs, scene.site if line else None, broker, **more)
     play = Play(
         scene, clinic, Outcome(attack), Ledger(), Stack(folder / "films", scene.chance(attack).randrange(10**6)),
         scene.chance(attack), line,
