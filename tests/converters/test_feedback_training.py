@@ -8,7 +8,7 @@ from PIL import Image
 from converters import cli
 from converters.data import feedback
 from converters.data.feedback import FeedbackRecord
-from tests.converters.conftest import PLAIN, draw, write_recipe
+from tests.converters.conftest import ONE_FOLD, PLAIN, draw, write_recipe
 
 
 def export(folder: Path, films: Path, own: Path) -> Path:
@@ -31,7 +31,7 @@ def test_feedback_is_learnt_from_until_training_is_asked_for_without_it(
 
     feedback.make_keys(tmp_path / "keys")
     sealed = export(tmp_path, draw(tmp_path / "more", 3, seed=99), tmp_path / "keys")
-    recipe = write_recipe(tmp_path, **PLAIN, data={"folds": 1})
+    recipe = write_recipe(tmp_path, **ONE_FOLD)
     command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
     work = tmp_path / "out" / "work" / "toy-disc"
     assert cli.main(["train", *command]) == 0
