@@ -29,15 +29,17 @@ from bench import harness
 from converters.data.datasets import Film, FilmSet
 from converters.evaluation import evaluate
 from converters.statistics import intervals, lesions
-from converters.statistics.lesions import Marks
+from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks import boxes, weak_labels
 from firmware_app.imaging.model_input import view
+from firmware_app.lesion import overlap
 from firmware_app.packs import shelf
 from firmware_app.packs.shelf import Pack
 from firmware_app.runtimes import choice
 from firmware_app.runtimes.interface import Session
 from firmware_app.tasks import classify
 from firmware_app.tasks.classify import MarksSpec
+from firmware_app.tasks.expected import Scored
 from firmware_app.tasks.interface import Frame, Section
 
 RATES: Final = (0.1, 0.2, 0.3)
@@ -46,7 +48,7 @@ SHIPPED: Final = "breast-ultrasound"
 ANY_SCORE: Final = 1e-9
 HEAD: Final = (
     "", "lesions found", "in images with the finding", "in others", "false marks an image", "no lesion: no mark",
-    *(f"at {rate:g} false" for rate in RATES),
+    "overlap of found boxes, median", *(f"at {rate:g} false" for rate in RATES),
 )  # fmt: skip
 
 
@@ -107,34 +109,38 @@ class Asked:
             return replace(self.section, findings=(*first, last.model_copy(update={"marks": marks})))
         return replace(self.section, findings=(*first, last.model_copy(update={"threshold": ANY_SCORE})))
 
-    def marks(self, film: Film, section: Section) -> Marks:
-        """The boxes on a film against those around its outlines."""
+    def boxes(self, film: Film, section: Section) -> list[Scored]:
+        """The boxes on a film as fractions of it, each with its score."""
         rows, columns = film.read().shape
         frame = Frame(rows, columns, box=view(rows, columns, self.pack.manifest.input))
         said = self.pack.manifest.answering.answer(section, self.outputs(film), frame)
-        found = [(one.box[0] / columns, one.box[1] / rows, one.box[2] / columns, one.box[3] / rows, one.score)
-                 for one in said.lesions]  # fmt: skip
-        return boxes.matched(found, boxes.fractions(film))
-
-
-def above(one: Marks, cut: float) -> Marks:
-    """The marks whose score reaches *cut*."""
-    return Marks(tuple(hit if hit >= cut else 0.0 for hit in one.hits), tuple(s for s in one.false if s >= cut), None)
+        return [(one.box[0] / columns, one.box[1] / rows, one.box[2] / columns, one.box[3] / rows, one.score)
+                for one in said.lesions]  # fmt: skip
 
 
 def row(name: str, asked: Asked, films: FilmSet) -> tuple[str, ...]:
     """A line of the table."""
-    every = [asked.marks(film, asked.open) for film in films.films]
-    marks = [above(one, asked.cut) for one in every]
+    every = [asked.boxes(film, asked.open) for film in films.films]
+    marked = [[box for box in found if box[4] >= asked.cut] for found in every]
+    true = [boxes.fractions(film) for film in films.films]
+    marks, at_any_cut = (list(map(boxes.matched, found, true)) for found in (marked, every))
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     patients = [film.patient for film in films.films]
     shown = lesions.found(marks, patients)
     false = np.array([len(one.false) for one in marks], dtype=np.float64)
+    overlaps = [best for found, there in zip(marked, true, strict=True) for best in best_overlaps(found, there)]
     return (
         name, _rate(shown.lesions, shown.lesions_ci), *(_part(marks, patients, labels == label) for label in (1, 0)),
         f"{false.mean():.2f} ({_limits(intervals.mean_interval(false, patients))})", _rate(shown.clean, shown.clean_ci),
-        *(f"{found:.2f}" for _, found in lesions.froc(every, RATES) if found is not None),
+        f"{np.median(overlaps):.2f}" if overlaps else "–",
+        *(f"{found:.2f}" for _, found in lesions.froc(at_any_cut, RATES) if found is not None),
     )  # fmt: skip
+
+
+def best_overlaps(found: Sequence[Scored], true: boxes.Found) -> list[float]:
+    """Of each lesion that is found: the overlap of its best box."""
+    best = (max((overlap(one[:4], lesion) for one in found), default=0.0) for lesion in true)
+    return [one for one in best if one >= LEAST_OVERLAP]
 
 
 def _part(marks: Sequence[Marks], patients: Sequence[str], chosen: NDArray[np.bool_]) -> str:
