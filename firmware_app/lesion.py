@@ -12,6 +12,10 @@ from typing import Final
 
 FINDING_TAG: Final = "finding"
 """The tag of a lesion that names the code of its finding."""
+SOURCE_TAG: Final = "source"
+"""The tag of a lesion that says what its box is taken from, where that is no detector and no outline."""
+ACTIVATION_MAP: Final = "activation map"
+"""The :data:`SOURCE_TAG` of a candidate box: the network learnt from image labels alone, and looked there."""
 SIZES: Final = (
     "area_px", "area_mm2", "long_axis_px", "long_axis_mm", "short_axis_px", "short_axis_mm", "volume_px3", "volume_mm3",
 )  # fmt: skip
@@ -116,6 +120,11 @@ class Lesion:
     def finding(self) -> str:
         """The code of the finding that it belongs to; empty where nobody says."""
         return self.tags.get(FINDING_TAG, "")
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether its box is no more than where a network of image labels looked."""
+        return self.tags.get(SOURCE_TAG) == ACTIVATION_MAP
 
     @property
     def middle(self) -> Point:

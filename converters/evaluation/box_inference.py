@@ -82,6 +82,8 @@ def predict_films(
             marks.append(marked)
     if not kept:
         raise DataUnreadable(films.name, f"there are no films{' that a model may see' if films.films else ''}")
+    if marks and len(marks) < len(kept) and not task.needs_outlines:
+        marks = []
     if marks and len(marks) < len(kept):
         raise DataUnreadable(films.name, f"{len(kept) - len(marks)} of its films have no outline")
     judged, every = FilmSet(films.name, films.positive, tuple(kept)), np.stack(box_scores)

@@ -117,10 +117,16 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
 def froc(films: Sequence[Marks], rates: Sequence[float] = FROC_RATES) -> tuple[tuple[float, float | None], ...]:
     """(false marks a film, share of lesions hit) at each of ``rates``: the best score cut that keeps within it."""
     best = np.array([value for one in films for value in one.hits])
-    stray = np.sort(np.array([value for one in films for value in one.false]))[::-1]
+    stray = [value for one in films for value in one.false]
     points: list[tuple[float, float | None]] = []
     for rate in rates:
-        allowed = int(rate * len(films) + 1e-9)
-        cut = stray[allowed] if allowed < len(stray) else 0.0  # only scores above it: the next stray stays out
+        cut = cut_at(stray, len(films), rate)
         points.append((rate, float((best > cut).mean()) if len(best) else None))
     return tuple(points)
+
+
+def cut_at(stray: Sequence[float], films: int, rate: float) -> float:
+    """The score above which at most ``rate`` of the false marks a film are left; 0 where that holds for all."""
+    ordered = sorted(stray, reverse=True)
+    allowed = int(rate * films + 1e-9)
+    return ordered[allowed] if allowed < len(ordered) else 0.0  # the next stray stays out

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from converters.evaluation import threshold
 from converters.failures import DataUnreadable
 from converters.recipe import Table
-from converters.tasks import kinds
+from converters.tasks import kinds, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
-from firmware_app.tasks import classify
-from firmware_app.tasks.classify import Calibration, FindingSpec, Measure
+from firmware_app.tasks import classify, weak_marks
+from firmware_app.tasks.classify import Calibration, FindingSpec, MarksSpec, Measure
 from firmware_app.tasks.interface import FindingPart, Frame, Section
 from firmware_app.tasks.part import Words
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from converters.packing.words import FindingWords
     from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
+    from converters.statistics.lesions import Marks
     from converters.training.fitting import Objective
     from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
@@ -48,6 +49,13 @@ FULL_SCALE_PERCENTILE = 75.0
 NO_MAP = Words(
     en="It does not show where: the network gives a number without a map, so no heat map is drawn.",
     zh="不显示位置：该网络只给出数值而没有热力图，因此不绘制热力图。",
+)
+
+
+WEAK_MARKS = Words(
+    en="Its boxes are taken from the heat map of a network that learnt from image labels, without outlines: they show "
+    "where it looked, not where a lesion ends, and no size may be read from them.",
+    zh="其方框取自热力图：该网络只学习了图像级标注，没有学习轮廓。方框只表示模型关注的位置，不是病灶边界，不可据此测量大小。",
 )
 
 
@@ -68,6 +76,7 @@ class Classify(Task):
     distils = True
     volumes = True
     activation_map = True
+    needs_outlines = False
     Settings: ClassVar[type[Table]] = kinds.Settings
 
     def __init__(self, kind: Kind | None = None) -> None:
@@ -89,6 +98,8 @@ class Classify(Task):
         plan = recipe.train
         if plan is not None and plan.loss is not None:
             kinds.check_loss(plan.loss, kind)
+        if isinstance(recipe.settings, Settings) and recipe.settings.false_per_image is not None:
+            self._check_marks(recipe, kind)
         plainly = kind is not None or recipe.input.depth is not None or (plan is not None and plan.loss is not None)
         if not plainly:
             return
@@ -106,6 +117,12 @@ class Classify(Task):
             raise ValueError("paste goes with one finding of films and the default loss: another label has no donor")
         if plan and plan.early_epochs and recipe.input.depth is not None:
             raise ValueError("early_epochs is for films")
+
+    def _check_marks(self, recipe: Recipe, kind: Kind | None) -> None:
+        if kind is not None and kind.name != "labels":
+            raise ValueError("[classify] false_per_image marks places of one finding or of several labels")
+        if recipe.input.depth is not None or (recipe.input.resize, recipe.input.crop) != ("squash", "whole"):
+            raise ValueError('[classify] false_per_image: of films, [input] resize = "squash" and crop = "whole"')
 
     @property
     def reads_labels(self) -> bool:
@@ -196,14 +213,21 @@ class Classify(Task):
         self, recipe: Recipe, original: Predictions, answers: Answers, truth: NDArray[Any] | None, outputs: Outputs
     ) -> dict[str, Any]:
         """Platt's calibration and a threshold by the recipe's rule."""
-        labels = original.labels
+        cells = outputs[MAP]
+        allowed = recipe.settings.false_per_image if isinstance(recipe.settings, Settings) else None
+        shows = original.labels[:, np.newaxis] if self.kind is None else self.kind.shows(_known(truth))
+        logits = original.logits[:, np.newaxis] if self.kind is None else self.kind.logits(answers)
+        each = []
+        for k in range(shows.shape[1]):
+            point = threshold.calibrated(recipe, shows[:, k], logits[:, k])
+            if allowed is not None:
+                called = threshold.sigmoid(point["slope"] * logits[:, k] + point["intercept"]) >= point["threshold"]
+                point["marks"] = weak_labels.chosen(cells[:, k], logits[:, k], shows[:, k], called, allowed)
+            each.append(point)
         if self.kind is None:
-            return {**threshold.calibrated(recipe, labels, original.logits), **drawn(outputs[MAP], labels)}
-        assert truth is not None
-        shows, logits = self.kind.shows(truth), self.kind.logits(answers)
-        each = [threshold.calibrated(recipe, shows[:, k], logits[:, k]) for k in range(self.kind.findings)]
-        more = {"scale": threshold.fitted(logits[:, 0], truth[:, 0])} if self.kind.name == "number" else {}
-        return {**each[0], "findings": each, **more, **drawn(outputs[MAP], labels)}
+            return {**each[0], **drawn(cells, original.labels)}
+        more = {"scale": threshold.fitted(logits[:, 0], _known(truth)[:, 0])} if self.kind.name == "number" else {}
+        return {**each[0], "findings": each, **more, **drawn(cells, original.labels)}
 
     def output(self, point: Mapping[str, Any], features: str | None) -> classify.Output:
         """The map's name and scale."""
@@ -239,8 +263,8 @@ class Classify(Task):
         )
 
     def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
-        """A map of one cell shows no place."""
-        return (NO_MAP,) if point.get("one_cell") else ()
+        """A map of one cell shows no place, and places are no outlines."""
+        return (*((NO_MAP,) if point.get("one_cell") else ()), *((WEAK_MARKS,) if "marks" in point else ()))
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The map's mean with the bias, before calibration: exact where a probability would round to 0 or 1."""
@@ -260,6 +284,14 @@ class Classify(Task):
             return ()
         patients = [one.patient for one in films.films]
         return target_measures.of(self.kind, section, box_scores, numbers_of(films), patients)
+
+    def marks(self, section: Section, outputs: Outputs, film: Film) -> Marks | None:
+        """The candidate boxes of the first finding against the film's outlines, which were not learnt from."""
+        spec, activation = section.findings[0], outputs[section.output.map][0]
+        if spec.marks is None:
+            return None
+        shown = classify.findings(activation, section.findings, section.output)[0].positive
+        return weak_labels.judged(weak_marks.evidence(activation, spec) if shown else None, spec.marks, film)
 
     parity_of = "logit"
 
@@ -284,16 +316,36 @@ class Classify(Task):
         said.append(DECIDED[section.output.kind])
         if (measure := section.findings[0].measure) is not None and section.output.kind == "number":
             said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
+        marked = (one for one in section.findings if isinstance(one, FindingSpec))
+        said += [_marking(one.code, one.marks) for one in marked if one.marks is not None]
         return " ".join(one for one in said if one)
 
     def picture(self, section: Section) -> str:
         """The heat map's scale."""
         return f"The heat map is drawn at full strength from {section.output.full_scale:g} logits a cell."
 
+    def golden_probability(self, recorded: Any, code: str) -> float | None:
+        """Beside the places, where some are marked."""
+        with_places = isinstance(recorded, Mapping) and isinstance(recorded.get("findings"), Mapping)
+        return super().golden_probability(recorded["findings"] if with_places else recorded, code)
+
 
 def numbers_of(films: FilmSet) -> NDArray[np.float64]:
     """(N, T): the films' targets."""
     return np.array([film.target for film in films.films], dtype=np.float64)
+
+
+def _known(truth: NDArray[Any] | None) -> NDArray[Any]:
+    assert truth is not None
+    return truth
+
+
+def _marking(code: str, marks: MarksSpec) -> str:
+    return (
+        f"Where `{code}` is positive, connected cells of at least {marks.reach:g} of the strongest one are a place, "
+        f"scored sigmoid({marks.calibration.slope:g} · cell {marks.calibration.intercept:+g}) by its own strongest "
+        f"cell, and marked from **{marks.threshold:g}**: {marks.threshold_rule}. No outline was learnt from."
+    )
 
 
 def _finding(
@@ -303,6 +355,7 @@ def _finding(
         code=words.code, label=words.label, channel=channel, bias=bias,
         calibration=Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
         threshold=point["threshold"], threshold_rule=point["rule"], priority=words.priority, measure=measure,
+        marks=MarksSpec.model_validate(point["marks"]) if "marks" in point else None,
     )  # fmt: skip
 
 

@@ -71,6 +71,10 @@ class Task(ABC):
     """Whether a cell of the map stands for itself, and a film's score is that of its strongest cell; else the cells are
     evidence for the film as a whole."""
 
+    needs_outlines: ClassVar[bool] = True
+    """Whether marks are judged on nothing where only some films are outlined, and that is said; else they are left out
+    then."""
+
     # --- one recipe, or one finished pack --------------------------------------------------------------------------
 
     def of(self, recipe: Recipe) -> Task:

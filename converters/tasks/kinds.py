@@ -45,6 +45,10 @@ class Settings(Table):
     ``labels`` are the data set's words in the order of the network's outputs. Words in ``none`` are no finding: of
     classes, some of ``labels`` ("normal"); of labels, others that the data set has beside them. ``grades`` is how many
     grades there are, from 0. From the grade or number ``at_least`` on a film shows the finding.
+
+    With ``false_per_image`` the strongest places of the activation map are marked as candidate boxes, with at most so
+    many on a held-back image without the finding (:mod:`converters.tasks.weak_labels`); of one finding or several
+    labels. No outline is learnt from.
     """
 
     kind: Literal["finding", "labels", "classes", "grades", "number"] = "finding"
@@ -52,6 +56,7 @@ class Settings(Table):
     none: tuple[str, ...] = ()
     grades: int = Field(0, ge=0, le=100)
     at_least: float | None = None
+    false_per_image: float | None = Field(None, gt=0.0)
 
 
 @dataclass(frozen=True, slots=True)

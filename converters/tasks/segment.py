@@ -39,6 +39,7 @@ class Segment(Classify):
     distils = False
     activation_map = False
     outlines = True
+    needs_outlines = True
     Settings = Table
     pooled, calibrated = "max", "the network's own, of its strongest cell"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
@@ -87,12 +87,17 @@ def _of_pack(drawn: _Drawn) -> list[DemoImage]:
         raise DemoFailed(f"the pack {drawn.pack} is missing from this installation.")
     finding = pack.manifest.findings[0]
     images = [
-        (golden.expected["fp32"][finding.code] >= finding.threshold, pack.folder / golden.path)
+        (_probability(golden.expected["fp32"], finding.code) >= finding.threshold, pack.folder / golden.path)
         for golden in pack.manifest.golden
         if golden.kind == "sample" and golden.path
     ]
     chosen = [next(path for positive, path in images if positive is wanted) for wanted in drawn.answers]
     return [DemoImage(f"{drawn.title}, {path.stem}", "synthetic", _object(path, drawn)) for path in chosen]
+
+
+def _probability(expected: Any, code: str) -> float:
+    """A finding's probability in what a golden case expects, with lesions beside it or without."""
+    return float(expected.get("findings", expected)[code])
 
 
 def _object(path: Path, drawn: _Drawn) -> Dataset:

@@ -70,7 +70,8 @@ def lesions(case: Case, language: str) -> list[str]:
 def lesion(one: Lesion, number: int, findings: Iterable[Finding], language: str) -> str:
     """One lesion in sentences: finding and score, place, frames, size, description, what speaks for other findings."""
     findings = tuple(findings)
-    said = [_head(one, number, findings, language), _frames(one, language), _size(one, language)]
+    said = [_head(one, number, findings, language), _source(one, language), _frames(one, language)]
+    said.append(_size(one, language))
     said += [_described(one.features, language, learned=learned) for learned in (False, True)]
     said += [_chance(one, code, findings, language) for code in one.chances]
     return _after_another(said, language)
@@ -111,6 +112,13 @@ def place(one: Lesion, language: str) -> str:
     (x, y), (columns, rows) = one.middle, one.picture
     row, column = (min(2, max(0, int(3 * at / side))) for at, side in ((y, rows), (x, columns)))
     return translate(_PLACES[row][column], language)
+
+
+def _source(one: Lesion, language: str) -> str:
+    if not one.is_candidate:
+        return ""
+    sentence = N_("The mark is from the heat map: it shows where the model looked, not where a lesion ends.")
+    return translate(sentence, language)
 
 
 def _frames(one: Lesion, language: str) -> str:

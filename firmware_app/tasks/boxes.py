@@ -11,14 +11,19 @@ A picture's probability is that of its strongest cell, so it is positive exactly
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from firmware_app.lesion import overlap as overlap
 from firmware_app.records import FINDING_TAG, Lesion
 from firmware_app.records import Finding as Found
 from firmware_app.tasks import classify, clips
+from firmware_app.tasks.expected import SAME as SAME
+from firmware_app.tasks.expected import Expected as Expected
+from firmware_app.tasks.expected import Scored as Scored
+from firmware_app.tasks.expected import apart as apart
+from firmware_app.tasks.expected import marked, of_marked
 from firmware_app.tasks.interface import (
     MOST_LESIONS,
     Answer,
@@ -29,7 +34,6 @@ from firmware_app.tasks.interface import (
     Section,
     tensor,
 )
-from firmware_app.tasks.part import Part, Probability
 
 if TYPE_CHECKING:
     from firmware_app.tasks.interface import Tensor, Tensors
@@ -39,11 +43,9 @@ volumes = False
 CHANNELS: Final = 5
 OWN: Final = classify.Calibration(kind="platt", slope=1.0, intercept=0.0)
 """Of scores that are the network's own probabilities."""
-SAME: Final = 0.5
-"""Boxes that overlap by this much, intersection over union, mark one lesion."""
+golden, expectation = marked, of_marked
 
 Corners = tuple[float, float, float, float]
-Scored = tuple[float, float, float, float, float]
 
 
 class Output(OutputPart):
@@ -57,16 +59,6 @@ class Finding(FindingPart):
 
     bias: float = 0.0
     calibration: classify.Calibration
-
-
-class Expected(Part):
-    """What a golden case records: each finding's probability, and x0, y0, x1, y1, score of each lesion."""
-
-    findings: dict[str, Probability]
-    lesions: list[Scored]
-
-
-_EXPECTED: Final = TypeAdapter(Expected)
 
 
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
@@ -125,45 +117,6 @@ def together(section: Section, answers: Sequence[Answer]) -> Answer:
     return clips.together(answers, section.frames)
 
 
-def golden(answer: Answer) -> dict[str, Any]:
-    """See :class:`Expected`."""
-    return {
-        "findings": {one.code: round(one.probability, 4) for one in answer.findings},
-        "lesions": [[*(round(side, 2) for side in one.box), round(one.score, 4)] for one in answer.lesions],
-    }
-
-
-def expectation(section: Section, recorded: Any) -> Expected:
-    """See :class:`Expected`."""
-    try:
-        expected = _EXPECTED.validate_python(recorded)
-    except ValidationError as error:
-        raise ValueError("a golden case expects something else than probabilities and boxes") from error
-    if unknown := set(expected.findings) - {spec.code for spec in section.findings}:
-        raise ValueError(f"a golden case expects the unknown finding {min(unknown)}")
-    return expected
-
-
 def difference(expected: Expected, answer: Answer) -> Difference:
-    """See :func:`apart`; the threshold is the least of the findings'."""
+    """See :func:`firmware_app.tasks.expected.apart`; the threshold is the least of the findings'."""
     return apart(expected, answer, min((one.threshold for one in answer.findings), default=0.0))
-
-
-def apart(expected: Expected, answer: Answer, limit: float) -> Difference:
-    """The farthest of the probabilities and of the boxes' scores.
-
-    A box that overlaps none of the other side's by half is as far off as its score lies above ``limit``.
-    """
-    given = {one.code: one for one in answer.findings}
-    worst = [Difference(code, given[code].probability, value, abs(given[code].probability - value))
-             for code, value in expected.findings.items()]  # fmt: skip
-    left = [(one.box, one.score) for one in answer.lesions]
-    for *corners, score in expected.lesions:
-        twin = max(left, key=lambda one: overlap(corners, one[0]), default=None)
-        if twin is None or overlap(corners, twin[0]) < SAME:
-            worst.append(Difference("box", limit, score, max(0.0, score - limit)))
-        else:
-            left.remove(twin)
-            worst.append(Difference("box", twin[1], score, abs(twin[1] - score)))
-    worst += [Difference("box", score, limit, max(0.0, score - limit)) for _, score in left]
-    return max(worst, key=lambda one: one.apart, default=Difference("", 0.0, 0.0, 0.0))

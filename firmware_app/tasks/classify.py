@@ -13,20 +13,32 @@ What the channels are is the manifest's ``output.kind``:
 * ``grades``: channel j says that the grade is above j (Frank & Hall 2001); logit = z of the finding's own channel, and
   its value is the grade: how many channels say yes.
 * ``number``: z measures; the value is ``offset + scale · z``, and logit = z.
+
+A finding may have ``marks``: then places of its map are candidate boxes (:mod:`firmware_app.tasks.weak_marks`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from firmware_app import records
-from firmware_app.tasks import clips
-from firmware_app.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
+from firmware_app.tasks import clips, expected
+from firmware_app.tasks.expected import Expected
+from firmware_app.tasks.interface import (
+    MOST_LESIONS,
+    Answer,
+    Difference,
+    FindingPart,
+    Frame,
+    OutputPart,
+    Section,
+    tensor,
+)
 from firmware_app.tasks.part import Part, Probability, Words
 
 if TYPE_CHECKING:
@@ -35,7 +47,6 @@ if TYPE_CHECKING:
 key = "classify"
 volumes = True
 LARGEST_EXPONENT: Final = 700.0
-_EXPECTED: Final = TypeAdapter(dict[str, Probability])
 
 Kind = Literal["labels", "classes", "grades", "number"]
 
@@ -82,7 +93,7 @@ class Measure(Part):
     offset: float = 0.0
 
 
-class FindingSpec(FindingPart):
+class ChannelSpec(FindingPart):
     """A finding's channel of the map, the classifier's bias and its calibration."""
 
     channel: int = Field(ge=0)
@@ -91,7 +102,35 @@ class FindingSpec(FindingPart):
     measure: Measure | None = None
 
 
+class MarksSpec(Part):
+    """How places of a finding's map become candidate boxes (:mod:`firmware_app.tasks.weak_marks`).
+
+    A place is the connected cells of at least the share ``reach`` of the picture's strongest cell.  ``calibration``
+    makes the score of a place of its own strongest cell, in logits with the finding's bias; from ``threshold`` on it is
+    marked.
+    """
+
+    calibration: Calibration
+    threshold: Probability
+    threshold_rule: str = Field(min_length=1)
+    reach: float = Field(gt=0.0, le=1.0)
+
+
+class FindingSpec(ChannelSpec):
+    """A finding of the whole picture, whose places may be marked."""
+
+    marks: MarksSpec | None = None
+
+
 Finding = FindingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What a golden case expects of a pack that marks places; from ``limit`` on a place is marked."""
+
+    expected: Expected
+    limit: float
 
 
 def logit(activation: Tensor, spec: FindingSpec) -> float:
@@ -161,14 +200,19 @@ def one_at_most(found: Sequence[records.Finding]) -> tuple[records.Finding, ...]
 
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     """See :class:`firmware_app.tasks.interface.Task`; of a volume no map is drawn."""
-    from firmware_app.tasks import explain
+    from firmware_app.tasks import explain, weak_marks
 
     activation, scale = of_picture(outputs, section.output.map), section.output.full_scale
     found = findings(activation, section.findings, section.output)
     if activation.ndim != 3:
         return Answer(found)
     maps = {spec.code: explain.activation_map(activation, spec.channel, scale) for spec in section.findings}
-    return Answer(found, maps=maps)
+    lesions = [
+        lesion
+        for spec, one in zip(section.findings, found, strict=True) if spec.marks is not None and one.positive
+        for lesion in weak_marks.lesions(activation, spec, frame)
+    ]  # fmt: skip
+    return Answer(found, tuple(sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS]), maps=maps)
 
 
 def of_picture(outputs: Tensors, name: str) -> Tensor:
@@ -178,35 +222,36 @@ def of_picture(outputs: Tensors, name: str) -> Tensor:
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
-    """See :class:`firmware_app.tasks.interface.Task`."""
+    """See :class:`firmware_app.tasks.interface.Task`; candidate boxes stay only of findings that the clip shows."""
     whole = clips.together(answers, section.frames)
-    return replace(whole, findings=one_at_most(whole.findings)) if section.output.kind == "classes" else whole
-
-
-def golden(answer: Answer) -> dict[str, float]:
-    """Finding code → probability."""
-    return {one.code: round(one.probability, 4) for one in answer.findings}
-
-
-def expectation(section: Section, recorded: Any) -> Mapping[str, float]:
-    """Finding code → probability; a finding may be left out."""
-    try:
-        expected = _EXPECTED.validate_python(recorded)
-    except ValidationError as error:
-        raise ValueError("a golden case expects something else than probabilities") from error
-    if unknown := set(expected) - {spec.code for spec in section.findings}:
-        raise ValueError(f"a golden case expects the unknown finding {min(unknown)}")
-    return expected
-
-
-def difference(expected: Mapping[str, float], answer: Answer) -> Difference:
-    """That of the finding whose probability is farthest off."""
-    given = {one.code: one.probability for one in answer.findings}
-    apart = {code: abs(given[code] - value) for code, value in expected.items()}
-    worst = max(apart, key=apart.__getitem__, default=None)
-    return Difference("", 0.0, 0.0, 0.0) if worst is None else Difference(
-        worst, given[worst], expected[worst], apart[worst]
+    if section.output.kind == "classes":
+        whole = replace(whole, findings=one_at_most(whole.findings))
+    shown = {one.code for one in whole.findings if one.positive}
+    return replace(
+        whole, lesions=tuple(one for one in whole.lesions if not one.is_candidate or one.finding in shown)
     )  # fmt: skip
+
+
+def golden(answer: Answer) -> dict[str, Any]:
+    """Finding code → probability; where places are marked, see :class:`firmware_app.tasks.expected.Expected`."""
+    return expected.marked(answer) if answer.lesions else expected.findings(answer)
+
+
+def expectation(section: Section, recorded: Any) -> Mapping[str, float] | Promised:
+    """Finding code → probability, a finding may be left out; of a pack that marks places, the places too."""
+    limits = [spec.marks.threshold for spec in section.findings if spec.marks is not None]
+    if not limits:
+        return expected.of_findings(section, recorded)
+    with_places = isinstance(recorded, Mapping) and isinstance(recorded.get("lesions"), list)
+    whole = recorded if with_places else {"findings": recorded, "lesions": []}
+    return Promised(expected.of_marked(section, whole), min(limits))
+
+
+def difference(wanted: Mapping[str, float] | Promised, answer: Answer) -> Difference:
+    """That of the finding whose probability is farthest off, or of the place (:func:`expected.apart`)."""
+    if isinstance(wanted, Promised):
+        return expected.apart(wanted.expected, answer, wanted.limit)
+    return expected.findings_apart(wanted, answer)
 
 
 def _log_sum_exp(values: Sequence[float]) -> float:

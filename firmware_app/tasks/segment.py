@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.records import FINDING_TAG, Lesion
-from firmware_app.tasks import classify
+from firmware_app.tasks import classify, expected
 from firmware_app.tasks.interface import MOST_LESIONS, Answer, Frame, Section
 
 if TYPE_CHECKING:
@@ -21,16 +21,15 @@ if TYPE_CHECKING:
 
 key = "segment"
 volumes = True
-Output, Finding = classify.Output, classify.FindingSpec
-together, golden, expectation, difference = (
-    classify.together, classify.golden, classify.expectation, classify.difference,
-)  # fmt: skip
+Output, Finding = classify.Output, classify.ChannelSpec
+together = classify.together
+golden, expectation, difference = expected.findings, expected.of_findings, expected.findings_apart
 LARGEST_EXPONENT: Final = 80.0
 LEAST_CELLS: Final = 3
 """The fewest cells of a lesion that is outlined."""
 
 
-def strongest(activation: Tensor, spec: classify.FindingSpec) -> float:
+def strongest(activation: Tensor, spec: classify.ChannelSpec) -> float:
     """``activation``: (C, …) → the logit of the finding's strongest cell."""
     return float(activation[spec.channel].max()) + spec.bias
 
@@ -50,7 +49,7 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     return Answer(found, tuple(kept), maps=masks)
 
 
-def chances(activation: Tensor, spec: classify.FindingSpec) -> NDArray[np.float64]:
+def chances(activation: Tensor, spec: classify.ChannelSpec) -> NDArray[np.float64]:
     """``activation``: (C, …) → each cell's probability of the finding; :class:`ValueError` where one is no number."""
     import numpy as np
 
@@ -61,7 +60,7 @@ def chances(activation: Tensor, spec: classify.FindingSpec) -> NDArray[np.float6
     return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT))), dtype=np.float64)
 
 
-def marked(share: NDArray[np.float64], spec: classify.FindingSpec, frame: Frame) -> list[Lesion]:
+def marked(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: Frame) -> list[Lesion]:
     """``share``: (h, w) probabilities → a lesion for each connected piece at or above the threshold."""
     import numpy as np
 
