@@ -54,8 +54,7 @@ def find(stage: DemoStage, wanted_broker: str | None) -> Site:
     broker.start(stage, port, wanted_broker)
 
     stage.say("\nThe box makes its own keys, the hospital enrols it, the box takes the answer:")
-    language = os.environ.get("LANTERN_BOX__LANGUAGE", "en")
-    (stage.folder / CONFIG).write_text(_SETTINGS.format(folder=stage.folder, language=language), "utf-8")
+    (stage.folder / CONFIG).write_text(_SETTINGS.format(folder=stage.folder, language=language()), "utf-8")
     of_box = ("--config", CONFIG, "--json")
     (asked,) = stage.run("lantern", "provision", "--id", BOX, "--hospital", "hospital/hospital.json", *of_box)
     (enrolled,) = stage.run("lantern-hospital", "enrol", "box/line/box.json", *at_hospital)
@@ -71,6 +70,11 @@ def find(stage: DemoStage, wanted_broker: str | None) -> Site:
     hospital = stage.start("hospital", "lantern-hospital", "serve", "--page-port", "0", *at_hospital)
     box = stage.start("box", "lantern", "serve", *of_box)
     return _wait(stage, hospital, box)
+
+
+def language() -> str:
+    """The language of the box's sentences, chosen as its setting is: by `LANTERN_BOX__LANGUAGE`."""
+    return os.environ.get("LANTERN_BOX__LANGUAGE", "en")
 
 
 def one_time_code(stage: DemoStage) -> str:
