@@ -25,7 +25,7 @@ from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
 from web import guard, standing, words
-from web.blueprints import calibration, live, registrations, sticks
+from web.blueprints import calibration, descriptions, live, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -129,7 +129,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live,
+        registrations, live, descriptions,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
@@ -151,6 +151,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         user=guard.user,
         stick_files=stick_files,
         is_live=live.is_watched,
+        described=descriptions.of,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)

@@ -134,6 +134,7 @@ ACTIONS: Final = {
     "calibration.in_force": N_("threshold put in force"),
     "calibration.undone": N_("threshold taken back"),
     "patient.corrected": N_("patient corrected"),
+    "image.described": N_("said what an image shows"),
     "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),

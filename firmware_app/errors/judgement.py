@@ -125,8 +125,8 @@ class ModalityNotCovered(CannotJudge):
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
     sentence = N_(
-        "The image does not say what machine made it, so no model may be chosen. A doctor must read this image. At the "
-        "console “lantern read --pack NAME” uses the model that you name; “lantern pack list” has the names."
+        "The image does not say what it shows or what machine made it, so no model was asked. Say what it is, or read "
+        "it yourself."
     )
 
 
@@ -138,7 +138,10 @@ class BodyPartNotCovered(CannotJudge):
 
 class BodyPartUnknown(CannotJudge):
     code = "reading.body_part_unknown"
-    sentence = N_("The image does not say which part of the body it shows, so no model may be chosen.")
+    sentence = N_(
+        "The image does not say which part of the body it shows, so no model was asked. Say what it is, or read it "
+        "yourself."
+    )
 
 
 class ViewNotCovered(CannotJudge):
@@ -151,7 +154,7 @@ class ViewUnclear(CannotJudge):
     code = "reading.view_unclear"
     sentence = N_(
         "The description of the examination names a frontal and another view, and the film does not say which one it "
-        "is. A doctor must read it."
+        "is. Say which it is, or read it yourself."
     )
 
 

@@ -101,11 +101,15 @@ def _facts(result: Result, language: str, _: _Translated) -> list[list[str]]:
     named = [*(one.study_description for one in headers), *(one.series_description for one in headers)]
     times = [(one.study_date, one.study_time or "") for one in headers if one.study_date]
     examined = study.examined(times)
+
+    def marked(field: str, value: str) -> str:
+        return _(N_("{value} (entered by hand)")).format(value=value) if value and field in result.by_hand else value
+
     rows = {
-        N_("Name"): patient.name,
-        N_("Number"): patient.patient_id,
-        N_("Age"): terms.age(patient, language),
-        N_("Sex"): terms.sex(patient, language),
+        N_("Name"): marked("name", patient.name),
+        N_("Number"): marked("patient_id", patient.patient_id),
+        N_("Age"): marked("age", terms.age(patient, language)),
+        N_("Sex"): marked("sex", terms.sex(patient, language)),
         N_("Examination"): study.examination(name for name in named if name) or result.case.modality or "",
         N_("Date of examination"): examined or _(N_("not given by the image")),
         N_("Priority"): priority_name(result.case.priority, language),
