@@ -30,6 +30,11 @@ def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for 
     return message
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
+    """Mark a message with its plural for the catalogue; `plural` translates it."""
+    return one, many
+
+
 def register(code: str, message: str) -> str:
     """Bind *code* to its English sentence; a second sentence for one code is a programming error (`ValueError`)."""
     if _SENTENCES.setdefault(code, message) != message:
@@ -79,6 +84,11 @@ def spoken() -> str:
 def translate(message: str, language: str) -> str:
     """The catalogue's text for an English *message*, or the message itself where the catalogue has none."""
     return _catalogue(language).gettext(message)
+
+
+def plural(one: str, many: str, count: int, language: str) -> str:
+    """The catalogue's text for *count* things, with ``{n}`` filled by it."""
+    return _catalogue(language).ngettext(one, many, count).format(n=count)
 
 
 def say(code: str, details: Mapping[str, object], language: str) -> str:

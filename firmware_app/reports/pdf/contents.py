@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, NN_, plural, translate
 from firmware_app.records import PackIdentity
 from firmware_app.reports import study, terms, wording
 from firmware_app.reports.case_text import priority_name, value_text
@@ -17,6 +17,10 @@ from firmware_app.store.calibration import sentences
 _Translated = Callable[[str], str]
 _WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
 _NOTE: Final = N_("Please note")
+_WAITING: Final = NN_(
+    "{n} image of this case waits to be read; no result does not mean normal.",
+    "{n} images of this case wait to be read; no result does not mean normal.",
+)
 _MOST_LESIONS: Final = 10
 """Told one by one: more would fill more than two pages."""
 _FOUND: Final = {True: N_("found"), False: N_("not found")}
@@ -128,8 +132,7 @@ def _notes(result: Result, language: str, _: _Translated) -> dict[str, Any] | No
     told += [hint for one in case.readings for hint in one.quality.hints]
     lines = [one.text(language) for one in told]
     if waiting:
-        sentence = N_("{n} images of this case wait to be read; no result does not mean normal.")
-        lines.append(_(sentence).format(n=waiting))
+        lines.append(plural(*_WAITING, waiting, language))
     if (local := sentences.of_case(case)) is not None:
         lines.append(local[1].text(language))
     return _section(_(_NOTE), lines)
