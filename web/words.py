@@ -8,10 +8,10 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import LANGUAGES as SPOKEN
-from firmware_app.language import N_, NN_, own_name, plural, translate
+from firmware_app.language import N_, NN_, own_name, plural, term, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
-from firmware_app.reports import case_text, terms
+from firmware_app.reports import case_text, kinds, terms
 from firmware_app.reports.terms import SAID as SAID
 from firmware_app.reports.terms import SEXES as SEXES
 from firmware_app.reports.terms import VERDICTS as VERDICTS
@@ -213,6 +213,30 @@ def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
     if minutes < 2 * 24 * 60:
         return plural(*_WAITED_HOURS, minutes // 60, language)
     return plural(*_WAITED_DAYS, minutes // (24 * 60), language)
+
+
+def audited(details: Mapping[str, object], language: str) -> list[str]:
+    """The details of an audit entry: what a person changed as ``old → new``, in words, and the rest as it is kept."""
+    shown = []
+    for key, value in details.items():
+        if key.endswith("before"):
+            field, after = key.removesuffix("before"), details.get(key.removesuffix("before") + "after", "")
+            old, new = (_said_before(field.rstrip("_"), str(one), language) for one in (value, after))
+            shown.append(f"{old} → {new}")
+        elif not key.endswith("after"):
+            shown.append(f"{key} {value}")
+    return shown
+
+
+def _said_before(field: str, value: str, language: str) -> str:
+    if field:
+        return f"{translate(PATIENT_FIELDS[field], language)} {stated(field, value, language) if value != '-' else '–'}"
+    parts = []
+    for part in value.split():
+        names = (term(name, part, language) for name in ("modality", "body_part", "view"))
+        whom = translate(kinds.POPULATIONS[part], language) if part in kinds.POPULATIONS else part
+        parts.append(next((name for name in names if name != part), whom))
+    return " ".join(parts).replace("-", "–")
 
 
 def stated(field: str, value: str, language: str) -> str:

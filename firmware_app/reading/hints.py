@@ -15,11 +15,11 @@ VIEW_ASSUMED: Final = register(
 )
 AGE_ASSUMED_ADULT: Final = register(
     "hint.age_assumed_adult",
-    N_("The film does not give an age; it was read as an adult's, because [box] usual_population is set to “adult”."),
+    N_("The film does not give an age; it was read as an adult's, because this clinic sees mostly adults."),
 )
 AGE_ASSUMED_CHILD: Final = register(
     "hint.age_assumed_child",
-    N_("The film does not give an age; it was read as a child's, because [box] usual_population is set to “children”."),
+    N_("The film does not give an age; it was read as a child's, because this clinic sees mostly children."),
 )
 PACK_FORCED: Final = register(
     "hint.pack_forced", N_("The model “{pack}” was named by a person; what the image does not say was taken as given.")
