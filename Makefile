@@ -163,7 +163,7 @@ $(CONVERT)/stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 CATALOGUE := firmware_app/translations
 catalogue: $(VENV)/dev.stamp
 	@mkdir -p build
-	$(BIN)/pybabel -q extract -F babel.cfg -k N_ --no-location --sort-output --project lantern --output build/lantern.pot firmware_app web hospital
+	$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k NN_:1,2 -k _n:1,2 --no-location --sort-output --project lantern --output build/lantern.pot firmware_app web hospital
 	$(BIN)/pybabel -q update -i build/lantern.pot -d $(CATALOGUE) -D lantern -l zh_CN -w 120 --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel -q compile -d $(CATALOGUE) -D lantern -l zh_CN
 

@@ -23,6 +23,7 @@ _FOLDERS: Final = tuple(
     Path(folder) for folder in (Path(__file__).parent / "translations", os.environ.get(MORE_CATALOGUES)) if folder
 )
 _SENTENCES: dict[str, str] = {}
+_TERMS: dict[str, Mapping[str, str]] = {}
 
 
 def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for translation, translate later"
@@ -30,11 +31,24 @@ def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for 
     return message
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
+    """Mark a message with its plural for the catalogue; `plural` translates it."""
+    return one, many
+
+
 def register(code: str, message: str) -> str:
     """Bind *code* to its English sentence; a second sentence for one code is a programming error (`ValueError`)."""
     if _SENTENCES.setdefault(code, message) != message:
         raise ValueError(f"the code {code!r} already has another sentence")
     return code
+
+
+def terms(placeholder: str, words: Mapping[str, str]) -> None:
+    """Say how people call the values that sentences fill into *placeholder*: codes of DICOM, say, in English words.
+
+    Of several values that are joined by ``+`` each is called so.
+    """
+    _TERMS[placeholder] = words
 
 
 def codes() -> Mapping[str, str]:
@@ -81,13 +95,28 @@ def translate(message: str, language: str) -> str:
     return _catalogue(language).gettext(message)
 
 
+def plural(one: str, many: str, count: int, language: str) -> str:
+    """The catalogue's text for *count* things, with ``{n}`` filled by it."""
+    return _catalogue(language).ngettext(one, many, count).format(n=count)
+
+
 def say(code: str, details: Mapping[str, object], language: str) -> str:
     """The sentence of *code* in *language*, its ``{placeholders}`` filled from *details*.
 
     A code written by a newer version has no sentence here; it is then shown by its name rather than hidden.
     """
     message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
-    return translate(message, language).format_map(_Details({"code": code, **details}))
+    named = {name: term(name, value, language) if isinstance(value, str) else value for name, value in details.items()}
+    return translate(message, language).format_map(_Details({"code": code, **named}))
+
+
+def term(placeholder: str, value: str, language: str) -> str:
+    """What people call *value* in *placeholder* (`terms`); *value* itself where it has no other name."""
+    words = _TERMS.get(placeholder)
+    if words is None:
+        return value
+    separator = translate(N_(", "), language)
+    return separator.join(translate(words[one], language) if one in words else one for one in value.split("+"))
 
 
 class _Details(dict[str, object]):

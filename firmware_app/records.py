@@ -136,6 +136,25 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Entered:
+    """What a person has said of an image where the image itself says nothing; an empty text says nothing either.
+
+    `modality` and `body_part` are words of DICOM, `view` one of `headers.view`; `population` is ``adult`` or
+    ``children``.  `age` (AS) is the patient's as entered, of a picture that has no header to hold it.
+    """
+
+    modality: str = ""
+    body_part: str = ""
+    view: str = ""
+    population: str = ""
+    age: str = ""
+
+    def __str__(self) -> str:
+        """Its words in one line, for the audit; ``-`` for nothing."""
+        return " ".join(filter(None, (self.modality, self.body_part, self.view, self.population))) or "-"
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One DICOM object or image file that the box holds durably.
 
@@ -146,6 +165,7 @@ class Instance:
     case: str
     file: str
     header: Header | None
+    entered: Entered | None = None
 
 
 @dataclass(frozen=True, slots=True)

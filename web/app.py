@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
-from firmware_app.language import N_, tag, translate
+from firmware_app.language import N_, plural, tag, translate
 from firmware_app.registration.entry import ACCESSION
 from firmware_app.reports.terms import percent
 from firmware_app.store.accounts.accounts_db import Accounts
@@ -24,8 +24,8 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
-from web import guard, standing, words
-from web.blueprints import calibration, live, registrations, sticks
+from web import compression, guard, standing, words
+from web.blueprints import calibration, descriptions, live, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -114,6 +114,7 @@ def create_app(
     ):  # fmt: skip
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
+    app.after_request(compression.compress)
     app.before_request(calibration.allow_table)
     CSRFProtect(app)
     _register_pages(app)
@@ -129,7 +130,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live,
+        registrations, live, descriptions,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
@@ -145,12 +146,14 @@ def _register_first_page(app: Flask, state: StateDir, accounts: Accounts) -> Non
 def _equip_templates(app: Flask, config: Config) -> None:
     app.jinja_env.globals.update(
         _=_translated,
+        _n=_counted,
         version=version(),
         box_name=config.box.name,
         words=words,
         user=guard.user,
         stick_files=stick_files,
         is_live=live.is_watched,
+        described=descriptions.of,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)
@@ -174,6 +177,10 @@ def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | N
 def _translated(message: str, **values: object) -> str:
     text = translate(message, g.get("language", "en"))
     return text.format(**values) if values else text
+
+
+def _counted(one: str, many: str, count: int) -> str:
+    return plural(one, many, count, g.get("language", "en"))
 
 
 def _moment(stamp: clock.Stamp) -> str:

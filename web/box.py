@@ -19,6 +19,7 @@ from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse
 from web.standing import Disk
+from web.visits import Visits
 
 _KEY: Final = "lantern"
 
@@ -39,6 +40,7 @@ class Box:
     def __post_init__(self) -> None:
         self.worklist = Worklist(self.clinical)
         self.patients = Patients(self.clinical, self.state)
+        self.visits = Visits(self.clinical, self.patients, self.worklist, self.state)
         self.audit = Audit(self.clinical.database)
         self.confirmations = Confirmations(self.clinical.database)
 

@@ -7,6 +7,7 @@ page occupies a thread of the web server. `PageLimit` limits how many may wait; 
 from __future__ import annotations
 
 import logging
+import secrets
 import sqlite3
 import threading
 import time
@@ -29,6 +30,9 @@ class Pulse:
         self._clinical, self._worklist, self._standing = clinical, Worklist(clinical), standing
         self._changed = threading.Condition()
         self._beats = 0
+        self._first: frozenset[str] = frozenset()
+        self._alarms = 0
+        self._born = secrets.token_hex(4)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
 
@@ -36,6 +40,12 @@ class Pulse:
     def beats(self) -> int:
         """The number of changes since the start."""
         return self._beats
+
+    @property
+    def urgent(self) -> str:
+        """How many open cases should be looked at before all others, and a mark that differs when one has come:
+        ``2 a1b2c3d4.7``.  The part before the dot is another after a restart, when nothing need have come."""
+        return f"{len(self._first)} {self._born}.{self._alarms}"
 
     def start(self) -> None:
         self._thread.start()
@@ -68,6 +78,8 @@ class Pulse:
                     continue
                 version, looked = now, time.monotonic()
                 fresh = (self._worklist.mark(), self._standing())
+                if fresh != mark:
+                    self._look_at(self._worklist.first(), known=mark is not None)
             except sqlite3.Error as error:  # a locked or damaged database is shown on the box page; the pulse goes on
                 log.warning("the lists cannot be watched: %s", type(error).__name__)
                 continue
@@ -77,6 +89,11 @@ class Pulse:
                     self._beats += 1
                     self._changed.notify_all()
         self._clinical.database.close_thread()
+
+    def _look_at(self, first: frozenset[str], *, known: bool) -> None:
+        if known and first - self._first:
+            self._alarms += 1
+        self._first = first
 
 
 class PageLimit:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from firmware_app import clock
 from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import LANGUAGES as SPOKEN
-from firmware_app.language import N_, own_name, translate
+from firmware_app.language import N_, NN_, own_name, plural, term, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
-from firmware_app.reports import case_text
-from firmware_app.reports.terms import AGES as AGES
+from firmware_app.reports import case_text, kinds, terms
 from firmware_app.reports.terms import SAID as SAID
 from firmware_app.reports.terms import SEXES as SEXES
 from firmware_app.reports.terms import VERDICTS as VERDICTS
@@ -134,6 +134,7 @@ ACTIONS: Final = {
     "calibration.in_force": N_("threshold put in force"),
     "calibration.undone": N_("threshold taken back"),
     "patient.corrected": N_("patient corrected"),
+    "image.described": N_("said what an image shows"),
     "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),
     "pack.rolled_back": N_("earlier model taken back into use"),
@@ -161,6 +162,10 @@ LENGTHS: Final = {  # for a measured line, where the header's millimetres are no
     "spacing.uncalibrated": N_("{px} pixels, {mm} mm by the header (not calibrated)"),
 }
 MARKED: Final = N_("{finding}, score {score}")
+_JUST_CAME: Final = N_("just came")
+_WAITED_MINUTES: Final = NN_("waits {n} minute", "waits {n} minutes")
+_WAITED_HOURS: Final = NN_("waits {n} hour", "waits {n} hours")
+_WAITED_DAYS: Final = NN_("waits {n} day", "waits {n} days")
 AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
@@ -191,16 +196,47 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
 
 
-def age(patient: Patient) -> tuple[str, int] | None:
-    """The message for an age, and the number in it."""
-    parts = patient.age_parts
-    return (AGES[parts[1]], parts[0]) if parts else None
-
-
 def stated_age(text: str, language: str) -> str:
     """A DICOM AS for people: “3 years”; empty for none."""
-    said = age(Patient(age=text))
-    return translate(said[0], language).format(n=said[1]) if said else ""
+    return terms.age(Patient(age=text), language)
+
+
+def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
+    """How long somebody has waited; empty where the clock cannot tell."""
+    minutes = int((now.at - since.at).total_seconds() // 60)
+    if not (since.trusted and now.trusted) or minutes < 0:
+        return ""
+    if not minutes:
+        return translate(_JUST_CAME, language)
+    if minutes < 120:
+        return plural(*_WAITED_MINUTES, minutes, language)
+    if minutes < 2 * 24 * 60:
+        return plural(*_WAITED_HOURS, minutes // 60, language)
+    return plural(*_WAITED_DAYS, minutes // (24 * 60), language)
+
+
+def audited(details: Mapping[str, object], language: str) -> list[str]:
+    """The details of an audit entry: what a person changed as ``old → new``, in words, and the rest as it is kept."""
+    shown = []
+    for key, value in details.items():
+        if key.endswith("before"):
+            field, after = key.removesuffix("before"), details.get(key.removesuffix("before") + "after", "")
+            old, new = (_said_before(field.rstrip("_"), str(one), language) for one in (value, after))
+            shown.append(f"{old} → {new}")
+        elif not key.endswith("after"):
+            shown.append(f"{key} {value}")
+    return shown
+
+
+def _said_before(field: str, value: str, language: str) -> str:
+    if field:
+        return f"{translate(PATIENT_FIELDS[field], language)} {stated(field, value, language) if value != '-' else '–'}"
+    parts = []
+    for part in value.split():
+        names = (term(name, part, language) for name in ("modality", "body_part", "view"))
+        whom = translate(kinds.POPULATIONS[part], language) if part in kinds.POPULATIONS else part
+        parts.append(next((name for name in names if name != part), whom))
+    return " ".join(parts).replace("-", "–")
 
 
 def stated(field: str, value: str, language: str) -> str:

@@ -81,12 +81,12 @@ def _read(options: argparse.Namespace) -> int:
     from firmware_app import progress
     from firmware_app.commands import offline
     from firmware_app.config import load
-    from firmware_app.errors import NotARegularFile, NothingToRead
+    from firmware_app.errors import ModalityUnknown, NotARegularFile, NothingToRead
     from firmware_app.intake.given_paths import not_followed
 
     config = load(options.config)
     aside = for_screen(config.box.language, sys.stderr)
-    clean, printed, total = True, 0, 0
+    clean, printed, total, unnamed = True, 0, 0, False
 
     def tell(done: int, of: int) -> None:
         nonlocal total
@@ -110,12 +110,18 @@ def _read(options: argparse.Namespace) -> int:
                     printed += len(case.files)  # a case is printed to its end even when a signal comes in between
                     _print(case, config, as_json=options.json)
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
+                    unnamed |= any(file.reason and file.reason.code == ModalityUnknown.code for file in case.files)
         except KeyboardInterrupt:
             line.clear()
             print(_stopped(printed, total, aside), file=sys.stderr)
             return _INTERRUPTED
     if left := not_followed(options.paths):
         print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
+    if unnamed and options.pack is None:
+        sentence = N_(
+            "For images that do not say what they show, name the model: --pack NAME (see: lantern pack list)."
+        )
+        print(translate(sentence, aside), file=sys.stderr)
     if not total:
         print(NothingToRead().text(aside), file=sys.stderr)
     elif not options.json:

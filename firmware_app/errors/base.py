@@ -31,6 +31,8 @@ class LanternError(Exception):
     code: ClassVar[str]
     sentence: ClassVar[str]
     placeholders: ClassVar[tuple[str, ...]] = ()
+    unsaid: ClassVar[tuple[str, ...]] = ()
+    """Placeholders that are kept with the error for whoever repairs the box, in English, and not in the sentence."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -57,4 +59,5 @@ class LanternError(Exception):
         return say(self.code, self.details, language)
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.text()}"
+        unsaid = "; ".join(str(getattr(self, name)) for name in self.unsaid)
+        return f"{self.code}: {self.text()}" + (f" ({unsaid})" if unsaid else "")

@@ -3,7 +3,34 @@
 from __future__ import annotations
 
 from firmware_app.errors.base import LanternError, own_python
-from firmware_app.language import N_
+from firmware_app.language import N_, terms
+
+terms(
+    "modality",
+    {
+        "CR": N_("X-ray"), "DX": N_("X-ray"), "RF": N_("fluoroscopy"), "XA": N_("angiography"),
+        "MG": N_("mammography"), "US": N_("ultrasound"), "IVUS": N_("intravascular ultrasound"), "CT": "CT", "MR": "MR",
+        "NM": N_("nuclear medicine"), "PT": "PET", "ES": N_("endoscopy"), "SM": N_("microscopy"),
+        "IO": N_("dental X-ray"), "PX": N_("dental X-ray"), "XC": N_("photograph"), "OP": N_("photograph of the eye"),
+        "OPT": N_("tomography of the eye"), "ECG": N_("ECG"), "SC": N_("screen picture"), "OT": N_("other"),
+    },
+)  # fmt: skip
+terms(
+    "body_part",
+    {
+        "CHEST": N_("chest"), "BREAST": N_("breast"), "LIVER": N_("liver"), "ABDOMEN": N_("abdomen"),
+        "SPINE": N_("spine"), "BONE": N_("bone"), "EXTREMITY": N_("arm or leg"), "HEAD": N_("head"),
+        "THYROID": N_("thyroid"), "UTERUS": N_("uterus"), "PROSTATE": N_("prostate"), "HEART": N_("heart"),
+        "GALLBLADDER": N_("gall bladder"), "PANCREAS": N_("pancreas"), "SPLEEN": N_("spleen"), "OTHERPART": N_("other"),
+    },
+)  # fmt: skip
+terms(
+    "view",
+    {
+        "LATERAL": N_("from the side"), "OBLIQUE": N_("oblique"), "DECUBITUS": N_("lying on the side"),
+        "LORDOTIC": N_("lordotic"), "AXIAL": N_("axial"), "OTHER": N_("other"), "FRONTAL": N_("from the front"),
+    },
+)  # fmt: skip
 
 # --- pixels ---------------------------------------------------------------------------------------------------
 
@@ -27,8 +54,12 @@ class ImageFileMissing(ImagingError):
 
 class Undecodable(ImagingError):
     code = "imaging.undecodable"
-    sentence = N_("The image cannot be decoded ({detail}). Ask for it to be exported again, uncompressed.")
+    sentence = N_(
+        "The image cannot be decoded: its data are damaged or incomplete. Ask for it to be exported again, "
+        "uncompressed."
+    )
     detail: str
+    unsaid = ("detail",)
 
 
 class ClipWithoutPictures(ImagingError):
@@ -41,8 +72,12 @@ class ClipWithoutPictures(ImagingError):
 
 class PixelsUnsupported(ImagingError):
     code = "imaging.unsupported"
-    sentence = N_("The image stores its pixels in a way this version cannot show: {detail}.")
+    sentence = N_(
+        "The image stores its pixels in a way that this version cannot show. Ask for it to be exported again, "
+        "uncompressed."
+    )
     detail: str
+    unsaid = ("detail",)
 
 
 class SignContradicted(ImagingError):
@@ -125,8 +160,8 @@ class ModalityNotCovered(CannotJudge):
 class ModalityUnknown(CannotJudge):
     code = "reading.modality_unknown"
     sentence = N_(
-        "The image does not say what machine made it, so no model may be chosen. A doctor must read this image. At the "
-        "console “lantern read --pack NAME” uses the model that you name; “lantern pack list” has the names."
+        "The image does not say what it shows or what machine made it, so no model was asked. Say what it is, or read "
+        "it yourself."
     )
 
 
@@ -138,12 +173,15 @@ class BodyPartNotCovered(CannotJudge):
 
 class BodyPartUnknown(CannotJudge):
     code = "reading.body_part_unknown"
-    sentence = N_("The image does not say which part of the body it shows, so no model may be chosen.")
+    sentence = N_(
+        "The image does not say which part of the body it shows, so no model was asked. Say what it is, or read it "
+        "yourself."
+    )
 
 
 class ViewNotCovered(CannotJudge):
     code = "reading.view"
-    sentence = N_("The installed models read frontal films only; this one is marked {view}. A doctor must read it.")
+    sentence = N_("The installed models read frontal films only; this one is marked “{view}”. A doctor must read it.")
     view: str
 
 
@@ -151,7 +189,7 @@ class ViewUnclear(CannotJudge):
     code = "reading.view_unclear"
     sentence = N_(
         "The description of the examination names a frontal and another view, and the film does not say which one it "
-        "is. A doctor must read it."
+        "is. Say which it is, or read it yourself."
     )
 
 
@@ -165,7 +203,7 @@ class ForProcessing(CannotJudge):
 
 class NoPackInstalled(CannotJudge):
     code = "reading.no_pack"
-    sentence = N_("No working model is installed on this box. “lantern doctor” says what to do.")
+    sentence = N_("No working model is installed on this box. Call the technician: “lantern doctor” says what to do.")
 
 
 class ImageUnfit(CannotJudge):
@@ -187,7 +225,7 @@ class NoVolume(ImageUnfit):
     code = "quality.no_volume"
     sentence = N_(
         "The model for this image reads a whole volume in one file, and of the {frames} frames of this file {slices} "
-        "lie evenly behind each other, so it was given no number. Send the scan as one multi-frame object."
+        "lie evenly behind each other, so it was given no number. Send the scan as one file with all its frames."
     )
     frames: int
     slices: int
@@ -301,10 +339,10 @@ class PackUnfitHere(CannotJudge):
 class DecodeGaveUp(CannotJudge):
     code = "reading.decode_gave_up"
     sentence = N_(
-        "Opening this image stopped the decoder twice ({detail}), so it is not opened again. It may be damaged or "
-        "hostile."
+        "Opening this image stopped the decoder twice, so it is not opened again. It may be damaged or hostile."
     )
     detail: str
+    unsaid = ("detail",)
 
 
 class DecodeRanOut(CannotJudge):
@@ -312,18 +350,20 @@ class DecodeRanOut(CannotJudge):
 
     code = "reading.memory_gave_up"
     sentence = N_(
-        "Opening this image stopped the decoder twice ({detail}), with {held_mb} MB of memory in use, so it is not "
-        "opened again. It is probably too large for this box and need not be damaged. Save or export it with fewer "
-        "pixels and give it again."
+        "Opening this image stopped the decoder twice, with {held_mb} MB of memory in use, so it is not opened again. "
+        "It is probably too large for this box and need not be damaged. Save or export it with fewer pixels and give "
+        "it again."
     )
     detail: str
+    unsaid = ("detail",)
     held_mb: int
 
 
 class InferenceGaveUp(CannotJudge):
     code = "reading.inference_gave_up"
-    sentence = N_("The model stopped twice on this image ({detail}), so there is no result. A doctor must read it.")
+    sentence = N_("The model stopped twice on this image, so there is no result. A doctor must read it.")
     detail: str
+    unsaid = ("detail",)
 
 
 class ReaderGaveUp(CannotJudge):

@@ -23,10 +23,11 @@ class ReportFontMissing(ReportError):
 class ReportGaveUp(ReportError):
     code = "report.gave_up"
     sentence = N_(
-        "Making the PDF stopped the process that does it ({detail}). Try again; if it happens again, print “Report” on "
+        "Making the PDF stopped the process that does it. Try again; if it happens again, print “Report” on "
         "the case's page from the browser, and tell the technician the case's number."
     )
     detail: str
+    unsaid = ("detail",)
 
 
 class ReportPersonMissing(ReportError):

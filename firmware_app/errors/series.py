@@ -20,10 +20,10 @@ class NoSlice(SeriesUnfit):
 
     code = "series.no_slice"
     sentence = N_(
-        "The header does not say where in the body this image lies ({detail}), so it is in no volume. "
-        "A doctor must look at it."
+        "The header does not say where in the body this image lies, so it is in no volume. A doctor must look at it."
     )
     detail: str
+    unsaid = ("detail",)
 
 
 class SlicesTooFew(SeriesUnfit):
@@ -84,7 +84,6 @@ class NotHounsfield(SeriesUnfit):
     """Names the attribute of the header that stands in the way."""
 
     code = "series.not_hounsfield"
-    sentence = N_(
-        "The values of these slices are not known to be Hounsfield units ({detail}), so no density is given for them."
-    )
+    sentence = N_("The values of these slices are not known to be Hounsfield units, so no density is given for them.")
     detail: str
+    unsaid = ("detail",)

@@ -14,7 +14,7 @@ from typing import Final
 from firmware_app.headers.charset import possible_readings
 from firmware_app.records import Header
 
-OLDEST_YEARS: Final = 120
+OLDEST_YEARS: Final = 130
 LARGEST_DIFFERENCE_YEARS: Final = 2
 """Allowed between the stated age and that by the dates: clinics enter 1 January of a guessed year, or count from 1."""
 

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from firmware_app.headers.charset import possible_readings
+from firmware_app.records import Header
 
 CHEST: Final = "CHEST"
 LIVER: Final = "LIVER"
@@ -85,3 +86,12 @@ def examined(field: str | None) -> str | None:
         return "+".join(sorted(parts))
     code = re.sub(r"[^A-Z]", "", text.upper())[:16]
     return code or None
+
+
+def of(header: Header) -> str | None:
+    """The part in the header's own field, else in the words of the examination; several are joined by ``+``."""
+    part = examined(header.body_part)
+    if part is not None:
+        return part
+    named = parts_in(header.series_description) or parts_in(header.study_description)
+    return "+".join(sorted(named)) or None

@@ -74,7 +74,7 @@ _POPULATION_ASK: Final = register(
     "doctor.population_ask",
     N_(
         "Films without an age are not judged. If this clinic sees mostly children or mostly adults, "
-        "set [box] usual_population."
+        "the technician sets [box] usual_population."
     ),
 )
 _POPULATION_SET: Final = register("doctor.population_set", N_("Films without an age are taken to show: {population}."))

@@ -2,7 +2,7 @@
 
 Greys are stored in 16 bits after the modality transform and polarity.  They are stretched by an integer factor, so
 nothing is lost and any PNG viewer shows a usable picture.  `frame-000.json` holds the window and how to get back to
-modality values.
+modality values; `thumb.jpg` is the first frame for a list.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
+THUMBNAIL: Final = "thumb.jpg"
+THUMBNAIL_PX: Final = 128
+"""The longer side, twice what a list shows, for screens of fine pixels."""
 _TOP: Final = 65535
 _ROWS_AT_A_TIME: Final = 32  # a whole film of 32 megapixels as floats would not fit into the decode child
 
@@ -116,6 +119,8 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         _place(png.grey16(np.asarray(image)), folder / f"{name}.png")
     else:
         save(image, folder / f"{name}.png")
+    if index == 0:
+        _place(thumbnail(shown, image), folder / THUMBNAIL)
     layers = []
     for number, layer in enumerate(shown.layers):
         # A drawn line is thinner than a pixel of a reduced frame: any of it counts.
@@ -145,6 +150,21 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         "rate_hz": shown.rate_hz,
     }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
+
+
+def thumbnail(shown: ShownFrame, image: Image.Image) -> bytes:
+    """A small JPEG of *image*, the reduced pixels of *shown*, through the window with which it opens."""
+    small = image if image.mode == "RGB" else Image.fromarray(np.asarray(image, np.float32))
+    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+    if small.mode != "RGB":
+        greys = np.asarray(small)
+        low, high = float(greys.min()), float(greys.max())
+        if shown.centre is not None and shown.width:
+            low, high = shown.centre - shown.width / 2, shown.centre + shown.width / 2
+        small = Image.fromarray(np.clip((greys - low) * (255 / max(high - low, 1.0)), 0, 255).astype(np.uint8))
+    encoded = io.BytesIO()
+    small.save(encoded, "JPEG", quality=70)
+    return encoded.getvalue()
 
 
 def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX) -> Image.Image:

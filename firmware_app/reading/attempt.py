@@ -34,7 +34,7 @@ class Attempt:
     def __init__(self, instance: Instance, begun: float) -> None:
         self.instance, self._begun = instance, begun
         self._of = (instance.reference,)
-        self.hints = hints.of_identity(instance.header)
+        self.hints = hints.of_identity(instance.header) + hints.of_entered(instance.entered)
         self.display_missing = False
         self.decode_ms = self.infer_ms = 0.0
         self.chosen: Chosen | None = None  # the pack that may read it, on the machine that made it

@@ -8,21 +8,24 @@ from typing import Final
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.quality import limits
 from firmware_app.language import N_, register
-from firmware_app.records import Finding, Header, Reason
+from firmware_app.records import Entered, Finding, Header, Reason
 
 VIEW_ASSUMED: Final = register(
     "hint.view_assumed", N_("The film does not say from which side it was taken; it was read as a frontal film.")
 )
 AGE_ASSUMED_ADULT: Final = register(
     "hint.age_assumed_adult",
-    N_("The film does not give an age; it was read as an adult's, because [box] usual_population is set to “adult”."),
+    N_("The film does not give an age; it was read as an adult's, because this clinic sees mostly adults."),
 )
 AGE_ASSUMED_CHILD: Final = register(
     "hint.age_assumed_child",
-    N_("The film does not give an age; it was read as a child's, because [box] usual_population is set to “children”."),
+    N_("The film does not give an age; it was read as a child's, because this clinic sees mostly children."),
 )
 PACK_FORCED: Final = register(
     "hint.pack_forced", N_("The model “{pack}” was named by a person; what the image does not say was taken as given.")
+)
+ENTERED: Final = register(
+    "hint.entered", N_("What this image shows was entered by hand; the image itself does not say it.")
 )
 BODY_PART_FROM_TEXT: Final = register(
     "hint.body_part_from_text",
@@ -113,6 +116,11 @@ def of_identity(header: Header | None) -> tuple[Reason, ...]:
     """The hint for an object that was accepted although one of its UIDs is not valid."""
     faulty = () if header is None else header.faulty_uids
     return (hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
+
+
+def of_entered(entered: Entered | None) -> tuple[Reason, ...]:
+    """The hint that a person has said what the image shows."""
+    return (hint(ENTERED),) if entered is not None else ()
 
 
 def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:

@@ -203,7 +203,9 @@ class Reader:
     def _read(self, claim: Claim, attempt: Attempt) -> Reading:
         instance = claim.instance
         try:
-            chosen = routing.route(instance.header, self._rules, self._config.box.usual_population, self._forced)
+            chosen = routing.route(
+                instance.header, self._rules, self._config.box.usual_population, self._forced, instance.entered
+            )
         except NoPixels as error:
             return attempt.cannot(error)
         except CannotJudge as error:

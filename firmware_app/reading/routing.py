@@ -27,8 +27,9 @@ from firmware_app.errors import (
     ViewUnclear,
 )
 from firmware_app.headers import age, body_part, view
+from firmware_app.headers.entered import completed
 from firmware_app.reading import hints
-from firmware_app.records import Header, Reason
+from firmware_app.records import Entered, Header, Reason
 
 Population = Literal["adult", "children", "ask"]
 
@@ -80,9 +81,12 @@ class Chosen:
 
 
 def route(
-    header: Header | None, packs: Sequence[PackCandidate], usual_population: Population, forced: str | None = None
-) -> Chosen:
+    header: Header | None, packs: Sequence[PackCandidate], usual_population: Population, forced: str | None = None,
+    entered: Entered | None = None,
+) -> Chosen:  # fmt: skip
     """The pack for an image, the first of *packs* where several fit; *header* is None for a picture without one.
+
+    *entered* is what a person has said of it; it counts where the header says nothing.
 
     Raises a `CannotJudge` with the first reason against every pack, `NoPixels` for an object that is no image, and
     `PackUnknown` when *forced* names no pack.
@@ -92,6 +96,8 @@ def route(
     if not packs:
         raise NoPackInstalled
     assumed: list[Reason] = []
+    if entered is not None:
+        header = completed(header, entered)
     if forced is not None:
         packs = [candidate for candidate in packs if candidate.pack == forced]
         if not packs:
@@ -105,7 +111,7 @@ def route(
     _refuse_raw(header)
     packs = _of_body_part(header, packs, forced is not None, assumed)
     packs = _of_view(header, packs, forced is not None, assumed)
-    packs = _of_age(header, packs, usual_population, forced is not None, assumed)
+    packs = _of_age(header, packs, usual_population, forced is not None, assumed, entered)
     return Chosen(packs[0].pack, tuple(assumed))
 
 
@@ -145,14 +151,12 @@ def _refuse_raw(header: Header) -> None:
 def _of_body_part(
     header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
 ) -> Sequence[PackCandidate]:
-    part = body_part.examined(header.body_part)
+    part = body_part.of(header)
     if part is None:
-        named = body_part.parts_in(header.series_description) or body_part.parts_in(header.study_description)
-        if not named:
-            if given:
-                return packs
-            raise BodyPartUnknown
-        part = "+".join(sorted(named))
+        if given:
+            return packs
+        raise BodyPartUnknown
+    if body_part.examined(header.body_part) is None:
         assumed.append(hints.hint(hints.BODY_PART_FROM_TEXT))
     kept = [candidate for candidate in packs if part in _coarse(candidate.rule.body_parts)]
     if not kept:
@@ -188,9 +192,15 @@ def _reads_frontal(rule: Rule) -> bool:
 
 
 def _of_age(
-    header: Header, packs: Sequence[PackCandidate], usual: Population, given: bool, assumed: list[Reason]
-) -> Sequence[PackCandidate]:
+    header: Header, packs: Sequence[PackCandidate], usual: Population, given: bool, assumed: list[Reason],
+    entered: Entered | None,
+) -> Sequence[PackCandidate]:  # fmt: skip
     years = age.stated(header)
+    if entered is not None and entered.population and not isinstance(years, int):
+        kept = [candidate for candidate in packs if candidate.rule.population in (entered.population, "any")]
+        if not kept:
+            raise AgeUnknown
+        return kept
     if years is age.NotKnown.UNCLEAR:
         raise AgeUnclear
     if isinstance(years, int):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from firmware_app.headers.body_part import examined
 from firmware_app.language import N_, translate
 
 KINDS: Final = {
@@ -46,6 +47,7 @@ EXAMINATIONS: Final = {
     "skull": Examination("xray", "SKULL", N_("Skull X-ray")),
     "xray": Examination("xray", "", N_("Another X-ray")),
     "breast_us": Examination("ultrasound", "BREAST", N_("Breast ultrasound")),
+    "liver_us": Examination("ultrasound", "LIVER", N_("Liver ultrasound")),
     "thyroid_us": Examination("ultrasound", "THYROID", N_("Thyroid ultrasound")),
     "abdomen_us": Examination("ultrasound", "ABDOMEN", N_("Abdomen ultrasound")),
     "pregnancy_us": Examination("ultrasound", "UTERUS", N_("Ultrasound in pregnancy")),
@@ -59,5 +61,11 @@ EXAMINATIONS: Final = {
 
 
 def kind_of(modality: str) -> str:
-    """The kind of a machine of this *modality*."""
-    return next(kind for kind, modalities in KINDS.items() if modality in modalities)
+    """The kind of a machine of this *modality*; empty for one that no examination is made with."""
+    return next((kind for kind, modalities in KINDS.items() if modality in modalities), "")
+
+
+def like(kind: str, part: str) -> str:
+    """The first of `EXAMINATIONS` of this kind of machine and coarse *part* (`headers.body_part`); empty for none."""
+    fitting = (code for code, one in EXAMINATIONS.items() if one.kind == kind and examined(one.body_part) == part)
+    return next(fitting, "")

@@ -82,6 +82,51 @@ def person_name(name: str, spelled: str) -> str:
     return f"{latin}={family}^{given}" if given else f"{latin}={name}"
 
 
+def syllables(name: str) -> tuple[frozenset[str], ...]:
+    """How each character, or each word of Latin letters, of *name* may sound, in lower case and without tones."""
+    parts = re.findall(r"[a-z']+|[^\W\d_a-z]", unicodedata.normalize("NFKC", name).lower())
+    return tuple(_sounds(part) for part in parts)
+
+
+def is_heard_in(typed: str, sounds: tuple[frozenset[str], ...]) -> bool:
+    """Whether *typed* (lower-case letters) spells a name from one of its *sounds* on, whole or by initials.
+
+    ``wxm``, ``wangxm``, ``xiaoming`` and ``wangxiao`` are all heard in 王小明.
+    """
+    return bool(typed) and any(_is_spelling(typed, sounds[first:]) for first in range(len(sounds)))
+
+
+def _is_spelling(typed: str, sounds: tuple[frozenset[str], ...]) -> bool:
+    reached = {0}
+    for options in sounds:
+        further: set[int] = set()
+        for place in reached:
+            rest = typed[place:]
+            for sound in options:
+                if sound.startswith(rest):
+                    return True
+                if rest.startswith(sound):
+                    further.add(place + len(sound))
+                if rest[0] == sound[0]:
+                    further.add(place + 1)
+        reached = further
+    return False
+
+
+def _sounds(part: str) -> frozenset[str]:
+    if part.isascii():
+        return frozenset({part.replace("'", "") or "'"})
+    os.environ.setdefault("PYPINYIN_NO_PHRASES", "true")
+    from pypinyin import Style, pinyin  # takes 13 MB: only where somebody looks for a name
+
+    said = {
+        sound.replace("ü", "v")
+        for (sound, *more) in pinyin(part, Style.NORMAL, heteronym=True)
+        for sound in (sound, *more)
+    }
+    return frozenset(said | ({_SURNAMES[part].lower()} if part in _SURNAMES else set()))
+
+
 def _is_spelt(name: str) -> bool:
     """Whether the pinyin of each character is known."""
     return all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_app.language import N_, translate, visible
-from firmware_app.records import Case, FileStatus, Finding, Lesion, Priority, Reading
+from firmware_app.records import Case, FileStatus, Finding, Lesion, Priority, Reading, Reason
 from firmware_app.store.calibration import sentences
 
 _PRIORITY_NAMES = {
@@ -86,11 +86,17 @@ def page(case: Case, language: str) -> str:
     if (local := sentences.of_case(case)) is not None:
         lines.append(f"  ! {local[1].text(language)}")
     for file in case.files:
-        reason = f"  {file.reason.code}: {file.reason.text(language)}" if file.reason else ""
+        reason = f"  {_reason_text(file.reason, language)}" if file.reason else ""
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")
     for reading in case.readings:
         lines += _reading_lines(reading, language)
     return "\n".join(visible(line) for line in lines)
+
+
+def _reason_text(reason: Reason, language: str) -> str:
+    """``code: sentence``, and what a sentence leaves to whoever repairs the box."""
+    text, detail = reason.text(language), str(reason.details.get("detail", ""))
+    return f"{reason.code}: {text} ({detail})" if detail and detail not in text else f"{reason.code}: {text}"
 
 
 def _lesion_text(lesion: Lesion, language: str) -> str:

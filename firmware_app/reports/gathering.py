@@ -27,6 +27,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
     if not known.readings:
         raise NotReadYet
     state, worklist = StateDir(config.state.dir), Worklist(clinical)
+    patient = Patients(clinical, state).known(case)
     done = worklist.done(case)
     result = Result(
         known,
@@ -34,7 +35,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
             SourceImage(one.reference, str(state.root / one.file), str(state.display / one.reference), one.header)
             for one in clinical.images(case)
         ),
-        Patients(clinical, state).known(case).patient,
+        patient.patient,
         tuple(
             Opinion(one.finding, one.verdict, one.actor)
             for one in worklist.verdicts(case)
@@ -45,6 +46,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         config.box.language,
         clinical.subkey(_PURPOSE).hex(),
         f"Lantern {version()}",
+        by_hand=() if patient.registration else tuple(sorted(patient.entered)),
     )
     maker = {"box": result.box, "language": result.language, "software": result.software}
     numbered = result_versions.current(

@@ -64,6 +64,8 @@ class Result:
     drawn: int = 0
     """The version since which the pictures are the same, 0: this one; and when that was first made."""
     drawn_at: str = ""
+    by_hand: tuple[str, ...] = ()
+    """The fields of the patient that a person entered, in place of what the images say."""
 
     @property
     def pictures_state(self) -> str:
@@ -87,7 +89,8 @@ def _digest(result: Result) -> str:
     readings = tuple(replace(one, timing=type(one.timing)(0.0, 0.0, 0.0)) for one in result.case.readings)
     case = replace(result.case, files=(), readings=readings)
     said = replace(result, case=case, key="", version=0, made_at="", made_sure=True, drawn=0, drawn_at="")
-    return hashlib.sha256(form().dump_json(said)).hexdigest()
+    no_field = None if said.by_hand else {"by_hand"}  # as before there was one: what is signed stays as it is
+    return hashlib.sha256(form().dump_json(said, exclude=no_field)).hexdigest()
 
 
 @cache

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, NN_, plural, translate
 from firmware_app.store.clinical.patient import Patient
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
-AGES: Final = {"Y": N_("{n} years"), "M": N_("{n} months"), "W": N_("{n} weeks"), "D": N_("{n} days")}
+AGES: Final = {
+    "Y": NN_("{n} year", "{n} years"),
+    "M": NN_("{n} month", "{n} months"),
+    "W": NN_("{n} week", "{n} weeks"),
+    "D": NN_("{n} day", "{n} days"),
+}
 
 
 def percent(share: float) -> str:
@@ -21,7 +26,7 @@ def percent(share: float) -> str:
 def age(patient: Patient, language: str) -> str:
     """``45 years``; empty where it is unknown."""
     parts = patient.age_parts
-    return translate(AGES[parts[1]], language).format(n=parts[0]) if parts else ""
+    return plural(*AGES[parts[1]], parts[0], language) if parts else ""
 
 
 def sex(patient: Patient, language: str) -> str:

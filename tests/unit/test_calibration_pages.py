@@ -120,7 +120,7 @@ def test_only_doctors_see_whose_films_are_asked_for(clinic: Desk) -> None:
     case = read(clinic.clinical, 1, 0.9)
     assert f"/case/{case}" in clinic.person("li").get("/calibration", headers=HTML).text
     told = clinic.person("wu", Role.TECHNICIAN).get("/calibration", headers=HTML).text
-    assert "1 cases wait for a doctor" in told
+    assert "1 case waits for a doctor" in told
     assert case not in told
     for path in ("/calibration", "/calibration/outcomes"):
         assert clinic.person(f"an{len(path)}", Role.AUDITOR).get(path, headers=HTML).status_code == 403

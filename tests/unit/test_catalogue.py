@@ -16,7 +16,7 @@ import web
 from firmware_app.language import LANGUAGES, translate
 
 FOLDER = Path(firmware_app.__file__).parent / "translations" / "zh_CN" / "LC_MESSAGES"
-KEYWORDS = {"N_": None, "_": None}
+KEYWORDS = {"N_": None, "_": None, "NN_": (1, 2), "_n": (1, 2)}
 SOURCES = {
     Path(firmware_app.__file__).parent: [("**.py", "python")],
     Path(hospital.__file__).parent: [("**.py", "python")],
@@ -27,12 +27,17 @@ SOURCES = {
 @cache
 def in_code() -> set[str]:
     messages = (one for folder, ways in SOURCES.items() for one in extract_from_dir(folder, ways, keywords=KEYWORDS))
-    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in messages}
+    return {text(message) for _, _, message, _, _ in messages}
+
+
+def text(message: str | list[str] | tuple[str, ...] | None) -> str:
+    """Of a message with a plural: its last form, with every placeholder; Chinese has but one."""
+    return message if isinstance(message, str) else (message or [""])[-1]
 
 
 def chinese() -> dict[str, str]:
     with (FOLDER / "lantern.po").open("rb") as handle:
-        return {str(entry.id): str(entry.string) for entry in read_po(handle, locale="zh_CN") if entry.id}
+        return {text(entry.id): text(entry.string) for entry in read_po(handle, locale="zh_CN") if entry.id}
 
 
 def test_every_sentence_in_the_code_is_in_the_catalogue_and_no_other() -> None:
@@ -48,7 +53,7 @@ def test_every_sentence_has_a_chinese_text_with_the_same_placeholders() -> None:
 
 def test_the_compiled_catalogue_is_the_written_one() -> None:
     with (FOLDER / "lantern.mo").open("rb") as handle:
-        compiled = {str(entry.id): str(entry.string) for entry in read_mo(handle) if entry.id}
+        compiled = {text(entry.id): text(entry.string) for entry in read_mo(handle) if entry.id}
     assert compiled == chinese(), "run `make catalogue`"
 
 

@@ -57,7 +57,7 @@ def jpeg(rows: int, columns: int, kind: str) -> bytes:
 @pytest.mark.parametrize(("syntax", "kind"), [(JPEG2000Lossless, "JPEG2000"), (JPEGBaseline8Bit, "JPEG")])
 def test_a_stream_larger_than_its_header_says_is_not_decoded(tmp_path: Path, syntax: Any, kind: str) -> None:
     dataset = films.film(np.zeros((64, 64), np.uint8), syntax=syntax, pixel_data=encapsulate([jpeg(3000, 3000, kind)]))
-    assert "3000" in refusal(films.save(tmp_path, "bomb.dcm", dataset)).text("en")
+    assert "3000" in str(refusal(films.save(tmp_path, "bomb.dcm", dataset)))
 
 
 def jpeg2000(rows: int, columns: int, **how: Any) -> bytes:
@@ -78,7 +78,7 @@ def claiming(stream: bytes, rows: int, columns: int, tile: tuple[int, int] | Non
 def refused_jpeg2000(folder: Path, stream: bytes, rows: int, columns: int) -> str:
     pixels = np.zeros((1, 1), np.uint8)
     made = films.film(pixels, syntax=JPEG2000Lossless, Rows=rows, Columns=columns, pixel_data=encapsulate([stream]))
-    return refusal(films.save(folder, "bomb.dcm", made)).text("en")
+    return str(refusal(films.save(folder, "bomb.dcm", made)))
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(8000, 4000), (128, 128)])

@@ -113,6 +113,9 @@ def test_every_correction_is_kept_and_audited_without_its_values(desk: Desk) -> 
     entries = Audit(desk.clinical.database).latest(10)
     assert [entry.details["fields"] for entry in entries] == ["name", "name"]
     assert "王" not in str(entries)
+    desk.patients.correct(desk.case, Patient("王小鸣", "7", "130Y", "M"), "li")
+    details = Audit(desk.clinical.database).latest(1)[0].details
+    assert (details["age_before"], details["age_after"]) == ("-", "130Y")
 
 
 def test_a_name_that_never_changed_is_no_correction(desk: Desk) -> None:

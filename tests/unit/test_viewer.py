@@ -332,7 +332,7 @@ def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
     assert post(client, f"/case/{desk.case}/verdict", finding="gout", verdict="agree").status_code == 400
     assert post(client, f"/case/{desk.case}/done").status_code == 302
     assert post(client, f"/case/{desk.case}/patient", name="张三", age="3", unit="Y", sex="M").status_code == 302
-    assert post(client, f"/case/{desk.case}/patient", age="x", unit="Y").status_code == 400
+    assert post(client, f"/case/{desk.case}/patient", age="x", unit="Y").status_code == 422
     entries = Audit(desk.clinical.database).latest(20)
     assert [entry.action for entry in reversed(entries)] == [
         "claim.used", "case.viewed", "finding.judged", "case.done", "patient.corrected"]  # fmt: skip

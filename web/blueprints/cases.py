@@ -9,7 +9,8 @@ from flask import Blueprint, Response, abort, g, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import LanternError
-from firmware_app.language import translate
+from firmware_app.headers.age import OLDEST_YEARS
+from firmware_app.language import N_, translate
 from firmware_app.records import Reason
 from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
@@ -106,7 +107,12 @@ def patient(reference: str) -> ResponseReturnValue:
     sheet.case_of(box, reference)
     number, unit = form.get("age", "").strip(), form.get("unit", "Y")
     age = clean_age(number + unit) if number else ""
-    if (number and not age) or unit not in AGE_UNITS or form.get("sex", "") not in (*SEXES, ""):
+    if number and not age:
+        text = N_("An age is a whole number of 0 to {oldest} years. Go back and enter it again; nothing was changed.")
+        return render_template(
+            "error.html", code=422, text=translate(text, g.language).format(oldest=OLDEST_YEARS)
+        ), 422
+    if unit not in AGE_UNITS or form.get("sex", "") not in (*SEXES, ""):
         abort(400)
     entered = Patient(clean(form.get("name", "")), clean(form.get("patient_id", "")), age, form.get("sex", ""))
     box.patients.correct(reference, entered, guard.actor())

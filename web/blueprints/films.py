@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.store.accounts.accounts_db import Role
 from web import guard
 from web.box import here
+from web.visits import THUMBNAIL
 
 blueprint = Blueprint("films", __name__)
 
@@ -35,6 +36,13 @@ def frame_facts(reference: str, frame: int) -> ResponseReturnValue:
 def layer(reference: str, frame: int, number: int) -> ResponseReturnValue:
     """The DICOM overlay that the modality drew over the image; the frame itself never contains it."""
     return _sent(reference, f"frame-{frame:03d}-layer-{number}.png", "image/png")
+
+
+@blueprint.get("/film/<instance:reference>/thumb.jpg")
+@guard.only(Role.DOCTOR)
+def thumbnail(reference: str) -> ResponseReturnValue:
+    """The picture of an image in a list."""
+    return _sent(reference, THUMBNAIL, "image/jpeg")
 
 
 @blueprint.get("/film/<instance:reference>/heat/<finding:code>.png")

@@ -28,8 +28,13 @@ def page() -> ResponseReturnValue:
 
 @blueprint.get("/alive")
 def alive() -> ResponseReturnValue:
-    """An empty response; every open page requests it every few seconds (static/answers.js)."""
-    return "", 204
+    """An empty response; every open page requests it every few seconds (static/answers.js).
+
+    To a doctor it tells in a header whether a case came that should be looked at first (static/urgent.js).
+    """
+    person = guard.user()
+    told = {"Lantern-Urgent": here().pulse.urgent} if person is not None and person.role is Role.DOCTOR else {}
+    return "", 204, told
 
 
 @blueprint.get("/healthz")

@@ -1,16 +1,19 @@
-"""The worklist, by priority and time. It updates itself and has tabs for cases not judged and for cases done."""
+"""The worklist, by priority and waiting time. It updates itself, has tabs for cases not judged and for cases done, and
+a search."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from flask import Blueprint, Response, render_template, request
+from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from firmware_app import clock
 from firmware_app.language import N_
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.store.clinical.worklist import Tab
 from web import guard
 from web.blueprints import judgements
 from web.box import Box, here
@@ -18,14 +21,14 @@ from web.pulse import PageLimit
 
 blueprint = Blueprint("lists", __name__)
 
-PAGE_ROWS: Final = 50
+PAGE_ROWS: Final = 40
 # Each open stream occupies a server thread (`server.THREADS`); further pages poll every ten seconds.
 STREAMS: Final = 8
 _COMMENT_S: Final = 15
 _STREAM_S: Final = 300  # then the browser reconnects, and its log-in is checked again
 _places = PageLimit(STREAMS)
 
-TABS: Final = {
+TABS: Final[dict[Tab, str]] = {
     "open": N_("To look at"),
     "cannot-judge": N_("Cannot judge"),
     "done": N_("Done"),
@@ -90,19 +93,34 @@ class _Stream:
             _places.give()
 
 
+@blueprint.get("/search")
+@guard.only(Role.DOCTOR)
+def nothing_sought() -> ResponseReturnValue:
+    return redirect(url_for("lists.page"))
+
+
+@blueprint.post("/search")
+@guard.only(Role.DOCTOR)
+def search() -> ResponseReturnValue:
+    """The visits that fit what was asked, of every tab.  A POST: no name is ever part of an address."""
+    box, asked = here(), request.form.get("asked", "").strip()[:64]
+    if not asked:
+        return redirect(url_for("lists.page"))
+    found = box.visits.found(asked, TABS)
+    visits = [visit for cases in found[:PAGE_ROWS] if (visit := box.visits.shown(cases, g.language)) is not None]
+    return render_template("search.html", asked=asked, visits=visits, found=len(found), tab="", **_tabs(box))
+
+
+def _tabs(box: Box) -> dict[str, object]:
+    counts = {tab: len(box.visits.of(tab)) for tab in TABS}
+    return {"tabs": TABS, "counts": counts, "set_aside": len(Quarantine(box.clinical.database)), "now": clock.stamp()}
+
+
 def _lists(box: Box) -> dict[str, object]:
-    tab = request.args.get("tab", "open")
-    tab = tab if tab in TABS else "open"
-    counts = {
-        "open": box.worklist.count("open"),
-        "cannot-judge": box.worklist.count("cannot-judge"),
-        "done": box.worklist.count("done"),
-    }
-    pages = max(1, -(-counts[tab] // PAGE_ROWS))
+    tab: Tab = next((known for known in TABS if known == request.args.get("tab")), "open")
+    all_of_it = box.visits.of(tab)
+    pages = max(1, -(-len(all_of_it) // PAGE_ROWS))
     number = min(pages, max(1, request.args.get("page", type=int, default=1)))  # beyond the end the last page is shown
-    set_aside = len(Quarantine(box.clinical.database))
-    common: dict[str, object] = {"tab": tab, "tabs": TABS, "counts": counts, "page": number, "set_aside": set_aside}
-    chosen: Final = "done" if tab == "done" else "cannot-judge" if tab == "cannot-judge" else "open"
-    rows = box.worklist.rows(chosen, PAGE_ROWS, (number - 1) * PAGE_ROWS)
-    shown = [(row, box.patients.known(row.case).patient) for row in rows]
-    return {**common, "rows": shown, "more": number < pages}
+    on_it = all_of_it[(number - 1) * PAGE_ROWS : number * PAGE_ROWS]
+    visits = [visit for cases in on_it if (visit := box.visits.shown(cases, g.language)) is not None]
+    return {**_tabs(box), "tab": tab, "page": number, "visits": visits, "more": number < pages}

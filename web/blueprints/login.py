@@ -13,6 +13,7 @@ from firmware_app.language import LANGUAGES, N_, translate
 from firmware_app.store.accounts.accounts_db import Role, User
 from web import guard
 from web.box import here
+from web.common_passwords import is_common
 from web.passwords import LONGEST, SHORTEST, TooBusy
 
 blueprint = Blueprint("login", __name__)
@@ -22,6 +23,7 @@ _WRONG = N_("The name or the password is wrong.")
 _CODE_WRONG = N_("This code is wrong, used or too old. “lantern user claim” on the box prints a new one.")
 _SHORT = N_("The password needs at least {shortest} characters. A short sentence is easy to remember.")
 _DIFFERENT = N_("The two passwords differ.")
+_COMMON = N_("This password is one of those that everybody tries first. Take a short sentence that only you know.")
 
 
 def home(role: Role) -> str:
@@ -67,7 +69,7 @@ def _failed(account: User | None, name: str, address: str) -> ResponseReturnValu
 
 @blueprint.get("/claim")
 def claim_page() -> ResponseReturnValue:
-    return render_template("claim.html", error="", shortest=SHORTEST)
+    return render_template("claim.html", error="", shortest=SHORTEST, form={})
 
 
 @blueprint.post("/claim")
@@ -85,6 +87,8 @@ def claim() -> ResponseReturnValue:
         return _again(translate(_SHORT, g.language).format(shortest=SHORTEST))
     if password != form.get("again", ""):
         return _again(translate(_DIFFERENT, g.language))
+    if is_common(password, name, box.config.box.name, box.config.box.id):
+        return _again(translate(_COMMON, g.language))
     try:
         account = box.accounts.redeem(code, name, box.passwords.hash(password))
     except TooBusy:
@@ -98,7 +102,8 @@ def claim() -> ResponseReturnValue:
 
 
 def _again(error: str) -> ResponseReturnValue:
-    return render_template("claim.html", error=error, shortest=SHORTEST), 400
+    """The form again with the code and the name that were typed; a password is never sent back."""
+    return render_template("claim.html", error=error, shortest=SHORTEST, form=request.form), 400
 
 
 @blueprint.post("/logout")

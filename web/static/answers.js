@@ -19,7 +19,10 @@ export async function ask(url, options = {}) {
 export async function answers() {
   let well = false, hangs = false;
   try {
-    well = (await ask(notice.dataset.asks, { cache: "no-store" })).status === 204;
+    const answer = await ask(notice.dataset.asks, { cache: "no-store" });
+    well = answer.status === 204;
+    const urgent = answer.headers.get("Lantern-Urgent");
+    if (well && urgent) document.dispatchEvent(new CustomEvent("urgent", { detail: urgent }));
   } catch (error) {
     hangs = error.name === "AbortError"; // any other also means that this page is just being left
   }

@@ -3,7 +3,7 @@
 import { answers, ask } from "./answers.js";
 
 const lists = document.getElementById("lists"), banner = document.getElementById("banner");
-const ASK_MS = 10_000;
+const ASK_MS = 10_000, WAIT_MS = 60_000; // the second: how long each patient has waited is told anew
 let source = null, beats = lists.dataset.beats, asking = false;
 
 async function update() {
@@ -53,6 +53,7 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 document.addEventListener("answers", update);
+setInterval(() => document.hidden || update(), WAIT_MS);
 setInterval(() => {
   if (document.hidden) return;
   if (source?.readyState === EventSource.OPEN) return;

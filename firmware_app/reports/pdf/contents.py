@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, NN_, plural, translate
 from firmware_app.records import PackIdentity
 from firmware_app.reports import study, terms, wording
 from firmware_app.reports.case_text import priority_name, value_text
@@ -17,6 +17,10 @@ from firmware_app.store.calibration import sentences
 _Translated = Callable[[str], str]
 _WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
 _NOTE: Final = N_("Please note")
+_WAITING: Final = NN_(
+    "{n} image of this case waits to be read; no result does not mean normal.",
+    "{n} images of this case wait to be read; no result does not mean normal.",
+)
 _MOST_LESIONS: Final = 10
 """Told one by one: more would fill more than two pages."""
 _FOUND: Final = {True: N_("found"), False: N_("not found")}
@@ -101,11 +105,15 @@ def _facts(result: Result, language: str, _: _Translated) -> list[list[str]]:
     named = [*(one.study_description for one in headers), *(one.series_description for one in headers)]
     times = [(one.study_date, one.study_time or "") for one in headers if one.study_date]
     examined = study.examined(times)
+
+    def marked(field: str, value: str) -> str:
+        return _(N_("{value} (entered by hand)")).format(value=value) if value and field in result.by_hand else value
+
     rows = {
-        N_("Name"): patient.name,
-        N_("Number"): patient.patient_id,
-        N_("Age"): terms.age(patient, language),
-        N_("Sex"): terms.sex(patient, language),
+        N_("Name"): marked("name", patient.name),
+        N_("Number"): marked("patient_id", patient.patient_id),
+        N_("Age"): marked("age", terms.age(patient, language)),
+        N_("Sex"): marked("sex", terms.sex(patient, language)),
         N_("Examination"): study.examination(name for name in named if name) or result.case.modality or "",
         N_("Date of examination"): examined or _(N_("not given by the image")),
         N_("Priority"): priority_name(result.case.priority, language),
@@ -124,8 +132,7 @@ def _notes(result: Result, language: str, _: _Translated) -> dict[str, Any] | No
     told += [hint for one in case.readings for hint in one.quality.hints]
     lines = [one.text(language) for one in told]
     if waiting:
-        sentence = N_("{n} images of this case wait to be read; no result does not mean normal.")
-        lines.append(_(sentence).format(n=waiting))
+        lines.append(plural(*_WAITING, waiting, language))
     if (local := sentences.of_case(case)) is not None:
         lines.append(local[1].text(language))
     return _section(_(_NOTE), lines)

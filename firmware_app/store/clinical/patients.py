@@ -5,8 +5,8 @@ registration's UID or numbers, or by a person.  Then the registered values hold.
 
 The header's values are in ``display/<instance>/identity.json`` (`firmware_app.headers.identity`), written by the
 gateway when the image arrives and again by the decode child.  A correction is a row of its own in clinical.db, never a
-change of the image.  It comes with an audit entry that names the fields but not their values.  If the age changed, the
-case is read again.
+change of the image.  It comes with an audit entry that names the fields, and of age and sex the values before and
+after.  If the age changed, the case is read again.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Patients:
         self._clinical.case(case)
         before = self.known(case)
         changed = _changed(before.patient, patient)
-        return self._write(case, patient, before.registration, changed, actor, "patient.corrected") if changed else 0
+        if not changed:
+            return 0
+        return self._write(case, before.patient, patient, before.registration, changed, actor, "patient.corrected")
 
     def tie(self, case: str, entry: Registered | None, actor: str) -> int:
         """Give *case* the registered patient of *entry*, or with None the patient of its images again.
@@ -123,11 +125,13 @@ class Patients:
         patient = registered_patient(self.imaged(case), entry)
         action = "patient.tied" if entry is not None else "patient.untied"
         accession = entry.accession if entry is not None else ""
-        return self._write(case, patient, accession, _changed(before.patient, patient), actor, action)
+        changed = _changed(before.patient, patient)
+        return self._write(case, before.patient, patient, accession, changed, actor, action)
 
     def _write(
-        self, case: str, patient: Patient, registration: str, changed: list[str], actor: str, action: str
-    ) -> int:
+        self, case: str, before: Patient, patient: Patient, registration: str, changed: list[str], actor: str,
+        action: str,
+    ) -> int:  # fmt: skip
         imaged = self.imaged(case)
         values = [_entered(patient, imaged, field.name) for field in fields(Patient)]
         with self._clinical.database.transaction() as connection:
@@ -139,6 +143,9 @@ class Patients:
             )
             again = self._clinical.reopen(case) if "age" in changed else 0
             details: dict[str, Detail] = {"fields": " ".join(changed), "again": again}
+            for field in sorted({"age", "sex"} & set(changed)):  # name and number identify: they stay out of the audit
+                details[f"{field}_before"] = getattr(before, field) or "-"
+                details[f"{field}_after"] = getattr(patient, field) or getattr(imaged, field) or "-"
             if action != "patient.corrected":
                 details["registration"] = registration
             audit.append(connection, actor, action, case, details)

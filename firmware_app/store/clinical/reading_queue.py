@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app import clock, notify
-from firmware_app.records import Case, FollowUp, Instance, Priority, Reading
+from firmware_app.records import Case, Entered, FollowUp, Instance, Priority, Reading
 from firmware_app.store.calibration import scored
 from firmware_app.store.calibration.asking import Shares
 from firmware_app.store.calibration.scored import Examined
@@ -71,14 +71,16 @@ class ReadingQueue(Casebook):
                 {"case": case},
             ).fetchone()
             age = _entered_age(self.database, row["case_reference"]) if row else None
+            entered = _entered(self.database, row["reference"], age, row["header"] is None) if row else None
         if row is None:
             return None
         header = forms.header().validate_json(row["header"]) if row["header"] else None
         if header is not None and age is not None:
             header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
         return Claim(
-            Instance(row["reference"], row["case_reference"], row["file"], header), row["claims"], row["failures"]
-        )
+            Instance(row["reference"], row["case_reference"], row["file"], header, entered),
+            row["claims"], row["failures"],
+        )  # fmt: skip
 
     def record_failure(self, instance: str) -> int:
         """Record that a child process died or timed out on *instance*; returns how often that has happened."""
@@ -95,12 +97,14 @@ class ReadingQueue(Casebook):
 
         *sampling*: what local calibration keeps of it, in the same transaction.
 
-        A reading that used an age which a person has corrected meanwhile is not written either: the instance stays
-        waiting.
+        A reading that used an age or an entry which a person has corrected meanwhile is not written either: the
+        instance stays waiting.
         """
         with self.database.transaction() as connection:
             age = _entered_age(self.database, instance.case)
             if instance.header is not None and age is not None and instance.header.patient_age != age:
+                return
+            if instance.entered != _entered(self.database, instance.reference, age, instance.header is None):
                 return
             written = connection.execute(
                 "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
@@ -165,12 +169,15 @@ class ReadingQueue(Casebook):
     def reopen(self, case: str) -> int:
         """Queue every DICOM image of *case* to be read again, inside the caller's transaction; returns how many.
 
+        So is a picture of which a person has said what it shows.
+
         The old readings are kept in `superseded`.  When all are read, the case gets its next revision.
         """
         connection = self.database.connection
         again = (
             "SELECT reference FROM instances"
-            " WHERE case_reference = ? AND header IS NOT NULL AND kind IS NULL AND state = 'done'"
+            " WHERE case_reference = ? AND kind IS NULL AND state = 'done'"
+            " AND (header IS NOT NULL OR EXISTS (SELECT 1 FROM entered e WHERE e.instance = instances.reference))"
         )
         connection.execute(
             "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
@@ -184,7 +191,7 @@ class ReadingQueue(Casebook):
             (case,),
         ).rowcount
         scored.forget(connection, case)
-        if count:  # all images of a study have a header, so no reading is left that could set the priority
+        if count:  # all images of a study have a header, or it is one picture: no reading is left to set the priority
             connection.execute(
                 "UPDATE cases SET fresh = 1, priority = NULL, touched = ? WHERE reference = ?", (time.monotonic(), case)
             )
@@ -202,6 +209,18 @@ def _entered_age(database: Database, case: str) -> str | None:
         "SELECT age FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
     ).fetchone()
     return row[0] if row else None
+
+
+def _entered(database: Database, instance: str, age: str | None, is_picture: bool) -> Entered | None:
+    """What a person has said of the image; of a picture with the entered *age*.  None for nothing."""
+    row = database.connection.execute(
+        "SELECT modality, body_part, view, population FROM entered WHERE instance = ? ORDER BY version DESC LIMIT 1",
+        (instance,),
+    ).fetchone()
+    said = Entered(*row) if row is not None else Entered()
+    if said == Entered():
+        return None
+    return replace(said, age=age) if is_picture and age is not None else said
 
 
 def _now() -> str:

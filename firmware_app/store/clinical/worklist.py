@@ -48,12 +48,19 @@ _TABS: Final = {
 _HIDDEN = HIDDEN.format(case="c.reference")
 _RANK = f"""CASE WHEN c.priority = 'urgent' OR {_HIDDEN} THEN 0 WHEN c.priority = 'soon' THEN 1
     WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
-# Newest first by order of arrival, not by time: the box's clock may be wrong today (1970) and right yesterday.
+# Who has waited longest comes first, by order of arrival and not by time: the box's clock may be wrong today (1970).
 _ORDERS: Final = {
-    "open": f"{_RANK}, c.rowid DESC",
-    "cannot-judge": "c.rowid DESC",
+    "open": f"{_RANK}, c.rowid",
+    "cannot-judge": "c.rowid",
     "done": "r.rowid DESC",
 }
+
+
+_SELECT: Final = (
+    f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
+    f" {IMAGES} AS images, {_WAITS} AS waiting, {_HIDDEN} AS hidden"
+    " FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
+)
 
 
 class CaseChanged(Exception):
@@ -124,13 +131,31 @@ class Worklist:
     def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
         """At most *limit* cases of *tab* in its order."""
         rows = self._connection.execute(
-            f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
-            f" {IMAGES} AS images, {_WAITS} AS waiting, {_HIDDEN} AS hidden"
-            f" FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference WHERE {_TABS[tab]}"
-            f" ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?",
-            (limit, offset),
+            f"{_SELECT} WHERE {_TABS[tab]} ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?", (limit, offset)
         ).fetchall()
         return [self._row(row) for row in rows]
+
+    def row(self, case: str) -> Row | None:
+        """The row of one case; None where the box has none."""
+        row = self._connection.execute(f"{_SELECT} WHERE c.reference = ?", (case,)).fetchone()
+        return self._row(row) if row is not None else None
+
+    def order(self, tab: Tab) -> list[str]:
+        """Every case of *tab* in its order."""
+        rows = self._connection.execute(
+            "SELECT c.reference FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
+            f" WHERE {_TABS[tab]} ORDER BY {_ORDERS[tab]}"
+        )
+        return [row[0] for row in rows]
+
+    def first(self) -> frozenset[str]:
+        """The open cases that a doctor should look at before all others: the urgent ones, and those to be read first,
+        of which nobody may be told whether they are."""
+        rows = self._connection.execute(
+            "SELECT c.reference FROM cases c LEFT JOIN reviews r ON r.case_reference = c.reference"
+            f" WHERE {_TABS['open']} AND ({_RANK}) = 0"
+        )
+        return frozenset(row[0] for row in rows)
 
     def count(self, tab: Tab) -> int:
         row = self._connection.execute(
@@ -159,7 +184,7 @@ class Worklist:
             " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
             " (SELECT COUNT(*) FROM reviews), (SELECT COUNT(*) FROM verdicts),"
             " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more),"
-            " (SELECT MAX(sequence) FROM confirmations)"
+            " (SELECT MAX(sequence) FROM confirmations), (SELECT COUNT(*) FROM entered)"
         ).fetchone()
         return tuple(row)
 

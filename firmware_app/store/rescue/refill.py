@@ -21,6 +21,7 @@ from firmware_app.store.rescue.rescue import RescueReport
 # value of the action's details.
 _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "identities": (("patient.corrected",), ()),
+    "entered": (("image.described",), ()),
     "verdicts": (("finding.judged", "finding.withdrawn"), ("finding", "actor")),
     "reviews": (("case.done", "case.reopened"), ()),
     "background": (("background.entered",), ("fact",)),

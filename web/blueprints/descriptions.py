@@ -1,0 +1,161 @@
+"""“What is this?”: what an image shows, as a doctor says it where the image does not; the case is then read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from flask import Blueprint, abort, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app.headers.entered import lacks_modality, lacks_part
+from firmware_app.language import N_, translate
+from firmware_app.packs.installed import PackStore
+from firmware_app.packs.shelf import Pack
+from firmware_app.reading import choices
+from firmware_app.reading.choices import Choice
+from firmware_app.records import Entered, Header
+from firmware_app.registration.examinations import EXAMINATIONS
+from firmware_app.reports import kinds
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.entries import Entries, Entry
+from web import guard, sheet
+from web.box import Box, here
+from web.sheet import Sheet
+
+blueprint = Blueprint("descriptions", __name__)
+
+ALL: Final = "all"
+_AGES: Final = {
+    (True, True): N_("{whom}, {least} to {most} years"),
+    (True, False): N_("{whom}, {least} years and over"),
+    (False, True): N_("{whom}, up to {most} years"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the page asks of one image, `instance`, and of those like it.
+
+    `kinds` and `others` are (key, name), `whom` is (population, name).  `alike` are (instance, number on the page).
+    `urgent`: the image has no result only for want of this.
+    """
+
+    instance: str
+    kinds: tuple[tuple[str, str], ...]
+    others: tuple[tuple[str, str], ...]
+    whom: tuple[tuple[str, str], ...]
+    alike: tuple[tuple[str, int], ...]
+    urgent: bool
+    kind: str
+    population: str
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What was said of the case's images, each with its number on the page, and what is asked."""
+
+    said: tuple[tuple[int, str, Entry], ...]
+    question: Question | None
+    images: int
+
+
+def of(shown: Sheet) -> Description | None:
+    """The description of a case; None where its images say all that is needed."""
+    box, case = here(), shown.case.reference or ""
+    entries = Entries(box.clinical).of_case(case)
+    asking = [one for one in shown.images if one.reading is not None and choices.is_asked(one.reading)]
+    doubtful = [one for one in shown.images if one.reading is not None and choices.is_open(one.reading)]
+    wanted = asking or doubtful or [one for one in shown.images if one.instance in entries]
+    if not wanted:
+        return None
+    numbers = {one.instance: number for number, one in enumerate(shown.images, 1)}
+    said = tuple(
+        (numbers[instance], kinds.entered(entry.said, g.language), entry)
+        for instance, entry in entries.items() if instance in numbers
+    )  # fmt: skip
+    headers = {one.reference: one.header for one in box.clinical.images(case)}
+    packs = _packs(box)
+    first = wanted[0].instance
+    offered = _offered(headers.get(first), packs)
+    alike = [one.instance for one in wanted if _offered(headers.get(one.instance), packs) == offered]
+    before = entries[first].said if first in entries else Entered()
+    question = _question(headers.get(first), packs, offered, first, before)
+    question = replace(
+        question, alike=tuple((one, numbers[one]) for one in alike) if len(alike) > 1 else (), urgent=bool(asking)
+    )
+    return Description(said, question if question.kinds or question.others or question.whom else None, len(numbers))
+
+
+@blueprint.post("/case/<case:reference>/description")
+@guard.only(Role.DOCTOR)
+def describe(reference: str) -> ResponseReturnValue:
+    """Keep what the doctor says of an image, or of all that are like it."""
+    box, form = here(), request.form
+    shown = sheet.of(box, reference)
+    asked = of(shown)
+    question = asked.question if asked is not None else None
+    if question is None:
+        abort(400)
+    alike = [instance for instance, _ in question.alike] or [question.instance]
+    instances = alike if form.get("image") == ALL else [form.get("image", question.instance)]
+    said = Entered() if "back" in form else _said(form, question)
+    if not set(instances) <= set(alike) or said is None:
+        abort(400)
+    Entries(box.clinical).enter(reference, instances, said, guard.actor())
+    return redirect(url_for("cases.page", reference=reference))
+
+
+def _said(form: Mapping[str, str], question: Question) -> Entered | None:
+    """What a form says; None for what its page did not offer."""
+    kind, whom = form.get("kind", ""), form.get("whom", "")
+    if kind == "other":
+        kind = form.get("other", "")
+    if (kind and kind not in dict([*question.kinds, *question.others])) or (whom and whom not in dict(question.whom)):
+        return None
+    if not kind and not whom:
+        return None
+    modality, part, seen = kind.split("-") if kind else ("", "", "")
+    return Entered(modality, part, seen, whom)
+
+
+def _question(
+    header: Header | None, packs: Mapping[str, Pack], offered: list[Choice], instance: str, before: Entered
+) -> Question:
+    needed = len(offered) > 1 or lacks_modality(header) or lacks_part(header)
+    language = g.language
+    rules = [(name, pack.manifest.route) for name, pack in packs.items()]
+    whom = []
+    for population, rule in sorted(choices.populations(header, rules).items()):
+        ages = rule.age_years
+        named = translate(kinds.POPULATIONS[population], language)
+        sentence = _AGES.get((ages.min is not None, ages.max is not None))
+        if sentence is not None:
+            named = translate(sentence, language).format(whom=named, least=ages.min, most=ages.max)
+        whom.append((population, named))
+    chosen = Choice("", before).key if before.modality or before.view else ""
+    return Question(
+        instance, tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
+        tuple((one.key, _named(one, packs)) for one in choices.others(header, offered)) if needed else (),
+        tuple(whom), (), False, chosen, before.population,
+    )  # fmt: skip
+
+
+def _named(choice: Choice, packs: Mapping[str, Pack]) -> str:
+    """A choice for people: the examination's name, or where none is like it the title of the pack that reads it."""
+    if choice.said.body_part == choices.OTHER_PART:
+        return translate(N_("None of these"), g.language)
+    if choice.examination:
+        what = EXAMINATIONS[choice.examination].text(g.language)
+    else:
+        what = packs[choice.pack].manifest.title.text(g.language)
+    return kinds.joined(what, choice.said.view, g.language)
+
+
+def _offered(header: Header | None, packs: Mapping[str, Pack]) -> list[Choice]:
+    return choices.read_by(header, [(name, pack.manifest.route) for name, pack in packs.items()])
+
+
+def _packs(box: Box) -> dict[str, Pack]:
+    return {pack.name: pack for pack in PackStore.of(box.config).survey().packs}
