@@ -32,6 +32,18 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What one doctor wrote of the case, or of one of its images: ``impression``, ``missed`` or ``note``."""
+
+    kind: str
+    text: str
+    instance: str
+    actor: str
+    at: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Who finished the case, and when (ISO 8601); `sure`: the box's clock was confirmed then."""
 
@@ -64,12 +76,13 @@ class Result:
     drawn: int = 0
     """The version since which the pictures are the same, 0: this one; and when that was first made."""
     drawn_at: str = ""
+    written: tuple[Written, ...] = ()
 
     @property
     def pictures_state(self) -> str:
         """A digest of what the objects with pictures show: everything but what a person says of it."""
         case = replace(self.case, revision=0, priority=None, follow_up=None)
-        return _digest(replace(self, case=case, opinions=(), signature=None))
+        return _digest(replace(self, case=case, opinions=(), signature=None, written=()))
 
     @property
     def state(self) -> str:
@@ -87,7 +100,8 @@ def _digest(result: Result) -> str:
     readings = tuple(replace(one, timing=type(one.timing)(0.0, 0.0, 0.0)) for one in result.case.readings)
     case = replace(result.case, files=(), readings=readings)
     said = replace(result, case=case, key="", version=0, made_at="", made_sure=True, drawn=0, drawn_at="")
-    return hashlib.sha256(form().dump_json(said)).hexdigest()
+    left_out = None if said.written else {"written"}  # as before anybody could write: old versions stay the same
+    return hashlib.sha256(form().dump_json(said, exclude=left_out)).hexdigest()
 
 
 @cache

@@ -200,8 +200,8 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         (case,),
     )
     for table in (
-        "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "background",
-        "conclusions", "instances",
+        "arrivals", "readings", "superseded", "identities", "verdicts", "remarks", "reviews", "listed_more",
+        "background", "conclusions", "instances",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due
