@@ -126,11 +126,23 @@ def create_app(
 
 
 def _register_pages(app: Flask) -> None:
-    from web.blueprints import audits, cases, clocks, confirmations, films, health, judgements, lists, login, quarantine
+    from web.blueprints import (
+        audits,
+        cases,
+        clocks,
+        confirmations,
+        films,
+        health,
+        judgements,
+        lists,
+        login,
+        quarantine,
+        remarks,
+    )
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live, descriptions,
+        registrations, live, descriptions, remarks,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 

@@ -13,6 +13,7 @@ from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.calibration.confirmations import Confirmations
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.remarks import Remarks
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from web.checkup import Checkup
@@ -41,6 +42,7 @@ class Box:
         self.worklist = Worklist(self.clinical)
         self.patients = Patients(self.clinical, self.state)
         self.visits = Visits(self.clinical, self.patients, self.worklist, self.state)
+        self.remarks = Remarks(self.clinical.database)
         self.audit = Audit(self.clinical.database)
         self.confirmations = Confirmations(self.clinical.database)
 

@@ -16,8 +16,9 @@ from flask import abort, g
 
 from firmware_app.errors import CaseUnknown
 from firmware_app.headers.other_objects import KINDS
+from firmware_app.headers.view import stated
 from firmware_app.packs.prior import Predictive
-from firmware_app.records import Case, Finding, LocalState, Reading, ReadingStatus, Reason
+from firmware_app.records import Case, Finding, Header, LocalState, Reading, ReadingStatus, Reason
 from firmware_app.reports import sent, study, wording
 from firmware_app.reports.sent import CaseSent
 from firmware_app.store.calibration import sentences
@@ -25,10 +26,12 @@ from firmware_app.store.calibration.asking import Asked
 from firmware_app.store.calibration.confirmations import Confirmation
 from firmware_app.store.clinical.patients import Change, Known
 from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.store.clinical.remarks import Kind, Remark
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
 from web import words
 from web.blueprints import packs
 from web.box import Box
+from web.visits import THUMBNAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class Image:
     shown: tuple[int, ...]
     of: int
     reading: Reading | None
+    view: str = ""
+    """The view of an X-ray that its header states, such as PA (`words.VIEWS`); empty where it states none."""
+    has_screen: bool = False
+    """Whether a light picture comes before the full frame."""
+    has_thumb: bool = False
 
     @property
     def frames(self) -> int:
@@ -73,6 +81,11 @@ class Image:
         findings = self.reading.findings if self.reading else ()
         strongest = max(findings, key=lambda finding: (finding.positive, finding.probability), default=None)
         return strongest.code if strongest else None
+
+    def named_maps(self, language: str) -> dict[str, str]:
+        """The findings whose heat map can be shown, code -> name: positive ones, and the strongest."""
+        findings = self.reading.findings if self.reading else ()
+        return {one.code: words.label(one, language) for one in findings if one.positive or one.code == self.heat}
 
     def lesions(self, language: str) -> list[dict[str, object]]:
         """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each, and its
@@ -118,12 +131,49 @@ class Sheet:
     wanted: Mapping[str, Asked]
     words: tuple[Confirmation, ...]
     """What was said of them so far."""
+    remarks: tuple[Remark, ...]
+    """What doctors wrote, and every verdict that was ever given, the first one first."""
     changes: tuple[Change, ...]
     """What was changed of the patient, the first change first."""
     claimed: str
     """The number of a registration whose study this is, although the images say another patient; empty: none."""
     sent: tuple[CaseSent, ...]
     """How far the results have come on their way to each archive."""
+
+    def seen_on(self, finding: Finding) -> list[int]:
+        """The numbers, from 1, of the images on which *finding* is as the case says it: of a negative one all that
+        were read for it."""
+        return [
+            number for number, image in enumerate(self.images, 1)
+            if any(
+                one.code == finding.code and one.positive == finding.positive
+                for one in (image.reading.findings if image.reading else ())
+            )
+        ]  # fmt: skip
+
+    @property
+    def written(self) -> list[Remark]:
+        """What doctors wrote: impressions first."""
+        return sorted(
+            (one for one in self.remarks if one.kind is not Kind.VERDICT),
+            key=lambda one: one.kind is not Kind.IMPRESSION,
+        )
+
+    @property
+    def former(self) -> list[Remark]:
+        """Verdicts that no longer count, because their doctor gave another or took them back."""
+        given = [one for one in self.remarks if one.kind is Kind.VERDICT]
+        now = {(one.actor, one.finding): one for one in given}
+        return [one for one in given if one.text and now[one.actor, one.finding] is not one]
+
+    def numbered(self, instance: str) -> int:
+        """The number, from 1, of an image; 0 where the page shows no such image."""
+        return next((number for number, image in enumerate(self.images, 1) if image.instance == instance), 0)
+
+    def places(self, finding: Finding, language: str) -> list[str]:
+        """In which parts of the picture the lesions of *finding* lie, each once."""
+        lesions = (one for one in self.case.lesions if one.finding == finding.code)
+        return list(dict.fromkeys(wording.place(one, language) for one in lesions))
 
     def said(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
@@ -167,8 +217,9 @@ def of(box: Box, reference: str) -> Sheet:
     instances = list(
         dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
     )
+    views = {one.reference: _view(one.header) for one in box.clinical.images(reference) if one.header is not None}
     images = tuple(
-        Image(instance, *_frames(box, instance), by_instance.get(instance))
+        _image(box, instance, by_instance.get(instance), views.get(instance, ""))
         for instance in _most_telling(instances, by_instance)
     )
     texts = {
@@ -202,9 +253,16 @@ def of(box: Box, reference: str) -> Sheet:
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
         said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None, named(hidden),
         () if hidden else named(box.confirmations.scored(reference)), box.confirmations.asked(reference),
-        box.confirmations.of_case(reference), tuple(box.patients.history(reference)), _claimed(box, case),
+        box.confirmations.of_case(reference), () if hidden else box.remarks.of_case(reference),
+        tuple(box.patients.history(reference)), _claimed(box, case),
         tuple(sent.of_case(box.config, box.clinical.database, reference)),
     )  # fmt: skip
+
+
+def _view(header: Header) -> str:
+    """The view that a film's header states; empty where it states none that has a name."""
+    view = stated(header) if header.modality in words.FILMS else None
+    return view if isinstance(view, str) and view in words.VIEWS else ""
 
 
 def _claimed(box: Box, case: Case) -> str:
@@ -238,11 +296,13 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
     return sorted(instances, key=strength)
 
 
-def _frames(box: Box, instance: str) -> tuple[tuple[int, ...], int]:
-    """The frames that were rendered for viewing, and the number of frames of the image."""
+def _image(box: Box, instance: str, reading: Reading | None, view: str) -> Image:
+    """An image with the frames that were rendered for viewing, and the number of frames that it has."""
+    folder = box.state.display / instance
     try:
-        facts = json.loads((box.state.display / instance / "frame-000.json").read_text("utf-8"))
+        facts = json.loads((folder / "frame-000.json").read_text("utf-8"))
         shown = facts.get("shown") or range(int(facts["frames_shown"]))
-        return tuple(int(frame) for frame in shown), int(facts["frames"])
+        frames, of = tuple(int(frame) for frame in shown), int(facts["frames"])
     except (OSError, ValueError, KeyError, TypeError):
-        return (), 0
+        return Image(instance, (), 0, reading, view)
+    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), (folder / THUMBNAIL).is_file())

@@ -15,6 +15,7 @@ from firmware_app.reports import case_text, kinds, terms
 from firmware_app.reports.terms import SAID as SAID
 from firmware_app.reports.terms import SEXES as SEXES
 from firmware_app.reports.terms import VERDICTS as VERDICTS
+from firmware_app.reports.terms import WRITTEN as WRITTEN
 from firmware_app.store.clinical.patients import Patient
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
@@ -30,6 +31,15 @@ HEADLINES: Final = {
     "passed": N_("elsewhere {value} get a number"),
 }
 """How a pack did on films of other places (`blueprints.packs.Headline`)."""
+PHRASES: Final = (
+    N_("No abnormality seen."),
+    N_("Not a good picture; please repeat it."),
+    N_("Compared with the earlier image: unchanged."),
+    N_("Please compare with the clinical signs."),
+    N_("Refer to the county hospital."),
+    N_("Follow up in two weeks."),
+)
+"""What doctors write often: one press puts it into the field."""
 TRUTHS: Final = {"positive": N_("present"), "negative": N_("absent"), "unsure": VERDICTS["unsure"]}
 OUTCOMES: Final = {"laboratory": N_("laboratory"), "referral": N_("hospital of the referral")}
 SOURCES: Final = {
@@ -125,6 +135,7 @@ ACTIONS: Final = {
     "case.reopened": N_("“Done” taken back"),
     "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
+    "case.remarked": N_("doctor's words written"),
     "finding.withdrawn": N_("judgement taken back"),
     "finding.confirmed": N_("finding confirmed"),
     "calibration.suspended": N_("model suspended"),
@@ -161,6 +172,28 @@ LENGTHS: Final = {  # for a measured line, where the header's millimetres are no
     "spacing.estimated": N_("{px} pixels, about {mm} mm"),
     "spacing.uncalibrated": N_("{px} pixels, {mm} mm by the header (not calibrated)"),
 }
+FILMS: Final = frozenset({"CR", "DX", "RF", "XA", "MG"})
+"""Modalities whose images have a view."""
+VIEWS: Final = {
+    "PA": "PA", "AP": "AP", "CC": "CC", "MLO": "MLO",
+    "FRONTAL": N_("frontal"), "LATERAL": N_("lateral"), "OBLIQUE": N_("oblique"), "DECUBITUS": N_("lying on the side"),
+    "LORDOTIC": N_("lordotic"), "AXIAL": N_("axial"),
+}  # fmt: skip
+"""The views of films (`headers.view`)."""
+KEYS: Final = {
+    "1 2 3": N_("agree, disagree, unsure"),
+    "N": N_("done, next patient"),
+    "H": N_("heat map on and off"),
+    "Space": N_("play the clip, and stop it"),
+    "← → ↑ ↓": N_("on the film: contrast and brightness"),
+    "+ −": N_("on the film: closer and farther"),
+    "I": N_("invert the greys"),
+    "D": N_("dark reading room"),
+    "F": N_("full screen"),
+    "?": N_("this list"),
+}
+"""What the keys of the case page do (`static/keys.js`)."""
+KEY_NAMES: Final = {"Space": N_("Space")}
 MARKED: Final = N_("{finding}, score {score}")
 _JUST_CAME: Final = N_("just came")
 _WAITED_MINUTES: Final = NN_("waits {n} minute", "waits {n} minutes")
@@ -194,6 +227,11 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
     """The text beside a lesion on the image: its finding and score."""
     name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
+
+
+def view(code: str, language: str) -> str:
+    """A view of `VIEWS` for people."""
+    return translate(VIEWS[code], language) if code in VIEWS else code
 
 
 def stated_age(text: str, language: str) -> str:

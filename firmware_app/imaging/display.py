@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from firmware_app.imaging import screen_picture
 from firmware_app.imaging.codec import png
 from firmware_app.imaging.pixel_size import UNKNOWN, Spacing
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
 THUMBNAIL: Final = "thumb.jpg"
-THUMBNAIL_PX: Final = 128
-"""The longer side, twice what a list shows, for screens of fine pixels."""
 _TOP: Final = 65535
 _ROWS_AT_A_TIME: Final = 32  # a whole film of 32 megapixels as floats would not fit into the decode child
 
@@ -109,18 +108,22 @@ def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
 def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
     """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
 
-    A layer is ``frame-NNN-layer-L.png``, white where it is set.  The JSON names the other files and is written last.
-    *among* are the frames that are shown, if these are not all.
+    Beside a heavy frame of a single image stands ``frame-NNN-screen.jpg``, and beside the first frame ``thumb.jpg``
+    (`screen_picture`).  A layer is ``frame-NNN-layer-L.png``, white where it is set.  The JSON names the other files
+    and is written last.  *among* are the frames that are shown, if these are not all.
     """
     rows, columns = shown.pixels.shape[:2]
     image = reduced(shown.pixels)
     name = f"frame-{index:03d}"
     if image.mode == "I;16":
-        _place(png.grey16(np.asarray(image)), folder / f"{name}.png")
+        encoded = png.grey16(np.asarray(image))
+        _place(encoded, folder / f"{name}.png")
+        size = len(encoded)
     else:
-        save(image, folder / f"{name}.png")
-    if index == 0:
-        _place(thumbnail(shown, image), folder / THUMBNAIL)
+        size = save(image, folder / f"{name}.png")
+    screen = _screen(
+        shown, image, folder, name, heavy=frames == 1 and size > screen_picture.MOST_BYTES, first=index == 0
+    )
     layers = []
     for number, layer in enumerate(shown.layers):
         # A drawn line is thinner than a pixel of a reduced frame: any of it counts.
@@ -148,23 +151,28 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         "spacing": asdict(shown.spacing),
         "regions": [asdict(region) for region in shown.regions],
         "rate_hz": shown.rate_hz,
+        **({"screen": screen} if screen else {}),
     }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
 
 
-def thumbnail(shown: ShownFrame, image: Image.Image) -> bytes:
-    """A small JPEG of *image*, the reduced pixels of *shown*, through the window with which it opens."""
-    small = image if image.mode == "RGB" else Image.fromarray(np.asarray(image, np.float32))
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
-    if small.mode != "RGB":
-        greys = np.asarray(small)
-        low, high = float(greys.min()), float(greys.max())
-        if shown.centre is not None and shown.width:
-            low, high = shown.centre - shown.width / 2, shown.centre + shown.width / 2
-        small = Image.fromarray(np.clip((greys - low) * (255 / max(high - low, 1.0)), 0, 255).astype(np.uint8))
-    encoded = io.BytesIO()
-    small.save(encoded, "JPEG", quality=70)
-    return encoded.getvalue()
+def _screen(
+    shown: ShownFrame, image: Image.Image, folder: Path, name: str, *, heavy: bool, first: bool
+) -> dict[str, Any]:
+    """Write what a doctor sees before the frame itself; what is known of it, empty where the frame is light."""
+    if not (heavy or first):
+        return {}
+    said: dict[str, Any] = {}
+    if image.mode == "I;16":
+        window = None if shown.centre is None or shown.width is None else (shown.centre, shown.width)
+        image, said["centre"], said["width"] = screen_picture.eight_bits(np.asarray(image), window)
+    if first:
+        _place(screen_picture.thumbnail(image), folder / THUMBNAIL)
+    if not heavy:
+        return {}
+    data, size = screen_picture.made(image)
+    _place(data, folder / f"{name}-screen.jpg")
+    return {**said, **size}
 
 
 def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX) -> Image.Image:
@@ -186,11 +194,15 @@ def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGE
     return Image.fromarray(smaller)
 
 
-def save(image: Image.Image, path: Path) -> None:
-    """Save a PNG at *path*, whole or not at all; with fast compression, because a doctor waits for the film."""
+def save(image: Image.Image, path: Path) -> int:
+    """Save a PNG at *path*, whole or not at all; with fast compression, because a doctor waits for the film.
+
+    Returns how many bytes it has.
+    """
     encoded = io.BytesIO()
     image.save(encoded, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     _place(encoded.getvalue(), path)
+    return encoded.tell()
 
 
 def _place(data: bytes, path: Path) -> None:

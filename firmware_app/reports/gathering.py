@@ -7,10 +7,11 @@ from typing import Final
 
 from firmware_app.config import Config
 from firmware_app.errors import NotReadYet
-from firmware_app.reports.result import Opinion, Result, Signature, SourceImage
+from firmware_app.reports.result import Opinion, Result, Signature, SourceImage, Written
 from firmware_app.store.clinical import result_versions
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.remarks import Kind, Remark, Remarks
 from firmware_app.store.clinical.worklist import Done, Worklist
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.version import version
@@ -47,6 +48,9 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         clinical.subkey(_PURPOSE).hex(),
         f"Lantern {version()}",
         by_hand=() if patient.registration else tuple(sorted(patient.entered)),
+        written=tuple(
+            _written(one) for one in Remarks(clinical.database).of_case(case) if one.kind is not Kind.VERDICT
+        ),
     )
     maker = {"box": result.box, "language": result.language, "software": result.software}
     numbered = result_versions.current(
@@ -58,6 +62,11 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         drawn=numbered.drawn, drawn_at=numbered.drawn_at.at.isoformat(),
         box=first["box"], language=first["language"], software=first["software"],
     )  # fmt: skip
+
+
+def _written(one: Remark) -> Written:
+    at = one.at.at.astimezone().isoformat(timespec="seconds")
+    return Written(one.kind.value, one.text, one.instance, one.actor, at, one.at.trusted)
 
 
 def _signature(done: Done) -> Signature:

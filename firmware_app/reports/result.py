@@ -32,6 +32,18 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What one doctor wrote of the case, or of one of its images: ``impression``, ``missed`` or ``note``."""
+
+    kind: str
+    text: str
+    instance: str
+    actor: str
+    at: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Signature:
     """Who finished the case, and when (ISO 8601); `sure`: the box's clock was confirmed then."""
 
@@ -66,12 +78,13 @@ class Result:
     drawn_at: str = ""
     by_hand: tuple[str, ...] = ()
     """The fields of the patient that a person entered, in place of what the images say."""
+    written: tuple[Written, ...] = ()
 
     @property
     def pictures_state(self) -> str:
         """A digest of what the objects with pictures show: everything but what a person says of it."""
         case = replace(self.case, revision=0, priority=None, follow_up=None)
-        return _digest(replace(self, case=case, opinions=(), signature=None))
+        return _digest(replace(self, case=case, opinions=(), signature=None, written=()))
 
     @property
     def state(self) -> str:
@@ -89,8 +102,9 @@ def _digest(result: Result) -> str:
     readings = tuple(replace(one, timing=type(one.timing)(0.0, 0.0, 0.0)) for one in result.case.readings)
     case = replace(result.case, files=(), readings=readings)
     said = replace(result, case=case, key="", version=0, made_at="", made_sure=True, drawn=0, drawn_at="")
-    no_field = None if said.by_hand else {"by_hand"}  # as before there was one: what is signed stays as it is
-    return hashlib.sha256(form().dump_json(said, exclude=no_field)).hexdigest()
+    # As before there were such fields: what is signed stays as it is.
+    empty = {name for name in ("by_hand", "written") if not getattr(said, name)}
+    return hashlib.sha256(form().dump_json(said, exclude=empty or None)).hexdigest()
 
 
 @cache

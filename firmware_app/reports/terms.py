@@ -9,6 +9,12 @@ from firmware_app.store.clinical.patient import Patient
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
+WRITTEN: Final = {
+    "note": N_("What I see"),
+    "missed": N_("The box missed something"),
+    "impression": N_("Impression"),
+}
+"""The kinds of what a doctor writes (`store.clinical.remarks.Kind`)."""
 SEXES: Final = {"F": N_("female"), "M": N_("male"), "O": N_("other")}
 AGES: Final = {
     "Y": NN_("{n} year", "{n} years"),

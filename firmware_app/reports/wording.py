@@ -15,13 +15,14 @@ from firmware_app.lesion import Feature, Lesion
 from firmware_app.records import Case, Finding
 from firmware_app.reports.case_text import finding_text, priority_name
 
-_PLACES: Final = (
+PLACES: Final = (
     (N_("in the upper left of the picture"), N_("in the upper middle of the picture"),
      N_("in the upper right of the picture")),
     (N_("in the left of the picture"), N_("in the middle of the picture"), N_("in the right of the picture")),
     (N_("in the lower left of the picture"), N_("in the lower middle of the picture"),
      N_("in the lower right of the picture")),
 )  # fmt: skip
+"""The ninths of a picture, row by row."""
 FEATURES: Final = {
     "shape": N_("shape"),
     "orientation": N_("orientation"),
@@ -111,7 +112,7 @@ def place(one: Lesion, language: str) -> str:
         return translate(N_("in the picture"), language)
     (x, y), (columns, rows) = one.middle, one.picture
     row, column = (min(2, max(0, int(3 * at / side))) for at, side in ((y, rows), (x, columns)))
-    return translate(_PLACES[row][column], language)
+    return translate(PLACES[row][column], language)
 
 
 def _source(one: Lesion, language: str) -> str:

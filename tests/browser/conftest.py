@@ -60,6 +60,7 @@ def doctor(box: Clinic, person: Person) -> Person:
     person.driver.get(f"{box.url}/")
     if person.find(".tongue button[value=zh_CN]").get_attribute("aria-pressed") != "true":
         person.speak("zh_CN")
+    person.driver.execute_script("localStorage.clear(); localStorage['lantern.onward'] = '0'")  # a word leads nowhere
     person.driver.get_log("browser")  # type: ignore[no-untyped-call]
     return person
 

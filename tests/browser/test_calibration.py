@@ -146,7 +146,7 @@ def test_a_model_is_walked_from_provisional_to_calibrated_to_suspended(
     doctor.look("read-first")
     li.press("#own-reading input[value=positive]")
     li.send("#own-reading button")
-    li.find(".finding .number")
+    li.find(".finding .result")
     assert doctor.words("provisional").lower() in li.find("#local").text.lower()
     assert doctor.words("own") in li.find("#local").text
     li.press("#outcome summary")

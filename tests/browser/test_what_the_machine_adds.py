@@ -68,12 +68,15 @@ def test_marks_windows_sizes_and_words_of_the_machine_are_found(box: Clinic, doc
     assert "赵标" in doctor.find(".facts").text
 
 
-def test_the_models_boxes_lie_over_the_film_with_name_and_score(box: Clinic, doctor: Person, folder: Path) -> None:
+def test_the_models_boxes_lie_over_the_film_and_their_names_and_scores_beside_it(
+    box: Clinic, doctor: Person, folder: Path
+) -> None:
     spot = film(made_task.picture(), PatientAge="050Y", BodyPartExamined="HAND", PatientName="Qian^Kuang")
     box.push(save(folder, "spot.dcm", spot))
     doctor.driver.get(f"{box.url}/")
     doctor.open_row("Qian Kuang")
-    doctor.until(lambda: doctor.find("#boxes text").get_attribute("textContent") == "斑点，评分 1.00")
+    doctor.until(lambda: doctor.find("#marks").text == "斑点，评分 1.00")
+    assert doctor.driver.find_element("css selector", "#boxes text").get_attribute("textContent") == ""
     place = doctor.find("#boxes rect").rect
     screen = doctor.find("#film").rect
     shown = min(screen["width"] / made_task.COLUMNS, screen["height"] / made_task.ROWS)

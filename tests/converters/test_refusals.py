@@ -39,9 +39,8 @@ def exported(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     export = {"runtimes": ["onnxruntime", "openvino"], "precisions": ["fp32", "int8"]}
     # One network, trained for longer than the toy of the other tests: it can be held to the gates as they stand.
-    recipe = write_recipe(
-        folder, **{**PLAIN, "export": export, "gate": Gate(auc_loss=0.02, speed_at_least=0.0).model_dump(), "train": {"epochs": 40}}
-    )
+    gate = Gate(auc_loss=0.02, speed_at_least=0.0).model_dump()
+    recipe = write_recipe(folder, **{**PLAIN, "export": export, "gate": gate, "train": {"epochs": 40}})
     for step in ("train", "calibrate", "export"):
         assert cli.main([step, str(recipe), "--data", str(films), "--out", str(folder / "out")]) == 0
     return folder

@@ -16,7 +16,7 @@ from firmware_app.errors import ReportFontMissing
 from firmware_app.records import Feature, FollowUp, Quality, Reason
 from firmware_app.reports.pdf import fonts, plates, typesetting
 from firmware_app.reports.pdf.fonts import Fonts
-from firmware_app.reports.result import Result
+from firmware_app.reports.result import Result, Written
 from firmware_app.store.clinical.patients import Patient
 from tests import films, printed
 from tests.results import result_of
@@ -53,6 +53,22 @@ def result(tmp_path: Path) -> Result:
 def test_a_report_says_all_that_a_doctor_needs(result: Result, language: str, said: tuple[str, ...]) -> None:
     told = printed.words(typesetting.pdf_of(result, language))
     assert [one for one in said if one not in told] == []
+
+
+def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_page_one(result: Result) -> None:
+    at = "2026-11-24T08:10:00+00:00"
+    said = (
+        Written("note", "Fluid on the left.", "", "Li", at),
+        Written("impression", "Pleurisy. " * 190, "", "Li", at),
+    )
+    for written in (said, tuple(replace(one, text=one.text[:20]) for one in said)):
+        made = typesetting.pdf_of(replace(result, written=written), "en")
+        told = printed.words(made)
+        assert told.index("Impression:Pleurisy.") < told.index("Fluidontheleft.") < told.index("Probability")
+        first = pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
+        assert "Doctor:" in first
+        assert "Date:" in first
+    assert result.state == replace(result, written=()).state  # and what was made before anybody could write stays so
 
 
 def test_rare_characters_stay_whole_and_one_without_a_font_is_named_by_its_number(result: Result) -> None:

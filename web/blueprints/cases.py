@@ -12,6 +12,7 @@ from firmware_app.errors import LanternError
 from firmware_app.headers.age import OLDEST_YEARS
 from firmware_app.language import N_, translate
 from firmware_app.records import Reason
+from firmware_app.reports import wording
 from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
@@ -34,6 +35,7 @@ def page(reference: str) -> ResponseReturnValue:
     box.audit.record(guard.actor(), "case.viewed", reference)
     if shown.findings:
         box.confirmations.show(reference, guard.actor())
+    after = box.worklist.next_after(reference)
     unjudged = {finding.code for finding in box.worklist.unjudged(reference)} if "ask" in request.args else set()
     return render_template(
         "case.html",
@@ -47,6 +49,8 @@ def page(reference: str) -> ResponseReturnValue:
         sexes=SEXES,
         said_of_sizes=_said(words.SIZES),
         said_of_lengths=_said(words.LENGTHS),
+        said_of_places=[translate(place, g.language) for row in wording.PLACES for place in row],
+        following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
     )
 
 

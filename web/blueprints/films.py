@@ -25,6 +25,13 @@ def frame_pixels(reference: str, frame: int) -> ResponseReturnValue:
     return _sent(reference, f"frame-{frame:03d}.png", "image/png")
 
 
+@blueprint.get("/film/<instance:reference>/<int(max=99999):frame>/screen.jpg")
+@guard.only(Role.DOCTOR)
+def screen(reference: str, frame: int) -> ResponseReturnValue:
+    """The same in eight bits and as large as a screen: light enough for a slow line, and there first."""
+    return _sent(reference, f"frame-{frame:03d}-screen.jpg", "image/jpeg")
+
+
 @blueprint.get("/film/<instance:reference>/<int(max=99999):frame>.json")
 @guard.only(Role.DOCTOR)
 def frame_facts(reference: str, frame: int) -> ResponseReturnValue:

@@ -1,25 +1,26 @@
-// Lesions over the film: an outline with its axes, or a rectangle, each with its name and score, which follow zoom and
-// place of the film.
+// Lesions over the film: an outline with its axes, or a rectangle, which follow zoom and place of the film.  Of words
+// nothing lies over it: name and score of each stand beside it, with its number where there are several.
 
 const SVG = "http://www.w3.org/2000/svg";
 
 export class Boxes {
-  /** @param {Film} film @param {SVGElement} svg lies over the film's canvas and is as large */
-  constructor(film, svg) {
-    Object.assign(this, { film, svg, lesions: [] });
+  /** @param {Film} film @param {SVGElement} svg lies over the film's canvas and is as large @param list names them */
+  constructor(film, svg, list) {
+    Object.assign(this, { film, svg, list, lesions: [] });
   }
 
   /** Show *lesions*, and no others. Each has {box, text, outline, axes}: box and axes are x0, y0, x1, y1 in pixels of the
    * frame; an outline is a list of corners, empty where there is only a box. */
   show(lesions) {
-    this.lesions = lesions.map(({ box, text, outline = [], axes = [] }) => {
+    this.lesions = lesions.map(({ box, outline = [], axes = [] }, index) => {
       const group = document.createElementNS(SVG, "g"), name = document.createElementNS(SVG, "text");
-      name.textContent = text;
+      name.textContent = lesions.length > 1 ? index + 1 : "";
       const lines = axes.map(() => document.createElementNS(SVG, "line"));
       group.append(document.createElementNS(SVG, outline.length ? "polygon" : "rect"), name, ...lines);
       return { box, outline, axes, group };
     });
     this.svg.replaceChildren(...this.lesions.map(({ group }) => group));
+    this.list.replaceChildren(...lesions.map(({ text }) => Object.assign(document.createElement("li"), { textContent: text })));
     this.place();
   }
 

@@ -1,17 +1,18 @@
-// The case page: hands on the film, judgements kept without leaving, and a look whether another image or reading is there.
+// The case page: its images, hands and keys on the film, and where the model looked.
 
-import { ask } from "./answers.js";
 import { Boxes } from "./boxes.js";
-import { Film, loadFrame, loadHeat, loadLayer } from "./film.js";
+import { Film, loadFrame, loadHeat, loadLayer, loadScreen } from "./film.js";
+import { next, say } from "./judging.js";
+import { listen, showHelp, toggleDark, toggleFull } from "./keys.js";
 import { Player } from "./player.js";
 import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions) }));
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), maps: JSON.parse(dataset.maps || "{}") }));
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
-let image = null, heat = null, frames = new Map(), asked = 0, hands = "window";
+let image = null, heat = null, code = "", lastShare = 0.5, frames = new Map(), asked = 0, hands = "window";
 let opened = false, rate = UNTOLD_HZ; // of the image: whether any of its frames has been shown, and how quickly it plays
 
 const film = new Film(canvas, shown => {
@@ -22,10 +23,12 @@ const film = new Film(canvas, shown => {
   canvas.dataset.zoom = shown.view.zoom.toFixed(2);
   canvas.dataset.heat = shown.share.toFixed(2);
   canvas.dataset.shown = "1";
+  if (shown.frame.light) canvas.dataset.firstMs ||= performance.now();
+  else canvas.dataset.fullMs ||= performance.now();
   ruler.draw();
   boxes.place();
 });
-const ruler = new Ruler(film, $("length")), boxes = new Boxes(film, $("boxes"));
+const ruler = new Ruler(film, $("length")), boxes = new Boxes(film, $("boxes"), $("marks"));
 const player = new Player(place => {
   $("frame").value = place;
   return showFrame(place, false);
@@ -33,7 +36,7 @@ const player = new Player(place => {
   $("play").textContent = $("play").dataset[playing ? "stop" : "play"]; // the word alone: a pressed "Pause" would say both
 });
 
-function say(text, low = false) {
+function tell(text, low = false) {
   message.textContent = text;
   message.classList.toggle("low", low);
 }
@@ -61,24 +64,77 @@ function heatFits(number) {
   return image.heatFrame === undefined || Number(image.heatFrame) === number;
 }
 
+/** Say whether the heat map lies over the film: never is it off, or missing, without a word. */
+function tellHeat() {
+  const says = $("heat-says"), on = film.heat && film.share > 0, text = !film.frame ? "" : !film.heat ? says.dataset.none : on ? says.dataset.on : says.dataset.off;
+  says.hidden = !text;
+  says.textContent = text.replace("{finding}", image?.maps[code] || "");
+  heatTool.hidden = !film.frame || !film.heat;
+  document.querySelectorAll(".heat-switch").forEach(button => {
+    button.hidden = !film.heat && !images.some(one => one.maps[button.dataset.code]);
+    button.setAttribute("aria-pressed", String(Boolean(on) && (button.dataset.code || code) === code));
+  });
+}
+
+/** Lay the heat map over the film, or take it away. */
+function switchHeat() {
+  setShare(film.share > 0 ? 0 : lastShare);
+}
+
+function setShare(share) {
+  film.share = share;
+  if (share) lastShare = share;
+  $("heat").value = 100 * share;
+  tellHeat();
+  film.draw();
+}
+
+/** Where a heat map is strongest, as one of the ninths of the picture. */
+function strongest(map) {
+  const { width, height } = map, data = map.getContext("2d").getImageData(0, 0, width, height).data;
+  let best = 3;
+  for (let at = 3; at < data.length; at += 4) if (data[at] > data[best]) best = at;
+  const pixel = (best - 3) / 4, ninth = (place, size) => Math.min(2, Math.floor(3 * (place + 0.5) / size));
+  return 3 * ninth(Math.floor(pixel / width), height) + ninth(pixel % width, width);
+}
+
+/** Fetch the heat map of the finding *wanted* in the image that is shown. */
+async function fetchHeat(wanted) {
+  const of = image;
+  code = wanted;
+  film.heat = heat = null;
+  tellHeat();
+  if (!of.heat) return;
+  try {
+    const loaded = await loadHeat(of.heat.replace(/[^/]+$/, `${wanted}.png`));
+    if (of !== image || code !== wanted) return;
+    heat = loaded;
+    film.heat = heatFits(image.shown[Number($("frame").value)]) ? heat : null;
+    const place = document.querySelector(`.strongest[data-code="${code}"]`);
+    if (place) place.textContent = place.dataset.text.replace("{place}", JSON.parse($("heat-says").dataset.places)[strongest(heat)]);
+    film.draw();
+  } catch { /* a reading without a heat map */ }
+  tellHeat();
+}
+
 /** Show the frame at *place* among those that were kept. */
 async function showFrame(place, afresh) {
   const mine = ++asked, number = image.shown[place];
-  if (afresh) say(message.dataset.loading);
+  if (afresh && !opened) tell(message.dataset.loading);
   try {
     const frame = await frameOf(number);
     if (mine !== asked) return;
-    say(frame.reduced ? message.dataset.eight : "", true);
+    tell(frame.reduced ? message.dataset.eight : "", true);
     canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
     film.heat = heatFits(number) ? heat : null;
-    heatTool.hidden = !film.heat;
     film.layers = [];
+    if (!film.frame?.light) ruler.clear(); // a line belongs to the frame on which it was drawn
     film.show(frame, !opened); // behind a missing frame the doctor's own window and zoom go on
     opened = true;
+    tellHeat();
     const marked = image.lesions.filter(lesion => lesion.frame === number);
     boxes.show(marked);
     $("boxes-tool").hidden = !marked.length;
-    ruler.clear(); // a line belongs to the frame on which it was drawn
     offer(frame.facts);
     overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
   } catch {
@@ -95,9 +151,10 @@ function showNothing() {
   boxes.show([]);
   delete canvas.dataset.shown;
   windowText.textContent = "";
-  heatTool.hidden = $("layers").hidden = $("boxes-tool").hidden = true;
+  $("layers").hidden = $("boxes-tool").hidden = true;
+  tellHeat();
   offer({});
-  say(image.unread ? message.dataset.unread : image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
+  tell(image.unread ? message.dataset.unread : image.shown.length > 1 ? message.dataset.frame : message.dataset.missing);
 }
 
 /** The windows that the machine offers beside the first, and what it says of sizes. */
@@ -122,7 +179,8 @@ async function overlay(folder, layers, wanted) {
   film.draw();
 }
 
-async function showImage(number) {
+/** Show an image, with the heat map of the finding *wanted* or of its strongest. */
+async function showImage(number, wanted = images[number].code) {
   image = images[number];
   frames = new Map();
   opened = false;
@@ -131,8 +189,9 @@ async function showImage(number) {
   $("left").textContent = image.left || "";
   asked++; // whatever is still coming is of another image
   player.stop();
+  ruler.clear();
   film.heat = heat = null;
-  heatTool.hidden = true;
+  code = wanted;
   frameTool.hidden = image.shown.length < 2;
   $("frame").max = Math.max(0, image.shown.length - 1);
   $("frame").value = Math.max(0, image.shown.indexOf(Number(image.opens)));
@@ -142,16 +201,26 @@ async function showImage(number) {
     return;
   }
   const of = image;
-  await showFrame(Number($("frame").value), true);
-  if (!of.heat) return;
+  if (of.screen) await showFirst();
+  if (of === image) await Promise.all([showFrame(Number($("frame").value), true), of.heat && fetchHeat(code)]);
+}
+
+/** Show the light picture of a film until the film itself is there; on a slow line that takes seconds. */
+async function showFirst() {
+  const mine = asked;
   try {
-    const loaded = await loadHeat(of.heat);
-    if (of !== image) return;
-    heat = loaded;
-    film.heat = heatFits(image.shown[Number($("frame").value)]) ? heat : null;
-    heatTool.hidden = !film.heat;
-    film.draw();
-  } catch { /* a reading without a heat map */ }
+    tell(message.dataset.loading);
+    const frame = await loadScreen(image.frame);
+    if (mine !== asked) return;
+    canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
+    film.layers = [];
+    film.show(frame, true);
+    opened = true;
+    boxes.show(image.lesions.filter(lesion => lesion.frame === 0));
+    offer(frame.facts);
+    tell(message.dataset.first, true);
+    tellHeat();
+  } catch { /* then the film itself is shown, or said to be missing */ }
 }
 
 // --- hands ---
@@ -203,12 +272,12 @@ canvas.addEventListener("wheel", event => {
   film.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.offsetX, event.offsetY);
 }, { passive: false });
 canvas.addEventListener("dblclick", () => film.frame && film.reset());
-const KEYS = {
+const FILM_KEYS = {
   ArrowLeft: () => film.window(-0.05, 0), ArrowRight: () => film.window(0.05, 0), ArrowUp: () => film.window(0, -0.03),
-  ArrowDown: () => film.window(0, 0.03), "+": () => film.zoom(1.25), "=": () => film.zoom(1.25), "-": () => film.zoom(0.8), i: () => $("invert").click(),
+  ArrowDown: () => film.window(0, 0.03), "+": () => film.zoom(1.25), "=": () => film.zoom(1.25), "-": () => film.zoom(0.8),
 };
 canvas.addEventListener("keydown", event => {
-  const act = KEYS[event.key];
+  const act = FILM_KEYS[event.key];
   if (!act || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   act();
@@ -240,10 +309,19 @@ $("boxes-tool").addEventListener("click", () => {
   $("boxes-tool").setAttribute("aria-pressed", String(shown));
 });
 $("windows").addEventListener("change", event => film.choose(film.frame.facts.windows[event.target.value]));
-$("heat").addEventListener("input", event => {
-  film.share = Number(event.target.value) / 100;
-  film.draw();
-});
+$("heat").addEventListener("input", event => setShare(Number(event.target.value) / 100));
+document.querySelectorAll(".heat-switch").forEach(button => button.addEventListener("click", async () => {
+  const wanted = button.dataset.code || code;
+  if (wanted === code) return switchHeat();
+  const number = image.maps[wanted] ? images.indexOf(image) : images.findIndex(one => one.maps[wanted]);
+  if (images[number] === image) await fetchHeat(wanted);
+  else await showImage(number, wanted);
+  setShare(lastShare);
+}));
+document.querySelectorAll(".show-image").forEach(button => button.addEventListener("click", () => {
+  const number = Number(button.dataset.image), finding = button.closest(".finding").dataset.finding;
+  showImage(number, images[number].maps[finding] ? finding : images[number].code);
+}));
 $("frame").addEventListener("input", event => {
   player.stop();
   showFrame(Number(event.target.value), false);
@@ -256,53 +334,14 @@ document.addEventListener("visibilitychange", () => document.hidden && player.st
 document.querySelectorAll(".picture").forEach((button, index) => button.addEventListener("click", () => showImage(index)));
 new ResizeObserver(() => film.draw()).observe(canvas);
 
-// --- words ---
+// --- keys ---
 
-document.querySelectorAll(".judge").forEach(form => form.addEventListener("submit", async event => {
-  event.preventDefault();
-  const said = form.querySelector(".saved"), body = new URLSearchParams(new FormData(form, event.submitter));
-  let answer = null;
-  said.textContent = "";
-  try {
-    answer = await ask(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
-    const told = answer.ok || answer.status === 409 ? await answer.json() : null;
-    if (!told) throw new Error(String(answer.status));
-    if (told.again) return location.assign(told.again);
-    if (page.done && !told.done) return location.reload();
-    form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
-    form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
-    form.querySelector(".back-step").hidden = !told.verdict;
-    said.textContent = said.dataset.saved;
-    askNoMore(form.elements.finding.value, Boolean(told.verdict));
-  } catch {
-    said.textContent = answer ? said.dataset.failed : said.dataset.unanswered;
-  }
-}));
-
-/** "Done" asks for no word on a finding that has one by now, and asks again when that is taken back. */
-function askNoMore(finding, judged) {
-  const question = document.querySelector(`.asked [name="said-${finding}"]`)?.closest("fieldset");
-  if (!question) return;
-  question.disabled = question.hidden = judged;
-  $("ask").hidden = !document.querySelector(".asked:not([hidden])");
-}
-
-const page = $("case").dataset;
-let typed = false;
-document.addEventListener("input", event => typed ||= Boolean(event.target.closest("form")));
-
-/** The page comes anew when there is another image or reading, but not over what is typed and not kept. */
-async function look() {
-  try {
-    const now = await (await ask(page.state)).json();
-    const came = now.seen !== page.seen || now.film !== Boolean(Number(page.film)) || now.advice !== page.advice;
-    if (came && !typed) return location.reload();
-    $("came").hidden = now.seen === page.seen || (Number(page.waiting) && !now.seen.endsWith(".0"));
-  } catch { /* it is asked again */ }
-  setTimeout(look, Number(page.waiting) ? 1500 : 5000);
-}
-look();
+const KEYS = {
+  1: () => say(0), 2: () => say(1), 3: () => say(2), n: next, h: () => $("heat-tool").hidden || switchHeat(), d: toggleDark, f: toggleFull,
+  i: () => $("invert").click(), "?": showHelp, " ": () => frameTool.hidden || $("play").click(),
+};
+listen(KEYS);
 
 document.addEventListener("answers", () => image && !film.frame && showImage(images.indexOf(image)));
 if (images.length) showImage(0);
-else say(message.dataset.missing);
+else tell(message.dataset.missing);

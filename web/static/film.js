@@ -21,6 +21,25 @@ export async function loadFrame(url) {
   return { facts, levels, channels: image.channels, top, reduced: !canDecode, ...opening(facts, image, top) };
 }
 
+/** Fetch the light picture of a frame, which comes first: the greys that its 256 steps stand for. */
+export async function loadScreen(url) {
+  const [facts, blob] = await Promise.all([
+    fetch(url.replace(/\.png$/, ".json")).then(answered).then(answer => answer.json()),
+    fetch(url.replace(/\.png$/, "/screen.jpg")).then(answered).then(answer => answer.blob()),
+  ]);
+  const bitmap = await createImageBitmap(blob), { width, height } = bitmap, canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const rgba = context.getImageData(0, 0, width, height).data, count = width * height, channels = facts.colour ? 3 : 1;
+  const data = facts.colour ? new Uint8Array(3 * count) : new Uint16Array(count);
+  const window = { centre: facts.screen.centre ?? 127.5, width: facts.screen.width ?? 255 }, low = window.centre - window.width / 2;
+  for (let i = 0; i < count; i++) {
+    if (facts.colour) for (let c = 0; c < 3; c++) data[3 * i + c] = rgba[4 * i + c];
+    else data[i] = Math.min(65535, Math.max(0, low + rgba[4 * i] / 255 * window.width));
+  }
+  return { facts, levels: [{ width, height, data }], channels, top: facts.colour ? 255 : 65535, light: true, ...window };
+}
+
 /** Fetch a heat map as a small canvas whose opacity is the evidence. */
 export const loadHeat = url => loadMap(url, HEAT);
 

@@ -11,7 +11,7 @@ from firmware_app.records import PackIdentity
 from firmware_app.reports import study, terms, wording
 from firmware_app.reports.case_text import priority_name, value_text
 from firmware_app.reports.pdf.plates import Plate
-from firmware_app.reports.result import Result
+from firmware_app.reports.result import Result, Written
 from firmware_app.store.calibration import sentences
 
 _Translated = Callable[[str], str]
@@ -23,6 +23,8 @@ _WAITING: Final = NN_(
 )
 _MOST_LESIONS: Final = 10
 """Told one by one: more would fill more than two pages."""
+_MOST_BEFORE_SIGNATURE: Final = 900
+"""Characters: a longer doctor's word stands behind the signature line, which has to be on the first page."""
 _FOUND: Final = {True: N_("found"), False: N_("not found")}
 
 
@@ -193,13 +195,25 @@ def _lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | 
 
 
 def _doctor(result: Result, language: str, _: _Translated) -> dict[str, Any]:
-    """The doctors' verdicts; without a signature there is room to write beside them."""
-    lines = []
+    """What doctors wrote, impressions first, and their verdicts; without a signature there is room to write beside
+    them."""
+    lines = [_as_written(one, result, _) for one in sorted(result.written, key=lambda one: one.kind != "impression")]
     for said in result.opinions:
         finding = wording.named(result.case.findings, said.finding, language)
         sentence = N_("{finding}: {verdict} ({actor})")
         lines.append(_(sentence).format(finding=finding, verdict=_(terms.SAID[said.verdict]), actor=said.actor))
-    return {"title": _(N_("The doctor says")), "lines": lines, "to_write": result.signature is None}
+    return {"title": _(N_("The doctor says")), "lines": lines, "to_write": result.signature is None,
+            "long": sum(map(len, lines)) > _MOST_BEFORE_SIGNATURE}  # fmt: skip
+
+
+def _as_written(one: Written, result: Result, _: _Translated) -> str:
+    """``Impression: … (Li, 2026-11-24 08:10)``; of one of several images with its number, in order of arrival."""
+    number = next((at for at, image in enumerate(result.images, 1) if image.instance == one.instance), 0)
+    kind = _(terms.WRITTEN[one.kind])
+    if number and len(result.images) > 1:
+        kind = _(N_("{kind}, image {n}")).format(kind=kind, n=number)
+    said = {"kind": kind, "text": one.text, "actor": one.actor, "time": _time(one.at, one.sure, _)}
+    return _(N_("{kind}: {text} ({actor}, {time})")).format(**said)
 
 
 def _models(result: Result, _: _Translated) -> dict[str, Any]:

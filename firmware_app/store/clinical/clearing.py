@@ -200,7 +200,7 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         (case,),
     )
     for table in (
-        "arrivals", "readings", "superseded", "identities", "entered", "verdicts", "reviews", "listed_more",
+        "arrivals", "readings", "superseded", "identities", "entered", "verdicts", "remarks", "reviews", "listed_more",
         "background", "conclusions", "instances",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))

@@ -26,14 +26,13 @@ from firmware_app.store.calibration.confirmations import HIDDEN, Confirmations, 
 from firmware_app.store.clinical import forms, media
 from firmware_app.store.clinical.casebook import WITHOUT_IMAGE, strongest
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.reading_queue import NEXT_REVISION
+from firmware_app.store.clinical.remarks import SHOWN as SHOWN
+from firmware_app.store.clinical.remarks import keep_verdict
 
 Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure", "none")
 
 IMAGES: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.kind IS NULL)"
-SHOWN: Final = f"CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END"
-"""In SQL, the revision of case *c* that a page shows: an open revision already shows its future number."""
 _WAITS: Final = "(SELECT COUNT(*) FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 _WAITING = "EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
 DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
@@ -184,7 +183,8 @@ class Worklist:
             " (SELECT at FROM verdicts ORDER BY rowid DESC LIMIT 1),"
             " (SELECT COUNT(*) FROM reviews), (SELECT COUNT(*) FROM verdicts),"
             " (SELECT COUNT(*) FROM whole), (SELECT SUM(count) FROM listed_more),"
-            " (SELECT MAX(sequence) FROM confirmations), (SELECT COUNT(*) FROM entered)"
+            " (SELECT MAX(sequence) FROM confirmations), (SELECT COUNT(*) FROM entered),"
+            " (SELECT MAX(sequence) FROM remarks)"
         ).fetchone()
         return tuple(row)
 
@@ -246,15 +246,21 @@ class Worklist:
             self._say(connection, case, finding, verdict, actor)
 
     def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
-        if verdict not in VERDICTS or finding not in {one.code for one in self._clinical.case(case).findings}:
+        positive = self._box_says(case, finding)
+        if verdict not in VERDICTS or positive is None:
             raise ValueError(verdict)
         connection.execute(
             "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
             f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
             (finding, verdict, actor, _now(), case),
         )
+        keep_verdict(connection, case, finding, verdict, actor, positive=positive)
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
         self._confirm(connection, case, finding, verdict, actor)
+
+    def _box_says(self, case: str, finding: str) -> bool | None:
+        """Whether *finding* is positive in *case* now; None where the case has no such finding."""
+        return next((one.positive for one in self._clinical.case(case).findings if one.code == finding), None)
 
     def _confirm(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
         """Where the truth of *finding* is asked for, keep *verdict* as a reading after the result."""
@@ -282,6 +288,7 @@ class Worklist:
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )
             if gone.rowcount:
+                keep_verdict(connection, case, finding, "", actor, positive=self._box_says(case, finding))
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
                 left = [one.verdict for one in self.verdicts(case) if one.finding == finding and not one.earlier]
                 if finding in {one.code for one in self._clinical.case(case).findings}:

@@ -27,7 +27,7 @@ from firmware_app.store.rescue.rescue import RescueReport
 ACTOR: Final = "box"
 SOURCE: Final = "rescue"
 """The source of an image whose arrival is not recorded any more."""
-_PEOPLE: Final = ("identities", "entered", "verdicts", "reviews", "background")
+_PEOPLE: Final = ("identities", "entered", "verdicts", "remarks", "reviews", "background")
 
 _SENDING: Final = (
     "results_due", "archives", "queued_results", "sendings", "commitment_requests", "commitment_answers",

@@ -26,7 +26,8 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "reviews": (("case.done", "case.reopened"), ()),
     "background": (("background.entered",), ("fact",)),
 }
-_SUPERSEDED: Final = "superseded"
+_KEPT_FOR_GOOD: Final = ("superseded", "remarks")
+"""Tables whose rows no later one replaces."""
 CALIBRATION: Final = ("machines", "scored", "confirmations", "shown", "standings", "agreements", "watched")
 """Tables of local calibration; their rows stay when a case is deleted."""
 _BEYOND_THE_CASE: Final = ("retired", *CALIBRATION)
@@ -34,7 +35,7 @@ _BEYOND_THE_CASE: Final = ("retired", *CALIBRATION)
 
 def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueReport, damaged: set[str]) -> None:
     """Restore missing rows of the *damaged* tables of clinical.db, inside the caller's transaction."""
-    wanted = [name for name in ("audit", *_PEOPLE, _SUPERSEDED, "retired", *CALIBRATION) if name in damaged]
+    wanted = [name for name in ("audit", *_PEOPLE, *_KEPT_FOR_GOOD, "retired", *CALIBRATION) if name in damaged]
     newest = ring.newest_whole(state, state.clinical_db.name) if wanted else None
     if newest is None:
         return
@@ -46,7 +47,7 @@ def clinical(connection: sqlite3.Connection, state: StateDir, report: RescueRepo
             count = _audit(connection, backup) if name == "audit" else _rows(connection, backup, name)
             report.kept[name] = report.kept.get(name, 0) + count
             report.lost[name] = max(0, report.lost.get(name, 0) - count)
-            report.restored += count if name in ("audit", *_PEOPLE) else 0
+            report.restored += count if name in ("audit", "remarks", *_PEOPLE) else 0
     report.backup = copy.at if report.restored else ""
 
 

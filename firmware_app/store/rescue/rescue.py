@@ -77,7 +77,8 @@ class RescueReport:
     def people(self) -> int:
         """Entries of people that are known to be lost."""
         return sum(
-            self.lost.get(name, 0) for name in ("identities", "verdicts", "reviews", "background", "audit", "users")
+            self.lost.get(name, 0)
+            for name in ("identities", "verdicts", "remarks", "reviews", "background", "audit", "users")
         )
 
 

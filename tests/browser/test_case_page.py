@@ -1,0 +1,104 @@
+"""The page of a case: the answer before anything else, one press a patient, and a picture before the whole film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+
+from bench import sent_films
+from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.conftest import DOCTOR
+
+LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
+
+
+def key(doctor: Person, *keys: str) -> None:
+    ActionChains(doctor.driver).send_keys(*keys).perform()
+
+
+@LANGUAGES
+def test_on_a_phone_answer_and_judgement_are_in_sight_without_scrolling(
+    doctor: Person, case_page: str, language: str
+) -> None:
+    doctor.speak(language)
+    doctor.screen(360, 740, 2)
+    doctor.driver.get(case_page)
+    doctor.wait_for_film()
+    script = "const { top, bottom } = arguments[0].getBoundingClientRect(); return [top, bottom]"
+    for selector in (".finding .result", ".where", ".choices button[value=unsure]"):
+        top, bottom = doctor.driver.execute_script(script, doctor.find(selector))
+        assert 0 <= top < bottom <= 740, selector
+    assert not doctor.driver.find_element("css selector", ".finding .number").is_displayed()  # folded
+    doctor.picture(f"phone-{language}")
+
+
+def test_the_heat_map_is_never_off_without_a_word(doctor: Person, case_page: str) -> None:
+    doctor.driver.get(case_page)
+    doctor.wait_for_film()
+    says = doctor.find("#heat-says")
+    doctor.until(lambda: "已关闭" in says.text)
+    key(doctor, "h")
+    doctor.until(lambda: doctor.film("heat") == "0.50" and says.text == "已显示亮的热力图。")
+    doctor.press(".tools .heat-switch")
+    doctor.until(lambda: doctor.film("heat") == "0.00" and "已关闭" in says.text)
+
+
+def test_one_press_says_the_word_and_leads_to_the_next_patient(box: Clinic, doctor: Person, folder: Path) -> None:
+    names = [f"Press {number}" for number in (1, 2, 3)]
+    for name in names:
+        box.push(synthetic_film(folder, f"{name[-1]}.dcm", PatientName=name, PatientAge="050Y"))
+    doctor.row(names[0])
+    doctor.driver.execute_script("localStorage.removeItem('lantern.onward')")  # as on a new PC
+    doctor.open_row(names[2])
+    for word, by in (("agree", "1"), ("disagree", "")):
+        shown = doctor.find("h1").text
+        if by:
+            key(doctor, by)
+        else:
+            doctor.press(f".choices button[value={word}]")
+        doctor.until(lambda: shown in doctor.find(".just-done").text)  # noqa: B023
+        doctor.wait_for_film()
+    last = doctor.driver.current_url
+    doctor.type("#remark", "x")  # what was typed is not lost by it
+    doctor.press(".choices button[value=unsure]")
+    doctor.until(lambda: f"{DOCTOR}: 不确定" in doctor.find(".told").text)
+    assert doctor.driver.current_url == last
+    key(doctor, "1n?h ")  # and no key does anything there
+    assert doctor.driver.current_url == last
+    doctor.driver.find_element("id", "remark").clear()
+    doctor.find("#film").click()
+    key(doctor, "?")
+    assert "1" in doctor.find("#keys").text
+    doctor.picture("keys")
+    key(doctor, Keys.ESCAPE, "n")
+    doctor.until(lambda: doctor.driver.current_url != last)
+
+
+def test_what_a_doctor_writes_stands_with_name_and_time_on_page_and_report(
+    box: Clinic, doctor: Person, case_page: str
+) -> None:
+    doctor.driver.get(case_page)
+    doctor.press(".phrase")
+    doctor.send("#word form button:not([type])")
+    written = doctor.find(".written").text
+    assert "未见明显异常。" in written
+    assert DOCTOR in written
+    doctor.driver.get(f"{case_page}/report")
+    text = doctor.find(".report").text
+    assert 0 < text.index("未见明显异常。") < text.index("亮\n")
+    doctor.driver.get(f"{box.url}/own")
+    assert "亮" in doctor.find("#own table").text
+
+
+def test_a_light_picture_is_there_before_all_greys_are(box: Clinic, doctor: Person, folder: Path) -> None:
+    box.push(sent_films.large().write(1, folder / "heavy.dcm"))
+    doctor.open_row("Nobody")
+    doctor.until(lambda: doctor.find("#film").get_attribute("data-full-ms"))
+    assert float(doctor.film("first-ms")) < float(doctor.film("full-ms"))
+    sizes = [path.stat().st_size for path in (box.state / "display").glob("*/frame-000-screen.jpg")]
+    assert sizes
+    assert max(sizes) <= 300_000
+    assert doctor.find("#message").get_attribute("textContent") == ""
