@@ -123,6 +123,7 @@ ACTIONS: Final = {
     "user.added": N_("account added"),
     "user.renewed": N_("new password allowed"),
     "user.disabled": N_("account disabled"),
+    "password.changed": N_("own password changed"),
     "registration.added": N_("patient registered"),
     "registration.cancelled": N_("registration cancelled"),
     "patient.arrived": N_("images of a registered patient came"),

@@ -144,7 +144,7 @@ def test_an_unknown_age_is_what_the_clinic_said_its_patients_are_and_a_hint_says
     adult, child = chosen(unknown, "adult"), chosen(unknown, "children")
     assert (adult.pack, codes(adult)) == ("adult", ["hint.age_assumed_adult"])
     assert (child.pack, codes(child)) == ("child", ["hint.age_assumed_child"])
-    assert "usual_population" in adult.hints[0].text("en")
+    assert "this clinic sees mostly adults" in adult.hints[0].text("en")
     assert "adult" in adult.hints[0].text("en")
 
 

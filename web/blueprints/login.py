@@ -83,12 +83,8 @@ def claim() -> ResponseReturnValue:
         box.audit.record("", "login.failed", address=address)
         return _again(translate(_CODE_WRONG, g.language))
     box.accounts.forget_failures(_CLAIM, address)
-    if not SHORTEST <= len(password) <= LONGEST:
-        return _again(translate(_SHORT, g.language).format(shortest=SHORTEST))
-    if password != form.get("again", ""):
-        return _again(translate(_DIFFERENT, g.language))
-    if is_common(password, name, box.config.box.name, box.config.box.id):
-        return _again(translate(_COMMON, g.language))
+    if fault := password_fault(password, form.get("again", ""), name):
+        return _again(fault)
     try:
         account = box.accounts.redeem(code, name, box.passwords.hash(password))
     except TooBusy:
@@ -99,6 +95,16 @@ def claim() -> ResponseReturnValue:
         return _again(translate(_CODE_WRONG, g.language))
     box.audit.record(account.name, "claim.used", address=address)
     return guard.begin(make_response(redirect(home(account.role))), account)
+
+
+def password_fault(password: str, again: str, name: str) -> str:
+    """Why nobody called *name* may take this password, in the user's language; empty when they may."""
+    box = here().config.box
+    if not SHORTEST <= len(password) <= LONGEST:
+        return translate(_SHORT, g.language).format(shortest=SHORTEST)
+    if password != again:
+        return translate(_DIFFERENT, g.language)
+    return translate(_COMMON, g.language) if is_common(password, name, box.name, box.id) else ""
 
 
 def _again(error: str) -> ResponseReturnValue:

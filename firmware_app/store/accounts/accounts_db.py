@@ -118,7 +118,10 @@ class Accounts:
         return row[0] if row else None
 
     def set_password(self, name: str, password_hash: str) -> None:
+        """A new password, chosen by who knows the old one; the account's sessions end, and its codes are void."""
         with self.database.transaction() as connection:
+            connection.execute("DELETE FROM sessions WHERE user_name = ?", (normal(name),))
+            connection.execute("DELETE FROM claims WHERE user_name = ?", (normal(name),))
             connection.execute("UPDATE users SET password = ? WHERE name = ?", (password_hash, normal(name)))
 
     # --- one-time codes ------------------------------------------------------------------------------------------
