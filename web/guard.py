@@ -27,7 +27,16 @@ COOKIE: Final = "lantern_login"
 _BOUND: Final = "login"
 # Pages request these by themselves, so they do not keep a log-in alive.
 _BY_THEMSELVES: Final = frozenset(
-    {"lists.lists", "lists.events", "cases.state", "health.page", "health.alive", "live.newest", "static"}
+    {
+        "lists.lists",
+        "lists.events",
+        "cases.state",
+        "health.page",
+        "health.alive",
+        "live.newest",
+        "machines.page",
+        "static",
+    }
 )
 _P = ParamSpec("_P")
 _CLINIC_NETWORK_HEADERS: Final = {

@@ -15,6 +15,8 @@ from firmware_app.records import Detail, Reason
 from firmware_app.store.disk.layout import StateDir
 
 _DAYS: Final = 7
+Admitted = callers.Admitted
+admitted = callers.admitted
 _SENTENCES: Final = {
     callers.TITLE: register(
         "doctor.caller_title",

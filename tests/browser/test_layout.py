@@ -19,6 +19,7 @@ LONG = "Nebuchadnezzar" * 4
 PAGES = (
     "/", "/?tab=cannot-judge", "/?tab=done", "/live", "/quarantine", "/stick", "/box", "/nothing", "/claim",
     "case", "case?ask=", "case/report", "/calibration", "/calibration/outcomes",
+    "/accounts", "/password", "/machines",
 )  # fmt: skip
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 

@@ -8,7 +8,7 @@ from tests.browser.clinic import Clinic, Person
 
 PAGES = (
     "/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "/calibration", "/calibration/outcomes",
-    "/live", "case", "report",
+    "/live", "/accounts", "/password", "/machines", "case", "report",
 )  # fmt: skip
 MOST_BYTES = 200_000
 
@@ -68,3 +68,24 @@ def test_a_page_is_light(box: Clinic, doctor: Person, case_page: str) -> None:
         weights[page] = int(doctor.driver.execute_script(script))
     assert min(weights.values()) > 1_000, weights
     assert max(weights.values()) <= MOST_BYTES, weights
+
+
+def test_a_new_urgent_case_is_told_on_another_page_until_the_list_is_opened(box: Clinic, doctor: Person) -> None:
+    """What `/alive` tells (tests/unit/test_visits.py), as a page hears it."""
+    doctor.driver.get(f"{box.url}/machines")
+    title = doctor.driver.title
+    says = "document.dispatchEvent(new CustomEvent('urgent', { detail: arguments[0] }))"
+    doctor.driver.execute_script("localStorage.clear()")
+    doctor.driver.execute_script(says, "1 born.4")
+    assert not doctor.all("#urgent")[0].is_displayed()  # it was there before this browser looked
+    doctor.driver.execute_script(says, "2 born.5")
+    assert doctor.find("#urgent a").is_displayed()
+    assert doctor.driver.title == f"(2) {title}"
+    doctor.driver.execute_script(says, "0 again.0")  # a restarted viewer tells of nothing new
+    assert not doctor.all("#urgent")[0].is_displayed()
+    assert doctor.driver.title == title
+    doctor.driver.get(f"{box.url}/")
+    assert doctor.find("#sound").get_attribute("aria-pressed") == "false"
+    doctor.press("#sound")
+    assert doctor.find("#sound").get_attribute("aria-pressed") == "true"
+    doctor.press("#sound")

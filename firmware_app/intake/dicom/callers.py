@@ -1,8 +1,9 @@
-"""Which callers `[dicom]` admits, and a record of those that were rejected.
+"""Which callers `[dicom]` admits, and a record of those that were rejected and of those that were admitted.
 
-The record keeps the latest `MOST` distinct callers in one small file under ``run/``, for `lantern doctor` and the box
-page, because a modality shows its technician no more than "failed".  It holds AE titles and addresses, and nothing of a
-patient.  It is written at most once a second, so that a caller that tries without end costs little.
+The record keeps the latest `MOST` distinct callers of either kind in one small file under ``run/``, for `lantern
+doctor` and the viewer's page of the machines, because a modality shows its technician no more than "failed".  It holds
+AE titles and addresses, and nothing of a patient.  It is written at most once a second, so that a caller that tries
+without end costs little.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ class TurnedAway:
         return self.calling, self.called, self.address, self.why, self.what
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A caller that was admitted, how often and when last."""
+
+    calling: str
+    address: str
+    count: int = 1
+    last: str = ""
+
+
 class Book:
     """The record as the gateway writes it.  Safe to share between threads; disk errors are logged, never raised."""
 
@@ -74,6 +85,7 @@ class Book:
         self._state = state
         self._lock = threading.Lock()
         self._entries = {entry.key: entry for entry in known(state)}
+        self._admitted = {(entry.calling, entry.address): entry for entry in admitted(state)}
         self._timer: threading.Timer | None = None
 
     def note(self, calling: str, called: str, address: str, why: str, names: tuple[str, ...] = ()) -> None:
@@ -89,17 +101,23 @@ class Book:
             self._write_soon()
 
     def admitted(self, calling: str, address: str, lacks_nothing: bool) -> None:
-        """Remove the caller's entries, as it is now admitted; those about services only when it *lacks_nothing*."""
+        """Record that the caller was admitted, and remove its entries; those about services only when it
+        *lacks_nothing*."""
+        key = visible(calling), plain(address)
         with self._lock:
+            before = self._admitted.pop(key, None)
+            count = before.count + 1 if before is not None else 1
+            self._admitted[key] = Admitted(*key, count, clock.text("seconds"))
+            if len(self._admitted) > MOST:
+                del self._admitted[next(iter(self._admitted))]
             settled = [
-                key for key, entry in self._entries.items()
-                if (entry.calling, entry.address) == (visible(calling), plain(address))
+                one for one, entry in self._entries.items()
+                if (entry.calling, entry.address) == key
                 and (lacks_nothing or entry.why in _AT_THE_DOOR)
             ]  # fmt: skip
-            for key in settled:
-                del self._entries[key]
-            if settled:
-                self._write_soon()
+            for one in settled:
+                del self._entries[one]
+            self._write_soon()
 
     def close(self) -> None:
         """Write what is still unwritten."""
@@ -128,8 +146,9 @@ class Book:
     def _write(self) -> None:
         with self._lock:
             entries = [asdict(entry) for entry in self._entries.values()]
+            welcome = [asdict(entry) for entry in self._admitted.values()]
         try:
-            remembered.keep(self._state, _NAME, {"machines": entries})
+            remembered.keep(self._state, _NAME, {"machines": entries, "admitted": welcome})
         except OSError as error:
             log.warning("the list of rejected callers cannot be written: %s", error.strerror)
 
@@ -138,6 +157,17 @@ def known(state: StateDir) -> list[TurnedAway]:
     """The recorded callers, the oldest first; empty where the record cannot be read."""
     try:
         entries = [TurnedAway(**entry) for entry in remembered.known(state, _NAME)["machines"]]
+        for entry in entries:
+            clock.parse(entry.last)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []
+    return entries[-MOST:]
+
+
+def admitted(state: StateDir) -> list[Admitted]:
+    """The callers that were admitted, the oldest first; empty where the record cannot be read."""
+    try:
+        entries = [Admitted(**entry) for entry in remembered.known(state, _NAME)["admitted"]]
         for entry in entries:
             clock.parse(entry.last)
     except (KeyError, TypeError, ValueError, AttributeError):

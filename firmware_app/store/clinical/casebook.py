@@ -37,6 +37,9 @@ WITHOUT_IMAGE: Final = (
 """True in SQL for a case *c* that only has objects that are not images: it is kept, but in no list."""
 
 
+_NEWEST_ASSOCIATIONS: Final = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """The state of the queue in numbers."""
@@ -60,6 +63,16 @@ class Casebook:
         ).fetchone()
         cases, instances, waiting = row
         return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
+
+    def senders(self) -> dict[str, tuple[int, clock.Stamp]]:
+        """What has sent images on the newest associations: its source -> how many, and when the last one came."""
+        rows = self.database.connection.execute(
+            "SELECT a.source, COUNT(*), i.received_at, MAX(i.sequence)"  # of MAX's row (SQLite, "bare columns")
+            " FROM instances i JOIN associations a ON a.id = i.association"
+            " WHERE a.id > (SELECT MAX(id) FROM associations) - ? GROUP BY a.source",
+            (_NEWEST_ASSOCIATIONS,),
+        ).fetchall()
+        return {row[0]: (row[1], clock.parse(row[2])) for row in rows}
 
     def newest(self) -> clock.Stamp | None:
         """The time of the newest row, by order of arrival; None before the first."""
