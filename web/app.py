@@ -24,7 +24,7 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
-from web import guard, standing, words
+from web import compression, guard, standing, words
 from web.blueprints import calibration, live, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
@@ -113,6 +113,7 @@ def create_app(
         ("accession", AccessionNumber),
     ):  # fmt: skip
         app.url_map.converters[name] = converter
+    compression.install(app)
     guard.install(app)  # before the CSRF check, which must know whose token it sees
     app.before_request(calibration.allow_table)
     CSRFProtect(app)
