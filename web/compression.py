@@ -22,7 +22,7 @@ def _compressed(response: Response) -> Response:
     if request.endpoint != "static" or response.status_code != 200 or response.mimetype not in _KINDS:
         return response
     response.vary.add("Accept-Encoding")
-    if "gzip" not in request.accept_encodings:
+    if not request.accept_encodings["gzip"]:
         return response
     response.direct_passthrough = False
     response.set_data(_gzip(response.get_data()))
