@@ -3,5 +3,5 @@
 It shows what the reader has written: frames, heat maps, readings.  It opens no DICOM object and runs no model, so it
 never imports `firmware_app.intake` or `firmware_app.runtimes`.
 
-Many modules: one for each thing that several pages share.
+Many modules: one for each thing that pages share, or for what one large page is made of.
 """

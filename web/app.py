@@ -114,8 +114,8 @@ def create_app(
         ("accession", AccessionNumber),
     ):  # fmt: skip
         app.url_map.converters[name] = converter
+    compression.install(app)
     guard.install(app)  # before the CSRF check, which must know whose token it sees
-    app.after_request(compression.compress)
     app.before_request(calibration.allow_table)
     CSRFProtect(app)
     _register_pages(app)

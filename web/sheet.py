@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Final
 
 from flask import abort, g
 
@@ -33,6 +34,9 @@ from web.blueprints import packs
 from web.box import Box
 from web.visits import THUMBNAIL
 
+_LEAST_SLICES: Final = 4
+"""Of one series, to be scrolled through as one image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -47,6 +51,10 @@ class Image:
     has_screen: bool = False
     """Whether a light picture comes before the full frame."""
     has_thumb: bool = False
+    series: str = ""
+    at_mm: float | None = None
+    slices: tuple[Image, ...] = ()
+    """Of a series that is scrolled through as one: its images in their order in space; `shown` are their places."""
 
     @property
     def frames(self) -> int:
@@ -63,6 +71,8 @@ class Image:
     @property
     def frame(self) -> int:
         """The frame shown first: that of the heat map, else the middle one."""
+        if self.slices:
+            return next(at for at, one in enumerate(self.slices) if one.instance == self.instance)
         strongest = self.reading.frames.strongest if self.reading and self.reading.frames else {}
         frame = strongest.get(self.heat or "")
         if frame is not None and frame in self.shown:
@@ -72,6 +82,8 @@ class Image:
     @property
     def heat_frame(self) -> int | None:
         """The frame of a clip that the heat map belongs to; None where it belongs to every frame."""
+        if self.slices:
+            return self.frame
         frames = self.reading.frames if self.reading else None
         return frames.strongest.get(self.heat or "") if frames else None
 
@@ -90,11 +102,14 @@ class Image:
     def lesions(self, language: str) -> list[dict[str, object]]:
         """Lesions to draw over the frames: frame, box (x0, y0, x1, y1 in pixels of the frame) and name of each, and its
         outline and axes where they are known."""
-        reading = self.reading
+        places = {one.instance: at for at, one in enumerate(self.slices)}
+        own = {self.instance, *places}
+        readings = [one.reading for one in self.slices or (self,) if one.reading]
+        unique = {id(reading): reading for reading in readings}
         return [
-            {"frame": lesion.frame, "box": lesion.box, "text": words.marked(lesion, reading.findings, language),
-             "outline": lesion.outline, "axes": lesion.axes}
-            for lesion in (reading.lesions if reading else ()) if reading and lesion.instance == self.instance
+            {"frame": places.get(lesion.instance, lesion.frame), "box": lesion.box,
+             "text": words.marked(lesion, reading.findings, language), "outline": lesion.outline, "axes": lesion.axes}
+            for reading in unique.values() for lesion in reading.lesions if lesion.instance in own
         ]  # fmt: skip
 
 
@@ -147,7 +162,7 @@ class Sheet:
             number for number, image in enumerate(self.images, 1)
             if any(
                 one.code == finding.code and one.positive == finding.positive
-                for one in (image.reading.findings if image.reading else ())
+                for part in image.slices or (image,) for one in (part.reading.findings if part.reading else ())
             )
         ]  # fmt: skip
 
@@ -168,7 +183,8 @@ class Sheet:
 
     def numbered(self, instance: str) -> int:
         """The number, from 1, of an image; 0 where the page shows no such image."""
-        return next((number for number, image in enumerate(self.images, 1) if image.instance == instance), 0)
+        parts = ((number, part) for number, image in enumerate(self.images, 1) for part in image.slices or (image,))
+        return next((number for number, part in parts if part.instance == instance), 0)
 
     def places(self, finding: Finding, language: str) -> list[str]:
         """In which parts of the picture the lesions of *finding* lie, each once."""
@@ -217,11 +233,11 @@ def of(box: Box, reference: str) -> Sheet:
     instances = list(
         dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
     )
-    views = {one.reference: _view(one.header) for one in box.clinical.images(reference) if one.header is not None}
-    images = tuple(
-        _image(box, instance, by_instance.get(instance), views.get(instance, ""))
-        for instance in _most_telling(instances, by_instance)
-    )
+    headers = {one.reference: one.header for one in box.clinical.images(reference)}
+    images = _stacked(
+        [_image(box, instance, by_instance.get(instance), headers.get(instance))
+         for instance in _most_telling(instances, by_instance)]
+    )  # fmt: skip
     texts = {
         (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
             reading, packs.texts(box.config, reading.pack, g.language))
@@ -296,13 +312,43 @@ def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[st
     return sorted(instances, key=strength)
 
 
-def _image(box: Box, instance: str, reading: Reading | None, view: str) -> Image:
+def _image(box: Box, instance: str, reading: Reading | None, header: Header | None) -> Image:
     """An image with the frames that were rendered for viewing, and the number of frames that it has."""
+    view = _view(header) if header is not None else ""
+    series = header.series_instance_uid or "" if header is not None and header.modality in words.SLICED else ""
     folder = box.state.display / instance
     try:
         facts = json.loads((folder / "frame-000.json").read_text("utf-8"))
         shown = facts.get("shown") or range(int(facts["frames_shown"]))
         frames, of = tuple(int(frame) for frame in shown), int(facts["frames"])
+        at_mm = None if facts.get("at_mm") is None else float(facts["at_mm"])
     except (OSError, ValueError, KeyError, TypeError):
-        return Image(instance, (), 0, reading, view)
-    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), (folder / THUMBNAIL).is_file())
+        return Image(instance, (), 0, reading, view, series=series)
+    has_thumb = (folder / THUMBNAIL).is_file()
+    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), has_thumb, series, at_mm)
+
+
+def _stacked(images: list[Image]) -> tuple[Image, ...]:
+    """The images with those of one series of slices as one, which opens at the most telling or the middle one.
+
+    Slices whose place in space is not known stay in the order in which they came.
+    """
+    series: dict[str, list[Image]] = {}
+    for image in images:
+        if image.series and image.of <= 1:
+            series.setdefault(image.series, []).append(image)
+    made: list[Image] = []
+    done: set[str] = set()
+    for image in images:
+        group = series.get(image.series, [])
+        if len(group) < _LEAST_SLICES or image.of > 1:
+            made.append(image)
+        elif image.series not in done:
+            done.add(image.series)
+            placed = all(one.at_mm is not None for one in group)
+            slices = sorted(group, key=lambda one: one.at_mm or 0.0) if placed else group
+            told = image.reading is not None and any(finding.positive for finding in image.reading.findings)
+            opens = image if told else slices[len(slices) // 2]
+            count = len(slices)
+            made.append(replace(opens, shown=tuple(range(count)), of=count, has_screen=False, slices=tuple(slices)))
+    return tuple(made)

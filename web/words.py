@@ -175,6 +175,13 @@ LENGTHS: Final = {  # for a measured line, where the header's millimetres are no
 }
 FILMS: Final = frozenset({"CR", "DX", "RF", "XA", "MG"})
 """Modalities whose images have a view."""
+SLICED: Final = frozenset({"CT", "MR", "PT"})
+"""Modalities whose series are scrolled through."""
+PRESETS: Final = {
+    N_("lung"): (-600, 1500), N_("mediastinum"): (40, 400), N_("bone"): (400, 1800), N_("abdomen"): (50, 350),
+    N_("brain"): (40, 80),
+}  # fmt: skip
+"""Windows of a CT in Hounsfield units: centre and width."""
 VIEWS: Final = {
     "PA": "PA", "AP": "AP", "CC": "CC", "MLO": "MLO",
     "FRONTAL": N_("frontal"), "LATERAL": N_("lateral"), "OBLIQUE": N_("oblique"), "DECUBITUS": N_("lying on the side"),
@@ -188,6 +195,7 @@ KEYS: Final = {
     "Space": N_("play the clip, and stop it"),
     "← → ↑ ↓": N_("on the film: contrast and brightness"),
     "+ −": N_("on the film: closer and farther"),
+    "PageUp PageDown": N_("on the film: the slice or frame before and after; of a series the wheel does it too"),
     "I": N_("invert the greys"),
     "D": N_("dark reading room"),
     "F": N_("full screen"),

@@ -23,6 +23,7 @@ from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
 from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, Table, Window, look_up, luminance, taken
 from firmware_app.imaging.source import BROKEN, PixelSource, number
+from firmware_app.imaging.volume import slices
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
 _ONE_GREY: Final = 2.0**-16  # share of a window's output range; an image that spans less shows nothing
@@ -98,12 +99,15 @@ class DicomFilm:
         scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
+        header, is_table = self.source.header, isinstance(scale.voi, Table) or scale.modality is not None
+        at_mm, unit = slices.lies_at_mm(header, index), slices.unit(header, index, is_table=is_table)
         if isinstance(scale.voi, Table):  # a curve is not a window: apply it, and show the result in full range
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
         seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
         frame, slope, origin = greys(seen, scale.step, scale.inverted, limits)
-        return replace(_with_window(frame, slope, origin, scale, choices), layers=layers, spacing=size)
+        made = _with_window(frame, slope, origin, scale, choices)
+        return replace(made, layers=layers, spacing=size, at_mm=at_mm, unit=unit)
 
     def measured(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging import screen_picture
-from firmware_app.imaging.codec import png
+from firmware_app.imaging.codec import png, screen_picture
 from firmware_app.imaging.pixel_size import UNKNOWN, Spacing
 
 if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
@@ -68,6 +67,10 @@ class ShownFrame:
     spacing: Spacing = field(default_factory=lambda: Spacing(UNKNOWN))
     regions: tuple[Region, ...] = ()
     rate_hz: float | None = None
+    at_mm: float | None = None
+    """Of a slice: how far along its normal it lies."""
+    unit: str = ""
+    """``HU`` where the modality values are Hounsfield units."""
 
 
 def greys(
@@ -151,6 +154,8 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         "spacing": asdict(shown.spacing),
         "regions": [asdict(region) for region in shown.regions],
         "rate_hz": shown.rate_hz,
+        "at_mm": shown.at_mm,
+        "unit": shown.unit,
         **({"screen": screen} if screen else {}),
     }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
 
 from bench import sent_films
 from tests.browser.clinic import Clinic, Person, synthetic_film
 from tests.browser.conftest import DOCTOR
+from tests.films import film, save
 
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 
@@ -101,4 +105,39 @@ def test_a_light_picture_is_there_before_all_greys_are(box: Clinic, doctor: Pers
     sizes = [path.stat().st_size for path in (box.state / "display").glob("*/frame-000-screen.jpg")]
     assert sizes
     assert max(sizes) <= 300_000
-    assert doctor.find("#message").get_attribute("textContent") == ""
+    assert doctor.driver.find_element("id", "message").text == ""
+
+
+def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_beside_it(
+    box: Clinic, doctor: Person, folder: Path
+) -> None:
+    who: dict[str, Any] = {"PatientName": "Qin^Ceng", "PatientID": "QC-1", "PatientAge": "050Y"}
+    box.push(synthetic_film(folder, "before.dcm", StudyDate="20250301", **who))
+    one: dict[str, Any] = {
+        "Modality": "CT", "StudyInstanceUID": "2.25.31", "SeriesInstanceUID": "2.25.32", "RescaleIntercept": -1024,
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "RescaleSlope": 1, "WindowCenter": 40, "WindowWidth": 400,
+    }  # fmt: skip
+    for at in (2, 0, 4, 1, 3):  # they come in any order, and each has a range of its own
+        greys = np.full((64, 64), 300 * at + 100, np.uint16)
+        greys[0] = 4000 - 200 * at
+        made = film(greys, BitsStored=12, HighBit=11, ImagePositionPatient=[0, 0, 5 * at], **one, **who)
+        box.push(save(folder, f"slice-{at}.dcm", made))
+    doctor.driver.get(f"{box.url}/?tab=cannot-judge")
+    doctor.open_row("Qin Ceng")
+    doctor.until(lambda: doctor.find("#frame-text").text == "第 3 层，共 5 层")
+    assert not doctor.all(".pictures:not([hidden]) .picture")
+    Select(doctor.find("#windows")).select_by_visible_text("肺窗")
+    doctor.until(lambda: (doctor.film("centre"), doctor.film("width")) == ("-600", "1500"))
+    wheel = "arguments[0].dispatchEvent(new WheelEvent('wheel', {deltaY: 100, cancelable: true}))"
+    greys_of = [doctor.ink()]
+    for number in (4, 5):
+        doctor.driver.execute_script(wheel, doctor.find("#film"))
+        doctor.until(lambda: doctor.find("#frame-text").text == f"第 {number} 层，共 5 层")  # noqa: B023
+        doctor.until(lambda: doctor.ink() != greys_of[-1])
+        greys_of.append(doctor.ink())
+    assert greys_of == sorted(greys_of)  # in their order in space, whatever each slice's own range is
+    assert (doctor.film("centre"), doctor.film("width")) == ("-600", "1500")
+    doctor.press("#look-back")
+    doctor.press("#priors .picture")
+    doctor.until(lambda: "2025-03-01" in doctor.find("#prior-says").text)
+    doctor.picture("series-with-prior")

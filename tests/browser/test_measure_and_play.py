@@ -115,6 +115,9 @@ def test_a_line_is_as_long_as_the_machine_says(
     if name == "Line Ultrasound":  # where there is no detector
         assert "探测器" not in text
         assert "未校准" in text
+    if name == "Line Across":  # a second line is told with its angle to the first
+        drawn(doctor, 60, 30)
+        doctor.until(lambda: "夹角 45.0°" in doctor.find("#length").text)
     doctor.find("#reset").click()
     doctor.until(lambda: not doctor.driver.find_element("id", "length").text)
 

@@ -18,7 +18,7 @@ from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
-from web import guard, sheet, words
+from web import guard, priors, sheet, words
 from web.blueprints import judgements, packs
 from web.box import here
 
@@ -50,6 +50,7 @@ def page(reference: str) -> ResponseReturnValue:
         said_of_sizes=_said(words.SIZES),
         said_of_lengths=_said(words.LENGTHS),
         said_of_places=[translate(place, g.language) for row in wording.PLACES for place in row],
+        presets=[(translate(name, g.language), *window) for name, window in words.PRESETS.items()],
         following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
     )
 
@@ -90,6 +91,15 @@ def report_pdf(reference: str) -> ResponseReturnValue:
         return render_template("report_failed.html", reference=reference, reason=Reason.of(error)), 503
     named = {"Content-Disposition": f"inline; filename={reference}.pdf"}
     return Response(made, mimetype="application/pdf", headers=named)
+
+
+@blueprint.get("/case/<case:reference>/priors")
+@guard.only(Role.DOCTOR)
+def earlier(reference: str) -> ResponseReturnValue:
+    """Other images of the same patient, as a part of the page."""
+    box = here()
+    sheet.case_of(box, reference)
+    return render_template("priors.html", priors=priors.of(box, reference))
 
 
 @blueprint.get("/case/<case:reference>/state")

@@ -5,15 +5,16 @@ import { Film, loadFrame, loadHeat, loadLayer, loadScreen } from "./film.js";
 import { next, say } from "./judging.js";
 import { listen, showHelp, toggleDark, toggleFull } from "./keys.js";
 import { Player } from "./player.js";
+import { follow, offerPriors } from "./priors.js";
 import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), maps: JSON.parse(dataset.maps || "{}") }));
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), maps: JSON.parse(dataset.maps || "{}"), slices: JSON.parse(dataset.slices || "null") }));
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
 let image = null, heat = null, code = "", lastShare = 0.5, frames = new Map(), asked = 0, hands = "window";
-let opened = false, rate = UNTOLD_HZ; // of the image: whether any of its frames has been shown, and how quickly it plays
+let offered = [], opened = false, rate = UNTOLD_HZ; // of the image: whether any of its frames has been shown, and how quickly it plays
 
 const film = new Film(canvas, shown => {
   const [centre, width] = shown.inValues(shown.centre, shown.width);
@@ -27,6 +28,7 @@ const film = new Film(canvas, shown => {
   else canvas.dataset.fullMs ||= performance.now();
   ruler.draw();
   boxes.place();
+  follow(shown);
 });
 const ruler = new Ruler(film, $("length")), boxes = new Boxes(film, $("boxes"), $("marks"));
 const player = new Player(place => {
@@ -47,8 +49,21 @@ function inWords(centre, width) {
 
 // --- frames ---
 
+/** Where a frame of an image lies; a slice of a series is an image of its own. */
+function folderOf({ frame, slices }, number) {
+  return slices ? frame.replace(/[^/]+\/0\.png$/, `${slices[number]}/0`) : frame.replace("/0.png", `/${number}`);
+}
+
+/** Fetch the slices around *number*, one after the other, until another image is looked at. */
+async function fetchAhead(number) {
+  const of = image;
+  for (let away = 1; away < of.of && of === image; away++) {
+    for (const near of [number + away, number - away]) if (of === image && of.slices[near]) await frameOf(near).catch(() => null);
+  }
+}
+
 async function frameOf(number) {
-  const url = image.frame.replace("/0.png", `/${number}.png`);
+  const url = `${folderOf(image, number)}.png`;
   if (!frames.has(url)) {
     const kept = frames, coming = loadFrame(url);
     kept.set(url, coming);
@@ -136,11 +151,11 @@ async function showFrame(place, afresh) {
     boxes.show(marked);
     $("boxes-tool").hidden = !marked.length;
     offer(frame.facts);
-    overlay(image.frame.replace("/0.png", `/${number}/`), frame.facts.layers || [], () => mine === asked);
+    overlay(`${folderOf(image, number)}/`, frame.facts.layers || [], () => mine === asked);
   } catch {
     if (mine === asked) showNothing();
   }
-  if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset.text.replace("{frame}", number + 1).replace("{frames}", image.of);
+  if (image.shown.length > 1) $("frame-text").textContent = $("frame-text").dataset[image.slices ? "slice" : "text"].replace("{frame}", number + 1).replace("{frames}", image.of);
 }
 
 /** There is no picture: the one before is of another frame or image, and nothing may be measured on it or played on. */
@@ -158,7 +173,10 @@ function showNothing() {
 }
 
 /** The windows that the machine offers beside the first, and what it says of sizes. */
-function offer({ windows = [], spacing, rate_hz: told }) {
+function offer({ windows = [], spacing, rate_hz: told, unit, slope, intercept }) {
+  const presets = unit === "HU" ? JSON.parse($("windows").dataset.presets) : [];
+  offered = [...windows, ...presets.map(([name, centre, width]) => ({ name, centre: (centre - intercept) / slope, width: width / Math.abs(slope) }))];
+  windows = offered;
   const list = $("windows"), names = windows.map(({ name, centre, width }) => name || inWords(...film.inValues(centre, width)));
   if (names.join() !== [...list.options].map(option => option.text).join()) list.replaceChildren(...names.map((name, index) => new Option(name, index)));
   list.parentElement.hidden = windows.length < 2;
@@ -166,7 +184,7 @@ function offer({ windows = [], spacing, rate_hz: told }) {
   if (!film.frame) return; // a missing frame says nothing of how quickly the others play
   rate = told || UNTOLD_HZ;
   const { untold, slowed, told: words } = $("rate").dataset;
-  $("rate").textContent = told ? (Player.slows(image.shown, told) ? slowed : words).replace("{rate}", Math.round(10 * told) / 10) : untold;
+  $("rate").textContent = image.slices ? "" : told ? (Player.slows(image.shown, told) ? slowed : words).replace("{rate}", Math.round(10 * told) / 10) : untold;
 }
 
 /** What the machine draws over the film: there at first, and put aside with one button. */
@@ -195,7 +213,7 @@ async function showImage(number, wanted = images[number].code) {
   frameTool.hidden = image.shown.length < 2;
   $("frame").max = Math.max(0, image.shown.length - 1);
   $("frame").value = Math.max(0, image.shown.indexOf(Number(image.opens)));
-  document.querySelectorAll(".picture").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
+  document.querySelectorAll("[data-at]").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
   if (!image.shown.length) {
     showNothing();
     return;
@@ -203,6 +221,7 @@ async function showImage(number, wanted = images[number].code) {
   const of = image;
   if (of.screen) await showFirst();
   if (of === image) await Promise.all([showFrame(Number($("frame").value), true), of.heat && fetchHeat(code)]);
+  if (of === image && of.slices) fetchAhead(Number($("frame").value));
 }
 
 /** Show the light picture of a film until the film itself is there; on a slow line that takes seconds. */
@@ -267,14 +286,24 @@ canvas.addEventListener("pointermove", event => {
 });
 for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, event => fingers.delete(event.pointerId));
 canvas.addEventListener("contextmenu", event => event.preventDefault());
+/** The next or the last frame or slice. */
+function step(by) {
+  const place = Math.min(Number($("frame").max), Math.max(0, Number($("frame").value) + by));
+  if (place === Number($("frame").value)) return;
+  player.stop();
+  $("frame").value = place;
+  showFrame(place, false);
+}
+
 canvas.addEventListener("wheel", event => {
   event.preventDefault();
+  if (image?.slices && !event.ctrlKey && !event.shiftKey) return step(Math.sign(event.deltaY));
   film.zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.offsetX, event.offsetY);
 }, { passive: false });
 canvas.addEventListener("dblclick", () => film.frame && film.reset());
 const FILM_KEYS = {
   ArrowLeft: () => film.window(-0.05, 0), ArrowRight: () => film.window(0.05, 0), ArrowUp: () => film.window(0, -0.03),
-  ArrowDown: () => film.window(0, 0.03), "+": () => film.zoom(1.25), "=": () => film.zoom(1.25), "-": () => film.zoom(0.8),
+  ArrowDown: () => film.window(0, 0.03), "+": () => film.zoom(1.25), "=": () => film.zoom(1.25), "-": () => film.zoom(0.8), PageDown: () => step(1), PageUp: () => step(-1),
 };
 canvas.addEventListener("keydown", event => {
   const act = FILM_KEYS[event.key];
@@ -308,7 +337,7 @@ $("boxes-tool").addEventListener("click", () => {
   const shown = $("boxes").toggleAttribute("hidden") === false;
   $("boxes-tool").setAttribute("aria-pressed", String(shown));
 });
-$("windows").addEventListener("change", event => film.choose(film.frame.facts.windows[event.target.value]));
+$("windows").addEventListener("change", event => film.choose(offered[event.target.value]));
 $("heat").addEventListener("input", event => setShare(Number(event.target.value) / 100));
 document.querySelectorAll(".heat-switch").forEach(button => button.addEventListener("click", async () => {
   const wanted = button.dataset.code || code;
@@ -331,7 +360,8 @@ $("play").addEventListener("click", () => {
   else player.start(image.shown, rate, Number($("frame").value)); // from behind a missing frame too
 });
 document.addEventListener("visibilitychange", () => document.hidden && player.stop());
-document.querySelectorAll(".picture").forEach((button, index) => button.addEventListener("click", () => showImage(index)));
+document.querySelectorAll("[data-at]").forEach((button, index) => button.addEventListener("click", () => showImage(index)));
+offerPriors(film);
 new ResizeObserver(() => film.draw()).observe(canvas);
 
 // --- keys ---

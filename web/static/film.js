@@ -119,7 +119,7 @@ export class Film {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
     this.changed = changed;
-    this.frame = this.heat = this.laid = null;
+    this.frame = this.heat = this.laid = this.scale = null;
     this.share = 0;
     this.layers = [];
     this.layered = true;
@@ -132,9 +132,16 @@ export class Film {
 
   /** Show *frame*; the window, zoom and place stay as they are unless *afresh*. */
   show(frame, afresh) {
+    const before = this.scale, now = frame.facts || {};
     this.frame = frame;
+    this.scale = now;
     this.stale = true;
     if (afresh) this.reset();
+    else if (before && before.slope && (before.slope !== now.slope || before.intercept !== now.intercept)) {
+      // The slices of a series stretch their greys each in its own way: the window stays in values of the machine.
+      this.centre = (this.centre * before.slope + before.intercept - now.intercept) / now.slope;
+      this.width *= Math.abs(before.slope / now.slope);
+    }
     this.draw();
   }
 

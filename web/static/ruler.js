@@ -15,18 +15,19 @@ export function measured({ regions = [], spacing = {} }, from, to) {
   const region = regionAt(regions, from), same = region && region === regionAt(regions, to);
   const mm = same && region.mm_x && region.mm_y ? [region.mm_y, region.mm_x] : spacing.mm;
   const along = scale => scale ? Math.hypot(dx * scale[1], dy * scale[0]) : null;
-  return { px: Math.hypot(dx, dy), mm: along(mm), nominal: along(spacing.nominal_mm), label: spacing.label };
+  return { px: Math.hypot(dx, dy), mm: along(mm), nominal: along(spacing.nominal_mm), label: spacing.label, scale: mm || spacing.nominal_mm };
 }
 
 export class Ruler {
   /** @param {Film} film @param {HTMLElement} told holds the sentences, and says the length */
   constructor(film, told) {
-    Object.assign(this, { film, told, from: null, to: null, before: null });
+    Object.assign(this, { film, told, from: null, to: null, last: null, before: null });
   }
 
   /** Put the first end at a point of the canvas, in CSS pixels. */
   start(x, y) {
-    this.before = [this.from, this.to];
+    this.before = [this.from, this.to, this.last];
+    if (this.from && this.to) this.last = [this.from, this.to];
     this.from = this.film.pixelAt(x, y);
     this.to = null;
     this.tell();
@@ -41,17 +42,17 @@ export class Ruler {
 
   /** It was no line: have the one before again. */
   back() {
-    if (this.before) [this.from, this.to] = this.before;
+    if (this.before) [this.from, this.to, this.last] = this.before;
     this.tell();
   }
 
   clear() {
-    this.from = this.to = this.before = null;
+    this.from = this.to = this.last = this.before = null;
     this.tell();
   }
 
   tell() {
-    this.told.textContent = this.from && this.to ? this.sentence() : "";
+    this.told.textContent = this.from && this.to ? this.sentence() + this.angle() : "";
     this.film.draw();
   }
 
@@ -63,12 +64,25 @@ export class Ruler {
     return pixels.replace("{px}", Math.round(px));
   }
 
-  /** Over the film that has just been drawn. */
+  /** The angle between this line and the one before, from 0 to 90 degrees, as the film lies in the patient. */
+  angle() {
+    if (!this.last) return "";
+    const [down, across] = measured(this.film.frame.facts, this.from, this.to).scale || [1, 1];
+    const turn = ([from, to]) => Math.atan2((to.y - from.y) * down, (to.x - from.x) * across);
+    const apart = Math.abs(turn([this.from, this.to]) - turn(this.last)) % Math.PI;
+    return this.told.dataset.angle.replace("{degrees}", (180 / Math.PI * Math.min(apart, Math.PI - apart)).toFixed(1));
+  }
+
+  /** Over the film that has just been drawn: the line, and the one before. */
   draw() {
-    if (!this.from || !this.to) return;
+    if (this.last) this.line(...this.last, [[RIM, 3], [INK, 1]]);
+    if (this.from && this.to) this.line(this.from, this.to, [[RIM, 4], [INK, 1.75]]);
+  }
+
+  line(from, to, strokes) {
     const context = this.film.context, ratio = window.devicePixelRatio || 1, arm = ARM_PX * ratio;
-    const a = this.film.placeOf(this.from), b = this.film.placeOf(this.to);
-    for (const [colour, width] of [[RIM, 4], [INK, 1.75]]) {
+    const a = this.film.placeOf(from), b = this.film.placeOf(to);
+    for (const [colour, width] of strokes) {
       context.strokeStyle = colour;
       context.lineWidth = width * ratio;
       context.beginPath();

@@ -110,6 +110,20 @@ def of(path: Path) -> list[Slice | LeftOut]:
     return made
 
 
+def lies_at_mm(header: Dataset, frame: int) -> float | None:
+    """How far along its normal a frame lies, by which slices are ordered; None where the header does not say."""
+    try:
+        across, down = _directions(header, frame)
+        return float(np.dot(_position(header, frame), np.cross(across, down)))
+    except SeriesUnfit:
+        return None
+
+
+def unit(header: Dataset, frame: int, *, is_table: bool = False) -> str:
+    """``HU`` where the values of a frame are Hounsfield units, else empty."""
+    return "" if _doubt(header, frame, is_table=is_table) else "HU"
+
+
 def _slice(image: PixelSource, path: Path, frame: int) -> Slice:
     header = image.header
     if _is_localizer(header, frame):

@@ -200,6 +200,9 @@ def _doctor(result: Result, language: str, _: _Translated) -> dict[str, Any]:
     lines = [_as_written(one, result, _) for one in sorted(result.written, key=lambda one: one.kind != "impression")]
     for said in result.opinions:
         finding = wording.named(result.case.findings, said.finding, language)
+        box = next((one for one in result.case.findings if one.code == said.finding), None)
+        if box is not None:  # it stands above the findings: agreed to what?
+            finding = _(N_("{finding} (the box: {result})")).format(finding=finding, result=_(_FOUND[box.positive]))
         sentence = N_("{finding}: {verdict} ({actor})")
         lines.append(_(sentence).format(finding=finding, verdict=_(terms.SAID[said.verdict]), actor=said.actor))
     return {"title": _(N_("The doctor says")), "lines": lines, "to_write": result.signature is None,

@@ -1,0 +1,60 @@
+"""Earlier and other images of the same patient, to be looked at beside the ones of a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from firmware_app.reports import study
+from firmware_app.store.clinical.patients import Patient
+from web.box import Box
+
+_NEWEST: Final = 1000
+"""Cases that are looked through, the newest first: names and numbers lie beside the images, in no index."""
+_MOST: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Another case of the same patient, and an image of it that can be shown."""
+
+    case: str
+    examination: str
+    examined: str
+    instance: str
+    has_screen: bool
+
+
+def of(box: Box, reference: str) -> list[Prior]:
+    """Cases whose patient has the same number, and the same name where both have one; the newest first.
+
+    Without a number there is none: two patients may have one name.
+    """
+    patient = box.patients.known(reference).patient
+    if not patient.patient_id:
+        return []
+    others = (one for one in reversed(box.clinical.references()) if one != reference)
+    same = (one for one in islice(others, _NEWEST) if _is_same(patient, box.patients.known(one).patient))
+    shown = ((one, _shown(box, one)) for one in same)
+    return [
+        Prior(
+            one,
+            study.examination(box.clinical.examinations(one)),
+            study.examined(box.clinical.examined(one)),
+            image,
+            (box.state.display / image / "frame-000-screen.jpg").is_file(),
+        )
+        for one, image in islice(((one, image) for one, image in shown if image), _MOST)
+    ]
+
+
+def _is_same(patient: Patient, other: Patient) -> bool:
+    names = {patient.name.casefold(), other.name.casefold()} - {""}
+    return other.patient_id == patient.patient_id and len(names) < 2
+
+
+def _shown(box: Box, case: str) -> str:
+    """The first image of *case* that was rendered; empty where there is none."""
+    instances = (one.reference for one in box.clinical.images(case))
+    return next((one for one in instances if (box.state.display / one / "frame-000.json").is_file()), "")
