@@ -52,7 +52,7 @@ class Pair(CamNet):
     def mix(self, slopes: NDArray[np.float64], intercepts: NDArray[np.float64], weights: NDArray[np.float64]) -> None:
         """Calibrate the members' own logits with ``slopes`` and ``intercepts``, and pool them with ``weights``, (2,)
         each; what was set before is forgotten."""
-        odds = slopes * np.array([float(one.bias[0]) for one in self.members]) + intercepts
+        odds = slopes * np.array([float(one.bias.detach()[0]) for one in self.members]) + intercepts
         rows = np.stack([weights * slopes, np.array([slopes[0], 0.0]), np.array([0.0, slopes[1]])])
         with torch.no_grad():
             self.mixing.weight.copy_(torch.from_numpy(rows)[:, :, None, None])
