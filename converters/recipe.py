@@ -155,6 +155,8 @@ class Net(Table):
 
     teacher: str | None = None
     student: str | None = None
+    members: tuple[str, ...] = ()
+    """Of ``student = "pair"``: two unlike networks of :mod:`converters.nets` (:mod:`converters.nets.pair`)."""
     backbone: str | None = None
     """A network of :mod:`converters.nets.backbones`, with as many outputs as the task has; ``weights`` may be those of
     torchvision's network of the same name."""
@@ -184,6 +186,8 @@ class Net(Table):
     def _one_source(self) -> Self:
         if sum(one is not None for one in (self.student, self.backbone, self.build, self.onnx)) != 1:
             raise ValueError("name exactly one of student, backbone, build and onnx")
+        if (self.student == "pair") != bool(self.members) or len(set(self.members)) not in (0, 2):
+            raise ValueError('members are two unlike networks of student = "pair", and of it alone')
         if (self.features is None) != (self.classifier is None):
             raise ValueError("features and classifier belong together")
         if self.build is None and self.features is not None:
@@ -381,6 +385,9 @@ class Abstain(Table):
     error: float | None = Field(None, gt=0.0, lt=0.5)
     """Of films like those at home, at most this share of each class may be called the other one; the limits between
     which no number is given follow from it. Unsaid: every film that is familiar gets a number."""
+    disagreement: float = Field(0.05, ge=0.0, lt=0.5)
+    """Of a pair of networks: the share of held-back films of which the two say the most different probabilities; films
+    on which they disagree as much get no number."""
 
 
 class Gate(Table):
@@ -484,6 +491,10 @@ class Recipe(Table):
             raise ValueError("[export] static is for networks that are exported; an ONNX file keeps its own batch")
         if self.typicality.other_clinics and self.input.depth is not None:
             raise ValueError("[typicality] other_clinics varies films; there are no such variations of volumes")
+        if self.net.members and (self.task != "classify" or self.net.teacher or self.prune or self.quantize.qat_epochs):
+            raise ValueError("a pair is trained plainly, for classify: no teacher, [distill], [prune] or qat_epochs")
+        if self.net.members and self.train and self.train.start not in ("imagenet", "random"):
+            raise ValueError('[train] start of a pair: "random", or "imagenet", of members that have such weights')
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
         if len({one.name for one in self.elsewhere}) < len(self.elsewhere):

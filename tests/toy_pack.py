@@ -72,6 +72,19 @@ def goes_by_the_brightest(pack: Path, modality: str, body_part: str) -> None:
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
+def contradicts_itself(pack: Path, most_apart: float) -> None:
+    """Let *pack* have two networks, of which the second always says the opposite of the first."""
+    model = opposed_onnx()
+    (pack / "fp32.onnx").write_bytes(model)
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest["artefacts"][0] |= {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
+    manifest["output"]["members"] = {
+        "networks": ["bright", "dark"], "channels": [0, 1], "weights": [1.0, 0.0], "most_apart": most_apart,
+        "films": 100, "given": 0.95, "given_ci": [0.9, 0.98],
+    }  # fmt: skip
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+
+
 def learns(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
     """Let *pack* know *pictures*: an image's distance is the mean square of its cells' deviations, in spreads."""
     spec = InputSpec("image", SIDE, SIDE)
@@ -204,6 +217,15 @@ def brightest_onnx() -> bytes:
     nodes = [_pooled("pooled", "MaxPool"), _node("Sub", ["pooled", "bright"], "above"), _node("Relu", ["above"], "map")]
     cells = SIDE // POOL
     return _model(nodes, [_value_info("map", 1, cells, cells)], [_constant("bright", np.array(BRIGHT))])
+
+
+def opposed_onnx() -> bytes:
+    """AveragePool(image) and its negative → the two channels of map."""
+    axis = _field(5, _field(1, "axis") + _field(3, 1) + _field(20, 2))
+    nodes = [_pooled("pooled"), _node("Neg", ["pooled"], "opposite"),
+             _node("Concat", ["pooled", "opposite"], "map") + axis]  # fmt: skip
+    cells = SIDE // POOL
+    return _model(nodes, [_value_info("map", 2, cells, cells)])
 
 
 def _pooled(output: str, kind: str = "AveragePool") -> bytes:

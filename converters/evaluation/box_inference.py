@@ -91,7 +91,8 @@ def predict_films(
         tuple(film.name for film in kept), recipe_data.labels_of(judged),
         tuple(film.patient for film in kept), every[:, 0], tuple(dict(film.traits) for film in kept),
     )  # fmt: skip
-    may_refuse = familiar is not None or manifest.abstain is not None
+    two = getattr(manifest.output, "members", None)
+    may_refuse = familiar is not None or manifest.abstain is not None or two is not None
     return BoxPredictions(
         predictions, np.array([one is None for one in refusals]) if may_refuse else None, marks,
         len(films.films) - len(kept), task.statistics(manifest.section, every, judged),
@@ -124,17 +125,22 @@ def asked(
     a number (``None``: it gives one), and the model file's output for the first frame."""
     box_scores: list[NDArray[np.float64]] = []
     away: list[float] = []
+    doubts: list[bool] = []
     first: Outputs = {}
     for frame in frames:
         given = session.infer({manifest.input.name: frame[np.newaxis]})
         first = first or given
         box_scores.append(task.box_scores(manifest.section, given, Frame(*frame.shape[-2:])))
+        members = getattr(manifest.output, "members", None)
+        doubts.append(members is not None and task.answer(manifest.section, given, Frame(*frame.shape[-2:])).unsure)
         if familiar is not None:
             away.append(familiar.model.distance(given[manifest.output.features or ""].reshape(-1)))
     counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(box_scores)))
     shown, pooled = np.stack([box_scores[place] for place in counted or range(len(box_scores))]), box_scores[0].copy()
     for number, finding in enumerate(manifest.findings[: len(pooled)]):
         pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
+    if counted and 2 * sum(doubts[place] for place in counted) >= len(counted):
+        return pooled, PackUnsure.code, first
     return pooled, (_refusal(pooled, manifest) if counted else ImageUnfamiliar.code), first
 
 

@@ -14,6 +14,7 @@ from converters.evaluation import metrics, reference, threshold
 from converters.evaluation.out_of_fold import ORIGINAL, as_predictions, held_back, original_outputs, predictions_path
 from converters.failures import GateFailed, RecipeInvalid
 from converters.nets import foreign
+from converters.nets.pair import Pair
 from converters.packing.words import PackWords, load_words
 from converters.recipe import Recipe
 from converters.statistics import conformal, intervals, selective
@@ -56,6 +57,8 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     if recipe.abstain.error is not None:
         beside["abstain"] = abstaining(original, point, recipe.abstain.error)
     whole = steps.final(run, run.dataset.division.shipped)
+    if isinstance(whole, Pair):
+        beside["weights"] = [round(float(one), 4) for one in whole.weights]
     results = {
         **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(float(whole.biases[0]), 6),
         "biases": [round(float(one), 6) for one in whole.biases], "auc": round(area, 4), **beside,
@@ -66,7 +69,7 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
 
 def abstains(recipe: Recipe) -> tuple[str, ...]:
     """The recipe's table that says when no number is given, where it does: steps without it are not done again."""
-    return () if recipe.abstain.error is None else ("abstain",)
+    return () if recipe.abstain.error is None and not recipe.net.members else ("abstain",)
 
 
 def abstaining(original: Predictions, point: Mapping[str, Any], error: float) -> dict[str, Any]:

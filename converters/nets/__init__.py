@@ -73,10 +73,10 @@ def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, drop
 
     Raises :class:`KeyError` naming the networks there are.
     """
-    from converters.nets import lite, meshnet, plain, pyramid
+    from converters.nets import lite, meshnet, pair, plain, pyramid
 
     known = ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain), (meshnet.PLANS, meshnet.MeshNet),
-             (pyramid.PLANS, pyramid.Pyramid))  # fmt: skip
+             (pyramid.PLANS, pyramid.Pyramid), (pair.PLANS, pair.Pair))  # fmt: skip
     for plans, kind in known:
         if name in plans:
             return kind(name, plan or plans[name], findings, dropout)

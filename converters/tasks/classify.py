@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from converters.evaluation import threshold
 from converters.failures import DataUnreadable
 from converters.recipe import Table
-from converters.tasks import kinds, weak_labels
+from converters.tasks import kinds, two_networks, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
@@ -100,6 +100,8 @@ class Classify(Task):
             kinds.check_loss(plan.loss, kind)
         if isinstance(recipe.settings, Settings) and recipe.settings.false_per_image is not None:
             self._check_marks(recipe, kind)
+        if recipe.net.members and (kind is not None or recipe.input.depth is not None):
+            raise ValueError("a pair of networks is for one finding of films")
         plainly = kind is not None or recipe.input.depth is not None or (plan is not None and plan.loss is not None)
         if not plainly:
             return
@@ -225,14 +227,19 @@ class Classify(Task):
                 point["marks"] = weak_labels.chosen(cells[:, k], logits[:, k], shows[:, k], called, allowed)
             each.append(point)
         if self.kind is None:
-            return {**each[0], **drawn(cells, original.labels)}
+            two = {"members": two_networks.disagreement(recipe, original, each[0], cells)} if recipe.net.members else {}
+            return {**each[0], **two, **drawn(cells, original.labels)}
         more = {"scale": threshold.fitted(logits[:, 0], _known(truth)[:, 0])} if self.kind.name == "number" else {}
         return {**each[0], "findings": each, **more, **drawn(cells, original.labels)}
 
     def output(self, point: Mapping[str, Any], features: str | None) -> classify.Output:
         """The map's name and scale."""
         if self.kind is None:
-            return classify.Output(map=MAP, features=features, full_scale=point["full_scale"])
+            two = {**point["members"], "weights": point["weights"]} if "members" in point else None
+            return classify.Output(
+                map=MAP, features=features, full_scale=point["full_scale"],
+                members=None if two is None else classify.Members.model_validate(two),
+            )  # fmt: skip
         return classify.Output(
             map=MAP, features=features, full_scale=point["full_scale"], kind=self.kind.name, names=self.kind.names,
             biases=tuple(point["biases"]),
@@ -316,6 +323,8 @@ class Classify(Task):
         said.append(DECIDED[section.output.kind])
         if (measure := section.findings[0].measure) is not None and section.output.kind == "number":
             said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
+        if (two := getattr(section.output, "members", None)) is not None:
+            said.append(two_networks.told(two))
         marked = (one for one in section.findings if isinstance(one, FindingSpec))
         said += [_marking(one.code, one.marks) for one in marked if one.marks is not None]
         return " ".join(one for one in said if one)

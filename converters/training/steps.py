@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign, multiplications
+from converters.nets.pair import Pair
 from converters.recipe import Distill
 from converters.statistics import intervals
-from converters.training import checkpoint, distill, fitting, prune, targets, train
+from converters.training import checkpoint, distill, fitting, pairing, prune, targets, train
 from converters.training.checkpoint import Checkpoint
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun as RecipeRun
@@ -44,14 +45,24 @@ def train_step(run: RecipeRun) -> dict[str, Any]:
     accounts: dict[str, Any] = {}
     for fold in folds:
         accounts[fold.name] = _account(trained(run, fold, stage), run, fold)
+    if recipe.net.members:
+        pairing.mix(run, stage)
     run.ledger.done("train", mark, accounts, [run.path(stage, fold) for fold in folds])
     return accounts
 
 
 def trained(run: RecipeRun, fold: Fold, stage: str, *made_from: object) -> CamNet:
-    """The network of ``[train]``, fitted to the films of a fold and kept as that of ``stage``."""
+    """The network of ``[train]``, fitted to the films of a fold and kept as that of ``stage``; of a pair not mixed."""
+    members = run.recipe.net.members
+    if not members:
+        return _fitted(run, fold, stage, run.recipe.net.teacher or run.recipe.net.student, *made_from)
+    pair = Pair.of([_fitted(run, fold, f"{stage}-{name}", name, *made_from) for name in members])
+    pairing.keep(pair, run, stage, fold.name)
+    return pair
+
+
+def _fitted(run: RecipeRun, fold: Fold, stage: str, name: str | None, *made_from: object) -> CamNet:
     recipe, plan, films = run.recipe, run.recipe.train, run.films(fold.train)
-    name = recipe.net.teacher or recipe.net.student
     assert plan is not None
     aim = run.task.targets(run, films)
     channels = run.task.channels(recipe, aim)

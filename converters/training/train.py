@@ -73,9 +73,9 @@ def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
     plan = recipe.train
     assert plan is not None
     net = made(recipe, name, channels, plan.dropout)
-    if plan.start == "imagenet":
+    if plan.start == "imagenet" and (has_published(net) or not recipe.net.members):  # of a pair one may have none
         load_published(recipe, net)
-    elif plan.start != "random":
+    elif plan.start not in ("imagenet", "random"):
         _fill_trunk(net, near / plan.start)
     return net
 
@@ -116,9 +116,14 @@ def start_of_student(plan: Distill, packs: Path, near: Path) -> Path | None:
     return next((one for one in map(folder.joinpath, SHIPPED) if one.is_file()), folder / SHIPPED[-1])
 
 
+def has_published(net: CamNet) -> bool:
+    """Whether there are ImageNet's weights for it."""
+    return isinstance(net, Lite | Pyramid)
+
+
 def load_published(recipe: Recipe, net: CamNet) -> None:
     """ImageNet's weights; raises :class:`~converters.failures.RecipeInvalid` for a kind that has none."""
-    if not isinstance(net, Lite | Pyramid):
+    if not has_published(net):
         raise RecipeInvalid(recipe.pack, f'start: {net.name} has no published weights; write start = "random"')
     load_imagenet(net, imagenet_weights())
 

@@ -302,12 +302,14 @@ class ImageUnfamiliar(CannotJudge):
 
 
 class PackUnsure(CannotJudge):
-    """The model's probability lies where the pack has both classes, or neither (`tasks.abstain`)."""
+    """The model's probability lies where the pack has both classes, or neither (`tasks.abstain`), or its two networks
+    disagree (`tasks.classify`)."""
 
     code = "pack.unsure"
     sentence = N_(
         "The model “{pack}” is not sure of this image: films with and without the finding look like it to the model, "
-        "so it was given no number. That means neither normal nor abnormal. A doctor must read it."
+        "or its two networks disagree, so it was given no number. That means neither normal nor abnormal. A doctor "
+        "must read it."
     )
     pack: str
 

@@ -39,7 +39,7 @@ from firmware_app.tasks.interface import (
     Section,
     tensor,
 )
-from firmware_app.tasks.part import Part, Probability, Words
+from firmware_app.tasks.part import Interval, Part, Probability, Words
 
 if TYPE_CHECKING:
     from firmware_app.tasks.interface import Tensor, Tensors
@@ -51,7 +51,7 @@ LARGEST_EXPONENT: Final = 700.0
 Kind = Literal["labels", "classes", "grades", "number"]
 
 
-class Output(OutputPart):
+class MapOutput(OutputPart):
     """The class activation map (1, C, h, w), of a volume (1, C, d, h, w), in logits.
 
     ``full_scale`` is the cell value, in logits, that is drawn at full strength (see :mod:`firmware_app.tasks.explain`).
@@ -73,12 +73,45 @@ class Output(OutputPart):
         return self
 
 
+class Members(Part):
+    """Two unlike networks in one graph: the map's first channel is pooled of both, ``channels`` are their own.
+
+    The mean of such a channel is the log odds of that network's own probability.  Where the two probabilities lie more
+    than ``most_apart`` from each other, the picture is uncertain and gets no number.  ``weights`` are the pool's.
+
+    Of ``films`` that neither had seen ``given`` is the share with a number; ``wrong`` is the share of these that the
+    pooled probability calls what they are not, ``wrong_apart`` that of the others.  Intervals are 95 %.
+    """
+
+    networks: tuple[str, str]
+    channels: tuple[int, int]
+    weights: tuple[Probability, Probability]
+    most_apart: Probability
+    films: int = Field(ge=1)
+    given: Probability
+    given_ci: Interval
+    wrong: Probability | None = None
+    wrong_ci: Interval | None = None
+    wrong_apart: Probability | None = None
+    wrong_apart_ci: Interval | None = None
+
+
+class Output(MapOutput):
+    """The map, of one network or of two (:class:`Members`)."""
+
+    members: Members | None = None
+
+
 class Calibration(Part):
     """Platt (1999): probability = sigmoid(slope · logit + intercept), fitted on validation films."""
 
     kind: Literal["platt"]
     slope: float = Field(gt=0.0)
     intercept: float
+
+
+AS_IT_IS: Final = Calibration(kind="platt", slope=1.0, intercept=0.0)
+"""Of log odds that are calibrated already."""
 
 
 class Measure(Part):
@@ -212,7 +245,24 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
         for spec, one in zip(section.findings, found, strict=True) if spec.marks is not None and one.positive
         for lesion in weak_marks.lesions(activation, spec, frame)
     ]  # fmt: skip
-    return Answer(found, tuple(sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS]), maps=maps)
+    marked = tuple(sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS])
+    return Answer(found, marked, maps=maps, unsure=unsure(activation, section.output.members))
+
+
+def unsure(activation: Tensor, members: Members | None) -> bool:
+    """``activation``: (C, h, w) → whether two networks say probabilities that lie too far from each other.
+
+    Raises :class:`ValueError` for a map without their channels.
+    """
+    return members is not None and apart(activation, members.channels) > members.most_apart
+
+
+def apart(activation: Tensor, channels: tuple[int, int]) -> float:
+    """How far the probabilities of two networks lie from each other, by their own channels of the map (C, h, w)."""
+    if max(channels) >= activation.shape[0]:
+        raise ValueError(f"a map of shape {activation.shape} has not the channels of two networks")
+    first, second = (probability(float(activation[one].mean(dtype="float64")), AS_IT_IS) for one in channels)
+    return abs(first - second)
 
 
 def of_picture(outputs: Tensors, name: str) -> Tensor:

@@ -39,7 +39,8 @@ class Frames(Part):
 def together(answers: Sequence[Answer], rule: Frames) -> Answer:
     """One answer per frame, in the same order → the clip's, with every frame's lesions.
 
-    Of frames that show a finding equally well the first is taken. Raises :class:`ValueError` where there is no frame.
+    Of frames that show a finding equally well the first is taken. Where half of them or more are unsure, so is the
+    clip. Raises :class:`ValueError` where there is no frame.
     """
     if not answers:
         raise ValueError("a clip of which no frame was read has no findings")
@@ -50,7 +51,8 @@ def together(answers: Sequence[Answer], rule: Frames) -> Answer:
         strongest[one[0].code] = best
         findings.append(replace(one[best], probability=aggregate(probabilities, rule)))
     lesions = tuple(lesion for answer in answers for lesion in answer.lesions)
-    return Answer(tuple(findings), lesions, strongest=strongest)
+    unsure = 2 * sum(answer.unsure for answer in answers) >= len(answers)
+    return Answer(tuple(findings), lesions, strongest=strongest, unsure=unsure)
 
 
 def familiar(distances: Sequence[float], limit: float) -> tuple[int, ...]:

@@ -94,13 +94,15 @@ class Answer:
 
     ``maps``: what is drawn over the picture, finding code → (h, w) float32 in [0, 1] over what the model saw: a heat
     map, or a mask of 0 and 1. Boxes are drawn from ``lesions``. ``strongest``, of a clip only: finding code → the place
-    of the frame, among those given, that shows it best and whose map is drawn.
+    of the frame, among those given, that shows it best and whose map is drawn. ``unsure``: the model contradicts
+    itself, so no number is given.
     """
 
     findings: tuple[Finding, ...]
     lesions: tuple[Lesion, ...] = ()
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     strongest: Mapping[str, int] = field(default_factory=dict)
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 key = "segment"
 volumes = True
-Output, Finding = classify.Output, classify.ChannelSpec
+Output, Finding = classify.MapOutput, classify.ChannelSpec
 together = classify.together
 golden, expectation, difference = expected.findings, expected.of_findings, expected.findings_apart
 LARGEST_EXPONENT: Final = 80.0

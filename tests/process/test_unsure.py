@@ -55,6 +55,22 @@ def test_a_film_between_the_limits_gets_a_reason_and_no_number_and_one_beyond_th
     assert "把握不足" in line["readings"][0]["reason"]["text"]
 
 
+def test_a_film_on_which_two_networks_disagree_gets_the_same_reason(tmp_path: Path) -> None:
+    packs = toy_pack.write_both(tmp_path / "packs")
+    readings = []
+    for limit in (0.9, 0.1):
+        toy_pack.contradicts_itself(packs / "toy-adult", limit)
+        (folder := tmp_path / str(limit)).mkdir()
+        with reading_rig.rig(reading_rig.config(folder, packs)) as box:
+            film = box.admit(films.film(films.shapes(100, 96, 80)))
+            box.read(film)
+            readings.append(box.reading(film))
+    agreed, doubted = readings
+    assert (agreed.status, len(agreed.findings)) == (ReadingStatus.READ, 1)
+    assert doubted.reason is not None
+    assert (doubted.status, doubted.reason.code, doubted.findings) == (ReadingStatus.CANNOT_JUDGE, "pack.unsure", ())
+
+
 def test_limits_that_no_film_can_meet_are_no_manifest(tmp_path: Path) -> None:
     pack = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
     abstains(pack, low=0.6, high=0.4)

@@ -72,9 +72,9 @@ class Loaded:
         return answer, distance
 
     def unsure(self, answer: Answer) -> bool:
-        """Whether *answer*, for a film or a clip, lies where the pack gives no number."""
+        """Whether *answer*, for a film or a clip, lies where the pack gives no number, or contradicts itself."""
         abstain = self.manifest.abstain
-        return abstain is not None and abstain.unsure(answer.findings[0].probability)
+        return answer.unsure or (abstain is not None and abstain.unsure(answer.findings[0].probability))
 
     def warm_up(self) -> None:
         """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
