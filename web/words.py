@@ -140,6 +140,7 @@ ACTIONS: Final = {
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),
     "results.requested": N_("results sent again by hand"),
+    "results.fetched": N_("results fetched over DICOMweb"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),

@@ -180,16 +180,25 @@ class ViewerSection(ConfigSection):
 
 
 class DicomwebSection(ConfigSection):
-    """Images in over HTTPS (DICOMweb STOW-RS), behind the TLS front, for holders of a client certificate."""
+    """DICOMweb behind the TLS front, for holders of a client certificate: images in by STOW-RS, results out."""
 
     enabled: bool = Field(False, title="DICOMweb", description="needs the installed box's TLS front")
-    client_ca: Path | None = Field(None, title="Client CA", description="PEM; who has a certificate of it may send")
+    client_ca: Path | None = Field(None, title="Client CA", description="PEM; whom it gave a certificate may connect")
     max_request_mb: int = Field(512, ge=1, le=4096, title="Largest request", description="MB of all its objects")
+    results: bool = Field(
+        False, title="Give results", description="let them search and fetch the results, with the patients' names"
+    )
+    results_mb: int = Field(4096, ge=16, title="Room for results", description="MB; the oldest cases go first")
+
+    @property
+    def gives(self) -> bool:
+        """Whether viewers may fetch results."""
+        return self.enabled and self.results
 
     @model_validator(mode="after")
     def _guarded(self) -> DicomwebSection:
         if self.enabled and self.client_ca is None:
-            raise ValueError("enabled needs client_ca: without it anybody could send")
+            raise ValueError("enabled needs client_ca: without it anybody could connect")
         return self
 
 

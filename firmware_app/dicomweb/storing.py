@@ -66,8 +66,6 @@ class Storing:
                 self._door.clinical.close_association(self._record)
         except (sqlite3.Error, StoreError) as error:
             log.error("a request is not closed in the database: %s", getattr(error, "sqlite_errorname", "error"))
-        finally:
-            self._door.clinical.database.close_thread()
 
     def begin(self) -> None:
         """An object begins."""

@@ -1,8 +1,7 @@
 """A machine's question for the worklist (PS3.4 K), and which registered patients fit it (PS3.4 C.2.2.2).
 
-Matching: universal, single value, list of UIDs, wildcard, range of dates or times.  A name matches in each of its
-groups, whatever the case of its letters (PS3.4 C.2.2.2.1).  The identifier comes from the network: our own bounded
-reader walks it to its end before pydicom sees it.
+How a key matches is in `headers.matching`.  The identifier comes from the network: our own bounded reader walks it to
+its end before pydicom sees it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from io import BytesIO
 from typing import Final
 
@@ -18,9 +16,10 @@ from pydicom import Dataset
 from pynetdicom.dsutils import decode
 
 from firmware_app.errors import IntakeError
-from firmware_app.headers import transfer_syntax
+from firmware_app.headers import matching, transfer_syntax
 from firmware_app.headers.charset import decoded
 from firmware_app.headers.element_stream import EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.headers.matching import NotAQuestion as NotAQuestion
 from firmware_app.registration.entry import Registered
 
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
@@ -38,10 +37,6 @@ _UNDECODABLE: Final = (
     ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, OverflowError, RecursionError,
     struct.error, EOFError, UserWarning,
 )  # fmt: skip
-
-
-class NotAQuestion(ValueError):
-    """The identifier cannot be read, or a key of it is not of its kind; the text is in plain English, for the peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,75 +111,25 @@ def _raw(dataset: Dataset, tag: int) -> bytes:
     return value[:_MOST_VALUE] if isinstance(value, bytes) else b""
 
 
-# --- matching -----------------------------------------------------------------------------------------------------
-
-
 def _matches(wanted: str, key: Key, entry: Registered, station: Station) -> bool:
     return not wanted.strip("*") or key.how(wanted, key.value(entry, station))
-
-
-def _text(wanted: str, value: str) -> bool:
-    """Single value or wildcard: ``*`` any characters, ``?`` one (PS3.4 C.2.2.2.4)."""
-    return fnmatchcase(value, wanted.replace("[", "[[]"))
-
-
-def _name(wanted: str, value: str) -> bool:
-    """Each group asked for in the group of its place; a single one in any of them."""
-    asked = [_bare(group) for group in wanted.split("=")]
-    groups = [_bare(group) for group in value.split("=")]
-    if len(asked) == 1:
-        return any(_text(asked[0], group) for group in groups)
-    groups += [""] * (len(asked) - len(groups))
-    return all(not one.strip("*") or _text(one, group) for one, group in zip(asked, groups, strict=False))
-
-
-def _bare(group: str) -> str:
-    return group.strip().rstrip("^").casefold()
-
-
-def _uids(wanted: str, value: str) -> bool:
-    return value in [uid.strip(" \0") for uid in wanted.split("\\")]
-
-
-def _day(wanted: str, value: str) -> bool:
-    low, is_range, high = wanted.replace(".", "").partition("-")
-    for bound in (low, high):
-        if bound and not (len(bound) == 8 and bound.isascii() and bound.isdigit()):
-            raise NotAQuestion("A date is written as YYYYMMDD, a range as YYYYMMDD-YYYYMMDD.")
-    return _within(low, high, value) if is_range else value == low
-
-
-def _time(wanted: str, value: str) -> bool:
-    low, is_range, high = wanted.replace(":", "").partition("-")
-    for bound in (low, high):
-        whole = bound.partition(".")[0]
-        if bound and not (len(whole) in (2, 4, 6) and whole.isascii() and whole.isdigit()):
-            raise NotAQuestion("A time is written as HHMMSS, a range as HHMMSS-HHMMSS.")
-    low, high = low[:6], high[:6]
-    if not is_range:
-        return value.startswith(low)
-    return _within(low.ljust(6, "0"), high and high + "235959"[len(high) :], value)
-
-
-def _within(low: str, high: str, value: str) -> bool:
-    return bool(value) and low <= value and (not high or value <= high)
 
 
 _NAME: Final = 0x00100010
 # PS3.4 Table K.6-1: the keys that every provider matches, and those that cost nothing to match too.
 MATCHED: Final = {
-    0x00080050: Key(_text, lambda entry, _: entry.accession),
-    _NAME: Key(_name, lambda entry, _: entry.person_name),
-    0x00100020: Key(_text, lambda entry, _: entry.patient_id),
-    0x00100030: Key(_day, lambda entry, _: entry.birth_date),
-    0x00100040: Key(_text, lambda entry, _: entry.sex),
-    0x0020000D: Key(_uids, lambda entry, _: entry.study_uid),
-    0x00401001: Key(_text, lambda entry, _: entry.accession),
+    0x00080050: Key(matching.text, lambda entry, _: entry.accession),
+    _NAME: Key(matching.name, lambda entry, _: entry.person_name),
+    0x00100020: Key(matching.text, lambda entry, _: entry.patient_id),
+    0x00100030: Key(matching.day, lambda entry, _: entry.birth_date),
+    0x00100040: Key(matching.text, lambda entry, _: entry.sex),
+    0x0020000D: Key(matching.uids, lambda entry, _: entry.study_uid),
+    0x00401001: Key(matching.text, lambda entry, _: entry.accession),
 }
 MATCHED_IN_STEP: Final = {
-    0x00080060: Key(_text, lambda _, station: station.modality),
-    0x00400001: Key(_text, lambda _, station: station.ae_title),
-    0x00400002: Key(_day, lambda entry, _: entry.scheduled[:8]),
-    0x00400003: Key(_time, lambda entry, _: entry.scheduled[8:]),
-    0x00400009: Key(_text, lambda entry, _: entry.accession),
+    0x00080060: Key(matching.text, lambda _, station: station.modality),
+    0x00400001: Key(matching.text, lambda _, station: station.ae_title),
+    0x00400002: Key(matching.day, lambda entry, _: entry.scheduled[:8]),
+    0x00400003: Key(matching.time, lambda entry, _: entry.scheduled[8:]),
+    0x00400009: Key(matching.text, lambda entry, _: entry.accession),
 }

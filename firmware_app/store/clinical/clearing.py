@@ -201,7 +201,7 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
     )
     for table in (
         "arrivals", "readings", "superseded", "identities", "verdicts", "reviews", "listed_more", "background",
-        "conclusions", "instances",
+        "conclusions", "instances", "offered_results",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due
