@@ -25,7 +25,7 @@ from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
 from web import guard, standing, words
-from web.blueprints import calibration, live, registrations, sticks
+from web.blueprints import calibration, earlier, live, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -129,7 +129,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live,
+        registrations, live, earlier,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 

@@ -98,6 +98,7 @@ CHECKS: Final = {
     "page": N_("Certificate of the page"),
     "uplink": N_("Sending to the hospital"),
     "pacs": N_("PACS"),
+    "worklist": N_("Hospital's worklist"),
     "sender": N_("Sending to the PACS"),
 }
 RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
@@ -140,7 +141,11 @@ ACTIONS: Final = {
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),
     "results.requested": N_("results sent again by hand"),
+    "registration.learned": N_("patients told by the hospital's worklist"),
     "results.fetched": N_("results fetched over DICOMweb"),
+    "earlier.searched": N_("earlier studies searched in the PACS"),
+    "earlier.confirmed": N_("earlier study said to be of the same patient"),
+    "earlier.fetched": N_("earlier study fetched from the PACS"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),
@@ -190,6 +195,11 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
     """The text beside a lesion on the image: its finding and score."""
     name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
+
+
+def day(text: str) -> str:
+    """A DA as people write a date; as it is where it is none."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text
 
 
 def age(patient: Patient) -> tuple[str, int] | None:

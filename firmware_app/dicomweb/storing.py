@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ class OfStudy:
 
     study_instance_uid: str
 
-    def check(self, header: Header) -> None:
+    def check(self, header: Header, identity: Mapping[str, str]) -> None:
         """Raise `IdentityMismatch` for an object of another study."""
         if header.study_instance_uid != self.study_instance_uid:
             raise IdentityMismatch(keyword="StudyInstanceUID")

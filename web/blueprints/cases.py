@@ -15,9 +15,10 @@ from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
+from firmware_app.store.clinical.earlier import was_fetched
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
 from web import guard, sheet, words
-from web.blueprints import judgements, packs
+from web.blueprints import earlier, judgements, packs
 from web.box import here
 
 blueprint = Blueprint("cases", __name__)
@@ -46,6 +47,8 @@ def page(reference: str) -> ResponseReturnValue:
         sexes=SEXES,
         said_of_sizes=_said(words.SIZES),
         said_of_lengths=_said(words.LENGTHS),
+        earlier=earlier.shown(box, reference),
+        fetched=was_fetched(box.clinical.database, reference),
     )
 
 

@@ -17,20 +17,18 @@ from pynetdicom.dsutils import decode
 
 from firmware_app.errors import IntakeError
 from firmware_app.headers import matching, transfer_syntax
-from firmware_app.headers.charset import decoded
 from firmware_app.headers.element_stream import EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.headers.identifier import CHARSET as CHARSET
+from firmware_app.headers.identifier import NAME, raw, texts
 from firmware_app.headers.matching import NotAQuestion as NotAQuestion
 from firmware_app.registration.entry import Registered
 
 MODALITY_WORKLIST: Final = "1.2.840.10008.5.1.4.31"
 SYNTAXES: Final = frozenset((transfer_syntax.IMPLICIT_LITTLE, transfer_syntax.EXPLICIT_LITTLE))
 MOST_BYTES: Final = 65_536  # of a question; real ones have 300 to 2,000
-_MOST_VALUE: Final = 1024
 
 STEPS: Final = 0x00400100
 """Scheduled Procedure Step Sequence: the keys of the step stand in its one item."""
-CHARSET: Final = 0x00080005
-_LENGTHS: Final = 0xFFFF  # (gggg,0000), group lengths: no keys
 
 # What pydicom may raise for an identifier that is whole but not what its VRs say.
 _UNDECODABLE: Final = (
@@ -87,49 +85,33 @@ def parse(data: bytes, syntax: str) -> Question:
 
 
 def _question(identifier: Dataset) -> Question:
-    charset = _raw(identifier, CHARSET)
     items = list(identifier[STEPS].value) if STEPS in identifier else None
     if items is not None and len(items) > 1:
         raise NotAQuestion("The sequence of the scheduled step has more than one item.")
-    step = None if items is None else _texts(items[0], charset) if items else {}
-    return Question(_texts(identifier, charset), step)
-
-
-def _texts(dataset: Dataset, charset: bytes) -> dict[int, str]:
-    return {
-        int(tag): decoded(_raw(dataset, tag), charset, name=int(tag) == _NAME).strip(" \0")
-        for tag in dataset.keys()  # noqa: SIM118 - iterating the data set itself would convert every value
-        if tag not in (STEPS, CHARSET) and int(tag) & _LENGTHS
-    }
-
-
-def _raw(dataset: Dataset, tag: int) -> bytes:
-    """The bytes of a value as they came; empty for a sequence."""
-    if tag not in dataset:
-        return b""
-    value = dataset.get_item(tag).value
-    return value[:_MOST_VALUE] if isinstance(value, bytes) else b""
+    charset = raw(identifier, CHARSET)
+    step = None if items is None else texts(items[0], charset) if items else {}
+    keys = {tag: value for tag, value in texts(identifier, charset).items() if tag != STEPS}
+    return Question(keys, step)
 
 
 def _matches(wanted: str, key: Key, entry: Registered, station: Station) -> bool:
     return not wanted.strip("*") or key.how(wanted, key.value(entry, station))
 
 
-_NAME: Final = 0x00100010
 # PS3.4 Table K.6-1: the keys that every provider matches, and those that cost nothing to match too.
 MATCHED: Final = {
     0x00080050: Key(matching.text, lambda entry, _: entry.accession),
-    _NAME: Key(matching.name, lambda entry, _: entry.person_name),
+    NAME: Key(matching.name, lambda entry, _: entry.person_name),
     0x00100020: Key(matching.text, lambda entry, _: entry.patient_id),
     0x00100030: Key(matching.day, lambda entry, _: entry.birth_date),
     0x00100040: Key(matching.text, lambda entry, _: entry.sex),
     0x0020000D: Key(matching.uids, lambda entry, _: entry.study_uid),
-    0x00401001: Key(matching.text, lambda entry, _: entry.accession),
+    0x00401001: Key(matching.text, lambda entry, _: entry.procedure_id or entry.accession),
 }
 MATCHED_IN_STEP: Final = {
     0x00080060: Key(matching.text, lambda _, station: station.modality),
     0x00400001: Key(matching.text, lambda _, station: station.ae_title),
     0x00400002: Key(matching.day, lambda entry, _: entry.scheduled[:8]),
     0x00400003: Key(matching.time, lambda entry, _: entry.scheduled[8:]),
-    0x00400009: Key(matching.text, lambda entry, _: entry.accession),
+    0x00400009: Key(matching.text, lambda entry, _: entry.step_id or entry.accession),
 }
