@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from pydantic import BaseModel
 from pydicom.config import IGNORE
 from pydicom.uid import UID
 from pynetdicom import sop_class
@@ -26,13 +27,16 @@ from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
 from firmware_app import errors
 from firmware_app.config import Config
+from firmware_app.dicomweb import searching
 from firmware_app.errors import IntakeError
 from firmware_app.exporting.dicom import concepts, making
 from firmware_app.headers import charset, implementation, own_results, sop_classes, transfer_syntax
 from firmware_app.headers.commitment import PUSH_MODEL
+from firmware_app.intake.archive import CLASSES
 from firmware_app.intake.dicom import negotiation, transport, worklist_query
 from firmware_app.language import ENGLISH
-from firmware_app.pacs import connection, line
+from firmware_app.pacs import connection, line, query
+from firmware_app.pacs import worklist as hospital
 from tests.made_objects import Element, elements, samples
 from tests.peers import REPOSITORY
 
@@ -99,8 +103,13 @@ def services() -> Rows:
     worklist = worklist_query.MODALITY_WORKLIST
     assert worklist in station
     assert worklist not in anyone
-    yield "Modality Worklist", _name(worklist), worklist, "no", "yes, to the stations of the configuration"
-    yield "Storage", f"{len(storage)} classes, listed in annex 8.4", "", "those of the result objects (8.1)", "yes"
+    assert worklist == hospital.MODEL
+    yield "Modality Worklist", _name(worklist), worklist, "yes", "yes, to the stations of the configuration"
+    yield "Query/Retrieve", _name(query.FIND), query.FIND, "yes", "no"
+    yield "Query/Retrieve", _name(query.GET), query.GET, "yes", "no"
+    user = "those of the result objects (8.1)"
+    yield "Storage", f"{len(storage)} classes, listed in annex 8.4", "", user, "yes"
+    assert set(CLASSES) <= set(storage)
     assert set(anyone) - set(storage) == {sop_classes.VERIFICATION, PUSH_MODEL}, "the page lacks a service"
 
 
@@ -193,6 +202,11 @@ def initiation() -> Rows:
         yield f"results, `{kind}`", ", ".join(names), syntaxes, "user"
     yield "results, with `commitment = true`", "Storage Commitment Push Model", syntaxes, "user"
     yield "answer to a machine that asked and left", "Storage Commitment Push Model", syntaxes, "provider"
+    yield "the hospital's worklist", _name(hospital.MODEL), syntaxes, "user"
+    yield "search for earlier studies (gateway)", _name(query.FIND), syntaxes, "user"
+    yield "fetching an earlier study (gateway)", _name(query.GET), syntaxes, "user"
+    told = f"{len(CLASSES)} Storage SOP classes of 8.4, but for radiotherapy, waveforms and others that are no image"
+    yield "the same association", told, f"the {len(transfer_syntax.ACCEPTED)} of 4.2.3 in one context", "provider"
 
 
 @_table("parameter", "value")
@@ -225,16 +239,38 @@ def answers() -> Rows:
 
 @_table("key", "default", "meaning")
 def configuration() -> Rows:
-    sections = {"dicom": Config().dicom, "worklist": Config().worklist, "pacs": Config().pacs}
+    sections = {
+        "dicom": Config().dicom, "worklist": Config().worklist, "worklist.hospital": Config().worklist.hospital,
+        "pacs": Config().pacs, "dicomweb": Config().dicomweb,
+    }  # fmt: skip
     for name, section in sections.items():
         for key, field in type(section).model_fields.items():
             value = getattr(section, key)
+            if isinstance(value, BaseModel):
+                continue
             shown = "" if value in (None, (), {}, "") else ", ".join(value) if isinstance(value, tuple) else value
             yield (
                 f"`[{name}] {key}`",
                 str(shown).lower() if isinstance(shown, bool) else shown,
                 (f"{field.title}: {field.description}".replace("|", "/")),
             )
+
+
+@_table("level", "attributes told")
+def searched() -> Rows:
+    for level, tags in searching._TOLD.items():
+        names = ", ".join(f"{Element.name_of(int(tag, 16))} ({tag[:4]},{tag[4:]})" for tag in tags)
+        yield level.value, names
+
+
+@_table("attribute", "tag", "of")
+def asked() -> Rows:
+    for what, tags in (
+        ("Query/Retrieve, study level", query.KEYS), ("the hospital's worklist", hospital.KEYS),
+        ("the same, in the step's sequence", hospital.KEYS_OF_STEP),
+    ):  # fmt: skip
+        for tag in tags:
+            yield Element.name_of(tag), f"({tag >> 16:04X},{tag & 0xFFFF:04X})", what
 
 
 @_table("attribute", "tag", "in the step's sequence")
@@ -292,6 +328,7 @@ BLOCKS: Final[dict[str, Callable[[], str]]] = {
     "rejections": rejections, "statuses": statuses, "initiation": initiation, "dialling": dialling,
     "answers": answers, "configuration": configuration, "worklist-keys": worklist_keys, "characters": characters,
     "findings": findings, "codes": codes, "private": private, "created": created,
+    "searched": searched, "asked": asked,
 }  # fmt: skip
 
 

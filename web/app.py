@@ -26,7 +26,7 @@ from firmware_app.version import version
 from web import box as boxes
 from web import compression, guard, standing, words
 from web.blueprints import accounts as account_pages
-from web.blueprints import calibration, descriptions, live, machines, registrations, sticks
+from web.blueprints import calibration, descriptions, earlier, live, machines, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -143,7 +143,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live, descriptions, remarks, account_pages, machines,
+        registrations, live, descriptions, earlier, remarks, account_pages, machines,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 

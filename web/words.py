@@ -108,6 +108,7 @@ CHECKS: Final = {
     "page": N_("Certificate of the page"),
     "uplink": N_("Sending to the hospital"),
     "pacs": N_("PACS"),
+    "worklist": N_("Hospital's worklist"),
     "sender": N_("Sending to the PACS"),
 }
 RESULTS: Final = {"ok": N_("in order"), "warn": N_("look at this"), "fail": N_("needs repair")}
@@ -153,6 +154,11 @@ ACTIONS: Final = {
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),
     "results.requested": N_("results sent again by hand"),
+    "registration.learned": N_("patients told by the hospital's worklist"),
+    "results.fetched": N_("results fetched over DICOMweb"),
+    "earlier.searched": N_("earlier studies searched in the PACS"),
+    "earlier.confirmed": N_("earlier study said to be of the same patient"),
+    "earlier.fetched": N_("earlier study fetched from the PACS"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),
@@ -241,6 +247,11 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
 def view(code: str, language: str) -> str:
     """A view of `VIEWS` for people."""
     return translate(VIEWS[code], language) if code in VIEWS else code
+
+
+def day(text: str) -> str:
+    """A DA as people write a date; as it is where it is none."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text
 
 
 def stated_age(text: str, language: str) -> str:

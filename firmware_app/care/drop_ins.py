@@ -32,7 +32,7 @@ DropIns = Mapping[str, tuple[str, ...]]
 def wanted(config: Config, state: StateDir) -> DropIns:
     """The lines of each unit's drop-in; a unit that needs none is not there."""
     lines_of = {
-        "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_watched(config)),
+        "lantern-gateway.service": (*_low_port(config), *_addresses(config), *_searched(config), *_watched(config)),
         "lantern-uplink.service": tuple(_credentials(config)),
         "lantern-sender.service": tuple(_archives(config)),
         "lantern-backup.service": tuple(_backups(config, state)),
@@ -89,6 +89,15 @@ def _archives(config: Config) -> Iterator[str]:
     """Archives and machines outside the private networks; one that has a name instead of an address may be anywhere."""
     dialled = [one.host for one in config.pacs.archives.values()]
     dialled += [place.rpartition(":")[0] for place in config.dicom.commitment_to.values()]
+    yield from _beyond([*dialled, *filter(None, (config.worklist.hospital.host,))])
+
+
+def _searched(config: Config) -> Iterator[str]:
+    """The archives that the gateway searches for earlier studies."""
+    yield from _beyond([one.host for one in config.pacs.searched.values()])
+
+
+def _beyond(dialled: list[str]) -> Iterator[str]:
     beyond = [host for host in dialled if not _is_private(host)]
     if beyond:
         yield f"IPAddressAllow={' '.join(dict.fromkeys(host if _is_address(host) else 'any' for host in beyond))}"

@@ -57,8 +57,8 @@ def folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
     """Every folder of the state with its group and mode; all belong to root, so that no process gives one away."""
     yield state.root, CLINICAL, _PASSED
     for folder in (
-        state.incoming, state.images, state.set_aside, state.display, state.outgoing, state.run, state.packs, state.usb,
-        state.backup, state.provision, state.clinical_db.parent,
+        state.incoming, state.images, state.set_aside, state.display, state.outgoing, state.results, state.run,
+        state.packs, state.usb, state.backup, state.provision, state.clinical_db.parent,
     ):  # fmt: skip
         yield folder, CLINICAL, _SHARED
     yield state.exchange_db.parent, EXCHANGE, _SHARED

@@ -32,7 +32,10 @@ _LOCK_ATTEMPTS: Final = 10
 
 def expected(config: Config) -> tuple[str, ...]:
     """The processes that ought to run."""
-    more = (("uplink", config.uplink.enabled), ("sender", config.pacs.sends or bool(config.dicom.commitment_to)))
+    sends = (
+        config.pacs.sends or config.dicomweb.gives or bool(config.dicom.commitment_to or config.worklist.hospital.host)
+    )
+    more = (("uplink", config.uplink.enabled), ("sender", sends))
     return (*PROCESSES, *(name for name, wanted in more if wanted))
 
 

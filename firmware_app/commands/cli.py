@@ -23,6 +23,7 @@ from firmware_app import loading, pipe
 from firmware_app.commands import (
     calibration,
     clock,
+    earlier,
     export,
     health,
     pack,
@@ -269,7 +270,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(config_commands, "show", _config_show, "every key with its value and what it means", "lantern config show")
 
     case = commands.add_parser(
-        "case", help="list, show, report, send or export cases", epilog="Example: lantern case list --json"
+        "case",
+        help="list, show, report, send or export cases; earlier studies",
+        epilog="Example: lantern case list --json",
     )
     case_commands = case.add_subparsers(required=True, metavar="COMMAND")
     _command(case_commands, "list", _case_list, "every case, the most urgent first", "lantern case list --json")
@@ -280,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_to(case_commands, _command)
     export.add_to(case_commands, _command)
     send.add_to(case_commands, _command)
+    earlier.add_to(case_commands, _command)
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
     verify = _command(

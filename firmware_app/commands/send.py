@@ -35,7 +35,7 @@ def _send(options: argparse.Namespace) -> int:
     from firmware_app.store.sending import due
 
     config = load(options.config)
-    if not config.pacs.sends:
+    if not (config.pacs.sends or config.dicomweb.gives):
         raise PacsNone
     state = StateDir(config.state.dir)
     timekeeping.begin(state, "console", writes=not options.state)

@@ -134,6 +134,24 @@ class DicomSection(ConfigSection):
     )
 
 
+class DialledSection(ConfigSection):
+    """A machine that the box dials."""
+
+    host: str = Field("", title="Address", description="empty: none")
+    port: Port = Field(104, title="Port", description="where it listens")
+    ae_title: AeTitle = Field("PACS", title="AE title", description="of the machine there")
+    tls_ca: Path | None = Field(None, title="Its CA", description="PEM; with it the connection is TLS")
+    tls_cert: Path | None = Field(None, title="Box certificate", description="PEM, where it asks for one")
+    tls_key: Path | None = Field(None, title="Box key", description="PEM, readable by the sender only")
+
+
+class HospitalWorklistSection(DialledSection):
+    """The hospital's own worklist, whose patients are told to the box's machines too."""
+
+    ae_title: AeTitle = Field("WORKLIST", title="AE title", description="of the hospital's worklist")
+    every_seconds: Seconds = Field(60, title="How often", description="it is asked")
+
+
 class WorklistSection(ConfigSection):
     """The registered patients that imaging machines may ask for (Modality Worklist)."""
 
@@ -146,6 +164,11 @@ class WorklistSection(ConfigSection):
         "ISO_IR 192", title="Character set", description="of the answers; ISO_IR 6: pinyin only, for an old console"
     )
     days: int = Field(1, ge=1, le=30, title="Days", description="so long a patient without images stays on the list")
+    hospital: HospitalWorklistSection = Field(
+        default_factory=HospitalWorklistSection,
+        title="Hospital's worklist",
+        description='asked for its patients: { host = "10.0.0.5", port = 104, ae_title = "RIS" }; without host: none',
+    )
 
 
 class UsbSection(ConfigSection):
@@ -180,16 +203,25 @@ class ViewerSection(ConfigSection):
 
 
 class DicomwebSection(ConfigSection):
-    """Images in over HTTPS (DICOMweb STOW-RS), behind the TLS front, for holders of a client certificate."""
+    """DICOMweb behind the TLS front, for holders of a client certificate: images in by STOW-RS, results out."""
 
     enabled: bool = Field(False, title="DICOMweb", description="needs the installed box's TLS front")
-    client_ca: Path | None = Field(None, title="Client CA", description="PEM; who has a certificate of it may send")
+    client_ca: Path | None = Field(None, title="Client CA", description="PEM; whom it gave a certificate may connect")
     max_request_mb: int = Field(512, ge=1, le=4096, title="Largest request", description="MB of all its objects")
+    results: bool = Field(
+        False, title="Give results", description="let them search and fetch the results, with the patients' names"
+    )
+    results_mb: int = Field(4096, ge=16, title="Room for results", description="MB; the oldest cases go first")
+
+    @property
+    def gives(self) -> bool:
+        """Whether viewers may fetch results."""
+        return self.enabled and self.results
 
     @model_validator(mode="after")
     def _guarded(self) -> DicomwebSection:
         if self.enabled and self.client_ca is None:
-            raise ValueError("enabled needs client_ca: without it anybody could send")
+            raise ValueError("enabled needs client_ca: without it anybody could connect")
         return self
 
 
@@ -256,7 +288,7 @@ class PacksSection(ConfigSection):
     )
 
 
-class ArchiveSection(ConfigSection):
+class ArchiveSection(DialledSection):
     """One archive (PACS) of the clinic."""
 
     host: str = Field("", title="PACS", description="its address; empty: none")
@@ -272,9 +304,21 @@ class ArchiveSection(ConfigSection):
     commitment: bool = Field(
         True, title="Storage Commitment", description="ask the PACS, where it can say so, whether it keeps the objects"
     )
+    query: bool = Field(
+        False, title="Earlier studies", description="may be searched for a patient's earlier studies (C-FIND, C-GET)"
+    )
+    issuer: str = Field(
+        "",
+        max_length=64,
+        title="Issuer of patient numbers",
+        description="who gives out the patient numbers of this PACS and of the clinic's machines, where an image does "
+        "not say so (Issuer of Patient ID); empty: not known, and a person confirms each study",
+    )
     tls_ca: Path | None = Field(None, title="CA of the PACS", description="PEM; with it the connection is TLS")
     tls_cert: Path | None = Field(None, title="Box certificate", description="PEM, where the PACS asks for one")
-    tls_key: Path | None = Field(None, title="Box key", description="PEM, readable by the sender only")
+    tls_key: Path | None = Field(
+        None, title="Box key", description="PEM, readable by the sender only, and with query by the gateway"
+    )
 
 
 class PacsSection(ArchiveSection):
@@ -300,6 +344,11 @@ class PacsSection(ArchiveSection):
     def sends(self) -> bool:
         """Whether any archive gets results."""
         return any(one.send for one in self.archives.values())
+
+    @property
+    def searched(self) -> dict[str, ArchiveSection]:
+        """The archives that may be searched for earlier studies."""
+        return {name: one for name, one in self.archives.items() if one.query}
 
     @model_validator(mode="after")
     def _told_apart(self) -> PacsSection:

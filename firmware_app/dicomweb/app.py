@@ -8,6 +8,7 @@ from typing import BinaryIO, Final, cast
 
 from flask import Flask, Response, request
 
+from firmware_app.dicomweb.giving import Giving
 from firmware_app.dicomweb.parts import NotParts, boundary_of, take
 from firmware_app.dicomweb.socket import CLIENT
 from firmware_app.dicomweb.storing import Storing, answer, status_of
@@ -19,9 +20,11 @@ _JSON: Final = "application/dicom+json"
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
-def create_app(door: Door) -> Flask:
-    """The application over *door*."""
+def create_app(door: Door, *, gives: bool = False) -> Flask:
+    """The application over *door*; with *gives* also results are given out."""
     app = Flask(__name__, static_folder=None)
+    if gives:
+        app.register_blueprint(Giving(door.state, door.clinical.database, client).blueprint(), url_prefix=ROOT)
 
     @app.post(f"{ROOT}/studies")
     @app.post(f"{ROOT}/studies/<study>")
@@ -33,7 +36,7 @@ def create_app(door: Door) -> Flask:
             boundary = boundary_of(request.headers.get("Content-Type", ""))
         except NotParts:
             return _plain("Send multipart/related of application/dicom, or one application/dicom.", 415)
-        with Storing(door, f"dicomweb:{_client()}", study) as storing:
+        with Storing(door, f"dicomweb:{client()}", study) as storing:
             try:
                 take(cast(BinaryIO, request.stream), boundary, storing)
             except NotParts:
@@ -45,11 +48,15 @@ def create_app(door: Door) -> Flask:
             answered.headers["Retry-After"] = "60"
         return answered
 
+    @app.teardown_request
+    def leave(_: object) -> None:
+        door.clinical.database.close_thread()
+
     return app
 
 
-def _client() -> str:
-    """Who sends, for the journal: the common name in the certificate."""
+def client() -> str:
+    """Whose request it is, for journal and audit: the common name in the certificate."""
     subject = request.headers.get(CLIENT, "")
     name = re.search(r"(?:^|,)CN=((?:[^,\\]|\\.)+)", subject)
     return visible(name[1] if name else subject)[:64] or "?"

@@ -41,7 +41,8 @@ class Listener:
         try:
             path.unlink(missing_ok=True)
             self._server = create_server(
-                create_app(self._door), unix_socket=str(path), unix_socket_perms="660", threads=_THREADS,
+                create_app(self._door, gives=self._config.dicomweb.gives), unix_socket=str(path),
+                unix_socket_perms="660", threads=_THREADS,
                 connection_limit=_CONNECTIONS, channel_timeout=60, max_request_body_size=most, ident="Lantern",
                 inbuf_overflow=1 << 20,
             )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ class OfStudy:
 
     study_instance_uid: str
 
-    def check(self, header: Header) -> None:
+    def check(self, header: Header, identity: Mapping[str, str]) -> None:
         """Raise `IdentityMismatch` for an object of another study."""
         if header.study_instance_uid != self.study_instance_uid:
             raise IdentityMismatch(keyword="StudyInstanceUID")
@@ -66,8 +67,6 @@ class Storing:
                 self._door.clinical.close_association(self._record)
         except (sqlite3.Error, StoreError) as error:
             log.error("a request is not closed in the database: %s", getattr(error, "sqlite_errorname", "error"))
-        finally:
-            self._door.clinical.database.close_thread()
 
     def begin(self) -> None:
         """An object begins."""

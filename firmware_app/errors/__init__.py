@@ -23,6 +23,7 @@
     ├── CannotJudge             judgement   age, reading.*, quality.*, explain.*   no honest number can be given
     │   └── SeriesUnfit         series      series.*     slices that make no volume
     ├── CalibrationError        calibration  calibration.*  a confirmation or an operating point cannot be taken
+    ├── EarlierError            earlier     earlier.*    why an earlier study was not found or not fetched
     ├── RegistrationError       registration  registration.*  why a patient is not registered, or a case not tied to one
     ├── PackError               packs       pack.*       a model pack is not what it claims
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
@@ -41,6 +42,7 @@ from firmware_app.errors.box import *
 from firmware_app.errors.calibration import *
 from firmware_app.errors.clock import *
 from firmware_app.errors.disk import *
+from firmware_app.errors.earlier import *
 from firmware_app.errors.export import *
 from firmware_app.errors.installation import *
 from firmware_app.errors.intake import *

@@ -6,6 +6,29 @@ from firmware_app.errors.base import LanternError
 from firmware_app.language import N_
 
 
+class WorklistUnanswered(LanternError):
+    """*detail* is the code of a `PacsError`."""
+
+    code = "worklist.unanswered"
+    sentence = N_(
+        "The hospital's worklist {worklist} does not answer ({detail}). The machines are told the patients that it "
+        "named last. Check host, port and ae_title under [worklist.hospital], and whether the hospital knows this "
+        "box."
+    )
+    worklist: str
+    detail: str
+
+
+class WorklistRefused(LanternError):
+    code = "worklist.refused"
+    sentence = N_(
+        "The hospital's worklist {worklist} refused the question (status {status}). The machines are told the patients "
+        "that it named last. Ask its administrator, with this status."
+    )
+    worklist: str
+    status: str
+
+
 class RegistrationError(LanternError):
     """Nothing was registered; no field holds what a person has typed."""
 

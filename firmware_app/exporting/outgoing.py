@@ -18,6 +18,7 @@ from typing import Final
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble, LanternError, NotReadYet, PacsQueueFull
 from firmware_app.exporting.dicom.making_child import made_objects
+from firmware_app.exporting.offering import Offering, clear
 from firmware_app.pacs.peer import peers
 from firmware_app.records import Reason
 from firmware_app.reports.gathering import gathered
@@ -52,13 +53,15 @@ class Outgoing:
     def __post_init__(self) -> None:
         self._queue = SendingQueue(self.clinical.database)
         self._wanted = {peer.name: peer.kinds for peer in peers(self.config) if peer.kinds}
+        self._offering = Offering(self.state, self.clinical.database, self.config.dicomweb)
 
     def begin(self) -> None:
         """At the start: make the archives known, and remove what a killed process left.
 
         Where the clinic had no archive before, nothing that was read until now is sent by itself.
         """
-        if self._queue.set_up([peer.name for peer in peers(self.config)]) or not self._wanted:
+        names = [*(peer.name for peer in peers(self.config)), *self._offering.names]
+        if self._queue.set_up(names) or not (self._wanted or self._offering.names):
             due.forget_all(self.clinical.database)
         shutil.rmtree(self.state.outgoing / _MAKING, ignore_errors=True)
         self.tidy()
@@ -80,10 +83,8 @@ class Outgoing:
         self._queue.tidy()
         files = {str(path.relative_to(self.state.outgoing)) for path in self.state.outgoing.glob("*/*.dcm")}
         for name in files - self._queue.needed(files):
-            path = self.state.outgoing / name
-            path.unlink(missing_ok=True)
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            clear(self.state.outgoing / name)
+        self._offering.tidy()
 
     # --- which case ------------------------------------------------------------------------------------------------
 
@@ -124,15 +125,19 @@ class Outgoing:
     def _make(self, one: DueCase) -> Reason | None:
         """Why the objects could not be made; None when they are in every queue."""
         result = gathered(self.config, self.clinical, one.case)
-        lacking = list(self._wanted) if one.again else self._queue.lacking(one.case, result.version, self._wanted)
+        wanted = (*self._wanted, *self._offering.names)
+        lacking = list(wanted) if one.again else self._queue.lacking(one.case, result.version, wanted)
         if not lacking:
             return None
         self._require_room()
         objects = self._write(result)
         if isinstance(objects, Reason):
             return objects
-        self._queue.put(one, result.version, objects, {name: self._wanted[name] for name in lacking})
-        log.info("a case's results are queued: %d objects for %d archives", len(objects), len(lacking))
+        archives = {name: self._wanted[name] for name in lacking if name in self._wanted}
+        if len(archives) < len(lacking):
+            self._offering.offer(one.case, result.version, [self.state.outgoing / made.file for made in objects])
+        self._queue.put(one, result.version, objects, archives)
+        log.info("a case's results are queued: %d objects for %d archives", len(objects), len(archives))
         return None
 
     def _write(self, result: Result) -> list[MadeObject] | Reason:
@@ -141,7 +146,7 @@ class Outgoing:
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         made = []
-        for facts in made_objects(self.config, result, fresh):
+        for facts in made_objects(self.config, result, fresh, described=bool(self._offering.names)):
             if isinstance(facts, Reason):
                 return facts
             made.append(facts)

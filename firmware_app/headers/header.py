@@ -51,6 +51,7 @@ _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x001
 # Shown to people in the viewer (`identity`); the stored `Header` has none of these but the age.
 _PATIENT: Final = {
     "name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040, "accession": 0x00080050,
+    "issuer": 0x00100021,
 }  # fmt: skip
 _MANUFACTURER, _MODEL_NAME, _STATION = 0x00080070, 0x00081090, 0x00081010
 _STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020

@@ -13,9 +13,10 @@ from firmware_app.errors import LanternError, PacsError
 from firmware_app.headers import sop_classes
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
-from firmware_app.pacs.peer import Peer, peers
+from firmware_app.pacs.peer import ArchivePeer, Peer, peers
 from firmware_app.records import Reason
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.sending import due
 from firmware_app.store.sending.queue import SENT, Archive, SendingQueue, Stage
@@ -28,6 +29,7 @@ WAITING: Final = register("pacs.waiting", N_("{count} result objects wait to be 
 AWAITED: Final = register(
     "pacs.awaited", N_("The PACS {pacs} took {count} result objects; its word that it keeps them is awaited.")
 )
+TELLS: Final = register("worklist.tells", N_("The hospital's worklist {worklist} names {patients} patients."))
 _ECHO_S: Final = 5.0
 _MOST_CASES: Final = 5
 
@@ -59,6 +61,7 @@ def examine(config: Config, state: StateDir, *, dials: bool = True) -> Iterator[
 
     The page's own process may dial nothing, so without *dials* only the sender's experience is told.
     """
+    yield from _worklist(config, state)
     there = peers(config)
     if not there:
         return
@@ -92,6 +95,22 @@ def echo(peer: Peer) -> Reason:
     return Reason(ANSWERS, {"pacs": peer.title})
 
 
+def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
+    """What came of asking the hospital's worklist; nothing before it was asked."""
+    title = config.worklist.hospital.ae_title
+    try:
+        clinical = Clinical(state.clinical_db)
+        with closing(clinical.database):
+            clinical.require()
+            told = Registrations(clinical.database).told(title) if config.worklist.hospital.host else None
+    except (LanternError, sqlite3.Error):
+        return
+    if told is not None:
+        patients, reason = told
+        said = Reason(TELLS, {"worklist": title, "patients": patients}) if reason is None else reason
+        yield Check("worklist", "ok" if reason is None else "warn", said)
+
+
 class _Recorded:
     """What clinical.db has of the archives; nothing where it cannot be opened, which another check reports."""
 
@@ -117,7 +136,7 @@ def _recorded(state: StateDir) -> _Recorded:
     return known
 
 
-def _queued(peer: Peer, known: _Recorded) -> Iterator[Check]:
+def _queued(peer: ArchivePeer, known: _Recorded) -> Iterator[Check]:
     archive, counts = known.archives.get(peer.name), known.counts.get(peer.name, {})
     told = archive.reason if archive is not None else None
     for name, reason in known.refusals:

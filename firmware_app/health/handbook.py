@@ -69,7 +69,7 @@ GROUPS: Final = (
         "imaging.too_large", "imaging.memory", "imaging.empty_clip", "reading.*gave_up",
     ),
     _group(N_("USB sticks"), "stick.*"),
-    _group(N_("The PACS"), "pacs.*"),
+    _group(N_("The PACS and the hospital's worklist"), "pacs.*", "worklist.*"),
     _group(N_("The line to the hospital"), "line.*", "uplink.*"),
     _group(N_("The self-test"), "doctor.selftest_*", "selftest.*"),
     _group(
@@ -80,9 +80,9 @@ GROUPS: Final = (
 """In the order in which a technician would look; a code belongs to the first group that names it."""
 
 ELSEWHERE: Final = (
-    "account.*", "age*", "audit.*", "calibration.*", "care.*", "explain.*", "export.*", "follow_up*", "hint.*",
-    "hospital.*", "imaging.*", "install.*", "other.*", "outcomes.*", "pack.*", "provision.*", "quality.*", "read.*",
-    "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "watch.*",
+    "account.*", "age*", "audit.*", "calibration.*", "care.*", "earlier.*", "explain.*", "export.*", "follow_up*",
+    "hint.*", "hospital.*", "imaging.*", "install.*", "other.*", "outcomes.*", "pack.*", "provision.*", "quality.*",
+    "read.*", "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "watch.*",
 )  # fmt: skip
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 

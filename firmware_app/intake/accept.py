@@ -74,7 +74,7 @@ class Announced:
     sop_class_uid: str
     sop_instance_uid: str
 
-    def check(self, header: Header) -> None:
+    def check(self, header: Header, identity: Mapping[str, str]) -> None:
         if header.sop_class_uid != self.sop_class_uid:
             raise IdentityMismatch(keyword="SOPClassUID")
         # dcmtk, and software built on it, cuts an overlong UID to the length that fits into its command.
@@ -83,9 +83,9 @@ class Announced:
 
 
 class Expectation(Protocol):
-    """What the sender has said of an object, checked against its header."""
+    """What the sender has said of an object, checked against its header and what this says of the patient."""
 
-    def check(self, header: Header) -> None:
+    def check(self, header: Header, identity: Mapping[str, str]) -> None:
         """Raise `IdentityMismatch` where they differ."""
 
 
@@ -131,8 +131,13 @@ class Door:
         with self._refusals_recorded(arrival_path):
             return self._take_dicom(spool, arrival_path, association, announced)
 
-    def accept_file(self, path: Path, arrival_path: str | None = None, association: int | None = None) -> Admission:
+    def accept_file(
+        self, path: Path, arrival_path: str | None = None, association: int | None = None,
+        announced: Expectation | None = None,
+    ) -> Admission:  # fmt: skip
         """Accept a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
+
+        *announced*: what a DICOM object must agree with.
 
         Raises what `accept_spooled` raises, `NotARegularFile`, `FileUnreadable`, or the error of `_stranger`.
         """
@@ -150,7 +155,7 @@ class Door:
                 check_space(self.state.incoming, self._reserve_bytes, size)
                 if suffix is not None:
                     return self._take_picture(self._copy(descriptor, b"", 0), suffix, arrival_path, association)
-                return self._take_dicom(self._copy_dicom(descriptor, head), arrival_path, association, None)
+                return self._take_dicom(self._copy_dicom(descriptor, head), arrival_path, association, announced)
             finally:
                 let_go(descriptor)
 
@@ -188,7 +193,7 @@ class Door:
         try:
             examined = examine_open(spool.descriptor)
             if announced is not None:
-                announced.check(examined.header)
+                announced.check(examined.header, examined.identity)
             admitted = self._keep(spool, ".dcm", examined, arrival_path, association)
             if admitted.outcome is Outcome.ACCEPTED:
                 self._name(admitted.instance, examined.identity)

@@ -93,7 +93,7 @@ class Connection:
 
     def echo(self) -> None:
         """C-ECHO (PS3.4 A); raises `PacsNoEcho`."""
-        if sop_classes.VERIFICATION not in self._agreed or _status(self._association.send_c_echo()) != _SUCCESS:
+        if sop_classes.VERIFICATION not in self._agreed or status_of(self._association.send_c_echo()) != _SUCCESS:
             raise PacsNoEcho(pacs=self._peer.title)
 
     def store(self, path: Path, kind: str) -> None:
@@ -105,7 +105,7 @@ class Connection:
         if str(data_set.SOPClassUID) not in self._agreed:
             raise self._kind_refused(data_set, kind)
         try:
-            status = _status(self._association.send_c_store(data_set))
+            status = status_of(self._association.send_c_store(data_set))
         except (RuntimeError, ValueError):  # the association is gone, or has no context for this transfer syntax
             status = None
         if status is None:
@@ -129,7 +129,7 @@ class Connection:
             )  # fmt: skip
         except (RuntimeError, ValueError):
             return False
-        return _status(status) == _SUCCESS
+        return status_of(status) == _SUCCESS
 
     def tell(self, said: Answer) -> bool:
         """Give the peer our own answer (N-EVENT-REPORT, PS3.4 J.3.3); whether it took it."""
@@ -140,7 +140,7 @@ class Connection:
             )  # fmt: skip
         except (RuntimeError, ValueError):
             return False
-        return _status(status) is not None
+        return status_of(status) is not None
 
     def _kind_refused(self, data_set: Dataset, kind: str) -> PacsKindRefused:
         return PacsKindRefused(pacs=self._peer.title, sop_class=data_set.SOPClassUID.name, kind=kind)
@@ -175,12 +175,29 @@ def dialled(
             one.answered.set()
         return (_SUCCESS if taken else _PROCESSING_FAILURE), None
 
-    handlers = [(evt.EVT_CONN_OPEN, _hurry), (evt.EVT_N_EVENT_REPORT, on_report)]
-    association = _associate(peer, classes, handlers, patience_s, as_scp=as_scp)
-    connection = Connection(peer, association)
-    holder.append(connection)
-    try:
+    roles = classes if as_scp else ()
+    with associated(peer, contexts(classes), roles, [(evt.EVT_N_EVENT_REPORT, on_report)], patience_s) as association:
+        connection = Connection(peer, association)
+        holder.append(connection)
         yield connection
+
+
+@contextmanager
+def associated(
+    peer: Peer,
+    proposed: list[PresentationContext],
+    as_scp: Collection[str] = (),
+    handlers: Iterable[Any] = (),
+    patience_s: float = ASSOCIATE_S,
+) -> Iterator[Association]:
+    """An association to *peer* that has accepted some of *proposed*; released at the end of the block.
+
+    *as_scp*: the SOP classes of which this box is the provider (PS3.7 D.3.3.4).  Raises a `PacsError` when there is
+    none.
+    """
+    association = _associate(peer, proposed, as_scp, [(evt.EVT_CONN_OPEN, _hurry), *handlers], patience_s)
+    try:
+        yield association
     finally:
         if association.is_established:
             association.release()
@@ -189,7 +206,7 @@ def dialled(
 
 
 def _associate(
-    peer: Peer, classes: Collection[str], handlers: list[Any], patience_s: float, *, as_scp: bool
+    peer: Peer, proposed: list[PresentationContext], as_scp: Collection[str], handlers: list[Any], patience_s: float
 ) -> Association:
     own = AE(peer.own_title)
     own.implementation_class_uid = UID(implementation.CLASS_UID)
@@ -198,9 +215,9 @@ def _associate(
     own.dimse_timeout = own.network_timeout = ANSWER_S
     tls = peer.tls()
     host, port = peer.settings.host, peer.settings.port
-    roles = [build_role(UID(one), scp_role=True) for one in classes] if as_scp else []
+    roles = [build_role(UID(one), scp_role=True) for one in as_scp]
     association = own.associate(
-        _address(peer), port, contexts=contexts(classes), ae_title=peer.title, ext_neg=list(roles),
+        _address(peer), port, contexts=proposed, ae_title=peer.title, ext_neg=list(roles),
         evt_handlers=handlers, tls_args=(tls, host) if tls is not None else None,
     )  # fmt: skip
     if association.is_established:
@@ -208,7 +225,7 @@ def _associate(
     if association.is_rejected:
         raise _rejection(peer, association)
     if association.rejected_contexts and not association.accepted_contexts:
-        name = UID(next(iter(classes))).name
+        name = proposed[0].abstract_syntax.name if proposed[0].abstract_syntax else ""
         raise PacsKindRefused(pacs=peer.title, sop_class=name, kind="")
     raise _silence(peer, tls, patience_s)
 
@@ -266,6 +283,6 @@ def _hurry(event: evt.Event) -> None:
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_S, 0))
 
 
-def _status(answer: Dataset) -> int | None:
+def status_of(answer: Dataset) -> int | None:
     """The status of a response; None when none came."""
     return int(answer.Status) if "Status" in answer else None

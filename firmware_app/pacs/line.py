@@ -21,7 +21,7 @@ from firmware_app.headers import commitment
 from firmware_app.headers.commitment import Reference
 from firmware_app.pacs import connection
 from firmware_app.pacs.connection import Connection
-from firmware_app.pacs.peer import Peer
+from firmware_app.pacs.peer import ArchivePeer
 from firmware_app.records import Reason
 from firmware_app.store.sending.commitments import Commitments
 from firmware_app.store.sending.queue import Sending, SendingQueue, file_of
@@ -62,7 +62,7 @@ class BackOff:
 class ArchiveLine:
     """What one archive is to get, in a thread of its own from `start` until *stop*."""
 
-    peer: Peer
+    peer: ArchivePeer
     database: Database
     outgoing: Path
     stop: threading.Event

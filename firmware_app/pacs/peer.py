@@ -6,26 +6,21 @@ import ssl
 from dataclasses import dataclass
 
 from firmware_app.config import Config
-from firmware_app.config.sections import ArchiveSection
+from firmware_app.config.sections import ArchiveSection, DialledSection
 from firmware_app.errors import PacsTls
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An archive by its name in the configuration, and the AE title by which this box calls it."""
+    """A machine by its name in the configuration, and the AE title by which this box calls it."""
 
     name: str
-    settings: ArchiveSection
+    settings: DialledSection
     own_title: str
 
     @property
     def title(self) -> str:
         return self.settings.ae_title
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of object that it gets."""
-        return frozenset(self.settings.objects) if self.settings.send else frozenset()
 
     def tls(self) -> ssl.SSLContext | None:
         """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PacsTls`.
@@ -47,9 +42,21 @@ class Peer:
         return context
 
 
-def peers(config: Config) -> tuple[Peer, ...]:
+@dataclass(frozen=True, slots=True)
+class ArchivePeer(Peer):
+    """An archive, with what it gets."""
+
+    settings: ArchiveSection
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of object that it gets."""
+        return frozenset(self.settings.objects) if self.settings.send else frozenset()
+
+
+def peers(config: Config) -> tuple[ArchivePeer, ...]:
     """The archives that have an address, the section's own first."""
-    return tuple(Peer(name, one, config.dicom.ae_title) for name, one in config.pacs.archives.items())
+    return tuple(ArchivePeer(name, one, config.dicom.ae_title) for name, one in config.pacs.archives.items())
 
 
 def answerable(config: Config, calling_ae: str) -> Peer | None:

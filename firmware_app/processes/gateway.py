@@ -17,6 +17,7 @@ from firmware_app.store.disk.layout import StateDir
 
 if TYPE_CHECKING:
     from firmware_app.dicomweb.listener import Listener
+    from firmware_app.intake.archive import ArchiveSearch
 
 Facts = Mapping[str, str | int | None]
 _DESCRIPTORS: Final = 4096
@@ -48,12 +49,13 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     if folder is not None:
         folder.start()
     web = _dicomweb(config, door) if config.dicomweb.enabled else None
+    search = _search(config, door) if config.pacs.searched else None
     ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
     try:
         stop.wait()
     finally:
         port.stop()
-        for other in (folder, web):
+        for other in (folder, web, search):
             if other is not None:
                 other.stop()
         clinical.database.close()
@@ -67,6 +69,15 @@ def _dicomweb(config: Config, door: Door) -> Listener:
     listener.start()
     notify.depend_on(listener.alive)
     return listener
+
+
+def _search(config: Config, door: Door) -> ArchiveSearch:
+    """The search for earlier studies, started; only a box that may search an archive loads pynetdicom's user here."""
+    from firmware_app.intake.archive import ArchiveSearch
+
+    search = ArchiveSearch(config, door)
+    search.start()
+    return search
 
 
 def _keep_decoders_out() -> None:

@@ -1,5 +1,7 @@
 """The sender process: makes the results of finished cases and sends them to the clinic's archives.
 
+It also asks the hospital's worklist, where there is one.
+
 It has the lowest priority of all, and nobody waits for it: whatever an archive does, no reading comes later for it.
 Objects are made in a child process (`exporting.dicom.making_child`), and each archive has a thread.
 """
@@ -39,6 +41,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         from firmware_app.pacs.answers import AnswerLine
         from firmware_app.pacs.line import ArchiveLine
         from firmware_app.pacs.peer import peers
+        from firmware_app.pacs.worklist import WorklistLine, peer_of
 
     state = StateDir(config.state.dir)
     clinical = Clinical(state.clinical_db)
@@ -49,7 +52,9 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     lines = [
         ArchiveLine(peer, clinical.database, state.outgoing, ending) for peer in peers(config) if peer.settings.send
     ]
-    workers: list[ArchiveLine | AnswerLine] = [*lines, AnswerLine(config, clinical.database, ending)]
+    workers: list[ArchiveLine | AnswerLine | WorklistLine] = [*lines, AnswerLine(config, clinical.database, ending)]
+    if (hospital := peer_of(config)) is not None:
+        workers.append(WorklistLine(config, hospital, clinical.database, ending))
     maker = threading.Thread(target=_make, args=(outgoing, clinical, ending), name="results", daemon=True)
     for worker in workers:
         worker.start()

@@ -51,6 +51,13 @@ class Registered:
     examination: str
     scheduled: str
     """Local time, DA and TM together: ``20261124093000``."""
+    procedure_id: str = ""
+    """Requested Procedure ID and, below, the step's: the hospital's own; empty: as the accession number."""
+    step_id: str = ""
+    description: str = ""
+    """What the hospital calls the examination; empty: as `examination` is called."""
+    origin: str = ""
+    """AE title of the worklist that it is from; empty: registered here."""
 
     @property
     def is_child(self) -> bool:

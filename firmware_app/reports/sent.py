@@ -10,7 +10,7 @@ from firmware_app.config import Config
 from firmware_app.language import N_, register
 from firmware_app.pacs.peer import peers
 from firmware_app.records import Reason
-from firmware_app.store.sending import due
+from firmware_app.store.sending import due, offered
 from firmware_app.store.sending.queue import Sending, SendingQueue, Stage
 from firmware_app.store.sqlite.database import Database
 
@@ -26,6 +26,11 @@ PARTLY: Final = register("sent.partly", N_("PACS {pacs}: {count} of {total} resu
 WAITS: Final = register("sent.waits", N_("PACS {pacs}: the results wait to be sent."))
 AT_REST: Final = register(
     "sent.not_yet", N_("PACS {pacs}: not sent yet. Results are sent when the case has not changed for a while.")
+)
+OFFERED: Final = register("sent.offered", N_("DICOMweb: viewers can fetch the results of this case."))
+NOT_OFFERED: Final = register(
+    "sent.not_offered",
+    N_("DICOMweb: the results of this case are not ready to be fetched. `lantern case send` makes them ready."),
 )
 NEVER: Final = register("sent.never", N_("PACS {pacs}: not sent. The case was read before results were sent there."))
 
@@ -46,7 +51,7 @@ class CaseSent:
 
 
 def of_case(config: Config, database: Database, case: str) -> list[CaseSent]:
-    """One entry for each archive that gets results, in the order of the configuration."""
+    """One entry for each archive that gets results, in the order of the configuration, and one for DICOMweb."""
     queue = SendingQueue(database)
     sendings = [one for one in queue.of_case(case) if one.stage is not Stage.REPLACED]
     archives = {one.name: one for one in queue.archives()}
@@ -62,6 +67,9 @@ def of_case(config: Config, database: Database, case: str) -> list[CaseSent]:
         if problem is None and waits and archive is not None:
             problem = archive.reason
         told.append(CaseSent(peer.name, state, unmade if is_due and unmade is not None else problem))
+    if config.dicomweb.gives:
+        code = OFFERED if offered.has(database, case) else NOT_OFFERED
+        told.append(CaseSent(offered.QUEUE.rstrip(":"), Reason(code), unmade if is_due else None))
     return told
 
 

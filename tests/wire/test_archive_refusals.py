@@ -19,7 +19,7 @@ from firmware_app.headers import commitment, sop_classes
 from firmware_app.headers.commitment import NO_SUCH_OBJECT, Answer
 from firmware_app.health import archives
 from firmware_app.pacs.line import ArchiveLine
-from firmware_app.pacs.peer import Peer
+from firmware_app.pacs.peer import ArchivePeer
 from firmware_app.records import Reason
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -105,9 +105,9 @@ class Sending:
         read = dcmread(path)
         return MadeObject(path.stem[:-3], str(read.SOPClassUID), str(read.SOPInstanceUID), f"c-1/{path.name}")
 
-    def peer(self, port: int, **settings: Any) -> Peer:
+    def peer(self, port: int, **settings: Any) -> ArchivePeer:
         told = {"host": "127.0.0.1", "port": port, "ae_title": "ARCHIVE", "send": True, **settings}
-        return Peer("pacs", ArchiveSection.model_validate(told), "LANTERN")
+        return ArchivePeer("pacs", ArchiveSection.model_validate(told), "LANTERN")
 
     def turn(self, port: int, **settings: Any) -> Reason | None:
         """What is said of the archive after a visit."""

@@ -1,4 +1,7 @@
-"""DICOMweb through the real TLS front: dicomweb-client with a client certificate, and whoever has none."""
+"""DICOMweb through the real TLS front: dicomweb-client with a client certificate, and whoever has none.
+
+Images in by STOW-RS; results out by QIDO-RS and WADO-RS.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,26 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import add_certs_to_session, create_session
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from firmware_app.dicomweb.listener import Listener
+from firmware_app.exporting.outgoing import Outgoing
 from firmware_app.intake.accept import Door
 from firmware_app.provisioning import authority
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.clearing import AgeLimits, Clearing
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.store.sending import due
+from tests.archive_rig import films_sent, read_all
 from tests.peers import pydicom_file
 from tests.wire.certificates import Authority
 from tests.wire.front_rig import NAME, Front, running
@@ -51,6 +61,29 @@ class Web:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
+        """Status and type of the answer to a request that no well-behaved client sends."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.load_cert_chain(self.certificate)
+        with closing(HTTPSConnection("127.0.0.1", self.front.https, context=context, timeout=30)) as connection:
+            connection.request("GET", f"/dicom-web{path}", headers={"Accept": accept})
+            answer = connection.getresponse()
+            answer.read()
+            return answer.status, answer.headers["Content-Type"]
+
+    def results(self, folder: Path, count: int) -> tuple[Outgoing, list[Path]]:
+        """Take films of *count* studies, read them, and have their results made as the sender does."""
+        outgoing = Outgoing(self.front.config, self.front.state, self.clinical)
+        outgoing.begin()
+        door = Door(self.front.state, self.clinical, 16, 64)
+        films = films_sent(folder, count=count)
+        for film in films:
+            door.accept_file(film)
+        for case in read_all(self.front.state, self.clinical):
+            due.ask(self.clinical.database, case, "li")
+            assert outgoing.step()
+        return outgoing, films
+
     def outcomes(self) -> list[tuple[str, str, str | None]]:
         rows = self.clinical.database.connection.execute("SELECT path, outcome, code FROM arrivals ORDER BY sequence")
         return [tuple(row) for row in rows]
@@ -59,7 +92,7 @@ class Web:
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[Web]:
     clients = Authority(tmp_path / "clients")
-    settings = {"enabled": True, "client_ca": str(clients.certificate), "max_request_mb": 8}
+    settings = {"enabled": True, "client_ca": str(clients.certificate), "max_request_mb": 8, "results": True}
     with running(tmp_path, viewer=False, dicomweb=settings) as front:
         clinical = Clinical(front.state.clinical_db)
         listener = Listener(front.config, Door(front.state, clinical, 16, 64))
@@ -133,3 +166,71 @@ def _bytes(dataset: object, web: Web) -> bytes:
     path = web.certificate.parent / f"{generate_uid()}.dcm"
     dataset.save_as(path)  # type: ignore[attr-defined]
     return path.read_bytes()
+
+
+def test_dicomweb_client_finds_the_results_and_fetches_them_whole(web: Web, tmp_path: Path) -> None:
+    outgoing, films = web.results(tmp_path / "films", 2)
+    source = dcmread(films[0])
+    study = source.StudyInstanceUID
+    with web.client() as client:
+        assert len(client.search_for_studies()) == 2
+        [told] = client.search_for_studies(search_filters={"PatientID": "P-0", "ModalitiesInStudy": "SEG"})
+        shown = Dataset.from_json(told)
+        assert (shown.StudyInstanceUID, shown.NumberOfStudyRelatedSeries) == (study, 5)
+        assert sorted(shown.ModalitiesInStudy) == ["DOC", "OT", "PR", "SEG", "SR"]
+        assert client.search_for_studies(search_filters={"PatientID": "P-*", "PatientName": "absent*"}) == []
+        [report] = client.search_for_series(study, search_filters={"Modality": "SR"})
+        series = report["0020000E"]["Value"][0]
+        assert len(client.search_for_instances(study, series)) == 1
+        fetched = client.retrieve_study(study)
+        assert {one.Modality for one in fetched} == {"DOC", "OT", "PR", "SEG", "SR"}
+        assert {one.StudyInstanceUID for one in fetched} == {study}  # nothing but results: the film itself stays here
+        assert source.SOPInstanceUID not in {one.SOPInstanceUID for one in fetched}
+        for one in fetched:
+            uids = (study, one.SeriesInstanceUID, one.SOPInstanceUID)
+            assert client.retrieve_instance(*uids) == one
+            metadata = Dataset.from_json(client.retrieve_instance_metadata(*uids), lambda _: b"")
+            assert metadata.get("ConceptNameCodeSequence") == one.get("ConceptNameCodeSequence")
+            if one.Modality in ("OT", "SEG"):
+                frames = client.retrieve_instance_frames(*uids, [1])
+                assert one.PixelData.startswith(frames[0])
+                assert len(one.PixelData) - len(frames[0]) * int(one.get("NumberOfFrames", 1)) in (0, 1)  # or padding
+        [document] = [one for one in fetched if one.Modality == "DOC"]
+        [described] = client.retrieve_series_metadata(study, document.SeriesInstanceUID)
+        uri = described["00420011"]["BulkDataURI"].partition("/dicom-web")[2]  # the client sends a Host without port
+        assert client.retrieve_bulkdata(f"{client.base_url}{uri}")[0].startswith(b"%PDF")
+    fetches = [one for one in Audit(web.clinical.database).latest(99) if one.action == "results.fetched"]
+    assert [one.details for one in fetches] == [{"client": "County Hospital"}]
+    assert list(web.front.state.outgoing.rglob("*.dcm")) != []  # until the sender tidies
+    outgoing.tidy()
+    assert [path for path in web.front.state.outgoing.rglob("*") if path.is_file()] == []
+
+
+def test_a_changed_case_replaces_its_results_and_a_deleted_one_takes_them_along(web: Web, tmp_path: Path) -> None:
+    outgoing, _ = web.results(tmp_path / "films", 1)
+    [case] = web.clinical.references()
+    with web.client() as client:
+        before = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
+        Worklist(web.clinical).finish(case, "li", {"pneumonia": "agree"})
+        due.ask(web.clinical.database, case, "li")
+        assert outgoing.step()
+        after = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
+        assert sorted(before.values()) == sorted(after.values())  # never an old report beside the new one
+        assert sorted(after[uid] for uid in after.keys() - before.keys()) == ["DOC", "SR"]
+        web.clinical.database.connection.execute("DELETE FROM outbox")
+        now, clearing = datetime.now(UTC) + timedelta(days=2), Clearing(web.front.state, web.clinical)
+        [old], _ = clearing.candidates(AgeLimits(now, now, 0))
+        assert clearing.delete(old)
+        assert client.search_for_studies() == []
+    outgoing.tidy()
+    assert list(web.front.state.results.iterdir()) == []
+
+
+def test_a_search_that_is_none_gets_a_status(web: Web, tmp_path: Path) -> None:
+    web.results(tmp_path / "films", 1)
+    for path, accept, status in (
+        ("/studies?NoSuchAttribute=1", "*/*", 400), ("/studies?limit=-1", "*/*", 400), ("/studies", "text/html", 406),
+        ("/studies/1.2.3", "*/*", 404), ("/studies/1.2.3/series/../../../claim", "*/*", 404),
+        ("/studies?PatientName=" + "*?" * 200, "*/*", 200), ("/series?StudyDate=1999-", "*/*", 400),
+    ):  # fmt: skip
+        assert (path, web.get(path, accept)[0]) == (path, status)

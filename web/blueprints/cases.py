@@ -17,9 +17,10 @@ from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
+from firmware_app.store.clinical.earlier import was_fetched
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
 from web import guard, priors, sheet, words
-from web.blueprints import judgements, packs
+from web.blueprints import earlier, judgements, packs
 from web.box import here
 
 blueprint = Blueprint("cases", __name__)
@@ -52,6 +53,8 @@ def page(reference: str) -> ResponseReturnValue:
         said_of_places=[translate(place, g.language) for row in wording.PLACES for place in row],
         presets=[(translate(name, g.language), *window) for name, window in words.PRESETS.items()],
         following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
+        earlier=earlier.shown(box, reference),
+        fetched=was_fetched(box.clinical.database, reference),
     )
 
 
@@ -95,7 +98,7 @@ def report_pdf(reference: str) -> ResponseReturnValue:
 
 @blueprint.get("/case/<case:reference>/priors")
 @guard.only(Role.DOCTOR)
-def earlier(reference: str) -> ResponseReturnValue:
+def earlier_images(reference: str) -> ResponseReturnValue:
     """Other images of the same patient, as a part of the page."""
     box = here()
     sheet.case_of(box, reference)

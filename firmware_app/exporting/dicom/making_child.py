@@ -22,15 +22,19 @@ _MORE_MB: Final = 1024
 _SECONDS: Final = 120.0
 
 
-def made_objects(config: Config, result: Result, folder: Path) -> Iterator[dict[str, Any] | Reason]:
+def made_objects(
+    config: Config, result: Result, folder: Path, *, described: bool = False
+) -> Iterator[dict[str, Any] | Reason]:
     """The facts of each object written into *folder*, as it is written; at the end a `Reason` if not all could be.
+
+    *described*: with the description of each beside it (`description`).
 
     Raises `ChildWillNotStart`, `ResultsGaveUp`, and `OSError` where the disk takes no more.
     """
     said = {"result": memoryview(form().dump_json(result)), **_report(config, result)}
     child = started(_spawn(config), lambda: _spawn(config))
     try:
-        child.send({"out": str(folder)}, said)
+        child.send({"out": str(folder), "described": described}, said)
         while True:
             answer = child.receive(_SECONDS).header
             if isinstance(answer.get("object"), dict):

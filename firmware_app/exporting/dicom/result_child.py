@@ -1,9 +1,10 @@
 """The result child: reads the headers of a case's images and writes the case's result objects.
 
-``python -m firmware_app.exporting.dicom.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out}`` with the
-`Result` as JSON in the array ``result``, and its printed report in the array ``pdf`` where there is one; the answers
-are ``{object: {…}}`` for each file in *out*, durable by then, and ``{finished: true}``, or a refusal, or ``{unwritten:
-ERRNO}`` where the disk takes no more.
+``python -m firmware_app.exporting.dicom.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out, described}``
+with the `Result` as JSON in the array ``result``, and its printed report in the array ``pdf`` where there is one;
+*described*: each file gets its description (`description`) beside it.  The answers are ``{object: {…}}`` for each file
+in *out*, durable by then, and ``{finished: true}``, or a refusal, or ``{unwritten: ERRNO}`` where the disk takes no
+more.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
-    from firmware_app.exporting.dicom import objects
+    from firmware_app.exporting.dicom import description, objects
 
     try:
         result = form().validate_json(job.arrays["result"].tobytes())
@@ -36,6 +37,8 @@ def work(job: ChildMessage) -> child_loop.Answers:
             path = objects.write(one, folder)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+            if job.header.get("described"):
+                description.describe(path)
             facts = {"file": path.name, "kind": one.kind, "bytes": path.stat().st_size,
                      "sop_class_uid": str(one.data_set.SOPClassUID),
                      "sop_instance_uid": str(one.data_set.SOPInstanceUID)}  # fmt: skip

@@ -81,10 +81,14 @@ class Writer:
         return entry.person_name.partition("=")[0] if self.charset == LATIN_ONLY else entry.person_name
 
     def _text(self, entry: Registered) -> str:
+        if entry.description and (entry.description.isascii() or self.charset != LATIN_ONLY):
+            return entry.description
         return EXAMINATIONS[entry.examination].text(ENGLISH if self.charset == LATIN_ONLY else self.language)
 
     def _codes(self, entry: Registered) -> list[Dataset]:
         """The examination in the box's own scheme, so that a console can be set to choose its protocol by it."""
+        if entry.origin:  # the hospital did not say what its examination is in our scheme
+            return []
         code = Dataset()
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = entry.examination, _SCHEME, self._text(entry)
         return [code]

@@ -21,6 +21,8 @@ from firmware_app.store.disk.references import References
 from firmware_app.store.sqlite.database import Database
 from firmware_app.store.sqlite.together import Together
 
+ARCHIVE: Final = "archive:"
+"""How the source of an association begins in which the box fetches an earlier study."""
 NO_IDENTITY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -92,7 +94,7 @@ class ArrivalJournal:
                 return held
             self._references.load(connection)
             kind = kind_in(header) if header else None
-            case = self._case_for(header, sha256) if kind is None else self._case_beside(header, sha256)
+            case = self._case_for(header, sha256, association) if kind is None else self._case_beside(header, sha256)
             instance = Instance(self._references.instance(header, sha256), case, file, header)
             connection.execute(
                 "INSERT INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
@@ -119,24 +121,30 @@ class ArrivalJournal:
 
         return self._together.write(write)
 
-    def _case_for(self, header: Header | None, sha256: str) -> str:
-        """The case of this study, new or marked as fresh.  Each picture without a study is a case of its own."""
+    def _case_for(self, header: Header | None, sha256: str, association: int | None) -> str:
+        """The case of this study, new or marked as fresh.  Each picture without a study is a case of its own.
+
+        It is an earlier one as long as all that came of it was fetched from an archive.
+        """
         connection = self.database.connection
         study = header.study_instance_uid if header else None
+        source = connection.execute("SELECT source FROM associations WHERE id = ?", (association,)).fetchone()
+        earlier = int(source is not None and source[0].startswith(ARCHIVE))
         if study is not None:
             row = connection.execute(
-                "UPDATE cases SET fresh = 1, touched = ?, modality = COALESCE(modality, ?) WHERE study_uid = ?"
-                " RETURNING reference",
-                (time.monotonic(), header.modality if header else None, study),
+                "UPDATE cases SET fresh = 1, touched = ?, modality = COALESCE(modality, ?), earlier = MIN(earlier, ?)"
+                " WHERE study_uid = ? RETURNING reference",
+                (time.monotonic(), header.modality if header else None, earlier, study),
             ).fetchone()
             if row is not None:
                 return str(row[0])
         reference = self._references.case(header, sha256)
         connection.execute(  # after a rescue, a picture's case may exist without its image
-            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, revision) VALUES (?, ?, ?, ?, ?,"
+            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, earlier, revision)"
+            " VALUES (?, ?, ?, ?, ?, ?,"
             " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
             " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
-            (reference, study, header.modality if header else None, _now(), time.monotonic(), reference),
+            (reference, study, header.modality if header else None, _now(), time.monotonic(), earlier, reference),
         )
         return reference
 

@@ -46,7 +46,7 @@ _UNREAD: Final = (
 )
 _UNSENT: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
 _UNSIGNED: Final = (
-    f"NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
+    f"c.earlier = 0 AND NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
     " FROM readings p, json_each(p.body, '$.findings') f"
     " WHERE p.case_reference = c.reference"
     " AND json_extract(f.value, '$.probability') >= json_extract(f.value, '$.threshold')"
@@ -201,7 +201,7 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
     )
     for table in (
         "arrivals", "readings", "superseded", "identities", "entered", "verdicts", "remarks", "reviews", "listed_more",
-        "background", "conclusions", "instances",
+        "background", "conclusions", "instances", "offered_results", "earlier_searches", "earlier_studies",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due

@@ -58,15 +58,20 @@ class ReadingQueue(Casebook):
         self.outbox = Outbox(database)
 
     def claim(self, case: str | None = None) -> Claim | None:
-        """The oldest waiting instance (of *case*), its claim counted durably *before* anyone opens it."""
+        """The oldest waiting instance (of *case*), its claim counted durably *before* anyone opens it.
+
+        Fetched earlier studies wait for all others.
+        """
         waiting = "FROM instances WHERE state = 'waiting'" + ("" if case is None else " AND case_reference = :case")
+        last = "EXISTS (SELECT 1 FROM cases c WHERE c.reference = case_reference AND c.earlier)"
         connection = self.database.connection
         if connection.execute(f"SELECT 1 {waiting} LIMIT 1", {"case": case}).fetchone() is None:
             return None
         with self.database.transaction() as connection:
             row = connection.execute(
-                "UPDATE instances SET claims = claims + 1 WHERE sequence ="
-                f" (SELECT sequence {waiting} ORDER BY sequence LIMIT 1)"
+                "UPDATE instances SET claims = claims + 1 WHERE sequence = COALESCE("
+                f"(SELECT sequence {waiting} AND NOT {last} ORDER BY sequence LIMIT 1),"
+                f" (SELECT sequence {waiting} ORDER BY sequence LIMIT 1))"
                 " RETURNING reference, case_reference, file, header, claims, failures",
                 {"case": case},
             ).fetchone()
@@ -110,7 +115,7 @@ class ReadingQueue(Casebook):
                 "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (instance.reference, instance.case, forms.reading().dump_json(reading).decode(), _now()),
             ).rowcount
-            if written and sampling is not None:
+            if written and sampling is not None and not _is_earlier(self.database, instance.case):
                 scored.record(connection, instance.case, sampling.examined, sampling.secret, sampling.shares)
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
@@ -162,7 +167,7 @@ class ReadingQueue(Casebook):
                 if advise is not None:
                     case = replace(case, follow_up=advise(case, background))
                 revisions.record(connection, case, background)
-                if report:
+                if report and not _is_earlier(self.database, row[0]):
                     self.outbox.put(case)
         return [row[0] for row in rows]
 
@@ -221,6 +226,12 @@ def _entered(database: Database, instance: str, age: str | None, is_picture: boo
     if said == Entered():
         return None
     return replace(said, age=age) if is_picture and age is not None else said
+
+
+def _is_earlier(database: Database, case: str) -> bool:
+    """Whether the case was fetched from an archive as an earlier study: the hospital is told of none."""
+    row = database.connection.execute("SELECT earlier FROM cases WHERE reference = ?", (case,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def _now() -> str:

@@ -9,7 +9,7 @@ apart.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Final
@@ -17,10 +17,11 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
 from firmware_app.headers.age import LARGEST_DIFFERENCE_YEARS, completed_years
-from firmware_app.records import Header
+from firmware_app.records import Header, Reason
 from firmware_app.registration.entry import Registered
 from firmware_app.registration.examinations import EXAMINATIONS
 from firmware_app.store.accounts import audit
+from firmware_app.store.clinical.forms import reason_in, reason_text
 from firmware_app.store.sqlite.database import Database
 
 ACTOR: Final = "box"
@@ -69,6 +70,60 @@ class Registrations:
                 _forget_old(connection)
                 audit.append(connection, actor, "registration.added", "", {"registration": new.accession})
         return self.entry(new.accession)
+
+    def learn(self, origin: str, entries: Sequence[Registered], since: date) -> int:
+        """Make *entries* those of the hospital's worklist *origin*, scheduled on or after *since*; returns how many are
+        new.
+
+        What it lists no more is cancelled, unless its images have come.  An entry of this box is never changed.
+        """
+        listed = {one.accession: one for one in entries}
+        with self._database.transaction() as connection:
+            known = {
+                row["accession"]: row
+                for row in connection.execute(
+                    f"SELECT r.*, {_CASE} AS tied FROM registrations r WHERE origin = ? AND scheduled >= ?",
+                    (origin, f"{since:%Y%m%d}"),
+                )
+            }
+            for accession, row in known.items():
+                if accession not in listed and row["tied"] is None:
+                    connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
+            new = 0
+            for one in listed.values():
+                values = tuple(getattr(one, name) for name in _FIELDS)
+                row = known.get(one.accession)
+                if row is None:
+                    new += connection.execute(
+                        f"INSERT OR IGNORE INTO registrations ({_COLUMNS}, actor, at)"
+                        f" VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
+                        (*values, ACTOR, clock.text("seconds")),
+                    ).rowcount
+                elif row["tied"] is None and (row["cancelled"] or values != tuple(row[name] for name in _FIELDS)):
+                    connection.execute(
+                        f"UPDATE registrations SET cancelled = 0, {', '.join(f'{name} = ?' for name in _FIELDS)}"
+                        " WHERE accession = ? AND origin = ?",
+                        (*values, one.accession, origin),
+                    )
+            if new:
+                _forget_old(connection)
+                audit.append(connection, ACTOR, "registration.learned", "", {"patients": new})
+        return new
+
+    def asked(self, origin: str, patients: int | None, reason: Reason | None) -> None:
+        """Keep what came of asking the hospital's worklist: how many patients it told, or why none."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO worklists_asked (origin, patients, reason, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (origin) DO UPDATE SET patients = COALESCE(?, patients), reason = excluded.reason,"
+                " at = excluded.at",
+                (origin, patients or 0, reason_text(reason), clock.text("seconds"), patients),
+            )
+
+    def told(self, origin: str) -> tuple[int, Reason | None] | None:
+        """What came of asking *origin* last: patients, and why it did not answer; None where it was not asked yet."""
+        row = self._database.connection.execute("SELECT * FROM worklists_asked WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else (row["patients"], reason_in(row["reason"]))
 
     def cancel(self, accession: str, actor: str) -> None:
         """Take an entry off the worklist; raises `RegistrationUnknown` or `RegistrationImaged`."""

@@ -39,8 +39,8 @@ DONE: Final = f"""(r.revision >= c.revision AND NOT {_WAITING}
     AND r.images = {IMAGES})"""
 _UNJUDGED = f"(c.priority IS 'cannot-judge' AND NOT {_WAITING})"
 _TABS: Final = {
-    "open": f"NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED} AND NOT {WITHOUT_IMAGE}",
-    "cannot-judge": f"NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
+    "open": f"c.earlier = 0 AND NOT COALESCE({DONE}, 0) AND NOT {_UNJUDGED} AND NOT {WITHOUT_IMAGE}",
+    "cannot-judge": f"c.earlier = 0 AND NOT COALESCE({DONE}, 0) AND {_UNJUDGED}",
     "done": f"COALESCE({DONE}, 0)",
 }
 # Cases that are unread or incomplete come before routine cases: no result does not mean normal.

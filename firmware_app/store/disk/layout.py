@@ -8,6 +8,7 @@ clinical/    clinical.db, the secret behind its references; calibration/ has the
              reports/ what doctors have signed; damaged/ keeps what a rescue set aside, as in the next two
 accounts/    accounts.db: who may use the viewer
 outgoing/    result objects on their way to an archive, a folder for each version of a case
+results/     result objects that viewers may fetch over DICOMweb, a folder for each case
 run/         the status of the running processes; trials.json: the trials of the runtimes on this box;
              ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
@@ -71,6 +72,10 @@ class StateDir:
     @property
     def outgoing(self) -> Path:
         return self.root / "outgoing"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
 
     @property
     def run(self) -> Path:
@@ -138,6 +143,7 @@ class StateDir:
                 self.set_aside,
                 self.display,
                 self.outgoing,
+                self.results,
                 self.run,
                 self.packs,
                 self.backup,

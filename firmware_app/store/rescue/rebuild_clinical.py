@@ -31,6 +31,7 @@ _PEOPLE: Final = ("identities", "entered", "verdicts", "remarks", "reviews", "ba
 
 _SENDING: Final = (
     "results_due", "archives", "queued_results", "sendings", "commitment_requests", "commitment_answers",
+    "offered_results", "earlier_searches", "earlier_studies",
 )  # fmt: skip
 """First: what is written of people and cases notes the cases as due, whose results are then compared again."""
 

@@ -20,7 +20,7 @@ _REQUESTED: Final = "results.requested"
 _AT_REST: Final = (
     "c.fresh = 0 AND c.revision > 0"
     " AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference AND i.state = 'waiting')"
-    f" AND NOT {HIDDEN.format(case='c.reference')}"
+    f" AND NOT {HIDDEN.format(case='c.reference')} AND (c.earlier = 0 OR d.again = 1)"
 )
 
 

@@ -1,0 +1,110 @@
+"""Earlier studies: whose they are taken for, and what page and command show and let a person say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from firmware_app.commands import cli
+from firmware_app.config import Config
+from firmware_app.registration import learned
+from firmware_app.registration.agreement import Doubt, PatientKey, doubts
+from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.store.clinical.earlier import Description, EarlierStudies, State
+from tests.finished import days_ago, film, opened, read_all, taken
+from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
+from web.app import create_app
+
+OURS = PatientKey("QINGHE", "QH-7", "19580731", "M")
+SAID = Description("1.2.9", "20250101", "CR", "Chest", 2, "王小明", "QH-7", "", "19580731", "M", ("issuer",))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "doubtful"),
+    [
+        (OURS, OURS, ()), (OURS, replace(OURS, sex=""), ()),
+        (OURS, replace(OURS, sex="F"), (Doubt.SEX,)),
+        (OURS, replace(OURS, issuer="COUNTY"), (Doubt.ISSUER,)), (OURS, replace(OURS, issuer=""), (Doubt.ISSUER,)),
+        (replace(OURS, issuer=""), replace(OURS, issuer=""), (Doubt.ISSUER,)),
+        (OURS, replace(OURS, number="QH-70"), (Doubt.NUMBER,)),
+        (OURS, replace(OURS, birth_date="19580713"), (Doubt.BIRTH_DATE,)),
+        (replace(OURS, birth_date=""), replace(OURS, birth_date=""), (Doubt.BIRTH_DATE,)),
+    ],
+)  # fmt: skip
+def test_only_a_known_and_equal_issuer_number_and_birth_date_are_the_same_patients(
+    ours: PatientKey, theirs: PatientKey, doubtful: tuple[Doubt, ...]
+) -> None:
+    assert doubts(ours, theirs) == doubtful
+
+
+def test_the_clinics_issuer_stands_in_where_an_image_names_none() -> None:
+    assert doubts(replace(OURS, issuer="").or_issuer("QINGHE"), OURS) == ()
+    assert doubts(OURS, replace(OURS, issuer="COUNTY").or_issuer("QINGHE")) == (Doubt.ISSUER,)
+
+
+def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    case = taken(door, film(tmp_path / "films", 1), days_ago(0))
+    read_all(state, clinical)
+    for name, value in (("STATE__DIR", str(state.root)), ("BOX__LANGUAGE", "en"), ("PACS__HOST", "10.0.0.5"),
+                        ("PACS__AE_TITLE", "ARCHIVE"), ("PACS__QUERY", "true")):  # fmt: skip
+        monkeypatch.setenv(f"LANTERN_{name}", value)
+    pacs = {"host": "10.0.0.5", "ae_title": "ARCHIVE", "query": True}
+    config = Config.model_validate({"state": {"dir": state.root}, "box": {"language": "en"}, "pacs": pacs})
+    accounts = Accounts(state.accounts_db)
+    accounts.create()
+    doctor = create_app(config, state, clinical, accounts, Silent(None)).test_client()
+    assert post(doctor, "/claim", code=accounts.add("li", Role.DOCTOR), password=PASSWORD, again=PASSWORD)
+    assert "has not been searched" in doctor.get(f"/case/{case}", headers=HTML).text
+
+    known = EarlierStudies(clinical.database)
+    assert post(doctor, f"/case/{case}/earlier").status_code == 302
+    assert known.asked() == [case]
+    known.found(case, "pacs", [SAID, replace(SAID, study_uid="1.2.10", doubts=())])
+    known.answered(case, None)
+    assert cli.main(["case", "earlier", case, "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["state"], one["doubts"], one["name"]) for one in told] == [
+        ("found", ["issuer"], "王小明"), ("wanted", [], "王小明"),
+    ]  # fmt: skip
+    page = doctor.get(f"/case/{case}", headers=HTML).text
+    assert "perhaps another patient: not the same or not known is the issuer of the patient number." in page
+    assert "2025-01-01" in page
+    number = told[0]["number"]
+    assert post(doctor, f"/case/{case}/earlier/{number}").status_code == 302
+    assert {one.state for one in known.of_case(case)} == {State.WANTED}
+    assert post(doctor, f"/case/{case}/earlier/99").status_code == 404
+    accounts.database.close()
+    clinical.database.close()
+
+
+def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_none() -> None:
+    said = {
+        learned.ACCESSION: "A-1", learned.NAME: "LI^NA=李^娜", learned.PATIENT_ID: "H-1",
+        learned.BIRTH_DATE: "19800102", learned.SEX: "F", learned.STUDY: "1.2.3", learned.PROCEDURE_ID: "R-1",
+    }  # fmt: skip
+    step = {learned.MODALITY: "DX", learned.START_DATE: "20261124", learned.START_TIME: "0930", learned.STEP: "胸部"}
+    today = date(2026, 11, 24)
+    one = learned.learned(said, step, "RIS", today)
+    assert one is not None
+    assert (one.accession, one.name, one.age, one.scheduled, one.examination) == (
+        "A-1", "李娜", "046Y", "20261124093000", "xray",
+    )  # fmt: skip
+    without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
+    assert without is not None
+    assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")
+    for tag, value in (
+        (learned.PATIENT_ID, ""),
+        (learned.NAME, ""),
+        (learned.STUDY, "no UID"),
+        (learned.ACCESSION, "x" * 17),
+    ):
+        assert learned.learned({**said, tag: value}, step, "RIS", today) is None
+    for tag, value in ((learned.MODALITY, "ECG"), (learned.START_DATE, "")):
+        assert learned.learned(said, {**step, tag: value}, "RIS", today) is None
