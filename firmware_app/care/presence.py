@@ -32,7 +32,7 @@ _LOCK_ATTEMPTS: Final = 10
 
 def expected(config: Config) -> tuple[str, ...]:
     """The processes that ought to run."""
-    more = (("uplink", config.uplink.enabled), ("sender", config.pacs.sends or bool(config.dicom.commitment_to)))
+    more = (("uplink", config.uplink.enabled), ("sender", bool(config.pacs.archives or config.dicom.commitment_to)))
     return (*PROCESSES, *(name for name, wanted in more if wanted))
 
 

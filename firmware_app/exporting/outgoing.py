@@ -54,12 +54,10 @@ class Outgoing:
         self._wanted = {peer.name: peer.kinds for peer in peers(self.config) if peer.kinds}
 
     def begin(self) -> None:
-        """At the start: make the archives known, and remove what a killed process left.
-
-        Where the clinic had no archive before, nothing that was read until now is sent by itself.
-        """
-        if self._queue.set_up([peer.name for peer in peers(self.config)]) or not self._wanted:
-            due.forget_all(self.clinical.database)
+        """At the start: make the archives known (`SendingQueue.set_up`), and remove what a killed process left."""
+        self._queue.set_up({peer.name: peer.place for peer in peers(self.config) if peer.kinds})
+        for name, kinds in self._wanted.items():
+            self._queue.give_up_other_kinds(name, kinds)
         shutil.rmtree(self.state.outgoing / _MAKING, ignore_errors=True)
         self.tidy()
 

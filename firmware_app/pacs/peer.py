@@ -23,6 +23,11 @@ class Peer:
         return self.settings.ae_title
 
     @property
+    def place(self) -> str:
+        """What tells this archive from another that has its name in the configuration: host, port and AE title."""
+        return f"{self.settings.host}:{self.settings.port} {self.title}"
+
+    @property
     def kinds(self) -> frozenset[str]:
         """The kinds of object that it gets."""
         return frozenset(self.settings.objects) if self.settings.send else frozenset()
