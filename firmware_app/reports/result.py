@@ -65,6 +65,15 @@ class Result:
     """The version since which the pictures are the same, 0: this one; and when that was first made."""
     drawn_at: str = ""
 
+    def is_rejected(self, finding: str) -> bool:
+        """Whether a doctor disagrees with the finding of this code."""
+        return any(one.finding == finding and one.verdict == "disagree" for one in self.opinions)
+
+    @property
+    def drawn_version(self) -> int:
+        """The version of the objects with pictures."""
+        return self.drawn or self.version
+
     @property
     def pictures_state(self) -> str:
         """A digest of what the objects with pictures show: everything but what a person says of it."""

@@ -187,11 +187,8 @@ def _lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | 
 
 def _doctor(result: Result, language: str, _: _Translated) -> dict[str, Any]:
     """The doctors' verdicts; without a signature there is room to write beside them."""
-    lines = []
-    for said in result.opinions:
-        finding = wording.named(result.case.findings, said.finding, language)
-        sentence = N_("{finding}: {verdict} ({actor})")
-        lines.append(_(sentence).format(finding=finding, verdict=_(terms.SAID[said.verdict]), actor=said.actor))
+    findings = result.case.findings
+    lines = [terms.said(one, wording.named(findings, one.finding, language), language) for one in result.opinions]
     return {"title": _(N_("The doctor says")), "lines": lines, "to_write": result.signature is None}
 
 
