@@ -1,4 +1,4 @@
-"""The line to one archive, against archives that are values: nothing it refuses, offers or stops offering ends the line."""
+"""The line to one archive, against archives that are values: nothing that one refuses or stops offering ends it."""
 
 from __future__ import annotations
 
