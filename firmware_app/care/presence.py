@@ -32,8 +32,8 @@ _LOCK_ATTEMPTS: Final = 10
 
 def expected(config: Config) -> tuple[str, ...]:
     """The processes that ought to run."""
-    sends = (
-        config.pacs.sends or config.dicomweb.gives or bool(config.dicom.commitment_to or config.worklist.hospital.host)
+    sends = bool(
+        config.pacs.archives or config.dicom.commitment_to or config.dicomweb.gives or config.worklist.hospital.host
     )
     more = (("uplink", config.uplink.enabled), ("sender", sends))
     return (*PROCESSES, *(name for name, wanted in more if wanted))

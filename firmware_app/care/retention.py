@@ -49,8 +49,8 @@ STUCK: Final = register(
     "retention.stuck",
     N_(
         "Only {free_mb} MB of disk are free, and no more cases may be deleted: {unread} are not read, {unsent} not "
-        "confirmed by the hospital, {unsigned} not finished or judged by a doctor, {recent} newer than {days} days. "
-        "Finish cases in the viewer, or use a larger disk."
+        "confirmed by the hospital or not yet prepared for a PACS, {unsigned} not finished or judged by a doctor, "
+        "{recent} newer than {days} days. Finish cases in the viewer, or use a larger disk."
     ),
 )
 UNSURE: Final = register(

@@ -1,8 +1,9 @@
 """A case as one HL7 v2.5.1 message ORU^R01, for hospital information systems that take nothing newer.
 
-One OBX for each finding (present or absent, then probability and threshold), each lesion and each reading that could
-not be judged, one for each sentence, and one for the printed report (chapter 7.4 of the standard).  OBX-11 and OBR-25
-are P, and F once a doctor has finished the case.
+One OBX for each doctor's verdict and each finding (present or absent, then probability and threshold), each lesion and
+each reading that could not be judged, one for each sentence, and one for the printed report (chapter 7.4 of the
+standard).  OBX-11 and OBR-25 are P, and F once a doctor has finished the case; of a finding that a doctor has rejected,
+what the model said stays P.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ Components = str | Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    """One OBX: its type, code, sub-id and value; `unit` of a number."""
+    """One OBX: its type, code, sub-id and value; `unit` of a number.  `rejected`: a doctor disagrees with it."""
 
     kind: str
     code: Code
     sub_id: int
     value: Components
     unit: Code | None = None
+    rejected: bool = False
 
 
 def message_of(result: Result, pdf: bytes | None = None) -> str:
@@ -89,7 +91,7 @@ def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Compo
     for number, one in enumerate(_observed(result, pdf), 1):
         yield {
             0: "OBX", 1: str(number), 2: one.kind, 3: _coded(one.code), 4: str(one.sub_id), 5: one.value,
-            6: _coded(one.unit) if one.unit is not None else "", 11: status,
+            6: _coded(one.unit) if one.unit is not None else "", 11: "P" if one.rejected else status,
         }  # fmt: skip
 
 
@@ -101,15 +103,20 @@ def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:
             yield _Observed("TX", concepts.UNJUDGED, group, reading.reason.text(language))
         for one in reading.findings:
             group += 1
-            presence = concepts.PRESENT if one.positive else concepts.ABSENT
-            yield _Observed("CWE", concepts.finding(one, one.code), group, _coded(presence))
+            presence, rejected = concepts.PRESENT if one.positive else concepts.ABSENT, result.is_rejected(one.code)
+            for said in result.opinions:
+                if said.finding == one.code:
+                    verdict = _coded(concepts.ASSESSMENTS[said.verdict])
+                    yield _Observed("CWE", concepts.DOCTORS_ASSESSMENT, group, verdict)
+            yield _Observed("CWE", concepts.finding(one, one.code), group, _coded(presence), rejected=rejected)
             for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
-                yield _Observed("NM", code, group, f"{100 * share:.4g}", concepts.PERCENT)
-        for number, lesion in enumerate(reading.lesions, 1):
-            group += 1
-            found = next((one for one in reading.findings if one.code == lesion.finding), None)
-            text = wording.lesion(lesion, number, reading.findings, language)
-            yield _Observed("TX", concepts.finding(found, lesion.finding), group, text)
+                yield _Observed("NM", code, group, f"{100 * share:.4g}", concepts.PERCENT, rejected)
+    findings = result.case.findings
+    for number, lesion in enumerate(result.case.lesions, 1):
+        group += 1
+        found = next((one for one in findings if one.code == lesion.finding), None)
+        text, rejected = wording.lesion(lesion, number, findings, language), result.is_rejected(lesion.finding)
+        yield _Observed("TX", concepts.finding(found, lesion.finding), group, text, rejected=rejected)
     for sentence in sentences(result):
         group += 1
         yield _Observed("TX", TITLE, group, sentence)

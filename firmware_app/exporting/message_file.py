@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from firmware_app.errors import ExportThere, FhirOff
 from firmware_app.exporting import hl7v2
 from firmware_app.exporting.departure import ExportOutcome, leaving
 from firmware_app.exporting.fhir import bundle, server
+from firmware_app.exporting.fhir.coding import Json
 from firmware_app.exporting.folder import fresh_folder
 from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
@@ -27,21 +27,12 @@ from firmware_app.store.disk.layout import sync_directory
 
 FHIR: Final = ".fhir.json"
 HL7: Final = hl7v2.SUFFIX
-Maker = Callable[[Result, bytes | None], str]
-
-
-def fhir(result: Result, pdf: bytes | None) -> str:
-    return bundle.text_of(bundle.bundle_of(result, pdf))
-
-
-MAKERS: Final[dict[str, Maker]] = {FHIR: fhir, HL7: hl7v2.message_of}
-"""By the end of the file's name."""
 
 
 def export_message(
     config: Config, clinical: Clinical, case: str, folder: Path, *, kind: str, person: str
 ) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
-    """Write the message of *kind* (a key of `MAKERS`) into *folder*; its file appears there whole.
+    """Write the message of *kind* (`FHIR` or `HL7`) into *folder*; its file appears there whole.
 
     Raises what `leaving`, `gathered` and `making.pdf_if_possible` raise.
     """
@@ -51,9 +42,11 @@ def export_message(
         fresh_folder(folder) as fresh,
     ):
         result = gathered(config, clinical, case)
+        pdf = making.pdf_if_possible(config, result)
+        text = bundle.text_of(_bundle(exports, case, result, pdf)) if kind == FHIR else hl7v2.message_of(result, pdf)
         made = fresh / name
         with made.open("xb") as file:
-            file.write(MAKERS[kind](result, making.pdf_if_possible(config, result)).encode("utf-8"))
+            file.write(text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         export.is_named = True
@@ -77,6 +70,13 @@ def send_message(config: Config, clinical: Clinical, case: str, *, person: str) 
         ) as export,
     ):
         result = gathered(config, clinical, case)
-        server.send(bundle.bundle_of(result, making.pdf_if_possible(config, result)), config.fhir)
+        server.send(_bundle(exports, case, result, making.pdf_if_possible(config, result)), config.fhir)
         export.outcomes = (ExportOutcome("fhir", config.fhir.url, {}),)
     return export.outcomes
+
+
+def _bundle(exports: Exports, case: str, result: Result, pdf: bytes | None) -> Json:
+    """The Bundle of *result*, which takes back what earlier ones said and it does not; noted before it leaves."""
+    made = bundle.bundle_of(result, pdf, exports.told_observations(case))
+    exports.note_observations(case, bundle.observations_in(made))
+    return made

@@ -56,13 +56,11 @@ class Outgoing:
         self._offering = Offering(self.state, self.clinical.database, self.config.dicomweb)
 
     def begin(self) -> None:
-        """At the start: make the archives known, and remove what a killed process left.
-
-        Where the clinic had no archive before, nothing that was read until now is sent by itself.
-        """
-        names = [*(peer.name for peer in peers(self.config)), *self._offering.names]
-        if self._queue.set_up(names) or not (self._wanted or self._offering.names):
-            due.forget_all(self.clinical.database)
+        """At the start: make the archives known (`SendingQueue.set_up`), and remove what a killed process left."""
+        places = {peer.name: peer.place for peer in peers(self.config) if peer.kinds}
+        self._queue.set_up(places | dict.fromkeys(self._offering.names, ""))
+        for name, kinds in self._wanted.items():
+            self._queue.give_up_other_kinds(name, kinds)
         shutil.rmtree(self.state.outgoing / _MAKING, ignore_errors=True)
         self.tidy()
 

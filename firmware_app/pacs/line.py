@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pydicom.uid import UID
+
 from firmware_app.errors import PacsError, PacsFull, PacsKindRefused, PacsObjectRefused, PacsUncommitted
 from firmware_app.headers import commitment
 from firmware_app.headers.commitment import Reference
@@ -96,8 +98,7 @@ class ArchiveLine:
                 self.turned = time.monotonic()
                 mark = self.database.change_mark()
                 if mark != seen or self._is_due():
-                    seen = mark
-                    self.turn()
+                    seen = None if self.turn() else mark  # after a visit there may be more
                 self.stop.wait(_LOOK_S)
         except sqlite3.Error as error:  # the main thread ends the process, which says why when it starts again
             log.error("the queue of a PACS cannot be read or written: %s", getattr(error, "sqlite_errorname", "error"))
@@ -107,16 +108,20 @@ class ArchiveLine:
     def _is_due(self) -> bool:
         return self._archive.delay > 0 or bool(self._refused) or bool(self._asked)
 
-    def turn(self) -> None:
-        """Send and ask what is due now, over one association."""
+    def turn(self) -> bool:
+        """Send and ask what is due now, over one association; whether there was any."""
         if not self._archive.is_over():
-            return
-        all_waiting, all_stored = self._queue.waiting(self.peer.name), self._queue.stored(self.peer.name)
-        self._forget_what_arrived({one.sequence for one in (*all_waiting, *all_stored)})
-        waiting = [one for one in all_waiting if self._may_try(one)]
-        stored = [one for one in all_stored if self._may_ask(one)]
+            return False
+        self._forget_what_arrived()
+        put_off = [sequence for sequence, pause in self._refused.items() if not pause.is_over()]
+        waiting = [one for one in self._queue.waiting(self.peer.name, put_off=put_off) if self._may_try(one)]
+        stored = self._queue.stored(self.peer.name)
+        if stored and not self.peer.settings.commitment:
+            self._believe()
+            stored = []
+        stored = [one for one in stored if self._may_ask(one)]
         if not waiting and not stored:
-            return
+            return False
         try:
             self._visit(waiting, stored)
         except PacsError as error:
@@ -128,11 +133,19 @@ class ArchiveLine:
             log.warning("an object cannot be read: %s", error.strerror)
         else:
             self._archive = BackOff(DELAY_FIRST_S, DELAY_MOST_S)
+        return True
 
-    def _forget_what_arrived(self, still: set[int]) -> None:
-        for known in (self._refused, self._failures, self._asked):
+    def _forget_what_arrived(self) -> None:
+        of_all = (self._refused, self._failures, self._asked)
+        still = self._queue.open_among({sequence for known in of_all for sequence in known})
+        for known in of_all:
             for sequence in known.keys() - still:
                 del known[sequence]
+
+    def _believe(self) -> None:
+        """The archive is asked for no commitment, or offers none: what it has stored counts as sent."""
+        self._queue.believe(self.peer.name)
+        self._queue.tell(self.peer.name, None, commits=False)
 
     def _may_try(self, one: Sending) -> bool:
         """What failed since this process began has its pause; after a restart everything is tried at once."""
@@ -155,10 +168,16 @@ class ArchiveLine:
     def _visit(self, waiting: Sequence[Sending], stored: Sequence[Sending]) -> None:
         classes = list(dict.fromkeys(one.sop_class_uid for one in waiting))
         asks = [commitment.PUSH_MODEL] if self.peer.settings.commitment else []
-        with connection.dialled(self.peer, [*classes, *asks], reported=self._reported) as archive:
-            failures = [failure for one in waiting if (failure := self._send(archive, one)) is not None]
-            late = self._ask(archive, stored) if archive.commits else None
-            self._queue.tell(self.peer.name, next(iter(failures), late), archive.commits)
+        try:
+            with connection.dialled(self.peer, [*classes, *asks], reported=self._reported) as archive:
+                failures = [failure for one in waiting if (failure := self._send(archive, one)) is not None]
+                late = self._ask(archive, stored) if archive.commits else None
+                commits = archive.commits
+        except PacsKindRefused:  # the archive is there and takes nothing of what was proposed
+            failures, late, commits = [self._refuse(one, self._kind_refused(one)) for one in waiting], None, False
+        if not commits:
+            self._queue.believe(self.peer.name)
+        self._queue.tell(self.peer.name, next(iter(failures), late), commits)
 
     def _send(self, archive: Connection, one: Sending) -> Reason | None:
         """Why the archive did not take this object; None when it did.  Raises what ends the association."""
@@ -171,11 +190,7 @@ class ArchiveLine:
         try:
             archive.store(path, one.kind)
         except _OBJECT_FAILURES as refused:
-            reason = Reason.of(refused)
-            log.warning("%s", refused)
-            self._queue.failed(one, reason)
-            self._put_off(one, one.failures + 1)
-            return reason
+            return self._refuse(one, refused)
         except PacsFull as full:
             self._queue.failed(one, Reason.of(full))
             self._failures[one.sequence] = one.failures + 1
@@ -184,6 +199,17 @@ class ArchiveLine:
         self._asked.pop(one.sequence, None)
         self.turned = time.monotonic()
         return None
+
+    def _refuse(self, one: Sending, refused: PacsError) -> Reason:
+        """This object waits by itself; the others go on."""
+        reason = Reason.of(refused)
+        log.warning("%s", refused)
+        self._queue.failed(one, reason)
+        self._put_off(one, one.failures + 1)
+        return reason
+
+    def _kind_refused(self, one: Sending) -> PacsKindRefused:
+        return PacsKindRefused(pacs=self.peer.title, sop_class=UID(one.sop_class_uid).name, kind=one.kind)
 
     def _ask(self, archive: Connection, again: Sequence[Sending]) -> Reason | None:
         """Ask for the commitment to what was stored just now and to *again*; returns what to say of late answers."""

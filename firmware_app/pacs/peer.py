@@ -22,6 +22,11 @@ class Peer:
     def title(self) -> str:
         return self.settings.ae_title
 
+    @property
+    def place(self) -> str:
+        """What tells this archive from another that has its name in the configuration: host, port and AE title."""
+        return f"{self.settings.host}:{self.settings.port} {self.title}"
+
     def tls(self) -> ssl.SSLContext | None:
         """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PacsTls`.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.calibration.told import Told
+from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
 from firmware_app.reading.patience import Stopped
@@ -20,6 +21,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.time_changes import TimeChanges
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Health
+from firmware_app.store.sending.queue import SendingQueue
 
 if TYPE_CHECKING:
     from firmware_app.uplink.relay import Relay
@@ -65,6 +67,8 @@ def _watch(
     reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read new images; an idle box only polls `PRAGMA data_version`."""
+    if "sender" not in presence.expected(config):  # else the sender does it
+        reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
 
     def conclude() -> None:

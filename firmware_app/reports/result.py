@@ -80,6 +80,15 @@ class Result:
     """The fields of the patient that a person entered, in place of what the images say."""
     written: tuple[Written, ...] = ()
 
+    def is_rejected(self, finding: str) -> bool:
+        """Whether a doctor disagrees with the finding of this code."""
+        return any(one.finding == finding and one.verdict == "disagree" for one in self.opinions)
+
+    @property
+    def drawn_version(self) -> int:
+        """The version of the objects with pictures."""
+        return self.drawn or self.version
+
     @property
     def pictures_state(self) -> str:
         """A digest of what the objects with pictures show: everything but what a person says of it."""

@@ -80,8 +80,10 @@ def _said(title: str, mine: list[Sending], *, is_due: bool) -> tuple[Reason, Rea
     waiting = [one for one in mine if one.stage is Stage.WAITING]
     facts: Mapping[str, str | int] = {"pacs": title}
     problem = next((one.reason for one in waiting if one.reason is not None), None)
+    if is_due:
+        return Reason(AT_REST, facts), problem
     if not mine:
-        return Reason(AT_REST if is_due else NEVER, facts), None
+        return Reason(NEVER, facts), None
     if waiting:
         if len(waiting) == len(mine):
             return Reason(WAITS, facts), problem

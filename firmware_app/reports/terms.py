@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from firmware_app.language import N_, NN_, plural, translate
 from firmware_app.store.clinical.patient import Patient
+
+if TYPE_CHECKING:
+    from firmware_app.reports.result import Opinion
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
@@ -24,9 +27,21 @@ AGES: Final = {
 }
 
 
+def said(opinion: Opinion, finding: str, language: str) -> str:
+    """``Pneumonia: Disagree (Dr Li)``; *finding* is its name."""
+    verdict = translate(SAID[opinion.verdict], language)
+    sentence = translate(N_("{finding}: {verdict} ({actor})"), language)
+    return sentence.format(finding=finding, verdict=verdict, actor=opinion.actor)
+
+
+def shown(share: float) -> float:
+    """A probability as people see it: never 0 or 1, because no model is certain."""
+    return min(0.99, max(0.01, share))
+
+
 def percent(share: float) -> str:
-    """A share in per cent; never shown as `100 %` or `0 %`, because no model is certain."""
-    return f"{min(99, max(1, round(share * 100)))}%"
+    """A probability in per cent, as people see it."""
+    return f"{round(100 * shown(share))}%"
 
 
 def age(patient: Patient, language: str) -> str:

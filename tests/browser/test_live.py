@@ -10,6 +10,8 @@ from tests import clips
 from tests.browser.clinic import Clinic, Person
 
 PACK = "toy-outlines"
+LATER = "const done = arguments[0]; setTimeout(() => done(document.getElementById('said').textContent), 500)"
+"""What the page says when it has looked twice more."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,8 @@ def test_a_doctor_sees_the_examination_move_with_figures_and_marks(doctor: Perso
         doctor.speak("zh_CN")
     doctor.until(lambda: frame(doctor, "old") == "1")
     assert doctor.all("#findings li") == [], "no mark stands over a picture that has moved on"
+    doctor.until(lambda: "lantern watch" in doctor.find("#said").text)
+    assert "lantern watch" in doctor.driver.execute_async_script(LATER), "how old the frame is does not replace why"
 
 
 def test_a_frame_is_stored_only_when_a_doctor_keeps_it(doctor: Person, box: Clinic, clip: Path) -> None:

@@ -24,6 +24,8 @@ from firmware_app.store.disk import signed_reports
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.signed_reports import SignedReport
 from firmware_app.store.rescue import rescue
+from firmware_app.store.sending import due
+from firmware_app.store.sending.queue import SendingQueue
 from firmware_app.store.sqlite import damage
 from tests.finished import DOCTOR, NOW, days_ago, film, finished, on_the_disk, opened, read_all, sign, taken
 
@@ -37,6 +39,19 @@ def may_go(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
 
 def clear(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
     return [one.case for one in clearing.candidates(limits)[0] if clearing.delete(one)]
+
+
+def test_a_case_whose_results_are_due_for_an_archive_stays_until_they_are_made(tmp_path: Path) -> None:
+    state, clinical, _, (case, _) = finished(tmp_path / "state", [200, 1])
+    clearing = Clearing(state, clinical)
+    (gone,) = clearing.candidates(LIMITS)[0]
+    SendingQueue(clinical.database).set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
+    sign(clinical, case)
+    assert clearing.candidates(LIMITS)[1].unsent == 1
+    assert not clearing.delete(gone)
+    (one,) = due.cases(clinical.database)
+    due.settle(clinical.database, one)
+    assert clear(clearing) == [case]
 
 
 def files_with_a_row(clinical: Clinical) -> set[str]:

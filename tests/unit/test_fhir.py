@@ -18,6 +18,8 @@ from firmware_app.exporting.fhir import bundle
 from firmware_app.exporting.fhir.coding import Json
 from firmware_app.headers import identity
 from firmware_app.reports.result import Result
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.exports import Exports
 from firmware_app.store.clinical.patient import Patient
 from tests import films
 from tests.results import PDF, result_of
@@ -40,9 +42,12 @@ def test_a_bundle_is_valid_and_final_once_signed(tmp_path: Path, header: bool, s
     film = films.save(tmp_path, "film.dcm", films.film())
     made = bundle.bundle_of(result_of(film, tmp_path / "display", header=header, signed=signed), PDF)
     Bundle.model_validate(json.loads(bundle.text_of(made)))
-    status = "final" if signed else "preliminary"
     (report,) = resources(made, "DiagnosticReport")
-    assert {one["status"] for one in (report, *resources(made, "Observation"))} == {status}
+    assert report["status"] == ("final" if signed else "preliminary")
+    observed = resources(made, "Observation")
+    assert {one["status"] for one in observed} == ({"final", "preliminary"} if signed else {"preliminary"})
+    denied = {one["status"] for one in observed if one["code"]["coding"][0]["display"] == "Pneumonia"}
+    assert denied == {"preliminary"}, "what the doctor denies is final in no resource"
     assert report.get("resultsInterpreter") == ([{"display": "李医生"}] if signed else None)
 
 
@@ -55,7 +60,10 @@ def test_a_bundle_says_what_the_report_says(result: Result) -> None:
     assert study["started"] == report["effectiveDateTime"] == "2026-11-23"
     pneumonia = next(one for one in resources(made, "Observation") if one["code"].get("text") == "肺炎征象")
     assert pneumonia["valueCodeableConcept"]["coding"][0]["display"] == "Present"
-    assert [one["valueQuantity"]["value"] for one in pneumonia["component"]] == [93.0, 41.0]
+    *figures, verdict = pneumonia["component"]
+    assert [one["valueQuantity"]["value"] for one in figures] == [93.0, 41.0]
+    assert verdict["valueCodeableConcept"]["coding"][0]["code"] == "rejected"
+    assert report["conclusion"].splitlines()[1] == "肺炎征象：不同意（李医生）"
     assert pneumonia["note"] == [{"text": "李医生: 不同意"}]
     lesion = next(one for one in resources(made, "Observation") if "12.3 mm" in one.get("valueString", ""))
     assert [one["valueQuantity"]["code"] for one in lesion["component"]] == ["%", "mm", "mm", "mm2"]
@@ -73,6 +81,28 @@ def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: 
         assert one["request"]["method"] == "PUT"
 
 
+def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_taken_back(
+    result: Result, clinical: Clinical
+) -> None:
+    """Each reading has two marks; the case has one lesion, and later none."""
+    exports = Exports(clinical.database)
+    told = []
+    for lesions in (result.case.lesions[:1], ()):
+        case = replace(result.case, lesions=lesions)
+        made = bundle.bundle_of(replace(result, case=case), None, exports.told_observations("c-1"))
+        Bundle.model_validate(json.loads(bundle.text_of(made)))
+        exports.note_observations("c-1", bundle.observations_in(made))
+        told.append({one["fullUrl"]: one["resource"] for one in made["entry"]})
+        assert sum("valueString" in one for one in resources(made, "Observation")) == len(lesions)
+        message = hl7v2.message_of(replace(result, case=case))
+        assert message.count("|TX|233604007^Pneumonia^SCT|") == len(lesions)
+    first, later = told
+    assert first.keys() == later.keys()
+    gone = [url for url, one in later.items() if one.get("status") == "entered-in-error"]
+    assert [first[url]["valueString"][:4] for url in gone] == ["病灶 1"]
+    assert {one["status"] for one in first.values() if one["resourceType"] == "Observation"} == {"preliminary"}
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_path: Path, signed: bool) -> None:
     film = films.save(tmp_path, "film.dcm", films.film())
@@ -83,7 +113,13 @@ def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_pa
     order = message.oru_r01_patient_result.oru_r01_order_observation
     status = "F" if signed else "P"
     assert order.obr.obr_25.value == status
-    assert {one.obx.obx_11.value for one in order.oru_r01_observation} == {status}
+    observed = [one.obx for one in order.oru_r01_observation]
+    assert {one.obx_11.value for one in observed} == {status, "P"}
+    denied = [one for one in observed if "Pneumonia" in one.obx_3.value]
+    assert denied
+    assert {one.obx_11.value for one in denied} == {"P"}, "what the doctor denies is final in no segment"
+    (verdict,) = [one for one in observed if one.obx_3.value.startswith("assessment^")]
+    assert (verdict.obx_5.value.split("^")[0], verdict.obx_11.value) == ("rejected", status)
 
 
 def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from firmware_app.commands.bedside import told
+from firmware_app.commands.bedside.live_page import LivePage
+from firmware_app.config import Config
 from firmware_app.imaging.live.sources import PacketClock
+from firmware_app.reading.bedside.watching import Counts, LiveReading
+from firmware_app.records import Finding
+from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import live
+from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.live import LiveFolder, Newest, Wish
+from tests import objects
+
+if TYPE_CHECKING:
+    from firmware_app.packs.manifest import Manifest
+    from firmware_app.reading.bedside.watching import Watching
 
 
 @pytest.fixture
@@ -68,3 +82,27 @@ def test_a_source_whose_clock_runs_slow_is_followed() -> None:
     clock = PacketClock()
     late = [now - clock.came(now * 0.999, now) for now in (float(second) for second in range(600))]
     assert max(late[300:]) < 0.2, "a thousandth is 0.6 s after ten minutes"
+
+
+class Kept:
+    """A watching whose kept frames are objects of the study that it is told."""
+
+    def keep(self, sequence: int, path: Path, _body_part: str, study: str) -> None:
+        path.write_bytes(objects.file_of(objects.film(study=study, sop_instance=f"1.2.4.{sequence}")))
+
+
+def test_each_kept_frame_is_a_case_of_its_own_since_the_next_may_be_of_another_patient(
+    folder: LiveFolder, state: StateDir, clinical: Clinical
+) -> None:
+    manifest = SimpleNamespace(route=SimpleNamespace(body_parts=()))
+    page = LivePage(folder, state, clinical, Config(), cast("Manifest", manifest))
+    for sequence in (1, 2):
+        live.wish(folder.path, sequence, "li")
+        page.keep_what_is_wished(cast("Watching", Kept()))
+    assert len(clinical.references()) == 2
+
+
+def test_no_probability_is_shown_as_certain() -> None:
+    findings = tuple(Finding("mass", {"en": "Mass"}, share, 0.5) for share in (1.0, 0.0, 0.5))
+    told_live = told.page(LiveReading(1, 2, 3, memoryview(b""), 0.0, Counts(), findings=findings), 25.0)
+    assert [one["probability"] for one in told_live["findings"]] == [0.99, 0.01, 0.5]

@@ -12,9 +12,10 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from firmware_app.errors import ReportFontMissing
+from firmware_app.config import Config
+from firmware_app.errors import ReportError, ReportFontMissing, ReportGaveUp
 from firmware_app.records import Feature, FollowUp, Quality, Reason
-from firmware_app.reports.pdf import fonts, plates, typesetting
+from firmware_app.reports.pdf import fonts, making, plates, typesetting
 from firmware_app.reports.pdf.fonts import Fonts
 from firmware_app.reports.result import Result, Written
 from firmware_app.store.clinical.patients import Patient
@@ -134,3 +135,20 @@ def test_every_font_is_embedded(result: Result) -> None:
     texts = [one for one in document[0].get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_TEXT]
     held = {pypdfium2.raw.FPDFFont_GetIsEmbedded(pypdfium2.raw.FPDFTextObj_GetFont(one.raw)) for one in texts}
     assert held == {1}
+
+
+def test_only_a_missing_font_leaves_a_pdf_out_and_what_may_pass_is_raised(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the archive would get this version without its PDF, and nobody would know."""
+    for error in (ReportFontMissing(package="fonts-noto-cjk"), ReportGaveUp(detail="out of time")):
+
+        def refuse(*_: object, error: ReportError = error) -> bytes:
+            raise error
+
+        monkeypatch.setattr(making, "pdf_of", refuse)
+        if isinstance(error, ReportGaveUp):
+            with pytest.raises(ReportGaveUp):
+                making.pdf_if_possible(Config(), result)
+        else:
+            assert making.pdf_if_possible(Config(), result) is None

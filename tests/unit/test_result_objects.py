@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from firmware_app.config import Config
+from firmware_app.exporting.fhir.bundle import bundle_of
 from firmware_app.intake.accept import Door
 from firmware_app.records import Priority
 from firmware_app.reports.gathering import gathered
@@ -111,6 +112,24 @@ def test_a_picture_without_a_header_gets_a_stable_study_and_is_among_the_objects
     (image,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
     assert image.ReferencedSOPInstanceUID == picture.SOPInstanceUID
     assert UID(picture.SOPInstanceUID).is_valid
+
+
+def test_a_picture_is_another_object_once_a_person_has_said_whose_it_is(tmp_path: Path) -> None:
+    """Else an archive that has it without a name is never sent the name."""
+    path = tmp_path / "film.png"
+    path.write_bytes(b"never opened: the viewer's frame is taken")
+    nameless = result_of(path, tmp_path / "display", header=False, patient=Patient())
+    tied = replace(nameless, patient=Patient("王小明", "P-1", "045Y", "M"), version=2)
+    signed = replace(tied, version=3, drawn=2)
+    before, after, last = (made_of(one) for one in (nameless, tied, signed))
+    uids = [one[0].data_set.SOPInstanceUID for one in (before, after, last)]
+    assert uids[0] != uids[1] == uids[2]
+    assert before[0].data_set.InstanceNumber < after[0].data_set.InstanceNumber
+    for made in (after, last):
+        (study,) = made[-1].data_set.CurrentRequestedProcedureEvidenceSequence
+        assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == uids[1]
+    (imaged,) = [one["resource"] for one in bundle_of(signed)["entry"] if "series" in one["resource"]]
+    assert imaged["series"][0]["instance"][0]["uid"] == str(uids[1])
 
 
 @pytest.mark.parametrize("lost", [(), ("private",), ("Manufacturer", "ManufacturerModelName")])

@@ -28,6 +28,7 @@ from firmware_app.store.sending.queue import MadeObject, SendingQueue, Stage
 from firmware_app.store.sqlite import damage
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, sign, taken
 
+PLACE = "10.0.0.5:104 ARCHIVE"
 SR = MadeObject("sr", "1.2.3", "2.25.1", "c-1-1/sr-01.dcm")
 SC = MadeObject("sc", "1.2.4", "2.25.2", "c-1-1/sc-01.dcm")
 NEXT_SR = MadeObject("sr", "1.2.3", "2.25.3", "c-1-2/sr-01.dcm")
@@ -37,7 +38,7 @@ SAME_SC = MadeObject("sc", "1.2.4", "2.25.2", "c-1-2/sc-01.dcm")
 @pytest.fixture
 def queue(clinical: Clinical) -> SendingQueue:
     made = SendingQueue(clinical.database)
-    assert made.set_up(["pacs"])
+    made.set_up({"pacs": PLACE})
     return made
 
 
@@ -115,7 +116,7 @@ def test_stored_is_not_sent_until_the_archive_has_committed_itself_to_this_reque
 def test_what_waits_outlives_the_case_and_a_rebuilt_database(tmp_path: Path) -> None:
     state, clinical, _, (case,) = finished(tmp_path / "state", [400])
     queue = SendingQueue(clinical.database)
-    queue.set_up(["pacs"])
+    queue.set_up({"pacs": PLACE})
     queue.put(DueCase(case, 1, False), 1, [SR, SC], {"pacs": {"sr", "sc"}})
     sr = next(one for one in queue.waiting("pacs") if one.kind == "sr")
     queue.succeeded(sr, commits=False)
@@ -124,6 +125,8 @@ def test_what_waits_outlives_the_case_and_a_rebuilt_database(tmp_path: Path) -> 
     rescue.mend(state, state.clinical_db)
     clinical = Clinical(state.clinical_db)
     queue = SendingQueue(clinical.database)
+    for one_due in due.cases(clinical.database):  # the rescue has it looked at again
+        due.settle(clinical.database, one_due)
     clearing = Clearing(state, clinical)
     (one,) = clearing.candidates(AgeLimits(NOW, NOW, days_of_work=0))[0]
     assert clearing.delete(one)
@@ -131,6 +134,46 @@ def test_what_waits_outlives_the_case_and_a_rebuilt_database(tmp_path: Path) -> 
     assert [one.kind for one in queue.waiting("pacs")] == ["sc"]
     queue.tidy()
     assert [one.kind for one in queue.of_case(case)] == ["sc"]
+
+
+def test_what_was_read_while_no_archive_got_results_is_not_sent_when_one_does_again(tmp_path: Path) -> None:
+    _, clinical, _, (case,) = finished(tmp_path / "state", [1])
+    queue = SendingQueue(clinical.database)
+    queue.set_up({"pacs": PLACE})
+    assert due.cases(clinical.database) == [], "the clinic had no archive when it was read"
+    sign(clinical, case)
+    queue.set_up({"pacs": PLACE})
+    assert [one.case for one in due.cases(clinical.database)] == [case]
+    for places in ({}, {"pacs": PLACE}):  # send = false, and later true
+        queue.set_up(places)
+        assert due.cases(clinical.database) == []
+        assert [one.name for one in queue.archives()] == list(places)
+        sign(clinical, case)
+    queue.set_up({"pacs": PLACE, "county": "10.0.0.6:104 COUNTY"})
+    assert [one.case for one in due.cases(clinical.database)] == [case]
+
+
+def test_another_archive_under_the_same_name_is_credited_with_nothing_and_gets_what_was_on_its_way(
+    tmp_path: Path,
+) -> None:
+    _, clinical, _, (there, on_its_way) = finished(tmp_path / "state", [1, 1])
+    queue = SendingQueue(clinical.database)
+    queue.set_up({"pacs": PLACE})
+    queue.put(DueCase(there, 1, False), 1, [SR], {"pacs": {"sr", "sc"}})
+    queue.succeeded(queue.waiting("pacs")[0], commits=False)
+    queue.put(DueCase(on_its_way, 1, False), 1, [NEXT_SR], {"pacs": {"sr", "sc"}})
+    queue.put(DueCase("c-deleted", 1, False), 1, [SC], {"pacs": {"sr", "sc"}})
+    queue.set_up({"pacs": "10.0.0.6:104 OTHER"})
+    assert queue.of_case(there) == queue.of_case(on_its_way) == []
+    assert [one.sop_instance_uid for one in queue.waiting("pacs")] == [SC.sop_instance_uid]
+    assert [one.case for one in due.cases(clinical.database)] == [on_its_way]
+    assert queue.lacking(there, 1, ["pacs"]) == ["pacs"]
+
+
+def test_what_waits_is_given_up_when_the_configuration_no_longer_names_its_kind(queue: SendingQueue) -> None:
+    put(queue, 1, SC, SR)
+    queue.give_up_other_kinds("pacs", {"sr"})
+    assert stages(queue) == {"2.25.2": "replaced", "2.25.1": "waiting"}
 
 
 def test_the_box_answers_for_what_it_keeps_and_for_nothing_else(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.care import presence
 from firmware_app.commands import cli
 from firmware_app.config import Config
 from firmware_app.errors import PacsFull
@@ -30,14 +31,14 @@ class Clinic:
 
     def __init__(self, folder: Path) -> None:
         self.state, self.clinical, door = opened(folder / "state")
+        self.queue = SendingQueue(self.clinical.database)
+        self.queue.set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
         self.case = taken(door, film(folder / "films", 1), days_ago(0))
         read_all(self.state, self.clinical)
         self.config = Config.model_validate({
             "state": {"dir": self.state.root}, "box": {"language": "en"},
             "pacs": {"host": "10.0.0.5", "ae_title": "ARCHIVE", "send": True},
         })  # fmt: skip
-        self.queue = SendingQueue(self.clinical.database)
-        self.queue.set_up(["pacs"])
 
     def put(self) -> None:
         for one in due.cases(self.clinical.database):
@@ -68,6 +69,8 @@ def test_each_step_of_the_way_has_its_sentence(clinic: Clinic, commits: bool, co
     assert clinic.said() == ("sent.partly", full)
     clinic.queue.succeeded(last, commits=commits)
     assert clinic.said() == (code, None)
+    due.ask(clinic.clinical.database, clinic.case, "li")
+    assert clinic.said() == ("sent.not_yet", None), "the newest word is not there"
 
 
 def test_page_and_command_tell_a_kept_result_from_one_that_was_only_taken(
@@ -89,6 +92,11 @@ def test_page_and_command_tell_a_kept_result_from_one_that_was_only_taken(
     assert due.cases(clinic.clinical.database) == []
     assert cli.main(["case", "send", clinic.case]) == 0
     assert [one.again for one in due.cases(clinic.clinical.database)] == [True]
+
+
+def test_the_sender_runs_where_an_archive_is_entered_for_it_may_be_owed_an_answer() -> None:
+    for pacs, runs in (({}, False), ({"host": "10.0.0.5"}, True)):
+        assert ("sender" in presence.expected(Config.model_validate({"pacs": pacs}))) is runs
 
 
 def _page(clinic: Clinic) -> str:

@@ -30,9 +30,11 @@ def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_kil
         server.knows("LANTERN", box.port)
         sent = [server.ask("/instances", path.read_bytes())["ID"] for path in films_sent(tmp_path / "films", count=3)]
         server.ask("/modalities/lantern/store", sent)
+        queue = SendingQueue(box.clinical.database)
+        # Else the sender would send nothing of this, since it was read before the clinic had an archive.
+        queue.set_up({"pacs": f"127.0.0.1:{server.port} ORTHANC"})
         cases = read_all(box.state, box.clinical)
         assert len(cases) == 3
-        queue = SendingQueue(box.clinical.database)
 
         def arrived(number: int) -> bool:
             counts = queue.counts().get("pacs", {})
@@ -41,8 +43,6 @@ def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_kil
         def said() -> list[str]:
             return [one.reason.code for one in queue.archives() if one.reason]
 
-        # Else the sender would send nothing that was read before the clinic had an archive.
-        queue.set_up(["pacs"])
         with sender(box.state, server.port) as first:
             await_true(lambda: arrived(2), "Orthanc has two objects")
             server.kill()

@@ -98,7 +98,7 @@ class Sending:
         self.uids = [one.sop_instance_uid for one in objects]
         self.state, self.clinical = state, clinical
         self.queue = SendingQueue(clinical.database)
-        self.queue.set_up(["pacs"])
+        self.queue.set_up({"pacs": ""})
         self.queue.put(DueCase(CASE, 1, False), 1, objects, {"pacs": KINDS})
 
     def _made(self, path: Path) -> MadeObject:

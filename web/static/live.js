@@ -8,6 +8,7 @@ const words = live.dataset, paper = canvas.getContext("2d");
 const OLD_MS = 1000, PAUSE_MS = 60, RETRY_MS = 1500; // marks older than the first are taken away
 const EDGE = "#ffd84d", WEAK = [255, 221, 0], STRONG = [255, 0, 0], STRONGEST = 0.55; // as in overlay.py
 let after = 0, sequence = -1, newest = null, drawnAt = 0, old = false, answered = "[]";
+let trouble = ""; // what was told since the newest frame: that the source is lost, say
 
 /** Three lengths (32 bits, little-endian), JSON, a JPEG and a PNG: `store.disk.live.Newest`. */
 function parted(buffer) {
@@ -93,19 +94,20 @@ function answer(kept) {
 async function show(buffer) {
   const { told, jpeg, heat } = parted(buffer);
   if (told.event === "absent") {
-    $("said").textContent = words.absent;
+    $("said").textContent = trouble = words.absent;
     return RETRY_MS;
   }
   after = told.told_at;
   figures(told);
   answer(told.kept ?? []);
   if (told.event !== "frame") {
-    if (told.reason) $("said").textContent = told.reason;
+    trouble = told.reason ?? "";
+    if (trouble) $("said").textContent = trouble;
     return 0;
   }
   newest = { told, film: await picture(jpeg, "image/jpeg"), heat: await picture(heat, "image/png") };
   sequence = told.sequence;
-  [drawnAt, old] = [performance.now(), false];
+  [drawnAt, old, trouble] = [performance.now(), false, ""];
   draw(!told.reason);
   say(told);
   button.disabled = false;
@@ -122,7 +124,7 @@ function look() {
   canvas.dataset.old = "1";
   $("findings").replaceChildren();
   $("marked").textContent = "";
-  $("said").textContent = words.old.replace("{seconds}", ((performance.now() - drawnAt) / 1000).toFixed(0));
+  $("said").textContent = trouble || words.old.replace("{seconds}", ((performance.now() - drawnAt) / 1000).toFixed(0));
 }
 
 async function follow() {

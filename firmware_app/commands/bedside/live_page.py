@@ -35,7 +35,6 @@ class LivePage:
         self._folder, self._clinical, self._manifest = folder, clinical, manifest
         self._door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         self._audit = Audit(clinical.database)
-        self._study = f"2.25.{secrets.randbits(122) | 1 << 121}"  # PS3.5 B.2: every frame kept is of one study
         self._kept: list[dict[str, Any]] = []
 
     def show(self, one: LiveReading | Told, rate: float) -> None:
@@ -67,8 +66,10 @@ class LivePage:
 
     def _keep(self, wish: Wish, watching: Watching) -> str:
         path = self._folder.path / f"kept-{wish.sequence}.dcm"
+        # PS3.5 B.2.  A study of its own: nobody says when the next patient begins, and a study is one patient's.
+        study = f"2.25.{secrets.randbits(122) | 1 << 121}"
         try:
-            watching.keep(wish.sequence, path, next(iter(self._manifest.route.body_parts), ""), self._study)
+            watching.keep(wish.sequence, path, next(iter(self._manifest.route.body_parts), ""), study)
             association = self._clinical.open_association(_SOURCE)
             admitted = self._door.accept_file(path, f"{_SOURCE}:{wish.sequence}", association)
             self._clinical.close_association(association)

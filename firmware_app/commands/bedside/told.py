@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from firmware_app.reading.bedside.watching import LiveReading, Told
 from firmware_app.records import Reason
-from firmware_app.reports import case_line
+from firmware_app.reports import case_line, terms
 
 _WINDOW_S: Final = 2.0
 
@@ -62,7 +62,7 @@ def page(one: LiveReading | Told, rate: float) -> dict[str, Any]:
         "reason": _coded(one.reason),
         "findings": [
             {
-                "label": dict(finding.label), "probability": round(finding.probability, 4),
+                "label": dict(finding.label), "probability": round(terms.shown(finding.probability), 4),
                 "threshold": round(finding.threshold, 4), "positive": finding.positive,
             }
             for finding in one.findings

@@ -37,7 +37,7 @@ def captures(maker: Maker) -> Iterator[Dataset]:
         if one.instance not in maker.sources:
             continue
         pixels = with_words(pictures.marked(one, maker.display(one.instance)), _words(one))
-        uid = maker.uids.instance(maker.drawn, KIND, number)
+        uid = maker.uids.instance(maker.result.drawn_version, KIND, number)
         series = maker.uids.series(KIND)
         made = _capture(maker, pixels, series, uid, SERIES_NUMBERS[KIND], _numbered(maker, number), one.instance)
         made.SeriesDescription = "Lantern: marked pictures"
@@ -47,8 +47,9 @@ def captures(maker: Maker) -> Iterator[Dataset]:
 
 
 def plain_pictures(maker: Maker) -> Iterator[Dataset]:
-    """The pictures that came without a DICOM header, as the viewer shows them; their UIDs have no version."""
-    for number, image in enumerate(maker.result.images, 1):
+    """The pictures that came without a DICOM header, as the viewer shows them."""
+    first = (maker.result.drawn_version - 1) * len(maker.result.images) + 1  # unique within the series, and rising
+    for number, image in enumerate(maker.result.images, first):
         folder = Path(image.display)
         if image.header is not None or not pictures.facts(folder, 0) or image.instance not in maker.sources:
             continue
@@ -110,7 +111,7 @@ def _colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _numbered(maker: Maker, number: int) -> int:
     """The Instance Number: unique within the series, rising with the version."""
-    return (maker.drawn - 1) * pictures.MOST + number
+    return (maker.result.drawn_version - 1) * pictures.MOST + number
 
 
 def _capture(

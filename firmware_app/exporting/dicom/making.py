@@ -65,11 +65,6 @@ class Maker:
     def any_source(self) -> Dataset:
         return next(iter(self.sources.values()))
 
-    @property
-    def drawn(self) -> int:
-        """The version of the objects with pictures."""
-        return self.result.drawn or self.result.version
-
     def made_at(self, kind: str) -> datetime:
         """When the objects of *kind* were first made as they are."""
         at = self.result.made_at if kind in _OF_WORDS else self.result.drawn_at

@@ -58,7 +58,7 @@ def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
     instances = list(dict.fromkeys(lesion.instance for _, _, lesion in lesions))
     sources = [maker.sources[one] for one in instances]
     layer = GraphicLayer("LANTERN", order=1, description="Lesions marked by a neural network")
-    version = maker.drawn
+    version = maker.result.drawn_version
     common: dict[str, Any] = {
         "referenced_images": sources,
         "series_instance_uid": maker.uids.series(KIND),

@@ -75,7 +75,7 @@ def _segmentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
     for segment, (_, _, lesion) in enumerate(lesions):
         corners = maker.corners(lesion, closed=False)
         masks[instances.index(lesion.instance), :, :, segment] = _filled(corners, rows, columns)
-    version = maker.drawn
+    version = maker.result.drawn_version
     made = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=masks,
@@ -103,7 +103,7 @@ def _segmentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
 
 def _settle(made: Dataset, maker: Maker, number: int) -> None:
     """Replace the UIDs that highdicom draws by chance."""
-    dimension = maker.uids.of("dimension", maker.drawn, KIND, number)
+    dimension = maker.uids.of("dimension", maker.result.drawn_version, KIND, number)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in made.get(sequence, []):
             if "DimensionOrganizationUID" in item:

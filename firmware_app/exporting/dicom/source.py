@@ -91,8 +91,8 @@ _ALWAYS: Final = (
 def source_of(image: SourceImage, result: Result, uids: Uids) -> Dataset:
     """The checked header of *image*; raises `Undecodable`.
 
-    A picture without a header gets stable UIDs of the box and the patient as entered by a person; so does an object
-    that lacks its study or series.
+    A picture without a header gets UIDs of the box and the patient as entered by a person; so does an object that lacks
+    its study or series.
     """
     made = Dataset()
     made.SpecificCharacterSet = "ISO_IR 192"
@@ -104,7 +104,7 @@ def source_of(image: SourceImage, result: Result, uids: Uids) -> Dataset:
             setattr(made, keyword, value)
     _complete_patient(made, result)
     made.Modality = made.get("Modality") or "OT"
-    _identify(made, image, uids)
+    _identify(made, image, result, uids)
     if image.header is None:
         _shape_of_picture(made, image)
     else:
@@ -125,11 +125,16 @@ def _complete_patient(made: Dataset, result: Result) -> None:
             setattr(made, keyword, checked)
 
 
-def _identify(made: Dataset, image: SourceImage, uids: Uids) -> None:
+def picture_uid(image: SourceImage, result: Result, uids: Uids) -> UID:
+    """The SOP Instance UID of a picture without a header: a new one when a person has said whose it is."""
+    return uids.of("picture", result.drawn_version, image.instance)
+
+
+def _identify(made: Dataset, image: SourceImage, result: Result, uids: Uids) -> None:
     header = image.header
     if header is None:
         made.SOPClassUID = SecondaryCaptureImageStorage
-        made.SOPInstanceUID = uids.of("picture", image.instance)
+        made.SOPInstanceUID = picture_uid(image, result, uids)
         made.StudyInstanceUID, made.SeriesInstanceUID = uids.of("study"), uids.series("picture")
         return
     made.SOPClassUID, made.SOPInstanceUID = UID(header.sop_class_uid), UID(header.sop_instance_uid)

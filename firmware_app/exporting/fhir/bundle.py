@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
 from firmware_app.exporting.dicom.making import uids_of
+from firmware_app.exporting.dicom.source import picture_uid
 from firmware_app.exporting.dicom.uids import Uids
 from firmware_app.exporting.fhir.coding import (
     DICOM_UID,
@@ -29,11 +30,11 @@ from firmware_app.exporting.fhir.coding import (
     url_of,
     without_nothing,
 )
-from firmware_app.exporting.fhir.observations import Told, observations
+from firmware_app.exporting.fhir.observations import Told, observations, withdrawn
 from firmware_app.headers import identity
 from firmware_app.language import N_, translate
 from firmware_app.records import PackIdentity
-from firmware_app.reports import wording
+from firmware_app.reports import terms, wording
 from firmware_app.reports.result import Result, SourceImage
 
 WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
@@ -41,8 +42,12 @@ TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")
 _STORAGE_OF_PICTURE: Final = "1.2.840.10008.5.1.4.1.1.7"  # as `exporting.dicom.capture.plain_pictures` writes it
 
 
-def bundle_of(result: Result, pdf: bytes | None = None) -> Json:
-    """The Bundle of *result*, with its printed report *pdf* in the DiagnosticReport."""
+def bundle_of(result: Result, pdf: bytes | None = None, earlier: Collection[str] = ()) -> Json:
+    """The Bundle of *result*, with its printed report *pdf* in the DiagnosticReport.
+
+    *earlier* are the Observations of the case that earlier Bundles had (`observations_in`); those that it says no more
+    are marked as entered in error.
+    """
     uids = uids_of(result)
     study_uid = uids.of("fhir", "study")
     devices = dict(_devices(result, uids))
@@ -63,7 +68,15 @@ def bundle_of(result: Result, pdf: bytes | None = None) -> Json:
         "presentedForm": [_attached(result, pdf)] if pdf is not None else [],
     })  # fmt: skip
     resources = [*devices.values(), (study_uid, _study(result, uids, study_uid)), *found, (report_uid, report)]
-    return {"resourceType": "Bundle", "type": "transaction", "entry": [_entry(*one) for one in resources]}
+    entries = [_entry(url_of(uid), resource) for uid, resource in resources]
+    said = {url_of(uid) for uid, _ in found}
+    entries += [_entry(url, withdrawn(url, subject)) for url in sorted(set(earlier) - said)]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def observations_in(bundle: Json) -> list[str]:
+    """By what a server knows each Observation in *bundle*."""
+    return [one["fullUrl"] for one in bundle["entry"] if one["resource"]["resourceType"] == "Observation"]
 
 
 def text_of(bundle: Json) -> str:
@@ -71,8 +84,10 @@ def text_of(bundle: Json) -> str:
 
 
 def sentences(result: Result) -> list[str]:
-    """The case in sentences, the warning first."""
-    return [translate(WARNING, result.language), *wording.paragraphs(result.case, result.language)]
+    """The case in sentences: the warning, what doctors say of the findings, and what the models say."""
+    case, language = result.case, result.language
+    said = [terms.said(one, wording.named(case.findings, one.finding, language), language) for one in result.opinions]
+    return [translate(WARNING, language), *said, *wording.paragraphs(case, language)]
 
 
 def accession(result: Result) -> str:
@@ -89,10 +104,10 @@ def _accession(display: Path) -> str:
     return number[:16] if isinstance(number, str) else ""
 
 
-def _entry(uid: UID, resource: Json) -> Json:
+def _entry(name: str, resource: Json) -> Json:
     """A conditional update (FHIR R4, 3.1.0.4.3) by the identifier that never changes."""
-    url = f"{resource['resourceType']}?identifier={quote(f'{URI}|{url_of(uid)}')}"
-    return {"fullUrl": url_of(uid), "resource": resource, "request": {"method": "PUT", "url": url}}
+    url = f"{resource['resourceType']}?identifier={quote(f'{URI}|{name}')}"
+    return {"fullUrl": name, "resource": resource, "request": {"method": "PUT", "url": url}}
 
 
 def _subject(result: Result) -> Json:
@@ -136,15 +151,15 @@ def _study(result: Result, uids: Uids, uid: UID) -> Json:
         ],
         "status": "available", "subject": _subject(result), "started": _effective(result).get("effectiveDateTime"),
         "numberOfSeries": len(series), "numberOfInstances": len(result.images),
-        "series": [_series(name, images, uids) for name, images in series.items()],
+        "series": [_series(name, images, result, uids) for name, images in series.items()],
     })  # fmt: skip
 
 
-def _series(uid: str, images: list[SourceImage], uids: Uids) -> Json:
+def _series(uid: str, images: list[SourceImage], result: Result, uids: Uids) -> Json:
     modality = next((one.header.modality for one in images if one.header is not None and one.header.modality), "OT")
     return {
         "uid": uid, "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
-        "numberOfInstances": len(images), "instance": [_instance(image, uids) for image in images],
+        "numberOfInstances": len(images), "instance": [_instance(image, result, uids) for image in images],
     }  # fmt: skip
 
 
@@ -155,9 +170,9 @@ def _series_uid(image: SourceImage, uids: Uids) -> str:
     return image.header.series_instance_uid or str(uids.of("series of", image.instance))
 
 
-def _instance(image: SourceImage, uids: Uids) -> Json:
+def _instance(image: SourceImage, result: Result, uids: Uids) -> Json:
     header = image.header
-    uid = header.sop_instance_uid if header is not None else str(uids.of("picture", image.instance))
+    uid = header.sop_instance_uid if header is not None else str(picture_uid(image, result, uids))
     sop_class = header.sop_class_uid if header is not None else _STORAGE_OF_PICTURE
     return {"uid": uid, "sopClass": {"system": URI, "code": f"urn:oid:{sop_class}"}}
 

@@ -11,17 +11,28 @@ from pydicom.uid import UID
 
 from firmware_app.exporting.dicom import concepts
 from firmware_app.exporting.dicom.uids import Uids
-from firmware_app.exporting.fhir.coding import Json, concept, hl7_concept, identifier, quantity, without_nothing
+from firmware_app.exporting.fhir.coding import (
+    URI,
+    Json,
+    concept,
+    hl7_concept,
+    identifier,
+    quantity,
+    without_nothing,
+)
 from firmware_app.language import translate
 from firmware_app.lesion import Lesion
-from firmware_app.records import Finding, Reading, ReadingStatus
+from firmware_app.records import Finding, PackIdentity, Reading, ReadingStatus
 from firmware_app.reports import terms, wording
 from firmware_app.reports.case_text import value_text
 from firmware_app.reports.result import Result
 
 _THRESHOLD: Final = concepts.private("threshold", "Threshold of the operating point")
 _SCORE: Final = concepts.private("score", "Score of the model")
+_WITHDRAWN: Final = concepts.private("withdrawn", "Withdrawn: a later version does not say it")
 _UNJUDGED: Final = "not-performed"
+_UNCONFIRMED: Final = {"status": "preliminary"}
+"""Of what a doctor has rejected: it stays what a model said, and never becomes final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +51,30 @@ class Told:
 
 def observations(told: Told) -> Iterator[tuple[UID, Json]]:
     """Each with the UID that later versions keep."""
-    for reading in told.result.case.readings:
+    case = told.result.case
+    for reading in case.readings:
+        pack = reading.pack.name if reading.pack is not None else ""
         if reading.status is ReadingStatus.CANNOT_JUDGE:
-            yield _made(told, reading, ("unjudged",), _unjudged(told, reading))
+            yield _made(told, reading.pack, ("unjudged", pack, *reading.instances), _unjudged(told, reading))
             continue
         for one in reading.findings:
-            yield _made(told, reading, ("finding", one.code), _finding(told, one))
-        for number, lesion in enumerate(reading.lesions, 1):
-            yield _made(told, reading, ("lesion", str(number)), _lesion(told, reading, lesion, number))
+            yield _made(told, reading.pack, ("finding", one.code, pack, *reading.instances), _finding(told, one))
+    for number, lesion in enumerate(case.lesions, 1):
+        by = (one.pack for one in case.readings if one.lesions and lesion.instance in one.instances)
+        yield _made(told, next(by, None), ("lesion", str(number)), _lesion(told, lesion, number))
 
 
-def _made(told: Told, reading: Reading, name: tuple[str, ...], own: Json) -> tuple[UID, Json]:
-    pack = reading.pack.name if reading.pack is not None else ""
-    uid = told.uids.of("fhir", *name, pack, *reading.instances)
-    device = told.devices.get(str(reading.pack))
+def withdrawn(url: str, subject: Json) -> Json:
+    """The Observation known by *url*, of which the case says nothing any more."""
+    return {
+        "resourceType": "Observation", "identifier": [{"system": URI, "value": url}], "status": "entered-in-error",
+        "category": [hl7_concept("observation-category", "imaging")], "code": concept(_WITHDRAWN), "subject": subject,
+    }  # fmt: skip
+
+
+def _made(told: Told, pack: PackIdentity | None, name: tuple[str, ...], own: Json) -> tuple[UID, Json]:
+    uid = told.uids.of("fhir", *name)
+    device = told.devices.get(str(pack))
     made = {
         "resourceType": "Observation", "identifier": [identifier(uid)], **told.common,
         "category": [hl7_concept("observation-category", "imaging")],
@@ -64,24 +85,32 @@ def _made(told: Told, reading: Reading, name: tuple[str, ...], own: Json) -> tup
 
 def _finding(told: Told, one: Finding) -> Json:
     value, language = value_text(one, told.language), told.language
-    notes = [
-        {"text": f"{said.actor}: {translate(terms.SAID[said.verdict], language)}"}
-        for said in told.result.opinions if said.finding == one.code
-    ]  # fmt: skip
+    opinions = [said for said in told.result.opinions if said.finding == one.code]
     return {
+        **_standing(told, one.code),
         "code": concept(concepts.finding(one, one.code), wording.named([one], one.code, language)),
         "valueCodeableConcept": concept(concepts.PRESENT if one.positive else concepts.ABSENT),
         "component": [
             _component(concepts.CERTAINTY, one.probability * 100.0, concepts.PERCENT),
             _component(_THRESHOLD, one.threshold * 100.0, concepts.PERCENT),
             *([{"code": concept(concepts.private("value", "Measured value")), "valueString": value}] if value else []),
+            *(
+                {"code": concept(concepts.DOCTORS_ASSESSMENT),
+                 "valueCodeableConcept": concept(concepts.ASSESSMENTS[said.verdict])}
+                for said in opinions
+            ),
         ],
-        "note": notes,
-    }
+        "note": [{"text": f"{said.actor}: {translate(terms.SAID[said.verdict], language)}"} for said in opinions],
+    }  # fmt: skip
 
 
-def _lesion(told: Told, reading: Reading, one: Lesion, number: int) -> Json:
-    findings = {finding.code: finding for finding in reading.findings}
+def _standing(told: Told, finding: str) -> Json:
+    return _UNCONFIRMED if told.result.is_rejected(finding) else {}
+
+
+def _lesion(told: Told, one: Lesion, number: int) -> Json:
+    case = told.result.case
+    findings = {finding.code: finding for finding in case.findings}
     sizes = (
         (concepts.LONG_AXIS, one.long_axis_mm, concepts.MILLIMETRE),
         (concepts.SHORT_AXIS, one.short_axis_mm, concepts.MILLIMETRE),
@@ -89,8 +118,9 @@ def _lesion(told: Told, reading: Reading, one: Lesion, number: int) -> Json:
         (concepts.VOLUME, one.volume_mm3, concepts.CUBIC_MILLIMETRE),
     )
     return {
+        **_standing(told, one.finding),
         "code": concept(concepts.finding(findings.get(one.finding), one.finding)),
-        "valueString": wording.lesion(one, number, reading.findings, told.language),
+        "valueString": wording.lesion(one, number, case.findings, told.language),
         "component": [
             _component(_SCORE, one.score * 100.0, concepts.PERCENT),
             *(_component(code, value, unit) for code, value, unit in sizes if value is not None),

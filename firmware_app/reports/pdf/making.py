@@ -35,13 +35,13 @@ def pdf_of(config: Config, result: Result, language: str) -> bytes:
 
 
 def pdf_if_possible(config: Config, result: Result) -> bytes | None:
-    """The report in the box's language; None where none can be made, as on a box that has no Chinese font.
+    """The report in the box's language; None on a box that has no Chinese font.
 
-    What else is made of the result goes without it.
+    What else is made of the result goes without it.  Raises `ReportGaveUp` and `ChildWillNotStart`, which may pass.
     """
     try:
         return pdf_of(config, result, result.language)
-    except ReportError as error:
+    except ReportFontMissing as error:
         log.warning("the results of a case have no PDF: %s", error)
         return None
 

@@ -7,7 +7,8 @@ this moment, either its row already exists and the file stays, or the gateway fi
 
 A case may be deleted when it is:
 - read: none of its images waits, and its last revision is closed;
-- sent: the hospital has signed a receipt for each of its summaries (`outbox` has no row of it);
+- sent: the hospital has signed a receipt for each of its summaries (`outbox` has no row of it), and where an archive
+  gets results, those of its current state are made;
 - signed: a doctor is done with its current state, and for every positive finding in it a doctor has said that they
   agree, disagree or are unsure.  "No opinion" is enough for "Done" but not for deletion;
 - old: nothing of it arrived after the cut-off.
@@ -44,7 +45,10 @@ _UNREAD: Final = (
     f"NOT {WITHOUT_IMAGE} AND (c.fresh = 1 OR c.revision = 0 OR EXISTS"
     " (SELECT 1 FROM instances w WHERE w.case_reference = c.reference AND w.state = 'waiting'))"
 )
-_UNSENT: Final = "EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
+_UNSENT: Final = (
+    "(EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
+    " OR EXISTS (SELECT 1 FROM results_due d, archives a WHERE d.case_reference = c.reference AND a.sends = 1))"
+)
 _UNSIGNED: Final = (
     f"c.earlier = 0 AND NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
     " FROM readings p, json_each(p.body, '$.findings') f"
@@ -202,6 +206,7 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
     for table in (
         "arrivals", "readings", "superseded", "identities", "entered", "verdicts", "remarks", "reviews", "listed_more",
         "background", "conclusions", "instances", "offered_results", "earlier_searches", "earlier_studies",
+            "told_observations",
     ):  # fmt: skip
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due

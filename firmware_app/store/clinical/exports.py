@@ -11,7 +11,7 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,19 @@ class Exports:
             (case,),
         )
         return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
+
+    def told_observations(self, case: str) -> set[str]:
+        """Every FHIR Observation that a message of *case* ever had."""
+        rows = self._database.connection.execute("SELECT uid FROM told_observations WHERE case_reference = ?", (case,))
+        return {row["uid"] for row in rows}
+
+    def note_observations(self, case: str, names: Iterable[str]) -> None:
+        """A message of *case* with these FHIR Observations is about to leave."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO told_observations (case_reference, uid) VALUES (?, ?)",
+                [(case, name) for name in names],
+            )
 
     def key(self) -> bytes:
         """The secret for the new identities; raises `ReferencesLost`.

@@ -69,12 +69,6 @@ def failures(database: Database) -> list[tuple[str, Reason]]:
     return [(row["case_reference"], reason) for row in rows if (reason := reason_in(row["reason"])) is not None]
 
 
-def forget_all(database: Database) -> None:
-    """Nothing is due: what was read before the clinic had an archive is not sent unless a person asks for it."""
-    with database.transaction() as connection:
-        connection.execute("DELETE FROM results_due WHERE again = 0")
-
-
 def ask(database: Database, case: str, person: str) -> None:
     """Send the results of *case*, also where an archive has them already; raises `CaseUnknown`."""
     with database.transaction() as connection:

@@ -9,6 +9,7 @@ again with what the archive has not answered, under the same SOP Instance UIDs.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,26 +92,45 @@ class SendingQueue:
 
     # --- archives --------------------------------------------------------------------------------------------------
 
-    def set_up(self, names: Collection[str]) -> bool:
-        """Make *names* the archives that there are; True when there was none before.
+    def set_up(self, places: Mapping[str, str]) -> None:
+        """Make the keys of *places* the archives that get results; a value says which archive that is (`Peer.place`).
 
-        What waits for an archive that is gone is given up.
+        Where none got any until now, nothing is due: what was read before is not sent unless a person asks for it.
+        What waits for an archive that gets none any more is given up.  A name that stands for another archive than
+        before begins anew: it has nothing yet, and the cases that were on their way are due again.
         """
         with self._database.transaction() as connection:
-            known = {row["name"] for row in connection.execute("SELECT name FROM archives")}
-            for name in known - set(names):
-                connection.execute("DELETE FROM archives WHERE name = ?", (name,))
-                connection.execute(
-                    "UPDATE sendings SET stage = 'replaced', at = ?"
-                    " WHERE archive = ? AND stage IN ('waiting', 'stored')",
-                    (_now(), name),
-                )
-            for name in set(names) - known:
-                connection.execute("INSERT INTO archives (name, at) VALUES (?, ?)", (name, _now()))
-        return not known
+            known = {row["name"]: row for row in connection.execute("SELECT * FROM archives")}
+            if not places or not any(row["sends"] for row in known.values()):
+                connection.execute("DELETE FROM results_due WHERE again = 0")
+            for name, row in known.items():
+                if name not in places:
+                    connection.execute("UPDATE archives SET sends = 0 WHERE name = ?", (name,))
+                    connection.execute(
+                        "UPDATE sendings SET stage = 'replaced', at = ?"
+                        " WHERE archive = ? AND stage IN ('waiting', 'stored')",
+                        (_now(), name),
+                    )
+                elif row["place"] not in (None, places[name]):
+                    _begin_anew(connection, name)
+            connection.executemany(
+                "INSERT INTO archives (name, at, place) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET place = excluded.place, sends = 1",
+                [(name, _now(), place) for name, place in places.items()],
+            )
+
+    def give_up_other_kinds(self, archive: str, kinds: Collection[str]) -> None:
+        """Give up what waits for *archive* and is of none of *kinds*: it is not to get such objects any more."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sendings SET stage = 'replaced', at = ? WHERE archive = ? AND stage = 'waiting'"
+                " AND kind NOT IN (SELECT value FROM json_each(?))",
+                (_now(), archive, json.dumps(list(kinds))),
+            )
 
     def archives(self) -> list[Archive]:
-        rows = self._connection.execute("SELECT * FROM archives ORDER BY name")
+        """Those that get results."""
+        rows = self._connection.execute("SELECT * FROM archives WHERE sends = 1 ORDER BY name")
         return [
             Archive(row["name"], reason_in(row["reason"]), None if row["commits"] is None else bool(row["commits"]),
                     clock.parse(row["at"]))
@@ -176,9 +196,22 @@ class SendingQueue:
 
     # --- what comes of it ------------------------------------------------------------------------------------------
 
-    def waiting(self, archive: str, most: int = 200) -> list[Sending]:
-        """The objects that *archive* has not answered with success, in the order of sending."""
-        return self._rows("archive = ? AND stage = 'waiting' ORDER BY sequence LIMIT ?", archive, most)
+    def waiting(self, archive: str, most: int = 200, put_off: Collection[int] = ()) -> list[Sending]:
+        """The objects that *archive* has not answered with success, in the order of sending, without *put_off*."""
+        return self._rows(
+            "archive = ? AND stage = 'waiting' AND sequence NOT IN (SELECT value FROM json_each(?))"
+            " ORDER BY sequence LIMIT ?",
+            archive, json.dumps(list(put_off)), most,
+        )  # fmt: skip
+
+    def open_among(self, sequences: Collection[int]) -> set[int]:
+        """Those of *sequences* that wait or are stored."""
+        rows = self._connection.execute(
+            "SELECT sequence FROM sendings WHERE stage IN ('waiting', 'stored')"
+            " AND sequence IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(sequences)),),
+        )
+        return {row["sequence"] for row in rows}
 
     def stored(self, archive: str, most: int = 1000) -> list[Sending]:
         """The objects that *archive* has stored and not committed itself to keep."""
@@ -205,6 +238,15 @@ class SendingQueue:
     def succeeded(self, one: Sending, *, commits: bool) -> None:
         """The archive answered with success; *commits*: it will be asked for its commitment."""
         self._change(one, Stage.STORED if commits else Stage.ACCEPTED)
+
+    def believe(self, archive: str) -> None:
+        """*archive* is asked for no commitment, or offers none: what it has stored is accepted."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE sendings SET stage = 'accepted', reason = NULL, asked = 0, at = ?"
+                " WHERE archive = ? AND stage = 'stored'",
+                (_now(), archive),
+            )
 
     def failed(self, one: Sending, reason: Reason) -> None:
         """The archive did not take the object; it goes on waiting."""
@@ -250,6 +292,28 @@ _PUT_AGAIN: Final = _PUT.replace(
     "CASE stage WHEN 'replaced' THEN 'waiting' ELSE stage END",
     "'waiting', failures = 0, asked = 0, reason = NULL, at = excluded.at",
 )
+
+
+def _begin_anew(connection: sqlite3.Connection, archive: str) -> None:
+    """Nothing has arrived at *archive* yet.  What was on its way is made again, or waits where its case is deleted."""
+    connection.execute(
+        "INSERT INTO results_due (case_reference) SELECT DISTINCT case_reference FROM sendings"
+        " WHERE archive = ? AND stage IN ('waiting', 'stored') AND case_reference IN (SELECT reference FROM cases)"
+        " ON CONFLICT (case_reference) DO UPDATE SET changes = changes + 1",
+        (archive,),
+    )
+    connection.execute(
+        "DELETE FROM sendings WHERE archive = ?"
+        " AND (stage NOT IN ('waiting', 'stored') OR case_reference IN (SELECT reference FROM cases))",
+        (archive,),
+    )
+    connection.execute(
+        "UPDATE sendings SET stage = 'waiting', failures = 0, asked = 0, reason = NULL, at = ? WHERE archive = ?",
+        (_now(), archive),
+    )
+    for table in ("queued_results", "commitment_requests"):
+        connection.execute(f"DELETE FROM {table} WHERE archive = ?", (archive,))
+    connection.execute("UPDATE archives SET reason = NULL, commits = NULL, at = ? WHERE name = ?", (_now(), archive))
 
 
 def file_of(root: Path, one: Sending) -> Path:
