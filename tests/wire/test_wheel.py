@@ -88,18 +88,18 @@ def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: 
 
 def test_two_builds_give_the_same_bytes_and_the_bill_names_what_constraints_say(tmp_path: Path) -> None:
     """In another folder, under another umask, from files of another time."""
-    for name, umask in (("one", 0o022), ("two", 0o077)):
-        tree = tmp_path / name
-        for part in (*PACKAGES, "pyproject.toml", "README.md", "LICENSE"):
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
-            (tree / part).parent.mkdir(exist_ok=True)
-            copy(ROOT / part, tree / part)
-            os.utime(tree / part)
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.mkdir()
+    for part in (*PACKAGES, "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
+        copy(ROOT / part, first / part)
+    shutil.copytree(first, second, copy_function=shutil.copyfile)
+    for tree, umask in ((first, 0o022), (second, 0o077)):
         subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tree / "dist"), str(tree)],
             check=True, stdout=subprocess.DEVNULL, umask=umask, env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000"},
         )  # fmt: skip
-    one, two = (next((tmp_path / name / "dist").glob("*.whl")) for name in ("one", "two"))
+    one, two = (next((tree / "dist").glob("*.whl")) for tree in (first, second))
     digest = hashlib.sha256(one.read_bytes()).hexdigest()
     assert hashlib.sha256(two.read_bytes()).hexdigest() == digest
 
