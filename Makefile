@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb test-deb test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -21,6 +21,8 @@ help:
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
 	@echo "make wheel         build the wheel, the same bytes from the same commit, and its bill of materials into dist"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
+	@echo "make deb           the box as a Debian package for this machine's kind, into build"
+	@echo "make test-deb      install that package on a Debian of its own, upgrade, remove and purge it; lintian (root)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
@@ -104,6 +106,14 @@ wheels: | $(VENV)/bin/python
 	@$(BIN)/python -m firmware_app.installation.kind build/wheels
 	@$(call BILL,build/wheels)
 	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
+
+deb: export SOURCE_DATE_EPOCH = $(COMMITTED)
+deb: wheels
+	@rm -f build/lantern-box_*.deb
+	@$(BIN)/python -m firmware_app.installation.debian_package build/wheels
+
+test-deb: $(VENV)/dev.stamp deb
+	$(BIN)/python -m pytest -m install tests/faults/test_deb.py
 
 test-install: $(VENV)/dev.stamp wheels
 	$(BIN)/python -m pytest -m install tests/faults/test_install.py
