@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheels test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb test-deb test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -19,7 +19,10 @@ help:
 	@echo "make install       make this machine a box: programs, users, units, TLS front (root; WHEELS=DIR: without the internet)"
 	@echo "make install-hospital  the same for the hospital's computer: receiver, page and broker as a user of their own (root; WHEELS=DIR: without the internet)"
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
+	@echo "make wheel         build the wheel, the same bytes from the same commit, and its bill of materials into dist"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
+	@echo "make deb           the box as a Debian package for this machine's kind, into build"
+	@echo "make test-deb      install that package on a Debian of its own, upgrade, remove and purge it; lintian (root)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
@@ -74,10 +77,21 @@ install install-hospital:
 uninstall:
 	@$(INSTALLATION) uninstall $(if $(PURGE),--purge,$(if $(filter undefined,$(origin KEEP)),,--keep '$(KEEP)')) $(if $(filter yes,$(SURE)),--sure)
 
+# From the same commit the same bytes: the times in the wheel and in its bill of materials are the commit's.
+COMMITTED = $(shell git log -1 --format=%ct 2> /dev/null || echo 1580601600)
+BUILD = $(BIN)/python -m build --wheel --no-isolation --outdir $(1) . > /dev/null
+BILL = $(BIN)/python -m converters.publishing.distribution_sbom $(1) --extras intel,tflite
+wheel: export SOURCE_DATE_EPOCH = $(COMMITTED)
+wheel: $(VENV)/dev.stamp
+	@rm -rf dist
+	@$(call BUILD,dist)
+	@$(call BILL,dist)
+
 # For the system, the Python and the processor of this machine; take them to one of the same kind.  The Debian packages
 # come with all that they need (100 MB), as if nothing were installed there: what a machine has, apt leaves alone.
 FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/status" -o Dir::Cache::archives="$$PWD/" \
 	-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= --no-install-recommends --download-only
+wheels: export SOURCE_DATE_EPOCH = $(COMMITTED)
 wheels: | $(VENV)/bin/python
 	@rm -rf build/wheels && mkdir -p build/wheels/partial
 	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
@@ -86,11 +100,20 @@ wheels: | $(VENV)/bin/python
 			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
 	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock
 	@$(PIP) build hatchling
-	@$(BIN)/python -m build --wheel --no-isolation --outdir build/wheels . > /dev/null
+	@$(call BUILD,build/wheels)
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
 		pip "$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
 	@$(BIN)/python -m firmware_app.installation.kind build/wheels
+	@$(call BILL,build/wheels)
 	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
+
+deb: export SOURCE_DATE_EPOCH = $(COMMITTED)
+deb: wheels
+	@rm -f build/lantern-box_*.deb
+	@$(BIN)/python -m firmware_app.installation.debian_package build/wheels
+
+test-deb: $(VENV)/dev.stamp deb
+	$(BIN)/python -m pytest -m install tests/faults/test_deb.py
 
 test-install: $(VENV)/dev.stamp wheels
 	$(BIN)/python -m pytest -m install tests/faults/test_install.py

@@ -105,6 +105,15 @@ class InstallStepFailed(InstallError):
     detail: str
 
 
+class InstallPackaged(InstallError):
+    code = "install.packaged"
+    sentence = N_(
+        "Lantern is on this machine as the Debian package lantern-box, so “make {what}” changes nothing. Use apt: “apt "
+        "install ./lantern-box_….deb”, “apt remove lantern-box”."
+    )
+    what: str
+
+
 class NotInstalled(InstallError):
     code = "install.not_there"
     sentence = N_("Lantern is not installed on this machine, so there is nothing to remove.")

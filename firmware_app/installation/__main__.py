@@ -1,5 +1,7 @@
 """`python3 -m firmware_app.installation install|install-hospital|uninstall`, as the Makefile calls it.
 
+`configure` and `withdraw` are for the Debian package's own scripts (systemd/debian).
+
 It runs on the system's own Python with nothing installed.  A box whose source is gone is removed with
 `/opt/lantern/venv/bin/python -m firmware_app.installation uninstall`.
 """
@@ -21,6 +23,11 @@ from firmware_app.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
 EXTRAS = {"x86_64": "intel,tflite", "aarch64": "tflite"}
+_PUT = {
+    "install": setting_up.install,
+    "install-hospital": hospital.install,
+    "configure": setting_up.configure,
+}
 _SURE = N_("Type “remove” to go on:")
 _NOTHING_REMOVED = N_("Nothing was removed.")
 
@@ -31,10 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o022)
     machine = Machine(Path(os.path.abspath(options.destdir or "/")))  # noqa: PTH100 - a link in it is meant
     try:
-        if options.what != "uninstall":
+        if options.what in _PUT:
             wheels = options.wheels.resolve() if options.wheels else None
-            put = setting_up.install if options.what == "install" else hospital.install
-            put(machine, ProgramSource(options.source.resolve(), wheels, options.extras))
+            _PUT[options.what](machine, ProgramSource(options.source.resolve(), wheels, options.extras))
+            return 0
+        if options.what == "withdraw":
+            removal.withdraw(machine)
             return 0
         return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:
@@ -68,15 +77,22 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m firmware_app.installation", description="Put Lantern on this machine, or take it away."
     )
     parser.add_argument("--destdir", metavar="DIR", help="install into DIR, which is to become a machine's /")
-    what = parser.add_subparsers(dest="what", required=True, metavar="install|install-hospital|uninstall")
+    what = parser.add_subparsers(
+        dest="what", required=True, metavar="install|install-hospital|uninstall|configure|withdraw"
+    )
     extras = EXTRAS.get(platform.machine(), "")
-    for name, becomes in (("install", "a box"), ("install-hospital", "a hospital's computer")):
-        install = what.add_parser(name, help=f"make this machine {becomes}; done twice it changes nothing")
+    for name, told in (
+        ("install", "make this machine a box; done twice it changes nothing"),
+        ("install-hospital", "make this machine a hospital's computer; done twice it changes nothing"),
+        ("configure", "what dpkg leaves to do when it has unpacked the package"),
+    ):
+        install = what.add_parser(name, help=told)
         install.add_argument("--source", type=Path, metavar="DIR", default=Path(), help="the unpacked Lantern")
         install.add_argument(
             "--wheels", type=Path, metavar="DIR", help="take everything from DIR, nothing from the internet"
         )
         install.add_argument("--extras", default=extras, help=f"of the programs; here: {extras or 'none'}")
+    what.add_parser("withdraw", help="what is to be done before dpkg removes the package")
     uninstall = what.add_parser("uninstall", help="take the box away")
     uninstall.add_argument("--keep", default="state,config", metavar="WORDS", help="default: state,config")
     uninstall.add_argument("--purge", action="store_true", help="keep nothing")

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import InstallStepFailed, KeepUnknown, NotInstalled
+from firmware_app.errors import InstallPackaged, InstallStepFailed, KeepUnknown, NotInstalled
 from firmware_app.installation.ground import need_root, present, unmask
 from firmware_app.installation.machine import (
     COMMAND,
@@ -20,7 +20,7 @@ from firmware_app.installation.machine import (
     run,
     spoken,
 )
-from firmware_app.installation.setting_up import SYSUSERS, TARGET, UDEV, installable
+from firmware_app.installation.setting_up import SYSUSERS, TARGET, UDEV, installable, packaged
 from firmware_app.language import N_, translate
 
 KEEPABLE: Final = {"state": STATE, "config": CONFIG}
@@ -54,6 +54,8 @@ def kept(words: str) -> set[str]:
 def announce(machine: Machine, keep: set[str]) -> list[Path]:
     """Say what will be lost for good, before it is; returns those folders."""
     need_root("uninstall")
+    if packaged(machine):
+        raise InstallPackaged(what="uninstall")
     _record(machine)
     lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
     for path in lost:
@@ -85,6 +87,14 @@ def uninstall(machine: Machine, keep: set[str]) -> None:
     _remove(machine, PREFIX)  # last: it holds the record, so that a removal that was cut off can be started again
     if keep:
         machine.tell(_HOW_TO_RETURN)
+
+
+def withdraw(machine: Machine) -> None:
+    """What is left to do before dpkg removes the package's files: state, settings and users stay."""
+    need_root("withdraw")
+    _stop(machine)
+    _forget_units(machine)
+    _remove(machine, PREFIX)
 
 
 def _record(machine: Machine) -> Record:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import InstallSourceMissing
+from firmware_app.errors import InstallPackaged, InstallSourceMissing
 from firmware_app.installation import ground, programs
 from firmware_app.installation.machine import (
     COMMAND,
@@ -28,6 +28,8 @@ TMPFILES: Final = Path("etc/tmpfiles.d/lantern.conf")
 AVAHI: Final = Path("etc/avahi/services/lantern.service")  # without avahi nobody reads it
 RULES: Final = Path("etc/udev/rules.d")
 MANAGER: Final = Path("etc/systemd/system.conf.d/lantern.conf")
+_OF_PACKAGES: Final = Path("usr/lib")
+"""Where a Debian package puts what `make install` writes to /etc: systemd and udev look into both."""
 UDEV: Final = Path("run/udev/control")
 """There while systemd-udevd runs; a container has none."""
 TARGET: Final = "lantern.target"
@@ -43,20 +45,45 @@ _NOTHING = N_("Everything is in place already; nothing was changed.")
 
 def install(machine: Machine, source: programs.ProgramSource) -> None:
     """Make *machine* a box.  Raises an `InstallError` that says what to do."""
-    tree = source.tree / "systemd"
-    files = dict(_files(tree))
+    files = files_of(source.tree)
+    if packaged(machine):
+        raise InstallPackaged(what="install")
     ground.check(machine)
     ground.suits(machine, source)
     source.check()
     record = machine.record or Record()
     ground.packages(machine, record, source)
+    _complete(machine, source, record, files)
+
+
+def configure(machine: Machine, source: programs.ProgramSource) -> None:
+    """What is left to do when dpkg has unpacked the package of *source*, and apt all that it depends on."""
+    ground.need_root("configure")
+    source.check()
+    files = {path: content for path, content in files_of(source.tree).items() if path.is_relative_to(PREFIX)}
+    record = machine.record or Record()
+    record.files.pop(str(AVAHI), None)  # of a `make install` before; it is dpkg's now, in the same place
+    _complete(machine, source, record, files)
+
+
+def packaged(machine: Machine) -> bool:
+    """Whether the box on *machine* is a Debian package."""
+    return machine.at(of_package(UNITS) / TARGET).exists()
+
+
+def of_package(path: Path) -> Path:
+    """Where a Debian package has the file that `make install` writes to *path*."""
+    return path if path == AVAHI or not path.is_relative_to("etc") else _OF_PACKAGES / path.relative_to("etc")
+
+
+def _complete(machine: Machine, source: programs.ProgramSource, record: Record, files: dict[Path, bytes]) -> None:
     before, stamp = programs.in_use(machine), programs.prepare(machine, source)
     if stamp != before:
         _stop(machine, record)
         programs.switch(machine, stamp)
     _place(machine, record, files)
     if not machine.at(CONFIG / "lantern.toml").exists():
-        machine.put(CONFIG / "lantern.toml", (tree / "lantern.toml").read_bytes())
+        machine.put(CONFIG / "lantern.toml", (source.tree / "systemd/lantern.toml").read_bytes())
         machine.did(_CONFIG, path=f"/{CONFIG}/lantern.toml")
     machine.remember(record)
     _users(machine)
@@ -70,8 +97,12 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
         machine.tell(_NOT_ALIVE, root=machine.root)
 
 
+def files_of(source: Path) -> dict[Path, bytes]:
+    """Path on the box -> content, of everything in `systemd/` of the unpacked Lantern that a box has."""
+    return dict(_files(source / "systemd"))
+
+
 def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
-    """Path on the box -> content, of everything in `systemd/` that a box has."""
     if not (tree / "units").is_dir():
         raise InstallSourceMissing(path="systemd/units")
     for path in sorted((tree / "units").iterdir()):
@@ -94,7 +125,9 @@ def _place(machine: Machine, record: Record, files: dict[Path, bytes]) -> None:
     record.files |= {str(path): digest(content) for path, content in files.items()}
     machine.remember(record)
     written = [path for path, content in files.items() if machine.put(path, content)]
-    if machine.link(COMMAND, f"/{VENV}/bin/lantern"):
+    if packaged(machine):
+        machine.at(COMMAND).unlink(missing_ok=True)  # that of a `make install` before; the package has /usr/bin/lantern
+    elif machine.link(COMMAND, f"/{VENV}/bin/lantern"):
         written.append(COMMAND)
     if written:
         machine.did(_FILES, count=len(written))
@@ -118,7 +151,8 @@ def _users(machine: Machine) -> None:
 def installable(machine: Machine) -> dict[str, list[Path]]:
     """Each unit of ours that says by what it wants to be started -> the links that say so to systemd."""
     links = {}
-    for unit in sorted(machine.at(UNITS).glob("lantern*")):
+    folder = of_package(UNITS) if packaged(machine) else UNITS
+    for unit in sorted(machine.at(folder).glob("lantern*")):
         wanted_by = re.findall(r"^WantedBy=(.+)$", unit.read_text("utf-8"), re.MULTILINE) if unit.is_file() else []
         if wanted_by:
             links[unit.name] = [machine.at(UNITS / f"{other}.wants" / unit.name) for other in wanted_by[0].split()]
@@ -141,7 +175,7 @@ def _enable(machine: Machine) -> None:
 
 def _stop(machine: Machine, record: Record) -> None:
     """End the box, sticks included: what runs imports modules later on, and they are about to be other ones."""
-    if not machine.has_systemd or not machine.at(UNITS / TARGET).exists():
+    if not machine.has_systemd or not (machine.at(UNITS / TARGET).exists() or packaged(machine)):
         return
     record.running = ""  # so that the next installation starts the box, also one of the same version
     machine.remember(record)

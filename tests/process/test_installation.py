@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.errors import (
+    InstallPackaged,
     InstallPackagesMissing,
     InstallWheelDamaged,
     InstallWheelsForeign,
@@ -402,6 +403,27 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
 
 
 # --- the removal -----------------------------------------------------------------------------------------------------
+
+
+def test_the_package_takes_over_a_box_that_make_install_made_and_make_then_refuses(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Running(place.root)
+    fresh = machine.at("opt/lantern/programs") / place.source.stamp()
+    fresh.mkdir(parents=True)
+    (fresh / "lantern-whole").touch()
+    setting_up._place(machine, Record(), setting_up.files_of(place.source.tree))
+    machine.put(setting_up.of_package(setting_up.UNITS) / setting_up.TARGET, b"[Unit]\n")  # dpkg has unpacked
+    for name in ("_users", "_enable"):
+        monkeypatch.setattr(setting_up, name, lambda _: None)
+    monkeypatch.setattr(programs, "finish", lambda *_: None)
+    setting_up.configure(machine, place.source)
+    assert not list(machine.at(setting_up.UNITS).glob("lantern*"))
+    assert not machine.at("usr/local/bin/lantern").is_symlink()
+    assert machine.at(setting_up.AVAHI).exists(), "it lies where the package has it"
+    for refused in (lambda: setting_up.install(machine, place.source), lambda: removal.announce(machine, set())):
+        with pytest.raises(InstallPackaged):
+            refused()
 
 
 def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ class Archive:
         self.knows, self.stored, self.dialled = knows, 0, 0
 
     @contextmanager
-    def answering(self, peer: Peer, classes: Sequence[str], **_: Any) -> Iterator[Archive]:
+    def answering(self, peer: ArchivePeer, classes: Sequence[str], **_: Any) -> Iterator[Archive]:
         assert classes, "pynetdicom takes no association without a context"
         self.dialled += 1
         if not set(classes) & set(self.knows):

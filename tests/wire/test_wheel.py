@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+from packaging.requirements import Requirement
 
+from converters.packing.sbom import normal
+from converters.publishing import distribution_sbom
 from firmware_app import __version__
 from firmware_app.demo import samples
+from firmware_app.installation.programs import PACKAGES
 from firmware_app.sealed.summary import Presence
 from firmware_app.version import version
 
@@ -77,3 +84,36 @@ def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: 
     assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
     assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app", "--version").stdout)
     assert get_type_hints(Presence, include_extras=True)["version"].__metadata__[0].accepts(version())
+
+
+def test_two_builds_give_the_same_bytes_and_the_bill_names_what_constraints_say(tmp_path: Path) -> None:
+    """In another folder, under another umask, from files of another time."""
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.mkdir()
+    for part in (*PACKAGES, "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile
+        copy(ROOT / part, first / part)
+    shutil.copytree(first, second, copy_function=shutil.copyfile)
+    for tree, umask in ((first, 0o022), (second, 0o077)):
+        subprocess.run(
+            [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tree / "dist"), str(tree)],
+            check=True, stdout=subprocess.DEVNULL, umask=umask, env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000"},
+        )  # fmt: skip
+    one, two = (next((tree / "dist").glob("*.whl")) for tree in (first, second))
+    digest = hashlib.sha256(one.read_bytes()).hexdigest()
+    assert hashlib.sha256(two.read_bytes()).hexdigest() == digest
+
+    bill = json.loads(distribution_sbom.write(one.parent, frozenset({"intel", "tflite"})).read_text("utf-8"))
+    assert bill["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+    components = {component["name"]: component for component in bill["components"]}
+    assert all(component["licenses"] for component in components.values())
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines() if "==" in line)
+    fixed = {normal(name): version for name, version in pins.items()}
+    assert {name: component["version"] for name, component in components.items()} == {
+        name: fixed[name] for name in components
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["intel"]]
+    assert {normal(Requirement(line).name) for line in asked} <= components.keys()
+    arrows = {arrow["ref"] for arrow in bill["dependencies"]}
+    assert arrows == {component["bom-ref"] for component in [*bill["components"], bill["metadata"]["component"]]}
