@@ -115,7 +115,7 @@ def create_app(
     ):  # fmt: skip
         app.url_map.converters[name] = converter
     guard.install(app)  # before the CSRF check, which must know whose token it sees
-    app.after_request(compression.compress)
+    compression.install(app)
     app.before_request(calibration.allow_table)
     CSRFProtect(app)
     _register_pages(app)
