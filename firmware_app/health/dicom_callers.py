@@ -9,9 +9,9 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.config import Config
 from firmware_app.health.check import Check
-from firmware_app.intake.dicom import callers
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, Reason
+from firmware_app.store.disk import dicom_callers as callers
 from firmware_app.store.disk.layout import StateDir
 
 _DAYS: Final = 7

@@ -8,74 +8,38 @@ without end costs little.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import threading
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.config import DicomSection
 from firmware_app.language import visible
 from firmware_app.store.disk import remembered
+from firmware_app.store.disk.dicom_callers import ADDRESS as ADDRESS
+from firmware_app.store.disk.dicom_callers import APPLICATION as APPLICATION
+from firmware_app.store.disk.dicom_callers import LIMIT as LIMIT
+from firmware_app.store.disk.dicom_callers import MOST as MOST
+from firmware_app.store.disk.dicom_callers import NAME as NAME
+from firmware_app.store.disk.dicom_callers import SERVICES as SERVICES
+from firmware_app.store.disk.dicom_callers import SYNTAXES as SYNTAXES
+from firmware_app.store.disk.dicom_callers import TITLE as TITLE
+from firmware_app.store.disk.dicom_callers import WORKLIST as WORKLIST
+from firmware_app.store.disk.dicom_callers import Admitted as Admitted
+from firmware_app.store.disk.dicom_callers import TurnedAway as TurnedAway
+from firmware_app.store.disk.dicom_callers import admits_address as admits_address
+from firmware_app.store.disk.dicom_callers import admits_title as admits_title
+from firmware_app.store.disk.dicom_callers import admitted as admitted
+from firmware_app.store.disk.dicom_callers import known as known
+from firmware_app.store.disk.dicom_callers import plain as plain
 from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.gateway")
 
-MOST: Final = 24
-TITLE, ADDRESS, APPLICATION = "association.calling_ae", "association.address", "association.application_context"
-LIMIT, SERVICES, SYNTAXES = "association.limit", "association.services", "association.syntaxes"
-WORKLIST: Final = "association.worklist"
 _AT_THE_DOOR: Final = (TITLE, ADDRESS, APPLICATION, LIMIT)
-_NAME: Final = "turned_away"
 _WRITE_S: Final = 1.0
 _MOST_NAMES, _LONGEST_NAME = 3, 64
-
-
-def admits_title(calling: str, config: DicomSection) -> bool:
-    """Whether `allowed_calling` admits this AE title."""
-    return not config.allowed_calling or calling in config.allowed_calling
-
-
-def admits_address(address: str, config: DicomSection) -> bool:
-    """Whether `allowed_addresses` admits this address; a single address there is a network of one."""
-    networks = [ipaddress.ip_network(text, strict=False) for text in config.allowed_addresses]
-    peer = ipaddress.ip_address(plain(address))
-    return not networks or any(peer.version == network.version and peer in network for network in networks)
-
-
-def plain(address: str) -> str:
-    """*address* as a person writes it: without its interface, and an IPv4-mapped IPv6 address as IPv4."""
-    peer = ipaddress.ip_address(address.partition("%")[0])
-    return str(peer.ipv4_mapped if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped else peer)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """A caller that could not send images, and why; `what` names the services or kinds of image that were refused."""
-
-    calling: str
-    called: str
-    address: str
-    why: str
-    what: str = ""
-    count: int = 1
-    last: str = ""
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        return self.calling, self.called, self.address, self.why, self.what
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A caller that was admitted, how often and when last."""
-
-    calling: str
-    address: str
-    count: int = 1
-    last: str = ""
 
 
 class Book:
@@ -148,28 +112,6 @@ class Book:
             entries = [asdict(entry) for entry in self._entries.values()]
             welcome = [asdict(entry) for entry in self._admitted.values()]
         try:
-            remembered.keep(self._state, _NAME, {"machines": entries, "admitted": welcome})
+            remembered.keep(self._state, NAME, {"machines": entries, "admitted": welcome})
         except OSError as error:
             log.warning("the list of rejected callers cannot be written: %s", error.strerror)
-
-
-def known(state: StateDir) -> list[TurnedAway]:
-    """The recorded callers, the oldest first; empty where the record cannot be read."""
-    try:
-        entries = [TurnedAway(**entry) for entry in remembered.known(state, _NAME)["machines"]]
-        for entry in entries:
-            clock.parse(entry.last)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return []
-    return entries[-MOST:]
-
-
-def admitted(state: StateDir) -> list[Admitted]:
-    """The callers that were admitted, the oldest first; empty where the record cannot be read."""
-    try:
-        entries = [Admitted(**entry) for entry in remembered.known(state, _NAME)["admitted"]]
-        for entry in entries:
-            clock.parse(entry.last)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return []
-    return entries[-MOST:]

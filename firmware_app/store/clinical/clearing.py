@@ -47,7 +47,8 @@ _UNREAD: Final = (
 )
 _UNSENT: Final = (
     "(EXISTS (SELECT 1 FROM outbox o WHERE o.case_reference = c.reference)"
-    " OR EXISTS (SELECT 1 FROM results_due d, archives a WHERE d.case_reference = c.reference AND a.sends = 1))"
+    " OR c.earlier = 0 AND EXISTS (SELECT 1 FROM results_due d, archives a"
+    " WHERE d.case_reference = c.reference AND a.sends = 1))"
 )
 _UNSIGNED: Final = (
     f"c.earlier = 0 AND NOT {WITHOUT_IMAGE} AND (NOT COALESCE({DONE}, 0) OR EXISTS (SELECT 1"
