@@ -90,7 +90,7 @@ def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk)
     assert "AI-assisted,notfordiagnosticuse" in printed.words(answer.data)
     assert Audit(desk.clinical.database).latest(1)[0].action == "case.report"
     post(doctor, f"/case/{desk.case}/verdict", finding="pneumonia", verdict="disagree")
-    assert "Pneumonia:Disagree(li)" in printed.words(doctor.get(link, headers=HTML).data)
+    assert "Pneumonia(thebox:found):Disagree(li)" in printed.words(doctor.get(link, headers=HTML).data)
 
 
 def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def test_a_film_is_read_shown_and_marked(box: Rig) -> None:
     assert [finding.code for finding in reading.findings] == ["bright"]
     assert 0 < reading.timing.decode < reading.timing.total
     shown = box.state.display / film.reference
-    names = ["bright.png", "frame-000.json", "frame-000.png", "identity.json"]
+    names = ["bright.png", "frame-000.json", "frame-000.png", "identity.json", "thumb.jpg"]
     assert sorted(path.name for path in shown.iterdir()) == names
     with Image.open(shown / "bright.png") as heat:
         assert (heat.mode, heat.size) == ("L", (213, 256))

@@ -5,8 +5,12 @@ import { ask } from "./answers.js";
 
 const $ = id => document.getElementById(id);
 const page = $("case").dataset, finish = $("finish"), onward = $("onward"), ONWARD = "lantern.onward";
-let typed = false;
-document.addEventListener("input", event => typed ||= Boolean(event.target.closest("form:not(#finish)")));
+const FIELDS = "form:not(#finish) :is(input, textarea)";
+let chosen = false;
+document.addEventListener("input", event => chosen ||= Boolean(event.target.closest("form:not(#finish) select")));
+
+/** Whether the page holds anything that was typed or chosen and is not kept: leaving would lose it. */
+const typed = () => chosen || [...document.querySelectorAll(FIELDS)].some(field => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
 
 // Whether the last word leads on is the doctor's choice, and is kept on this PC.
 if (onward) {
@@ -20,7 +24,7 @@ const unjudged = () => [...document.querySelectorAll(".judge")].filter(form => !
 
 /** With *word* on the last finding the case is done; not where anything is typed that leaving would lose. */
 function leads(form, word) {
-  if (!word || !onward?.checked || $("onward-tool").hidden || typed) return false;
+  if (!word || !onward?.checked || $("onward-tool").hidden || typed()) return false;
   return unjudged().every(other => other === form) && unjudged().length === 1;
 }
 
@@ -68,8 +72,9 @@ export function say(number) {
   form?.querySelectorAll(".choices button")[number]?.click();
 }
 
-/** On to the next patient: done with this one where that can be, else only away from it. */
+/** On to the next patient: done with this one where that can be, else only away from it; not over what is typed. */
 export function next() {
+  if (typed()) return $("remark")?.focus();
   const done = finish?.querySelector("button.main");
   if (done) done.click();
   else location.assign(page.next);
@@ -92,7 +97,7 @@ async function look() {
   try {
     const now = await (await ask(page.state)).json();
     const came = now.seen !== page.seen || now.film !== Boolean(Number(page.film)) || now.advice !== page.advice;
-    if (came && !typed) return location.reload();
+    if (came && !typed()) return location.reload();
     $("came").hidden = now.seen === page.seen || (Number(page.waiting) && !now.seen.endsWith(".0"));
   } catch { /* it is asked again */ }
   setTimeout(look, Number(page.waiting) ? 1500 : 5000);
