@@ -1,7 +1,8 @@
 """The films that are read over and over, each time as another patient's, and made by code.
 
-Their greys are a synthetic golden image of the adults' pack: it gives no number for what looks unlike the films that it
-learnt from, the public chest film of pydicom-data among them, and the time of such a film would mean nothing.
+Their greys are a synthetic golden image of the children's pack.  The adults' pack gives no number for what looks unlike
+the films that it learnt from: the public chest film of pydicom-data, and in some runtimes its own golden images where
+they are enlarged; and the time of such a film would mean nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from PIL import Image
 from tests import films
 from tests.peers import REPOSITORY
 
-GREYS: Final = REPOSITORY / "models" / "chest-xray-adult" / "golden" / "sample-negative-1.png"
+GREYS: Final = REPOSITORY / "models" / "chest-xray-child" / "golden" / "sample-positive-1.png"
 _ROOT: Final = "1.2.826.0.1.3680043.8.498."
 _MARKS: Final = {"SOPInstanceUID": "71", "SeriesInstanceUID": "72", "StudyInstanceUID": "73"}
 _DIGITS: Final = 12
@@ -57,7 +58,7 @@ def _made(columns: int, rows: int, bits: int) -> Film:
     with Image.open(GREYS) as image:
         greys = np.asarray(image.convert("F").resize((columns, rows), Image.Resampling.BICUBIC))
     pixels = (np.clip(greys, 0, 255) * ((1 << bits) - 1) / 255).astype(np.uint16)
-    dataset = films.film(pixels, BitsStored=bits, HighBit=bits - 1)
+    dataset = films.film(pixels, BitsStored=bits, HighBit=bits - 1, PatientAge="003Y")
     return _marked(f"made by code, {columns} × {rows}", dataset)
 
 
