@@ -54,8 +54,8 @@ def test_every_way_to_learn_ranks_films_whose_features_tell() -> None:
         for row, name in enumerate(names)
     )
     labels = np.arange(60) % 2
-    seen = rng.normal(0.0, 1.0, (2, 60, 8)).astype(np.float32)
-    seen[:, :, 0] += 4.0 * labels
+    seen = rng.normal(0.0, 1.0, (2, 60, 64)).astype(np.float32)
+    seen[:, :, :4] += 2.0 * labels[:, np.newaxis]
     headers = np.stack([labels * 100.0 + 1000.0, np.full(60, 1000.0)], axis=1)
     fold = Fold("one", tuple(names[:40]), tuple(names[40:]))
     scene = Scene(FilmSet("made", "abnormal", films), seen, headers, fold, load_recipe(RECIPE))
