@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_app.care import presence
 from firmware_app.intake.dicom import callers
 from firmware_app.records import Header, Instance
 from firmware_app.store.accounts.accounts_db import Role
@@ -29,3 +30,12 @@ def test_a_technician_sees_that_a_machine_was_let_in_that_its_film_came_and_who_
     for text in ("from 192.168.1.20", "from 192.168.1.21", "1 image came", "no image has come", "CT9", "free place"):
         assert text in page, text
     assert made.case not in page
+
+
+def test_the_page_names_the_port_that_the_gateway_has_taken(desk: Desk) -> None:
+    technician = desk.person("zhou", Role.TECHNICIAN)
+    with presence.held(desk.state, "gateway"):
+        presence.announce(desk.state, "gateway", {"port": 40123})
+        page = technician.get("/machines", headers=HTML).text
+    assert "port 40123" in page
+    assert "port 40123" not in technician.get("/machines", headers=HTML).text  # it does not run any more

@@ -12,6 +12,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from firmware_app import clock
+from firmware_app.care import presence
 from firmware_app.health import dicom_callers
 from firmware_app.store.accounts.accounts_db import Role
 from web import guard
@@ -42,6 +43,6 @@ def page() -> ResponseReturnValue:
         images, image_at = senders.get(f"dicom:{entry.calling}", (0, None))
         machines.append(Machine(entry.calling, entry.address, entry.count, clock.parse(entry.last), images, image_at))
     refused = list(dicom_callers.turned_away(box.config, box.state))
-    return render_template(
-        "machines.html", machines=machines, refused=refused, title=box.config.dicom.ae_title, port=box.config.dicom.port
-    )
+    settings, gateway = box.config.dicom, presence.announcement(box.state, "gateway") or {}
+    port = gateway.get("port") or settings.port  # where the configuration leaves it free, the one that was taken
+    return render_template("machines.html", machines=machines, refused=refused, title=settings.ae_title, port=port)
