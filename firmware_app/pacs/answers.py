@@ -13,6 +13,7 @@ from firmware_app.headers.commitment import PUSH_MODEL
 from firmware_app.pacs import connection
 from firmware_app.pacs.line import BackOff
 from firmware_app.pacs.peer import answerable
+from firmware_app.pacs.worker import Worker
 from firmware_app.store.sending.commitments import Commitments, OwedAnswer
 from firmware_app.store.sqlite.database import Database
 
@@ -22,7 +23,7 @@ _LOOK_S: Final = 0.5
 _DELAY_FIRST_S, _DELAY_MOST_S = 2.0, 3600.0
 
 
-class AnswerLine:
+class AnswerLine(Worker):
     """Gives the owed answers, in a thread of its own from `start` until *stop*."""
 
     def __init__(self, config: Config, database: Database, stop: threading.Event) -> None:
@@ -30,16 +31,6 @@ class AnswerLine:
         self._commitments = Commitments(database)
         self._delays: dict[str, BackOff] = {}
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

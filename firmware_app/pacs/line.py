@@ -24,6 +24,7 @@ from firmware_app.headers.commitment import Reference
 from firmware_app.pacs import connection
 from firmware_app.pacs.connection import Connection
 from firmware_app.pacs.peer import ArchivePeer
+from firmware_app.pacs.worker import Worker
 from firmware_app.records import Reason
 from firmware_app.store.sending.commitments import Commitments
 from firmware_app.store.sending.queue import Sending, SendingQueue, file_of
@@ -61,7 +62,7 @@ class BackOff:
 
 
 @dataclass
-class ArchiveLine:
+class ArchiveLine(Worker):
     """What one archive is to get, in a thread of its own from `start` until *stop*."""
 
     peer: ArchivePeer
@@ -80,16 +81,6 @@ class ArchiveLine:
         """How often each object had failed when it was tried last: a failed commitment counts from outside."""
         self._asked: dict[int, float] = {}
         self._thread = threading.Thread(target=self._run, name=f"pacs-{self.peer.name}", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

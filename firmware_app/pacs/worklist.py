@@ -24,6 +24,7 @@ from firmware_app.errors import PacsError, WorklistRefused, WorklistUnanswered
 from firmware_app.headers.identifier import CHARSET, raw, texts
 from firmware_app.pacs.connection import associated, contexts, status_of
 from firmware_app.pacs.peer import Peer
+from firmware_app.pacs.worker import Worker
 from firmware_app.records import Reason
 from firmware_app.registration import learned
 from firmware_app.registration.entry import Registered
@@ -101,7 +102,7 @@ def _learned(identifier: Dataset, origin: str, today: date) -> Registered | None
     return learned.learned(texts(identifier, charset), step, origin, today)
 
 
-class WorklistLine:
+class WorklistLine(Worker):
     """Asks the hospital's worklist, in a thread of its own from `start` until *stop*."""
 
     def __init__(self, config: Config, peer: Peer, database: Database, stop: threading.Event) -> None:
@@ -109,16 +110,6 @@ class WorklistLine:
         self._registrations = Registrations(database)
         self._asked = float("-inf")
         self._thread = threading.Thread(target=self._run, name="worklist", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
 
     def _run(self) -> None:
         try:

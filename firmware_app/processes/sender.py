@@ -41,6 +41,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         from firmware_app.pacs.answers import AnswerLine
         from firmware_app.pacs.line import ArchiveLine
         from firmware_app.pacs.peer import peers
+        from firmware_app.pacs.worker import Worker
         from firmware_app.pacs.worklist import WorklistLine, peer_of
 
     state = StateDir(config.state.dir)
@@ -52,7 +53,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     lines = [
         ArchiveLine(peer, clinical.database, state.outgoing, ending) for peer in peers(config) if peer.settings.send
     ]
-    workers: list[ArchiveLine | AnswerLine | WorklistLine] = [*lines, AnswerLine(config, clinical.database, ending)]
+    workers: list[Worker] = [*lines, AnswerLine(config, clinical.database, ending)]
     if (hospital := peer_of(config)) is not None:
         workers.append(WorklistLine(config, hospital, clinical.database, ending))
     maker = threading.Thread(target=_make, args=(outgoing, clinical, ending), name="results", daemon=True)
