@@ -54,15 +54,20 @@ def lesions_of(readings: Iterable[Reading]) -> tuple[Lesion, ...]:
 
     One that was seen in a single image of one frame is its mark, unchanged.
     """
+    return tuple(lesion for lesion, _ in with_marks(readings))
+
+
+def with_marks(readings: Iterable[Reading]) -> list[tuple[Lesion, tuple[Lesion, ...]]]:
+    """:func:`lesions_of`, each with the marks that it was put together from."""
     read = [reading for reading in readings if reading.status is ReadingStatus.READ]
     thresholds = {finding.code: finding.threshold for reading in read for finding in reading.findings}
     tracks = [track for reading in read for track in tracks_of(reading)]
     found = []
     for group in same_in_other_images(tracks):
-        marks = [mark for track in group for mark in track.marks]
+        marks = tuple(mark for track in group for mark in track.marks)
         weights = [weight for track in group for weight in track.weights]
-        found.append(summed(marks, weights, sum(track.of for track in group), thresholds))
-    return tuple(sorted(found, key=lambda one: -one.score))
+        found.append((summed(marks, weights, sum(track.of for track in group), thresholds), marks))
+    return sorted(found, key=lambda one: -one[0].score)
 
 
 def tracks_of(reading: Reading) -> list[Track]:

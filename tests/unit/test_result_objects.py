@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import UID
+from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
+from firmware_app.cases import following
 from firmware_app.config import Config
 from firmware_app.exporting.fhir.bundle import bundle_of
 from firmware_app.intake.accept import Door
-from firmware_app.records import Priority
+from firmware_app.records import FramesRead, Priority
 from firmware_app.reports.gathering import gathered
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.patients import Patient
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
-from tests import films
+from tests import clips, films
 from tests.results import PDF, made_of, read, result_of, written
 
 
@@ -34,6 +35,27 @@ def test_a_second_making_gives_the_same_bytes(film: Path, tmp_path: Path) -> Non
     assert {name: path.read_bytes() for name, path in first.items()} == {
         name: path.read_bytes() for name, path in second.items()
     }
+
+
+def test_the_marks_of_a_clips_frames_are_one_lesion_in_every_object(tmp_path: Path) -> None:
+    """One segment and one measurement group; both frames show the mark, under one tracking UID."""
+    pixels = clips.picture(3)
+    clip = films.film(
+        pixels, SOPClassUID=UltrasoundMultiFrameImageStorage, Modality="US", NumberOfFrames=2,
+        pixel_data=pixels.tobytes() * 2,
+    )  # fmt: skip
+    result = result_of(films.save(tmp_path, "clip.dcm", clip), tmp_path / "display")
+    (reading, _), mark = result.case.readings, result.case.lesions[0]
+    reading = replace(reading, lesions=(mark, replace(mark, frame=1, score=0.7)), frames=FramesRead(2, (0, 1)))
+    case = replace(result.case, readings=(reading,), lesions=following.lesions_of([reading]))
+    made = {one.kind: one.data_set for one in made_of(replace(result, case=case))}
+
+    (segment,) = made["seg"].SegmentSequence
+    drawn = [one for layer in made["pr"].GraphicAnnotationSequence for one in layer.GraphicObjectSequence]
+    report = [str(one.value) for one in made["sr"].iterall() if one.tag == 0x0040A124]
+    assert len(drawn) == 2
+    assert {one.TrackingUID for one in drawn} == {segment.TrackingUID}
+    assert report.count(segment.TrackingUID) == 1
 
 
 def test_a_new_version_is_a_new_instance_of_the_same_series_and_its_report_names_the_last(

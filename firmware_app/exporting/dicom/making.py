@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from firmware_app.cases import following
 from firmware_app.exporting.dicom.source import person_name, source_of
 from firmware_app.exporting.dicom.uids import Uids
 from firmware_app.headers import implementation, own_results
 from firmware_app.lesion import Lesion
-from firmware_app.records import Reading
+from firmware_app.records import Finding, Reading
 from firmware_app.reports.result import Result, SourceImage
 
 SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
@@ -31,6 +32,32 @@ _UNSIDED: Final = {
 }  # fmt: skip
 """What must be given of side and orientation, by kind; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
 WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLesion:
+    """A lesion of the case, by its place in the case's list, with its reading and its marks in single frames."""
+
+    number: int
+    reading: Reading
+    lesion: Lesion
+    marks: tuple[Lesion, ...]
+
+    @property
+    def title(self) -> str:
+        """As the objects call it."""
+        return f"Lesion {self.number}"
+
+    @property
+    def finding(self) -> Finding | None:
+        """The finding that it belongs to."""
+        return next((one for one in self.reading.findings if one.code == self.lesion.finding), None)
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """What tells it apart from all others of the case, in whichever object and version: where it is seen best."""
+        lesion = self.lesion
+        return ("lesion", lesion.instance, str(lesion.frame), *(f"{side:.1f}" for side in lesion.box))
 
 
 @dataclass(slots=False)
@@ -81,9 +108,14 @@ class Maker:
         name = person_name(account.replace("^", " ").replace("=", " ")) or "unknown"
         return f"{name}^"  # PS3.5 6.2.1: a name that is not divided into components is a family name
 
-    def lesion_name(self, reading: Reading, number: int) -> tuple[str, ...]:
-        """What tells a lesion apart from all others of the case, in whichever object."""
-        return ("lesion", str(number), *reading.instances)
+    @cached_property
+    def lesions(self) -> list[CaseLesion]:
+        """The lesions of the case, in its order, with their readings and marks."""
+        readings = self.result.case.readings
+        return [
+            CaseLesion(number, next(one for one in readings if marks[0] in one.lesions), lesion, marks)
+            for number, (lesion, marks) in enumerate(following.with_marks(readings), 1)
+        ]
 
     def corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
         """(N, 2) corners of the outline, or of the box, within the frame (PS3.3 C.10.5.1.2: column\\row)."""

@@ -1,4 +1,7 @@
-"""Softcopy Presentation State: outlines and boxes of the lesions as graphics over the untouched source images."""
+"""Softcopy Presentation State: outlines and boxes of the lesions as graphics over the untouched source images.
+
+Every mark of every frame is drawn, under the number that its lesion has in the case.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,14 @@ from PIL import ImageCms
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from firmware_app.exporting.dicom.making import SERIES_NUMBERS, WARNING, Maker
+from firmware_app.exporting.dicom.making import SERIES_NUMBERS, WARNING, CaseLesion, Maker
 from firmware_app.lesion import Lesion
-from firmware_app.records import Reading
 from firmware_app.reports import pictures
 
 KIND: Final = "pr"
 MOST_LESIONS: Final = 200
-_Marked = tuple[Reading, int, Lesion]
+_Marked = tuple[CaseLesion, Lesion]
+"""A lesion of the case, and one of its marks."""
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 
 
@@ -41,21 +44,20 @@ def presentations(maker: Maker) -> Iterator[Dataset]:
 
 def _grouped(maker: Maker) -> list[list[_Marked]]:
     groups: dict[tuple[object, ...], list[_Marked]] = {}
-    for reading in maker.result.case.readings:
-        for number, lesion in enumerate(reading.lesions, 1):
-            source = maker.sources.get(lesion.instance)
-            if source is None or not maker.refers_to(lesion) or not (source.Rows and source.Columns):
-                continue
-            if not _is_grey(source) and source.SamplesPerPixel != 3:  # a palette would have to be copied
-                continue
-            clip = lesion.instance if "NumberOfFrames" in source else ""
-            key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, clip, _is_grey(source))
-            groups.setdefault(key, []).append((reading, number, lesion))
+    for one, mark in ((lesion, mark) for lesion in maker.lesions for mark in lesion.marks):
+        source = maker.sources.get(mark.instance)
+        if source is None or not maker.refers_to(mark) or not (source.Rows and source.Columns):
+            continue
+        if not _is_grey(source) and source.SamplesPerPixel != 3:  # a palette would have to be copied
+            continue
+        clip = mark.instance if "NumberOfFrames" in source else ""
+        key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, clip, _is_grey(source))
+        groups.setdefault(key, []).append((one, mark))
     return list(groups.values())
 
 
 def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
-    instances = list(dict.fromkeys(lesion.instance for _, _, lesion in lesions))
+    instances = list(dict.fromkeys(mark.instance for _, mark in lesions))
     sources = [maker.sources[one] for one in instances]
     layer = GraphicLayer("LANTERN", order=1, description="Lesions marked by a neural network")
     version = maker.result.drawn_version
@@ -79,7 +81,7 @@ def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
     }
     if not _is_grey(sources[0]):
         return ColorSoftcopyPresentationState(**common, icc_profile=_srgb())
-    window = _window(maker, lesions[0][2])
+    window = _window(maker, lesions[0][1])
     return GrayscaleSoftcopyPresentationState(
         **common,
         voi_lut_transformations=[window] if window is not None else None,
@@ -89,16 +91,15 @@ def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
     )
 
 
-def _annotation(maker: Maker, layer: GraphicLayer, reading: Reading, number: int, lesion: Lesion) -> GraphicAnnotation:
-    source = maker.sources[lesion.instance]
-    name = f"Lesion {number}"
-    uid = maker.uids.of("tracking", *maker.lesion_name(reading, number))
-    corners = maker.corners(lesion, closed=True)
+def _annotation(maker: Maker, layer: GraphicLayer, one: CaseLesion, mark: Lesion) -> GraphicAnnotation:
+    source, name = maker.sources[mark.instance], one.title
+    uid = maker.uids.of("tracking", *one.name)
+    corners = maker.corners(mark, closed=True)
     anchor = (float(corners[0][0]), float(corners[0][1]))
     return GraphicAnnotation(
         referenced_images=[source],
         graphic_layer=layer,
-        referenced_frame_number=lesion.frame + 1 if "NumberOfFrames" in source else None,
+        referenced_frame_number=mark.frame + 1 if "NumberOfFrames" in source else None,
         graphic_objects=[
             GraphicObject(
                 GraphicTypeValues.POLYLINE, corners, AnnotationUnitsValues.PIXEL, tracking_id=name,
@@ -107,7 +108,7 @@ def _annotation(maker: Maker, layer: GraphicLayer, reading: Reading, number: int
         ],
         text_objects=[
             TextObject(
-                f"{name}: {lesion.score:.2f}", AnnotationUnitsValues.PIXEL, anchor_point=anchor,
+                f"{name}: {mark.score:.2f}", AnnotationUnitsValues.PIXEL, anchor_point=anchor,
                 anchor_point_visible=False, tracking_id=name, tracking_uid=hd.UID(uid),
             )
         ],

@@ -1,12 +1,12 @@
 """The structured report: TID 1500 in a Comprehensive 3D SR, as IHE AI Results asks.
 
-One measurement group for each finding and each lesion of each reading, with its algorithm, its images and its tracking
-id; one for images that could not be judged.  It is UNVERIFIED until a doctor has finished the case.
+One measurement group for each finding of each reading and for each lesion of the case, with its algorithm, its images
+and its tracking id; one for images that could not be judged.  It is UNVERIFIED until a doctor has finished the case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -18,7 +18,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from firmware_app.exporting.dicom import concepts
-from firmware_app.exporting.dicom.making import SERIES_NUMBERS, Maker
+from firmware_app.exporting.dicom.making import SERIES_NUMBERS, CaseLesion, Maker
 from firmware_app.lesion import Lesion
 from firmware_app.records import Finding, PackIdentity, Reading, ReadingStatus
 
@@ -30,6 +30,7 @@ def report(maker: Maker) -> Dataset:
     """The report of the case."""
     result, signature = maker.result, maker.result.signature
     groups = [group for reading in result.case.readings for group in _groups(maker, reading)]
+    groups += [_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
     content = sr.MeasurementReport(
         observation_context=_observers(maker),
         procedure_reported=concepts.PROCEDURE,
@@ -97,12 +98,8 @@ def _groups(maker: Maker, reading: Reading) -> Iterator[_Group]:
     if reading.status is ReadingStatus.CANNOT_JUDGE:
         yield _unjudged(maker, reading)
         return
-    findings = {one.code: one for one in reading.findings}
     for one in reading.findings:
         yield _finding(maker, reading, one)
-    for number, lesion in enumerate(reading.lesions, 1):
-        if maker.refers_to(lesion):
-            yield _lesion(maker, reading, lesion, number, findings)
 
 
 def _unjudged(maker: Maker, reading: Reading) -> _Group:
@@ -146,7 +143,9 @@ def _finding(maker: Maker, reading: Reading, one: Finding) -> _Group:
     )
 
 
-def _lesion(maker: Maker, reading: Reading, lesion: Lesion, number: int, findings: Mapping[str, Finding]) -> _Group:
+def _lesion(maker: Maker, one: CaseLesion) -> _Group:
+    """In its best frame, with its sizes as the case has them."""
+    lesion, reading = one.lesion, one.reading
     source = maker.sources[lesion.instance]
     frames = [lesion.frame + 1] if "NumberOfFrames" in source else None
     region = sr.ImageRegion(
@@ -158,10 +157,10 @@ def _lesion(maker: Maker, reading: Reading, lesion: Lesion, number: int, finding
         ),
     )  # fmt: skip
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(maker, *maker.lesion_name(reading, number), text=f"Lesion {number}"),
+        tracking_identifier=_tracking(maker, *one.name, text=one.title),
         referenced_region=region,
-        finding_type=concepts.finding(findings.get(lesion.finding), lesion.finding),
-        algorithm_id=_algorithm(reading.pack, findings.values()),
+        finding_type=concepts.finding(one.finding, lesion.finding),
+        algorithm_id=_algorithm(reading.pack, reading.findings),
         measurements=list(_sizes(lesion, maker.scale(lesion))),
     )
 

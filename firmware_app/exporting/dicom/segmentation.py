@@ -1,7 +1,7 @@
 """Segmentation: the outlines of the lesions as binary masks in the geometry of the source images.
 
 One object for each series in a frame of reference, else for each picture or frame, with lesions that have an outline;
-one segment for each lesion.
+one segment for each lesion of the case, as it is in its best frame.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from firmware_app.exporting.dicom import concepts
-from firmware_app.exporting.dicom.making import SERIES_NUMBERS, Maker
+from firmware_app.exporting.dicom.making import SERIES_NUMBERS, CaseLesion, Maker
 from firmware_app.exporting.dicom.source import single_frame
-from firmware_app.lesion import Lesion
-from firmware_app.records import Reading
 
 KIND: Final = "seg"
 _PLACED: Final = frozenset(
@@ -29,8 +27,7 @@ _PLACED: Final = frozenset(
 )
 """Classes whose images lie in a frame of reference (PS3.3 A.3, A.4, A.36, A.38): without it there is none."""
 MOST_SEGMENTS: Final = 64
-"""Of one object; a reading with more lesions than that marks noise."""
-_Marked = tuple[Reading, int, Lesion]
+"""Of one object; a case with more lesions than that has marks on noise."""
 
 
 def segmentations(maker: Maker) -> Iterator[Dataset]:
@@ -39,22 +36,22 @@ def segmentations(maker: Maker) -> Iterator[Dataset]:
         yield _segmentation(maker, number, lesions[:MOST_SEGMENTS])
 
 
-def _grouped(maker: Maker) -> list[list[_Marked]]:
+def _grouped(maker: Maker) -> list[list[CaseLesion]]:
     """Lesions with an outline by what one object can hold: a series of single frames of one size, or one clip."""
-    groups: dict[tuple[object, ...], list[_Marked]] = {}
-    for reading in maker.result.case.readings:
-        for number, lesion in enumerate(reading.lesions, 1):
-            source = maker.sources.get(lesion.instance)
-            if source is None or not maker.refers_to(lesion) or not (source.Rows and source.Columns):
-                continue
-            if not lesion.outline:
-                continue
-            if source.SOPClassUID in _PLACED and "FrameOfReferenceUID" not in source:
-                continue
-            alone = (lesion.instance, lesion.frame) if _is_alone(source) else None
-            place = source.get("FrameOfReferenceUID")
-            key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, alone, place)
-            groups.setdefault(key, []).append((reading, number, lesion))
+    groups: dict[tuple[object, ...], list[CaseLesion]] = {}
+    for one in maker.lesions:
+        lesion = one.lesion
+        source = maker.sources.get(lesion.instance)
+        if source is None or not maker.refers_to(lesion) or not (source.Rows and source.Columns):
+            continue
+        if not lesion.outline:
+            continue
+        if source.SOPClassUID in _PLACED and "FrameOfReferenceUID" not in source:
+            continue
+        alone = (lesion.instance, lesion.frame) if _is_alone(source) else None
+        place = source.get("FrameOfReferenceUID")
+        key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, alone, place)
+        groups.setdefault(key, []).append(one)
     return list(groups.values())
 
 
@@ -63,24 +60,24 @@ def _is_alone(source: Dataset) -> bool:
     return "NumberOfFrames" in source or "FrameOfReferenceUID" not in source
 
 
-def _segmentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
-    instances = list(dict.fromkeys(lesion.instance for _, _, lesion in lesions))
+def _segmentation(maker: Maker, number: int, lesions: list[CaseLesion]) -> Dataset:
+    instances = list(dict.fromkeys(one.lesion.instance for one in lesions))
     sources = [maker.sources[one] for one in instances]
-    frame = lesions[0][2].frame
+    frame = lesions[0].lesion.frame
     is_clip = "NumberOfFrames" in sources[0]
     if is_clip:
         sources = [single_frame(sources[0], min(frame, int(sources[0].NumberOfFrames) - 1))]
     rows, columns = int(sources[0].Rows), int(sources[0].Columns)
     masks = np.zeros((len(sources), rows, columns, len(lesions)), np.uint8)
-    for segment, (_, _, lesion) in enumerate(lesions):
-        corners = maker.corners(lesion, closed=False)
-        masks[instances.index(lesion.instance), :, :, segment] = _filled(corners, rows, columns)
+    for segment, one in enumerate(lesions):
+        corners = maker.corners(one.lesion, closed=False)
+        masks[instances.index(one.lesion.instance), :, :, segment] = _filled(corners, rows, columns)
     version = maker.result.drawn_version
     made = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=masks,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(maker, at, *one) for at, one in enumerate(lesions, 1)],
+        segment_descriptions=[_segment(maker, at, one) for at, one in enumerate(lesions, 1)],
         series_instance_uid=maker.uids.series(KIND),
         series_number=SERIES_NUMBERS[KIND],
         sop_instance_uid=maker.uids.instance(version, KIND, number),
@@ -123,21 +120,20 @@ def _name_frame(made: Dataset, sop_class: str, frame: int) -> None:
         one.ReferencedSOPClassUID = sop_class
 
 
-def _segment(maker: Maker, at: int, reading: Reading, number: int, lesion: Lesion) -> hd.seg.SegmentDescription:
-    finding = next((one for one in reading.findings if one.code == lesion.finding), None)
-    pack = reading.pack
+def _segment(maker: Maker, at: int, one: CaseLesion) -> hd.seg.SegmentDescription:
+    pack = one.reading.pack
     assert pack is not None  # a reading with lesions names its pack
     return hd.seg.SegmentDescription(
         segment_number=at,
-        segment_label=f"Lesion {number}",
+        segment_label=one.title,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=concepts.finding(finding, lesion.finding),
+        segmented_property_type=concepts.finding(one.finding, one.lesion.finding),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=pack.name, version=pack.version, family=codes.DCM.ArtificialIntelligence
         ),
-        tracking_uid=maker.uids.of("tracking", *maker.lesion_name(reading, number)),
-        tracking_id=f"Lesion {number}",
+        tracking_uid=maker.uids.of("tracking", *one.name),
+        tracking_id=one.title,
     )
 
 
