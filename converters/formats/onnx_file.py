@@ -41,9 +41,13 @@ OPSET = 18
 PERCENTILE = 99.99
 FILMS_AT_ONCE = 16
 """ONNX Runtime keeps every activation of the films that it ranges at once: 250 films of 224 px took 14 GB."""
+FLOAT_ENDS = "minmax, ends in float"
+"""The first and the last layers stay in float: rounding costs most there, and they are few."""
+
 RANGES: dict[str, CalibrationMethod] = {
     "minmax": CalibrationMethod.MinMax,
     "percentile": CalibrationMethod.Percentile,
+    FLOAT_ENDS: CalibrationMethod.MinMax,
 }
 
 runtime = "onnxruntime"
@@ -136,12 +140,14 @@ def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, 
     logging.getLogger().setLevel(logging.ERROR)
     at_once = max(count for count in range(1, FILMS_AT_ONCE + 1) if len(films) % count == 0)
     for_tensorrt = {"ActivationSymmetric": True, "AddQDQPairToWeight": True, "QuantizeBias": False} if signed else {}
+    in_float = end_layers(onnx.load(str(source))) if method == FLOAT_ENDS else []
     with writing(path) as part, quiet():
         try:
             quantize_static(
                 str(source), str(part), _Films(films, input_name(source)), quant_format=QuantFormat.QDQ,
                 per_channel=True, reduce_range=False, weight_type=QuantType.QInt8,
                 activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, calibrate_method=RANGES[method],
+                nodes_to_exclude=in_float,
                 extra_options={
                     "CalibPercentile": PERCENTILE, "CalibStridedMinMax": at_once, "WeightSymmetric": True,
                     **for_tensorrt,
@@ -150,6 +156,22 @@ def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, 
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             raise ToolFailed("ONNX Runtime", "quantize the file", first_line(error)) from error
     return path
+
+
+def end_layers(model: onnx.ModelProto) -> list[str]:
+    """The names of the layers that the input reaches first, and of those that give an output as it is."""
+    graph = model.graph
+    outputs = {output.name for output in graph.output}
+    last = [node.name for node in graph.node if node.op_type in LAYERS and outputs & set(node.output)]
+    first, near = [], {graph.input[0].name}
+    for node in graph.node:  # in the order in which they are computed, as ONNX demands
+        if near.isdisjoint(node.input):
+            continue
+        if node.op_type in LAYERS:
+            first.append(node.name)
+        else:
+            near.update(node.output)
+    return first + last
 
 
 def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
