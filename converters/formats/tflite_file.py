@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from converters.failures import ToolFailed
-from converters.formats import accuracy_control, first_line, quiet
+from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import FULL_BYTES, writing
 from firmware_app.runtimes import litert
@@ -30,7 +30,8 @@ static = False
 files: Mapping[str, str] = {"fp32": "model.fp32.tflite", "fp16": "model.fp16.tflite", "int8": "model.int8.tflite"}
 int8_from = files["fp32"]
 LAYERS = "layers"
-methods: Sequence[str] = ("static", LAYERS, "dynamic")
+FLOAT_ENDS = f"{LAYERS}, ends in float"
+methods: Sequence[str] = ("static", LAYERS, FLOAT_ENDS, "dynamic")
 controlled = True
 
 ROUNDED = (
@@ -38,6 +39,12 @@ ROUNDED = (
     "MAX_POOL_2D", "RESHAPE", "TRANSPOSE", "PAD", "CONCATENATION", "SLICE", "RELU",
 )  # fmt: skip
 """The operators of the method :data:`LAYERS`, as the library calls them."""
+
+COUNTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "BATCH_MATMUL"})
+"""The convolutions and matrix products."""
+
+MOVING = frozenset({"TRANSPOSE", "RESHAPE", "QUANTIZE", "DEQUANTIZE"})
+"""Operators that only move values or write them in another form, and may stand between a layer and an output."""
 
 
 class NamedOutputs(nn.Module):  # type: ignore[misc]
@@ -98,11 +105,14 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
     """See :class:`converters.formats.interface.Format`.
 
     ``static`` rounds all that can be, ``layers`` convolutions, products and what joins them alone: exponentials, sums
-    and logarithms stay in float.  ``dynamic`` rounds weights, and activations as they come.
+    and logarithms stay in float, and in ``layers, ends in float`` the first and the last layers too
+    (docs/decisions/int8-onnxruntime.md).  ``dynamic`` rounds weights, and activations as they come.
     The library passes 3-D convolutions by.
     """
     if method in CONTROLS:
         return _controlled(source, path, films, method, answers)
+    if method == FLOAT_ENDS:
+        return _recentred(source, _rounded(source, path, films, LAYERS, end_layers(source)), films)
     return _rounded(source, path, films, method)
 
 
@@ -133,6 +143,43 @@ def _recipe(quantizer: Any, method: str) -> None:
     for name in ROUNDED:
         one = qtyping.TFLOperationName(name)
         quantizer.add_static_config(".*", one, activation_num_bits=8, weight_num_bits=8)
+
+
+def _recentred(source: Path, path: Path, films: Films) -> Path:
+    """With :mod:`converters.formats.recentring` in the last layers of ``path``, which are in float."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    found = recentring.corrections(_opened(source), _opened(path), films)
+    every, graph, model = _operators(path)
+    for output in model.signatureDefs[0].outputs:
+        factor, summand = found.get(output.name.decode(), (None, None))
+        kind, last = _maker(every, output.tensorIndex)
+        constants = [graph.tensors[index] for index in last.inputs[1:3]]
+        if factor is None or kind != "CONV_2D" or any(one.type != schema.TensorType.FLOAT32 for one in constants):
+            continue
+        weights, biases = (model.buffers[one.buffer] for one in constants)
+        scaled = np.frombuffer(weights.data, np.float32).reshape(len(factor), -1) * factor[:, np.newaxis]
+        shifted = np.frombuffer(biases.data, np.float32) * factor + summand
+        weights.data, biases.data = (np.frombuffer(one.tobytes(), np.uint8) for one in (scaled, shifted))
+    with writing(path) as part:
+        part.write_bytes(bytes(flatbuffer_utils.convert_object_to_bytearray(model)))
+    return path
+
+
+def _maker(every: Sequence[tuple[str, Any]], tensor: int) -> tuple[str, Any]:
+    """The kind of operator, and the operator, that computed a tensor which only moved since."""
+    for kind, one in reversed(every):
+        if tensor in one.outputs:
+            if kind not in MOVING:
+                return kind, one
+            tensor = one.inputs[0]
+    raise ToolFailed("AI Edge Quantizer", "find the layers of an output", "nothing computes it")
+
+
+def _opened(path: Path) -> accuracy_control.Asked:
+    session, name = litert.load(path), _input(path)
+    return lambda film: session.infer({name: film})
 
 
 def _controlled(source: Path, path: Path, films: Films, method: str, answers: Answers) -> Path:
@@ -172,25 +219,51 @@ def int8_layers(path: Path) -> tuple[int, int]:
     return sum(rounded), len(rounded)
 
 
+def end_layers(path: Path) -> list[str]:
+    """What is computed by the layers that the input reaches first, by those that give an output, and what moves it."""
+    every, graph, _ = _operators(path)
+    ahead, behind, found = set(graph.inputs), set(graph.outputs), []
+    for kind, one in every:  # in the order in which they are computed
+        if ahead & set(one.inputs):
+            if kind in COUNTED:
+                found.append(one.outputs[0])
+            else:
+                ahead |= set(one.outputs)
+    for kind, one in reversed(every):
+        if behind & set(one.outputs):
+            if kind in COUNTED or kind in MOVING:
+                found.append(one.outputs[0])
+            if kind in MOVING:
+                behind |= set(one.inputs)
+    return [graph.tensors[index].name.decode() for index in dict.fromkeys(found)]
+
+
 def _layers(path: Path) -> list[tuple[str, bool]]:
     """The output of each convolution and matrix product, and whether any of its inputs is in eight bits."""
     from ai_edge_litert import schema_py_generated as schema
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils
 
-    kinds = {
-        schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.DEPTHWISE_CONV_2D, schema.BuiltinOperator.CONV_3D,
-        schema.BuiltinOperator.FULLY_CONNECTED, schema.BuiltinOperator.BATCH_MATMUL,
-    }  # fmt: skip
-    model = tfl_flatbuffer_utils.read_model(str(path))
-    tensors = model.subgraphs[0].tensors
+    every, graph, _ = _operators(path)
+    tensors = graph.tensors
     return [
         (
             tensors[one.outputs[0]].name.decode(),
             any(tensors[index].type == schema.TensorType.INT8 for index in one.inputs if index >= 0),
         )
-        for one in model.subgraphs[0].operators
-        if model.operatorCodes[one.opcodeIndex].builtinCode in kinds
+        for kind, one in every
+        if kind in COUNTED
     ]
+
+
+def _operators(path: Path) -> tuple[list[tuple[str, Any]], Any, Any]:
+    """Each operator of the file, behind the name of its kind, in the order of computing; the graph; the model."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = flatbuffer_utils.read_model(path)
+    (graph, *_) = model.subgraphs
+    codes = [names.get(one.builtinCode, "") for one in model.operatorCodes]
+    return [(codes[one.opcodeIndex], one) for one in graph.operators], graph, model
 
 
 def _input(path: Path) -> str:

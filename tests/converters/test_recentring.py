@@ -1,4 +1,4 @@
-"""INT8 files of ONNX Runtime and OpenVINO: a film's mean logit keeps the centre and spread of the float file's."""
+"""INT8 files: a film's mean logit keeps the centre and spread of the float file's, and the ends may stay in float."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 SIDE, COUNT = 224, 24
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None:
-    from converters.formats import onnx_file, openvino_ir
+    from converters.formats import onnx_file, openvino_ir, tflite_file
     from firmware_app.runtimes import choice
 
     source = Path("models/breast-ultrasound/model.fp32.onnx")  # of a network that has learnt, so that its logits differ
@@ -19,6 +19,9 @@ def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None
     images = np.kron(small, np.ones((SIDE // 14, SIDE // 14))).astype(np.float32)
     if runtime == "openvino":
         made = openvino_ir.quantize(source, tmp_path / "model.int8.xml", images, "minmax", lambda out: out["map"])
+    elif runtime == "litert":
+        floats, method = source.with_suffix(".tflite"), tflite_file.FLOAT_ENDS
+        made = tflite_file.quantize(floats, tmp_path / "model.int8.tflite", images, method, lambda out: out["map"])
     else:
         made = onnx_file.quantize(source, tmp_path / "model.int8.onnx", images, "minmax", lambda out: out["map"])
     sessions = choice.get("onnxruntime").load(source), choice.get(runtime).load(made)
@@ -28,3 +31,16 @@ def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None
     )
     assert given.mean() == pytest.approx(wanted.mean(), abs=0.01 * wanted.std())
     assert given.std() == pytest.approx(wanted.std(), rel=0.01)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_the_first_and_the_last_layer_can_stay_in_float(runtime: str, tmp_path: Path) -> None:
+    from converters.formats import onnx_file, tflite_file
+
+    images = np.random.default_rng(7).random((COUNT, 1, SIDE, SIDE), np.float32)
+    format_of = onnx_file if runtime == "onnxruntime" else tflite_file
+    source = Path("models/chest-xray-child") / format_of.files["fp32"]  # one input, one map
+    path = tmp_path / format_of.files["int8"]
+    format_of.quantize(source, path, images, format_of.FLOAT_ENDS, lambda out: out["map"])
+    rounded, every = format_of.int8_layers(path)
+    assert every - rounded == 2
