@@ -1,8 +1,8 @@
 """Films of no patient: random draws from the principal components of training films, proved far from each of them.
 
-A draw is the mean film plus a random Gaussian amount of each of the first components: of rank 40 where one film would
-need thousands, so no film can be rebuilt from it. Random steps then lead it to where a model is sure of its answer (a
-smooth film looks hazy to one that learnt from sharp films). It is accepted only when its distance to *every* training
+A draw is the mean film plus a random Gaussian amount of each of the first components: of rank 40 at most where one film
+would need thousands, so no film can be rebuilt from it. Random steps then lead it to where a model is sure of its
+answer (a smooth film looks hazy to one that learnt from sharp films). It is accepted only when its distance to *every* training
 film is at least the median distance between a training film and the nearest film of another patient.
 """
 
@@ -17,6 +17,9 @@ from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.proof import Distance
 
 COMPONENTS = 40
+FILMS_EACH = 11
+"""At least so many films stand behind each component, so that none of them follows a single film."""
+
 BASIS_PX = 112
 BASIS_FILMS = 1200
 DISTANCE_PX = 64
@@ -38,6 +41,11 @@ class Basis:
     spread: dict[int, NDArray[np.float64]]
 
 
+def components_of(films: int) -> int:
+    """How many components are drawn from of so many training films."""
+    return max(1, min(COMPONENTS, films // FILMS_EACH))
+
+
 def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Basis:
     """Principal components of (N, 112, 112) films; of a random 1,200 of them when there are more."""
     order = np.random.default_rng(seed).permutation(len(films))[:BASIS_FILMS]
@@ -45,7 +53,7 @@ def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Bas
     mean = flat.mean(axis=0)
     centred = flat - mean
     values, vectors = np.linalg.eigh(centred @ centred.T)
-    top = np.argsort(values)[::-1][:COMPONENTS]
+    top = np.argsort(values)[::-1][: components_of(len(films))]
     components = (vectors[:, top] / np.sqrt(np.maximum(values[top], 1e-12))).T @ centred
     amounts = centred @ components.T
     kinds = labels[order]
@@ -95,7 +103,7 @@ class Neighbourhood:
     def evidence(self, film: NDArray[np.uint8]) -> Distance:
         """The manifest's record of that distance."""
         nearest = round(self.distance(film) - 5e-4, 3)
-        return Distance(pixels=DISTANCE_PX, components=COMPONENTS, nearest=nearest, films=len(self.films))
+        return Distance(pixels=DISTANCE_PX, components=components_of(len(self.films)), nearest=nearest, films=len(self.films))
 
 
 def neighbourhood(films: NDArray[np.uint8], patients: Sequence[str]) -> Neighbourhood:

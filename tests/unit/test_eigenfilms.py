@@ -54,7 +54,7 @@ def test_films_of_one_patient_do_not_make_the_usual_distance_smaller() -> None:
 def test_a_draw_has_the_rank_it_claims_and_repeats_with_its_seed() -> None:
     films = smooth(COUNT, eigenfilms.BASIS_PX)
     basis = eigenfilms.basis(films, np.arange(COUNT) % 2, seed=1)
-    assert basis.components.shape == (eigenfilms.COMPONENTS, eigenfilms.BASIS_PX**2)
+    assert basis.components.shape == (COUNT // eigenfilms.FILMS_EACH, eigenfilms.BASIS_PX**2)
     first = eigenfilms.drawn(basis, 1, np.random.default_rng(5))
     assert np.array_equal(first, eigenfilms.drawn(basis, 1, np.random.default_rng(5)))
     film = eigenfilms.rendered(basis, first)
