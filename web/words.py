@@ -58,7 +58,12 @@ STANDING_CHIPS: Final = {"provisional": "soon", "calibrated": "ok", "suspended":
 MEASURES: Final = {
     "called": N_("called positive"),
     "refused": N_("without a number"),
+    "refused_at_home": N_("without a number, against the model's own test films"),
     "distance": N_("distance from the training images"),
+    "score": N_("probability of the strongest finding"),
+    "blur": N_("blur"),
+    "noise": N_("grain"),
+    "pale": N_("brightness"),
 }
 """What is compared between a machine's first films and its newest (`store.calibration.drift`)."""
 RULES: Final = {
@@ -219,8 +224,10 @@ AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
 
 def measured(measure: str, number: float) -> str:
-    """What one of `MEASURES` was: a share in per cent, or a distance."""
-    return f"{number:.2f}" if measure == "distance" else f"{100 * number:.1f}%"
+    """What one of `MEASURES` was: a share or a probability in per cent, else a number."""
+    if measure in ("distance", "blur", "pale"):
+        return f"{number:.2f}"
+    return f"{number:.4f}" if measure == "noise" else f"{100 * number:.1f}%"
 
 
 def label(finding: Finding, language: str) -> str:

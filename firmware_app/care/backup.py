@@ -1,7 +1,8 @@
 """`python -m firmware_app.care.backup`: one more copy of the databases into the ring, when one is due.
 
 A rescue takes from the newest whole copy what it cannot rebuild from the image files: what people entered, the
-accounts, the audit (`store.rescue.refill`). lantern-backup.timer runs it; `--now` does not wait until one is due.
+accounts, the audit (`store.rescue.refill`). lantern-backup.timer runs it; `--now` does not wait until one is due.  With
+`[backup] locked` the copy is also encrypted for a replacement box, with the images (`care.locked_backup`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.care import locked_backup
 from firmware_app.config import Config, load
 from firmware_app.errors import BackupDiskAbsent, LanternError, StoreUnreadable
 from firmware_app.language import N_, for_screen, register
@@ -61,6 +63,21 @@ def run(config: Config, *, now: bool = False) -> Reason:
 
 
 def _run(config: Config, state: StateDir, now: bool) -> Reason:
+    reason = _ring(config, state, now)
+    if config.backup.locked is not None and (copies := ring.copies(state)):
+        _lock(config.backup.locked, config, state, copies[0])
+    return reason
+
+
+def _lock(folder: Path, config: Config, state: StateDir, copy: ring.Copy) -> None:
+    """Lock the newest copy and the new images into *folder*, for a replacement box; a copy that is there stays."""
+    if not _is_other_disk(folder, state):
+        raise BackupDiskAbsent(path=str(folder))
+    if not locked_backup.is_there(folder, copy):
+        locked_backup.make(state, folder, copy, config.backup.keep)
+
+
+def _ring(config: Config, state: StateDir, now: bool) -> Reason:
     settings = config.backup
     folder = settings.dir or state.backup
     if settings.dir is not None and not _is_other_disk(settings.dir, state):

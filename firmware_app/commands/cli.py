@@ -30,6 +30,7 @@ from firmware_app.commands import (
     provision,
     read,
     report,
+    restore,
     send,
     terminal,
     user,
@@ -299,6 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     user.add_to(commands, _command)
     clock.add_to(commands, _command)
     worklist.add_to(commands, _command)
+    restore.add_to(commands, _command)
     return parser
 
 

@@ -402,6 +402,10 @@ class BackupSection(ConfigSection):
         None, title="Backups", description="a folder on another disk of the box; empty: in the state directory"
     )
     keep: int = Field(7, ge=1, le=1000, title="Copies", description="how many are kept, the newest")
+    locked: Annotated[Path, AfterValidator(_absolute)] | None = Field(
+        None, title="Locked backups",
+        description="a folder on a disk or share of the clinic for encrypted backups, images too (lantern backup code)",
+    )  # fmt: skip
     every_hours: float = Field(20, ge=0, title="Pause", description="hours from one copy to the next")
 
 

@@ -136,3 +136,54 @@ class BackupNotWhole(CareError):
         "the disk is failing: replace it."
     )
     database: str
+
+
+class BackupCodeMissing(CareError):
+    code = "care.backup_code"
+    sentence = N_(
+        "No backup can be locked: this box has no recovery code yet. Run “lantern backup code”, write the code down "
+        "and keep the paper away from the box."
+    )
+
+
+class BackupCodeThere(CareError):
+    code = "care.locked_code_there"
+    sentence = N_(
+        "This box has a recovery code, which is shown only once. “--new” makes another; only backups from then on can "
+        "be opened with it, so keep the old paper until the next night."
+    )
+
+
+class RecoveryCodeInvalid(CareError):
+    code = "care.recovery_code"
+    sentence = N_("This is no recovery code: a letter is wrong or missing. Compare it with the paper, group by group.")
+
+
+class RecoveryCodeOther(CareError):
+    code = "care.recovery_code_other"
+    sentence = N_(
+        "The backup was locked with another recovery code. Look for the paper of this clinic's box; a code that was "
+        "made later does not open earlier backups."
+    )
+
+
+class BackupDamaged(CareError):
+    code = "care.locked_damaged"
+    sentence = N_(
+        "{file} of the backup is damaged or was cut short. Use an earlier backup, or another copy of the disk."
+    )
+    file: str
+
+
+class RestoreNothing(CareError):
+    code = "care.restore_nothing"
+    sentence = N_("There is no locked backup in {path}. Name the folder that [backup] locked names on the old box.")
+    path: str
+
+
+class RestoreNotEmpty(CareError):
+    code = "care.restore_not_empty"
+    sentence = N_(
+        "This box has cases already, in {path}: a backup is only restored onto a box without any. Nothing was changed."
+    )
+    path: str

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Final
 
+from firmware_app.calibration import drifting
 from firmware_app.calibration.overview import Overview
 from firmware_app.config import Config
 from firmware_app.errors import LanternError
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
 from firmware_app.records import Detail, LocalState, Reason
-from firmware_app.store.calibration import drift
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 
@@ -41,7 +41,7 @@ _ALTERED: Final = register(
 
 def status(clinical: Clinical, config: Config) -> list[dict[str, Any]]:
     """Each finding of each pack on each machine: its state and what has changed; no machine is named."""
-    changed = {one.place: one for one in drift.of_all(clinical.database.connection)}
+    changed = {one.place: one for one in drifting.of_clinic(clinical, config)}
     return [
         {
             "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine,
@@ -60,7 +60,7 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     clinical = Clinical(state.clinical_db)
     try:
         clinical.require()
-        checks = [*_places(clinical, config), *_shifts(clinical)]
+        checks = [*_places(clinical, config), *_shifts(clinical, config)]
     except (LanternError, sqlite3.DatabaseError):
         return
     finally:
@@ -81,8 +81,8 @@ def _places(clinical: Clinical, config: Config) -> Iterator[Check]:
             yield Check("calibration", "warn", Reason(_ALTERED, {"pack": here.place.pack}))
 
 
-def _shifts(clinical: Clinical) -> Iterator[Check]:
-    for one in drift.of_all(clinical.database.connection):
+def _shifts(clinical: Clinical, config: Config) -> Iterator[Check]:
+    for one in drifting.of_clinic(clinical, config):
         for shift in one.alarms:
             changed: dict[str, Detail] = {
                 "pack": one.place.pack, "measure": shift.measure, "first": round(shift.first, 2),

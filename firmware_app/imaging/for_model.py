@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,8 @@ class ModelFrames:
 
     `box` is the part of each frame that the model sees (None: all of it; a letterbox is larger than the frame).  For
     ultrasound, `coloured` is the share of the sector drawn in colour, and `flow` says that the header declares colour
-    flow.  `quality` holds the measures that the doctor is warned of, each with its number.  `beside` are the `Cells`,
+    flow.  `quality` holds the measures that the doctor is warned of, each with its number; `watched` those of every
+    image, from which drift is seen.  `beside` are the `Cells`,
     (n, …), of the model's input beside the anatomy; None where there are none or no sector was detected.  `weights` are
     the quality of each frame against the best of them; empty where one was read.  `unmarked` are the tensors of
     ultrasound frames with the marks in the sector painted over; None where there are none.
@@ -46,6 +47,7 @@ class ModelFrames:
     beside: Cells | None = None
     weights: tuple[float, ...] = ()
     unmarked: NDArray[np.float32] | None = None
+    watched: Mapping[str, float] = field(default_factory=dict)
 
 
 def taken(
@@ -123,6 +125,7 @@ def taken(
             del unfit
     if spec.channels == 1:  # a model of colours is made for them
         judge.check_colours(film, read[-1], quality, photographs=photographs)
+    numbers = judge.of_frames(measured)
     return ModelFrames(
         tuple(read),
         _stack(tensors),
@@ -131,10 +134,11 @@ def taken(
         covered,
         opened.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
         is_ultrasound and opened.shows_flow(film),
-        limits.fired(judge.of_frames(measured), quality),
+        limits.fired(numbers, quality),
         beside.stacked(cells),
         keyframes.weights(looks) if len(read) > 1 else (),
         _stack(unmarked) if any(one is not other for one, other in zip(unmarked, tensors, strict=False)) else None,
+        limits.watched(numbers),
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.calibration.drifting import Watch
 from firmware_app.calibration.told import Told
 from firmware_app.care import presence
 from firmware_app.config import Config
@@ -70,6 +71,7 @@ def _watch(
     if "sender" not in presence.expected(config):  # else the sender does it
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
+    watch = Watch(clinical, config)
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -79,7 +81,7 @@ def _watch(
             )
         )
         if relay is not None:
-            relay.step(Health.of(trouble(state), reader.packs(), told.figures()))
+            relay.step(Health.of(trouble(state), reader.packs(), told.figures(), watch.places()))
 
     seen, looked = None, 0.0
     while not stop.is_set():

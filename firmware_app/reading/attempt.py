@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -39,6 +40,7 @@ class Attempt:
         self.decode_ms = self.infer_ms = 0.0
         self.chosen: Chosen | None = None  # the pack that may read it, on the machine that made it
         self.distance: float | None = None  # from the pack's training images
+        self.watched: Mapping[str, float] = {}  # quality measures, for the drift watch
         self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
 
     def cannot(self, why: LanternError | Reason) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -64,7 +65,9 @@ class LocalCalibration:
         all_in_force = bool(points) and all(points.values())
         return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
 
-    def sampling(self, chosen: Chosen, reading: Reading, distance: float | None) -> Sampling:
+    def sampling(
+        self, chosen: Chosen, reading: Reading, distance: float | None, watched: Mapping[str, float]
+    ) -> Sampling:
         """What is kept of *reading*; its probabilities go back to the pack's own prevalence, which no setting moves."""
         scores = tuple(
             Score(one.code, self._at_home(chosen.manifest, one.code, one.probability),
@@ -73,7 +76,7 @@ class LocalCalibration:
         )  # fmt: skip
         refused = reading.status is ReadingStatus.CANNOT_JUDGE
         place = chosen.place
-        examined = Examined(place.pack, place.version, chosen.machine, scores, refused, distance)
+        examined = Examined(place.pack, place.version, chosen.machine, scores, refused, distance, watched)
         return Sampling(examined, self._key(), self._shares)
 
     def _here(self, manifest: Manifest, code: str, threshold: float) -> float:

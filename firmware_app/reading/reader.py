@@ -224,6 +224,7 @@ class Reader:
         attempt.hints += hints.of_frames(decoded.read, frames, decoded.coloured, flow=decoded.flow)
         attempt.hints += hints.of_pixels(decoded.hints)
         attempt.hints += hints.of_resolution(*decoded.seen, self._manifests[chosen.pack].input)
+        attempt.watched = decoded.watched
         attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
         try:
             return self._infer(attempt, chosen.pack, decoded)
@@ -296,7 +297,9 @@ class Reader:
     def _finish(self, attempt: Attempt, reading: Reading) -> None:
         complete, priority = attempt.complete(reading), self._priority(reading)
         chosen = attempt.chosen
-        sampling = self._local.sampling(chosen, complete, attempt.distance) if chosen is not None else None
+        sampling = (
+            self._local.sampling(chosen, complete, attempt.distance, attempt.watched) if chosen is not None else None
+        )
         self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
 
     def _priority(self, reading: Reading) -> Priority:

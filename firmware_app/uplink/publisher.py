@@ -23,7 +23,8 @@ from firmware_app.sealed.envelope import HospitalBundle, seal
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import ClinicFigures, FirstPresence, Kind, Origin, Presence, PresenceKind
+from firmware_app.sealed.summary import ClinicFigures, DriftWatch, FirstPresence, Kind, Origin, Presence, PresenceKind
+from firmware_app.sealed.watch import WatchedPlace
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
 from firmware_app.uplink.connection import Connection, Post
@@ -66,6 +67,7 @@ class Publisher:
         self._posted: dict[int, int] = {}  # number of the post -> row
         self._session, self._beat = 0, 0
         self._told: tuple[PlaceFigures, ...] = ()
+        self._watched: set[WatchedPlace] = set()
         self._signed_keys: bytes | None = None
         self._version = Version.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = seal_key(hospital.seal)
@@ -93,7 +95,7 @@ class Publisher:
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
         self._say(connection, PresenceKind.BIRTH, 0)
-        self._told = ()
+        self._told, self._watched = (), set()
         self._tell_figures(connection)
 
     def beat(self, connection: Connection) -> None:
@@ -113,15 +115,25 @@ class Publisher:
 
     def _tell_figures(self, connection: Connection) -> None:
         """Send how the packs do at the clinic, where that is new in this connection; form 1 has no word for it."""
-        figures = self._exchange.line().health.figures
-        if figures == self._told or self._version is Version.FIRST:
+        if self._version is Version.FIRST:
             return
+        health = self._exchange.line().health
         origin = Origin(self._box, self._stream, self._session, clock.boot_id())
-        said = ClinicFigures(origin, self._beat, figures, clock.hour(clock.stamp()))
+        hour = clock.hour(clock.stamp())
+        said = ClinicFigures(origin, self._beat, health.figures, hour)
+        if health.figures != self._told and self._posted_figures(connection, said):
+            self._told = health.figures
+        for place in health.watched:
+            watch = DriftWatch(origin, self._beat, place, hour)
+            if place not in self._watched and self._posted_figures(connection, watch):
+                self._watched.add(place)
+
+    def _posted_figures(self, connection: Connection, said: ClinicFigures | DriftWatch) -> bool:
         post = self._sealed(said.encode(), said.kind)
         if fits(post, connection.most_bytes):
             connection.post(post)
-            self._told = figures
+            return True
+        return False
 
     # --- rows ----------------------------------------------------------------------------------------------------
 

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
 from firmware_app.sealed.keys import VerifyKey, verify_key
-from firmware_app.sealed.summary import Brief, ClinicFigures, Digest, FirstPresence, Mark, Summary
-from hospital.inbox import heard, summaries
+from firmware_app.sealed.summary import Brief, ClinicFigures, Digest, DriftWatch, FirstPresence, Mark, Summary
+from hospital.inbox import heard, summaries, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.schema import bring_up_to_date
 from hospital.inbox.summaries import CaseRow
@@ -248,6 +248,14 @@ class Inbox:
             {"box": row["box"], "received_at": row["received_at"], **place}
             for row in rows for place in json.loads(row["body"])["places"]
         ]  # fmt: skip
+
+    def keep_watch(self, watch: DriftWatch, *, again: bool = False) -> bool:
+        """Keep whether the films of a machine have changed, as `watches.keep`."""
+        now = _now()
+        kept = watches.keep(self.connection, watch, now, again=again)
+        if kept:
+            heard.spoke(self.connection, watch.origin.box, now)
+        return kept
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a

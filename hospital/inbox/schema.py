@@ -40,6 +40,21 @@ STEPS: Final[tuple[str, ...]] = (
         received_at TEXT NOT NULL
     ) STRICT;
     """,
+    # Whether the films of each machine have changed: the last word of each week.
+    """
+    CREATE TABLE watches (
+        box        TEXT NOT NULL,
+        pack       TEXT NOT NULL,
+        machine    TEXT NOT NULL,
+        week       TEXT NOT NULL,                 -- ISO 8601, of its arrival
+        stream     TEXT NOT NULL,
+        session    INTEGER NOT NULL,
+        beat       INTEGER NOT NULL,
+        body       TEXT NOT NULL,                 -- JSON of summary.DriftWatch
+        received_at TEXT NOT NULL,
+        PRIMARY KEY (box, pack, machine, week)
+    ) STRICT;
+    """,
 )  # fmt: skip
 
 

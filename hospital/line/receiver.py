@@ -30,6 +30,7 @@ from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
     ClinicFigures,
+    DriftWatch,
     FirstPresence,
     FirstReceipt,
     Keys,
@@ -263,6 +264,9 @@ class Receiver:
                 return
             if isinstance(message, ClinicFigures):
                 self._inbox.keep_figures(message, again=again)
+                return
+            if isinstance(message, DriftWatch):
+                self._inbox.keep_watch(message, again=again)
                 return
             receipt, seq, hashed = (
                 receipts[box, message.origin.stream, opened.version],

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, abort, render_template, request
 
-from hospital.inbox import receiver_status
+from hospital.inbox import receiver_status, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
 from hospital.page import tonight
@@ -26,6 +26,7 @@ from hospital.page import tonight
 _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
+_MOST_WATCHED: Final = 100
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -136,12 +137,14 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
         silent=silent(boxes, now, silent_after),
         boxes=boxes,
         aside=inbox.aside(20),
+        watched=watches.latest(inbox.connection)[:_MOST_WATCHED],
     )
 
 
 def _of_box(inbox: Inbox, box: str, before: int | None) -> str | None:
     """The page of one box; None for an unknown box."""
     page = tonight.of_box(inbox.connection, box, datetime.now(UTC), before)
+    weeks = watches.weeks(inbox.connection, box)[:_MOST_WATCHED]
     if not page.cases and all(row.box != box for row in inbox.boxes()):
         return None
-    return render_template("box.html", box=box, page=page, before=before)
+    return render_template("box.html", box=box, page=page, before=before, weeks=weeks)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from firmware_app.imaging.quality.limits import LIMITS, WATCHED
 from firmware_app.records import LocalState, Priority, Reading, ReadingStatus
 from firmware_app.reports import case_line
+from firmware_app.statistics.shift import NUMBERS
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.calibration.confirmations import Confirmations
 from firmware_app.store.calibration.points import Points
@@ -28,6 +30,11 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
         assert code == finding.code
         (film,) = Confirmations(rig.clinical.database).films(place, code).films
         assert abs(film.score - finding.probability) < 1e-9
+        (row,) = rig.clinical.database.connection.execute("SELECT * FROM watched")
+        assert abs(row["score"] - finding.probability) < 1e-9
+        measured = {name for name in NUMBERS if row[name] is not None}
+        checked = LIMITS[reader.inference.packs[place.pack].manifest.quality.kind]
+        assert measured - {"score", "distance"} == {name for name in WATCHED if name in checked}
 
         points = Points(rig.clinical.database, rig.state.clinical_db.parent)
         files = reader.inference.packs[place.pack].manifest.files

@@ -16,6 +16,7 @@ from firmware_app.sealed.summary import (
     Brief,
     ClinicFigures,
     Digest,
+    DriftWatch,
     FindingBrief,
     Mark,
     Modality,
@@ -28,6 +29,7 @@ from firmware_app.sealed.summary import (
     Summary,
     SummaryRuntime,
 )
+from firmware_app.sealed.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
 
 
 def _digits(count: int) -> st.SearchStrategy[str]:
@@ -76,4 +78,17 @@ PLACES = st.builds(
     COUNTS, COUNTS, ESTIMATES, ESTIMATES, ESTIMATES,
 )  # fmt: skip
 FIGURES = st.builds(ClinicFigures, ORIGINS, COUNTS, st.lists(PLACES, max_size=MOST_PLACES).map(tuple), HOURS)
-MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES
+NUMBERS = st.integers(-(10**9), 10**9)
+MEASURES = st.builds(
+    MeasureWatch, st.sampled_from(["called", "refused_at_home", "pale"]), NUMBERS, NUMBERS, st.integers(0, 9999),
+    st.sampled_from(Drifting),
+)  # fmt: skip
+WATCHES = st.builds(
+    DriftWatch, ORIGINS, COUNTS,
+    st.builds(
+        WatchedPlace, BOXES, st.just("1.20.3"), _digits(20).map(lambda digits: f"m-{digits}"), COUNTS,
+        st.lists(MEASURES, max_size=MOST_MEASURES).map(tuple),
+    ),
+    HOURS,
+)  # fmt: skip
+MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES | WATCHES

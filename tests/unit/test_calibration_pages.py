@@ -16,6 +16,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
 from tests.unit import test_viewer
+from tests.unit.test_drift import watch
 from tests.unit.test_viewer import HTML, Desk, post, token
 from web import curves
 
@@ -132,3 +133,14 @@ def test_a_curve_keeps_its_ends_and_has_few_points() -> None:
     assert [points[0], points[-1][0]] == [(curves.LEFT, curves.TOP), curves.RIGHT]
     assert len(points) < 6 * (curves.RIGHT - curves.LEFT) * 2
     assert [number for _, number in many.lines] == [0, 200, 400]
+
+
+def test_the_box_page_names_the_machine_whose_films_have_changed(clinic: Desk) -> None:
+    watch(clinic.clinical, 300, 0.2, 0.0, 1.0, seed=1)
+    technician = clinic.person("wu", Role.TECHNICIAN)
+    assert "300 of 400 images" in technician.get("/box", headers=HTML).text
+    watch(clinic.clinical, 250, 0.2, 0.5, 1.0, seed=2)
+    page = technician.get("/box", headers=HTML).text
+    watched = page.split('id="watched"')[1]
+    assert MACHINE.name in watched
+    assert "without a number: at first" in watched

@@ -31,7 +31,7 @@ def changed(clinical: Clinical) -> list[str]:
 def test_the_same_films_go_on_without_an_alarm_and_each_change_has_its_own(tmp_path: Path) -> None:
     for name, called, refused, centre, expected in (
         ("same", 0.2, 0.05, 1.0, []),
-        ("called", 0.5, 0.05, 1.0, ["called"]),
+        ("called", 0.5, 0.05, 1.0, ["called", "score"]),
         ("refused", 0.2, 0.3, 1.0, ["refused"]),
         ("distance", 0.2, 0.05, 1.2, ["distance"]),
     ):
@@ -60,3 +60,18 @@ def test_a_busy_machine_keeps_its_first_films_and_its_newest(tmp_path: Path) -> 
     assert len(kept) == scored.WATCHED_KEPT
     assert kept[:half] == list(range(1, half + 1))
     assert kept[-half:] == list(range(scored.WATCHED_KEPT + 301 - half, scored.WATCHED_KEPT + 301))
+
+
+def test_a_clinic_whose_films_never_were_like_the_packs_own_is_told(tmp_path: Path) -> None:
+    clinical = opened(tmp_path)
+    watch(clinical, 450, 0.2, 0.2, 1.0, seed=1)
+    (one,) = drift.of_all(clinical.database.connection, lambda _place: (4, 784))
+    assert [measure.measure for measure in one.alarms] == ["refused_at_home"]
+
+
+def test_the_stability_index_tells_how_far() -> None:
+    rng = random.Random(4)
+    first = [rng.gauss(0.0, 1.0) for _ in range(500)]
+    same, moved = ([rng.gauss(by, 1.0) for _ in range(200)] for by in (0.0, 1.0))
+    assert shift.of_values("distance", first, same).psi < 0.15
+    assert shift.of_values("distance", first, moved).psi > 0.5

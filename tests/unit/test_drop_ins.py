@@ -79,7 +79,7 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
         tmp_path,
         dicom={"allowed_addresses": ["198.51.100.0/24", "203.0.113.7"]},
         folder={"path": "/home/xray/out"},
-        backup={"dir": "/mnt/second"},
+        backup={"dir": "/mnt/second", "locked": "/mnt/share"},
     )
     assert lines_of == {
         "lantern-gateway.service": (
@@ -87,7 +87,16 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
             "ProtectHome=tmpfs",
             "BindReadOnlyPaths=-/home/xray/out",
         ),
-        "lantern-backup.service": ("ReadWritePaths=-/mnt/second",),
+        "lantern-backup.service": (
+            "ReadWritePaths=-/mnt/second",
+            "ReadWritePaths=-/mnt/share",
+            "InaccessiblePaths=",
+            "InaccessiblePaths="
+            + " ".join(
+                f"-{tmp_path}/{name}" for name in ("line", "incoming", "display", "provision", "outgoing", "results")
+            ),
+            f"ReadOnlyPaths=-{tmp_path}/images",
+        ),
     }
 
 

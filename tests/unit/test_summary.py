@@ -40,6 +40,7 @@ from firmware_app.sealed.summary import (
     Brief,
     ClinicFigures,
     Digest,
+    DriftWatch,
     FindingBrief,
     Mark,
     Modality,
@@ -54,6 +55,7 @@ from firmware_app.sealed.summary import (
     decode_up,
     size_band,
 )
+from firmware_app.sealed.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
 from firmware_app.store.exchange.outbox import brief_of, fitted
 from tests.unit.messages import BRIEFS, MESSAGES
 
@@ -215,6 +217,9 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
         *[(100, 100, 100)] * 3,
     )  # fmt: skip
     assert len(ClinicFigures(origin, 10**9, (place,) * MOST_PLACES, "2026-11-21T12").encode()) <= most
+    measure = MeasureWatch("refused_at_home", -(10**9), -(10**9), 9999, Drifting.CHANGED)
+    watched = WatchedPlace("p" * 40, "9999.9999.9999", "m-" + "f" * 20, 10**9, (measure,) * MOST_MEASURES)
+    assert len(DriftWatch(origin, 10**9, watched, "2026-11-21T12").encode()) <= most
 
 
 @pytest.mark.parametrize("text", NAMES)

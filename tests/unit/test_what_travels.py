@@ -35,6 +35,7 @@ from firmware_app.sealed.summary import (
     Brief,
     ClinicFigures,
     Digest,
+    DriftWatch,
     FindingBrief,
     FirstPresence,
     FirstReceipt,
@@ -54,6 +55,7 @@ from firmware_app.sealed.summary import (
     TakenMessage,
     decode_up,
 )
+from firmware_app.sealed.watch import MeasureWatch, WatchedPlace
 from firmware_app.store.exchange.outbox import brief_of
 from firmware_app.uplink.connection import tls_context
 from hospital.house import House
@@ -73,6 +75,9 @@ FIELDS: dict[type[Message], str] = {
     PackBrief: "pack version",
     PlaceFigures: "pack version machine finding state threshold read confirmed positives auc sensitivity specificity",
     ClinicFigures: "origin beat places hour",
+    MeasureWatch: "measure first now psi state",
+    WatchedPlace: "pack version machine seen measures",
+    DriftWatch: "origin beat place hour",
     TakenMessage: "seq body",
     RefusedMessage: "seq body code",
     Receipt: "box stream taken refused at",

@@ -19,8 +19,10 @@ from firmware_app.sealed.envelope import version_of
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.summary import FindingBrief, PackBrief
+from firmware_app.sealed.watch import Drifting, MeasureWatch, WatchedPlace
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.exchange.exchange_db import Health
+from hospital.inbox import watches
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
 from tests.wire.line_rig import Box, Place, free_port, place, wait_for
 
@@ -302,7 +304,13 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
         "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.PROVISIONAL, 5000, 120, 40, 15,
         (87, 76, 94), (90, 60, 100), (),
     )  # fmt: skip
-    relay, health = box.relay(), Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,))
+    watched = WatchedPlace(
+        "chest-xray-child", "1.2.0", "m-" + "0" * 20, 700, (MeasureWatch("blur", 41234, 52345, 81, Drifting.CHANGED),)
+    )
+    relay, health = (
+        box.relay(),
+        Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,), (watched,)),
+    )
     relay.step(health)
     site.uplink(box).start()
 
@@ -317,3 +325,6 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
     wait_for(lambda: len(site.inbox.figures()) == 1, because="figures of the clinic's own films")
     (row,) = site.inbox.figures()
     assert (row["box"], row["state"], row["auc"]) == ("clinic-7", "provisional", [87, 76, 94])
+    wait_for(lambda: len(watches.latest(site.inbox.connection)) == 1, because="the films of a machine have changed")
+    (drifting,) = watches.latest(site.inbox.connection)
+    assert (drifting["box"], drifting["machine"], drifting["changed"]) == ("clinic-7", watched.machine, ["blur"])

@@ -11,6 +11,7 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from firmware_app.calibration import drifting
 from firmware_app.calibration.overview import MOST_WRONG, Here, Overview
 from firmware_app.errors import (
     LanternError,
@@ -27,7 +28,6 @@ from firmware_app.statistics.confirmed import Figures
 from firmware_app.statistics.operating_point import LEAST_CONFIRMED, Suggestion
 from firmware_app.statistics.shift import FIRST
 from firmware_app.store.accounts.accounts_db import Role, User
-from firmware_app.store.calibration import drift
 from firmware_app.store.calibration.outcomes import Checked, Outcomes, Taken
 from web import curves, guard
 from web.box import Box, here
@@ -63,7 +63,7 @@ def page() -> ResponseReturnValue:
     box = here()
     wanted = dict.fromkeys(one.case for one in box.confirmations.wanted(_ROWS))
     cases = [(case, box.patients.known(case).patient) for case in wanted] if _person().role is Role.DOCTOR else []
-    changed = {one.place for one in drift.of_all(box.clinical.database.connection) if one.alarms}
+    changed = {one.place for one in drifting.of_clinic(box.clinical, box.config) if one.alarms}
     places = _overview(box).all()
     return render_template("calibration.html", places=places, wanted=len(wanted), cases=cases, changed=changed)
 
@@ -158,7 +158,7 @@ def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
     overview, stated = _overview(box), _stated()
     place = _here(overview)
     found = overview.figures(place)
-    watched = next((one for one in drift.of_all(box.clinical.database.connection) if one.place == place.place), None)
+    watched = next((one for one in drifting.of_clinic(box.clinical, box.config) if one.place == place.place), None)
     suggestion, said = None, problem
     if "miss_costs" in request.args and place.state is not LocalState.SUSPENDED:
         try:

@@ -7,7 +7,10 @@ import sqlite3
 from flask import Blueprint, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
+from firmware_app.calibration import drifting
+from firmware_app.statistics.shift import FIRST
 from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.calibration import machines
 from firmware_app.store.clinical.quarantine import Quarantine
 from web import guard
 from web.box import here
@@ -23,7 +26,14 @@ def page() -> ResponseReturnValue:
     report = here().checkup.latest()
     checks = ordered(report.checks) if report else []
     set_aside = len(Quarantine(here().clinical.database))
-    return render_template("box.html", report=report, checks=checks, set_aside=set_aside)
+    box = here()
+    connection = box.clinical.database.connection
+    watched = [
+        (one, machines.name_of(connection, one.place.machine)) for one in drifting.of_clinic(box.clinical, box.config)
+    ]
+    return render_template(
+        "box.html", report=report, checks=checks, set_aside=set_aside, watched=watched, needed=2 * FIRST
+    )
 
 
 @blueprint.get("/alive")

@@ -47,6 +47,9 @@ LIMITS: Final[Mapping[QualityKind, Mapping[str, Limit]]] = {
 }
 """By kind and measure."""
 
+WATCHED: Final = ("blur", "noise", "pale")
+"""Measures that are kept of every image, so that a change of the machine is seen (`statistics.shift`)."""
+
 TINTED: Final = 0.1
 """Share of tinted pixels from which a frame is a photograph or a colour scan of a film, not a machine's image."""
 COLOURED: Final = {"none": 0.2, "chest_film": 0.2, "ultrasound": 0.5}
@@ -63,6 +66,11 @@ def fired(measured: Mapping[str, float], kind: QualityKind) -> tuple[tuple[str, 
     """(measure, number) of each measure that gives a hint."""
     limits = LIMITS[kind]
     return tuple((name, measured[name]) for name, limit in limits.items() if measured.get(name, -1e9) >= limit.hint)
+
+
+def watched(measured: Mapping[str, float]) -> dict[str, float]:
+    """The measures by which drift is watched, of those that were taken."""
+    return {name: measured[name] for name in WATCHED if name in measured}
 
 
 def refused(measured: Mapping[str, float], kind: QualityKind) -> tuple[str, float] | None:

@@ -79,7 +79,8 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
         arrays["beside"] = taken.beside.data
     if taken.unmarked is not None:
         arrays["unmarked"] = taken.unmarked.data
-    return ChildMessage({**facts, **more, **colours, **split, "quality": taken.quality, **stated.to_object()}, arrays)
+    measures = {"quality": taken.quality, "watched": dict(taken.watched)}
+    return ChildMessage({**facts, **more, **colours, **split, **measures, **stated.to_object()}, arrays)
 
 
 def _name(opened: film.Film, folder: Path) -> None:

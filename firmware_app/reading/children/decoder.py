@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError, LanternError
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
-from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS
+from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS, WATCHED
 from firmware_app.reading import stated
 from firmware_app.reading.children import wire
 from firmware_app.reading.children.child import Child, ChildLost
@@ -55,6 +55,7 @@ class Decoded:
     hints: tuple[str, ...] = ()  # codes, on how the pixels were interpreted
     quality: tuple[tuple[str, float], ...] = ()  # quality measures that reached their limit, each with its value
     stated: Stated = field(default_factory=Stated)
+    watched: Mapping[str, float] = field(default_factory=dict)  # quality measures of every image
 
     @property
     def seen(self) -> tuple[int, int]:
@@ -197,7 +198,20 @@ def checked(message: ChildMessage, spec: InputSpec | None, taking: Taking, milli
     quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
     hints = _hints(head.get("hints"))
     return Decoded(
-        read, frames, rows, columns, milliseconds, split, message.arrays, box, share, flow, hints, quality, said
+        read,
+        frames,
+        rows,
+        columns,
+        milliseconds,
+        split,
+        message.arrays,
+        box,
+        share,
+        flow,
+        hints,
+        quality,
+        said,
+        _watched(head.get("watched")),
     )
 
 
@@ -241,6 +255,13 @@ def _quality(measures: object, kind: QualityKind) -> tuple[tuple[str, float], ..
     pairs = [one for one in measures if isinstance(one, list) and len(one) == 2] if isinstance(measures, list) else []
     numbers = {str(name): number for name, number in pairs if isinstance(number, float) and math.isfinite(number)}
     return tuple((name, round(numbers[name], 4)) for name in LIMITS[kind] if name in numbers)
+
+
+def _watched(measures: object) -> dict[str, float]:
+    """Those of the child's measures by which drift is watched, if finite."""
+    given = measures if isinstance(measures, dict) else {}
+    numbers = {name: given.get(name) for name in WATCHED}
+    return {name: one for name, one in numbers.items() if isinstance(one, float) and math.isfinite(one)}
 
 
 def _expect_tensors(message: ChildMessage, shape: tuple[int, ...]) -> None:

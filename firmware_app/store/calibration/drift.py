@@ -1,16 +1,21 @@
-"""Drift without truths: of each pack on each machine, the newest films against the first ones there.
+"""Drift without truths: of each pack on each machine, the newest images against the first ones there.
 
-Three measures: the share called positive, the share refused, and the distance from the training images.
+The measures are `statistics.shift.compared`'s: shares called and refused, scores, distances from the training images,
+sharpness, grain and grey.  The share refused is held against that of the pack's own test films too.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_app.statistics import shift
-from firmware_app.statistics.shift import FIRST, Shift
+from firmware_app.statistics.shift import FIRST, MOST_FIRST, NUMBERS, Shift, Watched
 from firmware_app.store.calibration.scored import Place
+
+Home = Callable[[Place], tuple[int, int] | None]
+"""(refused, of so many) of a pack's own test films; None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,35 +36,29 @@ class Drift:
         return tuple(one for one in self.shifts if one.alarms)
 
 
-def of_all(connection: sqlite3.Connection) -> tuple[Drift, ...]:
+def of_all(connection: sqlite3.Connection, home: Home = lambda _place: None) -> tuple[Drift, ...]:
     """Every pack on every machine; without measures until twice `FIRST` images were given to it there."""
     rows = connection.execute(
         "SELECT pack, version, machine, COUNT(*) AS seen, AVG(refused) AS refused FROM watched"
         " GROUP BY pack, version, machine ORDER BY MAX(sequence) DESC"
     ).fetchall()
+    places = [(Place(row["pack"], row["version"], row["machine"]), row["seen"], row["refused"]) for row in rows]
     return tuple(
-        Drift(place, row["seen"], row["refused"], _shifts(connection, place) if row["seen"] >= 2 * FIRST else ())
-        for row in rows for place in [Place(row["pack"], row["version"], row["machine"])]
-    )  # fmt: skip
+        Drift(place, seen, refused, _shifts(connection, place, seen, home(place)) if seen >= 2 * FIRST else ())
+        for place, seen, refused in places
+    )
 
 
-def _shifts(connection: sqlite3.Connection, place: Place) -> tuple[Shift, ...]:
-    first, now = (_some(connection, place, order) for order in ("ASC", "DESC"))
-    found = [
-        shift.of_shares("called", *([bool(row["called"]) for row in rows if not row["refused"]] or [False]
-                                    for rows in (first, now))),
-        shift.of_shares("refused", *([bool(row["refused"]) for row in rows] for rows in (first, now))),
-    ]  # fmt: skip
-    distances = [[row["distance"] for row in rows if row["distance"] is not None] for rows in (first, now)]
-    if all(len(one) >= FIRST // 2 for one in distances):
-        found.append(shift.of_values("distance", *distances))
-    return tuple(found)
+def _shifts(connection: sqlite3.Connection, place: Place, seen: int, home: tuple[int, int] | None) -> tuple[Shift, ...]:
+    first = _some(connection, place, "ASC", min(MOST_FIRST, seen - FIRST))
+    return shift.compared(first, _some(connection, place, "DESC", FIRST), home)
 
 
-def _some(connection: sqlite3.Connection, place: Place, order: str) -> list[sqlite3.Row]:
+def _some(connection: sqlite3.Connection, place: Place, order: str, most: int) -> list[Watched]:
     """The first or the newest images."""
-    return connection.execute(
-        "SELECT refused, called, distance FROM watched WHERE pack = ? AND version = ? AND machine = ?"
+    rows = connection.execute(
+        f"SELECT refused, called, {', '.join(NUMBERS)} FROM watched WHERE pack = ? AND version = ? AND machine = ?"
         f" ORDER BY sequence {order} LIMIT ?",
-        (place.pack, place.version, place.machine, FIRST),
-    ).fetchall()
+        (place.pack, place.version, place.machine, most),
+    )
+    return [Watched(bool(row["refused"]), bool(row["called"]), {name: row[name] for name in NUMBERS}) for row in rows]

@@ -7,8 +7,8 @@ settled then.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from firmware_app import clock
@@ -42,7 +42,8 @@ class Score:
 class Examined:
     """What a reading says for local calibration.
 
-    `distance` from the training images is ``None`` where it is not known; `refused`: no number was given.
+    `distance` from the training images is ``None`` where it is not known; `refused`: no number was given; `watched` are
+    the quality measures that were taken (`imaging.quality.limits.WATCHED`).
     """
 
     pack: str
@@ -51,11 +52,17 @@ class Examined:
     scores: tuple[Score, ...]
     refused: bool = False
     distance: float | None = None
+    watched: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def called(self) -> bool:
         """Whether a finding reached its threshold."""
         return any(one.score >= one.threshold for one in self.scores)
+
+    @property
+    def strongest(self) -> float | None:
+        """The strongest finding's probability."""
+        return max((one.score for one in self.scores), default=None)
 
 
 def record(connection: sqlite3.Connection, case: str, examined: Examined, secret: bytes, shares: Shares) -> None:
@@ -74,8 +81,16 @@ def record(connection: sqlite3.Connection, case: str, examined: Examined, secret
             (case, one.finding, *place, one.score, one.threshold, drawn.asked, drawn.probability, clock.text()),
         )
     connection.execute(
-        "INSERT INTO watched (pack, version, machine, refused, called, distance) VALUES (?, ?, ?, ?, ?, ?)",
-        (*place, examined.refused, examined.called, examined.distance),
+        "INSERT INTO watched (pack, version, machine, refused, called, distance, score, blur, noise, pale)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *place,
+            examined.refused,
+            examined.called,
+            examined.distance,
+            examined.strongest,
+            *(examined.watched.get(name) for name in ("blur", "noise", "pale")),
+        ),
     )
     _bound(connection, place)
 

@@ -32,6 +32,7 @@ from firmware_app.sealed.summary import (
     Presence,
     Summary,
 )
+from firmware_app.sealed.watch import WatchedPlace
 from firmware_app.store.sqlite.database import Database
 
 _STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
@@ -75,15 +76,17 @@ class Health:
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
     figures: tuple[PlaceFigures, ...] = ()
+    watched: tuple[WatchedPlace, ...] = ()
 
     @classmethod
     def of(
-        cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], figures: tuple[PlaceFigures, ...] = ()
-    ) -> Health:
+        cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], figures: tuple[PlaceFigures, ...] = (),
+        watched: tuple[WatchedPlace, ...] = (),
+    ) -> Health:  # fmt: skip
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
-        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures)
+        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures, watched)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class Exchange:
             content = {
                 "faults": health.faults, "packs": [pack.to_object() for pack in health.packs],
                 "figures": [one.to_object() for one in health.figures],
+                "watched": [one.to_object() for one in health.watched],
             }  # fmt: skip
             values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
@@ -302,4 +306,5 @@ def _content(form: str, body: str) -> Brief | tuple[Mark, ...]:
 def _health(body: str) -> Health:
     raw = json.loads(body)
     figures = tuple(PlaceFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
-    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]), figures)
+    watched = tuple(WatchedPlace.from_object(one) for one in raw.get("watched", ()))
+    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]), figures, watched)
