@@ -27,7 +27,7 @@ from firmware_app.store.calibration.asking import Asked
 from firmware_app.store.calibration.confirmations import Confirmation
 from firmware_app.store.clinical.patients import Change, Known
 from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.clinical.remarks import Kind, Remark
+from firmware_app.store.clinical.remarks import Kind, Remark, current
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
 from web import words
 from web.blueprints import packs
@@ -177,9 +177,32 @@ class Sheet:
     @property
     def former(self) -> list[Remark]:
         """Verdicts that no longer count, because their doctor gave another or took them back."""
-        given = [one for one in self.remarks if one.kind is Kind.VERDICT]
-        now = {(one.actor, one.finding): one for one in given}
-        return [one for one in given if one.text and now[one.actor, one.finding] is not one]
+        now = current(self.remarks)
+        return [one for one in self.remarks if one.kind is Kind.VERDICT and one.text and one not in now]
+
+    def judged_alone(self, finding: str) -> list[Remark]:
+        """The verdicts on *finding* that are of one image, or have something drawn on one."""
+        return [
+            one for one in current(self.remarks)
+            if one.kind is Kind.VERDICT and one.finding == finding and (one.instance or one.drawing)
+        ]  # fmt: skip
+
+    def read_for(self, finding: str) -> list[tuple[int, Image]]:
+        """The images that were read for *finding*, each with its number from 1."""
+        return [
+            (number, image) for number, image in enumerate(self.images, 1)
+            if image.reading is not None and any(one.code == finding for one in image.reading.findings)
+        ]  # fmt: skip
+
+    def drawn(self, image: Image, language: str) -> list[dict[str, object]]:
+        """What doctors drew on *image*, in the form of `Image.lesions`."""
+        places = {one.instance: at for at, one in enumerate(image.slices)}
+        return [
+            {"frame": places.get(one.drawing.instance, one.drawing.frame), "box": one.drawing.box,
+             "text": words.drawn(one, self.case.findings, language), "outline": one.drawing.outline, "doctor": True}
+            for one in current(self.remarks)
+            if one.drawing is not None and one.drawing.instance in {image.instance, *places}
+        ]  # fmt: skip
 
     def numbered(self, instance: str) -> int:
         """The number, from 1, of an image; 0 where the page shows no such image."""

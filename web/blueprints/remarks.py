@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.errors import CaseUnknown
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.remarks import Kind
-from web import guard, words
+from web import drawn, guard, words
 from web.box import Box, here
 
 blueprint = Blueprint("remarks", __name__)
@@ -22,7 +22,14 @@ def remark(reference: str) -> ResponseReturnValue:
     if form.get("kind", "") not in words.WRITTEN or box.confirmations.hidden(reference):
         abort(400)
     try:
-        box.remarks.add(reference, Kind(form["kind"]), form.get("text", ""), guard.actor(), form.get("instance", ""))
+        box.remarks.add(
+            reference,
+            Kind(form["kind"]),
+            form.get("text", ""),
+            guard.actor(),
+            form.get("instance", ""),
+            drawn.sent(box),
+        )
     except CaseUnknown:
         abort(404)
     except ValueError:

@@ -23,11 +23,12 @@ from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store.accounts import audit
 from firmware_app.store.calibration.confirmations import HIDDEN, Confirmations, Source, Truth
-from firmware_app.store.clinical import forms, media
+from firmware_app.store.clinical import forms, media, remarks
 from firmware_app.store.clinical.casebook import WITHOUT_IMAGE, strongest
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.drawings import Drawing
 from firmware_app.store.clinical.remarks import SHOWN as SHOWN
-from firmware_app.store.clinical.remarks import keep_verdict
+from firmware_app.store.clinical.remarks import Kind
 
 Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure", "none")
@@ -231,21 +232,37 @@ class Worklist:
             raise CaseUnknown(case=case[:40])
         return ".".join(map(str, row))
 
-    def _hold(self, case: str, seen: str | None) -> None:
+    def hold(self, case: str, seen: str | None) -> None:
         """Raise `CaseChanged` if *case* differs from the token *seen*; None skips the check."""
         if seen is not None and seen != self.seen(case):
             raise CaseChanged
 
-    def judge(self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None) -> None:
-        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion.
+    def judge(
+        self,
+        case: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        seen: str | None = None,
+        drawing: Drawing | None = None,
+    ) -> None:
+        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion; with what was *drawn* for it.
 
         Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError`.
         """
         with self._clinical.database.transaction() as connection:
-            self._hold(case, seen)
-            self._say(connection, case, finding, verdict, actor)
+            self.hold(case, seen)
+            self._say(connection, case, finding, verdict, actor, drawing)
 
-    def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
+    def _say(
+        self,
+        connection: sqlite3.Connection,
+        case: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        drawing: Drawing | None = None,
+    ) -> None:
         positive = self._box_says(case, finding)
         if verdict not in VERDICTS or positive is None:
             raise ValueError(verdict)
@@ -254,8 +271,13 @@ class Worklist:
             f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
             (finding, verdict, actor, _now(), case),
         )
-        keep_verdict(connection, case, finding, verdict, actor, positive=positive)
-        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+        if drawing is not None:
+            remarks.require_image(connection, case, drawing.instance)
+        remarks.insert(
+            connection, case, Kind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
+        )
+        drawn = drawing.audited() if drawing is not None else {}
+        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
         self._confirm(connection, case, finding, verdict, actor)
 
     def _box_says(self, case: str, finding: str) -> bool | None:
@@ -288,7 +310,8 @@ class Worklist:
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )
             if gone.rowcount:
-                keep_verdict(connection, case, finding, "", actor, positive=self._box_says(case, finding))
+                positive = self._box_says(case, finding)
+                remarks.insert(connection, case, Kind.VERDICT, "", actor, finding=finding, positive=positive)
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
                 left = [one.verdict for one in self.verdicts(case) if one.finding == finding and not one.earlier]
                 if finding in {one.code for one in self._clinical.case(case).findings}:
@@ -307,7 +330,7 @@ class Worklist:
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
                 raise NotReadYet
-            self._hold(case, seen)
+            self.hold(case, seen)
             for finding, word in words.items():
                 self._say(connection, case, finding, word, actor)
             if self.unjudged(case):
