@@ -40,7 +40,7 @@ class Box:
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:
-        self.worklist = Worklist(self.clinical)
+        self.worklist = Worklist(self.clinical, two_readers=self.config.review.two_readers)
         self.image_verdicts = ImageVerdicts(self.clinical, self.worklist)
         self.patients = Patients(self.clinical, self.state)
         self.visits = Visits(self.clinical, self.patients, self.worklist, self.state)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 from flask import abort, g
 
@@ -28,12 +28,14 @@ from firmware_app.store.calibration.confirmations import Confirmation
 from firmware_app.store.clinical.patients import Change, Known
 from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.clinical.remarks import Kind, Remark, current
+from firmware_app.store.clinical.two_readers import Readers
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
-from web import words
+from web import guard, words
 from web.blueprints import packs
 from web.box import Box
 from web.visits import THUMBNAIL
 
+Word = TypeVar("Word", DoctorVerdict, Remark, Confirmation)
 _LEAST_SLICES: Final = 4
 """Of one series, to be scrolled through as one image."""
 
@@ -146,6 +148,8 @@ class Sheet:
     wanted: Mapping[str, Asked]
     words: tuple[Confirmation, ...]
     """What was said of them so far."""
+    readers: Readers | None
+    """Where two doctors read each case: how far they are.  Of other doctors' words a blind reader sees none."""
     remarks: tuple[Remark, ...]
     """What doctors wrote, and every verdict that was ever given, the first one first."""
     changes: tuple[Change, ...]
@@ -275,6 +279,12 @@ def of(box: Box, reference: str) -> Sheet:
     missing = [case.incomplete] if case.incomplete else []
     hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
     known = box.clinical.background(case)
+    readers, done = box.worklist.readers(reference), box.worklist.done(reference)
+    is_blind = readers is not None and readers.blind and done is None
+
+    def seen_words(said: Iterable[Word]) -> tuple[Word, ...]:
+        return tuple(one for one in said if not is_blind or one.actor == guard.actor())
+
     said = sentences.of_case(case)
 
     def named(codes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -284,15 +294,16 @@ def of(box: Box, reference: str) -> Sheet:
         case, box.patients.known(reference), study.examination(box.clinical.examinations(reference)),
         study.examined(box.clinical.examined(reference)), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        box.worklist.verdicts(reference), tuple(texts.values()), worth,
+        seen_words(box.worklist.verdicts(reference)), tuple(texts.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
+        sum(1 for instance in instances if instance not in by_instance), done, seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
         tuple(wording.lesions(case, g.language)), case.follow_up.text(g.language) if case.follow_up else "",
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
         said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None, named(hidden),
         () if hidden else named(box.confirmations.scored(reference)), box.confirmations.asked(reference),
-        box.confirmations.of_case(reference), () if hidden else box.remarks.of_case(reference),
+        seen_words(box.confirmations.of_case(reference)), readers,
+        () if hidden else seen_words(box.remarks.of_case(reference)),
         tuple(box.patients.history(reference)), _claimed(box, case),
         tuple(sent.of_case(box.config, box.clinical.database, reference)),
     )  # fmt: skip

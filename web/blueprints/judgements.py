@@ -67,7 +67,7 @@ def done(reference: str) -> ResponseReturnValue:
     if box.confirmations.hidden(reference):
         return redirect(url_for("cases.page", reference=reference, changed=""))
     try:
-        following = box.worklist.next_after(reference)
+        following = box.worklist.next_after(reference, guard.actor())
         box.worklist.finish(reference, guard.actor(), said, seen=seen)
     except WordMissing:
         return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")

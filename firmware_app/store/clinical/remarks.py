@@ -1,8 +1,8 @@
 """What doctors say of a case in their own words, and every verdict that was ever given on it.
 
 Nothing here is changed or taken away while the case exists: a later word stands beside the earlier ones, each with its
-author and time.  What counts of the verdicts on a case is in `clinical.worklist`; of those on one image the last word of
-each doctor counts (`current`).
+author and time.  What counts of the verdicts on a case is in `clinical.worklist`; of those on one image the last word
+of each doctor counts (`current`).
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Remarks:
         """The last verdicts of *actor* on each finding of each case that is still here, counted."""
         rows = self._database.connection.execute(
             "SELECT finding, positive, text, COUNT(*) AS count FROM remarks WHERE sequence IN (SELECT MAX(sequence)"
-            " FROM remarks WHERE kind = 'verdict' AND instance = '' AND actor = ? GROUP BY case_reference, finding) AND text <> ''"
-            " GROUP BY finding, positive, text ORDER BY finding, positive DESC, text",
+            " FROM remarks WHERE kind = 'verdict' AND instance = '' AND actor = ? GROUP BY case_reference, finding)"
+            " AND text <> '' GROUP BY finding, positive, text ORDER BY finding, positive DESC, text",
             (actor,),
         )
         return tuple(
