@@ -40,26 +40,27 @@ from converters.workflow.atomic import write_json
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec
 from firmware_app.sealed.feedback import (
     ALLOWED,
-    COLUMNS,
     DRAWN,
     DRAWN_COLUMNS,
-    FORM,
     IMAGES,
     MOST_BYTES,
     MOST_FILMS,
-    SUITE,
+    MOST_SIDE,
     TABLE,
-    FeedbackRecord,
     Points,
     info,
-    key_id,
+    is_plain_png,
     points_of,
     sealed,
     zipped,
 )
+from firmware_app.sealed.feedback import COLUMNS as COLUMNS
+from firmware_app.sealed.feedback import FORM as FORM
+from firmware_app.sealed.feedback import SUITE as SUITE
+from firmware_app.sealed.feedback import FeedbackRecord as FeedbackRecord
+from firmware_app.sealed.feedback import key_id as key_id
 
 HEAD, SEAL = len(FORM) + 16, 48
-MOST_SIDE = 8192
 MOST_TABLE = 4 * 1024 * 1024
 PRIVATE, PUBLIC = "feedback.key", "feedback.pub"
 NOTE = "feedback.json"
@@ -139,7 +140,7 @@ def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
     if len(set(named)) != len(named) or set(named) != set(content):
         raise FeedbackMalformed(where, f"{TABLE} and {IMAGES} do not name the same films, each once")
     for number, name in enumerate(named, 1):
-        if not _plain_png(content[name]):
+        if not is_plain_png(content[name]):
             raise FeedbackMalformed(
                 where, f"film {number} is no grey PNG of 8 or 16 bits and at most {MOST_SIDE} px a side without remarks"
             )
@@ -192,19 +193,6 @@ def _rows(where: str, name: str, columns: tuple[str, ...], table: bytes) -> list
         if wrong or len(row) != len(columns):
             raise FeedbackMalformed(where, f"{name}, film {number}: {wrong[0] if wrong else 'a column'} is not allowed")
     return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
-
-
-def _plain_png(png: bytes) -> bool:
-    """Whether it is a grey PNG of our size and nothing else: no text, no EXIF, no time, nothing behind its end."""
-    kinds, at = [], 8
-    while at + 12 <= len(png):
-        kinds.append(png[at + 4 : at + 8])
-        at += 12 + int.from_bytes(png[at : at + 4])
-    ordered = kinds[:1] == [b"IHDR"] and kinds[-1:] == [b"IEND"] and set(kinds[1:-1]) == {b"IDAT"}
-    if png[:8] != b"\x89PNG\r\n\x1a\n" or at != len(png) or not ordered or png[8:12] != b"\x00\x00\x00\x0d":
-        return False
-    width, height, depth, colour = struct.unpack(">IIBB", png[16:26])
-    return 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and depth in (8, 16) and colour == 0
 
 
 # --- films for training -----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A clinic's feedback for the model engineer: the films of cases on which doctors have spoken, as one sealed file.
 
-Nothing of a header leaves: a film is the grey picture that the reader made for the screen, written anew, with a name
-and a patient that only this box can repeat.  A film goes in where the patient agrees and a doctor has looked for words
+Nothing of a header leaves: a film is the grey picture that the reader made for the screen, with a name and a patient
+that only this box can repeat.  A film goes in where the patient agrees and a doctor has looked for words
 in the picture (`clinical.feedback`), and where everybody who spoke says the same of it; what a laboratory or the
 hospital found counts more than what is seen.  The file is made in memory and handed to whoever asked for it: the box
 itself writes to no stick.
@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import io
 import json
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.config import Config
 from firmware_app.errors import ExportOff, FeedbackEmpty, FeedbackNoKey
@@ -105,7 +105,7 @@ def export(config: Config, clinical: Clinical, actor: str, *, again: bool = Fals
     return made
 
 
-def _key(config: Config) -> form.X25519PublicKey:
+def _key(config: Config) -> X25519PublicKey:
     path = config.export.feedback_key
     if not config.export.enabled or path is None:
         raise ExportOff
@@ -184,8 +184,8 @@ def _label(clinical: Clinical, case: Case, remarks: list[Remark], instance: str,
         if one.instance:
             said[one.actor] = _is_there(one.text, finding.positive)
         elif one.actor not in said:
-            is_there = _is_there(one.text, whole)
-            said[one.actor] = is_there if alone or is_there is False else None
+            label = _is_there(one.text, whole)
+            said[one.actor] = label if alone or label is False else None
     labels = set(said.values())
     return labels.pop() if len(labels) == 1 else None
 
@@ -204,7 +204,8 @@ def _frame(reading: Reading, finding: Finding) -> int:
 def _picture(
     folder: Path, frame: int, drawn: list[Drawing], *, pixels: bool
 ) -> tuple[bytes, tuple[Points, ...]] | None:
-    """The frame as a grey PNG of nothing but pixels (empty unless *pixels*), and what was drawn in its pixels."""
+    """The frame as a grey PNG of nothing but pixels (empty unless *pixels*), and what was drawn in its pixels; None
+    where there is none, or it is in colour."""
     path = folder / f"frame-{frame:03d}.png"
     try:
         facts = json.loads(path.with_suffix(".json").read_text("utf-8"))
@@ -212,23 +213,22 @@ def _picture(
         down = int(facts["shown_rows"]) / int(facts["rows"])
         if path.is_symlink() or not path.is_file():
             return None
-        png = _grey(path, int(facts["shown_columns"]), int(facts["shown_rows"])) if pixels else b""
+        if facts["colour"]:
+            return None
+        png = _plain(path, (int(facts["shown_columns"]), int(facts["shown_rows"]))) if pixels else b""
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return None
     places = tuple(tuple((round(x * across), round(y * down)) for x, y in one.points) for one in drawn)
     return png, places
 
 
-def _grey(path: Path, columns: int, rows: int) -> bytes:
-    """The picture at *path*, written anew; raises `ValueError` where it is not as large as it was said to be."""
-    with Image.open(path, formats=("PNG",)) as image:
-        if image.size != (columns, rows):
-            raise ValueError(image.size)
-        grey = image if image.mode in ("L", "I;16") else image.convert("L")
-        fresh = Image.frombytes(grey.mode, grey.size, grey.tobytes())
-    out = io.BytesIO()
-    fresh.save(out, "PNG", compress_level=1)
-    return out.getvalue()
+def _plain(path: Path, size: tuple[int, int]) -> bytes:
+    """The grey picture at *path*, which holds nothing but pixels; raises `ValueError` for any other.  Nothing is
+    decoded: this runs in the viewer."""
+    png = path.read_bytes()
+    if not form.is_plain_png(png) or struct.unpack(">II", png[16:24]) != size:
+        raise ValueError("no plain grey picture")
+    return png
 
 
 def _word(secret: bytes, kind: str, name: str) -> str:

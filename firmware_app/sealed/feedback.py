@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,13 @@ from typing import Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from firmware_app.sealed.envelope import SUITE, key_id
+from firmware_app.sealed.envelope import SUITE as SUITE
+from firmware_app.sealed.envelope import key_id as key_id
 
 FORM: Final = b"LNF1"
 MOST_BYTES: Final = 512 * 1024 * 1024
 MOST_FILMS: Final = 10_000
+MOST_SIDE: Final = 8192
 TABLE, IMAGES, DRAWN = "labels.csv", "images/", "drawn.csv"
 COLUMNS: Final = ("file", "label", "patient", "pack", "version")
 DRAWN_COLUMNS: Final = ("file", "points")
@@ -85,6 +88,19 @@ def engineers_key(pem: bytes) -> X25519PublicKey:
     if not isinstance(key, X25519PublicKey):
         raise ValueError("no X25519 key")
     return key
+
+
+def is_plain_png(png: bytes) -> bool:
+    """Whether it is a grey PNG of our size and nothing else: no text, no EXIF, no time, nothing behind its end."""
+    kinds, at = [], 8
+    while at + 12 <= len(png):
+        kinds.append(png[at + 4 : at + 8])
+        at += 12 + int.from_bytes(png[at : at + 4])
+    ordered = kinds[:1] == [b"IHDR"] and kinds[-1:] == [b"IEND"] and set(kinds[1:-1]) == {b"IDAT"}
+    if png[:8] != b"\x89PNG\r\n\x1a\n" or at != len(png) or not ordered or png[8:12] != b"\x00\x00\x00\x0d":
+        return False
+    width, height, depth, colour = struct.unpack(">IIBB", png[16:26])
+    return 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and depth in (8, 16) and colour == 0
 
 
 def points_of(text: str) -> Points:

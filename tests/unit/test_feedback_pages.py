@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from converters.data import feedback as reading
 from firmware_app.imaging.codec import png
-from firmware_app.records import Priority
+from firmware_app.records import Header, Instance, Priority
 from firmware_app.store.accounts.audit import Audit
 from tests.unit.test_viewer import HTML, SCRIPT, Desk, desk, post  # noqa: F401 - the fixture
 
@@ -33,7 +33,15 @@ def giving(desk: Desk, tmp_path: Path) -> Desk:  # noqa: F811
     desk.app = desk.restarted()
     folder = desk.state.display / desk.instance.reference
     (folder / "frame-000.png").write_bytes(png.grey16(np.full((200, 150), 777, np.uint16)))
-    facts = {"columns": 300, "rows": 400, "shown_columns": 150, "shown_rows": 200, "frames": 1, "frames_shown": 1}
+    facts = {
+        "columns": 300,
+        "rows": 400,
+        "shown_columns": 150,
+        "shown_rows": 200,
+        "colour": False,
+        "frames": 1,
+        "frames_shown": 1,
+    }
     (folder / "frame-000.json").write_text(json.dumps(facts))
     return desk
 
@@ -81,14 +89,12 @@ def test_a_film_on_which_doctors_differ_or_are_unsure_stays_here(giving: Desk, s
 
 def test_of_a_case_of_two_images_a_found_finding_needs_the_word_on_one(giving: Desk) -> None:
     (before,) = giving.clinical.case(giving.case).readings
-    made = giving.clinical.admit(
-        path="b", file="images/b", sha256="b" * 64, size=1,
-        header=replace(giving.clinical.images(giving.case)[0].header, sop_instance_uid="1.2.3.2"),  # type: ignore[type-var]
-        association=None,
-    )  # fmt: skip
+    header = Header("1.2", "1.2.3.2", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
+    made = giving.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
+    assert isinstance(made, Instance)
     claim = giving.clinical.claim()
     assert claim is not None
-    giving.clinical.finish(claim.instance, replace(before, instances=(made.reference,)), Priority.URGENT)  # type: ignore[union-attr]
+    giving.clinical.finish(claim.instance, replace(before, instances=(made.reference,)), Priority.URGENT)
     giving.clinical.close_revisions(0)
     li, page = giving.person("li"), f"/case/{giving.case}"
     post(li, f"{page}/consent", given="on", looked="on")

@@ -15,7 +15,7 @@ from firmware_app.store.clinical.remarks import Remarks, current
 from firmware_app.store.clinical.worklist import Worklist
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
-BOX = [[10, 20], [110.04, 220]]
+BOX = [[10.0, 20.0], [110.04, 220.0]]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def second(desk: Desk) -> Instance:  # noqa: F811
     return made
 
 
-def drawn(instance: str, points: list[list[float]], frame: int = 0) -> str:
+def drawn(instance: str, points: list[Any], frame: int = 0) -> str:
     return json.dumps({"instance": instance, "frame": frame, "points": points})
 
 

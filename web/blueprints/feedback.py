@@ -34,7 +34,7 @@ KEPT_BACK: Final = {
         "{n} films stay here: their models look for several findings.",
     ),
     "no_picture": NN_(
-        "{n} film stays here: there is no picture of it.", "{n} films stay here: there is no picture of them."
+        "{n} film stays here: there is no grey picture of it.", "{n} films stay here: there is no grey picture of them."
     ),
 }
 """Why films of consented cases are not given (`exporting.feedback.Standing`)."""
