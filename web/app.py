@@ -19,6 +19,7 @@ from firmware_app.registration.entry import ACCESSION
 from firmware_app.reports.terms import percent
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.worklist import DoctorVerdict, Row
 from firmware_app.store.disk import stick_files
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStatus
@@ -132,6 +133,7 @@ def _register_pages(app: Flask) -> None:
         cases,
         clocks,
         confirmations,
+        feedback,
         films,
         health,
         judgements,
@@ -143,7 +145,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live, descriptions, earlier, remarks, account_pages, machines,
+        registrations, live, descriptions, earlier, remarks, account_pages, machines, feedback,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
@@ -167,6 +169,8 @@ def _equip_templates(app: Flask, config: Config) -> None:
         stick_files=stick_files,
         is_live=live.is_watched,
         described=descriptions.of,
+        seen_words=_seen_words,
+        gives_feedback=lambda: config.export.gives_feedback,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)
@@ -185,6 +189,12 @@ def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | N
         "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
         "disk": box.disk.look(),
     }  # fmt: skip
+
+
+def _seen_words(row: Row) -> tuple[DoctorVerdict, ...]:
+    """The verdicts on a case of a list that its reader may see: of others' none as long as two readers are blind."""
+    is_blind = row.readers is not None and row.readers.blind and row.done is None
+    return tuple(one for one in row.verdicts if not is_blind or one.actor == guard.actor())
 
 
 def _translated(message: str, **values: object) -> str:

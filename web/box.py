@@ -12,6 +12,7 @@ from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.calibration.confirmations import Confirmations
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.image_verdicts import ImageVerdicts
 from firmware_app.store.clinical.patients import Patients
 from firmware_app.store.clinical.remarks import Remarks
 from firmware_app.store.clinical.worklist import Worklist
@@ -39,7 +40,8 @@ class Box:
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:
-        self.worklist = Worklist(self.clinical)
+        self.worklist = Worklist(self.clinical, two_readers=self.config.review.two_readers)
+        self.image_verdicts = ImageVerdicts(self.clinical, self.worklist)
         self.patients = Patients(self.clinical, self.state)
         self.visits = Visits(self.clinical, self.patients, self.worklist, self.state)
         self.remarks = Remarks(self.clinical.database)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeVar
 
 from flask import abort, g
 
@@ -27,13 +27,15 @@ from firmware_app.store.calibration.asking import Asked
 from firmware_app.store.calibration.confirmations import Confirmation
 from firmware_app.store.clinical.patients import Change, Known
 from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.clinical.remarks import Kind, Remark
+from firmware_app.store.clinical.remarks import Kind, Remark, current
+from firmware_app.store.clinical.two_readers import Readers
 from firmware_app.store.clinical.worklist import DoctorVerdict, Done
-from web import words
+from web import guard, words
 from web.blueprints import packs
 from web.box import Box
 from web.visits import THUMBNAIL
 
+Word = TypeVar("Word", DoctorVerdict, Remark, Confirmation)
 _LEAST_SLICES: Final = 4
 """Of one series, to be scrolled through as one image."""
 
@@ -146,6 +148,8 @@ class Sheet:
     wanted: Mapping[str, Asked]
     words: tuple[Confirmation, ...]
     """What was said of them so far."""
+    readers: Readers | None
+    """Where two doctors read each case: how far they are.  Of other doctors' words a blind reader sees none."""
     remarks: tuple[Remark, ...]
     """What doctors wrote, and every verdict that was ever given, the first one first."""
     changes: tuple[Change, ...]
@@ -177,9 +181,32 @@ class Sheet:
     @property
     def former(self) -> list[Remark]:
         """Verdicts that no longer count, because their doctor gave another or took them back."""
-        given = [one for one in self.remarks if one.kind is Kind.VERDICT]
-        now = {(one.actor, one.finding): one for one in given}
-        return [one for one in given if one.text and now[one.actor, one.finding] is not one]
+        now = current(self.remarks)
+        return [one for one in self.remarks if one.kind is Kind.VERDICT and one.text and one not in now]
+
+    def judged_alone(self, finding: str) -> list[Remark]:
+        """The verdicts on *finding* that are of one image, or have something drawn on one."""
+        return [
+            one for one in current(self.remarks)
+            if one.kind is Kind.VERDICT and one.finding == finding and (one.instance or one.drawing)
+        ]  # fmt: skip
+
+    def read_for(self, finding: str) -> list[tuple[int, Image]]:
+        """The images that were read for *finding*, each with its number from 1."""
+        return [
+            (number, image) for number, image in enumerate(self.images, 1)
+            if image.reading is not None and any(one.code == finding for one in image.reading.findings)
+        ]  # fmt: skip
+
+    def drawn(self, image: Image, language: str) -> list[dict[str, object]]:
+        """What doctors drew on *image*, in the form of `Image.lesions`."""
+        places = {one.instance: at for at, one in enumerate(image.slices)}
+        return [
+            {"frame": places.get(one.drawing.instance, one.drawing.frame), "box": one.drawing.box,
+             "text": words.drawn(one, self.case.findings, language), "outline": one.drawing.outline, "doctor": True}
+            for one in current(self.remarks)
+            if one.drawing is not None and one.drawing.instance in {image.instance, *places}
+        ]  # fmt: skip
 
     def numbered(self, instance: str) -> int:
         """The number, from 1, of an image; 0 where the page shows no such image."""
@@ -252,6 +279,12 @@ def of(box: Box, reference: str) -> Sheet:
     missing = [case.incomplete] if case.incomplete else []
     hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
     known = box.clinical.background(case)
+    readers, done = box.worklist.readers(reference), box.worklist.done(reference)
+    is_blind = readers is not None and readers.blind and done is None
+
+    def seen_words(said: Iterable[Word]) -> tuple[Word, ...]:
+        return tuple(one for one in said if not is_blind or one.actor == guard.actor())
+
     said = sentences.of_case(case)
 
     def named(codes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -261,15 +294,16 @@ def of(box: Box, reference: str) -> Sheet:
         case, box.patients.known(reference), study.examination(box.clinical.examinations(reference)),
         study.examined(box.clinical.examined(reference)), images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        box.worklist.verdicts(reference), tuple(texts.values()), worth,
+        seen_words(box.worklist.verdicts(reference)), tuple(texts.values()), worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), box.worklist.done(reference), seen,
+        sum(1 for instance in instances if instance not in by_instance), done, seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
         tuple(wording.lesions(case, g.language)), case.follow_up.text(g.language) if case.follow_up else "",
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
         said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None, named(hidden),
         () if hidden else named(box.confirmations.scored(reference)), box.confirmations.asked(reference),
-        box.confirmations.of_case(reference), () if hidden else box.remarks.of_case(reference),
+        seen_words(box.confirmations.of_case(reference)), readers,
+        () if hidden else seen_words(box.remarks.of_case(reference)),
         tuple(box.patients.history(reference)), _claimed(box, case),
         tuple(sent.of_case(box.config, box.clinical.database, reference)),
     )  # fmt: skip

@@ -12,11 +12,13 @@ from firmware_app.language import N_, NN_, own_name, plural, term, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
 from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
 from firmware_app.reports import case_text, kinds, terms
+from firmware_app.reports.terms import ON_IMAGE as ON_IMAGE
 from firmware_app.reports.terms import SAID as SAID
 from firmware_app.reports.terms import SEXES as SEXES
 from firmware_app.reports.terms import VERDICTS as VERDICTS
 from firmware_app.reports.terms import WRITTEN as WRITTEN
 from firmware_app.store.clinical.patients import Patient
+from firmware_app.store.clinical.remarks import Kind, Remark
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
     Priority.URGENT: N_("urgent"),
@@ -139,9 +141,12 @@ ACTIONS: Final = {
     "case.report": N_("report opened"),
     "frame.kept": N_("live frame kept"),
     "case.done": N_("case done"),
+    "case.read": N_("case read, open for another reader"),
     "case.reopened": N_("“Done” taken back"),
     "database.rescued": N_("database rebuilt"),
     "finding.judged": N_("finding judged"),
+    "image.judged": N_("finding judged on one image"),
+    "image.withdrawn": N_("judgement on one image taken back"),
     "case.remarked": N_("doctor's words written"),
     "finding.withdrawn": N_("judgement taken back"),
     "finding.confirmed": N_("finding confirmed"),
@@ -164,6 +169,8 @@ ACTIONS: Final = {
     "earlier.searched": N_("earlier studies searched in the PACS"),
     "earlier.confirmed": N_("earlier study said to be of the same patient"),
     "earlier.fetched": N_("earlier study fetched from the PACS"),
+    "feedback.consent": N_("consent to give films away noted"),
+    "feedback.exported": N_("films given to the model engineer"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),
@@ -215,6 +222,8 @@ KEYS: Final = {
 """What the keys of the case page do (`static/keys.js`)."""
 KEY_NAMES: Final = {"Space": N_("Space")}
 MARKED: Final = N_("{finding}, score {score}")
+DRAWN: Final = N_("{actor}: {verdict}, {finding} (drawn by the doctor, dashed)")
+WRITTEN_DRAWN: Final = N_("{actor}: {kind} (drawn by the doctor, dashed)")
 _JUST_CAME: Final = N_("just came")
 _WAITED_MINUTES: Final = NN_("waits {n} minute", "waits {n} minutes")
 _WAITED_HOURS: Final = NN_("waits {n} hour", "waits {n} hours")
@@ -249,6 +258,16 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
     """The text beside a lesion on the image: its finding and score."""
     name = labelled(findings, lesion.tags.get(FINDING_TAG, ""), language)
     return translate(MARKED, language).format(finding=name, score=f"{lesion.score:.2f}").strip(", ，")
+
+
+def drawn(remark: Remark, findings: Iterable[Finding], language: str) -> str:
+    """The text beside what a doctor drew on the image: who says what of which finding."""
+    if remark.kind is not Kind.VERDICT:
+        kind = translate(WRITTEN[remark.kind], language)
+        return translate(WRITTEN_DRAWN, language).format(actor=remark.actor, kind=kind)
+    verdict = translate({**SAID, **ON_IMAGE}[remark.text], language)
+    name = labelled(findings, remark.finding, language)
+    return translate(DRAWN, language).format(actor=remark.actor, verdict=verdict, finding=name)
 
 
 def view(code: str, language: str) -> str:

@@ -12,18 +12,16 @@ import hashlib
 import io
 import json
 import os
-import re
 import struct
 import zipfile
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -40,20 +38,30 @@ from converters.failures import (
 )
 from converters.workflow.atomic import write_json
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec
+from firmware_app.sealed.feedback import (
+    ALLOWED,
+    DRAWN,
+    DRAWN_COLUMNS,
+    IMAGES,
+    MOST_BYTES,
+    MOST_FILMS,
+    MOST_SIDE,
+    TABLE,
+    Points,
+    info,
+    is_plain_png,
+    points_of,
+    sealed,
+    zipped,
+)
+from firmware_app.sealed.feedback import COLUMNS as COLUMNS
+from firmware_app.sealed.feedback import FORM as FORM
+from firmware_app.sealed.feedback import SUITE as SUITE
+from firmware_app.sealed.feedback import FeedbackRecord as FeedbackRecord
+from firmware_app.sealed.feedback import key_id as key_id
 
-SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-FORM = b"LNF1"
 HEAD, SEAL = len(FORM) + 16, 48
-MOST_BYTES = 512 * 1024 * 1024
-MOST_FILMS = 10_000
-MOST_SIDE = 8192
 MOST_TABLE = 4 * 1024 * 1024
-TABLE, IMAGES = "labels.csv", "images/"
-COLUMNS = ("file", "label", "patient", "pack", "version")
-ALLOWED = {
-    "file": re.compile(r"[0-9a-f]{8,64}\.png"), "label": re.compile(r"[01]"), "patient": re.compile(r"[0-9a-f]{16,64}"),
-    "pack": re.compile(r"[a-z0-9][a-z0-9-]{0,63}"), "version": re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}"),
-}  # fmt: skip
 PRIVATE, PUBLIC = "feedback.key", "feedback.pub"
 NOTE = "feedback.json"
 _ENTRY, _END, _LOCATOR = 46 + 128, 22, 20
@@ -61,25 +69,11 @@ _ENTRY, _END, _LOCATOR = 46 + 128, 22, 20
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackRecord:
-    """One film: the doctor's last word (``label`` 1: the finding is there), who (a pseudonym), and which pack read it.
-
-    ``png`` is a grey PNG of 8 or 16 bits that holds nothing but its pixels.
-    """
-
-    file: str
-    label: str
-    patient: str
-    pack: str
-    version: str
-    png: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class FeedbackFilm(Film):
-    """A film of an export; its picture lives in memory only."""
+    """A film of an export; its picture lives in memory only.  ``drawn`` are the places that doctors drew on it."""
 
     png: bytes = field(default=b"", repr=False)
+    drawn: tuple[Points, ...] = ()
 
     @property
     def is_dicom(self) -> bool:
@@ -105,19 +99,9 @@ class FeedbackFilm(Film):
 def seal(films: Sequence[FeedbackRecord], engineer: X25519PublicKey) -> bytes:
     """The export of ``films``. Raises :class:`~converters.failures.FeedbackMalformed` for what the form has no place
     for: a clinic finds out, not the engineer."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(film)[:-1] for film in films)
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
-        archive.writestr(zipfile.ZipInfo(TABLE), table.getvalue())
-        for film in films:
-            archive.writestr(zipfile.ZipInfo(IMAGES + film.file), film.png)
-    plain = body.getvalue()
+    plain = zipped(films)
     _unpacked("the export", plain)
-    head = FORM + key_id(engineer) + len(plain).to_bytes(8)
-    return head + SUITE.encrypt(plain, engineer, b"lantern/1\x00feedback\x00" + head)
+    return sealed(plain, engineer)
 
 
 def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
@@ -132,7 +116,7 @@ def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     if len(data) < HEAD + SEAL + length:
         raise FeedbackCutOff(str(path), len(data), HEAD + SEAL + length)
     try:
-        plain = SUITE.decrypt(data[HEAD:], own, b"lantern/1\x00feedback\x00" + head)
+        plain = SUITE.decrypt(data[HEAD:], own, info(head))
     except (InvalidTag, ValueError) as error:  # ValueError: an `enc` of small order
         raise FeedbackTampered(str(path)) from error
     return _unpacked(str(path), plain)
@@ -150,28 +134,37 @@ def _read(path: Path) -> bytes:
 def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
     """The films of a zip in the export's form. Anyone with the public key may have made it, so nothing is trusted."""
     content = _members(where, plain)
-    rows = _rows(where, content.pop(TABLE, b""))
+    rows = _rows(where, TABLE, COLUMNS, content.pop(TABLE, b""))
+    places = _rows(where, DRAWN, DRAWN_COLUMNS, content.pop(DRAWN)) if DRAWN in content else []
     named = [IMAGES + row["file"] for row in rows]
     if len(set(named)) != len(named) or set(named) != set(content):
         raise FeedbackMalformed(where, f"{TABLE} and {IMAGES} do not name the same films, each once")
     for number, name in enumerate(named, 1):
-        if not _plain_png(content[name]):
+        if not is_plain_png(content[name]):
             raise FeedbackMalformed(
                 where, f"film {number} is no grey PNG of 8 or 16 bits and at most {MOST_SIDE} px a side without remarks"
             )
-    return tuple(FeedbackRecord(**row, png=content[name]) for row, name in zip(rows, named, strict=True))
+    drawn: dict[str, list[Points]] = {row["file"]: [] for row in rows}
+    for place in places:
+        if place["file"] not in drawn:
+            raise FeedbackMalformed(where, f"{DRAWN} names a film that is not in it")
+        drawn[place["file"]].append(points_of(place["points"]))
+    return tuple(
+        FeedbackRecord(**row, png=content[name], drawn=tuple(drawn[row["file"]]))
+        for row, name in zip(rows, named, strict=True)
+    )
 
 
 def _members(where: str, plain: bytes) -> dict[str, bytes]:
     end = plain[-_END:]
     directory = int.from_bytes(end[12:16], "little")
-    if end[:4] != b"PK\x05\x06" or directory > _ENTRY * (MOST_FILMS + 1) or b"PK\x06\x07" in plain[-_END - _LOCATOR :]:
+    if end[:4] != b"PK\x05\x06" or directory > _ENTRY * (MOST_FILMS + 2) or b"PK\x06\x07" in plain[-_END - _LOCATOR :]:
         raise FeedbackMalformed(where, f"it holds no zip, or one of more than {MOST_FILMS} films")
     try:
         with zipfile.ZipFile(io.BytesIO(plain)) as archive:
             members = archive.infolist()
             for number, one in enumerate(members, 1):
-                known = one.filename == TABLE or ALLOWED["file"].fullmatch(one.filename.removeprefix(IMAGES))
+                known = one.filename in (TABLE, DRAWN) or ALLOWED["file"].fullmatch(one.filename.removeprefix(IMAGES))
                 if not known or one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1:
                     raise FeedbackMalformed(where, f"member {number} has a strange name, or is compressed or locked")
             # Members that are only stored and are no more than the file cannot swell, whatever they overlap.
@@ -186,35 +179,20 @@ def _size(member: zipfile.ZipInfo) -> int:
     return max(member.file_size, member.compress_size)
 
 
-def _rows(where: str, table: bytes) -> list[dict[str, str]]:
+def _rows(where: str, name: str, columns: tuple[str, ...], table: bytes) -> list[dict[str, str]]:
     if len(table) > MOST_TABLE:
-        raise FeedbackMalformed(where, f"{TABLE} is larger than {MOST_TABLE} bytes")
+        raise FeedbackMalformed(where, f"{name} is larger than {MOST_TABLE} bytes")
     try:
         rows = list(csv.reader(io.StringIO(table.decode("ascii"))))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FeedbackMalformed(where, f"{TABLE} is no plain table") from error
-    if len(rows) < 2 or tuple(rows[0]) != COLUMNS:
-        raise FeedbackMalformed(where, f"{TABLE} has no film, or other columns than {', '.join(COLUMNS)}")
+        raise FeedbackMalformed(where, f"{name} is no plain table") from error
+    if len(rows) < 2 or tuple(rows[0]) != columns:
+        raise FeedbackMalformed(where, f"{name} has no film, or other columns than {', '.join(columns)}")
     for number, row in enumerate(rows[1:], 1):
-        wrong = [name for name, word in zip(COLUMNS, row, strict=False) if not ALLOWED[name].fullmatch(word)]
-        if wrong or len(row) != len(COLUMNS):
-            raise FeedbackMalformed(
-                where, f"{TABLE}, film {number}: {wrong[0] if wrong else 'a column'} is not allowed"
-            )
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
-
-
-def _plain_png(png: bytes) -> bool:
-    """Whether it is a grey PNG of our size and nothing else: no text, no EXIF, no time, nothing behind its end."""
-    kinds, at = [], 8
-    while at + 12 <= len(png):
-        kinds.append(png[at + 4 : at + 8])
-        at += 12 + int.from_bytes(png[at : at + 4])
-    ordered = kinds[:1] == [b"IHDR"] and kinds[-1:] == [b"IEND"] and set(kinds[1:-1]) == {b"IDAT"}
-    if png[:8] != b"\x89PNG\r\n\x1a\n" or at != len(png) or not ordered or png[8:12] != b"\x00\x00\x00\x0d":
-        return False
-    width, height, depth, colour = struct.unpack(">IIBB", png[16:26])
-    return 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and depth in (8, 16) and colour == 0
+        wrong = [key for key, word in zip(columns, row, strict=False) if not ALLOWED[key].fullmatch(word)]
+        if wrong or len(row) != len(columns):
+            raise FeedbackMalformed(where, f"{name}, film {number}: {wrong[0] if wrong else 'a column'} is not allowed")
+    return [dict(zip(columns, row, strict=True)) for row in rows[1:]]
 
 
 # --- films for training -----------------------------------------------------------------------------------------------
@@ -232,7 +210,7 @@ def films_of(path: Path, own: X25519PrivateKey, pack: str) -> FilmSet:
     word = hashlib.sha256(b"".join(film.png for film in judged)).hexdigest()[:12]
     return FilmSet(path.name, pack, tuple(
         FeedbackFilm(f"feedback-{word}/{film.file}", path, int(film.label), film.patient,
-                     traits=(("source", "feedback"),), png=film.png)
+                     traits=(("source", "feedback"),), png=film.png, drawn=film.drawn)
         for film in judged
     ))  # fmt: skip
 
@@ -259,11 +237,6 @@ def remembered(work: Path, pack: str) -> tuple[FilmSet, ...]:
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
-
-
-def key_id(public: X25519PublicKey) -> bytes:
-    """The first 8 bytes of the SHA-256 of the raw public key."""
-    return hashlib.sha256(public.public_bytes_raw()).digest()[:8]
 
 
 def make_keys(folder: Path) -> bytes:

@@ -277,6 +277,16 @@ class CalibrationSection(ConfigSection):
     low: Share = Field(0.1, title="Asked of low scores", description="share of films below the threshold asked for")
 
 
+class ReviewSection(ConfigSection):
+    """How many doctors read a case."""
+
+    two_readers: bool = Field(
+        False,
+        title="Two readers",
+        description="two doctors read each case without seeing each other's words; where they differ a third settles",
+    )
+
+
 class PacksSection(ConfigSection):
     """The model packs."""
 
@@ -371,6 +381,16 @@ class ExportSection(ConfigSection):
     """De-identified copies of cases, for a stick that a person carries away."""
 
     enabled: bool = Field(False, title="Export", description="off: none leaves; on: `lantern case export` may write")
+    feedback_key: Path | None = Field(
+        None,
+        title="Model engineer's key",
+        description="feedback.pub; with it, and with enabled, doctors may give films with consent to learn from",
+    )
+
+    @property
+    def gives_feedback(self) -> bool:
+        """Whether a person may export confirmed films for the model engineer."""
+        return self.enabled and self.feedback_key is not None
 
 
 class RetentionSection(ConfigSection):
@@ -423,6 +443,7 @@ class Config(ConfigSection):
     uplink: UplinkSection = Field(default_factory=UplinkSection)
     reader: ReaderSection = Field(default_factory=ReaderSection)
     calibration: CalibrationSection = Field(default_factory=CalibrationSection)
+    review: ReviewSection = Field(default_factory=ReviewSection)
     packs: PacksSection = Field(default_factory=PacksSection)
     pacs: PacsSection = Field(default_factory=PacsSection)
     fhir: FhirSection = Field(default_factory=FhirSection)

@@ -19,6 +19,23 @@ class ExportOff(ExportError):
     )
 
 
+class FeedbackNoKey(ExportError):
+    code = "export.feedback_key"
+    sentence = N_(
+        "The model engineer's key {path} cannot be used: {detail}. Copy the file feedback.pub that the engineer gave "
+        "you there, readable for the viewer, and try again."
+    )
+    path: str
+    detail: str
+
+
+class FeedbackEmpty(ExportError):
+    code = "export.feedback_empty"
+    sentence = N_(
+        "There is no film to give: note the patient's consent on a case, give your judgement on it, and try again."
+    )
+
+
 class ExportPersonUnknown(ExportError):
     code = "export.person"
     sentence = N_(

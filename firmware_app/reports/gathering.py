@@ -27,9 +27,10 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
     known = clinical.case(case)
     if not known.readings:
         raise NotReadYet
-    state, worklist = StateDir(config.state.dir), Worklist(clinical)
+    state, worklist = StateDir(config.state.dir), Worklist(clinical, two_readers=config.review.two_readers)
     patient = Patients(clinical, state).known(case)
-    done = worklist.done(case)
+    done, readers = worklist.done(case), worklist.readers(case)
+    is_blind = readers is not None and not readers.complete and done is None  # one reader's word is not out yet
     result = Result(
         known,
         tuple(
@@ -40,7 +41,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         tuple(
             Opinion(one.finding, one.verdict, one.actor)
             for one in worklist.verdicts(case)
-            if not one.earlier and one.verdict != "none"
+            if not one.earlier and one.verdict != "none" and not is_blind
         ),
         _signature(done) if done is not None else None,
         config.box.name or config.box.id,
@@ -49,7 +50,9 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         f"Lantern {version()}",
         by_hand=() if patient.registration else tuple(sorted(patient.entered)),
         written=tuple(
-            _written(one) for one in Remarks(clinical.database).of_case(case) if one.kind is not Kind.VERDICT
+            _written(one)
+            for one in Remarks(clinical.database).of_case(case)
+            if one.kind is not Kind.VERDICT and not is_blind
         ),
     )
     maker = {"box": result.box, "language": result.language, "software": result.software}

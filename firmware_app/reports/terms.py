@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
+ON_IMAGE: Final = {**VERDICTS, "missed": N_("Missed something")}
+"""The verdicts on one image alone (`store.clinical.image_verdicts.VERDICTS`)."""
 WRITTEN: Final = {
     "note": N_("What I see"),
     "missed": N_("The box missed something"),

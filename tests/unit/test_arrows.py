@@ -30,6 +30,8 @@ SHARED_WITH_CONVERTERS = {
 }  # fmt: skip
 ROUTING = "firmware_app.reading.routing"
 """Whom a pack may read is judged on films of other places by the box's own rules, not by a copy of them."""
+FEEDBACK = "firmware_app.sealed.feedback"
+"""The form of a clinic's feedback is one: the box writes it, and the converters read it."""
 SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe"}  # pipe: how a command ends
 MOST_MODULES = 15
 REASON = "Many modules: "
@@ -85,7 +87,7 @@ def _forbidden(package: str, here: str, name: str) -> str:
     elif target == "firmware_app" and package == "web" and there in {"runtimes", "intake"}:
         return "the viewer opens no DICOM and runs no model"
     elif target == "firmware_app" and package == "converters" and there not in SHARED_WITH_CONVERTERS:
-        return "" if name == ROUTING else "the converters share only the model side of the box"
+        return "" if name in (ROUTING, FEEDBACK) else "the converters share only the model side of the box"
     elif target == "firmware_app" and package == "hospital" and there not in SHARED_WITH_HOSPITAL | {"__version__"}:
         return "the hospital knows only what is sealed for it"
     return ""

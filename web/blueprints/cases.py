@@ -18,6 +18,7 @@ from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.earlier import was_fetched
+from firmware_app.store.clinical.feedback import Feedback
 from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
 from web import guard, priors, sheet, words
 from web.blueprints import earlier, judgements, packs
@@ -36,8 +37,12 @@ def page(reference: str) -> ResponseReturnValue:
     box.audit.record(guard.actor(), "case.viewed", reference)
     if shown.findings:
         box.confirmations.show(reference, guard.actor())
-    after = box.worklist.next_after(reference)
-    unjudged = {finding.code for finding in box.worklist.unjudged(reference)} if "ask" in request.args else set()
+    after = box.worklist.next_after(reference, guard.actor())
+    unjudged = (
+        {finding.code for finding in box.worklist.wanted_of(reference, guard.actor())}
+        if "ask" in request.args
+        else set()
+    )
     return render_template(
         "case.html",
         sheet=shown,
@@ -55,6 +60,8 @@ def page(reference: str) -> ResponseReturnValue:
         following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
         earlier=earlier.shown(box, reference),
         fetched=was_fetched(box.clinical.database, reference),
+        asks_consent=box.config.export.gives_feedback and not shown.hidden,
+        consent=Feedback(box.clinical.database).consent(reference),
     )
 
 

@@ -1,18 +1,19 @@
-"""A doctor's verdicts on a case: one on each finding, "Done" for the case; both can be taken back."""
+"""A doctor's verdicts on a case: one on each finding, also of one image alone, "Done" for the case; all can be taken
+back."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Final
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from firmware_app import clock
 from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.worklist import CaseChanged, Done, WordMissing
-from web import guard
+from web import drawn, guard, sheet
 from web.box import Box, here
 
 blueprint = Blueprint("judgements", __name__)
@@ -23,15 +24,20 @@ UNDO_FOR: Final = timedelta(minutes=10)
 @blueprint.post("/case/<case:reference>/verdict")
 @guard.only(Role.DOCTOR)
 def verdict(reference: str) -> ResponseReturnValue:
-    """Keep the doctor's verdict on one finding; an empty one takes it back."""
+    """Keep the doctor's verdict on one finding, of the case or of one image of it, with what was drawn for it; an empty
+    one takes it back."""
     box, finding, word = here(), request.form.get("finding", ""), request.form.get("verdict", "")
+    image, seen = request.form.get("instance", ""), request.form.get("seen", "")
     wants_json = request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json"
     again = url_for("cases.page", reference=reference, changed="")
     if box.confirmations.hidden(reference):  # nobody can judge a result that nobody has seen
         return ({"again": again}, 409) if wants_json else redirect(again)
     try:
-        if word:
-            box.worklist.judge(reference, finding, word, guard.actor(), request.form.get("seen", ""))
+        drawing = drawn.sent(box) if word else None
+        if image:
+            box.image_verdicts.judge(reference, image, finding, word, guard.actor(), seen, drawing)
+        elif word:
+            box.worklist.judge(reference, finding, word, guard.actor(), seen, drawing)
         else:
             box.worklist.withdraw(reference, finding, guard.actor())
     except CaseUnknown:
@@ -41,11 +47,13 @@ def verdict(reference: str) -> ResponseReturnValue:
     except CaseChanged:
         return ({"again": again}, 409) if wants_json else redirect(again)
     if wants_json:
-        said = [one for one in box.worklist.verdicts(reference) if one.finding == finding]
+        shown = sheet.of(box, reference)
         return {
             "verdict": word,
-            "done": box.worklist.is_done(reference),
-            "said": render_template("said.html", said=said),
+            "done": shown.done is not None,
+            "said": render_template("said.html", said=shown.said(finding)),
+            "alone": render_template("alone.html", sheet=shown, code=finding),
+            "drawn": [shown.drawn(one, g.language) for one in shown.images],
         }
     return redirect(url_for("cases.page", reference=reference))
 
@@ -59,7 +67,7 @@ def done(reference: str) -> ResponseReturnValue:
     if box.confirmations.hidden(reference):
         return redirect(url_for("cases.page", reference=reference, changed=""))
     try:
-        following = box.worklist.next_after(reference)
+        following = box.worklist.next_after(reference, guard.actor())
         box.worklist.finish(reference, guard.actor(), said, seen=seen)
     except WordMissing:
         return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.errors import CaseUnknown
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical.remarks import Kind
-from web import guard, words
+from web import drawn, guard, words
 from web.box import Box, here
 
 blueprint = Blueprint("remarks", __name__)
@@ -22,7 +22,14 @@ def remark(reference: str) -> ResponseReturnValue:
     if form.get("kind", "") not in words.WRITTEN or box.confirmations.hidden(reference):
         abort(400)
     try:
-        box.remarks.add(reference, Kind(form["kind"]), form.get("text", ""), guard.actor(), form.get("instance", ""))
+        box.remarks.add(
+            reference,
+            Kind(form["kind"]),
+            form.get("text", ""),
+            guard.actor(),
+            form.get("instance", ""),
+            drawn.sent(box),
+        )
     except CaseUnknown:
         abort(404)
     except ValueError:
@@ -36,10 +43,20 @@ def own() -> ResponseReturnValue:
     """How often this doctor agreed with the box, and what doctors say that it missed."""
     box = here()
     figures = box.remarks.own(guard.actor())
-    missed = [(case, one, box.patients.known(case).patient.name) for case, one in box.remarks.missed()]
+    missed = [
+        (case, one, box.patients.known(case).patient.name)
+        for case, one in box.remarks.missed()
+        if not _is_veiled(box, case, one.actor)
+    ]
     return render_template(
         "own.html", figures=figures, names=_names(box, {one.finding for one in figures}), missed=missed
     )
+
+
+def _is_veiled(box: Box, case: str, author: str) -> bool:
+    """Whether the case waits for a second reader, who may not see what *author* wrote."""
+    readers = box.worklist.readers(case)
+    return readers is not None and readers.blind and author != guard.actor() and not box.worklist.is_done(case)
 
 
 def _names(box: Box, codes: set[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
-// Lesions over the film: an outline with its axes, or a rectangle, which follow zoom and place of the film.  Of words
-// nothing lies over it: name and score of each stand beside it, with its number where there are several.
+// Lesions over the film: an outline with its axes, or a rectangle, which follow zoom and place of the film; what a doctor
+// drew is dashed.  Of words nothing lies over it: name and score, or who drew it, stand beside it, with its number where
+// there are several.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -9,18 +10,19 @@ export class Boxes {
     Object.assign(this, { film, svg, list, lesions: [] });
   }
 
-  /** Show *lesions*, and no others. Each has {box, text, outline, axes}: box and axes are x0, y0, x1, y1 in pixels of the
-   * frame; an outline is a list of corners, empty where there is only a box. */
+  /** Show *lesions*, and no others. Each has {box, text, outline, axes, doctor}: box and axes are x0, y0, x1, y1 in pixels
+   * of the frame; an outline is a list of corners, empty where there is only a box. */
   show(lesions) {
-    this.lesions = lesions.map(({ box, outline = [], axes = [] }, index) => {
+    this.lesions = lesions.map(({ box, outline = [], axes = [], doctor = false }, index) => {
       const group = document.createElementNS(SVG, "g"), name = document.createElementNS(SVG, "text");
       name.textContent = lesions.length > 1 ? index + 1 : "";
+      group.classList.toggle("doctor", doctor);
       const lines = axes.map(() => document.createElementNS(SVG, "line"));
       group.append(document.createElementNS(SVG, outline.length ? "polygon" : "rect"), name, ...lines);
       return { box, outline, axes, group };
     });
     this.svg.replaceChildren(...this.lesions.map(({ group }) => group));
-    this.list.replaceChildren(...lesions.map(({ text }) => Object.assign(document.createElement("li"), { textContent: text })));
+    this.list.replaceChildren(...lesions.map(({ text, doctor }) => Object.assign(document.createElement("li"), { textContent: text, className: doctor ? "doctor" : "" })));
     this.place();
   }
 

@@ -4,13 +4,14 @@ import { Boxes } from "./boxes.js";
 import { Film, loadFrame, loadHeat, loadLayer, loadScreen } from "./film.js";
 import { next, say } from "./judging.js";
 import { listen, showHelp, toggleDark, toggleFull } from "./keys.js";
+import { Marker } from "./marker.js";
 import { Player } from "./player.js";
 import { follow, offerPriors } from "./priors.js";
 import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), maps: JSON.parse(dataset.maps || "{}"), slices: JSON.parse(dataset.slices || "null") }));
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), drawn: JSON.parse(dataset.drawn), maps: JSON.parse(dataset.maps || "{}"), slices: JSON.parse(dataset.slices || "null") }));
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
 let image = null, heat = null, code = "", lastShare = 0.5, frames = new Map(), asked = 0, hands = "window";
@@ -27,10 +28,12 @@ const film = new Film(canvas, shown => {
   if (shown.frame.light) canvas.dataset.firstMs ||= performance.now();
   else canvas.dataset.fullMs ||= performance.now();
   ruler.draw();
+  marker.draw();
   boxes.place();
   follow(shown);
 });
-const ruler = new Ruler(film, $("length")), boxes = new Boxes(film, $("boxes"), $("marks"));
+const ruler = new Ruler(film, $("length")), marker = new Marker(film, $("not-kept"), shownFrame), boxes = new Boxes(film, $("boxes"), $("marks"));
+const pens = { measure: ruler, "mark-box": marker, "mark-outline": marker };
 const player = new Player(place => {
   $("frame").value = place;
   return showFrame(place, false);
@@ -52,6 +55,19 @@ function inWords(centre, width) {
 /** Where a frame of an image lies; a slice of a series is an image of its own. */
 function folderOf({ frame, slices }, number) {
   return slices ? frame.replace(/[^/]+\/0\.png$/, `${slices[number]}/0`) : frame.replace("/0.png", `/${number}`);
+}
+
+/** The image and the frame of it that are shown; a slice is an image of its own. */
+function shownFrame() {
+  const number = image.shown[Number($("frame").value)];
+  return image.slices ? { instance: image.slices[number], frame: 0 } : { instance: image.instance, frame: number };
+}
+
+/** The places that lie over the frame: the model's, and those that doctors drew. */
+function showMarks(number) {
+  const marked = [...image.lesions, ...image.drawn].filter(lesion => lesion.frame === number);
+  boxes.show(marked);
+  $("boxes-tool").hidden = !marked.length;
 }
 
 /** Fetch the slices around *number*, one after the other, until another image is looked at. */
@@ -147,9 +163,7 @@ async function showFrame(place, afresh) {
     film.show(frame, !opened); // behind a missing frame the doctor's own window and zoom go on
     opened = true;
     tellHeat();
-    const marked = image.lesions.filter(lesion => lesion.frame === number);
-    boxes.show(marked);
-    $("boxes-tool").hidden = !marked.length;
+    showMarks(number);
     offer(frame.facts);
     overlay(`${folderOf(image, number)}/`, frame.facts.layers || [], () => mine === asked);
   } catch {
@@ -213,6 +227,7 @@ async function showImage(number, wanted = images[number].code) {
   frameTool.hidden = image.shown.length < 2;
   $("frame").max = Math.max(0, image.shown.length - 1);
   $("frame").value = Math.max(0, image.shown.indexOf(Number(image.opens)));
+  document.querySelectorAll(".of-image").forEach(choice => [...choice.options].forEach(option => option.selected ||= option.value === image.instance));
   document.querySelectorAll("[data-at]").forEach((button, index) => button.setAttribute("aria-pressed", String(index === number)));
   if (!image.shown.length) {
     showNothing();
@@ -235,7 +250,7 @@ async function showFirst() {
     film.layers = [];
     film.show(frame, true);
     opened = true;
-    boxes.show(image.lesions.filter(lesion => lesion.frame === 0));
+    showMarks(0);
     offer(frame.facts);
     tell(message.dataset.first, true);
     tellHeat();
@@ -257,13 +272,13 @@ const rests = does => does === "move" ? does : "";
 canvas.addEventListener("pointerdown", event => {
   canvas.setPointerCapture(event.pointerId);
   const does = event.button > 0 || event.shiftKey ? "move" : hands, others = [...fingers.values()];
-  if (others.some(finger => finger.does === "measure")) ruler.back();
+  for (const finger of others) pens[finger.does]?.back();
   for (const finger of others) finger.does = rests(finger.does);
   const finger = { x: event.offsetX, y: event.offsetY, does: others.length ? rests(does) : does };
   fingers.set(event.pointerId, finger);
-  if (finger.does === "measure" && film.laid) {
+  if (pens[finger.does] && film.laid) {
     player.stop();
-    ruler.start(finger.x, finger.y);
+    pens[finger.does].start(finger.x, finger.y, finger.does);
   }
 });
 canvas.addEventListener("pointermove", event => {
@@ -276,8 +291,8 @@ canvas.addEventListener("pointermove", event => {
     const after = spread();
     film.zoom(after.apart / Math.max(1, pinch.apart), after.x, after.y);
     film.move(after.x - pinch.x, after.y - pinch.y);
-  } else if (before.does === "measure") {
-    ruler.end(now.x, now.y);
+  } else if (pens[before.does]) {
+    pens[before.does].end(now.x, now.y);
   } else if (before.does === "move") {
     film.move(now.x - before.x, now.y - before.y);
   } else if (before.does === "window") {
@@ -321,12 +336,14 @@ $("invert").addEventListener("click", () => {
 $("reset").addEventListener("click", () => {
   if (film.frame) film.reset();
   ruler.clear();
+  marker.clear();
   $("windows").value = "0";
   $("invert").setAttribute("aria-pressed", "false");
 });
-for (const tool of ["move", "measure"]) $(tool).addEventListener("click", () => {
+const HANDS = ["move", ...Object.keys(pens)];
+for (const tool of HANDS) $(tool).addEventListener("click", () => {
   hands = hands === tool ? "window" : tool;
-  for (const each of ["move", "measure"]) $(each).setAttribute("aria-pressed", String(hands === each));
+  for (const each of HANDS) $(each).setAttribute("aria-pressed", String(hands === each));
 });
 $("layers").addEventListener("click", () => {
   film.layered = !film.layered;
@@ -372,6 +389,11 @@ const KEYS = {
 };
 listen(KEYS);
 
+document.addEventListener("kept", ({ detail: { drawn, taken } }) => {
+  drawn.forEach((places, index) => images[index].drawn = places);
+  if (taken) marker.clear();
+  if (film.frame) showMarks(image.shown[Number($("frame").value)]);
+});
 document.addEventListener("answers", () => image && !film.frame && showImage(images.indexOf(image)));
 if (images.length) showImage(0);
 else tell(message.dataset.missing);

@@ -7,10 +7,10 @@ const $ = id => document.getElementById(id);
 const page = $("case").dataset, finish = $("finish"), onward = $("onward"), ONWARD = "lantern.onward";
 const FIELDS = "form:not(#finish) :is(input, textarea)";
 let chosen = false;
-document.addEventListener("input", event => chosen ||= Boolean(event.target.closest("form:not(#finish) select")));
+document.addEventListener("input", event => chosen ||= Boolean(event.target.closest("form:not(#finish) select:not(.of-image)")));
 
 /** Whether the page holds anything that was typed or chosen and is not kept: leaving would lose it. */
-const typed = () => chosen || [...document.querySelectorAll(FIELDS)].some(field => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
+const typed = () => chosen || Boolean(document.querySelector("[name=drawing]")?.value) || [...document.querySelectorAll(FIELDS)].some(field => field.value !== field.defaultValue || field.checked !== field.defaultChecked);
 
 // Whether the last word leads on is the doctor's choice, and is kept on this PC.
 if (onward) {
@@ -28,10 +28,10 @@ function leads(form, word) {
   return unjudged().every(other => other === form) && unjudged().length === 1;
 }
 
-document.querySelectorAll(".judge").forEach(form => form.addEventListener("submit", async event => {
+document.querySelectorAll(".judge, .judge-image").forEach(form => form.addEventListener("submit", async event => {
   event.preventDefault();
   const word = event.submitter?.value || "", said = form.querySelector(".saved");
-  if (leads(form, word)) {
+  if (form.matches(".judge") && leads(form, word)) {
     document.querySelectorAll(".asked").forEach(question => question.disabled = true);
     const field = Object.assign(document.createElement("input"), { type: "hidden", name: `said-${form.elements.finding.value}`, value: word });
     finish.append(field);
@@ -47,15 +47,23 @@ document.querySelectorAll(".judge").forEach(form => form.addEventListener("submi
     if (!told) throw new Error(String(answer.status));
     if (told.again) return location.assign(told.again);
     if (page.done && !told.done) return location.reload();
-    form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
-    form.querySelector(".told").replaceChildren(...new DOMParser().parseFromString(told.said, "text/html").body.childNodes);
-    form.querySelector(".back-step").hidden = !told.verdict;
+    put(form.closest(".finding").querySelector(".alone"), told.alone);
+    document.dispatchEvent(new CustomEvent("kept", { detail: { drawn: told.drawn, taken: Boolean(word) } }));
     said.textContent = said.dataset.saved;
+    if (!form.matches(".judge")) return;
+    form.querySelectorAll(".choices button").forEach(button => button.setAttribute("aria-pressed", String(button.value === told.verdict)));
+    put(form.querySelector(".told"), told.said);
+    form.querySelector(".back-step").hidden = !told.verdict;
     askNoMore(form.elements.finding.value, Boolean(told.verdict));
   } catch {
     said.textContent = answer ? said.dataset.failed : said.dataset.unanswered;
   }
 }));
+
+/** Have *place* hold what the box has made of the words. */
+function put(place, html) {
+  place.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+}
 
 /** "Done" asks for no word on a finding that has one by now, and asks again when that is taken back. */
 function askNoMore(finding, judged) {

@@ -1,13 +1,15 @@
 """What doctors say of a case in their own words, and every verdict that was ever given on it.
 
 Nothing here is changed or taken away while the case exists: a later word stands beside the earlier ones, each with its
-author and time.  What counts of the verdicts is in `clinical.worklist`.
+author and time.  What counts of the verdicts on a case is in `clinical.worklist`; of those on one image the last word
+of each doctor counts (`current`).
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,6 +18,7 @@ from firmware_app import clock
 from firmware_app.errors import CaseUnknown
 from firmware_app.records import Detail
 from firmware_app.store.accounts import audit
+from firmware_app.store.clinical.drawings import Drawing
 from firmware_app.store.clinical.reading_queue import NEXT_REVISION
 from firmware_app.store.sqlite.database import Database
 
@@ -37,7 +40,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One word of one doctor; *earlier*: on a state of the case that has been replaced since."""
+    """One word of one doctor; *earlier*: on a state of the case that has been replaced since.
+
+    `instance` is the image that it is of, empty for the whole case; `drawing` is what was drawn for it.
+    """
 
     kind: Kind
     text: str
@@ -46,6 +52,7 @@ class Remark:
     actor: str
     at: clock.Stamp
     earlier: bool = False
+    drawing: Drawing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,9 @@ class Remarks:
         )
         return tuple(_remark(row) for row in rows)
 
-    def add(self, case: str, kind: Kind, text: str, actor: str, instance: str = "") -> None:
+    def add(
+        self, case: str, kind: Kind, text: str, actor: str, instance: str = "", drawing: Drawing | None = None
+    ) -> None:
         """Keep a remark.  Raises `CaseUnknown`, and `ValueError` for an empty one or an image of another case."""
         text = clean(text)
         if not text or kind is Kind.VERDICT:
@@ -87,19 +96,18 @@ class Remarks:
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
                 raise CaseUnknown(case=case[:40])
-            of = "SELECT 1 FROM instances WHERE reference = ? AND case_reference = ?"
-            if instance and connection.execute(of, (instance, case)).fetchone() is None:
-                raise ValueError(instance)
-            _insert(connection, case, kind, text, actor, instance=instance)
-            details: dict[str, Detail] = {"kind": kind.value}
+            for one in filter(None, (instance, drawing.instance if drawing else "")):
+                require_image(connection, case, one)
+            insert(connection, case, kind, text, actor, instance=instance, drawing=drawing)
+            details: dict[str, Detail] = {"kind": kind.value, **(drawing.audited() if drawing else {})}
             audit.append(connection, actor, "case.remarked", case, details)
 
     def own(self, actor: str) -> tuple[OwnFigures, ...]:
         """The last verdicts of *actor* on each finding of each case that is still here, counted."""
         rows = self._database.connection.execute(
             "SELECT finding, positive, text, COUNT(*) AS count FROM remarks WHERE sequence IN (SELECT MAX(sequence)"
-            " FROM remarks WHERE kind = 'verdict' AND actor = ? GROUP BY case_reference, finding) AND text <> ''"
-            " GROUP BY finding, positive, text ORDER BY finding, positive DESC, text",
+            " FROM remarks WHERE kind = 'verdict' AND instance = '' AND actor = ? GROUP BY case_reference, finding)"
+            " AND text <> '' GROUP BY finding, positive, text ORDER BY finding, positive DESC, text",
             (actor,),
         )
         return tuple(
@@ -117,14 +125,25 @@ class Remarks:
         return tuple((row["case_reference"], _remark(row)) for row in rows)
 
 
-def keep_verdict(
-    connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str, *, positive: bool | None
-) -> None:
-    """Inside the caller's transaction: keep a verdict beside the earlier ones; "" for one that is taken back."""
-    _insert(connection, case, Kind.VERDICT, verdict, actor, finding=finding, positive=positive)
+def current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+    """Those that nobody has replaced: of the verdicts the last of each doctor on a finding of the case or of an image,
+    unless it took the one before back; and everything that is no verdict."""
+    everything = tuple(remarks)
+    last = {(one.actor, one.finding, one.instance): one for one in everything if one.kind is Kind.VERDICT}
+    return tuple(
+        one for one in everything
+        if one.kind is not Kind.VERDICT or (one.text and last[one.actor, one.finding, one.instance] is one)
+    )  # fmt: skip
 
 
-def _insert(
+def require_image(connection: sqlite3.Connection, case: str, instance: str) -> None:
+    """Raise `ValueError` unless *instance* is an image of *case*."""
+    of = "SELECT 1 FROM instances WHERE reference = ? AND case_reference = ?"
+    if connection.execute(of, (instance, case)).fetchone() is None:
+        raise ValueError(instance)
+
+
+def insert(
     connection: sqlite3.Connection,
     case: str,
     kind: Kind,
@@ -134,16 +153,22 @@ def _insert(
     instance: str = "",
     finding: str = "",
     positive: bool | None = None,
+    drawing: Drawing | None = None,
 ) -> None:
+    """Inside the caller's transaction: keep a word beside the earlier ones; of a verdict "" for one that is taken
+    back."""
     connection.execute(
-        "INSERT INTO remarks (case_reference, kind, finding, positive, instance, text, revision, actor, at)"
-        f" SELECT c.reference, ?, ?, ?, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
-        (kind.value, finding, positive, instance, text, actor, clock.text(), case),
-    )
+        "INSERT INTO remarks (case_reference, kind, finding, positive, instance, text, drawing, revision, actor, at)"
+        f" SELECT c.reference, ?, ?, ?, ?, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
+        (
+            kind.value, finding, positive, instance, text, drawing.text() if drawing else None, actor, clock.text(),
+            case,
+        ),
+    )  # fmt: skip
 
 
 def _remark(row: sqlite3.Row) -> Remark:
     return Remark(
         Kind(row["kind"]), row["text"], row["finding"], row["instance"], row["actor"], clock.parse(row["at"]),
-        bool(row["earlier"]),
+        bool(row["earlier"]), Drawing.parse(row["drawing"]) if row["drawing"] else None,
     )  # fmt: skip

@@ -23,11 +23,13 @@ from firmware_app.errors import CaseUnknown, NotReadYet
 from firmware_app.records import Finding, Priority, ReadingStatus, Reason
 from firmware_app.store.accounts import audit
 from firmware_app.store.calibration.confirmations import HIDDEN, Confirmations, Source, Truth
-from firmware_app.store.clinical import forms, media
+from firmware_app.store.clinical import forms, media, remarks, two_readers
 from firmware_app.store.clinical.casebook import WITHOUT_IMAGE, strongest
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.drawings import Drawing
 from firmware_app.store.clinical.remarks import SHOWN as SHOWN
-from firmware_app.store.clinical.remarks import keep_verdict
+from firmware_app.store.clinical.remarks import Kind
+from firmware_app.store.clinical.two_readers import Readers
 
 Tab = Literal["open", "cannot-judge", "done"]
 VERDICTS: Final = ("agree", "disagree", "unsure", "none")
@@ -55,6 +57,8 @@ _ORDERS: Final = {
 }
 
 
+_LOOKED_AHEAD: Final = 100
+"""Open cases among which the next one is sought, where a doctor has read some of them already."""
 _SELECT: Final = (
     f"SELECT c.*, r.actor, r.at, COALESCE({DONE}, 0) AS done,"
     f" {IMAGES} AS images, {_WAITS} AS waiting, {_HIDDEN} AS hidden"
@@ -64,6 +68,10 @@ _SELECT: Final = (
 
 class CaseChanged(Exception):
     """An image or a reading has arrived since the page was opened; nothing was written."""
+
+
+class WordsStand(CaseChanged):
+    """Both readers have spoken, and their words can no longer be changed; nothing was written."""
 
 
 class WordMissing(Exception):
@@ -106,6 +114,8 @@ class Row:
     done: Done | None = None
     hidden: bool = False
     """A doctor is asked to read the case first: `priority` and `findings` are left out."""
+    readers: Readers | None = None
+    """Where two doctors read each case: how far they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +128,10 @@ class ReadingProgress:
 
 
 class Worklist:
-    """The lists of one clinical database."""
+    """The lists of one clinical database; with *two_readers* two doctors read each case (`clinical.two_readers`)."""
 
-    def __init__(self, clinical: Clinical) -> None:
-        self._clinical = clinical
+    def __init__(self, clinical: Clinical, *, two_readers: bool = False) -> None:
+        self._clinical, self._two_readers = clinical, two_readers
 
     @property
     def _connection(self) -> sqlite3.Connection:
@@ -162,9 +172,12 @@ class Worklist:
         ).fetchone()
         return int(row[0])
 
-    def next_after(self, case: str) -> str | None:
-        """The next case to look at: the first open case other than *case*."""
-        return next((row.case for row in self.rows("open", 2) if row.case != case), None)
+    def next_after(self, case: str, actor: str) -> str | None:
+        """The next case for *actor* to look at: the first open case other than *case* that waits for this doctor."""
+        if not self._two_readers:
+            return next((row.case for row in self.rows("open", 2) if row.case != case), None)
+        others = (row for row in self.rows("open", _LOOKED_AHEAD) if row.case != case)
+        return next((row.case for row in others if row.readers is None or row.readers.wants(actor)), None)
 
     def standing(self) -> ReadingProgress:
         """The progress of reading."""
@@ -207,6 +220,26 @@ class Worklist:
         said = {word.finding for word in self.verdicts(case) if not word.earlier}
         return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
 
+    def readers(self, case: str) -> Readers | None:
+        """How far the two readers of *case* are; None where one is enough.  Raises `CaseUnknown`."""
+        return self._readers(self._clinical.case(case).findings, self.verdicts(case)) if self._two_readers else None
+
+    def _readers(self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]) -> Readers | None:
+        if not self._two_readers or not findings:
+            return None
+        return two_readers.of(verdicts, [one.code for one in findings])
+
+    def wanted_of(self, case: str, actor: str) -> tuple[Finding, ...]:
+        """The findings of *case* on which *actor* has to say a word before "Done"; raises `CaseUnknown`."""
+        readers = self.readers(case)
+        if readers is None:
+            return self.unjudged(case)
+        said = {one.finding for one in self.verdicts(case) if one.actor == actor and not one.earlier}
+        open_ones = (one for one in self._clinical.case(case).findings if one.code not in said)
+        if not readers.wants(actor):
+            return ()
+        return tuple(one for one in open_ones if readers.blind or one.code in readers.differ)
+
     def done(self, case: str) -> Done | None:
         """Who marked the current state of *case* as done; None when nobody did."""
         row = self._connection.execute(
@@ -231,32 +264,60 @@ class Worklist:
             raise CaseUnknown(case=case[:40])
         return ".".join(map(str, row))
 
-    def _hold(self, case: str, seen: str | None) -> None:
+    def hold(self, case: str, seen: str | None) -> None:
         """Raise `CaseChanged` if *case* differs from the token *seen*; None skips the check."""
         if seen is not None and seen != self.seen(case):
             raise CaseChanged
 
-    def judge(self, case: str, finding: str, verdict: str, actor: str, seen: str | None = None) -> None:
-        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion.
+    def judge(
+        self,
+        case: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        seen: str | None = None,
+        drawing: Drawing | None = None,
+    ) -> None:
+        """Store a doctor's verdict: agrees, disagrees, is unsure or has no opinion; with what was *drawn* for it.
 
         Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError`.
         """
         with self._clinical.database.transaction() as connection:
-            self._hold(case, seen)
-            self._say(connection, case, finding, verdict, actor)
+            self.hold(case, seen)
+            self._say(connection, case, finding, verdict, actor, drawing)
 
-    def _say(self, connection: sqlite3.Connection, case: str, finding: str, verdict: str, actor: str) -> None:
+    def _say(
+        self,
+        connection: sqlite3.Connection,
+        case: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        drawing: Drawing | None = None,
+    ) -> None:
         positive = self._box_says(case, finding)
         if verdict not in VERDICTS or positive is None:
             raise ValueError(verdict)
+        self._require_free(case, actor)
         connection.execute(
             "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
             f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
             (finding, verdict, actor, _now(), case),
         )
-        keep_verdict(connection, case, finding, verdict, actor, positive=positive)
-        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict})
+        if drawing is not None:
+            remarks.require_image(connection, case, drawing.instance)
+        remarks.insert(
+            connection, case, Kind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
+        )
+        drawn = drawing.audited() if drawing is not None else {}
+        audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
         self._confirm(connection, case, finding, verdict, actor)
+
+    def _require_free(self, case: str, actor: str) -> None:
+        """Raise `WordsStand` where the words of *actor* on *case* can no longer be changed."""
+        readers = self.readers(case)
+        if readers is not None and readers.binds(actor):
+            raise WordsStand
 
     def _box_says(self, case: str, finding: str) -> bool | None:
         """Whether *finding* is positive in *case* now; None where the case has no such finding."""
@@ -281,14 +342,16 @@ class Worklist:
     def withdraw(self, case: str, finding: str, actor: str) -> None:
         """Remove a doctor's verdict on *finding*; does nothing if there is none.
 
-        A case that then lacks a verdict is no longer done.
+        A case that then lacks a verdict is no longer done.  Raises `WordsStand`.
         """
         with self._clinical.database.transaction() as connection:
+            self._require_free(case, actor)
             gone = connection.execute(
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )
             if gone.rowcount:
-                keep_verdict(connection, case, finding, "", actor, positive=self._box_says(case, finding))
+                positive = self._box_says(case, finding)
+                remarks.insert(connection, case, Kind.VERDICT, "", actor, finding=finding, positive=positive)
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
                 left = [one.verdict for one in self.verdicts(case) if one.finding == finding and not one.earlier]
                 if finding in {one.code for one in self._clinical.case(case).findings}:
@@ -299,7 +362,8 @@ class Worklist:
     def finish(
         self, case: str, actor: str, words: Mapping[str, str] = MappingProxyType({}), *, seen: str | None = None
     ) -> None:
-        """Store a doctor's verdicts *words* (finding -> verdict) and mark *case* as done.
+        """Store a doctor's verdicts *words* (finding -> verdict) and mark *case* as done; where two doctors read it and
+        another word is wanted, it stays open for another doctor.
 
         Raises, without writing anything, `CaseUnknown`, `NotReadYet` while an image waits, `CaseChanged` if the case
         differs from the token *seen*, `WordMissing`, or `ValueError` for an unknown verdict.
@@ -307,11 +371,15 @@ class Worklist:
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
                 raise NotReadYet
-            self._hold(case, seen)
+            self.hold(case, seen)
             for finding, word in words.items():
                 self._say(connection, case, finding, word, actor)
-            if self.unjudged(case):
+            if self.wanted_of(case, actor):
                 raise WordMissing
+            readers = self.readers(case)
+            if readers is not None and not readers.complete:
+                audit.append(connection, actor, "case.read", case)
+                return
             row = connection.execute(
                 # Replaced, not updated: the row order is the order of the doctors' actions, whatever the clock said.
                 "INSERT OR REPLACE INTO reviews (case_reference, revision, images, actor, at) SELECT c.reference,"
@@ -340,11 +408,12 @@ class Worklist:
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
         hidden, priority = bool(row["hidden"]), Priority(row["priority"]) if row["priority"] else None
         findings = () if hidden else tuple(sorted(strongest(readings), key=lambda one: not one.positive))
+        verdicts = self.verdicts(row["reference"])
         return Row(
             row["reference"], None if hidden else priority, row["modality"], moment(row["opened_at"]), row["images"],
             row["waiting"], findings, reasons[0] if reasons else None,
-            media.incomplete(self._connection, row["reference"]), self.verdicts(row["reference"]),
-            Done(row["actor"], moment(row["at"])) if row["done"] else None, hidden,
+            media.incomplete(self._connection, row["reference"]), verdicts,
+            Done(row["actor"], moment(row["at"])) if row["done"] else None, hidden, self._readers(findings, verdicts),
         )  # fmt: skip
 
 

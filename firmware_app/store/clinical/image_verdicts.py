@@ -1,0 +1,88 @@
+"""Verdicts on one image alone, where a case has several: whether the box is right about a finding on this film.
+
+They stand beside the verdict on the case, which alone decides whether the case is done, and are never changed; the last
+of each doctor on a finding of an image counts (`remarks.current`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from firmware_app.records import Detail
+from firmware_app.store.accounts import audit
+from firmware_app.store.clinical import remarks
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.drawings import Drawing
+from firmware_app.store.clinical.remarks import Kind, Remarks
+from firmware_app.store.clinical.worklist import Worklist
+
+VERDICTS: Final = ("agree", "disagree", "missed", "unsure")
+"""``missed``: the box overlooked something of this finding on this image, whatever else it found there."""
+
+
+class ImageVerdicts:
+    """The verdicts on images of one clinical database."""
+
+    def __init__(self, clinical: Clinical, worklist: Worklist) -> None:
+        self._clinical, self._worklist = clinical, worklist
+
+    def judge(
+        self,
+        case: str,
+        instance: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        seen: str | None = None,
+        drawing: Drawing | None = None,
+    ) -> None:
+        """Store what a doctor says of *finding* on the image *instance*; "" takes the doctor's last word there back.
+
+        Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError` for a finding
+        that the image was not read for, or for a drawing on another image of other cases.
+        """
+        with self._clinical.database.transaction() as connection:
+            self._worklist.hold(case, seen)
+            positive = self._box_says(case, instance, finding)
+            if positive is None or verdict not in (*VERDICTS, ""):
+                raise ValueError(verdict)
+            if drawing is not None:
+                remarks.require_image(connection, case, drawing.instance)
+            if not verdict and not self._has_spoken(case, instance, finding, actor):
+                return
+            self._keep(connection, case, instance, finding, verdict, actor, positive, drawing)
+
+    def _keep(
+        self,
+        connection: sqlite3.Connection,
+        case: str,
+        instance: str,
+        finding: str,
+        verdict: str,
+        actor: str,
+        positive: bool,
+        drawing: Drawing | None,
+    ) -> None:
+        remarks.insert(
+            connection, case, Kind.VERDICT, verdict, actor,
+            instance=instance, finding=finding, positive=positive, drawing=drawing if verdict else None,
+        )  # fmt: skip
+        details: dict[str, Detail] = {"finding": finding, "image": instance}
+        if not verdict:
+            audit.append(connection, actor, "image.withdrawn", case, details)
+            return
+        drawn = drawing.audited() if drawing is not None else {}
+        audit.append(connection, actor, "image.judged", case, {**details, "verdict": verdict, **drawn})
+
+    def _box_says(self, case: str, instance: str, finding: str) -> bool | None:
+        """Whether *finding* is positive on the image; None where the image was not read for it."""
+        findings = (
+            one for reading in self._clinical.case(case).readings if instance in reading.instances
+            for one in reading.findings if one.code == finding
+        )  # fmt: skip
+        return next((one.positive for one in findings), None)
+
+    def _has_spoken(self, case: str, instance: str, finding: str, actor: str) -> bool:
+        said = remarks.current(Remarks(self._clinical.database).of_case(case))
+        return any((one.actor, one.finding, one.instance) == (actor, finding, instance) for one in said)

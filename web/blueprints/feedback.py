@@ -1,0 +1,97 @@
+"""Feedback for the model engineer: the patient's consent on a case, and a page that makes the sealed file.
+
+Off unless the box's configuration names the engineer's key.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app import clock
+from firmware_app.errors import CaseUnknown, ExportError
+from firmware_app.language import NN_
+from firmware_app.records import Reason
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.feedback import Feedback
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("feedback", __name__)
+
+KEPT_BACK: Final = {
+    "undecided": NN_(
+        "{n} film stays here: nobody has judged it, doctors differ or are unsure, or the word was of a case with "
+        "several images; judge the image alone.",
+        "{n} films stay here: nobody has judged them, doctors differ or are unsure, or the word was of a case with "
+        "several images; judge the images alone.",
+    ),
+    "several": NN_(
+        "{n} film stays here: its model looks for several findings.",
+        "{n} films stay here: their models look for several findings.",
+    ),
+    "no_picture": NN_(
+        "{n} film stays here: there is no grey picture of it.", "{n} films stay here: there is no grey picture of them."
+    ),
+}
+"""Why films of consented cases are not given (`exporting.feedback.Standing`)."""
+_one_at_a_time = threading.Lock()
+"""Held while a file is made: each takes three times its size in memory."""
+
+
+@blueprint.get("/feedback")
+@guard.only(Role.DOCTOR)
+def page() -> ResponseReturnValue:
+    return _page()
+
+
+def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnValue:
+    from firmware_app.exporting import feedback
+
+    box = here()
+    try:
+        key, standing = feedback.engineer(box.config), feedback.standing(box.config, box.clinical)
+    except ExportError as error:
+        return render_template("feedback.html", problem=Reason.of(error), key=None), status
+    return render_template(
+        "feedback.html", problem=problem, key=key, standing=standing, kept_back=KEPT_BACK
+    ), status  # fmt: skip
+
+
+@blueprint.post("/feedback")
+@guard.only(Role.DOCTOR)
+def export() -> ResponseReturnValue:
+    """Make the sealed file and hand it over; the browser saves it where its user says, for example on a stick."""
+    from firmware_app.exporting import feedback
+
+    box = here()
+    if "sure" not in request.form:
+        abort(400)
+    try:
+        with _one_at_a_time:
+            made = feedback.export(box.config, box.clinical, guard.actor(), again="again" in request.form)
+    except ExportError as error:
+        return _page(Reason.of(error), 409)
+    name = f"{box.config.box.id}-{clock.now():%Y%m%d-%H%M%S}.lnf"
+    return Response(
+        made, mimetype="application/octet-stream", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@blueprint.post("/case/<case:reference>/consent")
+@guard.only(Role.DOCTOR)
+def consent(reference: str) -> ResponseReturnValue:
+    """Note whether the patient agrees that the case is given away to learn from."""
+    box = here()
+    if not box.config.export.gives_feedback:
+        abort(404)
+    try:
+        Feedback(box.clinical.database).note(
+            reference, guard.actor(), given="given" in request.form, looked="looked" in request.form
+        )
+    except CaseUnknown:
+        abort(404)
+    return redirect(url_for("cases.page", reference=reference) + "#consent")
