@@ -150,6 +150,7 @@ ACTIONS: Final = {
     "image.described": N_("said what an image shows"),
     "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),
+    "pack.rollback_asked": N_("earlier model asked for"),
     "pack.rolled_back": N_("earlier model taken back into use"),
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),

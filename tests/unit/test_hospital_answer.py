@@ -70,7 +70,6 @@ def test_from_sealed_to_signed_for_the_page_says_only_what_is_sure(box: Box) -> 
     with presence.held(box.state, "uplink"):
         box.exchange.tell(Reason(OPEN))
         assert box.told() == hospital_answer.SENT
-        assert box.answer.line is None
     box.clinical.outbox.settle([(7, "another")], NOON)
     assert box.told() == hospital_answer.SEALED
     box.clinical.outbox.settle([(7, "h")], NOON)
