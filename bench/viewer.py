@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from PIL import Image
 
-from bench import harness, sent_films
+from bench import harness, sent_films, viewer_limits
 from bench.outcome import Row, Table
 from firmware_app import __version__
 from tests.browser.clinic import Clinic, Person, absent, clinic, synthetic_film
@@ -71,9 +71,14 @@ def main() -> None:
         person = Person(Path(name))
         try:
             tables = _measured(box, person, Path(name), rounds)
+            sent = {row.name: row.samples[0] for row in tables[-1].rows}
+            goals = [
+                *viewer_limits.weights(sent), *viewer_limits.presses(box, person, Path(name)),
+                *viewer_limits.series(box, person, Path(name)),
+            ]  # fmt: skip
         finally:
             person.close()
-    harness.publish("Viewer", tables, as_json=options.json, quick=options.quick)
+    harness.publish("Viewer", tables, goals, as_json=options.json, quick=options.quick)
 
 
 def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:

@@ -23,6 +23,7 @@ _FOLDERS: Final = tuple(
     Path(folder) for folder in (Path(__file__).parent / "translations", os.environ.get(MORE_CATALOGUES)) if folder
 )
 _SENTENCES: dict[str, str] = {}
+_PLURALS: dict[str, tuple[str, str]] = {}
 _TERMS: dict[str, Mapping[str, str]] = {}
 
 
@@ -41,6 +42,13 @@ def register(code: str, message: str) -> str:
     if _SENTENCES.setdefault(code, message) != message:
         raise ValueError(f"the code {code!r} already has another sentence")
     return code
+
+
+def register_counted(code: str, count: str, forms: tuple[str, str]) -> str:
+    """`register` a sentence with a plural (`NN_`), which the number in the placeholder *count* decides."""
+    one, many = forms
+    _PLURALS[code] = (count, one)
+    return register(code, many)
 
 
 def terms(placeholder: str, words: Mapping[str, str]) -> None:
@@ -107,7 +115,15 @@ def say(code: str, details: Mapping[str, object], language: str) -> str:
     """
     message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
     named = {name: term(name, value, language) if isinstance(value, str) else value for name, value in details.items()}
-    return translate(message, language).format_map(_Details({"code": code, **named}))
+    return _chosen(code, message, details, language).format_map(_Details({"code": code, **named}))
+
+
+def _chosen(code: str, message: str, details: Mapping[str, object], language: str) -> str:
+    count, one = _PLURALS.get(code, ("", ""))
+    number = details.get(count)
+    if isinstance(number, int):
+        return _catalogue(language).ngettext(one, message, number)
+    return _catalogue(language).ngettext(one, message, 2) if one else translate(message, language)
 
 
 def term(placeholder: str, value: str, language: str) -> str:

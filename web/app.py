@@ -27,7 +27,7 @@ from firmware_app.version import version
 from web import box as boxes
 from web import compression, guard, standing, words
 from web.blueprints import accounts as account_pages
-from web.blueprints import calibration, descriptions, earlier, live, machines, registrations, sticks
+from web.blueprints import calibration, descriptions, earlier, live, machines, models, registrations, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -102,14 +102,17 @@ def create_app(
     )
     app.config.from_mapping(test_config or {})
     app.session_interface = _OverTls()
-    disk = standing.Disk(config, state)
+    disk, intake = standing.Disk(config, state), standing.Intake(state)
 
     def stands() -> object:
         trouble = disk.look(standing.PULSE_WRITE_S)
-        return standing.reading(clinical, state), sticks.strip(state), trouble.code if trouble is not None else None
+        code = trouble.code if trouble is not None else None
+        return standing.reading(clinical, state), sticks.strip(state), code, intake.stopped()
 
     pulse = Pulse(clinical, stands)
-    boxes.install(app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk))
+    boxes.install(
+        app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk, intake)
+    )
     for name, converter in (
         ("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode),
         ("accession", AccessionNumber),
@@ -145,7 +148,7 @@ def _register_pages(app: Flask) -> None:
 
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live, descriptions, earlier, remarks, account_pages, machines, feedback,
+        registrations, live, descriptions, earlier, remarks, account_pages, machines, feedback, models,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 
@@ -171,6 +174,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         described=descriptions.of,
         seen_words=_seen_words,
         gives_feedback=lambda: config.export.gives_feedback,
+        stands=lambda: boxes.here().pulse.stands,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)
@@ -179,15 +183,15 @@ def _equip_templates(app: Flask, config: Config) -> None:
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | None]:
-    """Whether reading works, how the copying of a stick goes and what is wrong with the disk, for users who see
-    results."""
+def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | bool | None]:
+    """Whether images are taken in and read, how the copying of a stick goes and what is wrong with the disk, for users
+    who see results."""
     box = boxes.here()
     if not guard.user():
-        return {"reading": None, "stick": None, "disk": None}
+        return {"reading": None, "stick": None, "disk": None, "deaf": False}
     return {
         "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
-        "disk": box.disk.look(),
+        "disk": box.disk.look(), "deaf": box.intake.stopped(),
     }  # fmt: skip
 
 

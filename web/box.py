@@ -20,7 +20,7 @@ from firmware_app.store.disk.layout import StateDir
 from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse
-from web.standing import Disk
+from web.standing import Disk, Intake
 from web.visits import Visits
 
 _KEY: Final = "lantern"
@@ -37,6 +37,7 @@ class Box:
     pulse: Pulse
     checkup: Checkup
     disk: Disk
+    intake: Intake
     passwords: Passwords = field(default_factory=Passwords)
 
     def __post_init__(self) -> None:

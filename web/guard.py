@@ -33,8 +33,10 @@ _BY_THEMSELVES: Final = frozenset(
         "cases.state",
         "health.page",
         "health.alive",
+        "health.banner",
         "live.newest",
         "machines.page",
+        "models.page",
         "static",
     }
 )

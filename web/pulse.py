@@ -6,6 +6,7 @@ page occupies a thread of the web server. `PageLimit` limits how many may wait; 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import secrets
 import sqlite3
@@ -32,6 +33,7 @@ class Pulse:
         self._beats = 0
         self._first: frozenset[str] = frozenset()
         self._alarms = 0
+        self._stands = ""
         self._born = secrets.token_hex(4)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="pulse", daemon=True)
@@ -46,6 +48,11 @@ class Pulse:
         """How many open cases should be looked at before all others, and a mark that differs when one has come:
         ``2 a1b2c3d4.7``.  The part before the dot is another after a restart, when nothing need have come."""
         return f"{len(self._first)} {self._born}.{self._alarms}"
+
+    @property
+    def stands(self) -> str:
+        """A mark that differs when what the banner of every page tells has changed."""
+        return self._stands
 
     def start(self) -> None:
         self._thread.start()
@@ -78,6 +85,7 @@ class Pulse:
                     continue
                 version, looked = now, time.monotonic()
                 fresh = (self._worklist.mark(), self._standing())
+                self._stands = hashlib.sha256(repr(fresh[1]).encode()).hexdigest()[:12]
                 if fresh != mark:
                     self._look_at(self._worklist.first(), known=mark is not None)
             except sqlite3.Error as error:  # a locked or damaged database is shown on the box page; the pulse goes on

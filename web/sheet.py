@@ -55,6 +55,8 @@ class Image:
     has_thumb: bool = False
     series: str = ""
     at_mm: float | None = None
+    full: tuple[int, ...] = ()
+    """Of a clip shown whole: the frames of full depth, the others being light pictures; empty: all are."""
     slices: tuple[Image, ...] = ()
     """Of a series that is scrolled through as one: its images in their order in space; `shown` are their places."""
 
@@ -359,7 +361,8 @@ def _image(box: Box, instance: str, reading: Reading | None, header: Header | No
     except (OSError, ValueError, KeyError, TypeError):
         return Image(instance, (), 0, reading, view, series=series)
     has_thumb = (folder / THUMBNAIL).is_file()
-    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), has_thumb, series, at_mm)
+    full = tuple(int(frame) for frame in facts.get("full") or ())
+    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), has_thumb, series, at_mm, full)
 
 
 def _stacked(images: list[Image]) -> tuple[Image, ...]:

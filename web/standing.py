@@ -9,6 +9,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.care import presence
+from firmware_app.care.heartbeat import Watch
 from firmware_app.config import Config
 from firmware_app.errors import DiskTrouble
 from firmware_app.health import own_care
@@ -18,6 +19,8 @@ from firmware_app.store.disk import fault as of_the_state
 from firmware_app.store.disk.layout import StateDir
 
 LATE_S: Final = 60.0
+SILENT_S: Final = 8.0
+"""A heart beats once a second; a busy machine may hold it up for some."""
 _WRITE_S: Final = 10.0
 PULSE_WRITE_S: Final = 60.0  # writing wears a disk out, and a page may be open day and night
 
@@ -61,6 +64,16 @@ class Disk:
             finally:
                 self._asking.release()
         return self._written
+
+
+class Intake:
+    """Whether images are taken in: the gateway runs, and its heart beats."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state, self._watch = state, Watch(state, "gateway")
+
+    def stopped(self) -> bool:
+        return not presence.is_running(self._state, "gateway") or self._watch.silent_s() > SILENT_S
 
 
 def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:

@@ -44,7 +44,7 @@ def held(state: StateDir, name: str) -> Iterator[None]:
     """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it."""
     path = state.run_of(name) / f"{name}.lock"
     try:
-        handle = open(path, "a", opener=_plain)  # noqa: SIM115 - entered below
+        handle = open(path, "a", opener=plain)  # noqa: SIM115 - entered below
     except OSError as error:  # a disk that became read-only, say
         raise fault.named(state.root, error) from None
     with handle:
@@ -63,7 +63,7 @@ def is_running(state: StateDir, name: str) -> bool:
     """Whether a living process holds the lock of *name*."""
     try:
         path = state.run_of(name) / f"{name}.lock"
-        with open(path, opener=_plain) as handle:
+        with open(path, opener=plain) as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -72,7 +72,7 @@ def is_running(state: StateDir, name: str) -> bool:
     return False
 
 
-def _plain(path: str, flags: int) -> int:
+def plain(path: str, flags: int) -> int:
     """Other users can write to this folder and root reads it: no link is followed, and a pipe is not waited for.
     Anything but a plain file counts as absent: `FileNotFoundError`.
     """
@@ -110,7 +110,7 @@ def announcement(state: StateDir, name: str) -> dict[str, str | int | None] | No
     if not is_running(state, name):
         return None
     try:
-        with open(state.run_of(name) / f"{name}.json", encoding="utf-8", opener=_plain) as handle:
+        with open(state.run_of(name) / f"{name}.json", encoding="utf-8", opener=plain) as handle:
             announced: dict[str, str | int | None] = json.load(handle)
     except (FileNotFoundError, json.JSONDecodeError):
         return None

@@ -25,6 +25,7 @@
     ├── CalibrationError        calibration  calibration.*  a confirmation or an operating point cannot be taken
     ├── EarlierError            earlier     earlier.*    why an earlier study was not found or not fetched
     ├── RegistrationError       registration  registration.*  why a patient is not registered, or a case not tied to one
+    ├── MachineError            machines    machine.*    why the line to a machine does not work
     ├── PackError               packs       pack.*       a model pack is not what it claims
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
     ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
@@ -48,6 +49,7 @@ from firmware_app.errors.installation import *
 from firmware_app.errors.intake import *
 from firmware_app.errors.judgement import *
 from firmware_app.errors.line import *
+from firmware_app.errors.machines import *
 from firmware_app.errors.packs import *
 from firmware_app.errors.provision import *
 from firmware_app.errors.registration import *

@@ -114,8 +114,8 @@ class FrameTooLarge(ImagingError):
 class MemoryShort(ImagingError):
     code = "imaging.memory"
     sentence = N_(
-        "Opening this image takes more memory than the box gives to one image ([reader] memory_mb), so it was not "
-        "opened. It need not be damaged. Save or export it with fewer pixels and give it again."
+        "Opening this image takes more memory than the box gives to one image, so it was not opened. "
+        "It need not be damaged. Save or export it with fewer pixels and give it again."
     )
 
 

@@ -12,7 +12,7 @@ from firmware_app.config import Config
 from firmware_app.errors import LanternError, PacsError
 from firmware_app.headers import sop_classes
 from firmware_app.health.check import Check
-from firmware_app.language import N_, register
+from firmware_app.language import N_, NN_, register, register_counted
 from firmware_app.pacs.peer import ArchivePeer, Peer, peers
 from firmware_app.records import Reason
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -25,11 +25,27 @@ ANSWERS: Final = register("pacs.answers", N_("The PACS {pacs} answers a C-ECHO (
 IDLE: Final = register(
     "pacs.idle", N_("Nothing is sent to the PACS {pacs}. To send it the results, set send = true under [pacs].")
 )
-WAITING: Final = register("pacs.waiting", N_("{count} result objects wait to be sent to the PACS {pacs}."))
-AWAITED: Final = register(
-    "pacs.awaited", N_("The PACS {pacs} took {count} result objects; its word that it keeps them is awaited.")
-)
-TELLS: Final = register("worklist.tells", N_("The hospital's worklist {worklist} names {patients} patients."))
+WAITING: Final = register_counted(
+    "pacs.waiting", "count",
+    NN_(
+        "{count} result object waits to be sent to the PACS {pacs}.",
+        "{count} result objects wait to be sent to the PACS {pacs}.",
+    ),
+)  # fmt: skip
+AWAITED: Final = register_counted(
+    "pacs.awaited", "count",
+    NN_(
+        "The PACS {pacs} took {count} result object; its word that it keeps it is awaited.",
+        "The PACS {pacs} took {count} result objects; its word that it keeps them is awaited.",
+    ),
+)  # fmt: skip
+TELLS: Final = register_counted(
+    "worklist.tells", "patients",
+    NN_(
+        "The hospital's worklist {worklist} names {patients} patient.",
+        "The hospital's worklist {worklist} names {patients} patients.",
+    ),
+)  # fmt: skip
 _ECHO_S: Final = 5.0
 _MOST_CASES: Final = 5
 

@@ -12,7 +12,7 @@ from firmware_app.config import Config
 from firmware_app.errors import LanternError
 from firmware_app.health.check import Check
 from firmware_app.health.own_care import FROM_BACKUP
-from firmware_app.language import N_, register
+from firmware_app.language import N_, NN_, register, register_counted
 from firmware_app.records import Detail, Reason
 from firmware_app.store.clinical import kept_files
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -79,9 +79,13 @@ _ACCOUNTS_REBUILT: Final = register(
     ),
 )
 _QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
-_QUEUE_WAITING: Final = register(
-    "doctor.queue_waiting", N_("{waiting} images wait to be read; no result does not mean normal.")
-)
+_QUEUE_WAITING: Final = register_counted(
+    "doctor.queue_waiting", "waiting",
+    NN_(
+        "{waiting} image waits to be read; no result does not mean normal.",
+        "{waiting} images wait to be read; no result does not mean normal.",
+    ),
+)  # fmt: skip
 _REFUSED: Final = register(
     "doctor.refused", N_("{refused} objects were refused or set aside; the newest, and how often each reason came:")
 )

@@ -112,10 +112,10 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
     """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
 
     Beside a heavy frame of a single image stands ``frame-NNN-screen.jpg``, and beside the first frame ``thumb.jpg``
-    (`screen_picture`).  A layer is ``frame-NNN-layer-L.png``, white where it is set.  The JSON names the other files
-    and is written last.  *among* are the frames that are shown, if these are not all.
+    (`screen_picture`). The frames in between of a long clip come afterwards and are light (`write_light`). A layer is
+    ``frame-NNN-layer-L.png``, white where it is set. The JSON names the other files and is written last. *among* are
+    the frames that are shown, if these are not all.
     """
-    rows, columns = shown.pixels.shape[:2]
     image = reduced(shown.pixels)
     name = f"frame-{index:03d}"
     if image.mode == "I;16":
@@ -134,14 +134,58 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         save(mask.point(lambda grey: 255 if grey else 0), folder / f"{name}-layer-{number}.png")
         layers.append({"layer": number, "group": f"{layer.group:04X}", "kind": layer.kind})
     facts: dict[str, Any] = {
-        "frame": index,
-        "frames": frames,
+        **_facts(shown, index, frames),
         "frames_shown": min(frames, MOST_FRAMES) if among is None else len(among),
         **({"shown": list(among)} if among is not None and len(among) < frames else {}),
-        "rows": rows,
-        "columns": columns,
         "shown_rows": image.height,
         "shown_columns": image.width,
+        "layers": layers,
+        **({"screen": screen} if screen else {}),
+    }
+    _place(json.dumps(facts).encode(), folder / f"{name}.json")
+
+
+def write_light(shown: ShownFrame, folder: Path, index: int, frames: int) -> None:
+    """Write a frame in between of a long clip: ``frame-NNN-screen.jpg`` and ``frame-NNN.json``, and no PNG."""
+    name, image, said = f"frame-{index:03d}", reduced(shown.pixels), {}
+    if image.mode == "I;16":
+        window = None if shown.centre is None or shown.width is None else (shown.centre, shown.width)
+        image, said["centre"], said["width"] = screen_picture.eight_bits(np.asarray(image), window)
+    data, size = screen_picture.made(image)
+    folder.mkdir(parents=True, exist_ok=True)
+    _place(data, folder / f"{name}-screen.jpg")
+    facts = {
+        **_facts(shown, index, frames), "shown_rows": size["rows"], "shown_columns": size["columns"], "layers": [],
+        "screen": {**said, **size},
+    }  # fmt: skip
+    _place(json.dumps(facts).encode(), folder / f"{name}.json")
+
+
+def is_there(folder: Path, index: int) -> bool:
+    """Whether frame *index* was written for people, whole or as a light picture."""
+    return (folder / f"frame-{index:03d}.json").exists()
+
+
+def made_whole(folder: Path) -> None:
+    """Say of a clip whose frames were all written that all are shown, and which of them are of full depth (`full`).
+
+    Raises `OSError` and `ValueError` where it was not written.
+    """
+    path = folder / "frame-000.json"
+    facts = json.loads(path.read_text("utf-8"))
+    full = facts.pop("shown", None)
+    if full is not None:
+        _place(json.dumps({**facts, "frames_shown": facts["frames"], "full": full}).encode(), path)
+
+
+def _facts(shown: ShownFrame, index: int, frames: int) -> dict[str, Any]:
+    """What the JSON of a frame says of it, however it was written."""
+    rows, columns = shown.pixels.shape[:2]
+    return {
+        "frame": index,
+        "frames": frames,
+        "rows": rows,
+        "columns": columns,
         "colour": shown.pixels.ndim == 3,
         "inverted": shown.inverted,
         "slope": shown.slope,
@@ -150,15 +194,12 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         if shown.centre is None
         else {"centre": shown.centre, "width": shown.width, "function": shown.function},
         "windows": [asdict(choice) for choice in shown.windows],
-        "layers": layers,
         "spacing": asdict(shown.spacing),
         "regions": [asdict(region) for region in shown.regions],
         "rate_hz": shown.rate_hz,
         "at_mm": shown.at_mm,
         "unit": shown.unit,
-        **({"screen": screen} if screen else {}),
     }
-    _place(json.dumps(facts).encode(), folder / f"{name}.json")
 
 
 def _screen(

@@ -154,11 +154,13 @@ def dialled(
     reported: Reported | None = None,
     as_scp: bool = False,
     patience_s: float = ASSOCIATE_S,
+    answer_s: float = ANSWER_S,
 ) -> Iterator[Connection]:
     """An association to *peer* with a presentation context for each of *classes*; released at the end of the block.
 
     *reported* takes answers of Storage Commitment.  *as_scp*: this box answers as its provider (PS3.7 D.3.3.4).
-    *patience_s* is how long the archive may take to answer the request.  Raises a `PacsError` when there is none.
+    *patience_s* is how long the archive may take to answer the request, *answer_s* for each answer after it.  Raises a
+    `PacsError` when there is none.
     """
     holder: list[Connection] = []
 
@@ -177,6 +179,7 @@ def dialled(
 
     roles = classes if as_scp else ()
     with associated(peer, contexts(classes), roles, [(evt.EVT_N_EVENT_REPORT, on_report)], patience_s) as association:
+        association.dimse_timeout = answer_s
         connection = Connection(peer, association)
         holder.append(connection)
         yield connection

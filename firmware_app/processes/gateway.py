@@ -12,6 +12,7 @@ from firmware_app import loading, notify
 from firmware_app.config import Config
 from firmware_app.intake.accept import Door
 from firmware_app.intake.folder import WatchedFolder
+from firmware_app.intake.line_test import LineTests
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 
@@ -50,12 +51,14 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
         folder.start()
     web = _dicomweb(config, door) if config.dicomweb.enabled else None
     search = _search(config, door) if config.pacs.searched else None
+    lines = LineTests(config, clinical.database)
+    lines.start()
     ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
     try:
         stop.wait()
     finally:
         port.stop()
-        for other in (folder, web, search):
+        for other in (folder, web, search, lines):
             if other is not None:
                 other.stop()
         clinical.database.close()

@@ -16,6 +16,7 @@ from firmware_app.calibration.told import Told
 from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
+from firmware_app.reading import rolling_back
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -89,10 +90,13 @@ def _watch(
         if mark != seen:
             while not stop.is_set() and reader.step():
                 conclude()
-            seen = mark
+            seen = mark if reader.clips.step() is False else None
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
+            if rolling_back.carried_out(config, clinical.database):
+                log.warning("a pack was rolled back: the reader starts anew with it")
+                return
             if reader.look_again() or reader.measure():
                 ready(reader.warm())
                 seen = None

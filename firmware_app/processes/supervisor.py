@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from firmware_app import loading, notify
 from firmware_app.care import presence
+from firmware_app.care.heartbeat import Heart
 from firmware_app.config import Config
 from firmware_app.processes.supervised import Supervised
 from firmware_app.store.disk import timekeeping
@@ -90,12 +91,18 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
     notify.say("starting")
     state = StateDir(config.state.dir)
     mine = mending.needed_by(state, name)
-    stop = _stop_signal(lambda: rescue.wanted(state, mine))
     if name != "uplink":  # the uplink's user may not make these folders, and does not need them
         _make_room(state)
         state.prepare()
     timekeeping.begin(state, name)
     with presence.held(state, name):
+        heart = Heart(state, name)
+
+        def must_end() -> bool:
+            heart.beat()
+            return rescue.wanted(state, mine)
+
+        stop = _stop_signal(must_end)
         presence.withdraw(state, name)  # the record of a killed predecessor
         for database in () if _is_supervised() else mine:  # the supervisor has checked before the start
             if mending.may_mend(state, database):
@@ -103,6 +110,7 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
         with rescue.ended_by_damage(state, mine):
             (body or _body(name))(config, lambda facts: _tell_ready(state, name, facts), stop)
         presence.withdraw(state, name)
+        heart.close()
     if not _is_supervised():
         mending.left_in_order(mine)
     return 0

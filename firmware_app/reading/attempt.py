@@ -37,6 +37,7 @@ class Attempt:
         self._of = (instance.reference,)
         self.hints = hints.of_identity(instance.header) + hints.of_entered(instance.entered)
         self.display_missing = False
+        self.frames = 1
         self.decode_ms = self.infer_ms = 0.0
         self.chosen: Chosen | None = None  # the pack that may read it, on the machine that made it
         self.distance: float | None = None  # from the pack's training images

@@ -51,6 +51,7 @@ from firmware_app.reading.faults import Faults
 from firmware_app.reading.local_calibration import LocalCalibration
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
+from firmware_app.reading.whole_clips import WholeClips
 from firmware_app.records import (
     Case,
     FollowUp,
@@ -104,6 +105,7 @@ class Reader:
             raise PackUnknown(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
         self.inference = Inference(packs, config, self._faults)
+        self.clips = WholeClips(state, clinical, self.decoder)
         self._measuring = Measuring(self.inference, config, state, self._faults) if self._waits else None
         self._looked = time.monotonic()
         self._local = LocalCalibration(clinical, config)
@@ -240,6 +242,7 @@ class Reader:
         path = self._state.root / attempt.instance.file
         decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder, taking)
         if isinstance(decoded, Decoded):
+            attempt.frames = decoded.frames
             attempt.decode_ms = decoded.milliseconds
         return decoded
 
@@ -300,6 +303,7 @@ class Reader:
         sampling = (
             self._local.sampling(chosen, complete, attempt.distance, attempt.watched) if chosen is not None else None
         )
+        self.patience.carry_out(lambda: self.clips.note(attempt.instance.reference, attempt.frames))
         self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
 
     def _priority(self, reading: Reading) -> Priority:

@@ -98,7 +98,7 @@ def _shown_frame(reading: Reading, code: str, display: Path) -> int | None:
     first = facts(display, 0)
     if not first:
         return None
-    shown = [int(one) for one in first.get("shown") or range(int(first.get("frames_shown", 1)))]
+    shown = [int(one) for one in first.get("full") or first.get("shown") or range(int(first.get("frames_shown", 1)))]
     strongest = reading.frames.strongest.get(code) if reading.frames is not None else None
     wanted = strongest if strongest in shown else shown[len(shown) // 2]
     return wanted if wanted is not None and facts(display, wanted) else 0

@@ -208,7 +208,7 @@ class Relay:
         right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
         if receipt.at:
             self._time.answered(receipt.at, right)
-        others = outbox.settle(taken)
+        others = outbox.settle(taken, receipt.at)
         if others:
             log.error("under %d numbers the hospital has something that this box did not send", len(others))
             outbox.hand_on_again(others)
@@ -223,7 +223,7 @@ class Relay:
             return
         if receipt.at:
             self._time.answered(receipt.at, receipt.taken)
-        self._clinical.outbox.settle_unnamed(receipt.taken)
+        self._clinical.outbox.settle_unnamed(receipt.taken, receipt.at)
         self._exchange.settle(receipt.taken)
         for one in receipt.refused:
             self._refused(one.seq, one.code)

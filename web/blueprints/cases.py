@@ -12,7 +12,7 @@ from firmware_app.errors import LanternError
 from firmware_app.headers.age import OLDEST_YEARS
 from firmware_app.language import N_, translate
 from firmware_app.records import Reason
-from firmware_app.reports import wording
+from firmware_app.reports import hospital_answer, wording
 from firmware_app.reports.gathering import gathered
 from firmware_app.reports.pdf import making
 from firmware_app.store.accounts.accounts_db import Role
@@ -62,6 +62,7 @@ def page(reference: str) -> ResponseReturnValue:
         fetched=was_fetched(box.clinical.database, reference),
         asks_consent=box.config.export.gives_feedback and not shown.hidden,
         consent=Feedback(box.clinical.database).consent(reference),
+        hospital=None if shown.hidden else hospital_answer.of_case(box.config, box.state, box.clinical, reference),
     )
 
 

@@ -40,11 +40,21 @@ def page() -> ResponseReturnValue:
 def alive() -> ResponseReturnValue:
     """An empty response; every open page requests it every few seconds (static/answers.js).
 
-    To a doctor it tells in a header whether a case came that should be looked at first (static/urgent.js).
+    In headers it tells whether the banner of the page is still true, and a doctor whether a case came that should be
+    looked at first (static/urgent.js).
     """
     person = guard.user()
-    told = {"Lantern-Urgent": here().pulse.urgent} if person is not None and person.role is Role.DOCTOR else {}
+    told = {"Lantern-Banner": here().pulse.stands} if person is not None else {}
+    if person is not None and person.role is Role.DOCTOR:
+        told["Lantern-Urgent"] = here().pulse.urgent
     return "", 204, told
+
+
+@blueprint.get("/banner")
+@guard.only(*Role)
+def banner() -> ResponseReturnValue:
+    """What every page says of the box at its top, for a page that was opened before that changed."""
+    return render_template("banner.html")
 
 
 @blueprint.get("/healthz")

@@ -1,24 +1,32 @@
 """The machines that send: who called last and was admitted, whether images came, and who was turned away and why.
 
 For the technician who connects one: the page follows by itself, so a C-ECHO or a test film from the machine shows
-within seconds.  It names machines, never patients.
+within seconds.  The technician enters a machine here and has the line to it tested: the gateway sends the C-ECHO,
+because this process may dial nothing.  The page names machines, never patients.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from flask import Blueprint, render_template
+from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from firmware_app import clock
 from firmware_app.care import presence
+from firmware_app.errors import MachineError, MachinePortUnusable, MachineUnknown
 from firmware_app.health import dicom_callers
 from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.modalities import Modalities, Modality, Place
+from firmware_app.store.disk.dicom_callers import admits_title
 from web import guard
 from web.box import here
 
 blueprint = Blueprint("machines", __name__)
+
+_LATE_S: Final = 20.0
+"""A test takes at most ten seconds; of several, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +44,70 @@ class Machine:
 @blueprint.get("/machines")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
+    return _shown()
+
+
+@blueprint.post("/machines")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def add() -> ResponseReturnValue:
+    """Enter a machine and have the line to it tested."""
+    title, host, port = (request.form.get(name, "").strip() for name in ("title", "host", "port"))
+    try:
+        if not (port.isascii() and port.isdecimal() and len(port) < 6):
+            raise MachinePortUnusable
+        Modalities(here().clinical.database).add(Place(title, host, int(port)), guard.actor())
+    except MachineError as error:
+        return _shown(error, title, host, port), 422
+    return redirect(url_for("machines.page"), 303)
+
+
+@blueprint.post("/machines/<int:number>/test")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def test(number: int) -> ResponseReturnValue:
+    """Have the line to a machine tested again."""
+    try:
+        Modalities(here().clinical.database).ask(number, guard.actor())
+    except MachineUnknown:
+        abort(404)
+    return redirect(url_for("machines.page"), 303)
+
+
+@blueprint.post("/machines/<int:number>/remove")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def remove(number: int) -> ResponseReturnValue:
+    """Take a machine off the list; what it sends is taken in as before."""
+    try:
+        Modalities(here().clinical.database).remove(number, guard.actor())
+    except MachineUnknown:
+        abort(404)
+    return redirect(url_for("machines.page"), 303)
+
+
+def _is_late(machine: Modality) -> bool:
+    return machine.asked_at is not None and (clock.now() - machine.asked_at.at).total_seconds() > _LATE_S
+
+
+def _shown(error: MachineError | None = None, title: str = "", host: str = "", port: str = "104") -> str:
+    """The page; after an *error* with what was typed."""
     box = here()
     senders = box.clinical.senders()
     machines = []
     for entry in reversed(dicom_callers.admitted(box.state)):
         images, image_at = senders.get(f"dicom:{entry.calling}", (0, None))
         machines.append(Machine(entry.calling, entry.address, entry.count, clock.parse(entry.last), images, image_at))
-    refused = list(dicom_callers.turned_away(box.config, box.state))
-    settings, gateway = box.config.dicom, presence.announcement(box.state, "gateway") or {}
-    port = gateway.get("port") or settings.port  # where the configuration leaves it free, the one that was taken
-    return render_template("machines.html", machines=machines, refused=refused, title=settings.ae_title, port=port)
+    entered = Modalities(box.clinical.database).all()
+    settings, gateway = box.config.dicom, presence.announcement(box.state, "gateway")
+    return render_template(
+        "machines.html",
+        machines=machines,
+        refused=list(dicom_callers.turned_away(box.config, box.state)),
+        entered=entered,
+        barred={one.sequence for one in entered if not admits_title(one.place.title, settings)},
+        # The gateway tests the lines: while it does not run, or hangs, nobody should wait for an answer.
+        tests=gateway is not None and not any(_is_late(one) for one in entered),
+        title=settings.ae_title,
+        # Where the configuration leaves the port free, the one that was taken.
+        port=(gateway or {}).get("port") or settings.port,
+        error=error,
+        typed=(title, host, port),
+    )

@@ -22,6 +22,7 @@ export async function answers() {
     const answer = await ask(notice.dataset.asks, { cache: "no-store" });
     well = answer.status === 204;
     const urgent = answer.headers.get("Lantern-Urgent");
+    if (well) follow(answer.headers.get("Lantern-Banner"));
     if (well && urgent) document.dispatchEvent(new CustomEvent("urgent", { detail: urgent }));
   } catch (error) {
     hangs = error.name === "AbortError"; // any other also means that this page is just being left
@@ -29,6 +30,20 @@ export async function answers() {
   if (well) heard();
   else missed(hangs || silent);
   return well;
+}
+
+/** Let the banner say what is so now: it was true when the page was opened, and its *mark* has changed since. */
+async function follow(mark) {
+  const banner = document.getElementById("banner");
+  if (!mark || !banner?.dataset.from || mark === banner.dataset.mark || banner.contains(document.activeElement)) return;
+  banner.dataset.mark = mark;
+  try {
+    const answer = await ask(banner.dataset.from, { headers: { Accept: "text/html" } });
+    if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+    banner.replaceChildren(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
+  } catch {
+    banner.dataset.mark = ""; // asked for again with the next answer
+  }
 }
 
 function heard() {

@@ -11,7 +11,7 @@ import { Ruler } from "./ruler.js";
 
 const $ = id => document.getElementById(id);
 const canvas = $("film"), message = $("message"), windowText = $("window"), heatTool = $("heat-tool"), frameTool = $("frame-tool");
-const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), drawn: JSON.parse(dataset.drawn), maps: JSON.parse(dataset.maps || "{}"), slices: JSON.parse(dataset.slices || "null") }));
+const images = [...document.querySelectorAll(".image")].map(({ dataset }) => ({ ...dataset, shown: JSON.parse(dataset.shown), lesions: JSON.parse(dataset.lesions), drawn: JSON.parse(dataset.drawn), maps: JSON.parse(dataset.maps || "{}"), slices: JSON.parse(dataset.slices || "null"), full: JSON.parse(dataset.full || "null") }));
 const FRAMES_KEPT = 8, MOST_KEPT_BYTES = 200e6; // the second is a whole clip of 64 frames, so that it plays smoothly
 const UNTOLD_HZ = 10;
 let image = null, heat = null, code = "", lastShare = 0.5, frames = new Map(), asked = 0, hands = "window";
@@ -81,7 +81,7 @@ async function fetchAhead(number) {
 async function frameOf(number) {
   const url = `${folderOf(image, number)}.png`;
   if (!frames.has(url)) {
-    const kept = frames, coming = loadFrame(url);
+    const kept = frames, light = image.full && !image.full.includes(number), coming = light ? loadScreen(url) : loadFrame(url);
     kept.set(url, coming);
     coming.catch(() => kept.delete(url)); // and is asked for again
     const bytes = film.frame ? film.frame.levels.reduce((sum, level) => sum + level.data.byteLength, 0) : Infinity;
@@ -159,7 +159,8 @@ async function showFrame(place, afresh) {
     canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
     film.heat = heatFits(number) ? heat : null;
     film.layers = [];
-    if (!film.frame?.light) ruler.clear(); // a line belongs to the frame on which it was drawn
+    if (!film.frame?.light || image.full) ruler.clear(); // a line belongs to the frame on which it was drawn
+    canvas.dataset.number = number;
     film.show(frame, !opened); // behind a missing frame the doctor's own window and zoom go on
     opened = true;
     tellHeat();

@@ -52,6 +52,10 @@ document.addEventListener("visibilitychange", () => {
     listen();
   }
 });
+document.addEventListener("keydown", event => { // as on the page of a case: the next patient, who waits longest of the most urgent
+  if (event.key.toLowerCase() !== "n" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
+  lists.querySelector("a.row")?.click();
+});
 document.addEventListener("answers", update);
 setInterval(() => document.hidden || update(), WAIT_MS);
 setInterval(() => {

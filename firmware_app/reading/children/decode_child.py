@@ -1,10 +1,11 @@
 """The decode child: opens possibly hostile files; first returns the model's tensor, then writes frames for display.
 
-``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, picture,
-input, display, rule, budget, modality, quality, photographs}``.  The first answer is the tensors of the frames to be
+``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``. A job is ``{file, picture,
+input, display, rule, budget, modality, quality, photographs}``. The first answer is the tensors of the frames to be
 read with their facts, or a refusal, after which nothing follows; the second is how many frames were written for people.
-An image that is not fit for a model is written for people before it is refused.  Every answer holds the hints so far on
-how the pixels were interpreted.
+A job with ``first`` instead of ``input`` writes frames of a long clip in between, from that one on. An image that is
+not fit for a model is written for people before it is refused. Every answer holds the hints so far on how the pixels
+were interpreted.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from firmware_app import address_space
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
@@ -29,6 +31,8 @@ from firmware_app.reading.children import child_loop, confinement
 from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.reading.stated import Stated, diagnosis
 
+_IN_BETWEEN_S: Final = 0.3
+
 
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
@@ -38,6 +42,9 @@ def work(job: ChildMessage) -> child_loop.Answers:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
             raise ImageFileMissing
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
+            if "first" in job.header:
+                yield _in_between(opened, folder, int(job.header["first"]))
+                return
             _name(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
                 answer = _for_model(opened, path, job.header)
@@ -99,6 +106,22 @@ def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Ch
     except OSError:
         return ChildMessage({"displayed": 0})
     return ChildMessage({"displayed": len(among), "hints": opened.hints})
+
+
+def _in_between(opened: film.Film, folder: Path, first: int) -> ChildMessage:
+    """Write frames of a clip from *first* on that are not there yet, as light pictures, for a third of a second."""
+    index, begun = first, time.monotonic()
+    try:
+        while index < opened.frames and (index == first or time.monotonic() - begun < _IN_BETWEEN_S):
+            if not display.is_there(folder, index):
+                display.write_light(ultrasound.shown(opened, index), folder, index, opened.frames)
+            index += 1
+        if index < opened.frames:
+            return ChildMessage({"next": index})
+        display.made_whole(folder)
+    except (OSError, ValueError):
+        pass  # the disk refuses them: the clip stays as it is
+    return ChildMessage({"next": None})
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError, LanternError
+from firmware_app.imaging.codec.bounds import MOST_FRAMES
 from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS, WATCHED
 from firmware_app.reading import stated
@@ -142,6 +143,16 @@ class Decoder:
             log.warning("the decode child was lost while it wrote frames for the screen (%s)", lost.detail)
             self._replace()
             return False
+
+    def fill(self, path: Path, is_picture: bool, folder: Path, first: int) -> int | None:
+        """Write some more frames of a clip for people, from frame *first* on, as light pictures; the frame to go on
+        with, None when there is none left, or none that can be written.  Raises `ChildLost`."""
+        self.warm()
+        message = self._ask({"file": str(path), "picture": is_picture, "display": str(folder), "first": first})
+        if message.header.get("spent") or message.header.get("again"):
+            self._replace()
+        going = message.header.get("next")
+        return going if isinstance(going, int) and first < going < MOST_FRAMES else None
 
     def close(self) -> None:
         self._child.kill()

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from firmware_app import clock
+from firmware_app.clock import Stamp
 from firmware_app.records import Case, Priority, ReadingStatus
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
@@ -62,16 +65,19 @@ class Outbox:
             [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
         )
 
-    def settle(self, taken: Collection[tuple[int, str]]) -> set[int]:
-        """Delete what the hospital has signed for, by number and hash.  Returns those of the numbers under which other
-        bytes were sent, which the hospital does not have."""
+    def settle(self, taken: Collection[tuple[int, str]], signed_at: int | None = None) -> set[int]:
+        """Delete what the hospital has signed for, by number and hash, and keep that it did: at *signed_at* in Unix
+        seconds by its clock, None where it doubts it.  Returns those of the numbers under which other bytes were sent,
+        which the hospital does not have."""
         with self.database.transaction() as connection:
+            _keep_receipts(connection, "seq = ? AND hash = ?", taken, signed_at)
             connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
         return self.numbers() & {seq for seq, _ in taken}
 
-    def settle_unnamed(self, seqs: Collection[int]) -> None:
-        """Delete by number alone: a hospital that speaks form 1 signs no hashes."""
+    def settle_unnamed(self, seqs: Collection[int], signed_at: int | None = None) -> None:
+        """`settle` by number alone: a hospital that speaks form 1 signs no hashes."""
         with self.database.transaction() as connection:
+            _keep_receipts(connection, "seq = ?", [(seq,) for seq in seqs], signed_at)
             connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
     def holds(self, seq: int, hashed: str) -> bool:
@@ -104,6 +110,19 @@ class Outbox:
     def count(self) -> int:
         """How many case revisions the hospital has not acknowledged."""
         return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+
+
+def _keep_receipts(
+    connection: sqlite3.Connection, which: str, values: Collection[tuple[object, ...]], signed_at: int | None
+) -> None:
+    at = Stamp(datetime.fromtimestamp(signed_at, UTC), True).text("seconds") if signed_at else clock.text("seconds")
+    connection.executemany(
+        "INSERT INTO hospital_receipts (case_reference, revision, at)"
+        f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which} GROUP BY case_reference"
+        " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, at = excluded.at"
+        " WHERE excluded.revision > revision",
+        [(at, *one) for one in values],
+    )
 
 
 def fitted(brief: Brief) -> Brief:

@@ -80,7 +80,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
         for name in (
             *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
             "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
-            "result_versions", "registrations", "told_observations",
+            "result_versions", "registrations", "told_observations", "hospital_receipts", "modalities", "pack_changes",
             *refill.CALIBRATION,
         )
     }  # fmt: skip

@@ -1,0 +1,100 @@
+"""Each process stopped (SIGSTOP) and killed with a page open and a film sent: the page says it, and nothing is false.
+
+The viewer, and the reader that hangs, have tests of their own (`test_viewer_hangs`, `test_reader_hangs`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.browser.test_reader_hangs import stopped
+
+TOLD_S = 30
+DEAF = "暂不接收图像"
+
+
+def banner(person: Person) -> str:
+    return str(person.driver.execute_script("return document.getElementById('banner').innerText"))
+
+
+def within(fact: Callable[[], bool], begun: float) -> None:
+    while not fact():
+        assert time.monotonic() - begun < TOLD_S
+        time.sleep(0.2)  # the page follows by itself
+
+
+@pytest.mark.parametrize("page", ["list", "case", "box"])
+@pytest.mark.parametrize("end", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_gateway_that_takes_nothing_in_is_told_on_every_page_and_so_is_that_it_does_again(
+    box: Clinic, doctor: Person, case_page: str, folder: Path, page: str, end: signal.Signals
+) -> None:
+    doctor.driver.get({"list": box.url + "/", "case": case_page, "box": box.url + "/box"}[page])
+    doctor.find("main h1, #lists")
+    assert DEAF not in banner(doctor)
+    film = synthetic_film(folder, "deaf.dcm", PatientName="Never^Came", PatientAge="050Y")
+    with box.nobody_restarts():
+        gateway = psutil.Process(box.pids["gateway"])
+        gateway.send_signal(end)
+        begun = time.monotonic()
+        command = ["storescu", "-ta", "3", "-td", "3", "-aec", "LANTERN", "127.0.0.1", str(box.ports["gateway"])]
+        with subprocess.Popen([*command, str(film)], stderr=subprocess.DEVNULL) as modality:
+            within(lambda: DEAF in banner(doctor), begun)
+            modality.kill()
+        assert "Never" not in doctor.find("main").text
+        if end is signal.SIGSTOP:
+            gateway.resume()
+    if end is signal.SIGKILL:
+        box.expect("gateway")
+    within(lambda: DEAF not in banner(doctor), time.monotonic())
+
+
+def test_a_reader_that_is_killed_is_told_on_a_page_that_is_open(
+    box: Clinic, doctor: Person, case_page: str, folder: Path
+) -> None:
+    doctor.driver.get(case_page)
+    doctor.find("#case")
+    with box.nobody_restarts():
+        os.kill(box.pids["reader"], signal.SIGKILL)
+        begun = time.monotonic()
+        box.push(synthetic_film(folder, "unread.dcm", PatientName="Not^Read", PatientAge="050Y"))
+        within(lambda: "自动阅片" in banner(doctor), begun)
+    box.expect("reader")
+    within(lambda: "自动阅片" not in banner(doctor), time.monotonic())
+
+
+@pytest.mark.parametrize("end", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_decode_child_that_hangs_or_dies_costs_no_film_and_no_false_word(
+    box: Clinic, doctor: Person, folder: Path, end: signal.Signals
+) -> None:
+    def child() -> psutil.Process:
+        children = psutil.Process(box.pids["reader"]).children()
+        return next(one for one in children if "firmware_app.reading.children.decode_child" in one.cmdline())
+
+    name = f"Decode {end.name}"
+    with stopped(child().pid):
+        if end is signal.SIGKILL:
+            child().kill()
+        box.push(synthetic_film(folder, f"{end.name}.dcm", PatientName=name.replace(" ", "^"), PatientAge="050Y"))
+        begun = time.monotonic()
+        doctor.driver.get(f"{box.url}/")
+
+        def told() -> bool:
+            rows = [row for row in doctor.all("a.row") if name in row.text]
+            return bool(rows)
+
+        within(told, begun)
+        address = next(str(row.get_attribute("href")) for row in doctor.all("a.row") if name in row.text)
+        doctor.driver.get(address)
+        assert doctor.find("h1").text == name
+        doctor.find("p.finish, form.finish")  # not read yet, or read: one of the two, and never "not found" without it
+    doctor.wait_for_film()
+    doctor.find("form.finish button")

@@ -1,0 +1,83 @@
+"""A long clip is shown whole: its frames in between come after its reading, as light pictures, and none twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firmware_app.imaging import display
+from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.reading.whole_clips import WholeClips
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.disk.layout import StateDir
+from tests import films
+from tests.finished import opened
+
+FRAMES = 150
+
+
+def long_clip(folder: Path) -> Path:
+    greys = np.concatenate([np.full((32, 48), 10 * at, np.uint16) for at in range(FRAMES)])
+    return films.save(folder, "long.dcm", films.film(greys, Rows=32, NumberOfFrames=FRAMES, BitsStored=12, HighBit=11))
+
+
+def file_of(clinical: Clinical, instance: str) -> str:
+    row = clinical.database.connection.execute("SELECT file FROM instances WHERE reference = ?", (instance,)).fetchone()
+    return str(row[0])
+
+
+def shown(state: StateDir, instance: str) -> dict[str, object]:
+    facts: dict[str, object] = json.loads((state.display / instance / "frame-000.json").read_text("utf-8"))
+    return facts
+
+
+def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    instance = door.accept_file(long_clip(tmp_path)).instance
+    decoder = Decoder(1024, 30.0)
+    try:
+        clips = WholeClips(state, clinical, decoder)
+        assert not clips.step()
+        folder, path = state.display / instance, state.root / file_of(clinical, instance)
+        decoded = decoder.begin(path, False, None, folder)
+        assert isinstance(decoded, Decoded)
+        assert decoder.end()
+        full = shown(state, instance)["shown"]
+        clips.note(instance, decoded.frames)
+        while clips.step():
+            assert len(list(folder.glob("frame-*.json"))) >= display.MOST_FRAMES
+        facts = shown(state, instance)
+        assert (facts["full"], facts["frames_shown"], "shown" in facts) == (full, FRAMES, False)
+        assert len(list(folder.glob("frame-*.json"))) == FRAMES
+        assert len(list(folder.glob("frame-*.png"))) == display.MOST_FRAMES
+        assert len(list(folder.glob("frame-*-screen.jpg"))) == FRAMES - display.MOST_FRAMES
+    finally:
+        decoder.close()
+        clinical.database.close()
+
+
+def test_a_clip_that_cannot_be_opened_any_more_is_left_as_it_is(tmp_path: Path) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    instance = door.accept_file(long_clip(tmp_path)).instance
+    (state.root / file_of(clinical, instance)).write_bytes(b"gone bad")
+    decoder = Decoder(1024, 30.0)
+    try:
+        clips = WholeClips(state, clinical, decoder)
+        clips.note(instance, FRAMES)
+        assert clips.step()
+        assert not clips.step()
+    finally:
+        decoder.close()
+        clinical.database.close()
+
+
+@pytest.mark.parametrize("frames", [1, display.MOST_FRAMES])
+def test_what_is_shown_whole_already_is_not_noted(tmp_path: Path, frames: int) -> None:
+    state, clinical, _ = opened(tmp_path / "state")
+    clips = WholeClips(state, clinical, None)  # type: ignore[arg-type]
+    clips.note("i-0", frames)
+    assert not clips.step()
+    clinical.database.close()

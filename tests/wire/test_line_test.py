@@ -1,0 +1,108 @@
+"""The line to a machine, tested from the page by the gateway: reached, refused with the reason, or no answer."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pynetdicom import AE, evt
+
+from firmware_app.config import Config
+from firmware_app.errors import MachineHostUnusable, MachineTitleUnusable
+from firmware_app.intake.line_test import LineTests
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.modalities import Modalities, Place
+from tests.archive_rig import await_true
+from tests.finished import opened
+from tests.peers import peer
+
+# pynetdicom leaves the socket of a failed connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+VERIFICATION, CT_STORAGE = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Iterator[tuple[LineTests, Modalities]]:
+    _, clinical, _ = opened(tmp_path / "state")
+    config = Config.model_validate({"dicom": {"ae_title": "QINGHE"}})
+    yield LineTests(config, clinical.database), Modalities(clinical.database)
+    clinical.database.close()
+
+
+def told(lines: tuple[LineTests, Modalities], port: int, title: str = "CT1", host: str = "127.0.0.1") -> str:
+    tests, machines = lines
+    number = machines.add(Place(title, host, port), "zhou")
+    begun = time.monotonic()
+    tests.turn()
+    assert time.monotonic() - begun < 12
+    [one] = [one for one in machines.all() if one.sequence == number]
+    assert one.asked_at is None
+    assert one.reason is not None
+    assert one.tested_at is not None
+    assert one.reached == (one.reason.code == "machine.answers")
+    assert one.reason.text("zh_CN")
+    return one.reason.code
+
+
+def test_a_machine_of_another_maker_that_listens_is_reached(
+    lines: tuple[LineTests, Modalities], tmp_path: Path
+) -> None:
+    port = free_port()
+    with subprocess.Popen([peer("storescp"), "-od", str(tmp_path), str(port)]) as machine:
+        try:
+            await_true(lambda: told(lines, port) == "machine.answers", "dcmtk's storescp answers")
+        finally:
+            machine.terminate()
+    assert [one.action for one in Audit(lines[1]._database).latest(99)][-2:] == ["machine.tested", "machine.added"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "offered", "code"),
+    [
+        ({"require_called_aet": True}, VERIFICATION, "machine.called_unknown"),
+        ({"require_calling_aet": ["OTHER"]}, VERIFICATION, "machine.calling_unknown"),
+        ({}, CT_STORAGE, "machine.no_echo"),
+    ],
+)
+def test_a_machine_that_refuses_is_told_with_its_reason(
+    lines: tuple[LineTests, Modalities], settings: dict[str, Any], offered: str, code: str
+) -> None:
+    machine = AE("US2")
+    for name, value in settings.items():
+        setattr(machine, name, value)
+    machine.add_supported_context(offered)
+    server = machine.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _: 0)])
+    try:
+        assert told(lines, server.server_address[1]) == code
+    finally:
+        server.shutdown()
+
+
+def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[LineTests, Modalities]) -> None:
+    assert told(lines, free_port()) == "machine.closed"
+    assert told(lines, 104, host="no-such-machine.invalid") == "machine.name_unknown"
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        assert told(lines, silent.getsockname()[1]) == "machine.no_dicom"
+
+
+def test_what_cannot_be_a_machine_is_not_kept() -> None:
+    for title in ("", "A" * 17, "CT\\1", "机房", " CT"):
+        with pytest.raises(MachineTitleUnusable):
+            Place(title, "192.168.1.20", 104)
+    for host in ("", "a b", "192.168.1", "http://x", "-a", "192.168.1.20:104"):
+        with pytest.raises(MachineHostUnusable):
+            Place("CT1", host, 104)
+    Place("CT 1", "fe80::1", 104)
+    Place("CT1", "ct-room.clinic.lan", 104)

@@ -1,0 +1,151 @@
+"""The models on the box: which serves which pictures, since when and how, and the way back to the one before.
+
+The reader changes a pack, because the viewer may only read them: the page leaves a row (`store.clinical.pack_changes`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from flask import Blueprint, abort, g, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app import clock
+from firmware_app.care import presence
+from firmware_app.clock import Stamp
+from firmware_app.errors import PackError
+from firmware_app.language import N_, term, translate
+from firmware_app.packs.installed import PackStore
+from firmware_app.packs.scope import Route
+from firmware_app.packs.shelf import Pack
+from firmware_app.records import Reason
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.clinical.pack_changes import PackChange, PackChanges
+from web import guard
+from web.box import Box, here
+
+blueprint = Blueprint("models", __name__)
+
+_SPOKEN: Final = re.compile(r"(\S+) (\S+) \((\S+) (\S+)\)", re.ASCII)  # as the reader announces its packs
+_LATE_S: Final = 30.0
+_AGES: Final = {
+    (True, True): N_("{min} to {max} years"), (True, False): N_("{min} years and older"),
+    (False, True): N_("up to {max} years"), (False, False): N_("every age"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One pack in use: `way` is the runtime and precision of the running reader, empty where it does not use it."""
+
+    pack: Pack
+    title: str
+    pictures: str
+    ages: str
+    way: str
+    loaded: str
+    """The version that the running reader has loaded; empty where it has none."""
+    installed_at: Stamp | None
+    """None: it came with the software of the box."""
+    before: str | None
+    """The version to which one tap goes back."""
+    change: PackChange | None
+
+
+@blueprint.get("/models")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    box = here()
+    store, shelf = PackStore.of(box.config), PackStore.of(box.config).survey()
+    changes = PackChanges(box.clinical.database).all()
+    spoken = _spoken(box)
+    models = [_model(store, pack, spoken, changes.get(pack.name), g.language) for pack in shelf.packs]
+    return render_template(
+        "models.html",
+        models=models,
+        broken=[Reason.of(error) for error in shelf.broken],
+        reads=spoken is not None,
+        late=any(_is_late(one) for one in changes.values()),
+        waits=any(one.asked for one in changes.values()),
+    )
+
+
+@blueprint.post("/models/<pack>/back")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def back(pack: str) -> ResponseReturnValue:
+    """Have the version before taken into use again; a second tap on an old page changes nothing more."""
+    box = here()
+    store = PackStore.of(box.config)
+    try:
+        used = store.find(pack)
+    except PackError:
+        abort(404)
+    if _before(store, used) is None:
+        abort(404)
+    PackChanges(box.clinical.database).ask(pack, used.manifest.version, guard.actor())
+    return redirect(url_for("models.page"), 303)
+
+
+def _model(
+    store: PackStore, pack: Pack, spoken: Mapping[str, tuple[str, str]] | None, change: PackChange | None, language: str
+) -> Model:
+    manifest = pack.manifest
+    loaded, way = (spoken or {}).get(pack.name, ("", ""))
+    return Model(
+        pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language), way,
+        loaded, _since(store, pack), _before(store, pack), change,
+    )  # fmt: skip
+
+
+def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
+    """Name → (version, runtime and precision) of what the running reader has loaded; None while it does not run."""
+    told = presence.announcement(box.state, "reader")
+    if told is None:
+        return None
+    return {
+        name: (version, f"{runtime} {precision}")
+        for name, version, runtime, precision in _SPOKEN.findall(str(told.get("packs") or ""))
+    }
+
+
+def _before(store: PackStore, pack: Pack) -> str | None:
+    """The next lower version on the box, where the one in use was installed."""
+    if not store.is_installed(pack) or store.linked(pack.name) != pack.manifest.version:
+        return None
+    versions = [one.manifest.version for one in store.versions(pack.name)]
+    at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
+    return versions[at - 1] if at else None
+
+
+def _since(store: PackStore, pack: Pack) -> Stamp | None:
+    if not store.is_installed(pack):
+        return None
+    try:
+        at = store.link_of(pack.name).lstat().st_mtime
+    except OSError:
+        return None
+    return Stamp(datetime.fromtimestamp(at, UTC), clock.stamp().trusted)
+
+
+def _pictures(route: Route, language: str) -> str:
+    """``X-ray: chest``: the modalities and the parts of the body, each named once."""
+    separator = translate(N_(", "), language)
+    machines = dict.fromkeys(term("modality", one, language) for one in route.modalities)
+    parts = dict.fromkeys(term("body_part", one, language) for one in route.body_parts)
+    return translate(N_("{machines}: {parts}"), language).format(
+        machines=separator.join(machines), parts=separator.join(parts)
+    )
+
+
+def _ages(route: Route, language: str) -> str:
+    span = route.age_years
+    text = _AGES[span.min is not None, span.max is not None]
+    return translate(text, language).format(min=span.min, max=span.max)
+
+
+def _is_late(change: PackChange) -> bool:
+    return change.asked and (clock.now() - change.at.at).total_seconds() > _LATE_S
