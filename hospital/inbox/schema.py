@@ -40,6 +40,7 @@ STEPS: Final[tuple[str, ...]] = (
         received_at TEXT NOT NULL
     ) STRICT;
     """,
+    resources.files(__package__).joinpath("schema_enrolling.sql").read_text("utf-8"),
 )  # fmt: skip
 
 
