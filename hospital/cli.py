@@ -23,10 +23,12 @@ from typing import Final
 
 from firmware_app import __version__, pipe
 from firmware_app.errors import InboxDamaged, LanternError, PortTaken
+from firmware_app.sealed.enrolling import port_beside
 from firmware_app.sealed.envelope import HospitalBundle
 from hospital import lists, operating
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
+from hospital.line import enrol_broker
 from hospital.line.broker import acl_lines
 
 _DONE, _FAILED = 0, 1
@@ -68,6 +70,7 @@ def _keys_new(options: argparse.Namespace) -> int:
     print(f"The hospital's keys are made in {house.root}. Keep that folder secret, and keep a copy of it.")
     print(f"Give {house.bundle_file} to every box; its fingerprint is {bundle.fingerprint}.")
     print(f"Start the broker with  mosquitto -c {house.broker / 'mosquitto.conf'}  and then  lantern-hospital serve.")
+    print(f"For boxes that ask to be enrolled, also:  mosquitto -c {house.broker / enrol_broker.CONFIG}")
     return _DONE
 
 
@@ -99,6 +102,8 @@ def _enrol(options: argparse.Namespace) -> int:
     house = _house(options)
     if options.csv is not None or options.new is not None:
         return _prepare(options, house)
+    if options.code is not None:
+        return lists.enrolled_by_code(options, house)
     for bundle in options.bundle:
         _enrol_one(options, house, bundle)
     return _DONE
@@ -134,15 +139,17 @@ def _prepare(options: argparse.Namespace, house: House) -> int:
         print(f"Print {sheet} and keep it like a key: it holds the code of every box. Put it on no stick.")
         print(f"Put the files *{prepare.SUFFIX} on a stick. The first page of each box asks for the code of its label;")
         print("or at its console, with the folder of the stick:\n\n  lantern provision --file FOLDER --code CODE\n")
-        print("Each box then has a box.json. Bring it back here, and enrol the box in the folder where it lies:\n")
-        print(f"  {_enrolling(options)}\n")
+        print("A box that reaches the broker asks by itself: type the code of its label on the page, or here:\n")
+        print(f"  {_enrolling(options, '--code', 'CODE')}\n")
+        print("Otherwise bring its box.json here, and enrol the box in the folder where it lies:\n")
+        print(f"  {_enrolling(options, 'box.json')}\n")
     return _DONE
 
 
-def _enrolling(options: argparse.Namespace) -> str:
-    """The command that enrols a box once it has its keys."""
+def _enrolling(options: argparse.Namespace, *by: str) -> str:
+    """The command that enrols a box once it has its keys, by its label's code or its bundle."""
     where = ["--dir", str(options.dir.absolute())] if options.dir else []
-    return shlex.join(["lantern-hospital", "enrol", "box.json", *where])
+    return shlex.join(["lantern-hospital", "enrol", *by, *where])
 
 
 def _days(text: str) -> int:
@@ -169,6 +176,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBundle) -> int:
+    from hospital.line.enrol_line import EnrolLine
     from hospital.line.receiver import Receiver
 
     stop = threading.Event()
@@ -178,6 +186,7 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     receiver = Receiver(
         house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
     )
+    EnrolLine(house, options.broker or bundle.host, port_beside(options.broker_port or bundle.port)).start(stop)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     page = None if options.no_page else _serve_page(house, options)
@@ -200,7 +209,7 @@ def _serve_page(house: House, options: argparse.Namespace) -> str:
 
     from hospital.page.app import create_app
 
-    app = create_app(house.inbox_db, timedelta(minutes=options.silent_minutes), options.page_name or None)
+    app = create_app(house, timedelta(minutes=options.silent_minutes), options.page_name or None)
     try:
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
@@ -256,6 +265,7 @@ def _print_json(value: Mapping[str, object]) -> None:
 _ENROLLING: Final = """\
 Example: lantern-hospital enrol box.json
 Example: lantern-hospital enrol --csv boxes.csv --out boxes-to-be
+Example: lantern-hospital enrol --code 2345-6789-ABCD
 
 The list names its columns in its first line. It may be a spreadsheet's CSV, in UTF-8 or GB18030:
 
@@ -312,6 +322,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--new", type=_pair, nargs="+", metavar="NAME=VALUE", help="make one, as in box=clinic-7 clinic=清河卫生院"
     )
+    which.add_argument("--code", metavar="CODE", help="enrol the box that asks over the line: the code of its label")
     enrol.add_argument("--out", type=Path, metavar="DIR", help="where provisioning files go; default: boxes-to-be")
     enrol.add_argument(
         "--days", type=_days, default=90, metavar="N", help="how long provisioning files hold; default: 90"

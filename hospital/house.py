@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.errors import (
     BoxEnrolled,
@@ -175,6 +176,10 @@ class House:
             raise BundleInvalid(path=str(file), detail=error.strerror or str(error)) from None
         except (LanternError, ValueError) as error:
             raise BundleInvalid(path=str(file), detail=str(error)[:200]) from None
+        return box, self.admit(box, public, replace=replace)
+
+    def admit(self, box: BoxBundle, public: ec.EllipticCurvePublicKey, *, replace: bool = False) -> Path:
+        """Admit *box*, whose TLS key is *public*; returns the enrolment file.  Raises as `enrol` does."""
         box.prove()
         self.bundle()
         inbox = self.open_inbox()
@@ -195,4 +200,4 @@ class House:
         keyring.make_folder(written.parent)
         keyring.write_file(written, answer.encode() + b"\n")
         keyring.write_file(self.box_bundle(box.box), box.encode() + b"\n")
-        return box, written
+        return written

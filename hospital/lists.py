@@ -1,4 +1,4 @@
-"""`lantern-hospital summaries`, `aside` and `figures`: what was received, and what was not counted, row by row."""
+"""`lantern-hospital summaries`, `aside`, `figures` and `enrolments`: what came and what was done, row by row."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def add(commands: object, command: Command, opened: Open) -> None:
     command(
         commands, "figures", lambda options: _figures(options, opened(options)),
         "how the packs do at each clinic, by films confirmed there", "lantern-hospital figures --json",
+    )  # fmt: skip
+    command(
+        commands, "enrolments", lambda options: _enrolments(options, opened(options)),
+        "who asked over the line to be enrolled, and which codes were typed", "lantern-hospital enrolments --json",
     )  # fmt: skip
 
 
@@ -78,6 +82,28 @@ def _figures(options: argparse.Namespace, house: House) -> int:
                 auc = "-" if not row["auc"] else "{:.2f} ({:.2f} to {:.2f})".format(*(one / 100 for one in row["auc"]))
                 print(f"{row['received_at'][:16]}  {row['box']:<20}  {row['pack']} {row['version']}  {row['machine']}  "
                       f"{row['finding']}  {row['state']}  {row['confirmed']} confirmed  AUC {auc}")  # fmt: skip
+    return 0
+
+
+def _enrolments(options: argparse.Namespace, house: House) -> int:
+    with closing(_inbox(house)) as inbox:
+        for row in inbox.connection.execute("SELECT at, actor, action, box FROM enrol_audit ORDER BY id"):
+            if options.json:
+                print(json.dumps(dict(row)), flush=True)
+            else:
+                print(f"{row['at'][:16]}  {row['box'] or '-':<20}  {row['actor']:<7}  {row['action']}")
+    return 0
+
+
+def enrolled_by_code(options: argparse.Namespace, house: House) -> int:
+    """`lantern-hospital enrol --code`: enrol the box that asks over the line."""
+    from hospital import enrolling
+
+    box = enrolling.approve(house, options.code, enrolling.Actor.CONSOLE)
+    if options.json:
+        print(json.dumps({"box": box.box, "fingerprint": box.fingerprint}))
+    else:
+        print(f"Box {box.box} is enrolled, and “serve” sends it its certificate. Nothing has to be carried there.")
     return 0
 
 

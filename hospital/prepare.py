@@ -14,6 +14,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -81,7 +82,7 @@ def rows(path: Path) -> list[Row]:
 def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days: int) -> list[Prepared]:
     """Write a file for each of *wanted* and the sheet of labels into *out*; raises `RowUnusable` or `KeysMissing`."""
     keys, bundle = keyring.load(house.keys), house.bundle()
-    secret, now = _secret(house), int(time.time())
+    secret, now = secret_of(house), int(time.time())
     checked = [
         _content(list_name, line, {**_DEFAULTS, **{name: value for name, value in row.items() if value}}, bundle)
         for line, row in wanted
@@ -90,7 +91,7 @@ def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     made: list[Prepared] = []
     for one in checked:
-        file, code = out / f"{one['box']}{SUFFIX}", _code(secret, one["box"])
+        file, code = out / f"{one['box']}{SUFFIX}", code_of(secret, one["box"])
         kept = _still_good(file, one, now + days * _DAY_S // 2)
         if not kept:
             nonce = secrets.token_hex(16)
@@ -99,6 +100,7 @@ def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days
             signed = SignedProvisioning.made(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
             _write(file, signed.encode() + b"\n")
         made.append(Prepared(one["box"], one["clinic"], one["language"], file, code, kept))
+    _note(house, made)
     _write(out / SHEET, sheet(made, bundle).encode("utf-8"))
     return made
 
@@ -154,10 +156,21 @@ def _still_good(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
     return same and moment < signed.content.expires
 
 
+def _note(house: House, made: Sequence[Prepared]) -> None:
+    """Have the inbox know which boxes have a label, and until when its code enrols them (`enrolling`)."""
+    ends = [(one.box, decode(one.file.read_bytes().strip(), SignedProvisioning).content.expires) for one in made]
+    with closing(house.open_inbox()) as inbox, inbox.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO label_codes (box, expires) VALUES (?, ?)"
+            " ON CONFLICT (box) DO UPDATE SET expires = max(expires, excluded.expires)",
+            ends,
+        )
+
+
 # --- codes ------------------------------------------------------------------------------------------------------------
 
 
-def _secret(house: House) -> bytes:
+def secret_of(house: House) -> bytes:
     """The secret from which the codes are derived; made once, and as secret as the signing key beside it."""
     file = house.keys / "codes.key"
     if not house.keys.is_dir():
@@ -167,7 +180,7 @@ def _secret(house: House) -> bytes:
     return file.read_bytes()
 
 
-def _code(secret: bytes, box: str) -> str:
+def code_of(secret: bytes, box: str) -> str:
     """The code of a box: derived from the secret, always the same, 58 bits."""
     number = int.from_bytes(hmac.new(secret, b"claim\x00" + box.encode(), hashlib.sha512).digest())
     drawn = ""

@@ -2,8 +2,8 @@
 
 A draw is the mean film plus a random Gaussian amount of each of the first components: of rank 40 at most where one film
 would need thousands, so no film can be rebuilt from it. Random steps then lead it to where a model is sure of its
-answer (a smooth film looks hazy to one that learnt from sharp films). It is accepted only when its distance to *every* training
-film is at least the median distance between a training film and the nearest film of another patient.
+answer (a smooth film looks hazy to one that learnt from sharp films). It is accepted only when its distance to *every*
+training film is at least the median distance between a training film and the nearest film of another patient.
 """
 
 from collections.abc import Sequence
@@ -103,7 +103,8 @@ class Neighbourhood:
     def evidence(self, film: NDArray[np.uint8]) -> Distance:
         """The manifest's record of that distance."""
         nearest = round(self.distance(film) - 5e-4, 3)
-        return Distance(pixels=DISTANCE_PX, components=components_of(len(self.films)), nearest=nearest, films=len(self.films))
+        count = len(self.films)
+        return Distance(pixels=DISTANCE_PX, components=components_of(count), nearest=nearest, films=count)
 
 
 def neighbourhood(films: NDArray[np.uint8], patients: Sequence[str]) -> Neighbourhood:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import grp
+import json
 import logging
 import os
 import pwd
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,10 @@ from firmware_app.errors import (
     UnitsNotReread,
     UserMissing,
 )
+from firmware_app.provisioning import enrolment
+from firmware_app.store.accounts import audit
 from firmware_app.store.clinical import exports
+from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import mending
@@ -102,7 +106,22 @@ def migrate(state: StateDir) -> bool:
         except LanternError as error:
             log.error("%s (%s)", error, database.name)
             done = False
+    if done:
+        _audit_enrolment(state)
     return done
+
+
+def _audit_enrolment(state: StateDir) -> None:
+    """Tell the audit of what root, which cannot reach it, has asked and taken over the line; each once."""
+    events = enrolment.events(state)
+    if not events:
+        return
+    with closing(Clinical(state.clinical_db).database) as database, database.transaction() as connection:
+        rows = connection.execute("SELECT details FROM audit WHERE action LIKE 'enrolment.%'")
+        known = {json.loads(row["details"]).get("id") for row in rows}
+        for one in events:
+            if one.id not in known:
+                audit.append(connection, audit.CONSOLE, one.action, details={**one.details, "id": one.id})
 
 
 def _make(folder: Path, group: int, mode: int) -> None:

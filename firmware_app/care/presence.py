@@ -35,7 +35,8 @@ def expected(config: Config) -> tuple[str, ...]:
     sends = bool(
         config.pacs.archives or config.dicom.commitment_to or config.dicomweb.gives or config.worklist.hospital.host
     )
-    more = (("uplink", config.uplink.enabled), ("sender", sends))
+    asks = StateDir(config.state.dir).enrol_call.exists()  # to be enrolled
+    more = (("uplink", config.uplink.enabled or asks), ("sender", sends))
     return (*PROCESSES, *(name for name, wanted in more if wanted))
 
 

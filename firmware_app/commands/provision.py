@@ -4,6 +4,7 @@ lantern provision                                              questions at the 
 lantern provision --file FOLDER                                the hospital's file, and the code on the label
 lantern provision --id clinic-7 --hospital hospital.json       the keys alone, then …
 lantern provision --enrolment FILE --write lantern.toml        … the hospital's answer
+lantern provision --line HOST --code CODE                      ask over the line to be enrolled, by the label's code
 lantern provision --label FILE                                 the label of this box, to print
 """
 
@@ -52,6 +53,8 @@ _THEIRS: Final = N_("Fingerprint of the hospital: {fingerprint}")
 _FIRST: Final = N_("Open {address} and make the first account with the code {code}")
 _SEALED: Final = N_("The box's keys are sealed by this machine's security chip (TPM).")
 _LABEL_CODE: Final = N_("Code on the label")
+_ASKS: Final = N_("Or nothing is carried: this box asks over the line, and the hospital types the code of its label.")
+_HAS_CERTIFICATE: Final = N_("The hospital has enrolled this box already; it asks for nothing.")
 _LEFT: Final = N_("Nothing was written.")
 
 
@@ -68,8 +71,9 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     step.add_argument(
         "--label", type=Path, metavar="FILE", help="write the label of this box there, as a page to print"
     )
+    step.add_argument("--line", metavar="HOST[:PORT]", help="ask the broker there to be enrolled; with --code")
     parser.add_argument("--id", metavar="NAME", help="the box's id, for example clinic-7")
-    parser.add_argument("--code", metavar="CODE", help="with --file: the code on the box's label")
+    parser.add_argument("--code", metavar="CODE", help="with --file or --line: the code on the box's label")
     parser.add_argument("--fingerprint", metavar="DIGITS", help="with --file: the hospital's, compared by telephone")
     parser.add_argument("--keys", type=Path, metavar="DIR", help="where the keys lie; default: line/ of the state")
     parser.add_argument("--write", type=Path, metavar="FILE", help="the configuration that is written")
@@ -105,6 +109,8 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
         return _keys
     if options.enrolment is not None:
         return _complete
+    if options.line is not None:
+        return _line
     if options.label is not None:
         return _label
     return _by_talk
@@ -139,7 +145,7 @@ def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths)
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.provisioning import first_start, provisioning_folder, signed_file
+    from firmware_app.provisioning import enrolment, first_start, provisioning_folder, signed_file
     from firmware_app.provisioning.signed_file import Proof
 
     _require_writable(places.config, places.keys)
@@ -164,10 +170,15 @@ def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths)
         proof = Proof(_label_code(offer.content.language))
     given = signed_file.take(offer, kept, places, proof, _chip(options))
     code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
+    asks = False
+    if proof.code and given.hospital is not None and options.keys is None:
+        asks = enrolment.ask(places.state, proof.code, given.hospital.host, given.hospital.port)
     if options.json:
         _print_given(given, places, code)
     else:
         _tell(options, given, places, code, offer.content.language)
+        if asks:
+            _sayer(offer.content.language)(_ASKS)
     return _DONE
 
 
@@ -305,6 +316,22 @@ def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths
         from firmware_app.config import as_toml
 
         print(f"\n{as_toml(settings)}", end="")
+    return _DONE
+
+
+def _line(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
+    """Ask over the line, for a box that has its keys."""
+    from firmware_app.provisioning import enrolment
+
+    _require_writable(places.state.line_keys)
+    host, port = enrolment.broker_in(options.line)
+    if options.code is None and not sys.stdin.isatty():
+        raise ConsoleNeeded
+    asks = enrolment.ask(places.state, options.code or _label_code(config.box.language), host, port)
+    if options.json:
+        _print_json({"asks": asks, "broker": f"{host}:{port}"})
+    else:
+        _sayer(config.box.language)(_ASKS if asks else _HAS_CERTIFICATE)
     return _DONE
 
 

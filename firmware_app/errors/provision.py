@@ -168,6 +168,32 @@ class HospitalNeeded(ProvisionError):
     file: str
 
 
+# --- enrolment over the line ---------------------------------------------------------------------------------------
+
+
+class EnrolmentProofWrong(ProvisionError):
+    code = "provision.enrol_proof"
+    sentence = N_(
+        "The enrolment of {box} was not made with the code of its label. Nothing was changed. Type the code again, as "
+        "it is printed."
+    )
+    box: str
+
+
+class EnrolmentUnawaited(ProvisionError):
+    code = "provision.enrol_unawaited"
+    sentence = N_("An answer to an enrolment has come, but this box awaits none. It was not used.")
+
+
+class BrokerUnusable(ProvisionError):
+    code = "provision.broker"
+    sentence = N_(
+        "“{broker}” is not the address of a broker. Give it as the hospital does, as in mqtt.hospital.example or "
+        "192.168.1.9:8883, and the code of this box's label with it."
+    )
+    broker: str
+
+
 # --- doing it -----------------------------------------------------------------------------------------------------
 
 
@@ -230,3 +256,47 @@ class RowUnusable(HospitalError):
     file: str
     line: int
     detail: str
+
+
+class LabelCodeWrong(HospitalError):
+    """At the hospital, as the others below: what was typed to enrol a box."""
+
+    code = "hospital.code_wrong"
+    sentence = N_(
+        "This is the code of no label that was printed here. Nothing was changed. Compare it with the label; a sheet "
+        "of an earlier version counts once “lantern-hospital enrol --csv” has run again with its list."
+    )
+
+
+class LabelCodesTried(HospitalError):
+    code = "hospital.code_tries"
+    sentence = N_("Too many wrong codes were typed. Wait 15 minutes, then try again.")
+
+
+class LabelCodeUsed(HospitalError):
+    code = "hospital.code_used"
+    sentence = N_(
+        "The code of box {box} was used already, and each is good for one enrolment. If the box was set up anew, bring "
+        "its box.json here: “lantern-hospital enrol box.json --replace”."
+    )
+    box: str
+
+
+class LabelCodeExpired(HospitalError):
+    code = "hospital.code_expired"
+    sentence = N_(
+        "The code of box {box} was good until {ends}. Make its file anew with “lantern-hospital enrol --csv” or "
+        "“--new”; the code stays the same."
+    )
+    box: str
+    ends: str
+
+
+class EnrolmentAwaited(HospitalError):
+    code = "hospital.enrol_awaited"
+    sentence = N_(
+        "The code is right, but box {box} has not asked yet. Is it switched on, and does it reach the broker on port "
+        "{port}? Was the same code typed there? It asks twice a minute; then type the code again."
+    )
+    box: str
+    port: int

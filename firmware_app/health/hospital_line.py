@@ -39,7 +39,11 @@ QUARANTINED: Final = register(
 
 def recorded(config: Config, state: StateDir) -> LineState | None:
     """The record that the uplink keeps; None when the line is off or was never prepared."""
-    if not config.uplink.enabled or not state.exchange_db.exists():
+    return _kept(state) if config.uplink.enabled else None
+
+
+def _kept(state: StateDir) -> LineState | None:
+    if not state.exchange_db.exists():
         return None
     exchange = Exchange(state.exchange_db)
     try:
@@ -77,6 +81,9 @@ def _awaited(config: Config) -> Path | None:
 def examine(config: Config, state: StateDir) -> Iterator[tuple[bool, Reason]]:
     """The checks of the line."""
     if not config.uplink.enabled:
+        asks = _kept(state) if config.uplink.tls_cert is None else None
+        if asks is not None and asks.reason is not None:  # the uplink runs, and asks over the line to be enrolled
+            yield False, asks.reason
         awaited = _awaited(config)
         yield (True, Reason(OFF)) if awaited is None else (False, Reason(AWAITED, {"bundle": str(awaited)}))
         return

@@ -15,7 +15,9 @@ from firmware_app.installation.machine import VENV, Machine, Record, run
 from firmware_app.language import N_
 
 COMMAND: Final = Path("usr/local/bin/lantern-hospital")
-SERVICES: Final = ("lantern-hospital-broker.service", "lantern-hospital.service")
+SERVICES: Final = (
+    "lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service",
+)  # fmt: skip
 _PLACES: Final = {
     **{unit: Path("etc/systemd/system") / unit for unit in SERVICES},
     "lantern-hospital.sysusers": Path("etc/sysusers.d/lantern-hospital.conf"),

@@ -17,6 +17,7 @@ from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import Kind
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import INTERRUPTED, OPEN, Exchange
+from firmware_app.uplink import enrolling
 from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.publisher import Publisher
 
@@ -35,6 +36,13 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     state, settings = StateDir(config.state.dir), credentials.handed_over(config.uplink)
     exchange = Exchange(state.exchange_db)
     exchange.require()
+    if not config.uplink.enabled and state.enrol_call.exists():
+        ready({"box": config.box.id, "broker": "asks to be enrolled"})
+        try:
+            enrolling.ask(config.uplink, state, exchange, stop)
+        finally:
+            exchange.database.close()
+        return
     try:
         if not settings.host:
             raise LineNotSetUp(key="host")

@@ -174,11 +174,15 @@ def complete(folder: Path, enrolment_file: Path) -> str:
     Raises `NotProvisioned`, `HospitalNeeded`, `BundleInvalid`, `EnrolmentStranger`, `CertificateEnded` and
     `CertificateNotYet`, and then has changed nothing.
     """
-    keys = KeyFiles(folder)
-    if not keys.box.exists():
+    if not KeyFiles(folder).box.exists():
         raise NotProvisioned(folder=str(folder))
+    return take_enrolment(folder, bundle(enrolment_file, Enrolment), enrolment_file)
+
+
+def take_enrolment(folder: Path, answer: Enrolment, enrolment_file: Path) -> str:
+    """`complete`, with the answer that came in *enrolment_file*."""
+    keys = KeyFiles(folder)
     made = bundle(keys.box, BoxBundle)
-    answer = bundle(enrolment_file, Enrolment)
     own = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(made.tls))
     try:
         certificate = x509.load_pem_x509_certificate(answer.certificate.encode())

@@ -2,6 +2,8 @@
 
     python -m firmware_app.provisioning.first_page [--config FILE] [--restart]     what `lantern-provision.service` runs
 
+The same service takes the hospital's answer that the uplink has put down (`enrolment`).
+
 Root believes nothing of a request: it takes only one that nobody but the viewer can have written, checks every answer
 again, and gives a box that has an identity neither another one nor another hospital.
 """
@@ -20,7 +22,15 @@ from firmware_app import system_program
 from firmware_app.config import Config, load
 from firmware_app.errors import LanternError, ProvisionedAlready, RequestUnusable, StartNeeded
 from firmware_app.language import N_, register
-from firmware_app.provisioning import box_identity, first_request, first_start, offered_files, signed_file, tpm
+from firmware_app.provisioning import (
+    box_identity,
+    enrolment,
+    first_request,
+    first_start,
+    offered_files,
+    signed_file,
+    tpm,
+)
 from firmware_app.provisioning.answers import UNPROVISIONED, Answers
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from firmware_app.provisioning.first_start import IdentityPaths, Provisioned
@@ -35,6 +45,9 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.system_program import ProgramFailed
 
 DONE: Final = register("provision.done", N_("This box is now {box}. It starts again by itself; that takes a minute."))
+ENROLLED: Final = register(
+    "provision.enrolled", N_("The hospital has enrolled this box, {box}, over the line. It starts again by itself.")
+)
 _RESTART_S: Final = 10.0
 
 
@@ -49,7 +62,8 @@ def answer(config: Config, places: IdentityPaths, chip: Callable[[], Chip | None
         number = request.request
         if not request.file:  # a file is signed, and who put it there does not matter
             heard.require_viewer()
-        made = _result(number, _done(request, config, places, chip()))
+        given = _done(request, config, places, chip())
+        made = replace(_result(number, given), asks=places.state.enrol_call.exists())
     except LanternError as error:
         made = FirstResult(number, Reason.of(error))
     try:
@@ -65,10 +79,18 @@ def _done(request: FirstRequest, config: Config, places: IdentityPaths, chip: Ch
         offered = offered_files.offer(places.state, request.file, request.code, counts)
         _refuse_provisioned(Answers.of_file(offered.content), offered.content.hospital, config, places)
         proof = Proof(code=request.code) if request.code else None
-        return signed_file.take(offered, config, places, proof, chip)
+        given = signed_file.take(offered, config, places, proof, chip)
+        if request.code:
+            named = offered.content.hospital
+            enrolment.ask(places.state, request.code, named.host, named.port)
+        return given
     answers, hospital = Answers.checked(request.answers), hospital_in(request.hospital)
+    broker = enrolment.broker_in(request.line) if request.line else None
     _refuse_provisioned(answers, hospital, config, places)
-    return first_start.apply(answers, hospital, config, places, chip)
+    given = first_start.apply(answers, hospital, config, places, chip)
+    if broker is not None:
+        enrolment.ask(places.state, request.code, *broker)
+    return given
 
 
 def _refuse_provisioned(
@@ -111,29 +133,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = load(options.config)
         timekeeping.begin(StateDir(config.state.dir), "console")
         places = IdentityPaths.of(config, options.config)
-        outcome = answer(first_start.on_file(options.config, config), places, tpm.chip)
+        kept = first_start.on_file(options.config, config)
+        box = enrolment.take(kept, places)
+        outcome = None if box else answer(kept, places, tpm.chip)
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:  # the answer itself cannot be written
         print(RequestUnusable(detail=error.strerror or str(error)), file=sys.stderr)
         return 1
-    if outcome is None:
+    if outcome is not None:
+        print(outcome.text("en"), flush=True)
+        if outcome.reason.code != DONE:
+            return 1
+    elif box is None:
         return 0
-    print(outcome.text("en"), flush=True)
-    if outcome.reason.code != DONE:
-        return 1
+    else:
+        print(Reason(ENROLLED, {"box": box}).text("en"), flush=True)
     return _start_again(places.state, outcome) if options.restart else 0
 
 
-def _start_again(state: StateDir, outcome: FirstResult) -> int:
+def _start_again(state: StateDir, outcome: FirstResult | None) -> int:
     try:
         system_program.run("systemctl", "--no-block", "restart", "lantern.target", seconds=_RESTART_S)
     except ProgramFailed as error:
         needed = StartNeeded(detail=str(error))
         print(needed, file=sys.stderr)
-        with suppress(OSError):
-            first_request.tell(state, replace(outcome, undone=(*outcome.undone, Reason.of(needed))))
+        if outcome is not None:
+            with suppress(OSError):
+                first_request.tell(state, replace(outcome, undone=(*outcome.undone, Reason.of(needed))))
         return 1
     return 0
 

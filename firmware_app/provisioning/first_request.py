@@ -30,12 +30,16 @@ _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True, slots=True)
 class FirstRequest:
-    """What the first page asks: answers with a hospital's bundle (or none), or an offered file and its label's code."""
+    """What the first page asks: answers with a hospital's bundle (or none), or an offered file and its label's code.
+
+    With answers, `line` is the address of the broker where the box asks to be enrolled, with its label's `code`.
+    """
 
     answers: dict[str, str] = field(default_factory=dict)
     hospital: str = ""
     file: str = ""
     code: str = ""
+    line: str = ""
     request: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -50,6 +54,8 @@ class FirstResult:
     fingerprint: str = ""
     hospital: str = ""
     undone: tuple[Reason, ...] = ()
+    asks: bool = False
+    """Whether the box asks over the line to be enrolled."""
 
     def text(self, language: str) -> str:
         """For a person: what was done, and what could not be done."""
@@ -154,7 +160,7 @@ def _replace(path: Path, data: bytes) -> None:
 
 
 def _is_text(request: FirstRequest) -> bool:
-    plain = (request.hospital, request.file, request.code, request.request)
+    plain = (request.hospital, request.file, request.code, request.line, request.request)
     given = request.answers
     return all(isinstance(one, str) for one in plain) and (
         isinstance(given, dict) and all(isinstance(part, str) for pair in given.items() for part in pair)

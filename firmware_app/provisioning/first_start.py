@@ -148,6 +148,14 @@ def apply(
     return Provisioned(made, reports_to, written, sealed, changed, undone)
 
 
+def enrolled(config: Config, places: IdentityPaths) -> None:
+    """Have the configuration open the line, once the box has the hospital's certificate."""
+    tree = config.model_dump(mode="json")
+    for section, values in box_identity.settings(places.keys).items():
+        tree[section].update(values)
+    _write(places.config, describe(Config.model_validate(tree)))
+
+
 def offer_code(places: IdentityPaths, code: str | None) -> str | None:
     """Let *code*, or a fresh one, make the first account; None when there is one already."""
     places.state.prepare()

@@ -281,9 +281,24 @@ def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
     *hospital* is its verifying key, in hexadecimal.  The box computes the mark from its label and compares.  The code
     has 58 bits and a stick with the file may be lost: scrypt (RFC 7914) with 16 MiB makes each guess expensive.
     """
-    salt = b"\x00".join((b"lantern/1", b"claim", nonce.encode(), box.encode(), hospital.encode()))
-    plain = re.sub(r"[\s\-]", "", code).upper()  # a person may type spaces, hyphens and small letters
-    return hashlib.scrypt(plain.encode("utf-8", "replace"), salt=salt, n=2**14, r=8, p=1, dklen=32).hex()
+    return _stretched(code, b"claim", nonce, box, hospital).hex()
+
+
+def enrolment_key(code: str, nonce: str, box: str) -> bytes:
+    """The key that box and hospital share for one enrolment over the line (`sealed/enrolling.py`), from the label's
+    *code*: 32 bytes, as dear to guess as the mark above."""
+    return _stretched(code, b"enrol", nonce, box)
+
+
+def plain_code(code: str) -> str:
+    """*code* as it is compared: a person may type spaces, hyphens and small letters."""
+    return re.sub(r"[\s\-]", "", code).upper()
+
+
+def _stretched(code: str, purpose: bytes, *context: str) -> bytes:
+    salt = b"\x00".join((b"lantern/1", purpose, *(part.encode() for part in context)))
+    plain = plain_code(code).encode("utf-8", "replace")
+    return hashlib.scrypt(plain, salt=salt, n=2**14, r=8, p=1, dklen=32)
 
 
 def fingerprint(bundle: Message) -> str:

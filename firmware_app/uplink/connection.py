@@ -77,12 +77,14 @@ class Connection:
         subscribe: str,
         on_message: Callable[[str, bytes], None],
         on_posted: Callable[[int, str | None, bool], None],
+        tls: Callable[[UplinkSection], ssl.SSLContext | None] | None = None,
     ) -> None:
         """*on_message* gets (topic, payload) and must have kept it when it returns: only then is it acknowledged.
 
         *on_posted* gets the number of a post, the broker's reason for refusing it (None when it took it), and whether
-        nobody was there to hear it.
+        nobody was there to hear it. *tls* replaces `tls_context`.
         """
+        self._tls = tls or tls_context
         self._settings, self._client_id, self._subscribe = settings, client_id, subscribe
         self._on_message, self._on_posted = on_message, on_posted
         self._protocol = MQTTProtocolVersion.MQTTv5
@@ -98,7 +100,7 @@ class Connection:
     def protocol(self) -> str:
         return "5" if self._protocol is MQTTProtocolVersion.MQTTv5 else "3.1.1"
 
-    def open(self, will: Post) -> None:
+    def open(self, will: Post | None) -> None:
         """Connect and subscribe; raises one of `UplinkError` that says why it cannot be done."""
         self.close()
         check_certificates(self._settings)
@@ -157,7 +159,7 @@ class Connection:
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    def _made(self, will: Post) -> mqtt.Client:
+    def _made(self, will: Post | None) -> mqtt.Client:
         is_5 = self._protocol is MQTTProtocolVersion.MQTTv5
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -169,10 +171,11 @@ class Connection:
         )
         client.connect_timeout = _CONNECT_S
         client.max_inflight_messages_set(1000)
-        context = tls_context(self._settings)
+        context = self._tls(self._settings)
         if context is not None:
             client.tls_set_context(context)
-        client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._received

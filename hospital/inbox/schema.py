@@ -55,6 +55,7 @@ STEPS: Final[tuple[str, ...]] = (
         PRIMARY KEY (box, pack, machine, week)
     ) STRICT;
     """,
+    resources.files(__package__).joinpath("schema_enrolling.sql").read_text("utf-8"),
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from firmware_app.sealed.summary import Kind
 from hospital.keys import authority, keyring
+from hospital.line import enrol_broker
 
 UP: Final = (Kind.BIRTH, Kind.DEATH, Kind.ALERT, Kind.DIGEST, Kind.HEALTH, Kind.DRIFT)
 DOWN: Final = tuple(kind for kind in Kind if kind not in UP)
@@ -74,6 +75,7 @@ def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> No
     )  # fmt: skip
     keyring.write_file(file, config.encode())
     write_acl(broker, revoked)
+    enrol_broker.write(broker, tls, int(listener.split()[0]))
 
 
 def write_acl(broker: Path, revoked: Iterable[str]) -> None:

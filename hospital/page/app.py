@@ -1,7 +1,8 @@
 """A plain page for the doctor on duty: the connection to the broker, tonight's urgent cases, the state of the boxes.
 
-It shows only what is in the inbox, and listens on this machine only by default. Each query runs at most once a second,
-however many pages are open, so that they take no time from the receiver.
+It shows what is in the inbox, and listens on this machine only by default. It changes one thing: a label's code, typed
+there, enrols its box. Each query runs at most once a second, however many pages are open, so that they take no time
+from the receiver.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, abort, render_template, request
 
+from firmware_app.errors import LanternError
+from firmware_app.sealed.envelope import BoxBundle
+from hospital import enrolling
+from hospital.house import House
 from hospital.inbox import receiver_status, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
@@ -28,7 +33,9 @@ _FRESH_S: Final = 1.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
 _HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
@@ -86,11 +93,12 @@ class QueryCache:
             return answer
 
 
-def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None = None) -> Flask:
-    """The page over one inbox.  *hosts* are the names it answers to (default: this machine's own)."""
+def create_app(house: House, silent_after: timedelta, hosts: list[str] | None = None) -> Flask:
+    """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own)."""
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
-    answers = QueryCache(inbox_db)
+    app.config["MAX_CONTENT_LENGTH"] = 4096
+    answers = QueryCache(house.inbox_db)
 
     @app.get("/")
     def all_boxes() -> str:
@@ -104,6 +112,20 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
         text = answers.get(f"{box} {before}", lambda inbox: _of_box(inbox, box, before))
         return text or abort(404)
 
+    @app.get("/enrol")
+    def enrol() -> str:
+        return _enrolling(answers)
+
+    @app.post("/enrol")
+    def enrol_by_code() -> tuple[str, int]:
+        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            abort(403)  # another site's page cannot know the code, but could use up the tries
+        try:
+            made = enrolling.approve(house, request.form.get("code", "")[:40], enrolling.Actor.PAGE)
+        except LanternError as error:
+            return _enrolling(answers, error=error), 409
+        return _enrolling(answers, box=made), 200
+
     @app.get("/healthz")
     def healthz() -> dict[str, object]:
         try:
@@ -114,7 +136,7 @@ def create_app(inbox_db: Path, silent_after: timedelta, hosts: list[str] | None 
 
     @app.errorhandler(sqlite3.Error)
     def unread(_error: sqlite3.Error) -> tuple[str, int]:
-        return render_template("unread.html", path=inbox_db), 503
+        return render_template("unread.html", path=house.inbox_db), 503
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -138,7 +160,15 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
         boxes=boxes,
         aside=inbox.aside(20),
         watched=watches.latest(inbox.connection)[:_MOST_WATCHED],
+        asking=enrolling.asking(inbox),
     )
+
+
+def _enrolling(answers: QueryCache, box: BoxBundle | None = None, error: LanternError | None = None) -> str:
+    """The form for a label's code, and the boxes that wait for it."""
+    asking = answers.get(f"enrol {box.box if box else ''}", enrolling.asking)
+    said = {tag: error.text(tag) for tag in ("zh_CN", "en")} if error else None
+    return render_template("enrol.html", asking=asking, box=box, error=said)
 
 
 def _of_box(inbox: Inbox, box: str, before: int | None) -> str | None:

@@ -20,7 +20,9 @@ from tests.peers import need_root, peer
 pytestmark = pytest.mark.appliance
 
 SOURCE, FOLDER = "/opt/lantern/source/systemd/hospital", "/var/lib/lantern-hospital"
-SERVICES = ("lantern-hospital-broker.service", "lantern-hospital.service")
+SERVICES = (
+    "lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service",
+)  # fmt: skip
 TYPED = "/opt/lantern/venv/bin/python -m hospital.cli"
 
 
@@ -38,7 +40,7 @@ def house() -> Iterator[House]:
         )
         made.run(f"{TYPED} keys new --host 127.0.0.1")
         made.run(f"systemctl start {' '.join(SERVICES)}")
-        made.wait("the receiver to listen", lambda: "Listening to the broker" in made.log(SERVICES[1]))
+        made.wait("the receiver to listen", lambda: "Listening to the broker" in made.log(SERVICES[-1]))
         yield made
 
 
@@ -81,5 +83,5 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
 
 def test_the_receiver_may_have_the_broker_read_the_list_again(house: House) -> None:
     code = f"from pathlib import Path; from hospital.line import broker; print(broker.reread(Path('{FOLDER}/broker')))"
-    done = house.attempt(SERVICES[1], f"import sys; sys.path.insert(0, '/opt/lantern/source'); {code}")
+    done = house.attempt(SERVICES[-1], f"import sys; sys.path.insert(0, '/opt/lantern/source'); {code}")
     assert done.stdout.strip() == "True", done.stderr

@@ -43,7 +43,7 @@ class Desk:
 
 def desk(house: House) -> Desk:
     """A fresh page, which has answered nothing yet."""
-    return Desk(create_app(house.inbox_db, timedelta(minutes=15)).test_client())
+    return Desk(create_app(house, timedelta(minutes=15)).test_client())
 
 
 def hear_the_broker(inbox: Inbox) -> None:
@@ -399,3 +399,16 @@ def test_an_inbox_of_the_last_version_knows_when_its_boxes_were_heard(tmp_path: 
     ]  # fmt: skip
     assert inbox.boxes()[2].presence is not None
     inbox.close()
+
+
+def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: House) -> None:
+    client = desk(house).client
+    assert "没有设备在等待" in client.get("/enrol", base_url="http://localhost").text
+    elsewhere = client.post(
+        "/enrol", data={"code": "x"}, base_url="http://localhost", headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert elsewhere.status_code == 403
+    wrong = client.post("/enrol", data={"code": "2222-2222-2222"}, base_url="http://localhost")
+    assert wrong.status_code == 409
+    assert "This is the code of no label" in wrong.text
+    assert "这不是这里印过的任何标签的代码" in wrong.text

@@ -142,7 +142,8 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
     out = tmp_path / "o"
     ours = printed(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
     assert "*.lantern.json" in ours
-    (on_box,), (enrol,) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
+    (on_box,), (by_code, enrol) = commands(ours, "lantern"), commands(ours, "lantern-hospital")
+    assert shlex.join(by_code[:3]) == "lantern-hospital enrol --code"
     file = tmp_path / "lantern.toml"
     file.write_text(f'[state]\ndir = "{tmp_path / "state"}"\n')
     (one,) = command(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")

@@ -12,7 +12,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from firmware_app.care import preparation
 from firmware_app.provisioning import console, first_page, first_request, offered_files
+from firmware_app.provisioning.first_start import IdentityPaths
+from firmware_app.sealed.credentials import bundle
+from firmware_app.sealed.enrolling import EnrolCall
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.clinical_db import Clinical
 from hospital import prepare
@@ -212,3 +216,23 @@ def test_the_screen_tells_the_address_and_the_code_in_glyphs_that_it_has(new: Ne
     assert "https://lantern-" in shown
     assert ".local/" in shown
     assert "-" in shown.split()[-1]
+
+
+def test_with_the_brokers_address_and_the_labels_code_the_box_asks_to_be_enrolled(new: New) -> None:
+    client = at_the_questions(new)
+    asked = {**ANSWERS, "line": "mqtt.hospital.example", "label": "2345-6789-ABCD"}
+    for wrong in ({"label": "2345"}, {"label": ""}, {"line": "two words"}):
+        assert post(client, "/setup/questions", "/setup/questions", **{**asked, **wrong}).status_code == 400
+    assert post(client, "/setup/questions", "/setup/questions", **asked).location == "/setup/outcome"
+    places = IdentityPaths.of(new.config, new.state.root / "lantern.toml")
+    result = first_page.answer(new.config, places)
+    assert result is not None
+    assert result.asks
+    call = bundle(new.state.enrol_call, EnrolCall)
+    assert (call.host, call.port, call.request.box.box) == ("mqtt.hospital.example", 8883, "clinic-7")
+    call.request.prove("2345 6789 abcd")
+    assert "its label is typed" in client.get("/setup/outcome", headers=HTML).text
+    preparation.migrate(new.state)
+    preparation.migrate(new.state)  # at each start, and yet told once
+    entries = new.clinical.database.connection.execute("SELECT action FROM audit WHERE action LIKE 'enrolment.%'")
+    assert [row["action"] for row in entries] == ["enrolment.asked"]

@@ -20,6 +20,7 @@ from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Mis
 from firmware_app.provisioning import box_identity
 from firmware_app.records import Case, Finding, Lesion, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.sealed import credentials
+from firmware_app.sealed.enrolling import EnrolAnswer, EnrolCall, EnrolRequest
 from firmware_app.sealed.envelope import (
     BoxBundle,
     Enrolment,
@@ -90,6 +91,9 @@ FIELDS: dict[type[Message], str] = {
     Provisioning: "box clinic language zone ae_title calling pacs_host pacs_port pacs_ae_title device hospital claim"
     " nonce made expires",
     SignedProvisioning: "content signature",
+    EnrolRequest: "box nonce proof",
+    EnrolAnswer: "request hospital enrolment proof",
+    EnrolCall: "host port request",
 }
 
 

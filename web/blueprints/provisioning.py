@@ -15,11 +15,20 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import LanternError
 from firmware_app.language import N_, translate
-from firmware_app.provisioning import first_page, first_request, first_start, naming, offered_files, signed_file
+from firmware_app.provisioning import (
+    enrolment,
+    first_page,
+    first_request,
+    first_start,
+    naming,
+    offered_files,
+    signed_file,
+)
 from firmware_app.provisioning.answers import QUESTIONS, Answers
 from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from firmware_app.provisioning.signed_file import Proof
+from firmware_app.store.accounts.accounts_db import checked_code
 from web.box import here
 
 blueprint = Blueprint("setup", __name__)
@@ -94,11 +103,18 @@ def answers() -> ResponseReturnValue:
         hospital = first_page.hospital_in(bundle_text)
     except LanternError as error:
         errors["hospital"] = error.text(g.language)
+    line, label = request.form.get("line", "").strip()[:300], request.form.get("label", "").strip()[:40]
+    if line or label:
+        try:
+            enrolment.broker_in(line)
+            checked_code(label)
+        except LanternError as error:
+            errors["line"] = error.text(g.language)
     if errors:
-        return _questions(answers, errors, bundle_text)
+        return _questions(answers, errors, bundle_text, line=(line, label))
     if hospital and request.form.get("same") != hospital.fingerprint:
-        return _questions(answers, {}, bundle_text, hospital.fingerprint)
-    return _ask(FirstRequest(answers=answers, hospital=bundle_text))
+        return _questions(answers, {}, bundle_text, hospital.fingerprint, (line, label))
+    return _ask(FirstRequest(answers=answers, hospital=bundle_text, line=line, code=label))
 
 
 @blueprint.get("/setup/outcome")
@@ -116,7 +132,7 @@ def outcome() -> ResponseReturnValue:
         return render_template("setup_refused.html", text=result.reason.text(g.language)), 409
     return render_template(
         "setup_done.html", result=result, text=result.text(g.language), qr=_drawn(result),
-        address=f"https://{naming.host(result.box)}.local/",
+        address=f"https://{naming.host(result.box)}.local/", asks=result.asks,
     )  # fmt: skip
 
 
@@ -178,12 +194,16 @@ def _bundle() -> str:
 
 
 def _questions(
-    answers: dict[str, str], errors: dict[str, str], bundle_text: str = "", fingerprint: str = ""
+    answers: dict[str, str],
+    errors: dict[str, str],
+    bundle_text: str = "",
+    fingerprint: str = "",
+    line: tuple[str, str] = ("", ""),
 ) -> ResponseReturnValue:
     status = 400 if errors else 200
     return render_template(
         "setup.html", answers=answers, errors=errors, questions=QUESTIONS, bundle=bundle_text, fingerprint=fingerprint,
-        zones=_zones(),
+        zones=_zones(), line=line[0], label=line[1],
     ), status  # fmt: skip
 
 

@@ -104,6 +104,16 @@ class StateDir:
         return self.root / "line"
 
     @property
+    def enrol_call(self) -> Path:
+        """What the uplink asks while the box is not enrolled; root writes it (`provisioning.enrolment`)."""
+        return self.line_keys / "enrol.json"
+
+    @property
+    def enrol_answer(self) -> Path:
+        """What the hospital answered, as the uplink heard it; root proves it."""
+        return self.exchange_db.parent / "enrolment.json"
+
+    @property
     def provision(self) -> Path:
         """Made by the setup of an installed box, never here: without it, nothing processes the requests."""
         return self.root / "provision"

@@ -41,6 +41,17 @@ OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
 )
+ASKING: Final = register(
+    "uplink.enrolling",
+    N_("This box asks the hospital to enrol it. It is done when the hospital types the code of this box's label."),
+)
+UNHEARD: Final = register(
+    "uplink.enrolling_unheard",
+    N_(
+        "This box asks the hospital to enrol it, but nobody there hears it. Have the hospital look after "
+        "“lantern-hospital serve”. The box asks again by itself."
+    ),
+)
 MOST_INCOMING: Final = 1_000
 """The most unread messages of the hospital that are kept; others may be dropped, because the hospital repeats them."""
 

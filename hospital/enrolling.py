@@ -1,0 +1,221 @@
+"""Enrolment over the line, at the hospital: which boxes ask, and what typing a label's code does.
+
+A request is kept only if it was made with the code of a label that was printed here, so a stranger's is neither shown
+nor stored.  A person then types the code of the label; that is the consent.  The answer is kept and sent again as often
+as the box repeats that request: a lost answer costs nothing, and a repeated request gets nothing new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Final
+
+from firmware_app.errors import (
+    BundleInvalid,
+    EnrolmentAwaited,
+    LabelCodeExpired,
+    LabelCodesTried,
+    LabelCodeUsed,
+    LabelCodeWrong,
+    LanternError,
+)
+from firmware_app.sealed.enrolling import EnrolAnswer, EnrolRequest, port_beside
+from firmware_app.sealed.envelope import BoxBundle, Enrolment, plain_code
+from firmware_app.sealed.summary import decode
+from hospital.house import House
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import authority
+from hospital.prepare import code_of, secret_of
+
+MOST_TRIES: Final = 5
+WITHIN: Final = timedelta(minutes=15)
+_TRIED: Final = "code.wrong"
+
+
+class Actor(Enum):
+    """Where a person typed, or what came by itself."""
+
+    LINE = "line"
+    PAGE = "page"
+    CONSOLE = "console"
+
+
+class Came(Enum):
+    """What a request is."""
+
+    STRANGE = "strange"  # no label of that box, or not its code
+    WAITS = "waits"
+    ANSWERED = "answered"  # its answer is sent again
+    LATE = "late"  # another request was answered with this code, or it has expired
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A box that waits for its label's code to be typed."""
+
+    box: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An answer to be sent under the box's token."""
+
+    box: str
+    token: str
+    answer: bytes
+
+
+# --- what comes by the line -------------------------------------------------------------------------------------------
+
+
+def hear(house: House, inbox: Inbox, token: str, body: bytes) -> Came:
+    """Take a request in.  It costs one scrypt where the box has a label; the caller limits how often."""
+    try:
+        request = decode(body, EnrolRequest)
+        authority.box_key(request.box.tls)
+    except (LanternError, ValueError):
+        return Came.STRANGE
+    box, hashed = request.box.box, hashlib.sha256(body).hexdigest()
+    row = inbox.connection.execute("SELECT * FROM label_codes WHERE box = ?", (box,)).fetchone()
+    if row is None:
+        return Came.STRANGE
+    if row["request"] is not None and hmac.compare_digest(row["request"], hashed):
+        with inbox.transaction() as connection:
+            connection.execute("UPDATE label_codes SET token = ? WHERE box = ?", (token, box))
+        return Came.ANSWERED
+    try:
+        request.prove(code_of(secret_of(house), box))
+    except LanternError:
+        return Came.STRANGE
+    if row["used_at"] is not None or row["expires"] < time.time():
+        return Came.LATE
+    with inbox.transaction() as connection:
+        former = connection.execute("SELECT body FROM enrol_requests WHERE box = ?", (box,)).fetchone()
+        connection.execute(
+            "INSERT INTO enrol_requests VALUES (?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET token = excluded.token,"
+            " received_at = iif(body = excluded.body, received_at, excluded.received_at), body = excluded.body",
+            (box, token, body, _now()),
+        )
+        if former is None or former["body"] != body:
+            _note(inbox, Actor.LINE, "asked", box)
+    return Came.WAITS
+
+
+def due(inbox: Inbox) -> list[Due]:
+    """The answers that were not sent yet, or are asked for again."""
+    rows = inbox.connection.execute("SELECT box, token, answer FROM label_codes WHERE token IS NOT NULL")
+    return [Due(row["box"], row["token"], row["answer"]) for row in rows]
+
+
+def sent(inbox: Inbox, one: Due) -> None:
+    """Note that the broker has the answer."""
+    with inbox.transaction() as connection:
+        connection.execute("UPDATE label_codes SET token = NULL WHERE box = ? AND token = ?", (one.box, one.token))
+
+
+# --- what a person does -----------------------------------------------------------------------------------------------
+
+
+def asking(inbox: Inbox) -> list[Asking]:
+    """The boxes that wait, the longest first."""
+    rows = inbox.connection.execute("SELECT box, received_at FROM enrol_requests ORDER BY received_at")
+    return [Asking(row["box"], row["received_at"]) for row in rows]
+
+
+def approve(house: House, code: str, actor: Actor) -> BoxBundle:
+    """Enrol the box whose label has *code*, which a person has typed.
+
+    Raises `LabelCodesTried`, `LabelCodeWrong`, `LabelCodeUsed`, `LabelCodeExpired`, `EnrolmentAwaited`, and what
+    `House.enrol` raises; then no box was enrolled, and the code is as good as before.
+    """
+    with closing(house.open_inbox()) as inbox:
+        number = _take_try(inbox, actor)
+        box = _box_of(house, inbox, code)
+        try:
+            made = _approved(house, inbox, box, code)
+        except LanternError as error:
+            _correct(inbox, number, f"refused {error.code}", box)
+            raise
+        _correct(inbox, number, "enrolled", box)
+    return made
+
+
+def _approved(house: House, inbox: Inbox, box: str, code: str) -> BoxBundle:
+    row = inbox.connection.execute("SELECT expires, used_at FROM label_codes WHERE box = ?", (box,)).fetchone()
+    if row["used_at"] is not None:
+        raise LabelCodeUsed(box=box)
+    if row["expires"] < time.time():
+        raise LabelCodeExpired(box=box, ends=f"{datetime.fromtimestamp(row['expires'], UTC):%Y-%m-%d %H:%M} UTC")
+    asked = inbox.connection.execute("SELECT token, body FROM enrol_requests WHERE box = ?", (box,)).fetchone()
+    if asked is None:
+        raise EnrolmentAwaited(box=box, port=port_beside(house.bundle().port))
+    request = decode(asked["body"], EnrolRequest)
+    key = request.prove(code)
+    written = house.admit(request.box, authority.box_key(request.box.tls))
+    try:
+        enrolment = decode(written.read_bytes().strip(), Enrolment)
+    except OSError as error:
+        raise BundleInvalid(path=str(written), detail=error.strerror or str(error)) from None
+    answer = EnrolAnswer.made(asked["body"], house.bundle(), enrolment, key)
+    with inbox.transaction() as connection:
+        used = connection.execute(
+            "UPDATE label_codes SET used_at = ?, request = ?, answer = ?, token = ? WHERE box = ? AND used_at IS NULL",
+            (_now(), answer.request, answer.encode(), asked["token"], box),
+        )
+        if used.rowcount != 1:  # typed at two places in the same second
+            raise LabelCodeUsed(box=box)
+        connection.execute("DELETE FROM enrol_requests WHERE box = ?", (box,))
+    return request.box
+
+
+def _take_try(inbox: Inbox, actor: Actor) -> int:
+    """Count one try as wrong until it turns out right, so that no two processes guess side by side."""
+    now = datetime.now(UTC)
+    with inbox.transaction() as connection:
+        (tries,) = connection.execute(
+            "SELECT count(*) FROM enrol_audit WHERE action = ? AND at BETWEEN ? AND ?",
+            (_TRIED, _text(now - WITHIN), _text(now)),
+        ).fetchone()
+        if tries >= MOST_TRIES:
+            raise LabelCodesTried
+        return _note(inbox, actor, _TRIED, "")
+
+
+def _box_of(house: House, inbox: Inbox, code: str) -> str:
+    """The box whose label has *code*; every label is compared, so that the time tells nothing."""
+    secret, typed, found = secret_of(house), plain_code(code).encode("utf-8", "replace"), ""
+    for row in inbox.connection.execute("SELECT box FROM label_codes"):
+        if hmac.compare_digest(plain_code(code_of(secret, row["box"])).encode(), typed):
+            found = row["box"]
+    if not found:
+        raise LabelCodeWrong
+    return found
+
+
+def _note(inbox: Inbox, actor: Actor, action: str, box: str) -> int:
+    """Add a row to the audit, inside the caller's transaction."""
+    added = inbox.connection.execute(
+        "INSERT INTO enrol_audit (at, actor, action, box) VALUES (?, ?, ?, ?)", (_now(), actor.value, action, box)
+    )
+    return added.lastrowid or 0
+
+
+def _correct(inbox: Inbox, number: int, action: str, box: str) -> None:
+    """The code was that of a label: what became of the try."""
+    with inbox.transaction() as connection:
+        connection.execute("UPDATE enrol_audit SET action = ?, box = ? WHERE id = ?", (action, box, number))
+
+
+def _now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds")

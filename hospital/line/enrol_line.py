@@ -1,0 +1,116 @@
+"""The receiver's connection to the broker where boxes ask to be enrolled: requests in, answers out, no more.
+
+A thread of `serve` with a connection of its own, so that strangers' messages never wait before an alert.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import sqlite3
+import ssl
+import threading
+import time
+from contextlib import closing
+from typing import Final
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from firmware_app.sealed.enrolling import MOST_BYTES, TOKEN, TOPIC
+from hospital import enrolling
+from hospital.house import House
+from hospital.inbox.inbox_db import Inbox
+from hospital.keys import authority
+from hospital.line import enrol_broker
+
+log = logging.getLogger("lantern.hospital")
+
+_UP: Final = re.compile(rf"{TOPIC}/up/({TOKEN})", re.ASCII)
+_MOST_A_SECOND: Final = 4
+"""Requests looked at: each may cost an scrypt, and a box asks again."""
+_DELAY_S: Final = 15.0
+_TURN_S: Final = 0.2
+
+
+class EnrolLine:
+    """Hears the boxes that ask.  `serve` runs until told to stop."""
+
+    def __init__(self, house: House, host: str, port: int) -> None:
+        self._house, self._host, self._port = house, host, port
+        self._inbox = Inbox(house.inbox_db)
+        self._waiting: dict[str, bytes] = {}  # token -> its last request
+        self._refused = ""
+
+    def start(self, stop: threading.Event) -> None:
+        """Serve in a thread, where this hospital has such a broker."""
+        if (self._house.broker / enrol_broker.CONFIG).exists():
+            threading.Thread(target=self.serve, args=(stop,), name="enrolment", daemon=True).start()
+
+    def serve(self, stop: threading.Event) -> None:
+        """Stay connected until *stop*; a broker that is not there is tried again and again, and reported once."""
+        said = ""
+        with closing(self._inbox):
+            while not stop.is_set():
+                client = self._client()
+                try:
+                    client.connect(self._host, self._port)
+                    self._listen(client, stop)
+                    why = self._refused or "the broker has ended the connection"
+                except (OSError, ValueError, sqlite3.Error) as error:
+                    why = str(error)
+                finally:
+                    client.disconnect()
+                    client.loop(0.05)
+                if why != said and not stop.is_set():
+                    log.warning("boxes cannot ask to be enrolled at %s:%d: %s", self._host, self._port, why)
+                said = why
+                stop.wait(_DELAY_S)
+
+    def _client(self) -> mqtt.Client:
+        # A client id that nobody knows: whoever comes with the id of another ends that one's connection.
+        self._refused = ""
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=secrets.token_hex(20), protocol=MQTTProtocolVersion.MQTTv311,
+            clean_session=True, reconnect_on_failure=False,
+        )  # fmt: skip
+        context = ssl.create_default_context(cafile=self._house.tls / "ca.crt")
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        client.tls_set_context(context)
+        client.username_pw_set(authority.RECEIVER, enrol_broker.password(self._house.tls))
+        client.on_connect = self._connected
+        client.on_message = self._received
+        return client
+
+    def _connected(
+        self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object
+    ) -> None:
+        if reason.is_failure:
+            self._refused = str(reason)
+        else:
+            client.subscribe(f"{TOPIC}/up/+", qos=1)
+            log.info("boxes may ask to be enrolled at %s:%d", self._host, self._port)
+
+    def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        """Remember a few of what came until they are looked at; what is too much is asked again."""
+        match = _UP.fullmatch(message.topic)
+        if match is not None and len(message.payload) <= MOST_BYTES and len(self._waiting) < _MOST_A_SECOND:
+            self._waiting[match[1]] = bytes(message.payload)
+
+    def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
+        looked = 0.0
+        while client.loop(_TURN_S) == mqtt.MQTT_ERR_SUCCESS and not stop.is_set():
+            if time.monotonic() - looked < 1.0:
+                continue
+            looked = time.monotonic()
+            for token, body in self._waiting.items():
+                came = enrolling.hear(self._house, self._inbox, token, body)
+                log.debug("a request to be enrolled: %s", came.value)
+            self._waiting.clear()
+            for one in enrolling.due(self._inbox):
+                told = client.publish(f"{TOPIC}/down/{one.token}", one.answer, qos=1)
+                if told.rc == mqtt.MQTT_ERR_SUCCESS:
+                    enrolling.sent(self._inbox, one)
+                    log.info("the certificate of box %s was sent to it", one.box)

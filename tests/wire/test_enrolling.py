@@ -1,0 +1,304 @@
+"""A new box enrolled over the line, with the hospital's real brokers between them and nothing carried but the label."""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from firmware_app.care import presence
+from firmware_app.config import Config, load
+from firmware_app.errors import (
+    EnrolmentAwaited,
+    EnrolmentProofWrong,
+    LabelCodesTried,
+    LabelCodeUsed,
+    LabelCodeWrong,
+    LanternError,
+)
+from firmware_app.provisioning import enrolment, first_page, first_start, signed_file
+from firmware_app.provisioning.answers import Answers
+from firmware_app.provisioning.first_start import IdentityPaths
+from firmware_app.provisioning.signed_file import Proof
+from firmware_app.sealed.credentials import bundle
+from firmware_app.sealed.enrolling import TOPIC, EnrolCall, EnrolRequest
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.exchange.exchange_db import Exchange
+from hospital import enrolling, prepare
+from hospital.enrolling import Actor
+from hospital.keys import revocation
+from hospital.line import enrol_broker
+from tests.peers import peer
+from tests.wire.line_rig import Place, place, wait_for
+
+
+@dataclass
+class NewBox:
+    """A box before its enrolment."""
+
+    folder: Path
+    config_file: Path
+    state: StateDir
+
+    @property
+    def config(self) -> Config:
+        return load(self.config_file, {})
+
+    def line(self) -> str | None:
+        exchange = Exchange(self.state.exchange_db)
+        try:
+            reason = exchange.line().reason
+            return reason.code if reason else None
+        finally:
+            exchange.database.close()
+
+    def roots_turn(self) -> int:
+        """What `lantern-provision.path` wakes root for."""
+        return first_page.main(["--config", str(self.config_file)])
+
+
+@contextmanager
+def county(folder: Path) -> Iterator[Place]:
+    """A hospital with both its brokers and the receiver."""
+    with place(folder, with_receiver=False) as made:
+        local = folder / "enrolling.conf"
+        config = (made.house.broker / enrol_broker.CONFIG).read_text("utf-8")
+        local.write_text(config.replace(f"listener {made.port + 1}\n", f"listener {made.port + 1} 127.0.0.1\n"))
+        made.keep([peer("mosquitto"), "-c", str(local)], folder / "enrolling.log").start()
+        made.receiver.start()
+        log = made.receiver.log
+        wait_for(lambda: "may ask to be enrolled" in log.read_text(), 30, because="the receiver at the second broker")
+        yield made
+
+
+def label(at: Place, box: str = "clinic-7") -> prepare.Prepared:
+    rows = [(1, {"box": box, "clinic": "清河卫生院", "language": "en"})]
+    return prepare.prepare(at.house, "l", rows, at.folder / "o", 30)[0]
+
+
+def new_box(folder: Path) -> NewBox:
+    folder.mkdir()
+    state = StateDir(folder / "state")
+    state.prepare()
+    exchange = Exchange(state.exchange_db)
+    exchange.create()
+    exchange.database.close()
+    config_file = folder / "lantern.toml"
+    config_file.write_text(f'[state]\ndir = "{state.root}"\n')
+    return NewBox(folder, config_file, state)
+
+
+def by_file(at: Place, box: NewBox, one: prepare.Prepared) -> None:
+    """What the first page does with the file of a stick and the code of the label."""
+    offer = signed_file.read(one.file)
+    places = IdentityPaths.of(box.config, box.config_file)
+    given = signed_file.take(offer, box.config, places, Proof(code=one.code))
+    assert given.hospital is not None
+    assert enrolment.ask(box.state, one.code, given.hospital.host, given.hospital.port)
+
+
+def uplink(at: Place, box: NewBox) -> None:
+    assert "uplink" in presence.expected(box.config)
+    command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config", str(box.config_file)]
+    at.keep(command, box.folder / "uplink.log").start()
+
+
+def certificates(at: Place, box: str) -> int:
+    return len(revocation.issued(at.house.tls, box, at.house.enrolment(box)))
+
+
+def audited(at: Place) -> list[tuple[str, str, str]]:
+    rows = at.inbox.connection.execute("SELECT actor, action, box FROM enrol_audit ORDER BY id")
+    return [tuple(row) for row in rows]
+
+
+@dataclass
+class Stranger:
+    """A client without a certificate."""
+
+    client: mqtt.Client
+    heard: list[tuple[str, bytes]]
+    granted: list[list[bool]]
+
+    def turn(self, seconds: float = 1.0) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            self.client.loop(0.05)
+
+    def ask(self, token: str, payload: bytes, retain: bool = False) -> None:
+        self.client.publish(f"{TOPIC}/up/{token}", payload, qos=1, retain=retain)
+        self.turn()
+
+
+def stranger(port: int, token: str, ca: Path) -> Stranger:
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, client_id=token, protocol=MQTTProtocolVersion.MQTTv311, reconnect_on_failure=False
+    )
+    made = Stranger(client, [], [])
+    client.tls_set_context(ssl.create_default_context(cafile=ca))
+    client.on_message = lambda _c, _d, message: made.heard.append((message.topic, bytes(message.payload)))
+    client.on_subscribe = lambda _c, _d, _m, reasons, _p: made.granted.append([not one.is_failure for one in reasons])
+    client.connect("127.0.0.1", port)
+    made.turn(0.5)
+    return made
+
+
+@pytest.mark.timeout(180)
+def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        one, box = label(at), new_box(tmp_path / "box")
+        by_file(at, box, one)
+        with pytest.raises(EnrolmentAwaited):  # it has not asked yet
+            enrolling.approve(at.house, one.code, Actor.CONSOLE)
+        uplink(at, box)
+        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 30)
+        wait_for(lambda: box.line() == "uplink.enrolling", 30)
+        done = subprocess.run(
+            [sys.executable, "-m", "hospital.cli", "enrol", "--code", one.code.lower(), "--dir", str(at.house.root)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "clinic-7" in done.stdout
+        wait_for(box.state.enrol_answer.exists, 60)
+        assert box.roots_turn() == 0
+        config = box.config
+        assert config.uplink.enabled
+        assert config.uplink.tls_cert is not None
+        assert not box.state.enrol_call.exists()
+        assert one.code.replace("-", "").encode() not in b"".join(
+            file.read_bytes() for file in box.state.line_keys.iterdir()
+        )
+        assert [event.action for event in enrolment.events(box.state)] == ["enrolment.asked", "enrolment.taken"]
+        actions = [action for _, action, _ in audited(at)]
+        assert actions == ["refused hospital.enrol_awaited", "asked", "enrolled"]
+        with pytest.raises(LabelCodeUsed):
+            enrolling.approve(at.house, one.code, Actor.PAGE)
+        at.others[-1].stop()
+        uplink(at, box)
+        wait_for(lambda: box.line() == "uplink.open", 30)  # the line itself, with that certificate
+
+
+@pytest.mark.timeout(180)
+def test_a_box_that_knows_only_the_brokers_address_learns_its_hospital_by_the_code(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        one, box = label(at), new_box(tmp_path / "box")
+        places = IdentityPaths.of(box.config, box.config_file)
+        answers = Answers("clinic-7", "清河卫生院", "en", "Asia/Shanghai", "LANTERN")
+        first_start.apply(answers, None, box.config, places)
+        assert enrolment.ask(box.state, "2222-2222-2222", "127.0.0.1", at.port)  # not what stands on the label
+        asked = bundle(box.state.enrol_call, EnrolCall).request
+        assert enrolling.hear(at.house, at.inbox, "0" * 32, asked.encode()) is enrolling.Came.STRANGE
+        assert enrolment.ask(box.state, one.code, *enrolment.broker_in(f"127.0.0.1:{at.port}"))
+        uplink(at, box)
+        wait_for(lambda: bool(enrolling.asking(at.inbox)), 30)
+        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(box.state.enrol_answer.exists, 60)
+        assert box.roots_turn() == 0
+        assert box.config.uplink.enabled
+        assert box.config.uplink.host == "127.0.0.1"
+
+
+@pytest.mark.timeout(180)
+def test_a_repeated_request_gets_the_same_answer_and_no_second_certificate(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        one, box = label(at), new_box(tmp_path / "box")
+        by_file(at, box, one)
+        asked = bundle(box.state.enrol_call, EnrolCall).request
+        first, second = secrets.token_hex(16), secrets.token_hex(16)
+        ca = at.house.tls / "ca.crt"
+        there = stranger(at.port + 1, first, ca)
+        there.client.subscribe(f"{TOPIC}/down/{first}", qos=1)
+        there.ask(first, asked.encode())
+        wait_for(lambda: bool(enrolling.asking(at.inbox)), 10)
+        enrolling.approve(at.house, one.code, Actor.PAGE)
+        there.turn(3.0)
+        (topic, answer), *_ = there.heard
+        assert topic.endswith(first)
+        again = stranger(at.port + 1, second, ca)  # who has recorded the request
+        again.client.subscribe(f"{TOPIC}/down/{second}", qos=1)
+        again.ask(second, asked.encode())
+        again.turn(3.0)
+        assert [payload for _, payload in again.heard] == [answer]
+        assert certificates(at, "clinic-7") == 1
+        made, _ = EnrolRequest.made(asked.box, one.code)  # another request, even with the right code
+        again.ask(second, made.encode())
+        again.turn(2.0)
+        assert len(again.heard) == 1
+        assert enrolling.asking(at.inbox) == []
+        box.state.enrol_answer.write_bytes(answer.replace(b'"serial":1', b'"serial":2'))
+        assert box.roots_turn() == 1  # changed on the way
+        assert not box.config.uplink.enabled
+        assert enrolment.events(box.state)[-1].details == {"code": EnrolmentProofWrong.code}
+        box.state.enrol_answer.write_bytes(answer)
+        assert box.roots_turn() == 0
+
+
+@pytest.mark.timeout(180)
+def test_a_stranger_at_the_second_broker_reads_nothing_and_leaves_nothing(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        ca, token = at.house.tls / "ca.crt", secrets.token_hex(16)
+        label(at)
+        there = stranger(at.port + 1, token, ca)
+        other = secrets.token_hex(16)
+        topics = (f"{TOPIC}/up/+", f"{TOPIC}/down/+", f"{TOPIC}/down/{other}", "#", "$SYS/#", "lantern/v1/up/#")
+        for topic in topics:
+            there.client.subscribe(topic, qos=1)
+            there.turn(0.2)
+        box = new_box(tmp_path / "box")
+        by_file(at, box, label(at))
+        asker = stranger(at.port + 1, other, ca)
+        asker.ask(other, bundle(box.state.enrol_call, EnrolCall).request.encode())
+        wait_for(lambda: bool(enrolling.asking(at.inbox)), 10)
+        there.ask(other, b"in another's name")
+        there.ask(token, b"no request", retain=True)
+        there.client.publish("lantern/v1/up/clinic-7/alert", b"a stranger's", qos=1)
+        there.turn()
+        assert there.heard == []
+        late = stranger(at.port + 1, secrets.token_hex(16), ca)
+        late.client.subscribe("#", qos=1)
+        late.turn(1.0)
+        assert late.heard == []
+        wild = stranger(at.port + 1, "+", ca)
+        wild.client.subscribe(f"{TOPIC}/up/+", qos=1)
+        asker.ask(other, bundle(box.state.enrol_call, EnrolCall).request.encode())
+        wild.turn(1.0)
+        assert wild.heard == []
+        assert [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"]
+
+
+def test_wrong_codes_run_out_and_a_right_one_does_not_count(tmp_path: Path) -> None:
+    from hospital.house import House
+
+    house = House(tmp_path / "hospital")
+    house.establish("127.0.0.1", 8883)
+    one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]
+    for code in ("2222-2222-2222", "", "清河", "3" * 12, "4" * 12):
+        with pytest.raises(EnrolmentAwaited):
+            enrolling.approve(house, one.code, Actor.PAGE)
+        with pytest.raises(LabelCodeWrong):
+            enrolling.approve(house, code, Actor.PAGE)
+    for code in (one.code, "5" * 12):
+        with pytest.raises(LabelCodesTried):
+            enrolling.approve(house, code, Actor.CONSOLE)
+
+
+def test_an_expired_code_is_refused_with_its_date(tmp_path: Path) -> None:
+    from hospital.house import House
+
+    house = House(tmp_path / "hospital")
+    house.establish("127.0.0.1", 8883)
+    one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]
+    with house.open_inbox().transaction() as connection:
+        connection.execute("UPDATE label_codes SET expires = 1700000000")
+    with pytest.raises(LanternError, match="2023-11-14") as refused:
+        enrolling.approve(house, one.code, Actor.PAGE)
+    assert refused.value.code == "hospital.code_expired"
