@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb test-deb test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb test-deb image test-image test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -23,6 +23,8 @@ help:
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
 	@echo "make deb           the box as a Debian package for this machine's kind, into build"
 	@echo "make test-deb      install that package on a Debian of its own, upgrade, remove and purge it; lintian (root)"
+	@echo "make image         a disk image to flash onto a box, and the signed file that renews one, into build (root; KEYS=DIR: whose)"
+	@echo "make test-image    start that image in qemu: C-ECHO, an image, a hard stop, an update, a bad one (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
@@ -53,7 +55,7 @@ quick-says:
 # Two files at a time, but for those marked `alone` (pyproject.toml): they have the machine to themselves.
 # A worker that dies ends its half with a message: one that replaces it leaves pytest-xdist's loadfile waiting for ever.
 TOGETHER := -n 2 --dist loadfile --max-worker-restart 0
-ORDINARY := not convert and not install and not appliance
+ORDINARY := not convert and not install and not appliance and not image
 test: $(VENV)/dev.stamp lint
 	@failed=0; set -x; \
 	$(BIN)/python -m pytest $(TOGETHER) -m '$(ORDINARY) and not alone' || failed=1; \
@@ -114,6 +116,16 @@ deb: wheels
 
 test-deb: $(VENV)/dev.stamp deb
 	$(BIN)/python -m pytest -m install tests/faults/test_deb.py
+
+# mmdebstrap, qemu-system-x86, grub-pc-bin, grub-efi-amd64-bin and others: docs/decisions/flashable-image.md
+KEYS ?= build/image-keys
+image: export SOURCE_DATE_EPOCH = $(COMMITTED)
+image: $(VENV)/dev.stamp deb
+	@rm -f build/lantern-[0-9]*.img build/lantern-[0-9]*.raucb
+	@$(BIN)/python -m firmware_app.installation.disk_image build/lantern-box_*.deb --keys $(KEYS)
+
+test-image: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -s -m image tests/faults/test_image.py
 
 test-install: $(VENV)/dev.stamp wheels
 	$(BIN)/python -m pytest -m install tests/faults/test_install.py

@@ -43,6 +43,8 @@ _PACKAGES = {
     "mkfs.exfat": "exfatprogs",
     "mkfs.ntfs": "ntfs-3g",
     "mcopy": "mtools",
+    "qemu-system-x86_64": "qemu-system-x86",
+    **dict.fromkeys(("debugfs", "e2fsck"), "e2fsprogs"),
     "mount.exfat-fuse": "exfat-fuse",
 }
 _SUFFIXES_BESIDE_DICOM = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}

@@ -39,7 +39,7 @@ _OWN: Final = Path("usr/lib/lantern-box")
 _DOC: Final = Path("usr/share/doc/lantern-box")
 _SCRIPTS: Final = ("config", "postinst", "prerm", "postrm")
 _NGINX: Final = Path("usr/lib/systemd/system/nginx.service.d/lantern-box.conf")
-_PACKAGED_ALREADY: Final = shutil.ignore_patterns("debian", "hospital", "packages.sh")
+_PACKAGED_ALREADY: Final = shutil.ignore_patterns("debian", "hospital", "image", "packages.sh")
 _MODELS: Final = "firmware_app/_models/"
 _CONTROL: Final = """\
 Package: {name}
