@@ -153,10 +153,12 @@ def _recentred(source: Path, path: Path, films: Films) -> Path:
     found = recentring.corrections(_opened(source), _opened(path), films)
     every, graph, model = _operators(path)
     for output in model.signatureDefs[0].outputs:
-        factor, summand = found.get(output.name.decode(), (None, None))
+        if (name := output.name.decode()) not in found:
+            continue
+        factor, summand = found[name]
         kind, last = _maker(every, output.tensorIndex)
         constants = [graph.tensors[index] for index in last.inputs[1:3]]
-        if factor is None or kind != "CONV_2D" or any(one.type != schema.TensorType.FLOAT32 for one in constants):
+        if kind != "CONV_2D" or any(one.type != schema.TensorType.FLOAT32 for one in constants):
             continue
         weights, biases = (model.buffers[one.buffer] for one in constants)
         scaled = np.frombuffer(weights.data, np.float32).reshape(len(factor), -1) * factor[:, np.newaxis]

@@ -12,6 +12,7 @@ from firmware_app.records import LocalState
 from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.summary import ClinicFigures, DriftWatch, Origin
 from firmware_app.sealed.watch import Drifting, MeasureWatch, WatchedPlace
+from hospital.house import House
 from hospital.inbox import watches
 from hospital.inbox.inbox_db import Inbox
 from hospital.line import ingest
@@ -66,7 +67,7 @@ def test_the_page_names_the_machine_whose_films_have_changed(tmp_path: Path) -> 
         inbox.keep_watch(watch(1, 1, 150, machine="2"))
     latest = [(row["machine"][2], row["changed"]) for row in watches.latest(inbox.connection)]
     assert latest == [("2", ["refused"]), ("1", [])], "a change comes first"
-    client = create_app(tmp_path / "inbox.db", timedelta(minutes=15)).test_client()
+    client = create_app(House(tmp_path), timedelta(minutes=15)).test_client()
     for address in ("/", "/box/clinic-7"):
         page = client.get(address, base_url="http://localhost").text
         assert all(one in page for one in ("m-22222222", "1.0% → 42.0%", "无变化")), address
