@@ -118,6 +118,11 @@ def say(code: str, details: Mapping[str, object], language: str) -> str:
     return _chosen(code, message, details, language).format_map(_Details({"code": code, **named}))
 
 
+def template(code: str, language: str) -> str:
+    """The sentence of *code* in *language* with its ``{placeholders}``; of a counted one the form for many."""
+    return _chosen(code, _SENTENCES[code], {}, language)
+
+
 def _chosen(code: str, message: str, details: Mapping[str, object], language: str) -> str:
     count, one = _PLURALS.get(code, ("", ""))
     number = details.get(count)

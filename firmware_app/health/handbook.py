@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.health import doctor, selftest
-from firmware_app.language import ENGLISH, LANGUAGES, N_, codes, translate
+from firmware_app.language import ENGLISH, LANGUAGES, N_, codes, template, translate
 
 FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
 BEGIN: Final = "<!-- sentences: begin (python -m firmware_app.health.handbook) -->"
@@ -81,8 +81,8 @@ GROUPS: Final = (
 
 ELSEWHERE: Final = (
     "account.*", "age*", "audit.*", "calibration.*", "care.*", "earlier.*", "explain.*", "export.*", "follow_up*",
-    "hint.*", "hospital.*", "imaging.*", "install.*", "other.*", "outcomes.*", "pack.*", "provision.*", "quality.*",
-    "read.*", "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "watch.*",
+    "hint.*", "hospital.*", "imaging.*", "install.*", "modality.*", "other.*", "outcomes.*", "pack.*", "provision.*",
+    "quality.*", "read.*", "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "watch.*",
 )  # fmt: skip
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 
@@ -105,7 +105,7 @@ def strangers() -> list[str]:
 
 def sentence(code: str, language: str) -> str:
     """As a person sees it: a gap where the box puts a name or a number."""
-    return _PLACE.sub("…", translate(codes()[code], language))
+    return _PLACE.sub("…", template(code, language))
 
 
 def advice(text: str) -> dict[str, str]:

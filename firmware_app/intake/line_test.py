@@ -45,7 +45,7 @@ from firmware_app.store.sqlite.database import Database
 
 log = logging.getLogger("lantern.gateway")
 
-ANSWERS: Final = register("machine.answers", N_("The machine {title} answers: the line works (C-ECHO)."))
+ANSWERS: Final = register("modality.answers", N_("The machine {title} answers: the line works (C-ECHO)."))
 PATIENCE_S: Final = 4.0
 _LOOK_S: Final = 0.25
 _STOP_S: Final = 2.0

@@ -424,7 +424,7 @@ def test_what_a_mark_is_worth_stands_on_page_and_report_once_the_clinic_has_set_
             "Specificity",
         ):
             assert (text in shown) is bool(prevalence)
-        assert ("The technician can set that share" in shown) is not bool(prevalence)
+        assert ("The technician can enter that share" in shown) is not bool(prevalence)
 
 
 def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tmp_path: Path) -> None:

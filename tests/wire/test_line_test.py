@@ -51,7 +51,7 @@ def told(lines: tuple[LineTests, Modalities], port: int, title: str = "CT1", hos
     assert one.asked_at is None
     assert one.reason is not None
     assert one.tested_at is not None
-    assert one.reached == (one.reason.code == "machine.answers")
+    assert one.reached == (one.reason.code == "modality.answers")
     assert one.reason.text("zh_CN")
     return one.reason.code
 
@@ -62,18 +62,18 @@ def test_a_machine_of_another_maker_that_listens_is_reached(
     port = free_port()
     with subprocess.Popen([peer("storescp"), "-od", str(tmp_path), str(port)]) as machine:
         try:
-            await_true(lambda: told(lines, port) == "machine.answers", "dcmtk's storescp answers")
+            await_true(lambda: told(lines, port) == "modality.answers", "dcmtk's storescp answers")
         finally:
             machine.terminate()
-    assert [one.action for one in Audit(lines[1]._database).latest(99)][-2:] == ["machine.tested", "machine.added"]
+    assert [one.action for one in Audit(lines[1]._database).latest(99)][-2:] == ["modality.tested", "modality.added"]
 
 
 @pytest.mark.parametrize(
     ("settings", "offered", "code"),
     [
-        ({"require_called_aet": True}, VERIFICATION, "machine.called_unknown"),
-        ({"require_calling_aet": ["OTHER"]}, VERIFICATION, "machine.calling_unknown"),
-        ({}, CT_STORAGE, "machine.no_echo"),
+        ({"require_called_aet": True}, VERIFICATION, "modality.called_unknown"),
+        ({"require_calling_aet": ["OTHER"]}, VERIFICATION, "modality.calling_unknown"),
+        ({}, CT_STORAGE, "modality.no_echo"),
     ],
 )
 def test_a_machine_that_refuses_is_told_with_its_reason(
@@ -91,10 +91,10 @@ def test_a_machine_that_refuses_is_told_with_its_reason(
 
 
 def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[LineTests, Modalities]) -> None:
-    assert told(lines, free_port()) == "machine.closed"
-    assert told(lines, 104, host="no-such-machine.invalid") == "machine.name_unknown"
+    assert told(lines, free_port()) == "modality.closed"
+    assert told(lines, 104, host="no-such-machine.invalid") == "modality.name_unknown"
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        assert told(lines, silent.getsockname()[1]) == "machine.no_dicom"
+        assert told(lines, silent.getsockname()[1]) == "modality.no_dicom"
 
 
 def test_what_cannot_be_a_machine_is_not_kept() -> None:

@@ -24,9 +24,9 @@ from firmware_app.store.accounts import audit
 from firmware_app.store.clinical.forms import reason_in, reason_text
 from firmware_app.store.sqlite.database import Database
 
-ADDED: Final = "machine.added"
-REMOVED: Final = "machine.removed"
-TESTED: Final = "machine.tested"
+ADDED: Final = "modality.added"
+REMOVED: Final = "modality.removed"
+TESTED: Final = "modality.tested"
 MOST: Final = 32
 _TITLE: Final = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,14}[!-\[\]-~])?", re.ASCII)  # PS3.5 AE: no backslash
 _LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)", re.ASCII)
