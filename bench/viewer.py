@@ -52,8 +52,8 @@ _DECODE = """
 """
 
 
-_LARGE_ON: Final = "/?tab=cannot-judge"
-"""The list with the large film: it is noise, which no model was made for."""
+_LARGE_ON: Final = "/"
+"""The list with the large film."""
 _LINE_MBIT_S: Final = 5
 _LINE_DELAY_MS: Final = 20
 
@@ -141,7 +141,7 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
 
 def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
     """Seconds from the start of storescu until the worklist, untouched, shows the patient with a result."""
-    attributes = {"PatientName": f"Round {number:03d}.", "PatientAge": "045Y"}
+    attributes = {"PatientName": f"Round {number:03d}.", "PatientAge": "003Y"}
     path = synthetic_film(folder, f"{number}.dcm", sent_films.GREYS, **attributes)
     begun = time.perf_counter()
     box.push(path)

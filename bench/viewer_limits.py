@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import psutil
 
+from bench import sent_films
 from bench.outcome import Goal
 from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_film
 from tests.films import film, save, shapes
@@ -92,7 +93,8 @@ def _again(person: Person) -> bool:
 def presses(box: Clinic, person: Person, folder: Path) -> list[Goal]:
     """Presses of the mouse, and of keys, from the log-in to the first verdict, and for each patient after it."""
     for name in ("First", "Second", "Third", "Fourth"):
-        path = synthetic_film(folder, f"{name}.dcm", PatientName=f"Press {name}.", PatientAge="045Y")
+        who = {"PatientName": f"Press {name}.", "PatientAge": "003Y"}
+        path = synthetic_film(folder, f"{name}.dcm", sent_films.GREYS, **who)
         box.push(path)
         person.driver.get(box.url)
         person.row(f"Press {name}.")
