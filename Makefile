@@ -24,7 +24,7 @@ help:
 	@echo "make deb           the box as a Debian package for this machine's kind, into build"
 	@echo "make test-deb      install that package on a Debian of its own, upgrade, remove and purge it; lintian (root)"
 	@echo "make image         a disk image to flash onto a box, and the signed file that renews one, into build (root; KEYS=DIR: whose)"
-	@echo "make test-image    start that image in qemu: C-ECHO, an image, a hard stop, an update, a bad one (about an hour)"
+	@echo "make test-image    start that image in qemu: C-ECHO, an image over DICOM, a hard stop (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
