@@ -19,7 +19,7 @@ LONG = "Nebuchadnezzar" * 4
 PAGES = (
     "/", "/?tab=cannot-judge", "/?tab=done", "/live", "/quarantine", "/stick", "/box", "/nothing", "/claim",
     "case", "case?ask=", "case/report", "/calibration", "/calibration/outcomes",
-    "/accounts", "/password", "/machines",
+    "/accounts", "/password", "/machines", "/models",
 )  # fmt: skip
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 
@@ -79,6 +79,8 @@ def test_no_page_is_scrolled_sideways_and_nothing_lies_over_a_button(
         opened(box, doctor, long_page, page)
         wrong[page, 360] = doctor.wider()
         doctor.picture(f"360-{language}-{number}", whole=True)
+        doctor.screen(1920, 1080)
+        wrong[page, 1920] = doctor.wider()
         doctor.screen(1366, 768)
         wrong[page, 1366] = doctor.wider()
         for share in (0, 0.5, 1):
