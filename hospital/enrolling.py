@@ -75,6 +75,15 @@ class Due:
 # --- what comes by the line -------------------------------------------------------------------------------------------
 
 
+def may_wait(inbox: Inbox, body: bytes) -> bool:
+    """Whether a request names a box that has a label: what costs nothing to see, before it takes a place."""
+    try:
+        box = decode(body, EnrolRequest).box.box
+    except (LanternError, ValueError):
+        return False
+    return inbox.connection.execute("SELECT 1 FROM label_codes WHERE box = ?", (box,)).fetchone() is not None
+
+
 def hear(house: House, inbox: Inbox, token: str, body: bytes) -> Came:
     """Take a request in.  It costs one scrypt where the box has a label; the caller limits how often."""
     try:

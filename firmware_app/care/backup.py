@@ -90,9 +90,10 @@ def _ring(config: Config, state: StateDir, now: bool) -> Reason:
         date = clock.parse(mine[0].at).day
         return Reason(NOT_DUE, {"date": date, "hours": round(settings.every_hours, 1)})
     reserve_mb = config.retention.high_water_free_mb if settings.dir is None else _OTHER_DISK_RESERVE_MB
-    made = ring.Ring(folder).make(
-        state.databases, settings.keep, reserve_mb * 1_000_000, max((copy.number for copy in known), default=0)
-    )
+    numbers = [copy.number for copy in known]
+    if settings.locked is not None:  # a replacement counts on from the box before it
+        numbers.append(locked_backup.newest_number(settings.locked))
+    made = ring.Ring(folder).make(state.databases, settings.keep, reserve_mb * 1_000_000, max(numbers, default=0))
     ring.point_to(state, folder)
     size = sum((made.folder / name).stat().st_size for name in made.files)
     kept = len(ring.Ring(folder).copies())

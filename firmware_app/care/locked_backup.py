@@ -94,6 +94,11 @@ def make(state: StateDir, folder: Path, copy: Copy, keep: int) -> Path:
     return whole
 
 
+def newest_number(folder: Path) -> int:
+    """The highest number of the sets in *folder*, also of a box before this one; 0 without any."""
+    return max((int(one.stem) for one in _sets(folder) if one.stem.isdecimal()), default=0)
+
+
 def is_there(folder: Path, copy: Copy) -> bool:
     """Whether the ring's *copy* lies locked in *folder*."""
     return _set(folder, copy).exists()
@@ -104,14 +109,17 @@ def _set(folder: Path, copy: Copy) -> Path:
 
 
 def _images(state: StateDir, folder: Path, public: X25519PublicKey) -> None:
-    secret = public.public_bytes_raw()
     for image in sorted(path for path in state.images.rglob("*") if path.is_file()):
-        place = image.relative_to(state.root).as_posix()
-        name = hmac.new(secret, place.encode(), hashlib.sha256).hexdigest()[:40]
-        there = folder / "images" / name[:2] / f"{name}{_SUFFIX}"
+        there = _locked_place(folder, image.relative_to(state.root).as_posix(), public)
         if not there.exists():
             there.parent.mkdir(exist_ok=True)
             _locked(there, public, lambda locker, image=image: _add(locker, image, state.root), image)  # type: ignore[misc]
+
+
+def _locked_place(folder: Path, place: str, public: X25519PublicKey) -> Path:
+    """Where the image at *place* below the state lies locked."""
+    name = hmac.new(public.public_bytes_raw(), place.encode(), hashlib.sha256).hexdigest()[:40]
+    return folder / "images" / name[:2] / f"{name}{_SUFFIX}"
 
 
 def _pack(state: StateDir, copy: Copy, locker: Locker) -> None:
@@ -156,10 +164,10 @@ def _sets(folder: Path) -> list[Path]:
 
 
 def restore(state: StateDir, folder: Path, code: str, tell: Tell = lambda _done, _of: None) -> int:
-    """Restore the newest set in *folder* and every image onto a box without cases; returns how many images.
+    """Restore the newest set in *folder* and its images onto a box without cases; returns how many images.
 
     The databases come last: a restoring that was cut short is begun again.  Raises `RestoreNotEmpty`, `RestoreNothing`,
-    `RecoveryCodeInvalid`, `RecoveryCodeOther` and `BackupDamaged`.
+    `RecoveryCodeInvalid`, `RecoveryCodeOther`, `BackupNoRoom` and `BackupDamaged`.
     """
     private = locked_file.key_of(code)
     if _has_cases(state.clinical_db):
@@ -175,7 +183,10 @@ def restore(state: StateDir, folder: Path, code: str, tell: Tell = lambda _done,
         path = scratch / name.removesuffix(".db") / name
         if path.exists() or path.name == state.clinical_db.name:  # a box without accounts is one too
             _check(path, sets[0].name)
-    images = sorted((folder / "images").rglob(f"*{_SUFFIX}"))
+    images = _wanted(folder, scratch / "clinical" / "clinical.db", private.public_key())
+    needed = sum(one.stat().st_size for one in images) + _SPARE_BYTES
+    if (missing := needed - free_bytes(state.root)) > 0:
+        raise BackupNoRoom(path=str(state.root), missing_mb=missing // 1_000_000 + 1)
     restored = 0
     for number, image in enumerate(images, 1):
         with suppress(RecoveryCodeOther):  # of a code before this one; it is there under this one too
@@ -187,6 +198,14 @@ def restore(state: StateDir, folder: Path, code: str, tell: Tell = lambda _done,
     _put(scratch, state.root)
     shutil.rmtree(scratch)
     return restored
+
+
+def _wanted(folder: Path, database: Path, public: X25519PublicKey) -> list[Path]:
+    """The locked images that *database* still has; those of deleted cases stay where they are."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        places = [place for (place,) in connection.execute("SELECT file FROM instances")]
+    locked = [_locked_place(folder, place, public) for place in places]
+    return sorted(one for one in locked if one.exists())
 
 
 def _has_cases(path: Path) -> bool:

@@ -129,11 +129,16 @@ def _films(config: Config, clinical: Clinical, told: Standing, *, pixels: bool) 
             continue
         patient = Patients(clinical, state).known(case).patient.patient_id or case
         for instance, reading, finding in _single(known, told):
-            label = _label(clinical, known, _heard(remarks, finding.code, readers), instance, finding)
+            heard = _heard(remarks, finding.code, readers)
+            label = _label(clinical, known, heard, instance, finding)
             if label is None:
                 told.kept_back["undecided"] += 1
                 continue
-            drawn = [one.drawing for one in remarks if one.drawing and one.drawing.instance == instance]
+            drawn = [
+                one.drawing for one in heard
+                if label and one.drawing and one.drawing.instance == instance
+                and (one.kind, one.finding) == (Kind.VERDICT, finding.code)
+            ]  # fmt: skip
             drawn = [one for one in drawn if one.frame == drawn[-1].frame]
             frame = drawn[-1].frame if drawn else _frame(reading, finding)
             picture = _picture(state.display / instance, frame, drawn, pixels=pixels)

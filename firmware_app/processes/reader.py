@@ -84,18 +84,24 @@ def _watch(
         if relay is not None:
             relay.step(Health.of(trouble(state), reader.packs(), told.figures(), watch.places()))
 
+    def gone_back() -> bool:
+        if changed := rolling_back.carried_out(config, clinical.database):
+            log.warning("a pack was rolled back: the reader starts anew with it")
+        return changed
+
     seen, looked = None, 0.0
     while not stop.is_set():
         mark = clinical.database.change_mark()
         if mark != seen:
             while not stop.is_set() and reader.step():
                 conclude()
-            seen = mark if reader.clips.step() is False else None
+                if gone_back():
+                    return
+            seen = mark if reader.patience.carry_out(reader.clips.step) is False else None
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
-            if rolling_back.carried_out(config, clinical.database):
-                log.warning("a pack was rolled back: the reader starts anew with it")
+            if gone_back():
                 return
             if reader.look_again() or reader.measure():
                 ready(reader.warm())

@@ -96,7 +96,9 @@ class EnrolLine:
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         """Remember a few of what came until they are looked at; what is too much is asked again."""
         match = _UP.fullmatch(message.topic)
-        if match is not None and len(message.payload) <= MOST_BYTES and len(self._waiting) < _MOST_A_SECOND:
+        if match is None or len(message.payload) > MOST_BYTES or len(self._waiting) >= _MOST_A_SECOND:
+            return
+        if enrolling.may_wait(self._inbox, bytes(message.payload)):
             self._waiting[match[1]] = bytes(message.payload)
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:

@@ -50,7 +50,7 @@ def test_a_film_leaves_only_with_consent_and_a_word_and_names_nobody(giving: Des
     li, page = giving.person("li"), f"/case/{giving.case}"
     assert post(li, "/feedback", sure="on").status_code == 409
     drawing = json.dumps({"instance": giving.instance.reference, "frame": 0, "points": BOX})
-    post(li, f"{page}/verdict", finding="pneumonia", verdict="disagree", drawing=drawing)
+    post(li, f"{page}/verdict", finding="pneumonia", verdict="agree", drawing=drawing)
     post(li, f"{page}/consent", given="on")  # nobody has looked at the pictures yet
     assert post(li, "/feedback", sure="on").status_code == 409
     post(li, f"{page}/consent", given="on", looked="on")
@@ -61,7 +61,7 @@ def test_a_film_leaves_only_with_consent_and_a_word_and_names_nobody(giving: Des
     path = tmp_path / "clinic.lnf"
     path.write_bytes(answer.data)
     (film,) = reading.unsealed(path, OWN)
-    assert (film.label, film.pack, film.version, film.drawn) == ("0", "p", "1.0.0", (((5, 10), (55, 110)),))
+    assert (film.label, film.pack, film.version, film.drawn) == ("1", "p", "1.0.0", (((5, 10), (55, 110)),))
     assert int(np.asarray(reading.FeedbackFilm("f", path, 0, "p", png=film.png).read()).mean()) == 777
     for secret in (SCRIPT, giving.case, giving.instance.reference):
         assert secret.encode() not in answer.data
@@ -71,7 +71,7 @@ def test_a_film_leaves_only_with_consent_and_a_word_and_names_nobody(giving: Des
     assert post(li, "/feedback", sure="on").status_code == 409  # it was given
     path.write_bytes(post(li, "/feedback", sure="on", again="on").data)
     assert reading.unsealed(path, OWN) == (film,)  # under the same name
-    post(li, f"{page}/verdict", finding="pneumonia", verdict="agree")
+    post(li, f"{page}/verdict", finding="pneumonia", verdict="disagree")
     assert '<dd id="due">1</dd>' in li.get("/feedback", headers=HTML).text  # another word makes it due again
     post(li, f"{page}/consent")
     assert post(li, "/feedback", sure="on", again="on").status_code == 409

@@ -30,7 +30,9 @@ def backed_up(folder: Path) -> tuple[StateDir, Path, str]:
     state, disk = StateDir(folder / "box"), folder / "disk"
     state.prepare()
     disk.mkdir()
-    clinic(state.root).database.close()
+    clinical = clinic(state.root)
+    clinical.admit(path="1", file="images/ab/abcd.dcm", sha256="ab", size=1, header=None, association=None)
+    clinical.database.close()
     film = state.images / "ab" / "abcd.dcm"
     film.parent.mkdir()
     film.write_bytes(IMAGE)
@@ -95,6 +97,20 @@ def test_after_a_new_code_everything_is_there_under_it(tmp_path: Path) -> None:
         locked_backup.restore(StateDir(tmp_path / "other"), disk, old)
     assert locked_backup.restore(StateDir(tmp_path / "other"), disk, new) == 1
     assert (tmp_path / "other" / "images" / "ab" / "abcd.dcm").read_bytes() == IMAGE
+
+
+def test_an_image_whose_case_was_deleted_does_not_come_back(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    (state.images / "ab" / "gone.dcm").write_bytes(IMAGE)
+    locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    other = StateDir(tmp_path / "other")
+    assert locked_backup.restore(other, disk, code) == 1
+    assert [one.name for one in (other.images / "ab").iterdir()] == ["abcd.dcm"]
+
+
+def test_a_replacement_counts_on_from_the_sets_of_the_box_before_it(tmp_path: Path) -> None:
+    _, disk, _ = backed_up(tmp_path)
+    assert locked_backup.newest_number(disk) == 1
 
 
 def test_a_restoring_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:

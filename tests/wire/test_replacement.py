@@ -56,8 +56,7 @@ def await_counted(site: Place, box: Box, cases: set[str]) -> None:
 def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place, tmp_path: Path) -> None:
     old = site.box(NAME)
     state = StateDir(old.folder / "state")
-    film, disk = state.images / "ab" / "abcd.dcm", tmp_path / "disk"
-    film.parent.mkdir()
+    film, disk = state.images / "0", tmp_path / "disk"  # of study 0
     film.write_bytes(secrets.token_bytes(1000))
     disk.mkdir()
     code = locked_backup.make_code(state)
@@ -73,7 +72,7 @@ def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place
     other = tmp_path / "replacement"
     fresh = StateDir(other / "state")
     assert locked_backup.restore(fresh, disk, code) == 1
-    assert (fresh.images / "ab" / "abcd.dcm").read_bytes() == film.read_bytes()
+    assert (fresh.images / "0").read_bytes() == film.read_bytes()
     new = replacement(site, other, fresh)
     with pytest.raises(RestoreNotEmpty):
         locked_backup.restore(fresh, disk, code)

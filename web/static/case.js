@@ -214,6 +214,7 @@ async function overlay(folder, layers, wanted) {
 
 /** Show an image, with the heat map of the finding *wanted* or of its strongest. */
 async function showImage(number, wanted = images[number].code) {
+  if (image && image !== images[number]) marker.clear(); // a place on one image is none on the next
   image = images[number];
   frames = new Map();
   opened = false;

@@ -40,15 +40,17 @@ class ImageVerdicts:
         """Store what a doctor says of *finding* on the image *instance*; "" takes the doctor's last word there back.
 
         Raises `CaseUnknown`, `CaseChanged` if the case differs from the token *seen*, and `ValueError` for a finding
-        that the image was not read for, or for a drawing on another image of other cases.
+        that the image was not read for, or for a drawing on another image; `WordsStand` where the words of *actor* can
+        no longer be changed, because two doctors read blind.
         """
         with self._clinical.database.transaction() as connection:
             self._worklist.hold(case, seen)
             positive = self._box_says(case, instance, finding)
             if positive is None or verdict not in (*VERDICTS, ""):
                 raise ValueError(verdict)
-            if drawing is not None:
-                remarks.require_image(connection, case, drawing.instance)
+            self._worklist.require_free(case, actor)
+            if drawing is not None and not self._lies_on(case, instance, drawing):
+                raise ValueError("the drawing lies on another image")
             if not verdict and not self._has_spoken(case, instance, finding, actor):
                 return
             self._keep(connection, case, instance, finding, verdict, actor, positive, drawing)
@@ -82,6 +84,11 @@ class ImageVerdicts:
             for one in reading.findings if one.code == finding
         )  # fmt: skip
         return next((one.positive for one in findings), None)
+
+    def _lies_on(self, case: str, instance: str, drawing: Drawing) -> bool:
+        """Whether *drawing* is on the image *instance*, or on a slice that was read together with it."""
+        together = [one.instances for one in self._clinical.case(case).readings if instance in one.instances]
+        return drawing.instance == instance or any(drawing.instance in one for one in together)
 
     def _has_spoken(self, case: str, instance: str, finding: str, actor: str) -> bool:
         said = remarks.current(Remarks(self._clinical.database).of_case(case))

@@ -45,14 +45,20 @@ class Readers:
 def of(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> Readers:
     """The readers of a case with these *findings*; *verdicts* stand in the order in which they were given."""
     words: dict[str, dict[str, str]] = {}
-    for one in verdicts:
+    turns: dict[tuple[str, str], int] = {}
+    for turn, one in enumerate(verdicts):
         if not one.earlier and one.finding in findings:
             said = words.pop(one.actor, {})  # who spoke last stands last
             words[one.actor] = {**said, one.finding: one.verdict}
+            turns[one.actor, one.finding] = turn
     spoken = tuple(actor for actor, said in words.items() if said.keys() == set(findings))[:2]
     if len(spoken) < 2:
         return Readers(spoken)
     first, second = (words[actor] for actor in spoken)
     differ = tuple(code for code in findings if first[code] != second[code])
-    third = (actor for actor, said in words.items() if actor not in spoken and set(differ) <= said.keys())
+    known = max(turns[actor, code] for actor in spoken for code in findings)  # from then on all words can be seen
+    third = (
+        actor for actor in words
+        if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
+    )  # fmt: skip
     return Readers(spoken, differ, next(third, "") if differ else "")

@@ -298,7 +298,7 @@ class Worklist:
         positive = self._box_says(case, finding)
         if verdict not in VERDICTS or positive is None:
             raise ValueError(verdict)
-        self._require_free(case, actor)
+        self.require_free(case, actor)
         connection.execute(
             "INSERT OR REPLACE INTO verdicts (case_reference, finding, verdict, revision, actor, at)"
             f" SELECT c.reference, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
@@ -313,7 +313,7 @@ class Worklist:
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
         self._confirm(connection, case, finding, verdict, actor)
 
-    def _require_free(self, case: str, actor: str) -> None:
+    def require_free(self, case: str, actor: str) -> None:
         """Raise `WordsStand` where the words of *actor* on *case* can no longer be changed."""
         readers = self.readers(case)
         if readers is not None and readers.binds(actor):
@@ -345,7 +345,7 @@ class Worklist:
         A case that then lacks a verdict is no longer done.  Raises `WordsStand`.
         """
         with self._clinical.database.transaction() as connection:
-            self._require_free(case, actor)
+            self.require_free(case, actor)
             gone = connection.execute(
                 "DELETE FROM verdicts WHERE case_reference = ? AND finding = ? AND actor = ?", (case, finding, actor)
             )

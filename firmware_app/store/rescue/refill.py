@@ -26,7 +26,7 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "reviews": (("case.done", "case.reopened"), ()),
     "background": (("background.entered",), ("fact",)),
 }
-_KEPT_FOR_GOOD: Final = ("superseded", "remarks")
+_KEPT_FOR_GOOD: Final = ("superseded", "remarks", "feedback_consents")
 """Tables whose rows no later one replaces."""
 CALIBRATION: Final = ("machines", "scored", "confirmations", "shown", "standings", "agreements", "watched")
 """Tables of local calibration; their rows stay when a case is deleted."""
