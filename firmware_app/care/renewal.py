@@ -3,7 +3,7 @@
 Run by root for each stick that is plugged in or was there at the start (systemd/image/units/lantern-renewal@.service).
 RAUC checks the signature, for the kind of machine, and block by block while it writes; the running slot is not touched,
 and the boot loader learns of the new one when all of it is on the disk.  A version that is not later than the running
-one is left alone.
+one is left alone, and so is one that this box has tried and left (`care.slot`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from firmware_app.care import slot
+from firmware_app.config import load
+from firmware_app.store.disk.layout import StateDir
+
 _PLACE: Final = Path("/run/lantern-renewal")
 _VERSION: Final = Path("/etc/lantern-image")
+_MACHINE: Final = Path("/etc/rauc/system.conf")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,30 +36,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _renew(found: Sequence[Path]) -> int:
-    running = _VERSION.read_text("utf-8").strip()
+    running, failed = _VERSION.read_text("utf-8").strip(), 0
     for path in found:
         version = _version(path)
         if version is None:
             _tell(f"{path.name} is refused: it is damaged, for another machine, or not signed by whom this box trusts")
         elif not _is_later(version, running):
             _tell(f"{path.name} is not later than {running}, which runs")
-        elif subprocess.run(["rauc", "install", path], check=False).returncode:
-            _tell(f"{path.name} could not be installed; {running} goes on")
-            return 1
+        elif version == slot.left_version(StateDir(load().state.dir)):
+            _tell(f"{path.name} is refused: this box has tried {version} and left it")
         else:
+            _tell(f"{version} is being installed")
+            if subprocess.run(["rauc", "install", path], check=False).returncode:
+                _tell(f"{path.name} could not be installed; {running} goes on")
+                failed += 1
+                continue
             _tell(f"{version} is installed; starting it")
             subprocess.run(["systemctl", "reboot"], check=True)
             return 0
-    return 0
+    return 1 if failed else 0
 
 
 def _version(path: Path) -> str | None:
-    """That of a bundle that is signed as it should be; None for any other file."""
+    """That of a bundle for this kind of machine that is signed as it should be; None for any other file."""
     done = subprocess.run(["rauc", "info", "--output-format=shell", path], capture_output=True, text=True, check=False)
     if done.returncode:
         return None
-    said = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    return said.get("RAUC_MF_VERSION", "").strip("'\"") or None
+    said = {name: value.strip("'\"") for name, _, value in (line.partition("=") for line in done.stdout.splitlines())}
+    if f"compatible={said.get('RAUC_MF_COMPATIBLE')}" not in _MACHINE.read_text("utf-8").splitlines():
+        return None
+    return said.get("RAUC_MF_VERSION") or None
 
 
 def _is_later(version: str, running: str) -> bool:
