@@ -117,6 +117,10 @@ class FlashedBox:
             keyboard.sendall(line.encode() + b"\n")
             time.sleep(2.0)
 
+    def photograph(self, picture: Path) -> None:
+        """What stands on the screen, as a PNG."""
+        self._order("screendump", {"filename": str(picture), "format": "png"})
+
     def plug(self, image: Path) -> str:
         """Put a stick into its USB port while it runs; the name by which to `pull` it."""
         self._sticks += 1

@@ -59,5 +59,3 @@ def _made(folder: Path) -> Places:
     ):
         subprocess.run([cryptsetup, *words, places.device], check=True, capture_output=True)
     return places
-
-
