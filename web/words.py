@@ -106,6 +106,7 @@ CHECKS: Final = {
     "memory": N_("Memory"),
     "temperature": N_("Temperature"),
     "selftest": N_("Self-test"),
+    "software": N_("Software"),
     "backup": N_("Backup"),
     "calibration": N_("Models at this clinic"),
     "retention": N_("Clearing of old images"),

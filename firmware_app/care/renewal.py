@@ -3,7 +3,7 @@
 Run by root for each stick that is plugged in or was there at the start (systemd/image/units/lantern-renewal@.service).
 RAUC checks the signature, for the kind of machine, and block by block while it writes; the running slot is not touched,
 and the boot loader learns of the new one when all of it is on the disk.  A version that is not later than the running
-one is left alone.
+one is left alone, and so is one that was left here before: the stick may still be plugged in.
 """
 
 from __future__ import annotations
@@ -14,8 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from firmware_app.config import load
+from firmware_app.errors import LanternError, SoftwareNotInstalled
+from firmware_app.software import bundle, machine, record, service
+from firmware_app.store.disk.layout import StateDir
+
 _PLACE: Final = Path("/run/lantern-renewal")
-_VERSION: Final = Path("/etc/lantern-image")
+_STICK: Final = "stick"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,34 +36,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _renew(found: Sequence[Path]) -> int:
-    running = _VERSION.read_text("utf-8").strip()
+    running, state = machine.here(), StateDir(load().state.dir)
     for path in found:
-        version = _version(path)
-        if version is None:
-            _tell(f"{path.name} is refused: it is damaged, for another machine, or not signed by whom this box trusts")
-        elif not _is_later(version, running):
-            _tell(f"{path.name} is not later than {running}, which runs")
-        elif subprocess.run(["rauc", "install", path], check=False).returncode:
-            _tell(f"{path.name} could not be installed; {running} goes on")
-            return 1
+        try:
+            software = bundle.read(path)
+            bundle.judge(software, running, record.left_versions(state))
+            service.renew(state, software, _STICK, path.name)
+        except LanternError as error:
+            record.note_done(state, _STICK, path.name, error)
+            _tell(f"{error}; {running.version} goes on")
+            if isinstance(error, SoftwareNotInstalled):
+                return 1
         else:
-            _tell(f"{version} is installed; starting it")
             subprocess.run(["systemctl", "reboot"], check=True)
             return 0
     return 0
-
-
-def _version(path: Path) -> str | None:
-    """That of a bundle that is signed as it should be; None for any other file."""
-    done = subprocess.run(["rauc", "info", "--output-format=shell", path], capture_output=True, text=True, check=False)
-    if done.returncode:
-        return None
-    said = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    return said.get("RAUC_MF_VERSION", "").strip("'\"") or None
-
-
-def _is_later(version: str, running: str) -> bool:
-    return subprocess.run(["dpkg", "--compare-versions", version, "gt", running], check=False).returncode == 0
 
 
 def _tell(sentence: str) -> None:

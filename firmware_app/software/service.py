@@ -1,0 +1,129 @@
+"""Root's side of a renewal by web: what the page asks, and what the channel offers by night.
+
+    python -m firmware_app.software.service [--config FILE]     what `lantern-software.service` runs
+
+A flashed box alone has this service (systemd/image/units).  It is started by the page's request, and a few times a day
+by a timer: then it looks what the configured channel offers, and installs it where `[software] automatic` says so, in
+the small hours of the clinic's clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from firmware_app import clock
+from firmware_app.config import Config, load
+from firmware_app.errors import LanternError, SoftwareByHand, SoftwareNoRepository
+from firmware_app.records import Reason
+from firmware_app.software import bundle, channel, handover, record
+from firmware_app.software.handover import Request
+from firmware_app.software.machine import Machine, here
+from firmware_app.store.disk import timekeeping
+from firmware_app.store.disk.layout import StateDir
+
+_NIGHT: Final = range(1, 5)
+UPLOAD, CHANNEL = "upload", "channel"
+
+
+def run(config: Config, state: StateDir, machine: Machine) -> bool:
+    """Do what the page asks, or what is due; True when another version is installed and is to be started."""
+    request = handover.take(state)
+    handover.clear_forgotten(state)
+    if request is None:
+        if not config.software.repository:
+            return False
+        request = Request("channel" if config.software.automatic and _is_night() else "look")
+    if request.what == "upload":
+        return _upload(state, machine, again=request.again)
+    return _channel(config, state, machine, request)
+
+
+def _upload(state: StateDir, machine: Machine, *, again: bool) -> bool:
+    path, name = None, ""
+    try:
+        path = handover.take_upload(state)
+        found = bundle.read(path)
+        name = f"lantern-{found.version}.raucb"
+        bundle.judge(found, machine, record.left_versions(state), again=again)
+        return renew(state, found, UPLOAD, name)
+    except LanternError as error:
+        record.note_done(state, UPLOAD, name, error)
+        _tell(str(error))
+        return False
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _channel(config: Config, state: StateDir, machine: Machine, request: Request) -> bool:
+    left, wish = record.left_versions(state), channel.Wish(config.software.repository, again=request.again)
+    try:
+        if not machine.flashed:
+            raise SoftwareByHand
+        if not wish.repository:
+            raise SoftwareNoRepository
+        if request.what == "look":
+            answer = channel.check(state, machine, config.box.id, left, wish)
+        else:
+            record.note_doing(state, "fetching", "")
+            answer = channel.fetch(state, machine, config.box.id, left, wish, lambda _done, _total: None)
+        record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
+        if answer.path is None:
+            if request.what != "look" and answer.refusal is not None:
+                record.note_done(state, CHANNEL, answer.offer.file, answer.refusal)
+            return False
+        found = bundle.read(answer.path)
+        bundle.judge(found, machine, left, again=request.again)
+        return renew(state, found, CHANNEL, answer.offer.file)
+    except LanternError as error:
+        record.note_done(state, CHANNEL, "", error)
+        _tell(str(error))
+        return False
+    finally:
+        channel.forget_fetched(state)
+
+
+def renew(state: StateDir, found: bundle.Bundle, origin: str, file: str) -> bool:
+    """Install a file that was judged, and note each step for the page.  Raises `SoftwareNotInstalled`."""
+    record.note_left(state)
+    record.note_doing(state, "installing", found.version)
+    bundle.install(found, lambda percent: record.note_doing(state, "installing", found.version, percent))
+    record.note_done(state, origin, file, Reason(record.INSTALLED, {"version": found.version}))
+    record.note_doing(state, "starting", found.version, 100)
+    _tell(f"{found.version} is installed; starting it")
+    return True
+
+
+def _is_night() -> bool:
+    stamp = clock.stamp()
+    return stamp.trusted and stamp.at.astimezone().hour in _NIGHT
+
+
+def _tell(sentence: str) -> None:
+    print(f"lantern: {sentence}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `lantern-software.service`."""
+    parser = argparse.ArgumentParser(prog="python -m firmware_app.software.service")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
+    options = parser.parse_args(arguments)
+    try:
+        config = load(options.config)
+        state = StateDir(config.state.dir)
+        timekeeping.begin(state, "console")
+        if run(config, state, here()):
+            subprocess.run(["systemctl", "reboot"], check=True)
+    except LanternError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""A publisher of software, its repository, RAUC's keys and a flashed box, for tests of the channel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from converters.publishing import software, tuf_keys
+from firmware_app.installation import disk_image, signing
+from firmware_app.software import channel
+from firmware_app.software.channel import Answer, Wish
+from firmware_app.software.machine import Machine
+from firmware_app.software.offers import Ring
+from firmware_app.store.disk.layout import StateDir
+
+BOX = Machine("lantern-x86_64", "0.3.0", "A")
+ALL = Ring(percent=100)
+_CONFIG = """[system]
+compatible=lantern-x86_64
+bootloader=noop
+bundle-formats=verity
+statusfile={folder}/status
+
+[keyring]
+path={keyring}
+
+[slot.rootfs.0]
+device={folder}/slot
+type=raw
+bootname=A
+"""
+
+
+def bundle(folder: Path, version: str, keys: signing.Keys, *, compatible: str = disk_image.COMPATIBLE) -> Path:
+    """A tiny bundle as `make image` makes them, signed with *keys*."""
+    work = folder / f"work-{version}-{compatible}"
+    work.mkdir(parents=True)
+    for name, size in (("root.img", 300_000), ("boot.img", 50_000)):
+        (work / name).write_bytes(os.urandom(size))
+    path = folder / f"lantern-{version}.raucb"
+    before = disk_image.COMPATIBLE
+    disk_image.COMPATIBLE = compatible  # type: ignore[misc]
+    try:
+        disk_image.make_bundle(disk_image.Slot(version, work / "root.img", work / "boot.img"), keys, work, path)
+    finally:
+        disk_image.COMPATIBLE = before  # type: ignore[misc]
+    return path
+
+
+def rauc_config(folder: Path, keys: signing.Keys) -> Path:
+    """RAUC's configuration on a box that trusts *keys*."""
+    path = folder / "system.conf"
+    path.write_text(_CONFIG.format(folder=folder, keyring=keys.certificate))
+    return path
+
+
+class Channel:
+    """A publisher, its repository, and a box of its own state."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.keys, self.repository = folder, folder / "keys", folder / "repository"
+        self.root = tuf_keys.make(self.keys)
+        self.state = StateDir(folder / "state")
+        self.state.prepare()
+
+    def file(self, version: str, content: bytes = b"") -> Path:
+        path = self.folder / f"lantern-{version}.raucb"
+        path.write_bytes(content or os.urandom(200_000))
+        return path
+
+    def publish(self, version: str, ring: Ring | None = ALL, days: int = 30) -> Path:
+        path = self.file(version)
+        software.publish(path, "", ring, self.repository, self.keys, days)
+        return path
+
+    def fetch(self, place: str | None = None, *, trusting: bool = True, machine: Machine = BOX) -> Answer:
+        wish = Wish(place or str(self.repository), self.root if trusting else None)
+        return channel.fetch(self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None)
+
+    def lying_about(self) -> list[str]:
+        """Every file of the channel's folder but the publisher's."""
+        below = self.state.channel
+        files = (path.relative_to(below).as_posix() for path in below.rglob("*") if path.is_file())
+        return sorted(path for path in files if not path.startswith("publisher/") and path != ".lock")
+
+    def target(self, version: str) -> Path:
+        (path,) = self.repository.rglob(f"targets/**/*.lantern-{version}.raucb")
+        return path
