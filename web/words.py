@@ -162,6 +162,7 @@ ACTIONS: Final = {
     "background.entered": N_("background entered"),
     "pack.installed": N_("model installed"),
     "pack.rollback_asked": N_("earlier model asked for"),
+    "software.asked": N_("new software asked for"),
     "pack.rolled_back": N_("earlier model taken back into use"),
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),
