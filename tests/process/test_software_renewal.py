@@ -6,82 +6,19 @@ RAUC reads and judges the files here as on a box.  Only `rauc install` is a stan
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from converters.publishing import software
-from firmware_app import clock
 from firmware_app.care import renewal
-from firmware_app.config import Config
 from firmware_app.errors import SoftwareDiskFull, SoftwareError
 from firmware_app.installation import signing
 from firmware_app.software import channel, handover, record, service
 from firmware_app.software.handover import Request
 from firmware_app.software.offers import Ring
-from firmware_app.store.disk import remembered
-from tests.software_rig import ALL, BOX, Channel, bundle, rauc_config
-
-RAUC = shutil.which("rauc") or "rauc"
-STAND_IN = """#!/bin/sh
-if [ "$1" = install ]; then
-    echo " 20% Verifying signature"; echo "100% Installing done."
-    cp "$2" "{folder}/installed" && exit $(cat "{folder}/ends")
-fi
-exec {rauc} --conf={config} "$@"
-"""
-
-
-class FlashedBox(Channel):
-    """A flashed box with a channel, whose slots are one file."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.signing = signing.keys(folder / "signing")
-        script = folder / "bin/rauc"
-        script.parent.mkdir()
-        script.write_text(STAND_IN.format(folder=folder, rauc=RAUC, config=rauc_config(folder, self.signing)), "utf-8")
-        script.chmod(0o755)
-        self.ends(0)
-        self.state.software.mkdir()
-        self.installed = folder / "installed"
-
-    def ends(self, status: int) -> None:
-        (self.folder / "ends").write_text(str(status))
-
-    def config(self, **software: object) -> Config:
-        return Config.model_validate({"box": {"id": "clinic-7"}, "state": {"dir": self.state.root},
-                                      "software": software})  # fmt: skip
-
-    def bundle(self, version: str, keys: signing.Keys | None = None) -> Path:
-        made = self.folder / "made"
-        shutil.rmtree(made, ignore_errors=True)
-        return bundle(made, version, keys or self.signing)
-
-    def send(self, file: Path, *, again: bool = False) -> bool:
-        """What the page does with a file; True when the box would start the new version."""
-        data = file.read_bytes()
-        token, at = handover.begin(self.state, file.name, len(data), 0), 0
-        while at < len(data):
-            at = handover.append(self.state, token, at, data[at : at + handover.PIECE_BYTES])
-        handover.finish(self.state, token, len(data))
-        handover.ask(self.state, Request("upload", again))
-        return service.run(self.config(), self.state, BOX)
-
-    def code(self) -> str:
-        ended = record.outcome(self.state)
-        assert ended is not None
-        return ended.reason.code
-
-    def leave(self, version: str) -> None:
-        """As care/slot.py writes it down."""
-        left = {"slot": "B", "version": version, "code": record.UNFIT, "parts": "gateway, packs"}
-        remembered.keep(self.state, "slot", {"at": clock.text(), "good": {"A": "0.3.0"}, "left": left})
-
-    def lying_in_the_spool(self) -> list[str]:
-        return sorted(os.listdir(self.state.software)) + self.lying_about()
+from tests.software_rig import ALL, BOX, FlashedBox
 
 
 @pytest.fixture
