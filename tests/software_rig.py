@@ -89,13 +89,14 @@ class Channel:
 
     def fetch(self, place: str | None = None, *, trusting: bool = True, machine: Machine = BOX) -> Answer:
         wish = Wish(place or str(self.repository), self.root if trusting else None)
+        shutil.rmtree(self.state.channel / "fetched", ignore_errors=True)
         return channel.fetch(self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None)
 
     def lying_about(self) -> list[str]:
         """Every file of the channel's folder but the publisher's."""
         below = self.state.channel
         files = (path.relative_to(below).as_posix() for path in below.rglob("*") if path.is_file())
-        return sorted(path for path in files if not path.startswith("publisher/") and path != ".lock")
+        return sorted(path for path in files if not path.startswith("publisher/") and not path.startswith("."))
 
     def target(self, version: str) -> Path:
         (path,) = self.repository.rglob(f"targets/**/*.lantern-{version}.raucb")

@@ -3,7 +3,8 @@
 Run by root for each stick that is plugged in or was there at the start (systemd/image/units/lantern-renewal@.service).
 RAUC checks the signature, for the kind of machine, and block by block while it writes; the running slot is not touched,
 and the boot loader learns of the new one when all of it is on the disk.  A version that is not later than the running
-one is left alone, and so is one that was left here before: the stick may still be plugged in.
+one is left alone, and so is one that was left here before: the stick may still be plugged in.  A folder
+``lantern-software`` on the stick is a signed repository, as the channel has it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from typing import Final
 from firmware_app.config import load
 from firmware_app.errors import LanternError, SoftwareNotInstalled
 from firmware_app.software import bundle, machine, record, service
+from firmware_app.software.channel import Wish
 from firmware_app.store.disk.layout import StateDir
 
 _PLACE: Final = Path("/run/lantern-renewal")
 _STICK: Final = "stick"
+_REPOSITORY: Final = "lantern-software"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -30,9 +33,25 @@ def main(arguments: Sequence[str]) -> int:
     if subprocess.run(["mount", "-o", "ro,nosuid,nodev,noexec", f"/dev/{device}", place], check=False).returncode:
         return 0  # no file system that the kernel reads: the importer tells the doctor
     try:
+        if (place / _REPOSITORY).is_dir():
+            return _by_channel(place / _REPOSITORY)
         return _renew(sorted(place.glob("lantern-*.raucb")))
     finally:
         subprocess.run(["umount", place], check=False)
+
+
+def _by_channel(repository: Path) -> int:
+    """A signed repository with its rings: one stick for many boxes, of which those are renewed whose turn it is."""
+    config = load()
+    state = StateDir(config.state.dir)
+    try:
+        if service.by_channel(state, machine.here(), config.box.id, Wish(str(repository)), _STICK):
+            subprocess.run(["systemctl", "reboot"], check=True)
+    except LanternError as error:
+        record.note_done(state, _STICK, repository.name, error)
+        _tell(str(error))
+        return 1 if isinstance(error, SoftwareNotInstalled) else 0
+    return 0
 
 
 def _renew(found: Sequence[Path]) -> int:

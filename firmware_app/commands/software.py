@@ -86,27 +86,22 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _install(options: argparse.Namespace) -> int:
-    from firmware_app.software import channel, record, service
+    from firmware_app.software import bundle, channel, record, service
 
     config, state, machine = _open(options)
     wish = _wish(config, options)
     if not machine.kind:
         raise SoftwareNotHere
-    try:
+    with channel.alone(state):
         answer = channel.fetch(state, machine, config.box.id, record.left_versions(state), wish, _show)
-        if answer.path is not None:
-            if machine.packaged:
-                subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=True, stdout=sys.stderr)
-            else:
-                from firmware_app.software import bundle
-
-                found = bundle.read(answer.path)
-                bundle.judge(found, machine, record.left_versions(state), again=wish.again)
-                service.renew(state, found, service.CHANNEL, answer.offer.file)
-    except subprocess.CalledProcessError:
-        return _FAILED  # apt has said why
-    finally:
-        channel.forget_fetched(state)
+        if answer.path is not None and machine.packaged:
+            done = subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=False, stdout=sys.stderr)
+            if done.returncode:
+                return _FAILED  # apt has said why
+        elif answer.path is not None:
+            found = bundle.read(answer.path)
+            bundle.judge(found, machine, record.left_versions(state), again=wish.again)
+            service.renew(state, found, service.CHANNEL, answer.offer.file)
     if answer.refusal is not None and not isinstance(answer.refusal, SoftwareCurrent):
         raise answer.refusal
     _tell(options, config, answer, installed=answer.path is not None)

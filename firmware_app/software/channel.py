@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,8 @@ _FAILURES: Final = Failures(
     truncated=SoftwareTruncated, altered=SoftwareAltered, root=SoftwareRootInvalid,
     other_publisher=SoftwarePublisherOther,
 )  # fmt: skip
-_PUBLISHER, _SCRATCH, _FETCHED, _LOCK = "publisher", ".fetching", "fetched", ".lock"
+_PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
+_FETCHES, _RENEWS = ".lock", ".renewing"
 _RESERVE: Final = 64_000_000
 Progress = Callable[[int, int], None]
 
@@ -143,35 +144,54 @@ def fetch(
         return Answer(offer, None, repository.age_judged, path)
 
 
-def forget_fetched(state: StateDir) -> None:
-    """Remove what was fetched: it is installed, or was refused."""
-    shutil.rmtree(state.channel / _FETCHED, ignore_errors=True)
+@contextmanager
+def alone(state: StateDir) -> Iterator[None]:
+    """While what is fetched is installed: nobody else does so, and afterwards it is gone.  Raises `SoftwareBusy`."""
+    with _locked(state.channel, _RENEWS):
+        try:
+            yield
+        finally:
+            shutil.rmtree(state.channel / _FETCHED, ignore_errors=True)
+
+
+def tidy(state: StateDir) -> None:
+    """Remove what a power cut left half or done with, unless somebody fetches or installs just now."""
+    with suppress(SoftwareBusy), _locked(state.channel, _RENEWS), _locked(state.channel, _FETCHES):
+        for old in (_FETCHED, _SCRATCH):
+            shutil.rmtree(state.channel / old, ignore_errors=True)
 
 
 @contextmanager
 def _opened(state: StateDir, wish: Wish) -> Iterator[tuple[SignedFolder[SoftwareIndex], Path]]:
     """The repository, while nobody else fetches, and an empty folder that is gone afterwards."""
-    folder = state.channel
+    folder, scratch = state.channel, state.channel / _SCRATCH
+    with _locked(folder, _FETCHES), _disk_named(folder):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        trust = folder / _PUBLISHER
+        root = wish.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
+        try:
+            with signed_folder.opened(wish.repository, SoftwareIndex, trust, root, scratch, _FAILURES) as repository:
+                yield repository, scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock *name*; the kernel frees it when this process ends.  Raises `SoftwareBusy`."""
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SoftwareFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from error
-    scratch = folder / _SCRATCH
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SoftwareBusy from None
-        with _disk_named(folder):
-            shutil.rmtree(scratch, ignore_errors=True)
-            scratch.mkdir()
-            trust = folder / _PUBLISHER
-            root = wish.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
-            with signed_folder.opened(wish.repository, SoftwareIndex, trust, root, scratch, _FAILURES) as repository:
-                yield repository, scratch
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         os.close(lock)
 
 

@@ -21,6 +21,7 @@ from firmware_app.config import Config, load
 from firmware_app.errors import LanternError, SoftwareByHand, SoftwareNoRepository
 from firmware_app.records import Reason
 from firmware_app.software import bundle, channel, handover, record
+from firmware_app.software.channel import Wish
 from firmware_app.software.handover import Request
 from firmware_app.software.machine import Machine, here
 from firmware_app.store.disk import timekeeping
@@ -34,6 +35,7 @@ def run(config: Config, state: StateDir, machine: Machine) -> bool:
     """Do what the page asks, or what is due; True when another version is installed and is to be started."""
     request = handover.take(state)
     handover.clear_forgotten(state)
+    channel.tidy(state)
     if request is None:
         if not config.software.repository:
             return False
@@ -61,31 +63,41 @@ def _upload(state: StateDir, machine: Machine, *, again: bool) -> bool:
 
 
 def _channel(config: Config, state: StateDir, machine: Machine, request: Request) -> bool:
-    left, wish = record.left_versions(state), channel.Wish(config.software.repository, again=request.again)
+    wish = Wish(config.software.repository, again=request.again)
     try:
         if not machine.flashed:
             raise SoftwareByHand
         if not wish.repository:
             raise SoftwareNoRepository
-        if request.what == "look":
-            answer = channel.check(state, machine, config.box.id, left, wish)
-        else:
-            record.note_doing(state, "fetching", "")
-            answer = channel.fetch(state, machine, config.box.id, left, wish, lambda _done, _total: None)
+        if request.what != "look":
+            return by_channel(state, machine, config.box.id, wish, CHANNEL)
+        answer = channel.check(state, machine, config.box.id, record.left_versions(state), wish)
         record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
-        if answer.path is None:
-            if request.what != "look" and answer.refusal is not None:
-                record.note_done(state, CHANNEL, answer.offer.file, answer.refusal)
-            return False
-        found = bundle.read(answer.path)
-        bundle.judge(found, machine, left, again=request.again)
-        return renew(state, found, CHANNEL, answer.offer.file)
     except LanternError as error:
         record.note_done(state, CHANNEL, "", error)
         _tell(str(error))
-        return False
-    finally:
-        channel.forget_fetched(state)
+    return False
+
+
+def by_channel(state: StateDir, machine: Machine, box: str, wish: Wish, origin: str) -> bool:
+    """Install what a signed repository offers this box; False where it offers nothing that is to be installed.
+
+    Raises a `LanternError` where the repository or its file cannot be used.
+    """
+    left = record.left_versions(state)
+    with channel.alone(state):
+        record.note_doing(state, "fetching", "")
+        answer = channel.fetch(state, machine, box, left, wish, lambda _done, _total: None)
+        if origin == CHANNEL:
+            record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
+        if answer.path is None:
+            assert answer.refusal is not None
+            record.note_done(state, origin, answer.offer.file, answer.refusal)
+            _tell(str(answer.refusal))
+            return False
+        found = bundle.read(answer.path)
+        bundle.judge(found, machine, left, again=wish.again)
+        return renew(state, found, origin, answer.offer.file)
 
 
 def renew(state: StateDir, found: bundle.Bundle, origin: str, file: str) -> bool:

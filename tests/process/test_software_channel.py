@@ -134,7 +134,6 @@ def test_an_altered_or_short_file_is_refused(signed: Channel) -> None:
 
 def test_another_publishers_repository_is_refused(signed: Channel, tmp_path: Path) -> None:
     signed.fetch()
-    channel.forget_fetched(signed.state)
     tuf_keys.make(tmp_path / "other")
     shutil.rmtree(signed.repository)
     software.publish(signed.file("9.0.0"), "", ALL, signed.repository, tmp_path / "other")
@@ -153,7 +152,6 @@ def test_an_older_state_of_the_repository_is_refused(signed: Channel, tmp_path: 
     shutil.copytree(signed.repository, tmp_path / "old")
     signed.publish("0.5.0")
     signed.fetch()
-    channel.forget_fetched(signed.state)
     assert refused(signed, str(tmp_path / "old")) == "software.rolled_back"
 
 
@@ -186,7 +184,11 @@ def test_a_full_disk_is_said_before_a_byte_is_fetched(signed: Channel, monkeypat
 
 def test_one_fetches_at_a_time(signed: Channel) -> None:
     wish = channel.Wish(str(signed.repository), signed.root)
-    with channel._opened(signed.state, wish), pytest.raises(SoftwareError, match=r"software\.busy"):
+    with (
+        channel.alone(signed.state),
+        channel._opened(signed.state, wish),
+        pytest.raises(SoftwareError, match=r"software\.busy"),
+    ):
         signed.fetch()
 
 

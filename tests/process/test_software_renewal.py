@@ -6,6 +6,7 @@ RAUC reads and judges the files here as on a box.  Only `rauc install` is a stan
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -209,6 +210,23 @@ def test_a_stick_renews_the_box_once_and_not_again_after_the_version_was_left(
     ended = record.outcome(box.state)
     assert ended is not None
     assert (ended.origin, ended.file, ended.reason.code) == ("stick", "lantern-0.4.0.raucb", "software.left")
+
+
+def test_a_stick_with_a_repository_renews_only_the_boxes_whose_turn_it_is(
+    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = plug_in(box, monkeypatch)
+    file = offer(box, "0.4.0", Ring(boxes=("clinic-1",)))
+    assert renewal._by_channel(box.repository) == 0
+    assert (box.code(), started) == ("software.waits", [])
+    software.publish(None, "0.4.0", ALL, box.repository, box.keys)
+    assert renewal._by_channel(box.repository) == 0
+    assert started == ["systemctl reboot"]
+    assert box.installed.read_bytes() == file.read_bytes()
+    shutil.rmtree(box.repository / "targets")
+    assert renewal._by_channel(box.repository) == 0, "a stick that was pulled"
+    assert box.code() == "software.unreachable"
+    assert box.lying_in_the_spool() == []
 
 
 def test_a_stick_that_is_pulled_while_it_is_read_leaves_the_box_as_it_is(
