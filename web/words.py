@@ -163,6 +163,7 @@ ACTIONS: Final = {
     "pack.installed": N_("model installed"),
     "pack.rollback_asked": N_("earlier model asked for"),
     "software.asked": N_("new software asked for"),
+    "software.channel": N_("software channel chosen"),
     "pack.rolled_back": N_("earlier model taken back into use"),
     "pack.removed": N_("model removed"),
     "results.queued": N_("results queued for the PACS"),

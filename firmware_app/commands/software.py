@@ -136,9 +136,11 @@ def _show(done: int, total: int) -> None:
 
 
 def _wish(config: Config, options: argparse.Namespace) -> Wish:
+    from firmware_app.software import settings
     from firmware_app.software.channel import Wish
+    from firmware_app.store.disk.layout import StateDir
 
-    repository = options.repository or config.software.repository
+    repository = options.repository or settings.chosen(config, StateDir(config.state.dir)).repository
     if not repository:
         raise SoftwareNoRepository
     return Wish(repository, options.root, options.version, getattr(options, "again", False))

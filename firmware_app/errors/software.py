@@ -13,8 +13,8 @@ class SoftwareError(LanternError):
 class SoftwarePublisherUnknown(SoftwareError):
     code = "software.no_publisher"
     sentence = N_(
-        "This box trusts no publisher of software yet. Give it the publisher's root.json once: "
-        "lantern software check --repository {repository} --root FILE."
+        "This box trusts no publisher of software yet. Give it the publisher's root.json once: on the page “Software of "
+        "the box”, or with lantern software check --repository {repository} --root FILE."
     )
     repository: str
 
@@ -222,6 +222,11 @@ class SoftwareNoRepository(SoftwareError):
         "No software repository is named. Give one with --repository, or set [software] repository in the "
         "configuration."
     )
+
+
+class SoftwareAddressInvalid(SoftwareError):
+    code = "software.address"
+    sentence = N_("This is no address of a software repository. It begins with https:// and has no spaces.")
 
 
 class UploadRefused(SoftwareError):

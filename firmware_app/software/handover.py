@@ -33,17 +33,28 @@ PIECE_BYTES: Final = 512 * 1024
 """The most of a file that one request of the browser brings."""
 _FORGOTTEN_S: Final = 3600.0
 _TOKEN: Final = re.compile(r"[0-9a-f]{16}")
-_REQUEST_BYTES: Final = 4096
+_REQUEST_BYTES: Final = 128 * 1024
 _ONE_AT_A_TIME: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What root is asked to do: install what was uploaded, or what the channel offers, or only look there."""
+    """What root is asked to do: install what was uploaded, or what the channel offers, or only look there; or take
+    *repository* for the channel, whose publisher's root.json is the text *root*."""
 
-    what: Literal["upload", "channel", "look"]
+    what: Literal["upload", "channel", "look", "choose"]
     again: bool = False
     """A version that was left before, once more."""
+    repository: str = ""
+    automatic: bool = False
+    root: str = ""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each field is of its kind: the file may come from anybody."""
+        flags, texts = (self.again, self.automatic), (self.repository, self.root)
+        known = self.what in ("upload", "channel", "look", "choose")
+        return known and all(isinstance(one, bool) for one in flags) and all(isinstance(one, str) for one in texts)
 
 
 # --- the viewer's side ------------------------------------------------------------------------------------------------
@@ -136,7 +147,7 @@ def take(state: StateDir) -> Request | None:
     sync_directory(state.software)
     with suppress(ValueError, TypeError, RecursionError):
         request = Request(**json.loads(data))
-        if request.what in ("upload", "channel", "look") and isinstance(request.again, bool):
+        if request.is_sound:
             return request
     return None
 

@@ -18,9 +18,10 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.config import Config, load
-from firmware_app.errors import LanternError, SoftwareByHand, SoftwareNoRepository
+from firmware_app.errors import LanternError, SoftwareAddressInvalid, SoftwareByHand, SoftwareNoRepository
+from firmware_app.language import N_, register
 from firmware_app.records import Reason
-from firmware_app.software import bundle, channel, handover, record
+from firmware_app.software import bundle, channel, handover, record, settings
 from firmware_app.software.channel import Wish
 from firmware_app.software.handover import Request
 from firmware_app.software.machine import Machine, here
@@ -29,6 +30,8 @@ from firmware_app.store.disk.layout import StateDir
 
 _NIGHT: Final = range(1, 5)
 UPLOAD, CHANNEL = "upload", "channel"
+CHOSEN: Final = register("software.chosen", N_("The box looks there for new software from now on."))
+UNCHOSEN: Final = register("software.unchosen", N_("The box looks nowhere for new software any more."))
 
 
 def run(config: Config, state: StateDir, machine: Machine) -> bool:
@@ -36,13 +39,17 @@ def run(config: Config, state: StateDir, machine: Machine) -> bool:
     request = handover.take(state)
     handover.clear_forgotten(state)
     channel.tidy(state)
+    chosen = settings.chosen(config, state)
     if request is None:
-        if not config.software.repository:
+        if not chosen.repository:
             return False
-        request = Request("channel" if config.software.automatic and _is_night() else "look")
+        request = Request("channel" if chosen.automatic and _is_night() else "look")
     if request.what == "upload":
         return _upload(state, machine, again=request.again)
-    return _channel(config, state, machine, request)
+    if request.what == "choose":
+        _choose(config, state, machine, request)
+        return False
+    return _channel(config.box.id, chosen.repository, state, machine, request)
 
 
 def _upload(state: StateDir, machine: Machine, *, again: bool) -> bool:
@@ -62,17 +69,41 @@ def _upload(state: StateDir, machine: Machine, *, again: bool) -> bool:
             path.unlink(missing_ok=True)
 
 
-def _channel(config: Config, state: StateDir, machine: Machine, request: Request) -> bool:
-    wish = Wish(config.software.repository, again=request.again)
+def _choose(config: Config, state: StateDir, machine: Machine, request: Request) -> None:
+    """Let the box look at another repository, when that has proved to be signed by whom the box trusts."""
+    root = state.channel / ".given-root.json"
+    try:
+        if request.repository:
+            if settings.ADDRESS.fullmatch(request.repository) is None:
+                raise SoftwareAddressInvalid
+            state.channel.mkdir(mode=0o755, exist_ok=True)
+            root.write_text(request.root, "utf-8")
+            wish = Wish(request.repository, root if request.root else None)
+            _look(config.box.id, state, machine, wish)
+        settings.keep(state, settings.Chosen(request.repository, request.automatic))
+        record.note_done(state, CHANNEL, request.repository, Reason(CHOSEN if request.repository else UNCHOSEN))
+    except LanternError as error:
+        record.note_done(state, CHANNEL, request.repository, error)
+        _tell(str(error))
+    finally:
+        root.unlink(missing_ok=True)
+
+
+def _look(box: str, state: StateDir, machine: Machine, wish: Wish) -> None:
+    answer = channel.check(state, machine, box, record.left_versions(state), wish)
+    record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
+
+
+def _channel(box: str, repository: str, state: StateDir, machine: Machine, request: Request) -> bool:
+    wish = Wish(repository, again=request.again)
     try:
         if not machine.flashed:
             raise SoftwareByHand
         if not wish.repository:
             raise SoftwareNoRepository
         if request.what != "look":
-            return by_channel(state, machine, config.box.id, wish, CHANNEL)
-        answer = channel.check(state, machine, config.box.id, record.left_versions(state), wish)
-        record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
+            return by_channel(state, machine, box, wish, CHANNEL)
+        _look(box, state, machine, wish)
     except LanternError as error:
         record.note_done(state, CHANNEL, "", error)
         _tell(str(error))

@@ -182,14 +182,23 @@ def test_a_full_disk_is_said_before_a_byte_is_fetched(signed: Channel, monkeypat
     assert refused(signed) == "software.disk_full"
 
 
-def test_one_fetches_at_a_time(signed: Channel) -> None:
+def test_one_fetches_and_one_installs_at_a_time(signed: Channel) -> None:
     wish = channel.Wish(str(signed.repository), signed.root)
+    with channel._opened(signed.state, wish), pytest.raises(SoftwareError, match=r"software\.busy"):
+        signed.fetch()
     with (
         channel.alone(signed.state),
-        channel._opened(signed.state, wish),
         pytest.raises(SoftwareError, match=r"software\.busy"),
+        channel.alone(signed.state),
     ):
-        signed.fetch()
+        pass
+
+
+def test_what_a_power_cut_left_is_removed(signed: Channel) -> None:
+    signed.fetch()
+    (signed.state.channel / ".fetching").mkdir()
+    channel.tidy(signed.state)
+    assert {path.name for path in signed.state.channel.iterdir()} == {"publisher", ".lock", ".renewing"}
 
 
 # --- RAUC's files -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,7 +20,7 @@ from converters.publishing import software
 from firmware_app.care import renewal
 from firmware_app.errors import SoftwareDiskFull, SoftwareError
 from firmware_app.installation import signing
-from firmware_app.software import channel, handover, record, service
+from firmware_app.software import channel, handover, record, service, settings
 from firmware_app.software.handover import Request
 from firmware_app.software.offers import Ring
 from tests.software_rig import ALL, BOX, FlashedBox
@@ -27,6 +31,22 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlashedBox:
     made = FlashedBox(tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     return made
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(folder: Path) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 # --- from a browser ---------------------------------------------------------------------------------------------------
@@ -136,6 +156,31 @@ def test_a_box_without_a_channel_asks_nobody(box: FlashedBox) -> None:
     offer(box, "0.4.0")
     assert not service.run(box.config(), box.state, BOX)
     assert record.offered(box.state) is None
+
+
+def choose(box: FlashedBox, repository: str, root: str = "") -> str:
+    handover.ask(box.state, Request("choose", repository=repository, automatic=True, root=root))
+    assert not service.run(box.config(), box.state, BOX)
+    return box.code()
+
+
+def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
+    box: FlashedBox, serve: Callable[[Path], str]
+) -> None:
+    software.publish(box.bundle("0.4.0"), "", ALL, box.repository, box.keys)
+    address, root = serve(box.repository), box.root.read_text()
+    assert choose(box, address) == "software.no_publisher"
+    assert choose(box, "https://no address", root) == "software.address"
+    assert choose(box, address, "{}") == "software.root"
+    assert settings.chosen(box.config(), box.state) == settings.Chosen()
+    assert choose(box, address, root) == "software.chosen"
+    assert settings.chosen(box.config(), box.state) == settings.Chosen(address, automatic=True)
+    offered = record.offered(box.state)
+    assert offered is not None
+    assert offered.version == "0.4.0"
+    assert choose(box, "") == "software.unchosen"
+    assert settings.chosen(box.config(), box.state).repository == ""
+    assert box.lying_in_the_spool() == ["chosen.json"]
 
 
 def test_the_channel_installs_by_itself_only_by_night_where_it_may(

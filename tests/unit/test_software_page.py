@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,18 @@ def test_what_the_channel_offers_is_installed_at_a_tap_and_what_was_left_only_as
     assert "Install again" in page
     assert post(technician, "/software/channel", again="yes").status_code == 303
     assert handover.take(flashed.state) == Request("channel", again=True)
+
+
+def test_a_technician_sets_the_channel_where_the_configuration_names_none(flashed: Desk) -> None:
+    technician = flashed.person("zhou", Role.TECHNICIAN)
+    form = {"csrf_token": token(technician, "/claim"), "repository": " https://updates.example/lantern ",
+            "automatic": "yes", "root": (io.BytesIO(b"{}"), "root.json")}  # fmt: skip
+    assert technician.post("/software/repository", data=form, headers=HTML).status_code == 303
+    asked = Request("choose", repository="https://updates.example/lantern", automatic=True, root="{}")
+    assert handover.take(flashed.state) == asked
+    assert ("zhou", "software.channel") in [(one.actor, one.action)
+                                            for one in Audit(flashed.clinical.database).latest(9)]  # fmt: skip
+    assert post(flashed.person("li"), "/software/repository", repository="").status_code == 403
 
 
 def test_without_a_channel_nothing_is_asked_of_root(flashed: Desk) -> None:

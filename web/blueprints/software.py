@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app import clock
 from firmware_app.errors import LanternError, SoftwareByHand, SoftwareError, SoftwareNotHere
 from firmware_app.records import Reason
-from firmware_app.software import handover, machine, record
+from firmware_app.software import handover, machine, record, settings
 from firmware_app.software.handover import PIECE_BYTES, Request
 from firmware_app.software.machine import Machine
 from firmware_app.store.accounts.accounts_db import Role
@@ -25,6 +25,7 @@ from web.box import here
 blueprint = Blueprint("software", __name__)
 
 _MEGABYTE: Final = 1_000_000
+_ROOT_BYTES: Final = 60_000
 
 
 def allow_piece() -> None:
@@ -50,8 +51,8 @@ def page() -> ResponseReturnValue:
         last_at=clock.parse(last.at) if last and last.at else None,
         offered=offered,
         offered_at=clock.parse(offered.at) if offered else None,
-        repository=here().config.software.repository,
-        automatic=here().config.software.automatic,
+        chosen=settings.chosen(here().config, state),
+        fixed=bool(here().config.software.repository),
         piece=PIECE_BYTES,
     )
 
@@ -61,12 +62,29 @@ def page() -> ResponseReturnValue:
 def channel() -> ResponseReturnValue:
     """Have root look at the channel, or install what it offers; `again` also where it was left before."""
     _require_flashed()
-    if not here().config.software.repository:
+    if not settings.chosen(here().config, here().state).repository:
         abort(404)
     again, looks = "again" in request.form, "look" in request.form
     if not looks:
         here().audit.record(guard.actor(), "software.asked", origin="channel", again=again)
     handover.ask(here().state, Request("look" if looks else "channel", again))
+    return redirect(url_for("software.page"), 303)
+
+
+@blueprint.post("/software/repository")
+@guard.only(Role.TECHNICIAN)
+def choose() -> ResponseReturnValue:
+    """Have root look at another repository, or at none; the publisher's root.json is needed the first time."""
+    _require_flashed()
+    if here().config.software.repository:
+        abort(404)
+    given = request.files.get("root")
+    asked = Request(
+        "choose", repository=request.form.get("repository", "").strip()[:400], automatic="automatic" in request.form,
+        root=given.read(_ROOT_BYTES).decode("utf-8", "replace") if given else "",
+    )  # fmt: skip
+    here().audit.record(guard.actor(), "software.channel", repository=asked.repository)
+    handover.ask(here().state, asked)
     return redirect(url_for("software.page"), 303)
 
 
