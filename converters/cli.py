@@ -19,7 +19,7 @@ from converters.data import feedback
 from converters.elsewhere import command as away
 from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
-from converters.publishing import repository, tuf_keys
+from converters.publishing import repository, software, tuf_keys
 from converters.recipe import load_pretraining, load_recipe
 from firmware_app import pipe
 from firmware_app.errors import LanternError
@@ -159,6 +159,10 @@ def parser() -> argparse.ArgumentParser:
     text = "Add a finished pack to a signed repository, for a USB stick or a web server."
     added = step("publish", text, example, repository.command)
     repository.add_arguments(added)
+    example = "publish-software lantern-0.4.0.raucb --ring one --box clinic-7 --repository ~/software --keys ~/keys"
+    text = "Add a version of the box's software to a signed repository, or give it to more boxes: one, 5%, all."
+    added = step("publish-software", text, example, software.command)
+    software.add_arguments(added)
     return top
 
 

@@ -27,7 +27,7 @@ from firmware_app.version import version
 from web import box as boxes
 from web import compression, guard, standing, words
 from web.blueprints import accounts as account_pages
-from web.blueprints import calibration, descriptions, earlier, live, machines, models, registrations, sticks
+from web.blueprints import calibration, descriptions, earlier, live, machines, models, registrations, software, sticks
 from web.checkup import Checkup
 from web.pulse import Pulse
 
@@ -121,6 +121,7 @@ def create_app(
     compression.install(app)
     guard.install(app)  # before the CSRF check, which must know whose token it sees
     app.before_request(calibration.allow_table)
+    app.before_request(software.allow_piece)
     CSRFProtect(app)
     _register_pages(app)
     _register_first_page(app, state, accounts)
@@ -149,6 +150,7 @@ def _register_pages(app: Flask) -> None:
     for pages in (
         login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
         registrations, live, descriptions, earlier, remarks, account_pages, machines, feedback, models,
+        software,
     ):  # fmt: skip
         app.register_blueprint(pages.blueprint)
 

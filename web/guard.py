@@ -37,6 +37,7 @@ _BY_THEMSELVES: Final = frozenset(
         "live.newest",
         "machines.page",
         "models.page",
+        "software.page",
         "static",
     }
 )

@@ -23,6 +23,7 @@ from firmware_app import notify
 from firmware_app.config import Config, load
 from firmware_app.errors import LanternError, PortTaken, PortUnusable
 from firmware_app.processes import supervisor
+from firmware_app.software.handover import PIECE_BYTES
 from firmware_app.store.accounts.accounts_db import Accounts
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -63,7 +64,8 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     server = create_server(
         app, sockets=[listener], threads=THREADS, ident="Lantern",
         connection_limit=_CONNECTIONS + _BETWEEN, channel_timeout=60,
-        max_request_body_size=TABLE_BYTES, inbuf_overflow=64 * 1024,  # what is longer waits on the disk
+        max_request_body_size=max(TABLE_BYTES, PIECE_BYTES),
+        inbuf_overflow=64 * 1024,  # what is longer waits on the disk
         clear_untrusted_proxy_headers=True,
         channel_request_lookahead=1,  # so that a stream notices at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),

@@ -1,1 +1,1 @@
-"""A signed repository of finished packs (TUF), which boxes install from."""
+"""A signed repository (TUF) of finished packs, and one of the box's software, which boxes install from."""

@@ -62,7 +62,7 @@ def folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
     yield state.root, CLINICAL, _PASSED
     for folder in (
         state.incoming, state.images, state.set_aside, state.display, state.outgoing, state.results, state.run,
-        state.packs, state.usb, state.backup, state.provision, state.clinical_db.parent,
+        state.packs, state.usb, state.backup, state.provision, state.software, state.clinical_db.parent,
     ):  # fmt: skip
         yield folder, CLINICAL, _SHARED
     yield state.exchange_db.parent, EXCHANGE, _SHARED

@@ -23,12 +23,12 @@ from typing import Any, Final, Literal
 from firmware_app import clock
 from firmware_app.care import presence
 from firmware_app.config import load
+from firmware_app.software.record import UNFIT, UNSTARTED
 from firmware_app.store.disk import remembered
 from firmware_app.store.disk.layout import StateDir
 
 NAME: Final = "slot"
 """Under which it is kept (`remembered`)."""
-UNSTARTED, UNFIT = "slot.unstarted", "slot.unfit"
 BLAMED: Final = frozenset({"packs", "databases", "gateway", *presence.ALL})
 """Parts of the self-test that speak against a version; a full disk, heat or a wrong clock do not."""
 _VERSION: Final = Path("/etc/lantern-image")
@@ -60,12 +60,6 @@ class Counter:
         """Whether another one than the running *slot* ought to run, and did not come up."""
         first = self.order[0] if self.order else slot
         return first != slot and self.ok.get(first, False)
-
-
-def left_version(state: StateDir) -> str | None:
-    """The version that this box tried and left last; None where every one was good."""
-    left = remembered.known(state, NAME).get("left")
-    return str(left.get("version")) if isinstance(left, dict) else None
 
 
 def main() -> int:

@@ -32,6 +32,7 @@ from firmware_app.commands import (
     report,
     restore,
     send,
+    software,
     terminal,
     user,
     watch,
@@ -296,6 +297,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     pack.add_to(commands, _command)
+    software.add_to(commands, _command)
     calibration.add_to(commands, _command)
     user.add_to(commands, _command)
     clock.add_to(commands, _command)

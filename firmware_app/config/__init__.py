@@ -18,6 +18,7 @@ from firmware_app.config.sections import PacsSection as PacsSection
 from firmware_app.config.sections import ReaderSection as ReaderSection
 from firmware_app.config.sections import RetentionSection as RetentionSection
 from firmware_app.config.sections import ReviewSection as ReviewSection
+from firmware_app.config.sections import SoftwareSection as SoftwareSection
 from firmware_app.config.sections import StateSection as StateSection
 from firmware_app.config.sections import UplinkSection as UplinkSection
 from firmware_app.config.sections import UsbSection as UsbSection

@@ -298,6 +298,20 @@ class PacksSection(ConfigSection):
     )
 
 
+class SoftwareSection(ConfigSection):
+    """The signed channel by which a flashed box gets its software (docs/decisions/software-channel.md)."""
+
+    repository: str = Field(
+        "",
+        title="Software repository",
+        description="a folder, or an https address that the box asks (GET only) for signed software; empty: none",
+        pattern=r"^(https?://\S+|/.*)?$",
+    )
+    automatic: bool = Field(
+        False, title="By itself", description="install by night what the channel offers; off: a technician says so"
+    )
+
+
 class ArchiveSection(DialledSection):
     """One archive (PACS) of the clinic."""
 
@@ -445,6 +459,7 @@ class Config(ConfigSection):
     calibration: CalibrationSection = Field(default_factory=CalibrationSection)
     review: ReviewSection = Field(default_factory=ReviewSection)
     packs: PacksSection = Field(default_factory=PacksSection)
+    software: SoftwareSection = Field(default_factory=SoftwareSection)
     pacs: PacsSection = Field(default_factory=PacsSection)
     fhir: FhirSection = Field(default_factory=FhirSection)
     export: ExportSection = Field(default_factory=ExportSection)

@@ -13,6 +13,7 @@
     ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
     ├── InstallError            installation  install.*  a machine cannot be made a box, or cannot be freed of it
     ├── OfflineError            box         read.*       `lantern read` lacks something that is no image's fault
+    ├── SoftwareError           software    software.*   why a version of the software is not fetched or installed
     ├── WatchError              watching    watch.*      an examination that cannot be read while it runs
     ├── ExportError             export      export.*     why an image does not leave the box de-identified
     ├── PacsError               archive     pacs.*       why the clinic's archive does not have the results yet
@@ -55,6 +56,7 @@ from firmware_app.errors.provision import *
 from firmware_app.errors.registration import *
 from firmware_app.errors.report import *
 from firmware_app.errors.series import *
+from firmware_app.errors.software import *
 from firmware_app.errors.stick import *
 from firmware_app.errors.upkeep import *
 from firmware_app.errors.watching import *

@@ -51,6 +51,7 @@ GROUPS: Final = (
         "retention.*",
     ),
     _group(N_("The machine"), "machine.*"),
+    _group(N_("Software of the box"), "doctor.software_*", "slot.*"),
     _group(N_("The clock"), "clock.*"),
     _group(
         N_("The databases"),
@@ -82,7 +83,8 @@ GROUPS: Final = (
 ELSEWHERE: Final = (
     "account.*", "age*", "audit.*", "calibration.*", "care.*", "earlier.*", "explain.*", "export.*", "follow_up*",
     "hint.*", "hospital.*", "imaging.*", "install.*", "modality.*", "other.*", "outcomes.*", "pack.*", "provision.*",
-    "quality.*", "read.*", "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "watch.*",
+    "quality.*", "read.*", "reading.*", "registration.*", "report.*", "sent.*", "series.*", "service.*", "software.*",
+    "watch.*",
 )  # fmt: skip
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 

@@ -46,6 +46,8 @@ def make(package: Path, recipe: Path, keys: Keys, work: Path) -> Path:
     for unit in sorted((recipe / "units").iterdir()):
         _put(tree / "usr/lib/systemd/system" / unit.name, unit.read_bytes(), 0o644)
     _put(tree / _OWN / "keyring.pem", keys.certificate.read_bytes(), 0o644)
+    if (root := keys.certificate.with_name("software-root.json")).exists():  # whose channel the box takes (software/)
+        _put(tree / _OWN / root.name, root.read_bytes(), 0o644)
     for folder in ("config", "efi"):
         (tree / folder).mkdir(exist_ok=True)
     _install(package, recipe, tree)

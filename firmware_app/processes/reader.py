@@ -19,6 +19,7 @@ from firmware_app.health.own_care import trouble
 from firmware_app.reading import rolling_back
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
+from firmware_app.software import machine, telling
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.time_changes import TimeChanges
 from firmware_app.store.disk.layout import StateDir
@@ -72,7 +73,7 @@ def _watch(
     if "sender" not in presence.expected(config):  # else the sender does it
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
-    watch = Watch(clinical, config)
+    watch, software = Watch(clinical, config), machine.here()
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -82,7 +83,9 @@ def _watch(
             )
         )
         if relay is not None:
-            relay.step(Health.of(trouble(state), reader.packs(), told.figures(), watch.places()))
+            relay.step(
+                Health.of(trouble(state), reader.packs(), told.figures(), watch.places(), telling.told(state, software))
+            )
 
     def gone_back() -> bool:
         if changed := rolling_back.carried_out(config, clinical.database):

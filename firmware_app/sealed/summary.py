@@ -1,10 +1,10 @@
 """Everything that may leave the box over MQTT, field by field: the allow-list.
 
 Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short),
-`Presence` (birth, health, death), `ClinicFigures` (the packs on the clinic's own films) and `DriftWatch` (whether the
-films change).  Down come `Receipt` and `Keys`.  Nothing else can be built, and no field takes free text: there is no
-field for a name, an id, a UID, an age, a sex or a study date.  Peers of form 1 use `FirstPresence` and `FirstReceipt`
-instead (docs/uplink.md).
+`Presence` (birth, health, death), `ClinicFigures` (the packs on the clinic's own films), `DriftWatch` (whether the
+films change) and `SoftwareState` (what runs, and which slot was left).  Down come `Receipt` and `Keys`.  Nothing else
+can be built, and no field takes free text: there is no field for a name, an id, a UID, an age, a sex or a study date.
+Peers of form 1 use `FirstPresence` and `FirstReceipt` instead (docs/uplink.md).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar, Final
 from firmware_app.records import Priority
 from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
 from firmware_app.sealed.form import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
+from firmware_app.sealed.software import RunningSoftware
 from firmware_app.sealed.watch import WatchedPlace
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Refusal",
     "RefusedMessage",
     "SizeBand",
+    "SoftwareState",
     "Summary",
     "SummaryRuntime",
     "TakenMessage",
@@ -324,7 +326,23 @@ class DriftWatch(Message):
         return Kind.DRIFT
 
 
-UpMessage = Summary | Digest | FirstPresence | ClinicFigures | DriftWatch
+@dataclass(frozen=True, slots=True)
+class SoftwareState(Message):
+    """What software the box runs and why it left a slot, in form 2 alone; `origin.seq` and `beat` are as in
+    `FirstPresence`."""
+
+    name: ClassVar = "software"
+    origin: Annotated[Origin, Nested(Origin)]
+    beat: Annotated[int, _COUNT]
+    software: Annotated[RunningSoftware, Nested(RunningSoftware)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.HEALTH
+
+
+UpMessage = Summary | Digest | FirstPresence | ClinicFigures | DriftWatch | SoftwareState
 
 
 def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
@@ -332,7 +350,7 @@ def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
     if first:
         message: Message = decode(body, Summary, Digest, FirstPresence)
     else:
-        message = decode(body, Summary, Digest, Presence, ClinicFigures, DriftWatch)
+        message = decode(body, Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
     assert isinstance(message, UpMessage)
     return message
 

@@ -23,7 +23,17 @@ from firmware_app.sealed.envelope import HospitalBundle, seal
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import ClinicFigures, DriftWatch, FirstPresence, Kind, Origin, Presence, PresenceKind
+from firmware_app.sealed.software import RunningSoftware
+from firmware_app.sealed.summary import (
+    ClinicFigures,
+    DriftWatch,
+    FirstPresence,
+    Kind,
+    Origin,
+    Presence,
+    PresenceKind,
+    SoftwareState,
+)
 from firmware_app.sealed.watch import WatchedPlace
 from firmware_app.store.disk.layout import free_bytes
 from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
@@ -68,6 +78,7 @@ class Publisher:
         self._session, self._beat = 0, 0
         self._told: tuple[PlaceFigures, ...] = ()
         self._watched: set[WatchedPlace] = set()
+        self._software: RunningSoftware | None = None
         self._signed_keys: bytes | None = None
         self._version = Version.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = seal_key(hospital.seal)
@@ -95,7 +106,7 @@ class Publisher:
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
         self._say(connection, PresenceKind.BIRTH, 0)
-        self._told, self._watched = (), set()
+        self._told, self._watched, self._software = (), set(), None
         self._tell_figures(connection)
 
     def beat(self, connection: Connection) -> None:
@@ -114,7 +125,8 @@ class Publisher:
             connection.post(post)
 
     def _tell_figures(self, connection: Connection) -> None:
-        """Send how the packs do at the clinic, where that is new in this connection; form 1 has no word for it."""
+        """Send how the packs do at the clinic and which software runs, where that is new in this connection; form 1 has
+        no word for it."""
         if self._version is Version.FIRST:
             return
         health = self._exchange.line().health
@@ -123,12 +135,16 @@ class Publisher:
         said = ClinicFigures(origin, self._beat, health.figures, hour)
         if health.figures != self._told and self._posted_figures(connection, said):
             self._told = health.figures
+        if health.software is not None and health.software != self._software:
+            running = SoftwareState(origin, self._beat, health.software, hour)
+            if self._posted_figures(connection, running):
+                self._software = health.software
         for place in health.watched:
             watch = DriftWatch(origin, self._beat, place, hour)
             if place not in self._watched and self._posted_figures(connection, watch):
                 self._watched.add(place)
 
-    def _posted_figures(self, connection: Connection, said: ClinicFigures | DriftWatch) -> bool:
+    def _posted_figures(self, connection: Connection, said: ClinicFigures | DriftWatch | SoftwareState) -> bool:
         post = self._sealed(said.encode(), said.kind)
         if fits(post, connection.most_bytes):
             connection.post(post)

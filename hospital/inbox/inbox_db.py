@@ -23,8 +23,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
 from firmware_app.sealed.keys import VerifyKey, verify_key
-from firmware_app.sealed.summary import Brief, ClinicFigures, Digest, DriftWatch, FirstPresence, Mark, Summary
-from hospital.inbox import heard, summaries, watches
+from firmware_app.sealed.summary import (
+    Brief,
+    ClinicFigures,
+    Digest,
+    DriftWatch,
+    FirstPresence,
+    Mark,
+    SoftwareState,
+    Summary,
+)
+from hospital.inbox import heard, software, summaries, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.schema import bring_up_to_date
 from hospital.inbox.summaries import CaseRow
@@ -255,6 +264,14 @@ class Inbox:
         kept = watches.keep(self.connection, watch, now, again=again)
         if kept:
             heard.spoke(self.connection, watch.origin.box, now)
+        return kept
+
+    def keep_software(self, said: SoftwareState, *, again: bool = False) -> bool:
+        """Keep which software a box runs, as `software.keep`."""
+        now = _now()
+        kept = software.keep(self.connection, said, now, again=again)
+        if kept:
+            heard.spoke(self.connection, said.origin.box, now)
         return kept
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:

@@ -56,6 +56,17 @@ STEPS: Final[tuple[str, ...]] = (
     ) STRICT;
     """,
     resources.files(__package__).joinpath("schema_enrolling.sql").read_text("utf-8"),
+    # What software each box runs, and which slot it left: the latest word of each box.
+    """
+    CREATE TABLE software (
+        box        TEXT PRIMARY KEY,
+        stream     TEXT NOT NULL,
+        session    INTEGER NOT NULL,
+        beat       INTEGER NOT NULL,
+        body       TEXT NOT NULL,                 -- JSON of summary.SoftwareState
+        received_at TEXT NOT NULL
+    ) STRICT;
+    """,
 )  # fmt: skip
 
 

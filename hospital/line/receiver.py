@@ -38,6 +38,7 @@ from firmware_app.sealed.summary import (
     Receipt,
     Refusal,
     RefusedMessage,
+    SoftwareState,
     TakenMessage,
     body_hash,
 )
@@ -267,6 +268,9 @@ class Receiver:
                 return
             if isinstance(message, DriftWatch):
                 self._inbox.keep_watch(message, again=again)
+                return
+            if isinstance(message, SoftwareState):
+                self._inbox.keep_software(message, again=again)
                 return
             receipt, seq, hashed = (
                 receipts[box, message.origin.stream, opened.version],

@@ -23,7 +23,7 @@ from firmware_app.errors import LanternError
 from firmware_app.sealed.envelope import BoxBundle
 from hospital import enrolling
 from hospital.house import House
-from hospital.inbox import receiver_status, watches
+from hospital.inbox import receiver_status, software, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
 from hospital.page import tonight
@@ -147,6 +147,7 @@ def create_app(house: House, silent_after: timedelta, hosts: list[str] | None = 
 
 
 def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
+    running = software.latest(inbox.connection)
     now, receiver, boxes = datetime.now(UTC), receiver_status.read(inbox.connection), inbox.boxes()
     codes = receiver.codes(now)
     return render_template(
@@ -161,6 +162,9 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
         aside=inbox.aside(20),
         watched=watches.latest(inbox.connection)[:_MOST_WATCHED],
         asking=enrolling.asking(inbox),
+        versions=software.counted(running),
+        left=[one for one in running if one["left"]],
+        slots={one["box"]: one["slot"] for one in running if one["slot"]},
     )
 
 

@@ -8,7 +8,7 @@ from tests.browser.clinic import Clinic, Person
 
 PAGES = (
     "/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "/calibration", "/calibration/outcomes",
-    "/live", "/accounts", "/password", "/machines", "/models", "/own", "case", "report",
+    "/live", "/accounts", "/password", "/machines", "/models", "/software", "/own", "case", "report",
 )  # fmt: skip
 MOST_BYTES = 70_000
 

@@ -109,17 +109,17 @@ def test_sticks_of_four_kinds_are_read_when_they_are_plugged_in(switch_on: Switc
 def test_update_files_that_are_not_meant_for_this_box_are_refused(switch_on: Switch, work: Path, version: str) -> None:
     keys, other = BUILD / "image-keys", work / "other-keys"
     made = [
-        _small(work, f"{version}+1", other, name="0-other-key"),
+        _small(work, f"{version}.1", other, name="0-other-key"),
         _small(work, "0.1.0", keys, name="1-older"),
-        _small(work, f"{version}+1", keys, name="2-other-machine", compatible="lantern-jetson"),
-        _small(work, f"{version}+1", keys, name="3-tampered", damaged=True),
+        _small(work, f"{version}.1", keys, name="2-other-machine", compatible="lantern-jetson"),
+        _small(work, f"{version}.1", keys, name="3-tampered", damaged=True),
     ]
     with switch_on("refused") as box:
         box.wait("slot A is good")
         box.plug(flashed_box.stick(work / "refused.img", made))
-        box.wait("lantern-0-other-key.raucb is refused")
-        box.wait(f"lantern-1-older.raucb is not later than {version}")
-        box.wait("lantern-2-other-machine.raucb is refused")
+        box.wait("lantern-0-other-key.raucb is not signed by whom this box trusts")
+        box.wait(f"Version 0.1.0 is not later than {version}")
+        box.wait("lantern-2-other-machine.raucb is for machines of the kind lantern-jetson")
         box.wait("lantern-3-tampered.raucb could not be installed")
         box.cut()
 
@@ -128,23 +128,23 @@ def test_a_renewal_that_is_cut_off_leaves_the_old_version_and_is_done_the_next_t
     switch_on: Switch, work: Path, version: str
 ) -> None:
     file = flashed_box.update_file(
-        flashed_box.version_after(BUILD / "image/root", work, f"{version}+1", {}), BUILD / "image-keys", work
+        flashed_box.version_after(BUILD / "image/root", work, f"{version}.1", {}), BUILD / "image-keys", work
     )
     stick = flashed_box.stick(work / "renewal.img", [file])
     with switch_on("renewal-cut") as box:
         box.wait("slot A is good")
         box.plug(stick)
-        box.wait(f"{version}+1 is being installed")
-        box.wait("40%")
+        box.wait(f"{version}.1 is being installed")
+        box.wait(f"{version}.1: 40 %")
         box.cut()
     with switch_on("renewal-pulled") as box:
         box.wait("slot A is good")
         name = box.plug(stick)
-        box.wait("40%")
+        box.wait(f"{version}.1: 40 %")
         box.pull(name)
         box.wait("could not be installed")
         box.plug(stick)
-        box.wait(f"{version}+1 is installed; starting it")
+        box.wait(f"{version}.1 is installed; starting it")
         _report("from the switch-on to the new version marked good", box.wait("slot B is good"))
         page = Page(box)
         page.log_in()
@@ -157,20 +157,20 @@ def test_a_version_that_does_not_work_is_left_by_itself_and_the_box_says_why(
 ) -> None:
     broken = {"usr/lib/systemd/system/lantern-gateway.service": "[Service]\nExecStart=/bin/false\n"}
     file = flashed_box.update_file(
-        flashed_box.version_after(BUILD / "image/root", work, f"{version}+2", broken), BUILD / "image-keys", work
+        flashed_box.version_after(BUILD / "image/root", work, f"{version}.2", broken), BUILD / "image-keys", work
     )
     with switch_on("unfit") as box:
         box.wait("slot B is good")
         box.plug(flashed_box.stick(work / "unfit.img", [file]))
-        box.wait(f"{version}+2 is installed; starting it")
+        box.wait(f"{version}.2 is installed; starting it")
         box.wait("slot A is left: gateway")
         box.wait("slot B is good", times=2)
-        box.wait(f"this box has tried {version}+2 and left it")  # the stick is still there
+        box.wait(f"Version {version}.2 ran on this box before and was left")  # the stick is still there
         box.cut()
 
 
 def test_a_version_that_does_not_start_is_left_after_three_starts(switch_on: Switch, work: Path, version: str) -> None:
-    slot = flashed_box.version_after(BUILD / "image/root", work, f"{version}+3", {})
+    slot = flashed_box.version_after(BUILD / "image/root", work, f"{version}.3", {})
     with slot.root.open("r+b") as root:  # no longer what its kernel expects
         root.write(bytes(4096))
     file = flashed_box.update_file(slot, BUILD / "image-keys", work)

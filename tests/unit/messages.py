@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from firmware_app.records import LocalState, Priority
 from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
+from firmware_app.sealed.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
 from firmware_app.sealed.summary import (
     MOST_FAULTS,
     MOST_MARKS,
@@ -26,6 +27,7 @@ from firmware_app.sealed.summary import (
     Presence,
     PresenceKind,
     SizeBand,
+    SoftwareState,
     Summary,
     SummaryRuntime,
 )
@@ -91,4 +93,17 @@ WATCHES = st.builds(
     ),
     HOURS,
 )  # fmt: skip
-MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES | WATCHES
+VERSIONS = st.from_regex(r"[0-9][A-Za-z0-9.+~-]{0,63}", fullmatch=True)
+LEFT = st.builds(
+    LeftSlot, st.sampled_from(Slot), st.none() | VERSIONS, st.sampled_from(LeftFor),
+    st.lists(st.sampled_from(["packs", "gateway", "databases"]), max_size=MOST_PARTS).map(tuple),
+)  # fmt: skip
+SOFTWARE = st.builds(
+    SoftwareState, ORIGINS, COUNTS,
+    st.builds(
+        RunningSoftware, st.none() | st.just("lantern-x86_64"), VERSIONS, st.none() | st.sampled_from(Slot),
+        st.none() | LEFT,
+    ),
+    HOURS,
+)  # fmt: skip
+MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES | WATCHES | SOFTWARE

@@ -16,7 +16,7 @@ ORDER = (
     "language", "errors", "planted", "loading", "version", "pipe", "progress", "address_space", "notify",
     "system_program", "statistics", "lesion", "records", "clock", "runtimes", "config",
     "headers", "registration", "imaging", "tasks", "cases", "packs", "sealed", "salvage",
-    "store", "calibration",
+    "store", "calibration", "software",
     "uplink", "pacs", "reading", "intake", "dicomweb",
     "provisioning", "care", "health", "reports", "exporting",
     "processes", "commands", "__main__",
@@ -33,6 +33,8 @@ ROUTING = "firmware_app.reading.routing"
 FEEDBACK = "firmware_app.sealed.feedback"
 """The form of a clinic's feedback is one: the box writes it, and the converters read it."""
 SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe"}  # pipe: how a command ends
+SOFTWARE = "firmware_app.software.offers"
+"""The form of a software index is one: the publisher's tool writes it, and the box reads it."""
 MOST_MODULES = 15
 REASON = "Many modules: "
 
@@ -87,7 +89,7 @@ def _forbidden(package: str, here: str, name: str) -> str:
     elif target == "firmware_app" and package == "web" and there in {"runtimes", "intake"}:
         return "the viewer opens no DICOM and runs no model"
     elif target == "firmware_app" and package == "converters" and there not in SHARED_WITH_CONVERTERS:
-        return "" if name in (ROUTING, FEEDBACK) else "the converters share only the model side of the box"
+        return "" if name in (ROUTING, FEEDBACK, SOFTWARE) else "the converters share only the model side of the box"
     elif target == "firmware_app" and package == "hospital" and there not in SHARED_WITH_HOSPITAL | {"__version__"}:
         return "the hospital knows only what is sealed for it"
     return ""

@@ -32,6 +32,7 @@ from firmware_app.records import (
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
 from firmware_app.sealed.form import MOST_BYTES, Message
+from firmware_app.sealed.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
 from firmware_app.sealed.summary import (
     MERGED_MARKS,
     MOST_FAULTS,
@@ -50,6 +51,7 @@ from firmware_app.sealed.summary import (
     Presence,
     PresenceKind,
     SizeBand,
+    SoftwareState,
     Summary,
     SummaryRuntime,
     decode_up,
@@ -220,6 +222,9 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
     measure = MeasureWatch("refused_at_home", -(10**9), -(10**9), 9999, Drifting.CHANGED)
     watched = WatchedPlace("p" * 40, "9999.9999.9999", "m-" + "f" * 20, 10**9, (measure,) * MOST_MEASURES)
     assert len(DriftWatch(origin, 10**9, watched, "2026-11-21T12").encode()) <= most
+    left = LeftSlot(Slot.B, "9" * 64, LeftFor.UNSTARTED, ("p" * 24,) * MOST_PARTS)
+    running = RunningSoftware("m" * 40, "9" * 64, Slot.A, left)
+    assert len(SoftwareState(origin, 10**9, running, "2026-11-21T12").encode()) <= most
 
 
 @pytest.mark.parametrize("text", NAMES)

@@ -32,6 +32,7 @@ from firmware_app.sealed.envelope import (
 )
 from firmware_app.sealed.figures import PlaceFigures
 from firmware_app.sealed.form import Message, forms
+from firmware_app.sealed.software import LeftSlot, RunningSoftware
 from firmware_app.sealed.summary import (
     Brief,
     ClinicFigures,
@@ -52,6 +53,7 @@ from firmware_app.sealed.summary import (
     Refusal,
     RefusedMessage,
     SizeBand,
+    SoftwareState,
     Summary,
     TakenMessage,
     decode_up,
@@ -79,6 +81,9 @@ FIELDS: dict[type[Message], str] = {
     MeasureWatch: "measure first now psi state",
     WatchedPlace: "pack version machine seen measures",
     DriftWatch: "origin beat place hour",
+    LeftSlot: "slot version code parts",
+    RunningSoftware: "machine version slot left",
+    SoftwareState: "origin beat software hour",
     TakenMessage: "seq body",
     RefusedMessage: "seq body code",
     Receipt: "box stream taken refused at",

@@ -18,11 +18,12 @@ from firmware_app.records import LocalState, Priority
 from firmware_app.sealed.envelope import version_of
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.figures import PlaceFigures
+from firmware_app.sealed.software import LeftFor, LeftSlot, RunningSoftware, Slot
 from firmware_app.sealed.summary import FindingBrief, PackBrief
 from firmware_app.sealed.watch import Drifting, MeasureWatch, WatchedPlace
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.exchange.exchange_db import Health
-from hospital.inbox import watches
+from hospital.inbox import software, watches
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
 from tests.wire.line_rig import Box, Place, free_port, place, wait_for
 
@@ -307,9 +308,10 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
     watched = WatchedPlace(
         "chest-xray-child", "1.2.0", "m-" + "0" * 20, 700, (MeasureWatch("blur", 41234, 52345, 81, Drifting.CHANGED),)
     )
+    running = RunningSoftware("lantern-x86_64", "0.3.0", Slot.A, LeftSlot(Slot.B, "0.4.0", LeftFor.UNFIT, ("gateway",)))
     relay, health = (
         box.relay(),
-        Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,), (watched,)),
+        Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,), (watched,), running),
     )
     relay.step(health)
     site.uplink(box).start()
@@ -328,3 +330,7 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
     wait_for(lambda: len(watches.latest(site.inbox.connection)) == 1, because="the films of a machine have changed")
     (drifting,) = watches.latest(site.inbox.connection)
     assert (drifting["box"], drifting["machine"], drifting["changed"]) == ("clinic-7", watched.machine, ["blur"])
+    wait_for(lambda: len(software.latest(site.inbox.connection)) == 1, because="the software of the box")
+    (said,) = software.latest(site.inbox.connection)
+    assert (said["box"], said["version"], said["slot"]) == ("clinic-7", "0.3.0", "A")
+    assert said["left"] == {"slot": "B", "version": "0.4.0", "code": "slot.unfit", "parts": ["gateway"]}

@@ -14,6 +14,8 @@ run/         the status of the running processes; trials.json: the trials of the
 exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
 provision/   on an installed box: requests of its first page, and their results (provisioning/first_request.py)
+software/    on an installed box: a file that renews it on its way from a browser, and what root is asked (software/)
+channel/     root's: the publisher of software that is trusted, and what was fetched from it
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 usb/         receipts of what was copied from sticks, and marks by which known files are recognized (intake/stick)
 backup/      the ring of copies of the databases (store/rescue/ring.py), or where it lies on another disk
@@ -117,6 +119,15 @@ class StateDir:
     def provision(self) -> Path:
         """Made by the setup of an installed box, never here: without it, nothing processes the requests."""
         return self.root / "provision"
+
+    @property
+    def software(self) -> Path:
+        """Made by the setup of an installed box, as `provision` is."""
+        return self.root / "software"
+
+    @property
+    def channel(self) -> Path:
+        return self.root / "channel"
 
     @property
     def packs(self) -> Path:

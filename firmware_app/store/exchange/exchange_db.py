@@ -20,6 +20,7 @@ from firmware_app.errors import LanternError
 from firmware_app.language import N_, register
 from firmware_app.records import Priority, Reason
 from firmware_app.sealed.figures import PlaceFigures
+from firmware_app.sealed.software import RunningSoftware
 from firmware_app.sealed.summary import (
     MOST_FAULTS,
     MOST_PACKS,
@@ -88,16 +89,17 @@ class Health:
     packs: tuple[PackBrief, ...] = ()
     figures: tuple[PlaceFigures, ...] = ()
     watched: tuple[WatchedPlace, ...] = ()
+    software: RunningSoftware | None = None
 
     @classmethod
     def of(
         cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], figures: tuple[PlaceFigures, ...] = (),
-        watched: tuple[WatchedPlace, ...] = (),
+        watched: tuple[WatchedPlace, ...] = (), software: RunningSoftware | None = None,
     ) -> Health:  # fmt: skip
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
-        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures, watched)
+        return cls(tuple(codes[:MOST_FAULTS]), tuple(briefs[:MOST_PACKS]), figures, watched, software)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,7 @@ class Exchange:
                 "faults": health.faults, "packs": [pack.to_object() for pack in health.packs],
                 "figures": [one.to_object() for one in health.figures],
                 "watched": [one.to_object() for one in health.watched],
+                "software": health.software.to_object() if health.software else None,
             }  # fmt: skip
             values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
@@ -318,4 +321,6 @@ def _health(body: str) -> Health:
     raw = json.loads(body)
     figures = tuple(PlaceFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
     watched = tuple(WatchedPlace.from_object(one) for one in raw.get("watched", ()))
-    return Health(tuple(raw["faults"]), tuple(PackBrief.from_object(one) for one in raw["packs"]), figures, watched)
+    software = RunningSoftware.from_object(raw["software"]) if raw.get("software") else None
+    packs = tuple(PackBrief.from_object(one) for one in raw["packs"])
+    return Health(tuple(raw["faults"]), packs, figures, watched, software)

@@ -1,0 +1,286 @@
+"""Root's side of a renewal: what a browser sent, what a stick holds and what the channel offers, by one way.
+
+RAUC reads and judges the files here as on a box.  Only `rauc install` is a stand-in, for there is no slot to write to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from converters.publishing import software
+from firmware_app.care import renewal
+from firmware_app.errors import SoftwareDiskFull, SoftwareError
+from firmware_app.installation import signing
+from firmware_app.software import channel, handover, record, service, settings
+from firmware_app.software.handover import Request
+from firmware_app.software.offers import Ring
+from tests.software_rig import ALL, BOX, FlashedBox
+
+
+@pytest.fixture
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FlashedBox:
+    made = FlashedBox(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Path], str]]:
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(folder: Path) -> str:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+# --- from a browser ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_browser_sent_is_installed_and_nothing_lies_about(box: FlashedBox) -> None:
+    file = box.bundle("0.4.0")
+    assert box.send(file)
+    assert box.installed.read_bytes() == file.read_bytes()
+    assert box.code() == "software.installed"
+    assert record.doing(box.state) == record.Doing("starting", "0.4.0", 100)
+    assert box.lying_in_the_spool() == []
+
+
+def test_a_file_that_is_not_signed_older_or_no_bundle_is_refused_and_gone(box: FlashedBox, tmp_path: Path) -> None:
+    assert not box.send(box.bundle("0.4.0", signing.keys(tmp_path / "other")))
+    assert box.code() == "software.not_signed"
+    assert not box.send(box.bundle("0.2.0"))
+    assert box.code() == "software.older"
+    assert not box.send(box.file("0.4.0"))
+    assert box.code() == "software.damaged"
+    assert not box.installed.exists()
+    assert box.lying_in_the_spool() == []
+
+
+def test_an_installation_that_fails_says_so_and_what_runs_goes_on(box: FlashedBox) -> None:
+    box.ends(1)
+    assert not box.send(box.bundle("0.4.0"))
+    assert box.code() == "software.not_installed"
+    assert record.doing(box.state) is None
+    assert box.lying_in_the_spool() == []
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_that_could_be_installed(box: FlashedBox) -> None:
+    file = box.bundle("0.4.0")
+    data = file.read_bytes()
+    token = handover.begin(box.state, file.name, len(data), 0)
+    at = handover.append(box.state, token, 0, data[:1000])
+    assert handover.append(box.state, token, 0, data[:1000]) == at == 1000, "a piece that came twice is taken once"
+    with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
+        handover.finish(box.state, token, len(data))
+    handover.ask(box.state, Request("upload"))
+    assert not service.run(box.config(), box.state, BOX)
+    assert box.code() == "software.upload_broken"
+    assert box.lying_in_the_spool() == [f"part-{token}"]
+    os.utime(box.state.software / f"part-{token}", (0, 0))
+    service.run(box.config(), box.state, BOX)
+    assert box.lying_in_the_spool() == [], "an hour later it is gone"
+
+
+def test_a_second_upload_takes_the_place_of_the_first(box: FlashedBox) -> None:
+    first = handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 0)
+    second = handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 0)
+    with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
+        handover.append(box.state, first, 0, b"x")
+    assert box.lying_in_the_spool() == [f"part-{second}"]
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "lantern-0.4.0.raucb.exe", "film.dcm", "lantern-/x.raucb"])
+def test_a_name_that_no_such_file_has_is_refused(box: FlashedBox, name: str) -> None:
+    with pytest.raises(SoftwareError, match=r"software\.upload_form"):
+        handover.begin(box.state, name, 9000, 0)
+
+
+def test_a_file_for_which_the_disk_has_no_room_is_refused_before_it_is_sent(box: FlashedBox) -> None:
+    with pytest.raises(SoftwareError, match=r"software\.upload_form"):
+        handover.begin(box.state, "lantern-0.4.0.raucb", handover.MOST_BYTES + 1, 0)
+    with pytest.raises(SoftwareDiskFull):
+        handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 1 << 60)
+
+
+def test_a_request_of_another_form_is_taken_away_and_does_nothing(box: FlashedBox) -> None:
+    for data in (b"{", b'{"what": "reboot"}', b'{"what": "upload", "again": "yes"}', b"[]"):
+        (box.state.software / "request.json").write_bytes(data)
+        assert not service.run(box.config(), box.state, BOX)
+        assert not handover.waits(box.state)
+    assert not box.installed.exists()
+
+
+# --- from the channel -------------------------------------------------------------------------------------------------
+
+
+def offer(box: FlashedBox, version: str, ring: Ring = ALL) -> Path:
+    file = box.bundle(version)
+    software.publish(file, "", ring, box.repository, box.keys)
+    trust = box.state.channel / "publisher"
+    if not trust.exists():  # a person gives root.json once
+        channel.check(box.state, BOX, "clinic-7", (), channel.Wish(str(box.repository), box.root))
+    return file
+
+
+def test_the_channel_is_only_looked_at_until_a_person_asks(box: FlashedBox) -> None:
+    file = offer(box, "0.4.0")
+    config = box.config(repository=str(box.repository))
+    assert not service.run(config, box.state, BOX)
+    offered = record.offered(box.state)
+    assert offered is not None
+    assert (offered.version, offered.reason) == ("0.4.0", None)
+    assert not box.installed.exists()
+    handover.ask(box.state, Request("channel"))
+    assert service.run(config, box.state, BOX)
+    assert box.installed.read_bytes() == file.read_bytes()
+    assert box.lying_in_the_spool() == []
+
+
+def test_a_box_without_a_channel_asks_nobody(box: FlashedBox) -> None:
+    offer(box, "0.4.0")
+    assert not service.run(box.config(), box.state, BOX)
+    assert record.offered(box.state) is None
+
+
+def choose(box: FlashedBox, repository: str, root: str = "") -> str:
+    handover.ask(box.state, Request("choose", repository=repository, automatic=True, root=root))
+    assert not service.run(box.config(), box.state, BOX)
+    return box.code()
+
+
+def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
+    box: FlashedBox, serve: Callable[[Path], str]
+) -> None:
+    software.publish(box.bundle("0.4.0"), "", ALL, box.repository, box.keys)
+    address, root = serve(box.repository), box.root.read_text()
+    assert choose(box, address) == "software.no_publisher"
+    assert choose(box, "https://no address", root) == "software.address"
+    assert choose(box, address, "{}") == "software.root"
+    assert settings.chosen(box.config(), box.state) == settings.Chosen()
+    assert choose(box, address, root) == "software.chosen"
+    assert settings.chosen(box.config(), box.state) == settings.Chosen(address, automatic=True)
+    offered = record.offered(box.state)
+    assert offered is not None
+    assert offered.version == "0.4.0"
+    assert choose(box, "") == "software.unchosen"
+    assert settings.chosen(box.config(), box.state).repository == ""
+    assert box.lying_in_the_spool() == ["chosen.json"]
+
+
+def test_the_channel_installs_by_itself_only_by_night_where_it_may(
+    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(box, "0.4.0")
+    config = box.config(repository=str(box.repository), automatic=True)
+    monkeypatch.setattr(service, "_is_night", lambda: False)
+    assert not service.run(config, box.state, BOX)
+    monkeypatch.setattr(service, "_is_night", lambda: True)
+    assert service.run(config, box.state, BOX)
+
+
+def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_signed(
+    box: FlashedBox, tmp_path: Path
+) -> None:
+    offer(box, "0.4.0")
+    software.publish(box.bundle("0.5.0", signing.keys(tmp_path / "other")), "", ALL, box.repository, box.keys)
+    handover.ask(box.state, Request("channel"))
+    assert not service.run(box.config(repository=str(box.repository)), box.state, BOX)
+    assert box.code() == "software.not_signed"
+    assert box.lying_in_the_spool() == []
+
+
+def test_a_version_that_was_left_is_not_installed_again_by_itself_by_no_way(box: FlashedBox) -> None:
+    file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
+    box.leave("0.4.0")
+    handover.ask(box.state, Request("channel"))
+    assert not service.run(config, box.state, BOX)
+    assert box.code() == "software.left"
+    assert not box.send(file)
+    assert not box.installed.exists()
+    assert box.send(file, again=True), "a person may try it once more"
+
+
+def test_a_version_that_was_left_is_remembered_when_a_later_one_is_left_too(box: FlashedBox) -> None:
+    box.leave("0.4.0")
+    assert box.send(box.bundle("0.5.0"))
+    box.leave("0.5.0")
+    assert record.left_versions(box.state) == {"0.4.0", "0.5.0"}
+
+
+# --- from a stick -----------------------------------------------------------------------------------------------------
+
+
+def plug_in(box: FlashedBox, monkeypatch: pytest.MonkeyPatch, *files: Path) -> list[str]:
+    """The system commands that a stick with these files leads to."""
+    started: list[str] = []
+    run = subprocess.run
+
+    def noted(command: list[str], **options: object) -> object:
+        if command[0] == "systemctl":
+            started.append(" ".join(command))
+            return None
+        return run(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr("firmware_app.software.machine.here", lambda: BOX)
+    monkeypatch.setattr(renewal, "load", box.config)
+    monkeypatch.setattr("subprocess.run", noted)
+    renewal._renew(files)
+    return started
+
+
+def test_a_stick_renews_the_box_once_and_not_again_after_the_version_was_left(
+    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = box.bundle("0.4.0")
+    assert plug_in(box, monkeypatch, file) == ["systemctl reboot"]
+    assert box.installed.read_bytes() == file.read_bytes()
+    box.leave("0.4.0")
+    assert plug_in(box, monkeypatch, file) == [], "the stick is still plugged in"
+    ended = record.outcome(box.state)
+    assert ended is not None
+    assert (ended.origin, ended.file, ended.reason.code) == ("stick", "lantern-0.4.0.raucb", "software.left")
+
+
+def test_a_stick_with_a_repository_renews_only_the_boxes_whose_turn_it_is(
+    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = plug_in(box, monkeypatch)
+    file = offer(box, "0.4.0", Ring(boxes=("clinic-1",)))
+    assert renewal._by_channel(box.repository) == 0
+    assert (box.code(), started) == ("software.waits", [])
+    software.publish(None, "0.4.0", ALL, box.repository, box.keys)
+    assert renewal._by_channel(box.repository) == 0
+    assert started == ["systemctl reboot"]
+    assert box.installed.read_bytes() == file.read_bytes()
+    shutil.rmtree(box.repository / "targets")
+    assert renewal._by_channel(box.repository) == 0, "a stick that was pulled"
+    assert box.code() == "software.unreachable"
+    assert box.lying_in_the_spool() == []
+
+
+def test_a_stick_that_is_pulled_while_it_is_read_leaves_the_box_as_it_is(
+    box: FlashedBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = box.bundle("0.4.0")
+    box.ends(1)
+    assert plug_in(box, monkeypatch, file) == []
+    assert box.code() == "software.not_installed"
+    file.unlink()
+    assert plug_in(box, monkeypatch, file) == []
+    assert box.code() == "software.damaged"

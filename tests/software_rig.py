@@ -1,0 +1,153 @@
+"""A publisher of software, its repository, RAUC's keys and a flashed box, for tests of the channel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from converters.publishing import software, tuf_keys
+from firmware_app import clock
+from firmware_app.config import Config
+from firmware_app.installation import disk_image, signing
+from firmware_app.software import channel, handover, record, service
+from firmware_app.software.channel import Answer, Wish
+from firmware_app.software.handover import Request
+from firmware_app.software.machine import Machine
+from firmware_app.software.offers import Ring
+from firmware_app.store.disk import remembered
+from firmware_app.store.disk.layout import StateDir
+
+BOX = Machine("lantern-x86_64", "0.3.0", "A")
+ALL = Ring(percent=100)
+_CONFIG = """[system]
+compatible=lantern-x86_64
+bootloader=noop
+bundle-formats=verity
+statusfile={folder}/status
+
+[keyring]
+path={keyring}
+
+[slot.rootfs.0]
+device={folder}/slot
+type=raw
+bootname=A
+"""
+
+RAUC = shutil.which("rauc") or "rauc"
+STAND_IN = """#!/bin/sh
+if [ "$1" = install ]; then
+    echo " 20% Verifying signature"; echo "100% Installing done."
+    cp "$2" "{folder}/installed" && exit $(cat "{folder}/ends")
+fi
+exec {rauc} --conf={config} "$@"
+"""
+
+
+def bundle(folder: Path, version: str, keys: signing.Keys, *, compatible: str = disk_image.COMPATIBLE) -> Path:
+    """A tiny bundle as `make image` makes them, signed with *keys*."""
+    work = folder / f"work-{version}-{compatible}"
+    work.mkdir(parents=True)
+    for name, size in (("root.img", 300_000), ("boot.img", 50_000)):
+        (work / name).write_bytes(os.urandom(size))
+    path = folder / f"lantern-{version}.raucb"
+    before = disk_image.COMPATIBLE
+    disk_image.COMPATIBLE = compatible  # type: ignore[misc]
+    try:
+        disk_image.make_bundle(disk_image.Slot(version, work / "root.img", work / "boot.img"), keys, work, path)
+    finally:
+        disk_image.COMPATIBLE = before  # type: ignore[misc]
+    return path
+
+
+def rauc_config(folder: Path, keys: signing.Keys) -> Path:
+    """RAUC's configuration on a box that trusts *keys*."""
+    path = folder / "system.conf"
+    path.write_text(_CONFIG.format(folder=folder, keyring=keys.certificate))
+    return path
+
+
+class Channel:
+    """A publisher, its repository, and a box of its own state."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.keys, self.repository = folder, folder / "keys", folder / "repository"
+        self.root = tuf_keys.make(self.keys)
+        self.state = StateDir(folder / "state")
+        self.state.prepare()
+
+    def file(self, version: str, content: bytes = b"") -> Path:
+        path = self.folder / f"lantern-{version}.raucb"
+        path.write_bytes(content or os.urandom(200_000))
+        return path
+
+    def publish(self, version: str, ring: Ring | None = ALL, days: int = 30) -> Path:
+        path = self.file(version)
+        software.publish(path, "", ring, self.repository, self.keys, days)
+        return path
+
+    def fetch(self, place: str | None = None, *, trusting: bool = True, machine: Machine = BOX) -> Answer:
+        wish = Wish(place or str(self.repository), self.root if trusting else None)
+        shutil.rmtree(self.state.channel / "fetched", ignore_errors=True)
+        return channel.fetch(self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None)
+
+    def lying_about(self) -> list[str]:
+        """Every file of the channel's folder but the publisher's."""
+        below = self.state.channel
+        files = (path.relative_to(below).as_posix() for path in below.rglob("*") if path.is_file())
+        return sorted(path for path in files if not path.startswith("publisher/") and not path.startswith("."))
+
+    def target(self, version: str) -> Path:
+        (path,) = self.repository.rglob(f"targets/**/*.lantern-{version}.raucb")
+        return path
+
+
+class FlashedBox(Channel):
+    """A flashed box with a channel, whose slots are one file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.signing = signing.keys(folder / "signing")
+        script = folder / "bin/rauc"
+        script.parent.mkdir()
+        script.write_text(STAND_IN.format(folder=folder, rauc=RAUC, config=rauc_config(folder, self.signing)), "utf-8")
+        script.chmod(0o755)
+        self.ends(0)
+        self.state.software.mkdir()
+        self.installed = folder / "installed"
+
+    def ends(self, status: int) -> None:
+        (self.folder / "ends").write_text(str(status))
+
+    def config(self, **software: object) -> Config:
+        return Config.model_validate({"box": {"id": "clinic-7"}, "state": {"dir": self.state.root},
+                                      "software": software})  # fmt: skip
+
+    def bundle(self, version: str, keys: signing.Keys | None = None) -> Path:
+        made = self.folder / "made"
+        shutil.rmtree(made, ignore_errors=True)
+        return bundle(made, version, keys or self.signing)
+
+    def send(self, file: Path, *, again: bool = False) -> bool:
+        """What the page does with a file; True when the box would start the new version."""
+        data = file.read_bytes()
+        token, at = handover.begin(self.state, file.name, len(data), 0), 0
+        while at < len(data):
+            at = handover.append(self.state, token, at, data[at : at + handover.PIECE_BYTES])
+        handover.finish(self.state, token, len(data))
+        handover.ask(self.state, Request("upload", again))
+        return service.run(self.config(), self.state, BOX)
+
+    def code(self) -> str:
+        ended = record.outcome(self.state)
+        assert ended is not None
+        return ended.reason.code
+
+    def leave(self, version: str) -> None:
+        """As care/slot.py writes it down."""
+        left = {"slot": "B", "version": version, "code": record.UNFIT, "parts": "gateway, packs"}
+        remembered.keep(self.state, "slot", {"at": clock.text(), "good": {"A": "0.3.0"}, "left": left})
+
+    def lying_in_the_spool(self) -> list[str]:
+        return sorted(os.listdir(self.state.software)) + self.lying_about()

@@ -1,0 +1,149 @@
+"""The box's own software: what runs, what a stick, a browser and the channel brought, and how a technician renews it.
+
+A file comes piece by piece, so that it is never whole in memory; this process may install nothing and hands it over to
+root (`firmware_app.software.handover`), who judges it as one from a stick.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from flask import Blueprint, abort, g, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from firmware_app import clock
+from firmware_app.errors import LanternError, SoftwareByHand, SoftwareError, SoftwareNotHere
+from firmware_app.records import Reason
+from firmware_app.software import handover, machine, record, settings
+from firmware_app.software.handover import PIECE_BYTES, Request
+from firmware_app.software.machine import Machine
+from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.disk import fault
+from web import guard
+from web.box import here
+
+blueprint = Blueprint("software", __name__)
+
+_MEGABYTE: Final = 1_000_000
+_ROOT_BYTES: Final = 60_000
+
+
+def allow_piece() -> None:
+    """Let a piece of a file be longer than a form; asked before anything reads the request's body."""
+    person = guard.user()
+    if request.endpoint == "software.piece" and person is not None and person.role is Role.TECHNICIAN:
+        request.max_content_length = PIECE_BYTES
+
+
+@blueprint.get("/software")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def page() -> ResponseReturnValue:
+    state, running = here().state, machine.here()
+    last, offered = record.outcome(state), record.offered(state)
+    renews = running.flashed and state.software.is_dir()
+    return render_template(
+        "software.html",
+        running=running,
+        instead=None if renews else _instead(running),
+        left=record.left(state),
+        doing=record.doing(state) or (record.Doing("waiting", "", 0) if renews and handover.waits(state) else None),
+        last=last,
+        last_at=clock.parse(last.at) if last and last.at else None,
+        offered=offered,
+        offered_at=clock.parse(offered.at) if offered else None,
+        chosen=settings.chosen(here().config, state),
+        fixed=bool(here().config.software.repository),
+        piece=PIECE_BYTES,
+    )
+
+
+@blueprint.post("/software/channel")
+@guard.only(Role.TECHNICIAN)
+def channel() -> ResponseReturnValue:
+    """Have root look at the channel, or install what it offers; `again` also where it was left before."""
+    _require_flashed()
+    if not settings.chosen(here().config, here().state).repository:
+        abort(404)
+    again, looks = "again" in request.form, "look" in request.form
+    if not looks:
+        here().audit.record(guard.actor(), "software.asked", origin="channel", again=again)
+    handover.ask(here().state, Request("look" if looks else "channel", again))
+    return redirect(url_for("software.page"), 303)
+
+
+@blueprint.post("/software/repository")
+@guard.only(Role.TECHNICIAN)
+def choose() -> ResponseReturnValue:
+    """Have root look at another repository, or at none; the publisher's root.json is needed the first time."""
+    _require_flashed()
+    if here().config.software.repository:
+        abort(404)
+    given = request.files.get("root")
+    asked = Request(
+        "choose", repository=request.form.get("repository", "").strip()[:400], automatic="automatic" in request.form,
+        root=given.read(_ROOT_BYTES).decode("utf-8", "replace") if given else "",
+    )  # fmt: skip
+    here().audit.record(guard.actor(), "software.channel", repository=asked.repository)
+    handover.ask(here().state, asked)
+    return redirect(url_for("software.page"), 303)
+
+
+@blueprint.post("/software/upload")
+@guard.only(Role.TECHNICIAN)
+def begin() -> ResponseReturnValue:
+    """Make room for a file; tells under which token its pieces come."""
+    _require_flashed()
+    size = request.form.get("size", "")
+    try:
+        token = handover.begin(
+            here().state, request.form.get("name", ""), int(size) if size.isdecimal() and len(size) < 12 else 0,
+            here().config.retention.high_water_free_mb * _MEGABYTE,
+        )  # fmt: skip
+    except LanternError as error:
+        return _refused(error)
+    except OSError as error:
+        return _refused(fault.named(here().state.root, error))
+    return jsonify(token=token)
+
+
+@blueprint.post("/software/upload/<token>/<int:at>")
+@guard.only(Role.TECHNICIAN)
+def piece(token: str, at: int) -> ResponseReturnValue:
+    """One piece of the file, which begins *at*; tells how far the file has come."""
+    try:
+        return jsonify(at=handover.append(here().state, token, at, request.get_data()))
+    except LanternError as error:
+        return _refused(error)
+    except OSError as error:
+        return _refused(fault.named(here().state.root, error))
+
+
+@blueprint.post("/software/upload/<token>/done")
+@guard.only(Role.TECHNICIAN)
+def done(token: str) -> ResponseReturnValue:
+    """All of the file is here: hand it to root."""
+    size, again = request.form.get("size", ""), request.form.get("again") == "yes"
+    try:
+        handover.finish(here().state, token, int(size) if size.isdecimal() and len(size) < 12 else -1)
+        here().audit.record(guard.actor(), "software.asked", origin="upload", again=again)
+        handover.ask(here().state, Request("upload", again))
+    except LanternError as error:
+        return _refused(error)
+    except OSError as error:
+        return _refused(fault.named(here().state.root, error))
+    return jsonify(page=url_for("software.page"))
+
+
+def _refused(error: LanternError) -> ResponseReturnValue:
+    return jsonify(code=error.code, text=error.text(g.language)), 409
+
+
+def _instead(running: Machine) -> Reason:
+    """How the software of a box is renewed that has no slots."""
+    error: SoftwareError = SoftwareByHand() if running.packaged else SoftwareNotHere()
+    return Reason.of(error)
+
+
+def _require_flashed() -> None:
+    if not (machine.here().flashed and here().state.software.is_dir()):
+        abort(404)
