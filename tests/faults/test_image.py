@@ -101,8 +101,8 @@ def test_sticks_of_four_kinds_are_read_when_they_are_plugged_in(switch_on: Switc
         page.log_in()
         for number, (kind, film) in enumerate(zip(FileSystem, films, strict=False), 2):
             box.plug(_stick(work, kind, film))
-            page.until("/", rf"(?:{_READ}.*?){{{number}}}")
-            _report(f"stick {kind.value}: its film is read", 0)
+            page.until("/", rf"(?:{_READ}.*?){{{number}}}", 1200)
+            print(f"stick {kind.value}: its film is read", flush=True)
         box.cut()
 
 
@@ -198,6 +198,7 @@ def test_in_another_machine_the_disk_opens_for_its_recovery_key_alone(switch_on:
 def _stick(work: Path, kind: FileSystem, film: DemoImage) -> Path:
     content = work / f"content-{kind.value}"
     content.mkdir()
+    film.dataset.PatientID = film.dataset.PatientName = f"STICK-{kind.value}"  # one row each on the worklist
     film.dataset.save_as(content / "IMG0001.dcm", enforce_file_format=True)
     image = work / f"stick-{kind.value}.img"
     if kind is FileSystem.FAT:
