@@ -152,7 +152,7 @@ def test_a_renewal_that_is_cut_off_leaves_the_old_version_and_is_done_the_next_t
         box.cut()
 
 
-def test_a_version_that_does_not_work_is_left_by_itself_and_the_box_says_why(
+def test_a_version_sent_from_the_page_that_does_not_work_is_left_by_itself_and_the_box_says_why(
     switch_on: Switch, work: Path, version: str
 ) -> None:
     broken = {"usr/lib/systemd/system/lantern-gateway.service": "[Service]\nExecStart=/bin/false\n"}
@@ -161,11 +161,16 @@ def test_a_version_that_does_not_work_is_left_by_itself_and_the_box_says_why(
     )
     with switch_on("unfit") as box:
         box.wait("slot B is good")
-        box.plug(flashed_box.stick(work / "unfit.img", [file]))
+        page = Page(box)
+        page.log_in()
+        page.upload(file)
         box.wait(f"{version}.2 is installed; starting it")
         box.wait("slot A is left: gateway")
         box.wait("slot B is good", times=2)
-        box.wait(f"Version {version}.2 ran on this box before and was left")  # the stick is still there
+        page.log_in()
+        assert "in its self-test these parts failed: gateway" in page.ask("GET", "/software")[1]
+        box.plug(flashed_box.stick(work / "unfit.img", [file]))
+        box.wait(f"Version {version}.2 ran on this box before and was left")
         box.cut()
 
 
