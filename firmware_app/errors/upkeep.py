@@ -245,3 +245,32 @@ class BackupFolderOther(CareError):
         "this box a folder of its own in [backup] locked."
     )
     path: str
+
+
+class ResetUnfinished(CareError):
+    code = "setup.reset_unfinished"
+    sentence = N_(
+        "A factory reset of this box was begun and did not come to its end, so nothing of it starts. Run “lantern "
+        "factory-reset” again as root: it goes on."
+    )
+
+
+class ResetNeedsRoot(CareError):
+    code = "care.reset_root"
+    sentence = N_("A factory reset is for root alone. Nothing was deleted.")
+
+
+class ResetNotNamed(CareError):
+    code = "care.reset_name"
+    sentence = N_("That is not the id of this box, which is {box}. Nothing was deleted.")
+    box: str
+
+
+class VolumeKeyKept(CareError):
+    code = "care.volume_key"
+    sentence = N_(
+        "The key of the encrypted volume {device} could not be erased: {detail}. The files are deleted all the same. "
+        "Run “cryptsetup erase {device}” by hand."
+    )
+    device: str
+    detail: str
