@@ -172,6 +172,7 @@ def test_settings_and_packs_come_back_and_the_identity_does_not(tmp_path: Path) 
     })  # fmt: skip
     pack = state.packs / KEPT / "0.0.1" / "toy"
     toy_pack.write(pack.parent, "toy", "adult", 18, None)
+    (pack / "fp32.bin").write_bytes(b"beside fp32.onnx, in the same batch")
     tree.write(pack)
     (state.packs / "toy").symlink_to(pack.relative_to(state.packs))
     (state.packs / PUBLISHER).mkdir()
@@ -233,6 +234,17 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
 
 def _fail(*_: object) -> None:
     raise OSError(5, "gone")
+
+
+def test_a_night_of_an_earlier_version_stays_among_those_that_are_kept(tmp_path: Path) -> None:
+    state, disk, _ = backed_up(tmp_path)
+    (disk / "sets" / "000001.list").unlink()  # it wrote none
+    (disk / "files").rename(disk / "images")
+    for kept in (3, 3, 2):
+        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), kept)
+    assert [one.name for one in LockedFolder(disk).sets()] == ["000004.lnb", "000003.lnb"]
+    assert len(list((disk / "images").rglob("*.lnb"))) == 1, "and its images are not locked again"
+    assert not list((disk / "files").rglob("*.lnb"))
 
 
 def test_a_name_without_its_content_is_written_again(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from firmware_app.store.disk.layout import sync_directory
 
 _MOST_FILES, _MOST_BYTES = 64, 64_000_000
 _PIECE: Final = 1 << 20
+FRESH: Final = ".new"
 
 
 @dataclass(slots=True)
@@ -56,9 +57,9 @@ class Batch:
             for one in self._waiting:
                 one.handle.close()
 
-    def begin(self, place: Path, suffix: str, mode: int | None = None) -> Fresh:
+    def begin(self, place: Path, mode: int | None = None) -> Fresh:
         """A file that will lie at *place*; `end` comes before the next one begins."""
-        fresh = place.with_suffix(suffix)
+        fresh = place.with_name(f".{place.name}{FRESH}")
         fresh.unlink(missing_ok=True)
         self._waiting.append(Fresh(fresh.open("xb"), fresh, place))
         if mode is not None:  # FAT and shares may refuse one

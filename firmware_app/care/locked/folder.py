@@ -21,12 +21,12 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
+from firmware_app.care.locked.batch import FRESH
 from firmware_app.errors import BackupFolderOther
 from firmware_app.sealed import locked_file
 from firmware_app.store.disk.layout import sync_directory
 
 SUFFIX: Final = ".lnb"
-FRESH: Final = ".new"
 _LIST: Final = ".list"
 _FILES: Final = ("files", "images")
 
@@ -83,12 +83,12 @@ class LockedFolder:
         sync_directory(self._sets)
 
     def let_go(self, keep: int) -> None:
-        """Remove all but the newest *keep* whole sets, and then the files that no set needs any more."""
-        whole = [one for one in self.sets() if one.with_suffix(_LIST).exists()]
+        """Remove all but the newest *keep* sets, never the last whole one, and the files that no set needs any more."""
+        sets = self.sets()
+        whole = [one for one in sets if one.with_suffix(_LIST).exists()]
         if not whole:
             return
-        oldest = whole[:keep][-1]
-        for old in (one for one in self.sets() if one < oldest):
+        for old in sets[max(keep, sets.index(whole[0]) + 1) :]:
             old.unlink()
             old.with_suffix(_LIST).unlink(missing_ok=True)
         for name in self._sets.glob(f"*{_LIST}"):

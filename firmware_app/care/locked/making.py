@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.care.locked import recovery_code, settings
 from firmware_app.care.locked.batch import Batch
-from firmware_app.care.locked.folder import FRESH, LockedFolder
+from firmware_app.care.locked.folder import LockedFolder
 from firmware_app.config import Config
 from firmware_app.errors import LockedFailed, LockedNoRoom
 from firmware_app.packs.installed import KEPT, PackStore
@@ -130,7 +130,7 @@ def _lock(batch: Batch, place: Path, public: X25519PublicKey, fill: _Fill, neede
     """Write the locked file *place*, a tar of about *needed* bytes."""
     if (missing := needed + _SPARE_BYTES - free_bytes(place.parent)) > 0:
         raise LockedNoRoom(path=str(place.parent), missing_mb=missing // 1_000_000 + 1)
-    fresh = batch.begin(place, FRESH)
+    fresh = batch.begin(place)
     locker = Locker(fresh, public)
     into = cast("IO[bytes]", locker)
     with tarfile.open(fileobj=into, mode="w|", format=tarfile.PAX_FORMAT, bufsize=PIECE) as tar:

@@ -232,7 +232,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, batch: 
     _folder(place.parent, _PACK_FOLDER_MODE if is_pack else _FOLDER_MODE)
     source = tar.extractfile(member)
     assert source is not None
-    fresh = batch.begin(place, ".new", _PACK_MODE if is_pack else _FILE_MODE)
+    fresh = batch.begin(place, _PACK_MODE if is_pack else _FILE_MODE)
     try:
         while piece := source.read(locked_file.PIECE):
             fresh.write(piece)
