@@ -117,6 +117,10 @@ class FlashedBox:
             keyboard.sendall(line.encode() + b"\n")
             time.sleep(2.0)
 
+    def press(self, key: str) -> None:
+        """A key of the keyboard, by qemu's name for it."""
+        self._order("send-key", {"keys": [{"type": "qcode", "data": key}]})
+
     def photograph(self, picture: Path) -> None:
         """What stands on the screen, as a PNG."""
         self._order("screendump", {"filename": str(picture), "format": "png"})

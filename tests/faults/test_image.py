@@ -2,7 +2,7 @@
 
 It is started new with a security chip, loses its power, takes sticks of four kinds, refuses update files that are not
 meant for it, is renewed with the power cut and the stick pulled in the middle, leaves two versions that are no good,
-and its disk is put into another machine.  Each test goes on with the disk of the one before.
+has its disk put into another machine, and ends in a factory reset.  Each test goes on with the disk of the one before.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -188,7 +189,7 @@ def test_a_version_that_does_not_start_is_left_after_three_starts(switch_on: Swi
 
 
 def test_in_another_machine_the_disk_opens_for_its_recovery_key_alone(switch_on: Switch, work: Path) -> None:
-    [key] = set(re.findall(r"away from the box: (\S+)", (work / "first.log").read_text("utf-8", "replace")))
+    key = _recovery_key((work / "first.log").read_text("utf-8", "replace"))
     with switch_on("other-machine", chip=False) as box:
         box.wait("recovery key of this box's disk:")
         box.type("abcd-efgh")
@@ -198,6 +199,30 @@ def test_in_another_machine_the_disk_opens_for_its_recovery_key_alone(switch_on:
         box.wait("opened by the recovery key")
         box.answers_echo()
         box.cut()
+
+
+def test_a_factory_reset_from_the_boot_menu_leaves_a_new_box(switch_on: Switch, work: Path) -> None:
+    with switch_on("reset") as box:
+        for _ in range(60):  # the firmware passes over it; the menu stops at it, on its last entry
+            box.press("down")
+            time.sleep(1.0)
+        box.press("ret")
+        box.wait("Type DELETE and Enter")
+        box.type("DELETE")
+        box.wait("the key of the state's disk is erased")
+        box.wait("the state's disk is ready, and encrypted")
+        box.wait("give this code: ")
+        before = (work / "first.log").read_text("utf-8", "replace")
+        assert _recovery_key(box.said) != _recovery_key(before)
+        page = Page(box)
+        page.set_up()
+        page.log_in()
+        assert not re.findall(_READ, page.ask("GET", "/")[1]), "no film of the clinic before"
+        box.cut()
+
+
+def _recovery_key(said: str) -> str:
+    return re.findall(r"away from the box: (\S+)", said)[-1]
 
 
 def _stick(work: Path, kind: FileSystem, film: DemoImage) -> Path:
