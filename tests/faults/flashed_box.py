@@ -239,7 +239,9 @@ class Page:
         assert self.send("/claim", "/claim", **first)[0] == 302
 
     def log_in(self) -> None:
-        _await(lambda: self.ask("GET", "/login")[0] == 200, 600)
+        _await(lambda: self.ask("GET", "/login")[0] in (200, 302), 900)
+        if self.ask("GET", "/")[0] == 200:
+            return
         assert self.send("/login", "/login", name="wang", password=PASSWORD)[0] == 302
 
     def until(self, path: str, pattern: str, seconds: float = PATIENCE_S) -> str:
