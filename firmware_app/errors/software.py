@@ -13,8 +13,8 @@ class SoftwareError(LanternError):
 class SoftwarePublisherUnknown(SoftwareError):
     code = "software.no_publisher"
     sentence = N_(
-        "This box trusts no publisher of software yet. Give it the publisher's root.json once: on the page “Software of "
-        "the box”, or with lantern software check --repository {repository} --root FILE."
+        "This box trusts no publisher of software yet. Give it the publisher's root.json once: on the page “Software "
+        "of the box”, or with lantern software check --repository {repository} --root FILE."
     )
     repository: str
 
