@@ -121,7 +121,7 @@ test-deb: $(VENV)/dev.stamp deb
 KEYS ?= build/image-keys
 image: export SOURCE_DATE_EPOCH = $(COMMITTED)
 image: $(VENV)/dev.stamp deb
-	@rm -f build/lantern-[0-9]*.img build/lantern-[0-9]*.raucb
+	@rm -f build/lantern-[0-9]*.img build/lantern-[0-9]*.img.gz build/lantern-[0-9]*.raucb
 	@$(BIN)/python -m firmware_app.installation.disk_image build/lantern-box_*.deb --keys $(KEYS)
 
 test-image: $(VENV)/dev.stamp

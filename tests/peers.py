@@ -33,6 +33,7 @@ _PACKAGES = {
     "mkfs.ext4": "e2fsprogs",
     "openssl": "openssl",
     "swtpm": "swtpm",
+    "cryptsetup": "cryptsetup-bin",
     "avahi-daemon": "avahi-daemon",
     "dbus-daemon": "dbus",
     "systemd-analyze": "systemd",

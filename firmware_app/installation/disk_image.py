@@ -5,7 +5,7 @@
 bios, esp        GRUB for old and new PCs, and grubenv, the boot counter (systemd/image/grub.cfg)
 boot-a, boot-b   kernel, initrd, and the hash of the slot's file system
 root-a, root-b   the system, never written while it runs: squashfs with its dm-verity tree behind it
-config           what was changed in /etc;  var: the state, grown on the first start to the end of the disk
+config           what was changed in /etc;  var: the state, on the first start grown to the end of the disk, encrypted
 
 The disk is put together from files, without loop devices or device mapper, so that any Debian's root can make it.
 """
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firmware_app.care import state_volume
 from firmware_app.installation import root_tree, signing
 
 MIB: Final = 1 << 20
@@ -70,7 +71,7 @@ def partitions(slot: Slot, work: Path) -> list[Partition]:
         Partition("boot-b", _SLOT, 128),
         Partition("root-b", _SLOT, 1536),
         Partition("config", _LINUX, 128, work / "config.img"),
-        Partition("var", _VAR, 512, work / "var.img"),
+        Partition("var", _VAR, 64, work / "var.img"),
     ]
 
 
@@ -110,10 +111,10 @@ def make_slot(tree: Path, version: str, work: Path) -> Slot:
 def make_disk(slot: Slot, recipe: Path, work: Path, disk: Path) -> None:
     """Write the whole disk to the (sparse) file *disk*."""
     _make_esp(recipe, work)
-    for name, mebibytes in (("config", 128), ("var", 512)):
-        image = work / f"{name}.img"
-        image.unlink(missing_ok=True)
-        _run("mke2fs", "-q", "-t", "ext4", "-L", f"lantern-{name}", image, f"{mebibytes}M")
+    config = work / "config.img"
+    config.unlink(missing_ok=True)
+    _run("mke2fs", "-q", "-t", "ext4", "-L", "lantern-config", config, "128M")
+    (work / "var.img").write_bytes(state_volume.MARK * (state_volume.HEADER_BYTES // len(state_volume.MARK)))
     parts = partitions(slot, work)
     disk.unlink(missing_ok=True)
     with disk.open("xb") as made:
@@ -162,15 +163,15 @@ def _make_bios_start(disk: Path, core: Path) -> None:
         made.write(struct.pack("<QHH", first + 1, sectors - 1, 0x820))
 
 
-def make_bundle(slot: Slot, keys: signing.Keys, work: Path, bundle: Path) -> None:
-    """Write the signed file by which a running box gets *slot*."""
+def make_bundle(slot: Slot, keys: signing.Keys, work: Path, bundle: Path, compatible: str = COMPATIBLE) -> None:
+    """Write the signed file by which a running box of the kind *compatible* gets *slot*."""
     content = work / "bundle"
     shutil.rmtree(content, ignore_errors=True)
     content.mkdir()
     os.link(slot.root, content / "root.img")
     os.link(slot.boot, content / "boot.img")
     (content / "manifest.raucm").write_text(
-        f"[update]\ncompatible={COMPATIBLE}\nversion={slot.version}\n\n[bundle]\nformat=verity\n\n"
+        f"[update]\ncompatible={compatible}\nversion={slot.version}\n\n[bundle]\nformat=verity\n\n"
         "[image.rootfs]\nfilename=root.img\n\n[image.boot]\nfilename=boot.img\n", "utf-8",
     )  # fmt: skip
     bundle.unlink(missing_ok=True)
@@ -203,7 +204,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     disk, bundle = options.out / f"lantern-{version}.img", options.out / f"lantern-{version}.raucb"
     make_disk(slot, options.recipe, work, disk)
     make_bundle(slot, keys, work, bundle)
-    sizes = {path.name: path.stat().st_size for path in (slot.root, slot.boot, disk, bundle)}
+    packed = disk.with_name(f"{disk.name}.gz")  # what is carried; the programs that write disks on Windows read it
+    with packed.open("wb") as file:
+        subprocess.run(["gzip", "-1", "--stdout", disk], stdout=file, check=True)
+    sizes = {path.name: path.stat().st_size for path in (slot.root, slot.boot, disk, packed, bundle)}
     print(
         json.dumps({"disk": str(disk), "bundle": str(bundle), "bytes": sizes, "on_disk": disk.stat().st_blocks * 512})
     )

@@ -114,6 +114,8 @@ def _make_it_one_of_many(tree: Path, version: str) -> None:
     (tree / "etc/resolv.conf").symlink_to("/run/systemd/resolve/stub-resolv.conf")
     shutil.copy(tree / "usr/share/systemd/tmp.mount", tree / "etc/systemd/system/tmp.mount")
     _link(tree / "etc/systemd/system/local-fs.target.wants/tmp.mount", "/etc/systemd/system/tmp.mount")
+    # Where there is an /etc/issue, as on a Debian, agetty looks into no other issue.d.
+    _link(tree / "etc/issue.d/lantern-recovery.issue", "/run/issue.d/lantern-recovery.issue")
     _put(tree / "etc/lantern-image", f"{version}\n".encode(), 0o644)
     factory = tree / "usr/share/factory/var/lib"
     factory.mkdir(parents=True, exist_ok=True)

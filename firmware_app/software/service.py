@@ -133,6 +133,7 @@ def by_channel(state: StateDir, machine: Machine, box: str, wish: Wish, origin: 
 
 def renew(state: StateDir, found: bundle.Bundle, origin: str, file: str) -> bool:
     """Install a file that was judged, and note each step for the page.  Raises `SoftwareNotInstalled`."""
+    _tell(f"{found.version} is being installed")
     record.note_left(state)
     record.note_doing(state, "installing", found.version)
     bundle.install(found, lambda percent: record.note_doing(state, "installing", found.version, percent))

@@ -165,14 +165,15 @@ def clinic(folder: Path, packs: Path, config: Path | None = None, **settings: st
 class Person:
     """Someone before the screen: finds things, waits for them, and takes pictures of what is shown."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str, patience_s: float = WAIT_S) -> None:
+        """*flags*: further ones of Chromium; *patience_s*: for a page to load."""
         options = ChromeOptions()
         options.binary_location = shutil.which("chromium") or "chromium"
-        for flag in (*_FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        for flag in (*_FLAGS, *flags, f"--user-data-dir={folder / 'profile'}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
-        self.driver.set_page_load_timeout(WAIT_S)
+        self.driver.set_page_load_timeout(patience_s)
         self._folder = folder
 
     def screen(self, width: int, height: int, ratio: float = 1) -> None:

@@ -17,8 +17,9 @@ from firmware_app.reading.children.inference import MEMORY_MB
 from firmware_app.records import Reason
 from firmware_app.runtimes.choice import Settings
 
-SECONDS: Final = 60.0
-"""For loading a model, its golden cases and the timed inferences together; a slow box needs a few seconds."""
+SECONDS: Final = 180.0
+"""For loading a model, its golden cases and the timed inferences together; a slow box needs a few seconds, an emulated
+one (tests/faults/flashed_box.py) a minute or two, and a way that is given up for slowness is given up for good."""
 PROBE_SECONDS: Final = 30.0
 MOST_TRIES: Final = 2
 """For a way that crashed or hung, counted over restarts: the box may have been short of memory at that moment."""

@@ -1,0 +1,61 @@
+"""When the encrypted disk of a flashed box is formatted, opened, or left alone; a factory reset ends its keys.
+
+That a chip opens it is `make test-image`'s to show: this needs the kernel's device mapper.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from firmware_app.care import state_volume
+from firmware_app.care.state_volume import MARK, NAME, Header, Places, step
+from tests.peers import peer
+
+
+def test_a_disk_that_was_never_ready_is_formatted_and_one_that_was_never_again() -> None:
+    ready = Header(NAME, frozenset({"1"}))
+    assert step(None, made=False) == "format"
+    assert step(Header("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
+    assert step(ready, made=False) == "open", "the partition beside it was lost"
+    assert step(ready, made=True) == "open"
+    assert step(None, made=True) == "stop", "a header that is gone is no reason to write a new one over what is left"
+
+
+def test_a_factory_reset_ends_every_key_and_the_next_start_makes_a_new_disk(tmp_path: Path) -> None:
+    places = _made(tmp_path)
+    before = state_volume._header(places)
+    assert before is not None
+    assert step(before, made=True) == "open"
+    state_volume.erase(places)
+    after = state_volume._header(places)
+    assert after is not None
+    assert not after.keys
+    assert step(after, made=places.made.exists()) == "format"
+    assert sorted(path.name for path in places.config.iterdir()) == ["reset"]
+
+
+def test_flashing_a_used_disk_ends_its_key(tmp_path: Path) -> None:
+    """Also the second copy of the header, which cryptsetup would look for."""
+    places = _made(tmp_path)
+    with places.device.open("r+b") as device:
+        device.write(MARK * (state_volume.HEADER_BYTES // len(MARK)))
+    assert state_volume._header(places) is None
+
+
+def _made(folder: Path) -> Places:
+    """A volume that is ready, in a file."""
+    places = Places(folder / "disk.img", folder / "config")
+    places.config.mkdir()
+    with places.device.open("wb") as made:
+        made.truncate(32 << 20)
+    places.key.write_bytes(bytes(range(64)))
+    places.recovery.write_text("abcd")
+    places.made.touch()
+    cryptsetup = peer("cryptsetup")
+    for words in (
+        ["luksFormat", "--batch-mode", "--type=luks2", *state_volume._LITTLE_WORK, f"--key-file={places.key}"],
+        ["config", f"--label={NAME}"],
+    ):
+        subprocess.run([cryptsetup, *words, places.device], check=True, capture_output=True)
+    return places
