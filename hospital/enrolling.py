@@ -75,13 +75,14 @@ class Due:
 # --- what comes by the line -------------------------------------------------------------------------------------------
 
 
-def may_wait(inbox: Inbox, body: bytes) -> bool:
-    """Whether a request names a box that has a label: what costs nothing to see, before it takes a place."""
+def box_of(inbox: Inbox, body: bytes) -> str | None:
+    """The box that a request names, if it has a label: what costs nothing to see, before it takes a place."""
     try:
         box = decode(body, EnrolRequest).box.box
     except (LanternError, ValueError):
-        return False
-    return inbox.connection.execute("SELECT 1 FROM label_codes WHERE box = ?", (box,)).fetchone() is not None
+        return None
+    row = inbox.connection.execute("SELECT 1 FROM label_codes WHERE box = ?", (box,)).fetchone()
+    return box if row is not None else None
 
 
 def hear(house: House, inbox: Inbox, token: str, body: bytes) -> Came:

@@ -181,6 +181,7 @@ ACTIONS: Final = {
     "enrolment.asked": N_("enrolment by the hospital asked for over the line"),
     "enrolment.taken": N_("enrolled by the hospital over the line"),
     "enrolment.refused": N_("an answer to the enrolment refused"),
+    "box.reset": N_("factory reset; what was before is deleted"),
     "export.begun": N_("export begun"),
     "export.done": N_("export finished"),
     "export.stopped": N_("export stopped"),

@@ -2,7 +2,7 @@
 
 A rescue takes from the newest whole copy what it cannot rebuild from the image files: what people entered, the
 accounts, the audit (`store.rescue.refill`). lantern-backup.timer runs it; `--now` does not wait until one is due.  With
-`[backup] locked` the copy is also encrypted for a replacement box, with the images (`care.locked_backup`).
+`[backup] locked` the copy is also encrypted for a replacement box, with images, settings and packs (`care.locked`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import clock
-from firmware_app.care import locked_backup
+from firmware_app.care.locked import making
+from firmware_app.care.locked.folder import LockedFolder
 from firmware_app.config import Config, load
-from firmware_app.errors import BackupDiskAbsent, LanternError, StoreUnreadable
+from firmware_app.errors import BackupDiskAbsent, LanternError, LockedDiskAbsent, StoreUnreadable
 from firmware_app.language import N_, for_screen, register
 from firmware_app.records import Reason
 from firmware_app.store.disk import remembered, timekeeping
@@ -57,7 +58,7 @@ def run(config: Config, *, now: bool = False) -> Reason:
         failure = StoreUnreadable(detail=str(error))
         _keep(state, "fail", Reason.of(failure))
         raise failure from None
-    if reason.code != NOT_DUE:
+    if reason.code != NOT_DUE or remembered.known(state, NAME).get("result") == "fail":
         _keep(state, "ok", reason)
     return reason
 
@@ -70,11 +71,11 @@ def _run(config: Config, state: StateDir, now: bool) -> Reason:
 
 
 def _lock(folder: Path, config: Config, state: StateDir, copy: ring.Copy) -> None:
-    """Lock the newest copy and the new images into *folder*, for a replacement box; a copy that is there stays."""
-    if not _is_other_disk(folder, state):
-        raise BackupDiskAbsent(path=str(folder))
-    if not locked_backup.is_there(folder, copy):
-        locked_backup.make(state, folder, copy, config.backup.keep)
+    """Lock the newest copy and the new files into *folder*, for a replacement box; a copy that is there stays."""
+    if not (_is_other_disk(folder, state) and _is_mounted(folder)):
+        raise LockedDiskAbsent(path=str(folder))
+    if not making.is_there(folder, copy):
+        making.make(state, folder, copy, config.backup.locked_keep, config)
 
 
 def _ring(config: Config, state: StateDir, now: bool) -> Reason:
@@ -92,7 +93,7 @@ def _ring(config: Config, state: StateDir, now: bool) -> Reason:
     reserve_mb = config.retention.high_water_free_mb if settings.dir is None else _OTHER_DISK_RESERVE_MB
     numbers = [copy.number for copy in known]
     if settings.locked is not None:  # a replacement counts on from the box before it
-        numbers.append(locked_backup.newest_number(settings.locked))
+        numbers.append(LockedFolder(settings.locked).newest_number())
     made = ring.Ring(folder).make(state.databases, settings.keep, reserve_mb * 1_000_000, max(numbers, default=0))
     ring.point_to(state, folder)
     size = sum((made.folder / name).stat().st_size for name in made.files)
@@ -113,6 +114,15 @@ def _is_other_disk(folder: Path, state: StateDir) -> bool:
     """Whether *folder* lies on another file system than the state: an empty mount point does not."""
     try:
         return folder.stat().st_dev != state.root.stat().st_dev
+    except OSError:
+        return False
+
+
+def _is_mounted(folder: Path) -> bool:
+    """Whether *folder* lies on a file system that is mounted somewhere below /: one that is gone shows the folder
+    below it, on the box's own disk."""
+    try:
+        return folder.stat().st_dev != Path("/").stat().st_dev
     except OSError:
         return False
 

@@ -7,6 +7,7 @@ No unit gets an NPU or GPU: every runtime runs on the CPU.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -132,3 +133,13 @@ def _backups(config: Config, state: StateDir) -> Iterator[str]:
         yield "InaccessiblePaths="
         yield f"InaccessiblePaths={' '.join(f'-{state.root / name}' for name in hidden)}"
         yield f"ReadOnlyPaths=-{state.images}"
+        above = (config.backup.locked, *config.backup.locked.parents[:-1])
+        mounts = " ".join(f"{_escaped(str(one)[1:])}.mount" for one in above)
+        yield "[Unit]"  # what /etc/fstab has there is mounted again before each run: a server was off, a plug was out
+        yield f"Wants={mounts}"
+        yield f"After={mounts}"
+
+
+def _escaped(path: str) -> str:
+    """As systemd-escape(1) --path writes one."""
+    return re.sub(r"^\.|[^A-Za-z0-9:_./]", lambda found: f"\\x{ord(found[0]):02x}", path).replace("/", "-")

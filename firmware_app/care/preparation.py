@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import system_program
-from firmware_app.care import drop_ins, presence
+from firmware_app.care import drop_ins, factory_reset, presence
 from firmware_app.config import Config, load
 from firmware_app.errors import (
     FolderStrange,
@@ -108,7 +108,18 @@ def migrate(state: StateDir) -> bool:
             done = False
     if done:
         _audit_enrolment(state)
+        _audit_reset(state)
     return done
+
+
+def _audit_reset(state: StateDir) -> None:
+    """The new audit begins with the factory reset that ended the one before."""
+    told = state.run / factory_reset.DONE
+    if not told.exists():
+        return
+    with closing(Clinical(state.clinical_db).database) as database, database.transaction() as connection:
+        audit.append(connection, audit.CONSOLE, factory_reset.ACTION, details=json.loads(told.read_text("utf-8")))
+    told.unlink()
 
 
 def _audit_enrolment(state: StateDir) -> None:
@@ -237,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if config.state.dir != STATE:
             raise StateElsewhere(path=str(config.state.dir), expected=str(STATE))
         state = StateDir(config.state.dir)
+        presence.require_whole(state)
         if options.databases:
             timekeeping.begin(state, "setup")
             return 0 if migrate(state) else 1

@@ -19,7 +19,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.config import Config
-from firmware_app.errors import AlreadyRunning
+from firmware_app.errors import AlreadyRunning, ResetUnfinished
 from firmware_app.store.disk import fault
 from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
 
@@ -40,9 +40,16 @@ def expected(config: Config) -> tuple[str, ...]:
     return (*PROCESSES, *(name for name, wanted in more if wanted))
 
 
+def require_whole(state: StateDir) -> None:
+    """Raise `ResetUnfinished` where a factory reset was begun: a box that is half deleted does nothing."""
+    if state.factory_reset.exists():
+        raise ResetUnfinished
+
+
 @contextmanager
 def held(state: StateDir, name: str) -> Iterator[None]:
-    """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it."""
+    """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it, and `ResetUnfinished`."""
+    require_whole(state)
     path = state.run_of(name) / f"{name}.lock"
     try:
         handle = open(path, "a", opener=plain)  # noqa: SIM115 - entered below

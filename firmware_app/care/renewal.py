@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.config import load
-from firmware_app.errors import LanternError, SoftwareCurrent, SoftwareLeft, SoftwareNotInstalled, SoftwareOlder
+from firmware_app.errors import LanternError, SoftwareNotInstalled
 from firmware_app.software import bundle, machine, record, service
 from firmware_app.software.channel import Wish
 from firmware_app.store.disk.layout import StateDir
@@ -55,7 +55,7 @@ def _by_channel(repository: Path) -> int:
 
 
 def _renew(found: Sequence[Path]) -> int:
-    running, state, failed = machine.here(), StateDir(load().state.dir), False
+    running, state, failed = machine.here(), StateDir(load().state.dir), 0
     for path in found:
         try:
             software = bundle.read(path)
@@ -63,23 +63,12 @@ def _renew(found: Sequence[Path]) -> int:
             service.renew(state, software, _STICK, path.name)
         except LanternError as error:
             record.note_done(state, _STICK, path.name, error)
-            _tell(f"{path.name} {_why_not(error, running.version)}")
-            failed = failed or isinstance(error, SoftwareNotInstalled)
+            _tell(f"{error}; {running.version} goes on")
+            failed += isinstance(error, SoftwareNotInstalled)
         else:
             subprocess.run(["systemctl", "reboot"], check=True)
             return 0
     return 1 if failed else 0
-
-
-def _why_not(error: LanternError, running: str) -> str:
-    """For the journal and the screen; the page has the whole sentence."""
-    if isinstance(error, SoftwareOlder | SoftwareCurrent):
-        return f"is not later than {running}, which runs"
-    if isinstance(error, SoftwareLeft):
-        return f"is refused: this box has tried {error.version} and left it"
-    if isinstance(error, SoftwareNotInstalled):
-        return f"could not be installed; {running} goes on"
-    return f"is refused: {error}"
 
 
 def _tell(sentence: str) -> None:

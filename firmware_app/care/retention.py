@@ -33,16 +33,16 @@ NOTHING: Final = register("retention.nothing", N_("No case had to be deleted; {f
 DELETED: Final = register(
     "retention.deleted",
     N_(
-        "{cases} finished cases with {images} images, {megabytes} MB, were deleted: each was read, confirmed by the "
-        "hospital where there is a line, and signed by a doctor. Beside them {others} studies "
-        "without any image. {free_mb} MB of disk are free."
+        "Finished cases deleted: {cases}, with images: {images}, {megabytes} MB. Each was read, confirmed by "
+        "the hospital where there is a line, and signed by a doctor. Beside them studies without any image: "
+        "{others}. {free_mb} MB of disk are free."
     ),
 )
 WOULD: Final = register(
     "retention.would",
     N_(
-        "{cases} finished cases with {images} images, {megabytes} MB, would be deleted, "
-        "and {others} studies without any image."
+        "Finished cases that would be deleted: {cases}, with images: {images}, {megabytes} MB; studies "
+        "without any image: {others}."
     ),
 )
 STUCK: Final = register(

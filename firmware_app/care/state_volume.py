@@ -9,7 +9,8 @@ What opens it (docs/decisions/encrypted-state.md):
   restart.  A file named ``/config/ask-passphrase`` forbids it for good: then a person types the recovery key;
 * the recovery key, always.  The screen shows it as long as the box is new.
 
-A disk that was never made ready is formatted; one that was is never formatted again, unless `erase` ended it.
+A disk that was never made ready is formatted; one that was is never formatted again, unless `erase` has ended its keys.
+That is a factory reset: an entry of the boot menu asks for it, and a person at the screen confirms it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ _LITTLE_WORK: Final = ("--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000")  # the
 _SECONDS: Final = 300.0
 _FOREVER_S: Final = 10 * 365 * 86400.0
 _UNSEEN: Final = "The recovery key of this box's disk. Write it down and keep it away from the box: {key}"
+_RESET: Final = "lantern.reset"  # on the kernel's command line (systemd/image/grub.cfg)
+_WORD: Final = "DELETE"
 Step = Literal["format", "open", "stop"]
 
 
@@ -69,7 +72,7 @@ class Places:
 
     @property
     def reset(self) -> Path:
-        """Tells the initrd to take away what was changed in /etc (systemd/image/initramfs/local-bottom)."""
+        """A factory reset was begun; the initrd takes away what was changed in /etc (initramfs/local-bottom)."""
         return self.config / "reset"
 
 
@@ -91,8 +94,8 @@ class Header:
 
 def step(header: Header | None, *, made: bool) -> Step:
     """What to do with a disk of this *header* (None where there is none)."""
-    if header is not None and header.label == NAME and header.keys:
-        return "open"
+    if header is not None and (header.label == NAME or made):
+        return "open" if header.keys else "format"  # without a key nobody ever reads it again
     return "stop" if made else "format"
 
 
@@ -100,6 +103,13 @@ def main() -> int:
     os.umask(0o077)
     places = Places()
     try:
+        begun = places.reset.exists()
+        if begun or (_RESET in Path("/proc/cmdline").read_text("ascii").split() and _confirmed(places)):
+            erase(places)
+            _tell("the key of the state's disk is erased")
+        if places.reset.exists() and not begun:  # the settings go with the next start
+            _run("systemctl", "reboot", "--force")
+            return 0
         found = step(_header(places), made=places.made.exists())
         if found == "stop":
             _tell("the state's disk has no header any more; nothing was changed on it")
@@ -108,6 +118,7 @@ def main() -> int:
             _format(places)
         else:
             _open(places)
+        places.reset.unlink(missing_ok=True)
         _show_recovery(places)
     except (OSError, ProgramFailed) as error:
         _tell(f"the state's disk could not be opened: {error}")
@@ -116,18 +127,27 @@ def main() -> int:
 
 
 def erase(places: Places | None = None) -> None:
-    """End every key of the volume, so that nobody can read it again; the next start makes a new one.
+    """End every key of the volume, so that nobody can read it again; the next start makes a new one, without settings.
 
-    Done twice it is the same.  Raises `OSError` and `ProgramFailed`.
+    Cut off, it is finished at the next start; done twice it is the same.  Raises `OSError` and `ProgramFailed`.
     """
     where = places or Places()
-    where.reset.touch()
-    where.made.unlink(missing_ok=True)
-    _sync(where.config)
-    _run("cryptsetup", "erase", "--batch-mode", where.device)
-    for path in (where.key, where.recovery):
+    _write(where.reset, b"")
+    if _header(where) is not None:
+        _run("cryptsetup", "erase", "--batch-mode", where.device)
+    for path in (where.made, where.key, where.recovery):
         path.unlink(missing_ok=True)
     _sync(where.config)
+
+
+def _confirmed(places: Places) -> bool:
+    """Whether a person at the screen wants everything deleted."""
+    if _header(places) is None:
+        return False
+    typed = _typed(
+        f"Type {_WORD} and Enter to delete every image, account and setting of this box; Enter alone goes on:"
+    )
+    return typed.decode("ascii", "replace") == _WORD
 
 
 def _format(places: Places) -> None:
@@ -168,15 +188,16 @@ def _open(places: Places) -> None:
             _bind(places, places.key)
         _tell("the state's disk was opened by the key beside it")
         return
-    with _asked() as typed:
+    with _asked() as ask:
         while True:
+            key = ask()
             try:
-                _run("cryptsetup", "open", f"--key-file={typed()}", places.device, NAME)
+                _run("cryptsetup", "open", f"--key-file={key}", places.device, NAME)
                 break
             except ProgramFailed:
                 _tell("this is not the recovery key")
         if _has_chip():
-            _bind(places, typed.path)
+            _bind(places, key)
     _tell("the state's disk was opened by the recovery key")
 
 
@@ -190,23 +211,22 @@ def _bind(places: Places, key: Path) -> None:
         _tell(f"the machine's chip takes no key: {error}")
 
 
-class _Typed:
-    """What a person types at the screen, as a file in memory."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "typed"
-
-    def __call__(self) -> Path:
-        words = ("systemd-ask-password", "--no-tty", "--timeout=0", "--id=lantern-volume")
-        typed = system_program.run(*words, "The recovery key of this box's disk:", seconds=_FOREVER_S)
-        self.path.write_bytes(typed.strip())
-        return self.path
-
-
 @contextmanager
-def _asked() -> Iterator[_Typed]:
+def _asked() -> Iterator[Callable[[], Path]]:
+    """Asks for the recovery key; gives it as a file in memory."""
     with tempfile.TemporaryDirectory(dir="/run") as folder:
-        yield _Typed(Path(folder))
+        path = Path(folder) / "typed"
+
+        def ask() -> Path:
+            path.write_bytes(_typed("The recovery key of this box's disk:"))
+            return path
+
+        yield ask
+
+
+def _typed(question: str) -> bytes:
+    words = ("systemd-ask-password", "--no-tty", "--timeout=0", "--echo=yes", "--id=lantern-volume")
+    return system_program.run(*words, question, seconds=_FOREVER_S).strip()
 
 
 def _forget_key(places: Places) -> None:

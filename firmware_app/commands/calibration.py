@@ -115,9 +115,7 @@ def _import(options: argparse.Namespace) -> int:
         suspended = [{"pack": one.pack, "version": one.version, "machine": one.machine} for one in taken.suspended]
         _print_json({"added": taken.added, "known": taken.known, "suspended": suspended})
     else:
-        _say(
-            config, N_("{added} outcomes were added, {known} were known already."), added=taken.added, known=taken.known
-        )
+        _say(config, N_("Outcomes added: {added}; known already: {known}."), added=taken.added, known=taken.known)
         for place in taken.suspended:
             _say(config, N_("The model “{pack}” is suspended on {machine}: these films show that it judges too badly."),
                  pack=place.pack, machine=place.machine)  # fmt: skip

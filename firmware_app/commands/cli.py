@@ -25,6 +25,7 @@ from firmware_app.commands import (
     clock,
     earlier,
     export,
+    factory_reset,
     health,
     pack,
     provision,
@@ -303,6 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     clock.add_to(commands, _command)
     worklist.add_to(commands, _command)
     restore.add_to(commands, _command)
+    factory_reset.add_to(commands, _command)
     return parser
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_app.language import N_, for_screen, translate
+from firmware_app.language import N_, NN_, for_screen, plural, translate
 
 if TYPE_CHECKING:
+    from firmware_app.care.locked.restoring import Restored
     from firmware_app.config import Config
 
 _DONE = 0
@@ -33,16 +36,19 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "lantern restore /media/clinic/lantern",
     )  # fmt: skip
     restore.add_argument("folder", type=Path, metavar="FOLDER", help="that [backup] locked named on the old box")
+    restore.add_argument(
+        "--keep-settings", action="store_true", help="leave this box's settings and packs; only cases, images, accounts"
+    )
 
 
 def _code(options: argparse.Namespace) -> int:
-    from firmware_app.care import locked_backup
+    from firmware_app.care.locked import recovery_code
     from firmware_app.store.disk.layout import StateDir
 
     config = _config(options)
     state = StateDir(config.state.dir)
     state.prepare()
-    code = locked_backup.make_code(state, new=options.new)
+    code = recovery_code.make(state, new=options.new)
     if options.json:
         print(json.dumps({"code": code}))
     else:
@@ -52,29 +58,73 @@ def _code(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from firmware_app.care import locked_backup, presence
-    from firmware_app.errors import AlreadyRunning
+    from firmware_app.care import presence
+    from firmware_app.care.locked import restoring
+    from firmware_app.config import DEFAULT_PATH
+    from firmware_app.errors import AlreadyRunning, AnswersUnwritable
+    from firmware_app.progress import Counter
     from firmware_app.store.disk.layout import StateDir
 
     config = _config(options)
     if any(presence.is_running(StateDir(config.state.dir), name) for name in presence.expected(config)):
         raise AlreadyRunning(state=str(config.state.dir))
+    settings_at = None if options.keep_settings else options.config or DEFAULT_PATH
+    if settings_at is not None and not os.access(settings_at.parent, os.W_OK):
+        raise AnswersUnwritable(path=str(settings_at), detail=os.strerror(13))
     if sys.stdin.isatty():
         _say(config, N_("Type the recovery code from the paper:"))
     code = sys.stdin.readline()
-    images = locked_backup.restore(StateDir(config.state.dir), options.folder, code)
+    counter = Counter("restored", not options.json)
+    own = None if settings_at is None else config
+    restored = restoring.restore(StateDir(config.state.dir), options.folder, code, own, settings_at, counter)
+    counter.clear()
     if options.json:
-        print(json.dumps({"images": images}))
+        print(json.dumps(asdict(restored), default=str))
     else:
-        _say(config, N_("Restored: the databases and {images} images."), images=str(images))
+        _tell(config, restored)
+    return _DONE
+
+
+def _tell(config: Config, restored: Restored) -> None:
+    language = for_screen(config.box.language)
+    print(
+        plural(
+            *NN_("Restored: the databases and {n} image.", "Restored: the databases and {n} images."),
+            restored.images, language,
+        )
+    )  # fmt: skip
+    if restored.damaged_sets:
         _say(
             config,
-            N_(
-                "Now give the box its identity (“lantern provision”) and enrol it at the hospital with “--replace”: "
-                "from then on the hospital refuses the old box."
-            ),
-        )
-    return _DONE
+            N_("Damaged: {names}. The backup before it, {name}, was taken; what was entered since is lost."),
+            names=", ".join(restored.damaged_sets), name=restored.set,
+        )  # fmt: skip
+    if restored.missing:
+        print(
+            plural(
+                *NN_(
+                    "{n} image is missing in the backup or damaged there: its case has a reading and no picture.",
+                    "{n} images are missing in the backup or damaged there: their cases have readings and no pictures.",
+                ),
+                restored.missing, language,
+            )
+        )  # fmt: skip
+    if restored.packs:
+        _say(config, N_("Models: {names}."), names=", ".join(restored.packs))
+    if restored.broken_packs:
+        names = ", ".join(restored.broken_packs)
+        _say(config, N_("Models that are not whole in the backup; install them again: {names}."), names=names)
+    if restored.settings is not None:
+        _say(config, N_("The settings of the box {box} are taken, without its identity."), box=restored.settings.box)
+        for path in restored.settings.missing:
+            _say(config, N_("The settings name {path}, which no backup holds: put it there again."), path=str(path))
+    _say(
+        config,
+        N_(
+            "Now give the box its identity (“lantern provision”) and enrol it at the hospital with “--replace”: "
+            "from then on the hospital refuses the old box."
+        ),
+    )
 
 
 def _say(config: Config, sentence: str, **details: str) -> None:

@@ -440,6 +440,9 @@ class BackupSection(ConfigSection):
         None, title="Locked backups",
         description="a folder on a disk or share of the clinic for encrypted backups, images too (lantern backup code)",
     )  # fmt: skip
+    locked_keep: int = Field(
+        7, ge=1, le=1000, title="Locked nights", description="how many are kept, the newest; what none needs goes"
+    )
     every_hours: float = Field(20, ge=0, title="Pause", description="hours from one copy to the next")
 
 

@@ -36,7 +36,9 @@ class OutcomesUnusable(CalibrationError):
     """`lines`: how many lines of the file have an error; nothing of it was imported."""
 
     code = "calibration.outcomes"
-    sentence = N_("Nothing was imported: {lines} lines of the file cannot be used. Correct them and import it again.")
+    sentence = N_(
+        "Nothing was imported. Lines of the file that cannot be used: {lines}. Correct them and import it again."
+    )
     lines: int
 
 

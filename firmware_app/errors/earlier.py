@@ -59,7 +59,7 @@ class EarlierNoGet(EarlierError):
 class EarlierIncomplete(EarlierError):
     code = "earlier.incomplete"
     sentence = N_(
-        "Of the {images} images of this study that the PACS {pacs} has, {kept} are here. The page “Refused or set "
+        "Images of this study that the PACS {pacs} has: {images}; here: {kept}. The page “Refused or set "
         "aside” says why the others are not. Fetch the study again to get the rest."
     )
     pacs: str

@@ -45,8 +45,8 @@ class SlicesMissing(SeriesUnfit):
 class SlicesTwice(SeriesUnfit):
     code = "series.twice"
     sentence = N_(
-        "{slices} slices have the position of another slice but show something else, and nothing in their headers "
-        "tells them apart. Send each pass of the scan as a series of its own."
+        "Slices with the position of another slice that show something else: {slices}. Nothing in their "
+        "headers tells them apart. Send each pass of the scan as a series of its own."
     )
     slices: int
 

@@ -82,7 +82,7 @@ class StickNotAll(StickError):
 
     code = "stick.not_all"
     sentence = N_(
-        "The stick can be taken out, but not everything came in: {count} files are damaged or were refused, so images "
+        "The stick can be taken out, but not everything came in. Files damaged or refused: {count}; images "
         "may be missing. What came in is safe."
     )
     count: int
@@ -90,7 +90,7 @@ class StickNotAll(StickError):
 
 class StickNothingKnown(StickError):
     code = "stick.nothing_known"
-    sentence = N_("No image was found on the stick; {count} files are of an unknown kind.")
+    sentence = N_("No image was found on the stick. Files of an unknown kind: {count}.")
     count: int
 
 
@@ -131,8 +131,8 @@ class CaseListedMore(StickError):
 
     code = "stick.listed_more"
     sentence = N_(
-        "Incomplete: the list on the stick (DICOMDIR) names {count} images of this case that are not on the stick. "
-        "Fetch the whole examination from the machine."
+        "Incomplete. Images of this case that the list on the stick (DICOMDIR) names and that are not on it: "
+        "{count}. Fetch the whole examination from the machine."
     )
     count: int
 
@@ -140,7 +140,7 @@ class CaseListedMore(StickError):
 class StickListsMore(StickError):
     code = "stick.lists_more"
     sentence = N_(
-        "All that is on the stick was copied, but its list (DICOMDIR) names {count} images more. Their cases are "
-        "marked as incomplete; fetch the whole examinations from the machine."
+        "All that is on the stick was copied. Images that its list (DICOMDIR) names and that are not on it: "
+        "{count}. Their cases are marked as incomplete; fetch the whole examinations from the machine."
     )
     count: int

@@ -170,7 +170,7 @@ class RecoveryCodeOther(CareError):
 class BackupDamaged(CareError):
     code = "care.locked_damaged"
     sentence = N_(
-        "{file} of the backup is damaged or was cut short. Use an earlier backup, or another copy of the disk."
+        "{file} of the backup is damaged or was cut short, and none before it is whole. Use another copy of the disk."
     )
     file: str
 
@@ -187,3 +187,90 @@ class RestoreNotEmpty(CareError):
         "This box has cases already, in {path}: a backup is only restored onto a box without any. Nothing was changed."
     )
     path: str
+
+
+class RestoreNoRoom(CareError):
+    code = "care.restore_room"
+    sentence = N_(
+        "The backup does not fit into {path}: {missing_mb} MB are missing. Nothing was changed. Take a box with "
+        "a larger disk."
+    )
+    path: str
+    missing_mb: int
+
+
+class RestoreCut(CareError):
+    code = "care.restore_cut"
+    sentence = N_(
+        "The restoring stopped in the middle: {detail} ({path}). Look whether the disk or share is still there, and "
+        "run the same command again: it goes on."
+    )
+    path: str
+    detail: str
+
+
+class LockedDiskAbsent(CareError):
+    code = "care.backup_locked_disk"
+    sentence = N_(
+        "The disk or share for locked backups is not there: {path} is missing, or nothing is mounted at it or above "
+        "it. Connect and mount it, or correct [backup] locked. Nothing was written on the box's own disk instead."
+    )
+    path: str
+
+
+class LockedNoRoom(CareError):
+    code = "care.backup_locked_room"
+    sentence = N_(
+        "There is no room for the locked backup in {path}: {missing_mb} MB are missing. What lies there is kept. Free "
+        "that much space, or set [backup] locked_keep lower."
+    )
+    path: str
+    missing_mb: int
+
+
+class LockedFailed(CareError):
+    code = "care.backup_locked_failed"
+    sentence = N_(
+        "The locked backup could not be written to {path}: {detail}. What lies there is kept, and the next run goes on "
+        "from there. Look whether the disk or share is mounted and may be written."
+    )
+    path: str
+    detail: str
+
+
+class BackupFolderOther(CareError):
+    code = "care.backup_locked_other"
+    sentence = N_(
+        "{path} holds the backups of another box, or of one before a factory reset. They are left as they are. Give "
+        "this box a folder of its own in [backup] locked."
+    )
+    path: str
+
+
+class ResetUnfinished(CareError):
+    code = "setup.reset_unfinished"
+    sentence = N_(
+        "A factory reset of this box was begun and did not come to its end, so nothing of it starts. Run “lantern "
+        "factory-reset” again as root: it goes on."
+    )
+
+
+class ResetNeedsRoot(CareError):
+    code = "care.reset_root"
+    sentence = N_("A factory reset is for root alone. Nothing was deleted.")
+
+
+class ResetNotNamed(CareError):
+    code = "care.reset_name"
+    sentence = N_("That is not the id of this box, which is {box}. Nothing was deleted.")
+    box: str
+
+
+class VolumeKeyKept(CareError):
+    code = "care.volume_key"
+    sentence = N_(
+        "The key of the encrypted volume {device} could not be erased: {detail}. The files are deleted all the same. "
+        "Run “cryptsetup erase {device}” by hand."
+    )
+    device: str
+    detail: str

@@ -23,7 +23,7 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import mending, rescue
 from firmware_app.store.sqlite import damage
 
-_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole: {cases} cases, {instances} images."))
+_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole. Cases: {cases}, images: {instances}."))
 _DATABASE_NONE: Final = register(
     "doctor.database_none", N_("There is no database yet. It is made when the box first runs.")
 )
@@ -44,16 +44,16 @@ _KEY_ONCE: Final = register(
 _REBUILT: Final = register(
     "doctor.rebuilt",
     N_(
-        "The database was damaged and rebuilt on {date}: {admitted} images were taken in again from their files, "
-        "{again} readings are made again, at least {people} entries of people were lost. The damaged file is kept in "
-        "{folder}."
+        "The database was damaged and rebuilt on {date}. Images taken in again from their files: {admitted}; "
+        "readings made again: {again}; entries of people lost, at least: {people}. The damaged file is kept "
+        "in {folder}."
     ),
 )
 _IMAGES_LOST: Final = register(
     "doctor.images_lost",
     N_(
-        "When the database was rebuilt, the files of {images} images were missing or damaged. Send these images again "
-        "from the machine."
+        "When the database was rebuilt, files of images were missing or damaged: {images}. Send these images "
+        "again from the machine."
     ),
 )
 _FILES_LOST: Final = register(
@@ -87,9 +87,9 @@ _QUEUE_WAITING: Final = register_counted(
     ),
 )  # fmt: skip
 _REFUSED: Final = register(
-    "doctor.refused", N_("{refused} objects were refused or set aside; the newest, and how often each reason came:")
+    "doctor.refused", N_("Objects refused or set aside: {refused}. The newest, and how often each reason came:")
 )
-_REFUSED_OF: Final = register("doctor.refused_of", N_("{count} times the reason {reason}, the last time on {date}."))
+_REFUSED_OF: Final = register("doctor.refused_of", N_("Reason {reason}: {count} ×, the last time on {date}."))
 _EXPORT_UNKNOWN: Final = register(
     "doctor.export_unknown",
     N_(

@@ -83,7 +83,7 @@ _OPEN_DOOR: Final = register(
     "doctor.open_door",
     N_("Any machine on the network may send images. To admit only the clinic's own, set [dicom] allowed_calling."),
 )
-_CLOSED_DOOR: Final = register("doctor.closed_door", N_("Only {count} configured machines may send images."))
+_CLOSED_DOOR: Final = register("doctor.closed_door", N_("Only configured machines may send images: {count}."))
 _OPEN_WORKLIST: Final = register(
     "doctor.open_worklist",
     N_(

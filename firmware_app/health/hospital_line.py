@@ -30,10 +30,11 @@ NOT_TRIED: Final = register(
 )
 ALL_SENT: Final = register("line.all_sent", N_("The hospital has every summary of this box."))
 WAITING: Final = register(
-    "line.waiting", N_("{outgoing} summaries, {urgent} of them urgent, wait for the hospital's receipt. None is lost.")
+    "line.waiting",
+    N_("Summaries that wait for the hospital's receipt: {outgoing}, urgent ones: {urgent}. None is lost."),
 )
 QUARANTINED: Final = register(
-    "line.quarantined", N_("{quarantined} summaries were refused by the broker or the hospital and are set aside here.")
+    "line.quarantined", N_("Summaries that the broker or the hospital refused, set aside here: {quarantined}.")
 )
 
 

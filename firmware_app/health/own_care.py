@@ -26,7 +26,7 @@ SELFTEST: Final = "selftest"
 TESTED_OK: Final = register("doctor.selftest_ok", N_("The self-test of {date} found nothing that does not work."))
 TESTED_BAD: Final = register(
     "doctor.selftest_bad",
-    N_("The self-test of {date} found {faults} faults, named below. When they are mended, run “lantern selftest”."),
+    N_("Faults that the self-test of {date} found, named below: {faults}. When all is mended, run “lantern selftest”."),
 )
 TESTED_SINCE: Final = register(
     "doctor.selftest_since",
@@ -65,8 +65,8 @@ BACKUP_OLD: Final = register(
 FROM_BACKUP: Final = register(
     "doctor.from_backup",
     N_(
-        "When {database} was rebuilt, {restored} entries of people and of the audit came from the backup of {date}. "
-        "What was entered after it and could not be read is lost."
+        "When {database} was rebuilt, entries of people and of the audit came from the backup of {date}: "
+        "{restored}. What was entered after it and could not be read is lost."
     ),
 )
 _TEST_DAYS, _BACKUP_DAYS = 3, 4

@@ -1,18 +1,23 @@
 """The frames in between of a long clip, written for people while nothing waits to be read.
 
 With its reading a clip gets `display.MOST_FRAMES` frames of full depth.  The others come here, as light pictures, a
-third of a second's work at a time: an image that arrives meanwhile waits for no more than that.
+third of a second's work at a time: an image that arrives meanwhile waits for no more than that.  A disk that takes none
+is asked again a minute later: the clip is whole when there is room.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from typing import Final
 
 from firmware_app.imaging.display import MOST_FRAMES
 from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoder
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
+
+_PAUSE_S: Final = 60.0
 
 log = logging.getLogger("lantern.reader")
 
@@ -23,6 +28,7 @@ class WholeClips:
     def __init__(self, state: StateDir, clinical: Clinical, decoder: Decoder) -> None:
         self._state, self._clinical, self._decoder = state, clinical, decoder
         self._none = False
+        self._pause_until = 0.0
 
     def note(self, instance: str, frames: int) -> None:
         """Before the reading of *instance* is kept: its frames in between are to be written afterwards."""
@@ -33,8 +39,8 @@ class WholeClips:
             self._none = False
 
     def step(self) -> bool:
-        """Write some frames; False when there is no clip to write any of.  Raises `ChildWillNotStart`."""
-        if self._none:
+        """Write some frames; False when there is no clip to write any of, or no room.  Raises `ChildWillNotStart`."""
+        if self._none or time.monotonic() < self._pause_until:
             return False
         connection = self._clinical.database.connection
         row = connection.execute(
@@ -52,6 +58,10 @@ class WholeClips:
             going = None
         if going is None:  # done, or it never will be
             connection.execute("DELETE FROM long_clips WHERE instance = ?", (row["instance"],))
+        elif going == row["next"]:
+            log.warning("the disk takes no frames in between of a clip; they are tried again")
+            self._pause_until = time.monotonic() + _PAUSE_S
+            return False
         else:
             connection.execute("UPDATE long_clips SET next = ? WHERE instance = ?", (going, row["instance"]))
         return True

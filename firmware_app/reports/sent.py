@@ -22,7 +22,7 @@ ACCEPTED: Final = register(
 STORED: Final = register(
     "sent.stored", N_("PACS {pacs}: the results were taken; whether the PACS keeps them is not known yet.")
 )
-PARTLY: Final = register("sent.partly", N_("PACS {pacs}: {count} of {total} result objects are still to be sent."))
+PARTLY: Final = register("sent.partly", N_("PACS {pacs}: result objects still to be sent: {count} of {total}."))
 WAITS: Final = register("sent.waits", N_("PACS {pacs}: the results wait to be sent."))
 AT_REST: Final = register(
     "sent.not_yet", N_("PACS {pacs}: not sent yet. Results are sent when the case has not changed for a while.")

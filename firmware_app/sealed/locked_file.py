@@ -16,7 +16,8 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -60,10 +61,16 @@ def _check(secret: bytes) -> bytes:
     return hashlib.sha256(_PURPOSE + secret).digest()[:_CHECK_BYTES]
 
 
+class Sink(Protocol):
+    """What content is written into."""
+
+    def write(self, data: bytes, /) -> int: ...
+
+
 class Locker:
     """Writes content into *handle*, an empty file; `finish` makes it whole."""
 
-    def __init__(self, handle: BinaryIO, public: X25519PublicKey) -> None:
+    def __init__(self, handle: Sink, public: X25519PublicKey) -> None:
         key, mark = secrets.token_bytes(_KEY), key_id(public)
         self._handle, self._cipher, self._number = handle, AESGCM(key), 0
         self._waiting = bytearray()
@@ -108,6 +115,14 @@ def opened(handle: BinaryIO, private: X25519PrivateKey, name: str) -> Iterator[b
             piece, number = following, number + 1
     except (InvalidTag, ValueError):
         raise BackupDamaged(file=name) from None
+
+
+def mark_of(path: Path) -> bytes | None:
+    """The id of the key that the file at *path* is locked with; None where that is no locked file."""
+    with path.open("rb") as handle:
+        head = handle.read(HEAD)
+    whole = len(head) == HEAD and head.startswith(_MAGIC)
+    return head[len(_MAGIC) : len(_MAGIC) + _ID] if whole else None
 
 
 def _nonce(number: int, *, last: bool) -> bytes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
 
 _NIGHT: Final = range(1, 5)
+_TOLD_PERCENT: Final = 20
 UPLOAD, CHANNEL = "upload", "channel"
 CHOSEN: Final = register("software.chosen", N_("The box looks there for new software from now on."))
 UNCHOSEN: Final = register("software.unchosen", N_("The box looks nowhere for new software any more."))
@@ -133,14 +134,28 @@ def by_channel(state: StateDir, machine: Machine, box: str, wish: Wish, origin: 
 
 def renew(state: StateDir, found: bundle.Bundle, origin: str, file: str) -> bool:
     """Install a file that was judged, and note each step for the page.  Raises `SoftwareNotInstalled`."""
-    _tell(f"{found.version} is being installed")
     record.note_left(state)
     record.note_doing(state, "installing", found.version)
-    bundle.install(found, lambda percent: record.note_doing(state, "installing", found.version, percent))
+    _tell(f"{found.version} is being installed")
+    bundle.install(found, _progress(state, found.version))
     record.note_done(state, origin, file, Reason(record.INSTALLED, {"version": found.version}))
     record.note_doing(state, "starting", found.version, 100)
     _tell(f"{found.version} is installed; starting it")
     return True
+
+
+def _progress(state: StateDir, version: str) -> Callable[[int], None]:
+    """For the page each percent, for the screen each fifth."""
+    told = 0
+
+    def note(percent: int) -> None:
+        nonlocal told
+        record.note_doing(state, "installing", version, percent)
+        if percent >= told + _TOLD_PERCENT:
+            told = percent
+            _tell(f"{version}: {percent} %")
+
+    return note
 
 
 def _is_night() -> bool:

@@ -25,6 +25,7 @@ from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority
 from hospital.line import enrol_broker
+from hospital.line.enrol_waiting import Waiting
 
 log = logging.getLogger("lantern.hospital")
 
@@ -41,7 +42,7 @@ class EnrolLine:
     def __init__(self, house: House, host: str, port: int) -> None:
         self._house, self._host, self._port = house, host, port
         self._inbox = Inbox(house.inbox_db)
-        self._waiting: dict[str, bytes] = {}  # token -> its last request
+        self._waiting = Waiting()
         self._refused = ""
 
     def start(self, stop: threading.Event) -> None:
@@ -94,12 +95,13 @@ class EnrolLine:
             log.info("boxes may ask to be enrolled at %s:%d", self._host, self._port)
 
     def _received(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        """Remember a few of what came until they are looked at; what is too much is asked again."""
+        """Remember what came until it is looked at, as far as there is room; a box asks again."""
         match = _UP.fullmatch(message.topic)
-        if match is None or len(message.payload) > MOST_BYTES or len(self._waiting) >= _MOST_A_SECOND:
+        if match is None or len(message.payload) > MOST_BYTES:
             return
-        if enrolling.may_wait(self._inbox, bytes(message.payload)):
-            self._waiting[match[1]] = bytes(message.payload)
+        box = enrolling.box_of(self._inbox, bytes(message.payload))
+        if box is not None:
+            self._waiting.add(box, match[1], bytes(message.payload))
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         looked = 0.0
@@ -107,12 +109,15 @@ class EnrolLine:
             if time.monotonic() - looked < 1.0:
                 continue
             looked = time.monotonic()
-            for token, body in self._waiting.items():
-                came = enrolling.hear(self._house, self._inbox, token, body)
+            for _ in range(_MOST_A_SECOND):
+                if (one := self._waiting.take()) is None:
+                    break
+                came = enrolling.hear(self._house, self._inbox, *one)
+                if came is enrolling.Came.STRANGE:
+                    self._waiting.refuse(one[1])
                 log.debug("a request to be enrolled: %s", came.value)
-            self._waiting.clear()
-            for one in enrolling.due(self._inbox):
-                told = client.publish(f"{TOPIC}/down/{one.token}", one.answer, qos=1)
+            for answer in enrolling.due(self._inbox):
+                told = client.publish(f"{TOPIC}/down/{answer.token}", answer.answer, qos=1)
                 if told.rc == mqtt.MQTT_ERR_SUCCESS:
-                    enrolling.sent(self._inbox, one)
-                    log.info("the certificate of box %s was sent to it", one.box)
+                    enrolling.sent(self._inbox, answer)
+                    log.info("the certificate of box %s was sent to it", answer.box)

@@ -31,7 +31,7 @@ WORDS = {
     },
     "en": {
         "first": "read it first", "provisional": "provisional", "calibrated": "calibrated", "suspended": "suspended",
-        "own": "clinic", "unfit": "judged too badly", "added": "150 outcomes were added",
+        "own": "clinic", "unfit": "judged too badly", "added": "Outcomes added: 150",
     },
 }  # fmt: skip
 

@@ -117,6 +117,10 @@ class FlashedBox:
             keyboard.sendall(line.encode() + b"\n")
             time.sleep(2.0)
 
+    def press(self, key: str) -> None:
+        """A key of the keyboard, by qemu's name for it."""
+        self._order("send-key", {"keys": [{"type": "qcode", "data": key}]})
+
     def photograph(self, picture: Path) -> None:
         """What stands on the screen, as a PNG."""
         self._order("screendump", {"filename": str(picture), "format": "png"})
@@ -190,6 +194,37 @@ class Page:
         assert token, f"{page} has no form"
         return self.ask("POST", path, {"csrf_token": token[1], **fields})
 
+    def upload(self, file: Path) -> None:
+        """Send the signed *file* from the page of the software, in its pieces and over one connection."""
+        body = self.ask("GET", "/software")[1]
+        token = re.search(r'name="csrf_token" value="([^"]+)"', body)
+        size = re.search(r'data-piece="(\d+)"', body)
+        assert token, body
+        assert size, body
+        host = f"{_ADDRESS}:{self._box.https}"
+        sent = {"Host": host, "Accept": "application/json", "Referer": f"https://{host}/software",
+                "X-CSRFToken": token[1],
+                "Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}  # fmt: skip
+        line = http.client.HTTPSConnection("127.0.0.1", self._box.https, context=self._any, timeout=120)
+
+        def post(path: str, content: bytes | Mapping[str, str]) -> Any:
+            kind = "application/x-www-form-urlencoded" if isinstance(content, Mapping) else "application/octet-stream"
+            data = urlencode(content).encode() if isinstance(content, Mapping) else content
+            line.request("POST", f"/software/upload{path}", data, {**sent, "Content-Type": kind})
+            answer = line.getresponse()
+            told = answer.read().decode()
+            assert answer.status == 200, told
+            return json.loads(told)
+
+        whole = file.stat().st_size
+        place = post("", {"name": file.name, "size": str(whole)})["token"]
+        at = 0
+        with file.open("rb") as content:
+            while piece := content.read(int(size[1])):
+                at = post(f"/{place}/{at}", piece)["at"]
+        post(f"/{place}/done", {"size": str(whole)})
+        line.close()
+
     def set_up(self) -> None:
         """What the technician does on a new box: the code on the screen, the questions, the first account."""
         self._box.wait("give this code: ")
@@ -204,7 +239,9 @@ class Page:
         assert self.send("/claim", "/claim", **first)[0] == 302
 
     def log_in(self) -> None:
-        _await(lambda: self.ask("GET", "/login")[0] == 200, 600)
+        _await(lambda: self.ask("GET", "/login")[0] in (200, 302), 900)
+        if self.ask("GET", "/")[0] == 200:
+            return
         assert self.send("/login", "/login", name="wang", password=PASSWORD)[0] == 302
 
     def until(self, path: str, pattern: str, seconds: float = PATIENCE_S) -> str:
@@ -288,7 +325,7 @@ def stick(image: Path, files: Sequence[Path]) -> Path:
     return image
 
 
-def new_disk(original: Path, place: Path, gigabytes: int = 6) -> Path:
+def new_disk(original: Path, place: Path, gigabytes: int = 10) -> Path:
     """*original* written to a larger disk, as a technician does."""
     subprocess.run(["cp", "--sparse=always", original, place], check=True)
     with place.open("r+b") as made:

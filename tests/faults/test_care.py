@@ -109,8 +109,8 @@ def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) 
         gone = [case for case in old if case not in left]
         assert gone == old[: len(gone)], "the oldest first"
         assert 5 <= len(gone) < 20
-        assert f"{len(gone)} finished cases" in done.stdout
-        assert f"{len(gone)} finished cases" in said(state, doctor.retention)
+        assert f"Finished cases deleted: {len(gone)}" in done.stdout
+        assert f"Finished cases deleted: {len(gone)}" in said(state, doctor.retention)
 
 
 def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:

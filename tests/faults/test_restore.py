@@ -32,6 +32,13 @@ def lines_of(chapter: str, handbook: str = "operations.en.md") -> list[str]:
 
 OTHER_DISK, SETTING, SAVE = lines_of("Backup")
 EVERYTHING, DATABASES = lines_of("Put a backup back")
+LOCKING, DISKS, SHARES, RESTORING = lines_of("Replace a lost box")
+LOCKED = "/mnt/clinic/lantern"
+
+
+def commands(block: str) -> list[str]:
+    """Without what stands behind them."""
+    return [line.partition("   ")[0] for line in block.splitlines()]
 
 
 @pytest.fixture
@@ -83,6 +90,9 @@ def another_machine(house: House) -> None:
 def test_both_handbooks_have_the_same_lines() -> None:
     assert lines_of("备份", "operations.zh_CN.md") == [OTHER_DISK, SETTING, SAVE]
     assert lines_of("恢复备份", "operations.zh_CN.md") == [EVERYTHING, DATABASES]
+    locking, disks, shares, restoring = lines_of("更换丢失的设备", "operations.zh_CN.md")
+    assert (disks, shares) == (DISKS, SHARES)
+    assert [commands(one) for one in (locking, restoring)] == [commands(one) for one in (LOCKING, RESTORING)]
 
 
 def test_everything_comes_back_on_a_machine_that_counts_its_users_otherwise(box: House) -> None:
@@ -120,3 +130,35 @@ def test_the_databases_alone_come_back_from_another_disk(box: House) -> None:
     send(box)
     assert box.run(f"find {STATE.images} -name '*.dcm' | wc -l") == "1", "it has its file again"
     box.wait("it to be read again", lambda: '"readings": [{' in box.run(CASES), 60)
+
+
+@pytest.mark.timeout(600)  # two installations
+def test_a_locked_backup_comes_back_on_another_machine_with_its_settings(box: House) -> None:
+    make_folder, code_line, *_ = commands(LOCKING)
+    box.run("mkdir -p /mnt/clinic && mount -t tmpfs -o mode=755 tmpfs /mnt/clinic")
+    settings = f'{CONFIG}[box]\nname = "West"\nid = "clinic-7"\n[backup]\n{SETTING}locked = "{LOCKED}"\n'
+    box.write("/etc/lantern/lantern.toml", settings)
+    box.run(make_folder)
+    code = json.loads(box.run(f"{code_line} --json"))["code"]
+    box.run("systemctl restart lantern.target", timeout=120)
+    box.run("systemctl start lantern-backup.service", timeout=120)
+    night = box.run(f"ls {LOCKED}/sets").split()
+    assert len(night) == 2, night
+    before = json.loads(box.run(CASES).splitlines()[0])
+    another_machine(box)
+    stop, restore, _ = commands(RESTORING)
+    box.run(stop, timeout=120)
+    said = box.run(f"echo {code} | LANG=C {restore}", timeout=120)
+    assert "clinic-7" in said
+    start(box)
+    after = json.loads(box.run(CASES).splitlines()[0])
+    assert after["readings"] == before["readings"]
+    assert "li" in box.run("lantern user list").split()
+    assert json.loads(box.run("lantern config show --json"))["box"] | {"id": ""} == {
+        "id": "", "name": "West", "language": "zh_CN", "usual_population": "ask",
+    }  # fmt: skip
+    assert json.loads(box.run("lantern config show --json"))["box"]["id"] == "unprovisioned"
+    assert box.run(f"stat -c '%U %G' {STATE.accounts_db}") == "lantern-viewer lantern-viewer"
+    assert box.run(f"stat -c '%G %a' {STATE.images}/* | sort -u") == "lantern-clinical 2770"
+    assert database(box) == "doctor.database_ok"
+    send(box)

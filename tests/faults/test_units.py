@@ -35,9 +35,10 @@ PUBLIC, PRIVATE = "192.0.2.7", "10.9.8.7"
 EXCEPTIONS: dict[str, set[str]] = {
     "lantern-mount@.service": {"PrivateDevices=yes"},  # a stick is a device
     "lantern-provision.service": {"PrivateDevices=yes"},  # so is the chip that seals the box's keys
+    "lantern-reset.service": {"PrivateDevices=yes"},  # the keyslots lie on the volume's own
 }
 # With one capability, and with none but a group; lantern-setup and others run single commands so ("!").
-ROOTS = {"lantern-mount@.service", "lantern-provision.service"}
+ROOTS = {"lantern-mount@.service", "lantern-provision.service", "lantern-reset.service"}
 # Those that need no disk but the box's own.  The others mend from a backup on one, make it, or take films from there.
 ALOOF = tuple(
     f"lantern-{name}.service" for name in ("uplink", "web", "console", "certificate", "provision", "retention")

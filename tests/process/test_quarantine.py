@@ -23,5 +23,5 @@ def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical)
     assert rows[1] == ("imaging.undecodable", broken.case)
     assert [code for code, _ in rows].count("intake.truncated") == 9
     assert [code for code, _ in rows].count("doctor.refused_of") == 2
-    assert checks[-2].reason.text("en").startswith("14 times the reason intake.truncated")
+    assert checks[-2].reason.text("en").startswith("Reason intake.truncated: 14 ×")
     assert NAME not in json.dumps([check.reason.text("en") for check in checks])

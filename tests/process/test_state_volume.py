@@ -19,6 +19,7 @@ def test_a_disk_that_was_never_ready_is_formatted_and_one_that_was_never_again()
     assert step(Header("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
     assert step(ready, made=False) == "open", "the partition beside it was lost"
     assert step(ready, made=True) == "open"
+    assert step(Header(NAME), made=True) == "format", "its keys were erased"
     assert step(None, made=True) == "stop", "a header that is gone is no reason to write a new one over what is left"
 
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from firmware_app.imaging import display
+from firmware_app.imaging import clip, display
+from firmware_app.reading.children import decode_child
 from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.reading.whole_clips import WholeClips
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.disk.layout import StateDir, free_bytes
+from tests import clips as made_clips
 from tests import films
 from tests.finished import opened
+from tests.small_disk import small_disk
 
 FRAMES = 150
 
@@ -81,3 +86,57 @@ def test_what_is_shown_whole_already_is_not_noted(tmp_path: Path, frames: int) -
     clips.note("i-0", frames)
     assert not clips.step()
     clinical.database.close()
+
+
+def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, clinical, door = opened(tmp_path / "state")
+    instance = door.accept_file(long_clip(tmp_path)).instance
+    decoder = Decoder(1024, 30.0)
+    with small_disk(state.display, "size=4m") as disk:
+        try:
+            clips = WholeClips(state, clinical, decoder)
+            path = state.root / file_of(clinical, instance)
+            decoded = decoder.begin(path, False, None, disk / instance)
+            assert isinstance(decoded, Decoded)
+            assert decoder.end()
+            clips.note(instance, decoded.frames)
+            filler = disk / "filler"
+            with filler.open("wb") as handle:
+                os.posix_fallocate(handle.fileno(), 0, free_bytes(disk))
+            while clips.step():  # what fits into a page that is left
+                pass
+            assert not clips.step(), "nor is it tried at once"
+            assert shown(state, instance)["frames_shown"] == display.MOST_FRAMES
+            filler.unlink()
+            monkeypatch.setattr(clips, "_pause_until", 0.0)
+            while clips.step():
+                pass
+            assert shown(state, instance)["frames_shown"] == FRAMES
+        finally:
+            decoder.close()
+            clinical.database.close()
+
+
+def test_a_clip_that_cannot_be_seeked_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, file, folder = 90, tmp_path / "long.mpg", tmp_path / "display"
+    file.write_bytes(made_clips.made("mpeg2video", "mpeg", frames))
+    begun: list[int] = []
+    restart = clip.Track._restart
+
+    def counted(track: clip.Track) -> None:
+        begun.append(1)
+        restart(track)
+
+    monkeypatch.setattr(clip.Track, "_restart", counted)
+    monkeypatch.setattr(decode_child, "_IN_BETWEEN_S", 0.0)  # one frame at a time
+    folder.mkdir()
+    (folder / "frame-000.json").write_text(json.dumps({"frames": frames, "shown": [0]}))
+    going: object = 0
+    while going is not None:
+        job = {"file": str(file), "picture": True, "display": str(folder), "first": going}
+        (answer,) = decode_child.work(ChildMessage(job))
+        going = answer.header["next"]
+    assert len(list(folder.glob("frame-*.json"))) == frames
+    assert len(begun) == 1

@@ -111,7 +111,7 @@ def test_a_table_is_taken_whole_or_each_bad_line_is_named(clinic: Desk) -> None:
     assert says.of_case(first) == ()
     rows = f"case,outcome,source\n{first},positive,lab\n{second},0,referral\n" + "," * 70_000
     taken = sent(doctor, rows.encode())
-    assert "2 outcomes were added" in taken.text
+    assert "Outcomes added: 2" in taken.text
     assert [one.source for one in says.of_case(second)] == [Source.REFERRAL]
     assert sent(doctor, b"what,ever\n").status_code == 422
     assert sent(doctor, b"case,outcome\n" + b"," * 300_000).status_code == 413

@@ -79,7 +79,7 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
         tmp_path,
         dicom={"allowed_addresses": ["198.51.100.0/24", "203.0.113.7"]},
         folder={"path": "/home/xray/out"},
-        backup={"dir": "/mnt/second", "locked": "/mnt/share"},
+        backup={"dir": "/mnt/second", "locked": "/mnt/the-share"},
     )
     assert lines_of == {
         "lantern-gateway.service": (
@@ -89,7 +89,7 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
         ),
         "lantern-backup.service": (
             "ReadWritePaths=-/mnt/second",
-            "ReadWritePaths=-/mnt/share",
+            "ReadWritePaths=-/mnt/the-share",
             "InaccessiblePaths=",
             "InaccessiblePaths="
             + " ".join(
@@ -97,6 +97,9 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
                 for name in ("line", "incoming", "display", "provision", "software", "outgoing", "results")
             ),
             f"ReadOnlyPaths=-{tmp_path}/images",
+            "[Unit]",
+            r"Wants=mnt-the\x2dshare.mount mnt.mount",
+            r"After=mnt-the\x2dshare.mount mnt.mount",
         ),
     }
 

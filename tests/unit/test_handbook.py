@@ -63,7 +63,7 @@ def test_a_missing_sentence_is_named_and_what_was_written_stays(language: str, p
 
 @pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
 def test_every_command_in_the_handbook_is_one_that_the_box_has(language: str, path: Path) -> None:
-    names = set(re.findall(r"`lantern ([a-z]+)(?: ([a-z]+))?", path.read_text("utf-8")))
+    names = set(re.findall(r"`lantern ([a-z-]+)(?: ([a-z]+))?", path.read_text("utf-8")))
     assert len(names) > 10
     known = _commands(cli._parser())
     for name, below in names:

@@ -8,18 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import locked_backup
+from firmware_app.care.locked import making, recovery_code, restoring
+from firmware_app.care.locked.folder import LockedFolder
+from firmware_app.care.locked.settings import Taken
+from firmware_app.config import Config, load
 from firmware_app.errors import (
     BackupCodeMissing,
     BackupCodeThere,
     BackupDamaged,
+    BackupFolderOther,
+    LockedFailed,
     RecoveryCodeInvalid,
     RecoveryCodeOther,
+    RestoreCut,
     RestoreNothing,
 )
+from firmware_app.packs import tree
+from firmware_app.packs.installed import KEPT, PUBLISHER
 from firmware_app.sealed import locked_file
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.rescue import ring
+from tests import toy_pack
 from tests.local_films import opened as clinic
 
 IMAGE = secrets.token_bytes(300_000)
@@ -29,15 +38,15 @@ def backed_up(folder: Path) -> tuple[StateDir, Path, str]:
     """A box with a database and an image, its locked backup, and the code."""
     state, disk = StateDir(folder / "box"), folder / "disk"
     state.prepare()
-    disk.mkdir()
+    disk.mkdir(parents=True)
     clinical = clinic(state.root)
     clinical.admit(path="1", file="images/ab/abcd.dcm", sha256="ab", size=1, header=None, association=None)
     clinical.database.close()
     film = state.images / "ab" / "abcd.dcm"
     film.parent.mkdir()
     film.write_bytes(IMAGE)
-    code = locked_backup.make_code(state)
-    locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    code = recovery_code.make(state)
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
     return state, disk, code
 
 
@@ -76,61 +85,180 @@ def test_the_disk_shows_neither_names_nor_pixels_nor_which_images_there_are(tmp_
         assert b"SQLite format 3" not in path.read_bytes()
         assert "abcd" not in path.name
     with pytest.raises(BackupCodeThere):
-        locked_backup.make_code(state)
+        recovery_code.make(state)
 
 
 def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
     state, disk, _ = backed_up(tmp_path)
-    (image,) = (disk / "images").rglob("*.lnb")
+    (image,) = (disk / "files").rglob("*.lnb")
     before = image.stat().st_mtime_ns
     for _ in range(3):
-        locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 2)
-    assert [one.name for one in sorted((disk / "sets").iterdir())] == ["000003.lnb", "000004.lnb"]
+        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 2)
+    assert [one.name for one in sorted((disk / "sets").iterdir())] == [
+        "000003.list", "000003.lnb", "000004.list", "000004.lnb",
+    ]  # fmt: skip
     assert image.stat().st_mtime_ns == before
 
 
 def test_after_a_new_code_everything_is_there_under_it(tmp_path: Path) -> None:
     state, disk, old = backed_up(tmp_path)
-    new = locked_backup.make_code(state, new=True)
-    locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    new = recovery_code.make(state, new=True)
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
     with pytest.raises(RecoveryCodeOther):
-        locked_backup.restore(StateDir(tmp_path / "other"), disk, old)
-    assert locked_backup.restore(StateDir(tmp_path / "other"), disk, new) == 1
+        restoring.restore(StateDir(tmp_path / "other"), disk, old)
+    assert restoring.restore(StateDir(tmp_path / "other"), disk, new).images == 1
     assert (tmp_path / "other" / "images" / "ab" / "abcd.dcm").read_bytes() == IMAGE
 
 
 def test_an_image_whose_case_was_deleted_does_not_come_back(tmp_path: Path) -> None:
     state, disk, code = backed_up(tmp_path)
     (state.images / "ab" / "gone.dcm").write_bytes(IMAGE)
-    locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
     other = StateDir(tmp_path / "other")
-    assert locked_backup.restore(other, disk, code) == 1
+    assert restoring.restore(other, disk, code).images == 1
     assert [one.name for one in (other.images / "ab").iterdir()] == ["abcd.dcm"]
 
 
 def test_a_replacement_counts_on_from_the_sets_of_the_box_before_it(tmp_path: Path) -> None:
     _, disk, _ = backed_up(tmp_path)
-    assert locked_backup.newest_number(disk) == 1
+    assert LockedFolder(disk).newest_number() == 1
 
 
 def test_a_restoring_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
     _, disk, code = backed_up(tmp_path)
-    (image,) = (disk / "images").rglob("*.lnb")
-    whole, other = image.read_bytes(), StateDir(tmp_path / "other")
-    image.write_bytes(whole[:-100])
-    with pytest.raises(BackupDamaged):
-        locked_backup.restore(other, disk, code)
+    other = StateDir(tmp_path / "other")
+
+    def cut(_done: int, _of: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(RestoreCut, match="Input/output error"):
+        restoring.restore(other, disk, code, tell=cut)
     assert not other.clinical_db.exists(), "the databases come last"
-    image.write_bytes(whole)
-    assert locked_backup.restore(other, disk, code) == 1
+    assert restoring.restore(other, disk, code).images == 1
     assert other.clinical_db.exists()
     assert (other.images / "ab" / "abcd.dcm").read_bytes() == IMAGE
+
+
+def test_a_damaged_image_is_counted_and_keeps_nothing_else_back(tmp_path: Path) -> None:
+    _, disk, code = backed_up(tmp_path)
+    (image,) = (disk / "files").rglob("*.lnb")
+    image.write_bytes(image.read_bytes()[:-100])
+    other = StateDir(tmp_path / "other")
+    restored = restoring.restore(other, disk, code)
+    assert (restored.images, restored.missing) == (0, 1)
+    assert other.clinical_db.exists()
+    assert list(other.images.rglob("*")) == [other.images / "ab"]
+
+
+def test_of_a_damaged_set_the_one_before_it_is_taken_and_it_says_so(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    newest = disk / "sets" / "000002.lnb"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    restored = restoring.restore(StateDir(tmp_path / "other"), disk, code)
+    assert (restored.set, restored.damaged_sets) == ("000001.lnb", ("000002.lnb",))
+
+
+def test_settings_and_packs_come_back_and_the_identity_does_not(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    (etc / "county-ca.pem").write_text("a certificate")
+    former = Config.model_validate({
+        "box": {"id": "clinic-7", "name": "West", "language": "en"}, "state": {"dir": str(state.root)},
+        "uplink": {"enabled": True, "host": "10.0.0.1", "identity": "/old/identity.pem"},
+        "dicom": {"allowed_calling": ["CT1"], "tls_key": str(etc / "dicom.key")},
+        "pacs": {"host": "10.0.0.9", "tls_ca": str(etc / "county-ca.pem")}, "packs": {"dir": str(tmp_path / "none")},
+    })  # fmt: skip
+    pack = state.packs / KEPT / "0.0.1" / "toy"
+    toy_pack.write(pack.parent, "toy", "adult", 18, None)
+    (pack / "fp32.bin").write_bytes(b"beside fp32.onnx, in the same batch")
+    tree.write(pack)
+    (state.packs / "toy").symlink_to(pack.relative_to(state.packs))
+    (state.packs / PUBLISHER).mkdir()
+    (state.packs / PUBLISHER / "trusted-root.json").write_text("{}")
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3, former)
+
+    (etc / "county-ca.pem").unlink()
+    other = StateDir(tmp_path / "other")
+    own = Config.model_validate({"box": {"id": "new-3"}, "state": {"dir": str(other.root)}})
+    restored = restoring.restore(other, disk, code, own, etc / "lantern.toml")
+    config = load(etc / "lantern.toml", {})
+    assert (config.box.id, config.box.name, config.state.dir) == ("new-3", "West", other.root)
+    assert (config.uplink, config.dicom, config.pacs) == (own.uplink, former.dicom, former.pacs)
+    assert (etc / "county-ca.pem").read_text() == "a certificate"
+    assert restored.settings == Taken("clinic-7", (etc / "dicom.key",)), "a key is in no backup"
+    assert (restored.packs, restored.broken_packs) == (("toy 0.0.1",), ())
+    assert (other.packs / "toy").readlink() == (state.packs / "toy").readlink()
+    assert (other.packs / PUBLISHER / "trusted-root.json").exists()
+    assert not (other.root / "settings").exists()
+
+
+def test_the_same_paper_opens_what_the_replacement_locks(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    other = StateDir(tmp_path / "other")
+    restoring.restore(other, disk, code)
+    assert recovery_code.public_key(other) == recovery_code.public_key(state)
+    copy = ring.Ring(other.backup).make(other.databases, 3, 0, LockedFolder(disk).newest_number())
+    making.make(other, disk, copy, 1)
+    assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
+    assert restoring.restore(StateDir(tmp_path / "third"), disk, code).images == 1
+
+
+def test_a_folder_of_another_box_is_left_as_it_is(tmp_path: Path) -> None:
+    _, disk, _ = backed_up(tmp_path / "one")
+    state, _, _ = backed_up(tmp_path / "two")
+    before = sorted(disk.rglob("*"))
+    with pytest.raises(BackupFolderOther):
+        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 1)
+    assert sorted(disk.rglob("*")) == before
+
+
+def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, disk, _ = backed_up(tmp_path)
+    (image,) = (disk / "files").rglob("*.lnb")
+    (state.images / "ab" / "abcd.dcm").unlink()  # cleared
+    copy = ring.Ring(state.backup).make(state.databases, 3, 0)
+    monkeypatch.setattr(LockedFolder, "complete", _fail)
+    with pytest.raises(LockedFailed, match="gone"):
+        making.make(state, disk, copy, 1)
+    assert image.exists(), "the night that needs it is the only one that is whole"
+    assert (disk / "sets" / "000001.lnb").exists()
+    monkeypatch.undo()
+    making.make(state, disk, copy, 1)
+    assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
+    assert not image.exists()
+
+
+def _fail(*_: object) -> None:
+    raise OSError(5, "gone")
+
+
+def test_a_night_of_an_earlier_version_stays_among_those_that_are_kept(tmp_path: Path) -> None:
+    state, disk, _ = backed_up(tmp_path)
+    (disk / "sets" / "000001.list").unlink()  # it wrote none
+    (disk / "files").rename(disk / "images")
+    for kept in (3, 3, 2):
+        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), kept)
+    assert [one.name for one in LockedFolder(disk).sets()] == ["000004.lnb", "000003.lnb"]
+    assert len(list((disk / "images").rglob("*.lnb"))) == 1, "and its images are not locked again"
+    assert not list((disk / "files").rglob("*.lnb"))
+
+
+def test_a_name_without_its_content_is_written_again(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    (image,) = (disk / "files").rglob("*.lnb")
+    image.write_bytes(b"")  # as after a pulled plug
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    assert restoring.restore(StateDir(tmp_path / "other"), disk, code).images == 1
 
 
 def test_without_a_code_or_a_backup_nothing_is_done(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "box")
     state.prepare()
     with pytest.raises(BackupCodeMissing):
-        locked_backup.public_key(state)
+        recovery_code.public_key(state)
     with pytest.raises(RestoreNothing):
-        locked_backup.restore(state, tmp_path, locked_file.new_code())
+        restoring.restore(state, tmp_path, locked_file.new_code())

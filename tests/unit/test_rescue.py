@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from firmware_app.store.clinical.patients import Patient, Patients
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.rescue import rescue
+from firmware_app.store.rescue import rescue, ring
 from firmware_app.store.sqlite import damage
 from tests import objects
 
@@ -540,6 +541,26 @@ def test_what_points_nowhere_is_dropped_and_counted(closed: Known, tmp_path: Pat
     overwrite(state.clinical_db, 0, random.Random(SEED))
     rescue.mend(state, state.clinical_db)
     assert check_rebuilt(state, closed).lost["superseded"] == 1
+
+
+@pytest.mark.parametrize("page", ["first", "own"])
+def test_which_films_were_given_away_is_kept(closed: Known, tmp_path: Path, page: str) -> None:
+    """Else each would go to the model engineer a second time; where its page is lost, the backup has it."""
+    state = closed.copy(tmp_path / "state")
+    connection = sqlite3.connect(state.clinical_db)
+    with connection:
+        connection.execute(
+            "INSERT INTO feedback_given (instance, case_reference, state, at)"
+            " SELECT reference, case_reference, 'a digest', received_at FROM instances LIMIT 2"
+        )
+    given = sorted(connection.execute("SELECT * FROM feedback_given").fetchall())
+    (own,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'feedback_given'").fetchone()
+    connection.close()
+    ring.Ring(state.backup).make(state.databases, 3, 0)
+    overwrite(state.clinical_db, 0 if page == "first" else own - 1, random.Random(SEED))
+    rescue.mend(state, state.clinical_db)
+    with closing(sqlite3.connect(state.clinical_db)) as connection:
+        assert sorted(connection.execute("SELECT * FROM feedback_given").fetchall()) == given
 
 
 def test_references_that_an_older_version_drew_at_random_are_kept(closed: Known, tmp_path: Path) -> None:

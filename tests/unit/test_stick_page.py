@@ -36,7 +36,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
     with presence.held(desk.state, stick_status.NAME):
         for status, words in (
             (StickStatus(StickStage.SEARCHING, AT), "A stick is being looked through. Leave it in."),
-            (StickStatus(StickStage.COPYING, AT, found=200, looked=50), "50 of 200 files"),
+            (StickStatus(StickStage.COPYING, AT, found=200, looked=50), "files: 50 of 200"),
         ):
             stick_status.write(desk.state, status)
             for page in ("/", "/lists"):  # the second is what the page asks for when something has changed
@@ -44,7 +44,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
     stick_status.write(desk.state, StickStatus(StickStage.DONE, AT, new=3, known=2))
     shown = doctor.get("/", headers=HTML).text
     assert "All is copied from the stick. It can be taken out." in shown
-    assert "3 new images, 2 that were here already." in shown
+    assert "New images: 3. Here already: 2." in shown
 
 
 def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
@@ -54,7 +54,7 @@ def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_c
     for page in ("/", "/stick"):
         shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
         assert "All is copied" not in shown
-        assert "The stick can be taken out, but not everything came in: 1201 files" in shown
+        assert "The stick can be taken out, but not everything came in. Files damaged or refused: 1201;" in shown
         for sentence in (
             "Damaged images, which end too early: 1167.",
             "Images in a compression that the box does not take: 33.",

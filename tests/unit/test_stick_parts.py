@@ -216,7 +216,7 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         "Images copied and safe: 6",
         "Files damaged or refused: 8",
         "  Damaged images, which end too early: 7. Copy them again from the machine.\n  Packed archives, which the box",
-        "can be taken out, but not everything came in: 8 files",
+        "can be taken out, but not everything came in. Files damaged or refused: 8;",
         "c-1  (incomplete)",
         "  c-2\n",
     ):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from firmware_app.care import locked_backup
+from firmware_app.care.locked import making, recovery_code, restoring
 from firmware_app.config import Config, describe
 from firmware_app.errors import RestoreNotEmpty
 from firmware_app.provisioning import box_identity
@@ -59,23 +59,23 @@ def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place
     film, disk = state.images / "0", tmp_path / "disk"  # of study 0
     film.write_bytes(secrets.token_bytes(1000))
     disk.mkdir()
-    code = locked_backup.make_code(state)
+    code = recovery_code.make(state)
     uplink = site.uplink(old).start()
     cases = {old.show(number) for number in range(3)}
     await_counted(site, old, cases)
     not_sent_yet = old.show(3)
-    locked_backup.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
     cases |= {not_sent_yet, old.show(4)}  # the last one is read after the backup: it lives at the hospital alone
     await_counted(site, old, cases)
     uplink.stop()
 
     other = tmp_path / "replacement"
     fresh = StateDir(other / "state")
-    assert locked_backup.restore(fresh, disk, code) == 1
+    assert restoring.restore(fresh, disk, code).images == 1
     assert (fresh.images / "0").read_bytes() == film.read_bytes()
     new = replacement(site, other, fresh)
     with pytest.raises(RestoreNotEmpty):
-        locked_backup.restore(fresh, disk, code)
+        restoring.restore(fresh, disk, code)
     assert new.exchange.line().stream != old.exchange.line().stream
     assert new.clinical.case(not_sent_yet).revision == 1
     site.uplink(new).start()

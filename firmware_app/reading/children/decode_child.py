@@ -16,7 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,17 +34,46 @@ from firmware_app.reading.stated import Stated, diagnosis
 _IN_BETWEEN_S: Final = 0.3
 
 
+class LongClip:
+    """The clip whose frames in between are being written: it stays open from one third of a second to the next.
+
+    A clip that cannot be seeked is so decoded once, and not from its beginning each time.  Any other job closes it.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._stack = ExitStack()
+        self._film: film.Film | None = None
+
+    def opened(self, path: Path, is_picture: bool) -> film.Film:
+        if self._film is None or self._path != path:
+            self.close()
+            self._film = self._stack.enter_context(film.opened(path, is_picture=is_picture))
+            self._path = path
+        return self._film
+
+    def close(self) -> None:
+        self._film = None
+        self._stack.close()
+
+
+_long_clip: Final = LongClip()
+
+
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
-    peak = address_space.peak()
+    peak, going = address_space.peak(), None
     try:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
             raise ImageFileMissing
+        if "first" in job.header:
+            opened = _long_clip.opened(path, bool(job.header["picture"]))
+            going = _in_between(opened, folder, int(job.header["first"]))
+            yield ChildMessage({"next": going})
+            return
+        _long_clip.close()
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
-            if "first" in job.header:
-                yield _in_between(opened, folder, int(job.header["first"]))
-                return
             _name(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
                 answer = _for_model(opened, path, job.header)
@@ -60,6 +89,9 @@ def work(job: ChildMessage) -> child_loop.Answers:
         yield child_loop.failure(error, peak)
     except MemoryError:
         yield child_loop.out_of_memory()
+    finally:
+        if going is None:
+            _long_clip.close()
 
 
 def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMessage:
@@ -108,20 +140,24 @@ def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> Ch
     return ChildMessage({"displayed": len(among), "hints": opened.hints})
 
 
-def _in_between(opened: film.Film, folder: Path, first: int) -> ChildMessage:
-    """Write frames of a clip from *first* on that are not there yet, as light pictures, for a third of a second."""
+def _in_between(opened: film.Film, folder: Path, first: int) -> int | None:
+    """Write frames of a clip from *first* on that are not there yet, as light pictures, for a third of a second.
+
+    The frame to go on with, which is *first* where the disk takes none; None when all are there.
+    """
     index, begun = first, time.monotonic()
     try:
         while index < opened.frames and (index == first or time.monotonic() - begun < _IN_BETWEEN_S):
             if not display.is_there(folder, index):
                 display.write_light(ultrasound.shown(opened, index), folder, index, opened.frames)
             index += 1
-        if index < opened.frames:
-            return ChildMessage({"next": index})
-        display.made_whole(folder)
-    except (OSError, ValueError):
-        pass  # the disk refuses them: the clip stays as it is
-    return ChildMessage({"next": None})
+        if index == opened.frames:
+            display.made_whole(folder)
+    except OSError:
+        return min(index, opened.frames - 1)
+    except ValueError:  # what was written with the reading is gone
+        return None
+    return index if index < opened.frames else None
 
 
 def main() -> int:

@@ -146,13 +146,13 @@ class Decoder:
 
     def fill(self, path: Path, is_picture: bool, folder: Path, first: int) -> int | None:
         """Write some more frames of a clip for people, from frame *first* on, as light pictures; the frame to go on
-        with, None when there is none left, or none that can be written.  Raises `ChildLost`."""
+        with, *first* again where the disk takes none, None when there is none left.  Raises `ChildLost`."""
         self.warm()
         message = self._ask({"file": str(path), "picture": is_picture, "display": str(folder), "first": first})
         if message.header.get("spent") or message.header.get("again"):
             self._replace()
         going = message.header.get("next")
-        return going if isinstance(going, int) and first < going < MOST_FRAMES else None
+        return going if isinstance(going, int) and first <= going < MOST_FRAMES else None
 
     def close(self) -> None:
         self._child.kill()

@@ -25,7 +25,7 @@ from firmware_app.store.sqlite.database import Database
 START: Final = "0" * 64
 CONSOLE: Final = "console"  # a person at the box itself who runs `lantern`
 
-WHOLE: Final = register("audit.whole", N_("The audit is whole: {entries} entries, the last one is {head}."))
+WHOLE: Final = register("audit.whole", N_("The audit is whole. Entries: {entries}; the last one is {head}."))
 BROKEN: Final = register(
     "audit.broken",
     N_("The audit was altered: entry {sequence} is the first that does not fit. Keep a copy and tell the hospital."),

@@ -19,6 +19,7 @@ channel/     root's: the publisher of software that is trusted, and what was fet
 packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
 usb/         receipts of what was copied from sticks, and marks by which known files are recognized (intake/stick)
 backup/      the ring of copies of the databases (store/rescue/ring.py), or where it lies on another disk
+factory-reset.json  while a factory reset is under way (care/factory_reset.py)
 .exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user (staging.py)
 
 On an installed box only root may write in the state directory itself (care/preparation.py): a user who could rename or
@@ -33,6 +34,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_app.errors import ResetUnfinished
 from firmware_app.planted import clear_away as clear_away
 from firmware_app.planted import put_in_place as put_in_place
 from firmware_app.store.disk import fault
@@ -142,6 +144,11 @@ class StateDir:
         return self.root / "backup"
 
     @property
+    def factory_reset(self) -> Path:
+        """There while a factory reset is under way: nothing of the box starts then (`care.factory_reset`)."""
+        return self.root / "factory-reset.json"
+
+    @property
     def databases(self) -> tuple[Path, ...]:
         return (self.clinical_db, self.exchange_db, self.accounts_db)
 
@@ -154,7 +161,9 @@ class StateDir:
         return self.run / "ballast"
 
     def prepare(self) -> None:
-        """Make what is missing, durably.  Raises a `StoreError` (see `fault.named`)."""
+        """Make what is missing, durably.  Raises a `StoreError` (see `fault.named`) or `ResetUnfinished`."""
+        if self.factory_reset.exists():
+            raise ResetUnfinished
         try:
             changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
             make_directory(self.root, _ROOT_MODE)

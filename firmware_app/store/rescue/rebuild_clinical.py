@@ -81,7 +81,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
             *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
             "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
             "result_versions", "registrations", "told_observations", "hospital_receipts", "modalities", "pack_changes",
-            "feedback_consents",
+            "feedback_consents", "feedback_given",
             *refill.CALIBRATION,
         )
     }  # fmt: skip
@@ -126,7 +126,7 @@ def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Make the rows consistent; in doubt, an image is read again rather than not at all."""
     connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
     for table in (
-        "arrivals", "readings", *_PEOPLE, "superseded", "conclusions", "feedback_consents",
+        "arrivals", "readings", *_PEOPLE, "superseded", "conclusions", "feedback_consents", "feedback_given",
     ):  # fmt: skip
         gone = connection.execute(
             f"DELETE FROM {table} WHERE case_reference IS NOT NULL"

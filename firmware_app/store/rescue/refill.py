@@ -26,8 +26,8 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "reviews": (("case.done", "case.reopened"), ()),
     "background": (("background.entered",), ("fact",)),
 }
-_KEPT_FOR_GOOD: Final = ("superseded", "remarks", "feedback_consents")
-"""Tables whose rows no later one replaces."""
+_KEPT_FOR_GOOD: Final = ("superseded", "remarks", "feedback_consents", "feedback_given")
+"""Tables whose rows no later one replaces; a film given before only counts as given in the state of then."""
 CALIBRATION: Final = ("machines", "scored", "confirmations", "shown", "standings", "agreements", "watched")
 """Tables of local calibration; their rows stay when a case is deleted."""
 _BEYOND_THE_CASE: Final = ("retired", *CALIBRATION)

@@ -1,0 +1,128 @@
+"""A locked backup on a disk or share that is full, goes in the middle, or is not there: the last whole one stays."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.care import backup
+from firmware_app.care.locked import batch, making, recovery_code, restoring
+from firmware_app.config import Config
+from firmware_app.errors import LockedDiskAbsent, LockedFailed, LockedNoRoom, RestoreCut
+from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.rescue import ring
+from tests.faults.loopfs import LoopFileSystem, loop_file_system
+from tests.local_films import opened as clinic
+from tests.small_disk import small_disk
+
+IMAGES = 12
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    made = StateDir(tmp_path / "box")
+    made.prepare()
+    for number in range(IMAGES):
+        admit(made, f"{number:02d}", 100_000)
+    return made
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopFileSystem]:
+    monkeypatch.setattr(batch, "_MOST_FILES", 4)
+    with loop_file_system(tmp_path, megabytes=64) as made:
+        yield made
+
+
+def admit(state: StateDir, name: str, size: int) -> None:
+    clinical = clinic(state.root)
+    file = f"images/{name}/{name}.dcm"
+    clinical.admit(path=name, file=file, sha256=name, size=size, header=None, association=None)
+    clinical.database.close()
+    (state.root / file).parent.mkdir()
+    (state.root / file).write_bytes(secrets.token_bytes(size))
+
+
+def copied(state: StateDir) -> ring.Copy:
+    return ring.Ring(state.backup).make(state.databases, 3, 0)
+
+
+def images(state: StateDir) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in state.images.rglob("*.dcm")}
+
+
+def test_a_full_disk_keeps_the_last_whole_night_and_goes_on_when_there_is_room(state: StateDir, tmp_path: Path) -> None:
+    code, before = recovery_code.make(state), images(state)
+    with small_disk(tmp_path / "disk", "size=24m") as disk:
+        making.make(state, disk, copied(state), 1)
+        filler = disk / "films-of-a-wedding"
+        filler.write_bytes(bytes(4_000_000))
+        admit(state, "new", 3_000_000)
+        newer = copied(state)
+        with pytest.raises(LockedNoRoom, match="locked_keep"):
+            making.make(state, disk, newer, 1)
+        assert (disk / "sets" / "000001.list").exists(), "the oldest goes only when a later one is whole"
+        assert not making.is_there(disk, newer)
+        first = StateDir(tmp_path / "first")
+        assert restoring.restore(first, disk, code).images == IMAGES
+        assert images(first) == before
+        filler.unlink()
+        making.make(state, disk, newer, 1)
+        assert [path.name for path in sorted((disk / "sets").iterdir())] == ["000002.list", "000002.lnb"]
+        assert restoring.restore(StateDir(tmp_path / "second"), disk, code).images == IMAGES + 1
+
+
+def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes_on(
+    state: StateDir, share: LoopFileSystem, tmp_path: Path
+) -> None:
+    code = recovery_code.make(state)
+    copy = copied(state)
+
+    def cut(done: int, of: int) -> None:
+        assert (done, of) == (4, IMAGES)
+        share.cut_power()
+
+    with pytest.raises(LockedFailed, match="next run goes on"):
+        making.make(state, share.mount, copy, 1, tell=cut)
+    share.restore_power()
+    there = [path for path in (share.mount / "files").rglob("*.lnb") if path.stat().st_size]
+    assert len(there) == 4
+    assert not making.is_there(share.mount, copy)
+    told: list[int] = []
+    making.make(state, share.mount, copy, 1, tell=lambda _done, of: told.append(of))
+    assert set(told) == {IMAGES - 4}
+    other = StateDir(tmp_path / "other")
+    assert restoring.restore(other, share.mount, code).images == IMAGES
+    assert images(other) == images(state)
+
+
+def test_a_restoring_from_a_share_that_goes_is_begun_again(
+    state: StateDir, share: LoopFileSystem, tmp_path: Path
+) -> None:
+    code = recovery_code.make(state)
+    making.make(state, share.mount, copied(state), 1)
+    other = StateDir(tmp_path / "other")
+    with pytest.raises(RestoreCut, match="run the same command again"):
+        restoring.restore(other, share.mount, code, tell=lambda _done, _of: share.detach())
+    assert not other.clinical_db.exists()
+    share.attach()
+    assert restoring.restore(other, share.mount, code).images == IMAGES
+    assert images(other) == images(state)
+
+
+def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: Path) -> None:
+    recovery_code.make(state)
+    place = tmp_path / "clinic"
+    place.mkdir()
+    config = Config.model_validate({
+        "state": {"dir": str(state.root)}, "backup": {"locked": str(place)}, "retention": {"high_water_free_mb": 16},
+    })  # fmt: skip
+    with pytest.raises(LockedDiskAbsent, match="locked"):
+        backup.run(config)
+    assert list(place.iterdir()) == []
+    with small_disk(place, "size=24m"):
+        backup.run(config)
+        assert (place / "sets" / "000001.list").exists()
