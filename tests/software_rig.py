@@ -39,7 +39,7 @@ RAUC = shutil.which("rauc") or "rauc"
 STAND_IN = """#!/bin/sh
 if [ "$1" = install ]; then
     echo " 20% Verifying signature"; echo "100% Installing done."
-    cp "$2" "{folder}/installed" && exit $(cat "{folder}/ends")
+    cp "$2" "{folder}/written" && mv "{folder}/written" "{folder}/installed" && exit $(cat "{folder}/ends")
 fi
 exec {rauc} --conf={config} "$@"
 """
@@ -52,12 +52,8 @@ def bundle(folder: Path, version: str, keys: signing.Keys, *, compatible: str = 
     for name, size in (("root.img", 300_000), ("boot.img", 50_000)):
         (work / name).write_bytes(os.urandom(size))
     path = folder / f"lantern-{version}.raucb"
-    before = disk_image.COMPATIBLE
-    disk_image.COMPATIBLE = compatible  # type: ignore[misc]
-    try:
-        disk_image.make_bundle(disk_image.Slot(version, work / "root.img", work / "boot.img"), keys, work, path)
-    finally:
-        disk_image.COMPATIBLE = before  # type: ignore[misc]
+    slot = disk_image.Slot(version, work / "root.img", work / "boot.img")
+    disk_image.make_bundle(slot, keys, work, path, compatible)
     return path
 
 

@@ -128,7 +128,7 @@ def _backups(config: Config, state: StateDir) -> Iterator[str]:
     if config.backup.dir is not None and not config.backup.dir.is_relative_to(state.root):
         yield f"ReadWritePaths=-{config.backup.dir}"
     if config.backup.locked is not None:  # the unit hides the images, which a locked backup holds
-        hidden = ("line", "incoming", "display", "provision", "outgoing", "results")
+        hidden = ("line", "incoming", "display", "provision", "software", "outgoing", "results")
         yield f"ReadWritePaths=-{config.backup.locked}"
         yield "InaccessiblePaths="
         yield f"InaccessiblePaths={' '.join(f'-{state.root / name}' for name in hidden)}"

@@ -222,7 +222,7 @@ def test_a_factory_reset_from_the_boot_menu_leaves_a_new_box(switch_on: Switch, 
 
 
 def _recovery_key(said: str) -> str:
-    return re.findall(r"away from the box: (\S+)", said)[-1]
+    return str(re.findall(r"away from the box: (\S+)", said)[-1])
 
 
 def _stick(work: Path, kind: FileSystem, film: DemoImage) -> Path:

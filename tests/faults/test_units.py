@@ -452,7 +452,7 @@ print(json.dumps(wrote))
 MAY_WRITE = {
     "lantern-gateway.service": ["clinical", "display", "images", "incoming", "run", "set_aside"],
     "lantern-reader.service": ["clinical", "display", "exchange", "run"],
-    "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run"],
+    "lantern-viewer.service": ["accounts", "clinical", "exchange", "provision", "run", "software"],
     "lantern-uplink.service": ["exchange"],
     "lantern-sender.service": ["clinical", "outgoing", "results", "run"],
     "lantern-retention.service": ["clinical", "display", "exchange", "images", "run", "set_aside", "usb"],
@@ -464,7 +464,7 @@ MAY_WRITE = {
 def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: House, unit: str) -> None:
     names = (
         "accounts", "backup", "clinical", "display", "exchange", "images", "incoming", "line", "outgoing", "packs",
-        "provision", "results", "run", "set_aside", "usb",
+        "provision", "results", "run", "set_aside", "software", "usb",
     )  # fmt: skip
     code = f"STATE = '{STATE.root}'\nFOLDERS = {[f'{STATE.root}/{name}' for name in names]}\n" + WRITE
     wrote = json.loads(attempted(box, unit, code))

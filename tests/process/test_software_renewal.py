@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +24,26 @@ from firmware_app.installation import signing
 from firmware_app.software import channel, handover, record, service, settings
 from firmware_app.software.handover import Request
 from firmware_app.software.offers import Ring
+from firmware_app.store.disk import remembered
 from tests.software_rig import ALL, BOX, FlashedBox
+
+ROOT = Path(__file__).parents[2]
+KILLED = """
+import os, sys
+from firmware_app.config import Config
+from firmware_app.software import service
+from firmware_app.store.disk.layout import StateDir
+from tests.software_rig import BOX
+left, config = int(sys.argv[1]), Config.model_validate_json(sys.argv[2])
+def dying(event, _arguments):
+    global left
+    if event in ("os.rename", "os.remove", "os.rmdir"):
+        if left == 0:
+            os._exit(9)
+        left -= 1
+sys.addaudithook(dying)
+service.run(config, StateDir(config.state.dir), BOX)
+"""
 
 
 @pytest.fixture
@@ -150,6 +170,26 @@ def test_the_channel_is_only_looked_at_until_a_person_asks(box: FlashedBox) -> N
     assert service.run(config, box.state, BOX)
     assert box.installed.read_bytes() == file.read_bytes()
     assert box.lying_in_the_spool() == []
+
+
+def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_well(box: FlashedBox) -> None:
+    file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
+    for left in range(99):
+        box.installed.unlink(missing_ok=True)
+        remembered.keep(box.state, record.NAME, {})
+        handover.ask(box.state, Request("channel"))
+        arguments = [str(left), config.model_dump_json()]
+        done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, cwd=ROOT, capture_output=True)
+        if done.returncode == 0:
+            break
+        assert done.returncode == 9, done.stderr.decode()
+        assert not box.installed.exists() or box.installed.read_bytes() == file.read_bytes()
+        handover.take(box.state)
+        service.run(config, box.state, BOX)  # the timer's next look
+        assert box.lying_in_the_spool() == []
+        assert record.offered(box.state) is not None
+    assert left > 5
+    assert box.installed.read_bytes() == file.read_bytes()
 
 
 def test_a_box_without_a_channel_asks_nobody(box: FlashedBox) -> None:

@@ -93,7 +93,8 @@ def test_networks_folders_and_disks_that_the_configuration_names_are_opened(tmp_
             "InaccessiblePaths=",
             "InaccessiblePaths="
             + " ".join(
-                f"-{tmp_path}/{name}" for name in ("line", "incoming", "display", "provision", "outgoing", "results")
+                f"-{tmp_path}/{name}"
+                for name in ("line", "incoming", "display", "provision", "software", "outgoing", "results")
             ),
             f"ReadOnlyPaths=-{tmp_path}/images",
             "[Unit]",

@@ -98,7 +98,7 @@ def test_the_page_shows_what_runs_why_a_slot_was_left_and_how_the_last_try_ended
                  "is not signed by whom this box trusts", "No channel is set up"):  # fmt: skip
         assert text in page, text
     record.note_doing(flashed.state, "installing", "0.5.0", 40)
-    assert "Version 0.5.0 is being installed: 40 %" in flashed.person("li").get("/software", headers=HTML).text
+    assert "Version 0.5.0 is being installed, 40 per cent" in flashed.person("li").get("/software", headers=HTML).text
 
 
 def test_what_the_channel_offers_is_installed_at_a_tap_and_what_was_left_only_as_such(flashed: Desk) -> None:
