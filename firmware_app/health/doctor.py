@@ -24,6 +24,7 @@ from firmware_app.health import (
     speed,
     sticks,
     timepiece,
+    wear,
 )
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
@@ -293,6 +294,7 @@ _FIRST: tuple[_Part, ...] = (
     own_care.backup,
     own_care.retention,
     own_care.the_machine,
+    wear.examine,
     _models,
     _precedence,
     clinic_films.examine,
