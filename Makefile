@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb test-deb image test-image test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -21,8 +21,9 @@ help:
 	@echo "make uninstall     take the box away, but not its images and settings (root; KEEP=state, KEEP=config; PURGE=1: all; SURE=yes: do not ask)"
 	@echo "make wheel         build the wheel, the same bytes from the same commit, and its bill of materials into dist"
 	@echo "make wheels        fetch all that an installation without the internet needs, into build/wheels"
-	@echo "make deb           the box as a Debian package for this machine's kind, into build"
-	@echo "make test-deb      install that package on a Debian of its own, upgrade, remove and purge it; lintian (root)"
+	@echo "make deb           the box and the hospital as Debian packages for this machine's kind, into build (ARCH=arm64: for ARM, into build/arm64)"
+	@echo "make apt           these packages and all that they need as a signed repository, into build/apt (KEYS=DIR: whose)"
+	@echo "make test-deb      install the packages on a Debian of its own, upgrade, remove and purge them; lintian; the repository (root)"
 	@echo "make image         a disk image to flash onto a box, and the signed file that renews one, into build (root; KEYS=DIR: whose)"
 	@echo "make test-image    start that image in qemu: C-ECHO, an image over DICOM, a hard stop (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
@@ -82,7 +83,7 @@ uninstall:
 # From the same commit the same bytes: the times in the wheel and in its bill of materials are the commit's.
 COMMITTED = $(shell git log -1 --format=%ct 2> /dev/null || echo 1580601600)
 BUILD = $(BIN)/python -m build --wheel --no-isolation --outdir $(1) . > /dev/null
-BILL = $(BIN)/python -m converters.publishing.distribution_sbom $(1) --extras intel,tflite
+BILL = $(BIN)/python -m converters.publishing.distribution_sbom $(1) --extras $(BOX_EXTRAS)
 wheel: export SOURCE_DATE_EPOCH = $(COMMITTED)
 wheel: $(VENV)/dev.stamp
 	@rm -rf dist
@@ -92,29 +93,53 @@ wheel: $(VENV)/dev.stamp
 # For the system, the Python and the processor of this machine; take them to one of the same kind.  The Debian packages
 # come with all that they need (100 MB), as if nothing were installed there: what a machine has, apt leaves alone.
 FROM_NOTHING = apt-get -q -y -o Debug::NoLocking=1 -o Dir::State::status="$$PWD/status" -o Dir::Cache::archives="$$PWD/" \
-	-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= --no-install-recommends --download-only
+	-o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User= --no-install-recommends --download-only $(FOREIGN)
+# ARCH=arm64: for a board, on this machine. pip takes wheels of the named platforms only, and apt reads its lists anew.
+# BOARD=jetson: for the Ubuntu 24.04 of Jetson Linux 38; its Debian packages are Ubuntu's (docs/jetson.md).
+ARCH ?=
+BOARD ?=
+WHEELS_MADE = build/$(if $(ARCH),$(or $(BOARD),$(ARCH))/)wheels
+ifeq ($(ARCH),arm64)
+FOREIGN = -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o Dir::State::lists="$$PWD/lists/"
+OF_KIND = --processor aarch64 $(if $(BOARD),--system 'ubuntu 24.04' --python 3.12)
+OF_BOARD = $(if $(BOARD),--python-version 3.12) --only-binary :all: $(foreach glibc,17 26 27 28 31 34 35 36,--platform manylinux_2_$(glibc)_aarch64) --platform manylinux2014_aarch64
+BOX_EXTRAS := tflite
+else
+BOX_EXTRAS := intel,tflite
+endif
 wheels: export SOURCE_DATE_EPOCH = $(COMMITTED)
 wheels: | $(VENV)/bin/python
-	@rm -rf build/wheels && mkdir -p build/wheels/partial
-	@! command -v apt-get > /dev/null || { cd build/wheels && touch status && \
+	@case '$(ARCH)-$(BOARD)' in -|arm64-|arm64-jetson) ;; *) \
+		echo "ARCH=arm64, with BOARD=jetson or without; or neither: for this machine's own kind"; exit 1;; esac
+	@rm -rf $(WHEELS_MADE) && mkdir -p $(WHEELS_MADE)/partial
+	@test -n '$(BOARD)' || ! command -v apt-get > /dev/null || { cd $(WHEELS_MADE) && touch status && mkdir -p lists/partial && \
+		{ test -z '$(ARCH)' || $(FROM_NOTHING) update > /dev/null; } && \
 		$(FROM_NOTHING) install make python3 nginx avahi-daemon iproute2 ntfs-3g fonts-noto-cjk mosquitto > /dev/null && \
 		for deb in *.deb; do dpkg-deb --field "$$deb" && printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' \
 			"$$deb" "$$(stat -c %s "$$deb")" "$$(sha256sum < "$$deb" | cut -d ' ' -f 1)"; done > Packages; }
-	@rm -rf build/wheels/partial build/wheels/status build/wheels/lock
+	@cd $(WHEELS_MADE) && rm -rf partial status lock lists
 	@$(PIP) build hatchling
-	@$(call BUILD,build/wheels)
-	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest build/wheels \
-		pip "$$(ls build/wheels/lantern_box-*.whl)[intel,tflite]"
-	@$(BIN)/python -m firmware_app.installation.kind build/wheels
-	@$(call BILL,build/wheels)
-	@echo "build/wheels holds everything; there: make install WHEELS=build/wheels"
+	@$(call BUILD,$(WHEELS_MADE))
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest $(WHEELS_MADE) \
+		$(OF_BOARD) pip "$$(ls $(WHEELS_MADE)/lantern_box-*.whl)[$(BOX_EXTRAS)]"
+	@$(BIN)/python -m firmware_app.installation.kind $(WHEELS_MADE) $(OF_KIND)
+	@$(call BILL,$(WHEELS_MADE))
+	@echo "$(WHEELS_MADE) holds everything; there: make install WHEELS=$(WHEELS_MADE)"
 
 deb: export SOURCE_DATE_EPOCH = $(COMMITTED)
 deb: wheels
-	@rm -f build/lantern-box_*.deb
-	@$(BIN)/python -m firmware_app.installation.debian_package build/wheels
+	@rm -f $(dir $(WHEELS_MADE))lantern-box_*.deb $(dir $(WHEELS_MADE))lantern-hospital_*.deb
+	@$(BIN)/python -m firmware_app.installation.debian_package $(WHEELS_MADE) --out $(dir $(WHEELS_MADE))
+
+# Debian's apt-utils and gnupg.  What `make deb` has made, also that for ARM where it is there.
+apt: KEYS = build/apt-keys
+apt: | $(VENV)/bin/python
+	@ls build/lantern-*.deb > /dev/null || { echo "First: make deb"; exit 1; }
+	@$(BIN)/python -m firmware_app.installation.apt_repository build/lantern-*.deb $(wildcard build/arm64/lantern-*.deb) \
+		--needed $(wildcard build/wheels/*.deb) $(wildcard build/arm64/wheels/*.deb) --out build/apt --keys $(KEYS)
 
 test-deb: $(VENV)/dev.stamp deb
+	@$(MAKE) --no-print-directory apt
 	$(BIN)/python -m pytest -m install tests/faults/test_deb.py
 
 # mmdebstrap, qemu-system-x86, grub-pc-bin, grub-efi-amd64-bin and others: docs/decisions/flashable-image.md

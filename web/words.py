@@ -101,6 +101,8 @@ CHECKS: Final = {
     "door": N_("Who may send"),
     "settings": N_("Settings"),
     "disk": N_("Space on the disk"),
+    "disk_wear": N_("Wear of the disk"),
+    "restart": N_("Restart"),
     "databases": N_("Databases"),
     "rescue": N_("Rebuilt database"),
     "memory": N_("Memory"),

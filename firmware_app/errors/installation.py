@@ -108,10 +108,11 @@ class InstallStepFailed(InstallError):
 class InstallPackaged(InstallError):
     code = "install.packaged"
     sentence = N_(
-        "Lantern is on this machine as the Debian package lantern-box, so “make {what}” changes nothing. Use apt: “apt "
-        "install ./lantern-box_….deb”, “apt remove lantern-box”."
+        "Lantern is on this machine as the Debian package {package}, so “make {what}” changes nothing. Use apt: “apt "
+        "install ./{package}_….deb”, “apt remove {package}”."
     )
     what: str
+    package: str
 
 
 class NotInstalled(InstallError):

@@ -25,6 +25,7 @@ from firmware_app.health import (
     speed,
     sticks,
     timepiece,
+    wear,
 )
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
@@ -295,6 +296,7 @@ _FIRST: tuple[_Part, ...] = (
     own_care.retention,
     own_care.the_machine,
     own_software.examine,
+    wear.examine,
     _models,
     _precedence,
     clinic_films.examine,

@@ -1,6 +1,6 @@
 """`python3 -m firmware_app.installation install|install-hospital|uninstall`, as the Makefile calls it.
 
-`configure` and `withdraw` are for the Debian package's own scripts (systemd/debian).
+`configure` and `withdraw`, and the same for the hospital, are for the scripts of the Debian packages (systemd/debian).
 
 It runs on the system's own Python with nothing installed.  A box whose source is gone is removed with
 `/opt/lantern/venv/bin/python -m firmware_app.installation uninstall`.
@@ -27,7 +27,9 @@ _PUT = {
     "install": setting_up.install,
     "install-hospital": hospital.install,
     "configure": setting_up.configure,
+    "configure-hospital": hospital.configure,
 }
+_WITHDRAW = {"withdraw": removal.withdraw, "withdraw-hospital": hospital.withdraw}
 _SURE = N_("Type “remove” to go on:")
 _NOTHING_REMOVED = N_("Nothing was removed.")
 
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wheels = options.wheels.resolve() if options.wheels else None
             _PUT[options.what](machine, ProgramSource(options.source.resolve(), wheels, options.extras))
             return 0
-        if options.what == "withdraw":
-            removal.withdraw(machine)
+        if options.what in _WITHDRAW:
+            _WITHDRAW[options.what](machine)
             return 0
         return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:
@@ -77,14 +79,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m firmware_app.installation", description="Put Lantern on this machine, or take it away."
     )
     parser.add_argument("--destdir", metavar="DIR", help="install into DIR, which is to become a machine's /")
-    what = parser.add_subparsers(
-        dest="what", required=True, metavar="install|install-hospital|uninstall|configure|withdraw"
-    )
+    what = parser.add_subparsers(dest="what", required=True, metavar="install|install-hospital|uninstall|…")
     extras = EXTRAS.get(platform.machine(), "")
     for name, told in (
         ("install", "make this machine a box; done twice it changes nothing"),
         ("install-hospital", "make this machine a hospital's computer; done twice it changes nothing"),
         ("configure", "what dpkg leaves to do when it has unpacked the package"),
+        ("configure-hospital", "the same for the hospital's package"),
     ):
         install = what.add_parser(name, help=told)
         install.add_argument("--source", type=Path, metavar="DIR", default=Path(), help="the unpacked Lantern")
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         install.add_argument("--extras", default=extras, help=f"of the programs; here: {extras or 'none'}")
     what.add_parser("withdraw", help="what is to be done before dpkg removes the package")
+    what.add_parser("withdraw-hospital", help="the same for the hospital's package")
     uninstall = what.add_parser("uninstall", help="take the box away")
     uninstall.add_argument("--keep", default="state,config", metavar="WORDS", help="default: state,config")
     uninstall.add_argument("--purge", action="store_true", help="keep nothing")

@@ -1,29 +1,38 @@
-"""`make install-hospital`: programs, a user, and units for the hospital's receiver and its broker.
+"""The hospital's computer: programs, a user, and units for its receiver and its broker.
 
-/var/lib/lantern-hospital is that user's; “lantern-hospital keys new”, typed by root, makes the hospital in it.
+`make install-hospital` writes all of it; of the Debian package lantern-hospital dpkg brings the files, and `configure`
+does the rest.  /var/lib/lantern-hospital is that user's; “lantern-hospital keys new”, typed by root, makes the hospital
+in it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import InstallSourceMissing
+from firmware_app.errors import InstallPackaged, InstallSourceMissing
 from firmware_app.installation import ground, programs
-from firmware_app.installation.machine import VENV, Machine, Record, run
+from firmware_app.installation.machine import Machine, Record, run
 from firmware_app.language import N_
 
+NAME: Final = "lantern-hospital"
+PREFIX: Final = Path("opt/lantern-hospital")
+STATE: Final = Path("var/lib/lantern-hospital")
+SETTINGS: Final = Path("etc/default/lantern-hospital")
 COMMAND: Final = Path("usr/local/bin/lantern-hospital")
 SERVICES: Final = (
     "lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service",
 )  # fmt: skip
-_PLACES: Final = {
+PLACES: Final = {
     **{unit: Path("etc/systemd/system") / unit for unit in SERVICES},
     "lantern-hospital.sysusers": Path("etc/sysusers.d/lantern-hospital.conf"),
     "lantern-hospital.tmpfiles": Path("etc/tmpfiles.d/lantern-hospital.conf"),
 }
-_FOLDER: Final = Path("var/lib/lantern-hospital")
+"""File in systemd/hospital -> where `make install-hospital` puts it."""
+_OF_PACKAGE: Final = Path("usr/lib/systemd/system") / SERVICES[-1]
 _FETCHING = N_("Installing the Debian packages {packages} …")
 _NEXT = N_(
     "The hospital's programs and units are installed. Next: “lantern-hospital keys new --host NAME”, then “systemctl "
@@ -38,20 +47,49 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
     tree = source.tree / "systemd" / "hospital"
     if not tree.is_dir():
         raise InstallSourceMissing(path="systemd/hospital")
+    if machine.at(_OF_PACKAGE).exists():
+        raise InstallPackaged(what="install-hospital", package=NAME)
     ground.suits(machine, source)
     source.check()
     packages(machine, source)
+    files = {place: (tree / name).read_bytes() for name, place in PLACES.items()}
+    files[SETTINGS] = (tree / "lantern-hospital.default").read_bytes()
+    if machine.at(SETTINGS).exists():
+        del files[SETTINGS]
+    _complete(machine, source, files)
+
+
+def configure(machine: Machine, source: programs.ProgramSource) -> None:
+    """What is left to do when dpkg has unpacked the package of *source*, and apt all that it depends on."""
+    ground.need_root("configure-hospital")
+    source.check()
+    for old in (COMMAND, *PLACES.values()):  # of a `make install-hospital` before: /etc goes before /usr/lib
+        machine.at(old).unlink(missing_ok=True)
+    _complete(machine, replace(source, extras="", as_given=True), {})
+
+
+def withdraw(machine: Machine) -> None:
+    """What is left to do before dpkg removes the package's files: state, settings and the user stay."""
+    ground.need_root("withdraw-hospital")
+    run("systemctl", *_where(machine), "disable", *SERVICES)
+    if machine.has_systemd:
+        run("systemctl", "stop", *SERVICES)
+    shutil.rmtree(machine.at(PREFIX), ignore_errors=True)
+
+
+def _complete(machine: Machine, source: programs.ProgramSource, files: dict[Path, bytes]) -> None:
+    machine = replace(machine, prefix=PREFIX)
     before, stamp = programs.in_use(machine), programs.prepare(machine, source)
-    changed = stamp != before
+    changed = stamp != before or not files  # dpkg has brought units, and nobody has compared them
     programs.switch(machine, stamp)
-    for name, place in _PLACES.items():
-        changed |= machine.put(place, (tree / name).read_bytes())
-    changed |= machine.link(COMMAND, f"/{VENV}/bin/lantern-hospital")
-    where = [] if machine.alive else [f"--root={machine.root}"]
-    run("systemd-sysusers", *where, "lantern-hospital.conf")
-    run("systemd-tmpfiles", *where, "--create", "lantern-hospital.conf")
-    run("systemctl", *where, "enable", *SERVICES)
-    if not machine.at(_FOLDER / "hospital.json").exists():
+    for place, content in files.items():
+        changed |= machine.put(place, content)
+    if files:
+        changed |= machine.link(COMMAND, f"/{machine.venv}/bin/lantern-hospital")
+    run("systemd-sysusers", *_where(machine), "lantern-hospital.conf")
+    run("systemd-tmpfiles", *_where(machine), "--create", "lantern-hospital.conf")
+    run("systemctl", *_where(machine), "enable", *SERVICES)
+    if not machine.at(STATE / "hospital.json").exists():
         machine.tell(_NEXT, units=" ".join(SERVICES))
     elif changed and machine.has_systemd:
         run("systemctl", "daemon-reload")
@@ -59,6 +97,10 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
         machine.tell(_STARTED, units=" ".join(SERVICES))
     if stamp != before:
         programs.finish(machine, before)
+
+
+def _where(machine: Machine) -> list[str]:
+    return [] if machine.alive else [f"--root={machine.root}"]
 
 
 def packages(machine: Machine, source: programs.ProgramSource) -> None:

@@ -21,7 +21,7 @@ VENV: Final = PREFIX / "venv"
 COMMAND: Final = Path("usr/local/bin/lantern")
 CONFIG: Final = Path("etc/lantern")
 STATE: Final = Path("var/lib/lantern")
-_RECORD: Final = PREFIX / "installed.json"
+_RECORD: Final = "installed.json"
 
 
 @dataclass
@@ -42,6 +42,13 @@ class Machine:
 
     root: Path = Path("/")
     changed: bool = False
+    prefix: Path = PREFIX
+    """Where the programs are: the box's, or the hospital's, which may be on the same machine."""
+
+    @property
+    def venv(self) -> Path:
+        """The programs in use."""
+        return self.prefix / "venv"
 
     @property
     def alive(self) -> bool:
@@ -110,7 +117,7 @@ class Machine:
     def record(self) -> Record | None:
         """What is installed; None when nothing is."""
         try:
-            saved: dict[str, Any] = json.loads(self.at(_RECORD).read_text("utf-8"))
+            saved: dict[str, Any] = json.loads(self.at(self.prefix / _RECORD).read_text("utf-8"))
         except FileNotFoundError:
             return None
         known = {one.name for one in fields(Record)}  # a later version may have written more
@@ -118,13 +125,13 @@ class Machine:
 
     def remember(self, record: Record) -> None:
         saved = {**asdict(record), "files": dict(sorted(record.files.items())), "packages": sorted(record.packages)}
-        self.put(_RECORD, f"{json.dumps(saved, indent=1)}\n".encode())
+        self.put(self.prefix / _RECORD, f"{json.dumps(saved, indent=1)}\n".encode())
 
     def forget(self) -> None:
         """Nothing is installed."""
-        self.at(_RECORD).unlink(missing_ok=True)
+        self.at(self.prefix / _RECORD).unlink(missing_ok=True)
         with suppress(OSError):  # programs of an installation that was cut off may be there already
-            self.at(PREFIX).rmdir()
+            self.at(self.prefix).rmdir()
 
 
 def spoken() -> str:

@@ -1,7 +1,8 @@
-"""The box's programs: a virtual environment, completed beside the one in use before it takes its place.
+"""The programs: a virtual environment, completed beside the one in use before it takes its place.
 
-/opt/lantern/programs/STAMP/    a virtual environment; STAMP is a digest of everything that goes into it
-/opt/lantern/venv               a link to the one in use; the one before stays, for the day a person wants it back
+PREFIX/programs/STAMP/    a virtual environment; STAMP is a digest of everything that goes into it
+PREFIX/venv               a link to the one in use; the one before stays, for the day a person wants it back
+PREFIX                    /opt/lantern of the box, /opt/lantern-hospital of the hospital
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from firmware_app.errors import (
     InstallWheelDamaged,
     InstallWheelStale,
 )
-from firmware_app.installation.machine import PREFIX, VENV, Machine, run
+from firmware_app.installation.machine import Machine, run
 from firmware_app.language import N_
 
 PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
 _MODELS, _MODELS_PACKED = "models/", "firmware_app/_models/"
 UNUSED: Final = ("converters", "pynetdicom/apps", "pynetdicom/benchmarks", "pynetdicom/tests")
 """What the wheels bring and no box runs: the engineer's converters, and pynetdicom's own programs and tests."""
-_PROGRAMS: Final = PREFIX / "programs"
+_PROGRAMS: Final = "programs"
 _WHOLE: Final = "lantern-whole"
 # zipfile says of flipped bits also that the archive is encrypted or of a later version (RuntimeError), has no such
 # letters (ValueError), or would be larger than memory.
@@ -51,6 +52,9 @@ class ProgramSource:
     wheels: Path | None
     """A folder with all that is needed (`make wheels`), for a machine without internet."""
     extras: str
+    as_given: bool = False
+    """The folder holds the wanted wheels and no other: they are installed without asking what Lantern's wheel needs,
+    which names the box's libraries too."""
 
     def stamp(self) -> str:
         """A digest of the source: while it stays the same, nothing is installed again."""
@@ -130,7 +134,7 @@ def prepare(machine: Machine, source: ProgramSource) -> str:
 
     Raises `InstallProgramsFailed`; the programs in use stay as they are.
     """
-    place = _PROGRAMS / source.stamp()
+    place = machine.prefix / _PROGRAMS / source.stamp()
     if not machine.at(place / _WHOLE).exists():
         machine.did(_MAKING, path=f"/{place}")
         _make(machine.at(place), source, "" if machine.alive else str(machine.root))
@@ -139,20 +143,21 @@ def prepare(machine: Machine, source: ProgramSource) -> str:
 
 def in_use(machine: Machine) -> str:
     """The STAMP of the programs in use; empty where there are none."""
-    return machine.at(VENV).readlink().name if machine.at(VENV).is_symlink() else ""
+    place = machine.at(machine.venv)
+    return place.readlink().name if place.is_symlink() else ""
 
 
 def switch(machine: Machine, stamp: str) -> None:
     """Put prepared programs in use.  The units must follow at once: those of another version may not fit them."""
-    machine.link(VENV, f"programs/{stamp}")
+    machine.link(machine.venv, f"{_PROGRAMS}/{stamp}")
 
 
 def finish(machine: Machine, before: str) -> None:
     """After a switch from *before*: remove all older programs, which takes time, and say what is installed now."""
-    for old in machine.at(_PROGRAMS).iterdir():
+    for old in machine.at(machine.prefix / _PROGRAMS).iterdir():
         if old.name not in {in_use(machine), before}:
             shutil.rmtree(old)
-    version = run(machine.at(VENV) / "bin/python", "-m", "firmware_app", "--version").strip()
+    version = run(machine.at(machine.venv) / "bin/python", "-m", "firmware_app", "--version").strip()
     machine.did(_DONE, version=version.removeprefix("lantern "))
 
 
@@ -172,8 +177,10 @@ def _make(place: Path, source: ProgramSource, root: str) -> None:
                 run(*pip, "wheel", "--no-deps", *where, "--wheel-dir", built, source.tree,
                     environment={"PIP_CONSTRAINT": str(constraints)})  # fmt: skip
                 [wheel] = Path(built).glob("lantern_box-*.whl")
-            what = f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)
-            run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, what)
+            what = [f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)]
+            if source.as_given and source.wheels:
+                what = ["--no-deps", *(str(one) for one in source.wheels.glob("*.whl") if one != carried)]
+            run(*pip, "install", "--root-user-action=ignore", "--constraint", constraints, *where, *what)
         for unused in (path for name in UNUSED for path in place.glob(f"lib/python*/site-packages/{name}")):
             shutil.rmtree(unused)
         (place / "bin/lantern-convert").unlink()

@@ -55,7 +55,7 @@ def announce(machine: Machine, keep: set[str]) -> list[Path]:
     """Say what will be lost for good, before it is; returns those folders."""
     need_root("uninstall")
     if packaged(machine):
-        raise InstallPackaged(what="uninstall")
+        raise InstallPackaged(what="uninstall", package="lantern-box")
     _record(machine)
     lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
     for path in lost:

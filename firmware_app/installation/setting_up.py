@@ -26,6 +26,7 @@ UNITS: Final = Path("etc/systemd/system")
 SYSUSERS: Final = Path("etc/sysusers.d/lantern.conf")
 TMPFILES: Final = Path("etc/tmpfiles.d/lantern.conf")
 AVAHI: Final = Path("etc/avahi/services/lantern.service")  # without avahi nobody reads it
+JOURNAL: Final = Path("etc/systemd/journald.conf.d/lantern.conf")
 RULES: Final = Path("etc/udev/rules.d")
 MANAGER: Final = Path("etc/systemd/system.conf.d/lantern.conf")
 _OF_PACKAGES: Final = Path("usr/lib")
@@ -47,7 +48,7 @@ def install(machine: Machine, source: programs.ProgramSource) -> None:
     """Make *machine* a box.  Raises an `InstallError` that says what to do."""
     files = files_of(source.tree)
     if packaged(machine):
-        raise InstallPackaged(what="install")
+        raise InstallPackaged(what="install", package="lantern-box")
     ground.check(machine)
     ground.suits(machine, source)
     source.check()
@@ -113,6 +114,7 @@ def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
         ("lantern.sysusers", SYSUSERS),
         ("lantern.tmpfiles", TMPFILES),
         ("lantern.system.conf", MANAGER),
+        ("lantern.journald.conf", JOURNAL),
         ("avahi/lantern.service", AVAHI),
         ("nginx.conf.in", PREFIX / "share" / "nginx.conf.in"),
         ("starting.html", PREFIX / "share" / "starting.html"),
@@ -184,7 +186,7 @@ def _stop(machine: Machine, record: Record) -> None:
 
 def _start(machine: Machine, record: Record) -> None:
     """Start the box now, or start it again, where it does not run as it is installed."""
-    wanted = digest(f"{machine.at(VENV).readlink()} {sorted(record.files.items())}".encode())
+    wanted = digest(f"{programs.in_use(machine)} {sorted(record.files.items())}".encode())
     if not machine.has_systemd or record.running == wanted:
         return
     run("systemctl", "daemon-reload")

@@ -32,7 +32,8 @@ def house() -> Iterator[House]:
     peer("mosquitto")
     with House() as made:
         made.run(
-            f"install -m 644 {SOURCE}/*.service /etc/systemd/system &&"
+            "ln -s lantern /opt/lantern-hospital &&"
+            f" install -m 644 {SOURCE}/*.service /etc/systemd/system &&"
             f" install -D -m 644 {SOURCE}/lantern-hospital.sysusers /etc/sysusers.d/lantern-hospital.conf &&"
             f" install -D -m 644 {SOURCE}/lantern-hospital.tmpfiles /etc/tmpfiles.d/lantern-hospital.conf &&"
             " systemd-sysusers lantern-hospital.conf && systemd-tmpfiles --create lantern-hospital.conf &&"

@@ -117,7 +117,8 @@ def test_a_hospitals_computer_has_its_user_and_units_and_a_second_run_changes_no
     for unit in (REPOSITORY / "systemd/hospital").glob("*.service"):
         assert (root / "etc/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
         assert (root / "etc/systemd/system/multi-user.target.wants" / unit.name).is_symlink()
-    assert str((root / "usr/local/bin/lantern-hospital").readlink()) == "/opt/lantern/venv/bin/lantern-hospital"
+    command = root / "usr/local/bin/lantern-hospital"
+    assert str(command.readlink()) == "/opt/lantern-hospital/venv/bin/lantern-hospital"
     assert stat.S_IMODE((root / "var/lib/lantern-hospital").stat().st_mode) == 0o700
     before = everything(root)
     assert make("install-hospital", root, WHEELS=wheels)[0] == 0
