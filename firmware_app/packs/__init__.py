@@ -1,1 +1,4 @@
-"""Model packs: their manifest, their place on disk, their installation and their integrity."""
+"""Model packs: their manifest, their place on disk, their installation and their integrity.
+
+Many modules: one for each thing that a pack promises, and one for each step on its way to the box.
+"""

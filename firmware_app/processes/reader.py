@@ -16,7 +16,7 @@ from firmware_app.calibration.told import Told
 from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
-from firmware_app.reading import rolling_back
+from firmware_app.reading import changing_packs
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
 from firmware_app.store.clinical.clinical_db import Clinical
@@ -72,7 +72,8 @@ def _watch(
     if "sender" not in presence.expected(config):  # else the sender does it
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
-    watch = Watch(clinical, config)
+    watch, trials = Watch(clinical, config), reader.trials
+    assert trials is not None
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -82,11 +83,12 @@ def _watch(
             )
         )
         if relay is not None:
-            relay.step(Health.of(trouble(state), reader.packs(), told.figures(), watch.places()))
+            faults = [*trials.codes(), *trouble(state)]
+            relay.step(Health.of(faults, reader.packs(), told.figures(), watch.places()))
 
     def gone_back() -> bool:
-        if changed := rolling_back.carried_out(config, clinical.database):
-            log.warning("a pack was rolled back: the reader starts anew with it")
+        if changed := changing_packs.carried_out(config, clinical.database):
+            log.warning("a pack was changed: the reader starts anew with it")
         return changed
 
     seen, looked = None, 0.0
@@ -101,7 +103,7 @@ def _watch(
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
-            if gone_back():
+            if gone_back() or trials.tend():
                 return
             if reader.look_again() or reader.measure():
                 ready(reader.warm())
