@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.errors import PackTrialFailed
 from firmware_app.packs import installing
+from firmware_app.reading import changing_packs
 from firmware_app.reading.reader import Reader
-from firmware_app.records import ReadingStatus
+from firmware_app.records import ReadingStatus, Reason
 from firmware_app.runtimes import choice
 from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.pack_trials import TrialState
+from firmware_app.store.clinical.pack_changes import PackChanges, Wish
+from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
 from tests.publishing_rig import NAME
 from tests.trial_rig import NEW, OLD, box, drive, reader
 
@@ -136,6 +139,43 @@ def test_a_restart_goes_on_with_the_trial(tmp_path: Path, monkeypatch: pytest.Mo
             clinic.film(3)
             assert drive(made, lambda: False)
         assert clinic.serving() == NEW
+
+
+@pytest.mark.parametrize("state", [TrialState.COMMITTED, TrialState.LEFT])
+def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic:
+        with reader(clinic):
+            trial = clinic.trial()
+        if state is TrialState.COMMITTED:
+            installing.commit(clinic.store, NAME)  # its link first
+        else:
+            why = PackTrialFailed(pack=NAME, version=NEW, before=OLD, images=3)
+            PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.of(why))  # the row first
+        with reader(clinic) as made:
+            assert clinic.trial().state is state
+            assert made.trials is not None
+            assert made.trials.codes() == ([] if state is TrialState.COMMITTED else ["pack.trial_failed"])
+        assert clinic.store.trialled(NAME) is None
+        assert clinic.serving() == (NEW if state is TrialState.COMMITTED else OLD)
+
+
+@pytest.mark.parametrize(("wish", "serving"), [(Wish.COMMIT, NEW), (Wish.DROP, OLD)])
+def test_a_person_on_the_page_ends_a_trial_early_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: Wish, serving: str
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+        database = clinic.rig.clinical.database
+        PackChanges(database).ask(NAME, NEW, "zhou", wish)
+        assert changing_packs.carried_out(clinic.rig.config, database) is (wish is Wish.COMMIT)
+        assert not changing_packs.carried_out(clinic.rig.config, database)
+        assert clinic.serving() == serving
+        assert not clinic.trial().runs
+        assert drive(made, lambda: wish is Wish.DROP) is (wish is Wish.COMMIT)
+        (ended, asked, _) = Audit(database).latest(3)
+        assert (ended.actor, ended.action) == ("zhou", "pack.committed" if serving == NEW else "pack.dropped")
+        assert asked.actor == "zhou"
 
 
 def test_a_stalled_trial_delays_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

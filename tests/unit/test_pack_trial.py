@@ -159,7 +159,7 @@ HERE = {"x86_64": ["sse2"], "aarch64": []}
 def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
     world: World, monkeypatch: pytest.MonkeyPatch, wants: dict[str, object], detail: str
 ) -> None:
-    monkeypatch.setattr(hardware.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr("firmware_app.packs.hardware.platform.machine", lambda: "x86_64")
     monkeypatch.setattr(hardware, "features", lambda: frozenset({"sse2", "avx2"}))
     made = pack(world.folder / "wants", "1.4.0")
     manifest = json.loads((made / "manifest.json").read_text())
@@ -172,7 +172,7 @@ def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
     world.publish_made(made)
     if not detail:
         assert world.install().pack.manifest.version == "1.4.0"
-        monkeypatch.setattr(hardware.platform, "machine", lambda: "riscv64")
+        monkeypatch.setattr("firmware_app.packs.hardware.platform.machine", lambda: "riscv64")
         shelf = world.store.survey()
         assert [one.code for one in shelf.broken] == (["pack.wrong_hardware"] if wants else [])
         return
