@@ -105,7 +105,7 @@ def create_app(
     def stands() -> object:
         trouble = disk.look(standing.PULSE_WRITE_S)
         code = trouble.code if trouble is not None else None
-        told = [one.code for one in notices.of(clinical, Role.DOCTOR)]
+        told = [(one.pack, one.reason.code, one.back) for one in notices.of(clinical, config, Role.DOCTOR)]
         return standing.reading(clinical, state), sticks.strip(state), code, intake.stopped(), told
 
     pulse = Pulse(clinical, stands)
@@ -190,7 +190,8 @@ def _banner() -> dict[str, object]:
         return {"reading": None, "stick": None, "disk": None, "deaf": False, "model_notices": []}
     return {
         "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
-        "disk": box.disk.look(), "deaf": box.intake.stopped(), "model_notices": notices.of(box.clinical, person.role),
+        "disk": box.disk.look(), "deaf": box.intake.stopped(),
+        "model_notices": notices.of(box.clinical, box.config, person.role),
     }  # fmt: skip
 
 

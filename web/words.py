@@ -168,6 +168,8 @@ ACTIONS: Final = {
     "pack.left": N_("model on trial left by the box itself"),
     "pack.left_noted": N_("noted that a model was left"),
     "pack.dropped": N_("trial of a model ended"),
+    "pack.fell": N_("model found to do worse here than its card says"),
+    "pack.fall_noted": N_("noted that a model does worse here than its card says"),
     "pack.commit_asked": N_("model on trial wanted in use"),
     "pack.drop_asked": N_("end of a model’s trial asked for"),
     "results.queued": N_("results queued for the PACS"),

@@ -76,6 +76,14 @@ class PackStore:
         shipped = [pack for pack in survey(self.shipped).packs if pack.name == name]
         return sorted([*shipped, *self._kept(name)], key=_age)
 
+    def before(self, pack: Pack) -> str | None:
+        """The next lower version on the box, to which a roll-back goes, where the one in use was installed."""
+        if not self.is_installed(pack) or self.linked(pack.name) != pack.manifest.version:
+            return None
+        versions = [one.manifest.version for one in self.versions(pack.name)]
+        at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
+        return versions[at - 1] if at else None
+
     def is_installed(self, pack: Pack) -> bool:
         """Whether ``pack`` was installed rather than shipped."""
         return pack.folder.is_relative_to(self.installed.resolve())

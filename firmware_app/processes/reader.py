@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.calibration.drifting import Watch
+from firmware_app.calibration.falling import Falling
 from firmware_app.calibration.told import Told
 from firmware_app.care import presence
 from firmware_app.config import Config
@@ -72,7 +73,7 @@ def _watch(
     if "sender" not in presence.expected(config):  # else the sender does it
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
-    watch, trials = Watch(clinical, config), reader.trials
+    watch, falling, trials = Watch(clinical, config), Falling(clinical, config), reader.trials
     assert trials is not None
 
     def conclude() -> None:
@@ -82,8 +83,9 @@ def _watch(
                 config.reader.quiet_seconds, report=config.uplink.enabled, advise=reader.advise
             )
         )
+        reader.patience.carry_out(falling.look)
         if relay is not None:
-            faults = [*trials.codes(), *trouble(state)]
+            faults = [*falling.codes(reader.packs()), *trials.codes(), *trouble(state)]
             relay.step(Health.of(faults, reader.packs(), told.figures(), watch.places()))
 
     def gone_back() -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,9 +25,10 @@ from firmware_app.packs.scope import Route
 from firmware_app.packs.shelf import Pack
 from firmware_app.records import Reason
 from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.calibration.falls import ClinicalFall, Falls
 from firmware_app.store.clinical.pack_changes import PackChange, PackChanges, Wish
 from firmware_app.store.clinical.pack_trials import PackTrial, PackTrials
-from web import guard
+from web import guard, notices
 from web.box import Box, here
 
 blueprint = Blueprint("models", __name__)
@@ -58,6 +59,8 @@ class Model:
     change: PackChange | None
     trial: PackTrial | None
     """The trial of another version that runs now, or that was left and nobody has noted."""
+    fall: ClinicalFall | None
+    """Whether it does worse here than its card says."""
 
 
 @blueprint.get("/models")
@@ -66,9 +69,13 @@ def page() -> ResponseReturnValue:
     box = here()
     store, shelf = PackStore.of(box.config), PackStore.of(box.config).survey()
     changes, trials = PackChanges(box.clinical.database).all(), PackTrials(box.clinical.database).all()
-    spoken = _spoken(box)
+    spoken, fallen = _spoken(box), notices.falls(box.clinical, box.config)
     models = [
-        _model(store, pack, spoken, changes.get(pack.name), trials.get(pack.name), g.language) for pack in shelf.packs
+        replace(
+            _model(store, pack, spoken, changes.get(pack.name), trials.get(pack.name), g.language),
+            fall=fallen.get(pack.name),
+        )
+        for pack in shelf.packs
     ]
     return render_template(
         "models.html",
@@ -91,7 +98,7 @@ def back(pack: str) -> ResponseReturnValue:
         used = store.find(pack)
     except PackError:
         abort(404)
-    if before(store, used) is None:
+    if store.before(used) is None:
         abort(404)
     PackChanges(box.clinical.database).ask(pack, used.manifest.version, guard.actor())
     return redirect(url_for("models.page"), 303)
@@ -112,7 +119,8 @@ def end_trial(pack: str, wish: str) -> ResponseReturnValue:
 @blueprint.post("/models/<pack>/noted")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def noted(pack: str) -> ResponseReturnValue:
-    """A person has seen that a version was left."""
+    """A person has seen that a version was left, or that one does worse than its card says."""
+    Falls(here().clinical.database).note(pack, guard.actor())
     PackTrials(here().clinical.database).note(pack, guard.actor())
     return redirect(url_for("models.page"), 303)
 
@@ -125,8 +133,8 @@ def _model(
     loaded, way = (spoken or {}).get(pack.name, ("", ""))
     return Model(
         pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language), way,
-        loaded, _since(store, pack), before(store, pack), change,
-        trial if trial is not None and (trial.runs or trial.tells is not None) else None,
+        loaded, _since(store, pack), store.before(pack), change,
+        trial if trial is not None and (trial.runs or trial.tells is not None) else None, None,
     )  # fmt: skip
 
 
@@ -139,15 +147,6 @@ def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
         name: (version, f"{runtime} {precision}")
         for name, version, runtime, precision in _SPOKEN.findall(str(told.get("packs") or ""))
     }
-
-
-def before(store: PackStore, pack: Pack) -> str | None:
-    """The next lower version on the box, where the one in use was installed."""
-    if not store.is_installed(pack) or store.linked(pack.name) != pack.manifest.version:
-        return None
-    versions = [one.manifest.version for one in store.versions(pack.name)]
-    at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
-    return versions[at - 1] if at else None
 
 
 def _since(store: PackStore, pack: Pack) -> Stamp | None:
