@@ -10,14 +10,15 @@ every `BLOCK` films, the j-th with the share 1 / (j (j + 1)): a mixture of such 
 
 Two things move what is seen, and the ratio allows for both.  Films below the threshold are asked for with a smaller
 probability (`store.calibration.asking`): called films are over-represented among those confirmed, by a known factor.
-And a doctor's own reading is wrong at times: on a share `WRONG` of films at most, which at the share of positive films
-so far makes a good model look worse, so it is measured against that.
+And a doctor's own reading is wrong at times: on a share `WRONG` of films at most, which makes a good model look worse, the
+more so the rarer the finding is, so it is measured against that.
 
 ``python -m bench.fall`` prints how often it alarms wrongly and how soon rightly (docs/drift.md).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -30,6 +31,7 @@ MARGIN: Final = 0.2
 BLOCK: Final = 25
 WRONG: Final = 0.06
 """As in `statistics.floor`: the share of films on which a doctor's own reading is wrong, at most."""
+SURE: Final = 1.5
 _LEAST: Final = 0.01
 
 Measure = Literal["sensitivity", "specificity"]
@@ -87,12 +89,12 @@ class Fall:
     specificity: Wealth = field(default_factory=Wealth)
     _positives: float = 1.0
     _weights: float = 4.0
+    _squares: float = 4.0
 
     def take(self, film: ConfirmedCall) -> None:
         """Go on by one film."""
         wrong = WRONG if film.by_eye else 0.0
-        share = corrected(self._positives / self._weights, wrong)  # by the films before this one
-        share = min(1.0 - _LEAST, max(_LEAST, share))
+        share = self._share(film.positive, wrong)
         wealth = self.sensitivity if film.positive else self.specificity
         as_promised, fallen = (
             _seen_called(film.positive, one, share, wrong, film.below) for one in self._hypotheses(film.positive)
@@ -101,6 +103,7 @@ class Fall:
         weight = 1.0 if film.called else 1.0 / film.below
         self._weights += weight
         self._positives += weight * film.positive
+        self._squares += weight * weight
 
     @property
     def alarm(self) -> Measure | None:
@@ -108,6 +111,13 @@ class Fall:
         if self.sensitivity.value >= 2.0 / ALPHA:
             return "sensitivity"
         return "specificity" if self.specificity.value >= 2.0 / ALPHA else None
+
+    def _share(self, positive: bool, wrong: float) -> float:
+        """Of all films, the share with the finding, by the confirmed ones before this: the bound, `SURE` standard
+        errors away, at which the promise for a film that people call *positive* (or not) is the smaller one."""
+        seen = self._positives / self._weights
+        error = SURE * math.sqrt(seen * (1.0 - seen) * self._squares) / self._weights
+        return min(1.0 - _LEAST, max(_LEAST, corrected(seen - error if positive else seen + error, wrong)))
 
     def _hypotheses(self, positive: bool) -> tuple[Promise, Promise]:
         is_promised = self.promise
