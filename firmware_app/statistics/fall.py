@@ -10,8 +10,8 @@ every `BLOCK` films, the j-th with the share 1 / (j (j + 1)): a mixture of such 
 
 Two things move what is seen, and the ratio allows for both.  Films below the threshold are asked for with a smaller
 probability (`store.calibration.asking`): called films are over-represented among those confirmed, by a known factor.
-And a doctor's own reading is wrong at times: on a share `WRONG` of films at most, which makes a good model look worse, the
-more so the rarer the finding is, so it is measured against that.
+And a doctor's own reading is wrong at times: on a share `WRONG` of films at most, which makes a good model look worse,
+the more so the rarer the finding is, so it is measured against that.
 
 ``python -m bench.fall`` prints how often it alarms wrongly and how soon rightly (docs/drift.md).
 """

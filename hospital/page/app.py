@@ -32,7 +32,7 @@ _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
-_FAULTS: Final = {
+MEANINGS: Final = {
     "pack.fell_sensitivity": "模型漏诊比说明卡多 the model misses more than its card says",
     "pack.fell_specificity": "模型误判阳性比说明卡多 the model calls more films wrongly than its card says",
     "pack.trial_crashed": "新版模型试用时中止 a new model stopped on trial",
@@ -164,7 +164,7 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
     return render_template(
         "tonight.html",
         now=now,
-        meanings=_FAULTS,
+        meanings=MEANINGS,
         receiver=receiver,
         codes=codes,
         unheard=any(code != receiver_status.CLOCK_DOUBTFUL for code in codes),

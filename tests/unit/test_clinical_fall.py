@@ -12,6 +12,7 @@ import pytest
 from firmware_app.calibration.falling import Falling, promised
 from firmware_app.config import Config
 from firmware_app.errors import PackTrialStalled
+from firmware_app.language import codes
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.shelf import list_packs, shipped_packs_dir
 from firmware_app.records import Reason
@@ -21,6 +22,8 @@ from firmware_app.store.calibration.confirmations import Confirmations, Source, 
 from firmware_app.store.calibration.falls import Falls
 from firmware_app.store.clinical.pack_changes import PackChanges
 from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
+from firmware_app.store.exchange.exchange_db import Health
+from hospital.page.app import MEANINGS
 from tests.publishing_rig import NAME, World, pack, sums
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
@@ -142,6 +145,12 @@ def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: W
     assert post(doctor, f"/models/{NAME}/back").status_code == 303
     assert [one.version for one in PackChanges(desk.clinical.database).asked()] == ["1.1.0"]
     assert f'action="/models/{NAME}/back"' not in doctor.get("/", headers=HTML, follow_redirects=True).text
+
+
+@pytest.mark.parametrize("code", [code for code in codes() if code.startswith(("pack.fell", "pack.trial"))])
+def test_every_such_code_fits_the_health_summary_and_the_hospital_knows_it(code: str) -> None:
+    assert Health.of([code], []).faults == (code,)
+    assert code in MEANINGS
 
 
 def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(desk: Desk, world: World) -> None:
