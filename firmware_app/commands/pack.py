@@ -212,7 +212,11 @@ def _commit(options: argparse.Namespace) -> int:
     config, store = _open(options, writing=True)
     change = installing.commit(store, options.pack)
     _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
-    _tell(options, change)
+    if options.json:
+        _tell(options, change)
+    else:
+        print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
+        print("A running reader starts anew with it by itself.")
     return _DONE
 
 

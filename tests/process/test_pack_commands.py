@@ -51,10 +51,13 @@ def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, caps
     assert (second["version"], second["before"], second["on_trial"]) == ("1.0.0", "1.0.0", "1.1.0")
     (listed,) = printed(capsys, "list")
     assert listed["on_trial"] == {"version": "1.1.0", "images": 0, "same": 0, "failed": 0}
+    assert lantern(["pack", "list"]) == 0
+    assert "on trial: 1.1.0, 0 images of 50 so far" in capsys.readouterr().out
     assert printed(capsys, "drop", NAME)[0]["dropped"] == "1.1.0"
     assert lantern(["pack", "commit", NAME]) == 1
     assert capsys.readouterr().err.startswith("pack.not_on_trial: ")
-    printed(capsys, *to)
+    assert lantern(["pack", *to]) == 0
+    assert f"{NAME} 1.1.0 is on trial beside 1.0.0" in capsys.readouterr().out
     (won,) = printed(capsys, "commit", NAME)
     assert (won["version"], won["before"]) == ("1.1.0", "1.0.0")
     one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}
