@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging.input_spec import InputSpec
@@ -74,12 +75,17 @@ def install(
     choice.installed.cache_clear()
 
 
+def golden_input() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The image of the golden case, and it as the model's input."""
+    image = films.shapes(1, 96, 80, 255).astype(np.uint8)
+    return image, to_model_input(image.astype(np.float32), InputSpec("image", toy_pack.SIDE, toy_pack.SIDE))
+
+
 def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
     """A toy pack with one file for each of *runtimes*, and a golden image with the answer that its graph gives."""
     made = toy_pack.write(folder, "toy-adult", "adult", 18, None)
-    image = films.shapes(1, 96, 80, 255).astype(np.uint8)
+    image, tensor = golden_input()
     Image.fromarray(image).save(made / "golden.png")
-    tensor = to_model_input(image.astype(np.float32), InputSpec("image", toy_pack.SIDE, toy_pack.SIDE))
     path = made / "manifest.json"
     manifest = json.loads(path.read_text())
     (made / "fp32.made").write_bytes((made / "fp32.onnx").read_bytes())  # under a name that no other runtime reads

@@ -48,10 +48,15 @@ class World:
         self.store.shipped.mkdir()
 
     def publish(self, version: str, *, ballast: int = 0, days: int = 30) -> None:
-        repository.publish(pack(self.folder / "made", version, ballast=ballast), self.repository, self.keys, days)
+        self.publish_made(pack(self.folder / "made", version, ballast=ballast), days)
 
-    def install(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> Change:
-        wish = InstallRequest(NAME, place or str(self.repository), version, root)
+    def publish_made(self, made: Path, days: int = 30) -> None:
+        repository.publish(made, self.repository, self.keys, days)
+
+    def install(
+        self, place: str | None = None, *, version: str | None = None, root: Path | None = None, trial: bool = False
+    ) -> Change:
+        wish = InstallRequest(NAME, place or str(self.repository), version, root, trial)
         return installing.install(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
     def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:

@@ -13,19 +13,17 @@ from werkzeug.routing import BaseConverter
 
 from firmware_app import clock
 from firmware_app.config import Config
-from firmware_app.errors import DiskTrouble
 from firmware_app.language import N_, plural, tag, translate
 from firmware_app.registration.entry import ACCESSION
 from firmware_app.reports.terms import percent
-from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.clinical.worklist import DoctorVerdict, Row
 from firmware_app.store.disk import stick_files
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStatus
 from firmware_app.version import version
 from web import box as boxes
-from web import compression, guard, standing, words
+from web import compression, guard, notices, standing, words
 from web.blueprints import accounts as account_pages
 from web.blueprints import calibration, descriptions, earlier, live, machines, models, registrations, software, sticks
 from web.checkup import Checkup
@@ -107,7 +105,8 @@ def create_app(
     def stands() -> object:
         trouble = disk.look(standing.PULSE_WRITE_S)
         code = trouble.code if trouble is not None else None
-        return standing.reading(clinical, state), sticks.strip(state), code, intake.stopped()
+        told = [(one.pack, one.reason.code, one.back) for one in notices.of(clinical, config, Role.DOCTOR)]
+        return standing.reading(clinical, state), sticks.strip(state), code, intake.stopped(), told
 
     pulse = Pulse(clinical, stands)
     boxes.install(
@@ -185,15 +184,16 @@ def _equip_templates(app: Flask, config: Config) -> None:
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
 
 
-def _banner() -> dict[str, standing.ReadingState | StickStatus | DiskTrouble | bool | None]:
-    """Whether images are taken in and read, how the copying of a stick goes and what is wrong with the disk, for users
-    who see results."""
-    box = boxes.here()
-    if not guard.user():
-        return {"reading": None, "stick": None, "disk": None, "deaf": False}
+def _banner() -> dict[str, object]:
+    """Whether images are taken in and read, how the copying of a stick goes, what is wrong with the disk and what the
+    box did with its models, for users who see results."""
+    box, person = boxes.here(), guard.user()
+    if not person:
+        return {"reading": None, "stick": None, "disk": None, "deaf": False, "model_notices": []}
     return {
         "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
         "disk": box.disk.look(), "deaf": box.intake.stopped(),
+        "model_notices": notices.of(box.clinical, box.config, person.role),
     }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         calibration_prevalence=point["prevalence"], artefacts=files,
         data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
-        follow_up=words.follow_up,
+        follow_up=words.follow_up, hardware=words.hardware,
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),

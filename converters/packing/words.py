@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
+from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.manifest import FollowUpRules
 from firmware_app.packs.proof import Reference
 from firmware_app.packs.scope import Care, Route
@@ -67,6 +68,7 @@ class PackWords(WordsTable):
     references: tuple[Reference, ...] = ()
     quality: Care = Care()
     follow_up: FollowUpRules | None = None
+    hardware: Hardware = Hardware()
 
     @property
     def named(self) -> tuple[FindingWords, ...]:

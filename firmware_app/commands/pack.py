@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from firmware_app.commands import measure
 from firmware_app.language import for_screen
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from firmware_app.packs.installing import Change
     from firmware_app.packs.shelf import Pack
     from firmware_app.reading.precedence import Overlap
+    from firmware_app.store.clinical.pack_trials import PackTrial
 
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
@@ -49,8 +50,12 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     back = command(
         below, "rollback", _rollback, "go back to the previous version", "lantern pack rollback chest-xray-child"
     )
+    won = command(below, "commit", _commit, "put the version that is on trial in use at once",
+                  "lantern pack commit chest-xray-child")  # fmt: skip
+    lost = command(below, "drop", _drop, "end the trial of a version; the one in use stays",
+                   "lantern pack drop chest-xray-child")  # fmt: skip
     gone = command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
-    for parser in (show, install, back, gone):
+    for parser in (show, install, back, won, lost, gone):
         parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
 
 
@@ -61,13 +66,15 @@ def _list(options: argparse.Namespace) -> int:
     shelf = store.survey()
     shared = precedence.overlaps(shelf.packs, config, store)
     language = config.box.language if options.json else for_screen(config.box.language)
+    trials = _trials(config)
     for pack in shelf.packs:
         entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
-        entry |= _order(pack.name, shared)
+        entry |= _order(pack.name, shared) | _on_trial(pack.name, store, trials)
         if options.json:
             _print_json(entry)
         else:
             print("{name:<24}{version:<10}{from:<11}{title}".format(**entry))
+            _tell_trial(pack.name, store, trials, config)
     if not options.json:
         _tell_order(shared, config)
     for error in shelf.broken:
@@ -130,7 +137,8 @@ def _install(options: argparse.Namespace) -> int:
     from firmware_app.reading import precedence
 
     config, store = _open(options, writing=True)
-    wish = installing.InstallRequest(options.pack, options.repository, options.version, options.root)
+    trial, was = config.packs.trial_images > 0, store.trialled(options.pack)
+    wish = installing.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
     with progress.counter("fetched bytes", enabled=not options.json) as advance:
         change = installing.install(store, wish, advance, _judge(config, store))
     publisher = fingerprint((store.publisher / ROOT).read_bytes())
@@ -138,6 +146,8 @@ def _install(options: argparse.Namespace) -> int:
         print("The box's clock is not confirmed, so the age of this repository was not checked.", file=sys.stderr)
     if change.before != change.pack.manifest.version:
         _audited(config, "pack.installed", change)
+    elif change.on_trial not in (None, was):
+        _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
     shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
     _tell(options, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
     if not options.json:
@@ -175,19 +185,13 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
 def _right_here(config: Config) -> Callable[[Pack], None]:
     """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
     from firmware_app.errors import PackNotRightHere
-    from firmware_app.packs import ways
     from firmware_app.reading.children import trial
 
     def judge(pack: Pack) -> None:
-        said = ["it has no file for a runtime of this box"]
-        for way in ways.possible(pack, config.reader):
-            result = trial.tried(pack, way, config.runtime_settings)
-            if result.right:
-                return
-            if result.reason is not None:
-                said.append(f"{way}: {result.reason.code}")
-        detail = "; ".join(said[1:] or said)
-        raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
+        results = trial.proved(pack, config) or []
+        if not results or not results[-1].right:
+            detail = trial.detail_of(results)
+            raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
 
     return judge
 
@@ -199,6 +203,34 @@ def _rollback(options: argparse.Namespace) -> int:
     change = installing.roll_back(store, options.pack)
     _audited(config, "pack.rolled_back", change)
     _tell(options, change)
+    return _DONE
+
+
+def _commit(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    change = installing.commit(store, options.pack)
+    _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
+    if options.json:
+        _tell(options, change)
+    else:
+        print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
+        print("A running reader starts anew with it by itself.")
+    return _DONE
+
+
+def _drop(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    version = installing.drop(store, options.pack)
+    _end_trial(config, options.pack, version, "dropped")
+    serving = store.find(options.pack)
+    if options.json:
+        _print_json({**_identity(serving), "dropped": version})
+    else:
+        print(f"The trial of {options.pack} {version} is over; {serving.manifest.version} stays in use.")
     return _DONE
 
 
@@ -222,13 +254,38 @@ def _remove(options: argparse.Namespace) -> int:
 
 def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
     if options.json:
-        _print_json({**_identity(change.pack), "before": change.before, **more})
+        on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
+        _print_json({**_identity(change.pack), "before": change.before, **on_trial, **more})
+    elif change.on_trial:
+        print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
+        print("The reader begins by itself. “lantern pack list” shows how it goes; “lantern pack commit” ends it.")
     elif change.before == change.pack.manifest.version:
         print(f"{change.pack.name} {change.before} is in use already, and whole.")
     else:
         was = f" instead of {change.before}" if change.before else ""
         print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
         print("The reader uses it from its next start.")
+
+
+def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
+    """The version on trial with its figures so far, and why the last one was left; nothing where there is neither."""
+    version, last = store.trialled(name), trials.get(name)
+    if version is not None:
+        known = last if last is not None and last.version == version and last.runs else None
+        counts = (known.images, known.same, known.failed) if known is not None else (0, 0, 0)
+        return {"on_trial": {"version": version, **dict(zip(("images", "same", "failed"), counts, strict=True))}}
+    if last is not None and last.tells is not None:
+        return {"left": {"version": last.version, "code": last.tells.code}}
+    return {}
+
+
+def _tell_trial(name: str, store: PackStore, trials: dict[str, PackTrial], config: Config) -> None:
+    about = _on_trial(name, store, trials)
+    if "on_trial" in about:
+        told = "  on trial: {version}, {images} images of {most} so far, the same answer for {same}, failed on {failed}"
+        print(told.format(**about["on_trial"], most=config.packs.trial_images))  # type: ignore[arg-type]
+    elif "left" in about and (why := trials[name].tells) is not None:
+        print(f"  {why.code}: {why.text(for_screen(config.box.language))}")
 
 
 def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
@@ -273,6 +330,43 @@ def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config
 def _audited(config: Config, action: str, change: Change) -> None:
     version = change.pack.manifest.version
     _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
+
+
+def _trials(config: Config) -> dict[str, PackTrial]:
+    """The last trial of each pack; none where the database cannot be asked."""
+    import sqlite3
+
+    from firmware_app.errors import LanternError
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.clinical.pack_trials import PackTrials
+    from firmware_app.store.disk.layout import StateDir
+
+    path = StateDir(config.state.dir).clinical_db
+    if not path.exists():
+        return {}
+    clinical = Clinical(path)
+    try:
+        clinical.require()
+        return PackTrials(clinical.database).all()
+    except (LanternError, sqlite3.DatabaseError):
+        return {}
+    finally:
+        clinical.database.close()
+
+
+def _end_trial(config: Config, pack: str, version: str, state: Literal["committed", "dropped"]) -> None:
+    """Note who ended the trial; where no reader has begun it yet, in the audit alone."""
+    from firmware_app.reading import changing_packs
+    from firmware_app.store.accounts.audit import CONSOLE, Audit
+    from firmware_app.store.clinical.clinical_db import Clinical
+    from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
+    from firmware_app.store.disk.layout import StateDir
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    if not changing_packs.end(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
+        Audit(clinical.database).record(CONSOLE, f"pack.{state}", pack=pack, version=version)
+    clinical.database.close()
 
 
 def _record(config: Config, action: str, **details: str) -> None:

@@ -296,6 +296,13 @@ class PacksSection(ConfigSection):
         title="Preferred",
         description="names of packs that are asked first, in this order, where an image fits several",
     )
+    trial_images: int = Field(
+        50,
+        ge=0,
+        le=1000,
+        title="Trial of a new version",
+        description="so many images are read by a new version too before it replaces the old one; 0: it does at once",
+    )
 
 
 class SoftwareSection(ConfigSection):

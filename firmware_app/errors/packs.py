@@ -190,6 +190,110 @@ class PackNotRightHere(PackError):
     detail: str
 
 
+class PackWrongHardware(PackError):
+    code = "pack.wrong_hardware"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” is not made for this machine: {detail}. It is not used. "
+        "Ask its publisher for the pack for this machine."
+    )
+    pack: str
+    version: str
+    detail: str
+
+
+class PackNotOnTrial(PackError):
+    code = "pack.not_on_trial"
+    sentence = N_("No other version of the model pack “{pack}” is on trial on this box.")
+    pack: str
+
+
+class PackTrialCrashed(PackError):
+    code = "pack.trial_crashed"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” stopped twice over one image while it was on trial ({detail}). "
+        "It was left, and {before} reads on. Tell its publisher the words in brackets."
+    )
+    pack: str
+    version: str
+    before: str
+    detail: str
+
+
+class PackTrialStalled(PackError):
+    code = "pack.trial_stalled"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” gave no answer in time while it was on trial (more than "
+        "{seconds} seconds, twice). It was left, and {before} reads on. Tell its publisher."
+    )
+    pack: str
+    version: str
+    before: str
+    seconds: int
+
+
+class PackTrialUnfit(PackError):
+    code = "pack.trial_unfit"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” no longer gives the right results for its own test images on "
+        "this box ({detail}). It was left, and {before} reads on. Tell its publisher the words in brackets."
+    )
+    pack: str
+    version: str
+    before: str
+    detail: str
+
+
+class PackTrialFailed(PackError):
+    code = "pack.trial_failed"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” failed on {images} images that {before} could read. It was left, "
+        "and {before} reads on. Tell its publisher."
+    )
+    pack: str
+    version: str
+    before: str
+    images: int
+
+
+class PackTrialLost(PackError):
+    code = "pack.trial_lost"
+    sentence = N_(
+        "By what the doctors said, version {version} of the model pack “{pack}” was wrong where {before} was right in "
+        "{worse} cases, and right where it was wrong in {better}. It was left, and {before} reads on."
+    )
+    pack: str
+    version: str
+    before: str
+    worse: int
+    better: int
+
+
+class PackTrialDiffers(PackError):
+    code = "pack.trial_differs"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” said the same as {before} for only {same} of {images} images. It "
+        "was left, and {before} reads on."
+    )
+    pack: str
+    version: str
+    before: str
+    same: int
+    images: int
+
+
+class PackTrialSlower(PackError):
+    code = "pack.trial_slower"
+    sentence = N_(
+        "Version {version} of the model pack “{pack}” takes {seconds} seconds for an image, {before} {seconds_before}. "
+        "It was left, and {before} reads on."
+    )
+    pack: str
+    version: str
+    before: str
+    seconds: float
+    seconds_before: float
+
+
 class PackOverlaps(PackError):
     code = "pack.overlap"
     sentence = N_(

@@ -1,4 +1,4 @@
-"""What `lantern status` and `lantern doctor` say of the packs at this clinic: what is suspended, or has changed."""
+"""What `lantern status` and `lantern doctor` say of the packs at this clinic: trials, falls, what has changed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from firmware_app.config import Config
 from firmware_app.errors import LanternError
 from firmware_app.health.check import Check
 from firmware_app.language import N_, register
+from firmware_app.packs.installed import PackStore
 from firmware_app.records import Detail, LocalState, Reason
+from firmware_app.store.calibration.falls import Falls
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.pack_trials import PackTrials
 from firmware_app.store.disk.layout import StateDir
 
 _SUSPENDED: Final = register(
@@ -35,6 +38,14 @@ _ALTERED: Final = register(
     N_(
         "The clinic's own threshold of the model “{pack}” is not used: its file was altered, or its key is lost. The "
         "model works with its own threshold. Propose and confirm it again."
+    ),
+)
+
+_ON_TRIAL: Final = register(
+    "doctor.pack_on_trial",
+    N_(
+        "Version {version} of the model pack “{pack}” is on trial: it has read {images} images after {before}, whose "
+        "answers count. “lantern pack list” shows how it goes."
     ),
 )
 
@@ -60,12 +71,27 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
     clinical = Clinical(state.clinical_db)
     try:
         clinical.require()
-        checks = [*_places(clinical, config), *_shifts(clinical, config)]
+        checks = [*_trials(clinical), *_falls(clinical, config), *_places(clinical, config), *_shifts(clinical, config)]
     except (LanternError, sqlite3.DatabaseError):
         return
     finally:
         clinical.database.close()
     yield from checks
+
+
+def _trials(clinical: Clinical) -> Iterator[Check]:
+    for trial in PackTrials(clinical.database).all().values():
+        if trial.runs:
+            named: dict[str, Detail] = {"pack": trial.pack, "version": trial.version, "before": trial.before}
+            yield Check("packs", "ok", Reason(_ON_TRIAL, {**named, "images": trial.images}))
+        elif trial.tells is not None:
+            yield Check("packs", "warn", trial.tells)
+
+
+def _falls(clinical: Clinical, config: Config) -> Iterator[Check]:
+    packs = PackStore.of(config).survey().packs
+    for fall in Falls(clinical.database).open((pack.name, pack.manifest.version) for pack in packs):
+        yield Check("calibration", "warn", fall.reason)
 
 
 def _places(clinical: Clinical, config: Config) -> Iterator[Check]:

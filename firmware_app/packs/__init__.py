@@ -1,4 +1,5 @@
 """Model packs: their manifest, their place on disk, their installation and their integrity.
 
-Many modules: the signed folder that software travels in, too, is here beside the packs for which it was made.
+Many modules: one for each thing that a pack promises, and one for each step on its way to the box; the signed folder in
+which software travels, too, is here beside the packs for which it was made.
 """

@@ -1,8 +1,9 @@
 """A box's packs: those installed under its state, and those shipped with it.
 
 Under ``packs`` of the state, ``NAME`` is a link to ``.kept/VERSION/NAME``. A version is changed by replacing the link
-alone, so a power cut leaves the old version or the new one. Of a pack that is both installed and shipped the higher
-version is used: an update of the box may bring a newer one than was installed.
+alone, so a power cut leaves the old version or the new one. ``.trial/NAME`` is such a link too, to a version that is
+on trial beside the one in use (`reading.trials`); it serves nobody before it is committed. Of a pack that is both
+installed and shipped the higher version is used: an update of the box may bring a newer one than was installed.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from firmware_app.packs.shelf import Pack, Shelf, find_pack, shipped_packs_dir, 
 FOLDER = "packs"
 KEPT = ".kept"
 PUBLISHER = ".publisher"
+TRIAL = ".trial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class PackStore:
             try:
                 # Resolved: a reader that still has the old manifest must never open the new version's files.
                 pack = Pack.load(link.resolve())
+                pack.require_hardware()
             except PackError as error:
                 broken.append(error)
                 continue
@@ -73,6 +76,14 @@ class PackStore:
         shipped = [pack for pack in survey(self.shipped).packs if pack.name == name]
         return sorted([*shipped, *self._kept(name)], key=_age)
 
+    def before(self, pack: Pack) -> str | None:
+        """The next lower version on the box, to which a roll-back goes, where the one in use was installed."""
+        if not self.is_installed(pack) or self.linked(pack.name) != pack.manifest.version:
+            return None
+        versions = [one.manifest.version for one in self.versions(pack.name)]
+        at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
+        return versions[at - 1] if at else None
+
     def is_installed(self, pack: Pack) -> bool:
         """Whether ``pack`` was installed rather than shipped."""
         return pack.folder.is_relative_to(self.installed.resolve())
@@ -93,6 +104,23 @@ class PackStore:
         """The version that the link names, whether or not it can be loaded; ``None`` without a link."""
         link = self.link_of(name)
         return link.readlink().parent.name if link.is_symlink() else None
+
+    def trial_link_of(self, name: str) -> Path:
+        """The link to the version on trial."""
+        return self.installed / TRIAL / name
+
+    def trialled(self, name: str) -> str | None:
+        """The version that is on trial, whether or not it can be loaded; ``None`` without one."""
+        link = self.trial_link_of(name)
+        return link.readlink().parent.name if link.is_symlink() else None
+
+    def trials(self) -> dict[str, int]:
+        """Name of each pack of which a version is on trial → a mark that differs between two trials."""
+        folder = self.installed / TRIAL
+        try:
+            return {link.name: link.lstat().st_mtime_ns for link in sorted(folder.iterdir()) if link.is_symlink()}
+        except OSError:
+            return {}
 
     def _links(self) -> list[Path]:
         if not self.installed.is_dir():

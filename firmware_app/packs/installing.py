@@ -1,5 +1,8 @@
 """Installs and removes packs: a pack is fetched into a staging folder, verified, then put in use by one rename.
 
+Where an older version serves, the new one may be put on trial instead (`InstallRequest.trial`): a link of its own,
+which becomes the link in use when the trial is won (:func:`commit`) and goes when it is not (:func:`drop`).
+
 Until that rename the old version stays in use, even after a full disk, a pulled stick or a power cut. The old version
 is kept on the disk for :func:`roll_back`.
 """
@@ -21,6 +24,7 @@ from firmware_app.errors import (
     PackFolderUnusable,
     PackManifestInvalid,
     PackNoPrevious,
+    PackNotOnTrial,
     PackOlder,
     PackShipped,
     PackUnknown,
@@ -38,30 +42,36 @@ _STAGING = ".installing"
 _LOCK = ".lock"
 # Written out because a technician's umask must not keep the reader, of the same group, from its models.
 _FOLDER_MODE, _FILE_MODE = 0o2750, 0o640
+_LINKS_MODE = 0o2770  # the reader ends trials
 
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """What a person asks for: a pack from a place, perhaps one version of it, and once the publisher's root.json."""
+    """What a person asks for: a pack from a place, perhaps one version of it, and once the publisher's root.json.
+
+    ``trial``: a version that is to replace another goes on trial beside it first.
+    """
 
     pack: str
     repository: str
     version: str | None = None
     root: Path | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What was done: the pack in use now, the version before (``None`` where there was none, the same if nothing was
-    to be done), and whether the age of the repository could be judged."""
+    to be done), whether the age of the repository could be judged, and the version that is on trial now."""
 
     pack: Pack
     before: str | None
     age_judged: bool
+    on_trial: str | None = None
 
 
 def install(store: PackStore, wish: InstallRequest, on_progress: Progress, judge: Judge) -> Change:
-    """Put the pack that is wished for in use; nothing is changed where it already is, and whole.
+    """Put the pack that is wished for in use, or on trial; nothing is changed where it already is, and whole.
 
     ``on_progress`` is called with (done, total) bytes; ``judge`` has the last word.  Raises the
     :class:`~firmware_app.errors.PackError` that says why not.
@@ -73,13 +83,54 @@ def install(store: PackStore, wish: InstallRequest, on_progress: Progress, judge
             if used is not None and version_key(offer.version) < version_key(used.manifest.version):
                 raise PackOlder(pack=wish.pack, offered=offer.version, current=used.manifest.version)
             before = used.manifest.version if used is not None else None
-            if used is not None and before == offer.version and _is_whole(used, store):
-                return Change(used, before, repository.age_judged)
+            serving = used if used is not None and _is_whole(used, store) else None
+            if serving is not None and before == offer.version:
+                return Change(serving, before, repository.age_judged, store.trialled(wish.pack))
+            if serving is not None and wish.trial and _is_on_trial(store, offer):
+                return Change(serving, before, repository.age_judged, offer.version)
             staged = _staged(repository, offer, staging, on_progress)
         judge(staged)
-        _put_in_use(store, staged, staging)
+        _keep(store, staged, staging)
+        if serving is not None and wish.trial:
+            _link(store, store.trial_link_of(wish.pack), offer.version, staging)
+            _forget_others(store, wish.pack, {offer.version, before, _below(store, serving)})
+            return Change(serving, before, repository.age_judged, offer.version)
+        _link(store, store.link_of(wish.pack), offer.version, staging)
+        _end_trial(store, wish.pack)
         _forget_others(store, wish.pack, {offer.version, before})
         return Change(store.find(wish.pack), before, repository.age_judged)
+
+
+def commit(store: PackStore, name: str) -> Change:
+    """Put the version that is on trial in use; the one before is kept for :func:`roll_back`.
+
+    Raises :class:`~firmware_app.errors.PackNotOnTrial`, or the error for which it is not whole.
+    """
+    with _alone(store, name) as staging, _room(store, name):
+        version, used = store.trialled(name), _in_use(store, name)
+        before = used.manifest.version if used is not None else None
+        if version is None or (before is not None and version_key(version) < version_key(before)):
+            raise PackNotOnTrial(pack=name)
+        pack = Pack.load(store.folder_of(name, version).resolve())
+        verify(pack, store)
+        _link(store, store.link_of(name), version, staging)
+        _end_trial(store, name)
+        _forget_others(store, name, {version, before})
+        return Change(pack, before, True)
+
+
+def drop(store: PackStore, name: str) -> str:
+    """End the trial of a version, which is not used; returns it.
+
+    Its files go with a later change of packs, for a reader may have them open.  Raises
+    :class:`~firmware_app.errors.PackNotOnTrial`.
+    """
+    with _alone(store, name), _room(store, name):
+        version = store.trialled(name) if re.fullmatch(NAME, name) else None
+        if version is None:
+            raise PackNotOnTrial(pack=name)
+        _end_trial(store, name)
+        return version
 
 
 def roll_back(store: PackStore, name: str) -> Change:
@@ -98,10 +149,11 @@ def roll_back(store: PackStore, name: str) -> Change:
             raise PackNoPrevious(pack=name, current=linked)
         target = whole[-1]
         if store.is_installed(target):
-            _link(store, name, target.manifest.version, staging)
+            _link(store, store.link_of(name), target.manifest.version, staging)
         else:
             store.link_of(name).unlink()
             _sync(store.installed)
+        _end_trial(store, name)
         return Change(target, linked, True)
 
 
@@ -126,6 +178,7 @@ def remove(store: PackStore, name: str) -> Removal:
             raise PackShipped(pack=name) if store.is_shipped(name) else PackUnknown(pack=name)
         store.link_of(name).unlink()
         _sync(store.installed)
+        _end_trial(store, name)
         return Removal(version, _in_use(store, name))
 
 
@@ -151,6 +204,7 @@ def _staged(repository: Repository, offer: Offer, staging: Path, on_progress: Pr
         raise PackManifestInvalid(
             path=str(folder), detail=f"it is of version {pack.manifest.version}, offered as {offer.version}"
         )
+    pack.require_hardware()
     pack.verify()
     for path in (*folder.rglob("*"), folder):
         path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
@@ -158,9 +212,9 @@ def _staged(repository: Repository, offer: Offer, staging: Path, on_progress: Pr
     return pack
 
 
-def _put_in_use(store: PackStore, pack: Pack, staging: Path) -> None:
-    version = pack.manifest.version
-    place = store.folder_of(pack.name, version)
+def _keep(store: PackStore, pack: Pack, staging: Path) -> None:
+    """Move a staged version to where it is kept; nothing uses it yet."""
+    place = store.folder_of(pack.name, pack.manifest.version)
     for folder in (place.parent.parent, place.parent):
         folder.mkdir(exist_ok=True)
         folder.chmod(_FOLDER_MODE)
@@ -169,14 +223,42 @@ def _put_in_use(store: PackStore, pack: Pack, staging: Path) -> None:
     pack.folder.rename(place)
     for folder in (place.parent, place.parent.parent):
         _sync(folder)
-    _link(store, pack.name, version, staging)
 
 
-def _link(store: PackStore, name: str, version: str, staging: Path) -> None:
+def _link(store: PackStore, link: Path, version: str, staging: Path) -> None:
+    """Let *link*, the one in use or the one on trial, name *version*: one rename."""
+    if not link.parent.is_dir():
+        link.parent.mkdir()
+        link.parent.chmod(_LINKS_MODE)
+        _sync(link.parent.parent)
     fresh = staging / "link"
-    fresh.symlink_to(store.folder_of(name, version).relative_to(store.installed))
-    fresh.replace(store.link_of(name))
-    _sync(store.installed)
+    fresh.symlink_to(os.path.relpath(store.folder_of(link.name, version), link.parent))
+    fresh.replace(link)
+    _sync(link.parent)
+
+
+def _end_trial(store: PackStore, name: str) -> None:
+    link = store.trial_link_of(name)
+    if link.is_symlink():
+        link.unlink()
+        _sync(link.parent)
+
+
+def _is_on_trial(store: PackStore, offer: Offer) -> bool:
+    if store.trialled(offer.name) != offer.version:
+        return False
+    try:
+        verify(Pack.load(store.folder_of(offer.name, offer.version).resolve()), store)
+    except PackError:
+        return False
+    return True
+
+
+def _below(store: PackStore, pack: Pack) -> str | None:
+    """The version to which a roll-back from *pack* goes."""
+    key = version_key(pack.manifest.version)
+    lower = [one.manifest.version for one in store.versions(pack.name) if version_key(one.manifest.version) < key]
+    return lower[-1] if lower else None
 
 
 def _forget_others(store: PackStore, name: str, kept: set[str | None]) -> None:
@@ -187,7 +269,7 @@ def _forget_others(store: PackStore, name: str, kept: set[str | None]) -> None:
 
 def _forget_removed(store: PackStore) -> None:
     for folder in (store.installed / KEPT).glob("*/*"):
-        if store.linked(folder.name) is None:
+        if store.linked(folder.name) is None and store.trialled(folder.name) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

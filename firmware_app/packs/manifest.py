@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 from firmware_app.cases.rules import FollowUpRules as FollowUpRules
 from firmware_app.errors import PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.proof import (
     DataSource,
     Elsewhere,
@@ -127,6 +128,7 @@ class Manifest(Part):
     input: InputSpec
     frames: Frames = Frames()
     quality: Care = Care()
+    hardware: Hardware = Hardware()
     follow_up: FollowUpRules | None = None
     output: OutputPart
     findings: tuple[FindingPart, ...] = Field(min_length=1)

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackError, PackTaskUnread, PackUnknown
+from firmware_app.errors import (
+    PackArtefactMissing,
+    PackDigestMismatch,
+    PackError,
+    PackTaskUnread,
+    PackUnknown,
+    PackWrongHardware,
+)
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
 from firmware_app.runtimes import choice
 
@@ -48,6 +55,12 @@ class Pack:
                 raise PackArtefactMissing(pack=self.name, file=path)
             if sha256_of(self.folder / path) != digest:
                 raise PackDigestMismatch(pack=self.name, file=path)
+
+    def require_hardware(self) -> None:
+        """Raise :class:`~firmware_app.errors.PackWrongHardware` on a machine that the pack is not made for."""
+        lacks = self.manifest.hardware.lacks()
+        if lacks:
+            raise PackWrongHardware(pack=self.name, version=self.manifest.version, detail=lacks)
 
     def artefact(self, runtime: str, precision: str) -> Path:
         """The file that ``runtime`` reads at this precision.
@@ -104,6 +117,7 @@ def survey(folder: Path) -> Shelf:
                 manifest = pack.manifest
                 if manifest.input.depth is not None and not manifest.answering.volumes:
                     raise PackTaskUnread(pack=pack.name, task=manifest.task)
+                pack.require_hardware()
                 packs.append(pack)
             except PackError as error:
                 broken.append(error)

@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.calibration.drifting import Watch
+from firmware_app.calibration.falling import Falling
 from firmware_app.calibration.told import Told
 from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.health.own_care import trouble
-from firmware_app.reading import rolling_back
+from firmware_app.reading import changing_packs
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
 from firmware_app.software import machine, telling
@@ -74,6 +75,8 @@ def _watch(
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
     times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
     watch, software = Watch(clinical, config), machine.here()
+    falling, trials = Falling(clinical, config), reader.trials
+    assert trials is not None
 
     def conclude() -> None:
         reader.patience.carry_out(times.look)
@@ -82,14 +85,14 @@ def _watch(
                 config.reader.quiet_seconds, report=config.uplink.enabled, advise=reader.advise
             )
         )
+        reader.patience.carry_out(falling.look)
         if relay is not None:
-            relay.step(
-                Health.of(trouble(state), reader.packs(), told.figures(), watch.places(), telling.told(state, software))
-            )
+            faults = [*falling.codes(reader.packs()), *trials.codes(), *trouble(state)]
+            relay.step(Health.of(faults, reader.packs(), told.figures(), watch.places(), telling.told(state, software)))
 
     def gone_back() -> bool:
-        if changed := rolling_back.carried_out(config, clinical.database):
-            log.warning("a pack was rolled back: the reader starts anew with it")
+        if changed := changing_packs.carried_out(config, clinical.database):
+            log.warning("a pack was changed: the reader starts anew with it")
         return changed
 
     seen, looked = None, 0.0
@@ -104,7 +107,7 @@ def _watch(
         if (relay is not None and relay.called()) or time.monotonic() - looked > _LOOK_SECONDS:
             reader.warm()
             conclude()
-            if gone_back():
+            if gone_back() or trials.tend():
                 return
             if reader.look_again() or reader.measure():
                 ready(reader.warm())

@@ -8,8 +8,10 @@ from dataclasses import replace
 from typing import Final
 
 from firmware_app.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
+from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import hints
 from firmware_app.reading.children.child import ChildLost
+from firmware_app.reading.children.decoder import Taking
 from firmware_app.reading.local_calibration import Chosen
 from firmware_app.records import (
     Finding,
@@ -26,7 +28,15 @@ from firmware_app.records import (
 )
 
 _NO_TIME: Final = Timing(0, 0, 0)  # until the attempt is complete
-_UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())
+UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())
+
+
+def taking(manifest: Manifest, instance: Instance) -> Taking:
+    """How the pack takes this image; one that says nothing of its modality is held to be of the pack's."""
+    modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
+    frames, care = manifest.frames, manifest.quality
+    modality = modality or manifest.route.modalities[0]
+    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs)
 
 
 class Attempt:
@@ -59,7 +69,7 @@ class Attempt:
 
     def cannot_for(self, pack: str, reason: Reason) -> Reading:
         """`cannot`, naming the pack where it is by the pack's own measure that the image is not fit."""
-        if reason.code in _UNFIT:
+        if reason.code in UNFIT:
             reason = replace(reason, details={**reason.details, "pack": pack})
         return self.cannot(reason)
 
@@ -74,5 +84,5 @@ class Attempt:
         total = 1e3 * (time.perf_counter() - self._begun)
         timing = Timing(round(self.decode_ms, 2), round(self.infer_ms, 2), round(total, 2))
         missing = (hints.hint(hints.DISPLAY_MISSING),) if self.display_missing else ()
-        fit = reading.reason is None or reading.reason.code not in _UNFIT
+        fit = reading.reason is None or reading.reason.code not in UNFIT
         return replace(reading, timing=timing, quality=Quality(fit, self.hints + missing))

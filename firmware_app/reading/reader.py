@@ -34,6 +34,7 @@ from firmware_app.imaging.quality import limits
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import Pack
+from firmware_app.reading import attempt as attempts
 from firmware_app.reading import conclusion, hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children.child import ChildLost
@@ -51,12 +52,12 @@ from firmware_app.reading.faults import Faults
 from firmware_app.reading.local_calibration import LocalCalibration
 from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
+from firmware_app.reading.trials import Trials
 from firmware_app.reading.whole_clips import WholeClips
 from firmware_app.records import (
     Case,
     FollowUp,
     FramesRead,
-    Instance,
     LocalState,
     Priority,
     Reading,
@@ -110,6 +111,7 @@ class Reader:
         self._looked = time.monotonic()
         self._local = LocalCalibration(clinical, config)
         self._learn()
+        self.trials = Trials(config, state, clinical, self._serving) if self._waits else None
 
     def warm(self) -> Mapping[str, str | int | None]:
         """Return when both children are ready, with what the reader says of itself; raises `ChildWillNotStart`."""
@@ -135,6 +137,8 @@ class Reader:
         attempt = Attempt(claim.instance, time.perf_counter())
         if self._measuring is not None:
             self._measuring.interrupt()
+        if self.trials is not None:
+            self.trials.disturb()
         if claim.claims > (MOST_CLAIMS if claim.failures else MOST_CLAIMS_ALONE):
             self._finish(attempt, attempt.cannot(ReaderGaveUp(claims=claim.claims - 1)))
             return True
@@ -187,8 +191,13 @@ class Reader:
         """End the children."""
         if self._measuring is not None:
             self._measuring.close()
+        if self.trials is not None:
+            self.trials.close()
         self.decoder.close()
         self.inference.close()
+
+    def _serving(self) -> Mapping[str, Manifest]:
+        return self._manifests
 
     def _at_fault(self) -> bool:
         """Whether no pack works and images are to wait for that."""
@@ -237,7 +246,7 @@ class Reader:
     def _decode(self, attempt: Attempt, pack: str | None) -> Decoded | Reason:
         attempt.phase = DecodeGaveUp
         manifest = self._manifests[pack] if pack else None
-        spec, taking = (manifest.input, _taking(manifest, attempt.instance)) if manifest else (None, Taking())
+        spec, taking = (manifest.input, attempts.taking(manifest, attempt.instance)) if manifest else (None, Taking())
         folder = self._state.display / attempt.instance.reference
         path = self._state.root / attempt.instance.file
         decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder, taking)
@@ -305,6 +314,8 @@ class Reader:
         )
         self.patience.carry_out(lambda: self.clips.note(attempt.instance.reference, attempt.frames))
         self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))
+        if chosen is not None and (trials := self.trials) is not None:
+            self.patience.carry_out(lambda: trials.note(attempt.instance, complete, chosen.manifest))
 
     def _priority(self, reading: Reading) -> Priority:
         """That of the most urgent positive finding, as its pack's manifest has it."""
@@ -313,15 +324,6 @@ class Reader:
         urgencies = {spec.code: Priority(spec.priority) for spec in self._manifests[reading.pack.name].findings}
         positive = [urgencies[finding.code] for finding in reading.findings if finding.positive]
         return min(positive, key=list(Priority).index, default=Priority.ROUTINE)
-
-
-def _taking(manifest: Manifest, instance: Instance) -> Taking:
-    """How the pack takes this image; one that says nothing of its modality is held to be of the pack's."""
-    modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
-    frames = manifest.frames
-    care = manifest.quality
-    modality = modality or manifest.route.modalities[0]
-    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs)
 
 
 def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:

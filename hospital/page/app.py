@@ -32,6 +32,18 @@ _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
+MEANINGS: Final = {
+    "pack.fell_sensitivity": "模型漏诊比说明卡多 the model misses more than its card says",
+    "pack.fell_specificity": "模型误判阳性比说明卡多 the model calls more films wrongly than its card says",
+    "pack.trial_crashed": "新版模型试用时中止 a new model stopped on trial",
+    "pack.trial_stalled": "新版模型试用时无应答 a new model stalled on trial",
+    "pack.trial_unfit": "新版模型自检不合格 a new model failed its own test images",
+    "pack.trial_failed": "新版模型判读失败 a new model failed on images",
+    "pack.trial_lost": "新版模型不如旧版 a new model did worse by the doctors' words",
+    "pack.trial_differs": "新版模型结论差异过大 a new model differs too much",
+    "pack.trial_slower": "新版模型过慢 a new model is too slow",
+}
+"""What the codes of faults mean that call for somebody at the hospital; the others are for the technician."""
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -153,6 +165,7 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
     return render_template(
         "tonight.html",
         now=now,
+        meanings=MEANINGS,
         receiver=receiver,
         codes=codes,
         unheard=any(code != receiver_status.CLOCK_DOUBTFUL for code in codes),

@@ -35,6 +35,7 @@ def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_olde
             "LANTERN_BOX__LANGUAGE": "en",
             "LANTERN_STATE__DIR": str(tmp_path / "state"),
             "LANTERN_PACKS__DIR": str(tmp_path / "shipped"),
+            "LANTERN_PACKS__TRIAL_IMAGES": "0",
         }
         return subprocess.run(
             [sys.executable, "-m", "firmware_app", "pack", "install", NAME, "--repository", str(place)],

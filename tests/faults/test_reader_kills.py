@@ -45,6 +45,10 @@ class ReaderProcess:
         announced = presence.announcement(self._box.state, "reader")
         return announced is not None and announced["pid"] == self._process.pid
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process.poll() is not None
+
     def children(self) -> dict[str, psutil.Process]:
         """The living children by role."""
         children_by_role = {}

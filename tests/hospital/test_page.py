@@ -313,12 +313,13 @@ def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(hous
     inbox.hear(FirstPresence(Origin("clinic-7", "5" * 32, 1, "b" * 16), *old))
     new = (PresenceKind.HEALTH, 1, "0.9.1", 0, 0, None, 900, None, None)
     packs = (PackBrief("chest-xray-adult", "1.2.3"),)
-    inbox.hear(Presence(Origin("clinic-8", "6" * 32, 1, "b" * 16), *new, ("disk.full",), packs))
+    inbox.hear(Presence(Origin("clinic-8", "6" * 32, 1, "b" * 16), *new, ("pack.fell_sensitivity", "disk.full"), packs))
     text = desk(house).text()
     assert "0.1.0" in text
     assert "0.9.1" in text
     assert "chest-xray-adult 1.2.3" in text
     assert "disk.full" in text
+    assert "the model misses more than its card says" in text
 
 
 # --- what it costs --------------------------------------------------------------------------------------------------

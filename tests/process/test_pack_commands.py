@@ -36,7 +36,7 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str, status: int = 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]) -> None:
     keys, place = tmp_path / "keys", tmp_path / "stick"
     assert convert(["keys", "--out", str(keys)]) == 0
     for version in ("1.0.0", "1.1.0"):
@@ -48,7 +48,18 @@ def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys
     (first,) = printed(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
     assert (first["version"], first["before"], first["age_judged"]) == ("1.0.0", None, True)
     (second,) = printed(capsys, *to)
-    assert (second["version"], second["before"]) == ("1.1.0", "1.0.0")
+    assert (second["version"], second["before"], second["on_trial"]) == ("1.0.0", "1.0.0", "1.1.0")
+    (listed,) = printed(capsys, "list")
+    assert listed["on_trial"] == {"version": "1.1.0", "images": 0, "same": 0, "failed": 0}
+    assert lantern(["pack", "list"]) == 0
+    assert "on trial: 1.1.0, 0 images of 50 so far" in capsys.readouterr().out
+    assert printed(capsys, "drop", NAME)[0]["dropped"] == "1.1.0"
+    assert lantern(["pack", "commit", NAME]) == 1
+    assert capsys.readouterr().err.startswith("pack.not_on_trial: ")
+    assert lantern(["pack", *to]) == 0
+    assert f"{NAME} 1.1.0 is on trial beside 1.0.0" in capsys.readouterr().out
+    (won,) = printed(capsys, "commit", NAME)
+    assert (won["version"], won["before"]) == ("1.1.0", "1.0.0")
     one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}
     assert printed(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
     (shown,) = printed(capsys, "show", NAME)
@@ -60,7 +71,9 @@ def test_a_technician_needs_six_commands(tmp_path: Path, state: StateDir, capsys
     assert (wrong["whole"], wrong["code"]) == (False, "pack.digest")
     assert printed(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
-    assert [one.action for one in reversed(entries)] == ["pack.installed", "pack.installed", "pack.rolled_back"]
+    assert [one.action.removeprefix("pack.") for one in reversed(entries)] == [
+        "installed", "installed", "dropped", "installed", "committed", "rolled_back",
+    ]  # fmt: skip
 
 
 def test_a_version_that_answers_wrongly_here_takes_no_place(
@@ -125,7 +138,7 @@ def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
     made, keys = pack(tmp_path / "made", "1.1.0"), tmp_path / "keys"
     assert convert(["publish", str(made), "--repository", str(tmp_path / "stick"), "--keys", str(keys)]) == 0
     (second,) = printed(capsys, *offered)
-    assert (second["version"], second["yields_to"]) == ("1.1.0", ["shipped-adult"])
+    assert (second["on_trial"], second["yields_to"]) == ("1.1.0", ["shipped-adult"])
     assert lantern(["pack", "list"]) == 0
     assert "are read by “shipped-adult”, though nobody chose that" in capsys.readouterr().out
 

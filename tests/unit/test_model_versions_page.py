@@ -9,10 +9,11 @@ import pytest
 from firmware_app.care import presence
 from firmware_app.config import Config
 from firmware_app.packs.installed import PackStore
-from firmware_app.reading import rolling_back
+from firmware_app.reading import changing_packs
 from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.pack_changes import PackChanges
+from firmware_app.store.clinical.pack_trials import PackTrials
 from tests.publishing_rig import NAME, World
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
@@ -43,8 +44,8 @@ def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Des
         assert "onnxruntime int8" in technician.get("/models", headers=HTML).text
     assert post(technician, f"/models/{NAME}/back").status_code == 303
     assert "asked for by zhou" in technician.get("/models", headers=HTML).text
-    assert rolling_back.carried_out(desk.config, desk.clinical.database)
-    assert not rolling_back.carried_out(desk.config, desk.clinical.database)
+    assert changing_packs.carried_out(desk.config, desk.clinical.database)
+    assert not changing_packs.carried_out(desk.config, desk.clinical.database)
     page = technician.get("/models", headers=HTML).text
     assert f"{NAME} 1.1.0" in page
     assert "Go back" not in page  # nothing lower is left on the box
@@ -58,8 +59,8 @@ def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) 
     changes = PackChanges(desk.clinical.database)
     changes.ask(NAME, "1.2.0", "zhou")
     [change] = changes.asked()
-    rolling_back._rolled_back(world.store, change)  # and killed before it was noted
-    assert rolling_back.carried_out(desk.config, desk.clinical.database)
+    changing_packs._done(world.store, change, PackTrials(desk.clinical.database))  # and killed before it was noted
+    assert changing_packs.carried_out(desk.config, desk.clinical.database)
     assert world.store.linked(NAME) == "1.1.0"
     assert changes.asked() == []
 
@@ -67,6 +68,6 @@ def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) 
 def test_what_cannot_be_rolled_back_says_why(desk: Desk, world: World) -> None:
     world.store.folder_of(NAME, "1.1.0").joinpath("manifest.json").unlink()
     PackChanges(desk.clinical.database).ask(NAME, "1.2.0", "zhou")
-    assert not rolling_back.carried_out(desk.config, desk.clinical.database)
+    assert not changing_packs.carried_out(desk.config, desk.clinical.database)
     assert PackChanges(desk.clinical.database).all()[NAME].reason is not None
     assert desk.person("wang", Role.AUDITOR).get("/models", headers=HTML).status_code == 403

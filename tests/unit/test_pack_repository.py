@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +18,11 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
 from converters.publishing import repository, tuf_keys
+from firmware_app import clock
+from firmware_app.clock import Clock, ClockFile, TimeSource
 from firmware_app.errors import PackError
 from firmware_app.packs import installing, tree
+from tests.machine import IN_1970, Machine
 from tests.publishing_rig import NAME, World, pack
 
 
@@ -293,6 +297,25 @@ def test_signatures_that_have_expired_are_refused(world: World) -> None:
     assert world.refused().code == "pack.expired"
     repository.publish(None, world.repository, world.keys)
     assert world.install().pack.manifest.version == "1.1.0"
+
+
+@pytest.mark.parametrize(("told", "code"), [(True, "pack.expired"), (False, None)])
+def test_a_clock_that_nobody_vouches_for_refuses_only_what_has_certainly_expired(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool, code: str | None
+) -> None:
+    machine, file = Machine(IN_1970), ClockFile(tmp_path / "clock.json")
+    if told:  # before its battery failed
+        Clock(file, kernel=machine).learn(time.time(), TimeSource.PERSON)
+        machine.restart(IN_1970)
+    world.install(root=world.root)
+    repository.publish(pack(world.folder, "1.1.0"), world.repository, world.keys, days=-1)
+    box = Clock(file, kernel=machine)
+    assert not box.stamp().trusted
+    monkeypatch.setattr(clock, "here", lambda: box)
+    if code is None:
+        assert not world.install().age_judged
+    else:
+        assert world.refused().code == code
 
 
 # --- the box's own disk -------------------------------------------------------------------------------------------

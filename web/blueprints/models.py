@@ -1,4 +1,4 @@
-"""The models on the box: which serves which pictures, since when and how, and the way back to the one before.
+"""The models on the box: which serves which pictures, since when and how, the way back to the one before, and trials.
 
 The reader changes a pack, because the viewer may only read them: the page leaves a row (`store.clinical.pack_changes`).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,14 +18,17 @@ from firmware_app import clock
 from firmware_app.care import presence
 from firmware_app.clock import Stamp
 from firmware_app.errors import PackError
+from firmware_app.headers import body_part
 from firmware_app.language import N_, term, translate
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.packs.shelf import Pack
 from firmware_app.records import Reason
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.pack_changes import PackChange, PackChanges
-from web import guard
+from firmware_app.store.calibration.falls import ClinicalFall, Falls
+from firmware_app.store.clinical.pack_changes import PackChange, PackChanges, Wish
+from firmware_app.store.clinical.pack_trials import PackTrial, PackTrials
+from web import guard, notices
 from web.box import Box, here
 
 blueprint = Blueprint("models", __name__)
@@ -54,6 +57,10 @@ class Model:
     before: str | None
     """The version to which one tap goes back."""
     change: PackChange | None
+    trial: PackTrial | None
+    """The trial of another version that runs now, or that was left and nobody has noted."""
+    fall: ClinicalFall | None
+    """Whether it does worse here than its card says."""
 
 
 @blueprint.get("/models")
@@ -61,9 +68,15 @@ class Model:
 def page() -> ResponseReturnValue:
     box = here()
     store, shelf = PackStore.of(box.config), PackStore.of(box.config).survey()
-    changes = PackChanges(box.clinical.database).all()
-    spoken = _spoken(box)
-    models = [_model(store, pack, spoken, changes.get(pack.name), g.language) for pack in shelf.packs]
+    changes, trials = PackChanges(box.clinical.database).all(), PackTrials(box.clinical.database).all()
+    spoken, fallen = _spoken(box), notices.falls(box.clinical, box.config)
+    models = [
+        replace(
+            _model(store, pack, spoken, changes.get(pack.name), trials.get(pack.name), g.language),
+            fall=fallen.get(pack.name),
+        )
+        for pack in shelf.packs
+    ]
     return render_template(
         "models.html",
         models=models,
@@ -71,6 +84,7 @@ def page() -> ResponseReturnValue:
         reads=spoken is not None,
         late=any(_is_late(one) for one in changes.values()),
         waits=any(one.asked for one in changes.values()),
+        trial_images=box.config.packs.trial_images,
     )
 
 
@@ -84,20 +98,43 @@ def back(pack: str) -> ResponseReturnValue:
         used = store.find(pack)
     except PackError:
         abort(404)
-    if _before(store, used) is None:
+    if store.before(used) is None:
         abort(404)
     PackChanges(box.clinical.database).ask(pack, used.manifest.version, guard.actor())
     return redirect(url_for("models.page"), 303)
 
 
+@blueprint.post("/models/<pack>/<any(commit, drop):wish>")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def end_trial(pack: str, wish: str) -> ResponseReturnValue:
+    """Have the version on trial put in use at once, or dropped."""
+    box = here()
+    trial = PackTrials(box.clinical.database).of(pack)
+    if trial is None or not trial.runs:
+        abort(404)
+    PackChanges(box.clinical.database).ask(pack, trial.version, guard.actor(), Wish(wish))
+    return redirect(url_for("models.page"), 303)
+
+
+@blueprint.post("/models/<pack>/noted")
+@guard.only(Role.DOCTOR, Role.TECHNICIAN)
+def noted(pack: str) -> ResponseReturnValue:
+    """A person has seen that a version was left, or that one does worse than its card says."""
+    Falls(here().clinical.database).note(pack, guard.actor())
+    PackTrials(here().clinical.database).note(pack, guard.actor())
+    return redirect(url_for("models.page"), 303)
+
+
 def _model(
-    store: PackStore, pack: Pack, spoken: Mapping[str, tuple[str, str]] | None, change: PackChange | None, language: str
-) -> Model:
+    store: PackStore, pack: Pack, spoken: Mapping[str, tuple[str, str]] | None, change: PackChange | None,
+    trial: PackTrial | None, language: str,
+) -> Model:  # fmt: skip
     manifest = pack.manifest
     loaded, way = (spoken or {}).get(pack.name, ("", ""))
     return Model(
         pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language), way,
-        loaded, _since(store, pack), _before(store, pack), change,
+        loaded, _since(store, pack), store.before(pack), change,
+        trial if trial is not None and (trial.runs or trial.tells is not None) else None, None,
     )  # fmt: skip
 
 
@@ -110,15 +147,6 @@ def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
         name: (version, f"{runtime} {precision}")
         for name, version, runtime, precision in _SPOKEN.findall(str(told.get("packs") or ""))
     }
-
-
-def _before(store: PackStore, pack: Pack) -> str | None:
-    """The next lower version on the box, where the one in use was installed."""
-    if not store.is_installed(pack) or store.linked(pack.name) != pack.manifest.version:
-        return None
-    versions = [one.manifest.version for one in store.versions(pack.name)]
-    at = versions.index(pack.manifest.version) if pack.manifest.version in versions else 0
-    return versions[at - 1] if at else None
 
 
 def _since(store: PackStore, pack: Pack) -> Stamp | None:
@@ -135,7 +163,7 @@ def _pictures(route: Route, language: str) -> str:
     """``X-ray: chest``: the modalities and the parts of the body, each named once."""
     separator = translate(N_(", "), language)
     machines = dict.fromkeys(term("modality", one, language) for one in route.modalities)
-    parts = dict.fromkeys(term("body_part", one, language) for one in route.body_parts)
+    parts = dict.fromkeys(term("body_part", body_part.examined(one) or one, language) for one in route.body_parts)
     return translate(N_("{machines}: {parts}"), language).format(
         machines=separator.join(machines), parts=separator.join(parts)
     )

@@ -16,6 +16,7 @@ import firmware_app
 from firmware_app.reading.children import wire
 
 START_SECONDS: Final = 60.0
+OUT_OF_TIME: Final = "out of time"
 _ENDING_SECONDS: Final = 2.0
 _LOOK_SECONDS: Final = 0.005
 _TUNABLES: Final = ("glibc.malloc.hugetlb=1", "glibc.pthread.stack_cache_size=0")
@@ -98,7 +99,7 @@ class Child:
     def _lost(self, error: Exception) -> ChildLost:
         if isinstance(error, wire.Late):
             self.kill()
-            return ChildLost("out of time")
+            return ChildLost(OUT_OF_TIME)
         if isinstance(error, wire.Garbled):
             self.kill()
             return ChildLost("it sent an invalid message")

@@ -4,7 +4,8 @@
 input, display, rule, budget, modality, quality, photographs}``. The first answer is the tensors of the frames to be
 read with their facts, or a refusal, after which nothing follows; the second is how many frames were written for people.
 A job with ``first`` instead of ``input`` writes frames of a long clip in between, from that one on. An image that is
-not fit for a model is written for people before it is refused. Every answer holds the hints so far on how the pixels
+not fit for a model is written for people before it is refused; with an empty ``display`` nothing is written for people
+and no second answer follows. Every answer holds the hints so far on how the pixels
 were interpreted.
 """
 
@@ -63,6 +64,7 @@ _long_clip: Final = LongClip()
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
+    shown = bool(job.header["display"])
     peak, going = address_space.peak(), None
     try:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
@@ -74,17 +76,20 @@ def work(job: ChildMessage) -> child_loop.Answers:
             return
         _long_clip.close()
         with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
-            _name(opened, folder)  # first, so that a film with broken pixels has a name too
+            if shown:
+                _name(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
                 answer = _for_model(opened, path, job.header)
             except ImageUnfit as error:
                 answer = child_loop.refusal(error)
             if "refusal" in answer.header:  # after the `except`, which holds the pixels in the error's traceback
-                _for_people(opened, folder)
+                if shown:
+                    _for_people(opened, folder)
                 yield ChildMessage({**answer.header, "hints": opened.hints})
                 return
             yield answer
-            yield _for_people(opened, folder, answer.header["read"])
+            if shown:
+                yield _for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
         yield child_loop.failure(error, peak)
     except MemoryError:

@@ -103,18 +103,18 @@ class Decoder:
             self._ready = True
 
     def begin(
-        self, path: Path, is_picture: bool, spec: InputSpec | None, folder: Path, taking: Taking = Taking()
+        self, path: Path, is_picture: bool, spec: InputSpec | None, folder: Path | None, taking: Taking = Taking()
     ) -> Decoded | Reason:
         """Decode the file at *path*; a `Reason` is the child's final refusal.  Raises `ChildLost`.
 
-        After a `Decoded` the child goes on to write frames for people into *folder*; call `end` for it.
+        After a `Decoded` the child goes on to write frames for people into *folder*, if any; call `end` for it.
         """
         self.warm()
         begun = time.perf_counter()
         job = {
             "file": str(path),
             "picture": is_picture,
-            "display": str(folder),
+            "display": str(folder) if folder is not None else "",
             "input": asdict(spec) if spec else None,
             **asdict(taking),
         }

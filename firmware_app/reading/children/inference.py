@@ -189,12 +189,12 @@ class Inference:
             self._candidates[name] = [WayCandidate(way.runtime, way.precision) for way in order]
         self._loaded = {name for name, order in orders.items() if order}
 
-    def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path) -> Inferred:
-        """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder* on return.
+    def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path | None) -> Inferred:
+        """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder*, if any, on return.
 
         Raises `ChildLost`, `PackUnusable`, `ImageAtFault`, `Unfamiliar` or `Unsure`.
         """
-        job = {"job": "infer", "pack": name, "display": str(folder), **asdict(shown)}
+        job = {"job": "infer", "pack": name, "display": str(folder) if folder is not None else "", **asdict(shown)}
         while True:
             self.warm()
             if name not in self._loaded:

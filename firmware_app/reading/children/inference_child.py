@@ -173,8 +173,10 @@ def _brief(lesion: Lesion) -> dict[str, Any]:
 def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
     """Write the heat map of each finding, from the frame in which it is strongest.
 
-    False when the disk refuses them; the findings are not affected.
+    False when they are not wanted, or the disk refuses them; the findings are not affected.
     """
+    if not job.header["display"]:
+        return False
     box = job.header.get("box")
     folder, rows, columns = Path(str(job.header["display"])), int(job.header["rows"]), int(job.header["columns"])
     try:

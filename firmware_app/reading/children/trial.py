@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
+from firmware_app.packs import ways
 from firmware_app.packs.results import TrialResult
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
@@ -16,6 +17,9 @@ from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.inference import MEMORY_MB
 from firmware_app.records import Reason
 from firmware_app.runtimes.choice import Settings
+
+if TYPE_CHECKING:
+    from firmware_app.config import Config
 
 SECONDS: Final = 180.0
 """For loading a model, its golden cases and the timed inferences together; a slow box needs a few seconds, an emulated
@@ -91,6 +95,32 @@ def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) ->
         return result
     finally:
         trial.stop()
+
+
+def proved(pack: Pack, config: Config, goes_on: Callable[[], bool] = lambda: True) -> list[TrialResult] | None:
+    """Try the ways to run *pack* until one answers its golden cases rightly here: that is the last result then.
+
+    None when *goes_on* no longer holds.
+    """
+    results: list[TrialResult] = []
+    for way in ways.possible(pack, config.reader):
+        trial = Trial(pack, way, config.runtime_settings)
+        try:
+            while (result := trial.outcome(_LOOK_SECONDS)) is None:
+                if not goes_on():
+                    return None
+        finally:
+            trial.stop()
+        results.append(result)
+        if result.right:
+            break
+    return results
+
+
+def detail_of(results: Sequence[TrialResult]) -> str:
+    """Why no way was right, for the brackets of a sentence."""
+    said = [f"{one.runtime} {one.precision}: {one.reason.code}" for one in results if one.reason is not None]
+    return "; ".join(said) or "it has no file for a runtime of this box"
 
 
 def probed(runtimes: Sequence[str], seconds: float = PROBE_SECONDS) -> dict[str, Mapping[str, Any]]:

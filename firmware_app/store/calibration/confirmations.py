@@ -132,11 +132,11 @@ class Confirmations:
         rows = self._database.connection.execute(
             "SELECT * FROM confirmations WHERE case_reference = ? ORDER BY sequence", (case,)
         )
-        return tuple(_confirmation(row) for row in rows)
+        return tuple(confirmation_in(row) for row in rows)
 
     def truth(self, case: str, finding: str) -> Confirmation | None:
         """The word that counts; ``None`` where nobody has said, or the last word of each source is "unsure"."""
-        return _counting([one for one in self.of_case(case) if one.finding == finding])
+        return counting([one for one in self.of_case(case) if one.finding == finding])
 
     def scored(self, case: str) -> tuple[str, ...]:
         """The findings of *case* for which a pack gave a score: those that can be confirmed."""
@@ -234,13 +234,13 @@ class Confirmations:
             (finding, *values),
         )
         for row in rows:
-            said.setdefault(row["case_reference"], []).append(_confirmation(row))
+            said.setdefault(row["case_reference"], []).append(confirmation_in(row))
             if row["complete"]:
                 complete.add(row["case_reference"])
         films, aside, sources = [], 0, dict.fromkeys(Source, 0)
         for row in reversed(scored):
             case = row["case_reference"]
-            word = _counting(said.get(case, ()))
+            word = counting(said.get(case, ()))
             wanted = row["asked"] is not None or case in complete
             aside += word is not None and not wanted
             truth = word.truth is Truth.POSITIVE if word is not None and wanted else None
@@ -262,7 +262,7 @@ class Confirmations:
         return tuple(Wanted(row["case_reference"], row["finding"], Asked(row["asked"])) for row in rows)
 
 
-def _counting(words: Iterable[Confirmation]) -> Confirmation | None:
+def counting(words: Iterable[Confirmation]) -> Confirmation | None:
     """The last word of the highest source that is not unsure."""
     last = {one.source: one for one in words}
     sure = [one for one in last.values() if one.truth is not Truth.UNSURE]
@@ -276,7 +276,8 @@ def _places(connection: sqlite3.Connection, case: str, finding: str) -> list[Pla
     return [Place(row["pack"], row["version"], row["machine"]) for row in rows]
 
 
-def _confirmation(row: sqlite3.Row) -> Confirmation:
+def confirmation_in(row: sqlite3.Row) -> Confirmation:
+    """The word in a row of `confirmations`."""
     return Confirmation(
         row["finding"], Truth(row["truth"]), Source(row["source"]), row["actor"], clock.parse(row["at"])
     )

@@ -22,7 +22,7 @@ from firmware_app.store.sqlite import clean_mark
 from firmware_app.store.sqlite.database import Database
 
 # Step n brings schema n - 1 to schema n.
-_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 32)))
+_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 34)))
 SCHEMA_VERSION: Final = len(_STEPS)
 _KEYED_VERSION: Final = 4  # the first version whose references are made with a secret; before, they were random
 

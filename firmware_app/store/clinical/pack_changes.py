@@ -1,11 +1,13 @@
-"""Roll-backs of packs: a person asks on the page, and the reader does it between two images.
+"""Changes of packs: a person asks on the page, and the reader does it between two images.
 
-A row names the version that is to be left, so that a reader killed in the middle never goes back twice.
+A row names the version that is to be left, or whose trial is to end, so that a reader killed in the middle never does
+it twice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from firmware_app import clock
@@ -18,9 +20,20 @@ ASKED: Final = "pack.rollback_asked"
 DONE: Final = "pack.rolled_back"
 
 
+class Wish(StrEnum):
+    """What a person asks for: the version before, or the version on trial put in use or dropped."""
+
+    BACK = "back"
+    COMMIT = "commit"
+    DROP = "drop"
+
+
+_ASKED: Final = {Wish.BACK: ASKED, Wish.COMMIT: "pack.commit_asked", Wish.DROP: "pack.drop_asked"}
+
+
 @dataclass(frozen=True, slots=True)
 class PackChange:
-    """The last roll-back that was asked for of one pack: whether it is still to be done, and why it could not be."""
+    """The last change that was asked for of one pack: whether it is still to be done, and why it could not be."""
 
     pack: str
     version: str
@@ -28,22 +41,24 @@ class PackChange:
     at: clock.Stamp
     asked: bool
     reason: Reason | None
+    wish: Wish = Wish.BACK
 
 
 class PackChanges:
-    """The roll-backs of one clinical database."""
+    """The changes of packs that were asked for in one clinical database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, pack: str, version: str, actor: str) -> None:
-        """Have the reader leave this *version* of *pack* for the one before."""
+    def ask(self, pack: str, version: str, actor: str, wish: Wish = Wish.BACK) -> None:
+        """Have the reader leave this *version* of *pack* for the one before, or end its trial."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO pack_changes (pack, version, actor, at) VALUES (?, ?, ?, ?)",
-                (pack, version, actor, clock.text("seconds")),
+                "INSERT OR REPLACE INTO pack_changes (pack, version, actor, at, wish) VALUES (?, ?, ?, ?, ?)",
+                (pack, version, actor, clock.text("seconds"), wish),
             )
-            audit.append(connection, actor, ASKED, "", {"pack": pack, "before": version})
+            named = "before" if wish is Wish.BACK else "version"
+            audit.append(connection, actor, _ASKED[wish], "", {"pack": pack, named: version})
 
     def asked(self) -> list[PackChange]:
         return [one for one in self.all().values() if one.asked]
@@ -54,7 +69,7 @@ class PackChanges:
         return {
             row["pack"]: PackChange(
                 row["pack"], row["version"], row["actor"], clock.parse(row["at"]), bool(row["asked"]),
-                reason_in(row["reason"]),
+                reason_in(row["reason"]), Wish(row["wish"]),
             )
             for row in rows
         }  # fmt: skip
@@ -66,6 +81,6 @@ class PackChanges:
                 "UPDATE pack_changes SET asked = 0, reason = ? WHERE pack = ? AND version = ?",
                 (reason_text(reason), change.pack, change.version),
             )
-            if version is not None:
+            if version is not None and change.wish is Wish.BACK:  # the end of a trial has its own entry (`pack_trials`)
                 details = {"pack": change.pack, "version": version, "before": change.version}
                 audit.append(connection, change.actor, DONE, "", details)

@@ -6,6 +6,7 @@ any moment it is either unread or read once.
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,17 +76,25 @@ class ReadingQueue(Casebook):
                 " RETURNING reference, case_reference, file, header, claims, failures",
                 {"case": case},
             ).fetchone()
-            age = _entered_age(self.database, row["case_reference"]) if row else None
-            entered = _entered(self.database, row["reference"], age, row["header"] is None) if row else None
-        if row is None:
-            return None
+            instance = self._instance(row) if row is not None else None
+        return Claim(instance, row["claims"], row["failures"]) if instance is not None else None
+
+    def read_already(self, reference: str) -> Instance | None:
+        """An instance that has its reading, as its reader saw it; None where its file is no longer kept."""
+        row = self.database.connection.execute(
+            "SELECT reference, case_reference, file, header FROM instances WHERE reference = ? AND state = 'done'",
+            (reference,),
+        ).fetchone()
+        return self._instance(row) if row is not None else None
+
+    def _instance(self, row: sqlite3.Row) -> Instance:
+        """An instance with what people have entered of it."""
+        age = _entered_age(self.database, row["case_reference"])
+        entered = _entered(self.database, row["reference"], age, row["header"] is None)
         header = forms.header().validate_json(row["header"]) if row["header"] else None
         if header is not None and age is not None:
             header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
-        return Claim(
-            Instance(row["reference"], row["case_reference"], row["file"], header, entered),
-            row["claims"], row["failures"],
-        )  # fmt: skip
+        return Instance(row["reference"], row["case_reference"], row["file"], header, entered)
 
     def record_failure(self, instance: str) -> int:
         """Record that a child process died or timed out on *instance*; returns how often that has happened."""

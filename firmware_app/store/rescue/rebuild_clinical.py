@@ -81,7 +81,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
             *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
             "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
             "result_versions", "registrations", "told_observations", "hospital_receipts", "modalities", "pack_changes",
-            "feedback_consents", "feedback_given",
+            "pack_trials", "trial_images", "clinical_falls", "feedback_consents", "feedback_given",
             *refill.CALIBRATION,
         )
     }  # fmt: skip

@@ -1,0 +1,253 @@
+"""Reads with the version on trial what the serving version has read, and says in the end whether it may take over.
+
+A thread with children of its own, which are stopped (SIGSTOP) while an image waits for the serving version, so that
+none waits for them.  Nothing of what they see is written for people.  A kill at any moment costs at most one image's
+second reading, which is then made again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+from contextlib import suppress
+from typing import Final
+
+from firmware_app.config import Config
+from firmware_app.errors import (
+    CannotJudge,
+    ChildWillNotStart,
+    ExplainShortcut,
+    ImageUnfamiliar,
+    InferenceFailed,
+    PackError,
+    PackTrialCrashed,
+    PackTrialFailed,
+    PackTrialStalled,
+    PackTrialUnfit,
+    PackUnsure,
+    RuntimeHung,
+    RuntimeStopped,
+)
+from firmware_app.imaging.quality import limits
+from firmware_app.packs import trial as rules
+from firmware_app.packs.shelf import Pack
+from firmware_app.reading import hints, routing
+from firmware_app.reading.attempt import UNFIT, taking
+from firmware_app.reading.children import trial as proof
+from firmware_app.reading.children.child import OUT_OF_TIME, ChildLost
+from firmware_app.reading.children.decoder import Decoder
+from firmware_app.reading.children.inference import (
+    ImageAtFault,
+    Inference,
+    PackUnusable,
+    Shown,
+    Unfamiliar,
+    Unsure,
+)
+from firmware_app.reading.faults import Faults
+from firmware_app.records import Instance, Reason
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.pack_trials import FreshResult, PackTrial, PackTrials, Seen, TrialImage, called_of
+from firmware_app.store.disk.layout import StateDir
+
+log = logging.getLogger("lantern.reader")
+
+MOST_TRIES: Final = 2
+"""Children lost over one image, by crash or stall, before the version is left: the first may be the box's fault."""
+PAUSE_S: Final = 0.5
+_BOX_PAUSE_S: Final = 30.0  # after a fault of the box: a full disk, a child that does not start
+_END_S: Final = 10.0
+
+
+class Shadow:
+    """The reading of one trial.  `is_over` and then `lost` tell the result."""
+
+    def __init__(self, trial: PackTrial, pack: Pack, config: Config, state: StateDir, clinical: Clinical) -> None:
+        self.trial, self._pack, self._config, self._state, self._clinical = trial, pack, config, state, clinical
+        self._trials = PackTrials(clinical.database)
+        self._named = {"pack": trial.pack, "version": trial.version, "before": trial.before}
+        self._decoder: Decoder | None = None
+        self._inference: Inference | None = None
+        self._proven = self._disturbed = self._stopped = False
+        self._ended = threading.Event()
+        self._over = threading.Event()
+        self.lost: PackError | None = None
+        """Once `is_over`: why the version is left; None where it may take over."""
+        self._thread = threading.Thread(target=self._run, name="trial", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_over(self) -> bool:
+        return self._over.is_set()
+
+    def disturb(self) -> None:
+        """An image has come: stop the children.  What is under way is not timed, and may take longer than its limit."""
+        self._disturbed = self._stopped = True
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """No image waits: go on."""
+        if self._stopped:
+            self._stopped = False
+            self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the thread and its children."""
+        self._ended.set()
+        until = time.monotonic() + _END_S
+        while self._thread.is_alive() and time.monotonic() < until:
+            self._signal(signal.SIGKILL)
+            self._thread.join(0.1)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send it to the children; only the thread may reap them."""
+        for part in (self._decoder, self._inference):
+            if part is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(part.pid, number)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set() and not self.is_over:
+                try:
+                    pause = 0.0 if self._step() else PAUSE_S
+                except (ChildWillNotStart, sqlite3.OperationalError) as error:
+                    log.warning("the trial of %s waits (%s)", self.trial.pack, type(error).__name__)
+                    pause = _BOX_PAUSE_S
+                self._ended.wait(pause)
+        finally:
+            for part in (self._decoder, self._inference):
+                if part is not None:
+                    part.close()
+            self._clinical.database.close_thread()
+
+    def _step(self) -> bool:
+        """Go on by one image; False when there is nothing to do for now."""
+        self._disturbed = False
+        if self._clinical.unread():
+            return False
+        if not self._proven and not self._prove():
+            return False
+        now = self._trials.of(self.trial.pack)
+        if now is None or not now.runs:
+            return False
+        if now.failed > rules.MOST_ERRORS:
+            self._finish(PackTrialFailed(**self._named, images=now.failed))
+            return False
+        if now.images >= self._config.packs.trial_images:
+            self._judge()
+            return False
+        image = self._trials.next(self.trial)
+        if image is None:
+            return False
+        self._read(image)
+        return True
+
+    def _judge(self) -> None:
+        images = self._trials.read_twice(self.trial, self._pack.manifest.findings[0].code)
+        if (lost := rules.lost(self.trial.judged, images)) is not None:
+            self._finish(lost)
+        elif self._prove():  # once more: memory, disk and runtimes may not be what they were
+            self._finish(None)
+
+    def _finish(self, lost: PackError | None) -> None:
+        self.lost = lost
+        self._over.set()
+
+    def _prove(self) -> bool:
+        """Whether its golden cases are answered rightly here; where they are not, the trial is over.
+
+        False also when an image came meanwhile.
+        """
+        try:
+            self._pack.verify()
+            results = proof.proved(self._pack, self._config, self._is_quiet)
+        except PackError as error:
+            self._finish(PackTrialUnfit(**self._named, detail=error.code))
+            return False
+        if results is None:
+            return False
+        self._proven = bool(results) and results[-1].right
+        if not self._proven:
+            codes, detail = {one.reason.code for one in results if one.reason is not None}, proof.detail_of(results)
+            if RuntimeStopped.code in codes:
+                self._finish(PackTrialCrashed(**self._named, detail=detail))
+            elif RuntimeHung.code in codes:
+                self._finish(PackTrialStalled(**self._named, seconds=round(proof.SECONDS)))
+            else:
+                self._finish(PackTrialUnfit(**self._named, detail=detail))
+        return self._proven
+
+    def _is_quiet(self) -> bool:
+        return not self._ended.is_set() and not self._clinical.unread()
+
+    def _read(self, image: TrialImage) -> None:
+        instance = self._clinical.read_already(image.instance)
+        if instance is None or not (self._state.root / instance.file).exists():
+            self._trials.keep(image, FreshResult(Seen.GONE))
+            return
+        try:
+            self._trials.keep(image, self._result(instance))
+        except ChildLost as lost:
+            self._stumble(image, lost)
+        except PackUnusable:
+            if self._prove():  # else that has said why
+                self._finish(PackTrialUnfit(**self._named, detail=InferenceFailed.code))
+
+    def _stumble(self, image: TrialImage, lost: ChildLost) -> None:
+        late = lost.detail == OUT_OF_TIME
+        if self._ended.is_set() or (late and self._disturbed):
+            return  # it is read again
+        log.warning("a child was lost over an image on trial (%s)", lost.detail)
+        if self._trials.stumble(image) < MOST_TRIES:
+            return
+        if late:
+            self._finish(PackTrialStalled(**self._named, seconds=round(self._config.reader.infer_seconds)))
+        else:
+            self._finish(PackTrialCrashed(**self._named, detail=lost.detail))
+
+    def _result(self, instance: Instance) -> FreshResult:
+        """What the version on trial says; raises `ChildLost`, `PackUnusable` or `ChildWillNotStart`."""
+        manifest, box = self._pack.manifest, self._config.box
+        candidates = [routing.PackCandidate(self._pack.name, manifest.route)]
+        try:
+            routing.route(instance.header, candidates, box.usual_population, entered=instance.entered)
+        except CannotJudge as error:
+            return FreshResult(Seen.CANNOT_JUDGE, code=error.code)
+        decoder, inference = self._children()
+        path, is_picture = self._state.root / instance.file, instance.header is None
+        decoded = decoder.begin(path, is_picture, manifest.input, None, taking(manifest, instance))
+        if isinstance(decoded, Reason):
+            return FreshResult(Seen.CANNOT_JUDGE if decoded.code in UNFIT else Seen.FAILED, code=decoded.code)
+        inference.warm()
+        shown = Shown(
+            instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box, decoded.stated.scales
+        )
+        begun = time.perf_counter()
+        try:
+            inferred = inference.infer(self._pack.name, shown, decoded.arrays, None)
+        except ImageAtFault:
+            return FreshResult(Seen.FAILED, code=InferenceFailed.code)
+        except Unfamiliar:
+            return FreshResult(Seen.CANNOT_JUDGE, code=ImageUnfamiliar.code)
+        except Unsure:
+            return FreshResult(Seen.CANNOT_JUDGE, code=PackUnsure.code)
+        taken_ms = None if self._disturbed else 1e3 * (time.perf_counter() - begun)
+        if hints.not_of_tissue(inferred.findings, inferred.beside)[0] >= limits.SHORTCUT:
+            return FreshResult(Seen.CANNOT_JUDGE, ms=taken_ms, code=ExplainShortcut.code)
+        called, score = called_of(inferred.findings, manifest.findings[0].code)
+        return FreshResult(Seen.READ, called, score, taken_ms)
+
+    def _children(self) -> tuple[Decoder, Inference]:
+        settings = self._config.reader
+        if self._decoder is None:
+            self._decoder = Decoder(settings.memory_mb, settings.decode_seconds)
+        if self._inference is None:
+            self._inference = Inference([self._pack], self._config, Faults())
+        return self._decoder, self._inference

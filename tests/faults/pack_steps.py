@@ -1,0 +1,87 @@
+"""A change of packs in a fork of this process that is cut off at its n-th step on the disk.
+
+A step is any file that is opened, made, renamed, linked or removed below the box's packs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from firmware_app.packs import installing
+from firmware_app.packs.installed import PackStore
+from firmware_app.packs.installing import InstallRequest
+from tests.publishing_rig import NAME
+
+_STEPS = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.chmod", "open"})
+
+
+def changed(store: PackStore, repository: Path, verb: str) -> None:
+    """Make the change *verb*."""
+    if verb == "install":
+        wish = InstallRequest(NAME, str(repository), trial=True)
+        installing.install(store, wish, lambda _done, _total: None, lambda _pack: None)
+    else:
+        {"commit": installing.commit, "drop": installing.drop, "rollback": installing.roll_back}[verb](store, NAME)
+
+
+def killed_at(folder: Path, verb: str, step: int) -> bool:
+    """Make the change in a fork that kills itself at *step*; False where there is no such step any more."""
+    child = os.fork()
+    if child == 0:
+        _work(folder, verb, step, None)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.waitstatus_to_exitcode(status) == 0, f"{verb} failed"
+    return False
+
+
+def held_at(folder: Path, verb: str, step: int) -> int | None:
+    """Make the change in a fork that stands still at *step*; its process, or None where there is no such step."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        _work(folder, verb, step, theirs)
+    os.close(theirs)
+    reached = os.read(ours, 1)
+    os.close(ours)
+    if reached:
+        return child
+    os.waitpid(child, 0)
+    return None
+
+
+def end(child: int) -> None:
+    """Kill a fork that stands still."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def _work(folder: Path, verb: str, step: int, tell: int | None) -> None:
+    """In the fork: never returns."""
+    store = PackStore(folder / "state" / "packs", folder / "shipped")
+    done, below = 0, str(store.installed)
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal done
+        if event not in _STEPS or not any(str(one).startswith(below) for one in arguments[:2]):
+            return
+        done += 1
+        if done == step and tell is not None:
+            os.write(tell, b"!")
+            time.sleep(600)
+        elif done == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    status = 1
+    try:
+        changed(store, folder / "repository", verb)
+        status = 0
+    finally:  # a fork of a test must not go on as one
+        os._exit(status)

@@ -1,0 +1,195 @@
+"""A new version of a pack reads in shadow first; it takes over, or is left by itself and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firmware_app.errors import PackTrialFailed
+from firmware_app.packs import installing
+from firmware_app.reading import changing_packs
+from firmware_app.reading.reader import Reader
+from firmware_app.records import ReadingStatus, Reason
+from firmware_app.runtimes import choice
+from firmware_app.store.accounts.audit import Audit
+from firmware_app.store.clinical.pack_changes import PackChanges, Wish
+from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
+from tests.publishing_rig import NAME
+from tests.trial_rig import NEW, OLD, box, drive, reader
+
+RIGHT = "return {{'map': pooled}}"
+FLAG = "os.path.exists({flag!r})"
+LIVE = f"{FLAG} and film.any() and abs(float(film.mean()) - {{golden}}) > 1e-4"
+"""True for images of the clinic, and neither for the golden case nor for an empty film."""
+CRASHES = f"os._exit(7) if {LIVE} else None; {RIGHT}"
+HANGS = f"time.sleep(60 if {LIVE} else 0); {RIGHT}"
+FAILS = f"return {{{{}}}} if {LIVE} else {{{{'map': pooled}}}}"
+DIFFERS = f"return {{{{'map': pooled - (9.0 if {LIVE} else 0.0)}}}}"
+CRASHES_ALWAYS = f"os._exit(7) if {FLAG} else None; {RIGHT}"
+LIES_ALWAYS = f"return {{{{'map': pooled + (1.0 if {FLAG} else 0.0)}}}}"
+
+
+@pytest.fixture(autouse=True)
+def _runtimes_as_installed() -> Iterator[None]:
+    yield
+    choice.installed.cache_clear()
+
+
+def test_a_version_that_does_as_well_takes_over_after_its_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+        films = [clinic.film(number) for number in range(3)]
+        assert drive(made, lambda: False)
+        assert set(clinic.readings().values()) == {OLD}  # what doctors saw is the serving version's
+        assert all(clinic.rig.reading(film).status is ReadingStatus.READ for film in films)
+        trial = clinic.trial()
+        assert (trial.state, trial.images, trial.same, trial.failed) == (TrialState.COMMITTED, 3, 3, 0)
+        rows = clinic.rig.clinical.database.connection.execute("SELECT * FROM trial_images").fetchall()
+        assert all(abs(row["score"] - row["serving_score"]) < 0.01 for row in rows)  # both results are kept
+        assert clinic.serving() == NEW
+        assert installing.roll_back(clinic.store, NAME).pack.manifest.version == OLD
+        actions = [one.action for one in Audit(clinic.rig.clinical.database).latest(9)]
+        assert actions == ["pack.committed", "pack.on_trial"]
+    with reader(clinic) as again:
+        assert dict(again.packs()) == {NAME: OLD}
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (CRASHES, "pack.trial_crashed"),
+        (HANGS, "pack.trial_stalled"),
+        (FAILS, "pack.trial_failed"),
+        (DIFFERS, "pack.trial_differs"),
+    ],
+)
+def test_a_version_that_goes_wrong_on_live_images_is_left_and_the_old_one_reads_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
+) -> None:
+    with box(tmp_path, monkeypatch, body, infer_seconds=1.5) as clinic, reader(clinic) as made:
+        clinic.flag.touch()
+        for number in range(2, 6):
+            clinic.film(number)
+        assert not drive(made, lambda: not clinic.trial().runs)
+        trial = clinic.trial()
+        assert trial.state is TrialState.LEFT
+        assert trial.tells is not None
+        assert trial.tells.code == code
+        assert NEW in trial.tells.text("en")
+        assert made.trials is not None
+        assert made.trials.codes() == [code]
+        assert clinic.store.trialled(NAME) is None
+        clinic.film(9)
+        drive(made, lambda: len(clinic.readings()) == 5)
+        assert set(clinic.readings().values()) == {OLD}
+        assert clinic.serving() == OLD
+        (left, _) = Audit(clinic.rig.clinical.database).latest(2)
+        assert (left.action, left.details["code"]) == ("pack.left", code)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (CRASHES_ALWAYS, "pack.trial_crashed"),
+        (LIES_ALWAYS, "pack.trial_unfit"),
+    ],
+)
+def test_a_version_that_fails_its_golden_cases_here_reads_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, code: str
+) -> None:
+    with box(tmp_path, monkeypatch, body) as clinic, reader(clinic) as made:
+        clinic.flag.touch()
+        clinic.film(1)
+        drive(made, lambda: made.trials is not None and bool(made.trials.codes()))
+        assert made.trials is not None
+        assert made.trials.codes() == [code]
+        rows = clinic.rig.clinical.database.connection.execute("SELECT status FROM trial_images").fetchall()
+        assert {row["status"] for row in rows} <= {"waiting"}
+        assert clinic.serving() == OLD
+
+
+def test_golden_drift_at_the_end_of_the_trial_keeps_the_version_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with box(tmp_path, monkeypatch, LIES_ALWAYS, images=2) as clinic, reader(clinic) as made:
+        clinic.film(1)
+        drive(made, lambda: clinic.trial().images == 1)
+        clinic.flag.touch()
+        clinic.film(2)
+        assert not drive(made, lambda: not clinic.trial().runs)
+        assert made.trials is not None
+        assert made.trials.codes() == ["pack.trial_unfit"]
+
+
+def test_a_restart_goes_on_with_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic:
+        with reader(clinic) as made:
+            clinic.film(1)
+            drive(made, lambda: clinic.trial().images == 1)
+            began = clinic.trial().began
+            clinic.film(2)
+            while made.step():
+                pass
+        with reader(clinic) as made:
+            drive(made, lambda: clinic.trial().images == 2)
+            assert clinic.trial().began == began
+            clinic.film(3)
+            assert drive(made, lambda: False)
+        assert clinic.serving() == NEW
+
+
+@pytest.mark.parametrize("state", [TrialState.COMMITTED, TrialState.LEFT])
+def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: TrialState
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic:
+        with reader(clinic):
+            trial = clinic.trial()
+        if state is TrialState.COMMITTED:
+            installing.commit(clinic.store, NAME)  # its link first
+        else:
+            why = PackTrialFailed(pack=NAME, version=NEW, before=OLD, images=3)
+            PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.of(why))  # the row first
+        with reader(clinic) as made:
+            assert clinic.trial().state is state
+            assert made.trials is not None
+            assert made.trials.codes() == ([] if state is TrialState.COMMITTED else ["pack.trial_failed"])
+        assert clinic.store.trialled(NAME) is None
+        assert clinic.serving() == (NEW if state is TrialState.COMMITTED else OLD)
+
+
+@pytest.mark.parametrize(("wish", "serving"), [(Wish.COMMIT, NEW), (Wish.DROP, OLD)])
+def test_a_person_on_the_page_ends_a_trial_early_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: Wish, serving: str
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+        database = clinic.rig.clinical.database
+        PackChanges(database).ask(NAME, NEW, "zhou", wish)
+        assert changing_packs.carried_out(clinic.rig.config, database) is (wish is Wish.COMMIT)
+        assert not changing_packs.carried_out(clinic.rig.config, database)
+        assert clinic.serving() == serving
+        assert not clinic.trial().runs
+        assert drive(made, lambda: wish is Wish.DROP) is (wish is Wish.COMMIT)
+        (ended, asked, _) = Audit(database).latest(3)
+        assert (ended.actor, ended.action) == ("zhou", "pack.committed" if serving == NEW else "pack.dropped")
+        assert asked.actor == "zhou"
+
+
+def test_a_stalled_trial_delays_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with box(tmp_path, monkeypatch, HANGS, infer_seconds=20.0) as clinic, reader(clinic) as made:
+        clinic.flag.touch()
+        clinic.film(2)
+        drive(made, lambda: _is_at_work(made))
+        for number in range(3, 8):
+            clinic.film(number)
+        drive(made, lambda: len(clinic.readings()) == 6, seconds=5.0)
+
+
+def _is_at_work(made: Reader) -> bool:
+    """Whether the shadow's inference child has its model and so its first image."""
+    assert made.trials is not None
+    shadow = made.trials._shadow
+    return shadow is not None and shadow._inference is not None and bool(shadow._inference._loaded)
