@@ -25,7 +25,7 @@ help:
 	@echo "make apt           these packages and all that they need as a signed repository, into build/apt (KEYS=DIR: whose)"
 	@echo "make test-deb      install the packages on a Debian of its own, upgrade, remove and purge them; lintian; the repository (root)"
 	@echo "make image         a disk image to flash onto a box, and the signed file that renews one, into build (root; KEYS=DIR: whose)"
-	@echo "make test-image    start that image in qemu: C-ECHO, an image over DICOM, a hard stop (about an hour)"
+	@echo "make test-image    the life of a box with that image in qemu: power cuts, sticks, renewals, bad versions, another machine, reset (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"

@@ -28,6 +28,8 @@ from tests.peers import REPOSITORY, missing, need_root
 pytestmark = [pytest.mark.image, pytest.mark.timeout(6 * 3600)]
 
 BUILD: Final = Path(os.environ.get("LANTERN_IMAGE_BUILD", REPOSITORY / "build"))
+GOES_ON: Final = os.environ.get("LANTERN_IMAGE_GOES_ON") == "1"
+"""With the disk that an earlier run has left, from the test that is named."""
 _READ: Final = r'class="row (?!unread)[a-z]+"'
 Switch = Callable[..., FlashedBox]
 
@@ -46,8 +48,9 @@ def original() -> Path:
 @pytest.fixture(scope="module")
 def work(original: Path) -> Path:
     folder = BUILD / "image-test"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    if not GOES_ON:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
     return folder
 
 
@@ -59,7 +62,8 @@ def version(original: Path) -> str:
 
 @pytest.fixture(scope="module")
 def disk(original: Path, work: Path) -> Path:
-    return flashed_box.new_disk(original, work / "box.img")
+    box = work / "box.img"
+    return box if GOES_ON and box.exists() else flashed_box.new_disk(original, box)
 
 
 @pytest.fixture
@@ -227,7 +231,7 @@ def _recovery_key(said: str) -> str:
 
 def _stick(work: Path, kind: FileSystem, film: DemoImage) -> Path:
     content = work / f"content-{kind.value}"
-    content.mkdir()
+    content.mkdir(exist_ok=True)
     film.dataset.PatientID = film.dataset.PatientName = f"STICK-{kind.value}"  # one row each on the worklist
     film.dataset.save_as(content / "IMG0001.dcm", enforce_file_format=True)
     image = work / f"stick-{kind.value}.img"
@@ -241,7 +245,7 @@ def _small(
 ) -> Path:
     """A signed file of a megabyte, which no box takes."""
     folder = work / name
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for part in ("root.img", "boot.img"):
         (folder / part).write_bytes(os.urandom(1 << 20))
     bundle = work / f"lantern-{name}.raucb"
