@@ -17,6 +17,7 @@ from typing import Final
 
 from firmware_app.config import load
 from firmware_app.errors import LanternError, SoftwareNotInstalled
+from firmware_app.intake.stick.file_system import FileSystem, probe
 from firmware_app.software import bundle, machine, record, service
 from firmware_app.software.channel import Wish
 from firmware_app.store.disk.layout import StateDir
@@ -24,14 +25,21 @@ from firmware_app.store.disk.layout import StateDir
 _PLACE: Final = Path("/run/lantern-renewal")
 _STICK: Final = "stick"
 _REPOSITORY: Final = "lantern-software"
+_KINDS: Final = frozenset({FileSystem.FAT, FileSystem.EXFAT, FileSystem.ISO9660})
+"""The kernel's other drivers are not for a stranger's stick, and NTFS is read by a program of the importer's only."""
 
 
 def main(arguments: Sequence[str]) -> int:
     [device] = arguments
     place = _PLACE / device
     place.mkdir(parents=True, exist_ok=True)
-    if subprocess.run(["mount", "-o", "ro,nosuid,nodev,noexec", f"/dev/{device}", place], check=False).returncode:
-        return 0  # no file system that the kernel reads: the importer tells the doctor
+    try:
+        kind = probe(Path("/dev", device))
+    except LanternError:
+        return 0  # the importer tells the doctor
+    words = ["mount", "-t", kind.value, "-o", "ro,nosuid,nodev,noexec", f"/dev/{device}", place]
+    if kind not in _KINDS or subprocess.run(words, check=False).returncode:
+        return 0
     try:
         if (place / _REPOSITORY).is_dir():
             return _by_channel(place / _REPOSITORY)

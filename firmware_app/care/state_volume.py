@@ -7,7 +7,8 @@ What opens it (docs/decisions/encrypted-state.md):
 * the machine's security chip (TPM 2.0), where there is one;
 * the file ``/config/volume.key``: where there is no chip, and with a chip until it has opened the disk once after a
   restart.  A file named ``/config/ask-passphrase`` forbids it for good: then a person types the recovery key;
-* the recovery key, always.  The screen shows it as long as the box is new.
+* the recovery key, always.  The screen shows it as long as the box is new.  It is also the password of root at the
+  box's own screen, for whoever opens the disk may do everything there.
 
 A disk that was never made ready is formatted; one that was is never formatted again, unless `erase` has ended its keys.
 That is a factory reset: an entry of the boot menu asks for it, and a person at the screen confirms it.
@@ -21,7 +22,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -49,7 +50,7 @@ Step = Literal["format", "open", "stop"]
 class Places:
     """Where the volume and what belongs to it lie."""
 
-    device: Path = Path("/dev/disk/by-partlabel/var")
+    device: Path = Path("/run/lantern-disk/var")
     config: Path = Path("/config")
     screen: Path = Path("/run/issue.d/lantern-recovery.issue")
 
@@ -103,6 +104,8 @@ def main() -> int:
     os.umask(0o077)
     places = Places()
     try:
+        if Path(f"/dev/mapper/{NAME}").exists():
+            return 0
         begun = places.reset.exists()
         if begun or (_RESET in Path("/proc/cmdline").read_text("ascii").split() and _confirmed(places)):
             erase(places)
@@ -158,6 +161,7 @@ def _format(places: Places) -> None:
          *_LITTLE_WORK, f"--key-file={places.key}", places.device)  # fmt: skip
     recovery = _run("systemd-cryptenroll", "--recovery-key", f"--unlock-key-file={places.key}", places.device)
     _write(places.recovery, recovery.strip())
+    system_program.run("chpasswd", "-c", "SHA512", seconds=_SECONDS, data=b"root:" + recovery.strip() + b"\n")
     # TRIM: flash lasts longer; whoever has the disk learns how full it is.
     _run("cryptsetup", "open", "--allow-discards", "--persistent", f"--key-file={places.key}", places.device, NAME)
     _run("mke2fs", "-q", "-t", "ext4", "-L", NAME, f"/dev/mapper/{NAME}")
@@ -174,31 +178,42 @@ def _format(places: Places) -> None:
 def _open(places: Places) -> None:
     header = _header(places)
     if header is not None and header.chip_keys:
-        with suppress(ProgramFailed):
-            _run("cryptsetup", "open", "--token-only", places.device, NAME)
+        if _opened(places, "--token-only"):
             _forget_key(places)  # the chip has opened it after a restart, so it will again
             _tell("the state's disk was opened by the machine's chip")
             return
         _tell("the machine's chip does not open the state's disk")
     if places.key.exists():
-        _run("cryptsetup", "open", f"--key-file={places.key}", places.device, NAME)
-        if places.asks.exists():
-            _forget_key(places)
-        elif _has_chip():
-            _bind(places, places.key)
-        _tell("the state's disk was opened by the key beside it")
-        return
+        if _opened(places, f"--key-file={places.key}"):
+            if places.asks.exists():
+                _forget_key(places)
+            elif _has_chip():
+                _bind(places, places.key)
+            _tell("the state's disk was opened by the key beside it")
+            return
+        _tell("the key beside it does not open the state's disk")
+    _start_counts_no_longer()
     with _asked() as ask:
-        while True:
-            key = ask()
-            try:
-                _run("cryptsetup", "open", f"--key-file={key}", places.device, NAME)
-                break
-            except ProgramFailed:
-                _tell("this is not the recovery key")
+        while not _opened(places, f"--key-file={(key := ask())}"):
+            _tell("this is not the recovery key")
         if _has_chip():
             _bind(places, key)
     _tell("the state's disk was opened by the recovery key")
+
+
+def _opened(places: Places, by: str, *options: str) -> bool:
+    try:
+        _run("cryptsetup", "open", by, *options, places.device, *([] if options else [NAME]))
+    except ProgramFailed:
+        return False
+    return True
+
+
+def _start_counts_no_longer() -> None:
+    """A person is waited for; three starts without one say nothing against the slot (systemd/image/grub.cfg)."""
+    for slot in "AB":
+        if f"rauc.slot={slot}" in Path("/proc/cmdline").read_text("ascii").split():
+            _run("grub-editenv", "/efi/lantern/grubenv", "set", f"{slot}_TRY=0", may_fail=True)
 
 
 def _bind(places: Places, key: Path) -> None:
@@ -230,9 +245,15 @@ def _typed(question: str) -> bytes:
 
 
 def _forget_key(places: Places) -> None:
+    """End the key beside the disk.  Cut off between the two steps, the file opens nothing and goes the next time."""
     if not places.key.exists():
         return
-    _run("cryptsetup", "luksRemoveKey", "--batch-mode", places.device, places.key)
+    try:
+        if _opened(places, f"--key-file={places.key}", "--test-passphrase"):
+            _run("cryptsetup", "luksRemoveKey", "--batch-mode", places.device, places.key)
+    except ProgramFailed as error:
+        _tell(f"the key beside the state's disk stays for now: {error}")
+        return
     places.key.unlink()
     _sync(places.config)
 

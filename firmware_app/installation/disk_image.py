@@ -35,11 +35,11 @@ _BIOS: Final = "21686148-6449-6E6F-744E-656564454649"
 _ESP: Final = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _VAR: Final = "4D21B016-B534-45C2-A9FB-5C16E091FD2D"
 _SLOT: Final = "6C616E74-6572-4E2D-A000-736C6F740001"  # our own, so that no tool takes a slot for something else
-_GRUB: Final = ("biosdisk", "part_gpt", "fat", "squash4", "search", "search_label", "configfile", "normal", "loadenv",
+_GRUB: Final = ("biosdisk", "part_gpt", "fat", "squash4", "configfile", "normal", "loadenv",
                 "regexp", "linux", "test", "echo", "reboot", "minicmd")  # fmt: skip
 _EFI_GRUB: Final = (*_GRUB[1:], "efi_gop", "efi_uga", "all_video")
 _EMPTY: Final = ("boot", "proc", "sys", "dev", "run", "tmp")
-_START: Final = "search --no-floppy --set=root --label LANTERN-ESP\nconfigfile ($root)/lantern/grub.cfg\n"
+_PREFIX: Final = "(,gpt2)/lantern"  # on the disk that the firmware has chosen
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,9 @@ def make_disk(slot: Slot, recipe: Path, work: Path, disk: Path) -> None:
 
 
 def _make_esp(recipe: Path, work: Path) -> None:
-    early, esp, environment = work / "early.cfg", work / "esp.img", work / "grubenv"
-    early.write_text(_START, "ascii")
-    _run("grub-mkimage", "-O", "i386-pc", "-o", work / "core.img", "-p", "/lantern", "-c", early, *_GRUB)
-    _run("grub-mkimage", "-O", "x86_64-efi", "-o", work / "BOOTX64.EFI", "-p", "/lantern", "-c", early, *_EFI_GRUB)
+    esp, environment = work / "esp.img", work / "grubenv"
+    _run("grub-mkimage", "-O", "i386-pc", "-o", work / "core.img", "-p", _PREFIX, *_GRUB)
+    _run("grub-mkimage", "-O", "x86_64-efi", "-o", work / "BOOTX64.EFI", "-p", _PREFIX, *_EFI_GRUB)
     environment.unlink(missing_ok=True)
     _run("grub-editenv", environment, "set", "ORDER=A B", "A_OK=1", "A_TRY=0", "B_OK=0", "B_TRY=0")
     esp.unlink(missing_ok=True)

@@ -44,6 +44,25 @@ def test_flashing_a_used_disk_ends_its_key(tmp_path: Path) -> None:
     assert state_volume._header(places) is None
 
 
+def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_disk(tmp_path: Path) -> None:
+    """Its slot was ended before: the chip alone opens the disk, and goes on doing so."""
+    places = _made(tmp_path)
+    other = tmp_path / "other"
+    other.write_bytes(bytes(64))
+    other.chmod(0o400)
+    cryptsetup = peer("cryptsetup")
+    subprocess.run(
+        [cryptsetup, "luksAddKey", *state_volume._LITTLE_WORK, f"--key-file={places.key}", places.device, other],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    subprocess.run([cryptsetup, "luksRemoveKey", "--batch-mode", places.device, places.key], check=True)
+    state_volume._forget_key(places)
+    assert not places.key.exists()
+    header = state_volume._header(places)
+    assert header is not None
+    assert header.keys == {"1"}
+
+
 def _made(folder: Path) -> Places:
     """A volume that is ready, in a file."""
     places = Places(folder / "disk.img", folder / "config")
