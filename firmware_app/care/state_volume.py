@@ -39,7 +39,7 @@ HEADER_BYTES: Final = 16 << 20
 _BOUND_TO: Final = "--tpm2-pcrs=23"  # as firmware_app/provisioning/tpm.py: no update of the firmware may lock a box out
 _LITTLE_WORK: Final = ("--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000")  # the key is random, so nobody can guess it
 _SECONDS: Final = 300.0
-_FOREVER_S: Final = 10 * 365 * 86400.0
+_FOREVER_S: Final = 7 * 86400.0  # select(2) takes no more than 24 days
 _UNSEEN: Final = "The recovery key of this box's disk. Write it down and keep it away from the box: {key}"
 _RESET: Final = "lantern.reset"  # on the kernel's command line (systemd/image/grub.cfg)
 _WORD: Final = "DELETE"
@@ -178,7 +178,7 @@ def _format(places: Places) -> None:
 def _open(places: Places) -> None:
     header = _header(places)
     if header is not None and header.chip_keys:
-        if _opened(places, "--token-only"):
+        if _opened(places, "--token-only") or (_unlocked() and _opened(places, "--token-only")):
             _forget_key(places)  # the chip has opened it after a restart, so it will again
             _tell("the state's disk was opened by the machine's chip")
             return
@@ -199,6 +199,17 @@ def _open(places: Places) -> None:
         if _has_chip():
             _bind(places, key)
     _tell("the state's disk was opened by the recovery key")
+
+
+def _unlocked() -> bool:
+    """Let the chip forget power cuts: it counts each as a guess at a password, and locks itself after some (TPM 2.0
+    Library, Part 1, 19.8: dictionary attack protection).  The volume's key has no password that could be guessed."""
+    try:
+        _run("tpm2_dictionarylockout", "--clear-lockout")
+    except ProgramFailed as error:
+        _tell(f"the machine's chip stays locked: {error}")
+        return False
+    return True
 
 
 def _opened(places: Places, by: str, *options: str) -> bool:
