@@ -51,7 +51,7 @@ class Media:
         with self._database.transaction() as connection:
             connection.execute("CREATE TEMP TABLE IF NOT EXISTS met (reference TEXT PRIMARY KEY)")
             connection.execute("DELETE FROM met")
-            connection.executemany("INSERT OR IGNORE INTO met (uid) VALUES (?)", ((one,) for one in met))
+            connection.executemany("INSERT OR IGNORE INTO met VALUES (?)", ((one,) for one in met))
             before = _marked(connection)
             connection.execute(
                 "INSERT OR IGNORE INTO whole SELECT id FROM associations a WHERE source = ? AND NOT EXISTS (SELECT 1"
