@@ -50,6 +50,8 @@ def overwrite_a_table(state: StateDir) -> None:
 def test_a_newer_versions_damaged_database_is_not_touched(state: StateDir, only_in_the_log: bool) -> None:
     newer = sqlite3.connect(state.clinical_db)
     newer.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    if only_in_the_log:  # and not damaged: this version may not use it at all
+        newer.execute(f"PRAGMA application_id={SCHEMA_VERSION + 1}")
     newer.commit()
     if not only_in_the_log:
         newer.close()

@@ -92,6 +92,44 @@ def test_a_database_of_a_later_version_is_not_opened(tmp_path: Path) -> None:
     later.database.close()
 
 
+def _renewed(state: StateDir, least: int) -> None:
+    """A later version was here: one step more, which the code of schema *least* may use."""
+    clinical = Clinical(state.clinical_db)
+    clinical.create()
+    with clinical.database.transaction() as connection:
+        connection.execute("CREATE TABLE of_later (reference TEXT PRIMARY KEY) STRICT")
+        connection.execute("ALTER TABLE cases ADD COLUMN of_later TEXT")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA application_id={least}")
+    clinical.database.close()
+
+
+def test_after_a_slot_was_left_its_version_uses_the_databases_of_the_later_one(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.prepare()
+    _renewed(state, SCHEMA_VERSION)
+    mending.make_ready(state, state.clinical_db)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    made = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=None, association=None)
+    assert isinstance(made, Instance)
+    assert clinical.database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION + 1
+    clinical.database.close()
+
+
+@pytest.mark.parametrize("least", [0, SCHEMA_VERSION + 1])
+def test_a_later_database_that_says_nothing_or_names_a_later_version_is_not_opened(tmp_path: Path, least: int) -> None:
+    state = StateDir(tmp_path)
+    state.prepare()
+    _renewed(state, least)
+    with pytest.raises(StoreTooNew):
+        mending.make_ready(state, state.clinical_db)
+    clinical = Clinical(state.clinical_db)
+    with pytest.raises(StoreTooNew):
+        clinical.require()
+    clinical.database.close()
+
+
 @pytest.mark.parametrize("kept", sorted(UPGRADES.glob("*.json")), ids=lambda path: path.stem)
 def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_path: Path) -> None:
     """*kept* was written by that version's own code (`tests.upgrades.make`)."""

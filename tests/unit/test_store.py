@@ -171,7 +171,7 @@ def test_the_database_syncs_every_commit_and_a_second_user_may_write(clinical: C
 
 def test_a_newer_database_is_not_touched(clinical: Clinical) -> None:
     with sqlite3.connect(clinical.database.path) as connection:
-        connection.execute("PRAGMA user_version = 99")
+        connection.executescript("PRAGMA user_version = 99; PRAGMA application_id = 99")
     connection.close()
     with pytest.raises(errors.StoreTooNew):
         clinical.create()

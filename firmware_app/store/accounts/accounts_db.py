@@ -22,7 +22,10 @@ from firmware_app import clock
 from firmware_app.errors import AccountExists, AccountNameUnusable, AccountUnknown, CodeMalformed
 from firmware_app.store.sqlite.database import Database
 
-SCHEMA_VERSION: Final = 1
+_STEPS = ("accounts.sql",)
+SCHEMA_VERSION: Final = len(_STEPS)
+LEAST_VERSION: Final = 1
+"""The last step that is not additive, as in clinical_db."""
 SESSION_IDLE_S: Final = 30 * 60
 SESSION_MOST_S: Final = 12 * 3600
 CLAIM_S: Final = 72 * 3600
@@ -71,7 +74,8 @@ class Accounts:
 
     def create(self) -> None:
         """Make or migrate the file."""
-        self.database.create([resources.files(__package__).joinpath("accounts.sql").read_text("utf-8")])
+        folder = resources.files(__package__)
+        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
 
     # --- people --------------------------------------------------------------------------------------------------
 
@@ -173,7 +177,10 @@ class Accounts:
                 "DELETE FROM sessions WHERE created < ? OR seen < ? OR seen > ?",
                 (now - SESSION_MOST_S, now - SESSION_IDLE_S, now + _SEEN_STEP_S),
             )
-            connection.execute("INSERT INTO sessions VALUES (?, ?, ?, ?)", (_hash(fresh), normal(name), now, now))
+            connection.execute(
+                "INSERT INTO sessions (id_hash, user_name, created, seen) VALUES (?, ?, ?, ?)",
+                (_hash(fresh), normal(name), now, now),
+            )
         return fresh
 
     def session_user(self, identifier: str, *, used: bool = True) -> User | None:
@@ -223,7 +230,9 @@ class Accounts:
             if not self.may_try(name, address):
                 return False
             connection.execute("DELETE FROM attempts WHERE at <= ? OR at > ?", (now - ATTEMPT_WINDOW_S, now))
-            connection.execute("INSERT INTO attempts VALUES (?, ?, ?)", (now, _hash(normal(name)), address))
+            connection.execute(
+                "INSERT INTO attempts (at, name_hash, address) VALUES (?, ?, ?)", (now, _hash(normal(name)), address)
+            )
         return True
 
     def forget_failures(self, name: str, address: str) -> None:
@@ -238,7 +247,9 @@ class Accounts:
     def secret(self, name: str) -> bytes:
         """32 random bytes, made once and kept."""
         with self.database.transaction() as connection:
-            connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_bytes(32)))
+            connection.execute(
+                "INSERT OR IGNORE INTO secrets (name, value) VALUES (?, ?)", (name, secrets.token_bytes(32))
+            )
             row = connection.execute("SELECT value FROM secrets WHERE name = ?", (name,)).fetchone()
         return bytes(row[0])
 
@@ -263,7 +274,10 @@ class Accounts:
         connection = self.database.connection
         connection.execute("DELETE FROM claims WHERE user_name IS ? OR expires <= ?", (name, self._now()))
         drawn = plain_code(code) if code else "".join(secrets.choice(_ALPHABET) for _ in range(_CODE_CHARACTERS))
-        connection.execute("INSERT INTO claims VALUES (?, ?, ?)", (_code_hash(drawn), name, self._now() + CLAIM_S))
+        connection.execute(
+            "INSERT INTO claims (code_hash, user_name, expires) VALUES (?, ?, ?)",
+            (_code_hash(drawn), name, self._now() + CLAIM_S),
+        )
         return _shown(drawn)
 
 

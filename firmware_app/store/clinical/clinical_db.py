@@ -24,6 +24,8 @@ from firmware_app.store.sqlite.database import Database
 # Step n brings schema n - 1 to schema n.
 _STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 34)))
 SCHEMA_VERSION: Final = len(_STEPS)
+LEAST_VERSION: Final = 33
+"""The last step that is not additive: the code of this schema and of later ones may use the file (a test holds it)."""
 _KEYED_VERSION: Final = 4  # the first version whose references are made with a secret; before, they were random
 
 
@@ -46,7 +48,7 @@ class Clinical(ArrivalJournal, ReadingQueue):
         """
         folder = resources.files(__package__)
         unnamed = clean_mark.version(self.database.path) < _KEYED_VERSION
-        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS])
+        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
         self.establish_references(unnamed)
 
     def require(self) -> None:

@@ -38,6 +38,8 @@ from firmware_app.store.sqlite.database import Database
 
 _STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
 SCHEMA_VERSION: Final = len(_STEPS)
+LEAST_VERSION: Final = 2
+"""The last step that is not additive, as in clinical_db."""
 OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
@@ -135,7 +137,7 @@ class Exchange:
     def create(self) -> None:
         """Make the file with a new stream; called by the supervisor, or by a command that runs alone."""
         folder = resources.files(__package__)
-        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS])
+        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
         self.database.connection.execute(
             "INSERT INTO line (id, stream) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", (secrets.token_hex(16),)
         )
@@ -215,7 +217,8 @@ class Exchange:
     def keep_keys(self, hospital: str, serial: int, signed: bytes) -> None:
         """Store the newest keys message of *hospital* in place of the old one; the relay has checked it."""
         self.database.connection.execute(
-            "INSERT OR REPLACE INTO hospital_keys VALUES (1, ?, ?, ?)", (hospital, serial, signed)
+            "INSERT OR REPLACE INTO hospital_keys (id, hospital, serial, signed) VALUES (1, ?, ?, ?)",
+            (hospital, serial, signed),
         )
 
     def note(self, *, unread: int | None, audit_head: str | None = None, health: Health | None = None) -> None:

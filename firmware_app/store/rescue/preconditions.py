@@ -8,12 +8,15 @@ from typing import Final
 from firmware_app.errors import RescueNeedsRoom, StoreTooNew
 from firmware_app.store.disk.layout import StateDir, free_bytes
 from firmware_app.store.sqlite import clean_mark
+from firmware_app.store.sqlite.database import may_use
 
 _SPARE_BYTES: Final = 4_000_000
 
 
-def check_version(state: StateDir, database: Path) -> None:
-    """Refuse the database of a newer version: a rebuild would lose what this version does not know."""
+def check_version(state: StateDir, database: Path, *, rebuilding: bool = False) -> None:
+    """Refuse the database of a newer version that this one may not use, and when *rebuilding* that of any newer one: a
+    rebuild would lose what this version does not know.
+    """
     from firmware_app.store.accounts import accounts_db  # they are rebuilt with this module
     from firmware_app.store.clinical import clinical_db  # they are rebuilt with this module
     from firmware_app.store.exchange import exchange_db  # they are rebuilt with this module
@@ -23,8 +26,8 @@ def check_version(state: StateDir, database: Path) -> None:
         state.exchange_db: exchange_db.SCHEMA_VERSION,
         state.accounts_db: accounts_db.SCHEMA_VERSION,
     }[database]
-    version = clean_mark.version(database)
-    if version > known:
+    version, least = clean_mark.versions(database)
+    if version > known and (rebuilding or not may_use(known, least)):
         raise StoreTooNew(database=database.name, found=version, known=known)
 
 

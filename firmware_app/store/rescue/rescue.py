@@ -137,6 +137,7 @@ def _mend_alone(state: StateDir, database: Path) -> None:
     if cause is None:
         damage.forget(database)
         return
+    preconditions.check_version(state, database, rebuilding=True)
     damage.note(database)
     try:
         preconditions.check_room(state, database)

@@ -19,32 +19,41 @@ from firmware_app.store.sqlite import damage
 
 _MAGIC: Final = b"SQLite format 3\0"
 _VERSION: Final = slice(60, 64)  # user_version, big-endian: https://www.sqlite.org/fileformat2.html, section 1.3
+_LEAST: Final = slice(68, 72)  # application_id
 _MOST_VERSIONS: Final = 9999
 """A higher number in a header is damage."""
 
 
 def version(database: Path) -> int:
-    """The schema version; 0 where there is none, or it is damaged.
+    """The schema version; 0 where there is none, or it is damaged."""
+    return versions(database)[0]
+
+
+def versions(database: Path) -> tuple[int, int]:
+    """The schema version, and the lowest one whose code may use the file; 0 where there is none, or it is damaged.
 
     SQLite is asked only where there is a log, because it leaves files beside a database that it opens.  Where it cannot
     read the database, and where there is no log, the file's own header tells.
     """
     if not database.exists():
-        return 0
+        return 0, 0
     if not database.is_file():  # SQLite would call that a failing disk
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     if _log_bytes(database):
         try:
             with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
                 known: int = connection.execute("PRAGMA user_version").fetchone()[0]
-                return known
+                least: int = connection.execute("PRAGMA application_id").fetchone()[0]
+                return known, least
         except sqlite3.DatabaseError as error:
             if not damage.is_damage(error):
                 raise
     with database.open("rb") as file:
-        header = file.read(_VERSION.stop)
-    written = int.from_bytes(header[_VERSION], "big") if header.startswith(_MAGIC) else 0
-    return written if written <= _MOST_VERSIONS else 0
+        header = file.read(_LEAST.stop)
+    if not header.startswith(_MAGIC):
+        return 0, 0
+    written, least = (int.from_bytes(header[place], "big") for place in (_VERSION, _LEAST))
+    return written if written <= _MOST_VERSIONS else 0, least if least <= _MOST_VERSIONS else 0
 
 
 def is_clean(database: Path) -> bool:

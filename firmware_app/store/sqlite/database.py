@@ -94,10 +94,12 @@ class Database:
         self._opened_lock = threading.Lock()
         self._seat: guard.Seat | None = None  # among those that have the file open
 
-    def create(self, steps: Sequence[str]) -> None:
+    def create(self, steps: Sequence[str], least: int | None = None) -> None:
         """Make the file and run the missing *steps*; step n, an SQL script, migrates schema n - 1 to schema n.
 
-        Raises `StoreTooNew` for a later version's file.
+        *least* is the lowest schema whose code may use the file afterwards (None: the last); it is kept in the file, as
+        SQLite's application_id. A later version's file that this code may use stays as it is. Raises `StoreTooNew` for
+        any other.
         """
         make_directory(self.path.parent)
         if not self.path.exists():
@@ -109,23 +111,28 @@ class Database:
             sync_directory(self.path.parent)
         self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
         with self.transaction() as connection:
-            stored = connection.execute("PRAGMA user_version").fetchone()[0]
+            stored = self._usable(len(steps))
             if stored > len(steps):
-                raise StoreTooNew(database=self.path.name, found=stored, known=len(steps))
+                return
             for script in steps[stored:]:
                 for statement in _statements(script):
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={len(steps):d}")
+            connection.execute(f"PRAGMA application_id={len(steps) if least is None else least:d}")
 
     def require(self, version: int) -> None:
-        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*."""
-        if not self.path.exists():
+        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
+        the code of *version* may use.
+        """
+        if not self.path.exists() or self._usable(version) < version:
             raise StoreNotReady(database=self.path.name)
-        stored = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        if stored > version:
-            raise StoreTooNew(database=self.path.name, found=stored, known=version)
-        if stored < version:
-            raise StoreNotReady(database=self.path.name)
+
+    def _usable(self, known: int) -> int:
+        """The file's schema; raises `StoreTooNew` when the code of schema *known* may not use it."""
+        stored: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if stored > known and not may_use(known, self.connection.execute("PRAGMA application_id").fetchone()[0]):
+            raise StoreTooNew(database=self.path.name, found=stored, known=known)
+        return stored
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -183,6 +190,11 @@ class Database:
                 self._seat.close()
                 self._seat = None
         self._local = threading.local()
+
+
+def may_use(known: int, least: int) -> bool:
+    """Whether the code of schema *known* may read and write a later file that says *least*; 0: it says nothing."""
+    return 0 < least <= known
 
 
 def _statements(script: str) -> Iterator[str]:
