@@ -85,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         name: str, text: str, example: str, command: Callable[[argparse.Namespace], int]
     ) -> argparse.ArgumentParser:  # fmt: skip
         added = steps.add_parser(
-            name, help=text, description=text, epilog=f"Example: lantern-convert {example}",
+            name, help=text.replace("%", "%%"), description=text, epilog=f"Example: lantern-convert {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )  # fmt: skip
         added.set_defaults(command=command)

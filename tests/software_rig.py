@@ -75,7 +75,7 @@ class Channel:
 
     def file(self, version: str, content: bytes = b"") -> Path:
         path = self.folder / f"lantern-{version}.raucb"
-        path.write_bytes(content or os.urandom(200_000))
+        path.write_bytes(content or b"hsqs" + os.urandom(200_000))
         return path
 
     def publish(self, version: str, ring: Ring | None = ALL, days: int = 30) -> Path:

@@ -19,9 +19,11 @@ from firmware_app.packs.manifest import sha256_of
 from firmware_app.software.offers import VERSION, Ring, SoftwareIndex, SoftwareOffer, hidden
 
 _KINDS: Final = (
-    (re.compile(rf"lantern-(?P<version>{VERSION})\.raucb", re.ASCII), "lantern-{arch}"),
-    (re.compile(rf"lantern-box_(?P<version>{VERSION})_(?P<arch>[a-z0-9]+)\.deb", re.ASCII), "debian-{arch}"),
-)
+    (re.compile(rf"lantern-(?P<version>{VERSION})\.raucb", re.ASCII), "lantern-{arch}", b"hsqs", "a RAUC bundle"),
+    (re.compile(rf"lantern-box_(?P<version>{VERSION})_(?P<arch>[a-z0-9]+)\.deb", re.ASCII), "debian-{arch}",
+     b"!<arch>\n", "a Debian package"),
+)  # fmt: skip
+"""The file's name, the kind of machine, how the file begins (squashfs, ar), what it is."""
 _NOBODY: Final = -1
 _IMAGE: Final = "x86_64"
 """The processor of a flashed box: RAUC's manifest names it (installation/disk_image.py), the file's name does not."""
@@ -55,8 +57,11 @@ def publish(
 
 def described(file: Path) -> SoftwareOffer:
     """A file as an offer; its name says version and kind of machine.  Raises `RepositoryUnusable`."""
-    for pattern, machine in _KINDS:
+    for pattern, machine, magic, what in _KINDS:
         if found := pattern.fullmatch(file.name):
+            with file.open("rb") as handle:
+                if handle.read(len(magic)) != magic:
+                    raise RepositoryUnusable(str(file), f"it is not {what}, whatever its name says")
             arch = found.groupdict().get("arch", _IMAGE)
             about = {"version": found["version"], "machine": machine.format(arch=arch), "file": file.name,
                      "sha256": sha256_of(file), "bytes": file.stat().st_size}  # fmt: skip
@@ -100,8 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, nargs="?", help="lantern-VERSION.raucb or lantern-box_VERSION_ARCH.deb; "
                         "without one, --version names what is out already")  # fmt: skip
     parser.add_argument("--version", default="", help="whose ring changes")
-    parser.add_argument("--ring", type=_ring, required=True, metavar="one|5|all|none",
-                        help="who may have it: only the boxes named, a share, all; none: nobody any more")  # fmt: skip
+    parser.add_argument("--ring", type=_ring, required=True, metavar="one|5%|all|none",
+                        help="who may have it: named boxes alone, a share of all, all; none: nobody more")  # fmt: skip
     parser.add_argument("--box", action="append", default=[], metavar="ID", help="a box that is named; may be repeated")
     parser.add_argument("--hide", action="store_true", help="write the named boxes as hashes")
     parser.add_argument("--repository", type=Path, required=True, help="the folder that boxes read")

@@ -245,7 +245,7 @@ def _remove(options: argparse.Namespace) -> int:
         _print_json({"name": options.pack, "removed": gone.version, "version": left})
         return _DONE
     print(f"{options.pack} {gone.version} is removed" + (f"; the shipped {left} takes its place." if left else "."))
-    print("The reader goes on with what it has loaded until its next start.")
+    print("A running reader starts anew without it by itself.")
     return _DONE
 
 
@@ -258,13 +258,15 @@ def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
         _print_json({**_identity(change.pack), "before": change.before, **on_trial, **more})
     elif change.on_trial:
         print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
-        print("The reader begins by itself. “lantern pack list” shows how it goes; “lantern pack commit” ends it.")
+        name = change.pack.name
+        print("The trial begins by itself; “lantern pack list” shows how it goes.")
+        print(f"“lantern pack commit {name}” puts it in use now, “lantern pack drop {name}” ends the trial.")
     elif change.before == change.pack.manifest.version:
         print(f"{change.pack.name} {change.before} is in use already, and whole.")
     else:
         was = f" instead of {change.before}" if change.before else ""
         print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
-        print("The reader uses it from its next start.")
+        print("A running reader starts anew with it by itself.")
 
 
 def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:

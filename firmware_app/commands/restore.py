@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -26,8 +27,11 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `backup` and `restore` to the parser; *command* makes one as the rest of `lantern` does."""
     backup = commands.add_parser(
-        "backup", help="the recovery code of locked backups", epilog="Example: lantern backup code"
-    )
+        "backup", help="the recovery code of locked backups; the box makes backups by itself",
+        description="The recovery code of locked backups.  Nothing else is asked of you: the box backs itself up every "
+        "night, and “systemctl start lantern-backup” makes a backup now.",
+        epilog="Example: lantern backup code",
+    )  # fmt: skip
     below = backup.add_subparsers(required=True, metavar="COMMAND")
     code = command(below, "code", _code, "make the recovery code, which is shown only this once", "lantern backup code")
     code.add_argument("--new", action="store_true", help="another one, for backups from now on")
@@ -35,6 +39,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         commands, "restore", _restore, "bring a clinic's locked backup onto this box, which replaces the old one",
         "lantern restore /media/clinic/lantern",
     )  # fmt: skip
+    restore.description = (
+        "Bring a clinic's locked backup onto this box, which replaces the old one.  A box that has cases already is "
+        "refused: take a new one, or empty this one with “lantern factory-reset”."
+    )
     restore.add_argument("folder", type=Path, metavar="FOLDER", help="that [backup] locked named on the old box")
     restore.add_argument(
         "--keep-settings", action="store_true", help="leave this box's settings and packs; only cases, images, accounts"
@@ -61,7 +69,7 @@ def _restore(options: argparse.Namespace) -> int:
     from firmware_app.care import presence
     from firmware_app.care.locked import restoring
     from firmware_app.config import DEFAULT_PATH
-    from firmware_app.errors import AlreadyRunning, AnswersUnwritable
+    from firmware_app.errors import AlreadyRunning
     from firmware_app.progress import Counter
     from firmware_app.store.disk.layout import StateDir
 
@@ -69,8 +77,9 @@ def _restore(options: argparse.Namespace) -> int:
     if any(presence.is_running(StateDir(config.state.dir), name) for name in presence.expected(config)):
         raise AlreadyRunning(state=str(config.state.dir))
     settings_at = None if options.keep_settings else options.config or DEFAULT_PATH
-    if settings_at is not None and not os.access(settings_at.parent, os.W_OK):
-        raise AnswersUnwritable(path=str(settings_at), detail=os.strerror(13))
+    restoring.refuse_unless_possible(StateDir(config.state.dir), options.folder)
+    if settings_at is not None:
+        _make_writable(settings_at)
     if sys.stdin.isatty():
         _say(config, N_("Type the recovery code from the paper:"))
     code = sys.stdin.readline()
@@ -83,6 +92,19 @@ def _restore(options: argparse.Namespace) -> int:
     else:
         _tell(config, restored)
     return _DONE
+
+
+def _make_writable(settings_at: Path) -> None:
+    """Make the folder of the settings where there is none; raises `RestoreSettings` where they cannot be written."""
+    from firmware_app.errors import RestoreSettings
+
+    folder = settings_at.parent
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise RestoreSettings(path=str(folder), detail=error.strerror or str(error)) from None
+    if not os.access(folder, os.W_OK):
+        raise RestoreSettings(path=str(folder), detail=os.strerror(errno.EACCES))
 
 
 def _tell(config: Config, restored: Restored) -> None:

@@ -34,10 +34,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     command(below, "status", _status, "the version and slot that run, and why another slot was left",
             "lantern software status --json")  # fmt: skip
     check = command(below, "check", _check, "what the signed channel offers this box; nothing is installed",
-                    "lantern software check --repository /media/stick/software")  # fmt: skip
+                    "lantern software check --repository /media/stick/lantern-software")  # fmt: skip
     install = command(
         below, "install", _install, "fetch what the signed channel offers this box, check and install it",
-        "sudo lantern software install",
+        "lantern software install",
     )  # fmt: skip
     for parser in (check, install):
         parser.add_argument("--repository", metavar="PLACE", help="a folder, or an http(s) address; default: as "

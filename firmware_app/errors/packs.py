@@ -104,6 +104,15 @@ class PackRepositoryInvalid(PackError):
     detail: str
 
 
+class PackKindOther(PackError):
+    code = "pack.not_packs"
+    sentence = N_(
+        "{repository} is a repository of software, not of packs. Name the folder or the address of the packs; "
+        "software is installed with “lantern software install”."
+    )
+    repository: str
+
+
 class PackSignatureWrong(PackError):
     code = "pack.signature"
     sentence = N_(

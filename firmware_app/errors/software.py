@@ -52,6 +52,15 @@ class SoftwareRepositoryInvalid(SoftwareError):
     detail: str
 
 
+class SoftwareKindOther(SoftwareError):
+    code = "software.not_software"
+    sentence = N_(
+        "{repository} is a repository of packs, not of software. Name the folder or the address of the software; "
+        "packs are installed with “lantern pack install”."
+    )
+    repository: str
+
+
 class SoftwareSignatureWrong(SoftwareError):
     code = "software.signature"
     sentence = N_(

@@ -184,9 +184,20 @@ class RestoreNothing(CareError):
 class RestoreNotEmpty(CareError):
     code = "care.restore_not_empty"
     sentence = N_(
-        "This box has cases already, in {path}: a backup is only restored onto a box without any. Nothing was changed."
+        "This box has cases already, in {path}: a backup is only restored onto a box without any. Nothing was changed. "
+        "Take another box, or empty this one with “lantern factory-reset”."
     )
     path: str
+
+
+class RestoreSettings(CareError):
+    code = "care.restore_settings"
+    sentence = N_(
+        "The settings cannot be written to {path}: {detail}. Nothing was changed. Run the command as root, or keep "
+        "this box's settings with --keep-settings."
+    )
+    path: str
+    detail: str
 
 
 class RestoreNoRoom(CareError):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from firmware_app.errors import (
     PackFileAltered,
+    PackKindOther,
     PackNotOffered,
     PackPublisherOther,
     PackPublisherUnknown,
@@ -65,7 +66,7 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
         unknown=partial(PackPublisherUnknown, pack=pack), unreachable=PackRepositoryUnreadable,
         unusable=PackRepositoryInvalid, signature=PackSignatureWrong, rolled_back=PackRepositoryRolledBack,
         expired=PackRepositoryExpired, truncated=PackTruncated, altered=PackFileAltered, root=PackRootInvalid,
-        other_publisher=PackPublisherOther,
+        other_publisher=PackPublisherOther, other_kind=PackKindOther,
     )  # fmt: skip
     with signed_folder.opened(place, Index, trust, root, scratch, failures) as signed:
         yield Repository(signed)

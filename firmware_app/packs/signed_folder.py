@@ -47,6 +47,8 @@ class Failures:
     """No publisher is trusted yet."""
     unreachable: Failure  # detail
     unusable: Failure  # detail
+    other_kind: Failure
+    """Its index is that of another kind of repository: packs for software, or software for packs."""
     signature: Failure  # detail
     rolled_back: Failure  # detail
     expired: Failure
@@ -75,6 +77,8 @@ class SignedFolder(Generic[IndexModel]):
             self.index = kind.model_validate_json(path.read_bytes())
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
+            if first["loc"] == ("schema",) and str(first["input"]).partition("/")[0] not in first["ctx"]["expected"]:
+                raise failures.other_kind(repository=place) from error
             raise failures.unusable(repository=place, detail=f"{INDEX}: {first['msg']}") from error
 
     def bring(self, target: str, path: Path) -> None:

@@ -53,6 +53,7 @@ class Trials:
         self._running: dict[str, PackTrial] = {}
         self._shadow: Shadow | None = None
         self._mark: object = None
+        self._found: dict[str, str] | None = None
         self._due = 0.0
         self.tend()  # what a trial is to see begins with the first image
 
@@ -103,8 +104,8 @@ class Trials:
         """Bring rows and links together where the folder of packs has changed; True when another version serves."""
         try:
             mark = self._store.installed.stat().st_mtime_ns, self._store.trials()
-        except OSError:
-            return False
+        except OSError:  # nothing was installed yet
+            mark = 0, {}
         if mark == self._mark:
             return False
         versions = {pack.name: pack.manifest.version for pack in self._store.survey().packs}
@@ -121,9 +122,10 @@ class Trials:
                 self.close()
         if self._shadow is None:
             self._start()
-        self._mark = mark
+        changed = self._found not in (None, versions)  # installed, gone back from or removed at the console
+        self._mark, self._found = mark, versions
         loaded = {name: manifest.version for name, manifest in self._serving().items()}
-        return any(
+        return changed or any(
             name in loaded and versions.get(name, loaded[name]) != loaded[name]
             for name, one in self._trials.all().items() if one.state is TrialState.COMMITTED
         )  # fmt: skip

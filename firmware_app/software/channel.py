@@ -24,6 +24,7 @@ from firmware_app.errors import (
     SoftwareDiskFull,
     SoftwareExpired,
     SoftwareFolderUnusable,
+    SoftwareKindOther,
     SoftwareLeft,
     SoftwareNotOffered,
     SoftwareOlder,
@@ -49,7 +50,7 @@ _FAILURES: Final = Failures(
     unknown=SoftwarePublisherUnknown, unreachable=SoftwareUnreachable, unusable=SoftwareRepositoryInvalid,
     signature=SoftwareSignatureWrong, rolled_back=SoftwareRolledBack, expired=SoftwareExpired,
     truncated=SoftwareTruncated, altered=SoftwareAltered, root=SoftwareRootInvalid,
-    other_publisher=SoftwarePublisherOther,
+    other_publisher=SoftwarePublisherOther, other_kind=SoftwareKindOther,
 )  # fmt: skip
 _PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
 _FETCHES, _RENEWS = ".lock", ".renewing"

@@ -124,6 +124,21 @@ def test_golden_drift_at_the_end_of_the_trial_keeps_the_version_out(
         assert made.trials.codes() == ["pack.trial_unfit"]
 
 
+def test_what_is_put_in_use_or_gone_back_from_at_the_console_starts_the_reader_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with box(tmp_path, monkeypatch, RIGHT) as clinic:
+        with reader(clinic) as made:
+            installing.drop(clinic.store, NAME)
+            assert not drive(made, lambda: not clinic.trial().runs), "the same version reads on"
+            clinic.install(trial=False)
+            assert drive(made, lambda: False)
+        with reader(clinic) as made:
+            installing.roll_back(clinic.store, NAME)
+            assert drive(made, lambda: False)
+        assert clinic.serving() == OLD
+
+
 def test_a_restart_goes_on_with_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic:
         with reader(clinic) as made:

@@ -15,11 +15,13 @@ from pathlib import Path
 import pytest
 
 from converters.failures import AlreadyPublished, RepositoryUnusable
-from converters.publishing import software, tuf_keys
+from converters.publishing import signed_state, software, tuf_keys
 from firmware_app import clock
 from firmware_app.commands.cli import main
-from firmware_app.errors import SoftwareDamaged, SoftwareError, SoftwareNotSigned
+from firmware_app.errors import PackKindOther, SoftwareDamaged, SoftwareError, SoftwareKindOther, SoftwareNotSigned
 from firmware_app.installation import signing
+from firmware_app.packs import repository
+from firmware_app.packs.offers import Index
 from firmware_app.software import bundle, channel
 from firmware_app.software.machine import Machine, here, is_later
 from firmware_app.software.offers import Ring
@@ -286,3 +288,22 @@ def test_the_publishers_command_advances_a_ring(signed: Channel, capsys: pytest.
     assert "lantern-x86_64 0.5.0: 5 % and 1 named" in capsys.readouterr().out
     assert signed.fetch().offer.version == "0.5.0"
     assert os.listdir(signed.state.channel / "fetched") == ["lantern-0.5.0.raucb"]
+
+
+@pytest.mark.parametrize("name", ["lantern-0.6.0.raucb", "lantern-box_0.6.0_amd64.deb"])
+def test_a_file_that_only_has_the_name_of_software_is_not_published(signed: Channel, name: str) -> None:
+    (signed.folder / name).write_text("ok")
+    with pytest.raises(RepositoryUnusable, match="it is not a"):
+        software.publish(signed.folder / name, "", None, signed.repository, signed.keys)
+
+
+def test_a_repository_of_packs_is_told_from_one_of_software(signed: Channel) -> None:
+    with signed_state.publication(signed.folder / "packs", Index(), signed.keys, None) as publication:
+        publication.sign(Index(), {}, 30)
+    with pytest.raises(SoftwareKindOther):
+        signed.fetch(str(signed.folder / "packs"))
+    with (
+        pytest.raises(PackKindOther),
+        repository.opened(str(signed.repository), "toy", signed.folder / "trust", signed.root, signed.folder),
+    ):
+        pass

@@ -11,6 +11,7 @@ import pytest
 from firmware_app.care.locked import making, recovery_code, restoring
 from firmware_app.care.locked.folder import LockedFolder
 from firmware_app.care.locked.settings import Taken
+from firmware_app.commands import cli, restore
 from firmware_app.config import Config, load
 from firmware_app.errors import (
     BackupCodeMissing,
@@ -253,6 +254,18 @@ def test_a_name_without_its_content_is_written_again(tmp_path: Path) -> None:
     image.write_bytes(b"")  # as after a pulled plug
     making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
     assert restoring.restore(StateDir(tmp_path / "other"), disk, code).images == 1
+
+
+def test_the_folder_is_looked_at_before_the_code_is_asked_for_and_a_missing_one_of_the_settings_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tmp_path / "etc" / "lantern.toml"
+    settings.parent.mkdir()
+    settings.write_text(f'[state]\ndir = "{tmp_path / "box"}"\n')
+    assert cli.main(["restore", str(tmp_path), "--config", str(settings)]) == 1  # pytest's stdin refuses to be read
+    assert "care.restore_nothing" in capsys.readouterr().err
+    restore._make_writable(tmp_path / "new" / "lantern.toml")
+    assert (tmp_path / "new").is_dir()
 
 
 def test_without_a_code_or_a_backup_nothing_is_done(tmp_path: Path) -> None:

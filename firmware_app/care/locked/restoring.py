@@ -68,9 +68,8 @@ def restore(
     `RestoreNothing`, `RecoveryCodeInvalid`, `RecoveryCodeOther`, `RestoreNoRoom`, `RestoreCut`, `BackupDamaged` and a
     `ConfigError`.
     """
+    refuse_unless_possible(state, folder)
     private = locked_file.key_of(code)
-    if _has_cases(state.clinical_db):
-        raise RestoreNotEmpty(path=str(state.root))
     state.prepare()
     try:
         return _restore(state, LockedFolder(folder), private, own, settings_at, tell)
@@ -79,13 +78,19 @@ def restore(
         raise RestoreCut(path=str(error.filename or folder), detail=detail) from None
 
 
+def refuse_unless_possible(state: StateDir, folder: Path) -> None:
+    """Raise `RestoreNotEmpty` or `RestoreNothing` where the code need not even be asked for."""
+    if _has_cases(state.clinical_db):
+        raise RestoreNotEmpty(path=str(state.root))
+    if not LockedFolder(folder).sets():
+        raise RestoreNothing(path=str(folder))
+
+
 def _restore(
     state: StateDir, locked: LockedFolder, private: X25519PrivateKey, own: Config | None, settings_at: Path | None,
     tell: Tell,
 ) -> Restored:  # fmt: skip
     sets = locked.sets()
-    if not sets:
-        raise RestoreNothing(path=str(locked.root))
     scratch = state.backup / "restoring"
     taken, damaged = _newest(sets, private, scratch)
     config = settings.merged(scratch, own) if own is not None and settings_at is not None else None
