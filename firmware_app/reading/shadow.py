@@ -59,6 +59,7 @@ log = logging.getLogger("lantern.reader")
 MOST_TRIES: Final = 2
 """Children lost over one image, by crash or stall, before the version is left: the first may be the box's fault."""
 PAUSE_S: Final = 0.5
+_MOST_UNREADABLE: Final = 20  # pauses in a row
 _BOX_PAUSE_S: Final = 30.0  # after a fault of the box: a full disk, a child that does not start
 _END_S: Final = 10.0
 
@@ -113,13 +114,25 @@ class Shadow:
     # --- the thread --------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        unreadable = 0
         try:
             while not self._ended.is_set() and not self.is_over:
+                pause = 0.0
                 try:
                     pause = 0.0 if self._step() else PAUSE_S
+                    unreadable = 0
                 except (ChildWillNotStart, sqlite3.OperationalError) as error:
                     log.warning("the trial of %s waits (%s)", self.trial.pack, type(error).__name__)
                     pause = _BOX_PAUSE_S
+                except OSError as error:  # a bad place on the disk, under the pack or an image
+                    unreadable += 1
+                    log.warning("the trial of %s meets the disk (%s)", self.trial.pack, type(error).__name__)
+                    pause = _BOX_PAUSE_S
+                    if unreadable == _MOST_UNREADABLE:
+                        self._finish(PackTrialUnfit(**self._named, detail=type(error).__name__))
+                except Exception as error:  # a trial that ended without a word would never be over
+                    log.exception("the trial of %s ended", self.trial.pack)
+                    self._finish(PackTrialUnfit(**self._named, detail=type(error).__name__))
                 self._ended.wait(pause)
         finally:
             for part in (self._decoder, self._inference):

@@ -54,7 +54,8 @@ _FAILURES: Final = Failures(
 )  # fmt: skip
 _PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
 _FETCHES, _RENEWS = ".lock", ".renewing"
-_RESERVE: Final = 64_000_000
+_RESERVE: Final = 600_000_000
+"""Stays free for images: with less than `[retention] high_water_free_mb` as it comes, the gateway refuses them."""
 Progress = Callable[[int, int], None]
 
 

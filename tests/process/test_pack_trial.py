@@ -11,6 +11,7 @@ from firmware_app.errors import PackTrialFailed
 from firmware_app.packs import installing
 from firmware_app.reading import changing_packs
 from firmware_app.reading.reader import Reader
+from firmware_app.reading.shadow import Shadow
 from firmware_app.records import ReadingStatus, Reason
 from firmware_app.runtimes import choice
 from firmware_app.store.accounts.audit import Audit
@@ -136,6 +137,19 @@ def test_what_is_put_in_use_or_gone_back_from_at_the_console_starts_the_reader_a
         with reader(clinic) as made:
             installing.roll_back(clinic.store, NAME)
             assert drive(made, lambda: False)
+        assert clinic.serving() == OLD
+
+
+def test_a_trial_whose_own_code_fails_ends_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a fault of the program")
+
+    monkeypatch.setattr(Shadow, "_prove", broken)
+    with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
+        clinic.film(1)
+        drive(made, lambda: made.trials is not None and bool(made.trials.codes()))
+        assert made.trials is not None
+        assert made.trials.codes() == ["pack.trial_unfit"]
         assert clinic.serving() == OLD
 
 

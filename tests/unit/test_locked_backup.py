@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import secrets
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -220,7 +222,9 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
 ) -> None:
     state, disk, _ = backed_up(tmp_path)
     (image,) = (disk / "files").rglob("*.lnb")
-    (state.images / "ab" / "abcd.dcm").unlink()  # cleared
+    (state.images / "ab" / "abcd.dcm").unlink()  # cleared, with its row
+    with closing(sqlite3.connect(state.clinical_db)) as connection, connection:
+        connection.execute("DELETE FROM instances")
     copy = ring.Ring(state.backup).make(state.databases, 3, 0)
     monkeypatch.setattr(LockedFolder, "complete", _fail)
     with pytest.raises(LockedFailed, match="gone"):
@@ -235,6 +239,15 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
 
 def _fail(*_: object) -> None:
     raise OSError(5, "gone")
+
+
+def test_a_film_that_the_box_has_lost_stays_where_an_earlier_night_has_it(tmp_path: Path) -> None:
+    state, disk, code = backed_up(tmp_path)
+    (state.images / "ab" / "abcd.dcm").unlink()
+    for _ in range(3):
+        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 1)
+    assert restoring.restore(StateDir(tmp_path / "other"), disk, code).images == 1
+    assert (tmp_path / "other" / "images" / "ab" / "abcd.dcm").read_bytes() == IMAGE
 
 
 def test_a_night_of_an_earlier_version_stays_among_those_that_are_kept(tmp_path: Path) -> None:

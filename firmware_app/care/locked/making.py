@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -70,7 +72,9 @@ def make(
                 except FileNotFoundError:  # cleared in the meantime
                     continue
                 _lock(batch, there, public, lambda tar, file=file, place=place: tar.add(file, place), needed)  # type: ignore[misc]
-        locked.complete(copy.number, (one.stem for one in needed_files))
+        # What the box has lost, to a failing disk say, stays where a night before has it.
+        lost = {one for one in _named(state, copy, locked, public) - needed_files.keys() if one.exists()}
+        locked.complete(copy.number, {one.stem for one in needed_files.keys() | lost})
         locked.let_go(keep)
     except OSError as error:
         raise LockedFailed(path=str(folder), detail=error.strerror or str(error)) from None
@@ -87,6 +91,15 @@ def _files(state: StateDir, locked: LockedFolder, public: X25519PublicKey) -> It
     for folder in (state.images, state.packs / KEPT):
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             yield locked.place_of(file.relative_to(state.root).as_posix(), public), file
+
+
+def _named(state: StateDir, copy: Copy, locked: LockedFolder, public: X25519PublicKey) -> set[Path]:
+    """Where the images that the *copy*'s clinical.db names lie locked, also those that the box has no more."""
+    database = copy.folder / state.clinical_db.name
+    if not database.exists():
+        return set()
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        return {locked.place_of(file, public) for (file,) in connection.execute("SELECT file FROM instances")}
 
 
 def _is_there(there: Path, file: Path) -> bool:
