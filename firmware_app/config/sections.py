@@ -306,7 +306,7 @@ class PacksSection(ConfigSection):
 
 
 class SoftwareSection(ConfigSection):
-    """The signed channel of the software of a flashed box or of the Debian package (docs/decisions/software-channel.md)."""
+    """The signed channel of the software of a flashed or packaged box (docs/decisions/software-channel.md)."""
 
     repository: str = Field(
         "",
