@@ -19,8 +19,9 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.config import Config
-from firmware_app.errors import AlreadyRunning, ResetUnfinished
-from firmware_app.store.disk import fault
+from firmware_app.errors import AlreadyRunning, LanternError, ResetUnfinished
+from firmware_app.records import Reason
+from firmware_app.store.disk import fault, remembered
 from firmware_app.store.disk.layout import StateDir, clear_away, put_in_place
 
 PROCESSES: Final = ("gateway", "reader", "viewer")
@@ -28,6 +29,7 @@ ALL: Final = (*PROCESSES, "uplink", "sender")
 """Those that always run; uplink and sender join them when they have something to do."""
 Facts = Mapping[str, str | int | None]
 _LOCK_ATTEMPTS: Final = 10
+_MOST_CHARACTERS: Final = 10_000
 
 
 def expected(config: Config) -> tuple[str, ...]:
@@ -96,14 +98,39 @@ def plain(path: str, flags: int) -> int:
     return descriptor
 
 
+def fail(state: StateDir, name: str, error: LanternError) -> None:
+    """Keep why this process could not do its work, for `lantern doctor`, until it is ready again."""
+    with suppress(OSError):  # then the log alone says it
+        _write(state, name, f"{name}.failed", {"code": error.code, "details": dict(error.details)})
+
+
+def failure(state: StateDir, name: str) -> Reason | None:
+    """Why the process *name*, which does not run, ended the last time; None where it ended in order."""
+    try:
+        with open(state.run_of(name) / f"{name}.failed", encoding="utf-8", opener=plain) as handle:
+            return remembered.as_reason(json.loads(handle.read(_MOST_CHARACTERS)))
+    except (OSError, ValueError):
+        return None
+
+
 def announce(state: StateDir, name: str, facts: Facts) -> None:
     """Say that this process is ready, with its pid and *facts* such as its port."""
     announced = {"process": name, "pid": os.getpid(), "since": clock.text("seconds"), **facts}
-    described = state.run_of(name) / f"{name}.json"
+    _write(state, name, f"{name}.json", announced)
+    forget_failure(state, name)
+
+
+def forget_failure(state: StateDir, name: str) -> None:
+    with suppress(OSError):
+        (state.run_of(name) / f"{name}.failed").unlink(missing_ok=True)
+
+
+def _write(state: StateDir, name: str, file: str, content: Mapping[str, object]) -> None:
+    described = state.run_of(name) / file
     fresh = described.with_suffix(".new")
     clear_away(fresh)
     with fresh.open("x", encoding="utf-8") as handle:
-        handle.write(json.dumps(announced))
+        handle.write(json.dumps(content))
     put_in_place(fresh, described)
 
 

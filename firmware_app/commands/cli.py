@@ -41,7 +41,7 @@ from firmware_app.commands import (
 )
 from firmware_app.commands.read import NOT_DIAGNOSTIC as NOT_DIAGNOSTIC
 from firmware_app.errors import LanternError
-from firmware_app.language import N_, for_screen, translate
+from firmware_app.language import N_, for_screen, translate, visible
 from firmware_app.version import version
 
 if TYPE_CHECKING:
@@ -126,12 +126,23 @@ def _tell_first_code(config: Config) -> None:
 
 
 def _config_check(options: argparse.Namespace) -> int:
-    config = _config(options)
+    from firmware_app.config import checking, load_with_source
+
+    config, source = load_with_source(options.config)
+    findings = checking.findings(config, source)
     if options.json:
-        _print_json({"valid": True})
-    else:
-        sentence = N_("The configuration is valid; the box's state is in {folder}.")
-        print(translate(sentence, for_screen(config.box.language)).format(folder=config.state.dir))
+        told = [
+            {"code": one.code, "key": one.key, "place": one.place, "text": one.text(config.box.language)}
+            for one in findings
+        ]
+        _print_json({"valid": not findings, "findings": told})
+        return _FAILED if findings else _DONE
+    for finding in findings:
+        print(visible(f"{finding.code}: {finding.text(for_screen(config.box.language))}"))
+    if findings:
+        return _FAILED
+    sentence = N_("The configuration is valid; the box's state is in {folder}.")
+    print(translate(sentence, for_screen(config.box.language)).format(folder=config.state.dir))
     return _DONE
 
 

@@ -60,14 +60,15 @@ def _print_card(options: argparse.Namespace) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from firmware_app.config import load_with_source
     from firmware_app.health import doctor
     from firmware_app.language import LANGUAGES
     from firmware_app.store.disk import timekeeping
     from firmware_app.store.disk.layout import StateDir
 
-    config = _config(options)
+    config, source = load_with_source(options.config)
     timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    checks = doctor.examine(config, dials=not options.no_dial)
+    checks = doctor.examine(config, source, dials=not options.no_dial)
     for check in checks:
         if options.json:
             _print_json(

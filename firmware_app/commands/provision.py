@@ -167,19 +167,25 @@ def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths)
     except TrustNeeded:
         if not sys.stdin.isatty():
             raise
-        proof = Proof(_label_code(offer.content.language))
+        proof = Proof(_label_code(_spoken(config, offer.content.language)))
     given = signed_file.take(offer, kept, places, proof, _chip(options))
     code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
+    language = _spoken(config, offer.content.language)
     asks = False
     if proof.code and given.hospital is not None and options.keys is None:
         asks = enrolment.ask(places.state, proof.code, given.hospital.host, given.hospital.port)
     if options.json:
-        _print_given(given, places, code)
+        _print_given(given, places, code, language)
     else:
-        _tell(options, given, places, code, offer.content.language)
+        _tell(options, given, places, code, language)
         if asks:
-            _sayer(offer.content.language)(_ASKS)
+            _sayer(language)(_ASKS)
     return _DONE
+
+
+def _spoken(config: Config, of_the_file: str) -> str:
+    """The language that the file gives the box, unless the person at the console asks for another."""
+    return config.box.language if "LANTERN_BOX__LANGUAGE" in os.environ else of_the_file
 
 
 def _label_code(language: str) -> str:
@@ -253,11 +259,11 @@ def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
     return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
 
 
-def _print_given(given: Provisioned, places: IdentityPaths, code: str | None) -> None:
+def _print_given(given: Provisioned, places: IdentityPaths, code: str | None, language: str) -> None:
     _print_json({
         **_bundle_facts(given.made, places), "hospital": given.hospital.fingerprint if given.hospital else None,
         "config": str(places.config), "code": code, "changed": given.changed, "sealed": given.sealed,
-        "undone": [{"code": one.code, "text": one.text(given.config.box.language)} for one in given.undone],
+        "undone": [{"code": one.code, "text": one.text(language)} for one in given.undone],
     })  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from firmware_app.config.file import as_toml as as_toml
 from firmware_app.config.file import describe as describe
 from firmware_app.config.file import load as load
+from firmware_app.config.file import load_with_source as load_with_source
 from firmware_app.config.sections import DEFAULT_PATH as DEFAULT_PATH
 from firmware_app.config.sections import AeTitle as AeTitle
 from firmware_app.config.sections import BackupSection as BackupSection
@@ -24,3 +25,4 @@ from firmware_app.config.sections import UplinkSection as UplinkSection
 from firmware_app.config.sections import UsbSection as UsbSection
 from firmware_app.config.sections import ViewerSection as ViewerSection
 from firmware_app.config.sections import WorklistSection as WorklistSection
+from firmware_app.config.source import Source as Source

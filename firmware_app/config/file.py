@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import BaseModel, JsonValue, ValidationError
 from pydantic_core import PydanticUndefined
 
 from firmware_app.config.sections import DEFAULT_PATH, Config, ConfigSection
-from firmware_app.errors import ConfigInvalid, ConfigMissing, ConfigUnknownKey, ConfigUnreadable, RuntimeUnavailable
+from firmware_app.config.source import Keys, Source
+from firmware_app.errors import ConfigError, ConfigInvalid, ConfigUnknownKey, RuntimeUnavailable
 from firmware_app.runtimes import choice
 
 _ENVIRONMENT_PREFIX: Final = "LANTERN_"
@@ -27,78 +27,84 @@ _ENVIRONMENT_PREFIX: Final = "LANTERN_"
 def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> Config:
     """The configuration from *path* (default: `/etc/lantern/lantern.toml` when it exists) and the environment.
 
-    Raises `ConfigMissing`, `ConfigUnreadable`, `ConfigUnknownKey` or `ConfigInvalid`.
+    Raises `ConfigError`.
     """
-    tree: dict[str, Any] = {}
-    if path is not None or DEFAULT_PATH.exists():
-        tree = _read(path or DEFAULT_PATH)
-    for path_of_key, value in _overrides(environment):
-        branch: Any = tree
-        for section in path_of_key[:-1]:
-            branch = branch.setdefault(section, {}) if isinstance(branch, dict) else None
-        if isinstance(branch, dict):
-            branch[path_of_key[-1]] = value
-    try:
-        config = Config.model_validate(tree)
-    except ValidationError as error:
-        raise _explain(error, Config) from None
-    sections = {runtime: _checked(runtime, section) for runtime, section in config.runtimes.items()}
-    return config.model_copy(update={"runtimes": sections})
+    return load_with_source(path, environment)[0]
 
 
-def _checked(runtime: str, section: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """A runtime's section, checked by its module's ``Config``.  Raises `ConfigUnknownKey` or `ConfigInvalid`."""
-    if runtime not in choice.installed():
-        raise ConfigUnknownKey(key=f"runtimes.{runtime}", known=", ".join(choice.installed()))
-    settings = _section(["runtimes", runtime])
-    try:
-        valid = settings.model_validate(section) if settings else None
-    except ValidationError as error:
-        raise _explain(error, settings, f"runtimes.{runtime}.") from None
-    return valid.model_dump(mode="json", exclude_unset=True) if valid else section
-
-
-def _section(names: list[str]) -> type[BaseModel] | None:
-    """The model of a section; None for an unknown section, and for a runtime whose module cannot be imported."""
-    if names[0] == "runtimes" and len(names) == 2:
-        try:
-            return choice.get(names[1]).Config
-        except RuntimeUnavailable:
-            return None
-    field = Config.model_fields.get(names[0]) if len(names) == 1 else None
-    model = field.annotation if field else None
-    return model if isinstance(model, type) and issubclass(model, BaseModel) else None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ConfigMissing(path=str(path)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigUnreadable(path=str(path), detail=str(error)) from None
-
-
-def _overrides(environment: Mapping[str, str]) -> list[tuple[list[str], Any]]:
-    """``LANTERN_DICOM__PORT=0`` → ``(["dicom", "port"], "0")``; lists are comma-separated or JSON."""
-    names = {
-        name: name.removeprefix(_ENVIRONMENT_PREFIX).lower().split("__")
+def load_with_source(
+    path: Path | None = None, environment: Mapping[str, str] = os.environ
+) -> tuple[Config, Source]:
+    """The configuration as `load` gives it, and where each of its values was written.  Raises `ConfigError`."""
+    variables = {
+        tuple(name.removeprefix(_ENVIRONMENT_PREFIX).lower().split("__")): name
         for name in environment
         if name.startswith(_ENVIRONMENT_PREFIX) and "__" in name
     }
-    return [(key, _parsed(key, environment[name])) for name, key in names.items()]
+    source = Source(variables=variables)
+    if path is not None or DEFAULT_PATH.exists():
+        source = Source.of(path or DEFAULT_PATH, variables)
+    tree = source.tree()
+    for keys, name in variables.items():
+        branch: Any = tree
+        for section in keys[:-1]:
+            branch = branch.setdefault(section, {}) if isinstance(branch, dict) else None
+        if isinstance(branch, dict):
+            branch[keys[-1]] = _parsed(keys, environment[name], name)
+    try:
+        config = Config.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, Config, source) from None
+    sections = {runtime: _checked(runtime, section, source) for runtime, section in config.runtimes.items()}
+    return config.model_copy(update={"runtimes": sections}), source
 
 
-def _parsed(key: list[str], text: str) -> Any:
-    """*text* as the type of value that the key takes; `Config` checks the value."""
-    section = _section(key[:-1])
-    field = section.model_fields.get(key[-1]) if section else None
+def _checked(runtime: str, section: dict[str, JsonValue], source: Source) -> dict[str, JsonValue]:
+    """A runtime's section, checked by its module's ``Config``.  Raises `ConfigUnknownKey` or `ConfigInvalid`."""
+    keys = ("runtimes", runtime)
+    if runtime not in choice.installed():
+        raise ConfigUnknownKey(key=".".join(keys), place=source.place(keys), known=", ".join(choice.installed()))
+    settings = _model(keys)
+    try:
+        valid = settings.model_validate(section) if settings else None
+    except ValidationError as error:
+        raise _explain(error, settings, source, keys) from None
+    return valid.model_dump(mode="json", exclude_unset=True) if valid else section
+
+
+def _model(keys: Keys) -> type[BaseModel] | None:
+    """The model of the section at *keys*; None where there is none, and for a runtime that cannot be imported."""
+    if keys[:1] == ("runtimes",):
+        try:
+            return choice.get(str(keys[1])).Config if len(keys) == 2 else None
+        except RuntimeUnavailable:
+            return None
+    return _below(Config, keys)
+
+
+def _below(model: type[BaseModel], keys: Keys) -> type[BaseModel] | None:
+    """The model that *model* has at *keys*: of a field, or of the values of a field that is a table."""
+    kind: Any = model
+    for key in keys:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(str(key))
+            kind = field.annotation if field else None
+        else:  # dict[str, ArchiveSection]
+            kind = get_args(kind)[-1] if get_args(kind) else None
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _parsed(keys: tuple[str, ...], text: str, variable: str) -> Any:
+    """The *text* of a variable as the type of value that the key takes (lists are comma-separated or JSON); `Config`
+    checks the value.  Raises `ConfigInvalid`."""
+    section = _model(keys[:-1])
+    field = section.model_fields.get(keys[-1]) if section else None
     kind = getattr(field.annotation, "__origin__", None) if field else None
     if (kind is tuple and text.startswith("[")) or (kind is dict and text.startswith("{")):
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigInvalid(key=".".join(key), value=text[:80], detail=str(error)) from None
+            raise ConfigInvalid(key=".".join(keys), place=variable, value=text[:80], detail=str(error)) from None
     items = [item.strip() for item in text.split(",") if item.strip()]
     if kind is tuple:
         return items
@@ -107,14 +113,15 @@ def _parsed(key: list[str], text: str) -> Any:
     return None if field and text == "" and field.default is None else text
 
 
-def _explain(error: ValidationError, model: Any, prefix: str = "") -> ConfigUnknownKey | ConfigInvalid:
+def _explain(error: ValidationError, model: Any, source: Source, above: tuple[str, ...] = ()) -> ConfigError:
+    """The first thing that pydantic found wrong, with its key and where it was written."""
     first = error.errors()[0]
-    key = prefix + ".".join(str(part) for part in first["loc"])
+    keys = (*above, *first["loc"])
+    key, place = ".".join(map(str, keys)), source.place(keys)
     if first["type"] == "extra_forbidden":
-        for part in first["loc"][:-1]:
-            model = model.model_fields[part].annotation
-        return ConfigUnknownKey(key=key, known=", ".join(model.model_fields))
-    return ConfigInvalid(key=key, value=str(first["input"])[:80], detail=first["msg"])
+        section = _below(model, first["loc"][:-1])
+        return ConfigUnknownKey(key=key, place=place, known=", ".join(section.model_fields if section else ()))
+    return ConfigInvalid(key=key, place=place, value=str(first["input"])[:80], detail=first["msg"])
 
 
 def describe(config: Config) -> str:
@@ -128,7 +135,7 @@ def describe(config: Config) -> str:
         if isinstance(value, ConfigSection):
             lines += _lines(name, type(value), value.model_dump(mode="json"))
     for key in sorted({*choice.installed(), *config.runtimes}):
-        settings, given = _section(["runtimes", key]), config.runtimes.get(key)
+        settings, given = _model(("runtimes", key)), config.runtimes.get(key)
         lines += _lines(f"runtimes.{key}", settings or ConfigSection, given or {}, hidden=given is None)
     return "\n".join(lines[1:]) + "\n"
 

@@ -18,26 +18,156 @@ class ConfigMissing(ConfigError):
     path: str
 
 
+class ConfigForbidden(ConfigError):
+    code = "config.forbidden"
+    sentence = N_("This user may not read the configuration file {path}. Run the command with “sudo”.")
+    path: str
+
+
+class ConfigIsFolder(ConfigError):
+    code = "config.folder"
+    sentence = N_("{path} is a folder. Give the configuration file itself, as in {path}/lantern.toml.")
+    path: str
+
+
+class ConfigNotUtf8(ConfigError):
+    code = "config.encoding"
+    sentence = N_(
+        "Line {line} of the configuration file {path} is not in UTF-8. Save the file with the encoding UTF-8 (not GBK, "
+        "not “Unicode”) and try again."
+    )
+    path: str
+    line: int
+
+
+class ConfigNotToml(ConfigError):
+    code = "config.not_toml"
+    sentence = N_(
+        "Line {line} of the configuration file {path} is not valid TOML: {detail}. Correct that line and try again."
+    )
+    path: str
+    line: int
+    detail: str
+
+
 class ConfigUnreadable(ConfigError):
     code = "config.unreadable"
-    sentence = N_("The configuration file {path} is not valid TOML: {detail}. Correct that line and try again.")
+    sentence = N_("The configuration file {path} cannot be read: {detail}. Check the disk that it is on.")
     path: str
     detail: str
 
 
 class ConfigUnknownKey(ConfigError):
     code = "config.unknown_key"
-    sentence = N_("The configuration has no key “{key}”. The keys known there are: {known}.")
+    sentence = N_("The configuration has no key “{key}” ({place}). The keys known there are: {known}.")
     key: str
+    place: str
     known: str
 
 
 class ConfigInvalid(ConfigError):
     code = "config.invalid"
-    sentence = N_("The configuration key “{key}” cannot be “{value}”: {detail}.")
+    sentence = N_("The configuration key “{key}” ({place}) cannot be “{value}”: {detail}.")
     key: str
+    place: str
     value: str
     detail: str
+
+
+class ConfigFinding(ConfigError):
+    """A value that is well written but that the services cannot work with.  *place* is file and line."""
+
+    key: str
+    place: str
+
+
+class ConfigFileMissing(ConfigFinding):
+    code = "config.file_missing"
+    sentence = N_("“{key}” ({place}) names the file {path}, which is not there. Put it there, or correct the path.")
+    path: str
+
+
+class ConfigFileForbidden(ConfigFinding):
+    code = "config.file_forbidden"
+    sentence = N_("“{key}” ({place}) names {path}, which this user may not read. Run the command with “sudo”.")
+    path: str
+
+
+class ConfigNoCertificate(ConfigFinding):
+    code = "config.no_certificate"
+    sentence = N_("“{key}” ({place}): {path} holds no certificate in PEM form. Put the right file there.")
+    path: str
+
+
+class ConfigNoKey(ConfigFinding):
+    code = "config.no_private_key"
+    sentence = N_(
+        "“{key}” ({place}): {path} holds no private key in PEM form that opens without a passphrase. Put the right "
+        "file there."
+    )
+    path: str
+
+
+class ConfigKeyMismatch(ConfigFinding):
+    code = "config.key_mismatch"
+    sentence = N_(
+        "“{key}” ({place}): the private key in {path} does not belong to the certificate in {certificate}. Put the two "
+        "files of one pair there."
+    )
+    path: str
+    certificate: str
+
+
+class ConfigIncomplete(ConfigFinding):
+    code = "config.incomplete"
+    sentence = N_("“{key}” ({place}) has no effect without “{other}”. Set “{other}” too, or take “{key}” out.")
+    other: str
+
+
+class ConfigPortTwice(ConfigFinding):
+    code = "config.port_twice"
+    sentence = N_("“{key}” ({place}) is port {port}, and so is “{other}”. Give one of them another port.")
+    port: int
+    other: str
+
+
+class ConfigNoHost(ConfigFinding):
+    code = "config.no_host"
+    sentence = N_(
+        "“{key}” ({place}): “{host}” is neither an IP address nor a host name. Give it without http:// and without a "
+        "port, as in 192.168.1.20."
+    )
+    host: str
+
+
+class ConfigForeignAddress(ConfigFinding):
+    code = "config.foreign_address"
+    sentence = N_(
+        "“{key}” ({place}): this computer has no address “{host}” to listen on. Give one of its own, or 0.0.0.0 for "
+        "all of them."
+    )
+    host: str
+
+
+class ConfigNoFolder(ConfigFinding):
+    code = "config.no_folder"
+    sentence = N_("“{key}” ({place}) names {path}, which is not there. Make the folder, or correct the path.")
+    path: str
+
+
+class ConfigNotAFolder(ConfigFinding):
+    code = "config.not_a_folder"
+    sentence = N_("“{key}” ({place}) names {path}, which is not a folder. Correct the path.")
+    path: str
+
+
+class ConfigFolderForbidden(ConfigFinding):
+    code = "config.folder_forbidden"
+    sentence = N_(
+        "“{key}” ({place}): this user may not write to {path}. On an installed box run the command with “sudo”; "
+        "elsewhere correct the path, or who may write there."
+    )
+    path: str
 
 
 # --- databases and disk ---------------------------------------------------------------------------------------
@@ -185,7 +315,8 @@ class PortUnusable(ServiceError):
 class TlsUnusable(ServiceError):
     code = "service.tls"
     sentence = N_(
-        "The TLS files of the DICOM port cannot be used: {detail}. Check [dicom] tls_cert, tls_key and tls_ca."
+        "The TLS files of the DICOM port cannot be used ({detail}). Correct that file; “lantern config check” says "
+        "whether the files fit together."
     )
     detail: str
 

@@ -52,6 +52,27 @@ class ExportFolderUnusable(ExportError):
     detail: str
 
 
+class ExportFolderMissing(ExportError):
+    code = "export.folder_missing"
+    sentence = N_(
+        "There is no folder {path}. Is the stick plugged in? Name a folder that is there; the box makes none, so that "
+        "no export lands on its own disk by mistake."
+    )
+    path: str
+
+
+class ExportNotAFolder(ExportError):
+    code = "export.not_a_folder"
+    sentence = N_("{path} is not a folder. Name the folder that the export goes to.")
+    path: str
+
+
+class ExportFolderOwn(ExportError):
+    code = "export.own_folder"
+    sentence = N_("{path} is in the box's own state directory. Name a folder outside of it, as of a stick.")
+    path: str
+
+
 class ExportCaseTooLarge(ExportError):
     code = "export.case_too_large"
     sentence = N_(

@@ -23,6 +23,13 @@ class PackManifestInvalid(PackError):
     detail: str
 
 
+class PackFolderRenamed(PackError):
+    code = "pack.folder_name"
+    sentence = N_("The folder {path} holds the model pack “{pack}”, so it has to be called “{pack}”. Rename it.")
+    path: str
+    pack: str
+
+
 class PackArtefactMissing(PackError):
     code = "pack.artefact_missing"
     sentence = N_("The model pack “{pack}” lacks its file {file}. Install the pack again.")

@@ -94,6 +94,15 @@ class StickNothingKnown(StickError):
     count: int
 
 
+class StickEmpty(StickError):
+    code = "stick.empty"
+    sentence = N_(
+        "No image was found on the stick; other files on it: {count}. It can be taken out. Check that the machine has "
+        "finished writing, and that this is the right stick."
+    )
+    count: int
+
+
 class StickDamaged(StickError):
     """More space is in use on the medium than the listed files take (`intake.stick.space`)."""
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.config import Config
-from firmware_app.errors import ExportFolderUnusable, ExportOff, ExportThere, ExportUnrecorded, ExportUnsure
+from firmware_app.errors import (
+    ExportFolderMissing,
+    ExportFolderOwn,
+    ExportFolderUnusable,
+    ExportNotAFolder,
+    ExportOff,
+    ExportThere,
+    ExportUnrecorded,
+    ExportUnsure,
+)
 from firmware_app.records import Reason
 from firmware_app.store.clinical.exports import DONE, STOPPED, UNKNOWN, ExportImage, Exports, Telling, sweep_stages
 from firmware_app.store.disk.ballast import with_ballast
@@ -113,10 +122,12 @@ def _tell_done(config: Config, telling: Telling, export: Leaving) -> None:
 def place(folder: Path, name: str, state: Path) -> Path:
     """The path of *name* in *folder*; raises before any work where nothing can be written there."""
     try:
+        if not os.path.lexists(folder):
+            raise ExportFolderMissing(path=str(folder))
         if folder.is_symlink() or not folder.is_dir():
-            raise ExportFolderUnusable(path=str(folder), detail="it is not a folder")
+            raise ExportNotAFolder(path=str(folder))
         if folder.resolve().is_relative_to(state.resolve()):
-            raise ExportFolderUnusable(path=str(folder), detail="it is the box's own")
+            raise ExportFolderOwn(path=str(folder))
         if os.path.lexists(folder / name):
             raise ExportThere(path=str(folder / name))
     except OSError as error:

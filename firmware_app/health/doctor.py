@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.care import preparation, presence
-from firmware_app.config import Config
-from firmware_app.errors import LanternError, PackError, UnitsNotReread
+from firmware_app.config import Config, Source, checking
+from firmware_app.errors import (
+    ConfigFileForbidden,
+    ConfigFolderForbidden,
+    LanternError,
+    PackError,
+    UnitsNotReread,
+)
 from firmware_app.health import (
     archives,
     clinic_films,
@@ -165,10 +171,12 @@ def describe(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def examine(config: Config, *, dials: bool = True) -> list[Check]:
+def examine(config: Config, source: Source | None = None, *, dials: bool = True) -> list[Check]:
     """Every check, in the order in which a technician would look; without *dials* no archive is asked."""
     state = StateDir(config.state.dir)
-    parts: list[_Part] = [*_FIRST, partial(archives.examine, dials=dials), *_LAST]
+    parts: list[_Part] = [
+        *_FIRST, partial(archives.examine, dials=dials), *_LAST, partial(_named_in_settings, source=source or Source())
+    ]  # fmt: skip
     return [check for part in parts for check in part(config, state)]
 
 
@@ -231,11 +239,15 @@ def _precedence(config: Config, state: StateDir) -> Iterator[Check]:
 
 def processes(config: Config, state: StateDir) -> Iterator[Check]:
     for name in presence.expected(config):
+        announced = presence.announcement(state, name)
+        if announced is None and (why := presence.failure(state, name)) is not None:  # also while it is tried again
+            yield Check(name, "fail", why)
+            continue
         if not presence.is_running(state, name):
             yield Check(name, "fail", Reason(_PROCESS_MISSING, {"process": name}))
             continue
         yield Check(name, "ok", Reason(_PROCESS_OK, {"process": name}))
-        port = (presence.announcement(state, name) or {}).get("port")
+        port = (announced or {}).get("port")
         if name == "gateway" and isinstance(port, int):
             answers = _answers(config.dicom.host, port)
             yield Check(
@@ -284,6 +296,12 @@ def _settings(config: Config, state: StateDir) -> Iterator[Check]:
     known = {finding.code for pack in PackStore.of(config).survey().packs for finding in pack.manifest.findings}
     for code in sorted(set(config.reader.prevalence) - known):
         yield Check("settings", "warn", Reason(_PREVALENCE_IDLE, {"finding": code}))
+
+
+def _named_in_settings(config: Config, state: StateDir, source: Source) -> Iterator[Check]:
+    for finding in checking.findings(config, source):
+        if not isinstance(finding, ConfigFileForbidden | ConfigFolderForbidden):  # which this user cannot judge
+            yield Check("settings", "fail", Reason.of(finding))
 
 
 _Part = Callable[[Config, StateDir], Iterator[Check]]

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
 from firmware_app.cases.rules import FollowUpRules as FollowUpRules
-from firmware_app.errors import PackManifestInvalid, PackTaskUnread
+from firmware_app.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.proof import (
@@ -233,7 +233,7 @@ class Manifest(Part):
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise PackManifestInvalid(path=str(path), detail=f"{where}: {first['msg']}") from error
         if manifest.name != folder.name:
-            raise PackManifestInvalid(path=str(path), detail=f"it is the manifest of {manifest.name}")
+            raise PackFolderRenamed(path=str(folder), pack=manifest.name)
         return manifest
 
     def to_json(self) -> str:

@@ -27,6 +27,11 @@ class Peer:
         """What tells this archive from another that has its name in the configuration: host, port and AE title."""
         return f"{self.settings.host}:{self.settings.port} {self.title}"
 
+    @property
+    def section(self) -> str:
+        """Where the configuration describes it."""
+        return {"pacs": "pacs", "worklist": "worklist.hospital"}.get(self.name, f"pacs.more.{self.name}")
+
     def tls(self) -> ssl.SSLContext | None:
         """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PacsTls`.
 
@@ -43,7 +48,9 @@ class Peer:
             if self.settings.tls_cert is not None:
                 context.load_cert_chain(self.settings.tls_cert, self.settings.tls_key)
         except OSError as error:  # ssl.SSLError is one
-            raise PacsTls(pacs=self.title, detail=error.strerror or str(error)) from None
+            from firmware_app.config import tls_files  # a connection that works does not load it
+
+            raise PacsTls(pacs=self.title, detail=tls_files.why(self.section, self.settings, error)) from None
         return context
 
 

@@ -61,7 +61,7 @@ def copy(config: Config, folder: Path, stop: threading.Event) -> int:
     """0 when the stick was copied to its end, or there was nothing to do; 1 otherwise."""
     with handover.taken(folder) as handed:
         ended = run(config, handed, stop)
-    return 0 if ended is None or ended.stage is StickStage.DONE else 1
+    return 0 if ended is None or ended.stage in (StickStage.DONE, StickStage.EMPTY) else 1
 
 
 def run(config: Config, handed: Handed, stop: threading.Event, signals: Signals | None = None) -> StickStatus | None:
@@ -114,7 +114,7 @@ def farewell(config: Config, signals: Signals | None = None) -> None:
         (signals or Signals()).give(Signal.ATTENTION)
     elif not status.taken_out:
         stick_status.write(state, replace(status, taken_out=True))
-        if status.stage is StickStage.DONE:
+        if status.stage in (StickStage.DONE, StickStage.EMPTY):
             (signals or Signals()).give(Signal.DARK)
 
 

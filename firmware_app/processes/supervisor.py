@@ -22,6 +22,7 @@ from firmware_app import loading, notify
 from firmware_app.care import presence
 from firmware_app.care.heartbeat import Heart
 from firmware_app.config import Config
+from firmware_app.errors import LanternError
 from firmware_app.processes.supervised import Supervised
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
@@ -107,8 +108,12 @@ def run_process(name: str, config: Config, body: Body | None = None) -> int:
         for database in () if _is_supervised() else mine:  # the supervisor has checked before the start
             if mending.may_mend(state, database):
                 mending.make_ready(state, database)
-        with rescue.ended_by_damage(state, mine):
-            (body or _body(name))(config, lambda facts: _tell_ready(state, name, facts), stop)
+        try:
+            with rescue.ended_by_damage(state, mine):
+                (body or _body(name))(config, lambda facts: _tell_ready(state, name, facts), stop)
+        except LanternError as error:
+            presence.fail(state, name, error)
+            raise
         presence.withdraw(state, name)
         heart.close()
     if not _is_supervised():
@@ -195,6 +200,8 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
                 stop.wait(_LOOK_S)
         finally:
             _stop_all(kept)
+            for one in kept:
+                presence.forget_failure(state, one.name)
             mending.left_in_order(state.databases)
     tell({"event": "stopped"})
     return 0

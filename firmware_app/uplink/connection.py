@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app import clock
 from firmware_app.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
-from firmware_app.config import UplinkSection
+from firmware_app.config import UplinkSection, tls_files
 from firmware_app.errors import (
     BrokerClosed,
     BrokerExpired,
@@ -236,14 +236,12 @@ def tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
         raise PlainLineRefused(host=settings.host)
     if settings.tls_cert is None or settings.tls_key is None:
         raise LineNotSetUp(key="tls_cert" if settings.tls_cert is None else "tls_key")
-    path = settings.tls_ca
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=settings.tls_ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        path = settings.tls_cert
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except OSError as error:  # ssl.SSLError is one
-        raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
+        raise BundleInvalid(path=tls_files.at_fault(settings), detail=error.strerror or str(error)) from None
     return go_by_box_time(context)
 
 

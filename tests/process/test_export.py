@@ -129,9 +129,15 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
 
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
-@pytest.mark.parametrize("kind", ["link", "missing", "file", "state"])
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("link", "export.not_a_folder"), ("missing", "export.folder_missing"), ("file", "export.not_a_folder"),
+        ("state", "export.own_folder"),
+    ],
+)  # fmt: skip
 def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
-    box: Box, house: House, kind: str, way: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: House, kind: str, code: str, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = box.folder / "target"
     if kind == "link":
@@ -140,7 +146,7 @@ def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
         target.write_text("mine")
     where = box.state.images if kind == "state" else target
     assert box.run(way=way, to=where) == 1
-    assert "export.folder" in capsys.readouterr().err
+    assert f"{code}: " in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -167,6 +168,25 @@ def test_the_console_is_told_what_was_not_done(
     said = capsys.readouterr()
     assert "timedatectl: not installed" in said.err
     assert "clinic-7" in said.out
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("en", "This box is now clinic-7"), ("", "clinic-7")])
+def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
+    box: Box, house: House, tmp_path: Path, asked: str, expected: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
+    from firmware_app.commands.cli import main
+
+    monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
+    if asked:
+        monkeypatch.setenv("LANTERN_BOX__LANGUAGE", asked)
+    made = prepared(house, tmp_path / "out", language="zh_CN")
+    options = ["--code", made.code, "--no-tpm", "--config", str(box.file)]
+    assert main(["provision", "--file", str(made.file), *options]) == 0
+    said = capsys.readouterr().out
+    assert expected in said
+    assert (re.search("[\u4e00-\u9fff]", said) is None) == bool(asked)
 
 
 @pytest.mark.parametrize("script", [HANGS, REFUSES, ""])

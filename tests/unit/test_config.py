@@ -60,8 +60,76 @@ def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigUnreadable, match="line 1"):
+    with pytest.raises(errors.ConfigNotToml, match=r"Line 1 of"):
         config.load(written(tmp_path, "[dicom\n"), {})
+
+
+# --- a file that is none ------------------------------------------------------------------------------------------
+
+
+def test_a_byte_order_mark_of_windows_is_no_part_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "lantern.toml"
+    path.write_bytes(b"\xef\xbb\xbf[dicom]\r\nport = 104\r\n")
+    assert config.load(path, {}).dicom.port == 104
+
+
+def test_a_file_in_gbk_is_refused_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "lantern.toml"
+    path.write_bytes('[box]\nid = "b"\nname = "卫生院"\n'.encode("gbk"))
+    with pytest.raises(errors.ConfigNotUtf8) as caught:
+        config.load(path, {})
+    assert caught.value.line == 3
+
+
+def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
+    with pytest.raises(errors.ConfigIsFolder):
+        config.load(tmp_path, {})
+
+
+# --- where a value was written ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ('[pacs]\nhost = "10.0.0.4"\n\n[pacs.more.county]\nhots = "10.0.0.5"\n', "pacs.more.county.hots", 5),
+        ('[worklist.hospital]\nprot = 104\n', "worklist.hospital.prot", 2),
+        ('pacs = { more = { county = { hots = "a" } } }\n', "pacs.more.county.hots", 1),
+        ('[runtimes.openvino]\nthreads = 2\ncache_dri = "x"\n', "runtimes.openvino.cache_dri", 3),
+        ("[box]\n# nothing\n[dicmo]\nport = 1\n", "dicmo", 3),
+    ],
+)
+def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: str, key: str, line: int) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(errors.ConfigUnknownKey) as caught:
+        config.load(path, {})
+    assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "line"),
+    [
+        ('[dicom]\nallowed_addresses = [\n  "10.0.0.0/8",\n  "999",\n]\n', "dicom.allowed_addresses.1", 2),
+        ('[pacs.more.county]\nhost = "a"\nport = "many"\n', "pacs.more.county.port", 3),
+        ('[dicomweb]\nenabled = true\n', "dicomweb", 1),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(errors.ConfigInvalid) as caught:
+        config.load(path, {})
+    assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
+
+
+def test_a_value_of_the_environment_is_named_by_its_variable() -> None:
+    with pytest.raises(errors.ConfigInvalid) as caught:
+        config.load(None, {"LANTERN_DICOM__PORT": "many"})
+    assert caught.value.place == "LANTERN_DICOM__PORT"
+
+
+def test_the_environment_sets_a_second_archive(tmp_path: Path) -> None:
+    variables = {"LANTERN_PACS__MORE__COUNTY__HOST": "10.0.0.5", "LANTERN_PACS__MORE__COUNTY__OBJECTS": "sr, sc"}
+    assert config.load(written(tmp_path, ""), variables).pacs.more["county"].objects == ("sr", "sc")
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from firmware_app.intake.stick import search, space
 from firmware_app.intake.stick.copied_marks import Memory
 from firmware_app.intake.stick.copying import Copying
 from firmware_app.intake.stick.handover import Word
+from firmware_app.records import Reason
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStage, StickStatus
@@ -339,9 +340,14 @@ def test_a_folder_of_images_that_are_all_garbage_is_not_done_though_nothing_but_
     assert (ended.stage, dict(ended.refused)) == (StickStage.UNFINISHED, {"intake.garbled": 3})
 
 
+def test_a_stick_with_other_files_alone_is_said_to_hold_no_image(bench: Bench) -> None:
+    (bench.root / "letter.txt").write_text("hello")
+    ended = bench.copy()
+    assert (ended.stage, ended.reason) == (StickStage.EMPTY, Reason("stick.empty", {"count": 1}))
+
+
 def test_a_stick_without_any_image_but_with_files_of_an_unknown_kind_is_not_done(bench: Bench) -> None:
     (bench.root / "letter.txt").write_text("hello")
-    assert bench.copy().stage is StickStage.DONE
     for number in range(3):
         (bench.root / f"scan-of-monday-{number}").write_bytes(random.Random(6).randbytes(4000))
     ended = bench.copy()
@@ -419,6 +425,6 @@ def test_a_file_without_preamble_is_an_image_all_the_same(bench: Bench) -> None:
 
 def test_a_stick_with_nothing_on_it_opens_no_import(bench: Bench) -> None:
     ended = bench.copy()
-    assert (ended.stage, ended.found) == (StickStage.DONE, 0)
+    assert (ended.stage, ended.found, ended.reason) == (StickStage.EMPTY, 0, Reason("stick.empty", {"count": 0}))
     (count,) = bench.clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()
     assert count == 0

@@ -10,6 +10,7 @@ import pytest
 from firmware_app.errors import (
     PackArtefactMissing,
     PackDigestMismatch,
+    PackFolderRenamed,
     PackManifestInvalid,
     PackTaskUnread,
     PackUnknown,
@@ -89,7 +90,7 @@ def test_an_artefact_may_not_point_outside_the_pack(folder: Path) -> None:
 
 
 def test_a_renamed_pack_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(PackManifestInvalid, match="toy"):
+    with pytest.raises(PackFolderRenamed, match="“toy”"):
         Manifest.load(folder.rename(folder.parent / "other"))
 
 

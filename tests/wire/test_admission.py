@@ -289,7 +289,8 @@ def test_a_plain_client_of_a_tls_port_is_dropped(tmp_path: Path, certificate: tu
 def test_unusable_tls_files_are_named_before_the_port_opens(tmp_path: Path) -> None:
     bad = tmp_path / "bad.pem"
     bad.write_text("not a certificate")
-    with pytest.raises(TlsUnusable), running(tmp_path / "state", dicom={"tls_cert": bad, "tls_key": bad}):
+    files = {"tls_cert": bad, "tls_key": bad}
+    with pytest.raises(TlsUnusable, match=r"dicom\.tls_cert: .*bad\.pem"), running(tmp_path / "state", dicom=files):
         pytest.fail("it started")
 
 

@@ -28,7 +28,7 @@ _BYTES: Final = 65536
 def strip(state: StateDir) -> StickStatus | None:
     """The message about a stick now; None when there is nothing to do or to wait for."""
     status = latest(state)
-    if status is None or status.seen or (status.stage is StickStage.DONE and status.taken_out):
+    if status is None or status.seen or (status.taken_out and status.stage in (StickStage.DONE, StickStage.EMPTY)):
         return None
     return status
 

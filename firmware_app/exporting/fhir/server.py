@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import urllib3
 
-from firmware_app.config import FhirSection
+from firmware_app.config import FhirSection, tls_files
 from firmware_app.errors import FhirOff, FhirRefused, FhirUnreachable
 from firmware_app.exporting.fhir.coding import Json
 
@@ -37,10 +37,18 @@ def send(bundle: Json, settings: FhirSection) -> None:
             said = answer.read(_LARGEST_ANSWER)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FhirUnreachable(host=host, detail=type(error).__name__) from None
+            raise FhirUnreachable(host=host, detail=_authority_fault(settings) or type(error).__name__) from None
     codes = list(_codes(said))
     if answer.status // 100 != 2 or not all(code.startswith("2") for code in codes if code[:1].isdigit()):
         raise FhirRefused(host=host, status=answer.status, detail=", ".join(dict.fromkeys(codes))[:200] or "-")
+
+
+def _authority_fault(settings: FhirSection) -> str | None:
+    """The key and the path of a file of authorities that cannot be used."""
+    at = {"key": "fhir.tls_ca", "place": ""}
+    if settings.tls_ca is None or not any(tls_files.certificate_findings(settings.tls_ca, at)):
+        return None
+    return f"fhir.tls_ca: {settings.tls_ca}"
 
 
 def _authorization(settings: FhirSection) -> dict[str, str]:
@@ -49,7 +57,7 @@ def _authorization(settings: FhirSection) -> dict[str, str]:
     try:
         token = Path(settings.token).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise FhirUnreachable(host=str(settings.token), detail=type(error).__name__) from None
+        raise FhirUnreachable(host=f"fhir.token: {settings.token}", detail=type(error).__name__) from None
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -51,7 +51,9 @@ def tls_context(config: DicomSection) -> ssl.SSLContext | None:
             context.load_verify_locations(config.tls_ca)
             context.verify_mode = ssl.CERT_REQUIRED
     except OSError as error:  # ssl.SSLError is one
-        raise TlsUnusable(detail=error.strerror or str(error)) from None
+        from firmware_app.config import tls_files  # a port without TLS does not load it
+
+        raise TlsUnusable(detail=tls_files.why("dicom", config, error)) from None
     from firmware_app.intake.dicom import tls_dates  # a port without TLS does not load it
 
     return tls_dates.watched(context, config)

@@ -24,6 +24,7 @@ from firmware_app.errors import (
     NotKept,
     SpaceShort,
     StickDamaged,
+    StickEmpty,
     StickListsMore,
     StickNotAll,
     StickNothingKnown,
@@ -71,7 +72,8 @@ class Copying:
         self.status = status
         try:
             reason = self._copy()
-            stage = StickStage.UNFINISHED if reason else StickStage.DONE
+            ends = {None: StickStage.DONE, StickEmpty.code: StickStage.EMPTY}
+            stage = ends.get(reason.code if reason else None, StickStage.UNFINISHED)
         except (LanternError, sqlite3.Error) as error:
             if not isinstance(error, LanternError):
                 error = NotKept(detail=getattr(error, "sqlite_errorname", type(error).__name__))
@@ -116,9 +118,11 @@ class Copying:
         media.Media(self._door.clinical.database).met_to_the_end(self.met, files.listed_more)
         if files.listed_more:
             return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
-        if self._images.unknown and not self.status.new + self.status.known:
+        if self.status.new + self.status.known:
+            return None
+        if self._images.unknown:
             return Reason.of(StickNothingKnown(count=self._images.unknown))
-        return None
+        return Reason.of(StickEmpty(count=self.status.passed_by))
 
     def _conclude(self, file: StickFile, kind: FileKind, is_listed: bool) -> None:
         """Decide about a file that is not a DICOM object: accept it, count it as a lost image, or skip it.

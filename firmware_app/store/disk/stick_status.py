@@ -22,6 +22,7 @@ class StickStage(StrEnum):
     SEARCHING = "searching"
     COPYING = "copying"
     DONE = "done"
+    EMPTY = "empty"  # looked through to its end, and there was no image
     UNFINISHED = "unfinished"  # not everything was copied; `reason` says why
     REFUSED = "refused"  # nothing was opened; `reason` says why
 
