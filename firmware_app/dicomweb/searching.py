@@ -18,7 +18,7 @@ from firmware_app.headers.matching import NotAQuestion
 from firmware_app.store.sending.offered import OfferedResult
 
 MOST_ANSWERS: Final = 500
-_PAGING: Final = ("limit", "offset", "includefield", "fuzzymatching")
+_PAGING: Final = ("limit", "offset", "includefield", "fuzzymatching", "accept", "charset")
 _MODALITIES: Final = "00080061"
 _HOW: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "PN": matching.name, "UI": matching.uids, "DA": matching.day, "TM": matching.time,
