@@ -79,6 +79,8 @@ class Giving:
             answered.headers.add("Warning", '299 Lantern "There are more results, which can be asked for by offset."')
         if request.args.get("fuzzymatching") == "true":
             answered.headers.add("Warning", '299 Lantern "Only literal matching has been performed."')
+        if request.args.get("multiplevaluematching") == "true":
+            answered.headers.add("Warning", '299 Lantern "Multiple Value Matching has not been performed."')
         return answered
 
     def _metadata(self, study: str, series: str | None = None, sop: str | None = None) -> Response:

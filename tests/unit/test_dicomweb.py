@@ -12,9 +12,10 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as some
 
-from firmware_app.dicomweb import parts, retrieving
+from firmware_app.dicomweb import parts, retrieving, searching
 from firmware_app.dicomweb.app import create_app
 from firmware_app.dicomweb.media import MediaType, chosen
+from firmware_app.headers.matching import NotAQuestion, matcher
 from firmware_app.intake.accept import Door
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
@@ -267,3 +268,38 @@ def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
     ):  # fmt: skip
         best = chosen(json, header, [asked])
         assert (best and best.name) == name, (header, asked)
+
+
+# --- QIDO-RS: the keys (PS3.4 C.2.2.2, PS3.18 8.3.4) ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ("StudyDate", "2026*"), ("StudyDate", "2026-13-45"), ("StudyDate", "20261345"), ("StudyTime", "2500"),
+        ("StudyDate", "20261231-20260101"), ("StudyInstanceUID", "1.2.*"), ("0020000E", "one"),
+        ("PatientID", "A\\B"), ("PatientName", "A\\B"), ("AcquisitionDateTime", "2026-2027"),
+        ("ReferencedStudySequence", "x"), ("00080050", "A\\B"),
+    ],
+)  # fmt: skip
+def test_a_key_that_cannot_be_matched_is_no_question(key: tuple[str, str]) -> None:
+    with pytest.raises(NotAQuestion):
+        searching.parse([key])
+
+
+@pytest.mark.parametrize(
+    ("vr", "wanted", "fitting", "others"),
+    [
+        ("DA", "20261125-", ["20261125", "20270101"], ["20261124", ""]),
+        ("DA", "- 20261125", ["19000101", "20261125"], ["20261126", ""]),
+        ("TM", "10", ["100000", "105959.999999", "10"], ["110000", "095959", ""]),
+        ("TM", "-0015", ["000000", "001559"], ["001600", ""]), ("TM", "1000-12", ["100000", "125959"], ["130000"]),
+        ("UI", "1.2\\1.3\0", ["1.2", "1.3"], ["1.4", ""]), ("CS", "CR\\DX", ["CR", "DX"], ["CT", "CR\\DX", ""]),
+        ("AE", "A? \\B*", ["A1", "BOX"], ["A", ""]), ("CS", "\\", ["CR", ""], []), ("LO", "*", ["x", ""], []),
+        ("LO", '""', [""], ["x"]), ("DA", '""', [""], ["20261125"]), ("UI", "*", ["1.2", ""], []),
+        ("PN", "doe^j*", ["DOE^JANE", "Doe^John^^Dr"], ["DOE", "DOEN^JANE"]),
+    ],
+)  # fmt: skip
+def test_a_key_matches_as_the_standard_says(vr: str, wanted: str, fitting: list[str], others: list[str]) -> None:
+    fits = matcher(vr, wanted)
+    assert [value for value in (*fitting, *others) if fits(value)] == fitting

@@ -72,15 +72,15 @@ class Web:
         raw = socket.create_connection(("127.0.0.1", self.front.https), 10)
         return context.wrap_socket(raw, server_hostname="127.0.0.1")
 
-    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
-        """Status and type of the answer to a request that no well-behaved client sends."""
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str, str]:
+        """Status, type and text of the answer to a request that no well-behaved client sends."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.load_cert_chain(self.certificate)
         with closing(HTTPSConnection("127.0.0.1", self.front.https, context=context, timeout=30)) as connection:
             connection.request("GET", f"/dicom-web{path}", headers={"Accept": accept})
             answer = connection.getresponse()
-            answer.read()
-            return answer.status, answer.headers["Content-Type"]
+            text = answer.read().decode("latin-1")
+            return answer.status, answer.headers["Content-Type"], text
 
     def results(self, folder: Path, count: int) -> tuple[Outgoing, list[Path]]:
         """Take films of *count* studies, read them, and have their results made as the sender does."""
@@ -252,9 +252,19 @@ def test_dicomweb_client_finds_the_results_and_fetches_them_whole(web: Web, tmp_
         assert (shown.StudyInstanceUID, shown.NumberOfStudyRelatedSeries) == (study, 5)
         assert sorted(shown.ModalitiesInStudy) == ["DOC", "OT", "PR", "SEG", "SR"]
         assert client.search_for_studies(search_filters={"PatientID": "P-*", "PatientName": "absent*"}) == []
+        for several in ("ModalitiesInStudy=CT,SEG", "ModalitiesInStudy=CT%5CSEG", "Modality=CT&Modality=SEG"):
+            assert web.get(f"/studies?{several}")[2] == web.get("/studies?ModalitiesInStudy=SEG")[2] != "[]"
         [report] = client.search_for_series(study, search_filters={"Modality": "SR"})
         series = report["0020000E"]["Value"][0]
         assert len(client.search_for_instances(study, series)) == 1
+        for accept, kind in (
+            (
+                "multipart/related; type=application/dicom; transfer-syntax=*",
+                'multipart/related; type="application/dicom"',
+            ),
+            ("Multipart/Related; Type=image/jpeg", "text/plain; charset=utf-8"),
+        ):
+            assert web.get(f"/studies/{study}", accept)[1].startswith(kind)
         fetched = client.retrieve_study(study)
         assert {one.Modality for one in fetched} == {"DOC", "OT", "PR", "SEG", "SR"}
         assert {one.StudyInstanceUID for one in fetched} == {study}  # nothing but results: the film itself stays here
@@ -305,5 +315,6 @@ def test_a_search_that_is_none_gets_a_status(web: Web, tmp_path: Path) -> None:
         ("/studies?NoSuchAttribute=1", "*/*", 400), ("/studies?limit=-1", "*/*", 400), ("/studies", "text/html", 406),
         ("/studies/1.2.3", "*/*", 404), ("/studies/1.2.3/series/../../../claim", "*/*", 404),
         ("/studies?PatientName=" + "*?" * 200, "*/*", 200), ("/series?StudyDate=1999-", "*/*", 400),
+        ("/studies?StudyInstanceUID=1.2.*", "*/*", 400), ("/studies?PatientID=A%5CB", "*/*", 400),
     ):  # fmt: skip
         assert (path, web.get(path, accept)[0]) == (path, status)
