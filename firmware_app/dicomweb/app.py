@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, cast
 from flask import Flask, Response, request
 
 from firmware_app.dicomweb.giving import Giving
-from firmware_app.dicomweb.parts import NotParts, boundary_of, take
+from firmware_app.dicomweb.parts import NotParts, NotTaken, boundary_of, take
 from firmware_app.dicomweb.socket import CLIENT
 from firmware_app.dicomweb.storing import Storing, answer, status_of
 from firmware_app.intake.accept import Door
@@ -17,6 +17,10 @@ from firmware_app.language import visible
 
 ROOT: Final = "/dicom-web"
 _JSON: Final = "application/dicom+json"
+_NOT_TAKEN: Final = (
+    'Only multipart/related of application/dicom, or one application/dicom, is stored; the Content-Type says "{}".'
+)
+_MOST_SHOWN: Final = 200
 _UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
@@ -34,14 +38,21 @@ def create_app(door: Door, *, gives: bool = False) -> Flask:
             return _plain("The address names no Study Instance UID.", 400)
         try:
             boundary = boundary_of(request.headers.get("Content-Type", ""))
-        except NotParts:
-            return _plain("Send multipart/related of application/dicom, or one application/dicom.", 415)
+        except NotTaken as error:
+            return _plain(_NOT_TAKEN.format(visible(str(error))[:_MOST_SHOWN] or "nothing"), 415)
+        except NotParts as error:
+            return _plain(str(error), 400)
+        if coded := request.headers.get("Content-Encoding", "").strip().lower().removeprefix("identity"):
+            return _plain(f"Send the body without a content coding; it came as {visible(coded)[:_MOST_SHOWN]}.", 415)
         with Storing(door, f"dicomweb:{client()}", study) as storing:
             try:
                 take(cast(BinaryIO, request.stream), boundary, storing)
-            except NotParts:
+            except NotParts as error:
+                storing.cut()
                 if not any(one.error is None for one in storing.stored):
-                    return _plain("The body ends before its last boundary, or is no multipart/related.", 400)
+                    return _plain(str(error), 400)
+            if not storing.stored:
+                return _plain("The body holds no object.", 400)
             status, body = status_of(storing.stored), answer(storing.stored)
         answered = Response(json.dumps(body), status, content_type=_JSON)
         if status == 503:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, abort, request
 
-from firmware_app.dicomweb import retrieving, searching
+from firmware_app.dicomweb import media, retrieving, searching
+from firmware_app.dicomweb.media import MULTIPART, MediaType
 from firmware_app.dicomweb.retrieving import DICOM, OCTETS, Body, Part
 from firmware_app.dicomweb.searching import Level
 from firmware_app.errors import StoreError
@@ -23,7 +24,7 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.sending.offered import OfferedResult, OfferedResults
 from firmware_app.store.sqlite.database import Database
 
-JSON: Final = "application/dicom+json"
+_JSON: Final = (MediaType("application/dicom+json"), MediaType("application/json"))
 FETCHED: Final = "results.fetched"
 _AUDITED_S: Final = 3600.0
 _MOST_REMEMBERED: Final = 10_000
@@ -63,7 +64,8 @@ class Giving:
     def _search(
         self, level: Level, told: Sequence[Level], study: str | None = None, series: str | None = None
     ) -> Response:
-        if retrieving.accepts(request.headers.get("Accept", ""), JSON, multipart=False) is None and not _takes_json():
+        kind = _chosen(_JSON)
+        if kind is None:
             return _plain("Only application/dicom+json is offered.", 406)
         try:
             query = searching.parse(request.args.items(multi=True))
@@ -72,19 +74,22 @@ class Giving:
             made, more = searching.answers(query, level, wanted, told, self._service)
         except NotAQuestion as error:
             return _plain(str(error), 400)
-        answered = _as_json(made)
+        answered = _as_json(made, kind)
         if more:
             answered.headers.add("Warning", '299 Lantern "There are more results, which can be asked for by offset."')
         if request.args.get("fuzzymatching") == "true":
             answered.headers.add("Warning", '299 Lantern "Only literal matching has been performed."')
+        if request.args.get("multiplevaluematching") == "true":
+            answered.headers.add("Warning", '299 Lantern "Multiple Value Matching has not been performed."')
         return answered
 
     def _metadata(self, study: str, series: str | None = None, sop: str | None = None) -> Response:
         offered = self._found(study, series, sop)
-        if retrieving.accepts(request.headers.get("Accept", ""), JSON, multipart=False) is None and not _takes_json():
+        kind = _chosen(_JSON)
+        if kind is None:
             return _plain("Only application/dicom+json is offered.", 406)
         try:
-            return _as_json(retrieving.metadata(self._root, offered, self._service))
+            return _as_json(retrieving.metadata(self._root, offered, self._service), kind)
         except OSError:
             abort(404)
 
@@ -135,22 +140,22 @@ class Giving:
         self._audited[key] = now
 
     def _send(self, parts: Sequence[Part], kind: str, *, may_be_bare: bool) -> Response:
-        multipart = retrieving.accepts(request.headers.get("Accept", ""), kind)
-        if multipart is None or (not multipart and not may_be_bare):
+        form = _chosen(retrieving.forms(kind, may_be_bare=may_be_bare))
+        if form is None:
             return _plain(f'Only multipart/related; type="{kind}" is offered, in Explicit VR Little Endian.', 406)
         try:
-            body = Body(parts, kind, multipart=multipart)
+            body = Body(parts, kind, multipart=form.name == MULTIPART)
         except OSError:  # withdrawn at this very moment
             abort(404)
         return Response(body, headers={"Content-Length": str(body.length)}, content_type=body.content_type)
 
 
-def _takes_json() -> bool:
-    return request.accept_mimetypes.accept_json
+def _chosen(offers: Sequence[MediaType]) -> MediaType | None:
+    return media.chosen(offers, request.headers.get("Accept", ""), request.args.getlist("accept"))
 
 
-def _as_json(made: list[dict[str, Any]]) -> Response:
-    return Response(json.dumps(made, ensure_ascii=False), content_type=JSON)
+def _as_json(made: list[dict[str, Any]], kind: MediaType) -> Response:
+    return Response(json.dumps(made, ensure_ascii=False), content_type=kind.name)
 
 
 def _plain(sentence: str, status: int) -> Response:

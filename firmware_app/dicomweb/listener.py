@@ -9,18 +9,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from waitress.server import create_server
-
 from firmware_app.config import Config
 from firmware_app.dicomweb.app import create_app
+from firmware_app.dicomweb.connections import Server
 from firmware_app.dicomweb.socket import socket_path
 from firmware_app.errors import PortUnusable
 from firmware_app.intake.accept import Door
 
 log = logging.getLogger("lantern.gateway")
 
-_THREADS: Final = 4
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 32
+_THREADS: Final = _CONNECTIONS
+"""A client that fetches slowly may hold a thread; so each connection has one."""
 
 
 class Listener:
@@ -40,11 +40,10 @@ class Listener:
         most = self._config.dicomweb.max_request_mb * 1_000_000
         try:
             path.unlink(missing_ok=True)
-            self._server = create_server(
-                create_app(self._door, gives=self._config.dicomweb.gives), unix_socket=str(path),
-                unix_socket_perms="660", threads=_THREADS,
-                connection_limit=_CONNECTIONS, channel_timeout=60, max_request_body_size=most, ident="Lantern",
-                inbuf_overflow=1 << 20,
+            self._server = Server(
+                create_app(self._door, gives=self._config.dicomweb.gives), _CONNECTIONS, unix_socket=str(path),
+                unix_socket_perms="660", threads=_THREADS, channel_timeout=60, max_request_body_size=most,
+                ident="Lantern", inbuf_overflow=1 << 18,
             )  # fmt: skip
         except OSError as error:
             raise PortUnusable(host=str(path), port=0, detail=error.strerror or str(error)) from None

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from werkzeug.http import parse_options_header
-
+from firmware_app.dicomweb.media import MULTIPART, MediaType
 from firmware_app.dicomweb.searching import address
 from firmware_app.store.sending.offered import OfferedResult
 
@@ -35,33 +34,11 @@ class Part:
     size: int | None = None
 
 
-def accepts(header: str, kind: str, *, multipart: bool = True) -> bool | None:
-    """Whether what a client accepts holds *kind*: True in a multipart/related, False bare; None: neither.
-
-    Every object is of Explicit VR Little Endian: a client that names other transfer syntaxes alone gets none.
-    """
-    for one in _media(header or "*/*"):
-        media, options = parse_options_header(one)
-        if options.get("transfer-syntax", "*") not in ("*", _EXPLICIT):
-            continue
-        inner = options.get("type", "*/*").lower()
-        if multipart and media in ("multipart/related", "multipart/*", "*/*") and inner in (kind, "*/*"):
-            return True
-        if media == kind or (not multipart and media in ("*/*", "application/*")):
-            return False
-    return None
-
-
-def _media(header: str) -> list[str]:
-    """The media ranges, at the commas that stand outside of quotes."""
-    parts, quoted = [""], False
-    for character in header:
-        quoted ^= character == '"'
-        if character == "," and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
+def forms(kind: str, *, may_be_bare: bool) -> list[MediaType]:
+    """How parts of *kind* are given: in a multipart/related, and a single one bare too."""
+    syntax = {"transfer-syntax": _EXPLICIT}
+    bare = [MediaType(kind, syntax)] if may_be_bare else []
+    return [MediaType(MULTIPART, {"type": kind, **syntax}), *bare]
 
 
 def metadata(root: Path, offered: Sequence[OfferedResult], service: str) -> list[dict[str, Any]]:

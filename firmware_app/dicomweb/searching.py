@@ -6,23 +6,23 @@ which holds the attributes of its series, study and patient too; an object witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 from firmware_app.headers import matching
-from firmware_app.headers.matching import NotAQuestion
+from firmware_app.headers.matching import Matcher, NotAQuestion
 from firmware_app.store.sending.offered import OfferedResult
 
 MOST_ANSWERS: Final = 500
-_PAGING: Final = ("limit", "offset", "includefield", "fuzzymatching")
+_PAGING: Final = (
+    "limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching", "multiplevaluematching", "accept",
+    "charset",
+)  # fmt: skip
 _MODALITIES: Final = "00080061"
-_HOW: Final[Mapping[str, Callable[[str, str], bool]]] = {
-    "PN": matching.name, "UI": matching.uids, "DA": matching.day, "TM": matching.time,
-}  # fmt: skip
 
 
 class Level(StrEnum):
@@ -55,7 +55,7 @@ _TOLD: Final[Mapping[Level, tuple[str, ...]]] = {
 class Query:
     """The keys of a search by tag, the attributes asked for beside the usual ones, and the page of the answer."""
 
-    keys: Mapping[str, str]
+    keys: Mapping[str, Matcher]
     included: frozenset[str] | None
     """None: every one."""
     limit: int
@@ -64,7 +64,7 @@ class Query:
 
 def parse(arguments: Iterable[tuple[str, str]]) -> Query:
     """The query in the parameters of an address; raises `NotAQuestion`."""
-    keys: dict[str, str] = {}
+    keys: dict[str, list[str]] = {}
     paging: dict[str, str] = {}
     included: list[str] = []
     for name, value in arguments:
@@ -73,7 +73,7 @@ def parse(arguments: Iterable[tuple[str, str]]) -> Query:
         elif name in _PAGING:
             paging[name] = value
         else:
-            keys[_tag(name)] = value
+            keys.setdefault(_tag(name), []).append(value)
     try:
         limit, offset = (int(paging.get(name, default)) for name, default in (("limit", MOST_ANSWERS), ("offset", 0)))
     except ValueError:
@@ -81,7 +81,21 @@ def parse(arguments: Iterable[tuple[str, str]]) -> Query:
     if limit < 0 or offset < 0:
         raise NotAQuestion("limit and offset are not negative.")
     fields = None if "all" in included else frozenset(_tag(one) for one in included if one)
-    return Query(keys, fields, min(limit, MOST_ANSWERS), offset)
+    matchers = {tag: _matcher(tag, values) for tag, values in keys.items() if any(values)}
+    return Query(matchers, fields, min(limit, MOST_ANSWERS), offset)
+
+
+def _matcher(tag: str, values: Sequence[str]) -> Matcher:
+    """What decides on a key of the values that an address gives for it; UIDs and codes may have commas between them
+    (PS3.18 8.3.4.1; codes have none).  Raises `NotAQuestion`."""
+    vr = dictionary_VR(int(tag, 16)) if dictionary_has_tag(int(tag, 16)) else "LO"
+    if vr == "SQ":
+        raise NotAQuestion(f"{tag} is a sequence, which is not matched.")
+    wanted = "\\".join(values)
+    try:
+        return matching.matcher(vr, wanted.replace(",", "\\") if vr in ("CS", "UI") else wanted)
+    except NotAQuestion as error:
+        raise NotAQuestion(f"{tag}: {error}") from None
 
 
 def _tag(name: str) -> str:
@@ -116,16 +130,9 @@ def answers(
 
 def _fits(query: Query, one: OfferedResult, modalities: Sequence[str]) -> bool:
     return all(
-        _matches(wanted, tag, modalities if tag == _MODALITIES else _texts(one.attributes, tag), one.attributes)
-        for tag, wanted in query.keys.items()
-        if wanted.strip("*")
+        any(fits(value) for value in (modalities if tag == _MODALITIES else _texts(one.attributes, tag)) or ("",))
+        for tag, fits in query.keys.items()
     )
-
-
-def _matches(wanted: str, tag: str, values: Sequence[str], attributes: Mapping[str, Any]) -> bool:
-    how = _HOW.get(attributes.get(tag, {}).get("vr", ""), matching.text)
-    asked = wanted.replace(",", "\\") if how is matching.uids else wanted
-    return any(how(asked, value) for value in values)
 
 
 def _texts(attributes: Mapping[str, Any], tag: str) -> list[str]:

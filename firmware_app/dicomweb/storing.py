@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from firmware_app.errors import IdentityMismatch, IntakeError, NotAnImage, NotKept, SpaceShort, StoreError
+from firmware_app.errors import IdentityMismatch, IntakeError, NotAnImage, NotKept, SpaceShort, StoreError, Truncated
 from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine_open
 from firmware_app.intake.accept import Door
 from firmware_app.intake.dicom import file_meta
@@ -52,6 +52,7 @@ class Storing:
         self._door, self._source = door, source
         self._study = OfStudy(study) if study is not None else None
         self._record: int | None = None
+        self._begun = False
         self._head = bytearray()
         self._spool: Spool | None = None
         self._error: IntakeError | None = None
@@ -70,6 +71,7 @@ class Storing:
 
     def begin(self) -> None:
         """An object begins."""
+        self._begun = True
         self._head.clear()
         self._spool = self._error = None
 
@@ -105,7 +107,15 @@ class Storing:
             except IntakeError as error:
                 self._error = error
             self._spool = None
+        self._begun = False
         self.stored.append(Stored(sop_class, sop_instance, self._error))
+
+    def cut(self) -> None:
+        """The request ends here; an object that has begun and not ended is not stored."""
+        if self._begun and self._error is None:
+            self._fail(Truncated(where="multipart/related"))
+        if self._begun:
+            self.stored.append(Stored("", "", self._error))
 
     def _opened(self) -> Spool:
         """A spool that begins with a preamble of zeros, whatever stood in the object's own."""
@@ -131,8 +141,8 @@ def status_of(stored: list[Stored]) -> int:
     errors = [one.error for one in stored]
     if errors and all(isinstance(error, SpaceShort | NotKept) for error in errors):
         return 503
-    if all(errors):  # also when the request held no object
-        return 409 if errors else 400
+    if all(errors):
+        return 409
     return 202 if any(errors) else 200
 
 

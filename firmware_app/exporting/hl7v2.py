@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -20,10 +20,15 @@ from pydicom.sr.coding import Code
 
 from firmware_app.exporting.dicom import concepts
 from firmware_app.exporting.dicom.making import uids_of
+from firmware_app.exporting.dicom.source import patient_name
 from firmware_app.exporting.fhir.bundle import TITLE, accession, sentences
+from firmware_app.exporting.hl7v2_types import escaped, lines, number, time, xpn
+from firmware_app.headers import identity
 from firmware_app.records import Header, ReadingStatus
+from firmware_app.registration import names
 from firmware_app.reports import wording
 from firmware_app.reports.result import Result
+from firmware_app.store.clinical.patient import clean
 
 VERSION: Final = "2.5.1"
 SUFFIX: Final = ".hl7"
@@ -36,8 +41,10 @@ _APPLICATION: Final = 20
 _PROBABILITY: Final = concepts.private("probability", "Probability")
 _THRESHOLD: Final = concepts.private("threshold", "Threshold of the operating point")
 
-Components = str | Sequence[str]
-"""One field: a text, or its components."""
+Components = str | tuple[str, ...]
+"""A text, or its components."""
+Field = Components | list[str] | list[tuple[str, ...]]
+"""One field; a list of its repetitions where it may have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class _Observed:
     kind: str
     code: Code
     sub_id: int
-    value: Components
+    value: Field
     unit: Code | None = None
     rejected: bool = False
 
@@ -64,33 +71,46 @@ def message_of(result: Result, pdf: bytes | None = None) -> str:
 def _head(message: Any, result: Result) -> Any:
     uid = uids_of(result).of("hl7", result.version)
     control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
-    fields = [
+    fields: list[Field] = [
         "LANTERN", result.box[:_APPLICATION], "", "", _time(result.made_at), "", _MESSAGE_TYPE, control_id, "P",
         VERSION, "", "", "", "", "", _CHARACTERS,
     ]  # fmt: skip
     return message.create_segment([*message[0][:3], *(_field(message, one) for one in fields)])
 
 
-def _patient(result: Result) -> dict[int, Components]:
+def _patient(result: Result) -> dict[int, Field]:
     patient = result.patient
-    return {0: "PID", 1: "1", 3: patient.patient_id, 5: patient.name, 8: patient.sex or "U"}
+    return {0: "PID", 1: "1", 3: patient.patient_id, 5: xpn(_person_name(result)), 8: patient.sex or "U"}
 
 
-def _order(result: Result) -> dict[int, Components]:
+def _person_name(result: Result) -> str:
+    """The patient's name with its components: as registered, as an image has it, or as a person wrote it."""
+    shown = result.patient.name
+    if result.person_name:
+        return result.person_name
+    for image in result.images:
+        told = patient_name(image)
+        if told and clean(identity.spoken(told)) == shown:
+            return told
+    is_divided = any(delimiter in shown for delimiter in "^=")
+    return shown if is_divided or not names.is_chinese(shown) else "^".join(names.parts(shown)).rstrip("^")
+
+
+def _order(result: Result) -> dict[int, Field]:
     signature = result.signature
-    times = (f"{one.study_date}{(one.study_time or '')[:6]}" for one in _headers(result) if one.study_date)
+    times = (time(one.study_date, one.study_time) for one in _headers(result))
     return {
         0: "OBR", 1: "1", 2: accession(result), 3: result.case.reference or "", 4: _coded(TITLE),
-        7: next((time for time in times if time.isdigit()), ""), 22: _time(result.made_at),
+        7: next(filter(None, times), ""), 22: _time(result.made_at),
         25: "F" if signature is not None else "P", 32: signature.actor if signature is not None else "",
     }  # fmt: skip
 
 
-def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Components]]:
+def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Field]]:
     status = "F" if result.signature is not None else "P"
-    for number, one in enumerate(_observed(result, pdf), 1):
+    for count, one in enumerate(_observed(result, pdf), 1):
         yield {
-            0: "OBX", 1: str(number), 2: one.kind, 3: _coded(one.code), 4: str(one.sub_id), 5: one.value,
+            0: "OBX", 1: str(count), 2: one.kind, 3: _coded(one.code), 4: str(one.sub_id), 5: one.value,
             6: _coded(one.unit) if one.unit is not None else "", 11: "P" if one.rejected else status,
         }  # fmt: skip
 
@@ -100,7 +120,7 @@ def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:
     for reading in result.case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
             group += 1
-            yield _Observed("TX", concepts.UNJUDGED, group, reading.reason.text(language))
+            yield _Observed("TX", concepts.UNJUDGED, group, lines(reading.reason.text(language)))
         for one in reading.findings:
             group += 1
             presence, rejected = concepts.PRESENT if one.positive else concepts.ABSENT, result.is_rejected(one.code)
@@ -110,16 +130,16 @@ def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:
                     yield _Observed("CWE", concepts.DOCTORS_ASSESSMENT, group, verdict)
             yield _Observed("CWE", concepts.finding(one, one.code), group, _coded(presence), rejected=rejected)
             for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
-                yield _Observed("NM", code, group, f"{100 * share:.4g}", concepts.PERCENT, rejected)
+                yield _Observed("NM", code, group, number(100 * share), concepts.PERCENT, rejected)
     findings = result.case.findings
-    for number, lesion in enumerate(result.case.lesions, 1):
+    for count, lesion in enumerate(result.case.lesions, 1):
         group += 1
         found = next((one for one in findings if one.code == lesion.finding), None)
-        text, rejected = wording.lesion(lesion, number, findings, language), result.is_rejected(lesion.finding)
-        yield _Observed("TX", concepts.finding(found, lesion.finding), group, text, rejected=rejected)
+        text, rejected = wording.lesion(lesion, count, findings, language), result.is_rejected(lesion.finding)
+        yield _Observed("TX", concepts.finding(found, lesion.finding), group, lines(text), rejected=rejected)
     for sentence in sentences(result):
         group += 1
-        yield _Observed("TX", TITLE, group, sentence)
+        yield _Observed("TX", TITLE, group, lines(sentence))
     if pdf is not None:
         yield _Observed("ED", TITLE, group + 1, ("", "application", "pdf", "Base64", base64.b64encode(pdf).decode()))
 
@@ -132,20 +152,18 @@ def _coded(code: Code) -> tuple[str, str, str]:
     return code.value, code.meaning, code.scheme_designator
 
 
-def _segment(message: Any, fields: dict[int, Components]) -> Any:
+def _segment(message: Any, fields: dict[int, Field]) -> Any:
     return message.create_segment([_field(message, fields.get(number, "")) for number in range(max(fields) + 1)])
 
 
-def _field(message: Any, value: Components) -> Any:
+def _field(message: Any, value: Field) -> Any:
+    repetitions = value if isinstance(value, list) else [value]
+    return message.create_field([message.create_repetition(_components(message, one)) for one in repetitions])
+
+
+def _components(message: Any, value: Components) -> list[Any]:
     parts = [value] if isinstance(value, str) else value
-    components = [message.create_component([_escaped(message, part)]) for part in parts]
-    return message.create_field([message.create_repetition(components)])
-
-
-def _escaped(message: Any, text: str) -> str:
-    """*text* with its delimiters escaped (2.7.1).  The library would write every letter beyond ASCII as a number."""
-    line = " ".join(text.split())
-    return "".join(message.escape(letter) if letter.isascii() else letter for letter in line)
+    return [message.create_component([escaped(part)]) for part in parts]
 
 
 def _time(text: str) -> str:

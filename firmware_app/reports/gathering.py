@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Final
 
 from firmware_app.config import Config
-from firmware_app.errors import NotReadYet
+from firmware_app.errors import NotReadYet, RegistrationUnknown
 from firmware_app.reports.result import Opinion, Result, Signature, SourceImage, Written
 from firmware_app.store.clinical import result_versions
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.patients import Known, Patients
+from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.clinical.remarks import Kind, Remark, Remarks
 from firmware_app.store.clinical.worklist import Done, Worklist
 from firmware_app.store.disk.layout import StateDir
@@ -54,6 +55,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
             for one in Remarks(clinical.database).of_case(case)
             if one.kind is not Kind.VERDICT and not is_blind
         ),
+        person_name=_person_name(clinical, patient),
     )
     maker = {"box": result.box, "language": result.language, "software": result.software}
     numbered = result_versions.current(
@@ -65,6 +67,17 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
         drawn=numbered.drawn, drawn_at=numbered.drawn_at.at.isoformat(),
         box=first["box"], language=first["language"], software=first["software"],
     )  # fmt: skip
+
+
+def _person_name(clinical: Clinical, known: Known) -> str:
+    """The registered name, unless the patient's was corrected since, or the registration is forgotten."""
+    if not known.registration:
+        return ""
+    try:
+        registered = Registrations(clinical.database).entry(known.registration).registered
+    except RegistrationUnknown:
+        return ""
+    return registered.person_name if registered.name == known.patient.name else ""
 
 
 def _written(one: Remark) -> Written:

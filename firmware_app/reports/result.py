@@ -79,6 +79,8 @@ class Result:
     by_hand: tuple[str, ...] = ()
     """The fields of the patient that a person entered, in place of what the images say."""
     written: tuple[Written, ...] = ()
+    person_name: str = ""
+    """The patient's name as DICOM has it (PN), where the patient is registered."""
 
     def is_rejected(self, finding: str) -> bool:
         """Whether a doctor disagrees with the finding of this code."""
@@ -113,7 +115,8 @@ def _digest(result: Result) -> str:
     said = replace(result, case=case, key="", version=0, made_at="", made_sure=True, drawn=0, drawn_at="")
     # As before there were such fields: what is signed stays as it is.
     empty = {name for name in ("by_hand", "written") if not getattr(said, name)}
-    return hashlib.sha256(form().dump_json(said, exclude=empty or None)).hexdigest()
+    follows = {"person_name"}  # from the patient
+    return hashlib.sha256(form().dump_json(said, exclude=empty | follows)).hexdigest()
 
 
 @cache

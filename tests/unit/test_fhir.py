@@ -124,13 +124,102 @@ def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_pa
 
 def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:
     identity.write({"accession": "A-77"}, Path(result.images[0].display))
-    odd = replace(result, patient=Patient("𠮷^小|明&~\\", "P|1", "045Y", "M"))
+    odd = replace(result, patient=Patient("𠮷^小|明&~\\", "P|^1", "045Y", "M"))
     made = hl7v2.message_of(odd, PDF)
     segments = dict.fromkeys(line.split("|", 1)[0] for line in made.split("\r") if line)
     assert list(segments) == ["MSH", "PID", "OBR", "OBX"]
     message = parse_message(made, find_groups=False)
-    assert made.split("\r")[1] == "PID|1||P\\F\\1||𠮷\\S\\小\\F\\明\\T\\\\R\\\\E\\|||M"
+    assert made.split("\r")[1] == "PID|1||P\\F\\\\S\\1||𠮷^小\\F\\明\\T\\\\R\\\\E\\^^^^^L^I|||M"
     assert message.obr.obr_2.value == "A-77"
     assert "|CWE|233604007^Pneumonia^SCT|1|52101004^Present^SCT|" in made
     assert f"^application^pdf^Base64^{base64.b64encode(PDF).decode()}|" in made
     assert made == hl7v2.message_of(odd, PDF)
+
+
+def patient_segment(result: Result) -> list[str]:
+    made = hl7v2.message_of(result, PDF)
+    message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
+    assert message.validate()
+    return made.split("\r")[1].split("|")
+
+
+@pytest.mark.parametrize(
+    ("person_name", "field"),
+    [
+        ("DOE^JANE^M", "DOE^JANE^M"), ("DOE", "DOE"), ("DOE^JANE", "DOE^JANE"),
+        # PS3.5 6.2.1.1, example 1: prefix before suffix; XPN has them the other way round.
+        ("Adams^John Robert Quincy^^Rev.^B.A. M.Div.", "Adams^John Robert Quincy^^B.A. M.Div.^Rev."),
+        ("DOE^JANE^^Dr", "DOE^JANE^^^Dr"), ("O'NEIL & SON^A|B~C", "O'NEIL \\T\\ SON^A\\F\\B\\R\\C"),
+        # PS3.5 H.3.1, and HL7 table 0465 (A, I, P) with 0200 (L).
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう",
+         "Yamada^Tarou^^^^^L^A~山田^太郎^^^^^L^I~やまだ^たろう^^^^^L^P"),
+        ("WANG^XIAOMING=王^小明", "WANG^XIAOMING^^^^^L^A~王^小明^^^^^L^I"),
+        ("=王^小明", "王^小明^^^^^L^I"), ("王^小明", "王^小明^^^^^L^I"), ("WANG==ワン", "WANG^^^^^^L^A~ワン^^^^^^L^P"),
+    ],
+)  # fmt: skip
+def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str, field: str) -> None:
+    film = films.save(tmp_path, "film.dcm", films.film(PatientName=person_name, SpecificCharacterSet="ISO_IR 192"))
+    shown = Patient(identity.spoken(person_name), "P-1", "", "F")
+    made = patient_segment(result_of(film, tmp_path / "display", patient=shown))
+    assert made[5] == field
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("欧阳锋", "欧阳^锋^^^^^L^I"), ("DOE JANE", "DOE JANE"), ("DOE^JANE^M", "DOE^JANE^M"),
+        ("买买提·吐尔逊", "买买提·吐尔逊^^^^^^L^I"),
+    ],
+)  # fmt: skip
+def test_a_name_that_a_person_wrote_replaces_that_of_the_image(result: Result, name: str, field: str) -> None:
+    assert patient_segment(replace(result, patient=Patient(name, "P-1")))[5] == field
+
+
+def test_a_registered_name_has_its_groups(result: Result) -> None:
+    tied = replace(result, patient=Patient("欧阳锋", "P-1"), person_name="OUYANG^FENG=欧阳^锋")
+    assert patient_segment(tied)[5] == "OUYANG^FENG^^^^^L^A~欧阳^锋^^^^^L^I"
+    assert tied.state == replace(tied, person_name="").state  # what was signed before stays as it is
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "stamp"),
+    [
+        ("20261123", "10", "2026112310"), ("20261123", "1030", "202611231030"),
+        ("20261123", "103000", "20261123103000"), ("20261123", "103000.123", "20261123103000"),
+        ("2026.11.23", "10:30:00", "20261123103000"),
+        ("20261123", "", "20261123"), ("20261123", None, "20261123"), ("20261123", "103", "20261123"),
+        ("20261123", "2500", "20261123"), ("20261123", "1061", "20261123"), ("20261123", "10 30", "20261123"),
+        ("2026", "10", "2026"), ("202611", "103000", "202611"), ("20261345", "10", ""), ("20260230", "", ""),
+        ("0", "", ""), ("00000000", "000000", ""), ("20261123-20261124", "10", ""), ("２０２６１１２３", "10", ""),
+    ],
+)  # fmt: skip
+def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, time: str | None, stamp: str) -> None:
+    """TS is YYYY[MM[DD[HH[MM[SS]]]]] (HL7 2.5.1, chapter 2.A): nothing may be missing in between."""
+    (image,) = result.images
+    assert image.header is not None
+    changed = replace(image, header=replace(image.header, study_date=date, study_time=time))
+    made = hl7v2.message_of(replace(result, images=(changed,)))
+    message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
+    assert message.validate()
+    assert made.split("\rOBR|")[1].split("|")[6] == stamp
+
+
+@pytest.mark.parametrize(
+    ("letter", "sequence"),
+    [("\x01", "\\X01\\"), ("\r", "\\X0D\\"), ("\t", "\\X09\\"), ("\x1b", "\\X1B\\"), ("\x7f", "\\X7F\\"),
+     ("\x85", "\\XC285\\")],
+)  # fmt: skip
+def test_a_control_character_is_escaped_as_its_bytes(result: Result, letter: str, sequence: str) -> None:
+    """HL7 2.5.1, 2.7: hexadecimal data; of MSH-18, UNICODE UTF-8, the bytes."""
+    assert patient_segment(replace(result, patient=Patient("X", f"P{letter}1")))[3] == f"P{sequence}1"
+
+
+def test_the_lines_of_a_text_are_repetitions_and_a_small_number_has_no_exponent(result: Result) -> None:
+    """HL7 2.5.1, chapter 2.A: TX and NM."""
+    (finding, *_), (reading, *others) = result.case.findings, result.case.readings
+    tiny = replace(finding, probability=0.00000012, label={"en": "one\r\ntwo"})
+    case = replace(result.case, readings=(replace(reading, findings=(tiny,)), *others), findings=(tiny,))
+    made = hl7v2.message_of(replace(result, case=case, language="en", opinions=()))
+    assert "|0.000012|" in made
+    assert "\n" not in made
+    assert any("ne~two" in line and line.split("|")[2] == "TX" for line in made.split("\r") if line)

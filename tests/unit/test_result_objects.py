@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from firmware_app.config import Config
 from firmware_app.exporting.fhir.bundle import bundle_of
 from firmware_app.intake.accept import Door
 from firmware_app.records import FramesRead, Priority
+from firmware_app.registration.entry import checked
 from firmware_app.reports.gathering import gathered
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient
+from firmware_app.store.clinical.patients import Patient, Patients
+from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from tests import clips, films
@@ -188,3 +191,20 @@ def test_the_version_rises_only_when_the_case_says_something_else(
     assert second.version == first.version + 1 == 2
     assert (second.drawn, second.drawn_at) == (1, first.made_at), "nothing that is drawn has changed"
     assert Worklist(clinical).done(case) is None
+
+
+def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corrected(
+    film: Path, state: StateDir, clinical: Clinical
+) -> None:
+    config = Config.model_validate({"state": {"dir": state.root}})
+    case = Door(state, clinical, high_water_free_mb=16, max_object_mb=64).accept_file(film).case
+    read(clinical, case)
+    form = {
+        "patient_id": "QH-1", "name": "欧阳锋", "birth_date": "1958-07-31", "sex": "M", "examination": "chest",
+    }  # fmt: skip
+    entry = Registrations(clinical.database).add(checked(form, datetime.now().astimezone()), "li").registered
+    patients = Patients(clinical, state)
+    patients.tie(case, entry, "li")
+    assert gathered(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
+    patients.correct(case, replace(patients.known(case).patient, name="欧阳峰"), "li")
+    assert gathered(config, clinical, case).person_name == ""

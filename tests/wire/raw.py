@@ -24,6 +24,8 @@ class Answer:
 
     status: int
     comment: str
+    offending: int | None = None
+    """The tag in Offending Element."""
 
 
 class Refused(Exception):
@@ -182,4 +184,6 @@ def _answer(command: bytes) -> Answer:
         _, number, length = unpack_from("<HHL", command, position)
         fields[number] = command[position + 8 : position + 8 + length]
         position += 8 + length
-    return Answer(unpack("<H", fields[0x0900])[0], fields.get(0x0902, b"").decode("ascii").rstrip())
+    comment, offending = fields.get(0x0902, b"").decode("ascii").rstrip(), fields.get(0x0901)
+    group, number = unpack("<HH", offending) if offending else (0, 0)
+    return Answer(unpack("<H", fields[0x0900])[0], comment, group << 16 | number if offending else None)

@@ -5,9 +5,12 @@ Images in by STOW-RS; results out by QIDO-RS and WADO-RS.
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
@@ -19,6 +22,7 @@ from dicomweb_client.session_utils import add_certs_to_session, create_session
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from firmware_app.dicomweb import connections
 from firmware_app.dicomweb.listener import Listener
 from firmware_app.exporting.outgoing import Outgoing
 from firmware_app.intake.accept import Door
@@ -61,15 +65,22 @@ class Web:
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
 
-    def get(self, path: str, accept: str = "*/*") -> tuple[int, str]:
-        """Status and type of the answer to a request that no well-behaved client sends."""
+    def connect(self) -> ssl.SSLSocket:
+        """A connection with the certificate, to be used by hand."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.load_cert_chain(self.certificate)
+        raw = socket.create_connection(("127.0.0.1", self.front.https), 10)
+        return context.wrap_socket(raw, server_hostname="127.0.0.1")
+
+    def get(self, path: str, accept: str = "*/*") -> tuple[int, str, str]:
+        """Status, type and text of the answer to a request that no well-behaved client sends."""
         context = ssl.create_default_context(cafile=str(self.authority))
         context.load_cert_chain(self.certificate)
         with closing(HTTPSConnection("127.0.0.1", self.front.https, context=context, timeout=30)) as connection:
             connection.request("GET", f"/dicom-web{path}", headers={"Accept": accept})
             answer = connection.getresponse()
-            answer.read()
-            return answer.status, answer.headers["Content-Type"]
+            text = answer.read().decode("latin-1")
+            return answer.status, answer.headers["Content-Type"], text
 
     def results(self, folder: Path, count: int) -> tuple[Outgoing, list[Path]]:
         """Take films of *count* studies, read them, and have their results made as the sender does."""
@@ -132,6 +143,68 @@ def test_nobody_without_a_certificate_of_the_clinics_sends_anything(web: Web, tm
     )  # the page itself asks for no certificate
 
 
+@pytest.mark.parametrize("asks", ["POST", "GET"])
+def test_eighty_slow_posts_hold_up_nobody(web: Web, asks: str) -> None:
+    stop = threading.Event()
+    with closing_all() as slow:
+        for _ in range(80):
+            slow.append(web.connect())
+            slow[-1].sendall(
+                b"POST /dicom-web/studies HTTP/1.1\r\nHost: box\r\nContent-Type: application/dicom\r\n"
+                b"Content-Length: 1000000\r\n\r\n"
+            )
+        trickling = threading.Thread(target=trickle, args=(slow, stop))
+        trickling.start()
+        try:
+            begun = time.monotonic()
+            body = pydicom_file("CT_small.dcm").read_bytes()
+            status = web.post(body, "application/dicom")[0] if asks == "POST" else web.get("/studies")[0]
+            assert (status, time.monotonic() - begun < 10) == (200, True)
+        finally:
+            stop.set()
+            trickling.join()
+
+
+def test_clients_that_let_their_answers_lie_hold_up_nobody(tmp_path: Path) -> None:
+    def application(_: object, start: Callable[..., object]) -> Iterator[bytes]:
+        start("200 OK", [("Content-Type", "application/octet-stream")])
+        return iter([bytes(1 << 20)] * 64)  # more than waitress buffers
+
+    path = str(tmp_path / "socket")
+    server = connections.Server(application, 4, unix_socket=path, threads=4)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    with ExitStack() as opened:
+        opened.callback(thread.join)
+        opened.callback(server.close)
+        for number in range(9):
+            client = opened.enter_context(socket.socket(socket.AF_UNIX))
+            client.settimeout(20)
+            client.connect(path)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: box\r\n\r\n")
+            if number < 8:
+                client.recv(1)
+        assert len(b"".join(iter(lambda: client.recv(1 << 20), b""))) > 64 << 20
+
+
+def trickle(slow: list[ssl.SSLSocket], stop: threading.Event) -> None:
+    """A byte on each of them four times a second, on those that are still open."""
+    while not stop.wait(0.25):
+        for one in slow:
+            with suppress(OSError):
+                one.sendall(b"x")
+
+
+@contextmanager
+def closing_all() -> Iterator[list[ssl.SSLSocket]]:
+    opened: list[ssl.SSLSocket] = []
+    try:
+        yield opened
+    finally:
+        for one in opened:
+            one.close()
+
+
 def test_a_refused_object_is_named_with_its_reason_beside_those_that_are_kept(web: Web) -> None:
     good, other = dcmread(pydicom_file("CT_small.dcm")), dcmread(pydicom_file("MR_small.dcm"))
     with web.client() as client:
@@ -179,9 +252,19 @@ def test_dicomweb_client_finds_the_results_and_fetches_them_whole(web: Web, tmp_
         assert (shown.StudyInstanceUID, shown.NumberOfStudyRelatedSeries) == (study, 5)
         assert sorted(shown.ModalitiesInStudy) == ["DOC", "OT", "PR", "SEG", "SR"]
         assert client.search_for_studies(search_filters={"PatientID": "P-*", "PatientName": "absent*"}) == []
+        for several in ("ModalitiesInStudy=CT,SEG", "ModalitiesInStudy=CT%5CSEG", "Modality=CT&Modality=SEG"):
+            assert web.get(f"/studies?{several}")[2] == web.get("/studies?ModalitiesInStudy=SEG")[2] != "[]"
         [report] = client.search_for_series(study, search_filters={"Modality": "SR"})
         series = report["0020000E"]["Value"][0]
         assert len(client.search_for_instances(study, series)) == 1
+        for accept, kind in (
+            (
+                "multipart/related; type=application/dicom; transfer-syntax=*",
+                'multipart/related; type="application/dicom"',
+            ),
+            ("Multipart/Related; Type=image/jpeg", "text/plain; charset=utf-8"),
+        ):
+            assert web.get(f"/studies/{study}", accept)[1].startswith(kind)
         fetched = client.retrieve_study(study)
         assert {one.Modality for one in fetched} == {"DOC", "OT", "PR", "SEG", "SR"}
         assert {one.StudyInstanceUID for one in fetched} == {study}  # nothing but results: the film itself stays here
@@ -232,5 +315,6 @@ def test_a_search_that_is_none_gets_a_status(web: Web, tmp_path: Path) -> None:
         ("/studies?NoSuchAttribute=1", "*/*", 400), ("/studies?limit=-1", "*/*", 400), ("/studies", "text/html", 406),
         ("/studies/1.2.3", "*/*", 404), ("/studies/1.2.3/series/../../../claim", "*/*", 404),
         ("/studies?PatientName=" + "*?" * 200, "*/*", 200), ("/series?StudyDate=1999-", "*/*", 400),
+        ("/studies?StudyInstanceUID=1.2.*", "*/*", 400), ("/studies?PatientID=A%5CB", "*/*", 400),
     ):  # fmt: skip
         assert (path, web.get(path, accept)[0]) == (path, status)

@@ -9,6 +9,8 @@ from struct import pack
 
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
@@ -87,6 +89,10 @@ def test_findscu_gets_the_registered_patient_whole(tmp_path: Path, charset: str,
         ("0010,0010=OUYANG^FENG", 1), ("0010,0010=*", 3), ("0010,0010=XIAOMING", 0), ("0010,0020=QH-2", 1),
         ("0010,0020=[QH]*", 0), ("0010,0030=20230801", 2), ("0010,0030=-20000101", 1), ("0010,0030=20200101-", 2),
         (f"{STEP}0040,0002=19990101-20200101", 0), (f"{STEP}0008,0060=CT", 0), (f"{STEP}0040,0001=US1", 0),
+        (f"{STEP}0008,0060=CR\\DX", 3), (f"{STEP}0008,0060=CT\\ MR", 0), (f"{STEP}0040,0001=US1\\ XRAY1 \\ALL", 3),
+        (f"{STEP}0040,0020=SCHEDULED\\ARRIVED", 3), (f"{STEP}0040,0020=COMPLETED", 0), ("0010,0040=F\\M", 3),
+        ("0010,0040=\"\"", 0), ("0010,0030=20200101 - 20231231", 2), ("0010,0030=2023.08.01", 2), ("0010,0010=^", 3),
+        ("0010,0010=WANG*^*^*^*^*", 2), ("0010,0010=OUYANG^*", 1), ("0010,0010=WANG^", 0),
     ],
 )  # fmt: skip
 def test_every_way_of_matching_is_the_standards(tmp_path: Path, key: str, count: int) -> None:
@@ -96,6 +102,75 @@ def test_every_way_of_matching_is_the_standards(tmp_path: Path, key: str, count:
         asked = (*ALL[:-5], *(one for one in ALL[-5:] if one not in key), "0008,0005=ISO_IR 192")
         keys = tuple(one for one in asked if one.partition("=")[0] not in (key.partition("=")[0], "0008,0005"))
         assert len(findscu(gateway, tmp_path / "out", "0008,0005=ISO_IR 192", key, returned=keys)) == count
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "is_of_step"),
+    [
+        ("PatientID", "QH-1\\QH-2", False), ("PatientName", "WANG^XIAOMING\\LI^SI", False),
+        ("PatientBirthDate", "20230801\\20230802", False), ("PatientBirthDate", "2026-13-45", False),
+        ("PatientBirthDate", "20261345", False), ("PatientBirthDate", "202611", False),
+        ("PatientBirthDate", "2023*", False), ("ScheduledProcedureStepStartDate", "20261231-20260101", True),
+        ("ScheduledProcedureStepStartTime", "2500", True), ("ScheduledProcedureStepStartTime", "10*", True),
+        ("StudyInstanceUID", "1.2.840.*", False), ("AccessionNumber", "A\\B", False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_a_key_that_cannot_be_matched_is_answered_with_its_tag_and_never_with_nobody(
+    tmp_path: Path, keyword: str, value: str, is_of_step: bool, is_empty: bool
+) -> None:
+    with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
+        if not is_empty:
+            register(gateway)
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        key = (
+            pack("<HHL", tag >> 16, tag & 0xFFFF, len(value) + len(value) % 2)
+            + value.encode()
+            + b" " * (len(value) % 2)
+        )
+        item = pack("<HHL", 0xFFFE, 0xE000, len(key)) + key
+        with RawClient(gateway.port, [(MODALITY_WORKLIST, [IMPLICIT])], calling="XRAY1") as client:
+            client.send_fragments(1, client.command(0x0020, MODALITY_WORKLIST, data=True), command=True, size=1000)
+            identifier = pack("<HHL", 0x0040, 0x0100, len(item)) + item if is_of_step else key
+            client.send_fragments(1, identifier, command=False, size=1000)
+            answer = client.answer()
+        assert (answer.status, answer.offending) == (0xA900, tag)  # PS3.4 Table K.4-1, PS3.7 C.4.2
+        assert 0 < len(answer.comment) <= 64
+
+
+def test_a_list_of_many_uids_is_read_to_its_end(tmp_path: Path) -> None:
+    with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
+        uids = [*(generate_uid(prefix=None) for _ in range(60)), *(register(gateway, n).study_uid for n in range(2))]
+        query = Dataset()
+        query.StudyInstanceUID, query.PatientID = uids, ""
+        assert [status for status, _ in answers(gateway, query)] == [0xFF00, 0xFF00, 0x0000]
+
+
+@pytest.mark.parametrize("keyword", ["AdmissionID", "PatientWeight", "ReferringPhysicianName", "StationName"])
+def test_a_key_that_is_not_matched_is_said_with_every_answer(tmp_path: Path, keyword: str) -> None:
+    with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
+        register(gateway)
+        query = Dataset()
+        setattr(query, keyword, "7")
+        assert [status for status, _ in answers(gateway, query)] == [0xFF01, 0x0000]  # PS3.4 K.4.1.1.4
+        query = Dataset()
+        code = Dataset()
+        code.CodeValue = "7"
+        query.RequestedProcedureCodeSequence = [code]
+        assert [status for status, _ in answers(gateway, query)] == [0xFF01, 0x0000]
+        query.RequestedProcedureCodeSequence = [Dataset()]
+        assert [status for status, _ in answers(gateway, query)] == [0xFF00, 0x0000]
+
+
+def answers(gateway: Running, query: Dataset) -> list[tuple[int, Dataset | None]]:
+    """The statuses of the answers to XRAY1, and their data sets."""
+    machine = AE("XRAY1")
+    machine.add_requested_context(MODALITY_WORKLIST)
+    association = machine.associate("127.0.0.1", gateway.port)
+    told = [(int(answer.Status), data_set) for answer, data_set in association.send_c_find(query, MODALITY_WORKLIST)]
+    association.release()
+    return told
 
 
 def test_a_stranger_with_wildcards_gets_no_name_and_the_doctor_says_who_asked(tmp_path: Path) -> None:
@@ -128,19 +203,22 @@ def test_a_machine_that_asks_for_everybody_is_told_its_own_and_no_more_than_the_
 
 
 @pytest.mark.parametrize(
-    "identifier",
+    ("identifier", "refused"),
     [
-        b"\x10\x00\x10\x00\xf0\xff\xff\xffWANG",
-        b"\x40\x00\x00\x01\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 40,
-        pack("<HHL", 0x0010, 0x0030, 4) + b"MAYO",
+        (b"\x10\x00\x10\x00\xf0\xff\xff\xffWANG", 0xC000),
+        (b"\x40\x00\x00\x01\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 40, 0xC000),
+        (pack("<HHL", 0x0010, 0x0030, 4) + b"MAYO", 0xA900),
+        (b"\x08\x00\x05\x00\x0a\0\0\0ISO_IR 192" + pack("<HHL", 0x0010, 0x0010, 4) + b"\xff\xfe\x80\x81", 0xA900),
     ],
-    ids=["cut", "nested", "no date"],
+    ids=["cut", "nested", "no date", "no letters"],
 )  # fmt: skip
-def test_a_broken_question_gets_a_status_and_the_association_goes_on(tmp_path: Path, identifier: bytes) -> None:
+def test_a_broken_question_gets_a_status_and_the_association_goes_on(
+    tmp_path: Path, identifier: bytes, refused: int
+) -> None:
     with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
         register(gateway)
         with RawClient(gateway.port, [(MODALITY_WORKLIST, [IMPLICIT])], calling="XRAY1") as client:
-            for data, status in ((identifier, 0xC000), (encode(Dataset(), True, True), 0xFF00)):
+            for data, status in ((identifier, refused), (encode(Dataset(), True, True), 0xFF00)):
                 client.send_fragments(1, client.command(0x0020, MODALITY_WORKLIST, data=True), command=True, size=100)
                 client.send_fragments(1, data, command=False, size=100)
                 assert client.answer().status == status

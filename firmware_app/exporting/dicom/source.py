@@ -112,6 +112,19 @@ def source_of(image: SourceImage, result: Result, uids: Uids) -> Dataset:
     return made
 
 
+def patient_name(image: SourceImage) -> str:
+    """The name in the header of *image*, with its groups and components; empty where it says none."""
+    if image.header is None or not Path(image.file).is_file():
+        return ""
+    try:
+        header = _header(Path(image.file))
+    except Undecodable:
+        return ""
+    return person_name(
+        charset.decoded(_bytes(header, "PatientName"), _bytes(header, "SpecificCharacterSet"), name=True)
+    )
+
+
 def _complete_patient(made: Dataset, result: Result) -> None:
     """What the image does not say of the patient is taken from what a person entered.
 

@@ -28,7 +28,7 @@ from firmware_app.intake.dicom.callers import Book
 from firmware_app.intake.dicom.command import Command
 from firmware_app.intake.dicom.commitment_provider import PAUSE_S, CommitmentProvider, Owed
 from firmware_app.intake.dicom.places import Holder, Pace
-from firmware_app.intake.dicom.worklist_provider import WorklistProvider
+from firmware_app.intake.dicom.worklist_provider import Found, WorklistProvider
 from firmware_app.intake.dicom.worklist_query import MODALITY_WORKLIST, MOST_BYTES
 from firmware_app.intake.spool import Spool, not_kept
 
@@ -347,16 +347,18 @@ class Association:
         command = incoming.command
         if command.field == dimse.C_CANCEL_RQ:
             return  # has no response (PS3.7 9.3.2.3), and nothing here can be cancelled
-        status, comment = dimse.UNRECOGNIZED_OPERATION, "This box takes C-ECHO and C-STORE only."
+        status, comment, offending = dimse.UNRECOGNIZED_OPERATION, "This box takes C-ECHO and C-STORE only.", None
         if incoming.identifier is not None and command.field == dimse.C_FIND_RQ:
-            status, comment = self._find(incoming.context, command, bytes(incoming.identifier))
+            found = self._find(incoming.context, command, bytes(incoming.identifier))
+            status, comment, offending = found.status, found.comment, found.offending
         elif incoming.identifier is not None:
             status, comment = self._commit(incoming.context, command, bytes(incoming.identifier)), ""
         elif command.field == dimse.C_ECHO_RQ:
             status, comment = dimse.SUCCESS, ""
         elif command.field == dimse.C_STORE_RQ:
             status, comment = self._store(incoming)
-        self._send(pdu.data_pdus(incoming.context, dimse.response(command, status, comment), self._peer_max_pdu))
+        answer = dimse.response(command, status, comment, offending=offending)
+        self._send(pdu.data_pdus(incoming.context, answer, self._peer_max_pdu))
 
     def _commit(self, context: int, command: Command, data: bytes) -> int:
         """The status of a request for storage commitment, or of an archive's answer to ours (PS3.4 J.3)."""
@@ -388,8 +390,8 @@ class Association:
         self._told = None
         self._fragments = self._fragment_bytes = 0
 
-    def _find(self, context: int, command: Command, identifier: bytes) -> tuple[int, str]:
-        """Send the worklist's answers; returns the final status and Error Comment (PS3.4 K.4.1.1.4)."""
+    def _find(self, context: int, command: Command, identifier: bytes) -> Found:
+        """Send the worklist's answers; their end follows (PS3.4 K.4.1.1.4)."""
         found = self.worklist.find(self._caller, identifier, self._contexts[context].transfer_syntax)
         pending = dimse.response(command, found.pending, has_data_set=True)
         for data_set in found.data_sets:
@@ -397,7 +399,7 @@ class Association:
             self._send(whole + pdu.data_pdus(context, data_set, self._peer_max_pdu, is_command=False))
         self.counts["worklist questions"] += 1
         self.counts["patients told"] += len(found.data_sets)
-        return found.status, found.comment
+        return found
 
     def _store(self, incoming: _Incoming) -> tuple[int, str]:
         """Status and Error Comment for a C-STORE whose last byte has arrived (PS3.4 B.2.3)."""

@@ -26,10 +26,10 @@ SUCCESS: Final = 0x0000
 UNRECOGNIZED_OPERATION: Final = 0x0211
 PROCESSING_FAILURE, INVALID_ARGUMENT, RESOURCE_LIMITATION = 0x0110, 0x0115, 0x0213
 # C-FIND (PS3.4 K.4.1.1.4)
-PENDING, PENDING_WITHOUT_KEYS, TOO_MANY, UNABLE = 0xFF00, 0xFF01, 0xA700, 0xC000
+PENDING, PENDING_WITHOUT_KEYS, TOO_MANY, DOES_NOT_MATCH, UNABLE = 0xFF00, 0xFF01, 0xA700, 0xA900, 0xC000
 
 _AFFECTED_CLASS, _REQUESTED_CLASS, _FIELD, _MESSAGE_ID, _RESPONDED_TO = 0x0002, 0x0003, 0x0100, 0x0110, 0x0120
-_DATA_SET_TYPE, _STATUS, _ERROR_COMMENT = 0x0800, 0x0900, 0x0902
+_DATA_SET_TYPE, _STATUS, _OFFENDING_ELEMENT, _ERROR_COMMENT = 0x0800, 0x0900, 0x0901, 0x0902
 _AFFECTED_INSTANCE, _REQUESTED_INSTANCE, _EVENT_TYPE = 0x1000, 0x1001, 0x1002
 
 _COMMENT_CHARACTERS: Final = 64  # Error Comment is an LO (PS3.7 C)
@@ -78,8 +78,11 @@ def parse(data: bytes) -> Command:
         raise NotACommand("incomplete") from None
 
 
-def response(request: Command, status: int, comment: str = "", *, has_data_set: bool = False) -> bytes:
-    """The command set that answers *request* with *status*, and *comment* as its Error Comment."""
+def response(
+    request: Command, status: int, comment: str = "", *, offending: int | None = None, has_data_set: bool = False
+) -> bytes:
+    """The command set that answers *request* with *status*: *comment* is its Error Comment, the tag *offending* its
+    Offending Element."""
     elements = [
         (_AFFECTED_CLASS, _even(request.sop_class_uid, b"\0")),
         (_FIELD, pack("<H", request.field | _RESPONSE_BIT)),
@@ -87,6 +90,8 @@ def response(request: Command, status: int, comment: str = "", *, has_data_set: 
         (_DATA_SET_TYPE, pack("<H", _DATA_SET if has_data_set else _NO_DATA_SET)),
         (_STATUS, pack("<H", status)),
     ]
+    if offending is not None:
+        elements.append((_OFFENDING_ELEMENT, pack("<HH", offending >> 16, offending & 0xFFFF)))
     if comment:
         elements.append((_ERROR_COMMENT, _even(short_comment(comment), b" ")))
     if request.sop_instance_uid:

@@ -26,7 +26,7 @@ LATIN_ONLY: Final = "ISO_IR 6"
 _SCHEME: Final = "99LANTERN"
 _NAME: Final = 0x00100010
 _AGE, _PROCEDURE, _PROCEDURE_CODES = 0x00101010, 0x00321060, 0x00321064
-_STEP_TEXT, _STEP_CODES, _STEP_STATUS = 0x00400007, 0x00400008, 0x00400020
+_STEP_TEXT, _STEP_CODES = 0x00400007, 0x00400008
 
 # PS3.4 Table K.6-1: attributes of type 2 that a registration knows nothing of.
 _EMPTY: Final = frozenset((
@@ -35,12 +35,12 @@ _EMPTY: Final = frozenset((
 ))  # fmt: skip
 _EMPTY_IN_STEP: Final = frozenset((0x00321070, 0x00400006, 0x00400010, 0x00400011, 0x00400012))
 _KNOWN: Final = frozenset((*MATCHED, *_EMPTY, _AGE, _PROCEDURE, _PROCEDURE_CODES))
-_KNOWN_IN_STEP: Final = frozenset((*MATCHED_IN_STEP, *_EMPTY_IN_STEP, _STEP_TEXT, _STEP_CODES, _STEP_STATUS))
+_KNOWN_IN_STEP: Final = frozenset((*MATCHED_IN_STEP, *_EMPTY_IN_STEP, _STEP_TEXT, _STEP_CODES))
 
 
 def knows_all(question: Question) -> bool:
     """Whether every key of *question* is supported; where not, its answers say so by their status (PS3.4 K.4.1.1.4)."""
-    return set(question.keys) <= _KNOWN and set(question.step or ()) <= _KNOWN_IN_STEP
+    return question.keys <= _KNOWN and (question.step or frozenset()) <= _KNOWN_IN_STEP and not question.unmatched
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ class Writer:
     def _value(self, tag: int, entry: Registered, station: Station) -> object:
         told: Mapping[int, Callable[[Registered], object]] = {
             _NAME: self._name, _AGE: lambda entry: entry.age, _PROCEDURE: self._text, _STEP_TEXT: self._text,
-            _PROCEDURE_CODES: self._codes, _STEP_CODES: self._codes, _STEP_STATUS: lambda _: "SCHEDULED",
+            _PROCEDURE_CODES: self._codes, _STEP_CODES: self._codes,
         }  # fmt: skip
         if tag in told:
             return told[tag](entry)
-        key = MATCHED.get(tag) or MATCHED_IN_STEP.get(tag)
-        return key.value(entry, station) if key is not None else [] if dictionary_VR(tag) == "SQ" else None
+        value = MATCHED.get(tag) or MATCHED_IN_STEP.get(tag)
+        return value(entry, station) if value is not None else [] if dictionary_VR(tag) == "SQ" else None
 
     def _name(self, entry: Registered) -> str:
         return entry.person_name.partition("=")[0] if self.charset == LATIN_ONLY else entry.person_name

@@ -18,7 +18,7 @@ from firmware_app.config import WorklistSection
 from firmware_app.errors import StoreError
 from firmware_app.intake.dicom import command as dimse
 from firmware_app.intake.dicom.worklist_answer import MOST_ANSWERS, Writer, knows_all
-from firmware_app.intake.dicom.worklist_query import NotAQuestion, Station, parse
+from firmware_app.intake.dicom.worklist_query import NotADataSet, NotAQuestion, Station, parse
 from firmware_app.registration.examinations import kind_of
 from firmware_app.store.clinical.registrations import Registrations
 from firmware_app.store.sqlite.database import Database
@@ -36,6 +36,8 @@ class Found:
     data_sets: tuple[bytes, ...]
     status: int
     comment: str = ""
+    offending: int | None = None
+    """The key that cannot be matched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class WorklistProvider:
             kind = kind_of(station.modality)
             waiting = Registrations(self.database).waiting((kind,), since, _MOST_LOOKED_AT)
             fitting = [entry for entry in waiting if question.fits(entry, station)]
-        except NotAQuestion as error:
+        except NotADataSet as error:
             return Found(dimse.PENDING, (), dimse.UNABLE, str(error))
+        except NotAQuestion as error:
+            return Found(dimse.PENDING, (), dimse.DOES_NOT_MATCH, str(error), error.tag)
         except (sqlite3.Error, StoreError) as error:
             log.error("the worklist cannot be read: %s", getattr(error, "sqlite_errorname", "error"))
             return Found(dimse.PENDING, (), dimse.UNABLE, "The box cannot read its list now. Ask again.")
