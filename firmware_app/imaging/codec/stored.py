@@ -132,7 +132,7 @@ class FrameReader:
                 source.offset,
                 1 if self._is_video else source.frames,
                 bytes(source.header.get("ExtendedOffsetTable") or b""),
-                one_each=source.transfer_syntax == RLELossless,
+                rle_segments=source.samples * source.allocated // 8 if source.transfer_syntax == RLELossless else 0,
             )
         return self._fragments
 
