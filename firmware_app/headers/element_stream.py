@@ -106,11 +106,15 @@ class Element:
 
 @dataclass(slots=True)
 class Walk:
-    """The result of a walk over a whole data set: the wanted top-level elements by tag, and where the data set ends."""
+    """The result of a walk over a whole data set: the wanted top-level elements by tag, and where the data set ends.
+
+    `is_followed`: other bytes than zeros follow it.
+    """
 
     encoding: Encoding
     elements: dict[int, Element] = field(default_factory=dict)
     end: int = 0
+    is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ class _Walker:
         except (Truncated, Malformed, NestedTooDeep):
             if not self.complete or self.count > ELEMENT_LIMIT or self._is_element():
                 raise
-            self.walk.end = self.begun
+            self.walk.end, self.walk.is_followed = self.begun, True
         return self.walk
 
     def _is_element(self) -> bool:

@@ -110,7 +110,7 @@ _IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # not a valid UID, but enough
 class Examined:
     """A complete object: its header, the positions of data set and pixels, and the patient's identity (`identity`).
 
-    `trailing` counts the bytes after `end`, the end of the data set: padding, or what a machine left there.
+    `trailing` counts the bytes after `end`, the end of the data set: zeros, or what a machine left (`is_followed`).
     """
 
     header: Header
@@ -118,6 +118,7 @@ class Examined:
     data_set: int
     end: int
     trailing: int
+    is_followed: bool
     pixels: tuple[tuple[int, int], ...]
     identity: Mapping[str, str]
 
@@ -167,7 +168,14 @@ def _examine(data: Buffer) -> Examined:
         raise Truncated(where=tag_name(essential[0]))
     pixels = _check_pixels(parsed, header, syntax)
     return Examined(
-        header, data_set > start, data_set, parsed.end, len(data) - parsed.end, pixels, _identity_of(data, parsed)
+        header=header,
+        has_meta=data_set > start,
+        data_set=data_set,
+        end=parsed.end,
+        trailing=len(data) - parsed.end,
+        is_followed=parsed.is_followed,
+        pixels=pixels,
+        identity=_identity_of(data, parsed),
     )
 
 
