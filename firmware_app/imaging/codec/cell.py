@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import PixelsUnsupported
+from firmware_app.imaging.grey.pipeline import taken
 from firmware_app.imaging.jpeg.codestream import Precision
 from firmware_app.imaging.source import PixelSource
 
@@ -59,9 +60,9 @@ def _within(samples: NDArray[Any], bits: int, source: PixelSource) -> NDArray[An
         nearest = np.where(away < least, overlay + (value << unused), nearest)
         least = np.minimum(away, least)
     index = samples.view(f"u{samples.dtype.itemsize}") & np.asarray((1 << bits) - 1, f"u{samples.dtype.itemsize}")
-    if int(least[index].max()) * _REACH > 1 << source.stored:
+    if taken(least * _REACH > 1 << source.stored, index).any():
         return samples
-    return np.asarray(nearest.astype(samples.dtype)[index])
+    return taken(nearest.astype(samples.dtype), index)
 
 
 def _overlays(source: PixelSource, bits: int) -> list[int]:
