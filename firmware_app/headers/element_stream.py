@@ -30,8 +30,8 @@ PIXEL_DATA: Final = 0x7FE00010
 _PIXELS: Final = 0x7FE00000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _TRAILING_PADDING = 0xFFFCFFFC
-_SIGNATURES = 0xFFFA
-_LAST_GROUP = 0x7FFF  # of all others but the trailing padding; private groups of the pixels reach to it
+_BEHIND_ALL = (0xFFFA, 0xFFFC)  # Digital Signatures Sequence, Data Set Trailing Padding
+_LAST_GROUP = 0x7FFF  # of all others; private groups of the pixels reach to it
 _UNDEFINED = 0xFFFFFFFF
 _NO_LENGTH = 1 << 28  # four letters are more, and no element behind the pixels is so long
 
@@ -171,8 +171,7 @@ class _Walker:
     def _is_element(self) -> bool:
         """Whether what could not be read to its end is an element of the data set, and so its end is missing.
 
-        It has a higher tag than all before it (PS3.5 7.1) and a VR of the standard, or a possible length.  The content
-        of Data Set Trailing Padding means nothing (PS3.10 7.2), so nothing is lost with it.
+        It has a higher tag than all before it (PS3.5 7.1) and a VR of the standard, or a possible length.
         """
         head, encoding = self.data[self.begun : self.begun + 8], self.walk.encoding
         order: Literal["big", "little"] = "big" if encoding.big_endian else "little"
@@ -180,7 +179,7 @@ class _Walker:
         tag = group << 16 | number
         if len(head) < 4:  # behind pixels seldom anything follows, behind the content of a report something may
             return self.highest < _PIXELS
-        if tag <= self.highest or (group > _LAST_GROUP and group != _SIGNATURES):
+        if tag <= self.highest or (group > _LAST_GROUP and group not in _BEHIND_ALL):
             return False
         if encoding.explicit and len(head) >= 6:
             return head[4:6] in SHORT_VRS or head[4:6] in LONG_VRS

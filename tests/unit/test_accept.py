@@ -111,7 +111,7 @@ def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(d
     assert journal(door.clinical) == [("accepted", None), ("duplicate", None)]
 
 
-@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(512), b"\xfc\xff\xfc\xff", b"\x01"])
+@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(512), b"\xff" * 16, b"\x01"])
 def test_what_a_machine_leaves_behind_an_object_is_kept_with_it_and_noted(
     door: Door, at: Path, left: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

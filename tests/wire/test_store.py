@@ -51,7 +51,7 @@ def test_an_identical_resend_is_a_success_and_kept_once(gateway: Running, client
     assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
 
 
-@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(40), b"\xfc\xff\xfc\xff"])
+@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(40), b"\xff" * 16])
 def test_an_object_with_bytes_that_its_machine_left_behind_it_is_kept_with_them(
     gateway: Running, client: RawClient, left: bytes
 ) -> None:
