@@ -6,6 +6,7 @@ the values that a caller asks for are copied, so a hostile object costs neither 
 
 Where real devices break the rules but no byte is missing, the reader follows their intention: implicit elements
 inside an explicit data set, odd lengths, unknown VRs, UN of undefined length (PS3.5 6.2.2), zero padding at the end.
+Bytes behind a complete data set that cannot be the beginning of an element are not part of it; a cut element is.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import mmap
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Final
+from typing import Final, Literal
 
 from firmware_app.errors import Malformed, NestedTooDeep, Truncated
 
@@ -26,9 +27,13 @@ ELEMENT_LIMIT: Final = 1_000_000
 _ITEM_ELEMENTS: Final = 4
 
 PIXEL_DATA: Final = 0x7FE00010
+_PIXELS: Final = 0x7FE00000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _TRAILING_PADDING = 0xFFFCFFFC
+_BEHIND_ALL = (0xFFFA, 0xFFFC)  # Digital Signatures Sequence, Data Set Trailing Padding
+_LAST_GROUP = 0x7FFF  # of all others; private groups of the pixels reach to it
 _UNDEFINED = 0xFFFFFFFF
+_NO_LENGTH = 1 << 28  # four letters are more, and no element behind the pixels is so long
 
 # PS3.5 Table 7.1-1 and 7.1-2: these VRs carry a 32-bit length after two reserved bytes, the others a 16-bit one.
 LONG_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
@@ -101,10 +106,15 @@ class Element:
 
 @dataclass(slots=True)
 class Walk:
-    """The result of a walk over a whole data set: the wanted top-level elements by tag."""
+    """The result of a walk over a whole data set: the wanted top-level elements by tag, and where the data set ends.
+
+    `is_followed`: other bytes than zeros follow it.
+    """
 
     encoding: Encoding
     elements: dict[int, Element] = field(default_factory=dict)
+    end: int = 0
+    is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,27 +132,61 @@ def tag_name(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def walk(data: Buffer, start: int, encoding: Encoding, wanted: Collection[int]) -> Walk:
+def walk(
+    data: Buffer, start: int, encoding: Encoding, wanted: Collection[int], completing: Collection[int] = ()
+) -> Walk:
     """Walk the data set in *data* from *start* to its end, and return where the *wanted* top-level elements lie.
 
+    *completing*: after one of these the data set may be complete, so that other bytes may follow it.
     Raises `Truncated`, `Malformed` or `NestedTooDeep`.
     """
-    return _Walker(data, encoding, wanted).run(start)
+    return _Walker(data, encoding, wanted, completing).run(start)
 
 
 class _Walker:
     """The state of one walk: iterative, so that depth costs a list entry and not the interpreter's stack."""
 
-    def __init__(self, data: Buffer, encoding: Encoding, wanted: Collection[int]) -> None:
+    def __init__(self, data: Buffer, encoding: Encoding, wanted: Collection[int], completing: Collection[int]) -> None:
         self.data = data
         self.end = len(data)
-        self.wanted = wanted
+        self.wanted, self.completing = wanted, completing
+        self.complete = False
+        self.begun = 0  # where the last top-level element begins, or what follows the data set
+        self.padding = self.end  # where zeros begin that reach to the end
+        self.passed = self.highest = 0  # the tag of the top-level element before it, and the highest before that
         self.walk = Walk(encoding)
         self.stack: list[_Level] = []
         self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding)
         self.count = 0
 
     def run(self, position: int) -> Walk:
+        try:
+            self.walk.end = self._run(position)
+        except (Truncated, Malformed, NestedTooDeep):
+            if not self.complete or self.count > ELEMENT_LIMIT or self._is_element():
+                raise
+            self.walk.end, self.walk.is_followed = self.begun, True
+        return self.walk
+
+    def _is_element(self) -> bool:
+        """Whether what could not be read to its end is an element of the data set, and so its end is missing.
+
+        It has a higher tag than all before it (PS3.5 7.1) and a VR of the standard, or a possible length.
+        """
+        head, encoding = self.data[self.begun : self.begun + 8], self.walk.encoding
+        order: Literal["big", "little"] = "big" if encoding.big_endian else "little"
+        group, number = int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)
+        tag = group << 16 | number
+        if len(head) < 4:  # behind pixels seldom anything follows, behind the content of a report something may
+            return self.highest < _PIXELS
+        if tag <= self.highest or (group > _LAST_GROUP and group not in _BEHIND_ALL):
+            return False
+        if encoding.explicit and len(head) >= 6:
+            return head[4:6] in SHORT_VRS or head[4:6] in LONG_VRS
+        length = int.from_bytes(head[4:], order)
+        return length < _NO_LENGTH or length == _UNDEFINED
+
+    def _run(self, position: int) -> int:
         while True:
             level = self.level
             if not level.is_sequence:
@@ -150,11 +194,11 @@ class _Walker:
             if self.level is level and level.is_sequence:
                 position = self._item(position)
             elif self.level is level and not self.stack:
-                return self.walk
+                return min(position, self.padding)
 
     def _elements(self, position: int) -> int:
         """Pass the plain elements of the current data set or item, until a container opens or this one closes."""
-        level, data, wanted, top = self.level, self.data, self.wanted, not self.stack
+        level, data, top = self.level, self.data, not self.stack
         limit, explicit = level.limit, level.encoding.explicit
         layout = BIG if level.encoding.big_endian else LITTLE
         read_explicit, read_implicit, read_length = (
@@ -163,8 +207,11 @@ class _Walker:
             layout.length.unpack_from,
         )
         while position != limit or not level.closed_by_limit:
+            if top:
+                self._at_top(position)
             if limit - position < 8:
                 if top and _is_zero(data, position, limit):
+                    self.padding = position
                     return limit
                 raise self._short(limit, tag_name(_TRAILING_PADDING))
             self._count()
@@ -188,8 +235,8 @@ class _Walker:
                     vr = b""  # an implicit element inside an explicit data set, as some devices write
             if length == _UNDEFINED:
                 position, fragments = self._undefined(tag, vr, value)
-                if top and tag in wanted:
-                    self.walk.elements[tag] = Element(tag, value, position - value, fragments)
+                if top:
+                    self._passed(Element(tag, value, position - value, fragments))
                 if self.level is not level:
                     return position
                 continue
@@ -197,18 +244,30 @@ class _Walker:
             if position > limit:
                 raise self._short(limit, tag_name(tag), position)
             if top:
-                if tag in wanted:
-                    self.walk.elements[tag] = Element(tag, value, length)
-                elif group == 0:
-                    if _is_zero(data, value - 8, limit):
+                if group == 0:
+                    if _is_zero(data, self.begun, limit):
+                        self.padding = self.begun
                         return limit
                     raise Malformed(where=tag_name(tag))  # group 0000 is for commands (PS3.7 E), never in data sets
+                self._passed(Element(tag, value, length))
             if vr == b"SQ" and length:
                 self._open(_Level(True, position, True, level.encoding))
                 return value
         if self.stack:
             self.level = self.stack.pop()
         return position
+
+    def _at_top(self, position: int) -> None:
+        """The top-level element before *position* has been read to its end."""
+        self.begun = position
+        self.highest = max(self.highest, self.passed)
+        self.complete = self.complete or self.passed in self.completing
+
+    def _passed(self, element: Element) -> None:
+        """A top-level element lies here; what follows a complete data set says nothing new of what it has."""
+        self.passed = element.tag
+        if element.tag in self.wanted and not (self.complete and element.tag in self.walk.elements):
+            self.walk.elements[element.tag] = element
 
     def _undefined(self, tag: int, vr: bytes, value: int) -> tuple[int, tuple[tuple[int, int], ...] | None]:
         """An element of undefined length: fragments (PS3.5 A.4), a sequence, or UN that holds an implicit one."""

@@ -108,11 +108,17 @@ _IDENTITY: Final = re.compile(r"\.*[0-9][0-9.]*")  # not a valid UID, but enough
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A complete object: its header, the positions of data set and pixels, and the patient's identity (`identity`)."""
+    """A complete object: its header, the positions of data set and pixels, and the patient's identity (`identity`).
+
+    `trailing` counts the bytes after `end`, the end of the data set: zeros, or what a machine left (`is_followed`).
+    """
 
     header: Header
     has_meta: bool
     data_set: int
+    end: int
+    trailing: int
+    is_followed: bool
     pixels: tuple[tuple[int, int], ...]
     identity: Mapping[str, str]
 
@@ -153,7 +159,7 @@ def _examine(data: Buffer) -> Examined:
     declared = transfer_syntax.accepted(syntax_uid) if syntax_uid else None
     encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
     syntax = declared or _undeclared(encoding)
-    parsed = walk(data, data_set, encoding, _WANTED)
+    parsed = walk(data, data_set, encoding, _WANTED, sop_classes.ESSENTIAL_TAGS)
     header = _header(data, parsed, syntax)
     if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # in spite of its file meta information
         raise DirectoryRecord()
@@ -161,7 +167,16 @@ def _examine(data: Buffer) -> Examined:
     if essential and not any(tag in parsed.elements for tag in essential):
         raise Truncated(where=tag_name(essential[0]))
     pixels = _check_pixels(parsed, header, syntax)
-    return Examined(header, data_set > start, data_set, pixels, _identity_of(data, parsed))
+    return Examined(
+        header=header,
+        has_meta=data_set > start,
+        data_set=data_set,
+        end=parsed.end,
+        trailing=len(data) - parsed.end,
+        is_followed=parsed.is_followed,
+        pixels=pixels,
+        identity=_identity_of(data, parsed),
+    )
 
 
 def looks_like_data_set(head: bytes) -> bool:
@@ -186,8 +201,7 @@ def pixel_digest(path: Path) -> str:
     examined = examine(path)
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        for start, length in examined.pixels or ((examined.data_set, size - examined.data_set),):
+        for start, length in examined.pixels or ((examined.data_set, examined.end - examined.data_set),):
             file.seek(start)
             while length > 0 and (piece := file.read(min(length, 1 << 20))):
                 digest.update(piece)

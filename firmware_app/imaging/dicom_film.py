@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import ExplicitVRBigEndian
 
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import header_words, source, spacing
@@ -191,7 +190,7 @@ class DicomFilm:
 
     def _layers(self, pixels: NDArray[np.generic], index: int) -> tuple[overlays.Layer, ...]:
         layout = self._layout
-        whole = pixels.ndim == 2 and pixels.dtype.itemsize <= 2 and self.has_own_layout
+        whole = pixels.ndim == 2 and self.has_own_layout
         used = (layout.high_bit + 1 - layout.stored, layout.high_bit)
         return overlays.of(self.source.header, index, self.rows, self.columns, pixels if whole else None, used)
 
@@ -201,8 +200,8 @@ class DicomFilm:
 
     @property
     def has_own_layout(self) -> bool:
-        """Whether the words have the file's bit layout; a decoder's values do not."""
-        return self.source.allocated > 1 and (self.source.native or self.source.transfer_syntax in stored.AS_THEY_LIE)
+        """Whether the words have the file's bit layout: not single bits, and not floats."""
+        return self.source.allocated > 1 and self.source.keyword == "PixelData"
 
     def _colour(self, pixels: NDArray[np.generic]) -> bool:
         return pixels.ndim == 3 or self.source.photometric == "PALETTE COLOR"
@@ -227,7 +226,7 @@ class DicomFilm:
     def _values(self, pixels: NDArray[np.generic]) -> tuple[NDArray[Any] | None, Floats]:
         """Up to 16 bits: (words, the value of every possible word); else (None, the values themselves)."""
         if pixels.dtype.itemsize > 2:
-            if self.has_own_layout and pixels.dtype.kind == "u":
+            if self.has_own_layout:
                 return None, self._layout.values(pixels.view(f"u{pixels.dtype.itemsize}"))
             return None, np.nan_to_num(pixels.astype(np.float64), posinf=0.0, neginf=0.0)
         unsigned = np.dtype(f"u{pixels.dtype.itemsize}")
@@ -282,14 +281,13 @@ def _ends(frame: NDArray[np.float32], hidden: NDArray[np.bool_] | None) -> tuple
 
 
 def _is_flat(source: PixelSource) -> bool:
-    """Whether the samples are native little-endian words, which need no decoder."""
-    little = source.transfer_syntax != ExplicitVRBigEndian  # in big endian even 8-bit samples may be swapped
-    return source.native and little and source.allocated in (8, 16) and source.keyword == "PixelData"
+    """Whether the samples are native words, which need no decoder."""
+    return source.native and source.allocated in (8, 16) and source.keyword == "PixelData"
 
 
 def _native_samples(source: PixelSource, index: int) -> NDArray[np.generic]:
-    source.stream.seek(source.offset + index * source.decoded_bytes)
-    data = np.frombuffer(source.stream.read(source.decoded_bytes), f"<u{source.allocated // 8}")
+    frame = stored.native_bytes(source, index * source.decoded_bytes, source.decoded_bytes)
+    data = np.frombuffer(frame, f"<u{source.allocated // 8}")
     if source.shares_chroma:
         return colour.upsampled(data, source.rows, source.columns)
     return colour.planes(data, source.rows, source.columns, number(source.header, "PlanarConfiguration", 0))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
@@ -45,11 +46,15 @@ _NATIVE: Final = (
     DeflatedExplicitVRLittleEndian,
 )
 _PIXEL_VRS: Final = (b"OB", b"OW", b"OF", b"OD", b"UN")
+_WORD_BYTES: Final = {"OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 
 
 @dataclass(frozen=True, slots=True)
 class PixelSource:
-    """An opened object.  `offset` and `length` bound the pixel element's value in `stream` (length: bytes present)."""
+    """An opened object; words in its `header` are little-endian, whatever the file's byte order.
+
+    `offset` and `length` bound the pixel element's value in `stream` (length: bytes present).
+    """
 
     stream: BinaryIO
     path: Path | None  # None when `stream` is not the file itself (a deflated object)
@@ -120,6 +125,8 @@ def opened(path: Path) -> Iterator[PixelSource]:
         stream = _inflated(file)
         try:
             header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+            if not header.original_encoding[1]:
+                _turn_words(header)
             image = _source(header, stream, path if stream is file else None)
         except BROKEN:
             raise Undecodable(detail="its header is broken") from None
@@ -135,6 +142,26 @@ def number(header: Dataset, keyword: str, default: int) -> int:
         return default if value in (None, "") else int(value)
     except BROKEN:
         raise Undecodable(detail=f"its {keyword} is not a number") from None
+
+
+def _turn_words(header: Dataset) -> None:
+    """Swap the words of look-up tables, overlays and the like from big to little endian, at every depth (PS3.5 7.3).
+
+    pydicom leaves these values as the bytes of the file.  After this nothing else asks for the byte order.
+    """
+    for tag in list(header.keys()):
+        try:
+            vr = header.get_item(tag).VR  # without decoding the value
+            if vr == "SQ":
+                for item in header[tag].value:
+                    _turn_words(item)
+            elif vr in _WORD_BYTES:
+                element, size = header[tag], _WORD_BYTES[vr]
+                data = element.value or b""
+                whole = len(data) // size * size
+                element.value = np.frombuffer(data[:whole], f"u{size}").byteswap().tobytes() + data[whole:]
+        except BROKEN:  # whoever needs it finds it broken
+            continue
 
 
 def _inflated(file: BinaryIO) -> BinaryIO:

@@ -47,6 +47,8 @@ from firmware_app.store.disk.layout import StateDir, make_directory, sync_direct
 
 log = logging.getLogger("lantern.door")
 
+TRAILING_BYTES = "taken.trailing_bytes"
+"""In the log: an object was taken with bytes that no data set has.  They are kept with it; nothing reads them."""
 _COPY_BYTES = 1 << 20
 _HEAD_BYTES = PREAMBLE_BYTES + len(MAGIC) + 12
 
@@ -194,6 +196,8 @@ class Door:
             examined = examine_open(spool.descriptor)
             if announced is not None:
                 announced.check(examined.header, examined.identity)
+            if examined.trailing:
+                log.info("%s: an object came with %d bytes after its end", TRAILING_BYTES, examined.trailing)
             admitted = self._keep(spool, ".dcm", examined, arrival_path, association)
             if admitted.outcome is Outcome.ACCEPTED:
                 self._name(admitted.instance, examined.identity)

@@ -66,16 +66,16 @@ def details_digest(path: Path) -> str:
     """The sha256 of all tags and values of the data set at *path*, without its pixels.
 
     Left out is only what a router rewrites without changing the meaning: the file meta information, group lengths
-    (retired, PS3.5 7.2), trailing padding, the VR, and whether a length is defined or delimited.  Everything else
-    counts, private elements too, because software may rely on any of them.  In implicit VR a sequence of defined
-    length looks like plain bytes without a dictionary, so such an object counts as changed after a conversion.  That
-    keeps one copy too many, never one too few.
+    (retired, PS3.5 7.2), trailing padding and bytes after the data set, the VR, and whether a length is defined or
+    delimited.  Everything else counts, private elements too, because software may rely on any of them.  In implicit VR
+    a sequence of defined length looks like plain bytes without a dictionary, so such an object counts as changed after
+    a conversion.  That keeps one copy too many, never one too few.
     """
     examined = examine(path)
     syntax = transfer_syntax.accepted(examined.header.transfer_syntax_uid)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
         encoding = guess_encoding(data, examined.data_set, Encoding(syntax.explicit, syntax.big_endian))
-        return _Details(data, encoding).digest(examined.data_set)
+        return _Details(data, encoding).digest(examined.data_set, examined.end)
 
 
 def _likeness(path: Path) -> _Likeness:
@@ -94,9 +94,8 @@ class _Details:
         self.stack: list[tuple[int | None, Encoding]] = []  # open containers: their end where it is known
         self.encoding = encoding
 
-    def digest(self, position: int) -> str:
-        size = len(self.data)
-        while size - position >= 8:
+    def digest(self, position: int, end: int) -> str:
+        while end - position >= 8:
             while self.stack and self.stack[-1][0] == position:
                 self.encoding = self.stack.pop()[1]
             layout = BIG if self.encoding.big_endian else LITTLE
@@ -104,8 +103,6 @@ class _Details:
             tag = group << 16 | number
             if group == 0xFFFE:
                 position = self._structure(tag, position + 8, length)
-            elif tag == 0 and not self.stack:
-                break  # zero padding to the end of the file
             else:
                 position = self._element(tag, position, length)
         return self.hash.hexdigest()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
+from firmware_app.errors import IntakeError
+from firmware_app.headers.header import examine
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.quality import limits
 from firmware_app.language import N_, register
@@ -98,6 +101,13 @@ UID_FAULTY: Final = register(
         "same, but another system may refuse it. Have the service of the machine correct this."
     ),
 )
+BYTES_FOLLOW: Final = register(
+    "hint.bytes_follow",
+    N_(
+        "Behind the end of this image its file holds {count} bytes that belong to no part of it. The image itself is "
+        "whole; the bytes were kept and not used. Have the service of the machine look at this."
+    ),
+)
 DISPLAY_MISSING: Final = register(
     "hint.display_missing", N_("The picture for the screen could not be made; look at the original on the machine.")
 )
@@ -116,6 +126,17 @@ def of_identity(header: Header | None) -> tuple[Reason, ...]:
     """The hint for an object that was accepted although one of its UIDs is not valid."""
     faulty = () if header is None else header.faulty_uids
     return (hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
+
+
+def of_file(path: Path, header: Header | None) -> tuple[Reason, ...]:
+    """The hint for an object that was accepted although other bytes than padding follow it."""
+    if header is None:
+        return ()
+    try:
+        examined = examine(path)
+    except (IntakeError, OSError):  # the decoder will say what is wrong with it
+        return ()
+    return (hint(BYTES_FOLLOW, count=examined.trailing),) if examined.is_followed else ()
 
 
 def of_entered(entered: Entered | None) -> tuple[Reason, ...]:

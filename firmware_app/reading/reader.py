@@ -249,6 +249,7 @@ class Reader:
         spec, taking = (manifest.input, attempts.taking(manifest, attempt.instance)) if manifest else (None, Taking())
         folder = self._state.display / attempt.instance.reference
         path = self._state.root / attempt.instance.file
+        attempt.hints += hints.of_file(path, attempt.instance.header)
         decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder, taking)
         if isinstance(decoded, Decoded):
             attempt.frames = decoded.frames

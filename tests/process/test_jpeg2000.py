@@ -26,10 +26,10 @@ from firmware_app.reading.children import confinement
 with source.opened(Path(sys.argv[1])) as found:
     stream = Reader(found).compressed(0)
     jpeg2000.os.sched_getaffinity = lambda _: {0}
-    jpeg2000.words(found, stream)
+    jpeg2000.samples(stream)
     confinement.confine(4)
     jpeg2000.os.sched_getaffinity = lambda _: {0, 1}
-    print(np.asarray(jpeg2000.words(found, stream), np.int64).sum())
+    print(np.asarray(jpeg2000.samples(stream), np.int64).sum())
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sqlite3
 from hashlib import sha256
@@ -28,7 +29,7 @@ from firmware_app.errors import (
     Truncated,
 )
 from firmware_app.headers.header import examine
-from firmware_app.intake.accept import Door, Outcome
+from firmware_app.intake.accept import TRAILING_BYTES, Door, Outcome
 from firmware_app.intake.folder import WatchedFolder
 from firmware_app.intake.sameness import Sameness, compare
 from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
@@ -108,6 +109,31 @@ def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(d
     second = door.accept_file(at)
     assert (second.outcome, second.instance) == (Outcome.DUPLICATE, first.instance)
     assert journal(door.clinical) == [("accepted", None), ("duplicate", None)]
+
+
+@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(512), b"\xff" * 16, b"\x01"])
+def test_what_a_machine_leaves_behind_an_object_is_kept_with_it_and_noted(
+    door: Door, at: Path, left: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    data_set = film(sop_instance="2.25.5", study="2.25.7")
+    at.write_bytes(file_of(data_set + left))
+    with caplog.at_level(logging.INFO, "lantern.door"):
+        first = door.accept_file(at)
+    assert kept_file(door).read_bytes() == at.read_bytes()
+    assert [record.message.split(":")[0] for record in caplog.records] == [TRAILING_BYTES]
+    assert f" {len(left)} bytes" in caplog.text
+    at.write_bytes(file_of(data_set))  # the same object, as a router sends it on
+    second = door.accept_file(at)
+    assert (second.outcome, second.instance) == (Outcome.DUPLICATE, first.instance)
+
+
+def test_nothing_is_noted_of_an_object_that_ends_where_it_ends(
+    door: Door, at: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    at.write_bytes(file_of(film() + element(0xFFFCFFFC, b"OB", bytes(126))))  # Data Set Trailing Padding is of it
+    with caplog.at_level(logging.INFO, "lantern.door"):
+        door.accept_file(at)
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("brand", ["heic", "heix", "hevc", "mif1", "msf1", "avif", "avis"])

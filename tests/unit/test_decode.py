@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jpeg_ls import encode_buffer
 from PIL import Image
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, encapsulate_extended, get_frame
@@ -22,6 +23,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -35,7 +37,7 @@ from firmware_app.errors import (
     VideoReaderMissing,
 )
 from firmware_app.imaging import film
-from tests import clips, films, htj2k
+from tests import clips, films, htj2k, lossless_jpeg
 
 ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
 DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
@@ -219,6 +221,83 @@ def test_a_frame_in_several_fragments_is_put_together(tmp_path: Path, told_by: s
     dataset = films.film(pixels[0], syntax=JPEG2000Lossless, pixel_data=data, NumberOfFrames=3, **extra)
     for decoded, expected in zip(greys(tmp_path, dataset), pixels, strict=True):
         np.testing.assert_array_equal(decoded, expected)
+
+
+def _item(value: bytes) -> bytes:
+    return b"\xfe\xff\x00\xe0" + struct.pack("<L", len(value)) + value
+
+
+def _run_lengths(pixels: Pixels) -> bytes:
+    made = films.film(pixels)
+    made.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
+    return get_frame(made.PixelData, 0, number_of_frames=1)
+
+
+def _coded_frame(pixels: Pixels, syntax: UID) -> bytes:
+    out = io.BytesIO()
+    if syntax == RLELossless:
+        return _run_lengths(pixels)
+    if syntax == JPEGLSLossless:
+        return bytes(encode_buffer(pixels.tobytes(), *pixels.shape, 1, 8))
+    if syntax == JPEGLosslessSV1:
+        return lossless_jpeg.encoded(pixels, 8)
+    if syntax == JPEG2000Lossless:
+        return _jpeg2000(pixels)
+    Image.fromarray(pixels).save(out, "JPEG", quality=100)
+    return out.getvalue()
+
+
+def _even(stream: bytes) -> bytes:
+    return stream + b"\0" * (len(stream) % 2)
+
+
+SPLIT = [RLELossless, JPEGLSLossless, JPEGLosslessSV1, JPEG2000Lossless, JPEGBaseline8Bit]
+
+
+@pytest.mark.parametrize("syntax", SPLIT)
+@pytest.mark.parametrize("size", [2, 64, 100, 1000])
+@pytest.mark.parametrize("has_table", [False, True])
+def test_one_frame_is_all_its_fragments_however_small(tmp_path: Path, syntax: UID, size: int, has_table: bool) -> None:
+    """PS3.5 A.4.2 wants a frame of RLE in one fragment, and some machines split it; one frame can be nothing else."""
+    pixels = noise(40, 50, kind="uint8") // 4 * 4
+    stream = _even(_coded_frame(pixels, syntax))
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+    table = _item(struct.pack("<L", 0) if has_table else b"")
+    data = table + b"".join(_item(piece) for piece in pieces) + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    dataset = films.film(pixels, syntax=syntax, pixel_data=data)
+    with film.opened(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+        np.testing.assert_allclose(opened.grey(0), pixels, atol=12 if syntax == JPEGBaseline8Bit else 0)
+        assert opened.hints == ()
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "RGB"])
+@pytest.mark.parametrize("told_by", ["basic table", "extended table", "headers of the streams"])
+def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: Path, told_by: str, kind: str) -> None:
+    shape = (20, 24, 3) if kind == "RGB" else (20, 24)
+    pixels = [noise(*shape, kind=kind if kind != "RGB" else "uint8", seed=seed) for seed in (1, 2, 3)]
+    streams = [_even(_run_lengths(each)) for each in pixels]
+    pieces = [[stream[:128], stream[128:300], stream[300:]] for stream in streams]
+    places = np.cumsum([0, *(len(stream) + 24 for stream in streams)]).tolist()
+    extra: dict[str, Any] = {}
+    if told_by == "extended table":
+        extra = {"ExtendedOffsetTable": struct.pack("<3Q", *places[:3]),
+                 "ExtendedOffsetTableLengths": struct.pack("<3Q", *map(len, streams))}  # fmt: skip
+    table = struct.pack("<3L", *places[:3]) if told_by == "basic table" else b""
+    items = b"".join(_item(piece) for frame in pieces for piece in frame)
+    data = _item(table) + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    dataset = films.film(pixels[0], syntax=RLELossless, pixel_data=data, NumberOfFrames=3, **extra)
+    with film.opened(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+        for index, expected in enumerate(pixels):
+            seen = opened.shown(index).pixels if kind == "RGB" else opened.grey(index)
+            np.testing.assert_array_equal(seen, expected)
+
+
+def test_a_frame_of_run_lengths_whose_last_fragment_is_missing_is_refused(tmp_path: Path) -> None:
+    pixels = noise(20, 24, kind="uint16")
+    stream = _even(_run_lengths(pixels))
+    data = _item(b"") + _item(stream[:400]) + _item(stream[400:600]) + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    with pytest.raises(Undecodable):
+        greys(tmp_path, films.film(pixels, syntax=RLELossless, pixel_data=data))
 
 
 def test_an_offset_table_that_lies_is_not_believed(tmp_path: Path) -> None:

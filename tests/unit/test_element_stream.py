@@ -149,10 +149,81 @@ def test_zero_padding_after_the_last_element_is_tolerated(at: Path, padding: int
     assert read(at, file_of(film() + bytes(padding))).has_pixels
 
 
-def test_anything_else_after_the_last_element_is_not(at: Path) -> None:
-    for tail in (b"\x01", b"junk", b"\0" * 8 + b"junkjunk", os.urandom(3)):
-        with pytest.raises((Truncated, Malformed)):
-            read(at, file_of(film() + tail))
+JUNK = {
+    "a byte": b"\x01",
+    "three bytes": b"\xfe\xed\xfa",
+    "letters": b"junk",
+    "a vendor's mark": b"MEDVIEW CR-85 (c) 1998\r\n",
+    "zeros, then letters": b"\0" * 8 + b"junkjunk",
+    "noise": bytes(range(255, 0, -1)),
+    "a sector of E5": b"\xe5" * 512,
+    "an earlier element cut short": pack("<HH2sH", 0x0009, 0x1001, b"LO", 60) + b"left from a longer object",
+    "the beginning of another file": file_of(film())[:700],
+}
+SYNTAXES = pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG], ids=["explicit", "implicit", "big"])
+
+
+@SYNTAXES
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_a_machine_leaves_behind_the_pixels_is_not_of_the_object(at: Path, junk: str, syntax: str) -> None:
+    whole = film(sop_instance="1.2.3", syntax=syntax)
+    at.write_bytes(file_of(whole + JUNK[junk], syntax))
+    examined = examine(at)
+    assert examined.header.sop_instance_uid == "1.2.3"
+    assert (examined.trailing, examined.end) == (len(JUNK[junk]), len(file_of(whole, syntax)))
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_what_a_machine_leaves_behind_compressed_pixels_is_not_of_the_object(at: Path, junk: str) -> None:
+    at.write_bytes(file_of(film(pixel_element=fragments(b"ab")) + JUNK[junk], JPEG))
+    examined = examine(at)
+    assert examined.trailing == len(JUNK[junk])
+    assert [at.read_bytes()[start : start + length] for start, length in examined.pixels] == [b"ab"]
+
+
+@pytest.mark.parametrize("pixels", [None, fragments(b"ab")])
+def test_a_delimiter_too_many_behind_the_pixels_is_not_of_the_object(at: Path, pixels: bytes | None) -> None:
+    at.write_bytes(file_of(film(pixel_element=pixels) + objects.SEQUENCE_END, JPEG if pixels else objects.EXPLICIT))
+    assert examine(at).trailing == 8
+
+
+def test_what_a_machine_leaves_behind_a_report_is_not_of_the_object(at: Path) -> None:
+    report = "1.2.840.10008.5.1.4.1.1.88.11"
+    content = sequence(0x0040A730, item(element(0x0040A160, b"UT", b"text")))
+    at.write_bytes(file_of(film(sop_class=report, pixel_element=content) + JUNK["a vendor's mark"], sop_class=report))
+    assert examine(at).trailing == len(JUNK["a vendor's mark"])
+
+
+def test_another_object_behind_the_pixels_changes_nothing_of_the_first(at: Path) -> None:
+    at.write_bytes(file_of(film(sop_instance="1.2.3", rows=8) + film(sop_instance="1.2.4", rows=16)))
+    header = examine(at).header
+    assert (header.sop_instance_uid, header.rows) == ("1.2.3", 8)
+
+
+@SYNTAXES
+def test_an_element_of_the_object_that_is_cut_is_no_junk(at: Path, syntax: str) -> None:
+    more = element(0x7FE10010, b"LO", b"A VENDOR", syntax=syntax) + element(
+        0x7FE11001, b"OB", bytes(900), syntax=syntax
+    )
+    padding = element(0xFFFCFFFC, b"OB", bytes(126), syntax=syntax)
+    whole, after = film(syntax=syntax), more + padding
+    for kept in (5, 7, 9, 15, 22, 25, 40, len(more) + 4, len(more) + 6, len(after) - 100, len(after) - 1):
+        with pytest.raises(Truncated):
+            read(at, file_of(whole + after[:kept], syntax))
+    assert read(at, file_of(whole + after, syntax)).has_pixels
+
+
+@SYNTAXES
+def test_junk_behind_pixels_that_are_cut_makes_no_whole_object(at: Path, syntax: str) -> None:
+    whole = film(syntax=syntax)
+    for cut in (1, 2, 100, 512, 530):
+        with pytest.raises((Truncated, Malformed, PixelLengthMismatch)):
+            read(at, file_of(whole[:-cut] + b"left by a machine"[: min(cut - 1, 17)], syntax))
+
+
+def test_junk_before_the_pixels_is_malformed(at: Path) -> None:
+    with pytest.raises((Truncated, Malformed)):
+        read(at, file_of(film(extra=JUNK["a vendor's mark"])))
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,15 @@ def test_what_dicomweb_client_stores_is_kept_and_named_and_the_study_is_complete
     assert {row[0] for row in rows} == {1}
 
 
+def test_an_object_with_bytes_that_its_machine_left_behind_it_is_stored(web: Web) -> None:
+    body = pydicom_file("MR_small.dcm").read_bytes() + b"MEDVIEW CR-85\r\n"
+    head, tail = b"--cut\r\nContent-Type: application/dicom\r\n\r\n", b"\r\n--cut--\r\n"
+    kind = 'multipart/related; type="application/dicom"; boundary=cut'
+    status, said = web.post(head + body + tail, kind)
+    assert status == 200, said
+    assert web.outcomes() == [("dicomweb:County Hospital", "accepted", None)]
+
+
 def test_nobody_without_a_certificate_of_the_clinics_sends_anything(web: Web, tmp_path: Path) -> None:
     body = pydicom_file("CT_small.dcm").read_bytes()
     assert web.post(body, "application/dicom", certificate=False)[0] == 403

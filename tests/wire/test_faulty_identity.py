@@ -1,4 +1,4 @@
-"""An image whose UID breaks PS3.5 9.1 and that is right otherwise: taken from the line and from a file, and noted."""
+"""An image that is right but for a UID that breaks PS3.5 9.1, or for bytes behind it: taken, and noted."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ def test_it_is_read_and_the_reading_says_what_is_wrong(long_film: Path, tmp_path
     assert "StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID" in hint.text("en")
     assert LONG not in hint.text("en")
     jsonschema.validate(json.loads(json.dumps(case_object(case, "zh_CN"))), SCHEMA)
+
+
+@pytest.mark.parametrize(("left", "noted"), [(b"MEDVIEW CR-85\r\n", ["hint.bytes_follow"]), (bytes(300), [])])
+def test_bytes_behind_an_image_are_noted_with_its_reading_unless_they_are_padding(
+    tmp_path: Path, left: bytes, noted: list[str]
+) -> None:
+    folder = tmp_path / "film"
+    folder.mkdir()
+    path = films.save(folder, "film.dcm", reading_rig.tiny_film(1))
+    path.write_bytes(path.read_bytes() + left)
+    (case,) = read_paths([path], reading_rig.config(tmp_path))
+    (reading,) = case.readings
+    assert reading.status.value == "read"
+    told = [one for one in reading.quality.hints if one.code == "hint.bytes_follow"]
+    assert [one.code for one in told] == noted
+    assert all(f" {len(left)} bytes" in one.text("en") for one in told)
 
 
 def test_it_leaves_de_identified_under_valid_uids(box: Box, long_film: Path) -> None:

@@ -51,6 +51,18 @@ def test_an_identical_resend_is_a_success_and_kept_once(gateway: Running, client
     assert gateway.outcomes() == [("accepted", None), ("duplicate", None)]
 
 
+@pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(40), b"\xff" * 16])
+def test_an_object_with_bytes_that_its_machine_left_behind_it_is_kept_with_them(
+    gateway: Running, client: RawClient, left: bytes
+) -> None:
+    instance = new_uid()
+    assert client.store(CT, instance, ct(instance) + left).status == 0
+    client.release()
+    [kept] = gateway.files()
+    assert kept.read_bytes().endswith(left)
+    assert gateway.outcomes() == [("accepted", None)]
+
+
 @pytest.mark.parametrize(
     ("age", "pixels", "status", "said", "code"),
     [

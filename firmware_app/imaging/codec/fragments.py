@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from firmware_app.errors import PixelsUnsupported, Undecodable
+from firmware_app.imaging.codec import rle
 
 MOST_ITEMS: Final = 250_000
 _ITEM: Final = struct.Struct("<HHL")
@@ -48,43 +49,50 @@ class Fragments:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def located(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, one_each: bool = False) -> Fragments:
+def located(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, rle_segments: int = 0) -> Fragments:
     """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, or empty.
 
-    *one_each*: the transfer syntax puts each frame into one fragment (RLE, PS3.5 A.4.2).  Raises `Undecodable`.
+    *rle_segments*: how many segments a frame of RLE has; 0 for other syntaxes.  PS3.5 A.4.2 wants such a frame in one
+    fragment, but some machines split it.  Raises `Undecodable`.
     """
     table, starts, lengths = _items(stream, offset, frames)
     if len(starts) < frames:
         raise Undecodable(detail=f"{frames} frames promised, {len(starts)} fragments present")
     if len(starts) == frames:
         return Fragments(starts, lengths, array("L", range(frames)))
-    if one_each:
-        return Fragments(starts[:frames], lengths[:frames], array("L", range(frames)), len(starts) - frames)
     if frames == 1:
-        return _without_left(stream, Fragments(starts, lengths, array("L", [0])))
+        return _without_left(stream, Fragments(starts, lengths, array("L", [0])), rle_segments)
     firsts = (
         _by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
         or _by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
-        or _by_ends(stream, starts, lengths)
+        or _by_streams(stream, starts, lengths, rle_segments)
     )
-    if len(firsts) < frames or not all(_begins(stream, starts[number]) for number in firsts[frames:]):
+    if len(firsts) < frames or not all(_begins(stream, starts[number], rle_segments) for number in firsts[frames:]):
         raise Undecodable(detail=f"its {len(starts)} fragments cannot be told apart into {frames} frames")
-    return _without_left(stream, Fragments(starts, lengths, firsts[:frames]))
+    return _without_left(stream, Fragments(starts, lengths, firsts[:frames]), rle_segments)
 
 
-def _without_left(stream: BinaryIO, whole: Fragments) -> Fragments:
+def _without_left(stream: BinaryIO, whole: Fragments, rle_segments: int) -> Fragments:
     """*whole* with the last frame cut after its first code stream; further code streams are counted in `left`."""
     last = whole.firsts[-1]
-    ends = _by_ends(stream, whole.starts[last:], whole.lengths[last:])
-    others = [last + number for number in ends[1:] if _begins(stream, whole.starts[last + number])]
+    streams = _by_streams(stream, whole.starts[last:], whole.lengths[last:], rle_segments)
+    others = [last + number for number in streams[1:] if _begins(stream, whole.starts[last + number], rle_segments)]
     if not others:
         return whole
     return Fragments(whole.starts[: others[0]], whole.lengths[: others[0]], whole.firsts, len(others))
 
 
-def _begins(stream: BinaryIO, start: int) -> bool:
+def _begins(stream: BinaryIO, start: int, rle_segments: int) -> bool:
+    """Whether a code stream begins at *start*; one of RLE begins with the number and places of its segments (G.5)."""
     stream.seek(start)
-    return stream.read(4).startswith(_SIGNATURES)
+    if not rle_segments:
+        return stream.read(4).startswith(_SIGNATURES)
+    head = stream.read(rle.HEADER.size)
+    if len(head) < rle.HEADER.size:
+        return False
+    count, *places = rle.HEADER.unpack(head)
+    used = [rle.HEADER.size, *places[:rle_segments]]
+    return count == rle_segments and used[1] == used[0] and used[1:] == sorted(set(used))
 
 
 def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:
@@ -130,9 +138,15 @@ def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> ar
     return firsts if firsts[0] == 0 else array("L")
 
 
-def _by_ends(stream: BinaryIO, starts: array[int], lengths: array[int]) -> array[int]:
-    """The first item of each frame, without a table: a frame ends with the fragment that ends a code stream."""
+def _by_streams(stream: BinaryIO, starts: array[int], lengths: array[int], rle_segments: int) -> array[int]:
+    """The first item of each frame, without a table: a frame ends with the fragment that ends a code stream.
+
+    RLE marks no end, only the beginning.
+    """
     firsts = array("L", [0])
+    if rle_segments:
+        firsts.extend(number for number in range(1, len(starts)) if _begins(stream, starts[number], rle_segments))
+        return firsts
     for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         tail = min(length, _TAIL_BYTES)
         stream.seek(start + length - tail)

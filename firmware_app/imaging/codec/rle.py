@@ -15,20 +15,20 @@ from PIL import Image
 
 from firmware_app.errors import Undecodable
 
-_HEADER: Final = struct.Struct("<16L")
+HEADER: Final = struct.Struct("<16L")
 _MOST_SEGMENTS: Final = 15
 _ONE_ROW_PX: Final = 1 << 28
 
 
 def planes(stream: bytes, pixels: int, count: int) -> NDArray[np.uint8]:
     """(count, pixels) uint8, the *count* byte planes of a frame of *pixels* pixels; raises `Undecodable`."""
-    if len(stream) < _HEADER.size:
+    if len(stream) < HEADER.size:
         raise Undecodable(detail="an RLE frame without its header")
-    segments, *offsets = _HEADER.unpack_from(stream)
+    segments, *offsets = HEADER.unpack_from(stream)
     if segments != count or count > _MOST_SEGMENTS or not 0 < pixels <= _ONE_ROW_PX:
         raise Undecodable(detail=f"{segments} RLE segments where {count} are needed")
     bounds = [*offsets[:count], len(stream)]
-    if bounds[0] < _HEADER.size or any(later <= earlier for earlier, later in pairwise(bounds)):
+    if bounds[0] < HEADER.size or any(later <= earlier for earlier, later in pairwise(bounds)):
         raise Undecodable(detail="its RLE segments lie where they cannot")
     unpacked = np.empty((count, pixels), np.uint8)
     for number in range(count):

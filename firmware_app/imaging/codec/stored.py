@@ -33,9 +33,10 @@ from pydicom.uid import (
 
 from firmware_app.errors import PixelsUnsupported, SignContradicted, Undecodable
 from firmware_app.imaging import clip
-from firmware_app.imaging.codec import fragments, rle
+from firmware_app.imaging.codec import cell, fragments, rle
 from firmware_app.imaging.grey import colour, photometric
 from firmware_app.imaging.jpeg import codestream, jpeg8
+from firmware_app.imaging.jpeg.codestream import Precision
 from firmware_app.imaging.source import LARGEST_FRAME_PX, PixelSource
 
 FRAMES_LEFT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
@@ -50,8 +51,6 @@ _PREFERRED: Final = {
 }
 _ENCAPSULATED_UNCOMPRESSED: Final = UID("1.2.840.10008.1.2.1.98")
 _DEFLATED_FRAMES: Final = UID("1.2.840.10008.1.2.8.1")
-AS_THEY_LIE: Final = (RLELossless, _ENCAPSULATED_UNCOMPRESSED, _DEFLATED_FRAMES, *JPEG_LOSSLESS)
-"""Compressed syntaxes whose decoded words are as in a native object, with any bits outside the pixel values."""
 # The last two were retired in the 2004 standard; they are progressive JPEG.
 _JPEG_8: Final = (
     JPEGBaseline8Bit,
@@ -100,18 +99,17 @@ class FrameReader:
         `source.BROKEN` where a decoder fails.
         """
         source = self._source
-        if _is_plain(source):
-            return _native_words(source, index)
-        if _is_bits(source):
+        if source.native and source.allocated == 1 and source.samples == 1 and source.keyword == "PixelData":
             return _native_bits(source, index)
+        if source.native and _is_grey(source):
+            return _words(source, native_bytes(source, index * source.decoded_bytes, source.decoded_bytes))
         if source.decoded_bytes * (2 if source.samples == 3 else 1) > LARGEST_FRAME_PX * 4:
             raise PixelsUnsupported(detail=f"{source.decoded_bytes >> 20} MB in one frame")
         if self._is_video:
             return self._video().frame(index)
         stream = self.compressed(index) if stream is None else stream
         if stream is None:
-            source.stream.seek(source.offset)
-            return _by_pydicom(source, source.transfer_syntax, source.stream, index, raw)
+            return _as_native(source, native_bytes(source, index * source.decoded_bytes, source.decoded_bytes), raw)
         if source.transfer_syntax == RLELossless:
             return _run_lengths(source, stream, raw)
         if source.transfer_syntax == _DEFLATED_FRAMES:
@@ -134,7 +132,7 @@ class FrameReader:
                 source.offset,
                 1 if self._is_video else source.frames,
                 bytes(source.header.get("ExtendedOffsetTable") or b""),
-                one_each=source.transfer_syntax == RLELossless,
+                rle_segments=source.samples * source.allocated // 8 if source.transfer_syntax == RLELossless else 0,
             )
         return self._fragments
 
@@ -146,11 +144,20 @@ class FrameReader:
         return self._track
 
 
-def _is_plain(source: PixelSource) -> bool:
-    paired = (
-        source.transfer_syntax == ExplicitVRBigEndian and source.allocated == 8
-    )  # bytes may lie swapped (PS3.5 7.3)
-    return source.native and _is_grey(source) and not paired
+def native_bytes(source: PixelSource, first: int, count: int) -> bytes:
+    """*count* bytes of native pixels from byte *first* on, as they would lie in little endian.
+
+    In big endian the bytes of a word are swapped, also where a word of OW holds two pixels or sixteen (PS3.5 7.3).
+    """
+    unit = source.allocated // 8 if source.allocated > 8 else 2 if source.vr == "OW" else 1
+    if source.transfer_syntax != ExplicitVRBigEndian or unit == 1:
+        source.stream.seek(source.offset + first)
+        return source.stream.read(count)
+    begin = first // unit * unit  # an odd frame begins within a word
+    source.stream.seek(source.offset + begin)
+    data = source.stream.read(-(-(first + count - begin) // unit) * unit)
+    swapped = np.frombuffer(data + bytes(-len(data) % unit), f"u{unit}").byteswap().tobytes()
+    return swapped[first - begin : first - begin + count]
 
 
 def _is_grey(source: PixelSource) -> bool:
@@ -158,27 +165,14 @@ def _is_grey(source: PixelSource) -> bool:
     return source.samples == 1 and source.allocated > 1 and source.keyword == "PixelData"
 
 
-def _native_words(source: PixelSource, index: int) -> NDArray[np.generic]:
-    """The words of one frame exactly as in the file."""
-    source.stream.seek(source.offset + index * source.decoded_bytes)
-    order = ">" if source.transfer_syntax == ExplicitVRBigEndian else "<"
-    return _words(source, source.stream.read(source.decoded_bytes), order)
-
-
-def _words(source: PixelSource, data: bytes, order: str = "<") -> NDArray[np.generic]:
-    return np.frombuffer(data, f"{order}u{source.allocated // 8}").reshape(source.rows, source.columns)
-
-
-def _is_bits(source: PixelSource) -> bool:
-    little = source.transfer_syntax != ExplicitVRBigEndian
-    return source.native and little and source.allocated == 1 and source.samples == 1 and source.keyword == "PixelData"
+def _words(source: PixelSource, data: bytes) -> NDArray[np.generic]:
+    return np.frombuffer(data, f"<u{source.allocated // 8}").reshape(source.rows, source.columns)
 
 
 def _native_bits(source: PixelSource, index: int) -> NDArray[np.generic]:
     """One-bit pixels, the first in the lowest bit; a frame may begin in the middle of a byte (PS3.5 8.1.1)."""
     first, count = index * source.rows * source.columns, source.rows * source.columns
-    source.stream.seek(source.offset + first // 8)
-    data = np.frombuffer(source.stream.read((first + count + 7) // 8 - first // 8), np.uint8)
+    data = np.frombuffer(native_bytes(source, first // 8, (first + count + 7) // 8 - first // 8), np.uint8)
     bits = np.unpackbits(data, bitorder="little")[first % 8 : first % 8 + count]
     return bits.reshape(source.rows, source.columns)
 
@@ -213,78 +207,43 @@ def _as_native(source: PixelSource, data: bytes, raw: bool, planar: int | None =
 
 
 def _decompressed(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
+    of_stream = codestream.precision(stream)
+    if of_stream is None:
+        raise Undecodable(detail="the compressed frame has no header")
     syntax = source.transfer_syntax
-    if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and _is_12_bit(stream)):
+    if syntax in JPEG_LOSSLESS or (syntax in _JPEG_8 and of_stream.bits == _PRECISION_12):
         from firmware_app.imaging.jpeg import (
             jpeg_deep,  # imported here: it loads a library that most children never need
         )
 
         samples = jpeg_deep.decode(stream, source.samples, source.allocated)
-        if syntax in JPEG_LOSSLESS:
-            samples = _laid(samples, stream, source)
-        elif source.signed:
-            samples = _continued(samples)
     elif syntax in _JPEG_8:
         samples = jpeg8.decode(stream, source.samples)
     else:
-        words = _transformed(source, stream, raw)
-        bits = 0 if source.signed else codestream.signed_bits(stream)
-        if bits and (words >> (bits - 1)).any():  # read as unsigned, negative values would become the brightest
-            raise SignContradicted
-        return words
+        words: NDArray[Any] = _transformed(source, stream, of_stream, raw)
+        if not source.signed and of_stream.signed and (words < 0).any():
+            raise SignContradicted  # read as unsigned, negative values would become the brightest
+        lossy = syntax in (JPEG2000, HTJ2K) and source.header.get("LossyImageCompression") == "01"
+        return cell.laid(words, of_stream._replace(lossy=of_stream.lossy or lossy), source)
+    samples = cell.laid(samples, of_stream, source)
     is_rgb = raw or source.samples == 1 or photometric.of_stream(stream) == "RGB" or source.photometric == "RGB"
     return samples if is_rgb else colour.from_ybr_full(samples, source.stored)
 
 
-def _transformed(source: PixelSource, stream: bytes, raw: bool) -> NDArray[Any]:
-    """Words of JPEG 2000, and of every syntax that only pydicom decodes."""
+def _transformed(source: PixelSource, stream: bytes, of_stream: Precision, raw: bool) -> NDArray[Any]:
+    """The samples of JPEG 2000 and JPEG-LS, and of every syntax that only pydicom decodes, as the stream has them."""
     options = source.options | {"number_of_frames": 1}
+    # The header's own numbers would have pydicom shift the samples, which `cell` does.
+    options |= {"bits_stored": min(of_stream.bits, source.allocated), "pixel_representation": int(of_stream.signed)}
     if source.transfer_syntax in _JPEG_2000:
         from firmware_app.imaging.jpeg import jpeg2000  # imported here: most children never need its library
 
         jpeg2000.check_depth(source, stream)
         if jpeg2000.is_plain(source, stream) and (raw or source.samples == 1):
-            return jpeg2000.words(source, stream)
+            return jpeg2000.samples(stream)
         options["planar_configuration"] = 0  # such streams have no planes, whatever the header says (PS3.5 8.2.4)
     alone = encapsulate([stream], has_bot=False)
     return _array(source, source.transfer_syntax, alone, 0, raw, options)
-
-
-def _laid(samples: NDArray[Any], stream: bytes, source: PixelSource) -> NDArray[np.generic]:
-    """*samples* of a lossless stream, shifted to the bit positions that the header gives.
-
-    A stream with fewer bits than the high bit needs has its values in the lowest bits.  Bits above the high bit may
-    only repeat the sign or hold overlays.  Cutting off value bits would give wrong greys that still look like an image.
-    """
-    depth = codestream.depth(stream)
-    bits, used = depth.bits if depth is not None else source.allocated, source.high_bit + 1
-    if bits < used:
-        used = source.stored
-    if bits > used:
-        above, sign = samples >> used, (samples >> (used - 1)) & 1
-        extended = sign * np.asarray((1 << (bits - used)) - 1, samples.dtype)
-        overlaid = any(
-            0x6000 <= tag >> 16 <= 0x60FF and tag & 0xFFFF == 0x0102 for tag in map(int, source.header.keys())
-        )
-        if above.any() and not overlaid and not np.array_equal(above, extended):
-            raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {source.stored} bits stored")
-    return np.asarray(samples << (source.high_bit + 1 - used))
-
-
-def _is_12_bit(stream: bytes) -> bool:
-    depth = codestream.depth(stream)
-    return depth is not None and depth.bits == _PRECISION_12
-
-
-def _continued(words: NDArray[np.generic]) -> NDArray[np.generic]:
-    """12-bit *words* as signed values.  The sign is taken from bit 12 of the stream, not from the stored bits: a lossy
-    value may exceed the stored bits and would change its sign."""
-    sign = 1 << (_PRECISION_12 - 1)
-    return ((words.astype(np.int32) ^ sign) - sign).astype(np.int16)
-
-
-def _by_pydicom(source: PixelSource, syntax: UID, data: Any, index: int, raw: bool) -> NDArray[np.generic]:
-    return _array(source, syntax, data, index, raw, source.options)
 
 
 def _array(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence as Several
 from typing import Any, Final
 
-import numpy as np
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -42,24 +41,12 @@ def cleaned(header: Dataset, identities: Identities) -> Dataset:
     *header* is not changed.  Patient's Name and Patient ID get the same new value.  Unreadable attributes are removed.
     """
     kept_data = _walked(header, identities, 0)
-    if getattr(header, "original_encoding", (False, True))[1] is False:
-        _turn_tables(kept_data)
     name = identities.patient(_patient(header))
     for tag in _PATIENT:
         kept_data[tag] = DataElement(tag, dictionary_VR(tag), name)
     kept_data.PatientIdentityRemoved = "YES"
     kept_data.LongitudinalTemporalInformationModified = "REMOVED"
     return kept_data
-
-
-def _turn_tables(data: Dataset) -> None:
-    """Swap the words of look-up tables from big to little endian, at every depth; pydicom does not do this."""
-    for element in data:
-        if element.VR == "SQ":
-            for item in element.value:
-                _turn_tables(item)
-        elif element.tag in kept.TABLES and element.VR == "OW" and isinstance(element.value, bytes):
-            element.value = np.frombuffer(element.value[: len(element.value) & ~1], ">u2").astype("<u2").tobytes()
 
 
 def _patient(header: Dataset) -> str:

@@ -75,7 +75,7 @@ def _mask(
 ) -> NDArray[np.bool_] | None:
     data = _value(header, group, _DATA, b"")
     if not data:
-        position = int(_value(header, group, _POSITION, 0))
+        position = int(_value(header, group, _POSITION, used[0]))
         if words is None or used[0] <= position <= used[1] or not 0 <= position < 8 * words.dtype.itemsize:
             return None
         return np.asarray((words.view(f"u{words.dtype.itemsize}") >> position) & 1, dtype=np.bool_)

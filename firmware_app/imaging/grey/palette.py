@@ -36,12 +36,11 @@ class Palette:
 
 def of(header: Dataset, signed: bool) -> Palette:
     """The palette of *header*, whose stored values are *signed* or not; raises `ValueError` where there is none."""
-    big = header.original_encoding[1] is False if hasattr(header, "original_encoding") else False
     tables, firsts = [], set()
     for colour in _COLOURS:
         entries, first, bits = _descriptor(header, f"{colour}PaletteColorLookupTableDescriptor")
         firsts.add(_signed(first) if signed else first & 0xFFFF)
-        table = _table(header, colour, entries, bits, ">" if big else "<")
+        table = _table(header, colour, entries, bits)
         tables.append((table, bits))
     if len(firsts) != 1:
         raise ValueError("the three colour tables begin at different values")
@@ -105,26 +104,26 @@ def _descriptor(header: Dataset, keyword: str) -> tuple[int, int, int]:
     return entries & 0xFFFF or _MOST_ENTRIES, first, bits
 
 
-def _table(header: Dataset, colour: str, entries: int, bits: int, order: str) -> NDArray[np.uint16]:
-    data = _raw(header.get(f"{colour}PaletteColorLookupTableData"), order)
+def _table(header: Dataset, colour: str, entries: int, bits: int) -> NDArray[np.uint16]:
+    data = _raw(header.get(f"{colour}PaletteColorLookupTableData"))
     if data:
         # Eight-bit entries are stored two in a word; older machines store one, in the lower or the upper byte.
         if bits == 8 and len(data) < 2 * entries:
             return np.frombuffer(data, np.uint8)[:entries].astype(np.uint16)
-        words = np.frombuffer(data[: len(data) & ~1], f"{order}u2")[:entries].astype(np.uint16)
+        words = np.frombuffer(data[: len(data) & ~1], "<u2")[:entries].astype(np.uint16)
         return np.right_shift(words, 8) if bits == 8 and not (words & 0xFF).any() else words
-    data = _raw(header.get(f"Segmented{colour}PaletteColorLookupTableData"), order)
+    data = _raw(header.get(f"Segmented{colour}PaletteColorLookupTableData"))
     if not data:
         raise ValueError(f"its {colour.lower()} table is missing")
-    segments: NDArray[Any] = np.frombuffer(data[: len(data) // (bits // 8) * (bits // 8)], f"{order}u{bits // 8}")
+    segments: NDArray[Any] = np.frombuffer(data[: len(data) // (bits // 8) * (bits // 8)], f"<u{bits // 8}")
     return np.asarray(expanded(segments.astype(f"u{bits // 8}"), entries), dtype=np.uint16)
 
 
-def _raw(value: Any, order: str) -> bytes:
+def _raw(value: Any) -> bytes:
     """The table's bytes; a table with VR US (PS3.3 1998) arrives as numbers."""
     if value is None or isinstance(value, bytes):
         return value or b""
-    return np.asarray(value, dtype=np.int64).reshape(-1).astype(f"{order}u2").tobytes()
+    return np.asarray(value, dtype=np.int64).reshape(-1).astype("<u2").tobytes()
 
 
 def _signed(word: int) -> int:

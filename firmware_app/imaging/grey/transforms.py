@@ -156,8 +156,7 @@ def _table(item: Dataset | None, reach: tuple[float, float] | None) -> Table | N
         data = item.LUTData
         if isinstance(data, bytes):
             wide = len(data) >= 2 * entries
-            order = "<" if item.is_little_endian in (True, None) else ">"
-            table = np.frombuffer(data, f"{order}u2" if wide else "u1")[:entries].astype(np.uint16)
+            table = np.frombuffer(data, "<u2" if wide else "u1")[:entries].astype(np.uint16)
         else:
             table = (np.asarray(data, dtype=np.int64).reshape(-1)[:entries] & 0xFFFF).astype(np.uint16)
     except BROKEN:

@@ -25,6 +25,8 @@ _MARKER_IN_SCAN: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 EOI: Final = 0xD9
 _SOT: Final = b"\xff\x90"
 _EOC: Final = b"\xff\xd9"
+_COD: Final = 0x52
+_IRREVERSIBLE: Final = b"\0"
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 # Bytes between segments are skipped, as in libjpeg.  After a scan, however, they are the rest of a lost segment.
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff]")
@@ -40,6 +42,7 @@ in all may consist of fill bytes by two thirds, as with three before each restar
 ARITHMETIC: Final = frozenset(range(0xC9, 0xD0))
 PROGRESSIVE: Final = frozenset((0xC2, 0xC6))
 LOSSLESS: Final = frozenset((0xC3, 0xC7))
+_WITHOUT_LOSS: Final = LOSSLESS | frozenset((0xCB, 0xCF))  # with arithmetic coding too
 _JPEG_LS: Final = 0xF7
 MOST_SCANS: Final = 128
 """A progressive JPEG has about ten scans; for each one the decoder goes over the whole frame again."""
@@ -63,6 +66,30 @@ def depth(stream: bytes) -> Depth | None:
     """The depth in the first frame header of a JPEG or JPEG-LS *stream*; None where there is no header."""
     at = next((at for marker, at in segments_of(stream) if marker in FRAME_HEADERS), len(stream))
     return Depth(stream[at + 4], stream[at + 9]) if at + 10 <= len(stream) else None
+
+
+class Precision(NamedTuple):
+    """The samples of a stream: their *bits*, whether they are *signed*, whether compression changed them."""
+
+    bits: int
+    signed: bool
+    lossy: bool
+
+
+def precision(stream: bytes) -> Precision | None:
+    """The precision that a JPEG, JPEG-LS or JPEG 2000 *stream* gives; of several components the greatest."""
+    if not stream.startswith(_SOI):
+        return _jpeg2000_precision(stream)
+    segments = list(segments_of(stream))
+    kind, at = frame_header(segments)
+    if at + 10 > len(stream):
+        return None
+    near = 0
+    if kind == _JPEG_LS:  # NEAR is the last but two of a scan header's bytes (ISO/IEC 14495-1 C.2.3)
+        scan = next((at for marker, at in segments if marker == START_OF_SCAN), len(stream))
+        behind = scan + 2 + int.from_bytes(stream[scan + 2 : scan + 4], "big")
+        near = int.from_bytes(stream[behind - 3 : behind - 2], "big")
+    return Precision(stream[at + 4], False, near > 0 if kind == _JPEG_LS else kind not in _WITHOUT_LOSS)
 
 
 def size(stream: bytes) -> tuple[int, int] | None:
@@ -234,11 +261,15 @@ def _jpeg2000_components(stream: bytes) -> int:
     return int.from_bytes(stream[start + 40 : start + 42], "big")
 
 
-def signed_bits(stream: bytes) -> int:
-    """Bits of a signed sample of a JPEG 2000 *stream*, with the sign; 0 for any other stream (Ssiz, A.5.1)."""
+def _jpeg2000_precision(stream: bytes) -> Precision | None:
+    """Ssiz of the components (A.5.1), and whether the wavelet of COD is the irreversible one (A.6.1, table A.20)."""
     start = stream.find(_SOC_SIZ, 0, 4096)
-    precision = stream[start + 42 : start + 43] if start >= 0 and not stream.startswith(_SOI) else b""
-    return (precision[0] & 0x7F) + 1 if precision and precision[0] & 0x80 else 0
+    depths = stream[start + 42 : start + 42 + 3 * _jpeg2000_components(stream) : 3] if start >= 0 else b""
+    if not depths:
+        return None
+    coding = next((content for marker, content in packets.segments(stream, start) if marker == _COD), b"")
+    bits = max((depth & 0x7F) + 1 for depth in depths)
+    return Precision(bits, bool(depths[0] & 0x80), coding[9:10] == _IRREVERSIBLE)
 
 
 def _tiles(stream: bytes, start: int) -> int:

@@ -1,4 +1,4 @@
-"""JPEG 2000 and High-Throughput JPEG 2000 through OpenJPEG: the words of a plain code stream, on several cores.
+"""JPEG 2000 and High-Throughput JPEG 2000 through OpenJPEG: the samples of a plain code stream, on several cores.
 
 Other streams are left to pydicom (`stored`), which brings its own OpenJPEG and uses one core: JP2 files, components of
 different sizes or depths (imagecodecs would convert them to RGB), and streams without an end marker (pydicom's version
@@ -56,20 +56,10 @@ def check_depth(source: PixelSource, stream: bytes) -> None:
         raise PixelsUnsupported(detail=f"a stream of {bits} bits, and {source.allocated} bits in a word")
 
 
-def words(source: PixelSource, stream: bytes) -> NDArray[Any]:
-    """(H, W) or (H, W, 3) of the plain *stream*, in words as the header of *source* has them.
-
-    Raises `RuntimeError` where it is broken.  Where stream and header disagree on the sign, the bits are read as the
-    header says.
-    """
+def samples(stream: bytes) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) of the plain *stream*, signed as it says; raises `RuntimeError` where it is broken."""
     decoded = _decoded(stream)
-    is_signed, bits = bool(stream[_COMPONENTS] & 0x80), (stream[_COMPONENTS] & 0x7F) + 1
-    kind = "i" if source.signed else "u"
-    laid = decoded.view(f"{kind}{decoded.itemsize}").astype(f"{kind}{source.allocated // 8}", copy=False)
-    above = source.allocated - bits
-    if is_signed != source.signed and source.photometric in _GREY and above > 0:
-        laid = (laid << above) >> above
-    return laid
+    return decoded.view(f"{'i' if stream[_COMPONENTS] & 0x80 else 'u'}{decoded.itemsize}")
 
 
 def _decoded(stream: bytes) -> NDArray[Any]:

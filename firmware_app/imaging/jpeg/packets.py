@@ -39,7 +39,7 @@ def fewest_bytes(stream: bytes, start: int, tiles: int) -> int:
 def _coding(stream: bytes, start: int, tiles: int) -> _Coding:
     """The coding in the main header and, with a single tile, in the tile's header; several tiles may differ."""
     coding, in_tile = _Coding(), False
-    for marker, segment in _segments(stream, start):
+    for marker, segment in segments(stream, start):
         if marker == _SOT:
             in_tile = True
         elif marker in (_COD, _COC) and in_tile and tiles > 1:
@@ -79,7 +79,7 @@ def _cells(begin: int, end: int, step: int, exponent: int) -> int:
     return -(-last >> exponent) - (first >> exponent) if last > first else 0
 
 
-def _segments(stream: bytes, start: int) -> Iterator[tuple[int, bytes]]:
+def segments(stream: bytes, start: int) -> Iterator[tuple[int, bytes]]:
     """Marker and content of each segment before the first coded data."""
     position = start + 2
     while position + 4 <= len(stream) and stream[position] == 0xFF and stream[position + 1] != _SOD:
