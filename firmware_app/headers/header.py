@@ -232,6 +232,10 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
     def text(tag: int) -> str | None:
         return decoded(_bytes(data, elements.get(tag)), charset) or None
 
+    def uid(tag: int) -> str | None:
+        """A UID as it is written: `charset.decoded` leaves out what no text shows, and might make another of it."""
+        return _bytes(data, elements.get(tag)).decode("ascii", "replace") or None
+
     def text_within(element: Element | None, item: Item | None) -> str | None:
         """The text of an *element* of an *item*, which may have a character set of its own (PS3.3 C.12.1.1.2)."""
         declared = charset
@@ -250,10 +254,10 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
 
     image_words, study_words = coded.words(walk.items, text_within)
     return Header(
-        sop_class_uid=_class(text(_SOP_CLASS)),
-        sop_instance_uid=_identity(text(_SOP_INSTANCE), "SOPInstanceUID"),
-        study_instance_uid=_optional_identity(text(_STUDY), "StudyInstanceUID"),
-        series_instance_uid=_optional_identity(text(_SERIES), "SeriesInstanceUID"),
+        sop_class_uid=_class(uid(_SOP_CLASS)),
+        sop_instance_uid=_identity(uid(_SOP_INSTANCE), "SOPInstanceUID"),
+        study_instance_uid=_optional_identity(uid(_STUDY), "StudyInstanceUID"),
+        series_instance_uid=_optional_identity(uid(_SERIES), "SeriesInstanceUID"),
         transfer_syntax_uid=syntax.uid,
         modality=text(_MODALITY),
         body_part=text(_BODY_PART),
