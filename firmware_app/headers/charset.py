@@ -98,9 +98,10 @@ def _read(value: bytes, charset: bytes, name: bool) -> str:
     if _ESCAPE in value:
         value = _ANY_ESCAPE.sub(lambda found: found[0] if found[0][1:] in _ESCAPES else b"", value)
     if _ESCAPE in value:
-        if b"\\" in charset or b"2022" in charset:  # escapes are announced (PS3.3 C.12.1.1.2)
+        first = charset.partition(b"\\")[0]
+        escapeless = terms[0] in ("utf_8", "gb18030") and b"2022" not in first
+        if not escapeless and (first != charset or b"2022" in first):  # escapes are announced (PS3.3 C.12.1.1.2)
             return _switched(value, terms[0], name)
-        escapeless = terms[0] in ("utf_8", "gb18030")
         if not _ends_within(value) and (value.isascii() or not escapeless):  # forgotten to be announced
             switched = _switched(value, None if escapeless else terms[0], name)
             if "\ufffd" not in switched:

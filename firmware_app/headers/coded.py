@@ -42,6 +42,7 @@ MOST_CODES: Final = 16  # of one kind; the standard allows one, or one and its m
 Text = Callable[[Element | None, Item | None], str | None]
 
 _SNOMED: Final = re.compile(r"SCT|SRT|SNM3|99SDM|SNOMED.*")  # PS3.16 8: one terminology under its names through time
+_OTHER_SCHEMES: Final = {"DCM": "DCM", "NCIT": "NCIt", "RADLEX": "RADLEX", "FMA": "FMA"}
 _PA_OF_OLD: Final = {"R-10214": "postero-anterior"}
 """CID 4010 until 2017; the copy of PS3.16 has its successor only."""
 _SIDES: Final = {"LEFT": "L", "RIGHT": "R", "BILATERAL": "B", "UNILATERAL": "U"}  # CID 244
@@ -76,8 +77,10 @@ def words(items: Sequence[Item], text: Text) -> tuple[tuple[str, ...], tuple[str
 def meanings(code: Code) -> tuple[str, ...]:
     """What PS3.16 calls *code*, the shortest first; empty for a code that it does not have."""
     scheme, value = re.sub(r"[^A-Z0-9]", "", code.scheme.upper()), code.value.strip().upper()
+    if scheme in _OTHER_SCHEMES:
+        return _dictionary(_OTHER_SCHEMES[scheme]).get(value, ())
     if not _SNOMED.fullmatch(scheme):
-        return _dictionary(scheme).get(value, ())
+        return ()
     if value in _PA_OF_OLD:
         return (_PA_OF_OLD[value],)
     return _dictionary("SCT").get(value) or _dictionary("SRT").get(value, ())
