@@ -90,6 +90,28 @@ def is_uid(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Code:
+    """A coded entry of a header (PS3.3 8): its value, the scheme that the value is of, and its meaning for people."""
+
+    value: str
+    scheme: str = ""
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """What the sequences of a header say of how the image was taken (`headers.coded`); each value once."""
+
+    views: tuple[Code, ...] = ()
+    view_modifiers: tuple[Code, ...] = ()
+    regions: tuple[Code, ...] = ()
+    structures: tuple[Code, ...] = ()
+    postures: tuple[Code, ...] = ()
+    sides: tuple[str, ...] = ()
+    """L, R, U or B: of (Image, Frame) Laterality, and as far as codes beside the region name one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What intake reads of a DICOM object's header: UIDs, what routing needs, and the shape of the pixels.
 
@@ -123,6 +145,12 @@ class Header:
     model_name: str | None = None
     station_name: str | None = None
     own_result: bool = False  # a result object that a box of this kind made (`headers.own_results`)
+    coded: Coded = Coded()
+    patient_position: str | None = None  # HFS, HFDL, … (PS3.3 C.7.3.1.1.2)
+    positioner_type: str | None = None
+    primary_angle: str | None = None  # of the beam about the patient, in degrees (PS3.3 C.8.7.5.1.2)
+    image_words: tuple[str, ...] = ()  # of the protocol and the device's processing: what the image was taken as
+    study_words: tuple[str, ...] = ()  # of the procedure asked for and performed, which may be of several images
 
     @property
     def faulty_uids(self) -> tuple[str, ...]:

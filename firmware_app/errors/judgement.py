@@ -15,15 +15,14 @@ terms(
         "OPT": N_("tomography of the eye"), "ECG": N_("ECG"), "SC": N_("screen picture"), "OT": N_("other"),
     },
 )  # fmt: skip
-terms(
-    "body_part",
-    {
-        "CHEST": N_("chest"), "BREAST": N_("breast"), "LIVER": N_("liver"), "ABDOMEN": N_("abdomen"),
-        "SPINE": N_("spine"), "BONE": N_("bone"), "EXTREMITY": N_("arm or leg"), "HEAD": N_("head"),
-        "THYROID": N_("thyroid"), "UTERUS": N_("uterus"), "PROSTATE": N_("prostate"), "HEART": N_("heart"),
-        "GALLBLADDER": N_("gall bladder"), "PANCREAS": N_("pancreas"), "SPLEEN": N_("spleen"), "OTHERPART": N_("other"),
-    },
-)  # fmt: skip
+_PARTS = {
+    "CHEST": N_("chest"), "BREAST": N_("breast"), "LIVER": N_("liver"), "ABDOMEN": N_("abdomen"),
+    "SPINE": N_("spine"), "BONE": N_("bone"), "EXTREMITY": N_("arm or leg"), "HEAD": N_("head"),
+    "THYROID": N_("thyroid"), "UTERUS": N_("uterus"), "PROSTATE": N_("prostate"), "HEART": N_("heart"),
+    "GALLBLADDER": N_("gall bladder"), "PANCREAS": N_("pancreas"), "SPLEEN": N_("spleen"), "OTHERPART": N_("other"),
+}  # fmt: skip
+terms("body_part", _PARTS)
+terms("other_part", _PARTS)
 terms(
     "view",
     {
@@ -179,6 +178,17 @@ class BodyPartUnknown(CannotJudge):
     )
 
 
+class BodyPartContradicted(CannotJudge):
+    code = "reading.body_part_contradicted"
+    sentence = N_(
+        "The image names two parts of the body that are not the same ({body_part} and {other_part}), one in words and "
+        "one as a code, or two codes. No model was asked. Say what it is, or read it yourself, and have the service of "
+        "the machine correct its settings."
+    )
+    body_part: str
+    other_part: str
+
+
 class ViewNotCovered(CannotJudge):
     code = "reading.view"
     sentence = N_("The installed models read frontal films only; this one is marked “{view}”. A doctor must read it.")
@@ -190,6 +200,23 @@ class ViewUnclear(CannotJudge):
     sentence = N_(
         "The description of the examination names a frontal and another view, and the film does not say which one it "
         "is. Say which it is, or read it yourself."
+    )
+
+
+class ViewContradicted(CannotJudge):
+    code = "reading.view_contradicted"
+    sentence = N_(
+        "The view position of the film and its view code, or two codes, name different views, so it is not clear from "
+        "which side it was taken. Say which it is, or read it yourself, and have the service of the machine correct "
+        "its settings."
+    )
+
+
+class SideContradicted(CannotJudge):
+    code = "reading.side_contradicted"
+    sentence = N_(
+        "The image is marked as of the left in one field and as of the right in another, so it may be another image's "
+        "header and was given no number. A doctor must read it; have the service of the machine correct its settings."
     )
 
 

@@ -1,16 +1,20 @@
-"""Which part of the body an image shows, from its own field or from the examination's descriptions.
+"""Which part of the body an image shows: from its own field and codes, else from the examination's descriptions.
 
 BodyPartExamined is a code of PS3.16 Annex L, but consoles write what they like; descriptions are free text, in China
-often GBK under a header that does not say so, so mojibake is undone before the words are looked for.
+often GBK under a header that does not say so, so mojibake is undone before the words are looked for.  Anatomic Region
+and Primary Anatomic Structure are codes (PS3.3 10.5).  Where field and codes name different parts, no part is known.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterable
 from typing import Final
 
+from firmware_app.headers import coded
 from firmware_app.headers.charset import possible_readings
-from firmware_app.records import Header
+from firmware_app.records import Code, Header
 
 CHEST: Final = "CHEST"
 LIVER: Final = "LIVER"
@@ -31,16 +35,21 @@ _NO_PARTS: Final = ("床头", "手术", "足月")
 _LATIN: Final = (
     ("SPINE", r"[CTL][- ]?SPINE|SPINES?|SPINAL|CERVICAL|LUMBAR|SACR\w+|[CTL]SPINE|VERTEBR\w+"),
     ("BREAST", r"BREASTS?|MAMM\w+"),
-    ("BONE", r"STERNUM|CLAVICLE|RIBS?|SCAPULA|PELVIS|FEMUR|HUMERUS|PATELLA|SKELET\w+"),
+    ("BONE", r"STERNUM|CLAVICLE|RIBS?|SCAPULA|PELVIS|FEMUR|HUMERUS|PATELLA|SKELET\w+|PELVIC"),
     (LIVER, r"LIVER|HEPAR|HEPATIC"),
     ("ABDOMEN", r"ABD|ABDO|ABDOM\w*|KUB|STOMACH|KIDNEYS?|BOWEL|BLADDER"),
     (
         "EXTREMITY",
-        r"HANDS?|WRIST|ELBOW|SHOULDER|KNEES?|ANKLE|FOOT|FEET|HIPS?|LEGS?|ARM|FINGER|TOE|FOREARM|EXTREMIT\w+|TIB\w*|FIB\w*",
+        r"HANDS?|WRIST|ELBOW|SHOULDER|KNEES?|ANKLE|FOOT|FEET|HIPS?|LEGS?|ARM|FINGER|TOE|FOREARM|EXTREMIT\w+|LIMBS?|TIB\w*|FIB\w*",
     ),
     ("HEAD", r"HEAD|SKULL|SINUS\w*|BRAIN|FACE|FACIAL|ORBITS?|NECK|JAW|DENTAL|TEETH"),
     (CHEST, r"CHEST|THORAX|THORACIC|THORACO\w*|TORAX|LUNGS?|CXR|PULMON\w+"),
 )
+_WITHIN: Final = {
+    LIVER: "ABDOMEN", "GALLBLADDER": "ABDOMEN", "PANCREAS": "ABDOMEN", "SPLEEN": "ABDOMEN", "BREAST": CHEST,
+    "HEART": CHEST, "THYROID": "HEAD",
+}  # fmt: skip
+"""Organs, and the region that an image of them may name beside them; the organ is what the image shows."""
 _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "ANY", "NA", "N/A", "DEFAULT"})
 
 
@@ -89,9 +98,68 @@ def examined(field: str | None) -> str | None:
 
 
 def of(header: Header) -> str | None:
-    """The part in the header's own field, else in the words of the examination; several are joined by ``+``."""
-    part = examined(header.body_part)
-    if part is not None:
+    """The part that the image states, else the part in the words of the examination; several are joined by ``+``."""
+    if contradiction(header):
+        return None
+    part = stated(header)
+    if part is not None or _is_coded(header):
         return part
-    named = parts_in(header.series_description) or parts_in(header.study_description)
-    return "+".join(sorted(named)) or None
+    image = (header.series_description, *header.image_words)
+    study = (header.study_description, *header.study_words)
+    return _joined(_named(image) or _named(study))
+
+
+def stated(header: Header) -> str | None:
+    """The part in the image's own field and codes, not in its words."""
+    said = _statements(header)
+    parts: set[str] = set().union(*said)
+    regions = {region for part, region in _WITHIN.items() if part in parts} if len(said) > 1 else set()
+    return _joined(parts - regions)
+
+
+def contradiction(header: Header) -> tuple[str, ...]:
+    """The parts that the image's field and codes name, where two of them have none in common; else empty."""
+    said = _statements(header)
+    if all(_agree(one, other) for one, other in itertools.combinations(said, 2)):
+        return ()
+    return tuple(sorted(set().union(*said)))
+
+
+def _statements(header: Header) -> list[set[str]]:
+    """The parts in each place of the image that names any: the field, the codes of region and structure, and what these
+    codes are called in the header, which may be something else than they mean."""
+    field = examined(header.body_part)
+    said = [set(field.split("+")) if field is not None else set()]
+    for codes in (header.coded.regions, header.coded.structures):
+        said.append(set().union(*(_meant(code) for code in codes)))
+        said.append(set().union(*(parts_in(code.meaning) for code in codes)))
+    return [parts for parts in said if parts]
+
+
+def _meant(code: Code) -> set[str]:
+    """The parts that *code* means by PS3.16; of a code that is not in it, what the header calls it."""
+    meanings = coded.meanings(code) or (code.meaning,)
+    named = next((parts for meaning in meanings if (parts := parts_in(meaning))), None)
+    return set(named) if named is not None else set(filter(None, [examined(meanings[0])]))
+
+
+def _agree(one: set[str], other: set[str]) -> bool:
+    return any(a == b or _WITHIN.get(a) == b or _WITHIN.get(b) == a for a in one for b in other)
+
+
+def _is_coded(header: Header) -> bool:
+    """Whether the image names a part by a code, understood or not: then words do not count."""
+    return bool(header.coded.regions or header.coded.structures)
+
+
+def _named(descriptions: Iterable[str | None]) -> set[str]:
+    """The parts in the first of *descriptions* that names any, with those of a later one that has none in common."""
+    named: set[str] = set()
+    for parts in map(parts_in, descriptions):
+        if named.isdisjoint(parts):
+            named |= parts
+    return named
+
+
+def _joined(parts: Iterable[str]) -> str | None:
+    return "+".join(sorted(parts)) or None

@@ -3,6 +3,9 @@
 The declared set is used except in two cases where it cannot be right: valid UTF-8 with East Asian letters under another
 set's name, and Chinese bytes declared as a Latin set, as nothing, or as UTF-8 that they are not.  The bytes in the
 object's file are never changed.
+
+What no value may hold is left out, so that nobody sees it: escape sequences that select no set or stand where there are
+none, control characters (PS3.5 6.1.3), and byte order marks.
 """
 
 from __future__ import annotations
@@ -61,9 +64,13 @@ _ESCAPES: Final[dict[bytes, tuple[int, str, int]]] = {
     b"$)C": (1, "cp949", 2),
     b"$)A": (1, "gb18030", 2),
 }
+# As ISO/IEC 2022 and 6429 write one: with intermediate bytes, or with parameters as terminals know it; else ESC alone.
+_ANY_ESCAPE: Final = re.compile(rb"\x1b(?:[ -/]+(?:[0-~]|\Z)|\[[0-?]*[ -/]*[@-~])?")
 _LINE_ENDS: Final = b"\r\n\f\t"
 _PERSON_ENDS: Final = b"^=\\"
 _FIRST_EAST_ASIAN: Final = "\u0800"  # from here UTF-8 takes three bytes; below, Chinese bytes may fit it by chance
+_NEVER_IN_A_NAME: Final = dict.fromkeys((*range(0x20), 0x7F, 0xFEFF))
+_NEVER: Final = {code: None for code in _NEVER_IN_A_NAME if chr(code) not in "\t\n\f\r"}
 _TOGETHER: Final = re.compile(r"[^\x00-\x7f]+")
 _MIXED: Final = re.compile(r"[A-Za-z][^\x00-\x7f]|[^\x00-\x7f][A-Za-z]")
 _SYMBOLS_IN_G1: Final = (None, "latin_1", "iso8859_9", "iso8859_15")  # signs, not letters, from A1 to BF
@@ -75,16 +82,42 @@ def decoded(value: bytes, charset: bytes, *, name: bool = False) -> str:
     *name*: a person's name (PN), in which each component starts again with the first set (PS3.5 6.1.2.5.3).
     """
     value = value.rstrip(b" \0")
+    is_utf8 = value.startswith(codecs.BOM_UTF8)
+    value = value.removeprefix(codecs.BOM_UTF8)
     if value.isascii() and _ESCAPE not in value:
-        return value.decode("ascii")
+        return _shown(value.decode("ascii"), name)
+    return _shown(_read(value, b"ISO_IR 192" if is_utf8 else charset, name), name)
+
+
+def _shown(text: str, name: bool) -> str:
+    return text.translate(_NEVER_IN_A_NAME if name else _NEVER)
+
+
+def _read(value: bytes, charset: bytes, name: bool) -> str:
     terms = [_codec(term) for term in charset.decode("ascii", "replace").split("\\")]
-    if _ESCAPE in value and terms not in (["utf_8"], ["gb18030"]):  # these two have no escapes
-        return _switched(value, terms[0], name)
+    if _ESCAPE in value:
+        value = _ANY_ESCAPE.sub(lambda found: found[0] if found[0][1:] in _ESCAPES else b"", value)
+    if _ESCAPE in value:
+        first = charset.partition(b"\\")[0]
+        escapeless = terms[0] in ("utf_8", "gb18030") and b"2022" not in first
+        if not escapeless and (first != charset or b"2022" in first):  # escapes are announced (PS3.3 C.12.1.1.2)
+            return _switched(value, terms[0], name)
+        if not _ends_within(value) and (value.isascii() or not escapeless):  # forgotten to be announced
+            switched = _switched(value, None if escapeless else terms[0], name)
+            if "\ufffd" not in switched:
+                return switched
+        value = _ANY_ESCAPE.sub(b"", value)
     declared = next((term for term in reversed(terms) if term is not None), None)
     if len(terms) > 1 and terms[0] in _LATIN.values():
         declared = terms[0]  # without an escape the first set applies
     # No set without escapes has the byte of “=” inside a character, so the groups of a name can be split first.
     return "=".join(_plain(group, declared) for group in value.split(b"="))
+
+
+def _ends_within(value: bytes) -> bool:
+    """Whether the last set that an escape selects for bytes below 0x80 has two bytes a character."""
+    selected = [_ESCAPES[found[0][1:]] for found in _ANY_ESCAPE.finditer(value)]
+    return next((width for half, _, width in reversed(selected) if half == 0), 1) == 2
 
 
 def _codec(term: str) -> str | None:
@@ -165,11 +198,7 @@ def _switched(value: bytes, first: str | None, name: bool) -> str:
     while at < len(value):
         byte = value[at]
         if byte == _ESCAPE:
-            escape = next((key for key in _ESCAPES if value.startswith(key, at + 1)), None)
-            if escape is None:
-                text.append("\ufffd")
-                at += 1
-                continue
+            escape = next(key for key in _ESCAPES if value.startswith(key, at + 1))
             half, codec, width = _ESCAPES[escape]
             lower, upper = ((codec, width), upper) if half == 0 else (lower, (codec, width))
             at += 1 + len(escape)

@@ -2,11 +2,14 @@
 
 pydicom read 39 of 39 truncated copies of a CT without an error, so completeness is decided here: every length is
 checked against the bytes present, and every sequence and fragment list must reach its end.  Nothing is decoded and only
-the values that a caller asks for are copied, so a hostile object costs neither memory nor recursion.
+the places of what a caller asks for are kept, of at most `ITEMS_KEPT` items of sequences, so a hostile object costs
+neither memory nor recursion.
 
 Where real devices break the rules but no byte is missing, the reader follows their intention: implicit elements
 inside an explicit data set, odd lengths, unknown VRs, UN of undefined length (PS3.5 6.2.2), zero padding at the end.
 Bytes behind a complete data set that cannot be the beginning of an element are not part of it; a cut element is.
+A sequence of defined length that nothing but its tag shows to be one is opened only where a caller asks for it, and
+passed over where it turns out to be none.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, Literal
 
-from firmware_app.errors import Malformed, NestedTooDeep, Truncated
+from firmware_app.errors import IntakeError, Malformed, NestedTooDeep, Truncated
 
 Buffer = bytes | mmap.mmap
 
@@ -25,6 +28,8 @@ DEPTH_LIMIT: Final = 32
 ELEMENT_LIMIT: Final = 1_000_000
 """About half a second of work.  An item or a fragment counts as four elements, because it costs that much."""
 _ITEM_ELEMENTS: Final = 4
+ITEMS_KEPT: Final = 256
+"""Items of which a caller learns what they hold; those after them are checked like everything else, and not kept."""
 
 PIXEL_DATA: Final = 0x7FE00010
 _PIXELS: Final = 0x7FE00000
@@ -63,6 +68,7 @@ SHORT_VRS: Final = frozenset(
     )
 )
 _FRAGMENTED_VRS = frozenset((b"OB", b"OW"))
+_OPAQUE = (b"", b"UN")  # of an implicit element, and of one whose VR a router did not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ LITTLE, BIG = Layout("<"), Layout(">")
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """Position and length of a top-level element's value; `fragments` holds the spans of an encapsulated one.
+    """Position and length of an element's value; `fragments` holds the spans of an encapsulated one.
 
     A sequence of undefined length has length 0 here: only its presence is known.
     """
@@ -105,26 +111,45 @@ class Element:
 
 
 @dataclass(slots=True)
+class Item:
+    """One item of a sequence that was asked for: `path`, the tags of the sequences it lies in, the outermost first; the
+    item around it, None for the data set itself; its own wanted elements by tag."""
+
+    path: tuple[int, ...]
+    around: Item | None
+    elements: dict[int, Element] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Walk:
-    """The result of a walk over a whole data set: the wanted top-level elements by tag, and where the data set ends.
+    """The result of a walk over a whole data set: the wanted top-level elements by tag, the items of the wanted
+    sequences in the order of the file, and where the data set ends.
 
     `is_followed`: other bytes than zeros follow it.
     """
 
     encoding: Encoding
     elements: dict[int, Element] = field(default_factory=dict)
+    items: list[Item] = field(default_factory=list)
     end: int = 0
     is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """One open container.  `limit` is the nearest known end; `closed_by_limit`: it is the end of this very level."""
+    """One open container.  `limit` is the nearest known end; `closed_by_limit`: it is the end of this very level.
+
+    `path`: the tags of the sequences to here, where all of them were asked for, else None; `item`: the one that this
+    level is, or that the sequence lies in.  `by_tag`: only its tag says that this is a sequence.
+    """
 
     is_sequence: bool
     limit: int
     closed_by_limit: bool
     encoding: Encoding
+    path: tuple[int, ...] | None = None
+    item: Item | None = None
+    by_tag: bool = False
 
 
 def tag_name(tag: int) -> str:
@@ -133,30 +158,36 @@ def tag_name(tag: int) -> str:
 
 
 def walk(
-    data: Buffer, start: int, encoding: Encoding, wanted: Collection[int], completing: Collection[int] = ()
-) -> Walk:
-    """Walk the data set in *data* from *start* to its end, and return where the *wanted* top-level elements lie.
+    data: Buffer, start: int, encoding: Encoding, wanted: Collection[int], sequences: Collection[int] = (),
+    completing: Collection[int] = (),
+) -> Walk:  # fmt: skip
+    """Walk the data set in *data* from *start* to its end, and return where the *wanted* elements lie: those of the
+    data set itself, and those in the items of *sequences*, also of one such sequence in another.
+
 
     *completing*: after one of these the data set may be complete, so that other bytes may follow it.
     Raises `Truncated`, `Malformed` or `NestedTooDeep`.
     """
-    return _Walker(data, encoding, wanted, completing).run(start)
+    return _Walker(data, encoding, wanted, sequences, completing).run(start)
 
 
 class _Walker:
     """The state of one walk: iterative, so that depth costs a list entry and not the interpreter's stack."""
 
-    def __init__(self, data: Buffer, encoding: Encoding, wanted: Collection[int], completing: Collection[int]) -> None:
+    def __init__(
+        self, data: Buffer, encoding: Encoding, wanted: Collection[int], sequences: Collection[int],
+        completing: Collection[int],
+    ) -> None:  # fmt: skip
         self.data = data
         self.end = len(data)
-        self.wanted, self.completing = wanted, completing
+        self.wanted, self.sequences, self.completing = wanted, sequences, completing
         self.complete = False
         self.begun = 0  # where the last top-level element begins, or what follows the data set
         self.padding = self.end  # where zeros begin that reach to the end
         self.passed = self.highest = 0  # the tag of the top-level element before it, and the highest before that
         self.walk = Walk(encoding)
         self.stack: list[_Level] = []
-        self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding)
+        self.level = _Level(is_sequence=False, limit=self.end, closed_by_limit=True, encoding=encoding, path=())
         self.count = 0
 
     def run(self, position: int) -> Walk:
@@ -189,16 +220,30 @@ class _Walker:
     def _run(self, position: int) -> int:
         while True:
             level = self.level
-            if not level.is_sequence:
-                position = self._elements(position)
-            if self.level is level and level.is_sequence:
-                position = self._item(position)
-            elif self.level is level and not self.stack:
-                return min(position, self.padding)
+            try:
+                if not level.is_sequence:
+                    position = self._elements(position)
+                if self.level is level and level.is_sequence:
+                    position = self._item(position)
+                elif self.level is level and not self.stack:
+                    return min(position, self.padding)
+            except (Truncated, Malformed, NestedTooDeep) as error:
+                position = self._after_what_is_none(error)
+
+    def _after_what_is_none(self, error: IntakeError) -> int:
+        """The end of the innermost value that only its tag made a sequence, and that is none; raises *error* where
+        there is no such value."""
+        levels = [*self.stack, self.level]
+        none = next((at for at in range(len(levels) - 1, 0, -1) if levels[at].by_tag), None)
+        if none is None or self.count > ELEMENT_LIMIT:
+            raise error
+        self.level, self.stack = levels[none - 1], levels[: none - 1]
+        return levels[none].limit
 
     def _elements(self, position: int) -> int:
         """Pass the plain elements of the current data set or item, until a container opens or this one closes."""
-        level, data, top = self.level, self.data, not self.stack
+        level, data, wanted, top = self.level, self.data, self.wanted, not self.stack
+        kept = level.item.elements if level.item is not None else None
         limit, explicit = level.limit, level.encoding.explicit
         layout = BIG if level.encoding.big_endian else LITTLE
         read_explicit, read_implicit, read_length = (
@@ -250,8 +295,13 @@ class _Walker:
                         return limit
                     raise Malformed(where=tag_name(tag))  # group 0000 is for commands (PS3.7 E), never in data sets
                 self._passed(Element(tag, value, length))
-            if vr == b"SQ" and length:
-                self._open(_Level(True, position, True, level.encoding))
+            elif kept is not None and tag in wanted:
+                kept[tag] = Element(tag, value, length)
+            if length and (vr == b"SQ" or (vr in _OPAQUE and self._is_sequence(tag, value, vr))):
+                inner = IMPLICIT_LITTLE if vr == b"UN" else level.encoding  # PS3.5 6.2.2 note on VR UN
+                if explicit and not vr:
+                    inner = Encoding(explicit=False, big_endian=level.encoding.big_endian)
+                self._open(_Level(True, position, True, inner, *self._followed(tag), by_tag=vr != b"SQ"))
                 return value
         if self.stack:
             self.level = self.stack.pop()
@@ -269,6 +319,21 @@ class _Walker:
         if element.tag in self.wanted and not (self.complete and element.tag in self.walk.elements):
             self.walk.elements[element.tag] = element
 
+    def _followed(self, tag: int) -> tuple[tuple[int, ...] | None, Item | None]:
+        """Path and item of a sequence that opens here; (None, None) where nobody asked for it."""
+        is_asked = tag in self.sequences and not self.complete
+        if self.level.path is None or not is_asked or len(self.walk.items) >= ITEMS_KEPT:
+            return None, None
+        return (*self.level.path, tag), self.level.item
+
+    def _is_sequence(self, tag: int, value: int, vr: bytes) -> bool:
+        """Whether a value of defined length without the VR of a sequence is one that was asked for."""
+        if self._followed(tag)[0] is None:
+            return False
+        order: Literal["big", "little"] = "big" if self.level.encoding.big_endian and vr != b"UN" else "little"
+        first = self.data[value : value + 4]
+        return int.from_bytes(first[:2], order) == _ITEM >> 16 and int.from_bytes(first[2:], order) == _ITEM & 0xFFFF
+
     def _undefined(self, tag: int, vr: bytes, value: int) -> tuple[int, tuple[tuple[int, int], ...] | None]:
         """An element of undefined length: fragments (PS3.5 A.4), a sequence, or UN that holds an implicit one."""
         encoding = self.level.encoding
@@ -280,7 +345,7 @@ class _Walker:
             inner = IMPLICIT_LITTLE  # PS3.5 6.2.2 note on VR UN: always Implicit VR Little Endian
         else:
             raise Malformed(where=tag_name(tag))
-        self._open(_Level(True, self.level.limit, False, inner))
+        self._open(_Level(True, self.level.limit, False, inner, *self._followed(tag)))
         return value, None
 
     def _fragments(self, tag: int, position: int) -> tuple[int, tuple[tuple[int, int], ...]]:
@@ -322,13 +387,23 @@ class _Walker:
             return position
         if tag != _ITEM:
             raise Malformed(where=tag_name(tag))
+        kept = self._kept(level)
+        path = kept.path if kept is not None else None
         if length == _UNDEFINED:
-            self._open(_Level(False, level.limit, False, level.encoding))
+            self._open(_Level(False, level.limit, False, level.encoding, path, kept))
         else:
             if position + length > level.limit:
                 raise self._short(level.limit, tag_name(_ITEM), position + length)
-            self._open(_Level(False, position + length, True, level.encoding))
+            self._open(_Level(False, position + length, True, level.encoding, path, kept))
         return position
+
+    def _kept(self, level: _Level) -> Item | None:
+        """A new item of the sequence *level*, where it was asked for and there is room."""
+        if level.path is None or len(self.walk.items) >= ITEMS_KEPT:
+            return None
+        item = Item(level.path, level.item)
+        self.walk.items.append(item)
+        return item
 
     def _delimiter(self, tag: int, position: int) -> int:
         """A delimiter among elements: the end of an item of undefined length, or a stray one."""

@@ -1,4 +1,5 @@
-"""What a person says of an image, put where its header says nothing.  What the header says always stands."""
+"""What a person says of an image, put where its header says nothing, or contradicts itself.  What the header says
+otherwise always stands."""
 
 from __future__ import annotations
 
@@ -17,9 +18,10 @@ def completed(header: Header | None, said: Entered) -> Header:
     if said.modality and lacks_modality(header):
         known = replace(known, modality=said.modality)
     if said.body_part and lacks_part(header):
-        known = replace(known, body_part=said.body_part)
+        coded = replace(known.coded, regions=(), structures=())
+        known = replace(known, body_part=said.body_part, coded=coded)
     if said.view and lacks_view(header):
-        known = replace(known, view_position=said.view)
+        known = replace(known, view_position=said.view, coded=replace(known.coded, views=(), view_modifiers=()))
     return known
 
 
@@ -29,7 +31,8 @@ def lacks_modality(header: Header | None) -> bool:
 
 
 def lacks_part(header: Header | None) -> bool:
-    """Whether the image names no part of the body, neither in its field nor in the examination's words."""
+    """Whether the image names no part of the body, neither in field or code nor in the examination's words; nor does
+    one whose field and code contradict each other."""
     return header is None or body_part.of(header) is None
 
 

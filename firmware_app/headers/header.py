@@ -24,7 +24,7 @@ from firmware_app.errors import (
     PixelLengthMismatch,
     Truncated,
 )
-from firmware_app.headers import identity, own_results, sop_classes, transfer_syntax
+from firmware_app.headers import coded, identity, own_results, sop_classes, transfer_syntax
 from firmware_app.headers.charset import decoded
 from firmware_app.headers.data_set_start import guess_encoding, meta_elements
 from firmware_app.headers.element_stream import (
@@ -33,6 +33,7 @@ from firmware_app.headers.element_stream import (
     Buffer,
     Element,
     Encoding,
+    Item,
     Walk,
     tag_name,
     walk,
@@ -54,6 +55,11 @@ _PATIENT: Final = {
     "issuer": 0x00100021,
 }  # fmt: skip
 _MANUFACTURER, _MODEL_NAME, _STATION = 0x00080070, 0x00081090, 0x00081010
+_PATIENT_POSITION, _POSITIONER, _ANGLE = 0x00185100, 0x00181508, 0x00181510
+_LATERALITIES: Final = (0x00200062, 0x00200060)  # the image's, and the series'
+# Protocol Name, Acquisition Device Processing Description and Code; Performed Procedure Step Description and Requested
+# Procedure Description.
+_IMAGE_WORDS, _STUDY_WORDS = (0x00181030, 0x00181400, 0x00181401), (0x00400254, 0x00321060)
 _STUDY, _SERIES, _INTENT, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00080068, 0x00200020
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED = (
     0x00280002,
@@ -97,6 +103,13 @@ _WANTED: Final = frozenset(
         *_PATIENT.values(),
         *_PIXEL_TAGS,
         *sop_classes.ESSENTIAL_TAGS,
+        _PATIENT_POSITION,
+        _POSITIONER,
+        _ANGLE,
+        *_LATERALITIES,
+        *_IMAGE_WORDS,
+        *_STUDY_WORDS,
+        *coded.WANTED,
     )
 )
 _VALUE_LIMIT: Final = 1024  # bytes read of any one value; every attribute wanted here is shorter (PS3.5 6.2)
@@ -159,7 +172,7 @@ def _examine(data: Buffer) -> Examined:
     declared = transfer_syntax.accepted(syntax_uid) if syntax_uid else None
     encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
     syntax = declared or _undeclared(encoding)
-    parsed = walk(data, data_set, encoding, _WANTED, sop_classes.ESSENTIAL_TAGS)
+    parsed = walk(data, data_set, encoding, _WANTED, coded.SEQUENCES, sop_classes.ESSENTIAL_TAGS)
     header = _header(data, parsed, syntax)
     if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # in spite of its file meta information
         raise DirectoryRecord()
@@ -233,17 +246,32 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
     def text(tag: int) -> str | None:
         return decoded(_bytes(data, elements.get(tag)), charset) or None
 
+    def uid(tag: int) -> str | None:
+        """A UID as it is written: `charset.decoded` leaves out what no text shows, and might make another of it."""
+        return _bytes(data, elements.get(tag)).decode("ascii", "replace") or None
+
+    def text_within(element: Element | None, item: Item | None) -> str | None:
+        """The text of an *element* of an *item*, which may have a character set of its own (PS3.3 C.12.1.1.2)."""
+        declared = charset
+        while item is not None:
+            if _CHARSET in item.elements:
+                declared = _bytes(data, item.elements[_CHARSET])
+                break
+            item = item.around
+        return decoded(_bytes(data, element), declared) or None
+
     def number(tag: int) -> int | None:
         element = elements.get(tag)
         if element is None or element.length < 2:
             return None
         return int.from_bytes(data[element.start : element.start + 2], "big" if walk.encoding.big_endian else "little")
 
+    image_words, study_words = coded.words(walk.items, text_within)
     return Header(
-        sop_class_uid=_class(text(_SOP_CLASS)),
-        sop_instance_uid=_identity(text(_SOP_INSTANCE), "SOPInstanceUID"),
-        study_instance_uid=_optional_identity(text(_STUDY), "StudyInstanceUID"),
-        series_instance_uid=_optional_identity(text(_SERIES), "SeriesInstanceUID"),
+        sop_class_uid=_class(uid(_SOP_CLASS)),
+        sop_instance_uid=_identity(uid(_SOP_INSTANCE), "SOPInstanceUID"),
+        study_instance_uid=_optional_identity(uid(_STUDY), "StudyInstanceUID"),
+        series_instance_uid=_optional_identity(uid(_SERIES), "SeriesInstanceUID"),
         transfer_syntax_uid=syntax.uid,
         modality=text(_MODALITY),
         body_part=text(_BODY_PART),
@@ -266,6 +294,12 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
         manufacturer=text(_MANUFACTURER),
         model_name=text(_MODEL_NAME),
         station_name=text(_STATION),
+        coded=coded.of(walk.items, text_within, map(text, _LATERALITIES)),
+        patient_position=text(_PATIENT_POSITION),
+        positioner_type=text(_POSITIONER),
+        primary_angle=text(_ANGLE),
+        image_words=(*filter(None, map(text, _IMAGE_WORDS)), *image_words),
+        study_words=(*filter(None, map(text, _STUDY_WORDS)), *study_words),
         own_result=own_results.is_own(text(_MANUFACTURER), text(_MODEL_NAME), text(own_results.CREATOR_TAG)),
     )
 

@@ -12,11 +12,12 @@ from firmware_app.config import Config
 from firmware_app.errors import LanternError, PacsError
 from firmware_app.headers import sop_classes
 from firmware_app.health.check import Check
-from firmware_app.language import N_, NN_, register, register_counted
+from firmware_app.language import N_, NN_, register, register_counted, terms
 from firmware_app.pacs.peer import ArchivePeer, Peer, peers
 from firmware_app.records import Reason
+from firmware_app.registration.learned import LeftOut
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.store.clinical.registrations import LEFT_OUT, Registrations
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.sending import due
 from firmware_app.store.sending.queue import SENT, Archive, SendingQueue, Stage
@@ -46,6 +47,30 @@ TELLS: Final = register_counted(
         "The hospital's worklist {worklist} names {patients} patients.",
     ),
 )  # fmt: skip
+register_counted(
+    LEFT_OUT, "count",
+    NN_(
+        "{count} entry of the hospital's worklist {worklist} was left out and is told to no machine, because {cause}.",
+        "{count} entries of the hospital's worklist {worklist} were left out and are told to no machine, because "
+        "{cause}.",
+    ),
+)  # fmt: skip
+terms(
+    "cause",
+    {
+        LeftOut.ACCESSION: N_(
+            "the accession number (or, without one, the requested procedure's ID) is missing, longer than 16 "
+            "characters or not of plain letters and digits"
+        ),
+        LeftOut.PATIENT: N_("the patient number is missing, longer than 64 characters or has signs that none may have"),
+        LeftOut.NAME: N_("the patient's name is missing, too long or has signs that none may have"),
+        LeftOut.STUDY: N_("the Study Instance UID is missing or is none"),
+        LeftOut.DATE: N_("the date of the examination is missing or is none"),
+        LeftOut.MODALITY: N_("this box serves no machines of that kind"),
+        LeftOut.TWICE: N_("an entry before has the same accession number or Study Instance UID"),
+        LeftOut.TOO_MANY: N_("more patients were named than the box takes up"),
+    },
+)
 _ECHO_S: Final = 5.0
 _MOST_CASES: Final = 5
 
@@ -123,8 +148,13 @@ def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
         return
     if told is not None:
         patients, reason = told
-        said = Reason(TELLS, {"worklist": title, "patients": patients}) if reason is None else reason
-        yield Check("worklist", "ok" if reason is None else "warn", said)
+        if reason is not None and reason.code != LEFT_OUT:
+            yield Check("worklist", "warn", reason)
+            return
+        yield Check("worklist", "ok", Reason(TELLS, {"worklist": title, "patients": patients}))
+        for cause, count in reason.details.items() if reason is not None else ():
+            said = Reason(LEFT_OUT, {"worklist": title, "count": count, "cause": cause})
+            yield Check("worklist", "ok" if cause == LeftOut.MODALITY else "warn", said)
 
 
 class _Recorded:

@@ -10,6 +10,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from datetime import date, timedelta
 from typing import Final
 
@@ -28,7 +29,8 @@ from firmware_app.pacs.worker import Worker
 from firmware_app.records import Reason
 from firmware_app.registration import learned
 from firmware_app.registration.entry import Registered
-from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.registration.learned import LeftOut
+from firmware_app.store.clinical.registrations import LEFT_OUT, Registrations
 from firmware_app.store.sqlite.database import Database
 
 log = logging.getLogger("lantern.sender")
@@ -55,12 +57,15 @@ def peer_of(config: Config) -> Peer | None:
     return Peer("worklist", settings, config.dicom.ae_title) if settings.host else None
 
 
-def patients(peer: Peer, since: date, today: date) -> list[Registered]:
-    """Whom *peer* has scheduled on or after *since*, as far as they can be patients of this box.
+def patients(peer: Peer, since: date, today: date) -> tuple[list[Registered], Counter[LeftOut]]:
+    """Whom *peer* has scheduled on or after *since*, as far as they can be patients of this box, and how many of its
+    entries cannot, by the reason.
 
     Raises `WorklistUnanswered` or `WorklistRefused`.
     """
     found: list[Registered] = []
+    left_out: Counter[LeftOut] = Counter()
+    studies: dict[str, str] = {}  # accession number -> Study Instance UID, and the other way round
     try:
         with associated(peer, contexts([MODEL])) as association:
             for answer, identifier in association.send_c_find(_question(since), UID(MODEL)):
@@ -71,17 +76,25 @@ def patients(peer: Peer, since: date, today: date) -> list[Registered]:
                     if status != 0:
                         raise WorklistRefused(worklist=peer.title, status=f"{status:04X}H")
                     break
-                one = _learned(identifier, peer.title, today) if identifier is not None else None
-                if one is not None:
-                    found.append(one)
                 if len(found) >= MOST_PATIENTS:
+                    left_out[LeftOut.TOO_MANY] += 1
                     association.abort()
                     break
+                one = _learned(identifier, peer.title, today) if identifier is not None else None
+                if isinstance(one, Registered):
+                    pair = {one.accession: one.study_uid, one.study_uid: one.accession}
+                    if any(studies.get(number, other) != other for number, other in pair.items()):
+                        one = LeftOut.TWICE
+                    else:  # a further step of an examination is no further entry
+                        studies |= pair
+                        found.append(one)
+                if isinstance(one, LeftOut):
+                    left_out[one] += 1
     except PacsError as error:
         raise WorklistUnanswered(worklist=peer.title, detail=error.code) from None
     except (RuntimeError, ValueError):  # pynetdicom: the association is gone, or has no context for it
         raise WorklistUnanswered(worklist=peer.title, detail="pacs.aborted") from None
-    return found
+    return found, left_out
 
 
 def _question(since: date) -> Dataset:
@@ -95,7 +108,7 @@ def _question(since: date) -> Dataset:
     return asked
 
 
-def _learned(identifier: Dataset, origin: str, today: date) -> Registered | None:
+def _learned(identifier: Dataset, origin: str, today: date) -> Registered | LeftOut:
     charset = raw(identifier, CHARSET)
     steps = identifier[_STEPS].value if _STEPS in identifier else []
     step = texts(steps[0], raw(steps[0], CHARSET) or charset) if steps else {}
@@ -128,10 +141,21 @@ class WorklistLine(Worker):
         today = clock.now().astimezone().date()
         since = today - timedelta(days=self._config.worklist.days - 1)
         try:
-            found = patients(self._peer, since, today)
+            found, left_out = patients(self._peer, since, today)
         except (WorklistUnanswered, WorklistRefused) as error:
             log.warning("%s", error)
             self._registrations.asked(self._peer.title, None, Reason.of(error))
             return
         self._registrations.learn(self._peer.title, found, since)
-        self._registrations.asked(self._peer.title, len(found), None)
+        self._registrations.asked(self._peer.title, len(found), _told_of(left_out))
+
+
+def _told_of(left_out: Counter[LeftOut]) -> Reason | None:
+    """How many entries were left out, by the reason; None for none."""
+    if not left_out:
+        return None
+    counts = {str(reason): count for reason, count in sorted(left_out.items())}
+    log.warning(
+        "entries of the hospital's worklist left out: %s", ", ".join(f"{count} {one}" for one, count in counts.items())
+    )
+    return Reason(LEFT_OUT, counts)

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.errors import AgeUnclear, AgeUnknown, BodyPartUnknown, ModalityUnknown, ViewUnclear
+from firmware_app.errors import (
+    AgeUnclear,
+    AgeUnknown,
+    BodyPartContradicted,
+    BodyPartUnknown,
+    ModalityUnknown,
+    ViewContradicted,
+    ViewUnclear,
+)
 from firmware_app.headers import age, body_part, view
 from firmware_app.headers.entered import lacks_modality, lacks_part, lacks_view
 from firmware_app.reading import hints
@@ -14,7 +22,9 @@ from firmware_app.reading.routing import Rule
 from firmware_app.records import Entered, Header, Reading
 from firmware_app.registration.examinations import EXAMINATIONS, KINDS, MODALITIES, kind_of, like
 
-UNDECIDED: Final = frozenset({ModalityUnknown.code, BodyPartUnknown.code, ViewUnclear.code})
+UNDECIDED: Final = frozenset(
+    one.code for one in (ModalityUnknown, BodyPartUnknown, BodyPartContradicted, ViewUnclear, ViewContradicted)
+)
 """Reasons for which only a person can say what the image shows."""
 AGELESS: Final = frozenset({AgeUnknown.code, AgeUnclear.code})
 ASSUMED: Final = frozenset({hints.VIEW_ASSUMED, hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD, hints.ENTERED})

@@ -34,6 +34,13 @@ BODY_PART_FROM_TEXT: Final = register(
     "hint.body_part_from_text",
     N_("The part of the body was taken from the words of the examination, not from its own field."),
 )
+MIRRORED: Final = register(
+    "hint.mirrored",
+    N_(
+        "The header of this film says that left and right are exchanged in it ({orientation}): the patient's right is "
+        "on the right of the picture. Compare the marker on the film and the position of the heart."
+    ),
+)
 ONE_FRAME: Final = register("hint.one_frame", N_("The image holds {frames} frames; only frame {frame} was read."))
 FRAMES_READ: Final = register(
     "hint.frames_read", N_("The image holds {frames} frames; {count} of them were read: {read}.")

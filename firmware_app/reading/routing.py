@@ -15,6 +15,7 @@ from firmware_app.errors import (
     AgeOutside,
     AgeUnclear,
     AgeUnknown,
+    BodyPartContradicted,
     BodyPartNotCovered,
     BodyPartUnknown,
     ForProcessing,
@@ -23,10 +24,12 @@ from firmware_app.errors import (
     NoPackInstalled,
     NoPixels,
     PackUnknown,
+    SideContradicted,
+    ViewContradicted,
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.headers import age, body_part, view
+from firmware_app.headers import age, body_part, orientation, view
 from firmware_app.headers.entered import completed
 from firmware_app.reading import hints
 from firmware_app.records import Entered, Header, Reason
@@ -111,6 +114,8 @@ def route(
     _refuse_raw(header)
     packs = _of_body_part(header, packs, forced is not None, assumed)
     packs = _of_view(header, packs, forced is not None, assumed)
+    if {"L", "R"} <= set(header.coded.sides):
+        raise SideContradicted
     packs = _of_age(header, packs, usual_population, forced is not None, assumed, entered)
     return Chosen(packs[0].pack, tuple(assumed))
 
@@ -151,12 +156,20 @@ def _refuse_raw(header: Header) -> None:
 def _of_body_part(
     header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
 ) -> Sequence[PackCandidate]:
-    part = body_part.of(header)
+    part, contradicting = body_part.of(header), body_part.contradiction(header)
+    if contradicting:
+        read = frozenset[str | None]().union(*(_coarse(candidate.rule.body_parts) for candidate in packs))
+        covered = [one for one in contradicting if one in read]
+        if not covered:
+            raise BodyPartNotCovered(body_part="+".join(contradicting))
+        raise BodyPartContradicted(
+            body_part=covered[0], other_part=next(one for one in contradicting if one != covered[0])
+        )
     if part is None:
         if given:
             return packs
         raise BodyPartUnknown
-    if body_part.examined(header.body_part) is None:
+    if body_part.stated(header) is None:
         assumed.append(hints.hint(hints.BODY_PART_FROM_TEXT))
     kept = [candidate for candidate in packs if part in _coarse(candidate.rule.body_parts)]
     if not kept:
@@ -173,7 +186,11 @@ def _of_view(
 ) -> Sequence[PackCandidate]:
     if not any(candidate.rule.views for candidate in packs):
         return packs
+    if orientation.is_mirrored(header.patient_orientation):
+        assumed.append(hints.hint(hints.MIRRORED, orientation=(header.patient_orientation or "").strip().upper()[:16]))
     seen = view.stated(header)
+    if seen is view.Ambiguity.CONTRADICTED:
+        raise ViewContradicted
     if seen is view.Ambiguity.MIXED and not given:
         raise ViewUnclear
     if not isinstance(seen, str):

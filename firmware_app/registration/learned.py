@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
+from enum import StrEnum
 from typing import Final
 
 from firmware_app.errors import BirthDateWrong, RegistrationError
@@ -31,25 +32,44 @@ STUDY, PROCEDURE, PROCEDURE_ID = 0x0020000D, 0x00321060, 0x00401001
 MODALITY, START_DATE, START_TIME, STEP, STEP_ID = 0x00080060, 0x00400002, 0x00400003, 0x00400007, 0x00400009
 
 
-def learned(said: Mapping[int, str], step: Mapping[int, str], origin: str, today: date) -> Registered | None:
-    """The patient of one answer: its texts by tag, and those of its scheduled step.
+class LeftOut(StrEnum):
+    """Why an entry of the hospital's worklist is none of this box's."""
 
-    None without a number of the patient or of the examination, without a name or a valid UID, or for a machine of a
-    kind that this box does not know.
+    ACCESSION = "accession"
+    PATIENT = "patient_id"
+    NAME = "name"
+    STUDY = "study_uid"
+    DATE = "date"
+    MODALITY = "modality"
+    TWICE = "twice"
+    """Its accession number or its UID is that of an entry before it."""
+    TOO_MANY = "too_many"
+
+
+def learned(said: Mapping[int, str], step: Mapping[int, str], origin: str, today: date) -> Registered | LeftOut:
+    """The patient of one answer: its texts by tag, and those of its scheduled step; else why it cannot be taken up.
+
+    It needs a number of the patient and of the examination that fit into the images' attributes (PS3.5 6.2, LO and SH),
+    a name, a valid UID, a date, and a machine of a kind that this box knows.
     """
     number, accession = said.get(PATIENT_ID, ""), said.get(ACCESSION, "") or said.get(PROCEDURE_ID, "")
     modality, scheduled = step.get(MODALITY, ""), step.get(START_DATE, "")
     name = identity.spoken(said.get(NAME, ""))
-    if not (
-        _PATIENT_ID.fullmatch(number) and _NUMBER.fullmatch(accession) and is_uid(said.get(STUDY, ""))
-        and modality in MODALITIES and re.fullmatch(r"\d{8}", scheduled)
-    ):  # fmt: skip
-        return None
+    needed = (
+        (LeftOut.MODALITY, modality in MODALITIES),
+        (LeftOut.PATIENT, _PATIENT_ID.fullmatch(number)),
+        (LeftOut.ACCESSION, _NUMBER.fullmatch(accession)),
+        (LeftOut.STUDY, is_uid(said.get(STUDY, ""))),
+        (LeftOut.DATE, re.fullmatch(r"\d{8}", scheduled)),
+    )
+    for reason, is_there in needed:
+        if not is_there:
+            return reason
     try:
         shown = names.clean(name)
         person_name = _person_name(said.get(NAME, ""), shown)
     except RegistrationError:
-        return None
+        return LeftOut.NAME
     try:
         born = birth_date(said.get(BIRTH_DATE, ""), today)
     except BirthDateWrong:

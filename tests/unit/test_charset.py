@@ -160,3 +160,51 @@ def test_no_bytes_can_break_the_reader(value: bytes, charset: bytes) -> None:
 def test_pydicom_reads_the_same(charset: bytes, value: bytes, name: str) -> None:
     codecs = convert_encodings(charset.decode().split("\\"))
     assert str(PersonName(value, codecs)) == name == decoded(value, charset, name=True)
+
+
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 6", b"ISO_IR 100", b"ISO_IR 144", b"ISO_IR 192", b"GB18030", b"GBK"])
+@pytest.mark.parametrize(
+    "escape",
+    [b"\x1b(B", b"\x1b(J", b"\x1b$B", b"\x1b$)C", b"\x1b$)A", b"\x1b-F", b"\x1b(K", b"\x1b[31m", b"\x1b"],
+)
+def test_an_escape_where_none_is_announced_does_not_show(charset: bytes, escape: bytes) -> None:
+    """PS3.3 C.12.1.1.2: code extensions are announced; PS3.5 6.1.2.5.3: ISO_IR 192 and GB18030 have none."""
+    for value in (escape + b"DOE^JOHN", b"DOE" + escape + b"^JOHN", b"DOE^JOHN" + escape):
+        assert decoded(value, charset, name=True) == "DOE^JOHN"
+        assert decoded(value, charset) == "DOE^JOHN"
+    assert decoded(b"DOE\x1b$", charset) == "DOE"  # cut after the most characters that a value may have
+
+
+@pytest.mark.parametrize("escape", [b"\x1b(B", b"\x1b$)C", b"\x1b[0m", b"\x1b"])
+def test_an_escape_in_utf_8_or_gb18030_leaves_the_letters_around_it(escape: bytes) -> None:
+    for charset, codec in (
+        (b"ISO_IR 192", "utf_8"), (b"GB18030", "gb18030"), (b"GBK", "gb18030"), (rb"ISO_IR 192\ISO 2022 IR 87", "utf_8"),
+    ):  # fmt: skip
+        value = "王^".encode(codec) + escape + "小明".encode(codec)
+        assert decoded(value, charset, name=True) == "王^小明"
+
+
+def test_a_japanese_name_under_the_name_of_utf_8_is_still_read() -> None:
+    assert decoded(b"\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", b"ISO_IR 192", name=True) == "山田^太郎"
+
+
+def test_an_escape_that_selects_no_set_does_not_show_between_announced_ones() -> None:
+    value = b"Yamada\x1b(K^Tarou=\x1b$B;3ED\x1b(B\x1b[7m^\x1b$BB@O:\x1b(B"
+    assert decoded(value, rb"\ISO 2022 IR 87", name=True) == "Yamada^Tarou=山田^太郎"
+
+
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 6", b"ISO_IR 100", b"ISO_IR 144", b"ISO_IR 192", b"GB18030"])
+@pytest.mark.parametrize("name", ["DOE^JOHN", "王^小明", "Müller^Jörg"])
+def test_a_byte_order_mark_does_not_show_and_says_that_it_is_utf_8(charset: bytes, name: str) -> None:
+    assert decoded(b"\xef\xbb\xbf" + name.encode(), charset, name=True) == name
+    assert decoded(b"\xef\xbb\xbfA=\xef\xbb\xbf" + name.encode(), charset, name=True) == "A=" + name
+    assert decoded("\ufeff".encode("gb18030") + "王".encode("gb18030"), b"GB18030") == "王"
+
+
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 100", b"ISO_IR 192", b"GB18030", rb"\ISO 2022 IR 149"])
+def test_control_characters_do_not_show(charset: bytes) -> None:
+    """PS3.5 6.1.3: of C0 only TAB, LF, FF and CR are allowed, in texts of several lines; ESC for code extensions."""
+    every = bytes(byte for byte in (*range(0x20), 0x7F) if byte != 0x1B)
+    assert decoded(b"DO" + every + b"E", charset, name=True) == "DOE"
+    assert decoded(b"DO" + every + b"E", charset) == "DO\t\n\f\rE"
+    assert decoded("王\x01\x07".encode("gb18030") + b"E", b"GB18030", name=True) == "王E"

@@ -11,10 +11,15 @@ import pytest
 
 from firmware_app.commands import cli
 from firmware_app.config import Config
+from firmware_app.health import archives
+from firmware_app.records import Reason
 from firmware_app.registration import learned
 from firmware_app.registration.agreement import Doubt, PatientKey, doubts
+from firmware_app.registration.entry import Registered
+from firmware_app.registration.learned import LeftOut
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.earlier import Description, EarlierStudies, State
+from firmware_app.store.clinical.registrations import LEFT_OUT, Registrations
 from tests.finished import days_ago, film, opened, read_all, taken
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
@@ -92,19 +97,41 @@ def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_
     step = {learned.MODALITY: "DX", learned.START_DATE: "20261124", learned.START_TIME: "0930", learned.STEP: "胸部"}
     today = date(2026, 11, 24)
     one = learned.learned(said, step, "RIS", today)
-    assert one is not None
+    assert isinstance(one, Registered)
     assert (one.accession, one.name, one.age, one.scheduled, one.examination) == (
         "A-1", "李娜", "046Y", "20261124093000", "xray",
     )  # fmt: skip
     without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
-    assert without is not None
+    assert isinstance(without, Registered)
     assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")
-    for tag, value in (
-        (learned.PATIENT_ID, ""),
-        (learned.NAME, ""),
-        (learned.STUDY, "no UID"),
-        (learned.ACCESSION, "x" * 17),
+    for tag, value, reason in (
+        (learned.PATIENT_ID, "", LeftOut.PATIENT),
+        (learned.PATIENT_ID, "H" * 65, LeftOut.PATIENT),
+        (learned.NAME, "", LeftOut.NAME),
+        (learned.STUDY, "no UID", LeftOut.STUDY),
+        (learned.ACCESSION, "x" * 17, LeftOut.ACCESSION),  # SH has 16 characters (PS3.5 6.2)
+        (learned.ACCESSION, "检查1", LeftOut.ACCESSION),
     ):
-        assert learned.learned({**said, tag: value}, step, "RIS", today) is None
-    for tag, value in ((learned.MODALITY, "ECG"), (learned.START_DATE, "")):
-        assert learned.learned(said, {**step, tag: value}, "RIS", today) is None
+        assert learned.learned({**said, tag: value}, step, "RIS", today) is reason
+    for tag, value, reason in (
+        (learned.MODALITY, "ECG", LeftOut.MODALITY),
+        (learned.START_DATE, "", LeftOut.DATE),
+    ):
+        assert learned.learned(said, {**step, tag: value}, "RIS", today) is reason
+
+
+def test_entries_that_are_left_out_are_said_by_their_reason(tmp_path: Path) -> None:
+    state, clinical, _ = opened(tmp_path / "state")
+    config = Config.model_validate({"worklist": {"hospital": {"host": "127.0.0.1", "ae_title": "RIS"}}})
+    known = Registrations(clinical.database)
+    known.asked("RIS", 3, Reason(LEFT_OUT, {LeftOut.ACCESSION: 2, LeftOut.MODALITY: 1}))
+    checks = list(archives.examine(config, state))
+    assert [(check.result, check.reason.code, check.reason.details) for check in checks] == [
+        ("ok", "worklist.tells", {"worklist": "RIS", "patients": 3}),
+        ("warn", "worklist.left_out", {"worklist": "RIS", "count": 2, "cause": "accession"}),
+        ("ok", "worklist.left_out", {"worklist": "RIS", "count": 1, "cause": "modality"}),
+    ]
+    assert "longer than 16 characters" in checks[1].reason.text("en")
+    known.asked("RIS", 5, None)  # they were corrected
+    assert [check.reason.code for check in archives.examine(config, state)] == ["worklist.tells"]
+    clinical.database.close()

@@ -160,8 +160,17 @@ def test_a_film_that_says_nothing_of_its_view_is_read_as_frontal_with_a_hint() -
 )
 def test_a_frontal_film_is_read_however_it_is_written(position: str) -> None:
     film = replace(FILM, view_position=position, series_description="CHEST PA AND LATERAL")
-    for orientation in (None, "", "L\\F", "R\\F", "LF\\FL", "H\\L"):
+    for orientation in (None, "", "L\\F", "LF\\FL", "H\\L"):
         assert codes(chosen(replace(film, patient_orientation=orientation))) == [], orientation
+
+
+@pytest.mark.parametrize(
+    ("orientation", "mirrored"),
+    [("R\\F", True), ("r\\f", True), ("RF\\FR", True), ("L\\H", True), ("R\\H", False), ("F\\R", False), ("R", False)],
+)
+def test_a_film_whose_rows_run_to_the_right_is_said_to_be_mirrored(orientation: str, mirrored: bool) -> None:
+    actual = codes(chosen(replace(FILM, patient_orientation=orientation)))
+    assert actual == (["hint.mirrored"] if mirrored else [])
 
 
 MANGLED = "侧位".encode("gbk").decode("latin-1")

@@ -12,7 +12,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.config import IGNORE
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
@@ -26,6 +28,7 @@ from tests.wire.test_worklist import ALL, STATIONS, STEP, findscu, register
 
 _START_S = 20.0
 TITLE = "RIS"
+LEFT_OUT = ("accession", "modality", "patient_id", "twice")
 KEYS = (*ALL, f"{STEP}0040,0009")
 
 
@@ -41,7 +44,7 @@ def entry(folder: Path, number: str, modality: str = "DX", **said: str) -> Path:
     made.PatientName, made.PatientBirthDate, made.PatientSex = "LI^NA=李^娜", "19800102", "F"
     made.StudyInstanceUID, made.RequestedProcedureDescription = generate_uid(), "胸部"
     for keyword, value in said.items():
-        setattr(made, keyword, value)
+        made.add(DataElement(keyword, dictionary_VR(keyword), value, validation_mode=IGNORE))
     made.ScheduledProcedureStepSequence = [step]
     made.file_meta = FileMetaDataset()
     made.file_meta.MediaStorageSOPClassUID = UID(MODEL)
@@ -81,6 +84,11 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
         first = entry(tmp_path / "hospital", "1")
         entry(tmp_path / "hospital", "2", "US")
         entry(tmp_path / "hospital", "3", PatientID="")  # nobody could tell whose images came of it
+        entry(tmp_path / "hospital", "5", AccessionNumber="A-1234567890123456")  # 18 characters; SH has 16
+        entry(tmp_path / "hospital", "6", "ECG")
+        entry(tmp_path / "hospital", "9", PatientID="H" * 65)  # LO has 64
+        entry(tmp_path / "hospital", "7")
+        entry(tmp_path / "hospital", "8", AccessionNumber="A-7")  # another examination under the same number
         entry(tmp_path / "hospital", "4", PatientName="王^小明")  # no Latin letters: an old console gets pinyin
         with running(tmp_path / "state", worklist=listed) as gateway:
             config = configuration(tmp_path / "state", worklist=listed)
@@ -90,7 +98,7 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
             line = WorklistLine(config, server, gateway.clinical.database, threading.Event())
             line.turn()
             told = {one.AccessionNumber: one for one in findscu(gateway, tmp_path / "all", returned=KEYS)}
-            assert set(told) == {own.accession, "A-1", "A-4"}
+            assert set(told) == {own.accession, "A-1", "A-4", "A-7"}
             one = told["A-1"]
             step = one.ScheduledProcedureStepSequence[0]
             assert str(one.PatientName) == "LI^NA=李^娜"
@@ -99,11 +107,15 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
             assert (one.RequestedProcedureID, step.ScheduledProcedureStepID) == ("R-1", "S-1")
             assert step.ScheduledProcedureStepDescription == "胸部正位"
             assert (step.Modality, step.ScheduledStationAETitle) == ("DX", "XRAY1")
-            assert [check.reason.code for check in examine(config, gateway.state)] == ["worklist.tells"]
+            told_of = [
+                (check.reason.code, check.reason.details.get("cause")) for check in examine(config, gateway.state)
+            ]
+            assert told_of == [("worklist.tells", None), *(("worklist.left_out", one) for one in LEFT_OUT)]
             first.unlink()  # the hospital has cancelled it
             line.turn()
             known = Registrations(gateway.clinical.database)
             assert {one.registered.accession for one in known.latest(9) if one.cancelled} == {"A-1"}
     line.turn()  # the hospital's server is gone: what it said last stays
-    assert {one.registered.accession for one in known.latest(9) if not one.cancelled} == {own.accession, "A-2", "A-4"}
+    left = {one.registered.accession for one in known.latest(9) if not one.cancelled}
+    assert left == {own.accession, "A-2", "A-4", "A-7"}
     assert [check.reason.code for check in examine(config, gateway.state)] == ["worklist.unanswered"]

@@ -25,6 +25,7 @@ from firmware_app.store.clinical.forms import reason_in, reason_text
 from firmware_app.store.sqlite.database import Database
 
 ACTOR: Final = "box"
+LEFT_OUT: Final = "worklist.left_out"
 KEPT_DAYS: Final = 90
 """Older ones whose case is not on the box are deleted when somebody is registered."""
 _FIELDS: Final = tuple(field.name for field in fields(Registered))
@@ -111,7 +112,8 @@ class Registrations:
         return new
 
     def asked(self, origin: str, patients: int | None, reason: Reason | None) -> None:
-        """Keep what came of asking the hospital's worklist: how many patients it told, or why none."""
+        """Keep what came of asking the hospital's worklist: how many patients it told, or why none; or, as `LEFT_OUT`,
+        how many of its entries were left out, by the reason."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO worklists_asked (origin, patients, reason, at) VALUES (?, ?, ?, ?)"
@@ -121,7 +123,8 @@ class Registrations:
             )
 
     def told(self, origin: str) -> tuple[int, Reason | None] | None:
-        """What came of asking *origin* last: patients, and why it did not answer; None where it was not asked yet."""
+        """What came of asking *origin* last: patients, and why it did not answer or that some were left out; None where
+        it was not asked yet."""
         row = self._database.connection.execute("SELECT * FROM worklists_asked WHERE origin = ?", (origin,)).fetchone()
         return None if row is None else (row["patients"], reason_in(row["reason"]))
 
