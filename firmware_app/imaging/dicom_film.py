@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRBigEndian
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import header_words, source, spacing
+from firmware_app.imaging import doubts, header_words, source, spacing
 from firmware_app.imaging.codec import stored
 from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
@@ -37,6 +37,7 @@ class DicomFilm:
     reader: stored.FrameReader
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
     _model: dict[str, photometric.ColourVerdict] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
@@ -59,7 +60,13 @@ class DicomFilm:
     def hints(self) -> tuple[str, ...]:
         """As `film.Film.hints`."""
         left = {stored.FRAMES_LEFT} if self.reader.left else set()
-        return tuple(sorted({verdict.hint for verdict in self._model.values() if verdict.hint} | left))
+        colours = {verdict.hint for verdict in self._model.values() if verdict.hint}
+        return tuple(sorted(colours | left | self._noted | self._doubts(0)))
+
+    def _doubts(self, index: int) -> set[str]:
+        """Hints on the numbers in the header of frame *index*."""
+        grey = self.source.samples == 1 and self.source.photometric != "PALETTE COLOR"
+        return doubts.of(self.source.header, index, self.source.photometric, grey=grey)
 
     def hidden(self, index: int) -> NDArray[np.bool_] | None:
         """As `film.Film.hidden`."""
@@ -100,7 +107,8 @@ class DicomFilm:
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
         header, is_table = self.source.header, isinstance(scale.voi, Table) or scale.modality is not None
-        at_mm, unit = slices.lies_at_mm(header, index), slices.unit(header, index, is_table=is_table)
+        at_mm = slices.lies_at_mm(header, index)
+        unit = "" if scale.dropped else slices.unit(header, index, is_table=is_table)
         if isinstance(scale.voi, Table):  # a curve is not a window: apply it, and show the result in full range
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
@@ -111,7 +119,7 @@ class DicomFilm:
 
     def measured(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""
-        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        scale = transforms.modality(self.source.header, index, self._layout.reach)
         words, values = self._values(self._pixels(index))
         return _mapped(words, scale.modality_values(values))
 
@@ -148,6 +156,8 @@ class DicomFilm:
             raise Undecodable(detail=f"its pixels, {self.source.transfer_syntax.name}, are broken") from None
         if pixels.shape[:2] != (self.rows, self.columns):
             raise Undecodable(detail=f"it decodes to {pixels.shape[1]} × {pixels.shape[0]} pixels")
+        if index and "PerFrameFunctionalGroupsSequence" in self.source.header:
+            self._noted.update(self._doubts(index))
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         return self._last[index]
 
