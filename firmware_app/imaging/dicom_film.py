@@ -23,6 +23,7 @@ from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
 from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, Table, Window, look_up, luminance, taken
 from firmware_app.imaging.source import BROKEN, PixelSource, number
+from firmware_app.imaging.ultrasound import regions
 from firmware_app.imaging.volume import slices
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
@@ -88,6 +89,11 @@ class DicomFilm:
         words, values = self._values(pixels)
         return _darkened(_mapped(words, scale.shown(values)), self.hidden(index))
 
+    def aspect(self, index: int) -> float:
+        """As `film.Film.aspect`; an ultrasound picture's regions know it better than the rest of the header."""
+        stated = regions.aspect(regions.of(self.source.header, self.rows, self.columns))
+        return spacing.aspect(self.source.header, index) if stated is None else stated
+
     def ends(self, index: int) -> tuple[float, float]:
         """As `film.Film.ends`; a window's black is 0 and its white 1."""
         pixels = self._pixels(index)
@@ -100,9 +106,9 @@ class DicomFilm:
     def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
-        layers, size = self._layers(pixels, index), spacing.of(self.source.header, index)
+        layers, size, aspect = self._layers(pixels, index), spacing.of(self.source.header, index), self.aspect(index)
         if self._colour(pixels):
-            return ShownFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
+            return ShownFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size, aspect=aspect)
         scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
@@ -115,7 +121,7 @@ class DicomFilm:
         seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
         frame, slope, origin = greys(seen, scale.step, scale.inverted, limits)
         made = _with_window(frame, slope, origin, scale, choices)
-        return replace(made, layers=layers, spacing=size, at_mm=at_mm, unit=unit)
+        return replace(made, layers=layers, spacing=size, aspect=aspect, at_mm=at_mm, unit=unit)
 
     def measured(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""

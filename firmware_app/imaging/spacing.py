@@ -24,6 +24,7 @@ from firmware_app.imaging.pixel_size import (
     UNCALIBRATED,
     UNKNOWN,
     Spacing,
+    aspect_of,
 )
 from firmware_app.imaging.source import BROKEN
 
@@ -63,6 +64,17 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
         return Spacing(UNKNOWN)
     # Pixel Spacing alone does not show whether it was calibrated (10.7.1.1); in a projection it mostly was not.
     return Spacing(AT_DETECTOR if modality in _PROJECTIONS else UNCALIBRATED, None, stated)
+
+
+def aspect(header: Dataset, frame: int = 0) -> float:
+    """A pixel's height over its width: of its spacing, else of Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
+    measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
+    size = decimals.pair(measures, "PixelSpacing")
+    if _text(header, "Modality") not in _NO_X_RAYS:
+        size = size or decimals.pair(header, "ImagerPixelSpacing")
+    return aspect_of(
+        size or decimals.pair(header, "NominalScannedPixelSpacing") or decimals.pair(header, "PixelAspectRatio")
+    )
 
 
 def _is_slice(header: Dataset, frame: int) -> bool:

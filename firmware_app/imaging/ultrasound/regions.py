@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 
 from firmware_app.errors import Undecodable
 from firmware_app.imaging import decimals
+from firmware_app.imaging.pixel_size import aspect_of
 from firmware_app.imaging.source import BROKEN, number
 
 MOST_REGIONS: Final = 64
@@ -53,6 +54,13 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     if any(one is None or not _inside(one, rows, columns) for one in regions):
         return ()
     return tuple(_cut(one, rows, columns) for one in regions if one is not None)
+
+
+def aspect(regions: Sequence[Region]) -> float | None:
+    """A pixel's height over its width in the pictures of tissue; None where they do not say it or differ in it."""
+    stated = [one.mm_y / one.mm_x for one in regions if one.plane and one.mm_x and one.mm_y]
+    alike = bool(stated) and max(stated) <= min(stated) * 1.01
+    return aspect_of((stated[0], 1.0)) if alike else None
 
 
 def frames_per_second(header: Dataset) -> float | None:
