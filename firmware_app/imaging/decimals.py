@@ -23,7 +23,8 @@ from firmware_app.imaging.source import BROKEN
 _PADDING: Final = " \0\t\r\n"
 _NUMBER: Final = re.compile(r"([+-]?)( *)(\d+[.,]?\d*|[.,]\d+)((?:[eE][+-]?\d+)?)( *[A-Za-z]*)", re.ASCII)
 _LONGEST: Final = 64  # characters; 16 are allowed (PS3.5 6.2), and some machines write all digits of a double
-_BINARY: Final = frozenset({"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"})
+_WHOLE: Final = frozenset({"SL", "SS", "SV", "UL", "US", "UV"})
+_BINARY: Final = _WHOLE | {"FD", "FL"}
 _UNITS: Final[dict[str, frozenset[str]]] = {
     "mm": frozenset(
         {"PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "SliceThickness", "ImagePositionPatient"}
@@ -77,13 +78,23 @@ def pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
     return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
 
 
+def texts(header: Dataset, keyword: str) -> list[str]:
+    """The values of an element as written, without their padding.  Raises one of `source.BROKEN`."""
+    return [str(getattr(one, "original_string", one)).strip(_PADDING) for one in _parts(header, keyword)]
+
+
 def _parts(header: Dataset, keyword: str) -> list[str | float]:
-    """The values of an element: text without its padding, or numbers of a binary element."""
+    """The values of an element: text without its padding, or numbers of a binary element.
+
+    What pydicom could not convert is never asked of it: it would try other VRs, and find numbers in the letters.
+    """
     tag = Tag(keyword)
     if tag not in header:
         return []
     element: Any = header.get_item(tag)
     if not isinstance(element, RawDataElement):
+        if element.VR in _WHOLE and dictionary_VR(tag) not in _WHOLE:
+            raise ValueError(f"{keyword} was read as {element.VR}")
         return _texts(element.value)
     kind = element.VR if element.VR not in (None, "UN") else dictionary_VR(tag)
     if kind in _BINARY:
@@ -95,13 +106,13 @@ def _texts(value: Any) -> list[str | float]:
     value = value.decode("latin-1").split("\\") if isinstance(value, bytes) else value
     single = value is None or isinstance(value, (str, int, float))
     parts: Iterable[Any] = [value] if single else value
-    return [float(one) if isinstance(one, (int, float)) else str(one or "").strip(_PADDING) for one in parts]
+    return [one if isinstance(one, (int, float)) else str(one or "").strip(_PADDING) for one in parts]
 
 
 def _read(part: str | float, keyword: str) -> tuple[float | None, bool]:
     """The number, and whether it was mended."""
-    if isinstance(part, float):
-        return (part if math.isfinite(part) else None), False
+    if isinstance(part, (int, float)):
+        return (float(part) if math.isfinite(part) else None), False
     match = _NUMBER.fullmatch(part) if len(part) <= _LONGEST else None
     if match is None:
         return None, False

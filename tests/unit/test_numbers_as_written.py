@@ -15,6 +15,8 @@ from pydicom.dataset import Dataset
 from firmware_app.exporting.dicom.making import uids_of
 from firmware_app.exporting.dicom.source import source_of
 from firmware_app.imaging import decimals, doubts, film
+from firmware_app.imaging.deidentify import attributes
+from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.imaging.pixel_size import UNKNOWN
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.ultrasound import regions
@@ -194,3 +196,19 @@ def test_result_objects_take_the_rescale_as_it_is_meant_or_not_at_all(tmp_path: 
     assert (made.RescaleSlope, made.RescaleIntercept) == (0.00000125, -1024.5)
     assert "RescaleSlope" not in source(b"abc")
     assert "RescaleIntercept" not in source(b"0")
+
+
+def test_a_de_identified_object_has_the_numbers_as_meant_and_no_half_of_a_grey_scale() -> None:
+    def cleaned(**values: bytes) -> Dataset:
+        made = films.film(RAMP, **{**CT, "RescaleType": "HU"})
+        films.as_written(made, **values)
+        return attributes.cleaned(made, Identities(bytes(32)))
+
+    whole = cleaned(RescaleSlope=b"0,8", RescaleIntercept=b"-1024 HU", PixelSpacing=b"0,143\\0.14300000000000000711")
+    assert (whole.RescaleSlope, whole.RescaleIntercept) == (0.8, -1024.0)
+    assert list(whole.PixelSpacing) == [0.143, 0.143]
+    assert (whole.WindowCenter, whole.WindowWidth) == (40, 400)
+    half = cleaned(RescaleSlope=b"abc")
+    assert not {"RescaleSlope", "RescaleIntercept", "RescaleType", "WindowCenter", "WindowWidth"} & set(half.dir())
+    assert "KVP" not in cleaned(KVP=b"138 0013 8000")
+    assert "KVP" not in cleaned(KVP=b"13800138000,0")
