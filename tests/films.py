@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, generate_uid
 
 
@@ -79,6 +81,13 @@ def save(folder: Path, name: str, dataset: FileDataset) -> Path:
     path = folder / name
     dataset.save_as(path, enforce_file_format=True)
     return path
+
+
+def as_written(dataset: Dataset, **values: bytes) -> None:
+    """Put elements into *dataset* with the very bytes that a machine wrote, valid or not, as decimal strings."""
+    for keyword, value in values.items():
+        tag = Tag(keyword)
+        dataset[tag] = RawDataElement(tag, "DS", len(_even(value)), _even(value), 0, False, True)
 
 
 def _even(data: bytes) -> bytes:

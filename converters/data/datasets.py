@@ -120,7 +120,7 @@ class Film:
             with film.opened(self.path, is_picture=False) as opened:
                 middle, sector = opened.frames // 2, ultrasound.stated_sector(opened) if spec.crop == "sector" else None
                 frame, ends = frame_of(opened, middle, spec)
-                return to_model_input(frame, spec, sector, opened.hidden(middle), ends)
+                return to_model_input(frame, spec, sector, opened.hidden(middle), ends, opened.aspect(middle))
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
 

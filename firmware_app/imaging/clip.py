@@ -30,6 +30,7 @@ from firmware_app.errors import (
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, MOST_FRAMES
 from firmware_app.imaging.display import ShownFrame, greys
 from firmware_app.imaging.grey.pipeline import luminance
+from firmware_app.imaging.pixel_size import SQUARE, aspect_of
 from firmware_app.imaging.ultrasound import regions
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
@@ -68,6 +69,7 @@ class Track:
         self._format = ""
         self._shape: tuple[int, ...] = ()  # of the first decoded frame, upright
         self.frames = 0
+        self._on_its_side = False
         self._open()
         try:
             self._index()
@@ -85,6 +87,14 @@ class Track:
     @property
     def columns(self) -> int:
         return int(self._stream.codec_context.width)
+
+    @property
+    def aspect(self) -> float:
+        """The height of a pixel over its width, of frames as they were decoded last: upright."""
+        ratio = self._stream.sample_aspect_ratio  # width to height, None or 0 where the file does not say it
+        if not ratio:
+            return SQUARE
+        return aspect_of((float(ratio), 1.0) if self._on_its_side else (1.0, float(ratio)))
 
     @property
     def frames_per_second(self) -> float | None:
@@ -205,6 +215,7 @@ class Track:
         if (frame.height, frame.width) != (self.rows, self.columns):
             raise Undecodable(detail=f"frame {index} of the clip is {frame.width} × {frame.height} pixels")
         upright = pixels(frame)
+        self._on_its_side = int(frame.rotation) // 90 % 2 == 1
         self._shape = self._shape or upright.shape[:2]
         if upright.shape[:2] != self._shape:  # a broken stream can change the frame size midway
             raise Undecodable(detail=f"frame {index} of the clip has another size than others")
@@ -253,6 +264,11 @@ class Clip:
         pixels = self._pixels(index)
         return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
 
+    def aspect(self, index: int) -> float:
+        """As `film.Film.aspect`, of the clip's sample aspect ratio."""
+        self._pixels(index)
+        return self.track.aspect
+
     def ends(self, index: int) -> tuple[float, float]:
         """As `film.Film.ends`: 8 bits."""
         return 0.0, 255.0
@@ -261,9 +277,9 @@ class Clip:
         """As `film.Film.shown`; clips carry no window."""
         pixels = self._pixels(index)
         if pixels.ndim == 3:
-            return ShownFrame(pixels)
+            return ShownFrame(pixels, aspect=self.track.aspect)
         shown, slope, intercept = greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
-        return ShownFrame(shown, slope, intercept)
+        return ShownFrame(shown, slope, intercept, aspect=self.track.aspect)
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
         if index not in self._last:

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.errors import Undecodable
-from firmware_app.imaging import header_words, source, spacing
+from firmware_app.imaging import doubts, header_words, source, spacing
 from firmware_app.imaging.codec import stored
 from firmware_app.imaging.display import Choice, ShownFrame, greys
 from firmware_app.imaging.grey import colour, overlays, palette, photometric, transforms
 from firmware_app.imaging.grey.pipeline import Floats, GreyScale, StoredWords, Table, Window, look_up, luminance, taken
 from firmware_app.imaging.source import BROKEN, PixelSource, number
+from firmware_app.imaging.ultrasound import regions
 from firmware_app.imaging.volume import slices
 
 _LARGEST_VALUE: Final = 1e30  # float32 ends at 3e38
@@ -36,6 +37,7 @@ class DicomFilm:
     reader: stored.FrameReader
     _last: dict[int, NDArray[np.generic]] = field(default_factory=dict)
     _model: dict[str, photometric.ColourVerdict] = field(default_factory=dict)
+    _noted: set[str] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
@@ -58,7 +60,13 @@ class DicomFilm:
     def hints(self) -> tuple[str, ...]:
         """As `film.Film.hints`."""
         left = {stored.FRAMES_LEFT} if self.reader.left else set()
-        return tuple(sorted({verdict.hint for verdict in self._model.values() if verdict.hint} | left))
+        colours = {verdict.hint for verdict in self._model.values() if verdict.hint}
+        return tuple(sorted(colours | left | self._noted | self._doubts(0)))
+
+    def _doubts(self, index: int) -> set[str]:
+        """Hints on the numbers in the header of frame *index*."""
+        grey = self.source.samples == 1 and self.source.photometric != "PALETTE COLOR"
+        return doubts.of(self.source.header, index, self.source.photometric, grey=grey)
 
     def hidden(self, index: int) -> NDArray[np.bool_] | None:
         """As `film.Film.hidden`."""
@@ -80,6 +88,11 @@ class DicomFilm:
         words, values = self._values(pixels)
         return _darkened(_mapped(words, scale.shown(values)), self.hidden(index))
 
+    def aspect(self, index: int) -> float:
+        """As `film.Film.aspect`; an ultrasound picture's regions know it better than the rest of the header."""
+        stated = regions.aspect(regions.of(self.source.header, self.rows, self.columns))
+        return spacing.aspect(self.source.header, index) if stated is None else stated
+
     def ends(self, index: int) -> tuple[float, float]:
         """As `film.Film.ends`; a window's black is 0 and its white 1."""
         pixels = self._pixels(index)
@@ -92,25 +105,26 @@ class DicomFilm:
     def shown(self, index: int) -> ShownFrame:
         """As `film.Film.shown`: greys after the modality transform and polarity, or 8-bit RGB."""
         pixels = self._pixels(index)
-        layers, size = self._layers(pixels, index), spacing.of(self.source.header, index)
+        layers, size, aspect = self._layers(pixels, index), spacing.of(self.source.header, index), self.aspect(index)
         if self._colour(pixels):
-            return ShownFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size)
+            return ShownFrame(self._eight_bits(self._rgb(pixels)), layers=layers, spacing=size, aspect=aspect)
         scale, choices = self._scale(index)
         words, stored = self._values(pixels)
         values = scale.modality_values(stored)
         header, is_table = self.source.header, isinstance(scale.voi, Table) or scale.modality is not None
-        at_mm, unit = slices.lies_at_mm(header, index), slices.unit(header, index, is_table=is_table)
+        at_mm = slices.lies_at_mm(header, index)
+        unit = "" if scale.dropped else slices.unit(header, index, is_table=is_table)
         if isinstance(scale.voi, Table):  # a curve is not a window: apply it, and show the result in full range
             values, scale = scale.voi.apply(values), replace(scale, voi=None, slope=1.0)
         limits = (float(values.min()), float(values.max())) if self.frames > 1 and words is not None else None
         seen = _darkened(_mapped(words, values), self.hidden(index), inverted=scale.inverted)
         frame, slope, origin = greys(seen, scale.step, scale.inverted, limits)
         made = _with_window(frame, slope, origin, scale, choices)
-        return replace(made, layers=layers, spacing=size, at_mm=at_mm, unit=unit)
+        return replace(made, layers=layers, spacing=size, aspect=aspect, at_mm=at_mm, unit=unit)
 
     def measured(self, index: int) -> NDArray[np.float32]:
         """(H, W) float32 after the modality transform, before window and polarity; for a CT in Hounsfield units."""
-        scale = transforms.of(self.source.header, index, self.source.photometric, self._layout.reach)
+        scale = transforms.modality(self.source.header, index, self._layout.reach)
         words, values = self._values(self._pixels(index))
         return _mapped(words, scale.modality_values(values))
 
@@ -147,6 +161,8 @@ class DicomFilm:
             raise Undecodable(detail=f"its pixels, {self.source.transfer_syntax.name}, are broken") from None
         if pixels.shape[:2] != (self.rows, self.columns):
             raise Undecodable(detail=f"it decodes to {pixels.shape[1]} × {pixels.shape[0]} pixels")
+        if index and "PerFrameFunctionalGroupsSequence" in self.source.header:
+            self._noted.update(self._doubts(index))
         self._last[index] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
         return self._last[index]
 

@@ -1,8 +1,10 @@
 """Frames for display: one 16-bit greyscale PNG (or one colour PNG) per frame, and a JSON file with its window.
 
 Greys are stored in 16 bits after the modality transform and polarity.  They are stretched by an integer factor, so
-nothing is lost and any PNG viewer shows a usable picture.  `frame-000.json` holds the window and how to get back to
-modality values; `thumb.jpg` is the first frame for a list.
+nothing is lost and any PNG viewer shows a usable picture.  Pixels that are not square are stretched until they are, so
+that whatever is made of the picture has the right shape; the JSON has both sizes, and every place is told in pixels of
+the frame.  `frame-000.json` also holds the window and how to get back to modality values; `thumb.jpg` is the first
+frame for a list.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging.codec import png, screen_picture
-from firmware_app.imaging.pixel_size import UNKNOWN, Spacing
+from firmware_app.imaging.pixel_size import SQUARE, UNKNOWN, Spacing, squared
 
 if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
     from firmware_app.imaging.grey.overlays import Layer
@@ -67,6 +69,8 @@ class ShownFrame:
     spacing: Spacing = field(default_factory=lambda: Spacing(UNKNOWN))
     regions: tuple[Region, ...] = ()
     rate_hz: float | None = None
+    aspect: float = SQUARE
+    """The height of a pixel over its width."""
     at_mm: float | None = None
     """Of a slice: how far along its normal it lies."""
     unit: str = ""
@@ -116,7 +120,7 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
     ``frame-NNN-layer-L.png``, white where it is set. The JSON names the other files and is written last. *among* are
     the frames that are shown, if these are not all.
     """
-    image = reduced(shown.pixels)
+    image = reduced(shown.pixels, aspect=shown.aspect)
     name = f"frame-{index:03d}"
     if image.mode == "I;16":
         encoded = png.grey16(np.asarray(image))
@@ -147,7 +151,7 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
 
 def write_light(shown: ShownFrame, folder: Path, index: int, frames: int) -> None:
     """Write a frame in between of a long clip: ``frame-NNN-screen.jpg`` and ``frame-NNN.json``, and no PNG."""
-    name, image, said = f"frame-{index:03d}", reduced(shown.pixels), {}
+    name, image, said = f"frame-{index:03d}", reduced(shown.pixels, aspect=shown.aspect), {}
     if image.mode == "I;16":
         window = None if shown.centre is None or shown.width is None else (shown.centre, shown.width)
         image, said["centre"], said["width"] = screen_picture.eight_bits(np.asarray(image), window)
@@ -197,6 +201,7 @@ def _facts(shown: ShownFrame, index: int, frames: int) -> dict[str, Any]:
         "spacing": asdict(shown.spacing),
         "regions": [asdict(region) for region in shown.regions],
         "rate_hz": shown.rate_hz,
+        "aspect": shown.aspect,
         "at_mm": shown.at_mm,
         "unit": shown.unit,
     }
@@ -221,13 +226,25 @@ def _screen(
     return {**said, **size}
 
 
-def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX) -> Image.Image:
-    """*pixels*, (H, W) or (H, W, 3), as an image with a longer side of at most *longest* pixels; the aspect is kept."""
+def reduced(
+    pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX, aspect: float = SQUARE
+) -> Image.Image:
+    """*pixels*, (H, W) or (H, W, 3), as an image with a longer side of at most *longest* pixels, all of them square.
+
+    Pixels whose height over width is *aspect* are stretched along their longer side.
+    """
     rows, columns = pixels.shape[:2]
-    scale = longest / max(rows, columns)
-    if scale >= 1:
+    down, across = squared(aspect)
+    scale = min(1.0, longest / max(rows * down, columns * across))
+    width, height = max(1, round(columns * across * scale)), max(1, round(rows * down * scale))
+    smaller = _shrunk(pixels, min(width, columns), min(height, rows))
+    return smaller if smaller.size == (width, height) else _stretched(smaller, width, height)
+
+
+def _shrunk(pixels: NDArray[np.uint16] | NDArray[np.uint8], width: int, height: int) -> Image.Image:
+    rows, columns = pixels.shape[:2]
+    if (width, height) == (columns, rows):
         return Image.fromarray(pixels)
-    width, height = max(1, round(columns * scale)), max(1, round(rows * scale))
     if pixels.dtype == np.uint8:
         return Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX)
     smaller = np.empty((height, width), np.uint16)
@@ -238,6 +255,13 @@ def reduced(pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGE
         within = (0.0, top - int(top), float(columns), bottom - int(top))
         smaller[first:last] = np.rint(np.asarray(strip.resize((width, last - first), Image.Resampling.BOX, within)))
     return Image.fromarray(smaller)
+
+
+def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
+    if image.mode != "I;16":
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+    greys = Image.fromarray(np.asarray(image).astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
+    return Image.fromarray(np.rint(np.asarray(greys)).astype(np.uint16))
 
 
 def save(image: Image.Image, path: Path) -> int:

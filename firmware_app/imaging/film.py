@@ -50,6 +50,9 @@ class Film(Protocol):
         """The values of `grey` that are black and white in this file: of its bit depth, its window or, where it has
         neither, of the frame itself."""
 
+    def aspect(self, index: int) -> float:
+        """The height of a pixel of frame *index* over its width; `grey` has the pixels of the file all the same."""
+
     def shown(self, index: int) -> ShownFrame:
         """Frame *index* for a person."""
 

@@ -82,7 +82,7 @@ def taken(
     around = None
     if chosen.sector is not None:
         rows, columns = chosen.sector.mask.shape
-        around = beside.of_sector(chosen.sector, view(rows, columns, spec, box))
+        around = beside.of_sector(chosen.sector, view(rows, columns, spec, box, film.aspect(chosen.frames[0])))
     decoding = time.perf_counter() - begun
     preparing, unfit, covered, colours = 0.0, None, box, None
     read: list[int] = []
@@ -96,22 +96,22 @@ def taken(
         frame = film.grey(index)
         decoded = time.perf_counter()
         try:
-            hidden = film.hidden(index)
+            hidden, aspect = film.hidden(index), film.aspect(index)
             if spec.crop == "frame":
                 box = part(frame, spec, hidden=hidden)
             seen = frame if box is None else cut(frame, box)
-            fitness.check(seen, spec, fit)
+            fitness.check(seen, spec, fit, aspect)
             numbers = judge.measured(seen, quality)
             judge.check(numbers, quality)
             measured.append(numbers)
             given, ends = frame_of(film, index, spec, frame)
-            tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends))
+            tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends, aspect))
             if is_ultrasound:
                 colours = film.shown(index).pixels.ndim == 3 if colours is None else colours
                 written = opened.written(film, index, frame, chosen.sector, colours=colours)
-                inked = laid(written.astype(np.float32), spec, box) > 0
+                inked = laid(written.astype(np.float32), spec, box, aspect=aspect) > 0
                 unmarked.append(marks.painted_over(tensors[-1], inked) if inked.any() else tensors[-1])
-            covered = view(frame.shape[0], frame.shape[1], spec, box)
+            covered = view(frame.shape[0], frame.shape[1], spec, box, aspect)
             cells.append(around if has_sector else beside.of_film(frame, hidden, covered))
             read.append(index)
             looks.append(keyframes.small(seen))

@@ -18,6 +18,7 @@ from PIL import Image
 
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
+from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.imaging.quality import beside
 from firmware_app.imaging.ultrasound import lee1980, sector
 
@@ -37,6 +38,7 @@ def to_model_input(
     area: sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
     ends: tuple[float, float] = EIGHT_BITS,
+    aspect: float = SQUARE,
 ) -> NDArray[np.float32]:
     """Turn one frame into one model input.
 
@@ -47,6 +49,7 @@ def to_model_input(
     three channels it may be (H, W, 3) RGB; the percentiles are those of its luminance.
     ``hidden``: (H, W) bool, padding pixels, which do not count for the percentiles.
     ``ends``: the values of black and white, for a spec with ``greys`` "full".
+    ``aspect``: the height of a pixel over its width; a letterbox keeps the shape that the film has in the body.
 
     Returns (1, channels, spec.height, spec.width) float32 in [0, 1]; a flat frame gives zeros. Where the spec has a
     depth the frame is a volume (D, H, W) and the result (1, 1, spec.depth, spec.height, spec.width).
@@ -57,14 +60,17 @@ def to_model_input(
         wanted = "(H, W) image" if spec.depth is None else "(D, H, W) volume"
         raise ValueError(f"a frame of shape {frame.shape} is not a {wanted}")
     box = part(luminance(frame) if coloured else frame, spec, area, hidden)
-    films = [laid(plane, spec, box, bars=False) for plane in (np.moveaxis(frame, 2, 0) if coloured else (frame,))]
+    films = [
+        laid(plane, spec, box, bars=False, aspect=aspect)
+        for plane in (np.moveaxis(frame, 2, 0) if coloured else (frame,))
+    ]
     if not all(bool(np.isfinite(film).all()) for film in films):
         raise ValueError("the frame holds values that are not finite")
     if spec.despeckle == "lee":
         films = [lee1980.filtered(film) for film in films]
     if spec.greys == "percentiles":
         grey = luminance(np.stack(films, axis=-1)) if coloured else films[0]
-        veil = None if hidden is None else laid(hidden.astype(np.float32), spec, box, bars=False)
+        veil = None if hidden is None else laid(hidden.astype(np.float32), spec, box, bars=False, aspect=aspect)
         low, high = np.percentile(_seen(grey, veil), (spec.low_percentile, spec.high_percentile))
         ends = float(low), float(high)
     stretched = np.stack([_barred(stretch(film, *ends), spec) for film in films])
@@ -97,7 +103,9 @@ def part(
     return beside.framed(grey, hidden) if spec.crop == "frame" else None
 
 
-def view(rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None) -> sector.Box | None:
+def view(
+    rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None, aspect: float = SQUARE
+) -> sector.Box | None:
     """What the model's input covers of a frame that is cut to *box*, in pixels of it; None: the frame as a whole.
 
     With a letterbox it is more than the frame has: the bars count as if the frame went on.
@@ -105,7 +113,7 @@ def view(rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None
     if spec.resize == "squash":
         return box
     x0, y0, x1, y1 = box or (0, 0, columns, rows)
-    height, width = _inner((y1 - y0, x1 - x0), spec)
+    height, width = _inner((y1 - y0, x1 - x0), spec, aspect)
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
     down, across = (y1 - y0) / height, (x1 - x0) / width
     ends = (x0 - left * across, y0 - top * down, x0 + (spec.width - left) * across, y0 + (spec.height - top) * down)
@@ -114,24 +122,30 @@ def view(rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None
 
 
 def laid(
-    plane: NDArray[np.float32], spec: InputSpec, box: sector.Box | None = None, *, bars: bool = True
+    plane: NDArray[np.float32],
+    spec: InputSpec,
+    box: sector.Box | None = None,
+    *,
+    bars: bool = True,
+    aspect: float = SQUARE,
 ) -> NDArray[np.float32]:
     """(H, W), of a volume (D, H, W), as it lies in the model's input: cut to *box*, resized, with bars of 0 or without.
 
     A mask is laid over the input so.
     """
     plane = plane if box is None else cut(plane, box)
-    film = fitted(plane, _inner(plane.shape, spec))
+    film = fitted(plane, _inner(plane.shape, spec, aspect))
     return _barred(film, spec) if bars else film
 
 
-def _inner(shape: tuple[int, ...], spec: InputSpec) -> tuple[int, ...]:
+def _inner(shape: tuple[int, ...], spec: InputSpec, aspect: float) -> tuple[int, ...]:
     """The size of a film of *shape* within the model's input."""
     if spec.resize == "squash":
         return spec.shape
     rows, columns = shape
-    scale = min(spec.height / rows, spec.width / columns)
-    return max(1, round(rows * scale)), max(1, round(columns * scale))
+    high = rows * aspect  # in widths of a pixel
+    scale = min(spec.height / high, spec.width / columns)
+    return max(1, round(high * scale)), max(1, round(columns * scale))
 
 
 def _barred(film: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:

@@ -26,6 +26,7 @@ from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, 
 from firmware_app.imaging.display import ShownFrame, greys
 from firmware_app.imaging.grey.pipeline import luminance
 from firmware_app.imaging.jpeg import codestream, lost_data
+from firmware_app.imaging.pixel_size import SQUARE
 
 FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 WHOLE_PX: Final = 16 * 1024 * 1024
@@ -93,6 +94,10 @@ class Picture:
         if pixels.ndim == 3:
             return luminance(pixels)
         return np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+
+    def aspect(self, index: int) -> float:
+        """As `film.Film.aspect`: what a picture file says of its density is about printing."""
+        return SQUARE
 
     def ends(self, index: int) -> tuple[float, float]:
         """As `film.Film.ends`: of 8 or 16 bits, and the frame's own for others."""

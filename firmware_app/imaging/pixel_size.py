@@ -16,6 +16,11 @@ UNCALIBRATED: Final = "spacing.uncalibrated"
 UNKNOWN: Final = "spacing.unknown"
 
 
+SQUARE: Final = 1.0
+_SQUARE_WITHIN: Final = 0.01  # rounding in headers; nobody sees a circle that is wider by so little
+_LONGEST: Final = 8.0  # a header that says more is wrong
+
+
 @dataclass(frozen=True, slots=True)
 class Spacing:
     """`mm`: (down, across) in the patient, or None.  `nominal_mm`: the header's value, with the meaning in `label`."""
@@ -39,6 +44,22 @@ class Scale:
     mm_down: float | None
     mm_across: float | None
     first: bool = False
+
+
+def aspect_of(size: tuple[float, float] | None) -> float:
+    """A pixel's height over its width, of its *size* (down, across) in any unit; `SQUARE` where that cannot be."""
+    aspect = size[0] / size[1] if size is not None and size[1] > 0 else SQUARE
+    return aspect if is_aspect(aspect) and abs(aspect - SQUARE) > _SQUARE_WITHIN else SQUARE
+
+
+def is_aspect(aspect: float) -> bool:
+    """Whether pixels can have it."""
+    return 1 / _LONGEST <= aspect <= _LONGEST
+
+
+def squared(aspect: float) -> tuple[float, float]:
+    """The size (down, across) of a pixel of this *aspect* in square pixels as wide as its shorter side."""
+    return max(aspect, 1.0), max(1 / aspect, 1.0)
 
 
 def scale_at(scales: Sequence[Scale], box: Sequence[float]) -> tuple[float, float] | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from pydicom.dataset import Dataset
 
+from firmware_app.imaging import decimals
 from firmware_app.imaging.pixel_size import (
     AT_DETECTOR,
     CALIBRATED,
@@ -23,6 +24,7 @@ from firmware_app.imaging.pixel_size import (
     UNCALIBRATED,
     UNKNOWN,
     Spacing,
+    aspect_of,
 )
 from firmware_app.imaging.source import BROKEN
 
@@ -40,9 +42,9 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
     """The pixel spacing of one *frame*, by PS3.3 10.7.1.1 for projections and C.7.6.2 for slices."""
     measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
     modality = _text(header, "Modality")
-    stated = _pair(measures, "PixelSpacing")
-    detector = None if modality in _NO_X_RAYS else _pair(header, "ImagerPixelSpacing")
-    scanned = _pair(header, "NominalScannedPixelSpacing")
+    stated = decimals.pair(measures, "PixelSpacing")
+    detector = None if modality in _NO_X_RAYS else decimals.pair(header, "ImagerPixelSpacing")
+    scanned = decimals.pair(header, "NominalScannedPixelSpacing")
     if detector is None and _is_slice(header, frame):
         return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
     if "SequenceOfUltrasoundRegions" in header:  # each region has its own scale; no single value holds for the frame
@@ -52,7 +54,7 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
     if stated and detector and not _alike(stated, detector):
         return Spacing(CALIBRATED, stated, stated)
     if detector:
-        magnified = _real(header.get("EstimatedRadiographicMagnificationFactor"))
+        magnified = decimals.of(header, "EstimatedRadiographicMagnificationFactor").single
         if magnified is not None and magnified >= 1:
             return Spacing(ESTIMATED, None, (detector[0] / magnified, detector[1] / magnified))
         return Spacing(AT_DETECTOR, None, detector)
@@ -62,6 +64,17 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
         return Spacing(UNKNOWN)
     # Pixel Spacing alone does not show whether it was calibrated (10.7.1.1); in a projection it mostly was not.
     return Spacing(AT_DETECTOR if modality in _PROJECTIONS else UNCALIBRATED, None, stated)
+
+
+def aspect(header: Dataset, frame: int = 0) -> float:
+    """A pixel's height over its width: of its spacing, else of Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
+    measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
+    size = decimals.pair(measures, "PixelSpacing")
+    if _text(header, "Modality") not in _NO_X_RAYS:
+        size = size or decimals.pair(header, "ImagerPixelSpacing")
+    return aspect_of(
+        size or decimals.pair(header, "NominalScannedPixelSpacing") or decimals.pair(header, "PixelAspectRatio")
+    )
 
 
 def _is_slice(header: Dataset, frame: int) -> bool:
@@ -74,10 +87,7 @@ def _is_slice(header: Dataset, frame: int) -> bool:
 
 
 def _has_directions(item: Dataset) -> bool:
-    try:
-        return len(item.get("ImageOrientationPatient") or ()) == 6
-    except BROKEN:
-        return False
+    return len(decimals.of(item, "ImageOrientationPatient").values) == 6
 
 
 def _groups(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
@@ -87,25 +97,6 @@ def _groups(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
             yield header[keyword][index][name][0]
         except BROKEN:
             continue
-
-
-def _pair(header: Dataset, keyword: str) -> tuple[float, float] | None:
-    """Two spacings, both above 0 (PS3.3 10.7.1.1), else None."""
-    try:
-        values = [_real(value) for value in header.get(keyword) or ()]
-    except BROKEN:
-        return None
-    if len(values) != 2 or values[0] is None or values[1] is None or min(values[0], values[1]) <= 0:
-        return None
-    return values[0], values[1]
-
-
-def _real(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except BROKEN:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def _text(header: Dataset, keyword: str) -> str:

@@ -85,6 +85,28 @@ REDUCED: Final = register(
         "are counted in the pixels of the smaller picture."
     ),
 )
+NUMBERS_MENDED: Final = register(
+    "hint.numbers_mended",
+    N_(
+        "The header of this image writes numbers otherwise than DICOM has them, with a comma, a blank or a unit. They "
+        "were read as they are meant. Compare greys and sizes with the original on the machine."
+    ),
+)
+GREYS_UNREADABLE: Final = register(
+    "hint.greys_unreadable",
+    N_(
+        "The header of this image tells with numbers that cannot be read how its greys are to be shown. So none of "
+        "that was used: the greys run from the lowest stored value to the highest and have no unit. Look at the "
+        "original on the machine too."
+    ),
+)
+SIZES_UNREADABLE: Final = register(
+    "hint.sizes_unreadable",
+    N_(
+        "The header of this image states the size of its pixels with a number that cannot be read; this number was "
+        "not used. Measure on the machine."
+    ),
+)
 COARSE: Final = register(
     "hint.coarse",
     N_(
@@ -92,8 +114,11 @@ COARSE: Final = register(
         "{height}. Fine shadows are lost. Send the original image."
     ),
 )
-OF_PIXELS: Final = (COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED)
-"""What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`)."""
+OF_PIXELS: Final = (
+    COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED, NUMBERS_MENDED, GREYS_UNREADABLE, SIZES_UNREADABLE
+)  # fmt: skip
+"""What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`,
+`imaging.doubts`)."""
 BESIDE: Final = register(
     "hint.beside",
     N_(

@@ -273,7 +273,7 @@ class Reader:
         try:
             shown = Shown(
                 attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box,
-                decoded.stated.scales,
+                decoded.stated.scales, decoded.stated.aspect,
             )  # fmt: skip
             inferred = self.inference.infer(pack, shown, decoded.arrays, folder)
         except ImageAtFault:

@@ -240,7 +240,13 @@ class Shadow:
             return FreshResult(Seen.CANNOT_JUDGE if decoded.code in UNFIT else Seen.FAILED, code=decoded.code)
         inference.warm()
         shown = Shown(
-            instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box, decoded.stated.scales
+            instance.reference,
+            decoded.read,
+            decoded.rows,
+            decoded.columns,
+            decoded.box,
+            decoded.stated.scales,
+            decoded.stated.aspect,
         )
         begun = time.perf_counter()
         try:

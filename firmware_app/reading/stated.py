@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
-from firmware_app.imaging.pixel_size import Scale
+from firmware_app.imaging.pixel_size import SQUARE, Scale, is_aspect
 
 MOST_SCALES: Final = 64
 MOST_DIAGNOSES: Final = 32
@@ -24,13 +24,15 @@ class Stated:
     """`scales`: parts of the frames whose pixel size is known.  `rate_hz`: of a clip, where the file says it.
 
     `weights`: the quality of each frame that was read, from 0 to 1; empty for a single one.  `diagnoses`: those that
-    the header codes, each as ``SCHEME:CODE`` (PS3.3 8.8), for example ``I10:B18.1``.
+    the header codes, each as ``SCHEME:CODE`` (PS3.3 8.8), for example ``I10:B18.1``.  `aspect`: the height of a pixel
+    over its width.
     """
 
     scales: tuple[Scale, ...] = ()
     rate_hz: float | None = None
     weights: tuple[float, ...] = ()
     diagnoses: tuple[str, ...] = ()
+    aspect: float = SQUARE
 
     def to_object(self) -> dict[str, Any]:
         """Its fields as JSON."""
@@ -39,6 +41,7 @@ class Stated:
             "rate_hz": self.rate_hz,
             "weights": list(self.weights),
             "diagnoses": list(self.diagnoses),
+            "aspect": self.aspect,
         }
 
 
@@ -53,7 +56,10 @@ def checked(head: Mapping[str, Any], read: int) -> Stated:
     if not all(isinstance(one, str) and _DIAGNOSIS.fullmatch(one) for one in diagnoses):
         raise ValueError
     scales = tuple(_scale(one) for one in _listed(head, "scales", MOST_SCALES))
-    return Stated(scales, rate, tuple(float(one) for one in weights), tuple(diagnoses))
+    aspect = head.get("aspect", SQUARE)
+    if not (_is_number(aspect) and is_aspect(aspect)):
+        raise ValueError
+    return Stated(scales, rate, tuple(float(one) for one in weights), tuple(diagnoses), float(aspect))
 
 
 def diagnosis(scheme: str, code: str) -> str | None:

@@ -31,8 +31,11 @@ def region(**changes: Any) -> Dataset:
     return made
 
 
-def drawn(doctor: Person, dx: int, dy: int) -> float:
-    """Draw a line of so many screen pixels over the middle of the film; how many pixels of the film one of them is."""
+def drawn(doctor: Person, dx: int, dy: int, high: int = 700) -> float:
+    """Draw a line of so many screen pixels over the middle of the film; how many pixels of the film one of them is.
+
+    *high* is the height of the film in widths of its pixels.
+    """
     if doctor.find("#measure").get_attribute("aria-pressed") != "true":
         doctor.find("#measure").click()
     canvas = doctor.find("#film")
@@ -40,7 +43,7 @@ def drawn(doctor: Person, dx: int, dy: int) -> float:
     hands.move_to_element_with_offset(canvas, -dx // 2, -dy // 2).click_and_hold()
     hands.move_by_offset(dx, dy).release().perform()
     size = canvas.size
-    return 1 / min(float(size["height"]) / 700, float(size["width"]) / 600)
+    return 1 / min(float(size["height"]) / high, float(size["width"]) / 600)
 
 
 def number(text: str) -> float:
@@ -59,8 +62,10 @@ def number(text: str) -> float:
             {"PixelSpacing": [0.4, 0.4], "PixelSpacingCalibrationType": "FIDUCIAL", "ImagerPixelSpacing": [0.5, 0.5]},
             90, 120, "毫米", 0.4,
         ),
+        # Of pixels twice as high as wide the film is shown twice as high: a step on the screen is as long either way.
         ("Line Across", {"SequenceOfUltrasoundRegions": [region()]}, 100, 0, "毫米", 0.25),
-        ("Line Down", {"SequenceOfUltrasoundRegions": [region()]}, 0, 100, "毫米", 0.5),
+        ("Line Down", {"SequenceOfUltrasoundRegions": [region()]}, 0, 100, "毫米", 0.25),
+        ("Line Ratio", {"PixelAspectRatio": [2, 1]}, 60, 80, "像素", 1.0),
         (
             "Line Spectrum",  # seconds across: no length
             {"SequenceOfUltrasoundRegions": [region(PhysicalUnitsXDirection=4)]}, 100, 0, "像素", 1.0,
@@ -106,7 +111,8 @@ def test_a_line_is_as_long_as_the_machine_says(
     # No toy model reads ultrasound, so such a case is on a list of its own.
     doctor.driver.get(f"{box.url}/?tab=cannot-judge" if said.get("Modality") == "US" else f"{box.url}/")
     doctor.open_row(name)
-    by = drawn(doctor, dx, dy)
+    tall = name in {f"Line {one}" for one in ("Across", "Down", "Ratio", "Outside", "Two")}
+    by = drawn(doctor, dx, dy, 1400 if tall else 700)
     text = doctor.until(lambda: doctor.find("#length").text)
     assert unit in text
     assert number(text) == pytest.approx(math.hypot(dx, dy) * by * scale, rel=0.03)
@@ -116,7 +122,7 @@ def test_a_line_is_as_long_as_the_machine_says(
         assert "探测器" not in text
         assert "未校准" in text
     if name == "Line Across":  # a second line is told with its angle to the first
-        drawn(doctor, 60, 30)
+        drawn(doctor, 60, 60, 1400)
         doctor.until(lambda: "夹角 45.0°" in doctor.find("#length").text)
     doctor.find("#reset").click()
     doctor.until(lambda: not doctor.driver.find_element("id", "length").text)

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
 
-from firmware_app.imaging import film, picture
+from firmware_app.imaging import doubts, film, picture
 from firmware_app.imaging.codec import stored
 from firmware_app.imaging.grey import colour, photometric
 from firmware_app.reading import hints
@@ -366,4 +366,6 @@ def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
 
 
 def test_each_hint_of_the_pixels_has_its_sentence() -> None:
-    assert {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT, picture.REDUCED} == set(hints.OF_PIXELS)
+    of_numbers = {doubts.MENDED, doubts.GREYS, doubts.SIZES}
+    others = {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT, picture.REDUCED}
+    assert of_numbers | others == set(hints.OF_PIXELS)

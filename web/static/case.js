@@ -156,7 +156,7 @@ async function showFrame(place, afresh) {
     const frame = await frameOf(number);
     if (mine !== asked) return;
     tell(frame.reduced ? message.dataset.eight : "", true);
-    canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
+    canvas.parentElement.style.setProperty("--aspect", frame.facts.shown_columns / frame.facts.shown_rows);
     film.heat = heatFits(number) ? heat : null;
     film.layers = [];
     if (!film.frame?.light || image.full) ruler.clear(); // a line belongs to the frame on which it was drawn
@@ -248,7 +248,7 @@ async function showFirst() {
     tell(message.dataset.loading);
     const frame = await loadScreen(image.frame);
     if (mine !== asked) return;
-    canvas.parentElement.style.setProperty("--aspect", frame.facts.columns / frame.facts.rows);
+    canvas.parentElement.style.setProperty("--aspect", frame.facts.shown_columns / frame.facts.shown_rows);
     film.layers = [];
     film.show(frame, true);
     opened = true;

@@ -11,13 +11,17 @@ function regionAt(regions, { x, y }) {
   return holding.sort((a, b) => b.first - a.first || area(a) - area(b))[0];
 }
 
+/** The size [down, across] of a pixel, which need not be square, in its shorter side: lengths in pixels are those seen. */
+const squared = aspect => [Math.max(aspect, 1), Math.max(1 / aspect, 1)];
+
 /** How long a line is: in pixels, in millimetres of the patient where these are known, and in those the header names. */
-export function measured({ regions = [], spacing = {} }, from, to) {
+export function measured({ regions = [], spacing = {}, aspect = 1 }, from, to) {
   const dx = to.x - from.x, dy = to.y - from.y;
   const region = regionAt(regions, from), same = region && region === regionAt(regions, to);
   const mm = same && region.mm_x && region.mm_y ? [region.mm_y, region.mm_x] : spacing.mm;
   const along = scale => scale ? Math.hypot(dx * scale[1], dy * scale[0]) : null;
-  return { px: Math.hypot(dx, dy), mm: along(mm), nominal: along(spacing.nominal_mm), label: spacing.label, scale: mm || spacing.nominal_mm };
+  const square = squared(aspect);
+  return { px: along(square), mm: along(mm), nominal: along(spacing.nominal_mm), label: spacing.label, scale: mm || spacing.nominal_mm || square };
 }
 
 export class Ruler extends Drawing {
@@ -59,7 +63,7 @@ export class Ruler extends Drawing {
   /** The angle between this line and the one before, from 0 to 90 degrees, as the film lies in the patient. */
   angle() {
     if (!this.last.length) return "";
-    const [down, across] = measured(this.film.frame.facts, ...this.points).scale || [1, 1];
+    const [down, across] = measured(this.film.frame.facts, ...this.points).scale;
     const turn = ([from, to]) => Math.atan2((to.y - from.y) * down, (to.x - from.x) * across);
     const apart = Math.abs(turn(this.points) - turn(this.last)) % Math.PI;
     return this.told.dataset.angle.replace("{degrees}", (180 / Math.PI * Math.min(apart, Math.PI - apart)).toFixed(1));

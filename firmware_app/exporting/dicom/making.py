@@ -18,8 +18,10 @@ from firmware_app.cases import following
 from firmware_app.exporting.dicom.source import person_name, source_of
 from firmware_app.exporting.dicom.uids import Uids
 from firmware_app.headers import implementation, own_results
+from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.lesion import Lesion
 from firmware_app.records import Finding, Reading
+from firmware_app.reports import pictures
 from firmware_app.reports.result import Result, SourceImage
 
 SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
@@ -123,17 +125,29 @@ class Maker:
         points = np.array(lesion.outline or ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), dtype=np.float64)
         source = self.sources[lesion.instance]
         most = (max(1, int(source.Columns)), max(1, int(source.Rows)))
-        points = np.clip(points * self.scale(lesion), (0.0, 0.0), most).round(2)
+        points = np.clip(points * self._scales(lesion), (0.0, 0.0), most).round(2)
         return np.vstack([points, points[:1]]) if closed else points
 
     def scale(self, lesion: Lesion) -> float:
-        """Pixels of the source as archives have it to one pixel of the frame that was read.
+        """Pixels of the source as archives have it to one pixel in which lengths of *lesion* are told.
 
         It is not 1 for a large picture without a header: `capture.plain_pictures` writes it as the viewer shows it.
         """
-        columns = int(self.sources[lesion.instance].Columns)
-        is_picture = self.image(lesion.instance).header is None and lesion.picture is not None
-        return columns / lesion.picture[0] if is_picture and columns and lesion.picture else 1.0
+        return min(self._scales(lesion))  # lengths are told in the shorter side of a pixel
+
+    def _scales(self, lesion: Lesion) -> tuple[float, float]:
+        """Pixels of the source to one pixel of the frame that was read, across and down."""
+        source, picture = self.sources[lesion.instance], lesion.picture
+        if self.image(lesion.instance).header is not None or picture is None or not (source.Columns and source.Rows):
+            return 1.0, 1.0
+        return int(source.Columns) / picture[0], int(source.Rows) / picture[1]
+
+    def aspect(self, instance: str) -> float:
+        """The height of a pixel of the source as archives have it over its width."""
+        image = self.image(instance)
+        return (
+            float(pictures.facts(Path(image.display), 0).get("aspect", SQUARE)) if image.header is not None else SQUARE
+        )
 
     def refers_to(self, lesion: Lesion) -> bool:
         """Whether its frame is in the source as archives have it: of a clip without a header they have the first."""

@@ -26,6 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from firmware_app.exporting.dicom.making import SERIES_NUMBERS, WARNING, CaseLesion, Maker
+from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.lesion import Lesion
 from firmware_app.reports import pictures
 
@@ -51,7 +52,10 @@ def _grouped(maker: Maker) -> list[list[_Marked]]:
         if not _is_grey(source) and source.SamplesPerPixel != 3:  # a palette would have to be copied
             continue
         clip = mark.instance if "NumberOfFrames" in source else ""
-        key = (source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, clip, _is_grey(source))
+        aspect = maker.aspect(mark.instance)
+        key = (
+            source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, clip, aspect, _is_grey(source)
+        )  # fmt: skip
         groups.setdefault(key, []).append((one, mark))
     return list(groups.values())
 
@@ -80,15 +84,24 @@ def _presentation(maker: Maker, number: int, lesions: list[_Marked]) -> Dataset:
         "series_description": "Lantern: marks over the images",
     }
     if not _is_grey(sources[0]):
-        return ColorSoftcopyPresentationState(**common, icc_profile=_srgb())
+        return _shaped(ColorSoftcopyPresentationState(**common, icc_profile=_srgb()), maker.aspect(instances[0]))
     window = _window(maker, lesions[0][1])
-    return GrayscaleSoftcopyPresentationState(
+    made = GrayscaleSoftcopyPresentationState(
         **common,
         voi_lut_transformations=[window] if window is not None else None,
         presentation_lut_transformation=hd.PresentationLUTTransformation(
             presentation_lut_shape="INVERSE" if sources[0].PhotometricInterpretation == "MONOCHROME1" else "IDENTITY"
         ),
     )
+    return _shaped(made, maker.aspect(instances[0]))
+
+
+def _shaped(made: Dataset, aspect: float) -> Dataset:
+    """*made* with the shape of the images' pixels (PS3.3 C.10.4); highdicom always writes that they are square."""
+    if aspect != SQUARE:
+        for area in made.DisplayedAreaSelectionSequence:
+            area.PresentationPixelAspectRatio = [round(1000 * aspect), 1000]
+    return made
 
 
 def _annotation(maker: Maker, layer: GraphicLayer, one: CaseLesion, mark: Lesion) -> GraphicAnnotation:

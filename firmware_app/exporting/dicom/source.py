@@ -21,6 +21,8 @@ from pydicom.uid import UID, SecondaryCaptureImageStorage
 from firmware_app.errors import Undecodable
 from firmware_app.exporting.dicom.uids import Uids
 from firmware_app.headers import charset
+from firmware_app.imaging import decimals
+from firmware_app.imaging.grey import transforms
 from firmware_app.imaging.source import BROKEN
 from firmware_app.records import Header, is_uid
 from firmware_app.reports import pictures
@@ -175,9 +177,9 @@ def _shape(made: Dataset, header: Dataset, known: Header) -> None:
         made.NumberOfFrames = max(1, _number(header, "NumberOfFrames"))
         made.SharedFunctionalGroupsSequence = [Dataset()]  # where highdicom looks, in whichever class
         made.PerFrameFunctionalGroupsSequence = [Dataset()]
-    if "ModalityLUTSequence" not in header:
-        made.RescaleIntercept = (_decimals(header, "RescaleIntercept", 1) or [0.0])[0]
-        made.RescaleSlope = (_decimals(header, "RescaleSlope", 1) or [1.0])[0] or 1.0
+    scale = transforms.modality(header, 0)
+    if scale.modality is None and not scale.dropped:
+        made.RescaleIntercept, made.RescaleSlope = _ds(scale.intercept), _ds(scale.slope)
         made.RescaleType = "HU" if made.Modality == "CT" else "US"
     spacing = _decimals(header, "PixelSpacing", 2) or _decimals(header, "ImagerPixelSpacing", 2)
     if spacing and all(0.0001 < one < 1000 for one in spacing):
@@ -294,13 +296,10 @@ def _number(header: Dataset, keyword: str) -> int:
 
 
 def _decimals(header: Dataset, keyword: str, count: int) -> list[float] | None:
-    """*count* finite numbers, rounded to what fits into a DS of 16 characters; None where there are others."""
-    try:
-        value = header.get(keyword)
-        parts = list(value) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else [value]
-        numbers = [float(part) for part in parts]
-    except (*BROKEN, TypeError, ArithmeticError):
-        return None
-    if len(numbers) != count or not all(abs(one) < 1e7 for one in numbers):
-        return None
-    return [float(f"{one:.6f}") for one in numbers]
+    """*count* numbers, rounded to what fits into a DS of 16 characters; None where there are others."""
+    numbers = decimals.of(header, keyword).whole
+    return [_ds(one) for one in numbers] if len(numbers) == count and all(abs(one) < 1e7 for one in numbers) else None
+
+
+def _ds(number: float) -> float:
+    return float(f"{number:.9g}")  # at the most -1.23456789e-123

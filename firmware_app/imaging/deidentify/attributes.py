@@ -12,7 +12,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 
-from firmware_app.imaging.deidentify import kept, profile
+from firmware_app.imaging.deidentify import kept, numbers, profile
 from firmware_app.imaging.deidentify.profile import Action
 from firmware_app.imaging.deidentify.uids import Identities
 from firmware_app.imaging.source import BROKEN
@@ -41,6 +41,7 @@ def cleaned(header: Dataset, identities: Identities) -> Dataset:
     *header* is not changed.  Patient's Name and Patient ID get the same new value.  Unreadable attributes are removed.
     """
     kept_data = _walked(header, identities, 0)
+    numbers.drop_half_greys(header, kept_data)
     name = identities.patient(_patient(header))
     for tag in _PATIENT:
         kept_data[tag] = DataElement(tag, dictionary_VR(tag), name)
@@ -91,6 +92,9 @@ def _element(data: Dataset, tag: BaseTag, identities: Identities, depth: int) ->
     if vr == "UI":
         old = _values(data[tag].value)
         return DataElement(tag, vr, _joined([identities.uid(str(one)) for one in old]))
+    if vr in kept.DECIMALS and tag not in kept.words() and tag not in kept.EMPTIED:
+        texts = numbers.written(data, tag, vr)
+        return DataElement(tag, vr, _joined(texts)) if texts is not None else None
     return _stays(data[tag], vr)
 
 
@@ -113,9 +117,6 @@ def _stays(element: DataElement, vr: str) -> DataElement | None:
         return DataElement(tag, vr, _joined(known)) if known or tag in kept.EMPTIED else None
     if tag in kept.EMPTIED:
         return DataElement(tag, vr, None)
-    if vr in kept.DECIMALS:
-        decimals = kept.decimals([_as_written(one) for one in values])
-        return DataElement(tag, vr, _joined(decimals)) if decimals is not None else None
     if tag in kept.TABLES:
         return _table(element, values)
     if element.VR in kept.NUMBERS and element.VR in vr.split(" or ") and kept.finite(values):
@@ -127,11 +128,6 @@ def _table(element: DataElement, values: list[Any]) -> DataElement | None:
     """A look-up table's entries, as words or as bytes."""
     whole = isinstance(element.value, bytes) or kept.finite(values)
     return DataElement(element.tag, element.VR, element.value) if whole and element.VR in kept.TABLE_VRS else None
-
-
-def _as_written(value: Any) -> str:
-    """A decimal as written in the file; pydicom keeps the text where it can."""
-    return str(getattr(value, "original_string", value)).strip()
 
 
 def _values(value: Any) -> list[Any]:

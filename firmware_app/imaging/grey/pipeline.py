@@ -109,13 +109,17 @@ class Padding:
 
 @dataclass(frozen=True, slots=True)
 class GreyScale:
-    """All transforms between a stored value and the shown grey.  `inverted` is MONOCHROME1."""
+    """All transforms between a stored value and the shown grey.  `inverted` is MONOCHROME1.
+
+    `dropped`: the header's transforms cannot be read, so none is applied and the values have no unit.
+    """
 
     slope: float = 1.0
     intercept: float = 0.0
     modality: Table | None = None
     voi: Window | Table | None = None
     inverted: bool = False
+    dropped: bool = False
 
     @property
     def step(self) -> float:

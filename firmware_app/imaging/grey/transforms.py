@@ -1,4 +1,4 @@
-"""The grey transforms in an object's header; unusable ones are left out.
+"""The grey transforms in an object's header: all of them, or none where one cannot be read.
 
 Classic objects have them at the top level, enhanced multi-frame objects in functional groups, per frame or shared
 (PS3.3 C.7.6.16.2.9 and C.7.6.16.2.10).
@@ -6,14 +6,14 @@ Classic objects have them at the top level, enhanced multi-frame objects in func
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import header_words
+from firmware_app.imaging import decimals, header_words
 from firmware_app.imaging.grey.pipeline import Function, GreyScale, Padding, StoredWords, Table, Window
 from firmware_app.imaging.source import BROKEN
 
@@ -27,33 +27,46 @@ class Offered:
 
 
 def of(header: Dataset, frame: int, photometric: str, reach: tuple[float, float] | None = None) -> GreyScale:
-    """The transforms of one *frame* of the object; *reach* are the lowest and highest values that can be stored."""
-    modality = _table(_item(header, "ModalityLUTSequence"), reach)
-    slope, intercept = 1.0, 0.0
-    if modality is None:
-        rescale = group(header, frame, "PixelValueTransformationSequence")
-        slope, intercept = _real(rescale, "RescaleSlope", 1.0), _real(rescale, "RescaleIntercept", 0.0)
-    if slope == 0:
-        slope = 1.0
-    if modality is not None:
-        reach = (0.0, modality.top)
-    elif reach is not None:
-        ends = [end * slope + intercept for end in reach]
-        reach = (min(ends), max(ends))
+    """The transforms of one *frame* of the object; *reach* are the lowest and highest values that can be stored.
+
+    Where one of them cannot be read none is applied (`GreyScale.dropped`): a window is in units of the rescale's
+    output, so one without the other gives greys that nobody meant.
+    """
     # PS3.3 C.11.6: INVERSE inverts P-values.  DX writes it together with MONOCHROME1 (C.8.11.3): invert only once.
     inverted = photometric == "MONOCHROME1" or _word(header, "PresentationLUTShape") == "INVERSE"
-    return GreyScale(slope, intercept, modality, _voi(header, frame, reach), inverted)
+    scale = modality(header, frame, reach)
+    if scale.modality is not None:
+        reach = (0.0, scale.modality.top)
+    elif reach is not None:
+        ends = [end * scale.slope + scale.intercept for end in reach]
+        reach = (min(ends), max(ends))
+    try:
+        voi = None if scale.dropped else _voi(header, frame, reach)
+    except _Unreadable:
+        return GreyScale(inverted=inverted, dropped=True)
+    return replace(scale, voi=voi, inverted=inverted)
+
+
+def modality(header: Dataset, frame: int, reach: tuple[float, float] | None = None) -> GreyScale:
+    """The modality transform alone, as `of` has it; what a window says does not matter to it."""
+    item = _item(header, "ModalityLUTSequence")
+    if item is not None:
+        table = _table(item, reach)
+        return GreyScale(dropped=True) if table is None else GreyScale(modality=table)
+    rescale = group(header, frame, "PixelValueTransformationSequence")
+    slope, intercept = decimals.of(rescale, "RescaleSlope"), decimals.of(rescale, "RescaleIntercept")
+    by, plus = slope.single if slope.values else 1.0, intercept.single if intercept.values else 0.0
+    if by is None or by == 0.0 or plus is None:
+        return GreyScale(dropped=True)
+    return GreyScale(by, plus)
 
 
 def offered(header: Dataset, frame: int) -> tuple[Offered, ...]:
     """Every usable window of one *frame*, as the header orders them; PS3.3 C.11.2.1.2 lets a person choose."""
     groups = group(header, frame, "FrameVOILUTSequence")
-    function = _function(groups)
-    centres, widths = _reals(groups, "WindowCenter"), _reals(groups, "WindowWidth")
     names = header_words.text(groups, "WindowCenterWidthExplanation", header).split("\\")
-    windows = [Window(centre, width, function) for centre, width in zip(centres, widths, strict=False)]
-    named = zip(windows, names + [""] * len(windows), strict=False)
-    return tuple(Offered(window, name.strip()) for window, name in named if window.usable)
+    named = zip_longest(_windows(groups), names, fillvalue="")
+    return tuple(Offered(one, str(name).strip()) for one, name in named if isinstance(one, Window) and one.usable)
 
 
 def padding(header: Dataset, words: StoredWords) -> Padding | None:
@@ -81,15 +94,38 @@ def _padding_value(header: Dataset, keyword: str, words: StoredWords) -> int | N
     return value if low <= value <= high else None
 
 
+class _Unreadable(Exception):
+    """A number or a table of the values of interest cannot be read."""
+
+
 def _voi(header: Dataset, frame: int, reach: tuple[float, float] | None) -> Window | Table | None:
-    """The VOI LUT if there is one, else the first usable window; C.11.2.1 lets the display choose."""
+    """The VOI LUT if there is one, else the first usable window; C.11.2.1 lets the display choose.
+
+    Raises `_Unreadable` where it comes to a window that cannot be read, or where a table cannot and there is no window.
+    """
     groups = group(header, frame, "FrameVOILUTSequence")
-    table = _table(_item(groups, "VOILUTSequence"), reach)
+    item = _item(groups, "VOILUTSequence")
+    table = _table(item, reach)
     if table is not None and table.top > 0:
         return table
+    for window in _windows(groups):
+        if window is None:
+            raise _Unreadable
+        if window.usable:
+            return window
+    if item is not None and table is None:
+        raise _Unreadable
+    return None
+
+
+def _windows(groups: Dataset) -> list[Window | None]:
+    """The windows in the header's order, usable or not; None for one that cannot be read."""
     function = _function(groups)
-    pairs = zip(_reals(groups, "WindowCenter"), _reals(groups, "WindowWidth"), strict=False)
-    return next((window for window in (Window(*pair, function) for pair in pairs) if window.usable), None)
+    centres, widths = decimals.of(groups, "WindowCenter"), decimals.of(groups, "WindowWidth")
+    windows: list[Window | None] = []
+    for centre, width in zip(centres.values, widths.values, strict=False):
+        windows.append(None if centre is None or width is None else Window(centre, width, function))
+    return windows
 
 
 def _function(groups: Dataset) -> Function:
@@ -128,21 +164,6 @@ def _word(header: Dataset, keyword: str) -> str:
         return str(_first(header.get(keyword)) or "").strip().upper()
     except BROKEN:
         return ""
-
-
-def _real(header: Dataset, keyword: str, default: float) -> float:
-    number = next(iter(_reals(header, keyword)), default)
-    return number if math.isfinite(number) else default
-
-
-def _reals(header: Dataset, keyword: str) -> list[float]:
-    """Every value of the element; NaN for a value that is not a number."""
-    try:
-        value = header.get(keyword)
-        single = value is None or isinstance(value, (str, bytes, int, float))
-        return [float(one) if one not in (None, "") else math.nan for one in ([value] if single else value)]
-    except BROKEN:
-        return []
 
 
 def _table(item: Dataset | None, reach: tuple[float, float] | None) -> Table | None:

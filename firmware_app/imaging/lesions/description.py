@@ -12,7 +12,7 @@ from firmware_app.imaging.lesions import features, outlines
 from firmware_app.imaging.lesions.features import Greys
 from firmware_app.imaging.lesions.measures import measured
 from firmware_app.imaging.morphology import Mask, Points
-from firmware_app.imaging.pixel_size import Scale, scale_at
+from firmware_app.imaging.pixel_size import SQUARE, Scale, aspect_of, scale_at, squared
 from firmware_app.lesion import Lesion
 
 MOST_DESCRIBED: Final = 8
@@ -31,15 +31,17 @@ def described(
     size: tuple[int, int],
     view: Sequence[int] | None = None,
     scales: Sequence[Scale] = (),
+    aspect: float = SQUARE,
 ) -> tuple[Lesion, ...]:
     """*marks* of one frame with what can be computed of each; nothing that a model gave is overwritten.
 
     *greys*: (h, w) float32, what the model saw, which is *view* (x0, y0, x1, y1; None: all) of a frame of *size*
-    (columns, rows).  *scales* are the parts of the frame whose pixel size is known.
+    (columns, rows).  *scales* are the parts of the frame whose pixel size is known; *aspect* is
+    the height of a pixel over its width.
     """
     strongest = set(sorted(range(len(marks)), key=lambda at: -marks[at].score)[:MOST_DESCRIBED])
     return tuple(
-        _described(mark, greys, size, view or (0, 0, *size), scale_at(scales, mark.box), whole=at in strongest)
+        _described(mark, greys, size, view or (0, 0, *size), scale_at(scales, mark.box), aspect, whole=at in strongest)
         for at, mark in enumerate(marks)
     )
 
@@ -50,10 +52,12 @@ def _described(
     size: tuple[int, int],
     view: Sequence[int],
     mm: tuple[float, float] | None,
+    aspect: float,
     *,
     whole: bool,
 ) -> Lesion:
-    mark = _sized(mark, mm)
+    aspect = aspect if mm is None else aspect_of(mm)
+    mark = _sized(mark, mm, aspect)
     if not whole:
         return replace(mark, outline=(), axes=(), **_LEFT_OUT)
     greys, seen = _around(greys, _within(list(mark.outline) or _corners(mark), greys, view))
@@ -62,20 +66,23 @@ def _described(
     if not mark.outline:
         return mark
     known = {feature.name for feature in mark.features}
-    told = [*features.of_outline(list(mark.outline), mm or (1.0, 1.0)), *features.of_greys(greys, seen, parts)]
+    told = [*features.of_outline(list(mark.outline), mm or squared(aspect)), *features.of_greys(greys, seen, parts)]
     more = tuple(feature for feature in told if feature.name not in known)
     outline = outlines.thinned([(round(x, 1), round(y, 1)) for x, y in mark.outline], MOST_CORNERS)
     return replace(mark, features=(*mark.features, *more), outline=tuple(outline))
 
 
-def _sized(mark: Lesion, mm: tuple[float, float] | None) -> Lesion:
-    """The sizes in pixels, and in millimetres where the scale is known; sizes that a model gave stay."""
-    found = measured(list(mark.outline))
+def _sized(mark: Lesion, mm: tuple[float, float] | None, aspect: float) -> Lesion:
+    """The sizes in pixels, and in millimetres where the scale is known; sizes that a model gave stay.
+
+    Lengths are in pixels as a person sees them, all of them square; an area is the number of pixels of the frame.
+    """
+    found = measured(list(mark.outline), squared(aspect))
     sizes: dict[str, float] = {}
     if found is not None:
         sizes = {"long_axis_px": found.long, "short_axis_px": found.short, "volume_px3": found.volume}
         mark = mark if mark.axes else replace(mark, axes=(found.long_axis, found.short_axis))
-        mark = mark if mark.area_px is not None else replace(mark, area_px=round(found.area))
+        mark = mark if mark.area_px is not None else replace(mark, area_px=round(found.area / max(squared(aspect))))
     scaled = measured(list(mark.outline), mm) if found is not None and mm is not None else None
     if scaled is not None:
         more = {"long_axis_mm": scaled.long, "short_axis_mm": scaled.short, "volume_mm3": scaled.volume}

@@ -66,6 +66,10 @@ class LiveFrame:
         """As `film.Film.ends`."""
         return self.black_and_white
 
+    def aspect(self, _index: int) -> float:
+        """As `film.Film.aspect`."""
+        return self.display.aspect
+
     def shown(self, _index: int) -> ShownFrame:
         """As `film.Film.shown`."""
         return self.display

@@ -34,6 +34,7 @@ from PIL import Image
 
 from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
 from firmware_app.imaging.model_input import InputSpec
+from firmware_app.imaging.pixel_size import SQUARE
 
 FEWEST_GREYS: Final = 16
 LEAST_BEYOND_SLOPE: Final = 0.03
@@ -79,14 +80,17 @@ _SAMPLED_SIDE: Final = 256
 _IN_USE: Final = 1e-4  # share of pixels from which a grey counts as in use; fewer are a dead line or a letter
 
 
-def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = FILM) -> None:
-    """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, cannot be a film for a model with this input."""
+def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = FILM, aspect: float = SQUARE) -> None:
+    """Raise an `ImageUnfit` when *frame*, (H, W) greys of any range, cannot be a film for a model with this input.
+
+    *aspect* is the height of a pixel over its width.
+    """
     rows, columns = frame.shape
     least = math.ceil(limits.share_of_input * max(spec.height, spec.width))
     nearest = max if spec.resize == "letterbox" else min  # the side by which the frame is scaled the most
     if nearest(rows, columns) < least:
         raise ImageTooSmall(columns=columns, rows=rows, least=least)
-    if not limits.narrowest <= columns / rows <= limits.widest:
+    if not limits.narrowest <= columns / (rows * aspect) <= limits.widest:
         raise ImageOddShape(columns=columns, rows=rows)
     step = max(1, min(rows, columns) // _SAMPLED_SIDE)
     sampled = frame[::step, ::step].astype(np.float64)

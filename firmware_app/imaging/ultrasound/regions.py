@@ -15,6 +15,8 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from firmware_app.errors import Undecodable
+from firmware_app.imaging import decimals
+from firmware_app.imaging.pixel_size import aspect_of
 from firmware_app.imaging.source import BROKEN, number
 
 MOST_REGIONS: Final = 64
@@ -54,16 +56,24 @@ def of(header: Dataset, rows: int, columns: int) -> tuple[Region, ...]:
     return tuple(_cut(one, rows, columns) for one in regions if one is not None)
 
 
+def aspect(regions: Sequence[Region]) -> float | None:
+    """A pixel's height over its width in the pictures of tissue; None where they do not say it or differ in it."""
+    stated = [one.mm_y / one.mm_x for one in regions if one.plane and one.mm_x and one.mm_y]
+    alike = bool(stated) and max(stated) <= min(stated) * 1.01
+    return aspect_of((stated[0], 1.0)) if alike else None
+
+
 def frames_per_second(header: Dataset) -> float | None:
     """A clip's frame rate; None without a usable value.
 
     In this order, the recorded rates before the recommended one: the mean of Frame Time Vector (0018,1065), Frame Time
     (0018,1063), both in milliseconds; Cine Rate (0018,0040); Recommended Display Frame Rate (0008,2144).
     """
-    times = [time for time in _reals(header, "FrameTimeVector")[1:] if time > 0]  # the first is 0 (C.7.6.5.1.2)
+    times = [one for one in decimals.of(header, "FrameTimeVector").whole[1:] if one > 0]  # the first is 0 (C.7.6.5.1.2)
     rates = [1e3 * len(times) / sum(times)] if times else []
-    rates += [1e3 / time for time in _reals(header, "FrameTime")[:1] if time > 0]
-    rates += [rate for word in ("CineRate", "RecommendedDisplayFrameRate") for rate in _reals(header, word)[:1]]
+    rates += [1e3 / time for time in decimals.of(header, "FrameTime").whole[:1] if time > 0]
+    for keyword in ("CineRate", "RecommendedDisplayFrameRate"):
+        rates += decimals.of(header, keyword).whole[:1]
     return believed_hz(rates)
 
 
@@ -95,7 +105,7 @@ def _scale(item: Dataset, axis: str) -> float | None:
     """Millimetres per pixel along *axis*; a delta may be negative where the axis runs the other way."""
     if number(item, f"PhysicalUnits{axis}Direction", 0) != _CENTIMETRES:
         return None
-    mm = 10.0 * abs(next(iter(_reals(item, f"PhysicalDelta{axis}")), 0.0))
+    mm = 10.0 * abs(decimals.of(item, f"PhysicalDelta{axis}").single or 0.0)
     return mm if 0 < mm < math.inf else None
 
 
@@ -105,14 +115,3 @@ def _inside(region: Region, rows: int, columns: int) -> bool:
 
 def _cut(region: Region, rows: int, columns: int) -> Region:
     return replace(region, x1=min(region.x1, columns), y1=min(region.y1, rows))
-
-
-def _reals(header: Dataset, keyword: str) -> list[float]:
-    """The finite numbers of an element with any multiplicity; empty where it is absent or invalid."""
-    try:
-        value = header.get(keyword)
-        values = [value] if isinstance(value, (str, int, float)) or value is None else list(value)
-        numbers = [float(one) for one in values if one not in (None, "")]
-    except BROKEN:
-        return []
-    return [one for one in numbers if math.isfinite(one)]

@@ -7,7 +7,6 @@ its functional groups (PS3.3 C.7.6.16.2).
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from firmware_app.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
-from firmware_app.imaging import source, spacing
+from firmware_app.imaging import decimals, source, spacing
 from firmware_app.imaging.grey import transforms
 from firmware_app.imaging.grey.pipeline import GreyScale, StoredWords
 from firmware_app.imaging.source import BROKEN, PixelSource
@@ -135,7 +134,9 @@ def _slice(image: PixelSource, path: Path, frame: int) -> Slice:
     if size is None:
         raise NoSlice(detail="PixelSpacing")
     reach = StoredWords(image.allocated, image.stored, image.high_bit, image.signed).reach
-    scale = transforms.of(header, frame, image.photometric, reach)
+    scale = transforms.modality(header, frame, reach)
+    if scale.dropped:  # its values are not those of the other slices
+        raise NoSlice(detail="RescaleSlope")
     doubt = _doubt(header, frame, is_table=scale.modality is not None)
     return Slice(
         path=path,
@@ -164,7 +165,7 @@ def _is_localizer(header: Dataset, frame: int) -> bool:
 
 
 def _directions(header: Dataset, frame: int) -> tuple[Vector, Vector]:
-    values = _reals(transforms.group(header, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
+    values = _places(transforms.group(header, frame, "PlaneOrientationSequence"), "ImageOrientationPatient")
     if len(values) != 6:
         raise NoSlice(detail="ImageOrientationPatient")
     across, down = np.asarray(values[:3]), np.asarray(values[3:])
@@ -175,7 +176,7 @@ def _directions(header: Dataset, frame: int) -> tuple[Vector, Vector]:
 
 
 def _position(header: Dataset, frame: int) -> Vector:
-    values = _reals(transforms.group(header, frame, "PlanePositionSequence"), "ImagePositionPatient")
+    values = _places(transforms.group(header, frame, "PlanePositionSequence"), "ImagePositionPatient")
     if len(values) != 3:
         raise NoSlice(detail="ImagePositionPatient")
     return _vector(np.asarray(values))
@@ -188,7 +189,7 @@ def _doubt(header: Dataset, frame: int, *, is_table: bool) -> str:
     if is_table:
         return "ModalityLUTSequence"
     rescale = transforms.group(header, frame, "PixelValueTransformationSequence")
-    if any(len(_reals(rescale, keyword)) != 1 for keyword in ("RescaleSlope", "RescaleIntercept")):
+    if any(decimals.of(rescale, keyword).single is None for keyword in ("RescaleSlope", "RescaleIntercept")):
         return "RescaleSlope"
     return "" if _text(_value(rescale, "RescaleType")).upper() in ("", "HU") else "RescaleType"
 
@@ -217,13 +218,10 @@ def _many(value: Any) -> list[Any]:
     return list(value)
 
 
-def _reals(item: Dataset, keyword: str) -> list[float]:
-    """The numbers of an element; empty where one of them is not a finite number."""
-    try:
-        numbers = [float(one) for one in _many(_value(item, keyword))]
-    except BROKEN:
-        return []
-    return numbers if all(math.isfinite(one) and abs(one) < 1e6 for one in numbers) else []
+def _places(item: Dataset, keyword: str) -> tuple[float, ...]:
+    """The numbers of an element; empty where one of them is none that a place or a direction has."""
+    numbers = decimals.of(item, keyword).whole
+    return numbers if all(abs(one) < 1e6 for one in numbers) else ()
 
 
 def _vector(values: NDArray[np.float64]) -> Vector:

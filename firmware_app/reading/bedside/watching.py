@@ -226,7 +226,9 @@ class Watching:
 
     def _inferred(self, made: LiveReading, decoded: Decoded) -> LiveReading:
         name, manifest = self._pack.name, self._pack.manifest
-        shown = Shown(INSTANCE, (0,), decoded.rows, decoded.columns, decoded.box, decoded.stated.scales)
+        shown = Shown(
+            INSTANCE, (0,), decoded.rows, decoded.columns, decoded.box, decoded.stated.scales, decoded.stated.aspect
+        )
         begun = time.perf_counter()
         try:
             said = self._ask(shown, decoded)

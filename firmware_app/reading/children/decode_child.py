@@ -114,7 +114,7 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))
     stated = Stated(
         ultrasound.scales(opened, taken.read[0]), ultrasound.frames_per_second(opened), taken.weights,
-        tuple(one for one in coded if one is not None),
+        tuple(one for one in coded if one is not None), opened.aspect(taken.read[0]),
     )  # fmt: skip
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}

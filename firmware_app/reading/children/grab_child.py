@@ -32,6 +32,7 @@ from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.live import kept_frame
 from firmware_app.imaging.live.live_frame import KeptSector, LiveFrame
 from firmware_app.imaging.live.sources import Grabbed, PlayedFile, Source, Stream
+from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.reading.children import child_loop, confinement
 from firmware_app.reading.children.wire import ChildMessage
@@ -100,12 +101,16 @@ class Grabbing:
     def _learn(self, opened: film.Film) -> None:
         """What the header of the file says for all its frames."""
         self._sector = KeptSector(ultrasound.stated_sector(opened))
-        self._stated = Stated(ultrasound.scales(opened, 0), ultrasound.frames_per_second(opened))
+        self._stated = Stated(
+            ultrasound.scales(opened, 0), ultrasound.frames_per_second(opened), aspect=opened.aspect(0)
+        )
 
     def _answer(self, grabbed: Grabbed) -> ChildMessage:
         begun = time.perf_counter()
         frame = grabbed.frame
         pixels = eight_bits(frame)
+        if frame.aspect(0) != SQUARE:
+            pixels = np.asarray(display.reduced(pixels, aspect=frame.aspect(0)))
         self._hold(grabbed.sequence, pixels)
         facts = {
             "sequence": grabbed.sequence, "at": grabbed.at, "came": grabbed.came, "dropped": grabbed.dropped,

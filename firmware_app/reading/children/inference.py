@@ -17,7 +17,7 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from firmware_app.config import Config, ReaderSection
 from firmware_app.errors import PackError, RuntimeWrong
-from firmware_app.imaging.pixel_size import Scale
+from firmware_app.imaging.pixel_size import SQUARE, Scale
 from firmware_app.packs import prior, ways
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
@@ -95,7 +95,8 @@ class Inferred:
 class Shown:
     """What the tensors of a job show: *frames* (numbered from 0) of *instance*, each of *rows* × *columns* pixels.
 
-    *box* is the part of each frame that they show (None: all of it); *scales* are the parts whose pixel size is known.
+    *box* is the part of each frame that they show (None: all of it); *scales* are the parts whose pixel size is known,
+    and *aspect* is the height of a pixel over its width.
     """
 
     instance: str
@@ -104,6 +105,7 @@ class Shown:
     columns: int
     box: Sequence[int] | None = None
     scales: Sequence[Scale] = ()
+    aspect: float = SQUARE
 
 
 class Inference:

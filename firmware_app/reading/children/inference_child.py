@@ -162,7 +162,8 @@ def _measured(answer: Answer, tensor: NDArray[np.float32], job: ChildMessage) ->
         return answer
     head, scales = job.header, [Scale(**scale) for scale in job.header["scales"]]
     size = (int(head["columns"]), int(head["rows"]))
-    return replace(answer, lesions=described(answer.lesions, tensor.mean(axis=0), size, head.get("box"), scales))
+    greys, view, aspect = tensor.mean(axis=0), head.get("box"), float(head["aspect"])
+    return replace(answer, lesions=described(answer.lesions, greys, size, view, scales, aspect))
 
 
 def _brief(lesion: Lesion) -> dict[str, Any]:
