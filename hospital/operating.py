@@ -101,8 +101,9 @@ def add(commands: object, command: Command, opened: Open) -> None:
     what = files.add_mutually_exclusive_group()
     what.add_argument("--update", action="store_true", help="write them again; the former one is kept beside it")
     what.add_argument(
-        "--run", action="store_true", help="run the brokers until Ctrl-C, and start again what ends or hangs"
-    )
+        "--run", action="store_true", dest="keeps",
+        help="run the brokers until Ctrl-C, and start again what ends or hangs",
+    )  # fmt: skip
     files.add_argument(
         "--only", choices=("line", "enrolment"), help="with --run: the one for the boxes, or where they are enrolled"
     )
@@ -175,7 +176,7 @@ def _restore(options: argparse.Namespace, house: House) -> int:
 def _broker(options: argparse.Namespace, house: House) -> int:
     file = house.broker / "mosquitto.conf"
     port = house.bundle().port
-    if options.run:
+    if options.keeps:
         from hospital.line import broker_keeper
 
         return broker_keeper.run(house, [options.only] if options.only else list(broker_keeper.CONFIGS))

@@ -80,8 +80,8 @@ class BoxCertificateEarly(DateError):
     code = "hospital.box_certificate_early"
     sentence = N_(
         "The certificate of box {box} begins on {starts} only, and this computer's clock says {now}: the broker "
-        "refuses the box until then. The clock was ahead when the box was enrolled. Enrol it again: “lantern-hospital enrol "
-        "box.json”, and carry the answer to it."
+        "refuses the box until then. The clock was ahead when the box was enrolled. Enrol it again: “lantern-hospital "
+        "enrol box.json”, and carry the answer to it."
     )
     box: str
     starts: str
@@ -109,8 +109,8 @@ class InboxPutBack(InboxError):
     code = "hospital.inbox_put_back"
     sentence = N_(
         "The inbox was removed or replaced while “lantern-hospital serve” ran. It was put back with everything that "
-        "was received; nothing is lost. What lay in its place is kept in {path}. Find out who did it; “lantern-hospital "
-        "inbox --seen” ends this alarm."
+        "was received; nothing is lost. What lay in its place is kept in {path}. Find out who did it; “lantern-"
+        "hospital inbox --seen” ends this alarm."
     )
     path: str
 

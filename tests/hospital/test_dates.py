@@ -1,4 +1,4 @@
-"""A clock that was ahead or behind leaves dates behind for which a broker refuses everybody (RFC 5280, 6.3.3 and 6.1.3)."""
+"""A wrong clock leaves dates behind for which a broker refuses everybody (RFC 5280, 6.3.3 and 6.1.3): said and mended."""
 
 from __future__ import annotations
 

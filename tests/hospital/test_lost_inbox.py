@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +22,7 @@ from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_full_disk import Publisher, fill
 from tests.small_disk import small_disk
-from tests.wire.line_rig import Box, Place, events, place, wait_for
+from tests.wire.line_rig import Place, events, place, wait_for
 
 
 @pytest.fixture
@@ -110,7 +109,7 @@ def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: Place
     wait_for(lambda: '"listening"' in site.receiver.log.read_text())
     wait_for(has_code(site, "hospital.inbox_lost"), because="the alarm")
     assert health(site)["status"] == "degraded"
-    assert "hospital.inbox_lost" in site.receiver.log.read_text() or "a new one was begun" in site.receiver.log.read_text()
+    assert "a new one was begun" in site.receiver.log.read_text()
     seen = [sys.executable, "-m", "hospital.cli", "inbox", "--seen", "--dir", str(site.house.root)]
     subprocess.run(seen, check=True, timeout=60)
     wait_for(lambda: health(site) == {"status": "ok", "codes": []}, because="somebody has seen it")
@@ -126,17 +125,10 @@ def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:
         wait_for(lambda: health(site)["status"] == "ok", because="an ordinary day")
         filler = tmp_path / "hospital" / "filler"
         fill(filler)
-        box = _box_elsewhere(site)
-        if box is not None:
-            box.say(1)
         wait_for(has_code(site, "hospital.disk_full"), 10, "the cause")
         assert health(site)["codes"] == ["hospital.disk_full"], "and nobody is sent to look after the broker"
         filler.unlink()
         wait_for(lambda: health(site)["status"] == "ok", 30, because="there is room again")
-
-
-def _box_elsewhere(_site: Place) -> Publisher | None:
-    return None
 
 
 def test_a_disk_that_can_only_be_read_is_named(tmp_path: Path) -> None:
