@@ -8,11 +8,13 @@ killed when it does not answer.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import socket
 import sqlite3
 import ssl
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,9 @@ log = logging.getLogger("lantern.hospital")
 CONFIGS: Final = {"line": "mosquitto.conf", "enrolment": enrol_broker.CONFIG}
 _ANSWER_S: Final = 10.0
 _STEADY_S: Final = 2.0
+_SHIM: Final = (
+    f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d}, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 _PLACES: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -99,9 +104,9 @@ def _renew(house: House) -> None:
 
 
 def _with_its_parent() -> list[str]:
-    """What ends mosquitto with the one who keeps it, however that one ends; it takes its port along otherwise."""
-    setpriv = shutil.which("setpriv", path=_PLACES)
-    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []
+    """What ends mosquitto with the one who keeps it, however that one ends; it would go on to hold the port.  Under
+    systemd both end with their control group."""
+    return [] if os.environ.get("NOTIFY_SOCKET") else [sys.executable, "-c", _SHIM]
 
 
 def _port(config: Path) -> int:
