@@ -76,8 +76,8 @@ def supervise(words: Sequence[str]) -> int:
 def keep(
     kept: Sequence[Supervised], stop: threading.Event, before_start: Callable[[], None] = lambda: None
 ) -> int | None:
-    """Keep every one of *kept* at work until *stop*.  Returns the exit status of one that ends before it has begun;
-    None otherwise."""
+    """Keep every one of *kept* at work until *stop*.  Returns the exit status of the first one where that ends before
+    it has ever begun, because of what it was asked; None otherwise."""
     try:
         while not stop.is_set():
             for one in kept:
@@ -86,7 +86,7 @@ def keep(
                         before_start()
                         one.start()
                 elif (status := one.ended()) is not None:
-                    if not one.proven and status >= 0:
+                    if one is kept[0] and not one.proven and status >= 0:
                         return status
                     log.warning("%s ended with status %d; it is started again in %.1f s", one.name, status, one.delay)
                 elif one.hangs(time.monotonic()):

@@ -203,8 +203,8 @@ class BrokerClosed(UplinkError):
 class BrokerFindsOutOfDate(UplinkError):
     code = "uplink.refused_dates"
     sentence = N_(
-        "The broker {host}:{port} refuses this box's certificate as not valid at this time ({detail}). Either the clock "
-        "of the hospital's computer is wrong, or it was when the box was enrolled: tell the hospital to run "
+        "The broker {host}:{port} refuses this box's certificate as not valid at this time ({detail}). Either the "
+        "clock of the hospital's computer is wrong, or it was when the box was enrolled: tell the hospital to run "
         "“lantern-hospital broker”, which names the cause. No summary is lost."
     )
     host: str

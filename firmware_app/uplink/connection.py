@@ -29,8 +29,8 @@ from firmware_app.config import UplinkSection
 from firmware_app.errors import (
     BrokerClosed,
     BrokerExpired,
-    BrokerFindsOutOfDate,
     BrokerExpiredByClock,
+    BrokerFindsOutOfDate,
     BrokerNotYet,
     BrokerNotYetByClock,
     BrokerRefused,

@@ -33,6 +33,11 @@ def note(connection: sqlite3.Connection, what: HospitalError) -> None:
     )
 
 
+def known(connection: sqlite3.Connection) -> bool:
+    """Whether anything has ever happened to this inbox."""
+    return connection.execute("SELECT 1 FROM losses").fetchone() is not None
+
+
 def unseen(connection: sqlite3.Connection) -> list[Loss]:
     """What nobody has seen yet, the oldest first."""
     rows = connection.execute("SELECT at, code, details FROM losses WHERE seen_at IS NULL ORDER BY id")

@@ -35,7 +35,8 @@ CONFIGS: Final = {"line": "mosquitto.conf", "enrolment": enrol_broker.CONFIG}
 _ANSWER_S: Final = 10.0
 _STEADY_S: Final = 2.0
 _SHIM: Final = (
-    f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d}, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d}, 0, 0, 0);"
+    " os.execv(sys.argv[1], sys.argv[1:])"
 )
 _PLACES: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -1,4 +1,4 @@
-"""A wrong clock leaves dates behind for which a broker refuses everybody (RFC 5280, 6.3.3 and 6.1.3): said and mended."""
+"""A wrong clock leaves dates for which a broker refuses everybody (RFC 5280, 6.1.3 and 6.3.3): said and mended."""
 
 from __future__ import annotations
 
