@@ -24,7 +24,7 @@ from firmware_app.sealed.envelope import HospitalBundle
 from firmware_app.sealed.summary import decode
 from hospital.house import House
 from hospital.inbox import rescue
-from hospital.keys import keyring, revocation
+from hospital.keys import keyring
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
@@ -78,7 +78,8 @@ def backup(house: House, target: Path) -> Path:
 
 def _snapshot(house: House, snapshot: Path) -> None:
     """The inbox as it is between two of its transactions."""
-    with closing(sqlite3.connect(house.inbox_db)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
+    there = f"{house.inbox_db.absolute().as_uri()}?mode=rw"  # an inbox that was lost is not made here
+    with closing(sqlite3.connect(there, uri=True)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
         inbox.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").fetchone()
     if defect := rescue.damage(snapshot):
@@ -142,7 +143,7 @@ def restored_in_place(house: House) -> Restored:
 def _make_usable(house: House, before: HospitalBundle, made: datetime | None) -> Restored:
     """Give the folder a sealing key that boxes take, and the broker's files; last its public bundle."""
     keyring.replace_seal(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
-    revocation.renew(house.tls)
+    house.renew_list()
     house.write_broker(before.port)
     with closing(house.open_inbox()) as inbox:
         boxes = len(inbox.verify_keys())

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shlex
-import signal
 import socket
 import sqlite3
 import sys
@@ -21,14 +20,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from firmware_app import __version__, pipe
-from firmware_app.errors import InboxDamaged, LanternError, PortTaken
+from firmware_app import __version__, notify, pipe
+from firmware_app.errors import InboxDamaged, InboxUnwritten, LanternError, PortTaken
 from firmware_app.sealed.enrolling import port_beside
 from firmware_app.sealed.envelope import HospitalBundle
-from hospital import lists, operating
+from hospital import lists, operating, supervisor
 from hospital.house import House
-from hospital.inbox.inbox_db import Inbox
-from hospital.line import enrol_broker
+from hospital.inbox import trouble
+from hospital.inbox.trouble import LiveTrouble
 from hospital.line.broker import acl_lines
 
 _DONE, _FAILED = 0, 1
@@ -42,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    options.words = sys.argv[1:] if arguments is None else None
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("LANTERN_LOG", "INFO").upper(),
@@ -51,6 +51,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         status: int = options.run(options)
     except LanternError as error:
         print(error, file=sys.stderr)
+        return _FAILED
+    except (sqlite3.Error, OSError) as error:
+        why = trouble.cause(_house(options).inbox_db, error)
+        if isinstance(error, OSError) and isinstance(why, InboxUnwritten):  # not of the disk: a pipe, a missing file
+            raise
+        print(why, file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
@@ -69,8 +75,9 @@ def _keys_new(options: argparse.Namespace) -> int:
         return _DONE
     print(f"The hospital's keys are made in {house.root}. Keep that folder secret, and keep a copy of it.")
     print(f"Give {house.bundle_file} to every box; its fingerprint is {bundle.fingerprint}.")
-    print(f"Start the broker with  mosquitto -c {house.broker / 'mosquitto.conf'}  and then  lantern-hospital serve.")
-    print(f"For boxes that ask to be enrolled, also:  mosquitto -c {house.broker / enrol_broker.CONFIG}")
+    where = ["--dir", str(options.dir.absolute())] if options.dir else []
+    for words in (["broker", "--run"], ["serve"]):
+        print(f"Start with  {shlex.join(['lantern-hospital', *words, *where])}")
     return _DONE
 
 
@@ -171,6 +178,8 @@ def _pair(text: str) -> tuple[str, str]:
 def _serve(options: argparse.Namespace) -> int:
     house = _house(options)
     bundle = house.bundle()
+    if options.words is not None and not supervisor.does_the_work():  # typed, not called by a program of its own
+        return supervisor.supervise(options.words)
     with house.serving():
         return _serve_alone(options, house, bundle)
 
@@ -179,17 +188,17 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     from hospital.line.enrol_line import EnrolLine
     from hospital.line.receiver import Receiver
 
-    stop = threading.Event()
+    stop, live = supervisor.StopSignal(), LiveTrouble()
     operating.begin(house, stop)
     if options.clock_is_right:
         _say_clock_is_right(house)
     receiver = Receiver(
-        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain
-    )
+        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain,
+        live=live,
+    )  # fmt: skip
     EnrolLine(house, options.broker or bundle.host, port_beside(options.broker_port or bundle.port)).start(stop)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    page = None if options.no_page else _serve_page(house, options)
+    page = None if options.no_page else _serve_page(house, options, live)
+    notify.ready("at work")
 
     def listening() -> None:
         if options.json:
@@ -204,18 +213,20 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     return _DONE
 
 
-def _serve_page(house: House, options: argparse.Namespace) -> str:
+def _serve_page(house: House, options: argparse.Namespace, live: LiveTrouble) -> str:
     from waitress.server import create_server
 
     from hospital.page.app import create_app
 
-    app = create_app(house, timedelta(minutes=options.silent_minutes), options.page_name or None)
+    app = create_app(house, timedelta(minutes=options.silent_minutes), options.page_name or None, live)
     try:
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
         raise PortTaken(host=options.page_host, port=options.page_port) from None
     server = create_server(app, sockets=[listener], threads=4)
-    threading.Thread(target=server.run, name="page", daemon=True).start()
+    thread = threading.Thread(target=server.run, name="page", daemon=True)
+    thread.start()
+    notify.depend_on(thread.is_alive)
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"
 
 
@@ -231,8 +242,7 @@ def _clock_is_right(options: argparse.Namespace) -> int:
 
 
 def _say_clock_is_right(house: House) -> None:
-    with closing(Inbox(house.inbox_db)) as inbox:
-        inbox.create()
+    with closing(house.open_inbox()) as inbox:
         inbox.say_clock_is_right()
 
 

@@ -15,6 +15,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -24,13 +25,16 @@ from firmware_app.errors import (
     BoxEnrolled,
     BoxRevoked,
     BundleInvalid,
+    DateError,
     HospitalServing,
+    InboxLost,
     KeysExist,
     KeysMissing,
     LanternError,
 )
 from firmware_app.sealed.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.sealed.summary import decode
+from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority, keyring, revocation
 from hospital.keys.keyring import Keyring
@@ -91,7 +95,8 @@ class House:
         return self.root / "boxes" / f"{box}.box.json"
 
     def open_inbox(self) -> Inbox:
-        """The inbox, created or migrated; an inbox without boxes reads them from `boxes/`.
+        """The inbox, created or migrated.  An inbox without boxes, although some are enrolled, is not the one that was
+        here: it reads them from `boxes/`, and its loss is noted.
 
         Raises `InboxNewer`.
         """
@@ -99,24 +104,28 @@ class House:
         inbox.create()
         if inbox.connection.execute("SELECT 1 FROM boxes").fetchone() is None:
             with inbox.transaction() as connection:
-                self.enrol_known(connection)
+                boxes = self.enrol_known(connection) or sum(1 for _ in (self.tls / "issued").glob("*/"))
+                if boxes and not losses.known(connection):
+                    losses.note(connection, InboxLost(boxes=boxes))
         return inbox
 
-    def enrol_known(self, inbox: sqlite3.Connection) -> None:
-        """Add the boxes of `boxes/` that are not in *inbox*, inside the caller's transaction.
+    def enrol_known(self, inbox: sqlite3.Connection) -> int:
+        """Add the boxes of `boxes/` that are not in *inbox*, inside the caller's transaction; returns how many.
 
         One whose certificates are all revoked is added as a revoked box.
         """
+        added = 0
         for file in (self.root / "boxes").glob("*.box.json"):
             with suppress(LanternError, ValueError):
                 box = decode(file.read_bytes().strip(), BoxBundle)
                 issued = revocation.issued(self.tls, box.box, self.enrolment(box.box))
                 revoked = bool(issued) and not revocation.still_good(self.tls, issued)
-                inbox.execute(
+                added += inbox.execute(
                     "INSERT OR IGNORE INTO boxes (box, verify, enrolled_at, revoked_at)"
                     " VALUES (?, ?, datetime(), iif(?, datetime(), NULL))",
                     (box.box, box.verify, revoked),
-                )
+                ).rowcount
+        return added
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -148,10 +157,31 @@ class House:
         fresh.replace(self.bundle_file)
         return made
 
-    def limit_rights(self) -> None:
-        """Have the broker's ACL name the boxes that are revoked now; nothing where the broker is another's."""
-        if (self.broker / "acl").exists():
-            broker.write_acl(self.broker, self._revoked())
+    def renew_list(self) -> DateError | None:
+        """Write the list of revoked certificates again if it is due, and have the running broker read it; returns what
+        was wrong with it, None where nothing was.  Raises `KeysMissing` or OSError."""
+        wrong = revocation.fault(self.tls, datetime.now(UTC))
+        if revocation.renew(self.tls, self._certificates_to_revoke):
+            broker.reread(self.broker)
+        return wrong
+
+    def _certificates_to_revoke(self) -> Iterator[x509.Certificate]:
+        """Those of revoked boxes, and those of an earlier key of a box: what a lost list had."""
+        revoked = set(self._revoked())
+        for folder in (self.tls / "issued").glob("*/"):
+            box = folder.name
+            certificates = revocation.issued(self.tls, box, self.enrolment(box))
+            if box in revoked:
+                yield from certificates
+                continue
+            with suppress(OSError, LanternError, ValueError):
+                present = decode(self.box_bundle(box).read_bytes().strip(), BoxBundle)
+                yield from revocation.with_another_key(certificates, authority.box_key(present.tls))
+
+    def limit_rights(self) -> bool:
+        """Have the broker's ACL name the boxes that are revoked now; returns whether that changed it.  Nothing where
+        the broker is another's."""
+        return (self.broker / "acl").exists() and broker.write_acl(self.broker, self._revoked())
 
     def write_broker(self, port: int) -> None:
         """Write the broker's files in this version's form."""
@@ -191,12 +221,13 @@ class House:
         finally:
             inbox.close()
         written = self.enrolment(box.box)
+        self.renew_list()
         before = revocation.issued(self.tls, box.box, written)
         answer = Enrolment(box.box, authority.issue(self.tls, box.box, public))
         revocation.keep(self.tls, box.box, x509.load_pem_x509_certificate(answer.certificate.encode()))
-        revocation.revoke(self.tls, revocation.with_another_key(before, public))
-        self.limit_rights()
-        broker.reread(self.broker)
+        fresh = revocation.revoke(self.tls, revocation.with_another_key(before, public))
+        if self.limit_rights() or fresh:  # mosquitto 2.0 does not always outlive a reload
+            broker.reread(self.broker)
         keyring.make_folder(written.parent)
         keyring.write_file(written, answer.encode() + b"\n")
         keyring.write_file(self.box_bundle(box.box), box.encode() + b"\n")

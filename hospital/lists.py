@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 
 from hospital.house import House
+from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.summaries import stream
 
@@ -108,6 +110,8 @@ def enrolled_by_code(options: argparse.Namespace, house: House) -> int:
 
 
 def _inbox(house: House) -> Inbox:
-    inbox = Inbox(house.inbox_db)
-    inbox.create()
+    """The inbox; what happened to it is said on stderr until somebody has seen it."""
+    inbox = house.open_inbox()
+    for loss in losses.unseen(inbox.connection):
+        print(f"{loss.at[:16]} UTC  {loss.code}: {loss.text()}", file=sys.stderr)
     return inbox

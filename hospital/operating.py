@@ -6,20 +6,25 @@ import argparse
 import dataclasses
 import json
 import logging
+import sqlite3
+import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import BrokerFilesOld, InboxRebuilt
+from firmware_app.errors import BrokerFilesOld, LanternError
 from hospital.house import House
-from hospital.inbox import rescue
-from hospital.keys import revocation
+from hospital.inbox import losses, rescue
+from hospital.keys import dates
 from hospital.line import broker
 
 log = logging.getLogger("lantern.hospital")
 
-_HOUR_S: Final = 3600.0
+_LOOK_S: Final = 15.0
+_BOXES_S: Final = 3600.0
 
 _SAID: Final = {
     "in force": "The broker refuses its certificates, and its open connection is ended; both were tried.",
@@ -38,38 +43,76 @@ Open = Callable[[argparse.Namespace], House]
 def begin(house: House, stop: threading.Event) -> None:
     """What `serve` does before it listens, and by itself until *stop*.  Raises `InboxNewer`."""
     done = rescue.rescue(house)
-    if done is not None:
-        rows = done.rows
-        log.error("%s", InboxRebuilt(done.damage, rows["cases"], rows["boxes"], str(done.kept)))
-    inbox = house.open_inbox()
-    inbox.close()
+    with closing(house.open_inbox()) as inbox:
+        if done is not None:
+            with inbox.transaction() as connection:
+                losses.note(connection, done.error)
+        for loss in losses.unseen(inbox.connection):
+            log.error("%s (%s UTC)", loss.text(), loss.at[:16])
     if not broker.is_current(house.broker):
         log.warning("%s", BrokerFilesOld(path=str(house.broker / "mosquitto.conf")))
-    _renew(house)
+    watch = DateWatch(house)
+    watch.look()
 
-    def keep_renewing() -> None:
-        while not stop.wait(_HOUR_S):
-            _renew(house)
+    def keep_looking() -> None:
+        while not stop.wait(_LOOK_S):
+            watch.look()
 
-    threading.Thread(target=keep_renewing, name="revocation list", daemon=True).start()
+    threading.Thread(target=keep_looking, name="dates", daemon=True).start()
 
 
-def _renew(house: House) -> None:
-    try:
-        if revocation.renew(house.tls):
-            broker.reread(house.broker)
-            log.info("the list of revoked certificates was renewed")
-    except OSError as error:  # the disk is full; half a year is left for the next attempt
-        log.error("the list of revoked certificates could not be renewed: %s", error)
+class DateWatch:
+    """Looks at the dates of certificates and revocation list, which a clock that was ahead or behind makes wrong.  It
+    renews the list, and says what it cannot mend."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._said: set[str] = set()
+        self._boxes_at = float("-inf")
+
+    def look(self) -> None:
+        """Look once; each thing is said once until it is right again."""
+        try:
+            wrong = self._house.renew_list()
+        except (OSError, sqlite3.Error, LanternError) as error:  # the disk is full; the next look is soon
+            wrong = None
+            self._say([f"the list of revoked certificates could not be renewed: {error}"])
+        if wrong is not None:
+            log.error("%s The list was written again now.", wrong)
+        left = [str(error) for error in dates.faults(self._house.tls)]
+        if time.monotonic() - self._boxes_at > _BOXES_S:
+            self._boxes_at = time.monotonic()
+            left += [str(error) for error in dates.early_boxes(self._house.root / "boxes")]
+        self._say(left)
+
+    def _say(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            if sentence.partition(":")[0] not in self._said:
+                log.error("%s", sentence)
+        self._said = {sentence.partition(":")[0] for sentence in sentences}
 
 
 def add(commands: object, command: Command, opened: Open) -> None:
     """Add the operator's verbs to the parser.  *command* makes one, *opened* gives the folder that it is about."""
     files = command(
         commands, "broker", lambda options: _broker(options, opened(options)),
-        "are the broker's files those of this version?", "lantern-hospital broker --update",
+        "run the brokers, or look whether their files are right and of this version", "lantern-hospital broker --run",
     )  # fmt: skip
-    files.add_argument("--update", action="store_true", help="write them again; the former one is kept beside it")
+    what = files.add_mutually_exclusive_group()
+    what.add_argument("--update", action="store_true", help="write them again; the former one is kept beside it")
+    what.add_argument(
+        "--run", action="store_true", dest="keeps",
+        help="run the brokers until Ctrl-C, and start again what ends or hangs",
+    )  # fmt: skip
+    files.add_argument(
+        "--only", choices=("line", "enrolment"), help="with --run: the one for the boxes, or where they are enrolled"
+    )
+
+    inbox = command(
+        commands, "inbox", lambda options: _inbox(options, opened(options)),
+        "was the inbox lost or rebuilt?", "lantern-hospital inbox --seen",
+    )  # fmt: skip
+    inbox.add_argument("--seen", action="store_true", help="everybody concerned knows: end the alarm")
 
     revoke = command(
         commands, "revoke", lambda options: _revoke(options, opened(options)),
@@ -132,19 +175,43 @@ def _restore(options: argparse.Namespace, house: House) -> int:
 
 def _broker(options: argparse.Namespace, house: House) -> int:
     file = house.broker / "mosquitto.conf"
+    port = house.bundle().port
+    if options.keeps:
+        from hospital.line import broker_keeper
+
+        return broker_keeper.run(house, [options.only] if options.only else list(broker_keeper.CONFIGS))
     if options.update:
-        revocation.renew(house.tls)
-        house.write_broker(house.bundle().port)
+        house.renew_list()
+        house.write_broker(port)
     elif not broker.is_current(house.broker):
         raise BrokerFilesOld(path=str(file))
+    wrong = [*dates.faults(house.tls), *dates.early_boxes(house.root / "boxes")]
     if options.json:
-        print(json.dumps({"config": str(file), "updated": options.update}))
+        codes = [error.code for error in wrong]
+        print(json.dumps({"config": str(file), "updated": options.update, "faults": codes}))
     elif options.update:
         print(f"{file} is written; what it was is in {file.name}.before. Carry over lines of your own.")
         print("Now restart the broker: mosquitto takes the new settings only when it starts. Boxes lose nothing.")
     else:
         print(f"{file} is as this version writes it.")
-    return 0
+    for error in () if options.json else wrong:
+        print(error, file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _inbox(options: argparse.Namespace, house: House) -> int:
+    house.bundle()  # a folder without a hospital gets no inbox
+    with closing(house.open_inbox()) as inbox:
+        happened = losses.unseen(inbox.connection)
+        if options.seen:
+            with inbox.transaction() as connection:
+                losses.see(connection)
+    for loss in happened:
+        said = {"at": loss.at, "code": loss.code, "text": loss.text()}
+        print(json.dumps(said) if options.json else f"{loss.at[:16]} UTC  {loss.text()}")
+    if not happened and not options.json:
+        print("Nothing has happened to the inbox.")
+    return 1 if happened and not options.seen else 0
 
 
 def _revoke(options: argparse.Namespace, house: House) -> int:

@@ -31,6 +31,8 @@
     ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
     ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
     └── HospitalError           line        hospital.*   why a message was kept aside, and what an operator must do
+        ├── DateError           receiving   hospital.*   dates for which the hospital's broker refuses everybody
+        └── InboxError          receiving   hospital.*   the inbox was lost, or cannot be written
 
 Many modules: one for each part of the tree.
 
@@ -53,6 +55,7 @@ from firmware_app.errors.line import *
 from firmware_app.errors.machines import *
 from firmware_app.errors.packs import *
 from firmware_app.errors.provision import *
+from firmware_app.errors.receiving import *
 from firmware_app.errors.registration import *
 from firmware_app.errors.report import *
 from firmware_app.errors.series import *

@@ -200,6 +200,18 @@ class BrokerClosed(UplinkError):
     port: int
 
 
+class BrokerFindsOutOfDate(UplinkError):
+    code = "uplink.refused_dates"
+    sentence = N_(
+        "The broker {host}:{port} refuses this box's certificate as not valid at this time ({detail}). Either the "
+        "clock of the hospital's computer is wrong, or it was when the box was enrolled: tell the hospital to run "
+        "“lantern-hospital broker”, which names the cause. No summary is lost."
+    )
+    host: str
+    port: int
+    detail: str
+
+
 class BrokerRefused(UplinkError):
     code = "uplink.broker_refused"
     sentence = N_("The broker refused ({reason}). Ask the hospital whether this box is enrolled and has its rights.")

@@ -1,4 +1,4 @@
-"""One process that the supervisor keeps alive: restarted whenever it ends, and killed when it hangs.
+"""One process that a supervisor keeps alive: restarted whenever it ends, and killed when it hangs.
 
 It hangs when its pipe of signs of life (`notify`) has been silent for longer than its patience.  Between two checks at
 most one second counts as silence, so time in which the supervisor itself did not run (the machine was suspended, all
@@ -11,8 +11,8 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import IO, Final
 
 from firmware_app import notify
 
@@ -27,7 +27,7 @@ _LOOK_MOST_S: Final = 1.0
 
 @dataclass
 class Supervised:
-    """One process of the box, running or not."""
+    """One process of the box or of a hospital, running or not."""
 
     name: str
     command: list[str]
@@ -37,6 +37,14 @@ class Supervised:
     announced: int | None = None
     due: float = 0.0
     followers: tuple[Supervised, ...] = ()
+    patience: float = _PATIENCE_OF_OTHERS_S
+    start_s: float = _START_S
+    output: int | IO[str] | None = field(default_factory=lambda: sys.stderr)
+    """Its standard output.  The box's is for the supervisor's own events; a process logs to stderr."""
+    begun: bool = False
+    """Whether it has said, since its last start, that it does its work (`notify.ready`)."""
+    proven: bool = False
+    """Whether it ever has."""
     _signs: int = -1
     _silent_s: float = 0.0
     _looked: float = 0.0
@@ -44,17 +52,19 @@ class Supervised:
     @property
     def patience_s(self) -> float:
         """Seconds that it may be without a sign of life."""
-        return _PATIENCE_S.get(self.name, _PATIENCE_OF_OTHERS_S) if self.announced else _START_S
+        if not self.announced and not self.begun:
+            return self.start_s
+        return _PATIENCE_S.get(self.name, self.patience)
 
     def start(self) -> None:
         self._signs, theirs = os.pipe()
         os.set_blocking(self._signs, False)
         environment = {**os.environ, "LANTERN_SUPERVISOR": str(os.getpid()), notify.PIPE: str(theirs)}
-        # Standard output is for the supervisor's own events; a process logs to stderr.
+        self.begun = False
         # A process group of its own, so that Ctrl-C reaches it only once, through the supervisor.
         try:
             self.process = subprocess.Popen(
-                self.command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0,
+                self.command, env=environment, stdin=subprocess.DEVNULL, stdout=self.output, process_group=0,
                 pass_fds=(theirs,),
             )  # fmt: skip
         finally:
@@ -66,6 +76,7 @@ class Supervised:
         """The exit status when the process has ended; schedules its restart."""
         if self.process is None or (status := self.process.poll()) is None:
             return None
+        self._has_spoken()
         now = time.monotonic()
         self.delay = _RESTART_FIRST_S if now - self.started > _STEADY_S else min(self.delay * 2, _RESTART_MOST_S)
         self.due = now + self.delay
@@ -86,9 +97,12 @@ class Supervised:
 
     def _has_spoken(self) -> bool:
         try:
-            return bool(os.read(self._signs, 65536))
+            signs = os.read(self._signs, 65536)
         except BlockingIOError:
             return False
+        if b"READY=1" in signs:
+            self.begun = self.proven = True
+        return bool(signs)
 
     def has_gone(self, deadline: float) -> bool:
         """Wait for its end until the monotonic *deadline*; False when it had to be killed."""

@@ -16,7 +16,7 @@ from firmware_app.sealed import credentials
 from firmware_app.sealed.form import MOST_BYTES
 from firmware_app.sealed.summary import Kind
 from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import INTERRUPTED, OPEN, Exchange
+from firmware_app.store.exchange.exchange_db import INTERRUPTED, OPEN, UNCONFIRMED, Exchange
 from firmware_app.uplink import enrolling
 from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.publisher import Publisher
@@ -79,7 +79,7 @@ def _keep_open(
             exchange.tell(error)
         else:
             log.info("the line is open, MQTT %s", connection.protocol)
-            exchange.tell(Reason(OPEN))
+            exchange.tell(_open_line(publisher))
             publisher.born(connection)
             _carry(exchange, publisher, connection, health_seconds, stop)
             if stop.is_set():
@@ -116,11 +116,16 @@ def _carry(
                 return
             while connection.is_open and publisher.pump(connection):
                 connection.turn(0.0)
+            exchange.tell(_open_line(publisher))
             seen, looked = mark, now
         if now >= beat_at:
             publisher.beat(connection)
             beat_at = now + health_seconds
         connection.turn(_POLL_S)
+
+
+def _open_line(publisher: Publisher) -> Reason:
+    return Reason(UNCONFIRMED if publisher.is_unconfirmed() else OPEN)
 
 
 def _receive(exchange: Exchange, topic: str, payload: bytes) -> None:

@@ -8,6 +8,7 @@ because TLS itself only says that it failed.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
 import time
@@ -29,6 +30,7 @@ from firmware_app.errors import (
     BrokerClosed,
     BrokerExpired,
     BrokerExpiredByClock,
+    BrokerFindsOutOfDate,
     BrokerNotYet,
     BrokerNotYetByClock,
     BrokerRefused,
@@ -50,6 +52,9 @@ _KEEPALIVE_S: Final = 60
 _SESSION_S: Final = 7 * 86_400
 _REFUSED: Final = 0x80  # MQTT 5 2.4: reason codes from here on are failures
 _UNHEARD: Final = 0x10  # MQTT 5 3.4.2.1: no matching subscribers
+_ALERT: Final = re.compile(r"\[SSL: (?:SSLV3|TLSV1)_ALERT_(\w+)\]")
+_DATES: Final = {"BAD_CERTIFICATE": "bad certificate", "CERTIFICATE_EXPIRED": "certificate expired"}
+"""Alerts (RFC 8446, 6.2) of a broker for which a certificate or its list of revoked ones does not hold at this time."""
 _WRONG_PROTOCOL: Final = "Unsupported protocol version"
 
 
@@ -89,7 +94,7 @@ class Connection:
         self._on_message, self._on_posted = on_message, on_posted
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: mqtt.Client | None = None
-        self._open, self._answer = False, ""
+        self._open, self._answer, self._alert = False, "", ""
         self.most_bytes: int | None = None
 
     @property
@@ -104,7 +109,7 @@ class Connection:
         """Connect and subscribe; raises one of `UplinkError` that says why it cannot be done."""
         self.close()
         check_certificates(self._settings)
-        self._answer, self.most_bytes = "", None
+        self._answer, self._alert, self.most_bytes = "", "", None
         client = self._made(will)
         self._client = client
         where = {"host": self._settings.host, "port": self._settings.port}
@@ -127,6 +132,8 @@ class Connection:
         self.close()
         if self._answer and self._answer != _WRONG_PROTOCOL:
             raise BrokerRefused(reason=self._answer)
+        if self._alert in _DATES:
+            raise BrokerFindsOutOfDate(detail=_DATES[self._alert], **where)  # type: ignore[arg-type]
         raise BrokerClosed(**where)  # type: ignore[arg-type]
 
     def post(self, post: Post) -> int | None:
@@ -176,6 +183,7 @@ class Connection:
             client.tls_set_context(context)
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=will.retain)
+        client.on_log = self._logged
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_message = self._received
@@ -211,6 +219,11 @@ class Connection:
         if not reason.is_failure:
             self.most_bytes = getattr(said, "MaximumPacketSize", None)
             client.subscribe(self._subscribe, qos=1)
+
+    def _logged(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
+        """paho tells only its log why reading failed; in TLS 1.3 the broker's word on our certificate comes then."""
+        if alert := _ALERT.search(text):
+            self._alert = alert[1]
 
     def _disconnected(self, *_: object) -> None:
         self._open = False

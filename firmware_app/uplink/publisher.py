@@ -47,6 +47,8 @@ WINDOW: Final = 64
 _AGAIN_FIRST_S: Final = 15.0
 _UNHEARD_FIRST_S: Final = 1.0
 _AGAIN_MOST_S: Final = 600.0
+UNCONFIRMED_S: Final = 120.0
+"""So long may the broker have taken summaries without any receipt; after that the box says so: within three minutes."""
 _HEADER_BYTES: Final = 64  # of a PUBLISH beside topic and payload (MQTT 5 3.3)
 _LAST_BEAT: Final = 10**9
 
@@ -75,6 +77,8 @@ class Publisher:
         self._folder, self._stream = folder, ""
         self._sent: dict[int, _Sent] = {}
         self._posted: dict[int, int] = {}  # number of the post -> row
+        self._taken: set[int] = set()  # rows that the broker has, in this connection or before
+        self._unconfirmed_since: float | None = None
         self._session, self._beat = 0, 0
         self._told: tuple[PlaceFigures, ...] = ()
         self._watched: set[WatchedPlace] = set()
@@ -88,7 +92,9 @@ class Publisher:
 
     def begin(self) -> Post:
         """A new connection is tried; returns the last will, sealed for it."""
-        self._stream = self._exchange.counters().stream
+        before, self._stream = self._stream, self._exchange.counters().stream
+        if before != self._stream:  # the numbers begin at 1 again
+            self._taken.clear()
         self._session, self._beat = self._exchange.begin_session(), 0
         self._sent.clear()
         self._posted.clear()
@@ -185,6 +191,17 @@ class Publisher:
             self._send(connection, row, now)
         return len(rows) > 0
 
+    def is_unconfirmed(self) -> bool:
+        """Whether the broker has long had summaries of this box and no receipt has settled any of them."""
+        left = self._exchange.still_waiting(self._taken)
+        now = time.monotonic()
+        if not left:
+            self._unconfirmed_since = None
+        elif self._unconfirmed_since is None or len(left) < len(self._taken) or self._exchange.unread():
+            self._unconfirmed_since = now  # a receipt has come, or waits for the reader's side
+        self._taken = left
+        return self._unconfirmed_since is not None and now - self._unconfirmed_since > UNCONFIRMED_S
+
     def posted(self, number: int, refusal: str | None, unheard: bool) -> None:
         """The broker answered one post: a refused row is set aside and the next one flows; one that nobody heard,
         because the hospital has not come back yet, is tried again soon."""
@@ -193,7 +210,9 @@ class Publisher:
             return
         if unheard and (sent := self._sent.get(seq)) and sent.wait == _AGAIN_FIRST_S:
             self._sent[seq] = _Sent(time.monotonic() + _UNHEARD_FIRST_S, _UNHEARD_FIRST_S)
-        if refusal is not None:
+        if refusal is None:
+            self._taken.add(seq)
+        else:
             log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
             self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
 

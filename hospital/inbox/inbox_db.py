@@ -79,8 +79,29 @@ class Inbox:
             if not self._read_only:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()
                 connection.execute("PRAGMA synchronous=FULL")
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()  # which opens its log, too
             self._local.connection, self._local.known = connection, None
+            self._local.files = self._files()
         return connection
+
+    def in_place(self) -> bool:
+        """Whether this thread's connection writes the files that lie at the path: a commit to files that were
+        removed or replaced is seen by nobody else, and gone with this process."""
+        self.connection  # noqa: B018 - opened, where this thread has none yet
+        found: list[tuple[int, int] | None] = self._local.files
+        return found == self._files()
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        """Device and number of the file and its log; a file never changes either of them, nor its log while in use."""
+        found: list[tuple[int, int] | None] = []
+        for ending in ("", "-wal", "-shm"):
+            try:
+                status = self.path.with_name(self.path.name + ending).stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_dev, status.st_ino))
+        return found
 
     def create(self) -> None:
         """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""

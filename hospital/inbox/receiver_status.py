@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from firmware_app.errors import InboxError
 from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.trouble import LiveTrouble
 
 KEEP_ALIVE_S: Final = 15
 """So often the broker answers at least, while there is nothing else to say."""
@@ -21,6 +23,8 @@ CLOCK_DOUBTFUL: Final = "hospital.clock_doubtful"
 _WRITE_S: Final = 2.0
 _SILENCE: Final = timedelta(seconds=3 * KEEP_ALIVE_S)
 # A failed attempt to connect, with the wait before the next, is shorter than this.
+_STEADY_S: Final = 10.0
+"""For so long its own entries must be written before the inbox counts as writable again; they need less room."""
 _OLD: Final = timedelta(seconds=75)
 _AHEAD: Final = timedelta(seconds=5)  # after the clock was set back, stored times lie in the future
 
@@ -64,8 +68,10 @@ def read(connection: sqlite3.Connection) -> ReceiverStatus:
 class ReceiverStatusRecorder:
     """The receiver's side: notes what happens on the connection, and writes it to the inbox every few seconds."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, inbox: Inbox, live: LiveTrouble | None = None) -> None:
+        """*live* is shared with the page of this process: on a full disk nothing can be written here."""
+        self._inbox, self._live = inbox, live or LiveTrouble()
+        self._failed = float("-inf")
         before = read(inbox.connection)
         self._since: datetime | None = None
         self._heard_at, self._error, self._doubt = before.heard_at, before.error, before.doubt
@@ -86,6 +92,17 @@ class ReceiverStatusRecorder:
         self._doubt = doubt
         if time.monotonic() - self._written > _WRITE_S:
             self._write()
+            if time.monotonic() - self._failed > _STEADY_S:
+                self._live.error = None
+
+    def committed(self) -> None:
+        """What came is in the inbox."""
+        self._live.error = None
+
+    def unwritten(self, error: InboxError) -> None:
+        """The inbox could not be written, so the line is closed for a while."""
+        self._live.error, self._failed = error, time.monotonic()
+        self.lost(str(error))
 
     def lost(self, error: str) -> None:
         """The line ended or could not be opened.  Raises nothing: on a full disk nothing is written, and the last entry

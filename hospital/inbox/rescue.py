@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import InboxNeedsRoom
+from firmware_app.errors import InboxDamaged, InboxNeedsRoom, InboxPutBack, InboxRebuilt
 from firmware_app.salvage.wreck import DamagedCopy, Wreck, carry
 from hospital.house import House
+from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import keyring
 
 _SPARE_BYTES: Final = 4_000_000
+_PAGES: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,11 @@ class Rescued:
     damage: str
     rows: dict[str, int]
     kept: Path
+
+    @property
+    def error(self) -> InboxRebuilt:
+        """What a person is told of it."""
+        return InboxRebuilt(self.damage, self.rows["cases"], self.rows["boxes"], str(self.kept))
 
 
 def damage(inbox_db: Path) -> str | None:
@@ -68,6 +76,33 @@ def rescue(house: House) -> Rescued | None:
             table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
         }
     return Rescued(defect or "an earlier start was cut short while it made the file again", rows, kept)
+
+
+def put_back(house: House, connection: sqlite3.Connection, alive: Callable[[], None] = lambda: None) -> InboxPutBack:
+    """Write what *connection* holds, whose files were removed or replaced, to the inbox's place again.
+
+    What lies there now is kept in `damaged/`; the boxes enrolled since are taken over.  *alive* is called now and then.
+    Raises `InboxDamaged`, OSError or sqlite3.Error, and has then changed nothing.
+    """
+    held = house.inbox_db.with_name(f"{house.inbox_db.name}.held")
+    fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
+    for file in (held, fresh):
+        _remove(file)
+    keyring.write_private(held, b"")
+    with closing(sqlite3.connect(held, isolation_level=None)) as copy:
+        connection.backup(copy, pages=_PAGES, progress=lambda *_: alive())
+        copy.execute("PRAGMA journal_mode=DELETE").fetchone()
+    if defect := damage(held):
+        raise InboxDamaged(detail=defect)
+    what = InboxPutBack(path=str(house.root / "damaged"))
+    with closing(Inbox(held)) as inbox:
+        with inbox.transaction() as copy:
+            house.enrol_known(copy)
+            losses.note(copy, what)
+        inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()
+    held.rename(fresh)
+    _put_in_place(house, fresh)
+    return what
 
 
 def _check_room(inbox_db: Path, defect: str) -> None:

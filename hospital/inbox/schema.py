@@ -67,6 +67,16 @@ STEPS: Final[tuple[str, ...]] = (
         received_at TEXT NOT NULL
     ) STRICT;
     """,
+    # When the inbox was lost, rebuilt or put back, until a person has seen it.
+    """
+    CREATE TABLE losses (
+        id         INTEGER PRIMARY KEY,
+        at         TEXT NOT NULL,
+        code       TEXT NOT NULL,                 -- of the error that says what happened
+        details    TEXT NOT NULL,                 -- JSON
+        seen_at    TEXT
+    ) STRICT;
+    """,
 )  # fmt: skip
 
 

@@ -77,6 +77,11 @@ def box_key(point: str) -> ec.EllipticCurvePublicKey:
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex(point))
 
 
+def certificate(folder: Path) -> x509.Certificate:
+    """The authority's certificate.  Raises OSError or ValueError."""
+    return x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+
+
 def load(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """The authority's certificate and key; raises `KeysMissing`."""
     try:

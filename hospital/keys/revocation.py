@@ -3,12 +3,13 @@
 tls/issued/BOX/SERIAL.crt   each certificate as it was issued
 tls/revoked.pem             the list (RFC 5280, 5), which the broker holds every client against
 
-With an expired list the broker would refuse every box. So the list is valid for a year and renewed after half of it.
+With a list that has ended, that begins later than now or that cannot be read, the broker refuses every client (RFC
+5280, 6.3.3). So the list is valid for a year and renewed after half of it, and at once when any of these is so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmware_app.errors import LanternError
+from firmware_app.errors import DateError, LanternError, ListNotYet, ListOver, ListUnusable
 from firmware_app.sealed.envelope import Enrolment
 from firmware_app.sealed.summary import decode
 from hospital.keys import authority, keyring
@@ -71,26 +72,52 @@ def revoke(tls: Path, certificates: Iterable[x509.Certificate]) -> int:
     return len(fresh)
 
 
-def renew(tls: Path) -> bool:
-    """Renew the list when there is none or half of its validity is over; returns whether it did."""
-    file = tls / LIST
+def renew(tls: Path, known: Callable[[], Iterable[x509.Certificate]] = tuple) -> bool:
+    """Write the list again when the broker cannot go by it (`fault`), or half of its validity is over; returns whether
+    it did.  *known* gives the certificates that must be on a list whose entries cannot be read any more."""
     with keyring.alone(tls):
-        if file.exists() and _read(file).next_update_utc - datetime.now(UTC) > _RENEWED_BEFORE:  # type: ignore[operator]
+        now = datetime.now(UTC)
+        wrong, entries = fault(tls, now), _entries(tls)
+        if isinstance(wrong, ListUnusable):
+            entries |= dict.fromkeys((one.serial_number for one in known()), now)
+        if wrong is None and _ends(_read(tls)) - now > _RENEWED_BEFORE:
             return False
-        _write(tls, _entries(tls))
+        if isinstance(wrong, ListNotYet) and now < authority.load(tls)[0].not_valid_before_utc:
+            return False  # the clock is behind: a list of that time would soon have ended
+        _write(tls, entries)
     return True
 
 
+def fault(tls: Path, now: datetime) -> DateError | None:
+    """Why a broker refuses every client over the list at *now*; None where it does not."""
+    try:
+        listed = _read(tls)
+        public = authority.certificate(tls).public_key()
+        if not listed.is_signature_valid(public):  # type: ignore[arg-type]
+            return ListUnusable(path=str(tls / LIST))
+    except (OSError, ValueError, TypeError):
+        return ListUnusable(path=str(tls / LIST))
+    if listed.last_update_utc > now:
+        return ListNotYet(starts=f"{listed.last_update_utc:%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
+    if _ends(listed) < now:
+        return ListOver(ends=f"{_ends(listed):%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
+    return None
+
+
+def _ends(listed: x509.CertificateRevocationList) -> datetime:
+    return listed.next_update_utc or datetime.min.replace(tzinfo=UTC)
+
+
 def _entries(tls: Path) -> dict[int, datetime]:
-    """Serial number and date of each revoked certificate."""
-    file = tls / LIST
-    if not file.exists():
+    """Serial number and date of each revoked certificate; none where the list cannot be read, which `fault` tells."""
+    try:
+        return {entry.serial_number: entry.revocation_date_utc for entry in _read(tls)}
+    except (OSError, ValueError):
         return {}
-    return {entry.serial_number: entry.revocation_date_utc for entry in _read(file)}
 
 
-def _read(file: Path) -> x509.CertificateRevocationList:
-    return x509.load_pem_x509_crl(file.read_bytes())
+def _read(tls: Path) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl((tls / LIST).read_bytes())
 
 
 def _write(tls: Path, entries: dict[int, datetime]) -> None:

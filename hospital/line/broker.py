@@ -78,10 +78,16 @@ def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> No
     enrol_broker.write(broker, tls, int(listener.split()[0]))
 
 
-def write_acl(broker: Path, revoked: Iterable[str]) -> None:
-    """Make the `acl` anew.  A revoked box may write and read nothing, also with a certificate that is not on the list:
-    one that was issued after the copy was made from which this hospital was put back."""
-    keyring.write_private(broker / "acl", _acl(revoked).encode())
+def write_acl(broker: Path, revoked: Iterable[str]) -> bool:
+    """Make the `acl` anew; returns whether that changed it.
+
+    A revoked box may write and read nothing, also with a certificate that is not on the list: one that was issued after
+    the copy was made from which this hospital was put back.
+    """
+    file, content = broker / "acl", _acl(revoked).encode()
+    changed = not file.exists() or file.read_bytes() != content
+    keyring.write_private(file, content)
+    return changed
 
 
 def is_current(broker: Path) -> bool:

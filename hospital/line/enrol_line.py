@@ -19,6 +19,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from firmware_app import notify
 from firmware_app.sealed.enrolling import MOST_BYTES, TOKEN, TOPIC
 from hospital import enrolling
 from hospital.house import House
@@ -34,6 +35,7 @@ _MOST_A_SECOND: Final = 4
 """Requests looked at: each may cost an scrypt, and a box asks again."""
 _DELAY_S: Final = 15.0
 _TURN_S: Final = 0.2
+_PATIENCE_S: Final = 180.0  # a look-up of a name that fails, a handshake with a broker that hangs, several scrypts
 
 
 class EnrolLine:
@@ -44,17 +46,24 @@ class EnrolLine:
         self._inbox = Inbox(house.inbox_db)
         self._waiting = Waiting()
         self._refused = ""
+        self._turned = time.monotonic()
 
     def start(self, stop: threading.Event) -> None:
         """Serve in a thread, where this hospital has such a broker."""
         if (self._house.broker / enrol_broker.CONFIG).exists():
             threading.Thread(target=self.serve, args=(stop,), name="enrolment", daemon=True).start()
+            notify.depend_on(self.works)
+
+    def works(self) -> bool:
+        """Whether the thread goes on: it turns, or waits for a broker that is not there."""
+        return time.monotonic() - self._turned < _PATIENCE_S
 
     def serve(self, stop: threading.Event) -> None:
         """Stay connected until *stop*; a broker that is not there is tried again and again, and reported once."""
         said = ""
         with closing(self._inbox):
             while not stop.is_set():
+                self._turned = time.monotonic()
                 client = self._client()
                 try:
                     client.connect(self._host, self._port)
@@ -106,6 +115,7 @@ class EnrolLine:
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         looked = 0.0
         while client.loop(_TURN_S) == mqtt.MQTT_ERR_SUCCESS and not stop.is_set():
+            self._turned = time.monotonic()
             if time.monotonic() - looked < 1.0:
                 continue
             looked = time.monotonic()

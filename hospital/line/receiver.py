@@ -25,7 +25,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app.errors import Contradicted, LanternError, Replayed
+from firmware_app import notify
+from firmware_app.errors import Contradicted, InboxError, InboxGone, LanternError, Replayed
 from firmware_app.sealed.envelope import sign
 from firmware_app.sealed.envelope_version import Version
 from firmware_app.sealed.summary import (
@@ -43,9 +44,11 @@ from firmware_app.sealed.summary import (
     body_hash,
 )
 from hospital.house import House
+from hospital.inbox import rescue, trouble
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.receiver_status import KEEP_ALIVE_S, ReceiverStatusRecorder
-from hospital.keys import authority, keyring
+from hospital.inbox.trouble import LiveTrouble
+from hospital.keys import authority, dates, keyring
 from hospital.keys.keyring import Keyring
 from hospital.line import ingest
 from hospital.line.own_clock import OwnClock
@@ -64,6 +67,7 @@ _ANSWER_S: Final = 10.0
 _DELAY_FIRST_S, _DELAY_MOST_S = 0.5, 15.0
 _DELAY_UNWRITTEN_S: Final = 3.0
 _KEYS_S: Final = 1.0
+_PLACE_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -85,26 +89,34 @@ class _Receipts:
 class Receiver:
     """Counts what a broker delivers.  `serve` runs until told to stop."""
 
-    def __init__(self, house: House, *, host: str, port: int, tls: bool = True) -> None:
+    def __init__(
+        self, house: House, *, host: str, port: int, tls: bool = True, live: LiveTrouble | None = None
+    ) -> None:
         """*host* and *port* are where this process reaches the broker, which need not be the address of the boxes."""
         self._house, self._host, self._port, self._tls = house, host, port, tls
         self._inbox = Inbox(house.inbox_db)
         self._own_clock: OwnClock | None = None
-        self._standing = ReceiverStatusRecorder(self._inbox)
+        self._standing = ReceiverStatusRecorder(self._inbox, live)
         self._keys: Keyring = keyring.load(house.keys)
         self._keys_mark, self._looked = keyring.change_mark(house.keys), 0.0
         self._pending: list[mqtt.MQTTMessage] = []
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._answer = self._farewell = ""
+        self._placed = 0.0
         self._told: dict[str, tuple[int, Version]] = {}  # box -> the keys it was told on this connection
         self._forms: dict[str, Version] = {}  # box -> the form in which it reads them, once it has been heard
 
     def serve(self, stop: threading.Event, listening: Callable[[], None]) -> None:
-        """Stay connected until *stop*; *listening* is called whenever the subscription stands."""
+        """Stay connected until *stop*; *listening* is called whenever the subscription stands.
+
+        Raises `InboxGone` when the inbox was removed or replaced, and was put back: then it is to be opened anew.
+        """
         delay = _DELAY_FIRST_S
         while not stop.is_set():
-            client = self._client()
+            client: mqtt.Client | None = None
             try:
+                self._require_inbox()
+                client = self._client()
                 self._open(client)
                 self._told.clear()  # the broker may have lost its retained messages
                 self._standing.connected()
@@ -116,20 +128,41 @@ class Receiver:
                 if not stop.is_set():
                     log.warning("the broker %s:%d ended the connection: %s", self._host, self._port, self._why())
                 self._protocol = MQTTProtocolVersion.MQTTv5  # it may only have been restarting
-            except (OSError, ValueError) as error:
-                self._standing.lost(str(error))
-                log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, error)
-            except sqlite3.OperationalError as error:  # most likely a full disk; nothing was acknowledged
-                self._standing.lost(f"the inbox could not be written: {error}")
-                log.error("the inbox could not be written (%s); the broker keeps what came and brings it again", error)
+            except InboxGone:
+                raise
+            except (sqlite3.OperationalError, InboxError) as error:  # nothing was acknowledged
+                self._unwritten(error)
                 delay = _DELAY_UNWRITTEN_S
+            except (OSError, ValueError) as error:
+                why = self._out_of_date() or str(error)
+                self._standing.lost(why)
+                log.warning("the broker %s:%d cannot be reached: %s", self._host, self._port, why)
             finally:
                 self._pending.clear()
-                client.disconnect()
-                client.loop(0.05)
+                if client is not None:
+                    client.disconnect()
+                    client.loop(0.05)
             stop.wait(delay * random.uniform(0.5, 1.0))
             delay = min(2 * delay, _DELAY_MOST_S)
         self._inbox.close()
+
+    # --- the inbox -----------------------------------------------------------------------------------------------
+
+    def _unwritten(self, error: sqlite3.OperationalError | InboxError) -> None:
+        """Say why at once, also where nothing can be written."""
+        why = trouble.cause(self._house.inbox_db, error) if isinstance(error, sqlite3.Error) else error
+        self._standing.unwritten(why)
+        log.error("the inbox could not be written: %s (%s)", why, error)
+
+    def _require_inbox(self) -> None:
+        """Raise where what was committed does not lie at the inbox's place; what is held here is put back there."""
+        if self._inbox.in_place():
+            return
+        try:
+            log.error("%s", rescue.put_back(self._house, self._inbox.connection, notify.alive))
+        except (OSError, sqlite3.Error) as error:  # it holds on to what it has and tries again
+            raise trouble.cause(self._house.inbox_db, error) from None
+        raise InboxGone(path=str(self._house.inbox_db))
 
     # --- the connection ------------------------------------------------------------------------------------------
 
@@ -192,13 +225,21 @@ class Receiver:
             self._farewell = str(reason)
 
     def _why(self) -> str:
-        """Why the line is closed, in the broker's words where it gave a reason (MQTT 5, 3.14.2.1)."""
+        """Why the line is closed: a date that everybody is refused for, or the broker's words where it gave a reason
+        (MQTT 5, 3.14.2.1)."""
+        if out_of_date := self._out_of_date():
+            return out_of_date
         if self._farewell == "Session taken over":
             return "another client came with this hospital's certificate"
         return (
             self._farewell
             or "it gave no reason; it was stopped, or another client came with this hospital's certificate"
         )
+
+    def _out_of_date(self) -> str:
+        """The date for which the broker refuses everybody, or everybody the broker; empty where all are right."""
+        wrong = dates.faults(self._house.tls) if self._tls else []
+        return str(wrong[0]) if wrong else ""
 
     def _listen(self, client: mqtt.Client, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -215,6 +256,9 @@ class Receiver:
                 self._take(client)
             if not alive:
                 return
+            if time.monotonic() - self._placed > _PLACE_S:
+                self._placed = time.monotonic()
+                self._require_inbox()
             self._standing.keep(self._clock().doubt())
             self._tell_keys(client)
 
@@ -235,6 +279,8 @@ class Receiver:
         with self._inbox.transaction():
             for message in batch:
                 self._one(message.topic, bytes(message.payload), message.dup, boxes, receipts)
+        self._require_inbox()  # never a receipt for rows that nobody else will find
+        self._standing.committed()
         for message in batch:
             client.ack(message.mid, message.qos)
         for (box, stream, version), receipt in receipts.items():

@@ -19,17 +19,27 @@ from typing import Any, Final, TypeVar
 
 from flask import Flask, Response, abort, render_template, request
 
-from firmware_app.errors import LanternError
+from firmware_app.errors import (
+    DateError,
+    HospitalDiskFull,
+    HospitalDiskReadOnly,
+    HospitalError,
+    InboxUnwritten,
+    LanternError,
+)
 from firmware_app.sealed.envelope import BoxBundle
 from hospital import enrolling
 from hospital.house import House
-from hospital.inbox import receiver_status, software, watches
+from hospital.inbox import losses, receiver_status, software, watches
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.trouble import LiveTrouble
+from hospital.keys import dates
 from hospital.page import tonight
 
 _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
+_MINUTE_S: Final = 60.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
 MEANINGS: Final = {
@@ -44,6 +54,10 @@ MEANINGS: Final = {
     "pack.trial_slower": "新版模型过慢 a new model is too slow",
 }
 """What the codes of faults mean that call for somebody at the hospital; the others are for the technician."""
+_TAGS: Final = ("zh_CN", "en")
+_UNWRITTEN: Final = (HospitalDiskFull.code, HospitalDiskReadOnly.code, InboxUnwritten.code)
+_EXPLAINED: Final = (*_UNWRITTEN, "hospital.list_", "hospital.certificate_")
+"""Alarms that say why the broker is not heard, so that nobody is sent to look after mosquitto."""
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -105,16 +119,33 @@ class QueryCache:
             return answer
 
 
-def create_app(house: House, silent_after: timedelta, hosts: list[str] | None = None) -> Flask:
-    """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own)."""
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """What is wrong here, in both languages, and since when where that is known (ISO 8601, UTC)."""
+
+    code: str
+    texts: dict[str, str]
+    at: str | None = None
+
+
+def create_app(
+    house: House, silent_after: timedelta, hosts: list[str] | None = None, live: LiveTrouble | None = None
+) -> Flask:
+    """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own); *live* is
+    shared with the receiver of this process."""
+    live, early_boxes = live or LiveTrouble(), _Minute()
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
     app.config["MAX_CONTENT_LENGTH"] = 4096
     answers = QueryCache(house.inbox_db)
 
+    def alarms(inbox: Inbox) -> list[Alarm]:
+        early = early_boxes.kept(lambda: list[DateError](dates.early_boxes(house.root / "boxes")))
+        return [*_now_wrong(house, live), *map(_alarm, early), *_happened(inbox)]
+
     @app.get("/")
     def all_boxes() -> str:
-        return answers.get("", lambda inbox: _tonight(inbox, silent_after))
+        return answers.get("", lambda inbox: _tonight(inbox, silent_after, alarms(inbox)))
 
     @app.get("/box/<box>")
     def one_box(box: str) -> str:
@@ -141,14 +172,14 @@ def create_app(house: House, silent_after: timedelta, hosts: list[str] | None = 
     @app.get("/healthz")
     def healthz() -> dict[str, object]:
         try:
-            codes = answers.get("/", lambda inbox: receiver_status.read(inbox.connection).codes(datetime.now(UTC)))
+            codes = answers.get("/", lambda inbox: _codes(inbox, alarms(inbox)))
         except sqlite3.Error:
-            codes = ["hospital.inbox"]
+            codes = [one.code for one in _now_wrong(house, live)] or ["hospital.inbox"]
         return {"status": "degraded" if codes else "ok", "codes": codes}
 
     @app.errorhandler(sqlite3.Error)
     def unread(_error: sqlite3.Error) -> tuple[str, int]:
-        return render_template("unread.html", path=house.inbox_db), 503
+        return render_template("unread.html", path=house.inbox_db, alarms=_now_wrong(house, live)), 503
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -158,17 +189,59 @@ def create_app(house: House, silent_after: timedelta, hosts: list[str] | None = 
     return app
 
 
-def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
+def _now_wrong(house: House, live: LiveTrouble) -> list[Alarm]:
+    """What is wrong at this moment, whether or not the inbox can be read."""
+    own: list[HospitalError] = [live.error] if live.error else []
+    return [*map(_alarm, [*own, *dates.faults(house.tls)])]
+
+
+def _alarm(error: HospitalError) -> Alarm:
+    return Alarm(error.code, {tag: error.text(tag) for tag in _TAGS})
+
+
+class _Minute:
+    """What reads a file of each box is asked once a minute."""
+
+    def __init__(self) -> None:
+        self._at, self._errors = float("-inf"), list[DateError]()
+
+    def kept(self, make: Callable[[], list[DateError]]) -> list[DateError]:
+        if time.monotonic() - self._at > _MINUTE_S:
+            self._at, self._errors = time.monotonic(), make()
+        return self._errors
+
+
+def _happened(inbox: Inbox) -> list[Alarm]:
+    """What has happened to the inbox, until a person has seen it."""
+    unseen = losses.unseen(inbox.connection)
+    return [Alarm(loss.code, {tag: loss.text(tag) for tag in _TAGS}, loss.at) for loss in unseen]
+
+
+def _codes(inbox: Inbox, alarms: list[Alarm]) -> list[str]:
+    """Of the alarms, and how the receiver stands with the broker, unless it says itself that it cannot write."""
+    standing = receiver_status.read(inbox.connection).codes(datetime.now(UTC))
+    codes = [one.code for one in alarms]
+    return list(dict.fromkeys(codes if _cannot_write(alarms) else [*codes, *standing]))
+
+
+def _cannot_write(alarms: list[Alarm]) -> bool:
+    return any(one.code in _UNWRITTEN for one in alarms)
+
+
+def _tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
     running = software.latest(inbox.connection)
     now, receiver, boxes = datetime.now(UTC), receiver_status.read(inbox.connection), inbox.boxes()
-    codes = receiver.codes(now)
+    codes = _codes(inbox, alarms)
+    unheard = {"hospital.receiver_silent", "hospital.broker_silent"} & {*codes}
     return render_template(
         "tonight.html",
         now=now,
         meanings=MEANINGS,
         receiver=receiver,
         codes=codes,
-        unheard=any(code != receiver_status.CLOCK_DOUBTFUL for code in codes),
+        alarms=alarms,
+        explained=any(one.code.startswith(_EXPLAINED) for one in alarms),
+        unheard=bool(unheard) or _cannot_write(alarms),
         urgent=tonight.urgent(inbox.connection, now),
         silent=silent(boxes, now, silent_after),
         boxes=boxes,
@@ -184,7 +257,7 @@ def _tonight(inbox: Inbox, silent_after: timedelta) -> str:
 def _enrolling(answers: QueryCache, box: BoxBundle | None = None, error: LanternError | None = None) -> str:
     """The form for a label's code, and the boxes that wait for it."""
     asking = answers.get(f"enrol {box.box if box else ''}", enrolling.asking)
-    said = {tag: error.text(tag) for tag in ("zh_CN", "en")} if error else None
+    said = {tag: error.text(tag) for tag in _TAGS} if error else None
     return render_template("enrol.html", asking=asking, box=box, error=said)
 
 

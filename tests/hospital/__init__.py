@@ -1,0 +1,1 @@
+"""Many modules: one for each promise of the hospital's side."""

@@ -32,7 +32,10 @@ ROUTING = "firmware_app.reading.routing"
 """Whom a pack may read is judged on films of other places by the box's own rules, not by a copy of them."""
 FEEDBACK = "firmware_app.sealed.feedback"
 """The form of a clinic's feedback is one: the box writes it, and the converters read it."""
-SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe"}  # pipe: how a command ends
+SHARED_WITH_HOSPITAL = {"sealed", "records", "errors", "salvage", "language", "pipe", "notify"}
+"""pipe: how a command ends; notify: how a process shows that it works."""
+SUPERVISED = "firmware_app.processes.supervised"
+"""How a process is started again when it ends or hangs is one, for the box's and for the hospital's."""
 SOFTWARE = "firmware_app.software.offers"
 """The form of a software index is one: the publisher's tool writes it, and the box reads it."""
 MOST_MODULES = 15
@@ -91,7 +94,7 @@ def _forbidden(package: str, here: str, name: str) -> str:
     elif target == "firmware_app" and package == "converters" and there not in SHARED_WITH_CONVERTERS:
         return "" if name in (ROUTING, FEEDBACK, SOFTWARE) else "the converters share only the model side of the box"
     elif target == "firmware_app" and package == "hospital" and there not in SHARED_WITH_HOSPITAL | {"__version__"}:
-        return "the hospital knows only what is sealed for it"
+        return "" if name == SUPERVISED else "the hospital knows only what is sealed for it"
     return ""
 
 

@@ -44,6 +44,13 @@ OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
 )
+UNCONFIRMED: Final = register(
+    "uplink.unconfirmed",
+    N_(
+        "The hospital's broker takes what this box sends, but the hospital has confirmed nothing for minutes. Have the "
+        "hospital look after “lantern-hospital serve”. No summary is lost; the box sends them again by itself."
+    ),
+)
 ASKING: Final = register(
     "uplink.enrolling",
     N_("This box asks the hospital to enrol it. It is done when the hospital types the code of this box's label."),
@@ -289,6 +296,10 @@ class Exchange:
             "SELECT signed FROM hospital_keys WHERE hospital = ?", (hospital,)
         ).fetchone()
         return bytes(row[0]) if row else None
+
+    def unread(self) -> bool:
+        """Whether the hospital has sent something that the reader's side has not processed yet."""
+        return self.database.connection.execute("SELECT 1 FROM incoming").fetchone() is not None
 
     def tell(self, reason: Reason | LanternError) -> None:
         """Store the state of the connection; written only when it has changed."""

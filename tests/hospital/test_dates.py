@@ -1,0 +1,125 @@
+"""A wrong clock leaves dates for which a broker refuses everybody (RFC 5280, 6.1.3 and 6.3.3): said and mended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from firmware_app.provisioning import box_identity
+from hospital.house import House
+from hospital.keys import authority, revocation
+from hospital.page.app import create_app
+
+AHEAD = timedelta(days=400)
+
+
+class AnotherTime(datetime):
+    """A clock that is off by `by`."""
+
+    by = timedelta()
+
+    @classmethod
+    def now(cls, tz: Any = None) -> AnotherTime:
+        return super().now(tz) + cls.by
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The hospital's clock is more than a year ahead until the returned function is called."""
+    shifted = type("Ahead", (AnotherTime,), {"by": AHEAD})
+    for module in (revocation, authority):
+        monkeypatch.setattr(module, "datetime", shifted)
+    return monkeypatch.undo
+
+
+def listed(house: House) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+
+
+def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
+    box_identity.begin(folder, "clinic-7", house.bundle_file)
+    house.enrol(folder / "box.json", replace=replace)
+
+
+def codes(house: House) -> list[str]:
+    answer = create_app(house, timedelta(minutes=15)).test_client().get("/healthz", base_url="http://localhost")
+    return list(answer.get_json()["codes"])
+
+
+def broker(house: House, *words: str) -> tuple[int, list[str]]:
+    """Status and codes of `lantern-hospital broker`."""
+    command = [sys.executable, "-m", "hospital.cli", "broker", "--json", "--dir", str(house.root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, json.loads(done.stdout)["faults"]
+
+
+def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(
+    house: House, ahead: Any
+) -> None:
+    certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
+    revocation.revoke(house.tls, [certificate])
+    ahead()
+    assert listed(house).last_update_utc > datetime.now(UTC), "as the wrong clock wrote it"
+    assert "hospital.list_early" in codes(house)
+    assert broker(house) == (1, ["hospital.list_early"])
+    assert broker(house, "--update") == (0, [])
+    assert listed(house).last_update_utc <= datetime.now(UTC)
+    assert [entry.serial_number for entry in listed(house)] == [certificate.serial_number]
+    assert "hospital.list_early" not in codes(house)
+
+
+def test_a_list_written_by_a_clock_that_was_far_behind_is_written_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocation, "datetime", type("Behind", (AnotherTime,), {"by": -timedelta(days=3000)}))
+    revocation._write(house.tls, {})
+    monkeypatch.undo()
+    assert "hospital.list_over" in codes(house)
+    house.renew_list()
+    next_update = listed(house).next_update_utc
+    assert next_update is not None
+    assert next_update > datetime.now(UTC)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
+def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(house: House, tmp_path: Path, content: bytes | None) -> None:
+    enrol(house, tmp_path / "first")
+    enrol(house, tmp_path / "second", replace=True)
+    before = {entry.serial_number for entry in listed(house)}
+    assert len(before) == 1
+    file = house.tls / revocation.LIST
+    file.unlink() if content is None else file.write_bytes(content)
+    assert "hospital.list_unusable" in codes(house)
+    house.renew_list()
+    assert {entry.serial_number for entry in listed(house)} == before
+    assert "hospital.list_unusable" not in codes(house)
+
+
+def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_early(
+    tmp_path: Path, ahead: Any
+) -> None:
+    house = House(tmp_path / "hospital")
+    house.establish("127.0.0.1", 8883)
+    ahead()
+    assert "hospital.certificate_early" in codes(house)
+    status, found = broker(house)
+    assert (status, found[0]) == (1, "hospital.certificate_early")
+
+
+def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(
+    house: House, ahead: Any, tmp_path: Path
+) -> None:
+    enrol(house, tmp_path / "box")
+    ahead()
+    house.renew_list()
+    assert "hospital.box_certificate_early" in codes(house)
+    assert broker(house) == (1, ["hospital.box_certificate_early"])
+    house.enrol(tmp_path / "box" / "box.json")
+    assert broker(house) == (0, [])

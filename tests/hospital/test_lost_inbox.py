@@ -1,0 +1,159 @@
+"""A receipt is signed only for what lies at the inbox's place, and an inbox that was lost is never passed over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware_app.records import Priority
+from hospital.house import House
+from hospital.inbox import losses
+from hospital.inbox.inbox_db import Inbox
+from tests.hospital.test_full_disk import Publisher, fill
+from tests.small_disk import small_disk
+from tests.wire.line_rig import Place, events, place, wait_for
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Place]:
+    with place(tmp_path) as made:
+        yield made
+
+
+def remove(house: House) -> None:
+    for ending in ("", "-wal", "-shm"):
+        house.inbox_db.with_name(f"inbox.db{ending}").unlink()
+
+
+def remove_log(house: House) -> None:
+    house.inbox_db.with_name("inbox.db-wal").unlink()
+
+
+def put_an_old_one_there(house: House) -> None:
+    old = house.root / "old.db"
+    with closing(Inbox(old)) as inbox:
+        inbox.create()
+    old.replace(house.inbox_db)
+
+
+def rows(house: House) -> set[str]:
+    """The cases that a program sees which opens the inbox now."""
+    try:
+        with closing(sqlite3.connect(f"{house.inbox_db.as_uri()}?mode=ro", uri=True)) as inbox:
+            return {row[0] for row in inbox.execute("SELECT case_reference FROM cases")}
+    except sqlite3.Error:
+        return set()
+
+
+def health(site: Place) -> dict[str, Any]:
+    """What the page of the running `serve` answers, the last that was started."""
+    page = [event["page"] for event in events(site.receiver.log) if event.get("event") == "listening"][-1]
+    with urllib.request.urlopen(f"{page}healthz", timeout=10) as answer:
+        told: dict[str, Any] = json.load(answer)
+    return told
+
+
+def has_code(site: Place, code: str) -> Callable[[], bool]:
+    def asked() -> bool:
+        try:
+            return code in health(site)["codes"]
+        except OSError:  # it starts again
+            return False
+
+    return asked
+
+
+@pytest.mark.parametrize("harm", [remove, remove_log, put_an_old_one_there])
+def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, harm: Callable[[House], None]) -> None:
+    box = site.box("clinic-7")
+    publisher = Publisher(site, box)
+    try:
+        cases = [publisher.say(1)]
+        wait_for(lambda: publisher.taken == [1], because="the receipt of an ordinary day")
+        harm(site.house)
+        for seq in range(2, 6):
+            cases.append(publisher.say(seq))
+            confirmed = len(publisher.taken)
+            assert rows(site.house) >= set(cases[:confirmed]) or confirmed == 1, "a receipt for a row that is gone"
+        wait_for(lambda: set(publisher.taken) == {1, 2, 3, 4, 5}, 30, "the receipts of what the broker kept")
+        assert rows(site.house) == set(cases)
+        wait_for(has_code(site, "hospital.inbox_put_back"), because="it is said")
+    finally:
+        publisher.close()
+    site.receiver.stop()
+    with closing(site.house.open_inbox()) as inbox:
+        assert inbox.verify_keys().keys() == {"clinic-7"}
+
+
+def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: Place) -> None:
+    site.box("clinic-7")
+    site.receiver.stop()
+    for file in site.house.root.glob("inbox.db*"):
+        file.unlink()
+    words = [sys.executable, "-m", "hospital.cli", "summaries", "--dir", str(site.house.root)]
+    listed = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    assert "hospital.inbox_lost" in listed.stderr
+    site.receiver.log.write_text("")
+    site.receiver.start()
+    wait_for(lambda: '"listening"' in site.receiver.log.read_text())
+    wait_for(has_code(site, "hospital.inbox_lost"), because="the alarm")
+    assert health(site)["status"] == "degraded"
+    assert "a new one was begun" in site.receiver.log.read_text()
+    seen = [sys.executable, "-m", "hospital.cli", "inbox", "--seen", "--dir", str(site.house.root)]
+    subprocess.run(seen, check=True, timeout=60)
+    wait_for(lambda: health(site) == {"status": "ok", "codes": []}, because="somebody has seen it")
+
+
+def test_a_new_hospital_has_lost_nothing(house: House) -> None:
+    with closing(house.open_inbox()) as inbox:
+        assert losses.unseen(inbox.connection) == []
+
+
+def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "hospital", "size=12m"), place(tmp_path) as site:
+        wait_for(lambda: health(site)["status"] == "ok", because="an ordinary day")
+        filler = tmp_path / "hospital" / "filler"
+        fill(filler)
+        wait_for(has_code(site, "hospital.disk_full"), 10, "the cause")
+        assert health(site)["codes"] == ["hospital.disk_full"], "and nobody is sent to look after the broker"
+        filler.unlink()
+        wait_for(lambda: health(site)["status"] == "ok", 30, because="there is room again")
+
+
+def test_a_disk_that_can_only_be_read_is_named(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "hospital", "size=12m") as mount, place(tmp_path) as site:
+        wait_for(lambda: health(site)["status"] == "ok", because="an ordinary day")
+        site.receiver.stop()
+        subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+        try:
+            done = subprocess.run(site.receiver.command, capture_output=True, text=True, check=False, timeout=60)
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
+        assert (done.returncode, "hospital.disk_read_only" in done.stderr) == (1, True), done.stderr
+
+
+def children(process: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def test_a_receiver_that_hangs_is_replaced(site: Place) -> None:
+    assert site.receiver.process is not None
+    (hung,) = children(site.receiver.process.pid)
+    os.kill(hung, signal.SIGSTOP)
+    wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 90, "another one")  # type: ignore[union-attr]
+    box = site.box("clinic-7")
+    box.show(1, Priority.URGENT)
+    box.relay().step()
+    site.uplink(box).start()
+    wait_for(lambda: len(site.counted()) == 1, because="it counts")

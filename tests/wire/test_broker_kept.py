@@ -1,0 +1,110 @@
+"""The broker that a person starts by hand: started again when it ends or hangs, and reloaded no more than needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hospital.house import House
+from hospital.line import broker, broker_keeper, enrol_broker
+from tests.peers import peer
+from tests.wire.line_rig import Kept, Place, free_port, place, wait_for
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    peer("mosquitto")
+    made = House(tmp_path / "hospital")
+    made.establish("127.0.0.1", free_port())
+    config = made.broker / enrol_broker.CONFIG
+    lines = config.read_text().splitlines(keepends=True)
+    config.write_text("".join(f"listener {free_port()}\n" if one.startswith("listener") else one for one in lines))
+    return made
+
+
+@pytest.fixture
+def keeper(house: House, tmp_path: Path) -> Iterator[Kept]:
+    command = [sys.executable, "-m", "hospital.cli", "broker", "--run", "--dir", str(house.root)]
+    made = Kept(command, tmp_path / "keeper.log").start()
+    yield made
+    made.stop()
+
+
+def answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def running(house: House, other_than: int | None = None) -> int | None:
+    number = broker.process(house.broker)
+    return number if number != other_than and answers(house.bundle().port) else None
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+def test_a_mosquitto_that_dies_is_started_again(house: House, keeper: Kept, number: signal.Signals) -> None:
+    wait_for(lambda: running(house) is not None, because="mosquitto")
+    first = broker.process(house.broker)
+    assert first is not None
+    os.kill(first, number)  # as of “free(): invalid pointer” at a reload
+    wait_for(lambda: running(house, first) is not None, because="another mosquitto")
+    assert keeper.alive()
+
+
+def test_a_mosquitto_that_hangs_is_replaced(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = house.bundle().port
+    config = house.broker / "mosquitto.conf"
+    kept = broker_keeper.KeptBroker(
+        "the broker", [peer("mosquitto"), "-c", str(config)], patience=0.5, start_s=0.5, port=port
+    )
+    monkeypatch.setattr(broker_keeper, "_ANSWER_S", 1.0)
+    kept.start()
+    assert kept.process is not None
+    try:
+        wait_for(lambda: answers(port), because="mosquitto")
+        began = kept.started
+        assert not any(kept.hangs(began + second) for second in range(1, 2))
+        kept.process.send_signal(signal.SIGSTOP)
+        kept.hangs(began + 2)
+        assert any(kept.hangs(began + second) for second in range(3, 6))
+    finally:
+        kept.process.kill()
+        kept.process.wait()
+
+
+def test_a_keeper_that_is_killed_takes_its_broker_along(house: House, keeper: Kept) -> None:
+    wait_for(lambda: running(house) is not None, because="mosquitto")
+    keeper.kill()
+    wait_for(lambda: broker.process(house.broker) is None, because="it ends with its keeper")
+
+
+def test_a_second_keeper_says_that_the_broker_runs(house: House, keeper: Kept) -> None:
+    wait_for(lambda: running(house) is not None, because="mosquitto")
+    done = subprocess.run(keeper.command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.partition(":")[0]) == (1, "hospital.broker_running")
+
+
+def test_enrolling_a_box_reloads_nothing_and_revoking_one_reloads_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place(tmp_path, with_receiver=False) as site:
+        site.box("clinic-7")
+        reloads = _reloads(site)
+        site.box("clinic-8")
+        assert _reloads(site) == reloads
+        revoke = [sys.executable, "-m", "hospital.cli", "revoke", "clinic-7", "--dir", str(site.house.root)]
+        subprocess.run(revoke, check=True, timeout=60)
+        assert _reloads(site) == reloads + 1
+
+
+def _reloads(site: Place) -> int:
+    return site.broker.log.read_text().count("Reloading config")
