@@ -147,11 +147,12 @@ def children(process: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
+@pytest.mark.timeout(240)
 def test_a_receiver_that_hangs_is_replaced(site: Place) -> None:
     assert site.receiver.process is not None
     (hung,) = children(site.receiver.process.pid)
     os.kill(hung, signal.SIGSTOP)
-    wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 90, "another one")  # type: ignore[union-attr]
+    wait_for(lambda: children(site.receiver.process.pid) not in ([hung], []), 180, "another one")  # type: ignore[union-attr]
     box = site.box("clinic-7")
     box.show(1, Priority.URGENT)
     box.relay().step()
