@@ -221,7 +221,6 @@ def _serve_page(house: House, options: argparse.Namespace) -> str:
 
 def _clock_is_right(options: argparse.Namespace) -> int:
     house = _house(options)
-    house.bundle()  # a folder without a hospital gets no inbox
     _say_clock_is_right(house)
     if options.json:
         _print_json({"clock_is_right": True})
@@ -251,11 +250,17 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _house(options: argparse.Namespace) -> House:
-    if options.dir is not None:
-        return House(options.dir)
+    """The hospital's folder; raises `KeysMissing` where there is no hospital, unless the command makes one."""
+    house = House(options.dir if options.dir is not None else _default_folder())
+    if not options.makes_hospital:
+        house.require()
+    return house
+
+
+def _default_folder() -> Path:
     if os.geteuid() == 0:
-        return House(Path("/var/lib/lantern-hospital"))
-    return House(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern-hospital")
+        return Path("/var/lib/lantern-hospital")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern-hospital"
 
 
 def _print_json(value: Mapping[str, object]) -> None:
@@ -305,6 +310,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     new.add_argument("--host", required=True, help="name or address under which boxes reach the broker")
     new.add_argument("--port", type=int, default=8883, help="default: 8883")
+    new.set_defaults(makes_hospital=True)
     _command(of_keys, "rotate", _keys_rotate, "replace the sealing key", "lantern-hospital keys rotate")
     _command(of_keys, "list", _keys_list, "the sealing keys, old ones first", "lantern-hospital keys list")
 
@@ -366,7 +372,7 @@ def _command(
     parser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=f"Example: {example}"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, makes_hospital=False)
     parser.add_argument("--dir", type=Path, help="the hospital's folder; default: /var/lib/lantern-hospital")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
     return parser
