@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 130 Ctrl-C, 141 th
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
 import os
@@ -32,6 +33,10 @@ from hospital.line import enrol_broker
 from hospital.line.broker import acl_lines
 
 _DONE, _FAILED = 0, 1
+_OPEN_PAGE: Final = (
+    "hospital.page_open: The page has no log-in: whoever reaches {address} sees the boxes and their urgent cases, and "
+    "may type codes. Leave out --page-host, and put a web server with a log-in in front (its name: --page-name)."
+)
 _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
 
 
@@ -214,6 +219,9 @@ def _serve_page(house: House, options: argparse.Namespace) -> str:
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
         raise PortTaken(host=options.page_host, port=options.page_port) from None
+    address = listener.getsockname()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        print(_OPEN_PAGE.format(address=address), file=sys.stderr)
     server = create_server(app, sockets=[listener], threads=4)
     threading.Thread(target=server.run, name="page", daemon=True).start()
     return f"http://{options.page_host}:{listener.getsockname()[1]}/"

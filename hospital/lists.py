@@ -100,11 +100,12 @@ def _figures(options: argparse.Namespace, house: House) -> int:
 
 def _enrolments(options: argparse.Namespace, house: House) -> int:
     with closing(_inbox(house)) as inbox:
-        for row in inbox.connection.execute("SELECT at, actor, action, box FROM enrol_audit ORDER BY id"):
+        for row in inbox.connection.execute("SELECT at, actor, action, box, source FROM enrol_audit ORDER BY id"):
             if options.json:
                 print(json.dumps(dict(row)), flush=True)
             else:
-                print(f"{row['at'][:16]}  {row['box'] or '-':<20}  {row['actor']:<7}  {row['action']}")
+                what = f"{row['action']}  {row['source']}".rstrip()
+                print(f"{row['at'][:16]}  {row['box'] or '-':<20}  {row['actor']:<7}  {what}")
     return 0
 
 

@@ -1,6 +1,6 @@
 """Where a log-in attempt comes from: a browser in which that account has logged in before, or else an address.
 
-The limit on failed log-ins counts by account and source (`accounts_db`).  So whoever guesses from elsewhere locks nobody
+The limit on failed log-ins counts by account and source (`accounts_db`): whoever guesses from elsewhere locks nobody
 out at the own PC, whatever address that has.  After a log-in the browser keeps a signed cookie with a random id and the
 keyed hashes of the accounts that logged in there (OWASP, Slow Down Online Guessing Attacks with Device Cookies).  It
 opens nothing: who steals it may guess five times at those accounts.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
@@ -16,6 +17,7 @@ from flask.testing import FlaskClient
 from firmware_app.errors import Outdated
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
+from hospital import cli
 from hospital.house import House
 from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
@@ -413,3 +415,84 @@ def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: House)
     assert wrong.status_code == 409
     assert "This is the code of no label" in wrong.text
     assert "这不是这里印过的任何标签的代码" in wrong.text
+
+
+FROM_ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:9999"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://[evil"},
+    {"Referer": "http://evil.example/localhost/enrol"},
+    {"Referer": ""},
+    {"Origin": "http://evil.example", "Referer": "http://localhost/enrol"},
+]
+
+
+@pytest.mark.parametrize("headers", FROM_ELSEWHERE)
+def test_a_page_from_elsewhere_uses_up_no_tries(house: House, headers: dict[str, str]) -> None:
+    client = desk(house).client
+    for _ in range(7):
+        answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers=headers)
+        assert answer.status_code == 403
+    own = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers={"Origin": "http://localhost"})
+    assert "This is the code of no label" in own.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:8090"},
+        {"Origin": "http://localhost:8090"},
+        {"Origin": "https://hospital.example"},  # by a proxy that passes its own name on
+        {"Referer": "http://localhost:8090/enrol"},
+        {},
+    ],
+)
+def test_the_pages_own_form_is_taken_also_from_browsers_without_fetch_metadata(
+    house: House, headers: dict[str, str]
+) -> None:
+    client = page.create_app(house, timedelta(minutes=15), ["localhost", "hospital.example"]).test_client()
+    answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost:8090", headers=headers)
+    assert answer.status_code == 409
+    assert answer.headers["Referrer-Policy"] == "same-origin", "else a browser says null of our own form"
+
+
+def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: House) -> None:
+    client = desk(house).client
+
+    def typed(address: str) -> str:
+        environ = {"REMOTE_ADDR": address}
+        return client.post("/enrol", data={"code": "x"}, base_url="http://localhost", environ_base=environ).text
+
+    said = ["Too many wrong codes" in typed("192.0.2.1") for _ in range(6)]
+    assert said == [False] * 5 + [True]
+    assert "This is the code of no label" in typed("192.0.2.2")
+
+
+@pytest.mark.parametrize("path", ["/", "/enrol", "/healthz", "/box/clinic-7", "/static/tonight.css"])
+def test_a_name_that_is_not_the_pages_reaches_nothing(house: House, path: str) -> None:
+    """Whoever owns a name can point it at this machine (DNS rebinding)."""
+    client = desk(house).client
+    assert client.get(path, base_url="http://evil.example").status_code == 400
+    assert client.post("/enrol", data={"code": "x"}, base_url="http://evil.example").status_code == 400
+
+
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_a_page_for_others_is_warned_of(
+    house: House, host: str, warns: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nobody:
+        """In the place of a listener: a test listens on this machine only."""
+
+        def getsockname(self) -> tuple[str, int]:
+            return ("127.0.0.1" if host == "localhost" else host, 8090)
+
+    monkeypatch.setattr("socket.create_server", lambda _address: Nobody())
+    monkeypatch.setattr("waitress.server.create_server", lambda *_a, **_s: SimpleNamespace(run=lambda: None))
+    options = cli._parser().parse_args(["serve", "--page-host", host])
+    cli._serve_page(house, options)
+    assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
