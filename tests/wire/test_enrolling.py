@@ -198,6 +198,24 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
 
 
 @pytest.mark.timeout(180)
+def test_without_systemd_the_box_takes_its_answer_and_opens_the_line_by_itself(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        one, box = label(at), new_box(tmp_path / "box")
+        box.config_file.write_text(
+            f'[state]\ndir = "{box.state.root}"\n[viewer]\nhost = "127.0.0.1"\nport = 0\n'
+            f'[dicom]\nhost = "127.0.0.1"\nport = 0\n[packs]\ndir = "{tmp_path / "none"}"\n'
+        )
+        by_file(at, box, one)
+        command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
+        at.keep(command, box.folder / "serve.log").start()
+        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 60)
+        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
+        wait_for(lambda: box.line() == "uplink.open", 60, because="the line, with that certificate")
+        assert not box.state.enrol_call.exists()
+
+
+@pytest.mark.timeout(180)
 def test_a_box_that_knows_only_the_brokers_address_learns_its_hospital_by_the_code(tmp_path: Path) -> None:
     with county(tmp_path) as at:
         one, box = label(at), new_box(tmp_path / "box")
