@@ -82,7 +82,8 @@ def _aside(options: argparse.Namespace, house: House) -> int:
             if options.json:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
-                print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
+                note = "  (ordinary: nothing to do)" if row["ordinary"] else ""
+                print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}{note}")
     return 0
 
 

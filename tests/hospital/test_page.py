@@ -14,14 +14,14 @@ from types import SimpleNamespace
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.errors import Outdated
+from firmware_app.errors import LanternError, Outdated, Replayed, SealKeyRetired, TopicUnknown
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital import cli
 from hospital.house import House
 from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
-from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.page import app as page
 from hospital.page import tonight
@@ -365,6 +365,8 @@ def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -
         tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
         inbox.boxes()
         inbox.aside()
+        inbox.aside(20, also_ordinary=False)
+        inbox.ordinary()
         receiver_status.read(inbox.connection)
     assert len(page.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
@@ -496,3 +498,29 @@ def test_a_page_for_others_is_warned_of(
     options = cli._parser().parse_args(["serve", "--page-host", host])
     cli._serve_page(house, options)
     assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
+
+
+ORDINARY = [Replayed(), Outdated(), SealKeyRetired(key="0" * 16)]
+
+
+@pytest.mark.parametrize("error", ORDINARY, ids=lambda error: error.code)
+def test_what_comes_up_by_itself_does_not_look_like_an_attack(
+    house: House, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with inbox.transaction():
+        inbox.set_aside(TopicUnknown(), "clinic-7", "alert", b"a stranger's")
+        for number in range(2 * MOST_ASIDE_OF_A_BOX):
+            inbox.set_aside(error, "clinic-7", "alert", b"%d" % number)
+    text = desk(house).text()
+    assert error.code not in text
+    assert f"{2 * MOST_ASIDE_OF_A_BOX} messages came once more" in text
+    assert "hospital.topic" in text, "it was not pushed out"
+    assert cli.main(["aside", "--json", "--dir", str(house.root)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["code"]: row["ordinary"] for row in rows} == {error.code: True, "hospital.topic": False}
+
+
+def test_a_quiet_inbox_has_no_messages_aside(house: House, inbox: Inbox) -> None:
+    with inbox.transaction():
+        inbox.set_aside(Replayed(), "clinic-7", "alert", b"1")
+    assert "Messages kept aside" not in desk(house).text()
