@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
+    if options.json:
+        pipe.write_json()
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("LANTERN_LOG", "INFO").upper(),
