@@ -2,7 +2,7 @@
 
     python -m hospital.line.enrol_front PORT ADDRESS BROKER_PORT
 
-`serve` runs it, with a pipe as its standard input; it ends with that.
+`serve` runs it, with a pipe as its standard input; it ends with that, and goes on for ever with /dev/null.
 
 mosquitto counts connections for everybody together, so whoever opened two hundred and was silent shut out all others.
 Here a new connection is always let in: where there is no room, another one gives way, of the address that has the most
@@ -21,8 +21,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
-
-log = logging.getLogger("lantern.hospital")
 
 MOST: Final = 150
 """Connections in all: fewer than the broker's `max_connections`, so that the receiver finds room there."""
@@ -135,7 +133,7 @@ def counted(address: str) -> str:
 
 
 async def serve(port: int, address: str, broker: int) -> None:
-    """Listen until standard input ends.  Raises OSError where the port is taken."""
+    """Listen until standard input ends.  Raises OSError where it cannot."""
     front = Front(broker)
     over = asyncio.Event()
 
@@ -143,7 +141,8 @@ async def serve(port: int, address: str, broker: int) -> None:
         if not os.read(sys.stdin.fileno(), 1):
             over.set()
 
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), hear_parent)
+    with contextlib.suppress(PermissionError):  # /dev/null, which has no end to wait for
+        asyncio.get_running_loop().add_reader(sys.stdin.fileno(), hear_parent)
     async with await asyncio.start_server(front.take, address or None, port, backlog=512):
         watching = asyncio.create_task(front.watch())
         await over.wait()
@@ -155,6 +154,7 @@ async def serve(port: int, address: str, broker: int) -> None:
 def main() -> int:
     """Entry point: 0 when told to end, 1 where it cannot listen."""
     port, address, broker = sys.argv[1:]
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # strangers make no log of any length
     try:
         asyncio.run(serve(int(port), address, int(broker)))
     except OSError as error:
