@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
+    if getattr(options, "json", False):
+        pipe.write_json()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

@@ -148,14 +148,25 @@ class _Details(dict[str, object]):
 
 
 def for_screen(language: str, stream: TextIO | None = None) -> str:
-    """The language for what is printed on *stream* (default: stdout): *language*, or English on the kernel's console.
+    """The language for what is printed on *stream* (default: stdout): *language*, or English where that is not shown.
 
-    That console (``TERM=linux``) has 512 glyphs and no Chinese one.  Whoever has given it a Chinese font sets
-    ``LANTERN_BOX__LANGUAGE``, which therefore takes precedence.
+    It is not where the stream's encoding lacks its characters, nor on the kernel's console (``TERM=linux``), which has
+    512 glyphs and no Chinese one.  Whoever has given that a Chinese font sets ``LANTERN_BOX__LANGUAGE``, which then
+    takes precedence.
     """
+    if not _can_be_written(language, stream or sys.stdout):
+        return ENGLISH
     if os.environ.get("LANTERN_BOX__LANGUAGE") in LANGUAGES or os.environ.get("TERM") != "linux":
         return language
     return "en" if _is_on_screen(stream or sys.stdout) else language
+
+
+def _can_be_written(language: str, stream: TextIO) -> bool:
+    try:
+        own_name(language).encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_on_screen(stream: TextIO) -> bool:

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed with a sentence, 2 wrong usage, 130 Ctrl-C, 141 th
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import logging
 import os
@@ -31,6 +32,10 @@ from hospital.inbox.trouble import LiveTrouble
 from hospital.line.broker import acl_lines
 
 _DONE, _FAILED = 0, 1
+_OPEN_PAGE: Final = (
+    "hospital.page_open: The page has no log-in: whoever reaches {address} sees the boxes and their urgent cases, and "
+    "may type codes. Leave out --page-host, and put a web server with a log-in in front (its name: --page-name)."
+)
 _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
 
 
@@ -42,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     options.words = sys.argv[1:] if arguments is None else None
+    if options.json:
+        pipe.write_json()
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("LANTERN_LOG", "INFO").upper(),
@@ -223,6 +230,9 @@ def _serve_page(house: House, options: argparse.Namespace, live: LiveTrouble) ->
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
         raise PortTaken(host=options.page_host, port=options.page_port) from None
+    address = listener.getsockname()[0]
+    if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        print(_OPEN_PAGE.format(address=address), file=sys.stderr)
     server = create_server(app, sockets=[listener], threads=4)
     thread = threading.Thread(target=server.run, name="page", daemon=True)
     thread.start()
@@ -232,7 +242,6 @@ def _serve_page(house: House, options: argparse.Namespace, live: LiveTrouble) ->
 
 def _clock_is_right(options: argparse.Namespace) -> int:
     house = _house(options)
-    house.bundle()  # a folder without a hospital gets no inbox
     _say_clock_is_right(house)
     if options.json:
         _print_json({"clock_is_right": True})
@@ -261,11 +270,17 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _house(options: argparse.Namespace) -> House:
-    if options.dir is not None:
-        return House(options.dir)
+    """The hospital's folder; raises `KeysMissing` where there is no hospital, unless the command makes one."""
+    house = House(options.dir if options.dir is not None else _default_folder())
+    if not options.makes_hospital:
+        house.require()
+    return house
+
+
+def _default_folder() -> Path:
     if os.geteuid() == 0:
-        return House(Path("/var/lib/lantern-hospital"))
-    return House(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern-hospital")
+        return Path("/var/lib/lantern-hospital")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lantern-hospital"
 
 
 def _print_json(value: Mapping[str, object]) -> None:
@@ -315,6 +330,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     new.add_argument("--host", required=True, help="name or address under which boxes reach the broker")
     new.add_argument("--port", type=int, default=8883, help="default: 8883")
+    new.set_defaults(makes_hospital=True)
     _command(of_keys, "rotate", _keys_rotate, "replace the sealing key", "lantern-hospital keys rotate")
     _command(of_keys, "list", _keys_list, "the sealing keys, old ones first", "lantern-hospital keys list")
 
@@ -376,7 +392,7 @@ def _command(
     parser = commands.add_parser(
         name, help=help_text, description=help_text[0].upper() + help_text[1:] + ".", epilog=f"Example: {example}"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, makes_hospital=False)
     parser.add_argument("--dir", type=Path, help="the hospital's folder; default: /var/lib/lantern-hospital")
     parser.add_argument("--json", action="store_true", help="one JSON object per line on stdout")
     return parser

@@ -67,6 +67,11 @@ class House:
     def inbox_db(self) -> Path:
         return self.root / "inbox.db"
 
+    def require(self) -> None:
+        """Raise `KeysMissing` where no hospital was made: a folder that was mistyped gets no empty inbox."""
+        if not self.bundle_file.exists():
+            raise KeysMissing(path=str(self.root))
+
     def bundle(self) -> HospitalBundle:
         """The public bundle; raises `KeysMissing`."""
         try:

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from hospital.house import House
-from hospital.inbox import losses
+from hospital.inbox import losses, summaries
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.summaries import stream
 
 Command = Callable[..., argparse.ArgumentParser]
 Open = Callable[[argparse.Namespace], House]
 
+_DAYS: Final = 30
+"""What `summaries` lists unless it is told since when: a county's inbox holds millions, of years."""
+
 
 def add(commands: object, command: Command, opened: Open) -> None:
     """Add them to the parser.  *command* makes one, *opened* gives the folder that it is about."""
-    summaries = command(
+    listed = command(
         commands, "summaries", lambda options: _summaries(options, opened(options)),
-        "every case revision received, as they came",
+        "the case revisions received, as they came",
         "lantern-hospital summaries --since 2026-11-22 --box clinic-7 --json",
     )  # fmt: skip
-    summaries.add_argument(
-        "--since", type=_moment, default="0001-01-01", metavar="TIME",
-        help="received at that time or later, as in 2026-11-22 or 2026-11-22T08:00+08:00; UTC where no zone is named",
+    listed.add_argument(
+        "--since", type=_moment, metavar="TIME",
+        help="received at that time or later, as in 2026-11-22 or 2026-11-22T08:00+08:00, UTC where no zone is named; "
+        f"“all” lists every one; default: the last {_DAYS} days",
     )  # fmt: skip
-    summaries.add_argument("--box", metavar="BOX", help="of this box alone")
+    listed.add_argument("--box", metavar="BOX", help="of this box alone")
     command(
         commands, "aside", lambda options: _aside(options, opened(options)),
         "messages that were not counted, and why", "lantern-hospital aside --json",
@@ -46,7 +49,9 @@ def add(commands: object, command: Command, opened: Open) -> None:
 
 
 def _moment(text: str) -> str:
-    """``2026-11-22T08:00+08:00``, as the inbox writes times."""
+    """``2026-11-22T08:00+08:00``, as the inbox writes times; empty for ``all``."""
+    if text == "all":
+        return ""
     try:
         given = datetime.fromisoformat(text)
         moment = given.astimezone(UTC) if given.tzinfo else given.replace(tzinfo=UTC)
@@ -56,12 +61,18 @@ def _moment(text: str) -> str:
 
 
 def _summaries(options: argparse.Namespace, house: House) -> int:
+    since: str | None = options.since
     with closing(_inbox(house)) as inbox:
-        for row in stream(inbox.connection, since=options.since, box=options.box):
-            if options.json:
-                print(json.dumps(dataclasses.asdict(row), ensure_ascii=False), flush=True)
-            else:
-                print(f"{row.received_at[:16]}  {row.box:<20}  {row.case}  {row.revision:>3}  {row.priority}")
+        if since is None:
+            since = (datetime.now(UTC) - timedelta(days=_DAYS)).isoformat(timespec="milliseconds")
+            if summaries.is_any_before(inbox.connection, since, options.box):
+                print(f"Listed: what came in the last {_DAYS} days. “--since all” lists all.", file=sys.stderr)
+        if options.json:
+            for line in summaries.lines(inbox.connection, since=since, box=options.box):
+                print(line)  # unflushed: there may be a million
+            return 0
+        for row in summaries.stream(inbox.connection, since=since, box=options.box):
+            print(f"{row.received_at[:16]}  {row.box:<20}  {row.case}  {row.revision:>3}  {row.priority}")
     return 0
 
 
@@ -71,7 +82,8 @@ def _aside(options: argparse.Namespace, house: House) -> int:
             if options.json:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
-                print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}")
+                note = "  (ordinary: nothing to do)" if row["ordinary"] else ""
+                print(f"{row['last_at'][:16]}  {row['box'] or '-':<20}  {row['code']}{note}")
     return 0
 
 
@@ -89,11 +101,12 @@ def _figures(options: argparse.Namespace, house: House) -> int:
 
 def _enrolments(options: argparse.Namespace, house: House) -> int:
     with closing(_inbox(house)) as inbox:
-        for row in inbox.connection.execute("SELECT at, actor, action, box FROM enrol_audit ORDER BY id"):
+        for row in inbox.connection.execute("SELECT at, actor, action, box, source FROM enrol_audit ORDER BY id"):
             if options.json:
                 print(json.dumps(dict(row)), flush=True)
             else:
-                print(f"{row['at'][:16]}  {row['box'] or '-':<20}  {row['actor']:<7}  {row['action']}")
+                what = f"{row['action']}  {row['source']}".rstrip()
+                print(f"{row['at'][:16]}  {row['box'] or '-':<20}  {row['actor']:<7}  {what}")
     return 0
 
 

@@ -141,6 +141,7 @@ def add(commands: object, command: Command, opened: Open) -> None:
     which = restore.add_mutually_exclusive_group(required=True)
     which.add_argument("file", type=Path, nargs="?", metavar="FILE")
     which.add_argument("--in-place", action="store_true", help="the folder itself was put back from a copy of it")
+    restore.set_defaults(makes_hospital=True)
 
 
 def _backup(options: argparse.Namespace, house: House) -> int:
@@ -157,6 +158,8 @@ def _backup(options: argparse.Namespace, house: House) -> int:
 def _restore(options: argparse.Namespace, house: House) -> int:
     from hospital import backup
 
+    if options.in_place:
+        house.require()
     done = backup.restored_in_place(house) if options.in_place else backup.restore(house, options.file)
     if options.json:
         print(json.dumps(dataclasses.asdict(done)))

@@ -13,9 +13,11 @@ import io
 import os
 import secrets
 import time
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +26,14 @@ import segno
 
 from firmware_app.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
 from firmware_app.language import LANGUAGES, N_, tag, translate
-from firmware_app.sealed.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
+from firmware_app.sealed.envelope import (
+    Finder,
+    HospitalBundle,
+    Provisioning,
+    SignedProvisioning,
+    claim_mark,
+    is_findable,
+)
 from firmware_app.sealed.summary import decode
 from hospital.house import House
 from hospital.keys import keyring
@@ -34,6 +43,7 @@ SHEET: Final = "labels.html"
 DAYS: Final = 90
 _DAY_S: Final = 86_400
 _MOST_ROWS: Final = 10_000
+_NO_BOX: Final = "unprovisioned"  # what a box without an identity is called
 _ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # as the box's own codes: without 0 O, 1 I L, U
 _CODE_CHARACTERS: Final = 12
 _DEFAULTS: Final[Mapping[str, str]] = {
@@ -94,7 +104,7 @@ def prepare(house: House, list_name: str, wanted: Sequence[Row], out: Path, days
         file, code = out / f"{one['box']}{SUFFIX}", code_of(secret, one["box"])
         kept = _still_good(file, one, now + days * _DAY_S // 2)
         if not kept:
-            nonce = secrets.token_hex(16)
+            nonce = Finder(code, bundle.verify).nonce(one["box"])
             mark = claim_mark(code, nonce, one["box"], bundle.verify)
             times = {"nonce": nonce, "made": now, "expires": now + days * _DAY_S}
             signed = SignedProvisioning.made(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
@@ -127,6 +137,10 @@ def _content(list_name: str, line: int, row: Mapping[str, str], hospital: Hospit
     fields: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
     if row["language"] not in LANGUAGES:
         raise RowUnusable(file=list_name, line=line, detail=f"language = {row['language'][:40]!r}")
+    if row["zone"] not in (_zones() or (row["zone"],)):  # a machine without a list leaves it to the box
+        raise RowUnusable(file=list_name, line=line, detail=f"zone = {row['zone'][:40]!r}")
+    if row["box"] == _NO_BOX:
+        raise RowUnusable(file=list_name, line=line, detail=f"box = {row['box']!r}")
     fields["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
     fields["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
     try:
@@ -135,6 +149,12 @@ def _content(list_name: str, line: int, row: Mapping[str, str], hospital: Hospit
         shown = row.get(error.field, "")
         raise RowUnusable(file=list_name, line=line, detail=f"{error.field} = {shown[:40]!r}") from None
     return fields
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """The time zones that this machine knows."""
+    return frozenset(zoneinfo.available_timezones())
 
 
 def _refuse_twice(list_name: str, wanted: Sequence[Row]) -> None:
@@ -151,6 +171,8 @@ def _still_good(file: Path, wanted: Mapping[str, Any], moment: int) -> bool:
         signed = decode(file.read_bytes().strip(), SignedProvisioning)
         signed.prove()
     except (OSError, LanternError):
+        return False
+    if not is_findable(signed.content.nonce):  # of an earlier version; the code of its label stays the same
         return False
     same = all(getattr(signed.content, name) == value for name, value in wanted.items())
     return same and moment < signed.content.expires

@@ -21,6 +21,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.language import LANGUAGES
 from firmware_app.provisioning import naming
 from firmware_app.store.accounts.accounts_db import SESSION_MOST_S, Role, User
+from web import devices
 from web.box import here
 
 COOKIE: Final = "lantern_login"
@@ -106,6 +107,7 @@ def begin(response: Response, person: User) -> Response:
     response.set_cookie(
         COOKIE, identifier, max_age=SESSION_MOST_S, httponly=True, samesite="Strict", secure=request.is_secure
     )
+    devices.remember(response, person)
     return response
 
 

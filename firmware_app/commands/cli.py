@@ -63,7 +63,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # so far, as `__main__` has it
             signal.signal(signal.SIGINT, signal.default_int_handler)
         _parser().parse_args(arguments, options)
-        terminal.let_streams_take_all(as_json=options.json)
+        if options.json:
+            pipe.write_json()
         logging.basicConfig(
             stream=sys.stderr,
             level=_log_level(os.environ.get("LANTERN_LOG", "INFO")),

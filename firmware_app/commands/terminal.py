@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sqlite3
@@ -12,15 +11,6 @@ from pathlib import Path
 
 from firmware_app.errors import LanternError, StateForbidden, StoreDamaged
 from firmware_app.language import LANGUAGES, for_screen, visible
-
-
-def let_streams_take_all(*, as_json: bool) -> None:
-    """JSON is UTF-8 (RFC 8259 8.1) in any locale; in text a character that the locale lacks is shown as ``\\u…``."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    if as_json and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # JSON escapes \udcff in the same way
 
 
 def refuse(error: LanternError, options: argparse.Namespace) -> None:

@@ -270,7 +270,10 @@ class LabelCodeWrong(HospitalError):
 
 class LabelCodesTried(HospitalError):
     code = "hospital.code_tries"
-    sentence = N_("Too many wrong codes were typed. Wait 15 minutes, then try again.")
+    sentence = N_(
+        "Too many wrong codes were typed from here. Wait 15 minutes, or type it on the hospital's computer itself: "
+        "“lantern-hospital enrol --code CODE”."
+    )
 
 
 class LabelCodeUsed(HospitalError):

@@ -21,8 +21,9 @@ from typing import NoReturn
 from firmware_app import loading, notify
 from firmware_app.care import presence
 from firmware_app.care.heartbeat import Heart
-from firmware_app.config import Config
+from firmware_app.config import Config, load
 from firmware_app.errors import LanternError
+from firmware_app.processes.provisioned import IdentityTurn
 from firmware_app.processes.supervised import Supervised
 from firmware_app.store.disk import timekeeping
 from firmware_app.store.disk.layout import StateDir
@@ -184,9 +185,15 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
         care.at_start()
         kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config)]
         _give_head_start(kept)
+        identity = IdentityTurn(state, config_path)
         try:
             ballast_due = 0.0
             while not stop.is_set():
+                if identity.is_done():
+                    log.info("the box was given an identity or its certificate; its processes start again")
+                    _stop_all(kept)
+                    config = load(config_path)
+                    kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config)]
                 if due := care.due():
                     _stop_all([one for one in kept if set(due) & set(mending.needed_by(state, one.name))])
                     care.mend(due)
@@ -199,6 +206,7 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
                     ballast_due = time.monotonic() + _BALLAST_S
                 stop.wait(_LOOK_S)
         finally:
+            identity.stop()
             _stop_all(kept)
             for one in kept:
                 presence.forget_failure(state, one.name)

@@ -27,6 +27,7 @@ from firmware_app.errors import (
 )
 from firmware_app.provisioning import naming, signed_file
 from firmware_app.provisioning.signed_file import SUFFIX, Proof, ProvisioningFile
+from firmware_app.sealed.envelope import Finder, is_findable
 
 Counts = Callable[[ProvisioningFile], bool]
 """Whether a file's hospital is the one that the box knows."""
@@ -140,11 +141,27 @@ def picked(contents: Contents, path: Path, box: str | None = None, code: str | N
         raise _missing(contents, path, box)
     if code is None and (box is not None or not contents.more):
         raise ProvisioningUndecided(folder=str(path), count=len(may) + (len(contents.refused) if box is None else 0))
-    for one in may if code is not None else ():
+    for one in _likely(may, code) if code is not None else ():
         with suppress(CodeWrong):
             signed_file.believe(one, Proof(code=code))
             return one
     raise ProvisioningMany(limit=MOST_FILES) if contents.more else CodeWrong
+
+
+def _likely(may: list[ProvisioningFile], code: str) -> Iterator[ProvisioningFile]:
+    """Those of *may* that *code* may open: first what `Finder` finds, then the files that an earlier version made."""
+    if len(may) == 1:
+        yield from may
+        return
+    finders: dict[str, Finder] = {}
+    for one in may:
+        content = one.content
+        if is_findable(content.nonce):
+            whose = content.hospital.verify
+            finder = finders[whose] = finders.get(whose) or Finder(code, whose)
+            if finder.fits(content.nonce, content.box):
+                yield one
+    yield from (one for one in may if not is_findable(one.content.nonce))
 
 
 def _missing(contents: Contents, folder: Path, box: str | None) -> LanternError:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from firmware_app.language import N_, translate
+from firmware_app.language import N_, translate, visible
 from firmware_app.records import Case, FileStatus, Finding, Lesion, PackIdentity, Reading
 from firmware_app.reports.case_text import FOUND, NOT_FOUND, priority_name, status_name
 from firmware_app.reports.wording import named
@@ -59,7 +59,8 @@ _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 def csv(cases: Iterable[Case], language: str) -> str:
     """The table as CSV (RFC 4180), its headings and words in *language*.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front.
+    Text that a spreadsheet would take for a formula gets an apostrophe in front. Control characters and marks of
+    writing direction, which a file's name may hold, are shown as escapes: a terminal would obey them.
     """
     text = io.StringIO()
     table = writer.DictWriter(text, list(_HEADINGS), restval="")
@@ -136,6 +137,7 @@ def _pack(pack: PackIdentity | None) -> dict[str, Cell]:
 
 
 def _defused(cell: Cell) -> Cell:
-    if isinstance(cell, str) and (cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA)):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    text = visible(cell)
+    return f"'{text}" if cell.startswith(_FORMULA) or cell.lstrip().startswith(_FORMULA) else text

@@ -16,7 +16,9 @@ Form 1 (LNU1, LND1) is that of the previous version; in it the padding ends at t
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
+import secrets
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
@@ -246,7 +248,7 @@ class Provisioning(Message):
     device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
     hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
     claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
-    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]
+    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]  # `Finder.nonce`; earlier versions drew all of it
     made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
     expires: Annotated[int, Whole(0, 2**40)]
 
@@ -282,6 +284,41 @@ def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
     has 58 bits and a stick with the file may be lost: scrypt (RFC 7914) with 16 MiB makes each guess expensive.
     """
     return _stretched(code, b"claim", nonce, box, hospital).hex()
+
+
+_FINDABLE: Final = "6c6e6631"  # the first 4 bytes of a nonce; one that was all drawn has them once in 2^32
+_DRAWN_DIGITS: Final = 8
+
+
+class Finder:
+    """Finds the file of a label's code among all files of one hospital with a single scrypt.
+
+    Each file's nonce ends with an HMAC over the rest of it and the box's id, under its code's key at this *hospital*.
+
+    It only says where to look: the file is believed by its `claim_mark`. Who holds n files tests a guess on all of them
+    at once, which takes log2(n) of the code's 58 bits.
+    """
+
+    def __init__(self, code: str, hospital: str) -> None:
+        self._key = _stretched(code, b"find", hospital)
+
+    def nonce(self, box: str) -> str:
+        """A fresh nonce for the file of *box*."""
+        head = _FINDABLE + secrets.token_hex(_DRAWN_DIGITS // 2)
+        return head + self._mark(head, box)
+
+    def fits(self, nonce: str, box: str) -> bool:
+        """Whether the file of *box* with this *nonce* is the code's."""
+        head = nonce[: len(_FINDABLE) + _DRAWN_DIGITS]
+        return hmac.compare_digest(head + self._mark(head, box), nonce)
+
+    def _mark(self, head: str, box: str) -> str:
+        return hmac.digest(self._key, f"{head}\x00{box}".encode(), "sha256").hex()[: 32 - len(head)]
+
+
+def is_findable(nonce: str) -> bool:
+    """Whether a file with this *nonce* was made for a `Finder`; one of an earlier version was not."""
+    return nonce.startswith(_FINDABLE)
 
 
 def enrolment_key(code: str, nonce: str, box: str) -> bytes:

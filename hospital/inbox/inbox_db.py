@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed
+from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed, SealKeyRetired
 from firmware_app.sealed.keys import VerifyKey, verify_key
 from firmware_app.sealed.summary import (
     Brief,
@@ -41,6 +41,10 @@ from hospital.inbox.summaries import CaseRow
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
 """One box's rubbish pushes out its own, not that of another."""
+ORDINARY: Final = (Replayed.code, Outdated.code, SealKeyRetired.code)
+"""Reasons that come up by themselves: a lost receipt, a broker that delivers again, a key that was rotated meanwhile.
+Of these one row of each box and kind is kept, with a count, so that they push out no others."""
+_ORDINARY_SQL: Final = f"code IN {ORDINARY!r}"
 _ASIDE_BYTES: Final = 4096
 _BUSY_S: Final = 15.0
 
@@ -297,14 +301,16 @@ class Inbox:
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a
-        count."""
+        count; of `ORDINARY` reasons the number alone."""
         now = _now()
+        kept, mark = payload[:_ASIDE_BYTES], payload
+        if error.code in ORDINARY:
+            kept, mark = b"", f"{box}\x00{kind}".encode()
         self.connection.execute(
             "INSERT INTO aside (code, details, box, kind, sha256, payload, first_at, last_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (code, sha256) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
-            (error.code, json.dumps(error.details), box, kind, hashlib.sha256(payload).digest(),
-             payload[:_ASIDE_BYTES], now, now),
+            (error.code, json.dumps(error.details), box, kind, hashlib.sha256(mark).digest(), kept, now, now),
         )  # fmt: skip
         self.connection.execute(
             "DELETE FROM aside WHERE box IS ?1 AND id <="
@@ -323,14 +329,22 @@ class Inbox:
         """Every enrolled box that was not revoked, by name."""
         return heard.boxes(self.connection)
 
-    def aside(self, limit: int = 100) -> list[dict[str, Any]]:
-        """Messages that were not counted, the newest first."""
+    def aside(self, limit: int = 100, *, also_ordinary: bool = True) -> list[dict[str, Any]]:
+        """Messages that were not counted, the newest first; those for an `ORDINARY` reason may be left out."""
+        which = "" if also_ordinary else f" WHERE NOT {_ORDINARY_SQL}"
         rows = self.connection.execute(
-            "SELECT id, code, details, box, kind, times, first_at, last_at FROM aside"
+            f"SELECT id, code, details, box, kind, times, first_at, last_at FROM aside{which}"
             " ORDER BY last_at DESC, id DESC LIMIT ?",
             (limit,),
         )
-        return [{**dict(row), "details": json.loads(row["details"])} for row in rows]
+        return [
+            {**dict(row), "details": json.loads(row["details"]), "ordinary": row["code"] in ORDINARY} for row in rows
+        ]  # fmt: skip
+
+    def ordinary(self) -> int:
+        """How many messages were not counted for an `ORDINARY` reason."""
+        row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
+        return int(row[0])
 
 
 def _now() -> str:

@@ -77,6 +77,8 @@ STEPS: Final[tuple[str, ...]] = (
         seen_at    TEXT
     ) STRICT;
     """,
+    # From which address a label's code was typed; empty at the console and for what came over the line.
+    "ALTER TABLE enrol_audit ADD COLUMN source TEXT NOT NULL DEFAULT '';",
 )  # fmt: skip
 
 

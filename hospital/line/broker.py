@@ -93,7 +93,7 @@ def write_acl(broker: Path, revoked: Iterable[str]) -> bool:
 def is_current(broker: Path) -> bool:
     """Whether the configuration is of this version; True where there is none, because the broker is another's."""
     file = broker / "mosquitto.conf"
-    return not file.exists() or file.read_text("utf-8").startswith(LAYOUT)
+    return not file.exists() or (file.read_text("utf-8").startswith(LAYOUT) and enrol_broker.is_current(broker))
 
 
 def process(broker: Path) -> int | None:

@@ -11,6 +11,7 @@ import hashlib
 import pwd
 import re
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,14 @@ _SECRET: Final = "enrolling.password"
 _HASHED: Final = "enrolling.passwords"
 _ACL: Final = "enrolling.acl"
 _ROUNDS: Final = 10_000
+_FRONT: Final = re.compile(r"^# front (\d+)(?: +([\w.:-]+))?$", re.MULTILINE)
+_LISTENER: Final = re.compile(r"^listener +(\d+)(?: +([\w.:-]+))?", re.MULTILINE)
 
 _MOSQUITTO: Final = """\
 # Where boxes ask to be enrolled.  For mosquitto 2.0 or later; “lantern-hospital broker --update” writes it again.
+# “lantern-hospital serve” listens for boxes on the port named next (an address may follow it), shares the room out
+# between theirs, and passes what they send to the listener below.
+# front {front}
 per_listener_settings false
 user {user}
 listener {listener}
@@ -64,12 +70,16 @@ topic write {topic}/down/+
 def write(broker: Path, tls: Path, line: int) -> None:
     """Make the configuration, beside that of the line's broker, which listens on the port *line*.
 
-    An existing one keeps its listener, and the receiver its password.
+    An existing one keeps where boxes arrive, and the receiver its password.
     """
-    file, listener = broker / CONFIG, str(port_beside(line))
-    if file.exists() and (match := re.search(r"^listener +(.+)$", file.read_text("utf-8"), re.MULTILINE)):
-        listener = match[1]
+    file, place = broker / CONFIG, front(broker)
+    arrive, listener = str(port_beside(line)), f"{port_beside(port_beside(line))} 127.0.0.1"
+    if place is not None:
+        arrive, listener = f"{place.port} {place.address}".strip(), f"{place.broker} 127.0.0.1"
+    elif file.exists() and (match := _LISTENER.search(file.read_text("utf-8"))):  # of an earlier version
+        arrive = f"{match[1]} {match[2] or ''}".strip()
     config = _MOSQUITTO.format(
+        front=arrive,
         user=pwd.getpwuid(broker.stat().st_uid).pw_name, listener=listener, tls=tls.resolve(), broker=broker.resolve(),
         passwords=_HASHED, acl=_ACL, packet=MOST_BYTES + 1024,
     )  # fmt: skip
@@ -78,6 +88,30 @@ def write(broker: Path, tls: Path, line: int) -> None:
     keyring.write_private(broker / _HASHED, f"{authority.RECEIVER}:{_hashed(password(tls))}\n".encode())
     keyring.write_private(broker / _ACL, _RIGHTS.format(topic=TOPIC, receiver=authority.RECEIVER).encode())
     keyring.write_file(file, config.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class FrontPlace:
+    """Where boxes arrive (an empty address: every one of this machine), and the port of the broker behind."""
+
+    port: int
+    address: str
+    broker: int
+
+
+def front(broker: Path) -> FrontPlace | None:
+    """What the configuration says of it; None where there is none, or that of an earlier version without a front."""
+    file = broker / CONFIG
+    text = file.read_text("utf-8") if file.exists() else ""
+    arrive, listener = _FRONT.search(text), _LISTENER.search(text)
+    if arrive is None or listener is None:
+        return None
+    return FrontPlace(int(arrive[1]), arrive[2] or "", int(listener[1]))
+
+
+def is_current(broker: Path) -> bool:
+    """Whether the configuration, if there is one, is of this version."""
+    return not (broker / CONFIG).exists() or front(broker) is not None
 
 
 def password(tls: Path) -> str:

@@ -10,10 +10,12 @@ import re
 import secrets
 import sqlite3
 import ssl
+import subprocess
+import sys
 import threading
 import time
-from contextlib import closing
-from typing import Final
+from contextlib import closing, suppress
+from typing import Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -26,6 +28,7 @@ from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority
 from hospital.line import enrol_broker
+from hospital.line.enrol_broker import FrontPlace
 from hospital.line.enrol_waiting import Waiting
 
 log = logging.getLogger("lantern.hospital")
@@ -36,6 +39,17 @@ _MOST_A_SECOND: Final = 4
 _DELAY_S: Final = 15.0
 _TURN_S: Final = 0.2
 _PATIENCE_S: Final = 180.0  # a look-up of a name that fails, a handshake with a broker that hangs, several scrypts
+_KEEP_ALIVE_S: Final = 30
+_FRONT_DELAY_S: Final = 3.0
+
+
+class _NamedContext(ssl.SSLContext):
+    """Takes the certificate of the host *named*, whatever address is dialled for it."""
+
+    named: str
+
+    def wrap_socket(self, *given: Any, **settings: Any) -> ssl.SSLSocket:
+        return super().wrap_socket(*given, **{**settings, "server_hostname": self.named})
 
 
 class EnrolLine:
@@ -43,16 +57,40 @@ class EnrolLine:
 
     def __init__(self, house: House, host: str, port: int) -> None:
         self._house, self._host, self._port = house, host, port
+        self._front = enrol_broker.front(house.broker)
         self._inbox = Inbox(house.inbox_db)
         self._waiting = Waiting()
         self._refused = ""
         self._turned = time.monotonic()
 
     def start(self, stop: threading.Event) -> None:
-        """Serve in a thread, where this hospital has such a broker."""
-        if (self._house.broker / enrol_broker.CONFIG).exists():
-            threading.Thread(target=self.serve, args=(stop,), name="enrolment", daemon=True).start()
-            notify.depend_on(self.works)
+        """Serve in a thread, where this hospital has such a broker; and have its front run in a process of its own."""
+        if not (self._house.broker / enrol_broker.CONFIG).exists():
+            return
+        threading.Thread(target=self.serve, args=(stop,), name="enrolment", daemon=True).start()
+        notify.depend_on(self.works)
+        if self._front is not None:
+            threading.Thread(target=self._keep_front, args=(self._front, stop), name="front", daemon=True).start()
+
+    def _keep_front(self, place: FrontPlace, stop: threading.Event) -> None:
+        """Run the front until *stop*: strangers reach it, so it shares neither memory nor time with the receiver."""
+        command = [sys.executable, "-m", "hospital.line.enrol_front", str(place.port), place.address, str(place.broker)]
+        said = ""
+        while not stop.is_set():
+            front = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                while front.poll() is None and not stop.wait(_TURN_S):
+                    pass
+                if stop.is_set():
+                    return
+            finally:
+                front.kill()
+                _, why = front.communicate()
+            why = (why.strip().splitlines() or [f"status {front.returncode}"])[-1]
+            if why != said:
+                log.warning("boxes cannot come to port %d to be enrolled: %s", place.port, why)
+            said = why
+            stop.wait(_FRONT_DELAY_S)
 
     def works(self) -> bool:
         """Whether the thread goes on: it turns, or waits for a broker that is not there."""
@@ -66,7 +104,7 @@ class EnrolLine:
                 self._turned = time.monotonic()
                 client = self._client()
                 try:
-                    client.connect(self._host, self._port)
+                    self._connect(client)
                     self._listen(client, stop)
                     why = self._refused or "the broker has ended the connection"
                 except (OSError, ValueError, sqlite3.Error) as error:
@@ -86,13 +124,23 @@ class EnrolLine:
             CallbackAPIVersion.VERSION2, client_id=secrets.token_hex(20), protocol=MQTTProtocolVersion.MQTTv311,
             clean_session=True, reconnect_on_failure=False,
         )  # fmt: skip
-        context = ssl.create_default_context(cafile=self._house.tls / "ca.crt")
+        context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.named = self._host
+        context.load_verify_locations(self._house.tls / "ca.crt")
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         client.tls_set_context(context)
         client.username_pw_set(authority.RECEIVER, enrol_broker.password(self._house.tls))
         client.on_connect = self._connected
         client.on_message = self._received
         return client
+
+    def _connect(self, client: mqtt.Client) -> None:
+        """Behind the front where the broker is on this machine, so that no stranger takes the receiver's place."""
+        if self._front is not None:
+            with suppress(ConnectionRefusedError):
+                client.connect("127.0.0.1", self._front.broker, _KEEP_ALIVE_S)
+                return
+        client.connect(self._host, self._port, _KEEP_ALIVE_S)
 
     def _connected(
         self, client: mqtt.Client, _data: object, _flags: mqtt.ConnectFlags, reason: ReasonCode, _said: object

@@ -45,7 +45,7 @@ from firmware_app.sealed.summary import (
 )
 from hospital.house import House
 from hospital.inbox import rescue, trouble
-from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.inbox_db import ORDINARY, Inbox
 from hospital.inbox.receiver_status import KEEP_ALIVE_S, ReceiverStatusRecorder
 from hospital.inbox.trouble import LiveTrouble
 from hospital.keys import authority, dates, keyring
@@ -335,7 +335,8 @@ class Receiver:
                 raise
             receipt.taken.append(TakenMessage(seq, hashed))
         except LanternError as error:
-            log.warning("a message from box %s was kept aside (%s)", box, error.code)
+            level = logging.INFO if error.code in ORDINARY else logging.WARNING
+            log.log(level, "a message from box %s was kept aside (%s)", box, error.code)
             self._inbox.set_aside(error, box, kind.value if kind else None, payload)
 
     # --- the way down --------------------------------------------------------------------------------------------

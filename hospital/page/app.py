@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 
@@ -35,6 +36,7 @@ from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.trouble import LiveTrouble
 from hospital.keys import dates
+from hospital.line.enrol_front import counted
 from hospital.page import tonight
 
 _T = TypeVar("_T")
@@ -63,7 +65,7 @@ _HEADERS: Final = {
         "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, browsers send “Origin: null” with our own form
     "Cache-Control": "no-store",
 }
 
@@ -161,10 +163,11 @@ def create_app(
 
     @app.post("/enrol")
     def enrol_by_code() -> tuple[str, int]:
-        if request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+        if not _is_sent_by_our_page(hosts or ()):
             abort(403)  # another site's page cannot know the code, but could use up the tries
+        code, source = request.form.get("code", "")[:40], counted(request.remote_addr or "")
         try:
-            made = enrolling.approve(house, request.form.get("code", "")[:40], enrolling.Actor.PAGE)
+            made = enrolling.approve(house, code, enrolling.Actor.PAGE, source)
         except LanternError as error:
             return _enrolling(answers, error=error), 409
         return _enrolling(answers, box=made), 200
@@ -228,6 +231,25 @@ def _cannot_write(alarms: list[Alarm]) -> bool:
     return any(one.code in _UNWRITTEN for one in alarms)
 
 
+def _is_sent_by_our_page(named: Collection[str]) -> bool:
+    """Whether a form comes from a page of this server: by Sec-Fetch-Site, in browsers that do not know it by Origin, in
+    older ones by Referer.  What sends none of the three is no browser that somebody else's page could use.
+
+    *named* are the page's further names, under which a proxy may offer it.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    sender = request.headers.get("Origin", request.headers.get("Referer"))
+    if sender is None:
+        return True
+    try:
+        given = urlsplit(sender)
+        return given.netloc.lower() == request.host.lower() or (given.hostname or "") in named
+    except ValueError:
+        return False
+
+
 def _tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
     running = software.latest(inbox.connection)
     now, receiver, boxes = datetime.now(UTC), receiver_status.read(inbox.connection), inbox.boxes()
@@ -245,7 +267,8 @@ def _tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
         urgent=tonight.urgent(inbox.connection, now),
         silent=silent(boxes, now, silent_after),
         boxes=boxes,
-        aside=inbox.aside(20),
+        aside=inbox.aside(20, also_ordinary=False),
+        ordinary=inbox.ordinary(),
         watched=watches.latest(inbox.connection)[:_MOST_WATCHED],
         asking=enrolling.asking(inbox),
         versions=software.counted(running),

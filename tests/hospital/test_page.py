@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.errors import Outdated
+from firmware_app.errors import LanternError, Outdated, Replayed, SealKeyRetired, TopicUnknown
 from firmware_app.records import Priority
 from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
+from hospital import cli
 from hospital.house import House
 from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
-from hospital.inbox.inbox_db import Inbox
+from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
 from hospital.inbox.receiver_status import ReceiverStatus
 from hospital.page import app as page
 from hospital.page import tonight
@@ -363,6 +365,8 @@ def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -
         tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
         inbox.boxes()
         inbox.aside()
+        inbox.aside(20, also_ordinary=False)
+        inbox.ordinary()
         receiver_status.read(inbox.connection)
     assert len(page.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
@@ -413,3 +417,110 @@ def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: House)
     assert wrong.status_code == 409
     assert "This is the code of no label" in wrong.text
     assert "这不是这里印过的任何标签的代码" in wrong.text
+
+
+FROM_ELSEWHERE = [
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none"},
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:9999"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Origin": "http://[evil"},
+    {"Referer": "http://evil.example/localhost/enrol"},
+    {"Referer": ""},
+    {"Origin": "http://evil.example", "Referer": "http://localhost/enrol"},
+]
+
+
+@pytest.mark.parametrize("headers", FROM_ELSEWHERE)
+def test_a_page_from_elsewhere_uses_up_no_tries(house: House, headers: dict[str, str]) -> None:
+    client = desk(house).client
+    for _ in range(7):
+        answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers=headers)
+        assert answer.status_code == 403
+    own = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers={"Origin": "http://localhost"})
+    assert "This is the code of no label" in own.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost:8090"},
+        {"Origin": "http://localhost:8090"},
+        {"Origin": "https://hospital.example"},  # by a proxy that passes its own name on
+        {"Referer": "http://localhost:8090/enrol"},
+        {},
+    ],
+)
+def test_the_pages_own_form_is_taken_also_from_browsers_without_fetch_metadata(
+    house: House, headers: dict[str, str]
+) -> None:
+    client = page.create_app(house, timedelta(minutes=15), ["localhost", "hospital.example"]).test_client()
+    answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost:8090", headers=headers)
+    assert answer.status_code == 409
+    assert answer.headers["Referrer-Policy"] == "same-origin", "else a browser says null of our own form"
+
+
+def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: House) -> None:
+    client = desk(house).client
+
+    def typed(address: str) -> str:
+        environ = {"REMOTE_ADDR": address}
+        return client.post("/enrol", data={"code": "x"}, base_url="http://localhost", environ_base=environ).text
+
+    said = ["Too many wrong codes" in typed("192.0.2.1") for _ in range(6)]
+    assert said == [False] * 5 + [True]
+    assert "This is the code of no label" in typed("192.0.2.2")
+
+
+@pytest.mark.parametrize("path", ["/", "/enrol", "/healthz", "/box/clinic-7", "/static/tonight.css"])
+def test_a_name_that_is_not_the_pages_reaches_nothing(house: House, path: str) -> None:
+    """Whoever owns a name can point it at this machine (DNS rebinding)."""
+    client = desk(house).client
+    assert client.get(path, base_url="http://evil.example").status_code == 400
+    assert client.post("/enrol", data={"code": "x"}, base_url="http://evil.example").status_code == 400
+
+
+@pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
+def test_a_page_for_others_is_warned_of(
+    house: House, host: str, warns: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nobody:
+        """In the place of a listener: a test listens on this machine only."""
+
+        def getsockname(self) -> tuple[str, int]:
+            return ("127.0.0.1" if host == "localhost" else host, 8090)
+
+    monkeypatch.setattr("socket.create_server", lambda _address: Nobody())
+    monkeypatch.setattr("waitress.server.create_server", lambda *_a, **_s: SimpleNamespace(run=lambda: None))
+    options = cli._parser().parse_args(["serve", "--page-host", host])
+    cli._serve_page(house, options)
+    assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
+
+
+ORDINARY = [Replayed(), Outdated(), SealKeyRetired(key="0" * 16)]
+
+
+@pytest.mark.parametrize("error", ORDINARY, ids=lambda error: error.code)
+def test_what_comes_up_by_itself_does_not_look_like_an_attack(
+    house: House, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with inbox.transaction():
+        inbox.set_aside(TopicUnknown(), "clinic-7", "alert", b"a stranger's")
+        for number in range(2 * MOST_ASIDE_OF_A_BOX):
+            inbox.set_aside(error, "clinic-7", "alert", b"%d" % number)
+    text = desk(house).text()
+    assert error.code not in text
+    assert f"{2 * MOST_ASIDE_OF_A_BOX} messages came once more" in text
+    assert "hospital.topic" in text, "it was not pushed out"
+    assert cli.main(["aside", "--json", "--dir", str(house.root)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["code"]: row["ordinary"] for row in rows} == {error.code: True, "hospital.topic": False}
+
+
+def test_a_quiet_inbox_has_no_messages_aside(house: House, inbox: Inbox) -> None:
+    with inbox.transaction():
+        inbox.set_aside(Replayed(), "clinic-7", "alert", b"1")
+    assert "Messages kept aside" not in desk(house).text()

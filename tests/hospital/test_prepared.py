@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from firmware_app.config import load
-from firmware_app.errors import KeysMissing
+from firmware_app.errors import KeysMissing, RowUnusable
 from firmware_app.provisioning import box_identity
 from firmware_app.provisioning import signed_file as provisioning_file
 from firmware_app.provisioning.first_start import IdentityPaths
@@ -189,4 +189,17 @@ def test_the_help_and_the_handbooks_explain_the_list(house: House, tmp_path: Pat
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     with pytest.raises(KeysMissing):
         prepare.prepare(House(tmp_path / "none"), "l", [(2, {"box": "a", "clinic": "b"})], tmp_path / "o", 30)
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("zone", "Mars"), ("zone", "Asia/Peking"), ("zone", "asia/shanghai"), ("box", "unprovisioned")],
+)
+def test_what_the_box_would_refuse_is_refused_with_its_line(
+    house: House, tmp_path: Path, column: str, value: str
+) -> None:
+    rows = [(2, {"box": "clinic-1", "clinic": "Q"}), (3, {"box": "clinic-2", "clinic": "Q", column: value})]
+    with pytest.raises(RowUnusable, match=f"Line 3 .*{column} = '{value}'"):
+        prepare.prepare(house, "l", rows, tmp_path / "o", 30)
     assert not (tmp_path / "o").exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +33,8 @@ def add_cases(inbox: Inbox, number: int) -> None:
 
 def listed(house: House, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
     """The numbers of the cases that the command prints."""
-    assert cli.main(["summaries", "--json", "--dir", str(house.root), *options]) == 0
+    since = () if "--since" in options else ("--since", "all")
+    assert cli.main(["summaries", "--json", "--dir", str(house.root), *since, *options]) == 0
     return [int(json.loads(line)["case"][2:], 16) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -66,6 +69,45 @@ def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
     assert ended.value.code == 2
 
 
+def test_without_a_time_the_last_30_days_are_listed_and_what_is_left_out_is_said(
+    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def came(case: int, ago: timedelta) -> None:
+        moment = (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
+        with inbox.transaction() as connection:
+            connection.execute(
+                "INSERT INTO cases VALUES ('clinic-1', ?, 1, 'routine', NULL, NULL, ?)", (f"c-{case:020x}", moment)
+            )
+
+    def lists(*options: str) -> tuple[int, bool]:
+        assert cli.main(["summaries", "--dir", str(house.root), *options]) == 0
+        said = capsys.readouterr()
+        return len(said.out.splitlines()), "--since all" in said.err
+
+    came(1, timedelta(days=29))
+    assert lists() == (1, False), "nothing is left out, so there is nothing to say"
+    came(2, timedelta(days=31))
+    assert [lists(), lists("--json")] == [(1, True)] * 2
+    assert lists("--box", "clinic-2") == (0, False)
+    assert [lists("--since", "all"), lists("--json", "--since", "all")] == [(2, False)] * 2
+
+
+def test_a_line_of_json_is_the_row_itself(house: House, inbox: Inbox) -> None:
+    add_cases(inbox, 3)
+    rows = [dataclasses.asdict(row) for row in summaries.stream(inbox.connection)]
+    assert [json.loads(line) for line in summaries.lines(inbox.connection)] == rows
+
+
+@pytest.mark.parametrize("command", ["summaries", "aside", "figures", "enrolments", "broker"])
+def test_a_folder_without_a_hospital_is_refused_and_stays_as_it_is(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([command, "--dir", str(tmp_path / "nope")]) == 1
+    assert capsys.readouterr().err.startswith("hospital.keys_missing: ")
+    assert cli.main([command, "--dir", str(tmp_path)]) == 1
+    assert list(tmp_path.iterdir()) == [], "and no empty inbox is made there"
+
+
 @pytest.mark.parametrize("box", [None, "clinic-0"])
 def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: str | None) -> None:
     statements: list[str] = []
@@ -79,7 +121,9 @@ def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: st
 
 def test_a_list_whose_reader_has_gone_ends_without_a_word(house: House, inbox: Inbox) -> None:
     add_cases(inbox, 5000)
-    command = [sys.executable, "-m", "hospital.cli", "summaries", "--json", "--dir", str(house.root)]
+    command = [
+        sys.executable, "-m", "hospital.cli", "summaries", "--json", "--since", "all", "--dir", str(house.root),
+    ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
         assert listing.stdout is not None
         assert listing.stderr is not None

@@ -186,7 +186,55 @@ def test_whatever_the_terminal_speaks_json_is_utf_8_and_text_is_no_traceback(enc
     assert is_chinese(json.loads(done.stdout.decode("utf-8"))["error"]["text"])
     said = done.stderr.decode(encoding)
     assert said.startswith("config.missing: ")
-    assert is_chinese(said) or "\\u" in said
+    assert is_chinese(said) is (encoding == "gb18030"), "a terminal that has no Chinese speaks English"
+    assert "\\u" not in said
+
+
+def in_ascii(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    """The command of *module* as on a terminal that knows ASCII alone."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANTERN_BOX__LANGUAGE": "zh_CN"}
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments], env=environment, cwd=cwd, capture_output=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("firmware_app", ["config", "check", "--config", "状态.toml"]),
+        ("firmware_app", ["read", "状态.png"]),
+        ("hospital.cli", ["keys", "list", "--dir", "状态"]),
+        ("hospital.cli", ["keys", "new", "--host", "h.example", "--dir", "状态"]),
+        ("hospital.cli", ["serve", "--help"]),
+        ("converters.cli", ["evaluate", "状态", "--data", "状态"]),
+    ],
+)
+def test_a_terminal_without_utf_8_shows_plain_characters_and_no_codes_of_them(
+    module: str, arguments: list[str], tmp_path: Path
+) -> None:
+    done = in_ascii(module, *arguments, cwd=tmp_path)
+    said = (done.stdout + done.stderr).decode("ascii")
+    assert said
+    assert "\\u" not in said
+    assert "Traceback" not in said
+
+
+def test_json_of_every_command_is_utf_8_on_such_a_terminal_too(tmp_path: Path) -> None:
+    assert in_ascii("hospital.cli", "keys", "new", "--host", "h.example", "--dir", "h", cwd=tmp_path).returncode == 0
+    made = in_ascii(
+        "hospital.cli", "enrol", "--new", "box=clinic-7", "clinic=Q", "--out", "状态", "--json", "--dir", "h",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert json.loads(made.stdout.decode("utf-8"))["file"] == "状态/clinic-7.lantern.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("“serve” … 5 × 3 → 15", '"serve" ... 5 x 3 -> 15'), ("状态 a", "?? a"), (os.fsdecode(b"\xd0"), "\\udcd0")],
+)
+def test_a_plain_character_stands_for_one_that_the_terminal_lacks(text: str, shown: str) -> None:
+    assert text.encode("ascii", "lantern.plain") == shown.encode("ascii")
 
 
 def test_a_refusal_that_names_a_path_of_another_time_is_an_object_too(

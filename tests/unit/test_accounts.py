@@ -175,13 +175,19 @@ def test_failed_log_ins_are_limited_across_a_restart(accounts: Accounts, clock: 
     again.database.close()
 
 
-def test_one_address_cannot_try_many_names_nor_many_addresses_one_name(accounts: Accounts) -> None:
-    for number in range(store.MOST_ADDRESS):
+def test_one_address_cannot_try_many_names(accounts: Accounts) -> None:
+    for number in range(store.MOST_SOURCE):
         accounts.take_try(f"name{number}", "10.0.0.9")
     assert not accounts.may_try("another", "10.0.0.9")
-    for number in range(store.MOST_ACCOUNT):
-        accounts.take_try("li", f"10.1.0.{number}")
-    assert not accounts.may_try("li", "10.2.0.1")
+
+
+def test_many_addresses_slow_each_other_at_one_name_and_lock_nobody_out(accounts: Accounts) -> None:
+    for number in range(store.BESIEGED):
+        assert accounts.take_try("li", f"10.1.0.{number}")
+    assert [accounts.take_try("li", "10.2.0.1") for _ in range(3)] == [True, False, False], "one try instead of five"
+    known = f"{store.DEVICE}0123"
+    assert [accounts.take_try("li", known) for _ in range(6)] == [True] * store.MOST_PAIR + [False]
+    assert accounts.may_try("wang", "10.2.0.1"), "another account is not concerned"
 
 
 def test_the_file_belongs_to_the_clinic_group_alone(accounts: Accounts) -> None:

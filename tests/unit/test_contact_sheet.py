@@ -85,7 +85,22 @@ def test_the_page_asks_for_nothing_from_elsewhere() -> None:
 @pytest.mark.parametrize("name", ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1"])
 def test_no_cell_is_a_formula(name: str) -> None:
     for row in rows(case("c-1", Priority.SOON, name), case("c-2", Priority.CANNOT_JUDGE, name)):
-        assert row["File"] == f"'{name}"
+        assert row["File"] == "'" + name.replace("\t", "\\t")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b]0;owned\x07.dcm", "\\x1b]0;owned\\x07.dcm"),
+        ("film\u202egnp.dcm", "film\\u202egnp.dcm"),
+        ("a\u2066b\u200e.dcm", "a\\u2066b\\u200e.dcm"),
+        ("a\r\nb\x9b2J", "a\\r\\nb\\x9b2J"),
+        ("清河 胸片.dcm", "清河 胸片.dcm"),
+    ],
+)
+def test_no_cell_holds_what_a_terminal_would_obey(name: str, shown: str) -> None:
+    for row in rows(case("c-1", Priority.SOON, name), case("c-2", Priority.CANNOT_JUDGE, name)):
+        assert row["File"] == shown
 
 
 def test_finding_lesion_and_file_without_a_result_have_a_row_each() -> None:

@@ -37,7 +37,7 @@ from firmware_app.store.clinical.casebook import Casebook
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk.layout import StateDir
 from tests import toy_pack
-from web import guard
+from web import devices, guard
 from web.app import create_app
 from web.blueprints import lists
 from web.checkup import Checkup
@@ -186,7 +186,7 @@ def test_cookies_are_http_only_and_strict(desk: Desk) -> None:
     code = desk.accounts.add("li", Role.DOCTOR)
     answer = post(desk.app.test_client(), "/claim", code=code, password=PASSWORD, again=PASSWORD)
     cookies = answer.headers.getlist("Set-Cookie")
-    assert len(cookies) == 2
+    assert len(cookies) == 3
     for cookie in cookies:
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
@@ -297,6 +297,83 @@ def test_hundreds_of_bad_log_ins_across_a_restart_are_refused_and_lock_nobody_el
     actions = [entry.action for entry in Audit(desk.clinical.database).latest(50)]
     assert actions.count("login.failed") == 4
     assert actions.count("login.blocked") == 1
+
+
+def tried(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
+    """A stranger's wrong passwords for the account *name*, so many from each of *addresses*."""
+    client = desk.app.test_client()
+    data = {"csrf_token": token(client), "name": name, "password": "wrong wrong"}
+    return [
+        client.post("/login", data=data, headers=HTML, environ_base={"REMOTE_ADDR": address}).status_code
+        for address in addresses for _ in range(times)
+    ]  # fmt: skip
+
+
+def test_wrong_tries_from_many_addresses_do_not_lock_an_account_for_another(desk: Desk) -> None:
+    desk.person("li")
+    assert set(tried(desk, "li", 5, *(f"10.9.9.{number}" for number in range(30)))) == {401, 429}
+    elsewhere = desk.app.test_client()
+    assert post(elsewhere, "/login", name="li", password=PASSWORD).status_code == 302
+
+
+def test_a_browser_that_a_person_has_used_is_not_locked_by_others_behind_its_address(desk: Desk) -> None:
+    own = desk.person("li")
+    assert post(own, "/logout").status_code == 302
+    assert tried(desk, "li", 8, "127.0.0.1") == [401] * 5 + [429] * 3
+    assert post(desk.app.test_client(), "/login", name="li", password=PASSWORD).status_code == 429
+    assert post(own, "/login", name="li", password=PASSWORD).status_code == 302
+    assert tried(desk, "li", 3, "127.0.0.1") == [429] * 3
+    fresh = "two lamps in the village"
+    answer = post(own, "/password", old=PASSWORD, password=fresh, again=fresh)
+    assert answer.status_code == 200, "the own password is asked for again: no stranger forbids that either"
+
+
+def test_a_known_browser_may_guess_no_more_than_another(desk: Desk) -> None:
+    own = desk.person("li")
+    post(own, "/logout")
+    statuses = [post(own, "/login", name="li", password=f"wrong {number}").status_code for number in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+    desk.person("wang")
+    assert [post(own, "/login", name="wang", password="wrong").status_code for _ in range(6)] == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize("planted", ["", "x", "WyIwMTIzIixbXV0.AAAA"])
+def test_nobody_makes_a_known_browser(desk: Desk, planted: str) -> None:
+    desk.person("li")
+    stranger = desk.app.test_client()
+    stranger.set_cookie(devices.COOKIE, planted)
+    statuses = [post(stranger, "/login", name="li", password="wrong").status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+
+
+def test_a_fresh_code_lets_in_who_was_locked_out_and_keeps_the_door_open(desk: Desk) -> None:
+    """It is what the sentence of the lock advises."""
+    desk.person("li")
+    tried(desk, "li", 5, "127.0.0.1", *(f"10.9.9.{number}" for number in range(30)))
+    locked = desk.app.test_client()
+    for number in range(7):  # and wrong codes from there, too
+        post(locked, "/claim", code=f"AAAA-{number:04d}", password=PASSWORD, again=PASSWORD)
+    code = desk.accounts.renew("li")
+    assert post(locked, "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
+    for _ in range(2):
+        tried(desk, "li", 5, "127.0.0.1", "10.9.9.200")
+        assert post(locked, "/logout").status_code == 302
+        assert post(locked, "/login", name="li", password=PASSWORD).status_code == 302
+
+
+def test_wrong_codes_from_many_addresses_do_not_lock_the_page_for_codes(desk: Desk) -> None:
+    for number in range(60):
+        client = desk.app.test_client()
+        data = {"csrf_token": token(client, "/claim"), "code": "AAAA", "password": PASSWORD, "again": PASSWORD}
+        client.post("/claim", data=data, headers=HTML, environ_base={"REMOTE_ADDR": f"10.9.9.{number}"})
+    code = desk.accounts.add("wang", Role.DOCTOR)
+    assert post(desk.app.test_client(), "/claim", code=code, password=PASSWORD, again=PASSWORD).status_code == 302
+
+
+def test_the_many_addresses_of_one_ipv6_machine_are_one(desk: Desk) -> None:
+    desk.person("li")
+    assert tried(desk, "li", 1, *(f"2001:db8::{number:x}" for number in range(1, 8))) == [401] * 5 + [429] * 2
+    assert tried(desk, "li", 1, "2001:db8:0:1::1", "::ffff:10.9.9.1") == [401] * 2
 
 
 def test_a_wrong_name_and_a_wrong_password_read_the_same(desk: Desk) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,9 @@ from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.exchange.exchange_db import Exchange
 from hospital import enrolling, prepare
 from hospital.enrolling import Actor
+from hospital.house import House
 from hospital.keys import revocation
-from hospital.line import enrol_broker
+from hospital.line import broker, enrol_broker, enrol_front
 from tests.peers import peer
 from tests.wire.line_rig import Place, place, wait_for
 
@@ -71,14 +73,22 @@ class NewBox:
 def county(folder: Path) -> Iterator[Place]:
     """A hospital with both its brokers and the receiver."""
     with place(folder, with_receiver=False) as made:
-        local = folder / "enrolling.conf"
-        config = (made.house.broker / enrol_broker.CONFIG).read_text("utf-8")
-        local.write_text(config.replace(f"listener {made.port + 1}\n", f"listener {made.port + 1} 127.0.0.1\n"))
-        made.keep([peer("mosquitto"), "-c", str(local)], folder / "enrolling.log").start()
+        file, front = made.house.broker / enrol_broker.CONFIG, f"# front {made.port + 1}"
+        file.write_text(file.read_text("utf-8").replace(f"{front}\n", f"{front} 127.0.0.1\n"))
+        made.keep([peer("mosquitto"), "-c", str(file)], folder / "enrolling.log").start()
         made.receiver.start()
         log = made.receiver.log
         wait_for(lambda: "may ask to be enrolled" in log.read_text(), 30, because="the receiver at the second broker")
+        wait_for(lambda: is_open(made.port + 1), 30, because="the front")
         yield made
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def label(at: Place, box: str = "clinic-7") -> prepare.Prepared:
@@ -188,6 +198,24 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
 
 
 @pytest.mark.timeout(180)
+def test_without_systemd_the_box_takes_its_answer_and_opens_the_line_by_itself(tmp_path: Path) -> None:
+    with county(tmp_path) as at:
+        one, box = label(at), new_box(tmp_path / "box")
+        box.config_file.write_text(
+            f'[state]\ndir = "{box.state.root}"\n[viewer]\nhost = "127.0.0.1"\nport = 0\n'
+            f'[dicom]\nhost = "127.0.0.1"\nport = 0\n[packs]\ndir = "{tmp_path / "none"}"\n'
+        )
+        by_file(at, box, one)
+        command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
+        at.keep(command, box.folder / "serve.log").start()
+        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 60)
+        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
+        wait_for(lambda: box.line() == "uplink.open", 60, because="the line, with that certificate")
+        assert not box.state.enrol_call.exists()
+
+
+@pytest.mark.timeout(180)
 def test_a_box_that_knows_only_the_brokers_address_learns_its_hospital_by_the_code(tmp_path: Path) -> None:
     with county(tmp_path) as at:
         one, box = label(at), new_box(tmp_path / "box")
@@ -275,25 +303,88 @@ def test_a_stranger_at_the_second_broker_reads_nothing_and_leaves_nothing(tmp_pa
         assert [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"]
 
 
-def test_wrong_codes_run_out_and_a_right_one_does_not_count(tmp_path: Path) -> None:
-    from hospital.house import House
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("addresses", [1, 40])
+def test_idle_clients_shut_no_box_out_whether_from_its_own_address_or_from_many(tmp_path: Path, addresses: int) -> None:
+    """218 that only shook hands were more than mosquitto's limit, and shut the port for everybody."""
+    with county(tmp_path) as at, ExitStack() as idle:
+        context = ssl.create_default_context(cafile=at.house.tls / "ca.crt")
+        for number in range(218):
+            line = socket.create_connection(
+                ("127.0.0.1", at.port + 1), 20, source_address=(f"127.0.0.{1 + number % addresses}", 0)
+            )
+            idle.callback(line.close)
+            with suppress(OSError):  # an earlier one has given way meanwhile
+                idle.callback(context.wrap_socket(line, server_hostname="127.0.0.1").close)
+        one, box = label(at), new_box(tmp_path / "box")
+        by_file(at, box, one)
+        uplink(at, box)
+        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 60)
+        enrolling.approve(at.house, one.code, Actor.CONSOLE)
+        wait_for(box.state.enrol_answer.exists, 60)
 
+
+def test_a_connection_that_says_nothing_is_ended() -> None:
+    now = enrol_front.FIRST_S
+    silent = enrol_front.Visit("a", [], 0.0, 0.0)
+    assert [silent.is_over(now), silent.is_over(now + 1)] == [False, True]
+    spoke = enrol_front.Visit("a", [], 0.0, 0.0, spoke=True)
+    assert [spoke.is_over(enrol_front.SILENT_S), spoke.is_over(enrol_front.SILENT_S + 1)] == [False, True]
+    assert enrol_front.Visit("a", [], 0.0, 900.0, spoke=True).is_over(901.0), "nobody stays for ever"
+
+
+def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_gives_way() -> None:
+    def visits(**of: int) -> list[enrol_front.Visit]:
+        return [
+            enrol_front.Visit(name, [], 0.0, float(number)) for name, many in of.items() for number in range(many)
+        ]  # fmt: skip
+
+    assert enrol_front.one_too_many(visits(a=15), "a") is None
+    assert enrol_front.one_too_many(visits(a=16), "b") is None
+    crowd = visits(a=16)
+    assert enrol_front.one_too_many(crowd, "a") is crowd[0]
+    full = visits(**{f"x{number}": 14 for number in range(10)}, b=10)
+    gone = enrol_front.one_too_many(full, "c")
+    assert gone is not None
+    assert (gone.address[0], gone.heard) == ("x", 0.0)
+
+
+def test_the_files_of_a_version_without_a_front_are_given_one(tmp_path: Path) -> None:
+    house = House(tmp_path / "hospital")
+    house.establish("127.0.0.1", 8883)
+    file = house.broker / enrol_broker.CONFIG
+    assert enrol_broker.front(house.broker) == enrol_broker.FrontPlace(8884, "", 8885)
+    for before, after in (("listener 8884", (8884, "")), ("listener 9000 10.0.0.5", (9000, "10.0.0.5"))):
+        file.write_text(f"per_listener_settings false\n{before}\n")
+        assert not broker.is_current(house.broker)
+        house.write_broker(8883)
+        assert broker.is_current(house.broker)
+        assert enrol_broker.front(house.broker) == enrol_broker.FrontPlace(*after, 8885)
+        assert "listener 8885 127.0.0.1\n" in file.read_text("utf-8"), "no stranger goes round the front"
+
+
+def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_count(tmp_path: Path) -> None:
     house = House(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
     one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]
     for code in ("2222-2222-2222", "", "清河", "3" * 12, "4" * 12):
         with pytest.raises(EnrolmentAwaited):
-            enrolling.approve(house, one.code, Actor.PAGE)
+            enrolling.approve(house, one.code, Actor.PAGE, "192.0.2.1")
         with pytest.raises(LabelCodeWrong):
-            enrolling.approve(house, code, Actor.PAGE)
+            enrolling.approve(house, code, Actor.PAGE, "192.0.2.1")
     for code in (one.code, "5" * 12):
         with pytest.raises(LabelCodesTried):
-            enrolling.approve(house, code, Actor.CONSOLE)
+            enrolling.approve(house, code, Actor.PAGE, "192.0.2.1")
+    with pytest.raises(EnrolmentAwaited):  # which says that the code is right
+        enrolling.approve(house, one.code, Actor.PAGE, "192.0.2.2")
+    for _ in range(7):  # who sits at the console reads the keys, and guesses nothing
+        with pytest.raises(LabelCodeWrong):
+            enrolling.approve(house, "5" * 12, Actor.CONSOLE)
+    with pytest.raises(EnrolmentAwaited):
+        enrolling.approve(house, one.code, Actor.CONSOLE)
 
 
 def test_an_expired_code_is_refused_with_its_date(tmp_path: Path) -> None:
-    from hospital.house import House
-
     house = House(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
     one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]

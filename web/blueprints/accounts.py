@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.errors import AccountError
 from firmware_app.language import N_, translate
 from firmware_app.store.accounts.accounts_db import Role, User
-from web import guard
+from web import devices, guard
 from web.blueprints.login import password_fault
 from web.box import here
 from web.passwords import LONGEST, SHORTEST, TooBusy
@@ -115,8 +115,8 @@ def _person() -> User:
 
 def _own_fault(field: str) -> str:
     """Why the own password in *field* does not let the change through; wrong ones count as failed log-ins."""
-    box, person, address = here(), _person(), request.remote_addr or ""
-    if not box.accounts.take_try(person.name, address):
+    box, person, source = here(), _person(), devices.source(_person().name)
+    if not box.accounts.take_try(person.name, source):
         abort(429)
     try:
         fits = box.passwords.fits(request.form.get(field, "")[: LONGEST + 1], box.accounts.password_hash(person.name))
@@ -124,5 +124,5 @@ def _own_fault(field: str) -> str:
         abort(503)
     if not fits:
         return translate(_OWN_WRONG, g.language)
-    box.accounts.forget_failures(person.name, address)
+    box.accounts.forget_failures(person.name, source)
     return ""

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from firmware_app.errors import AccountError
 from firmware_app.language import LANGUAGES, N_, translate
 from firmware_app.store.accounts.accounts_db import Role, User
-from web import guard
+from web import devices, guard
 from web.box import here
 from web.common_passwords import is_common
 from web.passwords import LONGEST, SHORTEST, TooBusy
@@ -44,8 +44,8 @@ def page() -> ResponseReturnValue:
 def log_in() -> ResponseReturnValue:
     box = here()
     name, password = request.form.get("name", "")[:80], request.form.get("password", "")[: LONGEST + 1]
-    address = request.remote_addr or ""
-    if not box.accounts.take_try(name, address):
+    source, address = devices.source(name), request.remote_addr or ""
+    if not box.accounts.take_try(name, source):
         abort(429)
     try:
         fits = box.passwords.fits(password, box.accounts.password_hash(name))
@@ -53,17 +53,17 @@ def log_in() -> ResponseReturnValue:
         abort(503)
     account = box.accounts.find(name)
     if not fits or account is None:
-        return _failed(account, name, address)
-    box.accounts.forget_failures(name, address)
+        return _failed(account, name, source)
+    box.accounts.forget_failures(name, source)
     box.audit.record(account.name, "login", address=address)
     return guard.begin(make_response(redirect(home(account.role))), account)
 
 
-def _failed(account: User | None, name: str, address: str) -> ResponseReturnValue:
+def _failed(account: User | None, name: str, source: str) -> ResponseReturnValue:
     """Refuse without showing whether the account exists."""
     box = here()
-    action = "login.failed" if box.accounts.may_try(name, address) else "login.blocked"
-    box.audit.record(account.name if account else "", action, address=address)
+    action = "login.failed" if box.accounts.may_try(name, source) else "login.blocked"
+    box.audit.record(account.name if account else "", action, address=request.remote_addr or "")
     return render_template("login.html", error=translate(_WRONG, g.language), fresh=False), 401
 
 
@@ -74,15 +74,17 @@ def claim_page() -> ResponseReturnValue:
 
 @blueprint.post("/claim")
 def claim() -> ResponseReturnValue:
+    """Set a password by a one-time code.  A right code always counts: it has 58 bits, so nobody guesses one, and it is
+    the way out for whoever is locked out."""
     box, form = here(), request.form
     code, name, address = form.get("code", "")[:40], form.get("name", "").strip()[:40], request.remote_addr or ""
     password = form.get("password", "")[: LONGEST + 1]
-    if not box.accounts.take_try(_CLAIM, address):
-        abort(429)
     if box.accounts.claim(code) is None:
+        if not box.accounts.take_try(_CLAIM, devices.source()):
+            abort(429)
         box.audit.record("", "login.failed", address=address)
         return _again(translate(_CODE_WRONG, g.language))
-    box.accounts.forget_failures(_CLAIM, address)
+    box.accounts.forget_failures(_CLAIM, devices.source())
     if fault := password_fault(password, form.get("again", ""), name):
         return _again(fault)
     try:
@@ -93,6 +95,8 @@ def claim() -> ResponseReturnValue:
         return _again(error.text(g.language))
     if account is None:
         return _again(translate(_CODE_WRONG, g.language))
+    for source in (devices.source(), devices.source(account.name)):
+        box.accounts.forget_failures(account.name, source)
     box.audit.record(account.name, "claim.used", address=address)
     return guard.begin(make_response(redirect(home(account.role))), account)
 

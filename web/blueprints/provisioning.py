@@ -29,6 +29,7 @@ from firmware_app.provisioning.first_page import DONE
 from firmware_app.provisioning.first_request import FirstRequest, FirstResult
 from firmware_app.provisioning.signed_file import Proof
 from firmware_app.store.accounts.accounts_db import checked_code
+from web import devices
 from web.box import here
 
 blueprint = Blueprint("setup", __name__)
@@ -64,10 +65,10 @@ def code() -> ResponseReturnValue:
     """Check the code: the screen's code opens the questions; a label's code applies the file it belongs to."""
     _require_open()
     box, given, meant = here(), request.form.get("code", "")[:40], request.form.get("box", "").strip()[:40]
-    if not box.accounts.take_try(_TRY, request.remote_addr or ""):
+    if not box.accounts.take_try(_TRY, devices.source()):
         abort(429)
     if _good(given):
-        box.accounts.forget_failures(_TRY, request.remote_addr or "")
+        box.accounts.forget_failures(_TRY, devices.source())
         session[_CODE] = given
         return redirect(url_for("setup.questions"))
     offers = offered_files.offers(box.state)
@@ -175,7 +176,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
         signed_file.believe(offer, Proof(code=given))
     except LanternError as error:
         return _code_again(error.text(g.language), meant)
-    box.accounts.forget_failures(_TRY, request.remote_addr or "")
+    box.accounts.forget_failures(_TRY, devices.source())
     box.accounts.first_claim(given)  # so that the label's code also makes the first account
     return _ask(FirstRequest(file=offer.content.box, code=given))
 

@@ -30,8 +30,13 @@ SESSION_IDLE_S: Final = 30 * 60
 SESSION_MOST_S: Final = 12 * 3600
 CLAIM_S: Final = 72 * 3600
 ATTEMPT_WINDOW_S: Final = 15 * 60
-# Failed log-ins within the window: from one address for one account, from one address, for one account.
-MOST_PAIR, MOST_ADDRESS, MOST_ACCOUNT = 5, 20, 50
+# Failed log-ins within the window: from one source for one account, and from one source.
+MOST_PAIR, MOST_SOURCE = 5, 20
+BESIEGED: Final = 50
+"""After so many failures of one account, from wherever, an address has one try at it instead of five: whoever guesses
+from many is slowed, and nobody is locked out."""
+DEVICE: Final = "device:"
+"""How a source begins that is a browser in which the account has logged in before; any other is an address."""
 _SEEN_STEP_S: Final = 60  # `seen` is not written more often than this
 _NAME: Final = re.compile(r"\w[\w.\- ]{0,38}\w|\w")
 _ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # without 0 O, 1 I L, U
@@ -207,39 +212,44 @@ class Accounts:
 
     # --- failed log-ins ------------------------------------------------------------------------------------------
 
-    def may_try(self, name: str, address: str) -> bool:
-        """Whether another log-in attempt is allowed, by the failures within the window; survives a restart."""
+    def may_try(self, name: str, source: str) -> bool:
+        """Whether another log-in attempt is allowed, by the failures within the window; survives a restart.
+
+        *source* is the address that it comes from, or `DEVICE` and the id of a browser that the account is known in.
+        What others do elsewhere never forbids it.
+        """
         key, now = _hash(normal(name)), self._now()
-        row = self.database.connection.execute(
+        of_both, of_source, of_name = self.database.connection.execute(
             "SELECT COUNT(*) FILTER (WHERE name_hash = :name AND address = :address),"
             " COUNT(*) FILTER (WHERE address = :address), COUNT(*) FILTER (WHERE name_hash = :name)"
             " FROM attempts WHERE at > :since AND at <= :now",
-            {"name": key, "address": address, "since": now - ATTEMPT_WINDOW_S, "now": now},
+            {"name": key, "address": source, "since": now - ATTEMPT_WINDOW_S, "now": now},
         ).fetchone()
-        return bool(row[0] < MOST_PAIR and row[1] < MOST_ADDRESS and row[2] < MOST_ACCOUNT)
+        most = 1 if of_name >= BESIEGED and not source.startswith(DEVICE) else MOST_PAIR
+        return bool(of_both < most and of_source < MOST_SOURCE)
 
-    def take_try(self, name: str, address: str) -> bool:
+    def take_try(self, name: str, source: str) -> bool:
         """Count an attempt as failed *before* it is checked, so that parallel attempts cannot exceed the limit.
 
         False when the limit is reached; then nothing is counted.  Call `forget_failures` after a success.
         """
-        if not self.may_try(name, address):
+        if not self.may_try(name, source):
             return False
         now = self._now()
         with self.database.transaction() as connection:
-            if not self.may_try(name, address):
+            if not self.may_try(name, source):
                 return False
             connection.execute("DELETE FROM attempts WHERE at <= ? OR at > ?", (now - ATTEMPT_WINDOW_S, now))
             connection.execute(
-                "INSERT INTO attempts (at, name_hash, address) VALUES (?, ?, ?)", (now, _hash(normal(name)), address)
+                "INSERT INTO attempts (at, name_hash, address) VALUES (?, ?, ?)", (now, _hash(normal(name)), source)
             )
         return True
 
-    def forget_failures(self, name: str, address: str) -> None:
-        """Forget the failures of *name* from *address*, after a successful attempt."""
+    def forget_failures(self, name: str, source: str) -> None:
+        """Forget the failures of *name* from *source*, after a successful attempt."""
         with self.database.transaction() as connection:
             connection.execute(
-                "DELETE FROM attempts WHERE name_hash = ? AND address = ?", (_hash(normal(name)), address)
+                "DELETE FROM attempts WHERE name_hash = ? AND address = ?", (_hash(normal(name)), source)
             )
 
     # --- the rest ------------------------------------------------------------------------------------------------
