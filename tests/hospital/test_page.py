@@ -23,6 +23,7 @@ from hospital.inbox import receiver_status, schema
 from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
 from hospital.inbox.receiver_status import ReceiverStatus
+from hospital.inbox.trouble import LiveTrouble
 from hospital.page import app as page
 from hospital.page import tonight
 from hospital.page.app import create_app, silent
@@ -496,7 +497,7 @@ def test_a_page_for_others_is_warned_of(
     monkeypatch.setattr("socket.create_server", lambda _address: Nobody())
     monkeypatch.setattr("waitress.server.create_server", lambda *_a, **_s: SimpleNamespace(run=lambda: None))
     options = cli._parser().parse_args(["serve", "--page-host", host])
-    cli._serve_page(house, options)
+    cli._serve_page(house, options, LiveTrouble())
     assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
 
 
