@@ -225,8 +225,8 @@ def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as
         plant(at)
         return status
 
-    monkeypatch.setattr(os, "lstat", replaced)
-    with pytest.raises(refusal):
+    with monkeypatch.context() as patch, pytest.raises(refusal):
+        patch.setattr(os, "lstat", replaced)
         door.accept_file(at)
 
 
