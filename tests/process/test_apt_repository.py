@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.installation import apt_repository
-from tests.peers import peer
+from tests.peers import needed, peer
 
 
 @dataclass
@@ -57,10 +57,9 @@ def package(folder: Path, name: str, needs: str = "") -> Path:
 
 @pytest.fixture
 def apt(tmp_path: Path) -> Apt:
-    for program in ("apt-ftparchive", "gpg", "apt-get"):
-        peer(program)
-    ours, needed = package(tmp_path, "lantern-toy", "toy-library"), package(tmp_path, "toy-library")
-    apt_repository.write([ours], [needed], tmp_path / "apt", tmp_path / "keys")
+    needed("apt-ftparchive", "gpg", "apt-get")
+    ours, library = package(tmp_path, "lantern-toy", "toy-library"), package(tmp_path, "toy-library")
+    apt_repository.write([ours], [library], tmp_path / "apt", tmp_path / "keys")
     keyring = tmp_path / "trusted.gpg"
     keyring.write_bytes((tmp_path / "apt" / apt_repository.KEYRING).read_bytes())
     return Apt(tmp_path / "machine", tmp_path / "apt", keyring)
