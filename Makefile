@@ -75,7 +75,7 @@ install install-hospital uninstall: export PYTHONDONTWRITEBYTECODE = 1
 install install-hospital:
 	@command -v $(firstword $(SYSTEM_PYTHON)) > /dev/null || test ! -e '$(WHEELS)/Packages' || sh systemd/packages.sh '$(WHEELS)' python3
 	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Lantern needs Python 3.11 or later, as Debian 12 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
+		{ echo "Lantern needs Python 3.11 or later, as Debian 12, Debian 13 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
 	@$(INSTALLATION) $@ $(if $(WHEELS),--wheels '$(WHEELS)')
 
 uninstall:

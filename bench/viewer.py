@@ -64,9 +64,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=None, help="films that count (default 20; with --quick 3)")
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 20)
-    missing = lacking("chromium", "chromedriver", "storescu")
-    if missing:
-        harness.leave_out(missing)
+    if packages := lacking("chromium", "chromedriver", "storescu"):
+        harness.leave_out(f"needs Debian package {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         person = Person(Path(name))
         try:

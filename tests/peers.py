@@ -8,6 +8,7 @@ integration, LANTERN_REQUIRE_PEERS=1 turns every such skip into a failure.  What
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -71,6 +72,11 @@ def peer(name: str) -> str:
 
 
 _PACKAGES: Final = {program: package for package, programs in listed().items() for program in programs}
+
+
+def release() -> str:
+    """This machine's release of Debian or Ubuntu, as apt's lists call it."""
+    return platform.freedesktop_os_release().get("VERSION_CODENAME") or missing("needs a release of Debian with a name")
 
 
 def need_root() -> None:
