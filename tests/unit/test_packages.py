@@ -20,10 +20,15 @@ Values = Mapping[str, list[ast.expr]]
 
 def called(tree: ast.Module) -> Iterator[str]:
     """The programs that the tests in *tree* look for or start: words that stand in the call itself, in a list that has
-    a name, or in a loop over words."""
+    a name, in a loop over words, or in a call of a function that hands its argument on."""
     values: dict[str, list[ast.expr]] = {}
     imported = set()
+    takes = {node.name: [one.arg for one in node.args.args] for node in ast.walk(tree)
+             if isinstance(node, ast.FunctionDef)}  # fmt: skip
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            for name, given in zip(takes.get(node.func.id, ()), node.args, strict=False):
+                values.setdefault(name, []).append(given)
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):
@@ -78,6 +83,7 @@ def first_words(command: ast.expr, values: Values) -> Iterator[str]:
         'command = ["zstd"]\nsubprocess.check_output([*command, "-q"])',
         'subprocess.Popen(("zstd", "-x") + more)',
         'from tests.faults.loopfs import run\nrun("zstd", "-o", "loop")',
+        'from tests import peers\ndef seen(program, path):\n    peers.peer(program)\nseen("zstd", "film.dcm")',
     ],
 )
 def test_the_search_sees_a_program_however_it_is_called(source: str) -> None:
