@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-debian test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -27,6 +27,7 @@ help:
 	@echo "make image         a disk image to flash onto a box, and the signed file that renews one, into build (root; KEYS=DIR: whose)"
 	@echo "make test-image    the life of a box with that image in qemu: power cuts, sticks, renewals, bad versions, another machine, reset (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
+	@echo "make test-debian   all that CI runs, on a Debian of its own that never saw Lantern (root; RELEASE=trixie, bookworm)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
@@ -74,7 +75,7 @@ install install-hospital uninstall: export PYTHONDONTWRITEBYTECODE = 1
 install install-hospital:
 	@command -v $(firstword $(SYSTEM_PYTHON)) > /dev/null || test ! -e '$(WHEELS)/Packages' || sh systemd/packages.sh '$(WHEELS)' python3
 	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Lantern needs Python 3.11 or later, as Debian 12 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
+		{ echo "Lantern needs Python 3.11 or later, as Debian 12, Debian 13 and Ubuntu 24.04 bring it: apt install python3 python3-venv"; exit 1; }
 	@$(INSTALLATION) $@ $(if $(WHEELS),--wheels '$(WHEELS)')
 
 uninstall:
@@ -138,6 +139,8 @@ apt: | $(VENV)/bin/python
 	@$(BIN)/python -m firmware_app.installation.apt_repository build/lantern-*.deb $(wildcard build/arm64/lantern-*.deb) \
 		--needed $(wildcard build/wheels/*.deb) $(wildcard build/arm64/wheels/*.deb) --out build/apt --keys $(KEYS)
 
+# What exists to try one thing fails, and names the Debian package, where it cannot.
+test-deb test-install test-image test-appliance test-debian torture durability: export LANTERN_REQUIRE_PEERS = 1
 test-deb: $(VENV)/dev.stamp deb
 	@$(MAKE) --no-print-directory apt
 	$(BIN)/python -m pytest -m install tests/faults/test_deb.py
@@ -157,6 +160,11 @@ test-install: $(VENV)/dev.stamp wheels
 
 test-appliance: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -m 'appliance and not install'
+
+# A root of its own, made by mmdebstrap and gone afterwards; it has what .ci/run installs, and this commit.
+RELEASE ?= trixie
+test-debian:
+	@.ci/root $(RELEASE)
 
 # Two files at a time, each on one thread: the toy networks are too small for two.
 test-convert: export OMP_NUM_THREADS = 1

@@ -23,8 +23,8 @@ from PIL import Image
 from bench import harness, sent_films, viewer_limits
 from bench.outcome import Row, Table
 from firmware_app import __version__
-from tests.browser.clinic import Clinic, Person, absent, clinic, synthetic_film
-from tests.peers import REPOSITORY
+from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
+from tests.peers import REPOSITORY, lacking
 
 _PAGES: Final = {"worklist": "/", "page of the box": "/box"}
 _VERSION: Final = f"Lantern {__version__}"
@@ -64,9 +64,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=None, help="films that count (default 20; with --quick 3)")
     options = parser.parse_args()
     rounds = options.rounds or (3 if options.quick else 20)
-    missing = absent("chromium", "chromedriver", "storescu")
-    if missing:
-        harness.leave_out(missing)
+    if packages := lacking("chromium", "chromedriver", "storescu"):
+        harness.leave_out(f"needs Debian package {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         person = Person(Path(name))
         try:

@@ -1,12 +1,13 @@
 """An old processor for the programs of a test: without AVX-512, VNNI and AMX, as ``tests/old_processor.c`` has it."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.peers import peer
 
 SOURCE = Path(__file__).with_suffix(".c")
 CANNOT_FAULT = 99
@@ -15,9 +16,7 @@ FEATURES = "from numpy._core._multiarray_umath import __cpu_features__ as found;
 
 def environment(folder: Path) -> dict[str, str]:
     """The environment in which programs see an old processor; skips with the reason where there can be none."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("there is no C compiler (cc) to build tests/old_processor.c with")
+    compiler = peer("cc")
     library = folder / "old_processor.so"
     subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, SOURCE], check=True)
     found = {**os.environ, "LD_PRELOAD": str(library)}

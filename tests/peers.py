@@ -1,16 +1,18 @@
 """What a test needs from the machine: Debian peers, real data outside the repository, root.
 
 A missing thing skips the test and says what would bring it.  Where nothing may be missing, as in continuous
-integration, LANTERN_REQUIRE_PEERS=1 turns every such skip into a failure.
+integration, LANTERN_REQUIRE_PEERS=1 turns every such skip into a failure.  What there is to install is one list,
+`.ci/packages.txt`.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import pydicom
 import pytest
@@ -20,34 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # pynetdicom installs tools of its own under dcmtk's names; in an activated environment they would come first.
 _FOLDERS = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if folder != str(Path(sys.prefix, "bin"))]
 _PATH = os.pathsep.join((*_FOLDERS, "/usr/sbin", "/sbin"))
-_PACKAGES = {
-    **dict.fromkeys(("echoscu", "storescu", "storescp", "findscu", "movescu"), "dcmtk"),
-    **dict.fromkeys(
-        ("dcmconv", "dcmcjpeg", "dcmdjpeg", "dcmdjpls", "dcmdrle", "dcm2pnm", "dcml2pnm", "dcmdump"), "dcmtk"
-    ),
-    "dsrdump": "dcmtk",
-    "dciodvfy": "dicom3tools",
-    "java": "default-jre-headless",
-    "Orthanc": "orthanc",
-    **dict.fromkeys(("xfs_io", "mkfs.xfs"), "xfsprogs"),
-    "mkfs.ext4": "e2fsprogs",
-    "openssl": "openssl",
-    "swtpm": "swtpm",
-    "cryptsetup": "cryptsetup-bin",
-    "avahi-daemon": "avahi-daemon",
-    "dbus-daemon": "dbus",
-    "systemd-analyze": "systemd",
-    "ip": "iproute2",
-    **dict.fromkeys(("unshare", "nsenter", "setpriv"), "util-linux"),
-    "dcmmkdir": "dcmtk",
-    "mkfs.vfat": "dosfstools",
-    "mkfs.exfat": "exfatprogs",
-    "mkfs.ntfs": "ntfs-3g",
-    "mcopy": "mtools",
-    "qemu-system-x86_64": "qemu-system-x86",
-    **dict.fromkeys(("debugfs", "e2fsck"), "e2fsprogs"),
-    "mount.exfat-fuse": "exfat-fuse",
-}
+_LIST = REPOSITORY / ".ci/packages.txt"
 _SUFFIXES_BESIDE_DICOM = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
 
 
@@ -58,12 +33,50 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def listed() -> dict[str, tuple[str, ...]]:
+    """Each package of the list, under its name in Debian 12, with its programs; renamed ones are "this or that"."""
+    lines = (line.split(":") for line in _LIST.read_text("utf-8").splitlines() if line and line[0] != "#")
+    return {name.replace("|", " or "): tuple(programs.split()) for name, programs in lines}
+
+
+def find(program: str) -> str | None:
+    """The path of *program*, one of the list's."""
+    assert program in _PACKAGES, f"no package of {_LIST.name} brings {program}"
+    return shutil.which(program, path=_PATH)
+
+
+def lacking(*programs: str) -> list[str]:
+    """The packages that would bring what is missing of *programs*."""
+    return sorted({_PACKAGES[program] for program in programs if find(program) is None})
+
+
+def needed(*programs: str) -> None:
+    """Skip, or where CI says so fail, when one of *programs* is missing."""
+    if packages := lacking(*programs):
+        missing(f"needs Debian package {', '.join(packages)}")
+
+
+def no_package(*names: str) -> NoReturn:
+    """Skip, or where CI says so fail, because what these packages of the list bring is not there."""
+    packages = [package for package in listed() if package.split()[0] in names]
+    assert len(packages) == len(names), f"{_LIST.name} has not all of {names}"
+    missing(f"needs Debian package {', '.join(packages)}")
+
+
 def peer(name: str) -> str:
     """The path of the program *name*."""
-    path = shutil.which(name, path=_PATH)
-    if path is None:
-        missing(f"needs Debian package {_PACKAGES.get(name, name)}")
+    needed(name)
+    path = find(name)
+    assert path is not None
     return path
+
+
+_PACKAGES: Final = {program: package for package, programs in listed().items() for program in programs}
+
+
+def release() -> str:
+    """This machine's release of Debian or Ubuntu, as apt's lists call it."""
+    return platform.freedesktop_os_release().get("VERSION_CODENAME") or missing("needs a release of Debian with a name")
 
 
 def need_root() -> None:

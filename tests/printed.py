@@ -16,7 +16,7 @@ _FONT = Path("/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc")
 def need_font() -> None:
     """The Chinese font that an installed box has."""
     if not _FONT.is_file():
-        peers.missing("needs Debian package fonts-noto-cjk")
+        peers.no_package("fonts-noto-cjk")
 
 
 def words(pdf: bytes) -> str:

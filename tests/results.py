@@ -95,7 +95,7 @@ def faults(path: Path) -> list[str]:
 def report_faults(path: Path) -> list[str]:
     """The errors that PixelMed's DicomSRValidator sees in a structured report."""
     if not Path(_PIXELMED).is_file():
-        peers.missing("needs Debian package libpixelmed-java")
+        peers.no_package("libpixelmed-java")
     command = [peers.peer("java"), *_LIMITS, "-cp", f"{_PIXELMED}:/usr/share/java/*"]
     told = subprocess.run(
         [*command, "com.pixelmed.validate.DicomSRValidator", path], capture_output=True, text=True, check=False

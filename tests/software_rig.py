@@ -17,6 +17,7 @@ from firmware_app.software.machine import Machine
 from firmware_app.software.offers import Ring
 from firmware_app.store.disk import remembered
 from firmware_app.store.disk.layout import StateDir
+from tests.peers import needed, peer
 
 BOX = Machine("lantern-x86_64", "0.3.0", "A")
 ALL = Ring(percent=100)
@@ -35,7 +36,6 @@ type=raw
 bootname=A
 """
 
-RAUC = shutil.which("rauc") or "rauc"
 STAND_IN = """#!/bin/sh
 if [ "$1" = install ]; then
     echo " 20% Verifying signature"; echo "100% Installing done."
@@ -47,6 +47,7 @@ exec {rauc} --conf={config} "$@"
 
 def bundle(folder: Path, version: str, keys: signing.Keys, *, compatible: str = disk_image.COMPATIBLE) -> Path:
     """A tiny bundle as `make image` makes them, signed with *keys*."""
+    needed("rauc", "mksquashfs")
     work = folder / f"work-{version}-{compatible}"
     work.mkdir(parents=True)
     for name, size in (("root.img", 300_000), ("boot.img", 50_000)):
@@ -104,10 +105,11 @@ class FlashedBox(Channel):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        rauc = peer("rauc")  # another than the stand-in, which the test puts before it
         self.signing = signing.keys(folder / "signing")
         script = folder / "bin/rauc"
         script.parent.mkdir()
-        script.write_text(STAND_IN.format(folder=folder, rauc=RAUC, config=rauc_config(folder, self.signing)), "utf-8")
+        script.write_text(STAND_IN.format(folder=folder, rauc=rauc, config=rauc_config(folder, self.signing)), "utf-8")
         script.chmod(0o755)
         self.ends(0)
         self.state.software.mkdir()

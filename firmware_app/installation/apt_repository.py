@@ -26,6 +26,7 @@ from typing import Final
 KEYRING: Final = "lantern-archive-keyring.gpg"
 OURS, DEBIANS = "lantern", "debian"
 _OWNER: Final = "Lantern packages"
+_NEEDED: Final = {"apt-ftparchive": "apt-utils", "gpg": "gnupg"}
 _ARCHITECTURES: Final = ("amd64", "arm64")
 
 
@@ -96,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("build/apt"))
     parser.add_argument("--keys", type=Path, default=Path("build/apt-keys"), metavar="DIR", help="of the signer")
     options = parser.parse_args(arguments)
+    if missing := [package for program, package in _NEEDED.items() if shutil.which(program) is None]:
+        raise SystemExit(f"A repository for apt is made by Debian's tools: apt install {' '.join(missing)}")
     print(f"{options.out} is signed by {write(options.packages, options.needed, options.out, options.keys)}")
     return 0
 

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -64,6 +64,14 @@ class _Known:
     keys: Mapping[str, Ed25519PublicKey | None]
 
 
+class _Connection(sqlite3.Connection):
+    """Closed with the thread or the `Inbox` that held it; Python 3.13 warns of others."""
+
+    def __del__(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
+
+
 class Inbox:
     """One connection per thread to the inbox; WAL, synchronous=FULL."""
 
@@ -78,7 +86,9 @@ class Inbox:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             address = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
-            connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None)
+            connection = sqlite3.connect(
+                address, uri=True, timeout=_BUSY_S, isolation_level=None, factory=_Connection
+            )
             connection.row_factory = sqlite3.Row
             if not self._read_only:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.films import film, save, shapes
-from tests.peers import missing
+from tests.peers import peer
 
 PASSWORD = "a lamp in the village"
 WAIT_S = 20
@@ -34,19 +33,6 @@ _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb", "--lang=zh-CN",
 )  # fmt: skip
-
-
-def absent(*programs: str) -> str:
-    """What to install for *programs*; empty when all are there."""
-    names = [program for program in programs if shutil.which(program) is None]
-    return f"needs {', '.join(names)} (Debian: chromium, chromium-driver, dcmtk, npm, fonts-noto-cjk)" if names else ""
-
-
-def needed(*programs: str) -> None:
-    """Skip, or where CI says so fail, when a program is missing."""
-    reason = absent(*programs)
-    if reason:
-        missing(reason)
 
 
 class Clinic:
@@ -168,11 +154,11 @@ class Person:
     def __init__(self, folder: Path, *flags: str, patience_s: float = WAIT_S) -> None:
         """*flags*: further ones of Chromium; *patience_s*: for a page to load."""
         options = ChromeOptions()
-        options.binary_location = shutil.which("chromium") or "chromium"
+        options.binary_location = peer("chromium")
         for flag in (*_FLAGS, *flags, f"--user-data-dir={folder / 'profile'}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        self.driver = Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
+        self.driver = Chrome(options=options, service=Service(peer("chromedriver")))
         self.driver.set_page_load_timeout(patience_s)
         self._folder = folder
 

@@ -16,8 +16,8 @@ from firmware_app.store.disk import stick_status
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.stick_status import StickStage, StickStatus
 from tests import made_task, toy_pack
-from tests.browser.clinic import Clinic, Person, clinic, needed, synthetic_film
-from tests.peers import REPOSITORY, missing
+from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
+from tests.peers import REPOSITORY, missing, needed
 
 DOCTOR = "陈医生"
 REFUSED = {"intake.transfer_syntax": 33, "intake.truncated": 1167}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.browser.clinic import Clinic, Person, absent, clinic, synthetic_film
-from tests.peers import REPOSITORY
+from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
+from tests.peers import REPOSITORY, lacking
 
 FILM = REPOSITORY / "models" / "chest-xray-child" / "golden" / "sample-positive-1.png"
 SIZE = (1280, 760)
@@ -22,9 +22,8 @@ MOST_BYTES = 250_000
 
 def main() -> int:
     """Start a box, send it the film, and take a picture of its case in each language."""
-    lacking = absent("chromium", "chromedriver", "storescu")
-    if lacking:
-        raise SystemExit(lacking)
+    if packages := lacking("chromium", "chromedriver", "storescu"):
+        raise SystemExit(f"apt install {' '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
         attributes = {
             "SpecificCharacterSet": "ISO_IR 192",

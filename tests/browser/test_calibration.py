@@ -18,9 +18,10 @@ from firmware_app.store.calibration.scored import Examined, Score
 from firmware_app.store.clinical.clinical_db import Clinical
 from tests import toy_pack
 from tests.browser.clinic import Clinic as Box
-from tests.browser.clinic import Person, needed, synthetic_film
+from tests.browser.clinic import Person, synthetic_film
 from tests.browser.test_walk import quiet
 from tests.local_films import binormal
+from tests.peers import needed
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -21,7 +21,8 @@ from firmware_app.sealed.envelope import BoxBundle
 from hospital import prepare
 from hospital.house import House
 from tests import toy_pack
-from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, needed
+from tests.browser.clinic import PASSWORD, Clinic, Person, clinic
+from tests.peers import needed
 
 pytestmark = pytest.mark.timeout(600)  # three boxes are started, and two of them once more
 

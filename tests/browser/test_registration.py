@@ -15,8 +15,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import Select
 
 from tests import toy_pack
-from tests.browser.clinic import Clinic, Person, needed, synthetic_film
-from tests.peers import peer
+from tests.browser.clinic import Clinic, Person, synthetic_film
+from tests.peers import needed, peer
 
 pytestmark = pytest.mark.timeout(600)
 CARD = "11010519491231002X"

@@ -20,7 +20,8 @@ from firmware_app.software import handover, record, service
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.clinical.clinical_db import Clinical
 from firmware_app.store.disk import remembered
-from tests.browser.clinic import PASSWORD, Person, needed
+from tests.browser.clinic import PASSWORD, Person
+from tests.peers import needed
 from tests.software_rig import BOX, FlashedBox
 from web.app import create_app
 from web.checkup import Checkup

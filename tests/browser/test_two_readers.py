@@ -11,7 +11,8 @@ from converters.data import feedback
 from firmware_app.store.accounts.accounts_db import Accounts, Role
 from firmware_app.store.disk.layout import StateDir
 from tests import toy_pack
-from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, needed, synthetic_film
+from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film
+from tests.peers import needed
 from web.passwords import Passwords
 
 DOCTORS = ("李", "王", "赵")

@@ -25,12 +25,9 @@ from typing import Final, NoReturn
 from tests import toy_pack
 from tests.faults import clock_attacks, damage_attacks, disk_attacks, kill_attacks, power_attacks, report
 from tests.faults.scene import Outcome, Scene
+from tests.peers import lacking
 from tests.wire.line_rig import place
 
-_NEEDED: Final = {
-    "storescu": "dcmtk", "mosquitto": "mosquitto", "xfs_io": "xfsprogs", "mkfs.xfs": "xfsprogs",
-    "mkfs.ext4": "e2fsprogs", "faketime": "faketime",
-}  # fmt: skip
 _WHOLE_MINUTES: Final = 60
 
 
@@ -127,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _require() -> None:
     """End with a sentence when something is missing."""
-    missing = sorted({package for program, package in _NEEDED.items() if shutil.which(program) is None})
+    missing = lacking("storescu", "echoscu", "mosquitto", "xfs_io", "mkfs.xfs", "mkfs.ext4", "faketime")
     if os.geteuid() != 0:
         _refuse("The campaign mounts file systems of its own: run it as root.")
     if missing:

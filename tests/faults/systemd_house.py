@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tests.peers import REPOSITORY, missing, need_root, peer
+from tests.peers import REPOSITORY, missing, need_root, needed, no_package
 
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
@@ -57,10 +57,9 @@ class House:
 
     def __enter__(self) -> Self:
         need_root()
-        for program in ("unshare", "nsenter", "setpriv"):
-            peer(program)
+        needed("unshare", "nsenter", "setpriv", "losetup", "tar")
         if not _SYSTEMD.exists():
-            missing("needs Debian package systemd")
+            no_package("systemd")
         self.base = Path(tempfile.mkdtemp(prefix="lantern-house-"))
         self.group = _control_group(self.base.name)
         self._log = (self.base.with_suffix(".log")).open("w+")

@@ -14,7 +14,7 @@ import pytest
 from firmware_app.installation import debian_contents, debian_package
 from firmware_app.installation.hospital import SERVICES
 from tests.faults.systemd_house import House
-from tests.peers import REPOSITORY, missing, peer
+from tests.peers import REPOSITORY, missing, peer, release
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(3600)]
 
@@ -87,8 +87,8 @@ def house() -> Iterator[House]:
         )
         made.write(
             "/etc/apt/sources.list.d/lantern.list",
-            "deb [signed-by=/usr/share/keyrings/lantern-archive-keyring.gpg] file:/srv/lantern/build/apt bookworm"
-            " lantern debian\n",
+            "deb [signed-by=/usr/share/keyrings/lantern-archive-keyring.gpg] file:/srv/lantern/build/apt"
+            f" {release()} lantern debian\n",
         )
         made.run(f"{APT} update", timeout=120)
         yield made
@@ -161,7 +161,7 @@ def test_a_hospital_is_installed_upgraded_removed_and_purged_and_no_row_is_lost(
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small Debian of today with unattended-upgrades, out of Debian's archives."""
     root = tmp_path_factory.mktemp("plain") / "root"
-    wanted = ["--variant=apt", "--mode=root", "--include=unattended-upgrades", "bookworm", str(root)]
+    wanted = ["--variant=apt", "--mode=root", "--include=unattended-upgrades", release(), str(root)]
     done = subprocess.run([peer("mmdebstrap"), "--quiet", *wanted], text=True, capture_output=True, check=False)
     if done.returncode:
         missing(f"Debian cannot be reached: {done.stderr[-200:]}")
@@ -177,8 +177,8 @@ def test_security_updates_come_by_themselves_and_no_other_updates(plain: Path) -
     )
     [allowed] = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Allowed origins are:")]
     assert sorted(allowed.partition(": ")[2].split(", ")) == [
-        "origin=Debian,codename=bookworm-security,label=Debian-Security",
-        "origin=Ubuntu,archive=bookworm-security,label=Ubuntu",
+        f"origin=Debian,codename={release()}-security,label=Debian-Security",
+        f"origin=Ubuntu,archive={release()}-security,label=Ubuntu",
     ]
     read = ["APT::Periodic::Unattended-Upgrade", "APT::Periodic::Update-Package-Lists"]
     said = subprocess.run(["chroot", str(plain), "apt-config", "dump", *read], text=True, capture_output=True)

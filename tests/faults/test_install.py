@@ -24,7 +24,7 @@ from firmware_app.errors import InstallPortTaken
 from firmware_app.installation import ground, removal
 from firmware_app.installation.machine import Machine, Record
 from tests.faults.systemd_house import House
-from tests.peers import REPOSITORY, missing, need_root, peer
+from tests.peers import REPOSITORY, missing, need_root, no_package, peer, release
 
 pytestmark = pytest.mark.appliance
 
@@ -78,7 +78,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pristine(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A machine on which a box was installed once; nobody changes it."""
     if not PYTHON.exists() or subprocess.run([PYTHON, "-c", "import ensurepip"], check=False).returncode:
-        missing("needs Debian package python3-venv")
+        no_package("python3-venv")
     root = tmp_path_factory.mktemp("machine") / "root"
     status, said = make("install", root, WHEELS=wheels)
     assert status == 0, said
@@ -358,10 +358,10 @@ exec chroot "$1" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The least of a Debian 12 that boots, fresh from Debian: it has no make and no Python."""
+    """The least of this Debian that boots, fresh from Debian: it has no make and no Python."""
     need_root()
     root = tmp_path_factory.mktemp("bare") / "root"
-    command = [peer("debootstrap"), "--variant=minbase", "--include=systemd,systemd-sysv", "bookworm", str(root)]
+    command = [peer("debootstrap"), "--variant=minbase", "--include=systemd,systemd-sysv", release(), str(root)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         missing(f"Debian cannot be reached: {done.stdout[-200:]}")

@@ -22,7 +22,7 @@ from tests.faults.campaign import ATTACKS, dose
 from tests.faults.ledger import audit
 from tests.faults.loopfs import loop_file_system
 from tests.faults.scene import Scene, playing
-from tests.peers import REPOSITORY, need_root, peer
+from tests.peers import REPOSITORY, need_root, needed
 from tests.reading_rig import until
 from tests.wire.line_rig import place
 
@@ -34,8 +34,7 @@ _MORE = {"kills": 40}
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     need_root()
-    for program in ("storescu", "xfs_io", "mkfs.xfs", "mkfs.ext4"):
-        peer(program)
+    needed("storescu", "xfs_io", "mkfs.xfs", "mkfs.ext4")
     folder = tmp_path_factory.mktemp("torture")
     seed = int(os.environ.get("LANTERN_SEED") or random.SystemRandom().randrange(10**6))
     print(f"LANTERN_SEED={seed}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.installation import apt_repository
-from tests.peers import peer
+from tests.peers import needed, peer, release
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Apt:
         for name in ("lists/partial", "archives/partial"):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "status").touch()
-        line = f"deb [arch=amd64 signed-by={self.keyring}] file:{self.repository} bookworm lantern debian\n"
+        line = f"deb [arch=amd64 signed-by={self.keyring}] file:{self.repository} {release()} lantern debian\n"
         (self.folder / "sources.list").write_text(line, "utf-8")
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -57,10 +57,9 @@ def package(folder: Path, name: str, needs: str = "") -> Path:
 
 @pytest.fixture
 def apt(tmp_path: Path) -> Apt:
-    for program in ("apt-ftparchive", "gpg", "apt-get"):
-        peer(program)
-    ours, needed = package(tmp_path, "lantern-toy", "toy-library"), package(tmp_path, "toy-library")
-    apt_repository.write([ours], [needed], tmp_path / "apt", tmp_path / "keys")
+    needed("apt-ftparchive", "gpg", "apt-get")
+    ours, library = package(tmp_path, "lantern-toy", "toy-library"), package(tmp_path, "toy-library")
+    apt_repository.write([ours], [library], tmp_path / "apt", tmp_path / "keys")
     keyring = tmp_path / "trusted.gpg"
     keyring.write_bytes((tmp_path / "apt" / apt_repository.KEYRING).read_bytes())
     return Apt(tmp_path / "machine", tmp_path / "apt", keyring)
@@ -86,7 +85,7 @@ def test_a_package_that_was_changed_on_the_stick_is_refused(apt: Apt) -> None:
 
 
 def test_a_list_that_was_changed_on_the_stick_is_refused(apt: Apt) -> None:
-    folder = apt.repository / "dists/bookworm/lantern/binary-amd64"
+    folder = apt.repository / f"dists/{release()}/lantern/binary-amd64"
     (folder / "Packages.gz").unlink()
     (folder / "Packages").write_text((folder / "Packages").read_text("utf-8").replace("Version: 1", "Version: 2"))
     assert "Hash Sum mismatch" in apt("update").stderr
@@ -105,3 +104,10 @@ def test_the_key_is_made_once(apt: Apt, tmp_path: Path) -> None:
     again = apt_repository.write([tmp_path / "lantern-toy_1_all.deb"], [], apt.repository, tmp_path / "keys")
     assert apt("update").returncode == 0
     assert len(again) == 40
+
+
+def test_without_debians_tools_it_names_their_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match="apt install apt-utils gnupg"):
+        apt_repository.main(["lantern-box.deb", "--out", str(tmp_path / "apt"), "--keys", str(tmp_path / "keys")])
+    assert list(tmp_path.iterdir()) == []

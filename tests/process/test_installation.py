@@ -32,7 +32,7 @@ from firmware_app.installation import ground, hospital, programs, removal, setti
 from firmware_app.installation.kind import MADE_FOR, MachineKind
 from firmware_app.installation.machine import VENV, Machine, Record
 from firmware_app.installation.programs import ProgramSource
-from tests.peers import REPOSITORY, need_root, peer
+from tests.peers import REPOSITORY, need_root, needed, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": "", "fonts-noto-cjk": ""}
 _OF_THE_HOSPITAL = {"mosquitto": ""}
@@ -119,6 +119,7 @@ def deb(folder: Path, name: str, needs: str) -> str:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A machine with nothing but `ip`, an unpacked Lantern of one file, and its folder of wheels."""
     need_root()
+    needed("systemctl", "apt-get", "dpkg-deb")
     root, tree, wheels = tmp_path / "root", tmp_path / "lantern", tmp_path / "wheels"
     for folder in ("usr/bin", "var/lib/dpkg/updates", "var/lib/dpkg/info", "var/lib/apt/lists", "var/cache/apt",
                    "var/log/apt", "etc/apt"):  # fmt: skip

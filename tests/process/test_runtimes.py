@@ -1,11 +1,11 @@
 """The runtimes' libraries in a process of their own: what they load, whom they tell, which signals they leave."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.peers import peer
 from tests.unit.test_runtimes import model as model
 from tests.unit.test_runtimes import runtime as runtime
 
@@ -48,9 +48,8 @@ def test_a_runtime_reports_to_nobody(tmp_path: Path, runtime: str) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     trace = tmp_path / "trace"
-    traced = [] if shutil.which("strace") is None else ["strace", "-f", "-e", "trace=network", "-o", str(trace)]
-    command = [*traced, sys.executable, "-c", code]
+    command = [peer("strace"), "-f", "-e", "trace=network", "-o", str(trace), sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
     assert [path.name for path in tmp_path.iterdir() if path != trace] == []
-    assert "AF_INET" not in (trace.read_text() if traced else "")
+    assert "AF_INET" not in trace.read_text()

@@ -179,7 +179,8 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
         before = state.clinical_db.read_bytes()
         rescue.mend(state, state.clinical_db)
         if not list(rescue.reports(state)):
-            assert sqlite3.connect(state.clinical_db).execute("PRAGMA integrity_check").fetchone()[0] == "ok", page
+            with closing(sqlite3.connect(state.clinical_db)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok", page
             continue
         rescued += 1
         check_rebuilt(state, closed)

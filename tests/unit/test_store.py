@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import stat
 from dataclasses import replace
@@ -25,6 +26,7 @@ from firmware_app.records import (
 )
 from firmware_app.store.clinical.clinical_db import Clinical, Held
 from firmware_app.store.disk.layout import StateDir
+from firmware_app.store.sqlite.database import Database
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
 
@@ -188,3 +190,14 @@ def test_the_ballast_gives_its_space_back(tmp_path: Path) -> None:
     assert state.ballast.stat().st_blocks * 512 >= 1_000_000
     assert state.release_ballast()
     assert not state.release_ballast()
+
+
+def test_a_connection_that_nobody_closed_or_that_could_not_be_opened_goes_without_a_word(tmp_path: Path) -> None:
+    """What is said then is an error in the tests; Python 3.13 warns of connections that nobody closed."""
+    (tmp_path / "folder.db").mkdir()
+    with pytest.raises(sqlite3.OperationalError):
+        _ = Database(tmp_path / "folder.db").connection
+    opened = Database(tmp_path / "whole.db")
+    opened.create(["CREATE TABLE t (n);"])
+    del opened
+    gc.collect()

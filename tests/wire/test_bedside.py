@@ -170,8 +170,11 @@ def camera(tmp_path: Path) -> Iterator[str]:
             assert server.stdout is not None
             port = server.stdout.readline().strip()
             if not port:
-                peers.missing(
-                    "needs Debian packages python3-gi, gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and -bad"
+                peers.no_package(
+                    "python3-gi",
+                    "gir1.2-gst-rtsp-server-1.0",
+                    "gstreamer1.0-plugins-good",
+                    "gstreamer1.0-plugins-bad",
                 )
             yield f"rtsp://127.0.0.1:{port}/us"
         finally:

@@ -24,8 +24,7 @@ BROKEN = {
 
 
 def lines(folders: Iterable[Path]) -> list[Line]:
-    for program in ("dcmconv", "dcmdjpeg", "dcmdjpls", "dcmdrle"):
-        peers.peer(program)
+    peers.needed("dcmconv", "dcmdjpeg", "dcmdjpls", "dcmdrle")
     try:
         return [decode_table.examined(path) for path in decode_table.files(folders)]
     except PeerMissing as missing:

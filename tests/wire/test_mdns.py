@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import need_root, peer
+from tests.peers import need_root, needed, peer
 
 pytestmark = pytest.mark.alone
 
@@ -60,8 +60,7 @@ for _ in range(20):
 
 def test_the_box_answers_to_its_own_name(tmp_path: Path) -> None:
     need_root()
-    for program in ("dbus-daemon", "busctl", "ip", "unshare"):
-        peer(program)
+    needed("dbus-daemon", "busctl", "ip", "unshare")
     values = {"folder": tmp_path, "python": sys.executable, "avahi": peer("avahi-daemon")}
     (tmp_path / "bus.conf").write_text(_BUS.format(**values))
     (tmp_path / "avahi.conf").write_text(_AVAHI)

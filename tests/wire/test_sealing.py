@@ -18,7 +18,7 @@ from firmware_app.provisioning import box_identity
 from firmware_app.provisioning.box_identity import KeyFiles
 from firmware_app.provisioning.tpm import Chip
 from hospital.house import House
-from tests.peers import missing, need_root, peer
+from tests.peers import need_root, no_package, peer
 from tests.wire.line_rig import free_port
 
 
@@ -55,7 +55,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     peer("systemd-creds")
     libraries = Path("/usr/lib")
     if not all(any(libraries.glob(f"*/libtss2-{name}.so*")) for name in ("esys", "rc", "mu", "tcti-swtpm")):
-        missing("needs Debian packages libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-swtpm0")
+        no_package("libtss2-esys-3.0.2-0", "libtss2-rc0", "libtss2-mu0", "libtss2-tcti-swtpm0")
     made = House(tmp_path_factory.mktemp("hospital"))
     made.establish("mqtt.hospital.example", 8883)
     return made

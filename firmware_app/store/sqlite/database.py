@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ class _Connection(sqlite3.Connection):
 
     def executemany(self, *arguments: Any) -> sqlite3.Cursor:
         return super().cursor(_Cursor).executemany(*arguments)
+
+    def __del__(self) -> None:
+        """Closed with whoever held it: a thread that has ended, a `Database` that is gone (3.13 warns of others)."""
+        with suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
 
     def noticed(self, error: sqlite3.DatabaseError) -> None:
         if damage.is_damage(error):
