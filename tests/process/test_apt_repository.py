@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_a_repository_that_another_key_signed_is_refused(apt: Apt, tmp_path: Pat
     theirs = package(tmp_path / "theirs", "lantern-toy")
     apt_repository.write([theirs], [], apt.repository, tmp_path / "their-keys")
     done = apt("update")
-    assert "NO_PUBKEY" in done.stderr + done.stdout
+    assert re.search("NO_PUBKEY|Missing key", done.stderr + done.stdout)  # gpgv, and sqv from Debian 13 on
     assert apt.fetch().returncode != 0
 
 
