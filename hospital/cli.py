@@ -217,6 +217,8 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
         receiver.serve(stop, listening)
     except sqlite3.DatabaseError as error:  # the receiver itself waits for a locked or full one
         raise InboxDamaged(detail=str(error)) from None
+    finally:
+        stop.set()  # also for what runs beside the receiver
     return _DONE
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import socket
 import sqlite3
 import ssl
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, Final
 
 import paho.mqtt.client as mqtt
@@ -50,6 +51,17 @@ class _NamedContext(ssl.SSLContext):
 
     def wrap_socket(self, *given: Any, **settings: Any) -> ssl.SSLSocket:
         return super().wrap_socket(*given, **{**settings, "server_hostname": self.named})
+
+
+def _is_here(host: str) -> bool:
+    """Whether *host* is this machine; raises OSError where the name is unknown."""
+    family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as own:
+        try:
+            own.bind(address)
+        except OSError:
+            return False
+    return True
 
 
 class EnrolLine:
@@ -137,9 +149,12 @@ class EnrolLine:
     def _connect(self, client: mqtt.Client) -> None:
         """Behind the front where the broker is on this machine, so that no stranger takes the receiver's place."""
         if self._front is not None:
-            with suppress(ConnectionRefusedError):
+            try:
                 client.connect("127.0.0.1", self._front.broker, _KEEP_ALIVE_S)
                 return
+            except ConnectionRefusedError:
+                if _is_here(self._host):  # our own front would answer there
+                    raise
         client.connect(self._host, self._port, _KEEP_ALIVE_S)
 
     def _connected(
