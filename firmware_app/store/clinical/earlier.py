@@ -15,7 +15,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import CaseUnknown, EarlierNoNumber, EarlierUnknown
-from firmware_app.headers import identity
+from firmware_app.headers import age, identity
 from firmware_app.records import Reason
 from firmware_app.registration.agreement import PatientKey
 from firmware_app.store.accounts import audit
@@ -237,7 +237,7 @@ def sought(clinical: Clinical, state: StateDir, case: str) -> Sought:
     clinical.case(case)
     if not known.patient.patient_id:
         raise EarlierNoNumber
-    born = next((one.birth_date for one in headers if one.birth_date), "") or ""
+    born = next((born for one in headers if (born := age.birth_date(one.birth_date))), "")
     if known.registration:
         born = Registrations(clinical.database).entry(known.registration).registered.birth_date or born
     issuer = "" if "patient_id" in known.entered else _issuer(state, [one.reference for one in clinical.images(case)])

@@ -17,8 +17,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from firmware_app import clock
-from firmware_app.headers import identity
-from firmware_app.headers.age import completed_years
+from firmware_app.headers import age, identity
 from firmware_app.records import Detail
 from firmware_app.registration.entry import Registered
 from firmware_app.store.accounts import audit
@@ -29,7 +28,6 @@ from firmware_app.store.clinical.patient import LONGEST as LONGEST
 from firmware_app.store.clinical.patient import SEXES as SEXES
 from firmware_app.store.clinical.patient import Patient as Patient
 from firmware_app.store.clinical.patient import clean as clean
-from firmware_app.store.clinical.patient import clean_age as clean_age
 from firmware_app.store.disk.layout import StateDir
 
 
@@ -68,10 +66,10 @@ class Patients:
         )
         patient = Patient()
         for row in rows:
-            patient = _completed(patient, _read(self._display / row["reference"] / identity.FILE_NAME))
-            if not patient.age and row["header"]:  # computed from birth date and study date, as in routing
-                years = completed_years(forms.header().validate_json(row["header"]))
-                patient = replace(patient, age="" if years is None else f"{years:03d}Y")
+            said = _read(self._display / row["reference"] / identity.FILE_NAME)
+            if row["header"]:
+                said = replace(said, age=age.shown(forms.header().validate_json(row["header"])))
+            patient = _completed(patient, said)
             if all(getattr(patient, field.name) for field in fields(patient)):
                 break
         return patient
@@ -190,6 +188,6 @@ def _read(path: Path) -> Patient:
     )
     sex = texts.get("sex", "").upper()
     return Patient(
-        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), clean_age(texts.get("age", "")),
+        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), age.clean_age(texts.get("age", "")),
         sex if sex in SEXES else "",
     )  # fmt: skip
