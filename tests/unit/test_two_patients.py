@@ -20,7 +20,7 @@ from firmware_app.store.disk.layout import StateDir
 from tests.films import film, save
 
 STUDY = generate_uid()
-OWN = {"StudyInstanceUID": STUDY, "SpecificCharacterSet": "ISO_IR 192", "PatientAge": None}
+OWN: dict[str, Any] = {"StudyInstanceUID": STUDY, "SpecificCharacterSet": "ISO_IR 192", "PatientAge": None}
 WANG: dict[str, Any] = {"PatientID": "P1", "PatientName": "Wang^Wu", "PatientBirthDate": "19700101", "PatientSex": "M"}
 LI: dict[str, Any] = {"PatientID": "P2", "PatientName": "Li^Na", "PatientBirthDate": "19850505", "PatientSex": "F"}
 
