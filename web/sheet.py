@@ -323,6 +323,8 @@ def _claimed(box: Box, case: Case) -> str:
     entry = Registrations(box.clinical.database).of_study(study) if study else None
     if entry is None or case.reference is None or box.patients.known(case.reference).version:
         return ""
+    if entry.case is not None:  # its patient's case is another one of the same study
+        return ""
     return entry.registered.accession
 
 

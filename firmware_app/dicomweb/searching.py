@@ -32,9 +32,10 @@ class Level(StrEnum):
     SERIES = "series"
     INSTANCE = "instances"
 
-    def of(self, one: OfferedResult) -> str:
-        """The UID by which *one* counts at this level."""
-        return {"studies": one.study_uid, "series": one.series_uid, "instances": one.sop_instance_uid}[self]
+    def of(self, one: OfferedResult) -> tuple[str, str]:
+        """By what *one* counts at this level: its case, since a study may be of several patients, and its UID."""
+        uids = {"studies": one.study_uid, "series": one.series_uid, "instances": one.sop_instance_uid}
+        return one.case, uids[self]
 
 
 # PS3.18 Tables 10.6.3-3 to 10.6.3-5, of what our objects hold.
@@ -113,18 +114,20 @@ def answers(
 ) -> tuple[list[dict[str, Any]], bool]:
     """The data sets that answer *query* at *level*, with the attributes of the levels *told*; whether there are more.
 
+    A study of several patients is told once for each.
+
     *offered*: every object of the studies concerned.  *root*: the address of the service.
     """
-    modalities: dict[str, list[str]] = {}
+    modalities: dict[str, list[str]] = {}  # by case: of what one patient has in a study
     for one in offered:
-        known = modalities.setdefault(one.study_uid, [])
+        known = modalities.setdefault(one.case, [])
         known.extend(value for value in _texts(one.attributes, "00080060") if value not in known)
-    found: dict[str, OfferedResult] = {}
+    found: dict[tuple[str, str], OfferedResult] = {}
     for one in offered:
-        if level.of(one) not in found and _fits(query, one, modalities[one.study_uid]):
+        if level.of(one) not in found and _fits(query, one, modalities[one.case]):
             found[level.of(one)] = one
     page = list(found.values())[query.offset : query.offset + query.limit]
-    made = [_answer(query, level, one, offered, told, modalities[one.study_uid], root) for one in page]
+    made = [_answer(query, level, one, offered, told, modalities[one.case], root) for one in page]
     return made, len(found) > query.offset + len(page)
 
 
@@ -157,7 +160,7 @@ def _answer(
     }  # fmt: skip
     made["00080056"] = _value("CS", "ONLINE")
     made["00081190"] = _value("UR", address(root, one, level))
-    related = [other for other in offered if other.study_uid == one.study_uid]
+    related = [other for other in offered if other.case == one.case]
     if Level.STUDY in told:
         made[_MODALITIES] = _value("CS", *modalities)
         made["00201206"] = _value("IS", len({other.series_uid for other in related}))

@@ -38,6 +38,7 @@ from firmware_app.headers.element_stream import (
     tag_name,
     walk,
 )
+from firmware_app.headers.person import Person
 from firmware_app.headers.transfer_syntax import TransferSyntax
 from firmware_app.records import UID_MOST, Header, is_uid
 
@@ -124,6 +125,7 @@ class Examined:
     """A complete object: its header, the positions of data set and pixels, and the patient's identity (`identity`).
 
     `trailing` counts the bytes after `end`, the end of the data set: zeros, or what a machine left (`is_followed`).
+    `person`: the same identity as it is written, to tell patients apart.
     """
 
     header: Header
@@ -134,6 +136,7 @@ class Examined:
     is_followed: bool
     pixels: tuple[tuple[int, int], ...]
     identity: Mapping[str, str]
+    person: Person
 
 
 def examine(path: Path) -> Examined:
@@ -189,6 +192,7 @@ def _examine(data: Buffer) -> Examined:
         is_followed=parsed.is_followed,
         pixels=pixels,
         identity=_identity_of(data, parsed),
+        person=_person(data, parsed),
     )
 
 
@@ -307,6 +311,15 @@ def _header(data: Buffer, walk: Walk, syntax: TransferSyntax) -> Header:
 def _identity_of(data: Buffer, parsed: Walk) -> dict[str, str]:
     values = {key: _bytes(data, parsed.elements.get(tag)) for key, tag in _PATIENT.items()}
     return identity.of(values, _bytes(data, parsed.elements.get(_CHARSET)))
+
+
+def _person(data: Buffer, parsed: Walk) -> Person:
+    charset = _bytes(data, parsed.elements.get(_CHARSET))
+
+    def text(tag: int) -> str:
+        return identity.text(_bytes(data, parsed.elements.get(tag)), charset, is_name=tag == _PATIENT["name"])
+
+    return Person(*(text(tag) for tag in (_PATIENT["patient_id"], _PATIENT["issuer"], _PATIENT["name"], _BIRTH_DATE)))
 
 
 def _class(value: str | None) -> str:

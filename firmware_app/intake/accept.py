@@ -41,7 +41,7 @@ from firmware_app.intake.sameness import conflict
 from firmware_app.intake.spool import Spool, check_space, disk_errors
 from firmware_app.records import UID_MOST, Header
 from firmware_app.store.clinical import kept_files
-from firmware_app.store.clinical.admission import NO_IDENTITY
+from firmware_app.store.clinical.admission import NO_IDENTITY, NOBODY
 from firmware_app.store.clinical.clinical_db import Clinical, Held
 from firmware_app.store.disk.layout import StateDir, make_directory, sync_directory
 
@@ -242,6 +242,7 @@ class Door:
                         header=header,
                         association=association,
                         identity=examined.identity if examined is not None else NO_IDENTITY,
+                        person=examined.person if examined is not None else NOBODY,
                     )
                 except (sqlite3.Error, StoreError) as error:
                     uid = header.sop_instance_uid if header else None

@@ -222,6 +222,9 @@ def _of_age(
         raise AgeUnclear
     if isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
+        other = age.otherwise(header)
+        if other is not None and kept != [one for one in packs if one.rule.age_years.holds(other)]:
+            raise AgeUnclear
         if not kept:
             raise AgeOutside(age=years)
         return kept

@@ -1,6 +1,7 @@
 """Whether a study of an archive is of the patient whom the clinic means.
 
-Issuer of the patient's number, the number, and birth date must be the same, and none of them unknown.  A name never
+Issuer of the patient's number, the number, and birth date must be the same, and none of them unknown; a placeholder
+such as 1 January 1900 is no birth date.  A name never
 decides: two patients of one name stay apart, and one patient's name is spelled in several ways.
 """
 
@@ -8,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+from firmware_app.headers.age import birth_date
 
 
 class Doubt(StrEnum):
@@ -38,7 +41,7 @@ def doubts(ours: PatientKey, theirs: PatientKey) -> tuple[Doubt, ...]:
     pairs = (
         (Doubt.ISSUER, ours.issuer, theirs.issuer),
         (Doubt.NUMBER, ours.number, theirs.number),
-        (Doubt.BIRTH_DATE, ours.birth_date, theirs.birth_date),
+        (Doubt.BIRTH_DATE, birth_date(ours.birth_date), birth_date(theirs.birth_date)),
     )
     found = [doubt for doubt, mine, other in pairs if not mine or mine != other]
     if {ours.sex, theirs.sex} == {"M", "F"}:

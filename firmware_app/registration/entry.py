@@ -18,7 +18,7 @@ from firmware_app.errors import (
     IdCardContradicts,
     PatientIdUnusable,
 )
-from firmware_app.headers.age import OLDEST_YEARS
+from firmware_app.headers import age as ages
 from firmware_app.registration import id_card, names
 from firmware_app.registration.examinations import EXAMINATIONS
 
@@ -29,7 +29,6 @@ _ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ID_MOST: Final = 64  # PS3.5 6.2, LO
 _ID: Final = re.compile(rf"[ -\[\]-~]{{1,{_ID_MOST}}}")
 _DATES: Final = (re.compile(r"(\d{4})(\d\d)(\d\d)"), re.compile(r"(\d{4})[-./年](\d{1,2})[-./月](\d{1,2})日?"))
-_AGE: Final = re.compile(r"0*(\d{1,3})([DWMY])")
 _CHILD_YEARS: Final = 18
 
 
@@ -96,7 +95,7 @@ def checked(form: Mapping[str, str], now: datetime, accession: str = "") -> Regi
         if (born or card.birth_date) != card.birth_date or (sex or card.sex) != card.sex:
             raise IdCardContradicts
         born, sex = card.birth_date, card.sex
-    age = age_at(born, today) if born is not None else _age(given["age"])
+    age = age_at(born, today) if born is not None else ages.clean_age(given["age"])
     if not age:
         raise AgeMissing
     if form.get("examination", "") not in EXAMINATIONS:
@@ -117,8 +116,8 @@ def birth_date(text: str, today: date) -> date | None:
         born = date(*map(int, match.groups())) if match else None
     except ValueError:
         born = None
-    if born is None or born > today or (today - born).days > 366 * OLDEST_YEARS:
-        raise BirthDateWrong(years=OLDEST_YEARS)
+    if born is None or born > today or (today - born).days > 366 * ages.OLDEST_YEARS or not ages.is_likely(born):
+        raise BirthDateWrong(years=ages.OLDEST_YEARS)
     return born
 
 
@@ -128,11 +127,3 @@ def age_at(born: date, today: date) -> str:
     if months < 1:
         return f"{(today - born).days:03d}D"
     return f"{months:03d}M" if months < 24 else f"{months // 12:03d}Y"
-
-
-def _age(text: str) -> str:
-    """*text* as an AS; empty when it is no age of a person."""
-    match = _AGE.fullmatch(text.upper())
-    if match is None or (match[2] == "Y" and int(match[1]) > OLDEST_YEARS):
-        return ""
-    return f"{int(match[1]):03d}{match[2]}"

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.errors import BirthDateWrong, RegistrationError
+from firmware_app.headers import age as ages
 from firmware_app.headers import identity
 from firmware_app.records import is_uid
 from firmware_app.registration import names
@@ -22,7 +23,6 @@ _ANY: Final = {"xray": "xray", "mammography": "mammography", "ultrasound": "us",
 """By kind of machine, the examination of no named part."""
 _NUMBER: Final = re.compile(r"[ -\[\]-~]{1,16}")
 _PATIENT_ID: Final = re.compile(r"[^\\\x00-\x1f\x7f]{1,64}")
-_AGE: Final = re.compile(r"\d{3}[DWMY]")
 _LONGEST: Final = 64
 
 ACCESSION, NAME, PATIENT_ID, BIRTH_DATE, SEX, AGE = (
@@ -74,10 +74,9 @@ def learned(said: Mapping[int, str], step: Mapping[int, str], origin: str, today
         born = birth_date(said.get(BIRTH_DATE, ""), today)
     except BirthDateWrong:
         born = None
-    age = said.get(AGE, "")
     return Registered(
         accession, said[STUDY], number, shown, person_name, f"{born:%Y%m%d}" if born else "",
-        age_at(born, today) if born else age if _AGE.fullmatch(age) else "",
+        age_at(born, today) if born else ages.clean_age(said.get(AGE, "")),
         said.get(SEX, "") if said.get(SEX, "") in SEXES else "", _ANY[kind_of(modality)],
         scheduled + re.sub(r"\D", "", step.get(START_TIME, ""))[:6].ljust(6, "0"),
         said.get(PROCEDURE_ID, "")[:16], step.get(STEP_ID, "")[:16],

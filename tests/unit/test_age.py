@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from firmware_app.headers.age import NotKnown, completed_years, stated
+from firmware_app.headers.age import NotKnown, birth_date, completed_years, shown, stated
 from firmware_app.records import Header
 
 
@@ -72,8 +72,8 @@ def test_the_stated_age_wins_over_dates_that_nearly_agree() -> None:
 
 @pytest.mark.parametrize(
     ("said", "born", "age"),
-    [("130Y", None, 130), ("131Y", None, NotKnown.UNCLEAR), (None, "18961121", 130),
-     (None, "18951121", NotKnown.UNCLEAR), ("034Y", "19901121", 34), ("034Y", "19891121", NotKnown.UNCLEAR),
+    [("120Y", None, 120), ("121Y", None, NotKnown.UNCLEAR), (None, "19061121", 120),
+     (None, "19051121", NotKnown.UNCLEAR), ("034Y", "19901121", 34), ("034Y", "19891121", NotKnown.UNCLEAR),
      ("034Y", "19941121", 34), ("034Y", "19951121", NotKnown.UNCLEAR), (None, "19921122", 33), (None, "19921121", 34)],
 )  # fmt: skip
 def test_an_age_is_believed_up_to_here(said: str | None, born: str | None, age: int | NotKnown) -> None:
@@ -85,7 +85,7 @@ def test_an_age_that_contradicts_the_dates_is_unclear(birth: str) -> None:
     assert stated(header("003Y", birth, "20260101")) is NotKnown.UNCLEAR
 
 
-@given(st.dates(date(1900, 1, 1), date(2026, 1, 1)), st.integers(0, 110))
+@given(st.dates(date(1904, 1, 2), date(2026, 1, 1)), st.integers(0, 110))
 def test_nobody_is_a_year_older_before_the_birthday(born: date, years: int) -> None:
     assume(not (born.month == 2 and born.day == 29) and born.year + years + 1 <= 2100)
     day_before = date.fromordinal(born.replace(year=born.year + years + 1).toordinal() - 1)
@@ -95,4 +95,49 @@ def test_nobody_is_a_year_older_before_the_birthday(born: date, years: int) -> N
 @given(st.text(max_size=8), st.text(max_size=10), st.text(max_size=10))
 def test_no_text_whatever_raises(age: str, birth: str, study: str) -> None:
     actual = completed_years(header(age, birth, study))
-    assert actual is None or 0 <= actual <= 130
+    assert actual is None or 0 <= actual <= 120
+
+
+PLACEHOLDERS = ["19000101", "19010101", "1900.01.01", "18991230", "18000101", "11111111", "00010101", "99991231"]
+
+
+@pytest.mark.parametrize("study", ["19950302", "20061121", "20261121"])
+@pytest.mark.parametrize("birth", PLACEHOLDERS)
+def test_a_placeholder_birth_date_is_no_age(birth: str, study: str) -> None:
+    assert stated(header(None, birth, study)) is NotKnown.UNCLEAR
+    assert (shown(header(None, birth, study)), birth_date(birth)) == ("", "")
+
+
+@pytest.mark.parametrize("birth", PLACEHOLDERS)
+def test_beside_a_placeholder_the_stated_age_counts(birth: str) -> None:
+    assert stated(header("012Y", birth, "20261121")) == 12
+    assert shown(header("012Y", birth, "20261121")) == "012Y"
+
+
+@pytest.mark.parametrize(
+    ("said", "birth", "study"),
+    [("126Y", "19000101", "20261121"), ("125Y", "19010101", "20261121"), ("111Y", "19000101", "20110302"),
+     ("094Y", "19010101", "19950302"), ("095Y", "19000101", "19950302")],
+)  # fmt: skip
+def test_the_age_that_a_console_computes_from_a_placeholder_is_none_either(said: str, birth: str, study: str) -> None:
+    assert stated(header(said, birth, study)) is NotKnown.UNCLEAR
+    assert shown(header(said, birth, study)) == ""
+
+
+@pytest.mark.parametrize("said", ["126Y", "255Y", "999Y", "999M", "999W", "999D"])
+def test_an_implausible_age_is_as_if_absent(said: str) -> None:
+    assert stated(header(said)) is NotKnown.UNCLEAR
+    assert shown(header(said)) == ""
+    assert stated(header(said, "20140301", "20261121")) == 12
+    assert shown(header(said, "20140301", "20261121")) == "012Y"
+
+
+def test_a_zero_that_nobody_typed_is_not_shown_as_a_newborn() -> None:
+    assert shown(header("000Y", "19700101", "20260102")) == "056Y"
+    assert shown(header("000Y")) == ""
+
+
+def test_a_real_birth_date_is_kept() -> None:
+    assert [birth_date(text) for text in ("20140301", "2014.03.01", "19700101", "", "20141301", None)] == [
+        "20140301", "20140301", "19700101", "", "", "",
+    ]  # fmt: skip

@@ -46,6 +46,11 @@ def test_only_a_known_and_equal_issuer_number_and_birth_date_are_the_same_patien
     assert doubts(ours, theirs) == doubtful
 
 
+@pytest.mark.parametrize("birth", ["19000101", "19010101", "99991231"])
+def test_an_equal_placeholder_is_no_equal_birth_date(birth: str) -> None:
+    assert doubts(replace(OURS, birth_date=birth), replace(OURS, birth_date=birth)) == (Doubt.BIRTH_DATE,)
+
+
 def test_the_clinics_issuer_stands_in_where_an_image_names_none() -> None:
     assert doubts(replace(OURS, issuer="").or_issuer("QINGHE"), OURS) == ()
     assert doubts(OURS, replace(OURS, issuer="COUNTY").or_issuer("QINGHE")) == (Doubt.ISSUER,)
@@ -104,6 +109,9 @@ def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_
     without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
     assert isinstance(without, Registered)
     assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")
+    placeholder = learned.learned({**said, learned.BIRTH_DATE: "19000101", learned.AGE: "126Y"}, step, "RIS", today)
+    assert isinstance(placeholder, Registered)
+    assert (placeholder.birth_date, placeholder.age) == ("", "")
     for tag, value, reason in (
         (learned.PATIENT_ID, "", LeftOut.PATIENT),
         (learned.PATIENT_ID, "H" * 65, LeftOut.PATIENT),

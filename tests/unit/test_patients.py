@@ -11,6 +11,7 @@ from pydicom import dcmread
 
 from firmware_app import errors
 from firmware_app.headers import identity
+from firmware_app.headers.age import clean_age
 from firmware_app.headers.header import examine
 from firmware_app.imaging import header_words as opened
 from firmware_app.records import (
@@ -27,7 +28,7 @@ from firmware_app.records import (
 )
 from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient, Patients, clean, clean_age
+from firmware_app.store.clinical.patients import Patient, Patients, clean
 from firmware_app.store.clinical.worklist import Worklist
 from firmware_app.store.disk.layout import StateDir
 from tests.films import film, save

@@ -336,3 +336,17 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
             assert actual.pack in ("adult", "child")
     assert len(refused) > 300
     assert all(len(error.text("en")) > 20 for error in refused)
+
+
+@pytest.mark.parametrize(
+    ("age", "birth"), [("019Y", "20090301"), ("005Y", "20190301"), ("003Y", "20260101"), (None, "19000101"),
+                       ("126Y", "19000101"), ("126Y", None)],
+)  # fmt: skip
+def test_an_age_that_could_choose_another_pack_is_unclear(age: str | None, birth: str | None) -> None:
+    with pytest.raises(AgeUnclear):
+        chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121"), usual="adult")
+
+
+@pytest.mark.parametrize(("age", "birth", "pack"), [("018Y", "20090301", "adult"), ("040Y", "19880301", "adult")])
+def test_ages_that_rounding_explains_or_that_choose_one_pack_agree(age: str, birth: str, pack: str) -> None:
+    assert chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121")).pack == pack

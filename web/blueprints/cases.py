@@ -9,7 +9,7 @@ from flask import Blueprint, Response, abort, g, redirect, render_template, requ
 from flask.typing import ResponseReturnValue
 
 from firmware_app.errors import LanternError
-from firmware_app.headers.age import OLDEST_YEARS
+from firmware_app.headers.age import OLDEST_YEARS, clean_age
 from firmware_app.language import N_, translate
 from firmware_app.records import Reason
 from firmware_app.reports import hospital_answer, wording
@@ -19,7 +19,7 @@ from firmware_app.store.accounts.accounts_db import Role
 from firmware_app.store.clinical import revisions
 from firmware_app.store.clinical.earlier import was_fetched
 from firmware_app.store.clinical.feedback import Feedback
-from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean, clean_age
+from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean
 from web import guard, priors, sheet, words
 from web.blueprints import earlier, judgements, packs
 from web.box import here

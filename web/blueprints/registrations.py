@@ -15,11 +15,12 @@ from firmware_app.errors import (
     RegistrationImaged,
     RegistrationUnknown,
 )
+from firmware_app.headers.age import clean_age
 from firmware_app.registration import names
 from firmware_app.registration.entry import checked, new_accession
 from firmware_app.registration.examinations import EXAMINATIONS
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean_age, registered_patient
+from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, registered_patient
 from firmware_app.store.clinical.registrations import Entry, Registrations
 from web import guard, sheet
 from web.box import here

@@ -20,7 +20,7 @@ from pydicom.uid import UID, SecondaryCaptureImageStorage
 
 from firmware_app.errors import Undecodable
 from firmware_app.exporting.dicom.uids import Uids
-from firmware_app.headers import charset
+from firmware_app.headers import age, charset
 from firmware_app.imaging import decimals
 from firmware_app.imaging.grey import transforms
 from firmware_app.imaging.source import BROKEN
@@ -32,7 +32,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _DATE: Final = re.compile(r"(\d{4})\.?(0[1-9]|1[0-2])\.?(0[1-9]|[12]\d|3[01])")
 _TIME: Final = re.compile(r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?")
 _CODE: Final = re.compile(r"[A-Z0-9 _]{1,16}")
-_AGE: Final = re.compile(r"\d{3}[DWMY]")
 _NUMBER: Final = re.compile(r"[+-]?\d{1,11}")
 _ZONE: Final = re.compile(r"[+-](?:0\d|1[0-4])[0-5]\d")
 _SEXES: Final = ("M", "F", "O")
@@ -70,7 +69,7 @@ _TEXTS: Final[dict[str, Callable[[str], str]]] = {
     "IssuerOfPatientID": _line(64),
     "PatientBirthDate": _date,
     "PatientSex": lambda text: text if text in _SEXES else "",
-    "PatientAge": _matching(_AGE),
+    "PatientAge": age.clean_age,
     "StudyDate": _date,
     "StudyTime": _matching(_TIME),
     "StudyID": _line(16),

@@ -14,8 +14,9 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.errors import LanternError
 from firmware_app.headers.other_objects import kind_in
+from firmware_app.headers.person import Person
 from firmware_app.records import Header, Instance
-from firmware_app.store.clinical import forms, quarantine
+from firmware_app.store.clinical import forms, quarantine, study_cases
 from firmware_app.store.clinical.registrations import tie_arrival
 from firmware_app.store.disk.references import References
 from firmware_app.store.sqlite.database import Database
@@ -24,6 +25,7 @@ from firmware_app.store.sqlite.together import Together
 ARCHIVE: Final = "archive:"
 """How the source of an association begins in which the box fetches an earlier study."""
 NO_IDENTITY: Final[Mapping[str, str]] = MappingProxyType({})
+NOBODY: Final = Person()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class ArrivalJournal:
         self.database = database
         self._keeps_every_line = keeps_every_line
         self._references = References(folder)
+        self._root = folder.parent
         self._together = Together(database)
 
     def establish_references(self, unnamed: bool) -> None:
@@ -79,11 +82,12 @@ class ArrivalJournal:
 
     def admit(
         self, *, path: str, file: str, sha256: str, size: int, header: Header | None, association: int | None,
-        identity: Mapping[str, str] = NO_IDENTITY,
+        identity: Mapping[str, str] = NO_IDENTITY, person: Person = NOBODY,
     ) -> Instance | Held:  # fmt: skip
         """Record an accepted object whose bytes are already durable at *file*; durable on return.
 
-        *identity*: what it says of the patient; with it, its case may be tied to a registered one.
+        *identity*: what it says of the patient; with it, its case may be tied to a registered one.  *person*: the same,
+        by which the patients of a study are told apart.
 
         Returns the new instance, or the one `Held` under that identity (then nothing was written).
         """
@@ -94,7 +98,8 @@ class ArrivalJournal:
                 return held
             self._references.load(connection)
             kind = kind_in(header) if header else None
-            case = self._case_for(header, sha256, association) if kind is None else self._case_beside(header, sha256)
+            case = self._case_for(header, sha256, person, association, is_image=kind is None)
+            study_cases.note(connection, case, header, person)
             instance = Instance(self._references.instance(header, sha256), case, file, header)
             connection.execute(
                 "INSERT INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
@@ -116,50 +121,40 @@ class ArrivalJournal:
             )
             _arrived(self.database, path, "accepted", instance.reference, case, None, None)
             if header is not None and kind is None:
-                tie_arrival(connection, case, header, identity)
+                tie_arrival(connection, case, header, identity, person)
             return instance
 
         return self._together.write(write)
 
-    def _case_for(self, header: Header | None, sha256: str, association: int | None) -> str:
-        """The case of this study, new or marked as fresh.  Each picture without a study is a case of its own.
+    def _case_for(
+        self, header: Header | None, sha256: str, person: Person, association: int | None, *, is_image: bool
+    ) -> str:
+        """The case that an object of *person* belongs to, opened if new; an image marks it as fresh.
 
-        It is an earlier one as long as all that came of it was fetched from an archive.
+        Each picture without a study is a case of its own.  It is an earlier one as long as all that came of it was
+        fetched from an archive.
         """
         connection = self.database.connection
-        study = header.study_instance_uid if header else None
+        known = study_cases.find(connection, self._root, header, person)
+        if known is not None and not is_image:
+            return known
         source = connection.execute("SELECT source FROM associations WHERE id = ?", (association,)).fetchone()
-        earlier = int(source is not None and source[0].startswith(ARCHIVE))
-        if study is not None:
-            row = connection.execute(
+        earlier = int(is_image and source is not None and source[0].startswith(ARCHIVE))
+        modality = header.modality if header is not None and is_image else None
+        if known is not None:
+            connection.execute(
                 "UPDATE cases SET fresh = 1, touched = ?, modality = COALESCE(modality, ?), earlier = MIN(earlier, ?)"
-                " WHERE study_uid = ? RETURNING reference",
-                (time.monotonic(), header.modality if header else None, earlier, study),
-            ).fetchone()
-            if row is not None:
-                return str(row[0])
-        reference = self._references.case(header, sha256)
+                " WHERE reference = ?",
+                (time.monotonic(), modality, earlier, known),
+            )
+            return known
+        reference, study, shared = study_cases.opened(connection, self._references, header, sha256, person)
         connection.execute(  # after a rescue, a picture's case may exist without its image
-            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched, earlier, revision)"
-            " VALUES (?, ?, ?, ?, ?, ?,"
-            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0))"  # the hospital knows these
-            " ON CONFLICT (reference) DO UPDATE SET fresh = 1, touched = excluded.touched",
-            (reference, study, header.modality if header else None, _now(), time.monotonic(), earlier, reference),
-        )
-        return reference
-
-    def _case_beside(self, header: Header | None, sha256: str) -> str:
-        """The case of an object that is not an image: opened if new, since images may follow, but not marked fresh."""
-        study = header.study_instance_uid if header else None
-        reference = self._references.case(header, sha256)
-        connection = self.database.connection
-        row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
-        if row is not None:
-            return str(row[0])
-        connection.execute(
-            "INSERT INTO cases (reference, study_uid, opened_at, touched, fresh, revision) VALUES (?, ?, ?, ?, 0,"
-            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?), 0)) ON CONFLICT (reference) DO NOTHING",
-            (reference, study, _now(), time.monotonic(), reference),
+            "INSERT INTO cases (reference, study_uid, shared_study, modality, opened_at, touched, earlier, fresh,"
+            " revision) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8,"
+            " COALESCE((SELECT revision FROM retired WHERE case_reference = ?1), 0))"  # the hospital knows these
+            " ON CONFLICT (reference) DO UPDATE SET fresh = MAX(fresh, excluded.fresh), touched = excluded.touched",
+            (reference, study, shared, modality, _now(), time.monotonic(), earlier, int(is_image)),
         )
         return reference
 

@@ -26,7 +26,7 @@ from firmware_app.records import (
     ReadingStatus,
     Reason,
 )
-from firmware_app.store.clinical import forms, media, quarantine, revisions
+from firmware_app.store.clinical import forms, media, quarantine, revisions, study_cases
 from firmware_app.store.sqlite.database import Database
 
 WITHOUT_IMAGE: Final = (
@@ -186,8 +186,10 @@ class Casebook:
         reference, priority = row["reference"], row["priority"]
         said = None if row["fresh"] else revisions.conclusion(self.database.connection, reference, row["revision"])
         incomplete = media.incomplete(self.database.connection, reference)
+        shared = study_cases.shared(self.database.connection, reference)
+        warnings = tuple(one for one in (incomplete, shared) if one is not None)
         readings = tuple(
-            _warned(forms.reading().validate_json(row[0]), incomplete)
+            _warned(forms.reading().validate_json(row[0]), warnings)
             for row in self.database.connection.execute(
                 "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
                 " WHERE r.case_reference = ? ORDER BY i.sequence",
@@ -196,7 +198,7 @@ class Casebook:
         )
         return Case(
             reference,
-            row["study_uid"],
+            study_cases.study_of(row),
             row["modality"],
             row["revision"],
             Priority(priority) if priority else None,
@@ -228,11 +230,11 @@ def strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
     return tuple(best.values())
 
 
-def _warned(reading: Reading, incomplete: Reason | None) -> Reading:
-    """*reading* with the warning, shown before its numbers, that the case may lack images."""
-    if incomplete is None:
+def _warned(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:
+    """*reading* with what is to be known of its case, shown before its numbers."""
+    if not warnings:
         return reading
-    return replace(reading, quality=replace(reading.quality, hints=(incomplete, *reading.quality.hints)))
+    return replace(reading, quality=replace(reading.quality, hints=(*warnings, *reading.quality.hints)))
 
 
 def _file_record(row: sqlite3.Row) -> FileRecord:

@@ -15,7 +15,7 @@ from typing import Final
 
 from firmware_app import clock
 from firmware_app.errors import CaseUnknown, EarlierNoNumber, EarlierUnknown
-from firmware_app.headers import identity
+from firmware_app.headers import age, identity
 from firmware_app.records import Reason
 from firmware_app.registration.agreement import PatientKey
 from firmware_app.store.accounts import audit
@@ -178,7 +178,8 @@ class EarlierStudies:
     def holds(self, study_uid: str) -> bool:
         """Whether the box has images of this study."""
         row = self._database.connection.execute(
-            "SELECT 1 FROM cases c JOIN instances i ON i.case_reference = c.reference WHERE c.study_uid = ? LIMIT 1",
+            "SELECT 1 FROM cases c JOIN instances i ON i.case_reference = c.reference"
+            " WHERE c.study_uid = ?1 OR c.shared_study = ?1 LIMIT 1",
             (study_uid,),
         ).fetchone()
         return row is not None
@@ -186,15 +187,18 @@ class EarlierStudies:
     def kept(self, study_uid: str) -> int:
         """How many objects of this study the box has."""
         row = self._database.connection.execute(
-            "SELECT COUNT(*) FROM cases c JOIN instances i ON i.case_reference = c.reference WHERE c.study_uid = ?",
+            "SELECT COUNT(*) FROM cases c JOIN instances i ON i.case_reference = c.reference"
+            " WHERE c.study_uid = ?1 OR c.shared_study = ?1",
             (study_uid,),
         ).fetchone()
         return int(row[0])
 
     def _rows(self, condition: str, *values: object) -> list[EarlierStudy]:
         rows = self._database.connection.execute(
-            "SELECT *, (SELECT reference FROM cases c WHERE c.study_uid = earlier_studies.study_uid AND EXISTS"
-            " (SELECT 1 FROM instances i WHERE i.case_reference = c.reference)) AS here"
+            "SELECT *, (SELECT reference FROM cases c WHERE earlier_studies.study_uid IN (c.study_uid, c.shared_study)"
+            " AND EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference) ORDER BY EXISTS (SELECT 1"
+            " FROM case_persons p WHERE p.case_reference = c.reference AND p.number = earlier_studies.number) DESC"
+            " LIMIT 1) AS here"
             f" FROM earlier_studies WHERE {condition}",
             values,
         )
@@ -237,10 +241,11 @@ def sought(clinical: Clinical, state: StateDir, case: str) -> Sought:
     clinical.case(case)
     if not known.patient.patient_id:
         raise EarlierNoNumber
-    born = next((one.birth_date for one in headers if one.birth_date), "") or ""
+    born = next((born for one in headers if (born := age.birth_date(one.birth_date))), "")
     if known.registration:
         born = Registrations(clinical.database).entry(known.registration).registered.birth_date or born
-    issuer = "" if "patient_id" in known.entered else _issuer(state, [one.reference for one in clinical.images(case)])
+    references = [one.reference for one in clinical.images(case)]
+    issuer = "" if "patient_id" in known.entered else _issuer(state, references, known.patient.patient_id)
     return Sought(
         PatientKey(issuer, known.patient.patient_id, born, known.patient.sex),
         next((one.study_date for one in headers if one.study_date), "") or "",
@@ -248,12 +253,13 @@ def sought(clinical: Clinical, state: StateDir, case: str) -> Sought:
     )
 
 
-def _issuer(state: StateDir, instances: Iterable[str]) -> str:
+def _issuer(state: StateDir, instances: Iterable[str], number: str) -> str:
+    """Who gave the patient the *number*, as the images say."""
     for instance in instances:
         try:
             said = json.loads((state.display / instance / identity.FILE_NAME).read_text("utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(said, dict) and said.get("issuer"):
+        if isinstance(said, dict) and said.get("issuer") and str(said.get("patient_id", "")).strip() in ("", number):
             return str(said["issuer"])
     return ""

@@ -63,7 +63,8 @@ class Media:
                 " WHERE reference IN (SELECT reference FROM met))"
             )
             connection.executemany(
-                "INSERT OR REPLACE INTO listed_more SELECT reference, ? FROM cases WHERE study_uid = ?",
+                "INSERT OR REPLACE INTO listed_more SELECT reference, ?1 FROM cases"
+                " WHERE study_uid = ?2 OR shared_study = ?2",
                 ((count, study) for study, count in listed_more.items()),
             )
             connection.executemany(

@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.headers.age import OLDEST_YEARS
-
 LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
 SEXES: Final = ("M", "F", "O")
 AGE_UNITS: Final = ("Y", "M", "W", "D")
@@ -33,11 +31,3 @@ class Patient:
 def clean(text: str) -> str:
     """*text* as one line of at most `LONGEST` characters, without control or direction characters."""
     return " ".join(_CONTROL.sub(" ", text).split())[:LONGEST]
-
-
-def clean_age(text: str) -> str:
-    """*text* as a DICOM AS with three digits; empty when it is no age of a person."""
-    match = re.fullmatch(r"0*(\d{1,3})([DWMY])", text.strip().upper())
-    if match is None or (match[2] == "Y" and int(match[1]) > OLDEST_YEARS):
-        return ""
-    return f"{int(match[1]):03d}{match[2]}"

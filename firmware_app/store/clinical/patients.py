@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from firmware_app import clock
-from firmware_app.headers import identity
-from firmware_app.headers.age import completed_years
+from firmware_app.headers import age, identity
+from firmware_app.headers.person import Person, Relation, among
 from firmware_app.records import Detail
 from firmware_app.registration.entry import Registered
 from firmware_app.store.accounts import audit
@@ -29,7 +29,6 @@ from firmware_app.store.clinical.patient import LONGEST as LONGEST
 from firmware_app.store.clinical.patient import SEXES as SEXES
 from firmware_app.store.clinical.patient import Patient as Patient
 from firmware_app.store.clinical.patient import clean as clean
-from firmware_app.store.clinical.patient import clean_age as clean_age
 from firmware_app.store.disk.layout import StateDir
 
 
@@ -62,16 +61,24 @@ class Patients:
         self._clinical, self._display = clinical, state.display
 
     def imaged(self, case: str) -> Patient:
-        """The patient in the headers of *case*, each field from the first image that has it."""
+        """The patient in the headers of *case*, each field from the first image that has it.
+
+        An image that names another patient than those before it gives none: an earlier Lantern made one case of them.
+        """
         rows = self._clinical.database.connection.execute(
             "SELECT reference, header FROM instances WHERE case_reference = ? ORDER BY sequence LIMIT 32", (case,)
         )
-        patient = Patient()
+        patient, persons = Patient(), list[Person]()
         for row in rows:
-            patient = _completed(patient, _read(self._display / row["reference"] / identity.FILE_NAME))
-            if not patient.age and row["header"]:  # computed from birth date and study date, as in routing
-                years = completed_years(forms.header().validate_json(row["header"]))
-                patient = replace(patient, age="" if years is None else f"{years:03d}Y")
+            said, person = _read(self._display / row["reference"] / identity.FILE_NAME)
+            if row["header"]:
+                header = forms.header().validate_json(row["header"])
+                said = replace(said, age=age.shown(header))
+                person = replace(person, birth_date=header.birth_date or "")
+            if among(person, persons) in (Relation.ANOTHER, Relation.UNLIKE):
+                continue
+            persons.append(person)
+            patient = _completed(patient, said)
             if all(getattr(patient, field.name) for field in fields(patient)):
                 break
         return patient
@@ -179,17 +186,18 @@ def _completed(patient: Patient, more: Patient) -> Patient:
     return Patient(*(getattr(patient, field.name) or getattr(more, field.name) for field in fields(Patient)))
 
 
-def _read(path: Path) -> Patient:
-    """The identity of one image; empty where the file is missing or invalid."""
+def _read(path: Path) -> tuple[Patient, Person]:
+    """The identity of one image, also to tell patients apart; empty where the file is missing or invalid."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return Patient()
+        return Patient(), Person()
     texts = (
         {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
     )
     sex = texts.get("sex", "").upper()
-    return Patient(
-        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), clean_age(texts.get("age", "")),
+    patient = Patient(
+        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), age.clean_age(texts.get("age", "")),
         sex if sex in SEXES else "",
     )  # fmt: skip
+    return patient, Person(patient.patient_id, texts.get("issuer", ""), patient.name)

@@ -17,10 +17,12 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
 from firmware_app.headers.age import LARGEST_DIFFERENCE_YEARS, completed_years
+from firmware_app.headers.person import Person
 from firmware_app.records import Header, Reason
 from firmware_app.registration.entry import Registered
 from firmware_app.registration.examinations import EXAMINATIONS
 from firmware_app.store.accounts import audit
+from firmware_app.store.clinical import study_cases
 from firmware_app.store.clinical.forms import reason_in, reason_text
 from firmware_app.store.sqlite.database import Database
 
@@ -186,11 +188,13 @@ class Registrations:
         ]  # fmt: skip
 
 
-def tie_arrival(connection: sqlite3.Connection, case: str, header: Header, identity: Mapping[str, str]) -> None:
+def tie_arrival(
+    connection: sqlite3.Connection, case: str, header: Header, identity: Mapping[str, str], person: Person
+) -> None:
     """Tie *case* to the registration that its newly arrived image belongs to, inside the caller's transaction.
 
-    *identity*: what the image says of the patient (`headers.identity`).  A case that is tied already, or that a person
-    has corrected, stays as it is.
+    *identity* and *person*: what the image says of the patient.  A case that is tied already, or that a person has
+    corrected, stays as it is; so does one whose image names another patient than the registered one.
     """
     patient_id, accession = identity.get("patient_id", "").strip(), identity.get("accession", "").strip()
     row = connection.execute(
@@ -201,6 +205,10 @@ def tie_arrival(connection: sqlite3.Connection, case: str, header: Header, ident
     ).fetchone()
     years = completed_years(header)
     if row is None or _contradicts(row, years, identity.get("sex", "")):
+        return
+    if not study_cases.belongs(
+        connection, header, person, Person(row["patient_id"], "", row["person_name"], row["birth_date"])
+    ):
         return
     is_known = years is not None and row["age"] == f"{years:03d}Y"
     name, number, sex = (

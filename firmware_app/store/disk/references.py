@@ -47,6 +47,10 @@ class References:
             return self._named("c", "study", header.study_instance_uid)
         return self._named("c", *_image(header, sha256))
 
+    def case_of_another(self, study: str, person: str) -> str:
+        """The reference of a case of another patient in a *study* that has a case; *person*: `headers.person.key`."""
+        return self._named("c", "study of", f"{study}\0{person}")
+
     def instance(self, header: Header | None, sha256: str) -> str:
         """The reference of the SOP instance; for a picture, made from its bytes."""
         return self._named("i", *_image(header, sha256))

@@ -81,7 +81,7 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
             *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
             "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
             "result_versions", "registrations", "told_observations", "hospital_receipts", "modalities", "pack_changes",
-            "pack_trials", "trial_images", "clinical_falls", "feedback_consents", "feedback_given",
+            "pack_trials", "trial_images", "clinical_falls", "feedback_consents", "feedback_given", "case_persons",
             *refill.CALIBRATION,
         )
     }  # fmt: skip
@@ -103,15 +103,17 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
 
 
 def _reopen_cases(connection: sqlite3.Connection) -> None:
-    """Recreate the rows of lost cases from their images."""
-    connection.execute(
-        "INSERT OR IGNORE INTO cases (reference, study_uid, modality, opened_at, touched)"
-        " SELECT case_reference, json_extract(header, '$.study_instance_uid'),"
-        " MAX(CASE WHEN kind IS NULL THEN json_extract(header, '$.modality') END), MIN(received_at), ?"
-        " FROM instances WHERE case_reference NOT IN (SELECT reference FROM cases)"
-        " GROUP BY case_reference",
-        (time.monotonic(),),
-    )
+    """Recreate the rows of lost cases from their images; in a study that has a case, as those of another patient."""
+    for study, shared in (("study", "NULL"), ("NULL", "study")):
+        connection.execute(
+            f"INSERT OR IGNORE INTO cases (reference, study_uid, shared_study, modality, opened_at, touched)"
+            f" SELECT case_reference, {study}, {shared}, modality, at, ? FROM (SELECT case_reference,"
+            " json_extract(header, '$.study_instance_uid') AS study, MAX(CASE WHEN kind IS NULL THEN"
+            " json_extract(header, '$.modality') END) AS modality, MIN(received_at) AS at, MIN(sequence) AS first"
+            " FROM instances WHERE case_reference NOT IN (SELECT reference FROM cases) GROUP BY case_reference)"
+            " ORDER BY first",
+            (time.monotonic(),),
+        )
 
 
 def _tell_again(connection: sqlite3.Connection, report: RescueReport) -> None:

@@ -14,12 +14,12 @@ from typing import Final
 from firmware_app import clock
 from firmware_app.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.headers import file_kind
-from firmware_app.headers import header as dicom
+from firmware_app.headers.header import Examined, examine_open
 from firmware_app.headers.other_objects import kind_in
-from firmware_app.records import Header
+from firmware_app.headers.person import Person
 from firmware_app.salvage.pages import Value
 from firmware_app.salvage.wreck import Wreck
-from firmware_app.store.clinical import forms
+from firmware_app.store.clinical import forms, study_cases
 from firmware_app.store.disk.layout import StateDir
 from firmware_app.store.disk.references import References
 from firmware_app.store.rescue.rescue import RescueReport
@@ -52,9 +52,9 @@ def admit_files(
     references = References(state.clinical_db.parent)
     for _, file in sorted(unknown):
         try:
-            header = _examined(state.root / file)
-            uid = header.sop_instance_uid if header else None
-            report.admitted += _admit(connection, references, file, state.root / file, header, known.get(uid or "", {}))
+            examined = _examined(state.root / file)
+            uid = examined.header.sop_instance_uid if examined else ""
+            report.admitted += _admit(connection, references, file, state.root, examined, known.get(uid, {}))
         except (Truncated, PixelLengthMismatch) as error:
             log.warning("a file in images/ is no whole image any more: %s", error.code)
             report.cut.append(file)  # renamed once the new database is decided on
@@ -87,8 +87,8 @@ def _age(file: os.DirEntry[str]) -> int:
         return 0
 
 
-def _examined(path: Path) -> Header | None:
-    """As in the gateway: the header of a complete DICOM object, None for a complete picture; no pixel is decoded.
+def _examined(path: Path) -> Examined | None:
+    """As in the gateway: what a complete DICOM object says, None for a complete picture; no pixel is decoded.
 
     The file is read before it is mapped: an unreadable sector is an `OSError` here, but would be a SIGBUS there.
     """
@@ -98,7 +98,7 @@ def _examined(path: Path) -> Header | None:
         while piece := len(os.pread(descriptor, _PIECE, at)):
             at += piece
         if path.suffix == ".dcm":
-            return dicom.examine_open(descriptor).header
+            return examine_open(descriptor)
         file_kind.check_complete(descriptor, path.suffix)
     finally:
         os.close(descriptor)
@@ -109,18 +109,23 @@ def _admit(
     connection: sqlite3.Connection,
     references: References,
     file: str,
-    path: Path,
-    header: Header | None,
+    root: Path,
+    examined: Examined | None,
     known: dict[str, Value],
 ) -> bool:
     """Add a row for *file*; False when another file already has the same instance."""
+    path, header = root / file, examined.header if examined is not None else None
+    person = examined.person if examined is not None else Person()
     sha256, size = path.stem, path.stat().st_size
     # The file time is of the machine's clock, and it is unknown whether that was right.
     received = clock.Stamp(datetime.fromtimestamp(path.stat().st_mtime, UTC), trusted=False).text()
-    study = header.study_instance_uid if header else None
-    row = connection.execute("SELECT reference FROM cases WHERE study_uid = ?", (study,)).fetchone()
     kind = kind_in(header) if header else None
-    case = str(row[0]) if row else str(known.get("case_reference") or references.case(header, sha256))
+    found = study_cases.find(connection, root, header, person)
+    case, study, shared = (
+        (found, None, None) if found is not None else study_cases.opened(connection, references, header, sha256, person)
+    )
+    if found is None:
+        case = str(known.get("case_reference") or case)
     added = connection.execute(
         "INSERT OR IGNORE INTO instances (reference, case_reference, sop_uid, series_uid, file, sha256, bytes, header,"
         " received_at, kind, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -140,8 +145,10 @@ def _admit(
     ).rowcount
     if added:
         connection.execute(
-            "INSERT INTO cases (reference, study_uid, modality, opened_at, touched) VALUES (?, ?, ?, ?, ?)"
+            "INSERT INTO cases (reference, study_uid, shared_study, modality, opened_at, touched)"
+            " VALUES (?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (reference) DO UPDATE SET modality = COALESCE(modality, excluded.modality)",
-            (case, study, header.modality if header and kind is None else None, received, time.monotonic()),
+            (case, study, shared, header.modality if header and kind is None else None, received, time.monotonic()),
         )
+        study_cases.note(connection, case, header, person)
     return bool(added)

@@ -1,0 +1,137 @@
+"""A study belongs to one patient (PS3.3 7.3); where a machine puts two under one number, each gets an own case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import generate_uid
+
+from firmware_app.headers import identity
+from firmware_app.headers.header import examine
+from firmware_app.headers.person import Person, Relation, relation
+from firmware_app.intake.accept import Door
+from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.store.clinical.patient import Patient
+from firmware_app.store.clinical.patients import Patients
+from firmware_app.store.clinical.study_cases import SHARED, shared
+from firmware_app.store.disk.layout import StateDir
+from tests.films import film, save
+
+STUDY = generate_uid()
+OWN: dict[str, Any] = {"StudyInstanceUID": STUDY, "SpecificCharacterSet": "ISO_IR 192", "PatientAge": None}
+WANG: dict[str, Any] = {"PatientID": "P1", "PatientName": "Wang^Wu", "PatientBirthDate": "19700101", "PatientSex": "M"}
+LI: dict[str, Any] = {"PatientID": "P2", "PatientName": "Li^Na", "PatientBirthDate": "19850505", "PatientSex": "F"}
+
+
+class Study:
+    """Images that come under one Study Instance UID."""
+
+    def __init__(self, door: Door, folder: Path) -> None:
+        self._door, self._folder, self._count = door, folder, 0
+
+    def case(self, **said: Any) -> str:
+        """The case of a new image that says this."""
+        self._count += 1
+        path = save(self._folder, f"{self._count}.dcm", film(**OWN, **said))
+        return str(self._door.accept_file(path).case)
+
+
+@pytest.fixture
+def study(door: Door, tmp_path: Path) -> Study:
+    return Study(door, tmp_path)
+
+
+def one_of(said: dict[str, Any], *names: str) -> dict[str, Any]:
+    """*said* with the named attributes alone."""
+    every = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+    return {name: said[name] if name in names else None for name in every}
+
+
+@pytest.mark.parametrize(("first", "second"), [(WANG, LI), (LI, WANG)])
+def test_two_patient_ids_under_one_study_are_two_cases(
+    study: Study, clinical: Clinical, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    cases = [study.case(**said) for said in (first, second, first, second)]
+    assert cases[0] == cases[2] != cases[1] == cases[3]
+    assert len(clinical.images(cases[0])) == len(clinical.images(cases[1])) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (WANG, {**WANG, "PatientID": "P2"}),
+        (one_of(WANG, "PatientName", "PatientBirthDate"), one_of(LI, "PatientName", "PatientBirthDate")),
+        (one_of(WANG, "PatientName", "PatientBirthDate"), LI),
+        ({**WANG, "PatientName": "Wang^Wu"}, {**WANG, "PatientName": "Li^Na", "PatientBirthDate": "19850505"}),
+    ],
+)
+def test_another_number_or_another_name_and_birth_date_is_another_patient(
+    study: Study, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert study.case(**first) != study.case(**second)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (WANG, WANG),
+        (WANG, one_of(WANG, "PatientID")),
+        (one_of(WANG, "PatientName", "PatientBirthDate"), WANG),
+        (WANG, {**WANG, "PatientID": " p1 "}),
+        (WANG, {**WANG, "PatientName": "WANG^WU^^^"}),
+        (WANG, {**WANG, "PatientName": "Wang^Wu=王^五"}),
+        (WANG, {**WANG, "PatientBirthDate": "19000101"}),
+        (WANG, {**WANG, "PatientName": "Wang^Mei"}),  # a name that was corrected: the number is the patient's
+        (WANG, one_of(WANG)),
+    ],
+)
+def test_the_same_patient_written_differently_stays_one_case(
+    study: Study, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert study.case(**first) == study.case(**second)
+
+
+def test_no_field_of_one_patient_is_shown_with_the_other(study: Study, clinical: Clinical, state: StateDir) -> None:
+    """The first one without a number: its name never stands beside the other's number."""
+    unnumbered, numbered = study.case(**one_of(WANG, "PatientName", "PatientBirthDate")), study.case(**LI)
+    assert unnumbered != numbered
+    read(clinical, state)
+    patients = Patients(clinical, state)
+    assert patients.imaged(unnumbered) == Patient("Wang Wu", "", "056Y", "")
+    assert patients.imaged(numbered) == Patient("Li Na", "P2", "040Y", "F")
+
+
+def read(clinical: Clinical, state: StateDir) -> None:
+    """Write what the reader keeps of each image's patient beside its picture."""
+    for case in clinical.cases():
+        for image in clinical.images(case.reference or ""):
+            folder = state.display / image.reference
+            folder.mkdir(parents=True, exist_ok=True)
+            identity.write(examine(state.root / image.file).identity, folder)
+
+
+def test_both_cases_say_that_the_study_has_another_patient(study: Study, clinical: Clinical) -> None:
+    alone = study.case(**WANG)
+    assert shared(clinical.database.connection, alone) is None
+    other = study.case(**LI)
+    reasons = [shared(clinical.database.connection, case) for case in (alone, other)]
+    assert [reason.code if reason else None for reason in reasons] == [SHARED, SHARED]
+
+
+def test_both_cases_keep_the_studys_uid_for_their_results(study: Study, clinical: Clinical) -> None:
+    cases = [study.case(**WANG), study.case(**LI)]
+    assert [clinical.case(case).study_instance_uid for case in cases] == [STUDY, STUDY]
+
+
+def test_an_image_that_says_nothing_of_its_patient_joins_neither_of_two(study: Study) -> None:
+    cases = {study.case(**WANG), study.case(**LI)}
+    assert study.case(**one_of(WANG)) not in cases
+
+
+def test_numbers_of_two_issuers_are_not_compared() -> None:
+    of_clinic, of_county = Person("1", "CLINIC", "Wang^Wu", "19700101"), Person("9", "COUNTY", "Wang^Wu", "19700101")
+    assert relation(of_clinic, of_county) is Relation.SAME
+    assert relation(Person("1", "CLINIC"), Person("1", "CLINIC")) is Relation.SAME
+    assert relation(Person("1", "CLINIC"), Person("1", "COUNTY")) is Relation.OPEN
