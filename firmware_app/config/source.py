@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class Source:
         Raises `ConfigMissing`, `ConfigForbidden`, `ConfigIsFolder`, `ConfigUnreadable` or `ConfigNotUtf8`.
         """
         try:
-            data = path.read_bytes()
+            data = path.read_bytes().removeprefix(BOM_UTF8)
         except FileNotFoundError:
             raise ConfigMissing(path=str(path)) from None
         except PermissionError:
@@ -49,7 +50,7 @@ class Source:
         except OSError as error:
             raise ConfigUnreadable(path=str(path), detail=error.strerror or str(error)) from None
         try:
-            return cls(path, data.decode("utf-8-sig"), variables)
+            return cls(path, data.decode("utf-8"), variables)
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             raise ConfigNotUtf8(path=str(path), line=line) from None
