@@ -195,10 +195,10 @@ class EarlierStudies:
 
     def _rows(self, condition: str, *values: object) -> list[EarlierStudy]:
         rows = self._database.connection.execute(
-            "SELECT *, (SELECT reference FROM cases c WHERE earlier_studies.study_uid IN (c.study_uid, c.shared_study)"
-            " AND EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference) ORDER BY EXISTS (SELECT 1"
-            " FROM case_persons p WHERE p.case_reference = c.reference AND p.number = earlier_studies.number) DESC"
-            " LIMIT 1) AS here"
+            "SELECT *, (SELECT c.reference FROM cases c LEFT JOIN case_persons p ON p.case_reference = c.reference"
+            " AND p.number = earlier_studies.number WHERE earlier_studies.study_uid IN (c.study_uid, c.shared_study)"
+            " AND EXISTS (SELECT 1 FROM instances i WHERE i.case_reference = c.reference)"
+            " ORDER BY p.number IS NULL, c.rowid LIMIT 1) AS here"
             f" FROM earlier_studies WHERE {condition}",
             values,
         )
