@@ -247,8 +247,8 @@ class Changes(Table):
 
     Of volumes only ``flip``, ``gamma`` and ``noise`` are obeyed.
 
-    ``rotation`` is in degrees; ``blur``, ``erase``, ``flip`` and ``paste`` are shares of the films; the rest are
-    fractions of the film's side or of its grey range.
+    ``rotation`` is in degrees; ``shift``, ``zoom_in``, ``zoom_out``, ``aspect``, ``gamma``, ``noise`` and ``window``
+    say how far, in fractions of the film's side or of its grey range; the rest are shares of the films.
     """
 
     rotation: float = 10.0
@@ -263,6 +263,19 @@ class Changes(Table):
     flip: float = 0.0
     paste: float = 0.0
     """Share of films onto which a lesion of another film is pasted (needs masks)."""
+    jpeg: float = Field(0.3, ge=0.0, le=1.0)
+    resolution: float = Field(0.0, ge=0.0, le=1.0)
+    """Sampled down to 20 to 80 % of the side and back."""
+    sharpness: float = Field(0.0, ge=0.0, le=1.0)
+    """Blurred or sharpened."""
+    window: float = Field(0.0, ge=0.0, lt=0.5)
+    """The most of the grey range that is clipped at either end."""
+    local_contrast: float = Field(0.0, ge=0.0, le=1.0)
+    """Each place less its surroundings' mean, over their spread (:mod:`converters.training.machine_marks`)."""
+    borders: float = Field(0.0, ge=0.0, le=1.0)
+    """Drawn into a black or white frame."""
+    letters: float = Field(0.0, ge=0.0, le=1.0)
+    """With letters or digits burned in."""
 
 
 class Fit(Table):
