@@ -163,7 +163,7 @@ def test_letters_are_bright_near_the_edge_and_cover_little() -> None:
     changed = (made != films)[:, 0]
     for film, marked in zip(made[:, 0].numpy(), changed.numpy(), strict=True):
         assert film[marked].max() > 0.5 or film[marked].min() < 0.1
-        assert 0.0005 < marked.mean() < 0.2
+        assert 0.0 < marked.mean() < 0.2
         assert not marked[SIDE * 3 // 8 : SIDE * 5 // 8, SIDE * 7 // 16 : SIDE * 9 // 16].any()
     assert torch.equal(lettered(films, 0.0, torch.Generator().manual_seed(2)), films)
     assert 8 < int(lettered(films, 0.5, torch.Generator().manual_seed(2)).ne(films).flatten(1).any(dim=1).sum()) < 32
