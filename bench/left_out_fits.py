@@ -2,7 +2,8 @@
 
 Each fits EfficientNet-Lite0 from ImageNet's weights on SIIM's films (and on those beside them that the change names),
 and reads New Delhi's and NIH's opacities where they were left out, and the SIIM films that were held back. The
-threshold is the highest that reaches a sensitivity of 0.90 on the latter. Intervals are 95 %, whole patients resampled.
+threshold is the highest that reaches a sensitivity of 0.90 on the latter. Intervals are 95 %, whole patients resampled;
+the gain over the fit `siim` is paired, film by film, where that was made in the same DIR.
 
     python -m bench.left_out --data DATA --fit NAME [--fit NAME ...] [--work DIR] [--json]
 
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench import harness
+from bench.left_out_changes import onto
 from converters.data import film_digests, recipe_data, splits
 from converters.data.datasets import FilmSet
 from converters.data.merged_sets import merged
@@ -39,6 +41,9 @@ from firmware_app.imaging.model_input import InputSpec
 
 HOME: Final = "chest-xray-siim"
 SIZE: Final = 160
+BEFORE_CUTTING: Final = 256
+"""Of films that are cut to the lungs: what is left is 160 px."""
+AT_ONCE: Final = 256
 SEED: Final = 20261123
 HELD_BACK: Final = 0.15
 SENSITIVITY: Final = 0.90
@@ -56,8 +61,8 @@ MACHINE: Final[Mapping[str, float]] = {
 }  # fmt: skip
 
 HEAD: Final = """\
-| fit | judged on | n (positive) | AUC | sensitivity | specificity |
-| --- | --- | --- | --- | --- | --- |"""
+| fit | judged on | n (positive) | AUC | gain over the first | sensitivity | specificity |
+| --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class WholeFit:
     text: str
     change: Mapping[str, float] = field(default_factory=lambda: TODAY)
     beside: Mapping[str, float] = field(default_factory=dict)
+    lungs: bool = False
+    """Every film is moved onto SIIM's mean and cut to the lungs."""
 
     @property
     def plan(self) -> Train:
@@ -80,6 +87,7 @@ class WholeFit:
 FITS: Final[Mapping[str, WholeFit]] = {
     "siim": WholeFit("SIIM alone, as the adult pack's films are changed today"),
     "siim-machine": WholeFit("the same, with what names the machine destroyed", MACHINE),
+    "siim-lungs": WholeFit("the same, cut to the lungs", MACHINE, lungs=True),
     "siim-nih": WholeFit("the same, NIH's opacities beside it, a quarter as often", MACHINE, {"chest-xray-nih": 0.25}),
     "siim-nitrd": WholeFit("the same, New Delhi beside it, a quarter as often", MACHINE, {"chest-xray-nitrd": 0.25}),
 }
@@ -96,11 +104,22 @@ class Bench:
         """A set, in its own words."""
         return recipe_data.read_by(SETS[name][0], self.data / name, *SETS[name][1:])
 
-    def pixels(self, name: str) -> NDArray[np.uint8]:
-        """(N, H, W) of a set, decoded once."""
-        kept = self.work / f"{name}.{SIZE}.npy"
+    def pixels(self, name: str, fit: WholeFit) -> NDArray[np.uint8]:
+        """(N, H, W) of a set as the fit sees it, prepared once."""
+        if not fit.lungs:
+            return self._whole(name, SIZE)
+        kept = self.work / f"{name}.lungs.npy"
         if not kept.is_file():
-            np.save(kept, prepared(self.films(name), InputSpec("film", SIZE, SIZE)))
+            atlas = self._whole(HOME, BEFORE_CUTTING).mean(axis=0, dtype=np.float32) / np.float32(255.0)
+            films = self._whole(name, BEFORE_CUTTING)
+            parts = range(0, len(films), AT_ONCE)
+            np.save(kept, np.concatenate([onto(films[one : one + AT_ONCE], atlas[None, None]) for one in parts]))
+        return np.asarray(np.load(kept))
+
+    def _whole(self, name: str, size: int) -> NDArray[np.uint8]:
+        kept = self.work / f"{name}.{size}.npy"
+        if not kept.is_file():
+            np.save(kept, prepared(self.films(name), InputSpec("film", size, size)))
         return np.asarray(np.load(kept))
 
     def judged(self, name: str) -> list[dict[str, Any]]:
@@ -109,27 +128,29 @@ class Bench:
         rest, held = splits.draw(
             {film.name: film.label for film in home.films}, recipe_data.grouped(home)[0], HELD_BACK, SEED
         )
-        scores = {HOME: self._scores(name, fit, home, rest, held)} | {
-            one: np.load(self.work / f"{name}.{one}.scores.npy")
-            for one in SETS
-            if one != HOME and one not in fit.beside
-        }
-        back = home.only(held)
-        cut = intervals.threshold_for_sensitivity(labels_of(back), scores[HOME], SENSITIVITY)
-        return [
-            {"fit": name, **row(f"{one}, held back" if one == HOME else one, back if one == HOME else self.films(one),
-                                given, cut)}
-            for one, given in scores.items()
-        ]  # fmt: skip
+        self._fitted(name, fit, home, rest, held)
+        back, plain = home.only(held), next(iter(FITS))
+        cut = intervals.threshold_for_sensitivity(labels_of(back), np.load(self._kept(name, HOME)), SENSITIVITY)
+        rows = []
+        for one in (HOME, *(other for other in SETS if other not in (HOME, *fit.beside))):
+            films = back if one == HOME else self.films(one)
+            scores, before = np.load(self._kept(name, one)), self._kept(plain, one)
+            title = f"{one}, held back" if one == HOME else one
+            more = gain(films, scores, np.load(before)) if name != plain and before.is_file() else {}
+            rows.append({"fit": name, **row(title, films, scores, cut), **more})
+        return rows
 
-    def _scores(
+    def _kept(self, name: str, of_set: str) -> Path:
+        return self.work / f"{name}.{of_set}.scores.npy"
+
+    def _fitted(
         self, name: str, fit: WholeFit, home: FilmSet, rest: tuple[str, ...], held: tuple[str, ...]
-    ) -> NDArray[np.float64]:
-        """(M,) scores of the held-back films; those of the other sets are written beside them."""
-        at, pixels = {film.name: place for place, film in enumerate(home.films)}, self.pixels(HOME)
+    ) -> None:  # fmt: skip
+        """Fit, and write the scores of the held-back films and of every set that was not learnt from."""
+        at, pixels = {film.name: place for place, film in enumerate(home.films)}, self.pixels(HOME, fit)
         back = pixels[[at[one] for one in held]]
         learnt = merged(home.only(rest), {one: self.films(one) for one in fit.beside})
-        seen = np.concatenate([pixels[[at[one] for one in rest]], *(self.pixels(one) for one in fit.beside)])
+        seen = np.concatenate([pixels[[at[one] for one in rest]], *(self.pixels(one, fit) for one in fit.beside)])
         shares, aim = None, targets(learnt, 0.0, None)
         if fit.beside:
             values = [film.values("source") for film in learnt.films]
@@ -137,17 +158,31 @@ class Bench:
                 name, labels_of(learnt), values, {one: fit.beside.get(one, 1.0) for one in values}
             )
             aim = replace(aim, weights=np.ones(len(values), dtype=np.float32))
-        content = hashlib.sha256(repr((film_digests.digest(learnt.films), SIZE)).encode()).hexdigest()
+        content = hashlib.sha256(
+            repr((film_digests.digest(learnt.films), SIZE, *(("lungs",) if fit.lungs else ()))).encode()
+        ).hexdigest()
         torch.manual_seed(SEED)
         net = build("lite0", findings=1, dropout=fit.plan.dropout)
         load_imagenet(net, imagenet_weights())
         films = fitting.Films(seen, back, labels_of(home.only(held)), even=shares)
         kept = fitting.Run(self.work / f"{name}.pt", name, fitting.identity(fit.plan), SEED, content)
         net = fitting.fit(net, films, LabelLoss(aim, fit.plan), fit.plan, kept)
+        np.save(self._kept(name, HOME), fitting.predicted(net, back))
         for one in SETS:
             if one != HOME and one not in fit.beside:
-                np.save(self.work / f"{name}.{one}.scores.npy", fitting.predicted(net, self.pixels(one)))
-        return fitting.predicted(net, back)
+                np.save(self._kept(name, one), fitting.predicted(net, self.pixels(one, fit)))
+
+
+def gain(films: FilmSet, scores: NDArray[np.float64], plain: NDArray[np.float64]) -> dict[str, Any]:
+    """By how much the AUC is above that of the first fit, paired film by film."""
+    labels = labels_of(films)
+    now, before = (intervals.Ranked.of(labels, one) for one in (scores, plain))
+    changes = [
+        (now.auc(weights) or 0.0) - (before.auc(weights) or 0.0)
+        for weights in intervals.resamples(labels, [film.patient for film in films.films])
+    ]
+    whole = (intervals.auc(labels, scores) or 0.0) - (intervals.auc(labels, plain) or 0.0)
+    return {"gain": whole, "gain_ci": intervals.limits(changes)}
 
 
 def row(name: str, films: FilmSet, scores: NDArray[np.float64], cut: float) -> dict[str, Any]:
@@ -167,8 +202,14 @@ def row(name: str, films: FilmSet, scores: NDArray[np.float64], cut: float) -> d
 
 def line(one: dict[str, Any]) -> str:
     """A row of the table."""
-    cells = [f"{one[key]:.3f} ({one[f'{key}_ci'][0]:.3f}–{one[f'{key}_ci'][1]:.3f})"
-             for key in ("auc", "sensitivity", "specificity")]  # fmt: skip
+
+    def cell(key: str, sign: str = "") -> str:
+        if key not in one:
+            return "–"
+        low, high = one[f"{key}_ci"]
+        return f"{one[key]:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
+
+    cells = [cell("auc"), cell("gain", "+"), cell("sensitivity"), cell("specificity")]
     return f"| {FITS[one['fit']].text} | {one['set']} | {one['n']} ({one['positives']}) | {' | '.join(cells)} |"
 
 

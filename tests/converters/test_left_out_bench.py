@@ -8,7 +8,7 @@ import torch
 
 from bench.left_out import RECIPE, Source
 from bench.left_out_changes import CHANGES, Scene
-from bench.left_out_fits import FITS, HOME, SETS, row
+from bench.left_out_fits import FITS, HOME, SETS, gain, row
 from converters.data.datasets import Film, FilmSet
 from converters.data.splits import Fold
 from converters.recipe import load_recipe
@@ -74,6 +74,10 @@ def test_a_whole_fits_rates_are_at_the_threshold_that_was_chosen_at_home() -> No
     assert (told["n"], told["positives"]) == (9, 4)
     assert (told["sensitivity"], told["specificity"]) == (0.75, 0.4)
     assert told["auc"] == pytest.approx((4 + 4 + 2.5 + 1) / 20)
+    same, better = (gain(FilmSet("away", "x", films), np.array(scores) + more, np.array(scores))
+                    for more in (0.0, 10.0 * np.array(labels)))  # fmt: skip
+    assert (same["gain"], same["gain_ci"]) == (0.0, (0.0, 0.0))
+    assert better["gain"] == pytest.approx(1.0 - told["auc"])
 
 
 def test_a_whole_fit_is_home_at_siim_and_leaves_a_source_out() -> None:
