@@ -107,8 +107,8 @@ def _licence(of_weights: str | None) -> Iterable[str]:
     """Nothing for a pack from before it was asked for."""
     if of_weights is not None:
         yield "## Licence of the weights"
-        key = "weights_non_commercial" if licence.is_non_commercial(of_weights) else "weights_free"
-        yield "\n\n".join(pair(key, licence=licence.spoken(of_weights), spdx=of_weights))
+        note = card_notes.NON_COMMERCIAL if licence.is_non_commercial(of_weights) else card_notes.LICENSED
+        yield note.format(licence=licence.spoken(of_weights), spdx=of_weights)
 
 
 def _elsewhere(manifest: Manifest) -> Iterable[str]:

@@ -11,14 +11,6 @@ CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     ),
     "written": ("Version {version}, written {day}.", "版本 {version}，撰写于 {day}。"),
     "weak": ("Weak points", "薄弱之处"),
-    "weights_free": (
-        "The weights may be used under {licence} (`{spdx}`).",
-        "模型权重的使用许可：{licence}（`{spdx}`）。",
-    ),
-    "weights_non_commercial": (
-        "The weights may be used under {licence} (`{spdx}`): **not for commercial use**, as the data they learnt from.",
-        "模型权重的使用许可：{licence}（`{spdx}`），**不得用于商业用途**：训练所用数据限非商业使用。",
-    ),
     "refusals": ("What was refused, and why", "被拒绝的文件及原因"),
     "refused_none": ("Nothing was refused.", "没有文件被拒绝。"),
     "numbers": ("Each file in its runtime", "各运行时中的各文件"),
