@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
     below = pack.add_subparsers(required=True, metavar="COMMAND")
     measure.add_to(below, command)
-    command(below, "list", _list, "every pack in use, its version and its origin", "lantern pack list --json")
+    command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
     show = command(below, "show", _show, "what a pack is for, how accurate it is and its limits",
                    "lantern pack show chest-xray-child")  # fmt: skip
     verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
