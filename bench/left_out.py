@@ -8,7 +8,9 @@ resampling whole patients; the gain over `none` is paired, film by film. What a 
 not seen.
 
     python -m bench.left_out --data DATA [--change NAME ...] [--seeds N] [--work DIR] [--json]
+    python -m bench.left_out --data DATA --fit NAME [--fit NAME ...] [--work DIR] [--json]
 
+The second form fits whole networks (:mod:`bench.left_out_fits`).
 DATA holds chest-xray-nih. It runs in the converters' environment, one change in about half a minute of a core. What
 lies in DIR (build/left-out) is not made again: delete it after changing anything.
 """
@@ -28,7 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench import harness
+from bench import harness, left_out_fits
 from bench.left_out_changes import CHANGES, Change, Films, Scene, Vary
 from converters.data import readers
 from converters.data.datasets import FilmSet
@@ -248,10 +250,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.left_out", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=f"the folder that holds {NIH}")
     parser.add_argument("--change", action="append", choices=CHANGES, default=[], help="one or more; default: all")
+    parser.add_argument("--fit", action="append", choices=left_out_fits.FITS, default=[], help="whole fits instead")
     parser.add_argument("--seeds", type=int, default=2, metavar="N", help="default: %(default)s")
     parser.add_argument("--work", type=Path, default=harness.REPOSITORY / "build" / "left-out", metavar="DIR")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
+    if options.fit:
+        rows = left_out_fits.run(options.data, options.work / "fits", options.fit, as_json=options.json)
+        if options.json:
+            print(json.dumps(rows))
+        return 0
     options.work.mkdir(parents=True, exist_ok=True)
     screening = Screening(options.data, options.work)
     found: dict[str, Any] = {"published model": published(screening)}

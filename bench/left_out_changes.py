@@ -303,8 +303,12 @@ def of_true_aspect(films: Films, headers: NDArray[np.float64]) -> Films:
 
 def of_lungs(films: Films, _headers: NDArray[np.float64]) -> Films:
     """Films moved and zoomed onto their mean, and cut to where both lungs lie in it."""
-    seen = torch.from_numpy(inputs(films))
-    atlas = _alike(seen.mean(dim=0, keepdim=True))
+    return onto(films, inputs(films).mean(axis=0, keepdims=True))
+
+
+def onto(films: Films, mean: NDArray[np.float32]) -> Films:
+    """Films moved and zoomed onto the atlas *mean*, (1, 1, H, W), and cut to where both lungs lie in it."""
+    seen, atlas = torch.from_numpy(inputs(films)), _alike(torch.from_numpy(mean))
     best, chosen = torch.full((len(films),), -2.0), torch.zeros(len(films), 2, 3)
     small = functional.interpolate(seen, 2 * ATLAS_PX, mode="bilinear", antialias=True, align_corners=False)
     for zoom in ZOOMS:

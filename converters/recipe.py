@@ -39,6 +39,8 @@ class Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+ClassWords = str | tuple[str, ...]
+"""One word of a data set, or several that mean one class."""
 Reader = Literal["folder", "nih-adults", "medmnist", "masks", "volumes", "hannover"]
 
 
@@ -47,8 +49,17 @@ class Beside(Table):
 
     path: str
     reader: Reader
-    positive: str | None = None
-    """Its own word for the positive class; else that of [data]."""
+    positive: ClassWords | None = None
+    """Its own words for the positive class; else those of [data]."""
+    negative: ClassWords | None = None
+    """Its own words for the negative class; else, where it has no ``positive`` of its own, those of [data]."""
+    weight: float = Field(1.0, gt=0.0)
+    """How often its films are drawn beside those of [data], where [train] ``even`` names ``source``."""
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        _check_words(self.positive, self.negative)
+        return self
 
     @property
     def name(self) -> str:
@@ -69,7 +80,16 @@ class Elsewhere(Table):
     """One of its own parts, such as ``under-18``."""
     reader: Reader | None = None
     """Without it, its form is recognised, as that of ``evaluate --data`` is."""
-    positive: str | None = None
+    positive: ClassWords | None = None
+    negative: ClassWords | None = None
+    """As in [data]; needs a ``reader``."""
+
+    @model_validator(mode="after")
+    def _read_by_words(self) -> Self:
+        if self.reader is None and (self.negative is not None or isinstance(self.positive, tuple)):
+            raise ValueError("several positive words, and negative, need a reader")
+        _check_words(self.positive, self.negative)
+        return self
 
     @property
     def name(self) -> str:
@@ -80,6 +100,11 @@ class Elsewhere(Table):
 OneTable = TypeVar("OneTable", bound=Table)
 
 
+def _check_words(positive: ClassWords | None, negative: ClassWords | None) -> None:
+    if negative is not None and positive is None:
+        raise ValueError("negative goes with positive: name the words of both classes")
+
+
 class Data(Table):
     """Which reader opens ``--data``, the word for the positive class, and how films are divided.
 
@@ -88,8 +113,13 @@ class Data(Table):
     """
 
     reader: Reader
-    positive: str | None = None
-    """Not for tasks that make more of a label than yes or no: they read the data set's own words."""
+    positive: ClassWords | None = None
+    """The class, or the classes, of films that show the finding. Not for tasks that make more of a label than yes or
+    no: they read the data set's own words."""
+    negative: ClassWords | None = None
+    """The classes of films that do not show it; films of neither are left out, and a line says how many. Without it
+    every class but the positive one is negative. Of films with several labels (``Edema|Mass``) one positive word makes
+    the film positive."""
     folds: int = Field(3, ge=1, le=20)
     val: float = Field(0.15, gt=0.0, lt=0.5)
     test: float = Field(0.15, gt=0.0, lt=0.5)
@@ -106,6 +136,7 @@ class Data(Table):
     def _names_of_their_own(self) -> Self:
         if len({one.name for one in self.beside}) < len(self.beside):
             raise ValueError("two sets of beside have the same name")
+        _check_words(self.positive, self.negative)
         return self
 
 
@@ -216,8 +247,8 @@ class Changes(Table):
 
     Of volumes only ``flip``, ``gamma`` and ``noise`` are obeyed.
 
-    ``rotation`` is in degrees; ``blur``, ``erase``, ``flip`` and ``paste`` are shares of the films; the rest are
-    fractions of the film's side or of its grey range.
+    ``rotation`` is in degrees; ``shift``, ``zoom_in``, ``zoom_out``, ``aspect``, ``gamma``, ``noise`` and ``window``
+    say how far, in fractions of the film's side or of its grey range; the rest are shares of the films.
     """
 
     rotation: float = 10.0
@@ -232,6 +263,19 @@ class Changes(Table):
     flip: float = 0.0
     paste: float = 0.0
     """Share of films onto which a lesion of another film is pasted (needs masks)."""
+    jpeg: float = Field(0.3, ge=0.0, le=1.0)
+    resolution: float = Field(0.0, ge=0.0, le=1.0)
+    """Sampled down to 20 to 80 % of the side and back."""
+    sharpness: float = Field(0.0, ge=0.0, le=1.0)
+    """Blurred or sharpened."""
+    window: float = Field(0.0, ge=0.0, lt=0.5)
+    """The most of the grey range that is clipped at either end."""
+    local_contrast: float = Field(0.0, ge=0.0, le=1.0)
+    """Each place less its surroundings' mean, over their spread (:mod:`converters.training.machine_marks`)."""
+    borders: float = Field(0.0, ge=0.0, le=1.0)
+    """Drawn into a black or white frame."""
+    letters: float = Field(0.0, ge=0.0, le=1.0)
+    """With letters or digits burned in."""
 
 
 class Fit(Table):
@@ -261,11 +305,21 @@ class Train(Fit):
     """How much another model's published probabilities count beside the label, where films carry them."""
     auxiliary_weight: float = Field(0.0, ge=0.0)
     balance: str | None = None
+    """Traits, with commas between, within each of whose values both labels weigh the same in the loss."""
+    even: str | None = None
+    """Traits, with commas between (``source``): each of their values, and in it each label, is drawn equally often
+    (:mod:`converters.training.even_draws`), in distillation and after pruning too."""
     alignment: Literal["none", "adversarial", "coral"] = "none"
     alignment_weight: float = Field(0.0, ge=0.0)
     alignment_trait: str = "source"
     loss: str | None = None
     """One of :mod:`converters.training.losses`; else the one that belongs to what is learnt."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.even is not None and (self.balance is not None or self.hard_examples):
+            raise ValueError("even says how often films are drawn: balance and hard_examples do not go with it")
+        return self
 
 
 class Distill(Fit):
@@ -497,6 +551,11 @@ class Recipe(Table):
             raise ValueError('[train] start of a pair: "random", or "imagenet", of members that have such weights')
         if self.net.is_foreign and self.train and self.train.auxiliary_weight:
             raise ValueError("auxiliary_weight needs a network of converters.nets")
+        drawn_evenly = self.train is not None and self.train.even is not None
+        if drawn_evenly and self.distill and (self.distill.unlabelled_share or self.distill.hard_examples):
+            raise ValueError("[train] even: films without labels and hard_examples do not go with it")
+        if any(one.weight != 1.0 for one in self.data.beside) and not (drawn_evenly and _names(self.train, "source")):
+            raise ValueError('[[data.beside]] weight needs [train] even = "source"')
         if len({one.name for one in self.elsewhere}) < len(self.elsewhere):
             raise ValueError("two sets of [[elsewhere]] have the same name: give a title")
         if any(one.reader is not None and one.part is not None for one in self.elsewhere):
@@ -509,6 +568,10 @@ class Recipe(Table):
         if task.of(self).reads_labels != (self.data.positive is None):
             raise ValueError("[data] positive names the class of a film that shows the one finding, and only that")
         return self
+
+
+def _names(plan: Train | None, trait: str) -> bool:
+    return plan is not None and plan.even is not None and trait in plan.even.split(",")
 
 
 def _check_input(recipe: Recipe) -> None:

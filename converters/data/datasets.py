@@ -73,6 +73,10 @@ class Film:
     years: int | None = None
     """The patient's age in completed years, where a set says it outside a DICOM header."""
 
+    def values(self, names: str | None) -> str:
+        """The values of the traits of these names, commas between both; without names the empty word."""
+        return ",".join(dict(self.traits).get(name, "") for name in names.split(",")) if names else ""
+
     def read(self) -> NDArray[np.float32]:
         """The greys as published, (H, W) float32 (a volume: (D, H, W)), bright is dense; :class:`DataUnreadable`."""
         from converters.data import volumes

@@ -8,6 +8,7 @@ from converters.data import datasets
 from converters.data.datasets import Film, FilmSet
 
 SOURCE = "source"
+SITE = "site"
 
 
 def merged(first: FilmSet, more: Mapping[str, FilmSet]) -> FilmSet:
@@ -50,8 +51,14 @@ def without(
 
 
 def _sourced(films: FilmSet, name: str) -> list[Film]:
-    named = [dict(film.traits) for film in films.films]
-    return [
-        film if SOURCE in traits else replace(film, traits=(*film.traits, (SOURCE, name)))
-        for film, traits in zip(films.films, named, strict=True)
-    ]
+    """The films with the set as their source; sources that a set itself tells apart become the trait ``site``."""
+    told = {dict(film.traits).get(SOURCE) for film in films.films}
+    return [replace(film, traits=_traits(film, name, keep=len(told) > 1)) for film in films.films]
+
+
+def _traits(film: Film, of_set: str, *, keep: bool) -> tuple[tuple[str, str], ...]:
+    traits = dict(film.traits)
+    own = traits.pop(SOURCE, None)
+    if keep and own is not None:
+        traits.setdefault(SITE, own)
+    return (*traits.items(), (SOURCE, of_set))

@@ -18,7 +18,8 @@ FILE_COLUMNS = ("file", "filename", "image")
 CLASS_COLUMNS = ("class", "label", "labels", "grade", "value")
 BOXES = "boxes.csv"
 """Beside a ``labels.csv``: a row ``file,x0,y0,x1,y1`` for each lesion, in pixels of the film."""
-PATIENT_COLUMNS = ("patient", "patient_id")
+PATIENT_COLUMNS = ("patient", "patient_id", "study")
+"""Whose a film is, the first that a row says: without a patient, films of one study still belong together."""
 AGE_COLUMNS = ("age_years", "age", "patient_age")
 """Columns of a ``labels.csv`` with the age in years; the box asks a pack only about patients of its own ages."""
 TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
@@ -183,8 +184,11 @@ def _refuse_absent(table: Path, films: Sequence[Path]) -> None:
 
 
 def _patients(rows: Sequence[dict[str, str]], paths: Sequence[Path]) -> list[str]:
-    column = next((name for name in PATIENT_COLUMNS if rows and name in rows[0]), None)
-    return [row[column] for row in rows] if column else datasets.patients_of(paths)
+    """The patient of each film; an empty cell is an unknown patient, of whom the file itself may say more."""
+    said = [next((row[name] for name in PATIENT_COLUMNS if row.get(name)), "") for row in rows]
+    unsaid = [path for path, patient in zip(paths, said, strict=True) if not patient]
+    found = iter(datasets.patients_of(unsaid))
+    return [patient or next(found) for patient in said]
 
 
 def _years(row: dict[str, str]) -> int | None:

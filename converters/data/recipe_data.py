@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import tasks
-from converters.data import datasets, duplicates, merged_sets, readers, splits, volumes
+from converters.data import class_words, datasets, duplicates, merged_sets, readers, splits, volumes
 from converters.data.datasets import Film, FilmSet
 from converters.data.preprocessing import prepared
 from converters.failures import DataUnreadable, RecipeInvalid
-from converters.recipe import Reader, Recipe
+from converters.recipe import ClassWords, Reader, Recipe
 from firmware_app.imaging.model_input import InputSpec
 
 HASH_PX = 64
@@ -82,18 +82,27 @@ def open_recipe_data(
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     """The recipe's reader on ``data``, and what its task makes of the films' labels."""
     wanted = recipe.data
-    films = read_by(wanted.reader, data, wanted.positive)
+    films = read_by(wanted.reader, data, wanted.positive, wanted.negative)
     if wanted.beside:
         near = data.resolve().parent
-        more = {
-            one.name: read_by(one.reader, near / one.path, one.positive or wanted.positive) for one in wanted.beside
-        }
+        more = {}
+        for one in wanted.beside:
+            words = wanted if one.positive is None else one
+            more[one.name] = read_by(one.reader, near / one.path, words.positive, words.negative)
         films = merged_sets.merged(films, more)
     return tasks.get(recipe.task).of(recipe).aimed(films)
 
 
-def read_by(reader: Reader, data: Path, positive: str | None) -> FilmSet:
-    """The films of ``data`` by the reader that a recipe names."""
+def read_by(
+    reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None
+) -> FilmSet:  # fmt: skip
+    """The films of ``data`` by the reader that a recipe names, labelled by the words for the two classes."""
+    if negative is None and (positive is None or isinstance(positive, str)):
+        return _read(reader, data, positive)
+    return class_words.labelled(_read(reader, data, None), positive or (), negative)
+
+
+def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
     if reader == "nih-adults":
         return datasets.nih(data, adults=True, positive=positive or datasets.ABNORMAL)
     if reader == "medmnist":

@@ -49,7 +49,8 @@ def opened(folder: Path, finding: str | None) -> FilmSet:
             raise DataUnreadable(str(path), "it has no mask; one of zeros says that there is no lesion")
         traits = tuple((name, row[name]) for name in readers.TRAIT_COLUMNS if row.get(name))
         known = mask if mask.is_file() else None
-        films.append(Film(path.name, path, label, row.get("patient", path.stem), mask=known, traits=traits, said=said))
+        patient = row.get("patient") or path.stem
+        films.append(Film(path.name, path, label, patient, mask=known, traits=traits, said=said))
     return FilmSet(folder.name, finding or "", tuple(films))
 
 

@@ -11,7 +11,7 @@ from converters import tasks
 from converters.data import merged_sets, readers, recipe_data
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable, NoOtherPlace
-from converters.recipe import Reader
+from converters.recipe import ClassWords, Reader
 from firmware_app.packs.shelf import Pack
 
 HOW_NAMED = "DIR[:PART][=NAME]"
@@ -21,7 +21,8 @@ HOW_NAMED = "DIR[:PART][=NAME]"
 class External:
     """Where a set lies, what it is called, and which of its own parts is meant (``under-18``).
 
-    Without ``reader`` its form is recognised, as that of ``--data`` is. ``positive`` is its word for the finding.
+    Without ``reader`` its form is recognised, as that of ``--data`` is. ``positive`` and
+    ``negative`` are its words for films with and without the finding.
     ``licence`` and ``citation`` stand with its row.
     """
 
@@ -29,7 +30,8 @@ class External:
     name: str
     part: str | None = None
     reader: Reader | None = None
-    positive: str | None = None
+    positive: ClassWords | None = None
+    negative: ClassWords | None = None
     licence: str | None = None
     citation: str | None = None
 
@@ -56,12 +58,13 @@ class External:
         section = pack.manifest.section
         task = tasks.get(pack.manifest.task).of_pack(section)
         if self.reader is not None and self.part is None:
-            films = recipe_data.read_by(self.reader, self.path, self.positive)
+            films = recipe_data.read_by(self.reader, self.path, self.positive, self.negative)
         else:
             if self.part is not None and not readers.has_split(self.path, self.part):
                 raise DataUnreadable(str(self.path), f"it has no part {self.part}")
             code = None if task.reads_labels else section.findings[0].code
-            films = readers.opened(self.path, code, self.positive, self.part)
+            word = self.positive if isinstance(self.positive, str) else None  # several need a reader
+            films = readers.opened(self.path, code, word, self.part)
         return replace(task.aimed(films), name=self.name)
 
 

@@ -279,7 +279,20 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
             f"--runtime {options.runtime} --precision {precision} --json"
         )
 
-    return rows.measured(pack, _home(pack, options), options.external, options.runtime, precision, command)
+    external = _read_as_said(pack, options)
+    return rows.measured(pack, _home(pack, options), external, options.runtime, precision, command)
+
+
+def _read_as_said(pack: Pack, options: argparse.Namespace) -> list[External]:
+    """The sets of ``--external``; one that the recipe's [[elsewhere]] names is read with its reader and words."""
+    path = options.recipe or splits.RECIPES / f"{pack.name}.toml"
+    said = {one.name: one for one in load_recipe(path).elsewhere if one.reader is not None} if path.is_file() else {}
+    return [
+        replace(one, reader=said[one.name].reader, positive=said[one.name].positive, negative=said[one.name].negative)
+        if one.name in said
+        else one
+        for one in options.external
+    ]
 
 
 def _home(pack: Pack, options: argparse.Namespace) -> FilmSet:

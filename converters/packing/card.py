@@ -15,7 +15,7 @@ from converters.packing import card_notes, weak_points
 from converters.packing.weak_points import rate
 from converters.report import elsewhere_section, reference_section, weak_section
 from converters.report.catalogue import pair
-from firmware_app.packs import tree
+from firmware_app.packs import licence, tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured, ReferenceAgreement
 from firmware_app.packs.scope import Route
@@ -84,6 +84,7 @@ def text(manifest: Manifest) -> str:
             ((one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
              for one in manifest.data),
         ),
+        *_licence(manifest.weights_licence),
         "## Files",
         _table(
             ("file", "runtime", "precision", "opset", "bytes", "sha256"),
@@ -100,6 +101,14 @@ def text(manifest: Manifest) -> str:
         *_undrawn(manifest, finding),
     ]  # fmt: skip
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
+
+
+def _licence(of_weights: str | None) -> Iterable[str]:
+    """Nothing for a pack from before it was asked for."""
+    if of_weights is not None:
+        yield "## Licence of the weights"
+        note = card_notes.NON_COMMERCIAL if licence.is_non_commercial(of_weights) else card_notes.LICENSED
+        yield note.format(licence=licence.spoken(of_weights), spdx=of_weights)
 
 
 def _elsewhere(manifest: Manifest) -> Iterable[str]:

@@ -45,6 +45,14 @@ HOW_UNSEEN = (
     "该网络不在本包内；其阈值按同一规则在其他来源的影像上选定，未列出者表示未选定。"
     "注有 *teacher* 的是教师网络（本包的小网络由其蒸馏而来），并非同样的小网络：小网络在此情形下的表现未经测量。"
 )
+LICENSED = """\
+The weights may be used under {licence} (`{spdx}`).
+
+模型权重的使用许可：{licence}（`{spdx}`）。"""
+NON_COMMERCIAL = """\
+The weights may be used under {licence} (`{spdx}`): **not for commercial use**, as the data they learnt from.
+
+模型权重的使用许可：{licence}（`{spdx}`），**不得用于商业用途**：训练所用数据限非商业使用。"""
 HOW_PRINTED = "Each row is printed by its command (`DATA`: the data set named below):"
 HOW_PRINTED_AWAY = (
     "Each row of another place is printed by its command (`DATA`: the pack's own data set, `EXTERNAL`: the other one):"

@@ -111,7 +111,7 @@ def elsewhere(run: RecipeRun, pack: Pack) -> list[Elsewhere]:
         if not path.exists():
             print(f"{pack.name}: {one.name} is not there, so the pack is not tried on it", file=sys.stderr, flush=True)
             continue
-        away = External(path, one.name, one.part, one.reader, one.positive)
+        away = External(path, one.name, one.part, one.reader, one.positive, one.negative)
         if whose is not None:
             away = replace(away, licence=whose.licence, citation=whose.citation)
         try:

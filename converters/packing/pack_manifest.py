@@ -1,5 +1,6 @@
 """The manifest of a pack, from the results of the steps: everything but golden cases and measurements."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from shutil import copyfile
@@ -7,13 +8,15 @@ from typing import Any
 
 from converters.data.recipe_data import RecipeData, labels_of
 from converters.evaluation import gate_step, operating_point
+from converters.failures import RecipeInvalid
 from converters.formats import artefacts, model_files, onnx_file
 from converters.formats.artefacts import NAMES, Key
-from converters.packing.words import Source
+from converters.packing import licences
+from converters.packing.words import PackWords, Source
 from converters.tasks.interface import FEATURES
-from converters.training import steps
+from converters.training import steps, train
 from converters.training.steps import RecipeRun
-from firmware_app.packs.manifest import Artefact, Companion, Manifest, TypicalityFile, sha256_of
+from firmware_app.packs.manifest import FILE_NAME, Artefact, Companion, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import (
     DataSource,
     GateVerdict,
@@ -23,7 +26,7 @@ from firmware_app.packs.proof import (
     Refused,
     Speed,
 )
-from firmware_app.tasks.typicality import FILE_NAME
+from firmware_app.tasks.typicality import FILE_NAME as TYPICALITY
 
 UNMEASURED = 1.0
 
@@ -47,6 +50,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, weak_points=weak, quality=words.quality,
         follow_up=words.follow_up, hardware=words.hardware,
+        weights_licence=licence_of(run, words),
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
@@ -54,6 +58,34 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         reference=ReferenceAgreement.model_validate(point["reference"]) if "reference" in point else None,
         typicality=typical_file(run, folder), abstain=point.get("abstain"),
     )  # fmt: skip
+
+
+def licence_of(run: RecipeRun, words: PackWords) -> str | None:
+    """The licence of the weights: data sets, and what the network began from, allow no freer one.
+
+    Raises :class:`~converters.failures.RecipeInvalid` where the words say a freer one.
+    """
+    sources = [(source.name, source.licence) for source in words.data] + list(_began_from(run))
+    try:
+        return licences.of_weights(words.weights_licence, sources, brought=run.recipe.net.is_foreign)
+    except ValueError as error:
+        raise RecipeInvalid(run.recipe.describe, str(error)) from error
+
+
+def _began_from(run: RecipeRun) -> Iterable[tuple[str, str]]:
+    """The pack, or the sources of the pre-training, that the student began from, each with its licence."""
+    start = "" if run.recipe.distill is None else run.recipe.distill.start
+    if start.startswith(train.OTHER_PACK):
+        name = start.removeprefix(train.OTHER_PACK)
+        yield name, str(_told(run.work.parents[1] / name / FILE_NAME).get("weights_licence") or "")
+    elif start.startswith(train.PRETRAINED):
+        for source in _told((run.near / start.removeprefix(train.PRETRAINED)).with_suffix(".json")).get("sources", ()):
+            yield source["name"], source["licence"]
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """What a JSON file tells; nothing where there is none."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def described_file(source: Path, key: Key, folder: Path) -> Artefact:
@@ -88,7 +120,7 @@ def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
     limits = [one for one in fit["limits"] if (one["runtime"], one["precision"]) in keys]
     if not limits:
         return None
-    path = Path(copyfile(run.work / FILE_NAME, folder / FILE_NAME))
+    path = Path(copyfile(run.work / TYPICALITY, folder / TYPICALITY))
     return TypicalityFile.model_validate({
         "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": fit["passes"],
         "films": fit["films"], "varied": fit.get("varied", False), "unseen": fit.get("unseen"), "limits": limits,

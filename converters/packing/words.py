@@ -7,6 +7,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from converters.failures import RecipeInvalid
+from converters.packing import licences
+from firmware_app.packs import licence
 from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.manifest import FollowUpRules
 from firmware_app.packs.proof import Reference
@@ -67,6 +69,8 @@ class PackWords(WordsTable):
     elsewhere: tuple[Cited, ...] = ()
     references: tuple[Reference, ...] = ()
     quality: Care = Care()
+    weights_licence: str | None = Field(None, pattern=licence.SPDX)
+    """Of the weights, an SPDX identifier; unsaid it follows from the data (:mod:`converters.packing.licences`)."""
     follow_up: FollowUpRules | None = None
     hardware: Hardware = Hardware()
 
@@ -74,6 +78,11 @@ class PackWords(WordsTable):
     def named(self) -> tuple[FindingWords, ...]:
         """Every finding."""
         return self.findings or ((self.finding,) if self.finding is not None else ())
+
+    @model_validator(mode="after")
+    def _licensed(self) -> Self:
+        licences.of_weights(self.weights_licence, [(one.name, one.licence) for one in self.data])
+        return self
 
     @model_validator(mode="after")
     def _either(self) -> Self:

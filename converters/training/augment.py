@@ -1,7 +1,8 @@
 """Random changes to training films, so that a model learns lungs and not the habits of one X-ray room.
 
 Films are batches (N, C, H, W) float32 in [0, 1]. Geometry first, then exposure, then the same percentile stretch that
-the box applies (its percentiles jittered), then what a detector, a scanner or a lossy file may add.
+the box applies (its percentiles jittered), then what a detector, a scanner or a lossy file may add. What a recipe turns
+off takes no random number, so that an older recipe's films stay as they were.
 
 The geometry is one :class:`Affine` a batch, drawn once: it moves films, and with them their masks and boxes. What
 follows changes greys alone and leaves every place where it is.
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from converters.recipe import Changes
+from converters.training import machine_marks
 from firmware_app.tasks.boxes import Corners
 
 JPEG_BLOCK = 8
@@ -37,6 +39,10 @@ class Affine:
     """
 
     matrix: Tensor
+    frame: Tensor | None = None
+    """(N, 4) the part of the changed film that shows something, x0, y0, x1, y1 as fractions; around it is a border."""
+    grey: Tensor | None = None
+    """(N,) that of each border."""
 
     @classmethod
     def drawn(cls, count: int, change: Changes, rng: torch.Generator) -> Self:
@@ -52,16 +58,42 @@ class Affine:
         matrix[:, 1, 1] = angle.cos() * zoom / uneven
         room = change.shift + (1.0 - zoom).clamp(min=0.0) * 0.7
         matrix[:, :, 2] = (torch.rand(count, 2, generator=rng) * 2.0 - 1.0) * room[:, None] * 1.4
-        return cls(matrix)
+        return cls(matrix)._framed(*machine_marks.frames(count, change.borders, rng)) if change.borders else cls(matrix)
+
+    def _framed(self, frame: Tensor, grey: Tensor) -> Self:
+        """The same within a border: first the film into its frame, then as before."""
+        size, middle = frame[:, 2:] - frame[:, :2], frame[:, 2:] + frame[:, :2] - 1.0
+        turned = self.matrix[:, :, :2] / size[:, None]
+        shift = self.matrix[:, :, 2] - (turned @ middle[:, :, None])[:, :, 0]
+        return type(self)(torch.cat([turned, shift[:, :, None]], dim=2), frame, grey)
 
     def films(self, films: Tensor) -> Tensor:
-        """(N, C, H, W), moved."""
+        """(N, C, H, W), moved, with their borders."""
+        return self._moved(films, self.grey)
+
+    def planes(self, planes: Tensor) -> Tensor:
+        """(N, C, H, W) of what is told of each pixel, moved; a border tells nothing (0)."""
+        return self._moved(planes, None)
+
+    def _moved(self, films: Tensor, grey: Tensor | None) -> Tensor:
         grid = functional.affine_grid(self.matrix, list(films.shape), align_corners=False)
-        return functional.grid_sample(films, grid, align_corners=False)
+        moved = functional.grid_sample(films, grid, align_corners=False)
+        if self.frame is None:
+            return moved
+        around = torch.zeros(len(films), 1, 1, 1) if grey is None else grey[:, None, None, None]
+        return torch.where(self._shown(films.shape[-2], films.shape[-1]), moved, around.to(moved.dtype))
+
+    def _shown(self, height: int, width: int) -> Tensor:
+        """(N, 1, H, W): the pixels whose middle lies in the frame."""
+        assert self.frame is not None
+        x0, y0, x1, y1 = (side[:, None] for side in self.frame.T)
+        x, y = (torch.arange(width) + 0.5) / width, (torch.arange(height) + 0.5) / height
+        along, down = (x >= x0) & (x < x1), (y >= y0) & (y < y1)
+        return (down[:, :, None] & along[:, None, :])[:, None]
 
     def masks(self, masks: Tensor) -> Tensor:
         """(N, H, W) masks of 0 and 1, moved: 1 where at least half of what lands in a pixel lay inside."""
-        return (self.films(masks[:, None].float())[:, 0] >= 0.5).to(masks.dtype)
+        return (self.planes(masks[:, None].float())[:, 0] >= 0.5).to(masks.dtype)
 
     def boxes(self, boxes: Sequence[Sequence[Corners]]) -> list[tuple[Corners, ...]]:
         """The boxes of each film, moved: what stands upright around their four corners, as far as it lies in the film.
@@ -69,20 +101,22 @@ class Affine:
         Corners are fractions of the film's width and height.
         """
         moved = []
-        for film, matrix in zip(boxes, self.matrix.double(), strict=True):
+        frames = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(boxes), 4) if self.frame is None else self.frame
+        for film, matrix, frame in zip(boxes, self.matrix.double(), frames.double(), strict=True):
             turned = torch.linalg.inv(matrix[:, :2])
-            kept = [_around(box, turned, matrix[:, 2]) for box in film]
+            kept = [_around(box, turned, matrix[:, 2], frame) for box in film]
             moved.append(tuple(box for box in kept if box is not None))
         return moved
 
 
-def _around(box: Corners, turned: Tensor, shift: Tensor) -> Corners | None:
-    """The box around the moved corners of ``box``, clipped; ``None`` where less than :data:`LEAST_LEFT` is left."""
+def _around(box: Corners, turned: Tensor, shift: Tensor, frame: Tensor) -> Corners | None:
+    """The box around the moved corners of ``box``, cut to the ``frame``; ``None`` where less than :data:`LEAST_LEFT` of
+    it is left."""
     x0, y0, x1, y1 = box
     corners = torch.tensor([(x0, y0), (x1, y0), (x0, y1), (x1, y1)], dtype=torch.float64) * 2.0 - 1.0
     moved = ((corners - shift) @ turned.T + 1.0) / 2.0
     low, high = moved.amin(dim=0), moved.amax(dim=0)
-    first, last = low.clamp(0.0, 1.0), high.clamp(0.0, 1.0)
+    first, last = (torch.minimum(torch.maximum(one, frame[:2]), frame[2:]) for one in (low, high))
     left = float((last - first).prod())
     if not left or left < LEAST_LEFT * float((high - low).prod()):
         return None
@@ -91,10 +125,20 @@ def _around(box: Corners, turned: Tensor, shift: Tensor) -> Corners | None:
 
 def regreyed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
     """A copy of ``films`` with other greys: nothing in them moves."""
+    if change.letters:
+        films = machine_marks.lettered(films, change.letters, rng)
     films = exposed(films, change, rng)
+    if change.window:
+        films = machine_marks.windowed(films, change.window, rng)
+    if change.local_contrast:
+        films = machine_marks.equalised(films, change.local_contrast, rng)
     films = restretched(films, rng)
     films = blurred(films, change.blur, rng)
-    films = compressed(films, 0.3, rng)
+    if change.resolution:
+        films = machine_marks.resampled(films, change.resolution, rng)
+    if change.sharpness:
+        films = machine_marks.sharpened(films, change.sharpness, rng)
+    films = compressed(films, change.jpeg, rng)
     films = films + torch.randn(films.shape, generator=rng) * uniform(len(films), 0.0, change.noise, rng)
     return erased(films.clamp(0.0, 1.0), change.erase, rng)
 

@@ -36,6 +36,7 @@ from converters.training import checkpoint
 from converters.training.augment import augmented
 from converters.training.checkpoint import Checkpoint
 from converters.training.copy_paste import Lesions, pasted
+from converters.training.even_draws import Shares
 from converters.workflow.device import device, machine
 
 LARGEST_GRADIENT = 5.0
@@ -49,7 +50,8 @@ REPORT_S = 15.0
 class Films:
     """Films ready for training, (N, H, W) uint8, and for judging, with labels (M,) 0 or 1; ``lesions`` to paste.
 
-    ``scores`` gives the log odds, (M,), that films show the first finding; by default those of the first channel.
+    ``even`` says how often each film is drawn, where that is not once an epoch. ``scores`` gives the log odds, (M,),
+    that films show the first finding; by default those of the first channel.
     """
 
     seen: NDArray[np.uint8]
@@ -57,6 +59,7 @@ class Films:
     labels: NDArray[np.int64]
     lesions: Lesions | None = None
     scores: Callable[[CamNet, NDArray[np.uint8]], NDArray[np.float64]] | None = None
+    even: Shares | None = None
 
 
 class Objective(Protocol):
@@ -272,7 +275,10 @@ def _epoch(
     When it was ``stopped``, ``place.batch`` is the next one; else 0.
     """
     rng, hard = torch.Generator().manual_seed(seed_of(run.seed, place.epoch)), plan.hard_examples
-    order = drawn(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
+    if films.even is not None:
+        order = films.even.order(seed_of(run.seed, place.epoch))
+    else:
+        order = drawn(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
     batches = _Batches(films, plan, run.seed, place.epoch, order, not objective.changes_films)
     place.batches = len(batches)
     net.train()

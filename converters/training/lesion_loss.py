@@ -97,7 +97,7 @@ class LesionLoss:
         masks = torch.from_numpy(self.targets.masks[index]).float()
         if masks.shape[2:] != films.shape[2:]:
             masks = functional.interpolate(masks, films.shape[2:], mode="area")
-        return regreyed(affine.films(films.cpu()), self.change, rng), affine.films(masks)
+        return regreyed(affine.films(films.cpu()), self.change, rng), affine.planes(masks)
 
     def _outlines(self, given: Learning, masks: Tensor, index: NDArray[np.int64]) -> Tensor:
         known = torch.ones(masks.shape[:2], device=masks.device)

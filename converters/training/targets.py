@@ -1,9 +1,9 @@
 """Targets for training: the labels, softened by another model's published probabilities where those exist.
 
-The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings (where one finding alone is positive,
-its chance of that one), calibrated to the labels of the
-training films only (Platt), and mixed with the label: ``(1 - w) · label + w · teacher``. Its single findings, mixed the
-same way, are auxiliary targets: they shape the features and are dropped at export.
+The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings (where the recipe names some, over
+those), calibrated to the labels of the training films only (Platt), and mixed with the label: ``(1 - w) · label + w ·
+teacher``. Its single findings, mixed the same way, are auxiliary targets: they shape the features and are dropped at
+export.
 """
 
 from dataclasses import dataclass, replace
@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.datasets import NIH_FINDINGS, Film, FilmSet
+from converters.data.datasets import NIH_FINDINGS, FilmSet
 from converters.recipe import Recipe
 from converters.statistics import intervals
+from converters.training import even_draws
 
 SMALLEST = 1e-4
 HEAVIEST = 4.0
@@ -46,13 +47,13 @@ def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targe
     taught = np.array([film.teacher is not None for film in films.films])
     if teacher_weight > 0.0 and taught.any():
         probabilities = np.array([film.teacher for film in films.films if film.teacher is not None])
-        meant = [NIH_FINDINGS.index(films.positive)] if films.positive in NIH_FINDINGS else slice(None)
-        odds = any_finding(probabilities[:, meant])
+        named = [NIH_FINDINGS.index(word) for word in films.positive.split("|") if word in NIH_FINDINGS]
+        odds = any_finding(probabilities[:, named or slice(None)])
         slope, intercept = intervals.platt(labels[taught], odds)
         teacher = 1.0 / (1.0 + np.exp(-(slope * odds + intercept)))
         main[taught] = (1.0 - teacher_weight) * main[taught] + teacher_weight * teacher
         auxiliary[taught] = (1.0 - teacher_weight) * auxiliary[taught] + teacher_weight * probabilities
-    weights = balanced(labels, [traits(film, balance) for film in films.films])
+    weights = balanced(labels, [film.values(balance) for film in films.films])
     return Targets(main.astype(np.float32), auxiliary.astype(np.float32), weights)
 
 
@@ -62,7 +63,11 @@ def costly(films: FilmSet, recipe: Recipe) -> Targets:
     assert plan is not None
     aim = targets(films, plan.published_weight, plan.balance)
     labels = np.array([film.label for film in films.films], dtype=np.int64)
-    return replace(aim, weights=cost_weights(labels, aim.weights, recipe.cost.miss, recipe.cost.prevalence))
+    cost, drawn = recipe.cost, even_draws.of_recipe(films, recipe)
+    if drawn is None:
+        return replace(aim, weights=cost_weights(labels, aim.weights, cost.miss, cost.prevalence))
+    often = drawn.frequency.astype(np.float32)  # a film that comes twice as often needs half the weight
+    return replace(aim, weights=cost_weights(labels, often, cost.miss, cost.prevalence) / often)
 
 
 def cost_weights(
@@ -93,11 +98,6 @@ def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64
         if known_here.any() and unknown_here.any():
             findings[unknown_here] = findings[known_here].mean(axis=0)
     return findings
-
-
-def traits(film: Film, names: str | None) -> str:
-    """The values of a film's traits, commas between; the empty word when it has none or none is asked for."""
-    return ",".join(dict(film.traits).get(name, "") for name in names.split(",")) if names else ""
 
 
 def balanced(labels: NDArray[np.int64], values: list[str]) -> NDArray[np.float32]:

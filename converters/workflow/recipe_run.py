@@ -20,7 +20,7 @@ from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
 from converters.recipe import Fit, Recipe
 from converters.tasks.interface import Task
-from converters.training import checkpoint, fitting, train
+from converters.training import checkpoint, even_draws, fitting, train
 from converters.training.copy_paste import outlined
 from converters.workflow.ledger import Ledger, digest_of, tools
 from firmware_app.imaging.model_input import InputSpec
@@ -131,7 +131,8 @@ class RecipeRun:
         lesions = None
         if plan is not None and plan.change.paste:
             lesions = outlined(learnt, self.spec, len(seen))
-        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions, self.scores)
+        even = even_draws.of_recipe(learnt, self.recipe)
+        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions, self.scores, even)
 
     def scores(self, net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(N,) scores of the first finding, as the task makes them of the network's outputs."""

@@ -34,7 +34,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
     below = pack.add_subparsers(required=True, metavar="COMMAND")
     measure.add_to(below, command)
-    command(below, "list", _list, "every pack in use, its version and its origin", "lantern pack list --json")
+    command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
     show = command(below, "show", _show, "what a pack is for, how accurate it is and its limits",
                    "lantern pack show chest-xray-child")  # fmt: skip
     verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
@@ -60,6 +60,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _list(options: argparse.Namespace) -> int:
+    from firmware_app.packs.licence import spoken
     from firmware_app.reading import precedence
 
     config, store = _open(options)
@@ -69,11 +70,13 @@ def _list(options: argparse.Namespace) -> int:
     trials = _trials(config)
     for pack in shelf.packs:
         entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
+        entry["weights_licence"] = pack.manifest.weights_licence
         entry |= _order(pack.name, shared) | _on_trial(pack.name, store, trials)
         if options.json:
             _print_json(entry)
         else:
-            print("{name:<24}{version:<10}{from:<11}{title}".format(**entry))
+            under = spoken(pack.manifest.weights_licence)
+            print("{name:<24}{version:<10}{from:<11}{under:<15}{title}".format(**entry, under=under))
             _tell_trial(pack.name, store, trials, config)
     if not options.json:
         _tell_order(shared, config)
@@ -94,6 +97,7 @@ def _show(options: argparse.Namespace) -> int:
         return _DONE
     title = manifest.title.text(language)
     print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
+    print(f"  {_licence_of(pack)}")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
         print(f"  {text.text(language)}")
     for finding in manifest.findings:
@@ -149,7 +153,7 @@ def _install(options: argparse.Namespace) -> int:
     elif change.on_trial not in (None, was):
         _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
     shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
-    _tell(options, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
+    _tell(options, store, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
     if not options.json:
         _tell_order(shared, config)
     if options.root and not options.json:
@@ -202,7 +206,7 @@ def _rollback(options: argparse.Namespace) -> int:
     config, store = _open(options, writing=True)
     change = installing.roll_back(store, options.pack)
     _audited(config, "pack.rolled_back", change)
-    _tell(options, change)
+    _tell(options, store, change)
     return _DONE
 
 
@@ -213,9 +217,10 @@ def _commit(options: argparse.Namespace) -> int:
     change = installing.commit(store, options.pack)
     _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
     if options.json:
-        _tell(options, change)
+        _tell(options, store, change)
     else:
         print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
+        print(_licence_of(change.pack))
         print("A running reader starts anew with it by itself.")
     return _DONE
 
@@ -252,12 +257,15 @@ def _remove(options: argparse.Namespace) -> int:
 # --- printing -----------------------------------------------------------------------------------------------------
 
 
-def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
+def _tell(options: argparse.Namespace, store: PackStore, change: Change, **more: object) -> None:
+    came = _came(change, store)
     if options.json:
         on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
-        _print_json({**_identity(change.pack), "before": change.before, **on_trial, **more})
+        licence = {"weights_licence": came.manifest.weights_licence}
+        _print_json({**_identity(change.pack), "before": change.before, **licence, **on_trial, **more})
     elif change.on_trial:
         print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
+        print(_licence_of(came))
         name = change.pack.name
         print("The trial begins by itself; “lantern pack list” shows how it goes.")
         print(f"“lantern pack commit {name}” puts it in use now, “lantern pack drop {name}” ends the trial.")
@@ -266,7 +274,28 @@ def _tell(options: argparse.Namespace, change: Change, **more: object) -> None:
     else:
         was = f" instead of {change.before}" if change.before else ""
         print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
+        print(_licence_of(came))
         print("A running reader starts anew with it by itself.")
+
+
+def _came(change: Change, store: PackStore) -> Pack:
+    """The version that the change brought: in use, or on trial."""
+    from firmware_app.packs.shelf import Pack
+
+    if change.on_trial is None:
+        return change.pack
+    return Pack.load(store.folder_of(change.pack.name, change.on_trial).resolve())
+
+
+def _licence_of(pack: Pack) -> str:
+    """A sentence on the weights' licence."""
+    from firmware_app.packs.licence import is_non_commercial, spoken
+
+    licence = pack.manifest.weights_licence
+    if licence is None:
+        return "This pack does not say under which licence its weights may be used."
+    commercial = ": not for commercial use." if is_non_commercial(licence) else "."
+    return f"Its weights may be used under {spoken(licence)}{commercial}"
 
 
 def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:

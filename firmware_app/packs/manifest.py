@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 from firmware_app.cases.rules import FollowUpRules as FollowUpRules
 from firmware_app.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.packs import licence
 from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.proof import (
     DataSource,
@@ -129,6 +130,8 @@ class Manifest(Part):
     frames: Frames = Frames()
     quality: Care = Care()
     hardware: Hardware = Hardware()
+    weights_licence: str | None = Field(None, pattern=licence.SPDX, max_length=64)
+    """The licence of the weights, an SPDX identifier; ``None`` in packs from before it was asked for."""
     follow_up: FollowUpRules | None = None
     output: OutputPart
     findings: tuple[FindingPart, ...] = Field(min_length=1)

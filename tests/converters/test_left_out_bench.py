@@ -8,6 +8,7 @@ import torch
 
 from bench.left_out import RECIPE, Source
 from bench.left_out_changes import CHANGES, Scene
+from bench.left_out_fits import FITS, HOME, SETS, gain, row
 from converters.data.datasets import Film, FilmSet
 from converters.data.splits import Fold
 from converters.recipe import load_recipe
@@ -63,3 +64,23 @@ def test_every_way_to_learn_ranks_films_whose_features_tell() -> None:
         scores = learn(scene)
         assert scores.shape == (20,)
         assert scores[labels[40:] == 1].mean() > scores[labels[40:] == 0].mean() + 0.5
+
+
+def test_a_whole_fits_rates_are_at_the_threshold_that_was_chosen_at_home() -> None:
+    """Of four positives three lie at or above the cut, of five negatives two below it; two films are of one patient."""
+    labels, scores = [1, 1, 1, 1, 0, 0, 0, 0, 0], [3.0, 2.0, 1.0, -1.0, 4.0, 1.5, 1.0, 0.5, -2.0]
+    films = tuple(Film(str(n), Path(str(n)), label, str(max(n, 1))) for n, label in enumerate(labels))
+    told = row("away", FilmSet("away", "x", films), np.array(scores), 1.0)
+    assert (told["n"], told["positives"]) == (9, 4)
+    assert (told["sensitivity"], told["specificity"]) == (0.75, 0.4)
+    assert told["auc"] == pytest.approx((4 + 4 + 2.5 + 1) / 20)
+    same, better = (gain(FilmSet("away", "x", films), np.array(scores) + more, np.array(scores))
+                    for more in (0.0, 10.0 * np.array(labels)))  # fmt: skip
+    assert (same["gain"], same["gain_ci"]) == (0.0, (0.0, 0.0))
+    assert better["gain"] == pytest.approx(1.0 - told["auc"])
+
+
+def test_a_whole_fit_is_home_at_siim_and_leaves_a_source_out() -> None:
+    for fit in FITS.values():
+        assert HOME not in fit.beside
+        assert set(SETS) - {HOME} - set(fit.beside)

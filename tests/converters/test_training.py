@@ -74,6 +74,30 @@ def test_features_can_be_aligned_between_sources(
     assert (tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt").is_file()
 
 
+def test_a_fit_draws_its_sources_evenly_and_distils_so(films: Path, tmp_path: Path, fresh_lists: Path) -> None:
+    """Whatever the sizes of the two sources are: the source ``new`` loses two of three films first."""
+    from converters.recipe import load_recipe
+    from converters.training import steps
+
+    data = with_sources(films, tmp_path / "films")
+    table = (data / "labels.csv").read_text().splitlines()
+    kept = [row for number, row in enumerate(table) if row.endswith(("source", ",old")) or number % 3 == 0]
+    (data / "labels.csv").write_text("\n".join(kept) + "\n")
+    changes: dict[str, Any] = {"data": {"reader": "masks", "folds": 1}, "train": {"even": "source"}, "prune": None}
+    assert trained(tmp_path, data, **changes) == 0
+    assert trained(tmp_path, data, "distill", **changes) == 0
+    run = steps.RecipeRun(
+        load_recipe(tmp_path / "toy-disc.toml"), tmp_path, data, tmp_path / "out" / "work" / "toy-disc"
+    )
+    fold = run.dataset.division.shipped
+    seen = run.seen(fold)
+    assert seen.even is not None
+    cells = [(film.values("source"), film.label) for film in run.films(fold.train).films]
+    counts = [[cells[row] for row in seen.even.order(1)].count(cell) for cell in sorted(set(cells))]
+    assert len(counts) == 4
+    assert max(counts) - min(counts) <= 1
+
+
 def test_alignment_brings_the_features_of_two_sources_together() -> None:
     import torch
 

@@ -60,7 +60,7 @@ def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, caps
     assert f"{NAME} 1.1.0 is on trial beside 1.0.0" in capsys.readouterr().out
     (won,) = printed(capsys, "commit", NAME)
     assert (won["version"], won["before"]) == ("1.1.0", "1.0.0")
-    one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed"}
+    one = {"name": NAME, "version": "1.1.0", "title": "Bright", "from": "installed", "weights_licence": None}
     assert printed(capsys, "list") == [{**one, "yields_to": [], "goes_before": []}]
     (shown,) = printed(capsys, "show", NAME)
     assert (shown["version"], shown["schema"]) == ("1.1.0", "lantern.pack/1")
@@ -97,6 +97,34 @@ def test_a_version_that_answers_wrongly_here_takes_no_place(
     assert "onnxruntime fp32: runtime.wrong" in refusal
     assert [one["version"] for one in printed(capsys, "list")] == ["1.0.0"]
     assert not list(state.packs.rglob("*1.1.0*"))
+
+
+def test_the_licence_of_the_weights_is_told_at_installation_and_in_lists(
+    tmp_path: Path, state: StateDir, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that learnt from non-commercial data: CC BY-NC 4.0, also while the version is only on trial."""
+    keys, place = tmp_path / "keys", tmp_path / "stick"
+    assert convert(["keys", "--out", str(keys)]) == 0
+    for version, licence in (("1.0.0", "Apache-2.0"), ("1.1.0", "CC-BY-NC-4.0")):
+        made = pack(tmp_path / "made", version)
+        manifest = json.loads((made / "manifest.json").read_text())
+        (made / "manifest.json").write_text(json.dumps({**manifest, "weights_licence": licence}))
+        sums(made)
+        assert convert(["publish", str(made), "--repository", str(place), "--keys", str(keys)]) == 0
+    to = ("install", NAME, "--repository", str(place))
+    (first,) = printed(capsys, *to, "--root", str(keys / "root.json"), "--version", "1.0.0")
+    assert first["weights_licence"] == "Apache-2.0"
+    (second,) = printed(capsys, *to)
+    assert (second["version"], second["on_trial"], second["weights_licence"]) == ("1.0.0", "1.1.0", "CC-BY-NC-4.0")
+    assert lantern(["pack", *to]) == 0
+    assert "may be used under CC BY-NC 4.0: not for commercial use" in capsys.readouterr().out
+    assert [one["weights_licence"] for one in printed(capsys, "list")] == ["Apache-2.0"]
+    assert lantern(["pack", "commit", NAME]) == 0
+    assert "may be used under CC BY-NC 4.0: not for commercial use" in capsys.readouterr().out
+    assert lantern(["pack", "list"]) == 0
+    assert "CC BY-NC 4.0" in capsys.readouterr().out
+    assert lantern(["pack", "show", NAME]) == 0
+    assert "not for commercial use" in capsys.readouterr().out
 
 
 @pytest.fixture

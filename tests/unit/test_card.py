@@ -254,3 +254,15 @@ def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
     assert "There is no negative sample among them" not in text
     positive = sample.model_copy(update={"expected": {"fp32": {manifest.section.findings[0].code: 1.0}}})
     assert "There is no" not in card.text(manifest.model_copy(update={"golden": (sample, positive)}))
+
+
+def test_the_card_tells_that_weights_are_not_for_commercial_use(manifest: Manifest) -> None:
+    assert "## Licence of the weights" not in card.text(manifest)
+    free, bound = (
+        card.text(manifest.model_copy(update={"weights_licence": licence}))
+        for licence in ("Apache-2.0", "CC-BY-NC-4.0")
+    )
+    assert "under Apache-2.0 (`Apache-2.0`)." in free
+    assert "commercial" not in free
+    assert "under CC BY-NC 4.0 (`CC-BY-NC-4.0`): **not for commercial use**" in bound
+    assert "不得用于商业用途" in bound

@@ -188,3 +188,21 @@ def test_what_the_pack_says_of_quality_refuses_elsewhere_as_on_the_box(
     assert isinstance(row["refused"], dict)
     assert {code.partition(".")[0] for code in row["refused"]} == {"quality"}
     assert row["scored"] == 2
+
+
+def test_a_set_that_the_recipe_names_is_read_in_its_own_words(
+    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There the finding is called otherwise, and films of a third class are none of the two."""
+    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (True, 40, FRONTAL)])
+    table = (there / "labels.csv").read_text().replace("bright", "tuberculosis").splitlines()
+    table[-1] = table[-1].replace("tuberculosis", "lateral only")
+    (there / "labels.csv").write_text("\n".join(table))
+    (tmp_path / "toy.toml").write_text(
+        'pack = "toy"\nversion = "0.0.1"\ndescribe = "w.toml"\nnet = { student = "plain" }\ntrain = {}\n'
+        '[data]\nreader = "masks"\npositive = "bright"\n[[elsewhere]]\npath = "there"\ntitle = "New Delhi"\n'
+        'reader = "masks"\npositive = "tuberculosis"\nnegative = "dark"\n'
+    )
+    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--recipe", str(tmp_path / "toy.toml"),
+                       "--external", f"{there}=New Delhi")  # fmt: skip
+    assert (row["source"], row["n"], row["positives"]) == ("New Delhi", 2, 1)

@@ -15,6 +15,7 @@ from firmware_app.errors import (
     PackTaskUnread,
     PackUnknown,
 )
+from firmware_app.packs.licence import is_non_commercial, spoken
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.scope import AgeRange
@@ -214,3 +215,24 @@ def test_rules_of_follow_up_are_of_the_packs_own_findings(folder: Path) -> None:
     assert rules.rows[0].positive == ("bright",)
     with pytest.raises(PackManifestInvalid, match="dark"):
         Manifest.load(changed(folder, follow_up={"rows": [{**row, "positive": ["dark"]}]}))
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [("Apache-2.0", "Apache-2.0"), ("CC-BY-NC-4.0", "CC BY-NC 4.0"), ("CC-BY-NC-SA-4.0", "CC BY-NC-SA 4.0"),
+     ("CC-BY-4.0", "CC BY 4.0"), (None, "–")],
+)  # fmt: skip
+def test_the_licence_of_the_weights_is_an_spdx_identifier_that_people_can_read(
+    folder: Path, licence: str | None, words: str
+) -> None:
+    more = {} if licence is None else {"weights_licence": licence}
+    manifest = Manifest.load(changed(folder, **more))
+    assert manifest.weights_licence == licence
+    assert spoken(manifest.weights_licence) == words
+    assert is_non_commercial(licence or "") == ("NC" in words)
+
+
+@pytest.mark.parametrize("licence", ["", "free for all!", "CC BY-NC 4.0"])
+def test_a_licence_that_is_no_identifier_is_refused(folder: Path, licence: str) -> None:
+    with pytest.raises(PackManifestInvalid, match="weights_licence"):
+        Manifest.load(changed(folder, weights_licence=licence))

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.data import readers, recipe_data, splits
+from converters.data import datasets, readers, recipe_data, splits
 from converters.failures import DataUnreadable, RecipeInvalid
 from converters.recipe import Recipe, load_recipe
+from converters.training import targets
 
 SIDE = 64
 HANNOVER = "patient_id,image_id,sex,projection\np1,aa,m,ap\np1,bb,m,pa\np2,cc,f,ap\n"
@@ -117,3 +118,89 @@ def test_each_set_is_a_source_and_its_patients_are_nobody_elsewhere(tmp_path: Pa
 def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeInvalid, match="two sets of beside have the same name"):
         recipe_with(tmp_path, 'path = "a/films"\nreader = "folder"', 'path = "b/films"\nreader = "folder"')
+
+
+def many_findings(folder: Path) -> Path:
+    """Films of ChestX-ray14's form, of a patient each: opacities, one of them beside a mass, a mass alone, and films
+    without finding; the last two are of children."""
+    said = ("Effusion", "Edema|Mass", "Mass", "No Finding", "No Finding", "Pneumonia", "Infiltration", "Consolidation")
+    rows = [f"{n}.png,{n}.png,{word},{n},{40 if n < 7 else 9},F,PA" for n, word in enumerate((*said, "No Finding"))]
+    (folder / "images512").mkdir(parents=True)
+    (folder / "labels.csv").write_text(
+        "\n".join(["file,Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position", *rows])
+    )
+    for number in range(len(rows)):
+        draw(folder / "images512" / f"{number}.png", 700 + number)
+    return folder
+
+
+def test_films_of_neither_class_are_left_out_and_a_line_says_how_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(4)), "person1_virus_1.png")
+    many_findings(tmp_path / "many")
+    words = 'positive = ["Effusion", "Edema", "Pneumonia", "Infiltration"]\nnegative = "No Finding"'
+    recipe = recipe_with(tmp_path, f'path = "many"\nreader = "nih-adults"\n{words}')
+    labels = {film.name: film.label for film in recipe_data.open_reader(recipe, own).films}
+    assert {name: label for name, label in labels.items() if name.startswith("many/")} == {
+        "many/0.png": 1, "many/1.png": 1, "many/3.png": 0, "many/4.png": 0, "many/5.png": 1, "many/6.png": 1,
+    }  # fmt: skip
+    assert "1 of 7 films left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ('positive = "Effusion"\nnegative = "Nothing"', "no film is of the class Nothing"),
+        ('positive = ["Effusion", "Oedema"]', "no film is of the class Oedema"),
+        ('positive = "Mass"\nnegative = ["mass", "No Finding"]', "mass is named more than once"),
+    ],
+)
+def test_a_word_that_no_film_has_or_that_means_both_classes_is_refused(tmp_path: Path, words: str, why: str) -> None:
+    own = children(tmp_path / "small", 0, "IM-0001-0001.png", "person1_virus_1.png")
+    many_findings(tmp_path / "many")
+    with pytest.raises(DataUnreadable, match=why):
+        recipe_data.open_reader(recipe_with(tmp_path, f'path = "many"\nreader = "nih-adults"\n{words}'), own)
+
+
+def test_negative_words_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match="negative goes with positive"):
+        recipe_with(tmp_path, 'path = "many"\nreader = "nih-adults"\nnegative = "No Finding"')
+
+
+def opacities(folder: Path) -> Path:
+    """Films without patients, two of one study; the table says where they were collected."""
+    rows = ["aa.jpg,opacity,s1,,A long title", "bb.jpg,negative,s1,,A long title", "cc.jpg,negative,s2,,A long title",
+            "person4_virus_2.jpg,opacity,,,A long title"]  # fmt: skip
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels.csv").write_text("\n".join(["file,class,study,patient,source", *rows]))
+    for number, row in enumerate(rows):
+        draw(folder / "images" / row.partition(",")[0], 900 + number)
+    return folder
+
+
+def test_an_empty_patient_is_an_unknown_one_and_films_of_a_study_stay_together(tmp_path: Path) -> None:
+    films = readers.labelled(opacities(tmp_path / "siim"), "opacity").films
+    assert [film.patient for film in films] == ["s1", "s1", "s2", "person4"]
+
+
+def test_the_source_of_several_sets_is_the_set_whatever_its_table_calls_it(tmp_path: Path) -> None:
+    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(4)), "person1_virus_1.png")
+    opacities(tmp_path / "siim")
+    recipe = recipe_with(tmp_path, 'path = "siim"\nreader = "masks"\npositive = "opacity"')
+    films = recipe_data.open_reader(recipe, own).films
+    assert {dict(film.traits)["source"] for film in films} == {"small", "siim"}
+
+
+def test_findings_that_mean_the_class_are_taken_together_in_a_published_opinion(tmp_path: Path) -> None:
+    """Film 0 is sure to have effusion, film 1 edema: both are positive, and both opinions say so."""
+    folder = many_findings(tmp_path / "many")
+    columns = ",".join(f"prob_{name}" for name in datasets.NIH_FINDINGS)
+    lines = [f"Image Index,{columns}"]
+    for number, sure in enumerate(("Effusion", "Edema", "Mass", "", "Mass", "Pneumonia")):
+        chances = ",".join("0.9" if name == sure else "0.05" for name in datasets.NIH_FINDINGS)
+        lines.append(f"{number}.png,{chances}")
+    (folder / "densenet121_predictions.csv").write_text("\n".join(lines))
+    films = recipe_data.read_by("nih-adults", folder, ("Effusion", "Edema", "Pneumonia"), "No Finding")
+    aim = dict(zip((film.name for film in films.films), targets.targets(films, 1.0, None).main, strict=True))
+    assert min(aim["0.png"], aim["1.png"]) > 0.5 > max(aim["3.png"], aim["4.png"])

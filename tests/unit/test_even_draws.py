@@ -1,0 +1,100 @@
+"""Each source and class is drawn equally often, and a source of one class does not become the label."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.data.datasets import Film, FilmSet
+from converters.failures import RecipeInvalid
+from converters.recipe import Recipe, load_recipe
+from converters.training import targets
+from converters.training.even_draws import Shares, shares
+
+BATCH = 32
+
+
+def drawn(counts: dict[tuple[str, int], int], **weights: float) -> tuple[list[tuple[str, int]], Shares]:
+    """The source and label of every film of an epoch, in their order; ``counts``: how many films there are of each."""
+    cells = [cell for cell, count in counts.items() for _ in range(count)]
+    labels, values = np.array([label for _, label in cells]), [source for source, _ in cells]
+    made = shares("own", labels, values, {source: weights.get(source, 1.0) for source in values})
+    return [cells[row] for row in made.order(7)], made
+
+
+def test_every_batch_holds_each_source_and_class_equally_often() -> None:
+    """Of 11 to 900 films a cell."""
+    order, _ = drawn({("a", 0): 900, ("a", 1): 700, ("b", 0): 11, ("b", 1): 40})
+    assert len(order) == 1651
+    for start in range(0, len(order) - BATCH, BATCH):
+        batch = order[start : start + BATCH]
+        for cell in (("a", 0), ("a", 1), ("b", 0), ("b", 1)):
+            assert abs(batch.count(cell) - BATCH / 4) <= 1, (start, cell)
+
+
+def test_no_film_comes_again_before_the_others_of_its_cell() -> None:
+    _, made = drawn({("a", 0): 300, ("a", 1): 300, ("b", 0): 20, ("b", 1): 20})
+    order = [int(row) for row in made.order(7)]
+    small = [row for row in order if 600 <= row < 620]
+    assert sorted(small[:20]) == list(range(600, 620))
+    large = [row for row in order if row < 300]
+    assert len(large) == len(set(large))
+    assert order != [int(row) for row in made.order(8)]
+
+
+def test_a_weight_makes_a_source_rarer_in_both_classes() -> None:
+    order, _ = drawn({("a", 0): 500, ("a", 1): 500, ("b", 0): 500, ("b", 1): 500}, b=0.25)
+    assert {cell: order.count(cell) for cell in set(order)} == {
+        ("a", 0): 800, ("a", 1): 800, ("b", 0): 200, ("b", 1): 200,
+    }  # fmt: skip
+
+
+def test_a_source_of_one_class_is_rare_and_the_classes_stay_even() -> None:
+    """Hannover's films are all positive: a quarter of a cell's share, and in no other source does its label change."""
+    order, _ = drawn({("a", 0): 300, ("a", 1): 500, ("b", 0): 100, ("b", 1): 300, ("hannover", 1): 243})
+    count = {cell: order.count(cell) for cell in set(order)}
+    assert abs(sum(label for _, label in order) - len(order) / 2) <= 2
+    assert abs(count["hannover", 1] - count["a", 1] / 4) <= 1
+    assert abs(count["a", 1] - count["b", 1]) <= 1
+    assert abs(count["a", 0] - count["b", 0]) <= 1
+
+
+def test_sources_of_one_class_each_are_refused() -> None:
+    with pytest.raises(RecipeInvalid, match="the label would be the source"):
+        drawn({("a", 0): 30, ("hannover", 1): 30})
+
+
+def recipe(folder: Path, train: str, beside: str = "") -> Recipe:
+    (folder / "own.toml").write_text(
+        f'pack = "own"\nversion = "0.0.1"\ndescribe = "w.toml"\nnet = {{ student = "plain" }}\ntrain = {{ {train} }}\n'
+        f'cost = {{ miss = 5.0, prevalence = 0.5 }}\n[data]\nreader = "folder"\npositive = "x"\n{beside}'
+    )
+    return load_recipe(folder / "own.toml")
+
+
+def test_the_loss_weighs_what_is_drawn_and_not_what_there_is(tmp_path: Path) -> None:
+    """Positive films are rare, but drawn as often: only the cost of a miss, five to one, is left to weigh."""
+    films = [("a", 1)] * 5 + [("a", 0)] * 40 + [("b", 1)] * 10 + [("b", 0)] * 10
+    made = FilmSet("own", "x", tuple(
+        Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
+        for number, (source, label) in enumerate(films)
+    ))  # fmt: skip
+    weights = targets.costly(made, recipe(tmp_path, 'even = "source"')).weights
+    positive = np.array([label == 1 for _, label in films])
+    assert np.ptp(weights[positive]) < 1e-5
+    assert np.ptp(weights[~positive]) < 1e-5
+    assert weights[positive][0] / weights[~positive][0] == pytest.approx(5.0, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("train", "beside", "why"),
+    [
+        ('even = "source", balance = "view"', "", "balance and hard_examples do not go with it"),
+        ('even = "source", hard_examples = 0.1', "", "balance and hard_examples do not go with it"),
+        ("", '[[data.beside]]\npath = "y"\nreader = "folder"\nweight = 0.5\n', "weight needs"),
+        ('even = "view"', '[[data.beside]]\npath = "y"\nreader = "folder"\nweight = 0.5\n', "weight needs"),
+    ],
+)
+def test_what_does_not_go_with_even_draws_is_refused(tmp_path: Path, train: str, beside: str, why: str) -> None:
+    with pytest.raises(RecipeInvalid, match=why):
+        recipe(tmp_path, train, beside)
