@@ -74,7 +74,7 @@ class DateWatch:
         """Look once; each thing is said once until it is right again."""
         try:
             wrong = self._house.renew_list()
-        except (OSError, sqlite3.Error, LanternError) as error:  # the disk is full; the next look is soon
+        except (OSError, ValueError, sqlite3.Error, LanternError) as error:  # a full disk, a damaged key
             wrong = None
             self._say([f"the list of revoked certificates could not be renewed: {error}"])
         if wrong is not None:
@@ -194,7 +194,8 @@ def _broker(options: argparse.Namespace, house: House) -> int:
         print(json.dumps({"config": str(file), "updated": options.update, "faults": codes}))
     elif options.update:
         print(f"{file} is written; what it was is in {file.name}.before. Carry over lines of your own.")
-        print("Now restart the broker: mosquitto takes the new settings only when it starts. Boxes lose nothing.")
+        print("Now restart the broker and “lantern-hospital serve”: both take the new settings only when they start. "
+              "Boxes lose nothing.")  # fmt: skip
     else:
         print(f"{file} is as this version writes it.")
     for error in () if options.json else wrong:

@@ -2,9 +2,9 @@
 
 A study belongs to one patient (PS3.3 7.3), but machines put several under one Study Instance UID.  Another patient is
 one with another Patient ID of the same issuer, or with another name and another birth date.  Where the numbers cannot
-be compared, another name counts as another patient unless the birth dates are the same.  What only one of the two
-states proves nothing, and neither does a name that is written differently (PS3.5 6.2.1): case, blanks, accents, empty
-components, prefix and suffix, or another group of it.
+be compared, another birth date is enough, and so is another name unless the birth dates are the same.  What only one of
+the two states proves nothing, and neither does a name that is written differently (PS3.5 6.2.1): case, blanks, accents,
+empty components, prefix and suffix, or another group of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _WORDS: Final = re.compile(r"[\s^,.·・-]+")
 _NAMED: Final = 3  # components of a PN without prefix and suffix
 _REMEMBERED: Final = 4096
 _HAN: Final = "CJK"
+_NO_NUMBER: Final = re.compile(r"[\W_0]*|unknown|none|null|n/?a|anonym(ous|ized|ised)?|no ?id|unbekannt|未知|无")
+"""What consoles write where nobody entered a Patient ID."""
 
 
 class Relation(Enum):
@@ -45,7 +47,7 @@ class Person:
 
     @property
     def is_unknown(self) -> bool:
-        return not (_plain(self.number) or _groups(self.name) or birth_date(self.birth_date))
+        return not (_number(self.number) or _groups(self.name) or birth_date(self.birth_date))
 
     def key(self) -> str:
         """The same text for the same statements."""
@@ -56,13 +58,13 @@ def relation(one: Person, other: Person) -> Relation:
     """Whether *one* and *other* can be one patient."""
     numbers, names = _same_number(one, other), _same_name(one.name, other.name)
     births = _same(birth_date(one.birth_date), birth_date(other.birth_date))
-    if numbers is False or (names is False and births is False):
+    if numbers is False or (births is False and (names is False or not numbers)):
         return Relation.ANOTHER
     if numbers:
         return Relation.SAME
     if names is False and not births:
         return Relation.UNLIKE
-    if (names and births is not False) or (births and names is not False):
+    if names or (births and names is not False):
         return Relation.SAME
     return Relation.OPEN
 
@@ -82,7 +84,7 @@ def same_number(one: Person, other: Person) -> bool:
 def _same_number(one: Person, other: Person) -> bool | None:
     if _same(_plain(one.issuer), _plain(other.issuer)) is False:
         return None  # two numbers of one patient, or one number of two
-    return _same(_plain(one.number), _plain(other.number))
+    return _same(_number(one.number), _number(other.number))
 
 
 def _same_name(one: str, other: str) -> bool | None:
@@ -103,6 +105,11 @@ def _same(one: str, other: str) -> bool | None:
 def _plain(text: str) -> str:
     """Without the padding and case that tell nobody apart (PS3.5 6.2, LO)."""
     return " ".join(unicodedata.normalize("NFKC", text.strip(" \0")).casefold().split())
+
+
+def _number(text: str) -> str:
+    plain = _plain(text)
+    return "" if _NO_NUMBER.fullmatch(plain) else plain
 
 
 @lru_cache(_REMEMBERED)

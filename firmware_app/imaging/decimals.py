@@ -22,6 +22,9 @@ from firmware_app.imaging.source import BROKEN
 
 _PADDING: Final = " \0\t\r\n"
 _NUMBER: Final = re.compile(r"([+-]?)( *)(\d+[.,]?\d*|[.,]\d+)((?:[eE][+-]?\d+)?)( *[A-Za-z]*)", re.ASCII)
+_THOUSANDS: Final = re.compile(r"[1-9]\d{0,2}(,\d{3})+", re.ASCII)
+_MAY_BE_THOUSANDS: Final = frozenset({"RescaleIntercept", "WindowCenter", "WindowWidth"})
+"""Of these -1,024 may be -1024 or -1.024; the other attributes have no thousands."""
 _LONGEST: Final = 64  # characters; 16 are allowed (PS3.5 6.2), and some machines write all digits of a double
 _WHOLE: Final = frozenset({"SL", "SS", "SV", "UL", "US", "UV"})
 _BINARY: Final = _WHOLE | {"FD", "FL"}
@@ -118,6 +121,8 @@ def _read(part: str | float, keyword: str) -> tuple[float | None, bool]:
         return None, False
     sign, inner, digits, exponent, unit = match.groups()
     if unit.strip() and keyword not in _UNITS.get(unit.strip().lower(), ()):
+        return None, False
+    if keyword in _MAY_BE_THOUSANDS and _THOUSANDS.fullmatch(digits):
         return None, False
     value = float(sign + digits.replace(",", ".") + exponent)
     return (value, bool(inner or unit) or "," in digits) if math.isfinite(value) else (None, False)

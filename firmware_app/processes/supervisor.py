@@ -191,9 +191,13 @@ def supervise(config: Config, config_path: Path | None, tell: Callable[[Event], 
             while not stop.is_set():
                 if identity.is_done():
                     log.info("the box was given an identity or its certificate; its processes start again")
+                    try:
+                        config = load(config_path)
+                    except LanternError as error:  # a typo of this minute; the processes start with what they can read
+                        log.error("the configuration cannot be read: %s", error.code)
                     _stop_all(kept)
-                    config = load(config_path)
                     kept = [Supervised(name, _command(name, config_path)) for name in presence.expected(config)]
+                    _give_head_start(kept)
                 if due := care.due():
                     _stop_all([one for one in kept if set(due) & set(mending.needed_by(state, one.name))])
                     care.mend(due)

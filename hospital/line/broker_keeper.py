@@ -111,7 +111,8 @@ def _with_its_parent() -> list[str]:
 
 
 def _port(config: Path) -> int:
-    words = next(line.split() for line in config.read_text("utf-8").splitlines() if line.startswith("listener "))
+    lines = config.read_text("utf-8").splitlines()
+    words = next((line.split() for line in lines if line.startswith("listener ")), ["listener", "1883"])  # its default
     return int(words[1])
 
 

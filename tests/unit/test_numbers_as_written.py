@@ -59,6 +59,20 @@ def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, 
     assert (found.single, found.mended, found.unreadable) == (meant, mended, False)
 
 
+@pytest.mark.parametrize("written", [b"-1,024", b"1,500", b"12,000,000"])
+def test_a_comma_that_may_stand_for_thousands_is_no_number(written: bytes) -> None:
+    """-1,024 is -1024 where machines group digits, and -1.024 where they write a decimal comma."""
+    header = Dataset()
+    films.as_written(header, RescaleIntercept=written)
+    assert decimals.of(header, "RescaleIntercept").unreadable
+
+
+def test_a_slope_has_no_thousands() -> None:
+    header = Dataset()
+    films.as_written(header, RescaleSlope=b"1,000")
+    assert decimals.of(header, "RescaleSlope").single == 1.0
+
+
 @pytest.mark.parametrize("written", UNREADABLE)
 def test_any_other_text_is_no_number(written: bytes) -> None:
     header = Dataset()

@@ -135,3 +135,41 @@ def test_numbers_of_two_issuers_are_not_compared() -> None:
     assert relation(of_clinic, of_county) is Relation.SAME
     assert relation(Person("1", "CLINIC"), Person("1", "CLINIC")) is Relation.SAME
     assert relation(Person("1", "CLINIC"), Person("1", "COUNTY")) is Relation.OPEN
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (one_of(WANG, "PatientName", "PatientBirthDate"), one_of(LI, "PatientID", "PatientBirthDate")),
+        (WANG | one_of(WANG, "PatientName", "PatientBirthDate"),
+         one_of(WANG, "PatientName") | {"PatientBirthDate": "19990101"}),
+        ({**WANG, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"},
+         {**LI, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"}),
+        ({**WANG, "PatientID": "000"}, {**LI, "PatientID": "000"}),
+    ],
+)  # fmt: skip
+def test_a_field_that_only_fills_the_form_does_not_join_two_patients(
+    study: Study, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    assert study.case(**first) != study.case(**second)
+
+
+def test_a_name_and_a_number_that_no_image_has_together_are_not_shown_together(
+    study: Study, clinical: Clinical, state: StateDir
+) -> None:
+    case = study.case(**one_of(WANG, "PatientName"))
+    assert study.case(**one_of(LI, "PatientID")) == case, "nothing says that it is another patient"
+    read(clinical, state)
+    assert Patients(clinical, state).imaged(case) == Patient("Wang Wu", "", "", "")
+
+
+def test_only_the_second_patient_makes_the_first_ones_results_due(study: Study, clinical: Clinical) -> None:
+    first = study.case(**WANG)
+    connection = clinical.database.connection
+    connection.execute("UPDATE cases SET revision = 1")
+    connection.execute("DELETE FROM results_due")
+    for number in ("P2", "P3", "P4"):
+        study.case(**{**LI, "PatientID": number})
+    due = connection.execute("SELECT changes FROM results_due WHERE case_reference = ?", (first,)).fetchone()
+    assert due is not None
+    assert due[0] == 1

@@ -63,7 +63,8 @@ class Patients:
     def imaged(self, case: str) -> Patient:
         """The patient in the headers of *case*, each field from the first image that has it.
 
-        An image that names another patient than those before it gives none: an earlier Lantern made one case of them.
+        An image gives none where nothing shows that it names the patient of those before it: a name never stands beside
+        a number that no image has with it.
         """
         rows = self._clinical.database.connection.execute(
             "SELECT reference, header FROM instances WHERE case_reference = ? ORDER BY sequence LIMIT 32", (case,)
@@ -75,9 +76,10 @@ class Patients:
                 header = forms.header().validate_json(row["header"])
                 said = replace(said, age=age.shown(header))
                 person = replace(person, birth_date=header.birth_date or "")
-            if among(person, persons) in (Relation.ANOTHER, Relation.UNLIKE):
-                continue
-            persons.append(person)
+            if not person.is_unknown:
+                if persons and among(person, persons) is not Relation.SAME:
+                    continue
+                persons.append(person)
             patient = _completed(patient, said)
             if all(getattr(patient, field.name) for field in fields(patient)):
                 break

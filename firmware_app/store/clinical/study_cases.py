@@ -84,11 +84,12 @@ def opened(
     others = of_study(connection, study)
     if header is None or study is None or not others:
         return references.case(header, sha256), study, None
-    connection.executemany(  # their results say from now on that there is another patient
-        "INSERT INTO results_due (case_reference) SELECT reference FROM cases WHERE reference = ? AND revision > 0"
-        " ON CONFLICT (case_reference) DO UPDATE SET changes = changes + 1",
-        [(case,) for case in others],
-    )
+    if len(others) == 1:  # its results say from now on that there is another patient
+        connection.execute(
+            "INSERT INTO results_due (case_reference) SELECT reference FROM cases WHERE reference = ? AND revision > 0"
+            " ON CONFLICT (case_reference) DO UPDATE SET changes = changes + 1",
+            others,
+        )
     return references.case_of_another(study, person.key()), None, study
 
 
