@@ -20,7 +20,8 @@ from pathlib import Path
 from firmware_app.runtimes import choice
 film = {"film": np.ones((1, 1, 64, 64), np.float32)}
 ours = choice.get("onnxruntime").load(Path(sys.argv[1])).infer(film)["map"]
-plain = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"]).run(["map"], film)[0]
+session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+plain = session.run(output_names=["map"], input_feed=film)[0]
 print(json.dumps([float(ours.mean()), float(plain.mean())]))
 """
 
