@@ -310,7 +310,7 @@ device         six digits of the one machine that it is for, as its own screen s
                them (lantern-DIGITS.local); default: whichever the label's code opens
 
 box and clinic must be there, the others may be left out. The columns pacs_host, pacs_port and
-pacs_ae_title of an earlier list are accepted and not used: a box sends nothing to a PACS.
+pacs_ae_title of an earlier list are accepted and not used.
 """
 
 

@@ -99,6 +99,13 @@ def _hosts(config: Config, at: _At) -> Iterator[ConfigFinding]:
         (("fhir", "url"), _of_url(config.fhir.url)),
         (("software", "repository"), _of_url(config.software.repository)),
     ]
+    archives = [(("pacs",), config.pacs), *((("pacs", "more", name), one) for name, one in config.pacs.more.items())]
+    for where, archive in archives:
+        for use in ("send", "query"):
+            if getattr(archive, use) and not archive.host:
+                yield ConfigIncomplete(**at(*where, use), other=".".join((*where, "host")))
+    if config.uplink.enabled and not config.uplink.host:
+        yield ConfigIncomplete(**at("uplink", "enabled"), other="uplink.host")
     for keys, host in named:
         if host and not is_host(host):
             yield ConfigNoHost(**at(*keys), host=host)

@@ -143,12 +143,30 @@ def describe(config: Config) -> str:
 def _lines(name: str, model: type[BaseModel], values: Mapping[str, Any], hidden: bool = False) -> list[str]:
     """One section; keys without a value in *values* are commented out, with their default."""
     lines = ["", f"# {(model.__doc__ or name).strip().splitlines()[0]}", f"{'# ' * hidden}[{name}]"]
+    below: list[str] = []
     for key, field in model.model_fields.items():
         value = values.get(key)
         default = None if field.default is PydanticUndefined else field.default
+        if isinstance(value, dict) and value == _plain(field.get_default(call_default_factory=True)):
+            default, value = value, None  # a table of its own can be added then: TOML has each table once
+        elif isinstance(value, dict) and _below(model, (key,)) is not None:
+            below += _table(f"{name}.{key}", value)
+            continue
+        elif isinstance(value, dict) and any(isinstance(one, dict) for one in value.values()):
+            below += [line for inner, one in value.items() for line in _table(f"{name}.{key}.{_key(inner)}", one)]
+            continue
         shown = f"{key} = {_toml(value)}" if value is not None else f"# {key} = {_toml(default)}".rstrip()
         lines.append(f"{shown}    # {field.title}: {field.description}")
+    lines += below
     return lines + [f"{key} = {_toml(value)}" for key, value in values.items() if key not in model.model_fields]
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def _table(name: str, values: Mapping[str, Any]) -> list[str]:
+    return ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in values.items() if value is not None)]
 
 
 def as_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:

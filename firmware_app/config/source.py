@@ -16,10 +16,13 @@ from firmware_app.errors import (
     ConfigMissing,
     ConfigNotToml,
     ConfigNotUtf8,
+    ConfigTwice,
     ConfigUnreadable,
 )
 
 _AT: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
+
+_TWICE: Final = ("Cannot declare", "Cannot overwrite", "Cannot mutate")
 
 Keys = Sequence[str | int]
 
@@ -56,12 +59,14 @@ class Source:
             raise ConfigNotUtf8(path=str(path), line=line) from None
 
     def tree(self) -> dict[str, Any]:
-        """The file's tables.  Raises `ConfigNotToml`."""
+        """The file's tables.  Raises `ConfigNotToml` or `ConfigTwice`."""
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             at = _AT.search(str(error))
             line = int(at[1]) if at and at[1] else max(1, len(self.text.splitlines()))
+            if str(error).startswith(_TWICE):
+                raise ConfigTwice(path=str(self.path), line=line) from None
             raise ConfigNotToml(path=str(self.path), line=line, detail=_AT.sub("", str(error))) from None
 
     def place(self, keys: Keys) -> str:

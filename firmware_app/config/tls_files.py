@@ -20,6 +20,7 @@ from firmware_app.errors import (
     ConfigKeyMismatch,
     ConfigNoCertificate,
     ConfigNoKey,
+    ConfigNotAFile,
 )
 
 _HANDED: Final = Path("/run/credentials")  # systemd gives a unit its keys there while it runs (LoadCredential=)
@@ -96,6 +97,8 @@ def file_finding(path: Path, at: dict[str, str]) -> ConfigFinding | None:
     try:
         with path.open("rb"):
             return None
+    except IsADirectoryError:
+        return ConfigNotAFile(**at, path=str(path))
     except PermissionError:
         return ConfigFileForbidden(**at, path=str(path))
     except OSError:

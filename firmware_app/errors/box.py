@@ -50,6 +50,16 @@ class ConfigNotToml(ConfigError):
     detail: str
 
 
+class ConfigTwice(ConfigError):
+    code = "config.twice"
+    sentence = N_(
+        "Line {line} of the configuration file {path} begins a section, or sets a key, that stands in the file "
+        "already. Put what belongs to it there: each stands once."
+    )
+    path: str
+    line: int
+
+
 class ConfigUnreadable(ConfigError):
     code = "config.unreadable"
     sentence = N_("The configuration file {path} cannot be read: {detail}. Check the disk that it is on.")
@@ -84,6 +94,12 @@ class ConfigFinding(ConfigError):
 class ConfigFileMissing(ConfigFinding):
     code = "config.file_missing"
     sentence = N_("“{key}” ({place}) names the file {path}, which is not there. Put it there, or correct the path.")
+    path: str
+
+
+class ConfigNotAFile(ConfigFinding):
+    code = "config.not_a_file"
+    sentence = N_("“{key}” ({place}) names {path}, which is a folder. Name the file in it.")
     path: str
 
 

@@ -69,7 +69,7 @@ def run(house: House, only: Sequence[str], command: str | None = None) -> int:
     if mosquitto is None:
         raise MosquittoMissing
     if "line" in only and (number := broker.process(house.broker)) is not None:
-        raise BrokerRunning(number=number)
+        raise BrokerRunning(number=_keeper_of(number))
     kept = [
         KeptBroker(
             f"the broker ({name})", [*_with_its_parent(), mosquitto, "-c", str(file)], patience=supervisor.PATIENCE_S,
@@ -114,6 +114,17 @@ def _port(config: Path) -> int:
     lines = config.read_text("utf-8").splitlines()
     words = next((line.split() for line in lines if line.startswith("listener ")), ["listener", "1883"])  # its default
     return int(words[1])
+
+
+def _keeper_of(number: int) -> int:
+    """The process that keeps the mosquitto *number* at work, and would start it again; *number* where none does."""
+    try:
+        status = Path(f"/proc/{number}/status").read_text("utf-8")
+        parent = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+        words = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError, StopIteration):
+        return number
+    return parent if b"broker" in words and b"--run" in words else number
 
 
 def _woken(process: int) -> int:

@@ -232,3 +232,25 @@ def test_a_runtimes_override_that_is_no_key_is_refused(name: str) -> None:
 def test_every_character_that_a_name_may_hold_is_written_as_toml() -> None:
     name = "".join(map(chr, (*range(1, 0x180), 0x1F600)))
     assert tomllib.loads(config.as_toml({"box": {"name": name}})) == {"box": {"name": name}}
+
+
+# --- a file that was written by the box ----------------------------------------------------------------------------
+
+
+def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) -> None:
+    """As the handbook says it of a second archive and of the hospital's worklist."""
+    shown = config.describe(config.load(None, {"LANTERN_STATE__DIR": str(tmp_path)}))
+    archive, worklist = '[pacs.more.county]\nhost = "10.0.0.5"', '[worklist.hospital]\nhost = "10.0.0.6"'
+    added = f'\n{archive}\n{worklist}\n[worklist.stations]\nCR1 = "DX"\n'
+    loaded = config.load(written(tmp_path, shown + added), {})
+    assert (loaded.pacs.more["county"].host, loaded.worklist.hospital.host) == ("10.0.0.5", "10.0.0.6")
+    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+
+
+@pytest.mark.parametrize(
+    "text", ["[dicom]\nport = 1\n[box]\n[dicom]\nport = 2\n", '[pacs]\nmore = {}\n\n[pacs.more.a]\nhost = "h"\n']
+)
+def test_a_section_that_stands_twice_is_named_as_such(tmp_path: Path, text: str) -> None:
+    with pytest.raises(errors.ConfigTwice) as caught:
+        config.load(written(tmp_path, text), {})
+    assert caught.value.line == 4

@@ -91,6 +91,8 @@ def test_a_second_keeper_says_that_the_broker_runs(house: House, keeper: Kept) -
     wait_for(lambda: running(house) is not None, because="mosquitto")
     done = subprocess.run(keeper.command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.partition(":")[0]) == (1, "hospital.broker_running")
+    assert keeper.process is not None
+    assert f"process {keeper.process.pid}." in done.stderr, "that one, since it would start its mosquitto again"
 
 
 def test_enrolling_a_box_reloads_nothing_and_revoking_one_reloads_once(
