@@ -134,7 +134,7 @@ def test_without_tls_only_the_way_to_it_is_shown(front: Front) -> None:
 def test_cookies_given_over_tls_never_travel_without_it(front: Front) -> None:
     browser = front.browser()
     browser.log_in(code(front, "li"))
-    assert len(browser.set_cookies) == 2
+    assert len(browser.set_cookies) == 3  # log-in, session, and the browser that the account is known in
     assert all("Secure" in cookie for cookie in browser.set_cookies)
     assert browser.ask("GET", "/")[0] == 200
 
