@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -272,15 +271,14 @@ def test_a_ctrl_c_that_comes_while_all_is_tidied_disturbs_nothing(
 ) -> None:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    removed, pressed = shutil.rmtree, []
+    tidied, pressed = tempfile.TemporaryDirectory.cleanup, []
 
-    def press_and_remove(path: Any, **more: Any) -> None:
-        if Path(path).name.startswith("lantern-read-"):
-            pressed.append(path)
-            signal.raise_signal(signal.SIGINT)
-        removed(path, **more)
+    def press_and_tidy(folder: tempfile.TemporaryDirectory[str]) -> None:
+        pressed.append(folder.name)
+        signal.raise_signal(signal.SIGINT)
+        tidied(folder)
 
-    monkeypatch.setattr(shutil, "rmtree", press_and_remove)
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", press_and_tidy)
     before = signal.getsignal(signal.SIGINT)
     cases: list[Case] = []
     with suppress(KeyboardInterrupt):  # which would end pytest
