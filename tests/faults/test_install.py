@@ -390,7 +390,8 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
     assert "nothing was changed" in run("make --silent -C /srv/lantern install WHEELS=build/wheels")
     run("/opt/lantern/venv/bin/python -m firmware_app.care.preparation")
     tested = run("lantern selftest --json || true")
-    assert tested.count('"selftest.golden_ok"') == 3, tested
+    shipped = [*(REPOSITORY / "models").glob("*/manifest.json")]
+    assert tested.count('"selftest.golden_ok"') == len(shipped) > 0, tested
     assert run("ls -A /root") == home, "no library has left an id there"
     run("make --silent -C /srv/lantern uninstall PURGE=1 SURE=yes")
     left = {line.split()[0] for line in run("dpkg-query --show").splitlines()}
