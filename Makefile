@@ -195,7 +195,7 @@ train: $(CONVERT)/stamp
 	$(call FOLLOW,chest-xray-child,chest-xray/kermany224_train)
 	$(call FOLLOW,breast-ultrasound,breast-ultrasound)
 	$(call FOLLOW,liver-ultrasound,liver-ultrasound)
-	$(call FOLLOW,chest-xray-adult,chest-xray-nih)
+	$(call FOLLOW,chest-xray-adult,chest-xray-siim)
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "Lantern needs Python 3.11 or later; none was found. Install it and try again."; exit 1; }

@@ -29,6 +29,7 @@ from PIL import Image
 
 from bench import foreign_sets, harness
 from bench.foreign_sets import Grey
+from converters.data import datasets
 from converters.data.datasets import Film, FilmSet
 from converters.synthetic_images import acquisition_shift
 from firmware_app.errors import ImageUnfit
@@ -169,7 +170,7 @@ def _pools(lens: Lens, options: argparse.Namespace) -> Iterator[tuple[str, Pool]
     for name, how in {"": lambda grey: grey, **SHIFTS}.items():
         harness.progress(f"{len(children)} films, {name or 'as they are'}")
         yield name, _pool(lens, children, how)
-    adults = _some(foreign_sets.adults(options.data), min(options.most, MOST_ADULTS))
+    adults = _some(datasets.nih(options.data / "chest-xray-nih"), min(options.most, MOST_ADULTS))
     harness.progress(f"{len(adults)} films of adults")
     yield "adults", _pool(lens, adults, lambda grey: grey)
 

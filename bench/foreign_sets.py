@@ -20,14 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.data import datasets, splits
+from converters.data import datasets, recipe_data, splits
 from converters.data.datasets import FilmSet
+from converters.recipe import load_recipe
 from converters.synthetic_images import acquisition_shift
 from firmware_app.errors import ImagingError
 from firmware_app.imaging import film
 from firmware_app.imaging.ultrasound import keyframes
 
 Grey = NDArray[np.float32]
+ADULTS: Final = splits.RECIPES / "chest-xray-adult.toml"
 
 SIDE: Final = 224
 QUALITY: Final = 75
@@ -139,8 +141,8 @@ def children(data: Path, names: Sequence[str] | None = None) -> FilmSet:
 
 
 def adults(data: Path, names: Sequence[str] | None = None) -> FilmSet:
-    """NIH's films of patients of 18 years or more."""
-    films = datasets.nih(data / "chest-xray-nih", adults=True)
+    """The films of all sets that the adults' chest pack learns from; only those in *names* where it is given."""
+    films = recipe_data.open_reader(load_recipe(ADULTS), data / "chest-xray-siim")
     return films if names is None else films.only(names)
 
 

@@ -36,7 +36,7 @@ from converters.data import readers
 from converters.data.datasets import FilmSet
 from converters.data.preprocessing import inputs
 from converters.data.recipe_data import labels_of
-from converters.data.splits import RECIPES, Fold
+from converters.data.splits import Fold
 from converters.recipe import load_recipe
 from converters.statistics import intervals
 from converters.training import teacher_inference, train
@@ -45,7 +45,7 @@ from converters.training.leave_out import left_out
 from converters.training.targets import any_finding
 from converters.workflow.recipe_run import RecipeRun
 
-RECIPE: Final = RECIPES / "chest-xray-adult.toml"
+RECIPE: Final = Path(__file__).parent / "left-out.toml"
 NIH: Final = "chest-xray-nih"
 TRAIT: Final = "patients"
 NONE: Final = "none"
@@ -201,7 +201,7 @@ def features(run: RecipeRun, pixels: Films, vary: Vary | None, seed: int | None)
     Films of one source are varied together: what mixes films never mixes in those of another one.
     """
     assert run.recipe.train is not None
-    net = train.beginning(run.recipe, str(run.recipe.net.teacher), 1, run.near)
+    net = train.beginning(run.recipe, str(run.recipe.net.student), 1, run.near)
     films = every_film(run)
     ask, rng = teacher_inference.of(net, torch.from_numpy(inputs(pixels[:2]))), torch.Generator().manual_seed(seed or 0)
     values = np.array([dict(film.traits)[TRAIT] for film in films.films])

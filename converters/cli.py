@@ -377,7 +377,7 @@ def _card(options: argparse.Namespace) -> int:
     folder = options.pack.resolve()
     if options.words:
         words = load_words(options.words)
-        said = ("title", "intended_use", "not_for", "weak_points", "quality", "follow_up")
+        said = ("title", "intended_use", "not_for", "not_looked_for", "weak_points", "quality", "follow_up")
         fresh = {name: getattr(words, name) for name in said}
         cases.write_manifest(folder, Manifest.load(folder).model_copy(update=fresh))
     print(card.rewrite(folder))

@@ -10,7 +10,7 @@ from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.language import LANGUAGES as SPOKEN
 from firmware_app.language import N_, NN_, own_name, plural, term, translate
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
-from firmware_app.records import FINDING_TAG, Finding, Lesion, Priority
+from firmware_app.records import FINDING_TAG, Case, Finding, Lesion, Priority
 from firmware_app.reports import case_text, kinds, terms
 from firmware_app.reports.terms import ON_IMAGE as ON_IMAGE
 from firmware_app.reports.terms import SAID as SAID
@@ -264,6 +264,11 @@ def measured(measure: str, number: float) -> str:
 def label(finding: Finding, language: str) -> str:
     """The finding's name in *language*, in English where it has none."""
     return finding.label.get(language) or finding.label.get("en") or finding.code
+
+
+def looked_for(case: Case, language: str) -> list[str]:
+    """What the packs of *case* looked for and what not."""
+    return case_text.looked_for(case.readings, language)
 
 
 def value(finding: Finding, language: str) -> str:

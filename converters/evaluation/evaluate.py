@@ -269,11 +269,12 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
     if not options.external:
         return []
 
-    ours = options.recipe is None and (splits.RECIPES / f"{pack.name}.toml").is_file()
+    path = options.recipe or splits.RECIPES / f"{pack.name}.toml"
+    ours = path.is_file() and splits.is_ours(path.parent)
     folder = f"models/{pack.name}" if ours else f"OUT/{pack.name}"
 
     def command(one: External) -> str:
-        recipe = f" --recipe {options.recipe.name}" if options.recipe else ""
+        recipe = f" --recipe {'converters/recipes/' if ours else ''}{options.recipe.name}" if options.recipe else ""
         return (
             f"lantern-convert evaluate {folder} --data DATA{recipe} {one.option} "
             f"--runtime {options.runtime} --precision {precision} --json"

@@ -56,6 +56,7 @@ def text(manifest: Manifest) -> str:
         *(f"- {point.en}\n  {point.zh}" for point in weak_points.points(manifest)),
         "## Not for",
         f"{manifest.not_for.en}\n\n{manifest.not_for.zh}",
+        *_not_looked_for(manifest),
         "## Intended use",
         f"{manifest.intended_use.en}\n\n{manifest.intended_use.zh}",
         _route(manifest.route) + _least_size(manifest.quality),
@@ -137,6 +138,11 @@ def _elsewhere(manifest: Manifest) -> Iterable[str]:
     if commands := dict.fromkeys(row.command for row in manifest.measured_elsewhere):
         yield card_notes.HOW_PRINTED_AWAY
         yield "```\n" + "\n".join(commands) + "\n```"
+
+
+def _not_looked_for(manifest: Manifest) -> Iterable[str]:
+    if manifest.not_looked_for is not None:
+        yield f"Not looked for: {manifest.not_looked_for.en}.\n\n未判读：{manifest.not_looked_for.zh}。"
 
 
 def _looks(manifest: Manifest) -> Iterable[str]:

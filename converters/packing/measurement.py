@@ -41,17 +41,17 @@ def evaluate_command(run: RecipeRun, films: str, key: Key) -> str:
     """The command that prints a row of ``films`` (``--split test``): of our own packs from the repository's root, else
     from the recipe's folder.
 
-    ``DATA`` and ``OUT`` are what ``run`` was given.
+    ``DATA`` and ``OUT`` are what ``run`` was given. Only the recipe knows the sets beside ``DATA``.
     """
     ours, name = splits.is_ours(run.near), run.recipe.pack
     pack = f"{SHIPPED if ours else 'OUT'}/{name}"
     command = EVALUATE.format(pack=pack, films=films, runtime=key[0], precision=key[1])
-    return command if ours else f"{command} --recipe {_file(run)}"
+    return command if ours and not run.recipe.data.beside else f"{command} --recipe {_file(run)}"
 
 
 def run_command(run: RecipeRun) -> str:
     """The command that makes the pack again, and with it the rows that no other command prints."""
-    return BY_RUN.format(recipe=f"converters/recipes/{_file(run)}" if splits.is_ours(run.near) else _file(run))
+    return BY_RUN.format(recipe=_file(run))
 
 
 def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
@@ -146,4 +146,6 @@ def _row(run: RecipeRun, pack: Pack, films: FilmSet, split: str, key: Key, condi
 
 
 def _file(run: RecipeRun) -> str:
-    return shlex.quote(run.file or f"{run.recipe.pack}.toml")
+    """The recipe's file: from the repository's root where it is our own, else from its folder."""
+    file = shlex.quote(run.file or f"{run.recipe.pack}.toml")
+    return f"converters/recipes/{file}" if splits.is_ours(run.near) else file

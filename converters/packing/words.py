@@ -53,6 +53,7 @@ class Cited(WordsTable):
 
 class PackWords(WordsTable):
     """Everything in a manifest that is not computed. ``drawn_as``: the body of the pack's drawn phantoms.
+    ``not_looked_for``: a short list that the doctor sees beside every result ("nodules and masses, fractures").
 
     A pack of one finding has ``[finding]``, one of several ``[[findings]]``.
     """
@@ -64,6 +65,7 @@ class PackWords(WordsTable):
     findings: tuple[FindingWords, ...] = ()
     intended_use: Words
     not_for: Words
+    not_looked_for: Words | None = None
     weak_points: tuple[Words, ...] = Field(min_length=1)
     data: tuple[Source, ...] = Field(min_length=1)
     elsewhere: tuple[Cited, ...] = ()

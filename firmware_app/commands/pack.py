@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from firmware_app.commands import measure
-from firmware_app.language import for_screen
+from firmware_app.language import N_, for_screen, translate
 
 if TYPE_CHECKING:
     from firmware_app.config import Config
@@ -100,6 +100,9 @@ def _show(options: argparse.Namespace) -> int:
     print(f"  {_licence_of(pack)}")
     for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
         print(f"  {text.text(language)}")
+    if manifest.not_looked_for is not None:
+        sentence = translate(N_("Not looked for: {others}."), language)
+        print("  " + sentence.format(others=manifest.not_looked_for.text(language)))
     for finding in manifest.findings:
         print(f"  {finding.code}: threshold {finding.threshold:.3f}, {finding.priority}")
     for artefact in manifest.artefacts:

@@ -10,9 +10,8 @@ from firmware_app.errors import ImageUnfamiliar
 from firmware_app.language import N_, translate
 
 _WHY_NO_NUMBER: Final = N_(
-    "The only real chest film of an adult here was given no number, and rightly: the model for adults learnt from a "
-    "few hundred films of one hospital and is little better than chance on films of a source that it has not seen, so "
-    "the box refuses those that look unlike the ones it learnt from."
+    "The only real chest film of an adult here was given no number: it looks unlike the films that the model for "
+    "adults learnt from, and of such a film its number would mean little."
 )
 _MARK: Final = 8  # characters of a case reference: enough to find it in both tables
 

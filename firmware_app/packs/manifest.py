@@ -143,6 +143,8 @@ class Manifest(Part):
     measured_elsewhere: tuple[Elsewhere, ...] = ()
     intended_use: Words
     not_for: Words
+    not_looked_for: Words | None = None
+    """A short list for the doctor, shown beside every result: "nodules and masses, fractures"."""
     weak_points: tuple[Words, ...] = Field(min_length=1)
     golden: tuple[Golden, ...] = ()
     gates: tuple[GateVerdict, ...] = ()

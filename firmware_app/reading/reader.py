@@ -297,7 +297,11 @@ class Reader:
         if share >= limits.SHORTCUT:
             return attempt.cannot(ExplainShortcut(pack=pack, percent=round(100 * share)))
         attempt.hints = hints.of_beside(findings, inferred.beside) + attempt.hints
-        reading = replace(attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip), local=local)
+        others = self._manifests[pack].not_looked_for
+        reading = replace(
+            attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip), local=local,
+            not_looked_for=others.by_language() if others is not None else {},
+        )  # fmt: skip
         rules = self._manifests[pack].follow_up
         return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
 

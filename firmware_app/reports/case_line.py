@@ -104,6 +104,7 @@ def _reading(reading: Reading, language: str) -> dict[str, Any]:
         "milliseconds": {"decode": reading.timing.decode, "infer": reading.timing.infer, "total": reading.timing.total},
         **({"frames": _frames(reading.frames)} if reading.frames is not None else {}),
         **({"local_calibration": reading.local} if reading.local is not None else {}),
+        **({"not_looked_for": _named(reading.not_looked_for, language)} if reading.not_looked_for else {}),
     }
 
 

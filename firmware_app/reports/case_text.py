@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from firmware_app.language import N_, translate, visible
 from firmware_app.records import Case, FileStatus, Finding, Lesion, Priority, Reading, Reason
 from firmware_app.store.calibration import sentences
@@ -48,6 +50,18 @@ def value_text(finding: Finding, language: str) -> str:
     return "" if finding.value is None else f"{finding.value:.4g} {unit}".rstrip()
 
 
+def looked_for(readings: Iterable[Reading], language: str) -> list[str]:
+    """What the packs of *readings* looked for and what not: a line for each pack that says what it leaves out."""
+    lines = []
+    for reading in readings:
+        others = reading.not_looked_for.get(language) or reading.not_looked_for.get("en")
+        if others and reading.findings:
+            names = [finding.label.get(language) or finding.label["en"] for finding in reading.findings]
+            sentence = translate(N_("Looked for: {findings}. Not looked for: {others}."), language)
+            lines.append(sentence.format(findings=translate(N_(", "), language).join(names), others=others))
+    return list(dict.fromkeys(lines))
+
+
 def heading() -> str:
     """The headings of `row`; they are English, as the fixed output of every command is."""
     return (
@@ -90,6 +104,7 @@ def page(case: Case, language: str) -> str:
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")
     for reading in case.readings:
         lines += _reading_lines(reading, language)
+    lines += [f"    {line}" for line in looked_for(case.readings, language)]
     return "\n".join(visible(line) for line in lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -116,7 +117,11 @@ def _digest(result: Result) -> str:
     # As before there were such fields: what is signed stays as it is.
     empty = {name for name in ("by_hand", "written") if not getattr(said, name)}
     follows = {"person_name"}  # from the patient
-    return hashlib.sha256(form().dump_json(said, exclude=empty | follows)).hexdigest()
+    silent = {at: {"not_looked_for"} for at, one in enumerate(readings) if not one.not_looked_for}
+    exclude: dict[str, Any] = dict.fromkeys(empty | follows, True)
+    if silent:
+        exclude["case"] = {"readings": silent}
+    return hashlib.sha256(form().dump_json(said, exclude=exclude)).hexdigest()
 
 
 @cache

@@ -13,7 +13,7 @@ from tests import toy_pack
 
 @pytest.mark.parametrize(
     "command",
-    [["card", "--words", "converters/recipes/chest-xray-adult.words.toml"], ["golden", "--update-references"]],
+    [["card", "--words", "converters/recipes/chest-xray-child.words.toml"], ["golden", "--update-references"]],
 )
 def test_a_pack_whose_words_or_references_change_keeps_sums_that_hold(tmp_path: Path, command: list[str]) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)

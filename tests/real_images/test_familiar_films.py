@@ -21,7 +21,9 @@ def some_films(pack: str) -> list[Frame]:
     """Some of a pack's frozen test part."""
     if pack == unfamiliar.CHILD:
         return foreign_sets.of_films(foreign_sets.children(peers.shared("data"), foreign_sets.held_out(pack)), MOST)
-    return foreign_sets.of_films(foreign_sets.adults(peers.shared("data"), foreign_sets.held_out(pack)), MOST)
+    if not (held_out := foreign_sets.held_out(pack)):
+        pytest.skip(f"the recipe of {pack} was not followed yet: there is no list of its test films")
+    return foreign_sets.of_films(foreign_sets.adults(peers.shared("data"), held_out), MOST)
 
 
 def refused(name: str, frames: list[Frame]) -> float:

@@ -1,5 +1,6 @@
 """The card tells what is weak before what is good, and hides no refusal."""
 
+import html
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -187,7 +188,7 @@ def test_a_pack_without_views_names_none(manifest: Manifest) -> None:
 
 def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_changed(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    manifest, words = Manifest.load(folder), Path("converters/recipes/chest-xray-adult.words.toml")
+    manifest, words = Manifest.load(folder), Path("converters/recipes/chest-xray-child.words.toml")
     films = Predictions(("a", "b"), np.array([0, 1]), ("p", "q"), np.array([-1.0, 1.0]), ({}, {}))
     key = ("onnxruntime", "fp32")
     finding = manifest.section.findings[0]
@@ -201,7 +202,7 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     assert page.read_text("utf-8") == card_text  # a second time changes nothing
     assert card_text.index("<section class='elsewhere'>") < card_text.index("<section class='weak'>")
     assert weak_section.section(weak_section.listed(points)) in card_text
-    assert load_words(words).title.en in card_text
+    assert html.escape(load_words(words).title.en) in card_text
     assert manifest.title.en not in card_text
     shown = (folder / card.NAME).read_text("utf-8")
     assert [point for point in points if f"- {point.en}\n  {point.zh}" not in shown] == []

@@ -180,13 +180,14 @@ def test_the_table_on_the_page_about_own_models_is_one() -> None:
 
 
 def test_a_packs_words_carry_its_rules(tmp_path: Path) -> None:
-    plain = (CONVERTERS / "recipes" / "chest-xray-adult.words.toml").read_text("utf-8")
+    path = CONVERTERS / "recipes" / "chest-xray-child.words.toml"
+    plain, (finding,) = path.read_text("utf-8"), load_words(path).named
     words = 'advice = { en = "See a doctor." }\nrule = { en = "Rule A" }\nsource = "Guideline, 2020;1:2"\n'
-    row = f'\n[[follow_up.rows]]\ncode = "seen"\npositive = ["abnormal"]\n{words}'
+    row = f'\n[[follow_up.rows]]\ncode = "seen"\npositive = ["{finding.code}"]\n{words}'
     (tmp_path / "with.words.toml").write_text(plain + row, "utf-8")
     rules = load_words(tmp_path / "with.words.toml").follow_up
     assert rules is not None
-    assert rules.findings() == {"abnormal"}
+    assert rules.findings() == {finding.code}
     (tmp_path / "wrong.words.toml").write_text(plain + row.replace("positive", "positiv"), "utf-8")
     with pytest.raises(RecipeInvalid, match="positiv"):
         load_words(tmp_path / "wrong.words.toml")

@@ -75,9 +75,9 @@ def test_the_page_on_own_models_tells_the_defaults_that_hold() -> None:
 @pytest.mark.parametrize(
     ("name", "licence", "without"),
     [
-        ("chest-xray-opacity", "CC-BY-NC-4.0", set()),
-        ("experiments/opacity-without-new-delhi", "CC-BY-NC-4.0", {"chest-xray-nitrd"}),
-        ("experiments/opacity-free", "Apache-2.0", {"chest-xray-siim", "chest-xray-nitrd"}),
+        ("chest-xray-adult", "CC-BY-NC-4.0", set()),
+        ("experiments/adult-without-new-delhi", "CC-BY-NC-4.0", {"chest-xray-nitrd"}),
+        ("experiments/adult-free", "Apache-2.0", {"chest-xray-siim", "chest-xray-nitrd"}),
     ],
 )
 def test_an_opacity_recipe_says_whose_films_it_learns_from_and_what_its_weights_may_do(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
 from firmware_app.cases import following
 from firmware_app.config import Config
+from firmware_app.exporting.dicom import concepts
 from firmware_app.exporting.fhir.bundle import bundle_of
 from firmware_app.intake.accept import Door
 from firmware_app.records import FramesRead, Priority
@@ -208,3 +210,9 @@ def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corre
     assert gathered(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
     patients.correct(case, replace(patients.known(case).patient, name="欧阳峰"), "li")
     assert gathered(config, clinical, case).person_name == ""
+
+
+def test_a_lung_opacity_has_a_code_of_the_standard_that_denies_no_nodule_or_mass() -> None:
+    code = concepts.finding(None, "lung_opacity")
+    assert code == codes.cid6104.Infiltrate
+    assert code not in (codes.cid6104.Opacity, codes.cid6104.Nodule, codes.cid6104.Mass)

@@ -1,13 +1,14 @@
 """The packs we ship are whole, and say the same of the same image in every runtime and precision."""
 
-from pathlib import Path
+import hashlib
 
 import pytest
 
-import converters
+from converters.data import splits
 from converters.golden_cases import cases
 from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, sbom, weak_points
+from converters.recipe import load_recipe
 from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
@@ -126,10 +127,13 @@ def test_golden_films_get_the_answer_that_they_were_drawn_for(pack: Pack, judges
 def test_numbers_are_of_films_kept_apart_and_int8_costs_little(pack: Pack) -> None:
     tests = {(row.runtime, row.precision): row for row in pack.manifest.measured if row.split == "test"}
     assert {precision for _, precision in tests} >= {"fp32", "int8"}
-    lists = Path(converters.__file__).parent / "splits" / f"{pack.name}.test.txt"
-    frozen = [line for line in lists.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    part, frozen = pack.manifest.test_part, splits.frozen_test(pack.name)
+    assert part is not None
+    recipe = splits.RECIPES / f"{pack.name}.toml"
+    if load_recipe(recipe).version == pack.manifest.version:  # it has been followed
+        assert hashlib.sha256("".join(f"{name}\n" for name in sorted(frozen)).encode()).hexdigest() == part.sha256
     for (runtime, _), row in tests.items():
-        assert row.n == len(set(frozen))
+        assert row.n == part.films
         assert row.threshold == pack.manifest.findings[0].threshold
         exact = tests[runtime if (runtime, "fp32") in tests else "onnxruntime", "fp32"].auc
         assert row.auc is not None

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageFilter
 from pydicom.dataset import FileDataset
 
+from converters.synthetic_images.phantom import chest
 from firmware_app.packs.manifest import FILE_NAME
-from firmware_app.packs.shelf import shipped_packs_dir
 from firmware_app.records import Reading, ReadingStatus
 from firmware_app.reports import case_line, case_text
 from firmware_app.store.accounts.accounts_db import Accounts, Role
@@ -22,13 +22,11 @@ from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer
 from web.app import create_app
 
-PHANTOM = shipped_packs_dir() / "chest-xray-adult" / "golden" / "phantom-clear.png"
 Pixels = np.ndarray[Any, Any]
 
 
 def phantom(sigma: float = 0.0) -> Pixels:
-    with Image.open(PHANTOM) as image:
-        drawn = np.asarray(image.convert("F").resize((512, 512)))
+    drawn = chest("adult", 0, seed=20261121).astype(np.float32)
     levels = Image.fromarray((255 * (drawn - drawn.min()) / np.ptp(drawn)).astype(np.uint8))
     return np.asarray(levels.filter(ImageFilter.GaussianBlur(sigma)), np.uint16) * 16
 

@@ -84,6 +84,8 @@ def with_words(pixels: NDArray[np.uint8], words: str) -> NDArray[np.uint8]:
 def _words(one: TellingPicture) -> str:
     """The findings in plain English and numbers: the burned-in letters must be legible in every viewer's country."""
     told = [_finding(finding) for finding in one.reading.findings]
+    if others := one.reading.not_looked_for.get("en"):
+        told.append(f"not looked for: {others}".encode("ascii", "replace").decode())
     pack = one.reading.pack
     return "; ".join([*told, *([f"{pack.name} {pack.version}"] if pack is not None else [])]) or "Not judged"
 

@@ -19,6 +19,8 @@ _LONGEST_MEANING: Final = 64
 _LONGEST_VALUE: Final = 16
 
 FINDINGS: Final = {
+    # Of CID 6104, whose "Opacity" is also a nodule or a mass: that it is absent would deny what was not looked for.
+    "lung_opacity": codes.DCM.Infiltrate,
     "pneumonia": Code("233604007", "SCT", "Pneumonia"),
     "malignant": Code("4147007", "SCT", "Mass"),
     "benign": Code("4147007", "SCT", "Mass"),

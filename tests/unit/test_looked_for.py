@@ -1,0 +1,94 @@
+"""Beside a result a doctor reads what was looked for and what was not, on every page and report."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from converters.packing.words import load_words
+from firmware_app.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
+from firmware_app.reports import case_line, case_text, contact_sheet, wording
+from firmware_app.reports import result as results
+from firmware_app.reports.pdf import contents
+from firmware_app.reports.result import Result
+from tests import films, printed
+from tests.results import result_of
+from tests.unit.test_case_line import CASE, FINDING, READ, SCHEMA
+
+OTHERS = {"en": "nodules, fractures", "zh_CN": "结节、骨折"}
+SCOPED = replace(READ, not_looked_for=OTHERS)
+SENTENCES = {
+    "en": "Looked for: Pneumonia. Not looked for: nodules, fractures.",
+    "zh_CN": "判读范围：肺炎。未判读：结节、骨折。",
+}
+ADULT = Path("converters/recipes/chest-xray-adult.words.toml")
+
+
+def made(tmp_path: Path, **changes: object) -> Result:
+    film = films.save(tmp_path, "film.dcm", films.film())
+    result = result_of(film, tmp_path / "display")
+    first, *others = result.case.readings
+    return replace(result, case=replace(result.case, readings=(replace(first, **changes), *others)))
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_text_report_and_sheet_say_what_was_looked_for_and_what_was_not(language: str) -> None:
+    case, sentence = replace(CASE, readings=(SCOPED, *CASE.readings[1:])), SENTENCES[language]
+    assert case_text.page(case, language).splitlines()[-1].strip() == sentence
+    assert wording.paragraphs(case, language)[1] == sentence
+    assert sentence in contact_sheet.page([case], lambda _: None, language)
+    line = case_line.case_object(case, language)
+    jsonschema.validate(line, SCHEMA)
+    assert line["readings"][0]["not_looked_for"] == OTHERS[language]
+
+
+def test_it_is_said_once_for_several_images_and_for_each_pack() -> None:
+    again = replace(SCOPED, instances=("i-2",))
+    other = replace(SCOPED, pack=PackIdentity("other", "1.0.0", "onnxruntime", "int8"), not_looked_for={"en": "masses"},
+                    findings=(replace(FINDING, label={"en": "Fluid"}),))  # fmt: skip
+    assert case_text.looked_for((SCOPED, again, other), "en") == [
+        SENTENCES["en"], "Looked for: Fluid. Not looked for: masses.",
+    ]  # fmt: skip
+
+
+def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() -> None:
+    reason = CASE.readings[1].reason
+    nothing = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(0, 0, 1),
+                      not_looked_for=OTHERS)  # fmt: skip
+    assert case_text.looked_for((READ, nothing), "en") == []
+    assert "not_looked_for" not in case_line.case_object(CASE, "en")["readings"][0]
+
+
+def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
+    result = made(tmp_path, not_looked_for=OTHERS)
+    told = contents.contents(result, (), "en")["findings"]
+    assert told["scope"] == ["Looked for: Signs of pneumonia, Suspicious shadow. Not looked for: nodules, fractures."]
+    printed.need_font()
+    from firmware_app.reports.pdf import typesetting
+
+    assert "未判读：结节、骨折" in printed.words(typesetting.pdf_of(result, "zh_CN"))
+
+
+def test_what_is_signed_stays_as_it_was_and_what_a_pack_says_is_part_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, told = made(tmp_path), made(tmp_path, not_looked_for=OTHERS)
+    assert silent.state != told.state
+    dumped: list[bytes] = []
+    monkeypatch.setattr(results.hashlib, "sha256", lambda data: dumped.append(data) or hashlib.blake2b(data))
+    assert silent.state
+    assert b"not_looked_for" not in dumped[0]  # as before there was such a field
+    assert b'"findings"' in dumped[0]
+
+
+def test_the_adults_chest_pack_says_that_nodules_fractures_and_the_heart_are_not_looked_for() -> None:
+    words = load_words(ADULT)
+    assert words.not_looked_for is not None
+    assert [word for word in ("nodules", "fractures", "heart size", "pneumothorax") if word not in
+            words.not_looked_for.en] == []  # fmt: skip
+    assert [word for word in ("结节", "骨折", "心影", "气胸") if word not in words.not_looked_for.zh] == []
+    assert words.named[0].label.zh == "肺部阴影（肺炎或结核征象）"
