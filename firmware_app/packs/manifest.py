@@ -166,6 +166,8 @@ class Manifest(Part):
             raise ValueError(f"{self.frames.budget} frames of this input are more than a reader takes at once")
         if self.abstain is not None and len(self.findings) > 1:
             raise ValueError("abstain says when the one finding is unsure, and there are several")
+        if len(self.findings) > 1 and any(one.usual_scores is not None for one in self.findings):
+            raise ValueError("usual_scores are those of the one finding, and there are several")
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")
