@@ -431,6 +431,9 @@ class OperatingPoint(Table):
 
     rule: Literal["sensitivity", "cost"] = "cost"
     at_least: float = Field(0.95, gt=0.0, le=1.0)
+    standardise: bool = Field(False, exclude=True)  # says nothing of the steps before, so their marks are without it
+    """The threshold follows the scores of a machine's first films (:mod:`firmware_app.statistics.standardised`). For
+    ``classify`` with one finding; the scores at home are mixed at the ``prevalence`` of [cost]."""
 
 
 class Abstain(Table):
@@ -565,6 +568,8 @@ class Recipe(Table):
         task.check(self)
         if self.abstain.error is not None and task.of(self).reads_labels:
             raise ValueError("[abstain] error is for one finding that a film shows or not")
+        if self.operating_point.standardise and (self.task != "classify" or task.of(self).reads_labels):
+            raise ValueError('[operating_point] standardise is for task = "classify" with one finding')
         if task.of(self).reads_labels != (self.data.positive is None):
             raise ValueError("[data] positive names the class of a film that shows the one finding, and only that")
         return self

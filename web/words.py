@@ -159,6 +159,7 @@ ACTIONS: Final = {
     "calibration.agreed": N_("threshold agreed to"),
     "calibration.in_force": N_("threshold put in force"),
     "calibration.undone": N_("threshold taken back"),
+    "calibration.standardised": N_("threshold set from films of a machine"),
     "patient.corrected": N_("patient corrected"),
     "image.described": N_("said what an image shows"),
     "background.entered": N_("background entered"),

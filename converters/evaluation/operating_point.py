@@ -36,6 +36,8 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     """Keep the trained networks' predictions, and what the task freezes from them."""
     recipe, task = run.recipe, run.task
     made_of = {**steps.tables(recipe, "cost", "operating_point", "gate", *abstains(recipe)), **reference.made_of(run)}
+    if recipe.operating_point.standardise:
+        made_of["standardise"] = True
     mark = run.ledger.fingerprint(made_of, run.learnt, run.digest)
     if (known := run.ledger.results("calibrate", mark)) is not None:
         return known
@@ -56,6 +58,9 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     point = task.operating_point(recipe, original, answers, task.truth(films, answers), outputs)
     if recipe.abstain.error is not None:
         beside["abstain"] = abstaining(original, point, recipe.abstain.error)
+    if recipe.operating_point.standardise:
+        odds = _log_odds(original, point)
+        beside["usual_scores"] = threshold.usual_scores(original.labels, odds, recipe.cost.prevalence)
     whole = steps.final(run, run.dataset.division.shipped)
     if isinstance(whole, Pair):
         beside["weights"] = [round(float(one), 4) for one in whole.weights]
@@ -103,7 +108,11 @@ def given_at_home(run: RecipeRun, original: Predictions) -> NDArray[np.bool_] | 
 
 
 def _scores(original: Predictions, point: Mapping[str, Any]) -> NDArray[np.float64]:
-    return threshold.sigmoid(point.get("slope", 1.0) * original.logits + point.get("intercept", 0.0))
+    return threshold.sigmoid(_log_odds(original, point))
+
+
+def _log_odds(original: Predictions, point: Mapping[str, Any]) -> NDArray[np.float64]:
+    return np.asarray(point.get("slope", 1.0) * original.logits + point.get("intercept", 0.0), dtype=np.float64)
 
 
 def findings_of(run: RecipeRun) -> tuple[FindingPart, ...]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from converters.failures import GateFailed
 from converters.recipe import Recipe
 from converters.statistics import intervals
+from firmware_app.tasks.interface import UsualScores
 
 NEAREST_TO_CERTAIN = 1e-12
 
@@ -43,6 +44,23 @@ def calibrated(recipe: Recipe, labels: NDArray[np.int64], logits: NDArray[np.flo
     scores = sigmoid(slope * logits + intercept)
     cut, rule = by_rule(recipe, labels, scores, float(labels.mean()))
     return {"slope": round(slope, 6), "intercept": round(intercept, 6), "threshold": round(cut, 4), "rule": rule}
+
+
+def usual_scores(
+    labels: NDArray[np.int64], log_odds: NDArray[np.float64], prevalence: float | None
+) -> dict[str, Any]:  # fmt: skip
+    """The finding's ``usual_scores``: of calibrated ``log_odds`` (N,), mixed at ``prevalence``, else at the films' own.
+
+    Both labels are among ``labels``.
+    """
+    shows = labels == 1
+    share = float(shows.mean()) if prevalence is None else prevalence
+    weights = np.where(shows, share / shows.sum(), (1.0 - share) / (~shows).sum())
+    mean = float(weights @ log_odds)
+    spread = math.sqrt(float(weights @ (log_odds - mean) ** 2))
+    return UsualScores(
+        mean=round(mean, 4), spread=round(spread, 4), prevalence=round(share, 4), films=len(labels)
+    ).model_dump(mode="json")  # fmt: skip
 
 
 def fitted(given: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:

@@ -22,9 +22,10 @@ from converters.tasks import kinds, two_networks, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
+from firmware_app.statistics.standardised import FILMS, MOST_MOVED
 from firmware_app.tasks import classify, weak_marks
 from firmware_app.tasks.classify import Calibration, FindingSpec, MarksSpec, Measure
-from firmware_app.tasks.interface import FindingPart, Frame, Section
+from firmware_app.tasks.interface import FindingPart, Frame, Section, UsualScores
 from firmware_app.tasks.part import Words
 
 if TYPE_CHECKING:
@@ -320,6 +321,8 @@ class Classify(Task):
                 f"sigmoid({finding.calibration.slope:g} · logit {finding.calibration.intercept:+g}) "
                 f"({self.calibrated}); positive from **{finding.threshold:g}**: {finding.threshold_rule}."
             )
+        usual = section.findings[0].usual_scores
+        said.append("" if usual is None else _following(usual))
         said.append(DECIDED[section.output.kind])
         if (measure := section.findings[0].measure) is not None and section.output.kind == "number":
             said.append(f"The number is {measure.offset:g} + {measure.scale:g} · logit, in {measure.unit.en}.")
@@ -357,6 +360,15 @@ def _marking(code: str, marks: MarksSpec) -> str:
     )
 
 
+def _following(usual: UsualScores) -> str:
+    return (
+        f"On a box the threshold follows the scores of a machine's first {FILMS[0]} to {FILMS[-1]} films, by at most "
+        f"{MOST_MOVED:g} log odds, until films of it are confirmed: as many spreads from their mean as here from the "
+        f"log odds of {usual.films} held-back films (mean {usual.mean:g}, spread {usual.spread:g}, mixed at a "
+        f"prevalence of {usual.prevalence:g}). The numbers of this card are at the threshold as it is here."
+    )
+
+
 def _finding(
     point: Mapping[str, Any], words: FindingWords, channel: int, bias: float, measure: Measure | None
 ) -> FindingSpec:
@@ -365,6 +377,7 @@ def _finding(
         calibration=Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
         threshold=point["threshold"], threshold_rule=point["rule"], priority=words.priority, measure=measure,
         marks=MarksSpec.model_validate(point["marks"]) if "marks" in point else None,
+        usual_scores=point.get("usual_scores"),
     )  # fmt: skip
 
 

@@ -19,13 +19,16 @@ from firmware_app.records import LocalState
 from firmware_app.statistics import operating_point
 from firmware_app.statistics.confirmed import Figures, Needed, figures, needed
 from firmware_app.statistics.operating_point import CurvePoint, Suggestion
+from firmware_app.statistics.standardised import standardised_probability
 from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration import machines
+from firmware_app.store.calibration import machine_scores, machines
 from firmware_app.store.calibration.confirmations import Confirmations, Source
+from firmware_app.store.calibration.machine_scores import MachineScores
 from firmware_app.store.calibration.points import OperatingPoint, Points, Proposal, figures_of
 from firmware_app.store.calibration.scored import Place
 from firmware_app.store.calibration.standings import Standings, Suspension
 from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.tasks.interface import FindingPart
 
 WIDTHS: Final = (0.12, 0.06)
 """Half widths of the interval of a sensitivity that a clinic is told how to reach."""
@@ -38,8 +41,9 @@ class Here:
     """A finding of a pack on a machine.
 
     `manifest` is ``None`` for a version that the box has no more; then nothing can be decided about it.
-    `threshold` is the one in force, `own` the pack's.  Of the films `read`, `aside` have a truth that nobody asked for,
-    which is in no figure; `sources` counts the truths that are.
+    `threshold` is the one in force, `own` the pack's; it rests on the films of `point` or of `unlabelled`, or is the
+    same.  Of the films `read`, `aside` have a truth that nobody asked for, which is in no figure; `sources` counts the
+    truths that are.
     """
 
     place: Place
@@ -53,6 +57,7 @@ class Here:
     altered: bool
     proposal: Proposal | None
     suspension: Suspension | None
+    unlabelled: MachineScores | None
     read: int
     aside: int
     sources: Mapping[Source, int]
@@ -164,12 +169,17 @@ class Overview:
     def undo(self, here: Here, actor: str) -> None:
         """Back to the pack's own threshold, or, where the pack is suspended, let it go on.
 
-        Raises `NoPoint` where neither is the case.
+        A threshold that rests on confirmed films does not give way to one that rests on unlabelled ones.  Raises
+        `NoPoint` where neither is the case.
         """
         if here.suspension is not None:
             self._standings.resume(here.place, actor)
-        else:
+            return
+        if here.unlabelled is None or here.altered:
             self._points.undo(here.place, here.finding, actor)
+        spec = _spec(here.manifest, here.finding)
+        if spec is not None and spec.usual_scores is not None:
+            machine_scores.undo(self._database, here.place, here.finding, actor)
 
     # --- details --------------------------------------------------------------------------------------------------
 
@@ -179,15 +189,27 @@ class Overview:
 
     def _here(self, place: Place, finding: str, manifests: Mapping[tuple[str, str], Manifest]) -> Here:
         manifest = manifests.get((place.pack, place.version))
-        own = next((one.threshold for one in manifest.findings if one.code == finding), None) if manifest else None
+        spec = _spec(manifest, finding)
+        own = spec.threshold if spec is not None else None
         point = self._points.in_force(place, finding, manifest.files if manifest is not None else None)
         suspension = self._standings.suspension(place)
         known = self._confirmations.films(place, finding)
+        threshold, unlabelled = own if own is not None else 0.5, None
+        if point is not None:
+            threshold = point.threshold
+        elif spec is not None and spec.usual_scores is not None:
+            unlabelled = machine_scores.in_force(self._database.connection, place, finding)
+            if unlabelled is not None:
+                threshold = standardised_probability(threshold, spec.usual_scores.log_odds, unlabelled.log_odds)
         state = LocalState.CALIBRATED if point is not None else LocalState.PROVISIONAL
         return Here(
             place, finding, machines.name_of(self._database.connection, place.machine), manifest,
             LocalState.SUSPENDED if suspension is not None else state,
-            point.threshold if point is not None else (own if own is not None else 0.5), own, point,
-            self._points.is_altered(place, finding), self._points.proposal(place, finding), suspension,
-            len(known.films), known.aside, known.sources, self._config.reader.prevalence.get(finding),
+            threshold, own, point, self._points.is_altered(place, finding), self._points.proposal(place, finding),
+            suspension, unlabelled, len(known.films), known.aside, known.sources,
+            self._config.reader.prevalence.get(finding),
         )  # fmt: skip
+
+
+def _spec(manifest: Manifest | None, finding: str) -> FindingPart | None:
+    return next((one for one in manifest.findings if one.code == finding), None) if manifest is not None else None

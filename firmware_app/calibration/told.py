@@ -10,6 +10,7 @@ from firmware_app.store.clinical.clinical_db import Clinical
 
 _CHANGES = (
     "SELECT (SELECT COUNT(*) FROM confirmations), (SELECT COUNT(*) FROM standings), (SELECT COUNT(*) FROM agreements),"
+    " (SELECT COUNT(*) FROM machine_scores),"
     " (SELECT COUNT(*) FROM audit WHERE action = 'calibration.undone'), (SELECT COUNT(*) / 50 FROM scored),"
     " (SELECT COUNT(DISTINCT pack || version || machine) FROM scored)"
 )

@@ -80,6 +80,9 @@ def _show(options: argparse.Namespace) -> int:
         print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
         print(f"  {here.state.value}, threshold {here.threshold:.4f}; {found.read} read, {found.confirmed} confirmed, "
               f"{found.positives} of them positive, {here.aside} not asked for")  # fmt: skip
+        if here.unlabelled is not None:
+            said = N_("Threshold set from {n} films of this machine, without confirmed results; the model's own: {own}")
+            print("  " + translate(said, language).format(n=here.unlabelled.films, own=f"{here.own:.4f}"))
         for name in ("auc", "sensitivity", "specificity", "ppv", "npv", "prevalence"):
             print(f"  {name:<13}{_written(getattr(found, name))}")
         if here.proposal is not None:
@@ -189,10 +192,14 @@ def _open(options: argparse.Namespace) -> tuple[Config, Clinical, Overview]:
 
 
 def _object(here: Here) -> dict[str, Any]:
-    proposal, suspension = here.proposal, here.suspension
+    proposal, suspension, unlabelled = here.proposal, here.suspension, here.unlabelled
     return {
         "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine, "name": here.machine,
         "finding": here.finding, "state": here.state.value, "threshold": here.threshold, "own_threshold": here.own,
+        "unlabelled": None if unlabelled is None else {
+            "films": unlabelled.films, "mean": unlabelled.log_odds.mean, "spread": unlabelled.log_odds.spread,
+            "at": unlabelled.at.text(),
+        },
         "read": here.read, "aside": here.aside,
         "sources": {source.value: count for source, count in here.sources.items()},
         "proposal": None if proposal is None else {

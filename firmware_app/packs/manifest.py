@@ -170,6 +170,8 @@ class Manifest(Part):
             raise ValueError("least_px is a least size of films, and the model reads volumes")
         if self.abstain is not None and len(self.findings) > 1:
             raise ValueError("abstain says when the one finding is unsure, and there are several")
+        if len(self.findings) > 1 and any(one.usual_scores is not None for one in self.findings):
+            raise ValueError("usual_scores are those of the one finding, and there are several")
         codes = [finding.code for finding in self.findings]
         if len(set(codes)) != len(codes):
             raise ValueError("two findings share one code")

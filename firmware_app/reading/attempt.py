@@ -51,6 +51,7 @@ class Attempt:
         self.decode_ms = self.infer_ms = 0.0
         self.chosen: Chosen | None = None  # the pack that may read it, on the machine that made it
         self.distance: float | None = None  # from the pack's training images
+        self.withheld: float | None = None  # the probability, where the model was not sure
         self.watched: Mapping[str, float] = {}  # quality measures, for the drift watch
         self.phase: type[DecodeGaveUp] | type[InferenceGaveUp] = DecodeGaveUp
 

@@ -10,8 +10,10 @@ from firmware_app.config import Config
 from firmware_app.packs import prior
 from firmware_app.packs.manifest import Manifest
 from firmware_app.records import Finding, Header, LocalState, Reading, ReadingStatus
-from firmware_app.store.calibration import machines
+from firmware_app.statistics.standardised import standardised_probability
+from firmware_app.store.calibration import machine_scores, machines
 from firmware_app.store.calibration.asking import Shares
+from firmware_app.store.calibration.machine_scores import MachineScores
 from firmware_app.store.calibration.machines import Machine
 from firmware_app.store.calibration.points import Points
 from firmware_app.store.calibration.scored import Examined, Place, Score
@@ -55,20 +57,42 @@ class LocalCalibration:
 
     def adopted(self, chosen: Chosen, findings: tuple[Finding, ...]) -> tuple[tuple[Finding, ...], LocalState]:
         """*findings* with the clinic's own thresholds where these are in force; calibrated where each has one."""
-        files = chosen.manifest.files
-        points = {one.code: self._points.in_force(chosen.place, one.code, files) for one in findings}
+        manifest = chosen.manifest
+        points = {one.code: self._points.in_force(chosen.place, one.code, manifest.files) for one in findings}
+        confirmed = {code: point.threshold for code, point in points.items() if point is not None}
         moved = tuple(
-            one if (point := points[one.code]) is None
-            else replace(one, threshold=self._here(chosen.manifest, one.code, point.threshold))
+            one if (threshold := confirmed.get(one.code, self._standardised(chosen, one.code))) is None
+            else replace(one, threshold=self._here(manifest, one.code, threshold))
             for one in findings
         )  # fmt: skip
-        all_in_force = bool(points) and all(points.values())
+        all_in_force = bool(points) and len(confirmed) == len(points)
         return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
 
+    def unsure_between(self, chosen: Chosen) -> tuple[float, float] | None:
+        """(low, high): from where to where a probability, at the pack's own prevalence, is not given on this machine.
+
+        They move with the threshold that follows the machine's scores.  ``None`` for a pack that withholds none.
+        """
+        abstain, first = chosen.manifest.abstain, chosen.manifest.findings[0]
+        if abstain is None:
+            return None
+        usual, here = first.usual_scores, self._scores(chosen, first.code)
+        files = chosen.manifest.files
+        if usual is None or here is None or self._points.in_force(chosen.place, first.code, files) is not None:
+            return abstain.low, abstain.high
+        low, high = (
+            standardised_probability(one, usual.log_odds, here.log_odds) for one in (abstain.low, abstain.high)
+        )
+        return low, high
+
     def sampling(
-        self, chosen: Chosen, reading: Reading, distance: float | None, watched: Mapping[str, float]
-    ) -> Sampling:
-        """What is kept of *reading*; its probabilities go back to the pack's own prevalence, which no setting moves."""
+        self, chosen: Chosen, reading: Reading, distance: float | None, watched: Mapping[str, float],
+        withheld: float | None = None,
+    ) -> Sampling:  # fmt: skip
+        """What is kept of *reading*; its probabilities go back to the pack's own prevalence, which no setting moves.
+
+        *withheld*: the probability, as the pack gives it, of a film of which it was not sure.
+        """
         scores = tuple(
             Score(one.code, self._at_home(chosen.manifest, one.code, one.probability),
                   self._at_home(chosen.manifest, one.code, one.threshold))
@@ -76,8 +100,23 @@ class LocalCalibration:
         )  # fmt: skip
         refused = reading.status is ReadingStatus.CANNOT_JUDGE
         place = chosen.place
-        examined = Examined(place.pack, place.version, chosen.machine, scores, refused, distance, watched)
+        following = next((one.code for one in chosen.manifest.findings if one.usual_scores is not None), None)
+        examined = Examined(
+            place.pack, place.version, chosen.machine, scores, refused, distance, watched, following,
+            withheld if following is not None else None,
+        )  # fmt: skip
         return Sampling(examined, self._key(), self._shares)
+
+    def _standardised(self, chosen: Chosen, code: str) -> float | None:
+        """The threshold of *code* by the machine's scores; ``None`` where it does not follow them (yet)."""
+        spec = next(one for one in chosen.manifest.findings if one.code == code)
+        here = self._scores(chosen, code)
+        if spec.usual_scores is None or here is None:
+            return None
+        return standardised_probability(spec.threshold, spec.usual_scores.log_odds, here.log_odds)
+
+    def _scores(self, chosen: Chosen, code: str) -> MachineScores | None:
+        return machine_scores.in_force(self._clinical.database.connection, chosen.place, code)
 
     def _here(self, manifest: Manifest, code: str, threshold: float) -> float:
         """*threshold*, of the pack's own prevalence, at the clinic's."""

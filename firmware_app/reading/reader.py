@@ -275,7 +275,9 @@ class Reader:
                 attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box,
                 decoded.stated.scales, decoded.stated.aspect,
             )  # fmt: skip
-            inferred = self.inference.infer(pack, shown, decoded.arrays, folder)
+            assert attempt.chosen is not None
+            limits_here = self._local.unsure_between(attempt.chosen)
+            inferred = self.inference.infer(pack, shown, decoded.arrays, folder, limits_here)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
         except Unfamiliar as far:
@@ -283,7 +285,8 @@ class Reader:
             attempt.distance = far.distance
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
             return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
-        except Unsure:
+        except Unsure as unsure:
+            attempt.withheld = unsure.probability
             return attempt.cannot(PackUnsure(pack=pack))
         finally:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
@@ -291,7 +294,6 @@ class Reader:
         attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
         of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
         attempt.distance = inferred.distance
-        assert attempt.chosen is not None
         findings, local = self._local.adopted(attempt.chosen, inferred.findings)
         share, _ = hints.not_of_tissue(findings, inferred.beside)
         if share >= limits.SHORTCUT:
@@ -315,7 +317,9 @@ class Reader:
         complete, priority = attempt.complete(reading), self._priority(reading)
         chosen = attempt.chosen
         sampling = (
-            self._local.sampling(chosen, complete, attempt.distance, attempt.watched) if chosen is not None else None
+            self._local.sampling(chosen, complete, attempt.distance, attempt.watched, attempt.withheld)
+            if chosen is not None
+            else None
         )
         self.patience.carry_out(lambda: self.clips.note(attempt.instance.reference, attempt.frames))
         self.patience.carry_out(lambda: self._clinical.finish(attempt.instance, complete, priority, sampling))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from pydantic import Field
 
 from firmware_app.records import Finding, Lesion
+from firmware_app.statistics.standardised import LogOdds
 from firmware_app.tasks.part import Part, Probability, Words
 
 if TYPE_CHECKING:
@@ -37,14 +38,36 @@ class OutputPart(Part):
     features: str | None = None
 
 
+class UsualScores(Part):
+    """The log odds of the pack's home films, by which a machine's own films set its threshold.
+
+    ``mean`` and ``spread`` (standard deviation) are of ``films`` that no network learnt from, weighed so that a share
+    ``prevalence`` of them shows the finding (:mod:`firmware_app.statistics.standardised`).
+    """
+
+    mean: float = Field(allow_inf_nan=False)
+    spread: float = Field(gt=0.0, allow_inf_nan=False)
+    prevalence: float = Field(gt=0.0, lt=1.0)
+    films: int = Field(ge=1)
+
+    @property
+    def log_odds(self) -> LogOdds:
+        """Mean and spread alone."""
+        return LogOdds(self.mean, self.spread)
+
+
 class FindingPart(Part):
-    """One of the manifest's ``findings``: its name, the probability from which it is positive, how soon to look."""
+    """One of the manifest's ``findings``: its name, the probability from which it is positive, how soon to look.
+
+    With ``usual_scores`` the threshold follows the scores of an imaging machine until films of it are confirmed.
+    """
 
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     label: Words
     threshold: Probability
     threshold_rule: str = Field(min_length=1)
     priority: Literal["urgent", "soon"]
+    usual_scores: UsualScores | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ def fresh_lists(tmp_path: Path) -> Path:
 def chain(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the whole toy recipe has run once: ``toy-disc.toml``, ``out/toy-disc``, ``out/work``."""
     folder = tmp_path_factory.mktemp("chain")
-    recipe = write_recipe(folder, abstain={"error": 0.2})
+    recipe = write_recipe(folder, abstain={"error": 0.2}, operating_point={"standardise": True})
     draw(films.parent / "there", 4, seed=9)
     with recipe.open("a") as file:
         file.write('[[elsewhere]]\npath = "there"\n[[elsewhere]]\npath = "nowhere"\n')

@@ -50,6 +50,10 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
         pack.manifest.measured[-1].passed,
         pack.manifest.measured[-1].wrong_passed,
     )
+    usual = finding.usual_scores
+    assert usual is not None
+    assert (usual.films, usual.prevalence) == (abstain.films, pack.manifest.calibration_prevalence)
+    assert f"(mean {usual.mean:g}, spread {usual.spread:g}" in (pack.folder / "CARD.md").read_text("utf-8")
     assert "Coverage against risk" in (pack.folder / "report.html").read_text("utf-8")
     done = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=pack.folder, check=False)
     assert done.returncode == 0

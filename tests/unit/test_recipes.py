@@ -52,6 +52,13 @@ def test_a_recipe_in_the_repository_is_whole_and_has_its_words(path: Path) -> No
         ('net = { onnx = "own.onnx" }\nreference = {}', "give function or scores"),
         ('net = { build = "own:net", onnx = "own.onnx" }', "exactly one of student, backbone, build and onnx"),
         ('net = { build = "own:net", features = "body" }', "features and classifier belong together"),
+        (
+            (
+                'net = { student = "plain-small" }\ntrain = {}\noperating_point = { standardise = true }\n'
+                'classify = { kind = "labels", labels = ["a"] }'
+            ),
+            "standardise is for",
+        ),
         ('net = { build = "own:net", wieghts = "own.pt" }', "net.wieghts: Extra inputs are not permitted"),
     ],
 )

@@ -55,7 +55,14 @@ class Unfamiliar(Exception):
 
 
 class Unsure(Exception):
-    """The model is not sure of this image, by what its pack says of its probabilities."""
+    """The model is not sure of this image, by what its pack says of its probabilities.
+
+    *probability* is that of the first finding, at the pack's own prevalence.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__(probability)
+        self.probability = probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +198,17 @@ class Inference:
             self._candidates[name] = [WayCandidate(way.runtime, way.precision) for way in order]
         self._loaded = {name for name, order in orders.items() if order}
 
-    def infer(self, name: str, shown: Shown, arrays: Arrays, folder: Path | None) -> Inferred:
+    def infer(
+        self, name: str, shown: Shown, arrays: Arrays, folder: Path | None,
+        unsure_between: tuple[float, float] | None = None,
+    ) -> Inferred:  # fmt: skip
         """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder*, if any, on return.
 
-        Raises `ChildLost`, `PackUnusable`, `ImageAtFault`, `Unfamiliar` or `Unsure`.
+        *unsure_between*: of which probabilities, at the pack's own prevalence, no number is given, where that is not as
+        the pack says.  Raises `ChildLost`, `PackUnusable`, `ImageAtFault`, `Unfamiliar` or `Unsure`.
         """
-        job = {"job": "infer", "pack": name, "display": str(folder) if folder is not None else "", **asdict(shown)}
+        display = str(folder) if folder is not None else ""
+        job = {"job": "infer", "pack": name, "display": display, "unsure_between": unsure_between, **asdict(shown)}
         while True:
             self.warm()
             if name not in self._loaded:
@@ -205,7 +217,7 @@ class Inference:
             if "unfamiliar" in answer.header:
                 raise self._unfamiliar(answer)
             if "unsure" in answer.header:
-                raise Unsure
+                raise self._unsure(answer)
             if "refusal" not in answer.header:
                 findings = self._findings(name, answer)
                 counted = self._counted(answer, len(shown.frames))
@@ -290,6 +302,12 @@ class Inference:
             return Unfamiliar(measured["distance"], measured["limit"])
         except (KeyError, ValidationError):
             raise self._invalid() from None
+
+    def _unsure(self, answer: ChildMessage) -> Unsure:
+        probability = answer.header["unsure"]
+        if not isinstance(probability, float) or not 0.0 <= probability <= 1.0:
+            raise self._invalid()
+        return Unsure(probability)
 
     def _counted(self, answer: ChildMessage, frames: int) -> tuple[int, ...]:
         """Indices of the frames that were counted, of the *frames* given; at least one was."""

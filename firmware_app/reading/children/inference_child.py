@@ -15,7 +15,7 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,10 +71,16 @@ class Loaded:
             raise self.failed("it gives no feature vector")
         return answer, distance
 
-    def unsure(self, answer: Answer) -> bool:
-        """Whether *answer*, for a film or a clip, lies where the pack gives no number, or contradicts itself."""
-        abstain = self.manifest.abstain
-        return answer.unsure or (abstain is not None and abstain.unsure(answer.findings[0].probability))
+    def unsure(self, answer: Answer, between: Sequence[float] | None) -> bool:
+        """Whether *answer*, for a film or a clip, lies where the pack gives no number, or contradicts itself.
+
+        *between*: from where to where that is on this machine; ``None`` for the pack's own limits.
+        """
+        abstain, probability = self.manifest.abstain, answer.findings[0].probability
+        if abstain is None or between is None:
+            return answer.unsure or (abstain is not None and abstain.unsure(probability))
+        low, high = between
+        return answer.unsure or low <= probability <= high
 
     def warm_up(self) -> None:
         """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
@@ -129,8 +135,8 @@ class Models:
                 return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
             answers = [_measured(seen[place][0], tensors[place], job) for place in counted]
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
-            if loaded.unsure(whole):
-                return ChildMessage({"unsure": True})
+            if loaded.unsure(whole, job.header.get("unsure_between")):
+                return ChildMessage({"unsure": whole.findings[0].probability})
             maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
             strongest = {code: counted[at] for code, at in whole.strongest.items()}
             shares = _beside(loaded, maps, strongest, job)

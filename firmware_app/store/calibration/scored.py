@@ -43,7 +43,8 @@ class Examined:
     """What a reading says for local calibration.
 
     `distance` from the training images is ``None`` where it is not known; `refused`: no number was given; `watched` are
-    the quality measures that were taken (`imaging.quality.limits.WATCHED`).
+    the quality measures that were taken (`imaging.quality.limits.WATCHED`).  `following` is the finding, at most one,
+    whose threshold follows the machine's scores; `withheld` its probability where the model was not sure of the film.
     """
 
     pack: str
@@ -53,6 +54,12 @@ class Examined:
     refused: bool = False
     distance: float | None = None
     watched: Mapping[str, float] = field(default_factory=dict)
+    following: str | None = None
+    withheld: float | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.pack, self.version, self.machine.digest)
 
     @property
     def called(self) -> bool:
@@ -62,7 +69,7 @@ class Examined:
     @property
     def strongest(self) -> float | None:
         """The strongest finding's probability."""
-        return max((one.score for one in self.scores), default=None)
+        return max((one.score for one in self.scores), default=self.withheld)
 
 
 def record(connection: sqlite3.Connection, case: str, examined: Examined, secret: bytes, shares: Shares) -> None:

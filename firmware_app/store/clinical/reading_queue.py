@@ -14,7 +14,7 @@ from typing import Final
 
 from firmware_app import clock, notify
 from firmware_app.records import Case, Entered, FollowUp, Instance, Priority, Reading
-from firmware_app.store.calibration import scored
+from firmware_app.store.calibration import machine_scores, scored
 from firmware_app.store.calibration.asking import Shares
 from firmware_app.store.calibration.scored import Examined
 from firmware_app.store.clinical import forms, revisions
@@ -125,7 +125,10 @@ class ReadingQueue(Casebook):
                 (instance.reference, instance.case, forms.reading().dump_json(reading).decode(), _now()),
             ).rowcount
             if written and sampling is not None and not _is_earlier(self.database, instance.case):
-                scored.record(connection, instance.case, sampling.examined, sampling.secret, sampling.shares)
+                examined = sampling.examined
+                scored.record(connection, instance.case, examined, sampling.secret, sampling.shares)
+                if examined.following is not None:
+                    machine_scores.follow(connection, examined.place, examined.following)
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
             )
