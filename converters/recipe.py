@@ -55,10 +55,15 @@ class Beside(Table):
     """Its own words for the negative class; else, where it has no ``positive`` of its own, those of [data]."""
     weight: float = Field(1.0, gt=0.0)
     """How often its films are drawn beside those of [data], where [train] ``even`` names ``source``."""
+    own_head: bool = False
+    """Its label is learnt through an output channel of its own, which is not exported: for a label that means something
+    else than that of [data], or that a program took from reports. Its films shape the features and judge nothing."""
 
     @model_validator(mode="after")
     def _both(self) -> Self:
         _check_words(self.positive, self.negative)
+        if self.own_head and self.reader == "hannover":
+            raise ValueError("own_head needs films of both classes; the films of Hannover are all positive")
         return self
 
     @property
@@ -131,6 +136,11 @@ class Data(Table):
     the test part are left out."""
     leave_out: str | None = None
     """A trait (``source``, ``view``, ``slice`` …): each of its values is also judged by a network that never saw it."""
+
+    @property
+    def own_heads(self) -> tuple[str, ...]:
+        """The sets that are learnt through a channel of their own, in the order of these channels, from 1."""
+        return tuple(one.name for one in self.beside if one.own_head)
 
     @model_validator(mode="after")
     def _names_of_their_own(self) -> Self:
@@ -301,11 +311,6 @@ class Train(Fit):
     """The teacher (or the student, where there is no teacher). ``start``: imagenet, random, or a checkpoint file."""
 
     start: str = "imagenet"
-    published_weight: float = Field(0.0, ge=0.0, le=1.0)
-    """How much another model's published probabilities count beside the label, where films carry them."""
-    auxiliary_weight: float = Field(0.0, ge=0.0)
-    balance: str | None = None
-    """Traits, with commas between, within each of whose values both labels weigh the same in the loss."""
     even: str | None = None
     """Traits, with commas between (``source``): each of their values, and in it each label, is drawn equally often
     (:mod:`converters.training.even_draws`), in distillation and after pruning too."""
@@ -317,8 +322,8 @@ class Train(Fit):
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if self.even is not None and (self.balance is not None or self.hard_examples):
-            raise ValueError("even says how often films are drawn: balance and hard_examples do not go with it")
+        if self.even is not None and self.hard_examples:
+            raise ValueError("even says how often films are drawn: hard_examples does not go with it")
         return self
 
 
@@ -552,8 +557,6 @@ class Recipe(Table):
             raise ValueError("a pair is trained plainly, for classify: no teacher, [distill], [prune] or qat_epochs")
         if self.net.members and self.train and self.train.start not in ("imagenet", "random"):
             raise ValueError('[train] start of a pair: "random", or "imagenet", of members that have such weights')
-        if self.net.is_foreign and self.train and self.train.auxiliary_weight:
-            raise ValueError("auxiliary_weight needs a network of converters.nets")
         drawn_evenly = self.train is not None and self.train.even is not None
         if drawn_evenly and self.distill and (self.distill.unlabelled_share or self.distill.hard_examples):
             raise ValueError("[train] even: films without labels and hard_examples do not go with it")
@@ -566,6 +569,7 @@ class Recipe(Table):
         _check_input(self)
         task = tasks.get(self.task)
         task.check(self)
+        _check_own_heads(self, one_finding=self.task == "classify" and not task.of(self).reads_labels)
         if self.abstain.error is not None and task.of(self).reads_labels:
             raise ValueError("[abstain] error is for one finding that a film shows or not")
         if self.operating_point.standardise and (self.task != "classify" or task.of(self).reads_labels):
@@ -577,6 +581,19 @@ class Recipe(Table):
 
 def _names(plan: Train | None, trait: str) -> bool:
     return plan is not None and plan.even is not None and trait in plan.even.split(",")
+
+
+def _check_own_heads(recipe: Recipe, *, one_finding: bool) -> None:
+    """Raise :class:`ValueError` where a set's own head could not be learnt, or not be taken off the network."""
+    if not recipe.data.own_heads:
+        return
+    by_default_loss = recipe.train is not None and recipe.train.loss is None
+    if not one_finding or not by_default_loss or recipe.input.depth is not None:
+        raise ValueError(
+            '[[data.beside]] own_head is for task = "classify" with one finding of films, trained by the default loss'
+        )
+    if recipe.net.is_foreign or recipe.net.members:
+        raise ValueError("[[data.beside]] own_head needs one network of converters.nets, which can lose the head again")
 
 
 def _check_input(recipe: Recipe) -> None:

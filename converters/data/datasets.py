@@ -33,7 +33,7 @@ NEGATIVE_WORDS = ("0", "negative", "no finding", "no_finding", "normal")
 ADULT_YEARS = 18
 NIH_LATE_PATIENTS = 4000
 """Patient numbers of ChestX-ray14 grow with time; in the extract we train on, films without finding come mostly from
-lower numbers, so the hospital's older machines come with the label. The trait ``patients`` shows and balances that."""
+lower numbers, so the hospital's older machines come with the label. The trait ``patients`` shows that."""
 
 ABNORMAL = "abnormal"
 """The word for a film of ChestX-ray14 with any finding."""
@@ -53,9 +53,7 @@ class Film:
     it, the numbers that a network learns, and ``label``: 1 where the film shows the pack's first finding, else 0.
 
     ``mask``: the outlined lesions, and ``boxes``: x0, y0, x1, y1 in pixels of the film around each, where a set has
-    them; ``findings`` are its single labels, where a set has several; ``teacher`` a published model's probabilities of
-    the same findings, where they exist; ``traits`` are words that must not give the label away (view, sex), looked at
-    but never fed to a model.
+    them; ``traits`` are words that must not give the label away (view, sex), looked at but never fed to a model.
     """
 
     name: str
@@ -64,8 +62,6 @@ class Film:
     patient: str
     index: int | None = None
     mask: Path | None = None
-    findings: tuple[int, ...] = ()
-    teacher: tuple[float, ...] | None = None
     traits: tuple[tuple[str, str], ...] = ()
     said: str = ""
     target: tuple[float, ...] = ()
@@ -346,8 +342,7 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
     ``positive`` is one of :data:`NIH_FINDINGS`, then films without it are negative whatever else they show; or
     :data:`ABNORMAL`, any finding. Case does not matter. ``guessed``: nobody named it, it is only a pack's word for its
     finding; one that is not known here then means any finding, and a line says so. ``adults``: only films at age 18 or
-    more; otherwise only those below. A film with the teacher's 14 probabilities (``densenet121_predictions.csv``)
-    carries them. Raises :class:`DataUnreadable`.
+    more; otherwise only those below. Raises :class:`DataUnreadable`.
     """
     classes = (ABNORMAL, *NIH_FINDINGS)
     chosen = next((name for name in classes if name.casefold() == positive.casefold()), ABNORMAL if guessed else None)
@@ -361,11 +356,6 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
     try:
         with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        taught: dict[str, tuple[float, ...]] = {}
-        if (folder / "densenet121_predictions.csv").exists():
-            with (folder / "densenet121_predictions.csv").open(newline="", encoding="utf-8") as file:
-                for row in csv.DictReader(file):
-                    taught[row["Image Index"]] = tuple(float(row[f"prob_{name}"]) for name in NIH_FINDINGS)
     except OSError as error:
         raise DataUnreadable(str(folder), str(error)) from error
     films = [
@@ -378,8 +368,6 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
                 else row["Finding Labels"] != "No Finding"
             ),
             row["Patient ID"],
-            findings=tuple(int(name in row["Finding Labels"].split("|")) for name in NIH_FINDINGS),
-            teacher=taught.get(row["Image Index"]),
             said=row["Finding Labels"],
             years=int(row["Patient Age"].rstrip("Y")),
             traits=(

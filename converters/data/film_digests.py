@@ -37,7 +37,7 @@ def digest(films: Iterable[Film]) -> str:
     for film in films:
         mask = film.mask and _of_file(film.mask, _written(film.mask))
         more = (film.target, film.boxes) if film.target or film.boxes is not None else ()
-        parts.append((word(film), mask, film.findings, film.teacher, film.traits, *more))
+        parts.append((word(film), mask, film.traits, *more))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

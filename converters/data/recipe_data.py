@@ -27,10 +27,16 @@ class RecipeData:
     division: splits.Division
     feedback: tuple[str, ...] = ()
     """Names of the films that came back from clinics."""
+    own_heads: frozenset[str] = frozenset()
+    """Names of the films that are learnt through a head of their set's own: their label is not the finding's."""
 
     def part(self, name: str) -> FilmSet:
         """The films of ``train``, ``val`` or ``test``."""
         return self.films.only(self.division.part(name))
+
+    def of_finding(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Those of these films whose label is the finding's."""
+        return tuple(name for name in names if name not in self.own_heads)
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
@@ -50,33 +56,54 @@ def open_recipe_data(
     """Open, group and divide. The test part is frozen in ``lists`` on first use and only checked afterwards.
 
     Films of ``feedback`` are learnt from and never judge; one of a test patient, or that copies a test film, is a leak.
-    One that stands in two exports counts once, as the later says.
+    One that stands in two exports counts once, as the later says. Films of sets with a head of their own never judge
+    either; those that belong to the test part are left out.
     """
     films = open_reader(recipe, data)
     if feedback and any(film.target for film in films.films):
         raise RecipeInvalid(recipe.pack, "--add-feedback: clinics say yes or no of one finding, this pack has others")
     more = tuple({film.name.partition("/")[2]: film for one in feedback for film in one.films}.values())
     group_of, with_more = grouped(films, more)
-    labels = {film.name: film.label for film in films.films}
+    own = own_head_films(recipe, films)
     folder = splits.LISTS if lists is None else lists
-    frozen = splits.frozen_test(recipe.pack, folder)
-    if frozen and recipe.data.beside:
-        test = {group_of[name] for name in frozen if name in group_of}
+    known = splits.frozen_test(recipe.pack, folder)
+    frozen = tuple(name for name in known if name not in own)  # it may have been drawn before a set got its own head
+    if known and recipe.data.beside:
+        test = {group_of[name] for name in known if name in group_of}
         films = merged_sets.without(films, [one.name for one in recipe.data.beside], test, group_of, frozen)
-        labels = {film.name: film.label for film in films.films}
-    wanted = recipe.data
+    wanted, judging = recipe.data, [film for film in films.films if film.name not in own]
     task = tasks.get(recipe.task).of(recipe)
-    strata = {film.name: task.stratum(film) for film in films.films}
+    labels = {film.name: film.label for film in judging}
+    strata = {film.name: task.stratum(film) for film in judging}
     division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen, strata)
-    if not frozen:
+    if not known:
         drawn = f"{len(division.test)} films of {films.name}"
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"
         splits.freeze_test(recipe.pack, division.test, note, folder)
+    if own:
+        test = {group_of[name] for name in division.test}
+        films = merged_sets.without(films, wanted.own_heads, test, group_of, ())
+        own = own_head_films(recipe, films)
+        division = splits.join(division, sorted(own), group_of)
     if not more:
-        return RecipeData(films, group_of, division)
+        return RecipeData(films, group_of, division, own_heads=own)
     names = tuple(sorted(film.name for film in more))
     every = FilmSet(films.name, films.positive, (*films.films, *more))
-    return RecipeData(every, with_more, splits.join(division, names, with_more), names)
+    return RecipeData(every, with_more, splits.join(division, names, with_more), names, own)
+
+
+def own_head_films(recipe: Recipe, films: FilmSet) -> frozenset[str]:
+    """The names of the films that are learnt through a head of their set's own.
+
+    Raises :class:`~converters.failures.RecipeInvalid` where such a set has films of one class only.
+    """
+    own = set[str]()
+    for name in recipe.data.own_heads:
+        of_set = [film for film in films.films if film.values(merged_sets.SOURCE) == name]
+        if len({film.label for film in of_set}) < 2:
+            raise RecipeInvalid(recipe.pack, f"[[data.beside]] own_head: the films of {name} are of one class")
+        own |= {film.name for film in of_set}
+    return frozenset(own)
 
 
 def open_reader(recipe: Recipe, data: Path) -> FilmSet:

@@ -39,7 +39,7 @@ class Division:
     folds: tuple[Fold, ...]
     test: tuple[str, ...]
     joined: tuple[str, ...] = field(default=(), repr=False)
-    """Films that are only learnt from, in no part of their own: a clinic's feedback."""
+    """Films that are only learnt from, and judge nothing: a clinic's feedback, and sets with a head of their own."""
 
     @property
     def shipped(self) -> Fold:
@@ -154,7 +154,7 @@ def join(division: Division, names: Sequence[str], group_of: Mapping[str, str]) 
         held = {group_of[name] for name in fold.held}
         more = {name for name in names if group_of[name] not in held}
         folds.append(Fold(fold.name, tuple(sorted({*fold.train, *more})), fold.held))
-    return Division(tuple(folds), division.test, tuple(names))
+    return Division(tuple(folds), division.test, (*division.joined, *names))
 
 
 def by_source(labels: Mapping[str, int], group_of: Mapping[str, str], source_of: Mapping[str, str]) -> list[Fold]:

@@ -115,14 +115,16 @@ def _of(pack: Pack, path: Path, data: Path, positive: str | None, split: str | N
         raise RecipeInvalid(str(path), f"it is the recipe of {recipe.pack}, not of {pack.name}")
     if positive is not None:
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"positive": positive})})
-    if split is None:
-        return recipe_data.open_reader(recipe, data), "all"
     frozen = splits.frozen_test(pack.name, lists)
-    if not frozen:
+    if split is not None and not frozen:
         raise DataUnreadable(str(lists), f"there is no {pack.name}.test.txt, the list of the films that judge it")
-    if split != "test":
+    if split not in (None, "test"):
         return recipe_data.open_recipe_data(recipe, data, lists=lists).part(split), split
-    films = recipe_data.open_reader(recipe, data).only(frozen)
+    films = recipe_data.open_reader(recipe, data)
+    own = recipe_data.own_head_films(recipe, films)  # these judge nothing
+    if split is None:
+        return films.only([film.name for film in films.films if film.name not in own]), "all"
+    films = films.only([name for name in frozen if name not in own])
     _noted(pack, lists)
     return films, split
 

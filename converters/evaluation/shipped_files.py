@@ -88,9 +88,10 @@ class Shipped:
 
 
 def drawn(run: RecipeRun) -> list[str]:
-    """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last."""
+    """The names of films outside the test part, as many as are asked; those that set INT8 ranges come last. Films of
+    sets with a head of their own judge nothing."""
     division = run.dataset.division
-    names = list(dict.fromkeys((*division.part("train"), *division.part("val"))))
+    names = list(dict.fromkeys(run.dataset.of_finding((*division.part("train"), *division.part("val")))))
     order = np.random.default_rng(run.recipe.seed).permutation(len(names))
     setting = set(calibration_names(run, division.shipped))
     ordered = sorted((names[int(index)] for index in order), key=lambda name: name in setting)

@@ -77,7 +77,7 @@ def calibration_films(run: RecipeRun, fold: Fold) -> NDArray[np.float32]:
 
 def calibration_names(run: RecipeRun, fold: Fold) -> list[str]:
     """The names of :func:`calibration_films`."""
-    return drawn(fold.train, run.recipe)
+    return drawn(run.dataset.of_finding(fold.train), run.recipe)
 
 
 def drawn(names: Sequence[str], recipe: Recipe) -> list[str]:

@@ -35,7 +35,7 @@ class CamNet(nn.Module, ABC):  # type: ignore[misc]
         """(N, 1, H, W) in [0, 1] → :attr:`outputs`: map (N, C, h, w) in logits, features (N, F), others."""
 
     def first_channels(self, count: int = 1) -> "CamNet":
-        """A copy without auxiliary channels: the box asks for the first ones only."""
+        """A copy with the first channels only: those that the box asks for."""
         alone, state = build(self.name, self.plan, findings=count), self.state_dict()
         alone.load_state_dict({**state, "cam.weight": state["cam.weight"][:count], "bias": state["bias"][:count]})
         return alone.eval()

@@ -120,10 +120,11 @@ def assemble(maker: Maker) -> dict[str, Any]:
 
 
 def drawn(maker: Maker, pack: Pack) -> list[Golden]:
-    """The golden images, drawn in the likeness of the training films; of a clinic's films nothing is published."""
+    """The golden images, drawn in the likeness of the films that teach the finding; of a clinic's films nothing is
+    published."""
     run, fed = maker.run, set(maker.run.dataset.feedback)
-    every = maker.run.dataset.part("train")
-    train = every.only([film.name for film in every.films if film.name not in fed])
+    names = run.dataset.of_finding(run.dataset.division.shipped.train)
+    train = run.films([name for name in names if name not in fed])
     groups = [run.dataset.group_of[film.name] for film in train.films]
     return golden_images.make(pack, train, groups, operating_point.words_of(run).drawn_as, run.recipe.seed)
 

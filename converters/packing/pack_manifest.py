@@ -36,6 +36,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
     words, point, dataset = operating_point.words_of(run), run.ledger.read("calibrate"), run.dataset
     keys, judged, mapped = gate_step.passed(run), run.ledger.read("gates")["artefacts"], run.ledger.read("maps")
     made = model_files.floats(run, dataset.division.shipped)
+    learnt = dataset.films.only(dataset.of_finding(dataset.division.shipped.train))
     files = (*(described_file(made / NAMES[key], key, folder) for key in keys), *extra_files(run, made, folder))
     outputs = steps.final(run, dataset.division.shipped).outputs
     features = FEATURES if FEATURES in outputs else None
@@ -45,7 +46,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         task=run.recipe.task, route=words.route, input=run.spec,
         output=run.task.output(point, features),
         findings=operating_point.findings_of(run),
-        training_prevalence=round(float(labels_of(dataset.part("train")).mean()), 4),
+        training_prevalence=round(float(labels_of(learnt).mean()), 4),
         calibration_prevalence=point["prevalence"], artefacts=files,
         data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)), measured=(),
         intended_use=words.intended_use, not_for=words.not_for, not_looked_for=words.not_looked_for,

@@ -106,7 +106,7 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
 def _objective(run: RecipeRun, films: FilmSet, net: CamNet, original: CamNet, plan: Distill) -> fitting.Objective:
     if not _follows(run):
         return run.task.objective(run, films, run.task.targets(run, films), net)
-    aim, labelled = targets.targets(films, 0.0, None), np.ones(len(films.films), dtype=np.bool_)
+    aim, labelled = targets.of_student(targets.targets(films, run.recipe.data.own_heads), 0)
     return distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(run))
 
 

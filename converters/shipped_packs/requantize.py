@@ -116,8 +116,8 @@ class Requantizing:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The films outside the test part."""
-        return tuple(self.refit.dataset.division.shipped.train)
+        """The films outside the test part that the finding was learnt from."""
+        return self.refit.dataset.of_finding(self.refit.dataset.division.shipped.train)
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:

@@ -93,7 +93,7 @@ class Classify(Task):
         return Classify(kinds.of_section(section))
 
     def check(self, recipe: Recipe) -> None:
-        """What one finding may have and others may not: distillation, pruning, what some sets publish beside labels."""
+        """What one finding may have and others may not: distillation, pruning, alignment of sources."""
         super().check(recipe)
         kind = kinds.of_settings(recipe.settings, recipe.net.channel) if isinstance(recipe.settings, Settings) else None
         plan = recipe.train
@@ -114,8 +114,8 @@ class Classify(Task):
             raise ValueError('softmax = true is for one finding of two classes; for several: kind = "classes"')
         if recipe.distill or recipe.prune:
             raise ValueError("[distill] and [prune] are for one finding of films, by the default loss")
-        if plan and (plan.published_weight or plan.auxiliary_weight or plan.alignment != "none" or plan.balance):
-            raise ValueError("published_weight, auxiliary_weight, alignment and balance go with the default loss alone")
+        if plan and plan.alignment != "none":
+            raise ValueError("alignment goes with the default loss alone")
         if plan and plan.change.paste:
             raise ValueError("paste goes with one finding of films and the default loss: another label has no donor")
         if plan and plan.early_epochs and recipe.input.depth is not None:
@@ -164,9 +164,8 @@ class Classify(Task):
         return self.kind.learnt(numbers_of(films), spread)
 
     def channels(self, recipe: Recipe, targets: Any) -> int:
-        """Those that ship, and the auxiliary ones where they are weighed."""
-        weighed = self.kind is None and recipe.train is not None and recipe.train.auxiliary_weight > 0.0
-        return self.shipped + (targets.auxiliary.shape[1] if weighed else 0)
+        """Those that ship, and one for each set that has a head of its own."""
+        return self.shipped + len(recipe.data.own_heads)
 
     def objective(self, run: RecipeRun, films: FilmSet, targets: Any, net: CamNet) -> Objective:
         """The recipe's loss of the map's mean; else cross-entropy, or what belongs to the kind of target."""

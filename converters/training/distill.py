@@ -3,7 +3,7 @@
 Hinton, Vinyals & Dean 2015: the student's logit is brought to those of its teachers at a temperature, beside the label;
 where there are several teachers, batch by batch in turn. Romero et al. 2015 (hints): its features, through a linear map
 thrown away afterwards, are brought to theirs. A teacher sees the very same changed film as its student. Films without a
-label are judged by the teachers alone.
+label, or with that of another head, are judged by the teachers alone.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from converters.workflow.device import in_sixteen_bits
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """The objective of distillation. ``labelled`` (N,) says which of the seen films have a label; ``beside`` are the
+    """The objective of distillation. ``labelled`` (N,) says which of the seen films' labels count; ``beside`` are the
     linear maps, one a teacher, that the student's features go through to be compared with the teacher's."""
 
     teachers: Sequence[Opinion]

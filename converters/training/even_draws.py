@@ -7,9 +7,12 @@ tells the label.
 A source of one class does tell it: there the label comes with the machine. Its only cell gets :data:`LONE` of the share
 that it would get otherwise, and the other sources fill up its class, all in the same proportion. Where no source has
 both classes, nothing but the source could be learnt, and the recipe is refused.
+
+Films of a set with a head of its own are drawn by their weight too. They do not count among the films of the finding,
+whose classes are even by themselves.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,24 +64,35 @@ def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
     names = recipe.train.even
     weights = {one.name: one.weight for one in recipe.data.beside}
     labels = np.array([film.label for film in films.films], dtype=np.int64)
-    sources = [dict(film.traits).get(SOURCE, "") for film in films.films]
+    sources = [film.values(SOURCE) for film in films.films]
     values = [film.values(names) for film in films.films]
-    return shares(recipe.pack, labels, values, {value: weights.get(source, 1.0)
-                  for value, source in zip(values, sources, strict=True)})  # fmt: skip
+    weight_of = {value: weights.get(source, 1.0) for value, source in zip(values, sources, strict=True)}
+    own_head = {source: head for head, source in enumerate(recipe.data.own_heads, start=1)}
+    return shares(recipe.pack, labels, values, weight_of, [own_head.get(source, 0) for source in sources])
 
 
-def shares(pack: str, labels: NDArray[np.int64], values: list[str], weight_of: Mapping[str, float]) -> Shares:
-    """The shares of films with these labels, 0 or 1, and these values of the traits.
+def shares(
+    pack: str, labels: NDArray[np.int64], values: Sequence[str], weight_of: Mapping[str, float],
+    heads: Sequence[int] | None = None,
+) -> Shares:  # fmt: skip
+    """The shares of films with these labels, 0 or 1, and these values of the traits; ``heads`` says through which
+    channel each is learnt, 0 is the finding's. A head's part of the draws is the weight of its values, and inside it
+    both labels have half.
 
-    Raises :class:`~converters.failures.RecipeInvalid` where no value has films of both labels.
+    Raises :class:`~converters.failures.RecipeInvalid` where no value of a head has films of both labels.
     """
-    cells = sorted({(value, int(label)) for value, label in zip(values, labels, strict=True)})
-    both = {value for value, label in cells if (value, 1 - label) in cells}
-    if not both:
+    every = list(zip(heads or [0] * len(values), values, labels.tolist(), strict=True))
+    cells = sorted(set(every))
+    both = {(head, value) for head, value, label in cells if (head, value, 1 - label) in cells}
+    if {head for head, _ in both} != {head for head, _, _ in cells}:
         raise RecipeInvalid(pack, "[train] even: no source has films of both classes, so the label would be the source")
-    raw = np.array([weight_of[value] * (1.0 if value in both else LONE) for value, _ in cells])
-    of_label = np.array([label for _, label in cells])
-    share = np.array([0.5 * one / raw[of_label == label].sum() for one, label in zip(raw, of_label, strict=True)])
+    raw = np.array([weight_of[value] * (1.0 if (head, value) in both else LONE) for head, value, _ in cells])
+    of_head, of_label = np.array([head for head, _, _ in cells]), np.array([label for _, _, label in cells])
+    share = np.empty(len(cells))
+    for head in np.unique(of_head):
+        part = raw[of_head == head].sum() / raw.sum()
+        for label in (0, 1):
+            here = (of_head == head) & (of_label == label)
+            share[here] = part * (0.5 * raw[here] / raw[here].sum())
     number = {cell: place for place, cell in enumerate(cells)}
-    cell = np.array([number[value, int(label)] for value, label in zip(values, labels, strict=True)], dtype=np.int64)
-    return Shares(cell, share)
+    return Shares(np.array([number[cell] for cell in every], dtype=np.int64), share)

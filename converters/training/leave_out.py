@@ -56,7 +56,10 @@ def leave_out_step(run: RecipeRun) -> dict[str, Any]:
 
 
 def left_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
-    """Value of the trait → the fold without it.  A clinic's feedback is learnt from in all of them, and judges none.
+    """Value of the trait → the fold without it.
+
+    A clinic's feedback is learnt from in all of them, and judges none.  A set with a head of its own judges none
+    either: it is no source to be left out, and of another trait its films of the value left out are not learnt from.
 
     A source without which only one class is left cannot be left out, and a line says so.  Raises
     :class:`~converters.failures.RecipeInvalid` when there are fewer than two values, or none that can be left out.
@@ -64,18 +67,21 @@ def left_out(run: RecipeRun, trait: str) -> Mapping[str, LeftOut]:
     names = tuple(dict.fromkeys(run.dataset.division.part("train") + run.dataset.division.part("val")))
     films = run.films(names).films
     labels = {film.name: film.label for film in films}
-    fed = set(run.dataset.feedback)
-    values = {film.name: dict(film.traits).get(trait, "") for film in films if film.name not in fed}
+    only_learnt, own = set(run.dataset.division.joined), run.dataset.own_heads
+    values = {film.name: film.values(trait) for film in films if film.name not in only_learnt}
+    of_own = {film.name: film.values(trait) for film in films if film.name in own}
     sources = sorted(set(values.values()) - {""})
     if len(sources) < 2:
         raise RecipeInvalid(run.recipe.pack, f"[data] leave_out: the films have {len(sources)} values of “{trait}”")
     folds = {}
     for number, (value, fold) in enumerate(zip(sources, by_source(labels, run.dataset.group_of, values), strict=True)):
-        may_judge = {name: labels[name] for name in fold.train if name not in fed}
+        may_judge = {name: labels[name] for name in fold.train if name not in only_learnt}
         kept = draw(may_judge, run.dataset.group_of, run.recipe.data.val, run.recipe.seed)[1]
         groups = {run.dataset.group_of[name] for name in kept}
-        train = tuple(name for name in fold.train if run.dataset.group_of[name] not in groups)
-        if all(_has_both(labels[name] for name in part) for part in (train, kept)):
+        train = tuple(
+            name for name in fold.train if run.dataset.group_of[name] not in groups and of_own.get(name) != value
+        )
+        if all(_has_both(labels[name] for name in part if name not in own) for part in (train, kept)):
             folds[value] = LeftOut(Fold(f"source{number}", train, fold.held), kept)
         else:
             line = f"{run.recipe.pack}: {trait} {value} is not left out: without it the films are of one class"

@@ -55,7 +55,7 @@ class LesionTargets:
     @cached_property
     def any_weights(self) -> NDArray[np.float32]:
         """(N,): both kinds of films weigh the same."""
-        return balanced(self.any_lesion.astype(np.int64), [""] * len(self.masks))
+        return balanced(self.any_lesion.astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,13 +167,12 @@ def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = Non
     recipe = run.recipe
     assert recipe.train is not None
     films = run.films(fold.train)
-    aim = targets.extended(targets.costly(films, recipe), extra)
+    aim, labelled = targets.of_student(targets.costly(films, recipe), extra)
     plan = recipe.distill or Distill(hint_weight=0.0)
     if student is None:
         is_foreign = recipe.net.is_foreign
         student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent, run.near)
     teachers = [train.restored(path) for path in _teachers(run, fold)]
-    labelled = np.arange(len(aim.main)) < len(films.films)
     return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(run))
 
 

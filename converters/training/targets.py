@@ -1,73 +1,63 @@
-"""Targets for training: the labels, softened by another model's published probabilities where those exist.
-
-The teacher's chance of "any finding" is ``1 - prod(1 - p_i)`` over its findings (where the recipe names some, over
-those), calibrated to the labels of the training films only (Platt), and mixed with the label: ``(1 - w) · label + w ·
-teacher``. Its single findings, mixed the same way, are auxiliary targets: they shape the features and are dropped at
-export.
-"""
+"""Targets for training: each film's label, the output channel that learns it, and what it weighs in the loss."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.data.datasets import NIH_FINDINGS, FilmSet
+from converters.data.datasets import FilmSet
+from converters.data.merged_sets import SOURCE
 from converters.recipe import Recipe
-from converters.statistics import intervals
 from converters.training import even_draws
 
-SMALLEST = 1e-4
 HEAVIEST = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """``main`` (N,), ``auxiliary`` (N, A) in [0, 1], A may be 0; ``weights`` (N,) with mean 1."""
+    """``main`` (N,) labels in [0, 1]; ``weights`` (N,); ``channel`` (N,), the output that learns each label: 0 is the
+    finding's, the others belong to sets with a head of their own. The weights of a channel's films have mean 1."""
 
     main: NDArray[np.float32]
-    auxiliary: NDArray[np.float32]
     weights: NDArray[np.float32]
+    channel: NDArray[np.int64]
+
+    @property
+    def of_finding(self) -> NDArray[np.bool_]:
+        """(N,) whether a film teaches the finding."""
+        return np.asarray(self.channel == 0)
 
 
-def any_finding(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, F) independent probabilities → (N,) log-odds that at least one holds."""
-    none = np.clip(np.prod(1.0 - probabilities, axis=1), SMALLEST, 1.0 - SMALLEST)
-    return np.asarray(np.log((1.0 - none) / none), dtype=np.float64)
+def channels_of(films: FilmSet, own_heads: tuple[str, ...]) -> NDArray[np.int64]:
+    """(N,) 0 for films that teach the finding, else the channel of their set: the place of its name, from 1."""
+    number = {name: place for place, name in enumerate(own_heads, start=1)}
+    return np.array([number.get(film.values(SOURCE), 0) for film in films.films], dtype=np.int64)
 
 
-def targets(films: FilmSet, teacher_weight: float, balance: str | None) -> Targets:
-    """Targets and weights of training films.
-
-    ``balance`` names traits (``view,patients``): films are weighted so that within each combination of their values
-    both labels weigh the same, and the traits alone tell a model nothing. Without it the labels weigh the same overall.
-    """
+def targets(films: FilmSet, own_heads: tuple[str, ...] = ()) -> Targets:
+    """Targets of training films; the weights make both labels of a channel count the same."""
     labels = np.array([film.label for film in films.films], dtype=np.int64)
-    main = labels.astype(np.float64)
-    auxiliary = findings_of(films, labels)
-    taught = np.array([film.teacher is not None for film in films.films])
-    if teacher_weight > 0.0 and taught.any():
-        probabilities = np.array([film.teacher for film in films.films if film.teacher is not None])
-        named = [NIH_FINDINGS.index(word) for word in films.positive.split("|") if word in NIH_FINDINGS]
-        odds = any_finding(probabilities[:, named or slice(None)])
-        slope, intercept = intervals.platt(labels[taught], odds)
-        teacher = 1.0 / (1.0 + np.exp(-(slope * odds + intercept)))
-        main[taught] = (1.0 - teacher_weight) * main[taught] + teacher_weight * teacher
-        auxiliary[taught] = (1.0 - teacher_weight) * auxiliary[taught] + teacher_weight * probabilities
-    weights = balanced(labels, [film.values(balance) for film in films.films])
-    return Targets(main.astype(np.float32), auxiliary.astype(np.float32), weights)
+    channel = channels_of(films, own_heads)
+    return Targets(labels.astype(np.float32), balanced(labels, channel), channel)
 
 
 def costly(films: FilmSet, recipe: Recipe) -> Targets:
-    """The recipe's targets of training films, their weights moved to what each mistake costs at the clinic."""
-    plan = recipe.train
-    assert plan is not None
-    aim = targets(films, plan.published_weight, plan.balance)
-    labels = np.array([film.label for film in films.films], dtype=np.int64)
-    cost, drawn = recipe.cost, even_draws.of_recipe(films, recipe)
+    """The recipe's targets of training films, the weights of the finding's moved to what a mistake costs at the clinic.
+
+    A label that is learnt through a head of its own has no such cost.
+    """
+    aim, cost, drawn = targets(films, recipe.data.own_heads), recipe.cost, even_draws.of_recipe(films, recipe)
+    finding, labels = aim.of_finding, aim.main.astype(np.int64)
+    weights = aim.weights.copy()
     if drawn is None:
-        return replace(aim, weights=cost_weights(labels, aim.weights, cost.miss, cost.prevalence))
-    often = drawn.frequency.astype(np.float32)  # a film that comes twice as often needs half the weight
-    return replace(aim, weights=cost_weights(labels, often, cost.miss, cost.prevalence) / often)
+        weights[finding] = cost_weights(labels[finding], weights[finding], cost.miss, cost.prevalence)
+        return replace(aim, weights=weights)
+    often = drawn.frequency[finding].astype(np.float32)
+    often /= often.mean()
+    weights[:] = 1.0  # both labels of another head are drawn as often
+    # A film of the finding that comes twice as often needs half the weight.
+    weights[finding] = cost_weights(labels[finding], often, cost.miss, cost.prevalence) / often
+    return replace(aim, weights=weights)
 
 
 def cost_weights(
@@ -85,30 +75,15 @@ def cost_weights(
     return np.asarray(moved / moved.mean(), dtype=np.float32)
 
 
-def findings_of(films: FilmSet, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(N, A) single findings; a film of which only the label is known takes the mean of the films of its label."""
-    width = max((len(film.findings) for film in films.films), default=0)
-    known = np.array([len(film.findings) == width for film in films.films])
-    findings = np.zeros((len(labels), width))
-    findings[known] = np.array([film.findings for film in films.films if len(film.findings) == width]).reshape(
-        int(known.sum()), width
-    )
-    for label in (0, 1):
-        known_here, unknown_here = known & (labels == label), ~known & (labels == label)
-        if known_here.any() and unknown_here.any():
-            findings[unknown_here] = findings[known_here].mean(axis=0)
-    return findings
-
-
-def balanced(labels: NDArray[np.int64], values: list[str]) -> NDArray[np.float32]:
-    """(N,) weights, mean 1: each value keeps its share of the films, and inside it both labels weigh the same.
+def balanced(labels: NDArray[np.int64], group: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """(N,) weights, mean 1: each group keeps its share of the films, and inside it both labels weigh the same.
 
     No film weighs more than :data:`HEAVIEST`: a handful of rare films must not be learnt by heart.
     """
-    named = np.array(values)
+    group = np.zeros(len(labels), dtype=np.int64) if group is None else group
     weights = np.ones(len(labels))
-    for value in set(values):
-        members = named == value
+    for one in np.unique(group):
+        members = group == one
         for label in (0, 1):
             cell = members & (labels == label)
             if cell.any():
@@ -116,13 +91,12 @@ def balanced(labels: NDArray[np.int64], values: list[str]) -> NDArray[np.float32
     return np.asarray(weights / weights.mean(), dtype=np.float32)
 
 
-def extended(aim: Targets, more: int) -> Targets:
-    """``aim`` with ``more`` films behind it that have no label: their targets are never looked at."""
-    if not more:
-        return aim
-    auxiliary = np.zeros((more, aim.auxiliary.shape[1]), dtype=np.float32)
-    return Targets(
-        np.concatenate([aim.main, np.full(more, 0.5, dtype=np.float32)]),
-        np.concatenate([aim.auxiliary, auxiliary]),
-        np.concatenate([aim.weights, np.ones(more, dtype=np.float32)]),
-    )
+def of_student(aim: Targets, unlabelled: int) -> tuple[Targets, NDArray[np.bool_]]:
+    """What a student of one channel learns, and which of its films have a label that counts, (N,).
+
+    Behind the films of ``aim`` come ``unlabelled`` ones. Their targets, and those of films of another head, are never
+    looked at.
+    """
+    none = np.ones(unlabelled, dtype=np.float32)
+    main, weights = np.concatenate([aim.main, 0.5 * none]), np.concatenate([aim.weights, none])
+    return Targets(main, weights, np.zeros(len(main), dtype=np.int64)), np.append(aim.of_finding, none == 0.0)

@@ -2,7 +2,8 @@
 
 Cross-entropy weighed by what a mistake costs: with a missed lesion worth ``miss`` false alarms, a positive film weighs
 ``miss`` times a negative one, at the clinic's prevalence (Elkan 2001); the calibrated threshold is ``1 / (1 + miss)``.
-Channel 0 is the finding; further channels, when a recipe weighs them, are auxiliary targets that shape the features.
+Channel 0 is the finding. Each set with ``own_head`` has a further channel: its films teach that one alone, so they
+shape the features and not the finding's label. It is thrown away (:func:`restored`).
 """
 
 from dataclasses import dataclass
@@ -51,17 +52,14 @@ class LabelLoss:
 
 
 def cross_entropy(logits: Tensor, targets: Targets, index: NDArray[np.int64], plan: Train) -> Tensor:
-    """(B,) weighted cross-entropy of channel 0, plus the recipe's share of the auxiliary channels'."""
+    """(B,) weighted cross-entropy, of each film in the channel that learns its label."""
     smooth = plan.label_smoothing
     here = logits.device
     target = torch.from_numpy(targets.main[index]).to(here) * (1.0 - 2.0 * smooth) + smooth
     weight = torch.from_numpy(targets.weights[index]).to(here)
-    losses = weight * functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
-    if logits.shape[1] > 1:
-        beside = torch.from_numpy(targets.auxiliary[index]).to(here)
-        each = functional.binary_cross_entropy_with_logits(logits[:, 1:], beside, reduction="none")
-        losses = losses + plan.auxiliary_weight * each.mean(dim=1)
-    return losses
+    channel = torch.from_numpy(targets.channel[index]).to(here)
+    learnt = logits.gather(1, channel[:, None])[:, 0]
+    return weight * functional.binary_cross_entropy_with_logits(learnt, target, reduction="none")
 
 
 def beginning(recipe: Recipe, name: str, channels: int, near: Path) -> CamNet:
@@ -138,7 +136,7 @@ def made(recipe: Recipe, name: str, channels: int, dropout: float) -> CamNet:
 
 
 def restored(path: Path, channels: int = 1) -> CamNet:
-    """The network of one of our checkpoints, in evaluation mode, without auxiliary channels."""
+    """The network of one of our checkpoints, in evaluation mode, without the heads of other sets."""
     saved = checkpoint.load(path)
     net = build(saved.net, saved.plan, findings=len(saved.state["bias"]))
     checkpoint.fill(net, saved.state, path)

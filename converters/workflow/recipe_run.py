@@ -92,10 +92,11 @@ class RecipeRun:
 
     @cached_property
     def named(self) -> str:
-        """One word for the films' names and labels and how they are divided."""
+        """One word for the films' names and labels, how they are divided, and how the sets beside them count."""
         labels = [(film.name, film.label) for film in self.dataset.films.films]
         own = foreign.word(self.recipe, self.near)
-        parts = (labels, self.dataset.division, own) if own else (labels, self.dataset.division)
+        draws = [(one.name, one.weight, one.own_head) for one in self.recipe.data.beside]
+        parts = (labels, self.dataset.division, *filter(None, (own, draws)))
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
     @property

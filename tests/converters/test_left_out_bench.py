@@ -1,86 +1,103 @@
-"""The screening of changes for sources left out: its figures are paired, and its changes leave films films."""
+"""Whole fits judged on places that they never saw: the rates are at home's threshold, and what was learnt from is not
+judged."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from bench.left_out import RECIPE, Source
-from bench.left_out_changes import CHANGES, Scene
-from bench.left_out_fits import FITS, HOME, SETS, gain, row
+from bench import lungs
+from bench.left_out import FITS, HOME, NEW_DELHI, NIH, SETS, Bench, gain, line, row
 from converters.data.datasets import Film, FilmSet
-from converters.data.splits import Fold
-from converters.recipe import load_recipe
+from tests.converters.conftest import draw
 
-SIDE, FILMS = 96, 4
-
-
-def test_a_change_that_changes_nothing_gains_nothing() -> None:
-    rng = np.random.default_rng(0)
-    labels, views = np.arange(60) % 2, np.array(["AP", "PA", "PA"] * 20)
-    scores = rng.normal(labels, 1.0, (2, 60))
-    people = tuple(str(number // 2) for number in range(60))
-    same = Source("early", labels, people, views, scores, scores).as_dict()
-    assert (same["gain"], same["gain_ci"]) == (0.0, (0.0, 0.0))
-    better = Source("early", labels, people, views, scores + 3.0 * labels, scores).as_dict()
-    assert better["gain_ci"][0] > 0.0
-    by_view = Source("early", labels, people, views, scores + 50.0 * (views == "AP"), scores).as_dict()
-    assert by_view["auc"] < by_view["within_view"]
+LABELS, SCORES = [1, 1, 1, 1, 0, 0, 0, 0, 0], [3.0, 2.0, 1.0, -1.0, 4.0, 1.5, 1.0, 0.5, -2.0]
+"""Of four positives three lie at or above 1, of five negatives two below it; two films are of one patient."""
 
 
-@pytest.mark.parametrize("name", [name for name, change in CHANGES.items() if change.vary or change.prepare])
-def test_a_change_gives_other_films_of_the_same_range(name: str) -> None:
-    rng = torch.Generator().manual_seed(0)
-    smooth = torch.nn.functional.avg_pool2d(torch.rand(FILMS, 1, SIDE, SIDE, generator=rng), 9, 1, 4)
-    films = (smooth - smooth.amin()) / (smooth.amax() - smooth.amin())
-    change = CHANGES[name]
-    if change.vary is not None:
-        changed = change.vary(films, rng)
-        assert changed.shape == films.shape
-        assert 0.0 <= float(changed.min()) <= float(changed.max()) <= 1.0
-        assert float((changed - films).abs().mean()) > 0.005
-    if change.prepare is not None:
-        greys = np.asarray((films[:, 0] * 255.0).round().to(torch.uint8).numpy())
-        made = change.prepare(greys, np.tile([2000.0, 2500.0], (FILMS, 1)))
-        assert made.dtype == np.uint8
-        assert len(made) == FILMS
-        assert made.shape != greys.shape or not np.array_equal(made, greys)
-
-
-def test_every_way_to_learn_ranks_films_whose_features_tell() -> None:
-    rng, names = np.random.default_rng(0), [str(number) for number in range(60)]
-    films = tuple(
-        Film(name, Path(name), row % 2, name, traits=(("view", "AP" if row % 3 else "PA"), ("patients", "early")))
-        for row, name in enumerate(names)
-    )
-    labels = np.arange(60) % 2
-    seen = rng.normal(0.0, 1.0, (2, 60, 64)).astype(np.float32)
-    seen[:, :, :4] += 2.0 * labels[:, np.newaxis]
-    headers = np.stack([labels * 100.0 + 1000.0, np.full(60, 1000.0)], axis=1)
-    fold = Fold("one", tuple(names[:40]), tuple(names[40:]))
-    scene = Scene(FilmSet("made", "abnormal", films), seen, headers, fold, load_recipe(RECIPE))
-    for learn in {change.learn for change in CHANGES.values()}:
-        scores = learn(scene)
-        assert scores.shape == (20,)
-        assert scores[labels[40:] == 1].mean() > scores[labels[40:] == 0].mean() + 0.5
-
-
-def test_a_whole_fits_rates_are_at_the_threshold_that_was_chosen_at_home() -> None:
-    """Of four positives three lie at or above the cut, of five negatives two below it; two films are of one patient."""
-    labels, scores = [1, 1, 1, 1, 0, 0, 0, 0, 0], [3.0, 2.0, 1.0, -1.0, 4.0, 1.5, 1.0, 0.5, -2.0]
+def away(labels: list[int]) -> FilmSet:
     films = tuple(Film(str(n), Path(str(n)), label, str(max(n, 1))) for n, label in enumerate(labels))
-    told = row("away", FilmSet("away", "x", films), np.array(scores), 1.0)
+    return FilmSet("away", "x", films)
+
+
+def labelled(folder: Path, images: str, table: str, words: dict[str, str], row: str, seed: int) -> None:
+    """Films with and without a disc, in the form of ``labels.csv``; ``row``: what stands behind file and class."""
+    (folder / images).mkdir(parents=True)
+    rows: list[str] = []
+    for path in sorted(draw(folder.parent / f"drawn{seed}", 10, seed).rglob("*.png")):
+        path.rename(folder / images / path.name)
+        rows.append(row.format(file=path.name, said=words[path.parent.name], patient=len(rows)))
+    (folder / "labels.csv").write_text("\n".join([table, *rows]) + "\n")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """SIIM, New Delhi, NIH and Hannover in their own forms; no children."""
+    data = tmp_path / "data"
+    for name, words, seed in (
+        (HOME, {"disc": "opacity", "clear": "negative"}, 0), (NEW_DELHI, {"disc": "tuberculosis", "clear": "normal"}, 1)
+    ):  # fmt: skip
+        labelled(data / name, "images", "file,class", words, "{file},{said}", seed)
+    heading = "file,Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position"
+    words = {"disc": "Edema|Pneumonia|Consolidation|Infiltration|Effusion", "clear": "No Finding"}
+    labelled(data / NIH, "images512", heading, words, "{file},{file},{said},{patient},40,F,PA", 2)
+    positive = data / SETS["hannover"].path / "images"
+    positive.mkdir(parents=True)
+    for number, path in enumerate(sorted(draw(tmp_path / "hannover", 3, 3).joinpath("disc").iterdir())):
+        path.rename(positive / f"h{number}.jpg")
+    rows = "".join(f"p{number},h{number},m,ap\n" for number in range(3))
+    (positive.parent / "labels.csv").write_text("patient_id,image_id,sex,projection\n" + rows)
+    return data
+
+
+def test_a_tiny_fit_is_judged_at_homes_threshold_on_what_it_has_not_seen(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work").mkdir()
+    bench = Bench(data, tmp_path / "work", epochs=1, size=64)
+    plain = list(bench.judged("siim"))
+    assert [one["set"] for one in plain] == [SETS[name].title for name in (HOME, NEW_DELHI, NIH, "hannover")]
+    assert [(one["n"], one["positives"]) for one in plain[1:]] == [(20, 10), (20, 10), (3, 3)]
+    assert plain[0]["sensitivity"] >= 0.9
+    assert not any("gain" in one for one in plain)
+    assert (plain[3]["auc"], plain[3]["specificity"]) == (None, None)
+    assert plain[3]["sensitivity_ci"][0] <= plain[3]["sensitivity"] <= plain[3]["sensitivity_ci"][1]
+    assert "children, who are too young for it is left out" in capsys.readouterr().err
+    beside = list(bench.judged("nih-own-head"))
+    assert [one["set"] for one in beside] == [SETS[name].title for name in (HOME, NEW_DELHI, "hannover")]
+    assert beside[1]["gain"] == pytest.approx(beside[1]["auc"] - plain[1]["auc"])
+    assert line(beside[2]).startswith(f"| {FITS['nih-own-head'].text} | Hannover, all positive | 3 (3) | – | – | ")
+    capsys.readouterr()
+    assert list(bench.judged("siim")) == plain
+    assert "epoch" not in capsys.readouterr().err
+
+
+def test_the_rates_of_a_set_are_at_the_threshold_that_was_chosen_at_home() -> None:
+    told = row("away", away(LABELS), np.array(SCORES), 1.0)
     assert (told["n"], told["positives"]) == (9, 4)
     assert (told["sensitivity"], told["specificity"]) == (0.75, 0.4)
     assert told["auc"] == pytest.approx((4 + 4 + 2.5 + 1) / 20)
-    same, better = (gain(FilmSet("away", "x", films), np.array(scores) + more, np.array(scores))
-                    for more in (0.0, 10.0 * np.array(labels)))  # fmt: skip
+
+
+def test_a_change_that_changes_nothing_gains_nothing() -> None:
+    films, scores = away(LABELS), np.array(SCORES)
+    same, better = (gain(films, scores + more, scores) for more in (0.0, 10.0 * np.array(LABELS)))
     assert (same["gain"], same["gain_ci"]) == (0.0, (0.0, 0.0))
-    assert better["gain"] == pytest.approx(1.0 - told["auc"])
+    assert better["gain"] == pytest.approx(1.0 - (4 + 4 + 2.5 + 1) / 20)
+    assert gain(away([1] * 9), scores, scores) == {}
 
 
-def test_a_whole_fit_is_home_at_siim_and_leaves_a_source_out() -> None:
+def test_every_fit_leaves_a_place_to_judge_it() -> None:
     for fit in FITS.values():
-        assert HOME not in fit.beside
-        assert set(SETS) - {HOME} - set(fit.beside)
+        assert HOME not in fit.weights
+        assert {NEW_DELHI, NIH} - set(fit.weights)
+
+
+def test_a_film_that_was_moved_is_cut_to_the_same_lungs() -> None:
+    """Two bright fields beside each other are the atlas; the film lies a sixteenth of its side lower."""
+    atlas = np.zeros((160, 160), dtype=np.float32)
+    atlas[40:120, 20:70] = atlas[40:120, 90:140] = 0.8
+    film = np.rint(255.0 * atlas).astype(np.uint8)
+    whole, lower = lungs.cut(np.stack([film, np.roll(film, 10, axis=0)]), atlas, 96).astype(np.int64)
+    assert whole.shape == (96, 96)
+    assert np.abs(whole - lower).mean() < 0.3 * np.abs(whole - np.roll(whole, 7, axis=0)).mean()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,61 @@ def test_a_fit_draws_its_sources_evenly_and_distils_so(films: Path, tmp_path: Pa
     counts = [[cells[row] for row in seen.even.order(1)].count(cell) for cell in sorted(set(cells))]
     assert len(counts) == 4
     assert max(counts) - min(counts) <= 1
+
+
+def test_a_film_teaches_the_channel_of_its_own_label_and_no_other() -> None:
+    import torch
+
+    from converters.recipe import Train
+    from converters.training.targets import Targets
+    from converters.training.train import cross_entropy
+
+    logits = torch.zeros(4, 2, requires_grad=True)
+    aim = Targets(np.array([0, 1, 0, 1], np.float32), np.ones(4, np.float32), np.array([0, 0, 1, 1]))
+    cross_entropy(logits, aim, np.arange(4), Train()).sum().backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).tolist() == [[True, False]] * 2 + [[False, True]] * 2
+
+
+def test_a_set_with_its_own_head_shapes_the_features_and_is_in_no_pack(
+    films: Path, tmp_path: Path, fresh_lists: Path
+) -> None:
+    """Its labels are the wrong way round, which the finding must not learn: not the teacher, not the student.
+    Such a set is no source to be left out, and is learnt from when another one is."""
+    from converters.recipe import load_recipe
+    from converters.statistics import intervals
+    from converters.training import checkpoint, leave_out, steps, train
+
+    data, more = with_sources(films, tmp_path / "films"), draw(tmp_path / "turned", 24, seed=5)
+    (more / "disc").rename(tmp_path / "clear")
+    (more / "clear").rename(more / "disc")
+    (tmp_path / "clear").rename(more / "clear")
+    changes: dict[str, Any] = {
+        "data": {"reader": "masks", "folds": 1, "leave_out": "site"}, "prune": {"final_epochs": 1},
+        "train": {"even": "source", "epochs": 6}, "distill": {"epochs": 6},
+    }  # fmt: skip
+    recipe = write_recipe(tmp_path, **changes)
+    beside = '[[data.beside]]\npath = "turned"\nreader = "folder"\npositive = "disc"\nown_head = true\n'
+    recipe.write_text(recipe.read_text() + beside)
+    for step in ("train", "distill", "prune"):
+        assert cli.main([step, str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
+    run = steps.RecipeRun(load_recipe(recipe), tmp_path, data, tmp_path / "out" / "work" / "toy-disc")
+    fold = run.dataset.division.shipped
+    assert len(checkpoint.load(run.path("teacher", fold)).state["bias"]) == 2
+    assert [len(checkpoint.load(run.path(one, fold)).state["bias"]) for one in ("student", "pruned")] == [1, 1]
+    recipe.write_text(recipe.read_text() + "weight = 0.5\n")
+    assert replace(run, recipe=load_recipe(recipe)).digest != run.digest  # it is fitted again
+    own = run.dataset.own_heads
+    for value, left in leave_out.left_out(run, "site").items():
+        assert value in SOURCES
+        assert own <= set(left.fold.train)
+        assert own.isdisjoint(left.fold.held + left.kept)
+    held = run.films(fold.held)
+    for stage in ("teacher", "student"):
+        net = train.restored(run.path(stage, fold))
+        area = intervals.auc(np.array([film.label for film in held.films]), run.scores(net, run.array(held)))
+        assert area is not None
+        assert area > 0.7, stage
 
 
 def test_alignment_brings_the_features_of_two_sources_together() -> None:
@@ -203,7 +259,7 @@ def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
     films = torch.rand(4, 1, 64, 64)
     losses = []
     for labels in (np.zeros(4), np.ones(4)):
-        aim = Targets(labels.astype(np.float32), np.zeros((4, 0), np.float32), np.ones(4, np.float32))
+        aim = Targets(labels.astype(np.float32), np.ones(4, np.float32), np.zeros(4, np.int64))
         objective = taught(student, [teacher], aim, np.array([True, True, False, False]), Distill(hint_weight=0.0),
                            Train(), films)  # fmt: skip
         student.eval()

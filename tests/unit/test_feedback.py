@@ -15,7 +15,6 @@ from PIL import Image
 
 from converters import cli
 from converters.data import feedback, recipe_data, splits
-from converters.data.datasets import Film, FilmSet
 from converters.data.feedback import FeedbackRecord
 from converters.failures import (
     FeedbackCutOff,
@@ -313,16 +312,3 @@ def test_a_film_in_two_exports_counts_once_as_the_later_says(folder: Path, tmp_p
     later = feedback.films_of(written(tmp_path, [judged(1, 0)]), KEY, PACK)
     joined = recipe_data.open_recipe_data(RECIPE, folder, [first, later])
     assert sorted(film.label for film in joined.films.only(joined.feedback).films) == [0, 1]
-
-
-def test_a_film_without_single_findings_takes_the_mean_of_its_label() -> None:
-    from converters.training.targets import findings_of
-
-    known = [((1, 0), 1), ((1, 1), 1), ((0, 0), 0)]
-    films = [Film(str(number), Path(), label, str(number), findings=own) for number, (own, label) in enumerate(known)]
-    films += [Film("more", Path(), 1, "more"), Film("less", Path(), 0, "less")]
-    labels = np.array([film.label for film in films], dtype=np.int64)
-    labels_of = findings_of(FilmSet("toy", "1", tuple(films)), labels)
-    assert labels_of.tolist() == [[1, 0], [1, 1], [0, 0], [1, 0.5], [0, 0]]
-    bare = FilmSet("toy", "1", tuple(films[3:]))
-    assert findings_of(bare, labels[3:]).shape == (2, 0)

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from converters.data import datasets, readers, recipe_data, splits
+from converters.data import readers, recipe_data, splits
 from converters.failures import DataUnreadable, RecipeInvalid
 from converters.recipe import Recipe, load_recipe
-from converters.training import targets
 
 SIDE = 64
 HANNOVER = "patient_id,image_id,sex,projection\np1,aa,m,ap\np1,bb,m,pa\np2,cc,f,ap\n"
@@ -192,15 +191,45 @@ def test_the_source_of_several_sets_is_the_set_whatever_its_table_calls_it(tmp_p
     assert {dict(film.traits)["source"] for film in films} == {"small", "siim"}
 
 
-def test_findings_that_mean_the_class_are_taken_together_in_a_published_opinion(tmp_path: Path) -> None:
-    """Film 0 is sure to have effusion, film 1 edema: both are positive, and both opinions say so."""
-    folder = many_findings(tmp_path / "many")
-    columns = ",".join(f"prob_{name}" for name in datasets.NIH_FINDINGS)
-    lines = [f"Image Index,{columns}"]
-    for number, sure in enumerate(("Effusion", "Edema", "Mass", "", "Mass", "Pneumonia")):
-        chances = ",".join("0.9" if name == sure else "0.05" for name in datasets.NIH_FINDINGS)
-        lines.append(f"{number}.png,{chances}")
-    (folder / "densenet121_predictions.csv").write_text("\n".join(lines))
-    films = recipe_data.read_by("nih-adults", folder, ("Effusion", "Edema", "Pneumonia"), "No Finding")
-    aim = dict(zip((film.name for film in films.films), targets.targets(films, 1.0, None).main, strict=True))
-    assert min(aim["0.png"], aim["1.png"]) > 0.5 > max(aim["3.png"], aim["4.png"])
+@pytest.mark.parametrize("frozen_before", [False, True])
+def test_films_of_a_set_with_its_own_head_are_learnt_from_and_judge_nothing(
+    tmp_path: Path, frozen_before: bool
+) -> None:
+    """A frozen list may name a film of such a set, where it was drawn earlier: it is neither judged nor learnt from."""
+    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(8)),
+                   *(f"person{n}_virus_{n}.png" for n in range(8)))  # fmt: skip
+    beside = children(tmp_path / "reports", 100, *(f"IM-{n:04}-0001.png" for n in range(900, 906)),
+                      *(f"person{n}_virus_1.png" for n in range(6)))  # fmt: skip
+    draw(beside / "NORMAL" / "copy.png", 2)  # the picture of IM-0002
+    listed = ("NORMAL/IM-0002-0001.png", "PNEUMONIA/person1_virus_1.png", "reports/NORMAL/IM-0900-0001.png")
+    if frozen_before:
+        (tmp_path / "own.test.txt").write_text("\n".join(listed))
+    recipe = recipe_with(tmp_path, 'path = "reports"\nreader = "folder"\nown_head = true')
+    data = recipe_data.open_recipe_data(recipe, own, lists=tmp_path)
+    division = data.division
+    judging = {*division.test, *division.part("val")}
+    assert judging
+    assert not [name for name in judging if name.startswith("reports/")]
+    learnt = {name for name in division.shipped.train if name.startswith("reports/")}
+    assert learnt == data.own_heads
+    test = {data.group_of[name] for name in division.test}
+    assert not [name for name in learnt if data.group_of[name] in test]
+    if frozen_before:
+        assert set(division.test) == set(listed[:2])
+        assert learnt.isdisjoint({listed[2], "reports/NORMAL/copy.png", "reports/PNEUMONIA/person1_virus_1.png"})
+    for fold in division.folds:
+        held = {data.group_of[name] for name in fold.held}
+        assert not [name for name in fold.train if data.group_of[name] in held]
+    again = recipe_data.open_recipe_data(recipe, own, lists=tmp_path).division
+    assert (again.test, again.folds) == (division.test, division.folds)
+
+
+def test_a_set_of_one_class_gets_no_head_of_its_own(tmp_path: Path) -> None:
+    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(8)),
+                   *(f"person{n}_virus_{n}.png" for n in range(8)))  # fmt: skip
+    opacities(tmp_path / "siim")
+    recipe = recipe_with(
+        tmp_path, 'path = "siim"\nreader = "masks"\npositive = ["opacity", "negative"]\nown_head = true'
+    )
+    with pytest.raises(RecipeInvalid, match="own_head: the films of siim are of one class"):
+        recipe_data.open_recipe_data(recipe, own, lists=tmp_path)
