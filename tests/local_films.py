@@ -40,8 +40,12 @@ def opened(folder: Path) -> Clinical:
 def read(
     clinical: Clinical, number: int, score: float, threshold: float = 0.5, *, place: Place = PLACE, image: int = 1,
     shares: Shares = SHARES, study_date: str = "20260105", refused: bool = False, distance: float | None = None,
+    following: bool = False, withheld: float | None = None,
 ) -> str:  # fmt: skip
-    """Film *number* arrives and is read with *score*; returns its case."""
+    """Film *number* arrives and is read with *score*; returns its case.
+
+    *following*: the threshold follows the scores, that of a film which was *withheld* among them.
+    """
     uid = f"1.2.{place.version.replace('.', '')}.{number}"
     syntax = "1.2.840.10008.1.2"
     header = Header("1.2", f"{uid}.1.{image}", uid, f"{uid}.2", syntax, modality="DX", study_date=study_date)
@@ -52,7 +56,10 @@ def read(
     claim = clinical.claim()
     assert claim is not None
     scores = () if refused else (Score(FINDING, score, threshold),)
-    examined = Examined(place.pack, place.version, Machine(place.machine, MACHINE.name), scores, refused, distance)
+    examined = Examined(
+        place.pack, place.version, Machine(place.machine, MACHINE.name), scores, refused, distance,
+        following=FINDING if following else None, withheld=withheld,
+    )  # fmt: skip
     reading = Reading(
         Scope.INSTANCE, (claim.instance.reference,), ReadingStatus.READ, None,
         PackIdentity(place.pack, place.version, "onnxruntime", "int8"), Timing(1, 2, 3),

@@ -51,6 +51,13 @@ def write_both(folder: Path) -> Path:
     return folder
 
 
+def follows(pack: Path, mean: float = 0.0, spread: float = 1.0, **more: Any) -> None:
+    """Let the threshold of *pack* follow a machine's scores; *more* goes into its manifest."""
+    manifest = json.loads((pack / "manifest.json").read_text()) | more
+    manifest["findings"][0]["usual_scores"] = {"mean": mean, "spread": spread, "prevalence": 0.3, "films": 900}
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+
+
 def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more: Any) -> None:
     """Let *pack* outline what is bright in images of *modality* and *body_part*; *more* goes into its manifest."""
     manifest = json.loads((pack / "manifest.json").read_text())

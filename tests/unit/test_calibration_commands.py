@@ -66,6 +66,23 @@ def test_from_a_register_to_a_threshold_in_force_and_back(register: Path, capsys
     assert (undone["state"], undone["threshold"]) == ("provisional", 0.5)
 
 
+def test_a_threshold_set_without_confirmed_results_is_shown_and_taken_back(
+    register: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toy_pack.follows(register.parent / "packs" / "toy-child")
+    clinical = Clinical(StateDir(register.parent / "state").clinical_db)
+    read(clinical, 120, 0.5, following=True)
+    clinical.database.close()
+    (shown,) = printed(capsys, "show")
+    assert (shown["state"], shown["own_threshold"], shown["unlabelled"]["films"]) == ("provisional", 0.5, 100)
+    assert shown["threshold"] != 0.5
+    assert main(["calibration", "show"]) == 0
+    said = "Threshold set from 100 films of this machine, without confirmed results; the model's own: 0.5000"
+    assert said in capsys.readouterr().out
+    (undone,) = printed(capsys, "undo", *AT, "--account", "wang")
+    assert (undone["threshold"], undone["unlabelled"]) == (0.5, None)
+
+
 def test_a_register_with_one_bad_line_is_named_by_line_and_changes_nothing(
     register: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from firmware_app.records import LocalState
 from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.store.accounts.audit import Audit
 from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
 from firmware_app.store.clinical.clinical_db import Clinical
 from tests import toy_pack
@@ -77,6 +79,25 @@ def test_a_doctor_and_a_technician_calibrate_a_model_and_one_click_goes_back(cli
     assert post(doctor, "/calibration/undo", **NAMED).status_code == 302
     assert "It works with its own threshold" in figures(doctor)
     assert post(doctor, "/calibration/undo", **NAMED).status_code == 409
+
+
+def test_a_threshold_set_without_confirmed_results_says_so_and_one_click_goes_back(clinic: Desk) -> None:
+    assert clinic.config.packs.dir is not None
+    toy_pack.follows(clinic.config.packs.dir / "toy-child")
+    for number in range(50):
+        read(clinic.clinical, number, (0.5, 0.8)[number % 2], following=True)
+    technician = clinic.person("wu", Role.TECHNICIAN)
+    said = "Threshold set from 50 films of this machine, without confirmed results"
+    assert said in technician.get("/calibration", headers=HTML).text
+    page = html.unescape(" ".join(figures(technician).split()))
+    for words in (said, "In force: 66.7%; the model's own: 50.0%.", f'id="standing">{LocalState.PROVISIONAL}'):
+        assert words in page, words
+    assert post(technician, "/calibration/undo", **NAMED).status_code == 302
+    entry = Audit(clinic.clinical.database).latest(1)[0]
+    assert (entry.action, entry.actor, entry.details["machine"]) == ("calibration.undone", "wu", PLACE.machine)
+    assert "It works with its own threshold, 50.0%" in figures(technician)
+    assert said not in technician.get("/calibration", headers=HTML).text
+    assert post(technician, "/calibration/undo", **NAMED).status_code == 409
 
 
 def test_a_suspended_model_says_why_and_goes_on_in_one_click(clinic: Desk) -> None:

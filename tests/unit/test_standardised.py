@@ -84,9 +84,8 @@ def test_scores_at_home_are_mixed_at_the_assumed_prevalence() -> None:
 
 def test_a_manifest_takes_usual_scores_of_its_one_finding_alone(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
+    toy_pack.follows(folder, mean=-0.5, spread=1.2)
     told = json.loads((folder / "manifest.json").read_text())
-    told["findings"][0]["usual_scores"] = {"mean": -0.5, "spread": 1.2, "prevalence": 0.3, "films": 900}
-    (folder / "manifest.json").write_text(json.dumps(told))
     usual = Manifest.load(folder).findings[0].usual_scores
     assert usual is not None
     assert usual.log_odds == HOME
