@@ -61,6 +61,13 @@ def outlines(pack: Path, modality: str, body_part: str, frames: int = 1, **more:
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
+def asks_for(pack: Path, least_px: int) -> None:
+    """Let *pack* give no number for an image whose shorter side has fewer pixels."""
+    manifest = json.loads((pack / "manifest.json").read_text())
+    manifest["quality"] = {**manifest.get("quality", {}), "least_px": least_px}
+    (pack / "manifest.json").write_text(json.dumps(manifest))
+
+
 def goes_by_the_brightest(pack: Path, modality: str, body_part: str) -> None:
     """Let *pack* find something in images of *modality* and *body_part* wherever a pixel is very bright."""
     model = brightest_onnx()

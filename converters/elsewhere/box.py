@@ -87,8 +87,9 @@ def _taken(film: Film, manifest: Manifest) -> NDArray[np.float32]:
             return whole.taken(path, opened.frames, manifest.input).tensors
         modality = (film.modality() if film.is_dicom else "") or manifest.route.modalities[0]
         return for_model.taken(
-            opened, manifest.input, rule.rule, rule.budget, modality, quality=care.kind, photographs=care.photographs
-        ).tensors
+            opened, manifest.input, rule.rule, rule.budget, modality,
+            quality=care.kind, photographs=care.photographs, least_px=care.least_px,
+        ).tensors  # fmt: skip
 
 
 def _by_force(film: Film, manifest: Manifest) -> NDArray[np.float32] | None:

@@ -18,7 +18,7 @@ from converters.report.catalogue import pair
 from firmware_app.packs import licence, tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured, ReferenceAgreement
-from firmware_app.packs.scope import Route
+from firmware_app.packs.scope import Care, Route
 from firmware_app.tasks.abstain import Abstain
 from firmware_app.tasks.interface import FindingPart
 
@@ -59,7 +59,7 @@ def text(manifest: Manifest) -> str:
         *_not_looked_for(manifest),
         "## Intended use",
         f"{manifest.intended_use.en}\n\n{manifest.intended_use.zh}",
-        _route(manifest.route),
+        _route(manifest.route) + _least_size(manifest.quality),
         "## Numbers",
         card_notes.HOW_MEASURED,
         *_looks(manifest),
@@ -296,6 +296,11 @@ def _route(route: Route) -> str:
         f"It is asked only for {' or '.join(route.modalities)} images of the {', '.join(route.body_parts)}, "
         f"{views}age {said} completed years ({route.population} by default)."
     )
+
+
+def _least_size(care: Care) -> str:
+    """Nothing for a pack that asks for none."""
+    return "" if care.least_px is None else card_notes.LEAST_SIZE.format(px=care.least_px)
 
 
 def _decision(manifest: Manifest) -> str:

@@ -9,6 +9,10 @@ HOW_MEASURED = (
     "Intervals are 95 %, by bootstrap over patients (rates: no narrower than Wilson's). Sensitivity and specificity at "
     "the frozen threshold."
 )
+LEAST_SIZE = (
+    " An image whose shorter side has fewer than {px} pixels where the model reads it gets no number "
+    "(`reading.too_small`)."
+)
 HOW_OFTEN = (
     "The test part, {films} films whose names are frozen (SHA-256 of the list `{digest}…`), was looked at {times}, "
     "every version of the pack counted. Who chooses between versions by these rows must take them for flattering."

@@ -268,6 +268,19 @@ class ImageTooSmall(ImageUnfit):
     least: int
 
 
+class ImageBelowLeast(ImageUnfit):
+    """`least`: what the pack asks of the shorter side (`packs.scope.Care.least_px`)."""
+
+    code = "reading.too_small"
+    sentence = N_(
+        "Only {columns} × {rows} pixels of this image reach the model, which needs at least {least} on the shorter "
+        "side, so it was given no number. Send the original from the machine that took it, not a reduced copy."
+    )
+    columns: int
+    rows: int
+    least: int
+
+
 class ImageOddShape(ImageUnfit):
     code = "quality.shape"
     sentence = N_("The image has {columns} × {rows} pixels, which is not the shape of a film. Send the whole image.")

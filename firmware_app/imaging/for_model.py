@@ -59,12 +59,13 @@ def taken(
     *,
     quality: QualityKind = "none",
     photographs: bool = False,
+    least_px: int | None = None,
     found: Sector | None = None,
 ) -> ModelFrames:
     """Choose the frames, check their quality and make the tensors.  Unfit frames of a clip are left out.
 
-    *quality* and *photographs* are those of `packs.scope.Care`.  *found* is the sector of a single frame, where earlier
-    frames of the same examination have shown it.
+    *quality*, *photographs* and *least_px* are those of `packs.scope.Care`.  *found* is the sector of a single frame,
+    where earlier frames of the same examination have shown it.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
@@ -100,6 +101,7 @@ def taken(
             if spec.crop == "frame":
                 box = part(frame, spec, hidden=hidden)
             seen = frame if box is None else cut(frame, box)
+            fitness.check_size(seen, least_px)
             fitness.check(seen, spec, fit, aspect)
             numbers = judge.measured(seen, quality)
             judge.check(numbers, quality)

@@ -17,7 +17,7 @@ Greys = Literal["percentiles", "full"]
 Resize = Literal["squash", "letterbox"]
 """How a film takes the model's shape: each side by itself, or with its aspect kept and black bars beside it."""
 LARGEST_SIDE_PX = 4096
-"""No model reads more pixels than this on a side; a larger number in a manifest is a mistake."""
+"""No model reads or asks for more pixels than this on a side; a larger number in a manifest is a mistake."""
 
 
 @dataclass(frozen=True, slots=True)

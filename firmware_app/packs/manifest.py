@@ -166,6 +166,8 @@ class Manifest(Part):
             raise ValueError("typicality judges a feature vector, and no output gives one")
         if self.frames.budget > 1 and self.frames.budget * math.prod(self.input.shape) > MOST_PIXELS:
             raise ValueError(f"{self.frames.budget} frames of this input are more than a reader takes at once")
+        if self.quality.least_px is not None and self.input.depth is not None:
+            raise ValueError("least_px is a least size of films, and the model reads volumes")
         if self.abstain is not None and len(self.findings) > 1:
             raise ValueError("abstain says when the one finding is unsure, and there are several")
         codes = [finding.code for finding in self.findings]

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from firmware_app.imaging.input_spec import QualityKind
+from firmware_app.imaging.input_spec import LARGEST_SIDE_PX, QualityKind
 from firmware_app.tasks.part import Part
 
 
@@ -56,10 +56,13 @@ class Care(Part):
 
     ``kind`` names the set of limits that the quality of its images is compared with; ``none`` compares nothing.
     ``photographs``: it also reads films that were photographed.
+    ``least_px``: an image gets no number where the shorter side of the part that the model sees has fewer pixels;
+    without it only :mod:`firmware_app.imaging.quality.fitness` sets a least size, by the model's input.
     """
 
     kind: QualityKind = "none"
     photographs: bool = False
+    least_px: int | None = Field(None, ge=1, le=LARGEST_SIDE_PX)
     confounders: tuple[Confounder, ...] = ()
 
     @model_validator(mode="after")

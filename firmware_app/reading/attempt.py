@@ -36,7 +36,7 @@ def taking(manifest: Manifest, instance: Instance) -> Taking:
     modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
     frames, care = manifest.frames, manifest.quality
     modality = modality or manifest.route.modalities[0]
-    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs)
+    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs, care.least_px)
 
 
 class Attempt:

@@ -257,6 +257,12 @@ def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
     assert "There is no" not in card.text(manifest.model_copy(update={"golden": (sample, positive)}))
 
 
+def test_the_card_tells_the_least_size(manifest: Manifest) -> None:
+    assert "fewer than" not in card.text(manifest)
+    asks = manifest.model_copy(update={"quality": manifest.quality.model_copy(update={"least_px": 256})})
+    assert "shorter side has fewer than 256 pixels where the model reads it gets no number" in card.text(asks)
+
+
 def test_the_card_tells_that_weights_are_not_for_commercial_use(manifest: Manifest) -> None:
     assert "## Licence of the weights" not in card.text(manifest)
     free, bound = (

@@ -190,6 +190,19 @@ def test_what_the_pack_says_of_quality_refuses_elsewhere_as_on_the_box(
     assert row["scored"] == 2
 
 
+def test_a_film_below_the_packs_least_size_is_refused_elsewhere_as_on_the_box(
+    pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = drawn(tmp_path / "there", [(True, 40, FRONTAL), (False, 40, FRONTAL), (False, 40, FRONTAL)])
+    side = min(grey(True, 1).shape)
+    large = Image.open(there / "images" / "0.png").resize((side + 1, side + 8))
+    large.save(there / "images" / "0.png")
+    toy_pack.asks_for(pack, side + 1)
+    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--external", str(there))
+    assert row["refused"] == {"reading.too_small": 2}
+    assert (row["passed"], row["scored"]) == (round(1 / 3, 4), 3)
+
+
 def test_a_set_that_the_recipe_names_is_read_in_its_own_words(
     pack: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

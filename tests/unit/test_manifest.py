@@ -217,6 +217,21 @@ def test_rules_of_follow_up_are_of_the_packs_own_findings(folder: Path) -> None:
         Manifest.load(changed(folder, follow_up={"rows": [{**row, "positive": ["dark"]}]}))
 
 
+@pytest.mark.parametrize("least_px", [0, -1, 4097, 100.5, "256 px"])
+def test_a_least_size_is_a_number_of_pixels(folder: Path, least_px: object) -> None:
+    assert Manifest.load(folder).quality.least_px is None
+    assert Manifest.load(changed(folder, quality={"least_px": 256})).quality.least_px == 256
+    with pytest.raises(PackManifestInvalid, match=r"quality\.least_px"):
+        Manifest.load(changed(folder, quality={"least_px": least_px}))
+
+
+def test_a_volume_has_no_least_size(folder: Path) -> None:
+    volume = {**json.loads((folder / "manifest.json").read_text())["input"], "depth": 16}
+    Manifest.load(changed(folder, input=volume))
+    with pytest.raises(PackManifestInvalid, match="least_px is a least size of films"):
+        Manifest.load(changed(folder, quality={"least_px": 256}))
+
+
 @pytest.mark.parametrize(
     ("licence", "words"),
     [("Apache-2.0", "Apache-2.0"), ("CC-BY-NC-4.0", "CC BY-NC 4.0"), ("CC-BY-NC-SA-4.0", "CC BY-NC-SA 4.0"),

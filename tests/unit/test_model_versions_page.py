@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,32 @@ def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Des
     entries = [(one.actor, one.action) for one in Audit(desk.clinical.database).latest(9)]
     assert ("zhou", "pack.rollback_asked") in entries
     assert ("zhou", "pack.rolled_back") in entries
+
+
+@pytest.mark.parametrize(
+    ("licence", "said", "in_chinese"),
+    [
+        (None, ": not stated.", "：未注明。"),
+        ("Apache-2.0", ": Apache-2.0.", "：Apache-2.0。"),
+        (
+            "CC-BY-NC-4.0",
+            ": CC BY-NC 4.0. They learnt from non-commercial data: for research and non-commercial use only.",
+            "：CC BY-NC 4.0。训练所用数据限非商业用途：仅供科研及非商业使用。",
+        ),
+    ],
+)
+def test_each_model_says_under_which_licence_its_weights_may_be_used(
+    desk: Desk, world: World, licence: str | None, said: str, in_chinese: str
+) -> None:
+    path = world.store.folder_of(NAME, "1.2.0") / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_licence": licence}))
+    technician = desk.person("zhou", Role.TECHNICIAN)
+    page = technician.get("/models", headers=HTML).text
+    assert page.count("Licence of the weights") == 1
+    assert f"Licence of the weights{said}" in page
+    with technician.session_transaction() as session:
+        session["language"] = "zh_CN"
+    assert f"模型权重的使用许可{in_chinese}" in technician.get("/models", headers=HTML).text
 
 
 def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) -> None:

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from firmware_app.errors import ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
+from firmware_app.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.quality import chest, judge, limits, measures
 from firmware_app.imaging.quality.look import Look
 from firmware_app.packs.shelf import shipped_packs_dir
 from firmware_app.reading import quality_hints
-from tests import screens
+from tests import films, screens
 
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
 CLEAR = next(path for path in GOLDEN if "adult" in str(path) and "phantom-clear" in path.name)
 SPEC = InputSpec("image", 224, 224)
+SMALL = InputSpec("image", 64, 64)
 Pixels = np.ndarray[Any, Any]
 
 
@@ -184,6 +185,43 @@ def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
         else:
             with pytest.raises(refusal):
                 for_model.taken(opened, SPEC, photographs=photographs)
+
+
+@pytest.mark.parametrize("least_px", [None, 95, 96, 97, 300])
+@pytest.mark.parametrize(("rows", "columns"), [(96, 130), (130, 96)])
+def test_a_pack_refuses_an_image_whose_shorter_side_is_below_its_least_size(
+    tmp_path: Path, rows: int, columns: int, least_px: int | None
+) -> None:
+    path = picture(tmp_path, films.shapes(3, rows, columns, 255).astype(np.uint8))
+    with film.opened(path, is_picture=True) as opened:
+        if least_px is None or least_px <= 96:
+            assert for_model.taken(opened, SMALL, least_px=least_px).read == (0,)
+            return
+        with pytest.raises(ImageBelowLeast) as refused:
+            for_model.taken(opened, SMALL, least_px=least_px)
+    assert (refused.value.columns, refused.value.rows, refused.value.least) == (columns, rows, least_px)
+
+
+def test_the_least_size_is_of_what_the_model_sees_and_named_before_any_other_size(tmp_path: Path) -> None:
+    """A border that the model does not get makes no film larger; a film too small for both rules names the pack's."""
+    framed = np.zeros((220, 220), np.uint8)
+    framed[50:170, 50:170] = films.shapes(3, 120, 120, 255)
+    with film.opened(picture(tmp_path, framed), is_picture=True) as opened:
+        assert for_model.taken(opened, SMALL, least_px=200).read == (0,)
+        with pytest.raises(ImageBelowLeast):
+            for_model.taken(opened, InputSpec("image", 64, 64, crop="frame"), least_px=200)
+    tiny = picture(tmp_path, films.shapes(3, 60, 60, 255).astype(np.uint8))
+    with film.opened(tiny, is_picture=True) as opened, pytest.raises(ImageBelowLeast):
+        for_model.taken(opened, SPEC, least_px=256)
+
+
+def test_a_pack_that_names_no_least_size_reads_films_of_its_own_input_and_a_little_less(tmp_path: Path) -> None:
+    """The children's films have their model's 224 pixels, and breast images fewer."""
+    for side, modality in ((224, "DX"), (200, "DX"), (156, "US")):
+        path = picture(tmp_path, screens.screen("linear", 1, side, 224).pixels if modality == "US" else
+                       films.shapes(3, side, side, 255).astype(np.uint8))  # fmt: skip
+        with film.opened(path, is_picture=True) as opened:
+            assert for_model.taken(opened, SPEC, modality=modality).read == (0,)
 
 
 def test_a_pack_that_names_no_kind_has_no_limits_it_never_learnt() -> None:

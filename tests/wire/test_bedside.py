@@ -105,6 +105,18 @@ def test_a_frame_that_is_not_fit_has_a_reason_and_no_number(tmp_path: Path, pack
     assert len(one.jpeg) > 0, "people see it all the same"
 
 
+def test_a_frame_below_the_packs_least_size_has_a_reason_and_no_number(tmp_path: Path) -> None:
+    pack = toy_pack.write(tmp_path / "packs", PACK, "adult", 18, None)
+    toy_pack.outlines(pack, "US", "BREAST")
+    toy_pack.asks_for(pack, 97)
+    small = films.save(tmp_path, "small.dcm", films.film(films.shapes(1, 128, 96), Modality="US"))
+    with Examination(tmp_path, tmp_path / "packs", Sourced("file", str(small), loop=True)) as events:
+        (one,) = read(events, 1)
+    assert one.reason is not None
+    assert one.reason.code == "reading.too_small"
+    assert one.findings == ()
+
+
 @pytest.mark.parametrize("broken", ["cut", "no video"])
 def test_a_hostile_video_is_refused_with_its_code(tmp_path: Path, packs: Path, clip: Path, broken: str) -> None:
     bad = tmp_path / "bad.mp4"

@@ -20,6 +20,7 @@ from firmware_app.clock import Stamp
 from firmware_app.errors import PackError
 from firmware_app.headers import body_part
 from firmware_app.language import N_, term, translate
+from firmware_app.packs import licence
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.packs.shelf import Pack
@@ -35,6 +36,9 @@ blueprint = Blueprint("models", __name__)
 
 _SPOKEN: Final = re.compile(r"(\S+) (\S+) \((\S+) (\S+)\)", re.ASCII)  # as the reader announces its packs
 _LATE_S: Final = 30.0
+_NON_COMMERCIAL: Final = N_(
+    "Licence of the weights: {licence}. They learnt from non-commercial data: for research and non-commercial use only."
+)
 _AGES: Final = {
     (True, True): N_("{min} to {max} years"), (True, False): N_("{min} years and older"),
     (False, True): N_("up to {max} years"), (False, False): N_("every age"),
@@ -49,6 +53,8 @@ class Model:
     title: str
     pictures: str
     ages: str
+    licence: str
+    """A sentence on the licence of its weights."""
     way: str
     loaded: str
     """The version that the running reader has loaded; empty where it has none."""
@@ -132,8 +138,8 @@ def _model(
     manifest = pack.manifest
     loaded, way = (spoken or {}).get(pack.name, ("", ""))
     return Model(
-        pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language), way,
-        loaded, _since(store, pack), store.before(pack), change,
+        pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language),
+        _licence(manifest.weights_licence, language), way, loaded, _since(store, pack), store.before(pack), change,
         trial if trial is not None and (trial.runs or trial.tells is not None) else None, None,
     )  # fmt: skip
 
@@ -173,6 +179,13 @@ def _ages(route: Route, language: str) -> str:
     span = route.age_years
     text = _AGES[span.min is not None, span.max is not None]
     return translate(text, language).format(min=span.min, max=span.max)
+
+
+def _licence(of_weights: str | None, language: str) -> str:
+    if of_weights is None:
+        return translate(N_("Licence of the weights: not stated."), language)
+    text = _NON_COMMERCIAL if licence.is_non_commercial(of_weights) else N_("Licence of the weights: {licence}.")
+    return translate(text, language).format(licence=licence.spoken(of_weights))
 
 
 def _is_late(change: PackChange) -> bool:

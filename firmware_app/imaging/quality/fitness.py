@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
+from firmware_app.errors import ImageBelowLeast, ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.pixel_size import SQUARE
 
@@ -107,6 +107,13 @@ def check(frame: NDArray[np.float32], spec: InputSpec, limits: QualityLimits = F
     kept = reduced.std() >= limits.contrast_left * sampled.std()
     if not (kept and _connected(reduced, limits.correlation) and beyond_slope(reduced) >= LEAST_BEYOND_SLOPE):
         raise ImageNotAFilm
+
+
+def check_size(frame: NDArray[np.float32], least_px: int | None) -> None:
+    """Raise `ImageBelowLeast` when the shorter side of *frame*, (H, W), has fewer pixels than the pack asks for."""
+    rows, columns = frame.shape
+    if least_px is not None and min(rows, columns) < least_px:
+        raise ImageBelowLeast(columns=columns, rows=rows, least=least_px)
 
 
 def _connected(reduced: NDArray[np.float64], least: float) -> bool:

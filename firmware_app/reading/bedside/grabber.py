@@ -77,7 +77,7 @@ class Grabber:
     def __init__(self, config: Config, manifest: Manifest) -> None:
         self._arguments = (str(config.reader.memory_mb), str(config.reader.decode_seconds))
         self._spec, care = manifest.input, manifest.quality
-        self._taking = Taking("middle", 1, manifest.route.modalities[0], care.kind, care.photographs)
+        self._taking = Taking("middle", 1, manifest.route.modalities[0], care.kind, care.photographs, care.least_px)
         self._child = self._spawn()
 
     @property
@@ -92,7 +92,7 @@ class Grabber:
         job = {
             "job": "open", "kind": source.kind, "source": source.address, "loop": source.loop,
             "input": asdict(self._spec), "modality": self._taking.modality, "quality": self._taking.quality,
-            "photographs": self._taking.photographs,
+            "photographs": self._taking.photographs, "least_px": self._taking.least_px,
         }  # fmt: skip
         self._ask(job, _OPEN_S)
 

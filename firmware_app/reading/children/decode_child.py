@@ -1,12 +1,11 @@
 """The decode child: opens possibly hostile files; first returns the model's tensor, then writes frames for display.
 
 ``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``. A job is ``{file, picture,
-input, display, rule, budget, modality, quality, photographs}``. The first answer is the tensors of the frames to be
-read with their facts, or a refusal, after which nothing follows; the second is how many frames were written for people.
-A job with ``first`` instead of ``input`` writes frames of a long clip in between, from that one on. An image that is
-not fit for a model is written for people before it is refused; with an empty ``display`` nothing is written for people
-and no second answer follows. Every answer holds the hints so far on how the pixels
-were interpreted.
+input, display, rule, budget, modality, quality, photographs, least_px}``. The first answer is the tensors of the
+frames to be read with their facts, or a refusal, after which nothing follows; the second is how many frames were
+written for people. A job with ``first`` instead of ``input`` writes frames of a long clip in between, from that one on.
+An image that is not fit for a model is written for people before it is refused; with an empty ``display`` nothing is
+written for people and no second answer follows. Every answer holds the hints so far on how the pixels were interpreted.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     if spec.depth is not None:
         taken = whole.taken(path, opened.frames, spec)
     else:
-        care = {"quality": job.get("quality", "none"), "photographs": job.get("photographs", False)}
+        care = {name: job[name] for name in ("quality", "photographs", "least_px") if name in job}
         taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], **care)
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
     coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))

@@ -74,6 +74,7 @@ class Taking:
     modality: str = ""
     quality: QualityKind = "none"
     photographs: bool = False
+    least_px: int | None = None
 
 
 class Decoder:

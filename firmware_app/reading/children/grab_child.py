@@ -1,10 +1,10 @@
 """The grab child: opens a running examination, and nobody else does; gives the newest frame, ready for the model.
 
 ``python -m firmware_app.reading.children.grab_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: open, kind,
-source, loop, input, modality, quality, photographs}``, ``{job: next, after, wait_s}``, with ``file`` and ``at`` the
-file of a DICOM object that has just come, and ``{job: keep, sequence, path, modality, body_part, study}``.  The answer
-to `next` is the tensor and facts of a frame with a JPEG of it for people, or why no model may see it with the JPEG
-alone, or ``{waiting: true}``.
+source, loop, input, modality, quality, photographs, least_px}``, ``{job: next, after, wait_s}``, with ``file`` and
+``at`` the file of a DICOM object that has just come, and ``{job: keep, sequence, path, modality, body_part, study}``.
+The answer to `next` is the tensor and facts of a frame with a JPEG of it for people, or why no model may see it with
+the JPEG alone, or ``{waiting: true}``.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Grabbing:
         found = self._sector.of(frame.greys, at) if has_sector else None
         taken = for_model.taken(
             frame, spec, "middle", 1, job["modality"], quality=job["quality"], photographs=job["photographs"],
-            found=found,
+            least_px=job["least_px"], found=found,
         )  # fmt: skip
         arrays = {"input": taken.tensors.data}
         if taken.beside is not None:
