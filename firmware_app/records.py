@@ -292,7 +292,7 @@ class Reading:
     frames: FramesRead | None = None  # of a clip; a film is one frame
     background: tuple[str, ...] = ()  # the facts of the patient's background that the header's coded diagnoses state
     local: LocalState | None = None  # of the pack on this machine, when it was read; None where no pack was chosen
-    not_looked_for: Mapping[str, str] = field(default_factory=dict)  # language -> what its pack says it does not look for
+    not_looked_for: Mapping[str, str] = field(default_factory=dict)  # language -> what its pack leaves out
 
     def __post_init__(self) -> None:
         if not self.instances:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -12,7 +14,6 @@ import pytest
 from converters.packing.words import load_words
 from firmware_app.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
 from firmware_app.reports import case_line, case_text, contact_sheet, wording
-from firmware_app.reports import result as results
 from firmware_app.reports.pdf import contents
 from firmware_app.reports.result import Result
 from tests import films, printed
@@ -28,11 +29,12 @@ SENTENCES = {
 ADULT = Path("converters/recipes/chest-xray-adult.words.toml")
 
 
-def made(tmp_path: Path, **changes: object) -> Result:
+def made(tmp_path: Path, others: Mapping[str, str]) -> Result:
     film = films.save(tmp_path, "film.dcm", films.film())
     result = result_of(film, tmp_path / "display")
-    first, *others = result.case.readings
-    return replace(result, case=replace(result.case, readings=(replace(first, **changes), *others)))
+    first, *rest = result.case.readings
+    readings = (replace(first, not_looked_for=others), *rest)
+    return replace(result, case=replace(result.case, readings=readings))
 
 
 @pytest.mark.parametrize("language", SENTENCES)
@@ -64,7 +66,7 @@ def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() ->
 
 
 def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
-    result = made(tmp_path, not_looked_for=OTHERS)
+    result = made(tmp_path, OTHERS)
     told = contents.contents(result, (), "en")["findings"]
     assert told["scope"] == ["Looked for: Signs of pneumonia, Suspicious shadow. Not looked for: nodules, fractures."]
     printed.need_font()
@@ -76,10 +78,15 @@ def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
 def test_what_is_signed_stays_as_it_was_and_what_a_pack_says_is_part_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent, told = made(tmp_path), made(tmp_path, not_looked_for=OTHERS)
+    silent, told = made(tmp_path, {}), made(tmp_path, OTHERS)
     assert silent.state != told.state
     dumped: list[bytes] = []
-    monkeypatch.setattr(results.hashlib, "sha256", lambda data: dumped.append(data) or hashlib.blake2b(data))
+
+    def kept(data: bytes) -> Any:
+        dumped.append(data)
+        return hashlib.blake2b(data)
+
+    monkeypatch.setattr(hashlib, "sha256", kept)
     assert silent.state
     assert b"not_looked_for" not in dumped[0]  # as before there was such a field
     assert b'"findings"' in dumped[0]
