@@ -2,20 +2,22 @@
 
 A cell is one combination of traits (a source) with one label. Every cell gets the same share of the draws, whatever its
 size, times the weight of its source; the films of a small cell come more often. So neither the source nor its size
-tells the label.
+tells the label. Where the task tells subclasses of a label apart (benign, normal), they share its cell evenly.
 
 A source of one class does tell it: there the label comes with the machine. Its only cell gets :data:`LONE` of the share
 that it would get otherwise, and the other sources fill up its class, all in the same proportion. Where no source has
 both classes, nothing but the source could be learnt, and the recipe is refused.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import tasks
 from converters.data.datasets import FilmSet
 from converters.data.merged_sets import SOURCE
 from converters.failures import RecipeInvalid
@@ -62,23 +64,30 @@ def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
     weights = {one.name: one.weight for one in recipe.data.beside}
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     sources = [dict(film.traits).get(SOURCE, "") for film in films.films]
-    values = [film.values(names) for film in films.films]
-    return shares(recipe.pack, labels, values, {value: weights.get(source, 1.0)
-                  for value, source in zip(values, sources, strict=True)})  # fmt: skip
+    values, task = [film.values(names) for film in films.films], tasks.get(recipe.task).of(recipe)
+    weight_of = {value: weights.get(source, 1.0) for value, source in zip(values, sources, strict=True)}
+    return shares(recipe.pack, labels, values, weight_of, [task.subclass(film) for film in films.films])
 
 
-def shares(pack: str, labels: NDArray[np.int64], values: list[str], weight_of: Mapping[str, float]) -> Shares:
-    """The shares of films with these labels, 0 or 1, and these values of the traits.
+def shares(
+    pack: str, labels: NDArray[np.int64], values: Sequence[str], weight_of: Mapping[str, float],
+    subclasses: Sequence[str] = (),
+) -> Shares:  # fmt: skip
+    """The shares of films with these labels, 0 or 1, these values of the traits and, within a label, these subclasses.
 
     Raises :class:`~converters.failures.RecipeInvalid` where no value has films of both labels.
     """
-    cells = sorted({(value, int(label)) for value, label in zip(values, labels, strict=True)})
-    both = {value for value, label in cells if (value, 1 - label) in cells}
+    cell_of = list(zip(values, (int(label) for label in labels), subclasses or [""] * len(labels), strict=True))
+    cells = sorted(set(cell_of))
+    of_pair = Counter((value, label) for value, label, _ in cells)
+    both = {value for value, label in of_pair if (value, 1 - label) in of_pair}
     if not both:
         raise RecipeInvalid(pack, "[train] even: no source has films of both classes, so the label would be the source")
-    raw = np.array([weight_of[value] * (1.0 if value in both else LONE) for value, _ in cells])
-    of_label = np.array([label for _, label in cells])
+    raw = np.array([
+        weight_of[value] * (1.0 if value in both else LONE) / of_pair[value, label] for value, label, _ in cells
+    ])  # fmt: skip
+    of_label = np.array([label for _, label, _ in cells])
     share = np.array([0.5 * one / raw[of_label == label].sum() for one, label in zip(raw, of_label, strict=True)])
     number = {cell: place for place, cell in enumerate(cells)}
-    cell = np.array([number[value, int(label)] for value, label in zip(values, labels, strict=True)], dtype=np.int64)
+    cell = np.array([number[one] for one in cell_of], dtype=np.int64)
     return Shares(cell, share)

@@ -8,7 +8,7 @@ import pytest
 from converters.data.datasets import Film, FilmSet
 from converters.failures import RecipeInvalid
 from converters.recipe import Recipe, load_recipe
-from converters.training import targets
+from converters.training import even_draws, targets
 from converters.training.even_draws import Shares, shares
 
 BATCH = 32
@@ -57,6 +57,29 @@ def test_a_source_of_one_class_is_rare_and_the_classes_stay_even() -> None:
     assert abs(count["hannover", 1] - count["a", 1] / 4) <= 1
     assert abs(count["a", 1] - count["b", 1]) <= 1
     assert abs(count["a", 0] - count["b", 0]) <= 1
+
+
+def test_the_kinds_of_a_label_are_drawn_evenly_and_no_source_tells_one(tmp_path: Path) -> None:
+    """Benign and normal images are both negative; of the second hospital's, most are normal."""
+    counts = {("a", "malignant"): 134, ("a", "benign"): 275, ("a", "normal"): 89,
+              ("b", "malignant"): 29, ("b", "benign"): 70, ("b", "normal"): 81}  # fmt: skip
+    films = FilmSet("a", "malignant", tuple(
+        Film(f"{source}{said}{number}", Path("x.png"), int(said == "malignant"), str(number), said=said,
+             traits=(("source", source),))
+        for (source, said), count in counts.items() for number in range(count)
+    ))  # fmt: skip
+    (tmp_path / "own.toml").write_text(
+        'pack = "own"\nversion = "0.0.1"\ndescribe = "w.toml"\ntask = "lesions"\nnet = { student = "pyramid" }\n'
+        'train = { even = "source" }\n[data]\nreader = "masks"\npositive = "malignant"\n'
+        '[[data.beside]]\npath = "b"\nreader = "masks"\nweight = 0.5\n'
+    )
+    made = even_draws.of_recipe(films, load_recipe(tmp_path / "own.toml"))
+    assert made is not None
+    order = [(dict(films.films[row].traits)["source"], films.films[row].said) for row in made.order(7)]
+    share = {cell: order.count(cell) / len(order) for cell in counts}
+    for source, weight in (("a", 2 / 3), ("b", 1 / 3)):
+        for said, wanted in (("malignant", 1 / 2), ("benign", 1 / 4), ("normal", 1 / 4)):
+            assert share[source, said] == pytest.approx(weight * wanted, abs=2 / len(order)), (source, said)
 
 
 def test_sources_of_one_class_each_are_refused() -> None:
