@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 import converters
+from converters.data import splits
 from converters.golden_cases import cases
 from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, sbom, weak_points
+from converters.recipe import load_recipe
 from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
@@ -128,8 +130,10 @@ def test_numbers_are_of_films_kept_apart_and_int8_costs_little(pack: Pack) -> No
     assert {precision for _, precision in tests} >= {"fp32", "int8"}
     lists = Path(converters.__file__).parent / "splits" / f"{pack.name}.test.txt"
     frozen = [line for line in lists.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    of_now = load_recipe(splits.RECIPES / f"{pack.name}.toml").version
     for (runtime, _), row in tests.items():
-        assert row.n == len(set(frozen))
+        if pack.manifest.version == of_now:  # a later recipe may have a longer list
+            assert row.n == len(set(frozen))
         assert row.threshold == pack.manifest.findings[0].threshold
         exact = tests[runtime if (runtime, "fp32") in tests else "onnxruntime", "fp32"].auc
         assert row.auc is not None
