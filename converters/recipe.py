@@ -286,6 +286,9 @@ class Changes(Table):
     """Drawn into a black or white frame."""
     letters: float = Field(0.0, ge=0.0, le=1.0)
     """With letters or digits burned in."""
+    icons: float = Field(0.0, ge=0.0, le=1.0)
+    """With body markers, calipers or rulers drawn in, as ultrasound machines do; in the task ``lesions`` never on a
+    lesion."""
 
 
 class Fit(Table):

@@ -68,6 +68,8 @@ class Film:
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
     years: int | None = None
     """The patient's age in completed years, where a set says it outside a DICOM header."""
+    clean: bool = False
+    """It has no mask because it shows no lesion."""
 
     def values(self, names: str | None) -> str:
         """The values of the traits of these names, commas between both; without names the empty word."""
@@ -141,6 +143,8 @@ class Film:
             return np.asarray(volumes.read(self.mask) != 0.0)
         if self.mask is not None and self.mask.suffix == polygons.SUFFIX:
             return polygons.mask(self.mask, self.read().shape, part)
+        if self.mask is None and self.clean and part == polygons.LESION:
+            return np.zeros(self.read().shape, dtype=np.bool_)
         return None if self.mask is None or part != polygons.LESION else np.asarray(read_grey(self.mask) > 127.0)
 
 

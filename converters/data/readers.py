@@ -25,6 +25,9 @@ AGE_COLUMNS = ("age_years", "age", "patient_age")
 TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
 """Columns of a ``labels.csv`` by which a card tells subgroups apart."""
 
+NORMAL = "normal"
+"""In a set with ``masks/`` a film of this class that has no mask shows no lesion."""
+
 BOX_COLUMNS = ("x0", "y0", "x1", "y1")
 DATE_COLUMNS = ("date", "study_date", "year")
 """Columns that say when a film was made; they become the trait :data:`converters.data.datasets.SLICE`."""
@@ -117,12 +120,14 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
     near = folder / "images" if (folder / "images").is_dir() else folder
     paths = [near / row[file_column] for row in rows]
     _refuse_absent(table, paths)
+    masked = (folder / "masks").is_dir()
     people, times, boxes = _patients(rows, paths), slices(table, rows), _boxes(folder / BOXES)
     films = tuple(
         Film(
             row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
             said=row[class_column], years=_years(row), boxes=None if boxes is None else boxes.get(row[file_column], ()),
             traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
+            clean=masked and row[class_column].casefold() == NORMAL,
         )
         for row, path, patient, time in zip(rows, paths, people, times, strict=True)
     )  # fmt: skip

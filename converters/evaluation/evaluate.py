@@ -94,6 +94,9 @@ def _by_form(
     if not (data / split).is_dir():
         recipe, lists = splits.RECIPES / f"{pack.name}.toml", splits.LISTS
         films, frozen = readers.opened(data, code, positive), splits.frozen_test(pack.name, lists)
+        if {film.name for film in films.films}.intersection(frozen) and recipe.is_file():
+            own = load_recipe(recipe)
+            films = recipe_data.open_reader(own, data) if own.data.beside else films
         ours = bool(frozen) and {film.name for film in films.films}.issuperset(frozen)
         if split == "test" and ours:
             _noted(pack, lists)

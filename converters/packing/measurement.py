@@ -33,6 +33,11 @@ BESIDE = tuple(
     for end in ("", "_ci")
 )
 """What else a source that was left out has a row for."""
+OUTLINED = (
+    "dice", "dice_ci", "lesion_sensitivity", "lesion_sensitivity_ci", "false_positives_per_image", "without_mark",
+    "without_mark_ci", "organ_dice", "organ_dice_ci",
+)  # fmt: skip
+"""And where the task marks lesions."""
 SHIPPED = "models"
 """Where this repository keeps the packs of its own recipes."""
 
@@ -92,7 +97,7 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
                 "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
                 "command": run_command(run), "split": f"{UNSEEN}[{account['trait']}={one['value']}]",
                 "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
-                "threshold": threshold, **{name: one.get(name) for name in (*rates, *BESIDE)},
+                "threshold": threshold, **{name: one.get(name) for name in (*rates, *BESIDE, *OUTLINED)},
             })  # fmt: skip
 
 

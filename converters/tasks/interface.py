@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
     from converters.statistics.agreement import Statistic
-    from converters.statistics.lesions import Marks
+    from converters.statistics.lesions import LesionResults, Marks
     from converters.training.fitting import Objective
     from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec
@@ -44,6 +45,15 @@ Answers = NDArray[Any]
 
 FEATURES = "features"
 """The output, of any task, that a typicality model judges: a vector (N, F)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Films, what a network gives for them, and the network's biases."""
+
+    films: FilmSet
+    outputs: Outputs
+    biases: NDArray[np.float64]
 
 
 class Task(ABC):
@@ -75,6 +85,9 @@ class Task(ABC):
     """Whether marks are judged on nothing where only some films are outlined, and that is said; else they are left out
     then."""
 
+    marks_away: ClassVar[bool] = False
+    """Whether :meth:`found_away` says anything."""
+
     # --- one recipe, or one finished pack --------------------------------------------------------------------------
 
     def of(self, recipe: Recipe) -> Task:
@@ -100,6 +113,10 @@ class Task(ABC):
     def stratum(self, film: Film) -> int:
         """Films of one stratum are dealt out evenly to the folds and the test part."""
         return film.label
+
+    def subclass(self, film: Film) -> str:
+        """What the film is within its label; even draws take each subclass of a source and label equally often."""
+        return ""
 
     # --- the recipe ---------------------------------------------------------------------------------------------------
 
@@ -174,6 +191,13 @@ class Task(ABC):
         ``threshold``, a probability, and ``rule``, how it was chosen, must be among them. Raises
         :class:`~converters.failures.GateFailed` where nothing can be chosen.
         """
+
+    def found_away(self, recipe: Recipe, home: Judged, away: Judged) -> LesionResults | None:
+        """Lesions found on films ``away``, at thresholds chosen on those at ``home``; ``None`` of a task without marks.
+
+        Raises :class:`~converters.failures.GateFailed` where no threshold can be chosen.
+        """
+        return None
 
     # --- the pack -----------------------------------------------------------------------------------------------------
 

@@ -24,9 +24,9 @@ from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
 from converters.recipe import Table
 from converters.statistics import intervals
 from converters.statistics.agreement import Statistic
-from converters.statistics.lesions import LEAST_OVERLAP, Marks, dice
+from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, found
 from converters.tasks.classify import drawn
-from converters.tasks.interface import Answers, Outputs, Task
+from converters.tasks.interface import Answers, Judged, Outputs, Task
 from firmware_app.imaging.model_input import fitted
 from firmware_app.imaging.morphology import components
 from firmware_app.tasks import boxes, classify, lesions
@@ -94,6 +94,7 @@ class Lesions(Task):
     key = "lesions"
     outputs = OUTPUTS
     Settings = Settings
+    marks_away = True
 
     def __init__(self, organ: str | None = None) -> None:
         self.organ = organ
@@ -126,6 +127,10 @@ class Lesions(Task):
     def shipped(self) -> int:
         """The film's finding, and whether it shows any lesion."""
         return 2
+
+    def subclass(self, film: Film) -> str:
+        """The data set's own word: benign and normal are both negative."""
+        return film.said
 
     # --- training -----------------------------------------------------------------------------------------------------
 
@@ -186,19 +191,29 @@ class Lesions(Task):
         """The finding's calibration by the recipe's rule, the outline's cut, and the detection threshold."""
         assert truth is not None
         assert isinstance(recipe.settings, Settings)
-        films = [self.parts(row) for row in answers]
-        cut = segmentation.best_cut(np.stack([one.outline[0] for one in films]), truth[:, 0])
-        share = round(float(threshold.sigmoid(np.array(cut))), 4)
-        marks = [marked(one, true[0], share, 0.0) for one, true in zip(films, truth, strict=True)]
-        allowed = recipe.settings.false_per_image
-        detect = detection_threshold(marks, allowed)
-        rule = f"the lowest with at most {allowed:g} false marks an image on {len(marks)} held-back images"
+        films, allowed = [self.parts(row) for row in answers], recipe.settings.false_per_image
+        share, detect = cuts(films, truth, allowed)
+        rule = f"the lowest with at most {allowed:g} false marks an image on {len(films)} held-back images"
         point = {
             **threshold.calibrated(recipe, original.labels, original.logits),
             **drawn(outputs["map"], original.labels),
         }
         each = self._each(films, original, outputs, detect, point)
         return {**point, "cut": share, "lesion": {"threshold": detect, "rule": rule}, "each": each}
+
+    def found_away(self, recipe: Recipe, home: Judged, away: Judged) -> LesionResults:
+        """At the outline's cut and the detection threshold of ``home``, each film of ``away`` at its own size."""
+        assert isinstance(recipe.settings, Settings)
+        answers = self.answers(home.outputs, home.biases)
+        rows = [self.parts(row) for row in answers]
+        share, detect = cuts(rows, self.truth(home.films, answers), recipe.settings.false_per_image)
+        marks = []
+        for film, row in zip(away.films.films, self.answers(away.outputs, away.biases), strict=True):
+            truth = film.outlined()
+            assert truth is not None  # masks_of refuses such a film
+            organ = film.outlined(self.organ) if self.organ else None
+            marks.append(marked(self.parts(row), truth, share, detect, organ))
+        return found(marks, [film.patient for film in away.films.films])
 
     def _each(
         self, films: Sequence[Parts], original: Predictions, outputs: Outputs, detect: float, point: Mapping[str, Any]
@@ -382,6 +397,17 @@ def marked(
     if organ is not None and organ.any() and len(chances) > 1:
         of_organ = dice(fitted(chances[1].astype(np.float32), shape) >= 0.5, organ)
     return Marks(best, stray, dice(union, truth), of_organ)
+
+
+def cuts(films: Sequence[Parts], truth: NDArray[np.bool_], false_per_image: float) -> tuple[float, float]:
+    """The probability from which a cell is of a lesion, and the score from which a detection is marked.
+
+    Raises :class:`~converters.failures.GateFailed` where no lesion is found there.
+    """
+    cut = segmentation.best_cut(np.stack([one.outline[0] for one in films]), truth[:, 0])
+    share = round(float(threshold.sigmoid(np.array(cut))), 4)
+    marks = [marked(one, true[0], share, 0.0) for one, true in zip(films, truth, strict=True)]
+    return share, detection_threshold(marks, false_per_image)
 
 
 def detection_threshold(marks: Sequence[Marks], false_per_image: float) -> float:

@@ -123,10 +123,12 @@ def _around(box: Corners, turned: Tensor, shift: Tensor, frame: Tensor) -> Corne
     return float(first[0]), float(first[1]), float(last[0]), float(last[1])
 
 
-def regreyed(films: Tensor, change: Changes, rng: torch.Generator) -> Tensor:
-    """A copy of ``films`` with other greys: nothing in them moves."""
+def regreyed(films: Tensor, change: Changes, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
+    """A copy of ``films`` with other greys: nothing in them moves.  Marks keep off what is ``spared``, (N, 1, H, W)."""
     if change.letters:
-        films = machine_marks.lettered(films, change.letters, rng)
+        films = machine_marks.lettered(films, change.letters, rng, spared)
+    if change.icons:
+        films = machine_marks.pictured(films, change.icons, rng, spared)
     films = exposed(films, change, rng)
     if change.window:
         films = machine_marks.windowed(films, change.window, rng)

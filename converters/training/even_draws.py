@@ -2,7 +2,7 @@
 
 A cell is one combination of traits (a source) with one label. Every cell gets the same share of the draws, whatever its
 size, times the weight of its source; the films of a small cell come more often. So neither the source nor its size
-tells the label.
+tells the label. Where the task tells subclasses of a label apart (benign, normal), they share its cell evenly.
 
 A source of one class does tell it: there the label comes with the machine. Its only cell gets :data:`LONE` of the share
 that it would get otherwise, and the other sources fill up its class, all in the same proportion. Where no source has
@@ -12,6 +12,7 @@ Films of a set with a head of its own are drawn by their weight too. They do not
 whose classes are even by themselves.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import tasks
 from converters.data.datasets import FilmSet
 from converters.data.merged_sets import SOURCE
 from converters.failures import RecipeInvalid
@@ -61,33 +63,42 @@ def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
     """The shares of training films; ``None`` where the recipe does not ask for even draws."""
     if recipe.train is None or recipe.train.even is None:
         return None
-    names = recipe.train.even
+    names, task = recipe.train.even, tasks.get(recipe.task).of(recipe)
     weights = {one.name: one.weight for one in recipe.data.beside}
     labels = np.array([film.label for film in films.films], dtype=np.int64)
     sources = [film.values(SOURCE) for film in films.films]
     values = [film.values(names) for film in films.films]
     weight_of = {value: weights.get(source, 1.0) for value, source in zip(values, sources, strict=True)}
     own_head = {source: head for head, source in enumerate(recipe.data.own_heads, start=1)}
-    return shares(recipe.pack, labels, values, weight_of, [own_head.get(source, 0) for source in sources])
+    return shares(
+        recipe.pack, labels, values, weight_of, heads=[own_head.get(source, 0) for source in sources],
+        subclasses=[task.subclass(film) for film in films.films],
+    )  # fmt: skip
 
 
 def shares(
-    pack: str, labels: NDArray[np.int64], values: Sequence[str], weight_of: Mapping[str, float],
-    heads: Sequence[int] | None = None,
+    pack: str, labels: NDArray[np.int64], values: Sequence[str], weight_of: Mapping[str, float], *,
+    heads: Sequence[int] = (), subclasses: Sequence[str] = (),
 ) -> Shares:  # fmt: skip
-    """The shares of films with these labels, 0 or 1, and these values of the traits; ``heads`` says through which
-    channel each is learnt, 0 is the finding's. A head's part of the draws is the weight of its values, and inside it
-    both labels have half.
+    """The shares of films with these labels, 0 or 1, these values of the traits and, within a label, these subclasses.
+
+    ``heads`` says through which channel each is learnt, 0 is the finding's. A head's part of the draws is the weight of
+    its values, and inside it both labels have half.
 
     Raises :class:`~converters.failures.RecipeInvalid` where no value of a head has films of both labels.
     """
-    every = list(zip(heads or [0] * len(values), values, labels.tolist(), strict=True))
+    none = [""] * len(labels)
+    every = list(zip(heads or [0] * len(labels), values, labels.tolist(), subclasses or none, strict=True))
     cells = sorted(set(every))
-    both = {(head, value) for head, value, label in cells if (head, value, 1 - label) in cells}
-    if {head for head, _ in both} != {head for head, _, _ in cells}:
+    kinds = Counter((head, value, label) for head, value, label, _ in cells)
+    both = {(head, value) for head, value, label in kinds if (head, value, 1 - label) in kinds}
+    if {head for head, _ in both} != {head for head, _, _ in kinds}:
         raise RecipeInvalid(pack, "[train] even: no source has films of both classes, so the label would be the source")
-    raw = np.array([weight_of[value] * (1.0 if (head, value) in both else LONE) for head, value, _ in cells])
-    of_head, of_label = np.array([head for head, _, _ in cells]), np.array([label for _, _, label in cells])
+    raw = np.array([
+        weight_of[value] * (1.0 if (head, value) in both else LONE) / kinds[head, value, label]
+        for head, value, label, _ in cells
+    ])  # fmt: skip
+    of_head, of_label = np.array([head for head, *_ in cells]), np.array([label for _, _, label, _ in cells])
     share = np.empty(len(cells))
     for head in np.unique(of_head):
         part = raw[of_head == head].sum() / raw.sum()

@@ -3,7 +3,8 @@
 For every value of the trait that ``[data] leave_out`` names, the recipe's ``train`` step is done once more without the
 films of that value, and judged on them.  A share of the other films (``[data] val``) is kept back too: on it
 calibration and threshold are chosen by the recipe's rule, so that sensitivity and specificity tell what a threshold of
-other places does at this one.  These networks ship nowhere, and the frozen test part is not looked at.
+other places does at this one; a task that marks lesions also reports lesions found, Dice and false marks there.  These
+networks ship nowhere, and the frozen test part is not looked at.
 """
 
 import sys
@@ -13,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
+from converters.data.datasets import FilmSet
 from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold, by_source, draw
 from converters.evaluation import metrics, threshold
 from converters.evaluation.operating_point import abstains
 from converters.failures import GateFailed, RecipeInvalid
+from converters.nets import CamNet
 from converters.statistics import conformal, intervals, selective
-from converters.training import steps
+from converters.tasks.interface import Judged
+from converters.training import fitting, steps
 from converters.workflow.recipe_run import RecipeRun, begun
 
 STEP = "leave_out"
@@ -96,6 +100,7 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
     net = steps.trained(run, one.fold, STAGE, list(one.fold.train))
     films, kept = run.films(one.fold.held), run.films(one.kept)
     labels, logits = labels_of(films), np.asarray(run.scores(net, run.array(films)))
+    marks, no_marks = lesions(run, net, films, kept)
     patients = [film.patient for film in films.films]
     numbers: dict[str, Any] = {
         "auc": intervals.auc(labels, logits), "auc_ci": intervals.auc_interval(labels, logits, patients),
@@ -121,8 +126,22 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
             numbers |= metrics.of_given(labels, scores, cut, patients, given)
     return {
         "n": len(labels), "positives": int(labels.sum()), "learnt_from": len(one.fold.train), "kept": len(one.kept),
-        **metrics.plain(numbers), "why": why,
+        **metrics.plain(numbers | marks), "why": why | no_marks,
     }  # fmt: skip
+
+
+def lesions(run: RecipeRun, net: CamNet, films: FilmSet, kept: FilmSet) -> tuple[dict[str, Any], dict[str, str]]:
+    """What the network marks on ``films``, at thresholds chosen on ``kept``, where the task marks any; and why not."""
+    if not run.task.marks_away:
+        return {}, {}
+    home, away = (
+        Judged(one, fitting.outputs(net, run.array(one), run.task.outputs), net.biases) for one in (kept, films)
+    )
+    try:
+        results = run.task.found_away(run.recipe, home, away)
+    except GateFailed as error:
+        return {}, {"lesion_sensitivity": str(error)}
+    return ({} if results is None else results.as_dict()), {}
 
 
 def _has_both(labels: Iterable[int]) -> bool:

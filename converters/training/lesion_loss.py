@@ -34,6 +34,8 @@ SMALL: Final = 1.0 / 8.0
 """A lesion whose long axis is shorter than this share of the picture's side is one for the points (32 of 256 px)."""
 DEEPER: Final = 0.4
 LEAST_CELLS: Final = 4
+MARGIN: Final = 3
+"""Pixels around a lesion that are kept free of marks: calipers at its edge are the shortcut of the real images."""
 LEAST_SPREAD: Final = 0.7
 FAR: Final = 1e-4
 
@@ -97,7 +99,9 @@ class LesionLoss:
         masks = torch.from_numpy(self.targets.masks[index]).float()
         if masks.shape[2:] != films.shape[2:]:
             masks = functional.interpolate(masks, films.shape[2:], mode="area")
-        return regreyed(affine.films(films.cpu()), self.change, rng), affine.planes(masks)
+        moved = affine.planes(masks)
+        near = functional.max_pool2d(moved[:, :1], 2 * MARGIN + 1, 1, MARGIN) > 0.0
+        return regreyed(affine.films(films.cpu()), self.change, rng, near), moved
 
     def _outlines(self, given: Learning, masks: Tensor, index: NDArray[np.int64]) -> Tensor:
         known = torch.ones(masks.shape[:2], device=masks.device)

@@ -2,6 +2,8 @@
 
 Films are batches (N, C, H, W) float32 in [0, 1]; each function gives a changed copy of the share of films that it is
 told, and nothing in them moves. Borders, which do move a film, are part of :class:`converters.training.augment.Affine`.
+
+Letters and drawn marks keep off what is ``spared``, (N, 1, H, W): a mark on a lesion would say where it lies.
 """
 
 from typing import Final, Literal
@@ -20,6 +22,8 @@ USUAL_SPREAD: Final = 0.18
 WORDS: Final = ("L", "R", "L", "R", "AP", "PA", "ERECT", "SUPINE")
 Mode = Literal["nearest", "bilinear", "bicubic"]
 MODES: Final[tuple[Mode, ...]] = ("nearest", "bilinear", "bicubic")
+TRIES: Final = 4
+"""How often another place is looked for where a drawn mark would touch what is spared."""
 
 
 def windowed(films: Tensor, most: float, rng: torch.Generator) -> Tensor:
@@ -58,10 +62,10 @@ def sharpened(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
     return torch.where(_chosen(len(films), share, rng), changed, films)
 
 
-def lettered(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
+def lettered(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
     """Some films with letters or digits burned in near their edge: white, or dark on a white plate."""
     films = films.clone()
-    for film in films:
+    for number, film in enumerate(films):
         draw = torch.rand(8, generator=rng).tolist()
         if draw[0] >= share:
             continue
@@ -71,9 +75,72 @@ def lettered(films: Tensor, share: float, rng: torch.Generator) -> Tensor:
         down, along = (film.shape[-2] - height), (film.shape[-1] - width)
         top = int(down * (0.25 * draw[4] if draw[5] < 0.5 else 1.0 - 0.25 * draw[4]))
         left = int(along * (0.25 * draw[6] if draw[7] < 0.5 else 1.0 - 0.25 * draw[6]))
-        place = film[:, top : top + height, left : left + width]
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        if spared is not None and bool(spared[number, :, rows, columns].any()):
+            continue
+        place = film[:, rows, columns]
         place.copy_(1.0 - mark if draw[3] < 0.2 else torch.maximum(place, mark * (0.7 + 0.3 * draw[1])))
     return films
+
+
+def pictured(films: Tensor, share: float, rng: torch.Generator, spared: Tensor | None = None) -> Tensor:
+    """Some films with one to three marks of an ultrasound machine: body markers, calipers, rulers."""
+    films = films.clone()
+    for number, film in enumerate(films):
+        if float(torch.rand(1, generator=rng)) >= share:
+            continue
+        draws = np.random.default_rng(int(torch.randint(2**31, (1,), generator=rng)))
+        for _ in range(int(draws.integers(1, 4))):
+            for _ in range(TRIES):
+                mark = torch.from_numpy(_mark(film.shape[-2:], draws))
+                if spared is None or not bool(spared[number, 0][mark > 0.0].any()):
+                    film.copy_(torch.maximum(film, mark))
+                    break
+    return films
+
+
+def _mark(size: torch.Size, draws: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """(H, W) in [0, 1], 0 where nothing is drawn: one mark at a random place."""
+    height, width = size
+    picture = Image.new("L", (width, height))
+    kind = (_body_marker, _calipers, _ruler)[int(draws.integers(3))]
+    kind(ImageDraw.Draw(picture), width, height, int(draws.integers(150, 256)), draws)
+    return np.asarray(picture, dtype=np.float32) / np.float32(255.0)
+
+
+def _body_marker(pen: ImageDraw.ImageDraw, width: int, height: int, grey: int, draws: np.random.Generator) -> None:
+    """The outline of a breast or a trunk in a corner, with a bar for the probe."""
+    side = min(width, height) * draws.uniform(0.08, 0.2)
+    corner, room = draws.integers(0, 2, 2), np.array((width, height)) - side - 1.0
+    x, y = room * (corner + (1 - 2 * corner) * draws.uniform(0.0, 0.1, 2))
+    shape = pen.ellipse if draws.random() < 0.6 else pen.rectangle
+    shape((x, y, x + side, y + side * draws.uniform(0.7, 1.0)), outline=grey)
+    if draws.random() < 0.7:
+        pen.ellipse((x + side * 0.42, y + side * 0.38, x + side * 0.58, y + side * 0.54), outline=grey)
+    middle, angle = (x, y) + side * draws.uniform(0.2, 0.7, 2), draws.uniform(0.0, np.pi)
+    along = side * draws.uniform(0.15, 0.3) * np.array((np.cos(angle), np.sin(angle)))
+    pen.line((*(middle - along), *(middle + along)), grey, 2)
+
+
+def _calipers(pen: ImageDraw.ImageDraw, width: int, height: int, grey: int, draws: np.random.Generator) -> None:
+    """Two crosses at any distance, mostly with a dotted line between them."""
+    ends = draws.uniform((3.0, 3.0), (width - 4.0, height - 4.0), (2, 2))
+    reach, turned = draws.uniform(1.5, 4.5), draws.random() < 0.4
+    for x, y in ends:
+        for across, down in ((1, 1), (1, -1)) if turned else ((1, 0), (0, 1)):
+            pen.line((x - reach * across, y - reach * down, x + reach * across, y + reach * down), grey)
+    if draws.random() < 0.7:
+        count = max(2, int(np.hypot(*(ends[1] - ends[0])) / draws.uniform(3.0, 6.0)))
+        pen.point([tuple(ends[0] + (ends[1] - ends[0]) * step / count) for step in range(count)], grey)
+
+
+def _ruler(pen: ImageDraw.ImageDraw, width: int, height: int, grey: int, draws: np.random.Generator) -> None:
+    """Ticks along one side, every fifth a longer one."""
+    apart, short = draws.uniform(4.0, 14.0), draws.uniform(1.0, 4.0)
+    edge, inwards = (draws.uniform(0, 6), 1) if draws.random() < 0.5 else (width - 1 - draws.uniform(0, 6), -1)
+    for number in range(int(height / apart)):
+        long = short * (2 if number % 5 == 0 else 1)
+        pen.line((edge, number * apart, edge + inwards * long, number * apart), grey)
 
 
 def frames(count: int, share: float, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -169,6 +169,41 @@ def test_letters_are_bright_near_the_edge_and_cover_little() -> None:
     assert 8 < int(lettered(films, 0.5, torch.Generator().manual_seed(2)).ne(films).flatten(1).any(dim=1).sum()) < 32
 
 
+@pytest.mark.parametrize("name", ["lettered", "pictured"])
+def test_a_mark_keeps_off_a_lesion_and_is_drawn_on_films_without_one(name: str) -> None:
+    """Calipers at a lesion are the short cut of real images: a drawn mark must not say where one is."""
+    import torch
+
+    from converters.training import machine_marks
+
+    films, spared = torch.full((40, 1, SIDE, SIDE), 0.4), torch.zeros(40, 1, SIDE, SIDE, dtype=torch.bool)
+    spared[:20, :, :, : SIDE // 2] = True
+    made = getattr(machine_marks, name)(films, 1.0, torch.Generator().manual_seed(2), spared)
+    changed = made != films
+    assert not (changed & spared).any()
+    assert int(changed[20:].flatten(1).any(dim=1).sum()) >= 19
+    assert int(changed[:20].flatten(1).any(dim=1).sum()) >= 5
+
+
+def test_the_loss_of_lesions_draws_no_mark_on_a_lesion_however_it_moved() -> None:
+    import torch
+
+    from converters.training.lesion_loss import LesionLoss, LesionTargets
+    from converters.training.targets import Targets
+
+    masks = np.zeros((24, 1, SIDE, SIDE), dtype=np.uint8)
+    masks[:12, :, 40:88, 30:90] = 1
+    nothing = np.zeros(24, dtype=np.float32)
+    aim = LesionTargets(masks, Targets(nothing, nothing[:, None], nothing), np.zeros(24, dtype=np.bool_))
+    change = Changes(**STILL | {"jpeg": 0.0, "letters": 1.0, "icons": 1.0, "rotation": 15.0})
+    torch.manual_seed(1)
+    films, moved = LesionLoss(aim, 2.0, 0.5, 0.0, change).changed(torch.full((24, 1, SIDE, SIDE), 0.5), np.arange(24))
+    for film, mask in zip(films[:12, 0], moved[:12, 0], strict=True):
+        inside = film[mask > 0.5]
+        assert float(inside.max() - inside.min()) < 1e-4
+    assert all(len(film.unique()) > 2 for film in films[12:, 0])
+
+
 def test_a_lower_resolution_takes_fine_detail_and_leaves_the_coarse() -> None:
     import torch
     from torch.nn import functional
@@ -212,7 +247,7 @@ def test_a_narrow_window_clips_both_ends() -> None:
     assert (made[:, :, :, 1:] >= made[:, :, :, :-1]).all()
 
 
-@pytest.mark.parametrize("name", ["compressed", "resampled", "sharpened", "equalised", "lettered"])
+@pytest.mark.parametrize("name", ["compressed", "resampled", "sharpened", "equalised", "lettered", "pictured"])
 def test_a_share_of_the_films_is_changed_and_the_rest_is_left(name: str) -> None:
     import torch
 

@@ -65,12 +65,35 @@ def test_a_set_with_its_own_head_is_drawn_by_its_weight_and_leaves_the_findings_
     cells = [cell for cell, count in counts.items() for _ in range(count)]
     labels, values = np.array([label for _, label in cells]), [source for source, _ in cells]
     heads = [int(source == "nih") for source in values]
-    made = shares("own", labels, values, {"a": 1.0, "hannover": 1.0, "nih": 0.5}, heads)
+    made = shares("own", labels, values, {"a": 1.0, "hannover": 1.0, "nih": 0.5}, heads=heads)
     order = [cells[row] for row in made.order(7)]
     count = {cell: order.count(cell) for cell in counts}
     assert abs(count["a", 0] - count["a", 1] - count["hannover", 1]) <= 2
     assert abs(count["nih", 0] - count["nih", 1]) <= 1
     assert (count["nih", 0] + count["nih", 1]) / len(order) == pytest.approx(1.0 / 3.25, abs=0.01)
+
+
+def test_the_kinds_of_a_label_are_drawn_evenly_and_no_source_tells_one(tmp_path: Path) -> None:
+    """Benign and normal images are both negative; of the second hospital's, most are normal."""
+    counts = {("a", "malignant"): 134, ("a", "benign"): 275, ("a", "normal"): 89,
+              ("b", "malignant"): 29, ("b", "benign"): 70, ("b", "normal"): 81}  # fmt: skip
+    films = FilmSet("a", "malignant", tuple(
+        Film(f"{source}{said}{number}", Path("x.png"), int(said == "malignant"), str(number), said=said,
+             traits=(("source", source),))
+        for (source, said), count in counts.items() for number in range(count)
+    ))  # fmt: skip
+    (tmp_path / "own.toml").write_text(
+        'pack = "own"\nversion = "0.0.1"\ndescribe = "w.toml"\ntask = "lesions"\nnet = { student = "pyramid" }\n'
+        'train = { even = "source" }\n[data]\nreader = "masks"\npositive = "malignant"\n'
+        '[[data.beside]]\npath = "b"\nreader = "masks"\nweight = 0.5\n'
+    )
+    made = even_draws.of_recipe(films, load_recipe(tmp_path / "own.toml"))
+    assert made is not None
+    order = [(dict(films.films[row].traits)["source"], films.films[row].said) for row in made.order(7)]
+    share = {cell: order.count(cell) / len(order) for cell in counts}
+    for source, weight in (("a", 2 / 3), ("b", 1 / 3)):
+        for said, wanted in (("malignant", 1 / 2), ("benign", 1 / 4), ("normal", 1 / 4)):
+            assert share[source, said] == pytest.approx(weight * wanted, abs=2 / len(order)), (source, said)
 
 
 def test_sources_of_one_class_each_are_refused() -> None:

@@ -104,3 +104,14 @@ def test_an_opacity_recipe_says_whose_films_it_learns_from_and_what_its_weights_
     assert recipe.data.leave_out == ("source" if teaches else None)
     for finding in words.named:
         assert finding.label.en == "Lung opacity (signs of pneumonia or tuberculosis)"
+
+
+def test_the_breast_recipe_learns_from_two_hospitals_and_leaves_each_out_once() -> None:
+    path = CONVERTERS / "recipes" / "breast-ultrasound.toml"
+    recipe = load_recipe(path)
+    words = load_words(path.parent / recipe.describe)
+    assert [one.name for one in recipe.data.beside] == ["breast-ultrasound-uclm"]
+    assert words.weights_licence == "CC-BY-NC-4.0"
+    assert any("BUS-UCLM" in one.name and "NC" in one.licence for one in words.data)
+    assert recipe.train is not None
+    assert recipe.train.even == recipe.data.leave_out == "source"

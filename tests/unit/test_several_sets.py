@@ -75,6 +75,19 @@ def test_the_mass_of_a_polygon_file_is_the_mask_and_none_is_an_empty_one(tmp_pat
     assert (well.shape, int(well.sum())) == ((SIDE, SIDE), 0)
 
 
+def test_a_normal_film_beside_masks_needs_none_and_any_other_film_does(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,class\na.jpg,malignant\nb.jpg,Normal\nc.jpg,benign\n")
+    (tmp_path / "masks").mkdir()
+    for number, name in enumerate("abc"):
+        draw(tmp_path / "images" / f"{name}.jpg", number)
+    draw(tmp_path / "masks" / "a.png", 9)
+    sick, well, untold = (film.outlined() for film in readers.labelled(tmp_path, "malignant").films)
+    assert sick is not None
+    assert well is not None
+    assert (well.shape, int(well.sum())) == ((SIDE, SIDE), 0)
+    assert untold is None
+
+
 @pytest.mark.parametrize("text", ["{", '{"mass": [[1, 2], [3, 4]]}', '{"mass": [[1, 2], [3, 4], [5, NaN]]}', "[]"])
 def test_a_broken_polygon_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "labels.csv").write_text("file,class\na.jpg,malignant\n")

@@ -1,5 +1,6 @@
 """No patient and no picture stands on both sides of a split, and the test part never moves."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,16 @@ def test_the_committed_test_lists_name_each_film_once() -> None:
     for path in lists:
         names = splits.names_in(path)
         assert len(names) == len(set(names)) > 100, path.name
+
+
+def test_a_second_hospital_joins_the_test_list_and_leaves_the_first_ones_films_as_they_were() -> None:
+    """What judged the versions before is never learnt from now."""
+    names = splits.frozen_test("breast-ultrasound")
+    own = [name for name in names if not name.startswith("breast-ultrasound-uclm/")]
+    word = hashlib.sha256("".join(f"{name}\n" for name in sorted(own)).encode()).hexdigest()
+    assert word.startswith("641e53381c271d3e")  # the card of 0.3.0 says so
+    assert (len(own), len(names)) == (125, 189)
+    assert len({name.split("/")[1].split("_")[0] for name in set(names) - set(own)}) == 6
 
 
 @pytest.mark.parametrize(
