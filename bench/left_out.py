@@ -5,6 +5,8 @@ names. The threshold is the highest that reaches a sensitivity of 0.90 on SIIM f
 on these, on New Delhi and NIH's opacities where they were not learnt from (through a head of their own, NIH's films
 are), on Hannover's films, which are all positive, and on 1,000 children, who are too young for it. Intervals are 95 %,
 whole patients resampled; the gain over the fit `siim` is paired, film by film, where that was made in the same DIR.
+The last column: sensitivity / specificity at the threshold that a box sets from 100 films without labels, which have
+the finding in a share of 0.1 to 0.5 (docs/decisions/local-calibration.md).
 
     python -m bench.left_out --data DATA [--fit NAME ...] [--epochs N] [--work DIR] [--json]
 
@@ -35,6 +37,7 @@ from converters.data.datasets import FilmSet
 from converters.data.merged_sets import SOURCE, merged
 from converters.data.preprocessing import prepared
 from converters.data.recipe_data import labels_of
+from converters.evaluation.threshold import usual_scores
 from converters.nets import build
 from converters.nets.lite import imagenet_weights, load_imagenet
 from converters.recipe import Changes, ClassWords, Reader, Train
@@ -44,12 +47,18 @@ from converters.training.targets import targets
 from converters.training.train import LabelLoss
 from converters.workflow.device import memory_kept
 from firmware_app.imaging.model_input import InputSpec
+from firmware_app.statistics import standardised
 
 SIZE: Final = 224
 EPOCHS: Final = 8
 SEED: Final = 20261123
 HELD_BACK: Final = 0.15
 SENSITIVITY: Final = 0.90
+ASSUMED: Final = 0.3
+"""The prevalence that the adults' pack assumes at a clinic."""
+PREVALENCES: Final = (0.1, 0.2, 0.3, 0.5)
+FIRST: Final = 100
+DRAWS: Final = 200
 HOME, NEW_DELHI, NIH = "chest-xray-siim", "chest-xray-nitrd", "chest-xray-nih"
 OPACITIES: Final = ("Pneumonia", "Consolidation", "Infiltration", "Edema", "Effusion")
 
@@ -64,8 +73,8 @@ MILD: Final[Mapping[str, float]] = {
 }  # fmt: skip
 
 HEAD: Final = """\
-| fit | judged on | n (positive) | AUC | gain over the first | sensitivity | specificity |
-| --- | --- | --- | --- | --- | --- | --- |"""
+| fit | judged on | n (positive) | AUC | gain | sensitivity | specificity | at a threshold without labels |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +192,8 @@ class Bench:
         for one, now in scores.items():
             films = back if one == HOME else self.films(one)
             more = gain(films, now, before[one]) if one in before else {}
-            yield {"fit": name, **row(SETS[one].title, films, now, cut), **more}
+            own = {} if one == HOME else unlabelled(labels_of(films), now, labels_of(back), scores[HOME], cut)
+            yield {"fit": name, **row(SETS[one].title, films, now, cut), **more, "unlabelled": own}
 
     def scores(self, name: str) -> dict[str, NDArray[np.float64]]:
         """Set → (N,) logits of its films, of every set that the fit has not seen; fitted where that was not done."""
@@ -218,7 +228,7 @@ class Bench:
         aim = replace(aim, weights=np.ones(len(seen), dtype=np.float32))
         sources = [film.values(SOURCE) for film in learnt.films]
         often = {one: fit.weights.get(one, 1.0) for one in sources}
-        even = even_draws.shares(name, labels_of(learnt), sources, often, aim.channel.tolist())
+        even = even_draws.shares(name, labels_of(learnt), sources, often, heads=aim.channel.tolist())
         torch.manual_seed(SEED)
         net = build("lite0", findings=1 + len(fit.own_head), dropout=plan.dropout)
         load_imagenet(net, imagenet_weights())
@@ -246,6 +256,34 @@ def gain(films: FilmSet, scores: NDArray[np.float64], plain: NDArray[np.float64]
     return {"gain": after - before, "gain_ci": intervals.limits(changes)}
 
 
+def unlabelled(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], of_home: NDArray[np.int64], home: NDArray[np.float64],
+    cut: float,
+) -> dict[str, tuple[float, float]]:  # fmt: skip
+    """Prevalence → mean sensitivity and specificity at the threshold that a box sets from films without labels: from
+    :data:`FIRST` films drawn at that prevalence, :data:`DRAWS` times; nothing for a set of one class."""
+    if len(set(labels.tolist())) < 2:
+        return {}
+    slope, intercept = intervals.platt(of_home, home)
+    odds, usual = slope * scores + intercept, usual_scores(of_home, slope * home + intercept, ASSUMED)
+    at_home, rng = standardised.LogOdds(usual["mean"], usual["spread"]), np.random.default_rng(SEED)
+    made = {}
+    for share in PREVALENCES:
+        rates = []
+        for _ in range(DRAWS):
+            part = [
+                rng.choice(np.flatnonzero(labels == label), round(FIRST * often))
+                for label, often in ((1, share), (0, 1.0 - share))
+            ]
+            first = odds[np.concatenate(part)]
+            here = standardised.LogOdds(float(first.mean()), float(first.std()))
+            called = odds >= standardised.standardised(slope * cut + intercept, at_home, here)
+            rates.append((float(called[labels == 1].mean()), float((~called)[labels == 0].mean())))
+        sensitivity, specificity = np.mean(rates, axis=0).tolist()
+        made[f"{share:g}"] = (sensitivity, specificity)
+    return made
+
+
 def row(name: str, films: FilmSet, scores: NDArray[np.float64], cut: float) -> dict[str, Any]:
     """AUC, sensitivity and specificity of one set; ``None`` for what its films cannot say."""
     labels, people = labels_of(films), [film.patient for film in films.films]
@@ -271,6 +309,8 @@ def line(one: dict[str, Any]) -> str:
         return f"{one[key]:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
 
     cells = [cell("auc"), cell("gain", "+"), cell("sensitivity"), cell("specificity")]
+    own = one.get("unlabelled") or {}
+    cells.append("; ".join(f"{share}: {rates[0]:.2f} / {rates[1]:.2f}" for share, rates in own.items()) or "–")
     return f"| {FITS[one['fit']].text} | {one['set']} | {one['n']} ({one['positives']}) | {' | '.join(cells)} |"
 
 

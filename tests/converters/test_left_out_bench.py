@@ -65,6 +65,9 @@ def test_a_tiny_fit_is_judged_at_homes_threshold_on_what_it_has_not_seen(
     assert "children, who are too young for it is left out" in capsys.readouterr().err
     beside = list(bench.judged("nih-own-head"))
     assert [one["set"] for one in beside] == [SETS[name].title for name in (HOME, NEW_DELHI, "hannover")]
+    assert set(plain[1]["unlabelled"]) == {"0.1", "0.2", "0.3", "0.5"}
+    assert not plain[0]["unlabelled"]
+    assert not plain[3]["unlabelled"]
     assert beside[1]["gain"] == pytest.approx(beside[1]["auc"] - plain[1]["auc"])
     assert line(beside[2]).startswith(f"| {FITS['nih-own-head'].text} | Hannover, all positive | 3 (3) | – | – | ")
     capsys.readouterr()
