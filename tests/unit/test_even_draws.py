@@ -101,7 +101,7 @@ def test_sources_of_one_class_each_are_refused() -> None:
         drawn({("a", 0): 30, ("hannover", 1): 30})
     with pytest.raises(RecipeInvalid, match="the label would be the source"):  # another head's films change nothing
         shares("own", np.array([0, 1, 0, 1]), ["a", "b", "nih", "nih"], dict.fromkeys(("a", "b", "nih"), 1.0),
-               [0, 0, 1, 1])  # fmt: skip
+               heads=[0, 0, 1, 1])  # fmt: skip
 
 
 def recipe(folder: Path, train: str, beside: str = "") -> Recipe:
