@@ -194,8 +194,8 @@ def test_the_loss_of_lesions_draws_no_mark_on_a_lesion_however_it_moved() -> Non
     masks = np.zeros((24, 1, SIDE, SIDE), dtype=np.uint8)
     masks[:12, :, 40:88, 30:90] = 1
     nothing = np.zeros(24, dtype=np.float32)
-    aim = LesionTargets(masks, Targets(nothing, nothing[:, None], nothing), np.zeros(24, dtype=np.bool_))
-    change = Changes(**STILL | {"jpeg": 0.0, "letters": 1.0, "icons": 1.0, "rotation": 15.0})
+    aim = LesionTargets(masks, Targets(nothing, nothing, np.zeros(24, dtype=np.int64)), np.zeros(24, dtype=np.bool_))
+    change = Changes(**{**STILL, "jpeg": 0.0, "letters": 1.0, "icons": 1.0, "rotation": 15.0})
     torch.manual_seed(1)
     films, moved = LesionLoss(aim, 2.0, 0.5, 0.0, change).changed(torch.full((24, 1, SIDE, SIDE), 0.5), np.arange(24))
     for film, mask in zip(films[:12, 0], moved[:12, 0], strict=True):

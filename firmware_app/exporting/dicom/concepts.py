@@ -7,6 +7,7 @@ the private scheme ``99LANTERN`` with the pack's English label as its meaning (P
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Final
 
 from pydicom.sr.codedict import codes
@@ -18,7 +19,7 @@ SCHEME: Final = "99LANTERN"
 _LONGEST_MEANING: Final = 64
 _LONGEST_VALUE: Final = 16
 
-FINDINGS: Final = {
+FINDINGS: Final[Mapping[str, Code]] = {
     # Of CID 6104, whose "Opacity" is also a nodule or a mass: that it is absent would deny what was not looked for.
     "lung_opacity": codes.DCM.Infiltrate,
     "pneumonia": Code("233604007", "SCT", "Pneumonia"),
