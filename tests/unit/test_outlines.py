@@ -129,12 +129,12 @@ def test_a_pack_for_what_the_box_cannot_read_is_passed_over_with_a_sentence(
     monkeypatch.setattr(classify, "volumes", False)
     for name in ("chest-xray-child", "chest-xray-adult"):
         copytree(shipped_packs_dir() / name, tmp_path / name)
-    manifest = Manifest.load(tmp_path / "chest-xray-adult")
+    manifest = Manifest.load(tmp_path / "chest-xray-child")
     other = manifest.model_copy(update=change)
-    (tmp_path / "chest-xray-adult" / "manifest.json").write_text(other.to_json(), encoding="utf-8")
+    (tmp_path / "chest-xray-child" / "manifest.json").write_text(other.to_json(), encoding="utf-8")
     shelf = survey(tmp_path)
-    assert [pack.name for pack in shelf.packs] == ["chest-xray-child"]
+    assert [pack.name for pack in shelf.packs] == ["chest-xray-adult"]
     (reason,) = shelf.broken
     assert isinstance(reason, PackTaskUnread)
-    assert "chest-xray-adult" in str(reason)
+    assert "chest-xray-child" in str(reason)
     assert "does not support" in str(reason)
