@@ -108,7 +108,7 @@ class Lens:
         nothing: dict[str, float | None] = dict.fromkeys(shift.NUMBERS)
         try:
             with film.opened(self._path, is_picture=True) as opened:
-                taken = for_model.taken(opened, manifest.input, modality="DX", quality=manifest.quality.kind)
+                taken = for_model.taken(opened, manifest.input, modality="DX", demands=manifest.quality.demands)
         except ImageUnfit:
             return Watched(True, False, nothing)
         answer, distance = self._loaded.seen(taken.tensors[:1], Frame(*grey.shape))

@@ -81,15 +81,14 @@ def _taken(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     :class:`DataUnreadable`."""
     if film.index is None and volumes.is_volume(film.path):
         return film.tensor(manifest.input)
-    rule, care = manifest.frames, manifest.quality
+    rule = manifest.frames
     with _file(film) as path, box_film.opened(path, is_picture=not film.is_dicom) as opened:
         if manifest.input.depth is not None:
             return whole.taken(path, opened.frames, manifest.input).tensors
         modality = (film.modality() if film.is_dicom else "") or manifest.route.modalities[0]
         return for_model.taken(
-            opened, manifest.input, rule.rule, rule.budget, modality,
-            quality=care.kind, photographs=care.photographs, least_px=care.least_px,
-        ).tensors  # fmt: skip
+            opened, manifest.input, rule.rule, rule.budget, modality, demands=manifest.quality.demands
+        ).tensors
 
 
 def _by_force(film: Film, manifest: Manifest) -> NDArray[np.float32] | None:

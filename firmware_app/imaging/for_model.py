@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firmware_app.errors import ImageUnfit
 from firmware_app.imaging.film import Film
-from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
+from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec
 from firmware_app.imaging.model_input import cut, frame_of, laid, part, to_model_input, view
 from firmware_app.imaging.quality import beside, fitness, judge, limits
 from firmware_app.imaging.quality.beside import Cells
@@ -57,15 +57,12 @@ def taken(
     budget: int = 1,
     modality: str = "",
     *,
-    quality: QualityKind = "none",
-    photographs: bool = False,
-    least_px: int | None = None,
+    demands: Demands = NO_DEMANDS,
     found: Sector | None = None,
 ) -> ModelFrames:
     """Choose the frames, check their quality and make the tensors.  Unfit frames of a clip are left out.
 
-    *quality*, *photographs* and *least_px* are those of `packs.scope.Care`.  *found* is the sector of a single frame,
-    where earlier frames of the same examination have shown it.
+    *found* is the sector of a single frame, where earlier frames of the same examination have shown it.
 
     Raises `ImageUnfit` when none is left, and any other `ImagingError`.
     """
@@ -101,10 +98,10 @@ def taken(
             if spec.crop == "frame":
                 box = part(frame, spec, hidden=hidden)
             seen = frame if box is None else cut(frame, box)
-            fitness.check_size(seen, least_px)
+            fitness.check_size(seen, demands.least_px)
             fitness.check(seen, spec, fit, aspect)
-            numbers = judge.measured(seen, quality)
-            judge.check(numbers, quality)
+            numbers = judge.measured(seen, demands.kind)
+            judge.check(numbers, demands.kind)
             measured.append(numbers)
             given, ends = frame_of(film, index, spec, frame)
             tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends, aspect))
@@ -126,7 +123,7 @@ def taken(
         finally:  # its traceback refers to this frame: the cycle would keep the film's words in memory
             del unfit
     if spec.channels == 1:  # a model of colours is made for them
-        judge.check_colours(film, read[-1], quality, photographs=photographs)
+        judge.check_colours(film, read[-1], demands.kind, photographs=demands.photographs)
     numbers = judge.of_frames(measured)
     return ModelFrames(
         tuple(read),
@@ -136,7 +133,7 @@ def taken(
         covered,
         opened.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
         is_ultrasound and opened.shows_flow(film),
-        limits.fired(numbers, quality),
+        limits.fired(numbers, demands.kind),
         beside.stacked(cells),
         keyframes.weights(looks) if len(read) > 1 else (),
         _stack(unmarked) if any(one is not other for one, other in zip(unmarked, tensors, strict=False)) else None,

@@ -4,7 +4,7 @@ It has no pixels: processes that only read manifests (the viewer, the reader) ne
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 FrameRule = Literal["middle", "interval", "score"]
 """How frames are chosen from a clip (`imaging.keyframes`)."""
@@ -18,6 +18,18 @@ Resize = Literal["squash", "letterbox"]
 """How a film takes the model's shape: each side by itself, or with its aspect kept and black bars beside it."""
 LARGEST_SIDE_PX = 4096
 """No model reads or asks for more pixels than this on a side; a larger number in a manifest is a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What a pack demands of an image before its model sees it; the keys are those of `packs.scope.Care`."""
+
+    kind: QualityKind = "none"
+    photographs: bool = False
+    least_px: int | None = None
+
+
+NO_DEMANDS: Final = Demands()
 
 
 @dataclass(frozen=True, slots=True)

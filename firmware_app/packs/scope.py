@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from firmware_app.imaging.input_spec import LARGEST_SIDE_PX, QualityKind
+from firmware_app.imaging.input_spec import LARGEST_SIDE_PX, Demands, QualityKind
 from firmware_app.tasks.part import Part
 
 
@@ -64,6 +64,11 @@ class Care(Part):
     photographs: bool = False
     least_px: int | None = Field(None, ge=1, le=LARGEST_SIDE_PX)
     confounders: tuple[Confounder, ...] = ()
+
+    @property
+    def demands(self) -> Demands:
+        """What is judged where the image is opened."""
+        return Demands(self.kind, self.photographs, self.least_px)
 
     @model_validator(mode="after")
     def _signs_differ(self) -> Self:

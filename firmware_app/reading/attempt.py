@@ -34,9 +34,9 @@ UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())
 def taking(manifest: Manifest, instance: Instance) -> Taking:
     """How the pack takes this image; one that says nothing of its modality is held to be of the pack's."""
     modality = ((instance.header.modality if instance.header else None) or "").strip().upper()
-    frames, care = manifest.frames, manifest.quality
+    frames = manifest.frames
     modality = modality or manifest.route.modalities[0]
-    return Taking(frames.rule, frames.budget, modality, care.kind, care.photographs, care.least_px)
+    return Taking(frames.rule, frames.budget, modality, manifest.quality.demands)
 
 
 class Attempt:

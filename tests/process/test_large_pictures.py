@@ -22,7 +22,7 @@ from pydicom.uid import JPEG2000Lossless
 from firmware_app.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
 from firmware_app.imaging import film, picture
 from firmware_app.imaging.codec import raster
-from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.attempt import Attempt
 from firmware_app.reading.children import child_loop
 from firmware_app.reading.children.child import ChildLost
@@ -35,7 +35,7 @@ from tests.wire import bombs
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224, crop="frame")
-CARE = Taking("middle", 1, "DX", "chest_film")
+CARE = Taking("middle", 1, "DX", Demands("chest_film"))
 Pixels = np.ndarray[Any, Any]
 
 

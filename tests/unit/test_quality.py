@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 
 from firmware_app.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
 from firmware_app.imaging import film, for_model
+from firmware_app.imaging.input_spec import Demands
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.quality import chest, judge, limits, measures
 from firmware_app.imaging.quality.look import Look
@@ -181,10 +182,10 @@ def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
 ) -> None:
     with film.opened(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
         if refusal is None:
-            assert for_model.taken(opened, SPEC, photographs=photographs).read == (0,)
+            assert for_model.taken(opened, SPEC, demands=Demands(photographs=photographs)).read == (0,)
         else:
             with pytest.raises(refusal):
-                for_model.taken(opened, SPEC, photographs=photographs)
+                for_model.taken(opened, SPEC, demands=Demands(photographs=photographs))
 
 
 @pytest.mark.parametrize("least_px", [None, 95, 96, 97, 300])
@@ -195,10 +196,10 @@ def test_a_pack_refuses_an_image_whose_shorter_side_is_below_its_least_size(
     path = picture(tmp_path, films.shapes(3, rows, columns, 255).astype(np.uint8))
     with film.opened(path, is_picture=True) as opened:
         if least_px is None or least_px <= 96:
-            assert for_model.taken(opened, SMALL, least_px=least_px).read == (0,)
+            assert for_model.taken(opened, SMALL, demands=Demands(least_px=least_px)).read == (0,)
             return
         with pytest.raises(ImageBelowLeast) as refused:
-            for_model.taken(opened, SMALL, least_px=least_px)
+            for_model.taken(opened, SMALL, demands=Demands(least_px=least_px))
     assert (refused.value.columns, refused.value.rows, refused.value.least) == (columns, rows, least_px)
 
 
@@ -207,12 +208,12 @@ def test_the_least_size_is_of_what_the_model_sees_and_named_before_any_other_siz
     framed = np.zeros((220, 220), np.uint8)
     framed[50:170, 50:170] = films.shapes(3, 120, 120, 255)
     with film.opened(picture(tmp_path, framed), is_picture=True) as opened:
-        assert for_model.taken(opened, SMALL, least_px=200).read == (0,)
+        assert for_model.taken(opened, SMALL, demands=Demands(least_px=200)).read == (0,)
         with pytest.raises(ImageBelowLeast):
-            for_model.taken(opened, InputSpec("image", 64, 64, crop="frame"), least_px=200)
+            for_model.taken(opened, InputSpec("image", 64, 64, crop="frame"), demands=Demands(least_px=200))
     tiny = picture(tmp_path, films.shapes(3, 60, 60, 255).astype(np.uint8))
     with film.opened(tiny, is_picture=True) as opened, pytest.raises(ImageBelowLeast):
-        for_model.taken(opened, SPEC, least_px=256)
+        for_model.taken(opened, SPEC, demands=Demands(least_px=256))
 
 
 def test_a_pack_that_names_no_least_size_reads_films_of_its_own_input_and_a_little_less(tmp_path: Path) -> None:

@@ -76,8 +76,8 @@ class Grabber:
 
     def __init__(self, config: Config, manifest: Manifest) -> None:
         self._arguments = (str(config.reader.memory_mb), str(config.reader.decode_seconds))
-        self._spec, care = manifest.input, manifest.quality
-        self._taking = Taking("middle", 1, manifest.route.modalities[0], care.kind, care.photographs, care.least_px)
+        self._spec = manifest.input
+        self._taking = Taking("middle", 1, manifest.route.modalities[0], manifest.quality.demands)
         self._child = self._spawn()
 
     @property
@@ -91,8 +91,8 @@ class Grabber:
         self._child = started(self._child, self._spawn)
         job = {
             "job": "open", "kind": source.kind, "source": source.address, "loop": source.loop,
-            "input": asdict(self._spec), "modality": self._taking.modality, "quality": self._taking.quality,
-            "photographs": self._taking.photographs, "least_px": self._taking.least_px,
+            "input": asdict(self._spec), "modality": self._taking.modality,
+            "demands": asdict(self._taking.demands),
         }  # fmt: skip
         self._ask(job, _OPEN_S)
 

@@ -1,7 +1,7 @@
 """The decode child: opens possibly hostile files; first returns the model's tensor, then writes frames for display.
 
 ``python -m firmware_app.reading.children.decode_child FD PARENT MEMORY_MB CPU_SECONDS``. A job is ``{file, picture,
-input, display, rule, budget, modality, quality, photographs, least_px}``. The first answer is the tensors of the
+input, display, rule, budget, modality, demands}``. The first answer is the tensors of the
 frames to be read with their facts, or a refusal, after which nothing follows; the second is how many frames were
 written for people. A job with ``first`` instead of ``input`` writes frames of a long clip in between, from that one on.
 An image that is not fit for a model is written for people before it is refused; with an empty ``display`` nothing is
@@ -24,7 +24,7 @@ from firmware_app import address_space
 from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
 from firmware_app.headers import identity
 from firmware_app.imaging import diagnoses, display, film, for_model
-from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.volume import whole
 from firmware_app.reading.children import child_loop, confinement
@@ -107,8 +107,8 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     if spec.depth is not None:
         taken = whole.taken(path, opened.frames, spec)
     else:
-        care = {name: job[name] for name in ("quality", "photographs", "least_px") if name in job}
-        taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], **care)
+        demands = Demands(**job.get("demands", {}))
+        taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], demands=demands)
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
     coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))
     stated = Stated(

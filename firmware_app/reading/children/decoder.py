@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from firmware_app.errors import ImageUnfit, ImagingError, LanternError
 from firmware_app.imaging.codec.bounds import MOST_FRAMES
-from firmware_app.imaging.input_spec import FrameRule, InputSpec, QualityKind
+from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS, WATCHED
 from firmware_app.reading import stated
 from firmware_app.reading.children import wire
@@ -67,14 +67,12 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """Which frames of a clip are read (`tasks.clips.Frames`), and which quality limits apply (`packs.scope.Care`)."""
+    """Which frames of a clip are read (`tasks.clips.Frames`), and what the pack demands of an image."""
 
     rule: FrameRule = "middle"
     budget: int = 1
     modality: str = ""
-    quality: QualityKind = "none"
-    photographs: bool = False
-    least_px: int | None = None
+    demands: Demands = NO_DEMANDS
 
 
 class Decoder:
@@ -207,7 +205,7 @@ def checked(message: ChildMessage, spec: InputSpec | None, taking: Taking, milli
     said = stated.checked(head, len(read))
     split = {name: float(head[name]) for name in ("decode_ms", "prepare_ms") if isinstance(head.get(name), float)}
     share = coloured if isinstance(coloured, float) and 0.0 <= coloured <= 1.0 else 0.0
-    quality, flow = _quality(head.get("quality"), taking.quality), head.get("flow") is True
+    quality, flow = _quality(head.get("quality"), taking.demands.kind), head.get("flow") is True
     hints = _hints(head.get("hints"))
     return Decoded(
         read,

@@ -1,7 +1,7 @@
 """The grab child: opens a running examination, and nobody else does; gives the newest frame, ready for the model.
 
 ``python -m firmware_app.reading.children.grab_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: open, kind,
-source, loop, input, modality, quality, photographs, least_px}``, ``{job: next, after, wait_s}``, with ``file`` and
+source, loop, input, modality, demands}``, ``{job: next, after, wait_s}``, with ``file`` and
 ``at`` the file of a DICOM object that has just come, and ``{job: keep, sequence, path, modality, body_part, study}``.
 The answer to `next` is the tensor and facts of a frame with a JPEG of it for people, or why no model may see it with
 the JPEG alone, or ``{waiting: true}``.
@@ -28,7 +28,7 @@ from firmware_app import address_space
 from firmware_app.errors import FrameGone, ImageUnfit, ImagingError, WatchError
 from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.imaging import display, film, for_model
-from firmware_app.imaging.input_spec import InputSpec
+from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.live import kept_frame
 from firmware_app.imaging.live.live_frame import KeptSector, LiveFrame
 from firmware_app.imaging.live.sources import Grabbed, PlayedFile, Source, Stream
@@ -128,8 +128,7 @@ class Grabbing:
         has_sector = job["modality"] == for_model.ULTRASOUND or spec.crop == "sector"
         found = self._sector.of(frame.greys, at) if has_sector else None
         taken = for_model.taken(
-            frame, spec, "middle", 1, job["modality"], quality=job["quality"], photographs=job["photographs"],
-            least_px=job["least_px"], found=found,
+            frame, spec, "middle", 1, job["modality"], demands=Demands(**job["demands"]), found=found,
         )  # fmt: skip
         arrays = {"input": taken.tensors.data}
         if taken.beside is not None:
