@@ -267,9 +267,9 @@ def label(finding: Finding, language: str) -> str:
     return finding.label.get(language) or finding.label.get("en") or finding.code
 
 
-def looked_for(case: Case, language: str) -> list[str]:
-    """What the packs of *case* looked for and what not."""
-    return case_text.looked_for(case.readings, language)
+def not_looked_for(case: Case, language: str) -> list[str]:
+    """What the packs of *case* leave out."""
+    return case_text.not_looked_for(case.readings, language)
 
 
 def value(finding: Finding, language: str) -> str:

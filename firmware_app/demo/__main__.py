@@ -46,8 +46,6 @@ def _play(made: DemoStage, wanted_broker: str | None, *, stays: bool) -> None:
     studies = samples.send(chosen, place.dicom_port)
     read = _readings(made, studies)
     made.say(f"What the box says:\n\n{tables.readings(chosen, read)}\n")
-    if why := tables.why_no_number(chosen, read, site.language()):
-        made.say(f"{why}\n")
     made.say("Synthetic films come from no patient.\n")
 
     received = _summaries(made, studies)

@@ -26,9 +26,8 @@ from pynetdicom import AE
 from firmware_app.demo.stage import DemoFailed
 from firmware_app.packs import shelf
 
-ADULT_CHEST: Final = "adult chest film RG1"
 _REAL: Final = (
-    ("RG1_UNCR.dcm", ADULT_CHEST),
+    ("RG1_UNCR.dcm", "adult chest film RG1"),
     ("RG3_J2KR.dcm", "leg film RG3, JPEG 2000"),
     ("US1_J2KR.dcm", "ultrasound US1, JPEG 2000"),
     ("JPGLosslessP14SV1_1s_1f_8b.dcm", "ultrasound, JPEG lossless"),

@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from firmware_app.demo.samples import ADULT_CHEST, DemoImage
-from firmware_app.errors import ImageUnfamiliar
-from firmware_app.language import N_, translate
+from firmware_app.demo.samples import DemoImage
 
-_WHY_NO_NUMBER: Final = N_(
-    "The only real chest film of an adult here was given no number: it looks unlike the films that the model for "
-    "adults learnt from, and of such a film its number would mean little."
-)
 _MARK: Final = 8  # characters of a case reference: enough to find it in both tables
 
 
@@ -28,14 +22,6 @@ def readings(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]]) -> s
         if reading["reason"]
     }
     return "\n".join([_aligned(rows), "", *sorted(reasons)])
-
-
-def why_no_number(samples: Sequence[DemoImage], cases: Sequence[dict[str, Any]], language: str) -> str:
-    """Why the real chest film of an adult has no number, in one sentence; nothing where it has one."""
-    case = next(case for sample, case in zip(samples, cases, strict=True) if sample.title == ADULT_CHEST)
-    reason = case["readings"][0]["reason"]
-    is_unlike = reason is not None and reason["code"] == ImageUnfamiliar.code
-    return translate(_WHY_NO_NUMBER, language) if is_unlike else ""
 
 
 def summaries(received: Sequence[dict[str, Any]]) -> str:

@@ -50,16 +50,14 @@ def value_text(finding: Finding, language: str) -> str:
     return "" if finding.value is None else f"{finding.value:.4g} {unit}".rstrip()
 
 
-def looked_for(readings: Iterable[Reading], language: str) -> list[str]:
-    """What the packs of *readings* looked for and what not: a line for each pack that says what it leaves out."""
-    lines = []
-    for reading in readings:
-        others = reading.not_looked_for.get(language) or reading.not_looked_for.get("en")
-        if others and reading.findings:
-            names = [finding.label.get(language) or finding.label["en"] for finding in reading.findings]
-            sentence = translate(N_("Looked for: {findings}. Not looked for: {others}."), language)
-            lines.append(sentence.format(findings=translate(N_(", "), language).join(names), others=others))
-    return list(dict.fromkeys(lines))
+def not_looked_for(readings: Iterable[Reading], language: str) -> list[str]:
+    """What the packs of *readings* leave out: a line for each pack that says so, where there is a result."""
+    left_out = [
+        reading.not_looked_for.get(language) or reading.not_looked_for.get("en")
+        for reading in readings if reading.findings
+    ]  # fmt: skip
+    sentence = translate(N_("Not looked for: {others}."), language)
+    return [sentence.format(others=others) for others in dict.fromkeys(left_out) if others]
 
 
 def heading() -> str:
@@ -104,7 +102,7 @@ def page(case: Case, language: str) -> str:
         lines.append(f"  {file.status.value:<13}{file.path}{reason}")
     for reading in case.readings:
         lines += _reading_lines(reading, language)
-    lines += [f"    {line}" for line in looked_for(case.readings, language)]
+    lines += [f"    {line}" for line in not_looked_for(case.readings, language)]
     return "\n".join(visible(line) for line in lines)
 
 

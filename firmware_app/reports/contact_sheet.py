@@ -12,7 +12,7 @@ from markupsafe import Markup
 from firmware_app.language import N_, tag, translate, visible
 from firmware_app.records import Case, FileStatus, Priority
 from firmware_app.reports import wording
-from firmware_app.reports.case_text import INCOMPLETE, finding_text, looked_for, priority_name, status_name
+from firmware_app.reports.case_text import INCOMPLETE, finding_text, not_looked_for, priority_name, status_name
 from firmware_app.store.calibration import sentences
 from firmware_app.version import version
 
@@ -136,7 +136,7 @@ def _said(case: Case, language: str) -> Iterable[Markup]:
         for one in case.findings
     ]
     yield _list(items)
-    yield _paragraphs(looked_for(case.readings, language), "quiet")
+    yield _paragraphs(not_looked_for(case.readings, language), "quiet")
     told = case.lesions[:_MOST_LESIONS]
     yield _list(
         Markup("<li>{}</li>").format(wording.brief(one, number, case.findings, language))

