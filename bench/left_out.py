@@ -62,13 +62,13 @@ DRAWS: Final = 200
 HOME, NEW_DELHI, NIH = "chest-xray-siim", "chest-xray-nitrd", "chest-xray-nih"
 OPACITIES: Final = ("Pneumonia", "Consolidation", "Infiltration", "Edema", "Effusion")
 
-TODAY: Final[Mapping[str, float]] = {"zoom_in": 0.2, "gamma": 0.5, "flip": 0.5}
+RECIPE: Final[Mapping[str, float]] = {"zoom_in": 0.2, "gamma": 0.5, "flip": 0.5}
 MACHINE: Final[Mapping[str, float]] = {
-    **TODAY, "aspect": 0.25, "window": 0.2, "resolution": 0.4, "sharpness": 0.4, "local_contrast": 0.3, "borders": 0.3,
+    **RECIPE, "aspect": 0.25, "window": 0.2, "resolution": 0.4, "sharpness": 0.4, "local_contrast": 0.3, "borders": 0.3,
     "letters": 0.5, "jpeg": 0.5,
 }  # fmt: skip
 MILD: Final[Mapping[str, float]] = {
-    **TODAY, "aspect": 0.25, "window": 0.15, "resolution": 0.25, "sharpness": 0.25, "local_contrast": 0.15,
+    **RECIPE, "aspect": 0.25, "window": 0.15, "resolution": 0.25, "sharpness": 0.25, "local_contrast": 0.15,
     "borders": 0.15, "letters": 0.25, "jpeg": 0.3,
 }  # fmt: skip
 
@@ -126,7 +126,7 @@ class WholeFit:
 
 
 FITS: Final[Mapping[str, WholeFit]] = {
-    "siim": WholeFit("SIIM alone, changes of today", TODAY),
+    "siim": WholeFit("SIIM alone, the recipe's changes", RECIPE),
     "machine": WholeFit("and what names the machine destroyed"),
     "mild": WholeFit("the same, mildly", MILD),
     "lungs": WholeFit("machine, cut to the lungs", lungs=True),

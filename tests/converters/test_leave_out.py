@@ -83,7 +83,7 @@ def test_a_source_of_one_class_gives_sensitivity_alone(
     table.write_text("\n".join(",".join(row) for row in rows) + "\n")
     recipe = write_recipe(tmp_path, **PLAIN, data={"reader": "masks", "folds": 2, "leave_out": "source"})
     assert cli.main(["leave-out", str(recipe), "--data", str(data), "--out", str(tmp_path / "out")]) == 0
-    (told,) = json.loads((tmp_path / "out/work/toy-disc/leave_out.json").read_text())["results"]["sources"]
+    (told,) = json.loads((tmp_path / "out" / "work" / "toy-disc" / "leave_out.json").read_text())["results"]["sources"]
     assert told["value"] == "ill"
     assert told["n"] == told["positives"] > 0
     assert told["sensitivity_ci"][0] <= told["sensitivity"] <= told["sensitivity_ci"][1]

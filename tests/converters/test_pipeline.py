@@ -98,7 +98,8 @@ def test_the_sets_of_other_places_lead_the_card_and_one_that_is_absent_is_named(
     for name in ("CARD.md", "report.html"):
         page = (pack.folder / name).read_text("utf-8")
         assert page.index("there, with a number") < page.index("It is a toy.")
-    assert "nowhere is not there, so the pack is not tried on it" in (chain / "out/work/toy-disc/log.txt").read_text()
+    log = chain / "out" / "work" / "toy-disc" / "log.txt"
+    assert "nowhere is not there, so the pack is not tried on it" in log.read_text()
     monkeypatch.chdir(chain)
     meant = {"DATA": str(films), "OUT/toy-disc": str(pack.folder), "EXTERNAL=there": str(there)}
     assert cli.main([meant.get(word, word) for word in shlex.split(row.command)[1:]]) == 0

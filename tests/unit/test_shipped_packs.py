@@ -115,7 +115,7 @@ def test_golden_images_show_nobody(pack: Pack) -> None:
 def test_golden_films_get_the_answer_that_they_were_drawn_for(pack: Pack, judges: dict[str, AllRuntimes]) -> None:
     finding, judge = pack.manifest.findings[0], judges[pack.name]
     drawn = {case.path: "positive" in (case.path or "") for case in pack.manifest.golden if case.kind == "sample"}
-    assert drawn  # where no film of a label is far from all training films, the pack goes without
+    assert True in drawn.values()  # a pack goes without a negative one that could not be drawn far from training
     for way in judge.sessions:
         answers = {
             case.path: judge.probability(cases.frame_of(pack, case), *way) >= finding.threshold
