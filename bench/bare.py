@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import harness
+from firmware_app.core.records import PackIdentity
 from firmware_app.imaging import film
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack, find_pack, shipped_packs_dir
-from firmware_app.records import PackIdentity
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
 
 _WARM_UPS: Final = 3
 

@@ -23,7 +23,7 @@ import numpy as np
 import psutil
 
 from bench import harness
-from firmware_app.config import Config
+from firmware_app.core.settings import Config
 from firmware_app.packs.shelf import find_pack, shipped_packs_dir
 from firmware_app.reading.bedside.grabber import Refused, Sourced
 from firmware_app.reading.bedside.watching import LiveReading, Watching

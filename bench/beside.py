@@ -32,9 +32,9 @@ from firmware_app.imaging.model_input import laid, to_model_input
 from firmware_app.imaging.quality import beside, limits
 from firmware_app.imaging.ultrasound import marks, sector
 from firmware_app.packs import shelf
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.tasks import classify, explain
+from firmware_app.packs.tasks import classify, explain
 from tests import drawn_marks, screens
 
 MOST: Final = 2000

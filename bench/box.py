@@ -15,10 +15,10 @@ from typing import Final
 import psutil
 
 from bench import harness
-from firmware_app.care import presence
-from firmware_app.records import Reading, ReadingStatus
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import presence
+from firmware_app.core.records import Reading, ReadingStatus
+from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
 
 READY_S: Final = 60.0

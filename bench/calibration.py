@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any, Final
 
-from firmware_app.config import Config
-from firmware_app.statistics import floor
-from firmware_app.statistics.confirmed import Estimate, FilmRead, figures
-from firmware_app.statistics.rates import wilson
-from firmware_app.store.calibration.asking import Shares
+from firmware_app.cases.asking import Shares
+from firmware_app.core.settings import Config
+from firmware_app.core.statistics import floor
+from firmware_app.core.statistics.confirmed import Estimate, FilmRead, figures
+from firmware_app.core.statistics.rates import wilson
 
 CLINICS: Final = 240
 CONFIRMED: Final = (100, 300, 1000)

@@ -21,7 +21,7 @@ from typing import Final
 
 from bench import harness
 from bench.outcome import Row
-from firmware_app.sealed.summary import Origin, Presence, PresenceKind
+from firmware_app.uplink.messages.summary import Origin, Presence, PresenceKind
 from hospital.house import House
 from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import Inbox

@@ -27,12 +27,12 @@ import pydicom
 
 from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
 from bench.harness import REPOSITORY
-from firmware_app import config
-from firmware_app.errors import ImagingError, IntakeError
-from firmware_app.headers.header import examine
+from firmware_app.core import settings as config
+from firmware_app.core.children import confinement
+from firmware_app.core.errors import ImagingError, IntakeError
+from firmware_app.dicom.headers.header import examine
 from firmware_app.imaging import source
 from firmware_app.imaging.codec.stored import FrameReader
-from firmware_app.reading.children import confinement
 
 LEVELS: Final = 2
 _BESIDE: Final = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}

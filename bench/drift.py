@@ -3,7 +3,7 @@
 A clinic of children is played with the shipped pack's own held-out films, read as the box reads them, drawn in a random
 order with a stated share of pneumonia. In streams without a change the false alarms of 1,000 images are counted, over
 many orders; in the others a change sets in after the first images, and the images until it is found are counted. The
-arithmetic is the box's own (`firmware_app.statistics.shift`), all measures at once, looked at every ten images.
+arithmetic is the box's own (`firmware_app.core.statistics.shift`), all measures at once, looked at every ten images.
 
     python -m bench.drift [--orders N] [--data DIR] [--kept FILE] [--json] [--quick]
 
@@ -32,17 +32,17 @@ from bench.foreign_sets import Grey
 from converters.data import datasets
 from converters.data.datasets import Film, FilmSet
 from converters.synthetic_images import acquisition_shift
-from firmware_app.errors import ImageUnfit
+from firmware_app.core.errors import ImageUnfit
+from firmware_app.core.statistics import shift
+from firmware_app.core.statistics.rates import Rate
+from firmware_app.core.statistics.shift import FIRST, MOST_FIRST, Watched
 from firmware_app.imaging import film, for_model
 from firmware_app.packs import shelf
 from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
+from firmware_app.packs.tasks.interface import Frame
 from firmware_app.reading.children.inference_child import Loaded
-from firmware_app.runtimes import choice
-from firmware_app.statistics import shift
-from firmware_app.statistics.rates import Rate
-from firmware_app.statistics.shift import FIRST, MOST_FIRST, Watched
-from firmware_app.tasks.interface import Frame
 
 CHILD: Final = "chest-xray-child"
 

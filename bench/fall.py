@@ -2,7 +2,7 @@
 
 A clinic confirms what the box asks it for: every film that the model calls, and of the others the share that
 `[calibration]` asks for. Its doctors are wrong on a stated share of films. The arithmetic is the box's own
-(`firmware_app.statistics.fall`), looked at after every confirmed film.
+(`firmware_app.core.statistics.fall`), looked at after every confirmed film.
 
     python -m bench.fall [--streams N] [--json]
 """
@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from firmware_app.statistics.fall import ConfirmedCall, Promise, alarmed
-from firmware_app.statistics.rates import Rate
-from firmware_app.store.calibration.asking import Shares
+from firmware_app.cases.asking import Shares
+from firmware_app.core.statistics.fall import ConfirmedCall, Promise, alarmed
+from firmware_app.core.statistics.rates import Rate
 
 PROMISE: Final = Promise(0.9, 0.9)
 USUAL: Final = Promise(0.93, 0.93)

@@ -28,11 +28,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench import harness
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import open_signed, seal
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import (
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import open_signed, seal
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import (
     Brief,
     FindingBrief,
     Kind,

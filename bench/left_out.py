@@ -46,8 +46,8 @@ from converters.training import even_draws, fitting
 from converters.training.targets import targets
 from converters.training.train import LabelLoss
 from converters.workflow.device import memory_kept
+from firmware_app.core.statistics import standardised
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.statistics import standardised
 
 SIZE: Final = 224
 EPOCHS: Final = 8

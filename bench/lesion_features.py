@@ -21,10 +21,10 @@ from PIL import Image
 
 from bench import harness
 from converters.statistics.intervals import Rate
+from firmware_app.core.lesion import Feature
 from firmware_app.imaging.lesions import features, outlines
 from firmware_app.imaging.lesions.measures import LEAST_CORNERS
 from firmware_app.imaging.model_input import stretch
-from firmware_app.lesion import Feature
 
 QUICK: Final = 40
 _NORMAL: Final = "normal"

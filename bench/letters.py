@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.text import Detector, model_file
 from firmware_app.imaging.ultrasound import sector
+from firmware_app.packs.runtimes import onnxruntime
 
 _NAME, _PX = "ZHANG SAN 1965", 14
 _KINDS = {"ultrasound": "breast-ultrasound/images", "chest film": "chest-xray/kermany224_train"}
@@ -29,7 +30,8 @@ def main() -> int:
     options.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     options.add_argument("--count", type=int, default=20, metavar="N", help="pictures of each kind")
     given = options.parse_args()
-    detector = Detector.load(threads=1)
+    file = model_file()
+    detector = Detector(onnxruntime.load(file, onnxruntime.Config(threads=1, spinning=False))) if file else None
     if detector is None:
         print("rapidocr is not installed: pip install --no-deps rapidocr")
         return 1

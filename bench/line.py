@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from bench import harness
 from bench.outcome import Fact, Table
 from firmware_app import __version__
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import key_id, open_sealed, seal
-from firmware_app.sealed.summary import (
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import key_id, open_sealed, seal
+from firmware_app.uplink.messages.summary import (
     Brief,
     FindingBrief,
     Kind,
@@ -35,6 +35,7 @@ from firmware_app.sealed.summary import (
     SummaryRuntime,
     decode_up,
 )
+from firmware_app.uplink.outbox import Outbox
 from tests.wire.line_rig import make_case, place, wait_for
 
 
@@ -83,7 +84,7 @@ def _drain(summaries: int) -> float:
 
         def empty() -> bool:
             relay.step()
-            return box.clinical.outbox.count() == 0
+            return Outbox(box.clinical.database).count() == 0
 
         begun = time.perf_counter()
         uplink.start()

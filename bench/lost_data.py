@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.jpeg import codestream, jpeg8, jpeg_deep
 from firmware_app.imaging.source import BROKEN
 

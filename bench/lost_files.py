@@ -29,10 +29,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import StickError
-from firmware_app.intake.stick import search, space
-from firmware_app.intake.stick.dicomdir import ordered
-from firmware_app.intake.stick.file_system import FileSystem
+from firmware_app.core.errors import StickError
+from firmware_app.ingest.stick import search, space
+from firmware_app.ingest.stick.dicomdir import ordered
+from firmware_app.ingest.stick.file_system import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.objects import file_of, film, new_uid

@@ -29,8 +29,8 @@ from bench.outcome import Goal, Row, Table
 from bench.receivers import Receiver
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.provisioning import box_identity
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.state_dir import StateDir
 from hospital.house import House
 
 _VERSION: Final = f"Lantern {__version__}"

@@ -31,9 +31,9 @@ from bench.harness import Result, Variant
 from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
 from converters.quantizing.timing import PYTORCH
-from firmware_app.errors import PackArtefactMissing, PackManifestInvalid
+from firmware_app.core.errors import PackArtefactMissing, PackManifestInvalid
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack, shipped_packs_dir
-from firmware_app.runtimes import choice
 
 THREADS: Final = 2
 MOST_LOAD: Final = 0.5

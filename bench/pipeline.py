@@ -23,12 +23,12 @@ from bench.box import Readings
 from bench.outcome import Table
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.config import Config
-from firmware_app.intake.accept import Door
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import PackIdentity
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from firmware_app.packs.shelf import shipped_packs_dir
-from firmware_app.records import PackIdentity
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 
 _BARE_TIMES: Final = 200
 _MOST_S: Final = 300.0

@@ -26,7 +26,7 @@ from PIL import Image
 from bench import harness, spoiled
 from converters.shipped_packs import chest_templates
 from converters.statistics.intervals import Rate
-from firmware_app.errors import ImagingError
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import film
 from firmware_app.imaging.input_spec import QualityKind
 from firmware_app.imaging.quality import judge, limits, measures

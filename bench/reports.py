@@ -25,9 +25,9 @@ from bench import harness
 from bench.harness import Variant
 from bench.outcome import Goal, Row, Table
 from firmware_app import __version__
-from firmware_app.config import Config
-from firmware_app.reports.pdf import fonts, making
-from firmware_app.reports.result import Result
+from firmware_app.core.settings import Config
+from firmware_app.results.pdf import fonts, making
+from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
 

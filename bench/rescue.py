@@ -18,12 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from firmware_app.headers.header import examine
-from firmware_app.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import rescue
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers.header import examine
+from firmware_app.uplink.outbox import Outbox
 from tests import objects
 
 
@@ -76,7 +77,7 @@ def fill(state: StateDir, cases: int) -> None:
         )  # fmt: skip
         assert isinstance(admitted, Instance)
         clinical.finish(admitted, _reading(admitted), Priority.ROUTINE)
-        clinical.close_revisions(0.0, report=True)
+        clinical.close_revisions(0.0, report=Outbox(clinical.database).put)
     clinical.database.close()
 
 

@@ -25,11 +25,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench import harness
 from bench.outcome import Row, Table
-from firmware_app.care.locked import batch, making, recovery_code, restoring
-from firmware_app.sealed import locked_file
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import ring
+from firmware_app.appliance.care.locked import batch, making, recovery_code, restoring
+from firmware_app.appliance.recovery import ring
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.messages import locked_file
 
 _MEGABYTES, _QUICK_MEGABYTES, _FILM_MB = 2000, 200, 8.0
 _CLINIC_MB: Final = 15.0

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import decode_films, harness
-from firmware_app.config import Config
-from firmware_app.exporting.dicom import objects
-from firmware_app.exporting.dicom.making_child import made_objects
-from firmware_app.records import Reason
-from firmware_app.reports.pdf import making as report
-from firmware_app.reports.result import Result
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.results.dicom_objects import objects
+from firmware_app.results.dicom_objects.making_child import made_objects
+from firmware_app.results.pdf import making as report
+from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.errors import ImagingError
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import film
 from firmware_app.imaging.quality import fitness
 from firmware_app.imaging.ultrasound import keyframes, sector

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from bench import harness
-from firmware_app.errors import IntakeError
-from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine
+from firmware_app.core.errors import IntakeError
+from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, examine
 
 REAL: Final = harness.REPOSITORY.parent / "shared" / "data" / "ct"
 _COPIES: Final = 133

@@ -32,7 +32,7 @@ from bench.box import Box
 from bench.outcome import Goal, Row, Table
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.care import presence
+from firmware_app.core import presence
 
 _VERSION: Final = f"Lantern {__version__}"
 _PACK: Final = "chest-xray-adult"

@@ -38,9 +38,9 @@ from converters.statistics import intervals
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs import shelf
 from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
 
 GOAL: Final = 0.95
 MOST_REFUSED: Final = 0.10

@@ -31,16 +31,16 @@ from converters.evaluation import evaluate
 from converters.statistics import intervals, lesions
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks import boxes, weak_labels
+from firmware_app.core.lesion import overlap
 from firmware_app.imaging.model_input import view
-from firmware_app.lesion import overlap
 from firmware_app.packs import shelf
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify
-from firmware_app.tasks.classify import MarksSpec
-from firmware_app.tasks.expected import Scored
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.classify import MarksSpec
+from firmware_app.packs.tasks.expected import Scored
+from firmware_app.packs.tasks.interface import Frame, Section
 
 RATES: Final = (0.1, 0.2, 0.3)
 QUICK: Final = 24
@@ -62,7 +62,7 @@ class Asked:
 
     @classmethod
     def of(cls, folder: Path, precision: str | None) -> Asked:
-        """Raises :class:`~firmware_app.errors.PackError`."""
+        """Raises :class:`~firmware_app.core.errors.PackError`."""
         pack = Pack.load(folder.resolve())
         wanted = precision or evaluate.usual_precision(pack, choice.DEFAULT)
         session = choice.get(choice.DEFAULT).load(pack.artefact(choice.DEFAULT, wanted))

@@ -21,8 +21,8 @@ from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
 from converters.publishing import repository, software, tuf_keys
 from converters.recipe import load_pretraining, load_recipe
-from firmware_app import pipe
-from firmware_app.errors import LanternError
+from firmware_app.core import pipe
+from firmware_app.core.errors import LanternError
 
 if TYPE_CHECKING:
     from converters.training.steps import RecipeRun

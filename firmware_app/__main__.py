@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-from firmware_app import loading
+from firmware_app.core import loading
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     with loading.without_collection():
-        from firmware_app.commands import cli
+        from firmware_app.cli import cli
 
     return cli.main()
 

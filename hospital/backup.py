@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
-from firmware_app.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
-from firmware_app.sealed.envelope import HospitalBundle
-from firmware_app.sealed.summary import decode
+from firmware_app.core.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
+from firmware_app.uplink.messages.envelope import HospitalBundle
+from firmware_app.uplink.messages.summary import decode
 from hospital.house import House
 from hospital.inbox import rescue
 from hospital.keys import keyring

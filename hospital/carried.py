@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import BundleInvalid, CarriedThere, CarriedUnkept, CarriedUnknown
-from firmware_app.sealed.sealed_export import PIECE, Opened
+from firmware_app.core.errors import BundleInvalid, CarriedThere, CarriedUnkept, CarriedUnknown
+from firmware_app.uplink.messages.sealed_export import PIECE, Opened
 from hospital.house import House
 from hospital.keys import keyring
 

@@ -21,10 +21,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from firmware_app import __version__, notify, pipe
-from firmware_app.errors import InboxDamaged, InboxUnwritten, LanternError, PortTaken
-from firmware_app.sealed.enrolling import port_beside
-from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app import __version__
+from firmware_app.core import notify, pipe
+from firmware_app.core.errors import InboxDamaged, InboxUnwritten, LanternError, PortTaken
+from firmware_app.uplink.messages.enrolling import port_beside
+from firmware_app.uplink.messages.envelope import HospitalBundle
 from hospital import lists, operating, supervisor
 from hospital.house import House
 from hospital.inbox import trouble

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     BundleInvalid,
     EnrolmentAwaited,
     LabelCodeExpired,
@@ -25,9 +25,9 @@ from firmware_app.errors import (
     LabelCodeWrong,
     LanternError,
 )
-from firmware_app.sealed.enrolling import EnrolAnswer, EnrolRequest, port_beside
-from firmware_app.sealed.envelope import BoxBundle, Enrolment, plain_code
-from firmware_app.sealed.summary import decode
+from firmware_app.uplink.messages.enrolling import EnrolAnswer, EnrolRequest, port_beside
+from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, plain_code
+from firmware_app.uplink.messages.summary import decode
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority

@@ -21,7 +21,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     BoxEnrolled,
     BoxRevoked,
     BundleInvalid,
@@ -32,8 +32,8 @@ from firmware_app.errors import (
     KeysMissing,
     LanternError,
 )
-from firmware_app.sealed.envelope import BoxBundle, Enrolment, HospitalBundle
-from firmware_app.sealed.summary import decode
+from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle
+from firmware_app.uplink.messages.summary import decode
 from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority, keyring, revocation

@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import BrokerFilesOld, LanternError
+from firmware_app.core.errors import BrokerFilesOld, LanternError
 from hospital.house import House
 from hospital.inbox import losses, rescue
 from hospital.keys import dates

@@ -24,9 +24,9 @@ from typing import Any, Final
 
 import segno
 
-from firmware_app.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
-from firmware_app.language import LANGUAGES, N_, tag, translate
-from firmware_app.sealed.envelope import (
+from firmware_app.core.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
+from firmware_app.core.language import LANGUAGES, N_, tag, translate
+from firmware_app.uplink.messages.envelope import (
     Finder,
     HospitalBundle,
     Provisioning,
@@ -34,7 +34,7 @@ from firmware_app.sealed.envelope import (
     claim_mark,
     is_findable,
 )
-from firmware_app.sealed.summary import decode
+from firmware_app.uplink.messages.summary import decode
 from hospital.house import House
 from hospital.keys import keyring
 

@@ -1,7 +1,7 @@
 """`lantern-hospital serve` and `broker --run` without systemd: what ends or hangs is started again.
 
-`serve` starts itself once more as a child that does the work and gives signs of life (`firmware_app/notify.py`).  Where
-systemd watches over it (`WatchdogSec=`), it does the work itself.
+`serve` starts itself once more as a child that does the work and gives signs of life (`firmware_app/core/notify.py`).
+Where systemd watches over it (`WatchdogSec=`), it does the work itself.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from firmware_app import notify
-from firmware_app.processes.supervised import Supervised
+from firmware_app.core import notify
+from firmware_app.core.supervised import Supervised
 
 log = logging.getLogger("lantern.hospital")
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.lesion import Lesion
-from firmware_app.records import Finding, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sending.queue import SendingQueue, Stage
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import Finding, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.state_dir import StateDir
+from firmware_app.results.queue.queue import SendingQueue, Stage
 from tests.peers import REPOSITORY
 from tests.results import PACK, render
 

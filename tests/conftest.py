@@ -19,10 +19,10 @@ from flask import Flask
 from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
 
-from firmware_app import clock
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import clock
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from hospital.house import House
 
 

@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import user
-from firmware_app.commands.cli import main
-from firmware_app.config import load
-from firmware_app.exporting import folder as export
-from firmware_app.exporting import sealed_case
-from firmware_app.intake.accept import Door
-from firmware_app.provisioning import box_identity
-from firmware_app.sealed.credentials import signing_key
-from firmware_app.sealed.sealed_export import Sealer
-from firmware_app.store.accounts.audit import Audit, AuditEntry
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.cases.accounts.audit import Audit, AuditEntry
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.exports import Exports
+from firmware_app.cli import user
+from firmware_app.cli.cli import main
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.core.settings import load
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.results.export import folder as export
+from firmware_app.results.export import sealed_case
+from firmware_app.uplink.messages.credentials import signing_key
+from firmware_app.uplink.messages.sealed_export import Sealer
 from hospital import cli as hospital_cli
 from hospital.house import House
 from hospital.keys import keyring
@@ -125,7 +126,7 @@ def carried(box: Box, house: House, *names: str) -> Path:
 
 def carried_as(box: Box, house: House, content: bytes) -> Path:
     """A file that the box sealed over *content*, whatever that is."""
-    keys, identity = keyring.load(house.keys), box_identity.KeyFiles(box.state.line_keys).identity
+    keys, identity = keyring.load(house.keys), KeyFiles(box.state.line_keys).identity
     file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
     with file.open("xb") as handle:
         sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from firmware_app import clock
-from firmware_app.intake.accept import Door
-from firmware_app.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core import clock
+from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.uplink.outbox import Outbox
 from tests import objects
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -60,7 +61,7 @@ def read_all(state: StateDir, clinical: Clinical, *, report: bool = False, proba
         (shown / "0.png").write_bytes(b"picture")
         (shown / "identity.json").write_text("{}", "utf-8")
         clinical.finish(claim.instance, reading(claim.instance, probability), Priority.URGENT)
-    clinical.close_revisions(-1, report=report)
+    clinical.close_revisions(-1, report=Outbox(clinical.database).put if report else None)
 
 
 def reading(instance: Instance, probability: float) -> Reading:

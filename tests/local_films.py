@@ -6,7 +6,12 @@ import random
 from pathlib import Path
 from statistics import NormalDist
 
-from firmware_app.records import (
+from firmware_app.cases.asking import Shares
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.machines import Machine
+from firmware_app.cases.reading_queue import Sampling
+from firmware_app.cases.scored import Examined, Place, Score
+from firmware_app.core.records import (
     Finding,
     Header,
     Instance,
@@ -17,11 +22,6 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.calibration.asking import Shares
-from firmware_app.store.calibration.machines import Machine
-from firmware_app.store.calibration.scored import Examined, Place, Score
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.reading_queue import Sampling
 
 FINDING = "bright"
 MACHINE = Machine("m-" + "1" * 20, "Acme · X1 · room 2")

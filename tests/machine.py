@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from firmware_app.clock import Kernel
+from firmware_app.core.clock import Kernel
 
 TODAY = datetime(2026, 11, 21, 8, tzinfo=UTC).timestamp()
 IN_1970 = 120.0

@@ -21,7 +21,7 @@ from PIL import Image
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 from tests import films, toy_pack
 
 RIGHT = "return {'map': pooled}"
@@ -33,7 +33,7 @@ HANGS = "time.sleep(600)"
 _MODULE = """
 import os, time
 import numpy as np
-from firmware_app.runtimes.interface import Probe, RuntimeConfig
+from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig
 
 key = {key!r}
 suffixes = ()

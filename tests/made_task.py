@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from firmware_app.packs.manifest import Manifest
-from firmware_app.tasks import register
+from firmware_app.packs.tasks import register
 from tests import toy_pack, toy_task
 
 ROWS, COLUMNS = 96, 192

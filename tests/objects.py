@@ -6,7 +6,7 @@ import os
 import secrets
 from struct import pack
 
-from firmware_app.intake.dicom import file_meta
+from firmware_app.dicom.scp import file_meta
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import repository, tuf_keys
-from firmware_app.errors import PackError
+from firmware_app.core.errors import PackError
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.installing import Change, InstallRequest

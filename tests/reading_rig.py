@@ -12,11 +12,11 @@ from typing import Any
 
 from pydicom.dataset import FileDataset
 
-from firmware_app.config import Config
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import Case, Header, Instance, Reading
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.reading.reader import Reader
-from firmware_app.records import Case, Header, Instance, Reading
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 from tests import films, toy_pack
 
 

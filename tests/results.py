@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from firmware_app import clock
-from firmware_app.exporting.dicom import objects
-from firmware_app.exporting.dicom.objects import ResultObject
-from firmware_app.headers.header import examine
-from firmware_app.lesion import Lesion
-from firmware_app.records import (
+from firmware_app.cases import forms
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patient
+from firmware_app.core import clock
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import (
     Case,
     Finding,
     PackIdentity,
@@ -27,10 +27,10 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.reports.result import Opinion, Result, Signature, SourceImage
-from firmware_app.store.clinical import forms
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient
+from firmware_app.dicom.headers.header import examine
+from firmware_app.results.dicom_objects import objects
+from firmware_app.results.dicom_objects.objects import ResultObject
+from firmware_app.results.result import Opinion, Result, Signature, SourceImage
 from tests import peers
 
 PACK = PackIdentity("chest-xray-child", "0.2.2", "onnxruntime", "int8")

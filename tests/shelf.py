@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_app.config import Config, load
-from firmware_app.provisioning import first_page
-from firmware_app.provisioning import signed_file as provisioning_file
-from firmware_app.provisioning.first_request import FirstResult
-from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.provisioning.signed_file import Proof
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import first_page
+from firmware_app.appliance.provisioning import signed_file as provisioning_file
+from firmware_app.appliance.provisioning.first_request import FirstResult
+from firmware_app.appliance.provisioning.first_start import IdentityPaths
+from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.core.settings import Config, load
+from firmware_app.core.state_dir import StateDir
 from hospital import prepare
 from hospital.house import House
 from hospital.prepare import Prepared

@@ -7,16 +7,15 @@ import shutil
 from pathlib import Path
 
 from converters.publishing import software, tuf_keys
-from firmware_app import clock
-from firmware_app.config import Config
-from firmware_app.installation import disk_image, signing
-from firmware_app.software import channel, handover, record, service
-from firmware_app.software.channel import Answer, Wish
-from firmware_app.software.handover import Request
-from firmware_app.software.machine import Machine
-from firmware_app.software.offers import Ring
-from firmware_app.store.disk import remembered
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.installation import disk_image, signing
+from firmware_app.appliance.updates import channel, handover, record, service
+from firmware_app.appliance.updates.channel import Answer, Wish
+from firmware_app.appliance.updates.handover import Request
+from firmware_app.appliance.updates.machine import Machine
+from firmware_app.appliance.updates.offers import Ring
+from firmware_app.core import clock, remembered
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from tests.peers import needed, peer
 
 BOX = Machine("lantern-x86_64", "0.3.0", "A")

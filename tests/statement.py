@@ -25,18 +25,19 @@ from pydicom.uid import UID
 from pynetdicom import sop_class
 from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
-from firmware_app import errors
-from firmware_app.config import Config
-from firmware_app.dicomweb import searching
-from firmware_app.errors import IntakeError
-from firmware_app.exporting.dicom import concepts, making
-from firmware_app.headers import charset, implementation, own_results, sop_classes, transfer_syntax
-from firmware_app.headers.commitment import PUSH_MODEL
-from firmware_app.intake.archive import CLASSES
-from firmware_app.intake.dicom import negotiation, transport, worklist_query
-from firmware_app.language import ENGLISH
-from firmware_app.pacs import connection, line, query
-from firmware_app.pacs import worklist as hospital
+from firmware_app.cases.registration import worklist_import as hospital
+from firmware_app.core import errors
+from firmware_app.core.errors import IntakeError
+from firmware_app.core.language import ENGLISH
+from firmware_app.core.settings import Config
+from firmware_app.dicom.headers import charset, implementation, own_results, sop_classes, transfer_syntax
+from firmware_app.dicom.headers.commitment import PUSH_MODEL
+from firmware_app.dicom.scp import negotiation, transport, worklist_query
+from firmware_app.dicom.scu import connection, query
+from firmware_app.dicom.web import searching
+from firmware_app.ingest.archive import CLASSES
+from firmware_app.results.dicom_objects import concepts, making
+from firmware_app.results.queue import archive_line as line
 from tests.made_objects import Element, elements, samples
 from tests.peers import REPOSITORY
 
@@ -115,7 +116,7 @@ def services() -> Rows:
 
 @_table("SOP class", "UID", "read")
 def storage() -> Rows:
-    from firmware_app.headers.other_objects import KINDS, kind_of
+    from firmware_app.dicom.headers.other_objects import KINDS, kind_of
 
     for uid in sorted(_accepted("ANY", sorted(negotiation.STORAGE), (transfer_syntax.IMPLICIT_LITTLE,)), key=_name):
         kind = kind_of(uid)
@@ -123,7 +124,7 @@ def storage() -> Rows:
 
 
 def errors_text(code: str) -> str:
-    from firmware_app.language import say
+    from firmware_app.core.language import say
 
     return say(code, {}, ENGLISH)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.tasks.typicality import FILE_NAME, Typicality
+from firmware_app.packs.tasks.typicality import FILE_NAME, Typicality
 
 SIDE = 64
 POOL = 8

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from firmware_app.records import FINDING_TAG, Lesion
-from firmware_app.records import Finding as Found
-from firmware_app.tasks import clips
-from firmware_app.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
-from firmware_app.tasks.part import Part, Probability
+from firmware_app.core.records import FINDING_TAG, Lesion
+from firmware_app.core.records import Finding as Found
+from firmware_app.packs.tasks import clips
+from firmware_app.packs.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
+from firmware_app.packs.tasks.part import Part, Probability
 
 if TYPE_CHECKING:
-    from firmware_app.tasks.interface import Tensors
+    from firmware_app.packs.tasks.interface import Tensors
 
 key = "toy-boxes"
 volumes = False

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import repository, tuf_keys
-from firmware_app.config import Config
+from firmware_app.cases.pack_trials import PackTrial, PackTrials
+from firmware_app.core.records import Instance
+from firmware_app.core.settings import Config
 from firmware_app.packs import installing
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.installing import Change, InstallRequest
 from firmware_app.reading.reader import Reader
-from firmware_app.records import Instance
-from firmware_app.store.clinical.pack_trials import PackTrial, PackTrials
 from tests import made_runtime, reading_rig
 from tests.publishing_rig import NAME, sums
 from tests.reading_rig import Rig

@@ -11,17 +11,17 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from firmware_app import clock
-from firmware_app.config import Config
-from firmware_app.language import N_, plural, tag, translate
-from firmware_app.registration.entry import ACCESSION
-from firmware_app.reports.terms import percent
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import DoctorVerdict, Row
-from firmware_app.store.disk import stick_files
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.version import version
+from firmware_app.cases import stick_files
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.registration.entry import ACCESSION
+from firmware_app.cases.worklist import DoctorVerdict, Row
+from firmware_app.core import clock
+from firmware_app.core.language import N_, plural, tag, translate
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.version import version
+from firmware_app.results.terms import percent
 from web import box as boxes
 from web import compression, guard, notices, standing, words
 from web.blueprints import accounts as account_pages

@@ -7,16 +7,16 @@ from typing import Final, cast
 
 from flask import current_app
 
-from firmware_app.config import Config
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.calibration.confirmations import Confirmations
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.image_verdicts import ImageVerdicts
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.remarks import Remarks
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations
+from firmware_app.cases.image_verdicts import ImageVerdicts
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.remarks import Remarks
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from web.checkup import Checkup
 from web.passwords import Passwords
 from web.pulse import Pulse

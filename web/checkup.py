@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app import clock
+from firmware_app.core import clock
 
 log = logging.getLogger("lantern.viewer")
 

@@ -16,7 +16,7 @@ from typing import Final
 from flask import Response, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from firmware_app.store.accounts.accounts_db import DEVICE, User, normal
+from firmware_app.cases.accounts.accounts_db import DEVICE, User, normal
 
 COOKIE: Final = "lantern_device"
 _KEPT_S: Final = 400 * 86_400  # the longest that browsers keep a cookie

@@ -18,9 +18,9 @@ from typing import Final, ParamSpec, cast
 from flask import Flask, Response, abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.language import LANGUAGES
-from firmware_app.provisioning import naming
-from firmware_app.store.accounts.accounts_db import SESSION_MOST_S, Role, User
+from firmware_app.appliance.provisioning import naming
+from firmware_app.cases.accounts.accounts_db import SESSION_MOST_S, Role, User
+from firmware_app.core.language import LANGUAGES
 from web import devices
 from web.box import here
 

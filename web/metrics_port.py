@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from waitress.server import create_server
 
-from firmware_app.config import Config
-from firmware_app.health import metrics
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.checks import metrics
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 
 log = logging.getLogger("lantern.viewer")
 

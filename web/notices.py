@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_app.config import Config
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.pack_changes import PackChanges
+from firmware_app.cases.pack_trials import PackTrials
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.monitoring.falls import ClinicalFall, Falls
 from firmware_app.packs.installed import PackStore
-from firmware_app.records import Reason
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.falls import ClinicalFall, Falls
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.pack_changes import PackChanges
-from firmware_app.store.clinical.pack_trials import PackTrials
 
 
 @dataclass(frozen=True, slots=True)

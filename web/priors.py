@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from firmware_app.reports import study
-from firmware_app.store.clinical.patients import Patient
+from firmware_app.cases.patients import Patient
+from firmware_app.results import study
 from web.box import Box
 
 _NEWEST: Final = 1000

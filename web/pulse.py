@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
 
 log = logging.getLogger("lantern.viewer")
 

@@ -19,14 +19,14 @@ from typing import Any, Final
 
 from waitress.server import create_server
 
-from firmware_app import notify
-from firmware_app.config import Config, load
-from firmware_app.errors import LanternError, PortTaken, PortUnusable
-from firmware_app.processes import supervisor
-from firmware_app.software.handover import PIECE_BYTES
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.processes import supervisor
+from firmware_app.appliance.updates.handover import PIECE_BYTES
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import notify
+from firmware_app.core.errors import LanternError, PortTaken, PortUnusable
+from firmware_app.core.settings import Config, load
+from firmware_app.core.state_dir import StateDir
 from web.app import create_app
 from web.blueprints import lists, live
 from web.blueprints.calibration import TABLE_BYTES

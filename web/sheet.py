@@ -1,6 +1,6 @@
 """Everything that the page of a case shows, gathered from the case, the files beside it and what people have said.
 
-While a doctor is asked to read the case before its result is shown (`store.calibration`), a sheet holds none of it: no
+While a doctor is asked to read the case before its result is shown (`monitoring`), a sheet holds none of it: no
 priority, finding, heat map, lesion or advice, and its images stand in the order in which they came.
 """
 
@@ -15,21 +15,21 @@ from typing import Final, TypeVar
 
 from flask import abort, g
 
-from firmware_app.errors import CaseUnknown
-from firmware_app.headers.other_objects import KINDS
-from firmware_app.headers.view import stated
+from firmware_app.cases.asking import Asked
+from firmware_app.cases.confirmations import Confirmation
+from firmware_app.cases.patients import Change, Known
+from firmware_app.cases.registrations import Registrations
+from firmware_app.cases.remarks import Kind, Remark, current
+from firmware_app.cases.two_readers import Readers
+from firmware_app.cases.worklist import DoctorVerdict, Done
+from firmware_app.core.errors import CaseUnknown
+from firmware_app.core.records import Case, Finding, Header, LocalState, Reading, ReadingStatus, Reason
+from firmware_app.dicom.headers.other_objects import KINDS
+from firmware_app.dicom.headers.view import stated
+from firmware_app.monitoring import sentences
 from firmware_app.packs.prior import Predictive
-from firmware_app.records import Case, Finding, Header, LocalState, Reading, ReadingStatus, Reason
-from firmware_app.reports import sent, study, wording
-from firmware_app.reports.sent import CaseSent
-from firmware_app.store.calibration import sentences
-from firmware_app.store.calibration.asking import Asked
-from firmware_app.store.calibration.confirmations import Confirmation
-from firmware_app.store.clinical.patients import Change, Known
-from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.clinical.remarks import Kind, Remark, current
-from firmware_app.store.clinical.two_readers import Readers
-from firmware_app.store.clinical.worklist import DoctorVerdict, Done
+from firmware_app.results import sent, study, wording
+from firmware_app.results.sent import CaseSent
 from web import guard, words
 from web.blueprints import packs
 from web.box import Box

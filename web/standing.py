@@ -7,16 +7,15 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app import clock
-from firmware_app.care import presence
-from firmware_app.care.heartbeat import Watch
-from firmware_app.config import Config
-from firmware_app.errors import DiskTrouble
-from firmware_app.health import own_care
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk import fault as of_the_state
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care.heartbeat import Watch
+from firmware_app.appliance.checks import own_care
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core import clock, presence
+from firmware_app.core import disk_fault as of_the_state
+from firmware_app.core.errors import DiskTrouble
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 
 LATE_S: Final = 60.0
 SILENT_S: Final = 8.0

@@ -13,15 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.headers.entered import completed
-from firmware_app.records import Header
-from firmware_app.registration import names
-from firmware_app.reports import kinds, study
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.entries import Entries
-from firmware_app.store.clinical.patients import Patient, Patients
-from firmware_app.store.clinical.worklist import Row, Tab, Worklist
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.entries import Entries
+from firmware_app.cases.patients import Patient, Patients
+from firmware_app.cases.registration import names
+from firmware_app.cases.worklist import Row, Tab, Worklist
+from firmware_app.core.records import Header
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers.entered import completed
+from firmware_app.results import kinds, study
 
 THUMBNAIL: Final = "thumb.jpg"
 _DAY: Final = re.compile(r"(?:(\d{4})[-./年]?)?(\d{1,2})[-./月](\d{1,2})日?|(\d{4})(\d\d)(\d\d)")

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from firmware_app import clock
-from firmware_app.errors import AgeOutside, AgeUnclear, AgeUnknown
-from firmware_app.language import LANGUAGES as SPOKEN
-from firmware_app.language import N_, NN_, own_name, plural, term, translate
+from firmware_app.cases.patients import Patient
+from firmware_app.cases.remarks import Kind, Remark
+from firmware_app.core import clock
+from firmware_app.core.errors import AgeOutside, AgeUnclear, AgeUnknown
+from firmware_app.core.language import LANGUAGES as SPOKEN
+from firmware_app.core.language import N_, NN_, own_name, plural, term, translate
+from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion, Priority
 from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
-from firmware_app.records import FINDING_TAG, Case, Finding, Lesion, Priority
-from firmware_app.reports import case_text, kinds, terms
-from firmware_app.reports.terms import ON_IMAGE as ON_IMAGE
-from firmware_app.reports.terms import SAID as SAID
-from firmware_app.reports.terms import SEXES as SEXES
-from firmware_app.reports.terms import VERDICTS as VERDICTS
-from firmware_app.reports.terms import WRITTEN as WRITTEN
-from firmware_app.store.clinical.patients import Patient
-from firmware_app.store.clinical.remarks import Kind, Remark
+from firmware_app.results import case_text, kinds, terms
+from firmware_app.results.terms import ON_IMAGE as ON_IMAGE
+from firmware_app.results.terms import SAID as SAID
+from firmware_app.results.terms import SEXES as SEXES
+from firmware_app.results.terms import VERDICTS as VERDICTS
+from firmware_app.results.terms import WRITTEN as WRITTEN
 
 PRIORITIES: Final[Mapping[Priority | None, str]] = {
     Priority.URGENT: N_("urgent"),
@@ -50,7 +50,7 @@ SOURCES: Final = {
     "own_reading_before_shown": N_("read before the result was shown"),
     "after_shown": N_("read after the result was shown"),
 }
-"""From where somebody knows whether a finding is there (`store.calibration.confirmations.Source`)."""
+"""From where somebody knows whether a finding is there (`cases.confirmations.Source`)."""
 STANDINGS: Final = {
     "provisional": N_("provisional"),
     "calibrated": N_("calibrated"),
@@ -67,12 +67,12 @@ MEASURES: Final = {
     "noise": N_("grain"),
     "pale": N_("brightness"),
 }
-"""What is compared between a machine's first films and its newest (`store.calibration.drift`)."""
+"""What is compared between a machine's first films and its newest (`monitoring.drift`)."""
 RULES: Final = {
     "early": N_("That is clearly below 0.75."),
     "floor": N_("It may be below 0.65, although many films with the finding are confirmed."),
 }
-"""Why a model was suspended (`statistics.floor.Rule`)."""
+"""Why a model was suspended (`core.statistics.floor.Rule`)."""
 FIGURES: Final = {
     "auc": "AUC",
     "sensitivity": N_("Sensitivity"),
@@ -228,7 +228,7 @@ VIEWS: Final = {
     "FRONTAL": N_("frontal"), "LATERAL": N_("lateral"), "OBLIQUE": N_("oblique"), "DECUBITUS": N_("lying on the side"),
     "LORDOTIC": N_("lordotic"), "AXIAL": N_("axial"),
 }  # fmt: skip
-"""The views of films (`headers.view`)."""
+"""The views of films (`dicom.headers.view`)."""
 KEYS: Final = {
     "1 2 3": N_("agree, disagree, unsure"),
     "N": N_("done, next patient"),

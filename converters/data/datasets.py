@@ -18,7 +18,7 @@ from PIL import Image
 
 from converters.data import polygons
 from converters.failures import DataUnreadable
-from firmware_app.errors import LanternError
+from firmware_app.core.errors import LanternError
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec, frame_of, laid, part, to_model_input
 
 SIXTEEN_BITS = (0.0, 65535.0)

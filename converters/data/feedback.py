@@ -38,7 +38,7 @@ from converters.failures import (
 )
 from converters.workflow.atomic import write_json
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec
-from firmware_app.sealed.feedback import (
+from firmware_app.uplink.messages.feedback import (
     ALLOWED,
     DRAWN,
     DRAWN_COLUMNS,
@@ -54,11 +54,11 @@ from firmware_app.sealed.feedback import (
     sealed,
     zipped,
 )
-from firmware_app.sealed.feedback import COLUMNS as COLUMNS
-from firmware_app.sealed.feedback import FORM as FORM
-from firmware_app.sealed.feedback import SUITE as SUITE
-from firmware_app.sealed.feedback import FeedbackRecord as FeedbackRecord
-from firmware_app.sealed.feedback import key_id as key_id
+from firmware_app.uplink.messages.feedback import COLUMNS as COLUMNS
+from firmware_app.uplink.messages.feedback import FORM as FORM
+from firmware_app.uplink.messages.feedback import SUITE as SUITE
+from firmware_app.uplink.messages.feedback import FeedbackRecord as FeedbackRecord
+from firmware_app.uplink.messages.feedback import key_id as key_id
 
 HEAD, SEAL = len(FORM) + 16, 48
 MOST_TABLE = 4 * 1024 * 1024

@@ -17,7 +17,7 @@ from pydicom import dcmread
 
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
-from firmware_app.errors import ImagingError
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging.volume import series, slices, voxels
 
 SPACE = "{http://www.nih.gov}"

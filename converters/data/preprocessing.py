@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import FilmSet
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.imaging.model_input import InputSpec
 
 

@@ -19,16 +19,16 @@ from converters.data import volumes
 from converters.data.datasets import Film
 from converters.evaluation import box_inference
 from converters.failures import DataUnreadable
-from firmware_app.errors import LanternError
-from firmware_app.headers import header
+from firmware_app.core.errors import LanternError
+from firmware_app.core.records import Header
+from firmware_app.dicom.headers import header
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
 from firmware_app.imaging.volume import whole
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.reading.routing import PackCandidate, route
-from firmware_app.records import Header
-from firmware_app.runtimes.interface import Session
 
 
 @dataclass(frozen=True, slots=True)

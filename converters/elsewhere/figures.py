@@ -16,9 +16,9 @@ from converters.failures import DataUnreadable
 from converters.statistics import intervals
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.proof import Elsewhere
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.tasks.interface import FindingPart
+from firmware_app.packs.tasks.interface import FindingPart
 
 NO_NUMBER = "no film gets a number"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from converters.data.datasets import FilmSet
 from converters.elsewhere import figures
 from converters.elsewhere.sets import External, named_twice, strangers
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere
 from firmware_app.packs.shelf import Pack

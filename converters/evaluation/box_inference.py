@@ -21,15 +21,15 @@ from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.agreement import Statistic
 from converters.tasks.interface import Outputs, Task
-from firmware_app.errors import ImageUnfamiliar, ImageUnfit, LanternError, PackUnsure
+from firmware_app.core.errors import ImageUnfamiliar, ImageUnfit, LanternError, PackUnsure
 from firmware_app.imaging import film as box_film
 from firmware_app.imaging import for_model
 from firmware_app.imaging.volume import whole
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify, clips
-from firmware_app.tasks.interface import FindingPart, Frame
+from firmware_app.packs.runtimes.interface import Session
+from firmware_app.packs.tasks import classify, clips
+from firmware_app.packs.tasks.interface import FindingPart, Frame
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""
@@ -102,7 +102,7 @@ def predict_films(
 def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     """The frames of a film that the pack reads, (n, C, H, W).
 
-    Raises :class:`~firmware_app.errors.ImageUnfit` and :class:`DataUnreadable`.
+    Raises :class:`~firmware_app.core.errors.ImageUnfit` and :class:`DataUnreadable`.
     """
     if not film.is_dicom:
         return film.tensor(manifest.input)

@@ -24,11 +24,11 @@ from converters.evaluation.metrics import Evaluation, Prevalence, against, evalu
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.statistics import lesions
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.proof import Elsewhere
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 
 PRECISIONS = ("fp32", "fp16", "int8")
 

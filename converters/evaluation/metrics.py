@@ -20,9 +20,9 @@ from converters.recipe import Gate
 from converters.statistics import calibration, decision, intervals, paired, selective
 from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LesionResults
-from firmware_app.tasks import classify
-from firmware_app.tasks.classify import Calibration
-from firmware_app.tasks.interface import FindingPart
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.classify import Calibration
+from firmware_app.packs.tasks.interface import FindingPart
 
 DIGITS = 4
 FIXED_SPECIFICITIES = (0.90, 0.95)

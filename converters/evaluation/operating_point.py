@@ -20,8 +20,8 @@ from converters.recipe import Recipe
 from converters.statistics import conformal, intervals, selective
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.tasks.abstain import Abstain
-from firmware_app.tasks.interface import FindingPart
+from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs.tasks.interface import FindingPart
 
 
 def words_of(run: RecipeRun) -> PackWords:

@@ -26,7 +26,7 @@ from converters.recipe import Reference
 from converters.statistics import intervals, paired
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.packs.proof import ReferenceAgreement
 
 REPAIR = (

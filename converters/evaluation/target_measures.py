@@ -9,7 +9,7 @@ from converters.evaluation.metrics import probabilities_of, rates_at
 from converters.statistics import agreement, intervals
 from converters.statistics.agreement import Statistic
 from converters.tasks.kinds import Grades, Kind
-from firmware_app.tasks.interface import Section
+from firmware_app.packs.tasks.interface import Section
 
 
 def of(

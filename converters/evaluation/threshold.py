@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from converters.failures import GateFailed
 from converters.recipe import Recipe
 from converters.statistics import intervals
-from firmware_app.tasks.interface import UsualScores
+from firmware_app.packs.tasks.interface import UsualScores
 
 NEAREST_TO_CERTAIN = 1e-12
 

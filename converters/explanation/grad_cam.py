@@ -38,8 +38,8 @@ from converters.tasks.classify import MAP
 from converters.training import fitting, steps
 from converters.training.steps import RecipeRun
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.runtimes import choice
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.tasks.classify import FindingSpec
 
 FILMS = 50
 COVERED_FILMS = 8

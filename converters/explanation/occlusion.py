@@ -20,9 +20,9 @@ from converters.data.datasets import Film
 from converters.data.preprocessing import rounded
 from converters.statistics.intervals import midranks
 from firmware_app.imaging.model_input import InputSpec, squash, to_model_input
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import classify
-from firmware_app.tasks.classify import FindingSpec
+from firmware_app.packs.runtimes.interface import Session
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.classify import FindingSpec
 
 GRID = 14
 """Cells on a side: those of the packs' own activation maps."""

@@ -23,7 +23,7 @@ from converters.quantizing import timing
 from converters.recipe import Recipe
 from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 
 Key = tuple[str, str]
 """(runtime, precision)."""

@@ -21,7 +21,7 @@ from converters.failures import RecipeInvalid
 from converters.recipe import Net, Recipe
 from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 
 FORM = 2
 """Of the files that are made here: another number where the same file and recipe become another one."""

@@ -3,7 +3,7 @@ accuracy control, by NNCF.
 
 INT8 for CPUs is ``u8s8``: activations unsigned with one range a tensor, weights signed with one a channel, all 8 bits.
 Without VNNI the kernels for it add pairs of products in 16 bits, which overflows; ONNX Runtime then makes U8U8 of it,
-which does not, where a session asks for that (:mod:`firmware_app.runtimes.onnxruntime`).  With a range for each
+which does not, where a session asks for that (:mod:`firmware_app.packs.runtimes.onnxruntime`).  With a range for each
 *channel* of an activation, which NNCF takes by default for depthwise convolutions, these are not fused and run in
 float.
 """
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/runtimes/onnxruntime.py; read when it is imported
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in firmware_app/packs/runtimes/onnxruntime.py; read when it is imported
 
 import numpy as np
 import onnx
@@ -35,7 +35,7 @@ from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
-from firmware_app.runtimes.onnxruntime import errors, exact_options
+from firmware_app.packs.runtimes.onnxruntime import errors, exact_options
 
 OPSET = 18
 PERCENTILE = 99.99

@@ -17,7 +17,7 @@ from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.formats.signal_stack import kept_signal_stack
 from converters.workflow.atomic import writing
-from firmware_app.runtimes.openvino import core
+from firmware_app.packs.runtimes.openvino import core
 
 runtime = "openvino"
 asked_in = runtime

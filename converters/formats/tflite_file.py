@@ -22,7 +22,7 @@ from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import FULL_BYTES, writing
-from firmware_app.runtimes import litert
+from firmware_app.packs.runtimes import litert
 
 runtime = "litert"
 asked_in = runtime

@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from converters import tasks
 from converters.tasks.interface import Outputs
-from firmware_app.errors import PackArtefactMissing
+from firmware_app.core.errors import PackArtefactMissing
 from firmware_app.imaging.model_input import to_model_input, view
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Artefact
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks.interface import Answer, Frame
-from firmware_app.tasks.part import Precision
+from firmware_app.packs.tasks.interface import Answer, Frame
+from firmware_app.packs.tasks.part import Precision
 
 AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 """How near every runtime must come to the expected probability for a film to be taken."""

@@ -20,7 +20,7 @@ from firmware_app.imaging import model_input
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden, Reference
 from firmware_app.packs.shelf import Pack
-from firmware_app.tasks.part import Precision
+from firmware_app.packs.tasks.part import Precision
 
 FOLDER = "golden"
 TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}

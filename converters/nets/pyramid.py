@@ -6,7 +6,7 @@ then the levels are added from the deepest up (FPN, Lin et al. 2017) to strides 
 
     map      (N, C, H/16, W/16)  evidence of each film-wide finding: the film's logit is the mean plus a bias
     outline  (N, L, H/4, W/4)    log odds that a cell lies in a lesion and, with L = 2, in the organ
-    boxes    (N, 5, H/8, W/8)    see :mod:`firmware_app.tasks.boxes`
+    boxes    (N, 5, H/8, W/8)    see :mod:`firmware_app.packs.tasks.boxes`
     points   (N, 3, H/4, W/4)    log odds of a small lesion's middle, logarithms of its long and short axis in cells
 
 While it learns it also outlines at strides 8 and 16 (deep supervision, Lee et al. 2015): :meth:`Pyramid.learning`.

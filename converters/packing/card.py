@@ -19,8 +19,8 @@ from firmware_app.packs import licence, tree
 from firmware_app.packs.manifest import Manifest, TypicalityFile
 from firmware_app.packs.proof import Golden, Measured, ReferenceAgreement
 from firmware_app.packs.scope import Care, Route
-from firmware_app.tasks.abstain import Abstain
-from firmware_app.tasks.interface import FindingPart
+from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs.tasks.interface import FindingPart
 
 NAME = "CARD.md"
 CALIBRATION = ("ece", "brier", "sensitivity_at_90", "sensitivity_at_95")

@@ -20,10 +20,10 @@ from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.training import leave_out
 from converters.training.steps import RecipeRun
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.packs.proof import UNSEEN, Elsewhere, Measured, TestPart
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 
 EVALUATE = "lantern-convert evaluate {pack} --data DATA {films} --runtime {runtime} --precision {precision}"
 BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"

@@ -31,12 +31,12 @@ from converters.tasks.interface import Outputs
 from converters.training import leave_out, steps
 from converters.training.steps import RecipeRun
 from converters.workflow.atomic import put
-from firmware_app.errors import PackError
+from firmware_app.core.errors import PackError
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import Manifest, sha256_of
 from firmware_app.packs.proof import Golden
 from firmware_app.packs.shelf import Pack
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 Refusals = Mapping[Key, Sequence[GateResult]]
 """(runtime, precision) of a file → the verdicts that refuse it."""

@@ -26,7 +26,7 @@ from firmware_app.packs.proof import (
     Refused,
     Speed,
 )
-from firmware_app.tasks.typicality import FILE_NAME as TYPICALITY
+from firmware_app.packs.tasks.typicality import FILE_NAME as TYPICALITY
 
 UNMEASURED = 1.0
 

@@ -13,8 +13,8 @@ from converters.packing.typicality_model import PASSES, Features
 from converters.tasks.interface import FEATURES
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.runtimes import choice
-from firmware_app.tasks.typicality import FILE_NAME
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.tasks.typicality import FILE_NAME
 
 
 def typicality_step(run: RecipeRun) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What the training films look like to a network: the model of their features, and the limit of each model file.
 
-The model (:mod:`firmware_app.tasks.typicality`) is fitted to the features that all files give for the films which the
-network learnt from. So the effect of quantization is part of the spread and does not make a film look unfamiliar.  The
-limit is set for each file that ships: the distance below which a share :data:`PASSES` of the films lies, each judged by
-a model fitted without its part; then widened, because films that the network has not learnt from lie farther away.
-Where the recipe says so each film counts twice, as it is and as another clinic's machine might give it
+The model (:mod:`firmware_app.packs.tasks.typicality`) is fitted to the features that all files give for the films which
+the network learnt from. So the effect of quantization is part of the spread and does not make a film look unfamiliar.
+The limit is set for each file that ships: the distance below which a share :data:`PASSES` of the films lies, each
+judged by a model fitted without its part; then widened, because films that the network has not learnt from lie farther
+away. Where the recipe says so each film counts twice, as it is and as another clinic's machine might give it
 (:mod:`converters.synthetic_images.acquisition_shift`).  Needs no PyTorch.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from converters.data.preprocessing import inputs, rounded
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import DistanceLimit
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks.typicality import Typicality
+from firmware_app.packs.runtimes.interface import Session
+from firmware_app.packs.tasks.typicality import Typicality
 
 Key = tuple[str, str]
 """(runtime, precision) of a model file."""
@@ -93,9 +93,12 @@ def fitted(features_by_file: Sequence[Features]) -> Typicality:
     kept = min(most, int(np.searchsorted(explained, EXPLAINED)) + 1)
     noise = max(float(variances[kept:].sum()) / max(len(mean) - kept, 1), 1e-4)
     return Typicality(
-        mean.astype(np.float32), scale.astype(np.float32), directions[:kept].astype(np.float32),
-        np.maximum(variances[:kept], noise).astype(np.float32), noise,
-    )  # fmt: skip
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+        directions[:kept].astype(np.float32),
+        np.maximum(variances[:kept], noise).astype(np.float32),
+        noise,
+    )
 
 
 def _spread(away: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,7 +11,7 @@ from converters.report.catalogue import pair
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import UNSEEN, Measured
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 WANTED_AGREEMENT = 0.9
 LITTLE_POINTING = 0.5

@@ -13,7 +13,7 @@ from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.manifest import FollowUpRules
 from firmware_app.packs.proof import Reference
 from firmware_app.packs.scope import Care, Route
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 
 class WordsTable(BaseModel):

@@ -22,8 +22,8 @@ def publish(
     """Add a finished pack to the repository in ``folder``, or without one sign anew what is there.
 
     The signatures are good for ``days``. The same pack once more is no error; other files under a version that is out
-    already are. Raises a :class:`~converters.failures.ConverterError` or a :class:`~firmware_app.errors.PackError`;
-    the repository is then as it was.
+    already are. Raises a :class:`~converters.failures.ConverterError` or a
+    :class:`~firmware_app.core.errors.PackError`; the repository is then as it was.
     """
     offered = described(pack) if pack is not None else None
     with signed_state.publication(folder, Index(), keys, passphrase) as publication:
@@ -45,9 +45,13 @@ def described(folder: Path) -> Offer:
     ]
     try:
         return Offer.model_validate(
-            {"name": pack.name, "version": pack.manifest.version, "title": pack.manifest.title.model_dump(),
-             "files": files}
-        )  # fmt: skip
+            {
+                "name": pack.name,
+                "version": pack.manifest.version,
+                "title": pack.manifest.title.model_dump(),
+                "files": files,
+            }
+        )
     except ValidationError as error:
         raise RepositoryUnusable(str(folder), error.errors(include_url=False)[0]["msg"]) from error
 

@@ -15,8 +15,8 @@ from tuf.api.metadata import TargetFile
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, tuf_keys
 from converters.publishing.signed_state import DAYS, State
+from firmware_app.appliance.updates.offers import VERSION, Ring, SoftwareIndex, SoftwareOffer, hidden
 from firmware_app.packs.manifest import sha256_of
-from firmware_app.software.offers import VERSION, Ring, SoftwareIndex, SoftwareOffer, hidden
 
 _KINDS: Final = (
     (re.compile(rf"lantern-(?P<version>{VERSION})\.raucb", re.ASCII), "lantern-{arch}", b"hsqs", "a RAUC bundle"),

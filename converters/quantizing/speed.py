@@ -14,7 +14,7 @@ from converters.formats.model_files import floats, present
 from converters.quantizing import timing
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.imaging.model_input import InputSpec
 
 ROUNDS = 3

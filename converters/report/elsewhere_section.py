@@ -15,7 +15,7 @@ from converters.report.catalogue import both, pair, say
 from converters.report.table import table
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere, Measured
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "wrong", "get_a_number")
 _REASONS = {

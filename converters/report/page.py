@@ -17,8 +17,8 @@ from converters.report.style import STYLE
 from converters.report.table import table
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.workflow.atomic import write_text
-from firmware_app.tasks.interface import FindingPart
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.interface import FindingPart
+from firmware_app.packs.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from converters.failures import OutputUnwritable
 from converters.report.catalogue import both, say
 from converters.workflow.atomic import write_text
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 NAME = "report.html"
 FEW_POSITIVES = 300

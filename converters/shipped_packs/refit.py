@@ -42,14 +42,14 @@ from converters.recipe import Recipe, load_recipe
 from converters.report import weak_section
 from converters.workflow import ledger
 from converters.workflow.atomic import put
-from firmware_app import progress
+from firmware_app.core import progress
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import DistanceLimit, Manifest, TypicalityFile, sha256_of
 from firmware_app.packs.proof import Measured, Recut
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
-from firmware_app.tasks.typicality import Typicality
+from firmware_app.packs.tasks.typicality import Typicality
 
 SAME = 0.005
 """By how much the factors of a pack's files may differ: the manifest has the limits with four decimal places."""

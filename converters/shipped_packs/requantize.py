@@ -49,13 +49,13 @@ from converters.tasks.classify import MAP
 from converters.tasks.interface import Outputs
 from converters.workflow import ledger
 from converters.workflow.atomic import put
-from firmware_app import progress
-from firmware_app.errors import InferenceFailed
+from firmware_app.core import progress
+from firmware_app.core.errors import InferenceFailed
 from firmware_app.packs import tree
 from firmware_app.packs.manifest import DistanceLimit, Manifest, sha256_of
 from firmware_app.packs.proof import GateVerdict, MapAgreement, Measured, Refused, Speed
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 
 INT8 = "int8"
 WHERE = "beside the pack's own float file, on films that its network has learnt from: "

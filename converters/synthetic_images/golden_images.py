@@ -19,8 +19,8 @@ from converters.synthetic_images import eigenfilms, phantom
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.packs.manifest import sha256_of
 from firmware_app.packs.proof import Golden
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 
 DRAWS = 30
 STEPS = 400

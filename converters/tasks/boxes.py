@@ -1,7 +1,8 @@
 """The task ``boxes``: where lesions lie, one box around each.  Judged by the lesions found and the false boxes a film.
 
-A network gives five channels (:mod:`firmware_app.tasks.boxes`): the log odds of a lesion's middle in each cell, and how
-far the sides are away.  Boxes come with the films (``boxes.csv``), or are drawn around the pieces of their outlines.
+A network gives five channels (:mod:`firmware_app.packs.tasks.boxes`): the log odds of a lesion's middle in each cell,
+and how far the sides are away.  Boxes come with the films (``boxes.csv``), or are drawn around the pieces of their
+outlines.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from converters.statistics import intervals
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks.interface import Answers, Outputs, Task
 from firmware_app.imaging.morphology import components
-from firmware_app.tasks import boxes
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import boxes
+from firmware_app.packs.tasks.interface import Frame, Section
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -130,9 +131,14 @@ class Boxes(Task):
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> boxes.Finding:
         """With the network's own probabilities."""
         return boxes.Finding(
-            code=words.code, label=words.label, threshold=point["threshold"], threshold_rule=point["rule"],
-            priority=words.priority, bias=point["bias"], calibration=OWN,
-        )  # fmt: skip
+            code=words.code,
+            label=words.label,
+            threshold=point["threshold"],
+            threshold_rule=point["rule"],
+            priority=words.priority,
+            bias=point["bias"],
+            calibration=OWN,
+        )
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """That of the strongest cell."""
@@ -259,8 +265,11 @@ def aimed(found: Found, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], ND
                     continue
                 middle = (x + 0.5, y + 0.5)
                 sides[:, y, x] = (
-                    middle[0] - left * wide, middle[1] - top * high, right * wide - middle[0], bottom * high - middle[1]
-                )  # fmt: skip
+                    middle[0] - left * wide,
+                    middle[1] - top * high,
+                    right * wide - middle[0],
+                    bottom * high - middle[1],
+                )
                 inside[y, x] = 1.0
         middles[row, column] = 1.0
     return middles, sides, inside

@@ -22,11 +22,11 @@ from converters.tasks import kinds, two_networks, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
-from firmware_app.statistics.standardised import FILMS, MOST_MOVED
-from firmware_app.tasks import classify, weak_marks
-from firmware_app.tasks.classify import Calibration, FindingSpec, MarksSpec, Measure
-from firmware_app.tasks.interface import FindingPart, Frame, Section, UsualScores
-from firmware_app.tasks.part import Words
+from firmware_app.core.statistics.standardised import FILMS, MOST_MOVED
+from firmware_app.packs.tasks import classify, weak_marks
+from firmware_app.packs.tasks.classify import Calibration, FindingSpec, MarksSpec, Measure
+from firmware_app.packs.tasks.interface import FindingPart, Frame, Section, UsualScores
+from firmware_app.packs.tasks.part import Words
 
 if TYPE_CHECKING:
     from torch import nn

@@ -1,7 +1,7 @@
 """What a task is to the converters: everything between a film's label or mask and a row of the card.
 
-The other half, from a model file's tensors to what a doctor sees, is the box's (:mod:`firmware_app.tasks.interface`):
-both have the same key, and what is not said here is taken from there.
+The other half, from a model file's tensors to what a doctor sees, is the box's
+(:mod:`firmware_app.packs.tasks.interface`): both have the same key, and what is not said here is taken from there.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from converters.evaluation.threshold import odds
 from converters.recipe import Recipe, Table
-from firmware_app.tasks import register
-from firmware_app.tasks.interface import Answer, FindingPart, Frame, OutputPart, Section
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks import register
+from firmware_app.packs.tasks.interface import Answer, FindingPart, Frame, OutputPart, Section
+from firmware_app.packs.tasks.part import Words
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from converters.data.datasets import NEGATIVE_WORDS
 from converters.recipe import Table
-from firmware_app.tasks.interface import Section
+from firmware_app.packs.tasks.interface import Section
 
 Targets = NDArray[np.float64]
 """(N, T): the numbers of N films."""

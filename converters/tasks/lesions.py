@@ -1,9 +1,9 @@
 """The task ``lesions``: where each lesion lies and where it ends, and whether the film as a whole shows the finding.
 
 One network gives outlines, boxes, small lesions and the evidence for the film's finding
-(:mod:`converters.nets.pyramid`, :mod:`firmware_app.tasks.lesions`).  The first finding is that of the film, whose class
-is the recipe's ``positive``; the second is the lesion itself, whatever its kind.  Films without a lesion have an empty
-outline.
+(:mod:`converters.nets.pyramid`, :mod:`firmware_app.packs.tasks.lesions`).  The first finding is that of the film, whose
+class is the recipe's ``positive``; the second is the lesion itself, whatever its kind.  Films without a lesion have an
+empty outline.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from converters.tasks.classify import drawn
 from converters.tasks.interface import Answers, Judged, Outputs, Task
 from firmware_app.imaging.model_input import fitted
 from firmware_app.imaging.morphology import components
-from firmware_app.tasks import boxes, classify, lesions
-from firmware_app.tasks.interface import FindingPart, Frame, Section
-from firmware_app.tasks.lesions import OF_LESIONS, OF_PICTURE, Candidate
+from firmware_app.packs.tasks import boxes, classify, lesions
+from firmware_app.packs.tasks.interface import FindingPart, Frame, Section
+from firmware_app.packs.tasks.lesions import OF_LESIONS, OF_PICTURE, Candidate
 
 if TYPE_CHECKING:
     from torch import nn
@@ -173,9 +173,11 @@ class Lesions(Task):
         fine, first = FINE * coarse, 2 + boxes.CHANNELS * coarse**2
         second = first + 3 * fine**2
         return Parts(
-            float(row[1]), row[2:first].reshape(-1, coarse, coarse), row[first:second].reshape(-1, fine, fine),
+            float(row[1]),
+            row[2:first].reshape(-1, coarse, coarse),
+            row[first:second].reshape(-1, fine, fine),
             row[second:].reshape(count, fine, fine),
-        )  # fmt: skip
+        )
 
     def scores(self, answers: Answers) -> NDArray[np.float64]:
         """The logit of the film's finding."""
@@ -268,29 +270,43 @@ class Lesions(Task):
     def output(self, point: Mapping[str, Any], features: str | None) -> lesions.Output:
         """The four names and the cut."""
         return lesions.Output(
-            **{name: name for name in OUTPUTS}, features=features, full_scale=point["full_scale"], cut=point["cut"],
+            **{name: name for name in OUTPUTS},
+            features=features,
+            full_scale=point["full_scale"],
+            cut=point["cut"],
             organ=self.organ or "",
-        )  # fmt: skip
+        )
 
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> lesions.Finding:
         """That of the film."""
         each = point["each"]
         return lesions.Finding(
-            code=words.code, label=words.label, threshold=point["threshold"], threshold_rule=point["rule"],
-            priority=words.priority, of=OF_PICTURE, bias=point["bias"],
+            code=words.code,
+            label=words.label,
+            threshold=point["threshold"],
+            threshold_rule=point["rule"],
+            priority=words.priority,
+            of=OF_PICTURE,
+            bias=point["bias"],
             calibration=classify.Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
             each=None if each is None else classify.Calibration(kind="platt", **each),
-        )  # fmt: skip
+        )
 
     def findings(self, point: Mapping[str, Any], words: Sequence[FindingWords]) -> tuple[FindingPart, ...]:
         """That of the film, then the lesions'."""
         if len(words) != 2:
             raise ValueError("the words tell two findings: that of the film, then the lesion")
         lesion = lesions.Finding(
-            code=words[1].code, label=words[1].label, threshold=point["lesion"]["threshold"],
-            threshold_rule=point["lesion"]["rule"], priority=words[1].priority, of=OF_LESIONS, channel=1,
-            bias=point["biases"][1], calibration=boxes.OWN,
-        )  # fmt: skip
+            code=words[1].code,
+            label=words[1].label,
+            threshold=point["lesion"]["threshold"],
+            threshold_rule=point["lesion"]["rule"],
+            priority=words[1].priority,
+            of=OF_LESIONS,
+            channel=1,
+            bias=point["biases"][1],
+            calibration=boxes.OWN,
+        )
         return (self.finding(point, words[0]), lesion)
 
     # --- evaluation and the card --------------------------------------------------------------------------------------
@@ -364,10 +380,14 @@ def masks_of(films: FilmSet, shape: tuple[int, ...], organ: str | None) -> NDArr
         if lesion is None:
             raise DataUnreadable(film.name, "it has no outline")
         parts = [lesion] if organ is None else [lesion, film.outlined(organ)]
-        made.append(np.stack([
-            np.zeros(shape, dtype=np.bool_) if one is None else fitted(one.astype(np.float32), shape) > 0.5
-            for one in parts
-        ]))  # fmt: skip
+        made.append(
+            np.stack(
+                [
+                    np.zeros(shape, dtype=np.bool_) if one is None else fitted(one.astype(np.float32), shape) > 0.5
+                    for one in parts
+                ]
+            )
+        )
     return np.stack(made)
 
 

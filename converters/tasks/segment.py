@@ -17,8 +17,8 @@ from converters.statistics import lesions
 from converters.statistics.lesions import Marks
 from converters.tasks.classify import MAP, Classify, drawn
 from converters.tasks.interface import Answers, Outputs, Task
-from firmware_app.tasks import segment
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import segment
+from firmware_app.packs.tasks.interface import Frame, Section
 
 if TYPE_CHECKING:
     from converters.data.datasets import Film, FilmSet

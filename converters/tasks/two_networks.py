@@ -18,8 +18,8 @@ from converters.evaluation import threshold
 from converters.failures import GateFailed
 from converters.recipe import Recipe
 from converters.statistics import intervals
-from firmware_app.tasks import classify
-from firmware_app.tasks.classify import Members
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.classify import Members
 
 OWN: Final = (1, 2)
 """Where the map of :class:`converters.nets.pair.Pair` has each network's own channel."""

@@ -20,8 +20,8 @@ from converters.failures import GateFailed
 from converters.statistics import intervals
 from converters.statistics.lesions import Marks, cut_at
 from converters.tasks import boxes
-from firmware_app.tasks import weak_marks
-from firmware_app.tasks.classify import Calibration, MarksSpec
+from firmware_app.packs.tasks import weak_marks
+from firmware_app.packs.tasks.classify import Calibration, MarksSpec
 
 REACH: Final = 0.5
 """A place's cells have at least this share of the picture's strongest cell."""

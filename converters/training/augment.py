@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from converters.recipe import Changes
 from converters.training import machine_marks
-from firmware_app.tasks.boxes import Corners
+from firmware_app.packs.tasks.boxes import Corners
 
 JPEG_BLOCK = 8
 LEAST_LEFT: Final = 0.25

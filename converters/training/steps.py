@@ -26,7 +26,7 @@ from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun as RecipeRun
 from converters.workflow.recipe_run import begun, noted
 from converters.workflow.recipe_run import tables as tables
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 
 
 def train_step(run: RecipeRun) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from converters.formats import openvino_ir, quiet
 from converters.nets import CamNet
 from converters.workflow.device import device, in_sixteen_bits
-from firmware_app.runtimes.openvino import core
+from firmware_app.packs.runtimes.openvino import core
 
 Opinion = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, 1, …) films in [0, 1] → maps (B, K, …) and features (B, F), float32, without gradients."""

@@ -1,4 +1,1 @@
-"""From the marks of a model in single frames to the lesions of a case, and to what should follow.
-
-Pure functions of records: no files, no clock, no pixels, and no word of any organ.
-"""
+"""The clinical database: images, cases, readings, the worklist, patients, remarks, accounts and the audit trail."""

@@ -1,12 +1,13 @@
-"""What should follow for a case, by the rules in a pack (`cases.rules`); a pack without rules gives no advice."""
+"""What should follow for a case, by the rules in a pack (`packs.follow_up_rules`); a pack without rules gives no
+advice."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from firmware_app.cases.rules import FollowUpRules, Row
-from firmware_app.lesion import Lesion
-from firmware_app.records import Finding, FollowUp
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import Finding, FollowUp
+from firmware_app.packs.follow_up_rules import FollowUpRules, Row
 
 
 def advised(
@@ -38,9 +39,13 @@ def advised(
 
 
 def _last(
-    rules: FollowUpRules, findings: Sequence[Finding], lesions: Sequence[Lesion], known: Collection[str], *,
+    rules: FollowUpRules,
+    findings: Sequence[Finding],
+    lesions: Sequence[Lesion],
+    known: Collection[str],
+    *,
     complete: bool,
-) -> Row | None:  # fmt: skip
+) -> Row | None:
     """The most pressing row that holds."""
     holding = [row for row in rules.rows if _holds(row, findings, lesions, known, complete=complete)]
     return holding[-1] if holding else None

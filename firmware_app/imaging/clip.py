@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     ClipWithoutPictures,
     FrameTooLarge,
     ImagingError,

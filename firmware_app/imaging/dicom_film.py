@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import doubts, header_words, source, spacing
 from firmware_app.imaging.codec import stored
 from firmware_app.imaging.display import Choice, ShownFrame, greys

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import clip, dicom_film, picture
 from firmware_app.imaging.display import ShownFrame
 
@@ -34,7 +34,7 @@ class Film(Protocol):
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """The patient data in the file (`firmware_app.headers.identity`); empty for a picture."""
+        """The patient data in the file (`firmware_app.dicom.headers.identity`); empty for a picture."""
 
     @property
     def hints(self) -> tuple[str, ...]:

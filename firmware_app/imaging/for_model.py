@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import ImageUnfit
+from firmware_app.core.errors import ImageUnfit
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec
 from firmware_app.imaging.model_input import cut, frame_of, laid, part, to_model_input, view

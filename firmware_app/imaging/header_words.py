@@ -6,7 +6,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from firmware_app.headers import identity
+from firmware_app.dicom.headers import identity
 from firmware_app.imaging.source import BROKEN
 
 _CHARSET: Final = "SpecificCharacterSet"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from firmware_app.errors import FrameTooLarge, PixelsUnsupported, Undecodable
+from firmware_app.core.errors import FrameTooLarge, PixelsUnsupported, Undecodable
 from firmware_app.imaging.codec import raster
 from firmware_app.imaging.codec.bounds import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 from firmware_app.imaging.display import ShownFrame, greys

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from firmware_app.errors import PackArtefactMissing
+from firmware_app.core.errors import PackArtefactMissing
 from firmware_app.packs.shelf import Pack
-from firmware_app.tasks.typicality import Typicality
+from firmware_app.packs.tasks.typicality import Typicality
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Familiar:
     def of(cls, pack: Pack, runtime: str, precision: str) -> Self | None:
         """What *pack* says of the file that *runtime* reads at this precision; ``None`` where it says nothing.
 
-        Raises :class:`~firmware_app.errors.PackArtefactMissing`, and :class:`ValueError` for a file that holds none.
+        Raises :class:`~firmware_app.core.errors.PackArtefactMissing`, and :class:`ValueError` for a file that holds
+        none.
         """
         entry = pack.manifest.typicality
         limit = entry.limit_of(pack.described(runtime, precision)) if entry is not None else None

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import StringConstraints
 
-from firmware_app.runtimes import choice
-from firmware_app.tasks.part import Part, RuntimeName
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.tasks.part import Part, RuntimeName
 
 Architecture = Literal["x86_64", "aarch64"]
 Feature = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from firmware_app.config import Config
-from firmware_app.errors import PackError, PackFolderUnusable
+from firmware_app.core.errors import PackError, PackFolderUnusable
+from firmware_app.core.settings import Config
 from firmware_app.packs.manifest import FILE_NAME
 from firmware_app.packs.offers import version_key
 from firmware_app.packs.shelf import Pack, Shelf, find_pack, shipped_packs_dir, survey
@@ -64,7 +64,8 @@ class PackStore:
         return Shelf(tuple(usable[name] for name in sorted(usable)), tuple(broken))
 
     def find(self, name: str) -> Pack:
-        """The pack in use under ``name``; raises :class:`~firmware_app.errors.PackUnknown` or why it cannot be used."""
+        """The pack in use under ``name``; raises :class:`~firmware_app.core.errors.PackUnknown` or why it cannot be
+        used."""
         shelf = self.survey()
         for pack in shelf.packs:
             if pack.name == name:

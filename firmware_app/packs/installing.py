@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     PackBusy,
     PackDiskFull,
     PackError,
@@ -74,7 +74,7 @@ def install(store: PackStore, wish: InstallRequest, on_progress: Progress, judge
     """Put the pack that is wished for in use, or on trial; nothing is changed where it already is, and whole.
 
     ``on_progress`` is called with (done, total) bytes; ``judge`` has the last word.  Raises the
-    :class:`~firmware_app.errors.PackError` that says why not.
+    :class:`~firmware_app.core.errors.PackError` that says why not.
     """
     with _alone(store, wish.pack) as staging, _room(store, wish.pack):
         with opened(wish.repository, wish.pack, store.publisher, wish.root, staging) as repository:
@@ -104,7 +104,7 @@ def install(store: PackStore, wish: InstallRequest, on_progress: Progress, judge
 def commit(store: PackStore, name: str) -> Change:
     """Put the version that is on trial in use; the one before is kept for :func:`roll_back`.
 
-    Raises :class:`~firmware_app.errors.PackNotOnTrial`, or the error for which it is not whole.
+    Raises :class:`~firmware_app.core.errors.PackNotOnTrial`, or the error for which it is not whole.
     """
     with _alone(store, name) as staging, _room(store, name):
         version, used = store.trialled(name), _in_use(store, name)
@@ -123,7 +123,7 @@ def drop(store: PackStore, name: str) -> str:
     """End the trial of a version, which is not used; returns it.
 
     Its files go with a later change of packs, for a reader may have them open.  Raises
-    :class:`~firmware_app.errors.PackNotOnTrial`.
+    :class:`~firmware_app.core.errors.PackNotOnTrial`.
     """
     with _alone(store, name), _room(store, name):
         version = store.trialled(name) if re.fullmatch(NAME, name) else None
@@ -137,7 +137,7 @@ def roll_back(store: PackStore, name: str) -> Change:
     """Put the next lower version of a pack in use again, the shipped one where none lower was installed.
 
     Also where the version in use cannot be read at all. A lower one that is not whole is passed over. Raises
-    :class:`~firmware_app.errors.PackNoPrevious`.
+    :class:`~firmware_app.core.errors.PackNoPrevious`.
     """
     with _alone(store, name) as staging, _room(store, name):
         linked, used = store.linked(name), _in_use(store, name)
@@ -169,8 +169,8 @@ def remove(store: PackStore, name: str) -> Removal:
     """Take an installed pack from the box, also where it cannot be read; what is shipped under its name is used again.
 
     Its files go with the next change of packs, for a reader may work with them until its next start.  Raises
-    :class:`~firmware_app.errors.PackUnknown`, or :class:`~firmware_app.errors.PackShipped` where only the shipped one
-    is there.
+    :class:`~firmware_app.core.errors.PackUnknown`, or :class:`~firmware_app.core.errors.PackShipped` where only the
+    shipped one is there.
     """
     with _alone(store, name), _room(store, name):
         version = store.linked(name) if re.fullmatch(NAME, name) else None
@@ -185,7 +185,7 @@ def remove(store: PackStore, name: str) -> Removal:
 def verify(pack: Pack, store: PackStore) -> None:
     """Compare a pack with its manifest, and with its SHA256SUMS where it has one; an installed one must have one.
 
-    Raises the :class:`~firmware_app.errors.PackError` of the first difference.
+    Raises the :class:`~firmware_app.core.errors.PackError` of the first difference.
     """
     pack.verify()
     if store.is_installed(pack) or (pack.folder / tree.FILE_NAME).is_file():

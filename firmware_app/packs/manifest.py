@@ -12,10 +12,10 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
-from firmware_app.cases.rules import FollowUpRules as FollowUpRules
-from firmware_app.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
+from firmware_app.core.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import licence
+from firmware_app.packs.follow_up_rules import FollowUpRules as FollowUpRules
 from firmware_app.packs.hardware import Hardware
 from firmware_app.packs.proof import (
     DataSource,
@@ -32,11 +32,11 @@ from firmware_app.packs.proof import (
     TestPart,
 )
 from firmware_app.packs.scope import Care, Route
-from firmware_app.tasks import register
-from firmware_app.tasks.abstain import Abstain
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import FindingPart, OutputPart, Section, Task
-from firmware_app.tasks.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
+from firmware_app.packs.tasks import register
+from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import FindingPart, OutputPart, Section, Task
+from firmware_app.packs.tasks.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
 
 SCHEMA = "lantern.pack/1"
 FILE_NAME = "manifest.json"
@@ -86,7 +86,7 @@ class DistanceLimit(Part):
 
 
 class TypicalityFile(Part):
-    """The model of what the training images look like (:mod:`firmware_app.tasks.typicality`), and its limits.
+    """The model of what the training images look like (:mod:`firmware_app.packs.tasks.typicality`), and its limits.
 
     In cross-validation a share ``passes`` of the ``films`` stays below the limit. With ``varied`` each film counts
     twice: as it is, and as another clinic's machine might give it. ``unseen``, where known, is the factor by which the
@@ -225,8 +225,8 @@ class Manifest(Part):
     def load(cls, folder: Path) -> "Manifest":
         """Read ``folder/manifest.json``.
 
-        Raises :class:`~firmware_app.errors.PackManifestInvalid` saying what is wrong with it, and
-        :class:`~firmware_app.errors.PackTaskUnread` where no module of this box has its task.
+        Raises :class:`~firmware_app.core.errors.PackManifestInvalid` saying what is wrong with it, and
+        :class:`~firmware_app.core.errors.PackTaskUnread` where no module of this box has its task.
         """
         path = folder / FILE_NAME
         try:

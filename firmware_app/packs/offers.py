@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from firmware_app.tasks.part import PackPath, Sha256, Words
+from firmware_app.packs.tasks.part import PackPath, Sha256, Words
 
 INDEX = "index.json"
 METADATA = "metadata"

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from firmware_app.core.records import Finding
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Measured
-from firmware_app.records import Finding
 
 _COUNTS: Final = ((10, 0.15), (100, 0.015))
 """(n, least share): a share from the least share on is given as "of n films"; a smaller one as "of 1000"."""

@@ -5,7 +5,16 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from firmware_app.imaging.input_spec import Crop
-from firmware_app.tasks.part import Correlation, Interval, PackPath, Part, Precision, Probability, RuntimeName, Sha256
+from firmware_app.packs.tasks.part import (
+    Correlation,
+    Interval,
+    PackPath,
+    Part,
+    Precision,
+    Probability,
+    RuntimeName,
+    Sha256,
+)
 
 
 class DataSource(Part):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     PackFileAltered,
     PackKindOther,
     PackNotOffered,
@@ -36,7 +36,7 @@ class Repository:
         self._signed = signed
 
     def offer(self, name: str, version: str | None = None) -> Offer:
-        """The newest version of a pack, or that one; raises :class:`~firmware_app.errors.PackNotOffered`."""
+        """The newest version of a pack, or that one; raises :class:`~firmware_app.core.errors.PackNotOffered`."""
         entry = self.index.find(name, version)
         if entry is None:
             offered = ", ".join(f"{one.name} {one.version}" for one in self.index.packs) or "–"
@@ -46,8 +46,8 @@ class Repository:
     def fetch(self, offer: Offer, folder: Path, on_progress: Progress) -> None:
         """Bring every file of ``offer`` into ``folder``, each with the digest and length that were signed.
 
-        ``on_progress`` is called with (done, total) bytes.  Raises a :class:`~firmware_app.errors.PackError` that names
-        the file, and ``OSError`` when this box cannot write.
+        ``on_progress`` is called with (done, total) bytes.  Raises a :class:`~firmware_app.core.errors.PackError` that
+        names the file, and ``OSError`` when this box cannot write.
         """
         done = 0
         for file in offer.files:
@@ -60,13 +60,20 @@ class Repository:
 def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path) -> Iterator[Repository]:
     """The repository at ``place``, as `signed_folder.opened`; ``pack`` is only named in errors.
 
-    Raises a :class:`~firmware_app.errors.PackError`, and ``OSError`` when this box cannot write.
+    Raises a :class:`~firmware_app.core.errors.PackError`, and ``OSError`` when this box cannot write.
     """
     failures = Failures(
-        unknown=partial(PackPublisherUnknown, pack=pack), unreachable=PackRepositoryUnreadable,
-        unusable=PackRepositoryInvalid, signature=PackSignatureWrong, rolled_back=PackRepositoryRolledBack,
-        expired=PackRepositoryExpired, truncated=PackTruncated, altered=PackFileAltered, root=PackRootInvalid,
-        other_publisher=PackPublisherOther, other_kind=PackKindOther,
-    )  # fmt: skip
+        unknown=partial(PackPublisherUnknown, pack=pack),
+        unreachable=PackRepositoryUnreadable,
+        unusable=PackRepositoryInvalid,
+        signature=PackSignatureWrong,
+        rolled_back=PackRepositoryRolledBack,
+        expired=PackRepositoryExpired,
+        truncated=PackTruncated,
+        altered=PackFileAltered,
+        root=PackRootInvalid,
+        other_publisher=PackPublisherOther,
+        other_kind=PackKindOther,
+    )
     with signed_folder.opened(place, Index, trust, root, scratch, failures) as signed:
         yield Repository(signed)

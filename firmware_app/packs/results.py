@@ -21,12 +21,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from firmware_app.core.planted import put_in_place
+from firmware_app.core.records import Reason
+from firmware_app.core.settings.runtimes import RuntimeSettings
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.planted import put_in_place
-from firmware_app.records import Reason
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.choice import Settings
 
 log = logging.getLogger("lantern.reader")
 
@@ -82,13 +82,13 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def known(self, pack: Pack, ways: list[Way], settings: Settings) -> dict[Way, TrialResult]:
+    def known(self, pack: Pack, ways: list[Way], settings: RuntimeSettings) -> dict[Way, TrialResult]:
         """The results of *ways* with these *settings*, as far as they still hold."""
         kept = self._read()
         keys = {way: key(pack, way, settings) for way in ways}
         return {way: kept[name].result for way, name in keys.items() if name in kept}
 
-    def keep(self, pack: Pack, result: TrialResult, settings: Settings) -> None:
+    def keep(self, pack: Pack, result: TrialResult, settings: RuntimeSettings) -> None:
         """Save *result*; if that fails, the way is only tried again at the next start."""
         way = Way(result.runtime, result.precision)
         name = key(pack, way, settings)
@@ -96,14 +96,14 @@ class Results:
         kept[name] = _KeptResult(pack.name, pack.described(way.runtime, way.precision).sha256, processor()[0], result)
         self._put(kept, self._choices())
 
-    def in_use(self, pack: Pack, settings: Settings) -> Way | None:
+    def in_use(self, pack: Pack, settings: RuntimeSettings) -> Way | None:
         """The way in which this version of *pack* was last run on this processor with as many threads."""
         one = self._choices().get(_version(pack))
         if one is None or (one.processor, one.threads) != (processor(), settings.threads):
             return None
         return Way(one.runtime, one.precision)
 
-    def use(self, pack: Pack, way: Way, settings: Settings) -> None:
+    def use(self, pack: Pack, way: Way, settings: RuntimeSettings) -> None:
         """Save *way* as the one in use; a failure is logged, as with `keep`."""
         chosen = {name: one for name, one in self._choices().items() if name != _version(pack)}
         chosen[_version(pack)] = _InUse(way.runtime, way.precision, processor(), settings.threads)
@@ -146,7 +146,7 @@ def _version(pack: Pack) -> str:
     return f"{pack.name} {pack.manifest.version}"
 
 
-def key(pack: Pack, way: Way, settings: Settings) -> str:
+def key(pack: Pack, way: Way, settings: RuntimeSettings) -> str:
     """The name of a trial: the SHA-256 of everything that its result can depend on."""
     file = pack.described(way.runtime, way.precision)
     asked_of = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from firmware_app.imaging.input_spec import LARGEST_SIDE_PX, Demands, QualityKind
-from firmware_app.tasks.part import Part
+from firmware_app.packs.tasks.part import Part
 
 
 class AgeRange(Part):

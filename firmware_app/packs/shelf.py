@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     PackArtefactMissing,
     PackDigestMismatch,
     PackError,
@@ -12,7 +12,7 @@ from firmware_app.errors import (
     PackWrongHardware,
 )
 from firmware_app.packs.manifest import FILE_NAME, Artefact, Manifest, sha256_of
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -32,7 +32,7 @@ class Pack:
 
     @classmethod
     def load(cls, folder: Path) -> "Pack":
-        """The pack in ``folder``; raises :class:`~firmware_app.errors.PackManifestInvalid`."""
+        """The pack in ``folder``; raises :class:`~firmware_app.core.errors.PackManifestInvalid`."""
         return cls(folder, Manifest.load(folder))
 
     @property
@@ -43,8 +43,8 @@ class Pack:
     def verify(self) -> None:
         """Compare every model file and golden image with its digest.
 
-        Raises :class:`~firmware_app.errors.PackArtefactMissing` or
-        :class:`~firmware_app.errors.PackDigestMismatch` for the first that is absent or different.
+        Raises :class:`~firmware_app.core.errors.PackArtefactMissing` or
+        :class:`~firmware_app.core.errors.PackDigestMismatch` for the first that is absent or different.
         """
         promised = [file for artefact in self.manifest.artefacts for file in artefact.promised]
         promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
@@ -57,7 +57,7 @@ class Pack:
                 raise PackDigestMismatch(pack=self.name, file=path)
 
     def require_hardware(self) -> None:
-        """Raise :class:`~firmware_app.errors.PackWrongHardware` on a machine that the pack is not made for."""
+        """Raise :class:`~firmware_app.core.errors.PackWrongHardware` on a machine that the pack is not made for."""
         lacks = self.manifest.hardware.lacks()
         if lacks:
             raise PackWrongHardware(pack=self.name, version=self.manifest.version, detail=lacks)
@@ -65,7 +65,7 @@ class Pack:
     def artefact(self, runtime: str, precision: str) -> Path:
         """The file that ``runtime`` reads at this precision.
 
-        Raises :class:`~firmware_app.errors.PackArtefactMissing`.
+        Raises :class:`~firmware_app.core.errors.PackArtefactMissing`.
         """
         chosen = self.described(runtime, precision)
         for path, _ in chosen.promised:
@@ -82,7 +82,7 @@ class Pack:
         return True
 
     def described(self, runtime: str, precision: str) -> Artefact:
-        """The manifest's entry for that file; raises :class:`~firmware_app.errors.PackArtefactMissing`.
+        """The manifest's entry for that file; raises :class:`~firmware_app.core.errors.PackArtefactMissing`.
 
         The runtime's own file comes before one that was made for another runtime of this box and that it also reads,
         and a dynamic batch before a fixed one.
@@ -130,7 +130,7 @@ def list_packs(folder: Path) -> list[Pack]:
 
 
 def find_pack(folder: Path, name: str) -> Pack:
-    """The pack called ``name`` in ``folder``; raises :class:`~firmware_app.errors.PackUnknown`."""
+    """The pack called ``name`` in ``folder``; raises :class:`~firmware_app.core.errors.PackUnknown`."""
     if not name or Path(name).name != name or not (folder / name / FILE_NAME).is_file():
         raise PackUnknown(pack=name)
     return Pack.load(folder / name)

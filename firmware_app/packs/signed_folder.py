@@ -28,9 +28,9 @@ from tuf.api.exceptions import (
 )
 from tuf.ngclient.updater import Updater
 
-from firmware_app import clock
-from firmware_app.clock import Condition
-from firmware_app.errors import LanternError
+from firmware_app.core import clock
+from firmware_app.core.clock import Condition
+from firmware_app.core.errors import LanternError
 from firmware_app.packs.carrier import Carrier, CutOff
 from firmware_app.packs.offers import INDEX, METADATA, TARGETS
 

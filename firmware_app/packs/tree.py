@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from firmware_app.errors import PackArtefactMissing, PackDigestMismatch, PackFileUnlisted, PackSumsInvalid
+from firmware_app.core.errors import PackArtefactMissing, PackDigestMismatch, PackFileUnlisted, PackSumsInvalid
 from firmware_app.packs.manifest import sha256_of
 
 FILE_NAME = "SHA256SUMS"
@@ -16,7 +16,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 def sums_of(folder: Path) -> dict[str, str]:
-    """Path → digest, as the list in ``folder`` says; raises :class:`~firmware_app.errors.PackSumsInvalid`."""
+    """Path → digest, as the list in ``folder`` says; raises :class:`~firmware_app.core.errors.PackSumsInvalid`."""
     try:
         lines = (folder / FILE_NAME).read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -41,8 +41,8 @@ def write(folder: Path) -> Path:
 def check(folder: Path) -> None:
     """Compare the pack in ``folder`` with its list: no file may be missing, different or additional.
 
-    Raises :class:`~firmware_app.errors.PackSumsInvalid`, :class:`~firmware_app.errors.PackFileUnlisted`,
-    :class:`~firmware_app.errors.PackArtefactMissing` or :class:`~firmware_app.errors.PackDigestMismatch`.
+    Raises :class:`~firmware_app.core.errors.PackSumsInvalid`, :class:`~firmware_app.core.errors.PackFileUnlisted`,
+    :class:`~firmware_app.core.errors.PackArtefactMissing` or :class:`~firmware_app.core.errors.PackDigestMismatch`.
     """
     promised = sums_of(folder)
     there = set(files_of(folder)) - {FILE_NAME}

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.errors import PackError, PackTrialDiffers, PackTrialLost, PackTrialSlower
+from firmware_app.core.errors import PackError, PackTrialDiffers, PackTrialLost, PackTrialSlower
 
 P: Final = 0.05
 AGREE: Final = 0.8

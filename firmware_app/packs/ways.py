@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 
 if TYPE_CHECKING:
-    from firmware_app.config import ReaderSection
+    from firmware_app.core.settings import ReaderSection
     from firmware_app.packs.results import TrialResult
 
 _PRECISIONS: Final = ("int8", "fp32", "fp16")

@@ -1,4 +1,1 @@
-"""The reader's work: each instance gets one reading, by the right model or with the reason why no model may read it.
-
-Many modules: one for each step of a reading.
-"""
+"""The reader: routing, the queue, worker processes and live examinations."""

@@ -7,13 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
-from firmware_app.packs.manifest import Manifest
-from firmware_app.reading import hints
-from firmware_app.reading.children.child import ChildLost
-from firmware_app.reading.children.decoder import Taking
-from firmware_app.reading.local_calibration import Chosen
-from firmware_app.records import (
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
+from firmware_app.core.records import (
     Finding,
     FramesRead,
     Instance,
@@ -26,6 +22,10 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
+from firmware_app.packs.manifest import Manifest
+from firmware_app.reading import hints
+from firmware_app.reading.children.decoder import Taking
+from firmware_app.reading.local_calibration import Chosen
 
 _NO_TIME: Final = Timing(0, 0, 0)  # until the attempt is complete
 UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-from firmware_app.config import Config
-from firmware_app.errors import PackError, PackFolderUnusable, PackNotOnTrial
+from firmware_app.cases.pack_changes import PackChange, PackChanges, Wish
+from firmware_app.cases.pack_trials import PackTrials, TrialState
+from firmware_app.core.errors import PackError, PackFolderUnusable, PackNotOnTrial
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.sqlite.database import Database
 from firmware_app.packs.installed import PackStore
-from firmware_app.records import Reason
-from firmware_app.store.clinical.pack_changes import PackChange, PackChanges, Wish
-from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
-from firmware_app.store.sqlite.database import Database
 
 log = logging.getLogger("lantern.reader")
 

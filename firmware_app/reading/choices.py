@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     AgeUnclear,
     AgeUnknown,
     BodyPartContradicted,
@@ -15,12 +15,12 @@ from firmware_app.errors import (
     ViewContradicted,
     ViewUnclear,
 )
-from firmware_app.headers import age, body_part, view
-from firmware_app.headers.entered import lacks_modality, lacks_part, lacks_view
+from firmware_app.core.records import Entered, Header, Reading
+from firmware_app.dicom.examinations import EXAMINATIONS, KINDS, MODALITIES, kind_of, like
+from firmware_app.dicom.headers import age, body_part, view
+from firmware_app.dicom.headers.entered import lacks_modality, lacks_part, lacks_view
 from firmware_app.reading import hints
 from firmware_app.reading.routing import Rule
-from firmware_app.records import Entered, Header, Reading
-from firmware_app.registration.examinations import EXAMINATIONS, KINDS, MODALITIES, kind_of, like
 
 UNDECIDED: Final = frozenset(
     one.code for one in (ModalityUnknown, BodyPartUnknown, BodyPartContradicted, ViewUnclear, ViewContradicted)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from firmware_app.cases import following
 from firmware_app.cases.advice import advised
+from firmware_app.cases.casebook import strongest
+from firmware_app.cases.lesions import following
+from firmware_app.core.records import Case, FileStatus, FollowUp, Priority, Reading, ReadingStatus
 from firmware_app.packs.manifest import Manifest
-from firmware_app.records import Case, FileStatus, FollowUp, Priority, Reading, ReadingStatus
-from firmware_app.store.clinical.casebook import strongest
 
 _READ: Final = (FileStatus.READ, FileStatus.DUPLICATE)
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import IntakeError
-from firmware_app.headers.header import examine
+from firmware_app.core.errors import IntakeError
+from firmware_app.core.language import N_, register
+from firmware_app.core.records import Entered, Finding, Header, Reason
+from firmware_app.dicom.headers.header import examine
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.quality import limits
-from firmware_app.language import N_, register
-from firmware_app.records import Entered, Finding, Header, Reason
 
 VIEW_ASSUMED: Final = register(
     "hint.view_assumed", N_("The film does not say from which side it was taken; it was read as a frontal film.")

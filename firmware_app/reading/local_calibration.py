@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.config import Config
+from firmware_app.cases import machine_scores, machines
+from firmware_app.cases.asking import Shares
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.machine_scores import MachineScores
+from firmware_app.cases.machines import Machine
+from firmware_app.cases.reading_queue import Sampling
+from firmware_app.cases.scored import Examined, Place, Score
+from firmware_app.cases.standings import Standings
+from firmware_app.core.records import Finding, Header, LocalState, Reading, ReadingStatus
+from firmware_app.core.settings import Config
+from firmware_app.core.statistics.standardised import standardised_probability
+from firmware_app.monitoring.points import Points
 from firmware_app.packs import prior
 from firmware_app.packs.manifest import Manifest
-from firmware_app.records import Finding, Header, LocalState, Reading, ReadingStatus
-from firmware_app.statistics.standardised import standardised_probability
-from firmware_app.store.calibration import machine_scores, machines
-from firmware_app.store.calibration.asking import Shares
-from firmware_app.store.calibration.machine_scores import MachineScores
-from firmware_app.store.calibration.machines import Machine
-from firmware_app.store.calibration.points import Points
-from firmware_app.store.calibration.scored import Examined, Place, Score
-from firmware_app.store.calibration.standings import Standings
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.reading_queue import Sampling
 
 PURPOSE: Final = "local calibration"
 """Of the secret under which films are drawn and machines are named."""

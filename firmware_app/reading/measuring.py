@@ -12,18 +12,18 @@ import logging
 import time
 from typing import Final
 
-from firmware_app.config import Config
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.children.child_jobs import ChildJobs
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import ways
 from firmware_app.packs.results import Results, TrialResult
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children import trial
-from firmware_app.reading.children.child import ChildLost
-from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.inference import Inference
 from firmware_app.reading.children.trial import Trial
 from firmware_app.reading.comparison import Comparison
 from firmware_app.reading.faults import Faults
-from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 

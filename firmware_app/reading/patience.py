@@ -8,9 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.state_dir import StateDir
 from firmware_app.reading.faults import Faults
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sqlite.database import Database
 
 Written = TypeVar("Written")
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.language import N_, register
+from firmware_app.core.language import N_, register
+from firmware_app.core.records import Reason
 from firmware_app.reading import routing
-from firmware_app.records import Reason
 
 if TYPE_CHECKING:
-    from firmware_app.config import Config
+    from firmware_app.core.settings import Config
     from firmware_app.packs.installed import PackStore
     from firmware_app.packs.shelf import Pack
 

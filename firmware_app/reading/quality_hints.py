@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from firmware_app.headers import view
-from firmware_app.headers.charset import possible_readings
-from firmware_app.language import N_, register
+from firmware_app.core.language import N_, register
+from firmware_app.core.records import Header, Reason
+from firmware_app.dicom.headers import view
+from firmware_app.dicom.headers.charset import possible_readings
 from firmware_app.packs.scope import Care
 from firmware_app.reading.hints import hint
-from firmware_app.records import Header, Reason
 
 _PALE: Final = register(
     "hint.pale",

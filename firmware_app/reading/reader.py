@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.config import Config
-from firmware_app.errors import (
+from firmware_app.cases.clinical_db import Claim, Clinical
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.errors import (
     CannotJudge,
     DecodeGaveUp,
     ExplainShortcut,
@@ -30,6 +31,9 @@ from firmware_app.errors import (
     PackUnsure,
     ReaderGaveUp,
 )
+from firmware_app.core.records import Case, FollowUp, FramesRead, LocalState, Priority, Reading, ReadingStatus, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.quality import limits
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
@@ -37,7 +41,6 @@ from firmware_app.packs.shelf import Pack
 from firmware_app.reading import attempt as attempts
 from firmware_app.reading import conclusion, hints, precedence, quality_hints, routing
 from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
 from firmware_app.reading.children.inference import (
     ImageAtFault,
@@ -54,18 +57,6 @@ from firmware_app.reading.measuring import Measuring
 from firmware_app.reading.patience import Patience
 from firmware_app.reading.trials import Trials
 from firmware_app.reading.whole_clips import WholeClips
-from firmware_app.records import (
-    Case,
-    FollowUp,
-    FramesRead,
-    LocalState,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Reason,
-)
-from firmware_app.store.clinical.clinical_db import Claim, Clinical
-from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 

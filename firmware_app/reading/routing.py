@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     AgeOutside,
     AgeUnclear,
     AgeUnknown,
@@ -29,10 +29,10 @@ from firmware_app.errors import (
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.headers import age, body_part, orientation, view
-from firmware_app.headers.entered import completed
+from firmware_app.core.records import Entered, Header, Reason
+from firmware_app.dicom.headers import age, body_part, orientation, view
+from firmware_app.dicom.headers.entered import completed
 from firmware_app.reading import hints
-from firmware_app.records import Entered, Header, Reason
 
 Population = Literal["adult", "children", "ask"]
 

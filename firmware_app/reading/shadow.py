@@ -16,8 +16,10 @@ import time
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.config import Config
-from firmware_app.errors import (
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.pack_trials import FreshResult, PackTrial, PackTrials, Seen, TrialImage, called_of
+from firmware_app.core.children.child import OUT_OF_TIME, ChildLost
+from firmware_app.core.errors import (
     CannotJudge,
     ChildWillNotStart,
     ExplainShortcut,
@@ -32,13 +34,15 @@ from firmware_app.errors import (
     RuntimeHung,
     RuntimeStopped,
 )
+from firmware_app.core.records import Instance, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.quality import limits
 from firmware_app.packs import trial as rules
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading import hints, routing
 from firmware_app.reading.attempt import UNFIT, taking
 from firmware_app.reading.children import trial as proof
-from firmware_app.reading.children.child import OUT_OF_TIME, ChildLost
 from firmware_app.reading.children.decoder import Decoder
 from firmware_app.reading.children.inference import (
     ImageAtFault,
@@ -49,10 +53,6 @@ from firmware_app.reading.children.inference import (
     Unsure,
 )
 from firmware_app.reading.faults import Faults
-from firmware_app.records import Instance, Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.pack_trials import FreshResult, PackTrial, PackTrials, Seen, TrialImage, called_of
-from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.config import Config
-from firmware_app.errors import (
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.pack_trials import BOX, PackTrial, PackTrials, TrialState
+from firmware_app.core.errors import (
     ExplainShortcut,
     ImageUnfamiliar,
     PackBusy,
@@ -24,16 +25,15 @@ from firmware_app.errors import (
     PackNotOnTrial,
     PackUnsure,
 )
+from firmware_app.core.records import Instance, Reading, ReadingStatus, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.offers import version_key
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading.attempt import UNFIT
 from firmware_app.reading.shadow import Shadow
-from firmware_app.records import Instance, Reading, ReadingStatus, Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.pack_trials import BOX, PackTrial, PackTrials, TrialState
-from firmware_app.store.disk.layout import StateDir
 
 log = logging.getLogger("lantern.reader")
 

@@ -11,11 +11,11 @@ import logging
 import time
 from typing import Final
 
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.display import MOST_FRAMES
-from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoder
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
 
 _PAUSE_S: Final = 60.0
 

@@ -1,1 +1,1 @@
-"""The line to the hospital: the outbox to the broker, and receipts back. What may leave, and its seal: `sealed/`."""
+"""The line to the hospital: messages, sealing, the outbox, and the connection to the broker."""

@@ -23,10 +23,9 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app import clock
-from firmware_app.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
-from firmware_app.config import UplinkSection, tls_files
-from firmware_app.errors import (
+from firmware_app.core import clock
+from firmware_app.core.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
+from firmware_app.core.errors import (
     BrokerClosed,
     BrokerExpired,
     BrokerExpiredByClock,
@@ -45,6 +44,7 @@ from firmware_app.errors import (
     PlainLineRefused,
     UplinkError,
 )
+from firmware_app.core.settings import UplinkSection, tls_files
 
 _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 6.0

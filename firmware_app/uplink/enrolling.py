@@ -15,16 +15,16 @@ import time
 from pathlib import Path
 from typing import Final
 
-from firmware_app.clock.certificates import go_by_box_time
-from firmware_app.config import UplinkSection
-from firmware_app.errors import UplinkError
-from firmware_app.records import Reason
-from firmware_app.sealed.credentials import bundle
-from firmware_app.sealed.enrolling import MOST_BYTES, TOPIC, EnrolCall, port_beside
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.whole_files import write_whole
-from firmware_app.store.exchange.exchange_db import ASKING, UNHEARD, Exchange
+from firmware_app.core.clock.certificates import go_by_box_time
+from firmware_app.core.errors import UplinkError
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import UplinkSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.whole_files import write_whole
 from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.exchange.exchange_db import ASKING, UNHEARD, Exchange
+from firmware_app.uplink.messages.credentials import bundle
+from firmware_app.uplink.messages.enrolling import MOST_BYTES, TOPIC, EnrolCall, port_beside
 
 log = logging.getLogger("lantern.uplink")
 

@@ -15,16 +15,20 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from firmware_app import clock
-from firmware_app.errors import BrokerRefused, LanternError, MessageTooLarge
-from firmware_app.records import Reason
-from firmware_app.sealed.credentials import open_keys
-from firmware_app.sealed.envelope import HospitalBundle, seal
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.figures import PlaceFigures
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.software import RunningSoftware
-from firmware_app.sealed.summary import (
+from firmware_app.core import clock
+from firmware_app.core.errors import BrokerRefused, LanternError, MessageTooLarge
+from firmware_app.core.records import Reason
+from firmware_app.core.state_dir import free_bytes
+from firmware_app.core.version import version
+from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.exchange.exchange_db import Exchange, Outgoing
+from firmware_app.uplink.messages.credentials import open_keys
+from firmware_app.uplink.messages.envelope import HospitalBundle, seal
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.figures import PlaceFigures
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.software import RunningSoftware
+from firmware_app.uplink.messages.summary import (
     ClinicFigures,
     DriftWatch,
     FirstPresence,
@@ -34,11 +38,7 @@ from firmware_app.sealed.summary import (
     PresenceKind,
     SoftwareState,
 )
-from firmware_app.sealed.watch import WatchedPlace
-from firmware_app.store.disk.layout import free_bytes
-from firmware_app.store.exchange.exchange_db import Exchange, Outgoing
-from firmware_app.uplink.connection import Connection, Post
-from firmware_app.version import version
+from firmware_app.uplink.messages.watch import WatchedPlace
 
 log = logging.getLogger("lantern.uplink")
 

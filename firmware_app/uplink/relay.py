@@ -13,20 +13,21 @@ from typing import Final
 
 from cryptography import x509
 
-from firmware_app import clock, notify
-from firmware_app.config import Config
-from firmware_app.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
-from firmware_app.records import Reason
-from firmware_app.sealed import credentials
-from firmware_app.sealed.envelope import HospitalBundle, open_signed, version_of
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange, Health, Incoming, Outgoing
-from firmware_app.store.exchange.known_stream import KnownStream
-from firmware_app.store.exchange.receipt_time import ReceiptTime
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import clock, notify
+from firmware_app.core.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange, Health, Incoming, Outgoing
+from firmware_app.uplink.exchange.known_stream import KnownStream
+from firmware_app.uplink.exchange.receipt_time import ReceiptTime
+from firmware_app.uplink.messages import credentials
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, version_of
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
+from firmware_app.uplink.outbox import Outbox
 
 log = logging.getLogger("lantern.relay")
 
@@ -49,9 +50,14 @@ class Relay:
     """One step moves all that can be moved; it is called whenever either database has changed."""
 
     def __init__(
-        self, clinical: Clinical, exchange: Exchange, box: str, hospital: HospitalBundle, budget_bytes: int,
+        self,
+        clinical: Clinical,
+        exchange: Exchange,
+        box: str,
+        hospital: HospitalBundle,
+        budget_bytes: int,
         dated: float = 0.0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
@@ -112,7 +118,7 @@ class Relay:
 
     def _resume(self) -> None:
         """Go on in the stream that is known, or begin a new one."""
-        outbox = self._clinical.outbox
+        outbox = Outbox(self._clinical.database)
         if self._memory.agrees(self._exchange.counters()):
             known, there = outbox.numbers(), self._exchange.numbers()
             self._exchange.settle(there - known)  # killed, or out of disk, before we had written them down
@@ -132,12 +138,12 @@ class Relay:
         self._time = ReceiptTime(self._dated)  # the numbers begin at 1 again
         with self._clinical.database.transaction():
             self._memory.begin(self._exchange.counters())
-            return self._clinical.outbox.hand_on_again()
+            return Outbox(self._clinical.database).hand_on_again()
 
     def _hand_on(self) -> None:
         # Over budget, digests wait in clinical.db; an urgent summary always goes on.
         roomy = self._make_room()
-        while briefs := self._clinical.outbox.waiting(_BATCH, urgent_only=not roomy):
+        while briefs := Outbox(self._clinical.database).waiting(_BATCH, urgent_only=not roomy):
             notify.alive()
             self._remember(self._exchange.take_in(briefs))
             roomy = self._make_room()
@@ -148,7 +154,7 @@ class Relay:
         A brief that is under way just now may arrive twice; the hospital counts it by case and revision.
         """
         while self._exchange.used_bytes() > self._budget:
-            oldest = self._clinical.outbox.mergeable(MERGED_MARKS)
+            oldest = Outbox(self._clinical.database).mergeable(MERGED_MARKS)
             if len(oldest) < 2:
                 return False
             merged = self._exchange.merge([seq for seq, _ in oldest], tuple(mark for _, mark in oldest))
@@ -162,7 +168,7 @@ class Relay:
             parts = [row.content] if isinstance(row.content, Brief) else row.content
             handed += [(part, row.seq, hashed) for part in parts]
         with self._clinical.database.transaction():
-            self._clinical.outbox.handed_on(handed)
+            Outbox(self._clinical.database).handed_on(handed)
             self._memory.gave(rows)
         self._time.handed_on(row.seq for row in rows)
 
@@ -204,7 +210,7 @@ class Relay:
     def _settle(self, receipt: Receipt) -> None:
         if not self._ours(receipt):
             return
-        outbox, taken = self._clinical.outbox, [(one.seq, one.body) for one in receipt.taken]
+        outbox, taken = Outbox(self._clinical.database), [(one.seq, one.body) for one in receipt.taken]
         right = [seq for seq, hashed in taken if outbox.holds(seq, hashed)]
         if receipt.at:
             self._time.answered(receipt.at, right)
@@ -223,7 +229,7 @@ class Relay:
             return
         if receipt.at:
             self._time.answered(receipt.at, receipt.taken)
-        self._clinical.outbox.settle_unnamed(receipt.taken, receipt.at)
+        Outbox(self._clinical.database).settle_unnamed(receipt.taken, receipt.at)
         self._exchange.settle(receipt.taken)
         for one in receipt.refused:
             self._refused(one.seq, one.code)
@@ -232,7 +238,9 @@ class Relay:
         log.error("the hospital will not count summary %d (%s)", seq, code)
         if code != Contradicted.code:
             self._exchange.quarantine(seq, Reason(code))
-        elif seq in self._clinical.outbox.numbers():  # used before: both databases were put back from one copy
+        elif (
+            seq in Outbox(self._clinical.database).numbers()
+        ):  # used before: both databases were put back from one copy
             log.warning("%d summaries are handed on again in a new stream", self._begin_stream())
 
     def _keep_keys(self, signed: bytes) -> None:

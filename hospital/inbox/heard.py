@@ -11,7 +11,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_app.sealed.summary import FirstPresence, PresenceKind
+from firmware_app.uplink.messages.summary import FirstPresence, PresenceKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.errors import Contradicted, LanternError, Outdated, Replayed, SealKeyRetired
-from firmware_app.sealed.keys import VerifyKey, verify_key
-from firmware_app.sealed.summary import (
+from firmware_app.core.errors import Contradicted, LanternError, Outdated, Replayed, SealKeyRetired
+from firmware_app.uplink.messages.keys import VerifyKey, verify_key
+from firmware_app.uplink.messages.summary import (
     Brief,
     ClinicFigures,
     Digest,

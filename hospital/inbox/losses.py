@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from firmware_app.errors import HospitalError
-from firmware_app.language import say
+from firmware_app.core.errors import HospitalError
+from firmware_app.core.language import say
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from firmware_app.errors import InboxError
+from firmware_app.core.errors import InboxError
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.trouble import LiveTrouble
 

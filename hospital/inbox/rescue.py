@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import InboxDamaged, InboxNeedsRoom, InboxPutBack, InboxRebuilt
-from firmware_app.salvage.wreck import DamagedCopy, Wreck, carry
+from firmware_app.core.errors import InboxDamaged, InboxNeedsRoom, InboxPutBack, InboxRebuilt
+from firmware_app.core.sqlite.salvage.wreck import DamagedCopy, Wreck, carry
 from hospital.house import House
 from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Final
 
-from firmware_app.errors import InboxNewer
+from firmware_app.core.errors import InboxNewer
 
 STEPS: Final[tuple[str, ...]] = (
     resources.files(__package__).joinpath("schema.sql").read_text("utf-8"),

@@ -9,8 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from firmware_app.errors import Outdated
-from firmware_app.sealed.summary import SoftwareState
+from firmware_app.core.errors import Outdated
+from firmware_app.uplink.messages.summary import SoftwareState
 
 
 @dataclass(frozen=True, slots=True)

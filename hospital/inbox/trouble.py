@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from firmware_app.errors import HospitalDiskFull, HospitalDiskReadOnly, InboxError, InboxUnwritten
+from firmware_app.core.errors import HospitalDiskFull, HospitalDiskReadOnly, InboxError, InboxUnwritten
 
 _FULL_BYTES: Final = 65_536
 """With less than this SQLite cannot begin a transaction in a new log."""

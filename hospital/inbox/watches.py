@@ -7,8 +7,8 @@ import sqlite3
 from datetime import datetime
 from typing import Any, Final
 
-from firmware_app.errors import Outdated
-from firmware_app.sealed.summary import DriftWatch
+from firmware_app.core.errors import Outdated
+from firmware_app.uplink.messages.summary import DriftWatch
 
 WEEKS: Final = 26
 MOST_ROWS: Final = 16 * WEEKS

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware_app.errors import KeysMissing
+from firmware_app.core.errors import KeysMissing
 from hospital.keys.keyring import make_folder, write_file, write_private
 
 RECEIVER: Final = "HOSPITAL"

@@ -13,7 +13,7 @@ from typing import Final
 
 from cryptography import x509
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     BoxCertificateEarly,
     DateError,
     LanternError,
@@ -21,8 +21,8 @@ from firmware_app.errors import (
     OwnCertificateEnded,
     OwnCertificateUnusable,
 )
-from firmware_app.sealed.envelope import Enrolment
-from firmware_app.sealed.summary import decode
+from firmware_app.uplink.messages.envelope import Enrolment
+from firmware_app.uplink.messages.summary import decode
 from hospital.keys import authority, revocation
 
 _OWN: Final = ("ca.crt", "broker.crt", f"{authority.RECEIVER.lower()}.crt")

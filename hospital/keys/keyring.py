@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from firmware_app.errors import KeysExist, KeysMissing
-from firmware_app.sealed.envelope import key_id
+from firmware_app.core.errors import KeysExist, KeysMissing
+from firmware_app.uplink.messages.envelope import key_id
 
 PrivateKey = Ed25519PrivateKey | X25519PrivateKey
 

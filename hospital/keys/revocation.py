@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmware_app.errors import DateError, LanternError, ListNotYet, ListOver, ListUnusable
-from firmware_app.sealed.envelope import Enrolment
-from firmware_app.sealed.summary import decode
+from firmware_app.core.errors import DateError, LanternError, ListNotYet, ListOver, ListUnusable
+from firmware_app.uplink.messages.envelope import Enrolment
+from firmware_app.uplink.messages.summary import decode
 from hospital.keys import authority, keyring
 
 LIST: Final = "revoked.pem"

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from firmware_app.sealed.summary import Kind
+from firmware_app.uplink.messages.summary import Kind
 from hospital.keys import authority, keyring
 from hospital.line import enrol_broker
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app import notify
-from firmware_app.errors import BrokerRunning, LanternError, MosquittoMissing
-from firmware_app.processes.supervised import Supervised
+from firmware_app.core import notify
+from firmware_app.core.errors import BrokerRunning, LanternError, MosquittoMissing
+from firmware_app.core.supervised import Supervised
 from hospital import supervisor
 from hospital.house import House
 from hospital.line import broker, enrol_broker

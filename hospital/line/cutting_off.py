@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.errors import BoxUnknown
+from firmware_app.core.errors import BoxUnknown
 from hospital.house import House
 from hospital.keys import authority, keyring, revocation
 from hospital.line import broker

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.sealed.enrolling import MOST_BYTES, TOPIC, port_beside
+from firmware_app.uplink.messages.enrolling import MOST_BYTES, TOPIC, port_beside
 from hospital.keys import authority, keyring
 
 CONFIG: Final = "enrolling.conf"

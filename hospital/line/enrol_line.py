@@ -22,8 +22,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app import notify
-from firmware_app.sealed.enrolling import MOST_BYTES, TOKEN, TOPIC
+from firmware_app.core import notify
+from firmware_app.uplink.messages.enrolling import MOST_BYTES, TOKEN, TOPIC
 from hospital import enrolling
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox

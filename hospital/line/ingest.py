@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
-from firmware_app.sealed.envelope import open_sealed, version_of
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.summary import BOX_ID, Kind, UpMessage, decode_up
+from firmware_app.core.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
+from firmware_app.uplink.messages.envelope import open_sealed, version_of
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.summary import BOX_ID, Kind, UpMessage, decode_up
 from hospital.keys.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health|drift)", re.ASCII)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.sealed.summary import FirstPresence, PresenceKind
+from firmware_app.uplink.messages.summary import FirstPresence, PresenceKind
 from hospital.inbox.inbox_db import Inbox
 
 log = logging.getLogger("lantern.hospital")

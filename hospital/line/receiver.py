@@ -25,11 +25,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app import notify
-from firmware_app.errors import Contradicted, InboxError, InboxGone, LanternError, Replayed
-from firmware_app.sealed.envelope import sign
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.summary import (
+from firmware_app.core import notify
+from firmware_app.core.errors import Contradicted, InboxError, InboxGone, LanternError, Replayed
+from firmware_app.uplink.messages.envelope import sign
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.summary import (
     ClinicFigures,
     DriftWatch,
     FirstPresence,

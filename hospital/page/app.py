@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, render_template, request
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     DateError,
     HospitalDiskFull,
     HospitalDiskReadOnly,
@@ -28,7 +28,7 @@ from firmware_app.errors import (
     InboxUnwritten,
     LanternError,
 )
-from firmware_app.sealed.envelope import BoxBundle
+from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import enrolling
 from hospital.house import House
 from hospital.inbox import losses, receiver_status, software, watches

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from firmware_app.errors import StickNotAll
-from firmware_app.records import Reason
-from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
+from firmware_app.cases import stick_status
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core.errors import StickNotAll
+from firmware_app.core.records import Reason
+from firmware_app.core.state_dir import StateDir
 from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
 from tests.peers import REPOSITORY, missing, needed

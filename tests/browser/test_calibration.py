@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.calibration import scored
-from firmware_app.store.calibration.asking import Shares
-from firmware_app.store.calibration.confirmations import Confirmations
-from firmware_app.store.calibration.machines import Machine
-from firmware_app.store.calibration.scored import Examined, Score
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases import scored
+from firmware_app.cases.asking import Shares
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations
+from firmware_app.cases.machines import Machine
+from firmware_app.cases.scored import Examined, Score
 from tests import toy_pack
 from tests.browser.clinic import Clinic as Box
 from tests.browser.clinic import Person, synthetic_film

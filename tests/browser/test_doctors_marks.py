@@ -7,9 +7,9 @@ from typing import Any
 
 from selenium.webdriver.common.action_chains import ActionChains
 
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.remarks import Remark, Remarks
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.remarks import Remark, Remarks
+from firmware_app.core.state_dir import StateDir
 from tests.browser.clinic import Clinic, Person, synthetic_film
 from tests.browser.conftest import DOCTOR
 

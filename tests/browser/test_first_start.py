@@ -15,9 +15,9 @@ import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
-from firmware_app.config import load
-from firmware_app.sealed.credentials import bundle
-from firmware_app.sealed.envelope import BoxBundle
+from firmware_app.core.settings import load
+from firmware_app.uplink.messages.credentials import bundle
+from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import prepare
 from hospital.house import House
 from tests import toy_pack
@@ -35,7 +35,7 @@ class NewBox:
 
     def answer(self) -> None:
         """What `lantern-provision.path` and its service do: root answers, and the box starts again."""
-        command = [sys.executable, "-m", "firmware_app.provisioning.first_page", "--config", str(self.file)]
+        command = [sys.executable, "-m", "firmware_app.appliance.provisioning.first_page", "--config", str(self.file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.stderr == ""
         if done.returncode == 0:
@@ -44,7 +44,7 @@ class NewBox:
     def screen(self) -> str:
         """What the box's own screen shows."""
         out = self.file.parent / "code.issue"
-        screen = "firmware_app.provisioning.console"
+        screen = "firmware_app.appliance.provisioning.console"
         command = [sys.executable, "-m", screen, "--config", str(self.file), "--out", str(out)]
         subprocess.run(command, check=True, timeout=60)
         return out.read_text("utf-8")

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from firmware_app.errors import SoftwareNotSigned
-from firmware_app.software import handover, record, service
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import remembered
+from firmware_app.appliance.updates import handover, record, service
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import remembered
+from firmware_app.core.errors import SoftwareNotSigned
 from tests.browser.clinic import PASSWORD, Person
 from tests.peers import needed
 from tests.software_rig import BOX, FlashedBox
@@ -43,7 +43,7 @@ def flashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlashedBox]:
     box = FlashedBox(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-        patch.setattr("firmware_app.software.machine.here", lambda: BOX)
+        patch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
         yield box
 
 

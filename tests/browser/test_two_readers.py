@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from converters.data import feedback
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film
 from tests.peers import needed

@@ -15,7 +15,7 @@ from converters import cli, tasks
 from converters.failures import RecipeInvalid
 from converters.recipe import load_recipe
 from firmware_app.packs.shelf import Pack
-from firmware_app.tasks import register
+from firmware_app.packs.tasks import register
 from tests.converters.conftest import QUICK, SIDE, WORDS
 
 ROOT = Path(__file__).parents[2]

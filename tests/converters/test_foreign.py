@@ -15,10 +15,10 @@ from PIL import Image
 from converters import cli
 from converters.synthetic_images import phantom
 from firmware_app.imaging.input_spec import Greys
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack, survey
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children import golden_cases
-from firmware_app.runtimes import choice
 
 EXAMPLES = Path(__file__).parents[2] / "converters" / "examples"
 PAGE = Path(__file__).parents[2] / "docs" / "your-own-model.md"

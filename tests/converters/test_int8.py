@@ -17,7 +17,7 @@ ASKED = """
 import json, sys
 import numpy as np, onnxruntime
 from pathlib import Path
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 film = {"film": np.ones((1, 1, 64, 64), np.float32)}
 ours = choice.get("onnxruntime").load(Path(sys.argv[1])).infer(film)["map"]
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
@@ -75,7 +75,7 @@ def logits(outputs: object) -> NDArray[np.float64]:
 
 
 def answers(runtime: str, path: Path, films: NDArray[np.float32]) -> NDArray[np.float64]:
-    from firmware_app.runtimes import choice
+    from firmware_app.packs.runtimes import choice
 
     session = choice.get(runtime).load(path)
     return np.concatenate([logits(session.infer({"film": film[np.newaxis]})) for film in films])
@@ -119,7 +119,7 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
     from converters.quantizing import ptq_search
     from converters.recipe import Gate
     from firmware_app.imaging.model_input import InputSpec
-    from firmware_app.runtimes.openvino import core
+    from firmware_app.packs.runtimes.openvino import core
 
     torch.manual_seed(0)
     folder, films = exported(build("lite0-cut"), tmp_path / "fold0"), discs(4)

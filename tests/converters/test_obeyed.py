@@ -13,7 +13,7 @@ from converters.failures import RecipeInvalid
 from converters.formats import foreign_onnx
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.runtimes import choice
+from firmware_app.packs.runtimes import choice
 from tests.converters.conftest import WORDS
 
 FILM = np.random.default_rng(0).random((1, 1, 8, 8), dtype=np.float32)

@@ -14,7 +14,7 @@ ASK = """
 import sys
 import numpy as np
 from pathlib import Path
-from firmware_app.runtimes import openvino
+from firmware_app.packs.runtimes import openvino
 films = np.load(sys.argv[2])
 session = openvino.load(Path(sys.argv[1]))
 np.save(sys.argv[3], np.concatenate([session.infer({"film": film[np.newaxis]})["map"] for film in films]))
@@ -89,7 +89,7 @@ def test_the_file_for_an_npu_has_fixed_shapes_and_no_zero_point(
     depthwise: Path, films: NDArray[np.float32], tmp_path: Path
 ) -> None:
     from converters.formats import npu_file
-    from firmware_app.runtimes.openvino import core
+    from firmware_app.packs.runtimes.openvino import core
 
     float_file = depthwise.with_name(npu_file.int8_from)  # of a fold: only the one with an open batch is there
     path = npu_file.quantize(float_file, tmp_path / "model.npu.xml", films, "minmax", lambda out: out["map"])

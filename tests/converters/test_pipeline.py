@@ -15,8 +15,8 @@ import pytest
 from converters import cli
 from converters.golden_cases import cases
 from converters.report.step_results import Accounts
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
 
 RUNTIMES = ("onnxruntime", "openvino", "litert")

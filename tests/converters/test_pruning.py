@@ -56,8 +56,8 @@ def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_pat
     from converters.nets import build
     from converters.recipe import load_recipe
     from converters.training import steps
-    from firmware_app.runtimes import choice
-    from firmware_app.runtimes.interface import Session
+    from firmware_app.packs.runtimes import choice
+    from firmware_app.packs.runtimes.interface import Session
 
     path = write_recipe(tmp_path, prune={"keep": None, "latency_ms": 1e-3, "runtime": runtime, "steps": 1})
     recipe = load_recipe(path)

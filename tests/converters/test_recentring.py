@@ -11,7 +11,7 @@ SIDE, COUNT = 224, 24
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None:
     from converters.formats import onnx_file, openvino_ir, tflite_file
-    from firmware_app.runtimes import choice
+    from firmware_app.packs.runtimes import choice
 
     source = Path("models/breast-ultrasound/model.fp32.onnx")  # of a network that has learnt, so that its logits differ
     chance = np.random.default_rng(7)

@@ -7,9 +7,9 @@ import pytest
 
 from converters import cli
 from converters.explanation import occlusion
-from firmware_app.errors import InferenceFailed
+from firmware_app.core.errors import InferenceFailed
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 from tests.converters.conftest import ONE_FOLD, write_recipe
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from firmware_app.care import presence
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import presence
+from firmware_app.core.state_dir import StateDir
 from tests.faults.ledger import Ledger
 from tests.faults.modality import Film, Stack, store
 from tests.reading_rig import until

@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 
-from firmware_app.care import presence
-from firmware_app.config import Config, describe
-from firmware_app.provisioning import box_identity
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core import presence
+from firmware_app.core.settings import Config, describe
+from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
 from tests.wire.line_rig import Place, free_port
 

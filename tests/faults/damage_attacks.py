@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from firmware_app.store.rescue import rescue
+from firmware_app.appliance.recovery import rescue
 from tests.faults.clinic import wait_until
 from tests.faults.scene import REST_S, Outcome, Play, Scene, at_work, playing
 

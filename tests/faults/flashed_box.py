@@ -27,8 +27,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
-from firmware_app.demo.stage import free_port
-from firmware_app.installation import disk_image, signing
+from demo.stage import free_port
+from firmware_app.appliance.installation import disk_image, signing
 from tests.peers import peer
 
 PATIENCE_S: Final = 3600.0

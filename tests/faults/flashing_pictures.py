@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL import Image
 
-from firmware_app.demo import samples
+from demo import samples
 from tests.browser.clinic import Person
 from tests.faults.flashed_box import PASSWORD, FlashedBox, new_disk
 from tests.peers import REPOSITORY

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 
 Digests = Mapping[str, str]
 """SOP Instance UID → sha256 of the data set."""

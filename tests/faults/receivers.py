@@ -24,7 +24,7 @@ from typing import Final
 import psutil
 import pynetdicom
 
-from firmware_app.version import version as lantern_version
+from firmware_app.core.version import version as lantern_version
 from tests.peers import REPOSITORY, peer
 
 _START_SECONDS: Final = 60

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any, Final
 
-from firmware_app.version import version
+from firmware_app.core.version import version
 from tests.faults.scene import Outcome
 
 KEPT, BROKEN = "kept  ", "BROKEN"

@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.config import Config, StateSection, UsbSection
-from firmware_app.intake.stick import mount_table, mounting
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.intake.stick.handover import Handed, Word
-from firmware_app.intake.stick.signals import Signals
-from firmware_app.processes import importer
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStatus
+from firmware_app.appliance.processes import importer
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.stick_status import StickStatus
+from firmware_app.core.settings import Config, StateSection, UsbSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.stick import mount_table, mounting
+from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest.stick.handover import Handed, Word
+from firmware_app.ingest.stick.signals import Signals
 from tests.faults.loopfs import run
 from tests.peers import missing as not_here
 from tests.peers import need_root, peer

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import backup
-from firmware_app.config import Config
-from firmware_app.errors import BackupDiskOpen
-from firmware_app.health import own_care
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import backup
+from firmware_app.appliance.checks import own_care
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import BackupDiskOpen
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.stick.file_system import FileSystem
 from tests.faults.loopfs import run
 from tests.faults.sticks import await_true, need_sticks, users_of
 from tests.peers import peer

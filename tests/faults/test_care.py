@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.health import databases
-from firmware_app.health import own_care as doctor
-from firmware_app.health.check import Check
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir, free_bytes
-from firmware_app.store.rescue import ring
+from firmware_app.appliance.checks import databases
+from firmware_app.appliance.checks import own_care as doctor
+from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.recovery import ring
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir, free_bytes
 from tests import toy_pack
 from tests.box import environment, lantern, served
 from tests.faults.bare_box import Modality, settings, waiting

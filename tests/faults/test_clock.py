@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app import clock
-from firmware_app.clock import Stamp
-from firmware_app.clock.memory import EARLIEST
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.timekeeping import FILE
+from firmware_app.core import clock
+from firmware_app.core.clock import Stamp
+from firmware_app.core.clock.memory import EARLIEST
+from firmware_app.core.clock.timekeeping import FILE
+from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
 from tests.faults.shifted_clock import EPOCH, RIGHT, TEN_YEARS_BEHIND, ShiftedClock
 

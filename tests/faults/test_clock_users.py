@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.timekeeping import FILE
+from firmware_app.core.clock.timekeeping import FILE
+from firmware_app.core.state_dir import StateDir
 from tests.peers import REPOSITORY, need_root
 
 GATEWAY, READER, UPLINK = 61_001, 61_002, 61_003
@@ -19,10 +19,10 @@ CLINICAL, EXCHANGE = 62_001, 62_002
 _TELLS = """
 import json, os, time
 from pathlib import Path
-from firmware_app import clock
-from firmware_app.clock import TimeSource
-from firmware_app.store.disk import timekeeping
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core import clock
+from firmware_app.core.clock import TimeSource
+from firmware_app.core.clock import timekeeping
+from firmware_app.core.state_dir import StateDir
 os.setgroups({groups})
 os.setresgid(*[{groups}[0]] * 3)
 os.setresuid(*[{user}] * 3)

@@ -7,10 +7,10 @@ import random
 import sqlite3
 from pathlib import Path
 
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import rescue
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.box import lantern, served
 from tests.faults.bare_box import Modality, port_of, settings, waiting

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.installation import debian_contents, debian_package
-from firmware_app.installation.hospital import SERVICES
+from firmware_app.appliance.installation import debian_contents, debian_package
+from firmware_app.appliance.installation.hospital import SERVICES
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, peer, release
 
@@ -31,7 +31,7 @@ print(urllib.request.urlopen("http://127.0.0.1:8090/healthz", timeout=10).read()
 """
 ROW = f"""
 from pathlib import Path
-from firmware_app.errors import TopicUnknown
+from firmware_app.core.errors import TopicUnknown
 from hospital.inbox.inbox_db import Inbox
 inbox = Inbox(Path("{HOSPITAL}/inbox.db"))
 with inbox.transaction():

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.errors import DiskTrouble
-from firmware_app.health import doctor, hardware
-from firmware_app.intake.spool import not_kept
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import fault
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.checks import doctor, hardware
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import disk_fault
+from firmware_app.core.errors import DiskTrouble
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.spool import not_kept
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from web import standing
 from web.app import create_app
@@ -64,7 +64,7 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         assert page.look() is None
         attack(loop)
         for error in (met(state.run), met_by_sqlite(database)):
-            trouble = fault.named(state.run, error)
+            trouble = disk_fault.named(state.run, error)
             assert isinstance(trouble, DiskTrouble)
             refused = not_kept(state.run, error)
             assert (trouble.code, refused.code, refused.dimse_status) == (code, refusal, status)

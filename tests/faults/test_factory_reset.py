@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 from tests.faults.systemd_house import House
 from tests.films import film, save
 from tests.peers import need_root, peer
@@ -19,9 +19,9 @@ CONFIG = '[box]\nid = "clinic-7"\n[viewer]\nhost = "127.0.0.1"\n[retention]\nhig
 CUT = """
 import os
 from pathlib import Path
-from firmware_app.care import factory_reset
-from firmware_app.config import load
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import factory_reset
+from firmware_app.core.settings import load
+from firmware_app.core.state_dir import StateDir
 factory_reset._first_settings = lambda *_: os._exit(9)
 factory_reset.reset(load(), Path("/etc/lantern/lantern.toml"), StateDir(Path("{state}")))
 """

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import SpaceShort
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import SpaceShort
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from tests.objects import file_of, film, new_uid
 from tests.peers import need_root
 from tests.small_disk import small_disk

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.provisioning import box_identity
-from firmware_app.sealed.envelope import HospitalBundle
-from firmware_app.sealed.summary import decode
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.uplink.messages.envelope import HospitalBundle
+from firmware_app.uplink.messages.summary import decode
 from tests.faults.systemd_house import House
 from tests.peers import need_root, peer
 

@@ -18,10 +18,10 @@ from typing import Final
 import pytest
 from pydicom.uid import generate_uid
 
-from firmware_app.demo import samples
-from firmware_app.demo.samples import DemoImage
-from firmware_app.installation import disk_image, signing
-from firmware_app.intake.stick.file_system import FileSystem
+from demo import samples
+from demo.samples import DemoImage
+from firmware_app.appliance.installation import disk_image, signing
+from firmware_app.ingest.stick.file_system import FileSystem
 from tests.faults import flashed_box, sticks
 from tests.faults.flashed_box import FlashedBox, Page
 from tests.peers import REPOSITORY, missing, need_root

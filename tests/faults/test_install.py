@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import load
-from firmware_app.errors import InstallPortTaken
-from firmware_app.installation import ground, removal
-from firmware_app.installation.machine import Machine, Record
+from firmware_app.appliance.installation import ground, removal
+from firmware_app.appliance.installation.machine import Machine, Record
+from firmware_app.core.errors import InstallPortTaken
+from firmware_app.core.settings import load
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, no_package, peer, release
 
@@ -35,16 +35,24 @@ CLINIC = '[box]\nname = "Hillside"\n'
 
 
 def make(
-    what: str, root: Path, environment: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL,
+    what: str,
+    root: Path,
+    environment: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
     **variables: object,
-) -> tuple[int, str]:  # fmt: skip
+) -> tuple[int, str]:
     """Exit status and all that `make WHAT` said, in English."""
     need_root()
     done = subprocess.run(
         [peer("make"), "--silent", what, f"DESTDIR={root}", *(f"{name}={value}" for name, value in variables.items())],
-        cwd=REPOSITORY, env={**os.environ, "PIP_NO_DEPS": "1", "LC_ALL": "C.UTF-8", **(environment or {})},
-        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        env={**os.environ, "PIP_NO_DEPS": "1", "LC_ALL": "C.UTF-8", **(environment or {})},
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     return done.returncode, done.stdout
 
 
@@ -69,8 +77,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return folder
 
 
@@ -211,10 +220,10 @@ def test_a_wheel_that_was_made_of_another_lantern_is_refused_though_its_version_
     stale = tmp_path / next(wheels.glob("lantern_box-*.whl")).name
     with zipfile.ZipFile(next(wheels.glob("lantern_box-*.whl"))) as now, zipfile.ZipFile(stale, "w") as then:
         for name in now.namelist():
-            then.writestr(name, now.read(name) + b"\n" * (name == "firmware_app/records.py"))
+            then.writestr(name, now.read(name) + b"\n" * (name == "firmware_app/core/records.py"))
     status, said = make("install", box, WHEELS=tmp_path)
     assert status != 0
-    assert "was not built from the Lantern in this folder (firmware_app/records.py" in said
+    assert "was not built from the Lantern in this folder (firmware_app/core/records.py" in said
     assert everything(box) == before
     shutil.copy(next(wheels.glob("lantern_box-*.whl")), tmp_path / stale.name.replace("-py3-", "-1-py3-"))
     status, said = make("install", box, WHEELS=tmp_path)
@@ -324,9 +333,18 @@ def test_it_speaks_chinese_where_the_terminal_does(box: Path, wheels: Path) -> N
 def test_the_installer_needs_nothing_but_pythons_own_library() -> None:
     code = "import sys, runpy; sys.path.insert(0, '.'); sys.argv[1:] = ['--help'];"
     done = subprocess.run(
-        [PYTHON, "-I", "-S", "-c", code + "runpy.run_module('firmware_app.installation', run_name='__main__')"],
-        cwd=REPOSITORY, text=True, capture_output=True, check=False,
-    )  # fmt: skip
+        [
+            PYTHON,
+            "-I",
+            "-S",
+            "-c",
+            code + "runpy.run_module('firmware_app.appliance.installation', run_name='__main__')",
+        ],
+        cwd=REPOSITORY,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -374,9 +392,13 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
     def run(script: str) -> str:
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--net", "--kill-child"]  # and no network in them
         done = subprocess.run(
-            [*namespaces, "sh", "-c", IN_IT, "sh", str(bare), script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
+            [*namespaces, "sh", "-c", IN_IT, "sh", str(bare), script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout
         return done.stdout
 
@@ -388,7 +410,7 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
     before, home = run("dpkg-query --show"), run("ls -A /root")
     run("cd /srv/lantern && dpkg -i build/wheels/make_*.deb && make install WHEELS=build/wheels")
     assert "nothing was changed" in run("make --silent -C /srv/lantern install WHEELS=build/wheels")
-    run("/opt/lantern/venv/bin/python -m firmware_app.care.preparation")
+    run("/opt/lantern/venv/bin/python -m firmware_app.appliance.care.preparation")
     tested = run("lantern selftest --json || true")
     shipped = [*(REPOSITORY / "models").glob("*/manifest.json")]
     assert tested.count('"selftest.golden_ok"') == len(shipped) > 0, tested
@@ -424,7 +446,7 @@ def test_a_plain_debian_becomes_a_box_without_the_internet_and_a_plain_debian_ag
         doctor = house.run("lantern doctor --json", check=False)
         assert '"check": "gateway", "result": "ok"' in doctor, doctor
 
-        said = house.run("/opt/lantern/venv/bin/python -m firmware_app.installation uninstall", timeout=120)
+        said = house.run("/opt/lantern/venv/bin/python -m firmware_app.appliance.installation uninstall", timeout=120)
         assert "The box is stopped" in said
         assert house.run("systemctl list-units --all --plain --no-legend 'lantern*'", check=False) == ""
         assert house.run(

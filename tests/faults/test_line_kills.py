@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.uplink.outbox import Outbox
 from tests.wire.line_rig import place, wait_for
 
 SUMMARIES, KILLS = 400, 12
@@ -42,7 +43,7 @@ def test_kills_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
         counted = site.counted()
         assert len(counted) == len(set(counted)) == len(expected)
         assert set(counted) == expected
-        assert box.clinical.outbox.count() == 0
+        assert Outbox(box.clinical.database).count() == 0
         assert set(site.reasons()) <= {"hospital.outdated", "hospital.replayed"}, "a kill is not an attack"
         for process in (uplink, reader, site.receiver):
             assert process.alive()

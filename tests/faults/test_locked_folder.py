@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import backup
-from firmware_app.care.locked import batch, making, recovery_code, restoring
-from firmware_app.config import Config
-from firmware_app.errors import LockedDiskAbsent, LockedFailed, LockedNoRoom, RestoreCut
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import ring
+from firmware_app.appliance.care import backup
+from firmware_app.appliance.care.locked import batch, making, recovery_code, restoring
+from firmware_app.appliance.recovery import ring
+from firmware_app.core.errors import LockedDiskAbsent, LockedFailed, LockedNoRoom, RestoreCut
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from tests.local_films import opened as clinic
 from tests.small_disk import small_disk

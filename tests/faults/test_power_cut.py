@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import loop_file_system
 from tests.objects import EXPLICIT, film, new_uid
 from tests.wire.gateways import process

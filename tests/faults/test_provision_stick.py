@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.intake.stick.handover import Handed, Word
-from firmware_app.intake.stick.signals import Signals
-from firmware_app.processes import importer
-from firmware_app.provisioning import box_identity, first_request, offered_files
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.processes import importer
+from firmware_app.appliance.provisioning import first_request, offered_files
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.stick.handover import Handed, Word
+from firmware_app.ingest.stick.signals import Signals
 from hospital.house import House
 from tests.faults import sticks
 from tests.faults.sticks import Stick
@@ -29,7 +30,7 @@ def box(tmp_path: Path) -> tuple[Config, StateDir]:
     clinical.database.close()
     state.provision.mkdir()
     state.line_keys.mkdir()
-    box_identity.KeyFiles(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
+    KeyFiles(state.line_keys).hospital.write_bytes(house.bundle_file.read_bytes())
     content = tmp_path / "content"
     for folder, number in ((content, 7), (content / "MORE", 8), (content / "MORE", 9)):
         prepared(house, folder, box=f"clinic-{number}")

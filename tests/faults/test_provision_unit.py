@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 from tests.faults.systemd_house import House
 from tests.peers import need_root, peer
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.appliance
 STATE = StateDir(Path("/var/lib/lantern"))
 ASK = """
 from pathlib import Path
-from firmware_app.provisioning import first_request
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import first_request
+from firmware_app.core.state_dir import StateDir
 answers = dict(box="{box}", clinic="清河卫生院", language="zh_CN", zone="{zone}", ae_title="LANTERN", calling="")
 first_request.ask(StateDir(Path("/var/lib/lantern")), first_request.FirstRequest(answers=answers, request="{number}"))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.provisioning import first_request
+from firmware_app.appliance.provisioning import first_request
 from tests.peers import REPOSITORY, need_root
 from tests.shelf import Box
 
@@ -20,10 +20,10 @@ ANSWERS = {"box": "clinic-7", "clinic": "Clear River", "language": "en", "zone":
 _DOES = """
 import json, os
 from pathlib import Path
-from firmware_app.care import presence
-from firmware_app.provisioning import first_request, provisioning_folder
-from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core import presence
+from firmware_app.appliance.provisioning import first_request, provisioning_folder
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.core.state_dir import StateDir
 os.setgroups([{group}])
 os.setresgid(*[{group}] * 3)
 os.setresuid(*[{user}] * 3)

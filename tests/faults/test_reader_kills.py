@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from firmware_app.records import ReadingStatus
+from firmware_app.core.records import ReadingStatus
 from tests import reading_rig
 from tests.reading_rig import Rig
 
@@ -40,7 +40,7 @@ class ReaderProcess:
         assert self._process.poll() is None
 
     def _announced(self) -> bool:
-        from firmware_app.care import presence
+        from firmware_app.core import presence
 
         announced = presence.announcement(self._box.state, "reader")
         return announced is not None and announced["pid"] == self._process.pid

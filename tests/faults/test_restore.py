@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 from tests.faults.systemd_house import House
 from tests.films import film, save
 from tests.peers import REPOSITORY, peer

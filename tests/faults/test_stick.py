@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
-from firmware_app.intake.stick import drivers, mount_table, mounting
-from firmware_app.intake.stick.file_system import FileSystem, probe
-from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.stick_status import StickStage
+from firmware_app.cases import stick_status
+from firmware_app.cases.stick_status import StickStage
+from firmware_app.core.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
+from firmware_app.ingest.stick import drivers, mount_table, mounting
+from firmware_app.ingest.stick.file_system import FileSystem, probe
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick

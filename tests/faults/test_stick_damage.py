@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import StickNotMounted
-from firmware_app.intake.stick import space
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.intake.stick.search import search
-from firmware_app.store.disk.stick_status import StickStage
+from firmware_app.cases.stick_status import StickStage
+from firmware_app.core.errors import StickNotMounted
+from firmware_app.ingest.stick import space
+from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest.stick.search import search
 from tests.faults import sticks
 from tests.faults.sticks import box, importing, stick
 from tests.objects import file_of, film, new_uid

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import ExportFolderUnusable, ExportUnsure
-from firmware_app.exporting import sealed_case
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.sealed.sealed_export import HEAD
-from firmware_app.store.disk.layout import sync_directory
+from firmware_app.core.errors import ExportFolderUnusable, ExportUnsure
+from firmware_app.core.state_dir import sync_directory
+from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.results.export import sealed_case
+from firmware_app.uplink.messages.sealed_export import HEAD
 from hospital import cli as hospital_cli
 from hospital.house import House
 from tests.exporting_rig import Box

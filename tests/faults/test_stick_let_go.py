@@ -13,11 +13,11 @@ from typing import NoReturn
 
 import pytest
 
-from firmware_app import notify
-from firmware_app.config import Config, UsbSection
-from firmware_app.intake.stick import handover, mounting
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.processes import mounter
+from firmware_app.appliance.processes import mounter
+from firmware_app.core import notify
+from firmware_app.core.settings import Config, UsbSection
+from firmware_app.ingest.stick import handover, mounting
+from firmware_app.ingest.stick.file_system import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import stick

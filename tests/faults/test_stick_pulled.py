@@ -13,20 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.intake.stick import handover
-from firmware_app.intake.stick.file_system import FileSystem
-from firmware_app.intake.stick.signals import Signals
-from firmware_app.processes import importer
-from firmware_app.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.reports.case_line import case_object
-from firmware_app.reports.case_text import page, row
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage
+from firmware_app.appliance.processes import importer
+from firmware_app.cases import stick_status
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.stick_status import StickStage
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.stick import handover
+from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest.stick.signals import Signals
+from firmware_app.results.case_line import case_object
+from firmware_app.results.case_text import page, row
+from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
 from tests.objects import file_of, film, new_uid
@@ -59,7 +60,7 @@ def read_all(clinical: Clinical) -> None:
         instance: Instance = claim.instance
         reading = Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2))
         clinical.finish(instance, reading, Priority.ROUTINE)
-    clinical.close_revisions(0.0, report=True)
+    clinical.close_revisions(0.0, report=Outbox(clinical.database).put)
 
 
 def held(state: StateDir, clinical: Clinical) -> list[str]:
@@ -102,7 +103,7 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     assert {reading["quality"]["hints"][0]["code"] for reading in line["readings"]} == {"stick.incomplete"}
     assert case.incomplete.text("en") in page(case, "en")
     assert "incomplete" in row(case, "en")
-    assert [brief.quality for brief in clinical.outbox.waiting(9)] == ["stick.incomplete"]
+    assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete"]
 
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug()
@@ -116,7 +117,7 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     read_all(clinical)
     (case,) = clinical.cases()
     assert (case.incomplete, case.revision) == (None, 2)
-    assert [brief.quality for brief in clinical.outbox.waiting(9)] == ["stick.incomplete", "ok"]
+    assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete", "ok"]
 
 
 def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_path: Path, image: Path) -> None:
@@ -152,9 +153,11 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
     config, state, clinical = box(tmp_path / "state")
     silent = Signals(tmp_path / "no-led", tmp_path / "no-speaker")
     environment = {
-        **os.environ, "LANTERN_STATE__DIR": str(state.root), "LANTERN_USB__ENABLED": "true",
+        **os.environ,
+        "LANTERN_STATE__DIR": str(state.root),
+        "LANTERN_USB__ENABLED": "true",
         "LANTERN_RETENTION__HIGH_WATER_FREE_MB": "16",
-    }  # fmt: skip
+    }
     with stick(image, tmp_path / "usb") as plugged:
         kind = plugged.plug()
         stop = threading.Event()
@@ -163,7 +166,13 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
             offering = threads.submit(handover.offer, plugged.folder, word, plugged.files, stop)
             try:
                 await_true((plugged.folder / handover.SOCKET).exists)
-                command = [sys.executable, "-m", "firmware_app.processes.importer", "copy", str(plugged.folder)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "firmware_app.appliance.processes.importer",
+                    "copy",
+                    str(plugged.folder),
+                ]
                 with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
                     await_true(lambda: clinical.counts().instances >= SEEN)
                     process.send_signal(signal.SIGKILL)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import drop_ins
-from firmware_app.config import Config, describe
-from firmware_app.provisioning import box_identity
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import drop_ins
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.settings import Config, describe
+from firmware_app.core.state_dir import StateDir
 from hospital.house import House as Hospital
 from tests.faults.systemd_house import House
 from tests.films import film, save

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.reading.children import child
+from firmware_app.core.children import child
 from tests.fuzz import corpus, coverage, seeds, targets
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ import atheris
 # pydicom's dictionaries are one literal each, which takes long and branches nowhere.
 _LITERALS = ["pydicom._dicom_dict", "pydicom._private_dict", "pydicom._uid_dict", "pydicom.sr"]
 with atheris.instrument_imports(include=["firmware_app", "pydicom"], exclude=_LITERALS):
-    from firmware_app.config import ReaderSection
-    from firmware_app.reading.children import confinement
+    from firmware_app.core.children import confinement
+    from firmware_app.core.settings import ReaderSection
     from tests.fuzz import mutator, targets
 
 

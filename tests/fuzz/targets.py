@@ -17,15 +17,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from firmware_app.errors import IntakeError
-from firmware_app.headers import file_kind
-from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import IntakeError
+from firmware_app.core.language import LANGUAGES
+from firmware_app.core.records import Header
+from firmware_app.dicom.headers import file_kind
+from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
+from firmware_app.dicom.scp import file_meta
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.intake.dicom import file_meta
-from firmware_app.language import LANGUAGES
 from firmware_app.reading.children import decode_child, decoder
-from firmware_app.reading.children.wire import ChildMessage
-from firmware_app.records import Header
 
 SPEC: Final = InputSpec("input", 24, 20)
 BUDGET: Final = 3

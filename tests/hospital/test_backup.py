@@ -16,10 +16,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware_app.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Priority
-from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, cli
 from hospital.house import House
 from hospital.inbox import rescue

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from firmware_app.provisioning import box_identity
+from firmware_app.appliance.provisioning import box_identity
 from hospital.house import House
 from hospital.keys import authority, revocation
 from hospital.page.app import create_app

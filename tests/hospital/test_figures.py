@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import Outdated
-from firmware_app.records import LocalState
-from firmware_app.sealed.figures import PlaceFigures
-from firmware_app.sealed.summary import ClinicFigures, DriftWatch, Origin
-from firmware_app.sealed.watch import Drifting, MeasureWatch, WatchedPlace
+from firmware_app.core.errors import Outdated
+from firmware_app.core.records import LocalState
+from firmware_app.uplink.messages.figures import PlaceFigures
+from firmware_app.uplink.messages.summary import ClinicFigures, DriftWatch, Origin
+from firmware_app.uplink.messages.watch import Drifting, MeasureWatch, WatchedPlace
 from hospital.house import House
 from hospital.inbox import watches
 from hospital.inbox.inbox_db import Inbox

@@ -10,10 +10,20 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import open_signed, seal
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import Brief, Kind, Modality, Opinion, Origin, Receipt, SizeBand, Summary, decode
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import open_signed, seal
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import (
+    Brief,
+    Kind,
+    Modality,
+    Opinion,
+    Origin,
+    Receipt,
+    SizeBand,
+    Summary,
+    decode,
+)
 from tests.small_disk import small_disk
 from tests.wire.line_rig import Box, Place, place, wait_for
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import InboxNewer, TopicUnknown
-from firmware_app.records import Priority
-from firmware_app.sealed.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
+from firmware_app.core.errors import InboxNewer, TopicUnknown
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.schema import STEPS
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import KeysMissing
+from firmware_app.core.errors import KeysMissing
 from hospital.keys import keyring
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.

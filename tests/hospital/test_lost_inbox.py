@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from firmware_app.records import Priority
+from firmware_app.core.records import Priority
 from hospital.house import House
 from hospital.inbox import losses
 from hospital.inbox.inbox_db import Inbox

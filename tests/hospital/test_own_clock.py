@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from firmware_app.sealed.summary import Origin, Presence, PresenceKind
+from firmware_app.uplink.messages.summary import Origin, Presence, PresenceKind
 from hospital import cli
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox

@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.errors import LanternError, Outdated, Replayed, SealKeyRetired, TopicUnknown
-from firmware_app.records import Priority
-from firmware_app.sealed.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
+from firmware_app.core.errors import LanternError, Outdated, Replayed, SealKeyRetired, TopicUnknown
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital import cli
 from hospital.house import House
 from hospital.inbox import receiver_status, schema

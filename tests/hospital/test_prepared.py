@@ -16,12 +16,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from firmware_app.config import load
-from firmware_app.errors import KeysMissing, RowUnusable
-from firmware_app.provisioning import box_identity
-from firmware_app.provisioning import signed_file as provisioning_file
-from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.provisioning.signed_file import Proof
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance.provisioning import signed_file as provisioning_file
+from firmware_app.appliance.provisioning.first_start import IdentityPaths
+from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.core.errors import KeysMissing, RowUnusable
+from firmware_app.core.settings import load
 from hospital import prepare
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox

@@ -14,7 +14,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.errors import (
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.errors import (
     BoxEnrolled,
     BundleInvalid,
     Contradicted,
@@ -25,10 +26,9 @@ from firmware_app.errors import (
     SignatureForged,
     TopicUnknown,
 )
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import BoxBundle
-from firmware_app.sealed.summary import (
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import BoxBundle
+from firmware_app.uplink.messages.summary import (
     Brief,
     Digest,
     FindingBrief,

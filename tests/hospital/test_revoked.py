@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware_app.errors import BoxRevoked
-from firmware_app.provisioning import box_identity
-from firmware_app.sealed.summary import Kind
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.errors import BoxRevoked
+from firmware_app.uplink.messages.summary import Kind
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
 from hospital.keys import authority, keyring, revocation

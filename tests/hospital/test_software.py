@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_app.errors import Outdated
-from firmware_app.sealed.software import LeftFor, LeftSlot, RunningSoftware, Slot
-from firmware_app.sealed.summary import Origin, SoftwareState
+from firmware_app.core.errors import Outdated
+from firmware_app.uplink.messages.software import LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.summary import Origin, SoftwareState
 from hospital.house import House
 from hospital.inbox import software
 from hospital.inbox.inbox_db import Inbox

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.installation import apt_repository
+from firmware_app.appliance.installation import apt_repository
 from tests.peers import needed, peer, release
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import ring
+from firmware_app.appliance.recovery import ring
+from firmware_app.core.state_dir import StateDir
 from tests.finished import killed_at
 from tests.unit.test_backup_ring import made
 from tests.unit.test_backup_ring import state as state

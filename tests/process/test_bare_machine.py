@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import cli
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import cli
+from firmware_app.core.state_dir import StateDir
 from tests.peers import need_root
 
 
@@ -68,7 +68,7 @@ def test_whoever_may_not_look_into_the_state_is_told_to_use_sudo(tmp_path: Path,
     need_root()
     script = (
         "import os, sys\n"
-        "from firmware_app.commands import cli\n"
+        "from firmware_app.cli import cli\n"
         "def quiet(words):\n"
         "    out = os.dup(1); os.dup2(os.open(os.devnull, os.O_WRONLY), 1); cli.main(words); os.dup2(out, 1)\n"
         "quiet(sys.argv[1:])\n"  # a plain user may not read the tester's own Python: all is loaded by now

@@ -17,19 +17,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app import clock
-from firmware_app.care import backup, retention
-from firmware_app.config import Config
-from firmware_app.errors import ConfigInvalid
-from firmware_app.health import doctor as health
-from firmware_app.health import hardware, metrics, own_care, selftest
-from firmware_app.health.check import Check
+from firmware_app.appliance.care import backup, retention
+from firmware_app.appliance.checks import doctor as health
+from firmware_app.appliance.checks import hardware, metrics, own_care, selftest
+from firmware_app.appliance.checks.check import Check
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import clock, remembered
+from firmware_app.core.errors import ConfigInvalid
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.results import Results
-from firmware_app.records import Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import remembered
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sqlite import damage
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.unit.test_backup_ring import overwrite, root_of
@@ -361,7 +360,7 @@ def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
 
 
 def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -> None:
-    from firmware_app.config import load
+    from firmware_app.core.settings import load
 
     file = tmp_path / "lantern.toml"
     file.write_text("[retention]\ndays = 10\nkeep_days = 30\n", "utf-8")

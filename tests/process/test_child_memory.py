@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_app.core.children.child import Child
+from firmware_app.core.records import Reason
 from firmware_app.imaging.grey.overlays import MOST_LAYERS
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.child import Child
 from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.records import Reason
 from tests import films
 
 MEMORY_MB = 384

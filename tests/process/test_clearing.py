@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clearing import Clearing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clearing import Clearing
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
 from tests.finished import finished, killed_at, on_the_disk
 from tests.unit.test_clearing import clear, files_with_a_row
 

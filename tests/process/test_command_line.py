@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from converters import cli as converters_cli
-from firmware_app.commands import cli
-from firmware_app.errors import VideoReaderMissing, base
-from firmware_app.language import codes, say, visible
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import cli
+from firmware_app.core.errors import VideoReaderMissing, base
+from firmware_app.core.language import codes, say, visible
+from firmware_app.core.state_dir import StateDir
 from hospital import cli as hospital_cli
 
 # Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
@@ -288,7 +288,7 @@ def test_ctrl_c_while_the_command_is_still_loaded_ends_it_without_a_word() -> No
         "from firmware_app import __main__\n"
         "class Pressed:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'firmware_app.commands.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'firmware_app.cli.cli': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Pressed())\n"
         "sys.exit(__main__.main())\n"
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.reading.children.confinement import LARGEST_FILE_BYTES, NICENESS
+from firmware_app.core.children.confinement import LARGEST_FILE_BYTES, NICENESS
+from firmware_app.core.records import Reason
 from firmware_app.reading.children.decoder import Decoder
-from firmware_app.records import Reason
 from tests.peers import REPOSITORY
 from tests.wire.line_rig import wait_for
 
@@ -100,7 +100,7 @@ def lives(pid: int) -> bool:
 
 PRODUCT = """
 import numpy as np
-from firmware_app.reading.children import confinement
+from firmware_app.core.children import confinement
 square, column = np.ones((256, 256), np.float32), np.ones(256, np.float32)
 confinement.confine(4)
 print(int((square @ column).sum()))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import IntakeError
-from firmware_app.intake.accept import Door
+from firmware_app.core.errors import IntakeError
+from firmware_app.ingest.accept import Door
 from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests.peers import pydicom_file
 from tests.unit.test_cut_files import NAMES, SPEC

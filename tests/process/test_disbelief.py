@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.records import Reason
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder
 from firmware_app.reading.faults import Faults
-from firmware_app.records import Reason
 
 SPEC = InputSpec("image", 8, 8)
 FACTS = {"read": [0], "frames": 1, "rows": 9, "columns": 9}

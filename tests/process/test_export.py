@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app.commands import user
-from firmware_app.config import Config, load
-from firmware_app.errors import ExportGaveUp, ExportThere, ReferencesLost
-from firmware_app.exporting import folder as export
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.disk.references import KEY_FILE, References
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.exports import Exports
+from firmware_app.cases.references import KEY_FILE, References
+from firmware_app.cli import user
+from firmware_app.core.errors import ExportGaveUp, ExportThere, ReferencesLost
+from firmware_app.core.settings import Config, load
+from firmware_app.results.export import folder as export
 from hospital.house import House
 from tests import films, printed
 from tests.exporting_rig import STUDY, Box

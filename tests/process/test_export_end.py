@@ -17,19 +17,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import progress
-from firmware_app.config import Config, load
-from firmware_app.errors import ExportHeld, ExportUnrecorded
-from firmware_app.exporting import folder as export
-from firmware_app.exporting import sealed_case
-from firmware_app.health import databases
-from firmware_app.store.accounts import audit
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical import exports
-from firmware_app.store.clinical.exports import DONE, Exports, Telling
-from firmware_app.store.disk import lockfile
-from firmware_app.store.disk.layout import free_bytes, sync_directory
-from firmware_app.store.rescue import mending
+from firmware_app.appliance.checks import databases
+from firmware_app.appliance.recovery import mending
+from firmware_app.cases import exports
+from firmware_app.cases.accounts import audit
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.exports import DONE, Exports, Telling
+from firmware_app.core import lockfile, progress
+from firmware_app.core.errors import ExportHeld, ExportUnrecorded
+from firmware_app.core.settings import Config, load
+from firmware_app.core.state_dir import free_bytes, sync_directory
+from firmware_app.results.export import folder as export
+from firmware_app.results.export import sealed_case
 from hospital.house import House
 from tests.exporting_rig import Box
 from tests.exporting_rig import house as house

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import preparation
-from firmware_app.commands.cli import main
-from firmware_app.errors import ExportNoRoom, StateUnusable
-from firmware_app.exporting import folder as export
-from firmware_app.exporting.departure import ExportOutcome
-from firmware_app.intake.spool import empty_incoming
-from firmware_app.store.clinical import exports as store_exports
-from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.disk import staging
-from firmware_app.store.disk.layout import StateDir, free_bytes
+from firmware_app.appliance.care import preparation
+from firmware_app.cases import exports as store_exports
+from firmware_app.cases import staging
+from firmware_app.cases.exports import Exports
+from firmware_app.cli.cli import main
+from firmware_app.core.errors import ExportNoRoom, StateUnusable
+from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.dicom.spool import empty_incoming
+from firmware_app.results.export import folder as export
+from firmware_app.results.export.departure import ExportOutcome
 from hospital.house import House
 from tests.exporting_rig import Box, opened, sealed
 from tests.exporting_rig import house as house

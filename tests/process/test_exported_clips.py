@@ -17,9 +17,9 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 
+from firmware_app.core.children.child import Child
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import pixel_element, writing
-from firmware_app.reading.children.child import Child
 from tests import films, peers
 from tests.unit.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
 

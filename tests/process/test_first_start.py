@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import system_program
-from firmware_app.care import front, preparation
-from firmware_app.errors import SealingFailed, UnitsNotReread
-from firmware_app.health import doctor
-from firmware_app.provisioning import console, first_page, first_request, first_start, naming, offered_files, tpm
-from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.system_program import ProgramFailed
+from firmware_app.appliance.care import front, preparation
+from firmware_app.appliance.checks import doctor
+from firmware_app.appliance.provisioning import console, first_page, first_request, first_start, naming, offered_files
+from firmware_app.appliance.provisioning.first_page import DONE
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.core import system_program, tpm
+from firmware_app.core.errors import SealingFailed, UnitsNotReread
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.system_program import ProgramFailed
 from hospital.house import House
 from tests.shelf import Box, prepared
 
@@ -160,7 +160,7 @@ def test_a_box_that_does_not_start_again_says_so_on_its_page(
 def test_the_console_is_told_what_was_not_done(
     box: Box, house: House, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from firmware_app.commands.cli import main
+    from firmware_app.cli.cli import main
 
     made = prepared(house, tmp_path / "out", zone="Asia/Urumqi")
     options = ["--code", made.code, "--no-tpm", "--config", str(box.file)]
@@ -176,7 +176,7 @@ def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
-    from firmware_app.commands.cli import main
+    from firmware_app.cli.cli import main
 
     monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
     if asked:

@@ -26,7 +26,7 @@ READ_ALL = r"""
 import json, re, sys
 from pathlib import Path
 from firmware_app.imaging import film
-from firmware_app.reading.children import confinement
+from firmware_app.core.children import confinement
 confinement.confine(512)
 with film.opened(Path(sys.argv[1]), is_picture=sys.argv[2] == "picture") as opened:
     total = sum(float(opened.grey(index).max()) for index in range(opened.frames))

@@ -20,7 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.appliance.installation import ground, hospital, programs, removal, setting_up
+from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
+from firmware_app.appliance.installation.machine import VENV, Machine, Record
+from firmware_app.appliance.installation.programs import ProgramSource
+from firmware_app.core.errors import (
     InstallPackaged,
     InstallPackagesMissing,
     InstallWheelDamaged,
@@ -28,10 +32,6 @@ from firmware_app.errors import (
     InstallWheelStale,
     NotInstalled,
 )
-from firmware_app.installation import ground, hospital, programs, removal, setting_up
-from firmware_app.installation.kind import MADE_FOR, MachineKind
-from firmware_app.installation.machine import VENV, Machine, Record
-from firmware_app.installation.programs import ProgramSource
 from tests.peers import REPOSITORY, need_root, needed, peer
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": "", "fonts-noto-cjk": ""}
@@ -152,7 +152,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 def pack(place: Place, content: bytes | None = None) -> None:
     with zipfile.ZipFile(place.wheel, "w", zipfile.ZIP_DEFLATED) as made:
-        name = "firmware_app/records.py"
+        name = "firmware_app/core/records.py"
         made.writestr(name, (place.source.tree / name).read_bytes() if content is None else content)
 
 
@@ -468,7 +468,7 @@ def test_whoever_closes_the_terminal_has_not_agreed(place: Place, typed: bytes) 
     if child == 0:
         try:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # as on a terminal, whatever started this run of the tests
-            words = ["-m", "firmware_app.installation", "--destdir", str(place.root), "uninstall", "--purge"]
+            words = ["-m", "firmware_app.appliance.installation", "--destdir", str(place.root), "uninstall", "--purge"]
             os.execv(sys.executable, [sys.executable, *words])
         finally:
             os._exit(127)

@@ -22,7 +22,7 @@ import numpy as np
 from firmware_app.imaging import source
 from firmware_app.imaging.jpeg import jpeg2000
 from firmware_app.imaging.codec.stored import FrameReader as Reader
-from firmware_app.reading.children import confinement
+from firmware_app.core.children import confinement
 with source.opened(Path(sys.argv[1])) as found:
     stream = Reader(found).compressed(0)
     jpeg2000.os.sched_getaffinity = lambda _: {0}

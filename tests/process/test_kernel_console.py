@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import load
-from firmware_app.provisioning import console
+from firmware_app.appliance.provisioning import console
+from firmware_app.core.settings import load
 from tests.process.test_provision_talk import console as provisioning
 
 Screen = Callable[..., str]

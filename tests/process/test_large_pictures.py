@@ -19,16 +19,16 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
+from firmware_app.core.children import child_loop
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
+from firmware_app.core.records import Reason
 from firmware_app.imaging import film, picture
 from firmware_app.imaging.codec import raster
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.children import child_loop
-from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
 from firmware_app.reading.hints import OF_PIXELS
-from firmware_app.records import Reason
 from tests import films
 from tests.peers import REPOSITORY
 from tests.wire import bombs
@@ -281,7 +281,7 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
 
 _DYING = """
 import ctypes, os, socket, sys
-from firmware_app.reading.children import wire
+from firmware_app.core.children import wire
 with socket.socket(fileno=int(sys.argv[1])) as channel:
     wire.send(channel, wire.ChildMessage({"ready": True}))
     wire.receive(channel)
@@ -290,7 +290,7 @@ with socket.socket(fileno=int(sys.argv[1])) as channel:
 """
 _WATCHING = """
 import sys
-from firmware_app.reading.children.child import Child, ChildLost
+from firmware_app.core.children.child import Child, ChildLost
 child = Child("dying", (sys.argv[1],), silent=True)
 child.await_ready()
 try:

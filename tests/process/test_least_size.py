@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app.commands.cli import main
+from firmware_app.cli.cli import main
+from firmware_app.core.records import Priority, Reading, ReadingStatus
 from firmware_app.reading.children.inference import Inference, Inferred, Shown
-from firmware_app.records import Priority, Reading, ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.results import case_line
 from tests import films, reading_rig, toy_pack
 
 LEAST = 120

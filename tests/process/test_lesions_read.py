@@ -11,10 +11,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from firmware_app.commands import offline
-from firmware_app.errors import BackgroundUnknown
-from firmware_app.records import Case
-from firmware_app.reports.case_line import case_object
+from firmware_app.cli import offline
+from firmware_app.core.errors import BackgroundUnknown
+from firmware_app.core.records import Case
+from firmware_app.results.case_line import case_object
 from tests import films, reading_rig, toy_pack
 
 ROWS, COLUMNS = 256, 512

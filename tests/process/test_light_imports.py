@@ -26,9 +26,14 @@ def test_the_arithmetic_needs_no_numpy() -> None:
 
 def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:
     forbidden = (
-        "firmware_app.runtimes.onnxruntime", "firmware_app.intake", "onnxruntime", "openvino", "pydicom", "pynetdicom",
+        "firmware_app.packs.runtimes.onnxruntime",
+        "firmware_app.ingest",
+        "onnxruntime",
+        "openvino",
+        "pydicom",
+        "pynetdicom",
         "gdcm",
-    )  # fmt: skip
+    )
     script = (
         "import sys, web.server, web.app, web.blueprints.cases, web.blueprints.health\n"
         f"print([m for m in {forbidden!r} if m in sys.modules])"

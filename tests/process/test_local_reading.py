@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.confirmations import Confirmations
+from firmware_app.cases.machine_scores import _write as _write_scores
+from firmware_app.cases.standings import Standings, _write
+from firmware_app.core.records import LocalState, Priority, Reading, ReadingStatus
+from firmware_app.core.statistics.shift import NUMBERS
+from firmware_app.core.statistics.standardised import LogOdds, log_odds
 from firmware_app.imaging.quality.limits import LIMITS, WATCHED
-from firmware_app.records import LocalState, Priority, Reading, ReadingStatus
-from firmware_app.reports import case_line
-from firmware_app.statistics.shift import NUMBERS
-from firmware_app.statistics.standardised import LogOdds, log_odds
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.confirmations import Confirmations
-from firmware_app.store.calibration.machine_scores import _write as _write_scores
-from firmware_app.store.calibration.points import Points
-from firmware_app.store.calibration.standings import Standings, _write
+from firmware_app.monitoring.points import Points
+from firmware_app.results import case_line
 from tests import films, reading_rig, toy_pack
 from tests.process.test_unsure import ABSTAIN
 

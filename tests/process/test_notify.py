@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from firmware_app.intake.dicom import transport
+from firmware_app.dicom.scp import transport
 from web.lap import Lap
 
 WATCHDOG_S = 0.3
 _GIVEN_UP_S = 10.0
 
 # What a process does with the socket, in a process of its own: the module keeps the socket for a process's life.
-_PREAMBLE = "import os, subprocess, sys, threading, time\nfrom firmware_app import notify\n"
+_PREAMBLE = "import os, subprocess, sys, threading, time\nfrom firmware_app.core import notify\n"
 
 
 @contextmanager

@@ -11,14 +11,14 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
-from firmware_app.commands.cli import main
-from firmware_app.headers import sop_classes
-from firmware_app.headers.other_objects import KINDS, kind_of
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.rescue import rescue
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
+from firmware_app.cli.cli import main
+from firmware_app.core.sqlite import damage
+from firmware_app.dicom.headers import sop_classes
+from firmware_app.dicom.headers.other_objects import KINDS, kind_of
 from tests import films, reading_rig
 from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from converters.cli import main as convert
-from firmware_app.commands.cli import main as lantern
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli.cli import main as lantern
+from firmware_app.core.state_dir import StateDir
 from tests import made_runtime, toy_pack
 from tests.publishing_rig import NAME, pack, sums
 

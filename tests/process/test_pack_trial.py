@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import PackTrialFailed
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.pack_changes import PackChanges, Wish
+from firmware_app.cases.pack_trials import PackTrials, TrialState
+from firmware_app.core.errors import PackTrialFailed
+from firmware_app.core.records import ReadingStatus, Reason
 from firmware_app.packs import installing
+from firmware_app.packs.runtimes import choice
 from firmware_app.reading import changing_packs
 from firmware_app.reading.reader import Reader
 from firmware_app.reading.shadow import Shadow
-from firmware_app.records import ReadingStatus, Reason
-from firmware_app.runtimes import choice
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.pack_changes import PackChanges, Wish
-from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
 from tests.publishing_rig import NAME
 from tests.trial_rig import NEW, OLD, box, drive, reader
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands.cli import main
-from firmware_app.config import Config
-from firmware_app.intake.accept import Door
-from firmware_app.reports.gathering import gathered
-from firmware_app.reports.pdf import making
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk import signed_reports
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases import signed_reports
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.worklist import Worklist
+from firmware_app.cli.cli import main
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.results.gathering import gathered
+from firmware_app.results.pdf import making
 from tests import exporting_rig, films, printed
 from tests.exporting_rig import Box
 from tests.results import read
@@ -50,11 +50,11 @@ def test_what_a_doctor_has_signed_is_the_same_file_after_an_upgrade_and_under_a_
     config, case = signed
     before = making.pdf_of(config, gathered(config, clinical, case), "en")
     assert "Signedattheboxbyli" in printed.words(before)
-    monkeypatch.setattr("firmware_app.reports.gathering.version", lambda: "9.9")
+    monkeypatch.setattr("firmware_app.results.gathering.version", lambda: "9.9")
     renamed = config.model_copy(update={"box": config.box.model_copy(update={"name": "Another"})})
     after = gathered(renamed, clinical, case)
     assert (after.version, after.box) == (1, "Clinic")
-    monkeypatch.setattr("firmware_app.reports.pdf.making._made", lambda *_: pytest.fail("it was made again"))
+    monkeypatch.setattr("firmware_app.results.pdf.making._made", lambda *_: pytest.fail("it was made again"))
     assert making.pdf_of(renamed, after, "en") == before
 
 
@@ -94,7 +94,7 @@ def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk)
 
 
 def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.reports.pdf.making._SECONDS", 0.0)
+    monkeypatch.setattr("firmware_app.results.pdf.making._SECONDS", 0.0)
     answer = desk.person("li").get(f"/case/{desk.case}/report.pdf", headers=HTML)
     assert answer.status_code == 503
     assert "report.gave_up" in answer.text

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.errors import CannotJudge
-from firmware_app.health import doctor
+from firmware_app.appliance.checks import doctor
+from firmware_app.core.errors import CannotJudge
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.installed import KEPT, PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.reading import precedence
 from firmware_app.reading.routing import PackCandidate, Population, may_share, route
-from firmware_app.store.disk.layout import StateDir
 from tests import reading_rig, toy_pack
 from tests.unit.test_routing import FILM
 
@@ -56,7 +56,7 @@ def test_the_clinic_s_order_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_order_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firmware_app.config import load
+    from firmware_app.core.settings import load
 
     monkeypatch.setenv("LANTERN_PACKS__PREFER", f"{OWN}, toy-adult")
     assert load().packs.prefer == (OWN, "toy-adult")
@@ -144,7 +144,7 @@ def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(u
 def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path: Path) -> None:
     import numpy as np
 
-    from firmware_app.reports.case_line import case_object
+    from firmware_app.results.case_line import case_object
     from tests import films
 
     with reading_rig.rig(reading_rig.config(tmp_path)) as rig, reading_rig.reader(rig) as reader:

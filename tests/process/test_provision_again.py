@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from firmware_app.errors import ProvisionedAlready
-from firmware_app.provisioning import box_identity
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.errors import ProvisionedAlready
 from hospital.house import House
 from tests.shelf import Box
 from tests.unit.test_provision_again import box as box

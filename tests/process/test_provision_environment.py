@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import cli
-from firmware_app.config import Config
-from firmware_app.provisioning import first_page, first_request
-from firmware_app.provisioning.first_request import FirstRequest
+from firmware_app.appliance.provisioning import first_page, first_request
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.cli import cli
+from firmware_app.core.settings import Config
 from hospital.house import House
 from tests.shelf import CLINIC, Box, prepared
 

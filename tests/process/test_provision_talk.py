@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from firmware_app.config import load
-from firmware_app.errors import LanternError, ProvisionedAlready
-from firmware_app.provisioning import authority, first_start
-from firmware_app.provisioning.answers import QUESTIONS, Answers, present_zone
-from firmware_app.provisioning.authority import Names
-from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.store.accounts.accounts_db import Accounts
+from firmware_app.appliance.provisioning import authority, first_start
+from firmware_app.appliance.provisioning.answers import QUESTIONS, Answers, present_zone
+from firmware_app.appliance.provisioning.authority import Names
+from firmware_app.appliance.provisioning.first_start import IdentityPaths
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.core.errors import LanternError, ProvisionedAlready
+from firmware_app.core.settings import load
 from hospital.house import House
 from tests.shelf import prepared
 
@@ -34,7 +34,7 @@ WAIT_S = 60.0
 # As from a shell that somebody sits at: a test that runs in the background inherits a SIGINT that is ignored.
 _MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from firmware_app.commands.cli import main; sys.exit(main())"
+    "from firmware_app.cli.cli import main; sys.exit(main())"
 )
 
 
@@ -262,11 +262,11 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
 def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_path: Path) -> None:
     """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
     script = (
-        "import sys, json\nfrom pathlib import Path\nfrom firmware_app.config import load\n"
-        "from firmware_app.provisioning import box_identity, first_start\n"
-        "from firmware_app.provisioning.answers import Answers\n"
-        "from firmware_app.provisioning.first_start import IdentityPaths\nimport os\n"
-        "from firmware_app.store.disk import whole_files as files\n"
+        "import sys, json\nfrom pathlib import Path\nfrom firmware_app.core.settings import load\n"
+        "from firmware_app.appliance.provisioning import box_identity, first_start\n"
+        "from firmware_app.appliance.provisioning.answers import Answers\n"
+        "from firmware_app.appliance.provisioning.first_start import IdentityPaths\nimport os\n"
+        "from firmware_app.core import whole_files as files\n"
         "count, stop = [0], int(sys.argv[3])\n"
         "def audited(event, args):\n"
         "    if event in ('os.rename', 'open') and '.new' in str(args[0]):\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from firmware_app.config import Config
-from firmware_app.errors import Truncated, Undecodable
-from firmware_app.health import doctor as health
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.appliance.checks import doctor as health
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import Truncated, Undecodable
+from firmware_app.core.settings import Config
 from tests.unit.test_quarantine import NAME, admitted, cannot
 
 

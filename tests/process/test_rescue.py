@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import rescue
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
 from tests.unit.test_rescue import SEED, Known, check_rebuilt, overwrite
 from tests.unit.test_rescue import closed as closed
 from tests.unit.test_rescue import filled as filled

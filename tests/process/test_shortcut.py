@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundImageStorage
 
-from firmware_app.records import Priority, ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.core.records import Priority, ReadingStatus
+from firmware_app.results import case_line
 from tests import drawn_marks, films, reading_rig, toy_pack
 
 ROWS, COLUMNS = 270, 360

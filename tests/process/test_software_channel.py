@@ -16,15 +16,15 @@ import pytest
 
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, software, tuf_keys
-from firmware_app import clock
-from firmware_app.commands.cli import main
-from firmware_app.errors import PackKindOther, SoftwareDamaged, SoftwareError, SoftwareKindOther, SoftwareNotSigned
-from firmware_app.installation import signing
+from firmware_app.appliance.installation import signing
+from firmware_app.appliance.updates import bundle, channel
+from firmware_app.appliance.updates.machine import Machine, here, is_later
+from firmware_app.appliance.updates.offers import Ring
+from firmware_app.cli.cli import main
+from firmware_app.core import clock
+from firmware_app.core.errors import PackKindOther, SoftwareDamaged, SoftwareError, SoftwareKindOther, SoftwareNotSigned
 from firmware_app.packs import repository
 from firmware_app.packs.offers import Index
-from firmware_app.software import bundle, channel
-from firmware_app.software.machine import Machine, here, is_later
-from firmware_app.software.offers import Ring
 from tests.software_rig import ALL, BOX, Channel, rauc_config
 from tests.software_rig import bundle as make_bundle
 
@@ -259,7 +259,7 @@ def test_a_flashed_disk_says_what_it_is(tmp_path: Path) -> None:
 def test_the_command_says_what_is_offered_and_why_it_waits(
     signed: Channel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("firmware_app.software.machine.here", lambda: BOX)
+    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
     config = signed.folder / "lantern.toml"
     config.write_text(f'[box]\nid = "clinic-7"\n[state]\ndir = "{signed.state.root}"\n'
                       f'[software]\nrepository = "{signed.repository}"\n')  # fmt: skip

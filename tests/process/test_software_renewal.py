@@ -18,21 +18,21 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import software
-from firmware_app.care import renewal
-from firmware_app.errors import SoftwareDiskFull, SoftwareError
-from firmware_app.installation import signing
-from firmware_app.software import channel, handover, record, service, settings
-from firmware_app.software.handover import Request
-from firmware_app.software.offers import Ring
-from firmware_app.store.disk import remembered
+from firmware_app.appliance.care import renewal
+from firmware_app.appliance.installation import signing
+from firmware_app.appliance.updates import channel, handover, record, service, settings
+from firmware_app.appliance.updates.handover import Request
+from firmware_app.appliance.updates.offers import Ring
+from firmware_app.core import remembered
+from firmware_app.core.errors import SoftwareDiskFull, SoftwareError
 from tests.software_rig import ALL, BOX, FlashedBox
 
 ROOT = Path(__file__).parents[2]
 KILLED = """
 import os, sys
-from firmware_app.config import Config
-from firmware_app.software import service
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.settings import Config
+from firmware_app.appliance.updates import service
+from firmware_app.core.state_dir import StateDir
 from tests.software_rig import BOX
 left, config = int(sys.argv[1]), Config.model_validate_json(sys.argv[2])
 def dying(event, _arguments):
@@ -277,7 +277,7 @@ def plug_in(box: FlashedBox, monkeypatch: pytest.MonkeyPatch, *files: Path) -> l
             return None
         return run(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr("firmware_app.software.machine.here", lambda: BOX)
+    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
     monkeypatch.setattr(renewal, "load", box.config)
     monkeypatch.setattr("subprocess.run", noted)
     renewal._renew(files)

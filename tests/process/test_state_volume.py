@@ -8,8 +8,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from firmware_app.care import state_volume
-from firmware_app.care.state_volume import MARK, NAME, Header, Places, step
+from firmware_app.appliance.care import state_volume
+from firmware_app.appliance.care.state_volume import MARK, NAME, Header, Places, step
 from tests.peers import peer
 
 

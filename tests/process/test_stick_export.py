@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.errors import CarriedKeyRetired, ExportThere, SealingFailed
-from firmware_app.exporting import folder as export
-from firmware_app.exporting import sealed_case
-from firmware_app.provisioning import box_identity, tpm
-from firmware_app.sealed.envelope import sign
-from firmware_app.sealed.sealed_export import HEAD
-from firmware_app.sealed.summary import Keys, Kind
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.core import tpm
+from firmware_app.core.errors import CarriedKeyRetired, ExportThere, SealingFailed
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.results.export import folder as export
+from firmware_app.results.export import sealed_case
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages.envelope import sign
+from firmware_app.uplink.messages.sealed_export import HEAD
+from firmware_app.uplink.messages.summary import Keys, Kind
 from hospital.house import House
 from hospital.keys import keyring
 from tests.exporting_rig import BOX, STUDY, Box, carried, opened, sealed
@@ -105,7 +106,7 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
             assert name == "identity.pem"
             return sealed[::-1]
 
-    keys = box_identity.KeyFiles(box.state.line_keys)
+    keys = KeyFiles(box.state.line_keys)
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
     monkeypatch.setattr(tpm, "chip", Chip)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import StickNotMounted, StickWithoutDriver
-from firmware_app.intake.stick import file_system, handover, mounting
+from firmware_app.core.errors import StickNotMounted, StickWithoutDriver
+from firmware_app.ingest.stick import file_system, handover, mounting
 from tests.unit.test_stick_parts import machine as machine
 
 

@@ -12,8 +12,8 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
-from firmware_app.errors import NotAnImage
-from firmware_app.language import MORE_CATALOGUES
+from firmware_app.core.errors import NotAnImage
+from firmware_app.core.language import MORE_CATALOGUES
 from tests import films, reading_rig, toy_pack
 
 ROOT = Path(__file__).parents[2]
@@ -30,10 +30,10 @@ LABEL = "Hela"
 PAGES = """
 import json, re, sys
 from pathlib import Path
-from firmware_app.config import load
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.settings import load
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
 from web.app import create_app
 from web.checkup import Checkup
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands.cli import main
-from firmware_app.runtimes import choice
+from firmware_app.cli.cli import main
+from firmware_app.packs.runtimes import choice
 from tests import films, made_runtime, reading_rig
 
 MODULE = """
 from pathlib import Path
 from pydantic import Field
-from firmware_app.runtimes.interface import Probe, RuntimeConfig
+from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig
 
 key = "toy"
 suffixes = (".onnx",)

@@ -14,25 +14,25 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from firmware_app.commands.cli import main
-from firmware_app.config import Config, ReaderSection
-from firmware_app.health import speed
+from firmware_app.appliance.checks import speed
+from firmware_app.cli.cli import main
+from firmware_app.core.records import ReadingStatus, Reason
+from firmware_app.core.settings import Config, ReaderSection
+from firmware_app.core.settings.runtimes import RuntimeSettings
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import ways
 from firmware_app.packs.results import Results, TrialResult, key, processor
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading import comparison, measuring
 from firmware_app.reading.children import trial
 from firmware_app.reading.faults import Faults
 from firmware_app.reading.reader import Reader
-from firmware_app.records import ReadingStatus, Reason
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.choice import Settings
-from firmware_app.store.disk.layout import StateDir
 from tests import made_runtime, reading_rig, toy_pack
 
 LIMIT_S = 3.0
-ONE = Settings(1)
+ONE = RuntimeSettings(1)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +107,7 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
     assert tuple(choice.installed()) == ("onnxruntime", "openvino", "litert", "made")
-    assert choice.installed()["openvino"].value == "firmware_app.runtimes.openvino"
+    assert choice.installed()["openvino"].value == "firmware_app.packs.runtimes.openvino"
     assert choice.installed_version("made") == "1.0"
 
 
@@ -134,10 +134,13 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
 ) -> None:
     results = dict(
         [
-            tried("onnxruntime", "int8", 5.0), tried("onnxruntime", "fp32", 12.0), tried("openvino", "int8", 3.0),
-            tried("openvino", "fp32", 14.0), tried("litert", "int8", None),
+            tried("onnxruntime", "int8", 5.0),
+            tried("onnxruntime", "fp32", 12.0),
+            tried("openvino", "int8", 3.0),
+            tried("openvino", "fp32", 14.0),
+            tried("litert", "int8", None),
         ]
-    )  # fmt: skip
+    )
     config = ReaderSection.model_validate(settings)
     candidates = [way for way in results if way.runtime in (config.runtimes or (way.runtime,))]
     assert str(ways.ranked(candidates, results, config)[0]) == best
@@ -146,8 +149,11 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
 def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
     pack = Pack.load(toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x"))
     assert [str(way) for way in ways.possible(pack, ReaderSection())] == [
-        "onnxruntime int8", "onnxruntime fp32", "openvino int8", "openvino fp32",
-    ]  # fmt: skip
+        "onnxruntime int8",
+        "onnxruntime fp32",
+        "openvino int8",
+        "openvino fp32",
+    ]
     pinned = ReaderSection.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
     assert [str(way) for way in ways.possible(pack, pinned)] == ["openvino fp32", "openvino int8"]
 
@@ -170,11 +176,11 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
     pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
     results = Results(tmp_path / "trials.json")
     result = TrialResult("made", "fp32", "1.0", 4.2, 1, None)
-    results.keep(pack, result, Settings(2))
-    assert Results(tmp_path / "trials.json").known(pack, [way], Settings(2)) == {way: result}
+    results.keep(pack, result, RuntimeSettings(2))
+    assert Results(tmp_path / "trials.json").known(pack, [way], RuntimeSettings(2)) == {way: result}
     assert results.known(pack, [way], ONE) == {}
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
-    assert results.known(pack, [way], Settings(2)) == {}
+    assert results.known(pack, [way], RuntimeSettings(2)) == {}
 
 
 def test_a_sentence_survives_being_remembered(made: Callable[..., Pack], tmp_path: Path) -> None:
@@ -275,10 +281,10 @@ def test_what_the_technician_pinned_stays_although_it_is_slower(
         closing(Reader(configured, rig.state, rig.clinical, stop=Event())) as reader,
     ):
         results = Results(rig.state.trials)
-        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], Settings()))
+        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], RuntimeSettings()))
         assert not any(reader.measure() for _ in range(5))
         assert read_one(rig, reader, 1) == "aslow"
-        assert results.known(pack, [Way("bfast", "fp32")], Settings()) == {}  # nothing outside the pin is tried
+        assert results.known(pack, [Way("bfast", "fp32")], RuntimeSettings()) == {}  # nothing outside the pin is tried
 
 
 @pytest.mark.parametrize("body", [made_runtime.LIES, made_runtime.CRASHES])
@@ -297,7 +303,7 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
             assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
         sentences = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
     assert any("abad" in sentence and "not run in this way" in sentence for sentence in sentences)
-    results = Results(rig.state.trials).known(pack, [bad], Settings())
+    results = Results(rig.state.trials).known(pack, [bad], RuntimeSettings())
     assert not results[bad].right
 
 
@@ -309,7 +315,11 @@ def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
         assert read_one(rig, reader, 1) == "bgood"
         reader.measure()
         assert "It is not run in this way" in caplog.text
-        assert not Results(rig.state.trials).known(pack, [Way("abad", "fp32")], Settings())[Way("abad", "fp32")].right
+        assert (
+            not Results(rig.state.trials)
+            .known(pack, [Way("abad", "fp32")], RuntimeSettings())[Way("abad", "fp32")]
+            .right
+        )
 
 
 def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_it(
@@ -340,7 +350,7 @@ class Taken:
     now: ClassVar[dict[Way, float | None]] = {}
     turns: ClassVar[int] = 0
 
-    def __init__(self, pack: Pack, way: Way, settings: Settings, tries: int = 1) -> None:
+    def __init__(self, pack: Pack, way: Way, settings: RuntimeSettings, tries: int = 1) -> None:
         self.pack, self.way = pack, way
 
     def outcome(self) -> TrialResult:
@@ -431,8 +441,10 @@ def test_the_command_prints_the_table_and_what_is_used(
     assert main(["pack", "measure", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(row["runtime"], row["right"], row["chosen"]) for row in rows] == [
-        ("bfast", True, True), ("aslow", True, False), ("clies", False, False),
-    ]  # fmt: skip
+        ("bfast", True, True),
+        ("aslow", True, False),
+        ("clies", False, False),
+    ]
     assert rows[2]["reason"]["code"] == "runtime.wrong"
     before = (tmp_path / "state" / "run" / "trials.json").read_bytes()
     assert main(["pack", "measure", "toy-adult"]) == 0

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.errors import PackManifestInvalid
+from firmware_app.core.errors import PackManifestInvalid
+from firmware_app.core.records import Priority, ReadingStatus
 from firmware_app.packs.manifest import FILE_NAME, Manifest
-from firmware_app.records import Priority, ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.results import case_line
 from tests import films, reading_rig, toy_pack
 
 ABSTAIN = {"error": 0.1, "films": 100, "given": 0.7, "given_ci": [0.6, 0.8], "wrong": 0.1, "wrong_ci": [0.05, 0.2]}

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.imaging import clip, display
 from firmware_app.reading.children import decode_child
 from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.reading.whole_clips import WholeClips
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir, free_bytes
 from tests import clips as made_clips
 from tests import films
 from tests.finished import opened

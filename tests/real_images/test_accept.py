@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from tests.peers import dicom_files, shared
 from tests.unit.test_accept import judged
 

@@ -7,9 +7,9 @@ from bench import foreign_sets, unfamiliar
 from bench.foreign_sets import Frame, Grey
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack, shipped_packs_dir
-from firmware_app.runtimes import choice
-from firmware_app.tasks import classify
+from firmware_app.packs.tasks import classify
 from tests import peers
 
 MOST = 40

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import LanternError
-from firmware_app.headers.header import examine
-from firmware_app.headers.other_objects import kind_in
+from firmware_app.core.errors import LanternError
+from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.headers.other_objects import kind_in
 from tests.peers import dicom_files, shared
 from tests.results import faults, report_faults, result_of, written
 

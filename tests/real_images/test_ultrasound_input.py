@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_app.errors import ImageUnfit
+from firmware_app.core.errors import ImageUnfit
 from firmware_app.imaging import film
 from firmware_app.imaging.quality import fitness
 from tests.peers import shared

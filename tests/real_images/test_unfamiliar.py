@@ -12,13 +12,13 @@ import pytest
 from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from firmware_app.errors import PackManifestInvalid, RuntimeFault
+from firmware_app.core.errors import PackManifestInvalid, RuntimeFault
+from firmware_app.core.records import Priority, Reading, ReadingStatus
 from firmware_app.packs.manifest import FILE_NAME, Manifest
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
 from firmware_app.reading.children import golden_cases
-from firmware_app.records import Priority, Reading, ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.results import case_line
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 

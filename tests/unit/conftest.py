@@ -11,7 +11,7 @@ import argon2
 import pytest
 
 from converters.statistics import intervals
-from firmware_app import version
+from firmware_app.core import version
 from web import passwords
 
 _STARTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}

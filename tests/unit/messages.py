@@ -6,10 +6,10 @@ from datetime import datetime
 
 from hypothesis import strategies as st
 
-from firmware_app.records import LocalState, Priority
-from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
-from firmware_app.sealed.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
-from firmware_app.sealed.summary import (
+from firmware_app.core.records import LocalState, Priority
+from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
+from firmware_app.uplink.messages.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
     MOST_MARKS,
     MOST_PACKS,
@@ -31,7 +31,7 @@ from firmware_app.sealed.summary import (
     Summary,
     SummaryRuntime,
 )
-from firmware_app.sealed.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
+from firmware_app.uplink.messages.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
 
 
 def _digits(count: int) -> st.SearchStrategy[str]:

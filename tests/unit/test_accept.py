@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app.errors import (
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import (
     FileEmpty,
     FileOfZeros,
     FileUnreadable,
@@ -28,13 +29,13 @@ from firmware_app.errors import (
     SpaceShort,
     Truncated,
 )
-from firmware_app.headers.header import examine
-from firmware_app.intake.accept import TRAILING_BYTES, Door, Outcome
-from firmware_app.intake.folder import WatchedFolder
-from firmware_app.intake.sameness import Sameness, compare
-from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir, free_bytes
+from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
+from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.storage import Outcome
+from firmware_app.ingest.accept import TRAILING_BYTES, Door
+from firmware_app.ingest.folder import WatchedFolder
+from firmware_app.ingest.sameness import Sameness, compare
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, sequence
 from tests.peers import pydicom_file, pydicom_files
 
@@ -268,7 +269,7 @@ def test_a_commit_that_a_recovery_may_find_keeps_its_file(
 
 def test_the_folders_that_prepare_makes_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr("firmware_app.store.disk.layout.sync_directory", synced.append)
+    monkeypatch.setattr("firmware_app.core.state_dir.sync_directory", synced.append)
     fresh = StateDir(tmp_path / "deep" / "state")
     fresh.prepare()
     assert set(synced) == {fresh.root, fresh.root.parent, tmp_path}
@@ -298,7 +299,7 @@ def test_a_name_left_by_a_killed_process_is_taken_over_and_made_durable(
     orphan.parent.mkdir()
     orphan.write_bytes(content)  # linked, but killed before the directory was synced and the row written
     synced: list[Path] = []
-    monkeypatch.setattr("firmware_app.intake.accept.sync_directory", synced.append)
+    monkeypatch.setattr("firmware_app.ingest.accept.sync_directory", synced.append)
     assert door.accept_file(at).outcome is Outcome.ACCEPTED
     assert kept_file(door) == orphan
     assert {orphan.parent, orphan.parent.parent} <= set(synced)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import errors
-from firmware_app.store.accounts import accounts_db as store
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts import accounts_db as store
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.core import errors
+from firmware_app.core.state_dir import StateDir
 
 
 class Clock:

@@ -9,10 +9,10 @@ from types import ModuleType
 
 import pytest
 
-from firmware_app.store.accounts import accounts_db
-from firmware_app.store.clinical import clinical_db
-from firmware_app.store.exchange import exchange_db
-from firmware_app.store.sqlite.database import _statements
+from firmware_app.cases import clinical_db
+from firmware_app.cases.accounts import accounts_db
+from firmware_app.core.sqlite.database import _statements
+from firmware_app.uplink.exchange import exchange_db
 
 ADDITIVE = re.compile(r"CREATE (TABLE|INDEX|TRIGGER) |ALTER TABLE \w+ ADD COLUMN ")
 KEPT_BACK = re.compile(r"\bRAISE ?\(|\bREFERENCES \w++( \(\w+\))?+(?! ON DELETE (CASCADE|SET NULL))")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from firmware_app.headers.age import NotKnown, birth_date, completed_years, shown, stated
-from firmware_app.records import Header
+from firmware_app.core.records import Header
+from firmware_app.dicom.headers.age import NotKnown, birth_date, completed_years, shown, stated
 
 
 def header(age: str | None = None, birth: str | None = None, study: str | None = None) -> Header:

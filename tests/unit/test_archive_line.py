@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.config.sections import ArchiveSection
-from firmware_app.errors import PacsKindRefused, PacsUncommitted
-from firmware_app.pacs import connection
-from firmware_app.pacs.line import ArchiveLine
-from firmware_app.pacs.peer import ArchivePeer
-from firmware_app.records import Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.sending.due import DueCase
-from firmware_app.store.sending.queue import MadeObject, SendingQueue, Stage
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import PacsKindRefused, PacsUncommitted
+from firmware_app.core.records import Reason
+from firmware_app.core.settings.sections import ArchiveSection
+from firmware_app.dicom.scu import connection
+from firmware_app.dicom.scu.peer import ArchivePeer
+from firmware_app.results.queue.archive_line import ArchiveLine
+from firmware_app.results.queue.due import DueCase
+from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
 
 SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
 LateWord = Reason.of(PacsUncommitted(pacs="ARCHIVE", own="LANTERN"))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.accounts import audit as chain
-from firmware_app.store.accounts.audit import Audit, AuditEntry
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases.accounts import audit as chain
+from firmware_app.cases.accounts.audit import Audit, AuditEntry
+from firmware_app.cases.clinical_db import Clinical
 
 
 @pytest.fixture

@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import backup
-from firmware_app.config import Config
-from firmware_app.errors import BackupDiskAbsent, BackupNoRoom, BackupNotWhole, BackupUnderWay, StoreDamaged
-from firmware_app.health import own_care
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clearing import Clearing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.rescue import rescue, ring
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.care import backup
+from firmware_app.appliance.checks import own_care
+from firmware_app.appliance.recovery import rescue, ring
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clearing import Clearing
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.errors import BackupDiskAbsent, BackupNoRoom, BackupNotWhole, BackupUnderWay, StoreDamaged
+from firmware_app.core.settings import Config
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange
 from tests.finished import DOCTOR, film, finished, opened, read_all, sign, taken
 from tests.peers import need_root
 from tests.unit.test_clearing import LIMITS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 
 _SECRET = b"the box's own key"
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.appliance.recovery import mending, preconditions, rescue
+from firmware_app.cases.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.core.errors import (
     RescueNeedsRoom,
     StateUnusable,
     StoreDamaged,
@@ -21,10 +23,8 @@ from firmware_app.errors import (
     StoreTooNew,
     StoreUnreadable,
 )
-from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import mending, preconditions, rescue
-from firmware_app.store.sqlite import clean_mark, damage, guard
+from firmware_app.core.sqlite import clean_mark, damage, guard
+from firmware_app.core.state_dir import StateDir
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_newer_versions_damaged_database_is_not_touched(state: StateDir, only_
     with pytest.raises(StoreTooNew):
         rescue.mend(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
-    assert not rescue.wanted(state)
+    assert not damage.noted_in(state.databases)
     newer.close()
 
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.records import Finding
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.imaging.quality import beside, limits
 from firmware_app.imaging.ultrasound import sector
 from firmware_app.reading import hints
 from firmware_app.reading.children.inference_child import Models
-from firmware_app.reading.children.wire import ChildMessage
-from firmware_app.records import Finding
 from tests import drawn_marks, films, screens, toy_pack
 
 Pixels = np.ndarray[Any, Any]

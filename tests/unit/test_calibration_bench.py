@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench import calibration
 from bench.calibration import FIT, UNFIT
-from firmware_app.store.calibration.asking import Shares
+from firmware_app.cases.asking import Shares
 
 SHARES = Shares(0.1, 0.1)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from firmware_app.commands import user
-from firmware_app.commands.cli import main
-from firmware_app.config import load
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import user
+from firmware_app.cli.cli import main
+from firmware_app.core.settings import load
+from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
 

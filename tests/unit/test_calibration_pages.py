@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.records import LocalState
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.core.records import LocalState
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
 from tests.unit import test_viewer

@@ -14,7 +14,7 @@ from converters.packing.words import load_words
 from converters.report import elsewhere_section, weak_section
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere, Golden, Measured, ReferenceAgreement
-from firmware_app.tasks.abstain import Abstain
+from firmware_app.packs.tasks.abstain import Abstain
 from tests import toy_pack
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from firmware_app.errors import AgeOutside, Truncated
-from firmware_app.reading import hints
-from firmware_app.records import (
+from firmware_app.core.errors import AgeOutside, Truncated
+from firmware_app.core.records import (
     Case,
     Feature,
     FileRecord,
@@ -28,7 +27,8 @@ from firmware_app.records import (
     Seen,
     Timing,
 )
-from firmware_app.reports.case_line import case_object
+from firmware_app.reading import hints
+from firmware_app.results.case_line import case_object
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_app.errors import Truncated
-from firmware_app.records import Case, FileRecord, FileStatus, Priority, Reason
-from firmware_app.reports import case_text
+from firmware_app.core.errors import Truncated
+from firmware_app.core.records import Case, FileRecord, FileStatus, Priority, Reason
+from firmware_app.results import case_text
 
 READ = FileRecord("a.dcm", "i-1", FileStatus.READ, None)
 AGAIN = FileRecord("b.dcm", "i-1", FileStatus.DUPLICATE, None)

@@ -13,9 +13,9 @@ from babel.messages.pofile import read_po
 import firmware_app
 import hospital
 import web
-from firmware_app.language import LANGUAGES, translate
+from firmware_app.core.language import LANGUAGES, translate
 
-FOLDER = Path(firmware_app.__file__).parent / "translations" / "zh_CN" / "LC_MESSAGES"
+FOLDER = Path(firmware_app.__file__).parent / "core" / "translations" / "zh_CN" / "LC_MESSAGES"
 KEYWORDS = {"N_": None, "_": None, "NN_": (1, 2), "_n": (1, 2)}
 SOURCES = {
     Path(firmware_app.__file__).parent: [("**.py", "python")],

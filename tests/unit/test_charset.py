@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.charset import convert_encodings
 from pydicom.valuerep import PersonName
 
-from firmware_app.headers.charset import decoded
+from firmware_app.dicom.headers.charset import decoded
 
 LATIN_NAMES = [
     "Müller^Jörg", "Größe", "José^Muñoz", "FRANÇOIS^RENÉ", "Ångström^Åsa", "Éloïse^Noël", "Œuvre"[1:], "Bjørn^Ærø",

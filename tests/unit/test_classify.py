@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from firmware_app.tasks import classify, explain
-from firmware_app.tasks.classify import Calibration, FindingSpec
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks import classify, explain
+from firmware_app.packs.tasks.classify import Calibration, FindingSpec
+from firmware_app.packs.tasks.part import Words
 
 PLATT = Calibration(kind="platt", slope=2.0, intercept=-1.0)
 

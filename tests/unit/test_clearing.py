@@ -11,22 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.intake.accept import Outcome
-from firmware_app.registration.entry import checked
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clearing import AgeLimits, Clearing, KeptCases
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.quarantine import refused
-from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk import signed_reports
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.signed_reports import SignedReport
-from firmware_app.store.rescue import rescue
-from firmware_app.store.sending import due
-from firmware_app.store.sending.queue import SendingQueue
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases import signed_reports
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clearing import AgeLimits, Clearing, KeptCases
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.quarantine import refused
+from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.registrations import Registrations
+from firmware_app.cases.signed_reports import SignedReport
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.storage import Outcome
+from firmware_app.results.queue import due
+from firmware_app.results.queue.queue import SendingQueue
+from firmware_app.uplink.outbox import Outbox
 from tests.finished import DOCTOR, NOW, days_ago, film, finished, on_the_disk, opened, read_all, sign, taken
 
 AGE = 30
@@ -129,13 +130,13 @@ def _revision_is_open(state: StateDir, clinical: Clinical, case: str) -> None:
 
 def _summary_waits(state: StateDir, clinical: Clinical, case: str) -> None:
     with clinical.database.transaction():
-        clinical.outbox.put(clinical.case(case))
+        Outbox(clinical.database).put(clinical.case(case))
 
 
 def _summary_is_only_relayed(state: StateDir, clinical: Clinical, case: str) -> None:
     _summary_waits(state, clinical, case)
     with clinical.database.transaction():
-        clinical.outbox.handed_on([(one, 1, "0" * 32) for one in clinical.outbox.waiting(9)])
+        Outbox(clinical.database).handed_on([(one, 1, "0" * 32) for one in Outbox(clinical.database).waiting(9)])
 
 
 def _doctor_is_not_done(state: StateDir, clinical: Clinical, case: str) -> None:

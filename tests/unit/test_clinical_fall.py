@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.calibration.falling import Falling, promised
-from firmware_app.config import Config
-from firmware_app.errors import PackTrialStalled
-from firmware_app.language import codes
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.pack_changes import PackChanges
+from firmware_app.cases.pack_trials import PackTrials, TrialState
+from firmware_app.core.errors import PackTrialStalled
+from firmware_app.core.language import codes
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.statistics.fall import ALPHA, ConfirmedCall, Fall, Promise, Wealth, alarmed
+from firmware_app.monitoring.falling import Falling, promised
+from firmware_app.monitoring.falls import Falls
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.shelf import list_packs, shipped_packs_dir
-from firmware_app.records import Reason
-from firmware_app.statistics.fall import ALPHA, ConfirmedCall, Fall, Promise, Wealth, alarmed
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.calibration.falls import Falls
-from firmware_app.store.clinical.pack_changes import PackChanges
-from firmware_app.store.clinical.pack_trials import PackTrials, TrialState
-from firmware_app.store.exchange.exchange_db import Health
+from firmware_app.uplink.exchange.exchange_db import Health
 from hospital.page.app import MEANINGS
 from tests.publishing_rig import NAME, World, pack, sums
 from tests.unit.test_viewer import HTML, Desk, desk, post

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_app.records import Finding, FramesRead, PackIdentity, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.records import Finding, FramesRead, PackIdentity, Reading, ReadingStatus, Scope, Timing
 from web.sheet import Image
 
 PACK = PackIdentity("toy", "0.0.1", "onnxruntime", "fp32")

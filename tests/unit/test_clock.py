@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.clock import Clock, ClockFile, Condition, Implausible, Stamp, TimeSource, parse
+from firmware_app.core.clock import Clock, ClockFile, Condition, Implausible, Stamp, TimeSource, parse
 from tests.machine import IN_1970, IN_2040, TODAY, Machine
 
 

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_app.clock.memory import AHEAD_S, EARLIEST, LATEST, SLACK_S, Anchor, ClockMemory, Implausible, TimeSource
+from firmware_app.core.clock.memory import (
+    AHEAD_S,
+    EARLIEST,
+    LATEST,
+    SLACK_S,
+    Anchor,
+    ClockMemory,
+    Implausible,
+    TimeSource,
+)
 
 DAY = 86_400.0
 TODAY = datetime(2026, 11, 21, 8, tzinfo=UTC).timestamp()

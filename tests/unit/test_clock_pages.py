@@ -12,13 +12,13 @@ import pytest
 from flask.testing import FlaskClient
 from markupsafe import escape
 
-from firmware_app import clock
-from firmware_app.clock import Clock, TimeSource
-from firmware_app.language import translate
-from firmware_app.records import Header
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit, AuditEntry
-from firmware_app.store.clinical.time_changes import CHANGED, TimeChanges
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit, AuditEntry
+from firmware_app.cases.time_changes import CHANGED, TimeChanges
+from firmware_app.core import clock
+from firmware_app.core.clock import Clock, TimeSource
+from firmware_app.core.language import translate
+from firmware_app.core.records import Header
 from tests.machine import IN_1970, TODAY, Machine
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 

@@ -15,7 +15,7 @@ import pytest
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     BodyPartContradicted,
     BodyPartNotCovered,
     BodyPartUnknown,
@@ -24,13 +24,13 @@ from firmware_app.errors import (
     ViewContradicted,
     ViewNotCovered,
 )
-from firmware_app.headers import body_part, view
-from firmware_app.headers.element_stream import ITEMS_KEPT
-from firmware_app.headers.entered import completed
-from firmware_app.headers.header import examine
+from firmware_app.core.records import Code, Coded, Entered, Header
+from firmware_app.dicom.headers import body_part, view
+from firmware_app.dicom.headers.element_stream import ITEMS_KEPT
+from firmware_app.dicom.headers.entered import completed
+from firmware_app.dicom.headers.header import examine
 from firmware_app.packs.scope import AgeRange, Route
 from firmware_app.reading.routing import PackCandidate, route
-from firmware_app.records import Code, Coded, Entered, Header
 from tests import films, objects
 
 CHEST, HAND = ("51185008", "SCT", "Chest"), ("85562004", "SCT", "Hand")

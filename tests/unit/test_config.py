@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from firmware_app import config, errors
-from firmware_app.runtimes import choice
+from firmware_app.core import errors
+from firmware_app.core import settings as config
+from firmware_app.packs.runtimes import choice
 
 
 def written(folder: Path, text: str) -> Path:

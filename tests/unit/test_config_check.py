@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from firmware_app.config import checking, load_with_source
+from firmware_app.core.settings import checking, load_with_source
 
 
 def pair(folder: Path, name: str, passphrase: bytes | None = None) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from converters.statistics import intervals
-from firmware_app.statistics import floor, operating_point
-from firmware_app.statistics.area import Weighted, area
-from firmware_app.statistics.confirmed import FilmRead, figures, needed, positives_for
+from firmware_app.core.statistics import floor, operating_point
+from firmware_app.core.statistics.area import Weighted, area
+from firmware_app.core.statistics.confirmed import FilmRead, figures, needed, positives_for
 
 NORMAL = NormalDist()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from firmware_app import errors
-from firmware_app.errors import LanternError
-from firmware_app.headers import transfer_syntax
+from firmware_app.core import errors
+from firmware_app.core.errors import LanternError
+from firmware_app.dicom.headers import transfer_syntax
 from tests import statement
 from tests.peers import REPOSITORY
 

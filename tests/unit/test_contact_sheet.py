@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from firmware_app.lesion import Lesion
-from firmware_app.records import (
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import (
     Case,
     FileRecord,
     FileStatus,
@@ -22,7 +22,7 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.reports import contact_sheet, table
+from firmware_app.results import contact_sheet, table
 
 PACK = PackIdentity("breast-ultrasound", "1.0.0", "onnxruntime", "int8")
 

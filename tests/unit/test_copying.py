@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from firmware_app.intake.accept import Door
-from firmware_app.intake.stick import search, space
-from firmware_app.intake.stick.copied_marks import Memory
-from firmware_app.intake.stick.copying import Copying
-from firmware_app.intake.stick.handover import Word
-from firmware_app.records import Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
-from firmware_app.store.sqlite import damage
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core.records import Reason
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.ingest.stick import search, space
+from firmware_app.ingest.stick.copied_marks import Memory
+from firmware_app.ingest.stick.copying import Copying
+from firmware_app.ingest.stick.handover import Word
 from tests.objects import file_of, film, new_uid
 from tests.peers import pydicom_file
 from tests.unit.test_dicomdir import dicomdir, record

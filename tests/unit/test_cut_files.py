@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.errors import EndNotMarked, ImagingError, IntakeError, Truncated, Undecodable
-from firmware_app.headers import clip_extent, file_kind, tiff_extent
-from firmware_app.headers.header import examine
+from firmware_app.core.errors import EndNotMarked, ImagingError, IntakeError, Truncated, Undecodable
+from firmware_app.dicom.headers import clip_extent, file_kind, tiff_extent
+from firmware_app.dicom.headers.header import examine
 from firmware_app.imaging import film
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.intake.accept import Door
+from firmware_app.ingest.accept import Door
 from firmware_app.reading.children.decoder import Decoded, Decoder
 from tests import clips
 from tests.peers import pydicom_file

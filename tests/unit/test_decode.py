@@ -28,7 +28,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     ClipWithoutPictures,
     ImagingError,
     PixelsUnsupported,

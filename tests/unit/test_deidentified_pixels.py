@@ -22,10 +22,11 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from firmware_app.errors import ExportNoSector, ExportTextFound, ExportTextUnchecked, ExportTooLarge
+from firmware_app.core.errors import ExportNoSector, ExportTextFound, ExportTextUnchecked, ExportTooLarge
 from firmware_app.imaging.deidentify import pixels, text, writing
-from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.text import Detector, model_file
 from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.packs.runtimes import onnxruntime
 from tests import films, peers
 
 IDENTITIES = Identities(b"k" * 32)
@@ -278,7 +279,8 @@ def test_nothing_is_written_over_and_no_link_is_followed(tmp_path: Path) -> None
 
 
 def detector() -> Detector:
-    loaded = Detector.load()
+    file = model_file()
+    loaded = Detector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
     if loaded is None:
         peers.missing("needs rapidocr's model file (pip install --no-deps rapidocr)")
     return loaded

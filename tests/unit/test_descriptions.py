@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.errors import AgeUnknown, BodyPartNotCovered, ViewNotCovered
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.entries import Entries
+from firmware_app.core.errors import AgeUnknown, BodyPartNotCovered, ViewNotCovered
+from firmware_app.core.records import Entered, Header, Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.packs.scope import AgeRange, Route
 from firmware_app.reading import choices
 from firmware_app.reading.routing import PackCandidate, route
-from firmware_app.records import Entered, Header, Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.reports import kinds
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.entries import Entries
+from firmware_app.results import kinds
 from tests.unit.test_routing import FILM, PACKS
 from tests.unit.test_viewer import HTML, Desk, desk, post
 

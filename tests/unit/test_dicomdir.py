@@ -8,9 +8,9 @@ from struct import pack
 import pydicom
 import pytest
 
-from firmware_app.intake.stick import dicomdir as lists
-from firmware_app.intake.stick.dicomdir import Listed, listed, ordered
-from firmware_app.intake.stick.search import search
+from firmware_app.ingest.stick import dicomdir as lists
+from firmware_app.ingest.stick.dicomdir import Listed, listed, ordered
+from firmware_app.ingest.stick.search import search
 from tests.objects import EXPLICIT, element, file_of, item, sequence
 from tests.peers import pydicom_file
 

@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as some
 
-from firmware_app.dicomweb import parts, retrieving, searching
-from firmware_app.dicomweb.app import create_app
-from firmware_app.dicomweb.media import MediaType, chosen
-from firmware_app.headers.matching import NotAQuestion, matcher
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers.matching import NotAQuestion, matcher
+from firmware_app.dicom.web import parts, retrieving, searching
+from firmware_app.dicom.web.app import create_app
+from firmware_app.dicom.web.media import MediaType, chosen
+from firmware_app.ingest.accept import Door
 from tests.objects import file_of, film
 
 STUDIES = "/dicom-web/studies"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from firmware_app.statistics import shift
-from firmware_app.store.calibration import drift, scored
-from firmware_app.store.calibration.scored import Examined, Score
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases import scored
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.scored import Examined, Score
+from firmware_app.core.statistics import shift
+from firmware_app.monitoring import drift
 from tests.local_films import FINDING, MACHINE, PLACE, SECRET, SHARES, opened
 
 

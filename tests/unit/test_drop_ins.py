@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app.care import drop_ins, preparation
-from firmware_app.config import Config, UplinkSection
-from firmware_app.sealed import credentials
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import drop_ins, preparation
+from firmware_app.core.settings import Config, UplinkSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.messages import credentials
 from tests.peers import REPOSITORY
 
 

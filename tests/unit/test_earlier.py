@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import cli
-from firmware_app.config import Config
-from firmware_app.health import archives
-from firmware_app.records import Reason
-from firmware_app.registration import learned
-from firmware_app.registration.agreement import Doubt, PatientKey, doubts
-from firmware_app.registration.entry import Registered
-from firmware_app.registration.learned import LeftOut
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.earlier import Description, EarlierStudies, State
-from firmware_app.store.clinical.registrations import LEFT_OUT, Registrations
+from firmware_app.appliance.checks import archives
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.earlier import Description, EarlierStudies, State
+from firmware_app.cases.registration import learned
+from firmware_app.cases.registration.agreement import Doubt, PatientKey, doubts
+from firmware_app.cases.registration.learned import LeftOut
+from firmware_app.cases.registrations import LEFT_OUT, Registrations
+from firmware_app.cli import cli
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.dicom.worklist_entry import WorklistEntry
 from tests.finished import days_ago, film, opened, read_all, taken
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
@@ -102,15 +102,15 @@ def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_
     step = {learned.MODALITY: "DX", learned.START_DATE: "20261124", learned.START_TIME: "0930", learned.STEP: "胸部"}
     today = date(2026, 11, 24)
     one = learned.learned(said, step, "RIS", today)
-    assert isinstance(one, Registered)
+    assert isinstance(one, WorklistEntry)
     assert (one.accession, one.name, one.age, one.scheduled, one.examination) == (
         "A-1", "李娜", "046Y", "20261124093000", "xray",
     )  # fmt: skip
     without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
-    assert isinstance(without, Registered)
+    assert isinstance(without, WorklistEntry)
     assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")
     placeholder = learned.learned({**said, learned.BIRTH_DATE: "19000101", learned.AGE: "126Y"}, step, "RIS", today)
-    assert isinstance(placeholder, Registered)
+    assert isinstance(placeholder, WorklistEntry)
     assert (placeholder.birth_date, placeholder.age) == ("", "")
     for tag, value, reason in (
         (learned.PATIENT_ID, "", LeftOut.PATIENT),

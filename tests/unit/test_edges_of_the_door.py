@@ -13,7 +13,7 @@ from struct import pack
 import pytest
 from PIL import Image
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     FileUnreadable,
     IdentityMalformed,
     IdentityMissing,
@@ -27,13 +27,14 @@ from firmware_app.errors import (
     SpaceShort,
     Truncated,
 )
-from firmware_app.headers.element_stream import DEPTH_LIMIT
-from firmware_app.headers.header import examine
-from firmware_app.intake.accept import Door, Outcome
-from firmware_app.intake.dicom import command
-from firmware_app.intake.dicom.pdu import ProtocolViolation, presentation_data_values
-from firmware_app.intake.spool import Spool
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers.element_stream import DEPTH_LIMIT
+from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.scp import command
+from firmware_app.dicom.scp.pdu import ProtocolViolation, presentation_data_values
+from firmware_app.dicom.spool import Spool
+from firmware_app.dicom.storage import Outcome
+from firmware_app.ingest.accept import Door
 from tests.objects import DX, EXPLICIT, SEQUENCE_END, UNDEFINED, element, file_of, film, item
 from tests.wire.gateways import running
 from tests.wire.raw import Closed, RawClient
@@ -131,7 +132,7 @@ def test_a_file_that_would_eat_the_reserve_is_refused_before_it_is_copied(
 ) -> None:
     at.write_bytes(file_of(film(rows=1500, columns=1500)))  # 4.5 MB
     monkeypatch.setattr(
-        "firmware_app.intake.spool.free_bytes", lambda _folder: 20_000_000
+        "firmware_app.dicom.spool.free_bytes", lambda _folder: 20_000_000
     )  # 16 of them are the reserve
     with pytest.raises(SpaceShort):
         door.accept_file(at)
@@ -150,7 +151,7 @@ def test_an_object_without_an_end_leaves_as_much_room_as_it_takes(
 ) -> None:
     reserve, disk = 4_000_000, 30_000_000
     spool = Spool(tmp_path, reserve_bytes=reserve, limit_bytes=2 * disk)
-    monkeypatch.setattr("firmware_app.intake.spool.free_bytes", lambda _folder: disk - spool.path.stat().st_size)
+    monkeypatch.setattr("firmware_app.dicom.spool.free_bytes", lambda _folder: disk - spool.path.stat().st_size)
     with pytest.raises(SpaceShort):
         write_megabytes(spool, 2 * disk // 1_000_000)
     taken = spool.path.stat().st_size
@@ -172,7 +173,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled_with_ballast(tmp_path: Path, m
     state = StateDir(tmp_path / "state")
     state.prepare()
     for free, made in ((3_999_999, False), (4_000_000, True)):
-        monkeypatch.setattr("firmware_app.store.disk.layout.free_bytes", lambda _folder, free=free: free)
+        monkeypatch.setattr("firmware_app.core.state_dir.free_bytes", lambda _folder, free=free: free)
         state.prepare_ballast(1)
         assert state.ballast.exists() is made
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     DirectoryRecord,
     IdentityMalformed,
     IdentityMissing,
@@ -24,9 +24,9 @@ from firmware_app.errors import (
     TransferSyntaxRefused,
     Truncated,
 )
-from firmware_app.headers.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
-from firmware_app.headers.header import examine, looks_like_data_set, pixel_digest
-from firmware_app.records import Header
+from firmware_app.core.records import Header
+from firmware_app.dicom.headers.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
+from firmware_app.dicom.headers.header import examine, looks_like_data_set, pixel_digest
 from tests import objects
 from tests.fuzz import regressions
 from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     EnvelopeMalformed,
     EnvelopeUndecryptable,
     LanternError,
@@ -23,7 +23,7 @@ from firmware_app.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
-from firmware_app.sealed.envelope import (
+from firmware_app.uplink.messages.envelope import (
     MOST_ENVELOPE,
     SUITE,
     BoxBundle,
@@ -35,10 +35,10 @@ from firmware_app.sealed.envelope import (
     sign,
     version_of,
 )
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.form import MOST_BYTES
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.form import MOST_BYTES
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
 KEY = key_id(HOSPITAL.public_key())

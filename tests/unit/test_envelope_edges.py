@@ -6,11 +6,20 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
-from firmware_app.sealed.envelope import MOST_ENVELOPE, SUITE, context, key_id, open_sealed, open_signed, seal, sign
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.form import MOST_BYTES
-from firmware_app.sealed.summary import Kind
+from firmware_app.core.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
+from firmware_app.uplink.messages.envelope import (
+    MOST_ENVELOPE,
+    SUITE,
+    context,
+    key_id,
+    open_sealed,
+    open_signed,
+    seal,
+    sign,
+)
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.form import MOST_BYTES
+from firmware_app.uplink.messages.summary import Kind
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from firmware_app import errors, language
-from firmware_app.errors import LanternError
+from firmware_app.core import errors, language
+from firmware_app.core.errors import LanternError
 
 
 def leaves(root: type[LanternError] = LanternError) -> Iterator[type[LanternError]]:

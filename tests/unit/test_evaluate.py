@@ -17,8 +17,8 @@ from converters.recipe import Data, Net, Recipe, Train
 from firmware_app.imaging import film, for_model
 from firmware_app.packs.proof import Measured
 from firmware_app.packs.shelf import Pack
-from firmware_app.tasks.classify import Calibration, FindingSpec
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.classify import Calibration, FindingSpec
+from firmware_app.packs.tasks.part import Words
 from tests import toy_pack
 
 pytestmark = pytest.mark.usefixtures("few_resamples")

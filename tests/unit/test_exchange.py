@@ -14,11 +14,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.errors import BrokerRefused, Contradicted
-from firmware_app.records import Priority, Reason
-from firmware_app.sealed.envelope import HospitalBundle, sign
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.summary import (
+from firmware_app.cases import clinical_db
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import BrokerRefused, Contradicted
+from firmware_app.core.records import Priority, Reason
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange import exchange_db as exchange_module
+from firmware_app.uplink.exchange.exchange_db import Exchange, Health
+from firmware_app.uplink.messages.envelope import HospitalBundle, sign
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.summary import (
     MOST_SEQ,
     Brief,
     FindingBrief,
@@ -35,13 +42,7 @@ from firmware_app.sealed.summary import (
     TakenMessage,
     body_hash,
 )
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical import clinical_db
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange import exchange_db as exchange_module
-from firmware_app.store.exchange.exchange_db import Exchange, Health
-from firmware_app.store.sqlite.database import Database
+from firmware_app.uplink.outbox import Outbox
 from firmware_app.uplink.relay import Relay
 from tests.wire.line_rig import make_case
 
@@ -161,7 +162,7 @@ def test_over_budget_digests_are_merged_and_the_urgent_are_left_alone(sides: Sid
     for seq in range(1, 1_400, 200):
         sides.say(*(one for one in sides.seqs() if seq <= one < seq + 200))
     sides.relay().step()
-    assert sides.clinical.outbox.count() == 0
+    assert Outbox(sides.clinical.database).count() == 0
 
 
 def test_a_month_of_a_busy_clinic_fits_the_default_budget(sides: Sides) -> None:
@@ -181,14 +182,14 @@ def test_when_merging_is_not_enough_digests_wait_in_the_outbox_and_alerts_go_on(
     relay.step()
     make_case(sides.clinical, 3, Priority.URGENT)
     relay.step()
-    assert sides.clinical.outbox.count() == 3
+    assert Outbox(sides.clinical.database).count() == 3
     assert (
         sum(isinstance(row.content, Brief) and row.content.priority is Priority.URGENT for row in sides.exchange.due(9))
         == 1
     )
-    assert len(sides.clinical.outbox.waiting(9)) == 2
+    assert len(Outbox(sides.clinical.database).waiting(9)) == 2
     sides.relay().step()
-    assert sides.clinical.outbox.waiting(9) == []
+    assert Outbox(sides.clinical.database).waiting(9) == []
 
 
 def test_a_receipt_takes_the_row_from_both_sides(sides: Sides) -> None:
@@ -196,10 +197,10 @@ def test_a_receipt_takes_the_row_from_both_sides(sides: Sides) -> None:
     for number in range(3):
         make_case(sides.clinical, number, Priority.ROUTINE)
     relay.step()
-    assert (sides.clinical.outbox.count(), sides.seqs()) == (3, [1, 2, 3])
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (3, [1, 2, 3])
     sides.say(1, 3, 99)
     relay.step()
-    assert (sides.clinical.outbox.count(), sides.seqs()) == (1, [2])
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (1, [2])
     assert sides.exchange.incoming() == []
 
 
@@ -283,7 +284,7 @@ def test_a_receipt_of_a_hospital_that_withholds_its_time_contradicts_no_clock(
     taken = (TakenMessage(1, sides.hashes()[1]),)
     sides.bring(Receipt("clinic-7", sides.exchange.line().stream, taken, (), at).encode())
     relay.step()
-    assert sides.clinical.outbox.count() == 0
+    assert Outbox(sides.clinical.database).count() == 0
     assert "contradict" not in caplog.text
 
 
@@ -296,7 +297,7 @@ def test_what_the_hospital_refuses_is_set_aside(sides: Sides) -> None:
     relay.step()
     assert sides.seqs() == [1]
     assert sides.exchange.line().quarantined == 1, "2 waits for a person"
-    assert sides.clinical.outbox.count() == 2
+    assert Outbox(sides.clinical.database).count() == 2
 
 
 def test_numbers_that_the_hospital_knows_from_before_a_restore_begin_one_new_stream(sides: Sides) -> None:
@@ -338,7 +339,7 @@ def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(side
     sides.say(1, 2, 3, 4)
     (receipt,) = sides.exchange.incoming()
     relay.step()
-    assert sides.clinical.outbox.count() == 0
+    assert Outbox(sides.clinical.database).count() == 0
     sides.lose_exchange(put_back=copy)
     relay = sides.relay()
     sides.wait([brief(number) for number in range(4, 8)])
@@ -347,7 +348,7 @@ def test_after_an_exchange_put_back_from_a_copy_old_receipts_settle_nothing(side
     assert len(sides.seqs()) == 4
     sides.exchange.receive(Kind.ACK, receipt.body)
     relay.step()
-    assert sides.clinical.outbox.count() == 4
+    assert Outbox(sides.clinical.database).count() == 4
 
 
 @pytest.mark.parametrize("session", [0, MOST_SEQ], ids=["as an older copy has it", "none left"])
@@ -384,7 +385,7 @@ def test_whoever_took_over_the_uplink_cannot_pass_another_summary_off_for_one(si
     sides.exchange.database.connection.execute("UPDATE outgoing SET body = ?", (other,))
     sides.say(1)  # the hospital has what came: the other one
     relay.step()
-    assert sides.clinical.outbox.count() == 1
+    assert Outbox(sides.clinical.database).count() == 1
     assert [row.content for row in sides.exchange.due(9)] == [victim], "it goes again, under another number"
     assert sides.seqs() == [2]
 
@@ -396,15 +397,15 @@ def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form
     stream = sides.exchange.line().stream
     sides.bring(FirstReceipt("clinic-7", stream, (1,), (), 0).encode(), Version.FIRST)
     relay.step()
-    assert (sides.clinical.outbox.count(), sides.seqs()) == (1, [2])
+    assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (1, [2])
     keys = Keys("clinic-7", BUNDLE.serial, BUNDLE.seal).encode()
     sides.exchange.receive(Kind.KEYS, sign(keys, Kind.KEYS, "clinic-7", SIGNER))
     sides.bring(FirstReceipt("clinic-7", stream, (2,), (), 0).encode(), Version.FIRST)
     relay.step()
-    assert sides.clinical.outbox.count() == 1
+    assert Outbox(sides.clinical.database).count() == 1
     sides.say(2)
     relay.step()
-    assert sides.clinical.outbox.count() == 0
+    assert Outbox(sides.clinical.database).count() == 0
 
 
 def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> None:
@@ -433,10 +434,10 @@ def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> N
     assert {row.content for row in sides.exchange.due(9)} == {brief(1), brief(2), brief(3)}
     sides.say(9, stream="e" * 32)  # of the stream before
     relay.step()
-    assert sides.clinical.outbox.count() == 3
+    assert Outbox(sides.clinical.database).count() == 3
     sides.say(*sides.seqs())
     relay.step()
-    assert sides.clinical.outbox.count() == 0
+    assert Outbox(sides.clinical.database).count() == 0
     sides.clinical.database.close()
     sides.exchange.database.close()
 
@@ -465,21 +466,21 @@ def test_a_revision_and_its_outbox_row_are_one_step(sides: Sides, monkeypatch: p
     def cut(*_: object) -> None:
         raise PowerCut
 
-    monkeypatch.setattr(type(sides.clinical.outbox), "put", cut)
+    monkeypatch.setattr(Outbox, "put", cut)
     with pytest.raises(PowerCut):
         make_case(sides.clinical, 1, Priority.URGENT)
     (case,) = sides.clinical.cases()
     assert case.revision == 0
     monkeypatch.undo()
-    sides.clinical.close_revisions(-1, report=True)
-    assert [one.revision for one in sides.clinical.outbox.waiting(9)] == [1]
+    sides.clinical.close_revisions(-1, report=Outbox(sides.clinical.database).put)
+    assert [one.revision for one in Outbox(sides.clinical.database).waiting(9)] == [1]
 
 
 def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
     make_case(sides.clinical, 1, Priority.URGENT)
-    before = sides.clinical.outbox.count()
+    before = Outbox(sides.clinical.database).count()
     sides.clinical.close_revisions(-1)
-    assert sides.clinical.outbox.count() == before == 1
+    assert Outbox(sides.clinical.database).count() == before == 1
 
 
 def test_how_the_line_is_can_be_asked(sides: Sides) -> None:

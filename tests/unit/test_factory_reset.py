@@ -12,16 +12,17 @@ from typing import Any
 
 import pytest
 
-from firmware_app.care import backup, factory_reset, preparation, presence, volume_key
-from firmware_app.care.locked import recovery_code
-from firmware_app.commands import cli
-from firmware_app.config import Config, describe, load
-from firmware_app.errors import ResetUnfinished, StateUnusable
-from firmware_app.provisioning import box_identity
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.system_program import ProgramMissing
+from firmware_app.appliance.care import backup, factory_reset, preparation, volume_key
+from firmware_app.appliance.care.locked import recovery_code
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import cli
+from firmware_app.core import presence
+from firmware_app.core.errors import ResetUnfinished, StateUnusable
+from firmware_app.core.settings import Config, describe, load
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.system_program import ProgramMissing
 from tests.local_films import opened as clinic
 from tests.peers import need_root
 
@@ -87,8 +88,8 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(*command: str, **_options: object) -> bytes:
         raise ProgramMissing(f"{command[0]}: not installed")
 
-    monkeypatch.setattr("firmware_app.system_program.run", absent)
-    monkeypatch.setattr("firmware_app.commands.factory_reset._SYSTEMD", Path("/nonexistent"))
+    monkeypatch.setattr("firmware_app.core.system_program.run", absent)
+    monkeypatch.setattr("firmware_app.cli.factory_reset._SYSTEMD", Path("/nonexistent"))
 
 
 @pytest.fixture
@@ -242,7 +243,7 @@ def test_its_keyslots_are_erased_by_cryptsetup(monkeypatch: pytest.MonkeyPatch, 
             return json.dumps(IMAGE if "--inverse" in command else {"blockdevices": [tree("/dev/sda5")]}).encode()
         return b""
 
-    monkeypatch.setattr("firmware_app.system_program.run", answer)
+    monkeypatch.setattr("firmware_app.core.system_program.run", answer)
     assert volume_key.erase_volume_key(tmp_path) == "/dev/sda5"
     assert asked[-2:] == [
         ("cryptsetup", "isLuks", "--type", "luks2", "/dev/sda5"), ("cryptsetup", "--batch-mode", "erase", "/dev/sda5"),

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from converters.data import feedback as reading
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.core.records import Header, Instance, Priority
 from firmware_app.imaging.codec import png
-from firmware_app.records import Header, Instance, Priority
-from firmware_app.store.accounts.audit import Audit
 from tests.unit.test_viewer import HTML, SCRIPT, Desk, desk, post  # noqa: F401 - the fixture
 
 OWN = X25519PrivateKey.generate()

@@ -13,14 +13,14 @@ from fhir.resources.R4B.bundle import Bundle
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
-from firmware_app.exporting import hl7v2
-from firmware_app.exporting.fhir import bundle
-from firmware_app.exporting.fhir.coding import Json
-from firmware_app.headers import identity
-from firmware_app.reports.result import Result
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.clinical.patient import Patient
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.exports import Exports
+from firmware_app.cases.patient import Patient
+from firmware_app.dicom.headers import identity
+from firmware_app.results import hl7v2
+from firmware_app.results.fhir import bundle
+from firmware_app.results.fhir.coding import Json
+from firmware_app.results.result import Result
 from tests import films
 from tests.results import PDF, result_of
 

@@ -12,13 +12,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.care import preparation
-from firmware_app.provisioning import console, first_page, first_request, offered_files
-from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.sealed.credentials import bundle
-from firmware_app.sealed.enrolling import EnrolCall
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.appliance.care import preparation
+from firmware_app.appliance.provisioning import console, first_page, first_request, offered_files
+from firmware_app.appliance.provisioning.first_start import IdentityPaths
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.uplink.messages.credentials import bundle
+from firmware_app.uplink.messages.enrolling import EnrolCall
 from hospital import prepare
 from hospital.house import House
 from tests.shelf import Box

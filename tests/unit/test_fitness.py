@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from firmware_app.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
+from firmware_app.core.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
 from firmware_app.imaging import film
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.quality import fitness

@@ -18,9 +18,9 @@ from converters import recipe
 from converters.failures import RecipeInvalid
 from converters.packing.words import load_words
 from firmware_app.cases.advice import advised
-from firmware_app.cases.rules import FollowUpRules
-from firmware_app.records import Feature, Finding, FollowUp, Lesion, Seen
-from firmware_app.reports.case_line import case_object
+from firmware_app.core.records import Feature, Finding, FollowUp, Lesion, Seen
+from firmware_app.packs.follow_up_rules import FollowUpRules
+from firmware_app.results.case_line import case_object
 from tests.unit.test_case_line import CASE, SCHEMA
 
 PACK = "toy", "1.0.0"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases import following, matching, summing
-from firmware_app.lesion import Feature
-from firmware_app.records import Finding, FramesRead, Lesion, Reading
-from firmware_app.sealed.summary import size_band
+from firmware_app.cases.lesions import following, matching, summing
+from firmware_app.core.lesion import Feature
+from firmware_app.core.records import Finding, FramesRead, Lesion, Reading
+from firmware_app.uplink.messages.summary import size_band
 from tests.unit.test_case_line import READ
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import cli
-from firmware_app.health import handbook
-from firmware_app.language import LANGUAGES
+from firmware_app.appliance.checks import handbook
+from firmware_app.cli import cli
+from firmware_app.core.language import LANGUAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 HEALTH = Path(handbook.__file__).parent

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care.heartbeat import Heart, Watch
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care.heartbeat import Heart, Watch
+from firmware_app.core.state_dir import StateDir
 
 
 def test_beats_are_seen_silence_is_counted_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("firmware_app.care.heartbeat.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("firmware_app.appliance.care.heartbeat.time.monotonic", lambda: now[0])
     state = StateDir(tmp_path)
     state.prepare()
     watch = Watch(state, "gateway")

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import presence
-from firmware_app.config import Config
-from firmware_app.records import Reason
-from firmware_app.reports import hospital_answer
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import OPEN, Exchange
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import presence
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.results import hospital_answer
+from firmware_app.uplink.exchange.exchange_db import OPEN, Exchange
+from firmware_app.uplink.outbox import Outbox
 from tests.finished import opened
 
 CASE = "c-" + "0" * 20
@@ -70,9 +71,9 @@ def test_from_sealed_to_signed_for_the_page_says_only_what_is_sure(box: Box) -> 
     with presence.held(box.state, "uplink"):
         box.exchange.tell(Reason(OPEN))
         assert box.told() == hospital_answer.SENT
-    box.clinical.outbox.settle([(7, "another")], NOON)
+    Outbox(box.clinical.database).settle([(7, "another")], NOON)
     assert box.told() == hospital_answer.SEALED
-    box.clinical.outbox.settle([(7, "h")], NOON)
+    Outbox(box.clinical.database).settle([(7, "h")], NOON)
     assert box.told() == hospital_answer.RECEIVED
     assert box.answer.at is not None
     assert int(box.answer.at.at.timestamp()) == NOON

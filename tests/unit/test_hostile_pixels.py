@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from firmware_app.errors import FrameTooLarge, ImagingError, NoPixels, PixelsUnsupported, Undecodable
+from firmware_app.core.errors import FrameTooLarge, ImagingError, NoPixels, PixelsUnsupported, Undecodable
 from firmware_app.imaging import film
 from tests import films
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app.records import Header, Instance, Priority
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.drawings import Drawing
-from firmware_app.store.clinical.remarks import Remarks, current
-from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.drawings import Drawing
+from firmware_app.cases.remarks import Remarks, current
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.records import Header, Instance, Priority
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 BOX = [[10.0, 20.0], [110.04, 220.0]]

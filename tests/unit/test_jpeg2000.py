@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, JPEG2000Lossless
 
-from firmware_app.errors import PixelsUnsupported, Undecodable
+from firmware_app.core.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging import film, source
 from firmware_app.imaging.codec.stored import FrameReader
 from firmware_app.imaging.jpeg import jpeg2000

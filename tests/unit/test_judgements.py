@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from firmware_app import clock
-from firmware_app.records import Header, Priority
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.worklist import WordMissing, Worklist
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.worklist import WordMissing, Worklist
+from firmware_app.core import clock
+from firmware_app.core.records import Header, Priority
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 

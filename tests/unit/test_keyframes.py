@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from firmware_app.core.records import Finding
 from firmware_app.imaging import display
 from firmware_app.imaging.ultrasound import keyframes
-from firmware_app.records import Finding
-from firmware_app.tasks import clips
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import Answer
+from firmware_app.packs.tasks import clips
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import Answer
 from tests import screens
 
 Pixels = np.ndarray[Any, Any]

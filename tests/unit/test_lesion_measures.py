@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from firmware_app.core.children.wire import LARGEST_HEADER_BYTES
+from firmware_app.core.lesion import Feature, Lesion
 from firmware_app.imaging.lesions import description, features, outlines
 from firmware_app.imaging.lesions.measures import measured
 from firmware_app.imaging.morphology import Points
 from firmware_app.imaging.pixel_size import Scale, scale_at
-from firmware_app.lesion import Feature, Lesion
+from firmware_app.packs.tasks.interface import MOST_LESIONS
 from firmware_app.reading.children import inference_child
-from firmware_app.reading.children.wire import LARGEST_HEADER_BYTES
-from firmware_app.tasks.interface import MOST_LESIONS
 
 SIDE = 240
 MIDDLE = SIDE / 2

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.commands import cli
-from firmware_app.config import Config
-from firmware_app.packs.manifest import Manifest
-from firmware_app.reading import conclusion
-from firmware_app.records import (
+from firmware_app.cases import revisions
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import cli
+from firmware_app.core.records import (
     Feature,
     Finding,
     Header,
@@ -27,11 +27,11 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.reports import wording
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical import revisions
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.packs.manifest import Manifest
+from firmware_app.reading import conclusion
+from firmware_app.results import wording
 from tests import toy_pack
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.tasks import lesions
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import lesions
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import Frame, Section
 
 FRAME = Frame(256, 256)
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": 0.0}

@@ -12,8 +12,8 @@ from PIL import Image
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
+from firmware_app.packs.tasks.interface import Frame
 from firmware_app.reading import heat_map
-from firmware_app.tasks.interface import Frame
 from tests import films
 
 Pixels = np.ndarray[Any, Any]

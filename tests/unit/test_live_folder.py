@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from firmware_app.commands.bedside import told
-from firmware_app.commands.bedside.live_page import LivePage
-from firmware_app.config import Config
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli.bedside import told
+from firmware_app.cli.bedside.live_page import LivePage
+from firmware_app.core import live_frame as live
+from firmware_app.core.live_frame import LiveFolder, Newest, Wish
+from firmware_app.core.records import Finding
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.live.sources import PacketClock
 from firmware_app.reading.bedside.watching import Counts, LiveReading
-from firmware_app.records import Finding
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import live
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.live import LiveFolder, Newest, Wish
 from tests import objects
 
 if TYPE_CHECKING:

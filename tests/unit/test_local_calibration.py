@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import ConfirmationUnknown, NotSuspended, ResultShown
-from firmware_app.headers.header import examine
-from firmware_app.records import Header
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.calibration import asking, machines
-from firmware_app.store.calibration.asking import Asked, Shares
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.calibration.scored import Place
-from firmware_app.store.calibration.standings import Standings
-from firmware_app.store.clinical import clearing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import mending
+from firmware_app.appliance.recovery import mending
+from firmware_app.cases import asking, clearing, machines
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.asking import Asked, Shares
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.scored import Place
+from firmware_app.cases.standings import Standings
+from firmware_app.core.errors import ConfirmationUnknown, NotSuspended, ResultShown
+from firmware_app.core.records import Header
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers.header import examine
 from tests import objects
 from tests.local_films import FINDING, PLACE, SECRET, binormal, opened, read
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.calibration.overview import Overview
-from firmware_app.calibration.told import Told
-from firmware_app.config import Config
-from firmware_app.errors import NoPoint, PlaceUnknown, PointUnfounded
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.core.errors import NoPoint, PlaceUnknown, PointUnfounded
+from firmware_app.core.records import LocalState
+from firmware_app.core.settings import Config
+from firmware_app.monitoring.overview import Overview
+from firmware_app.monitoring.told import Told
 from firmware_app.packs import prior
-from firmware_app.records import LocalState
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.clinical.clinical_db import Clinical
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, opened, read
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care.locked import making, recovery_code, restoring
-from firmware_app.care.locked.folder import LockedFolder
-from firmware_app.care.locked.settings import Taken
-from firmware_app.commands import cli, restore
-from firmware_app.config import Config, load
-from firmware_app.errors import (
+from firmware_app.appliance.care.locked import making, recovery_code, restoring
+from firmware_app.appliance.care.locked.folder import LockedFolder
+from firmware_app.appliance.care.locked.settings import Taken
+from firmware_app.appliance.recovery import ring
+from firmware_app.cli import cli, restore
+from firmware_app.core.errors import (
     BackupCodeMissing,
     BackupCodeThere,
     BackupDamaged,
@@ -26,11 +26,11 @@ from firmware_app.errors import (
     RestoreCut,
     RestoreNothing,
 )
+from firmware_app.core.settings import Config, load
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import tree
 from firmware_app.packs.installed import KEPT, PUBLISHER
-from firmware_app.sealed import locked_file
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import ring
+from firmware_app.uplink.messages import locked_file
 from tests import toy_pack
 from tests.local_films import opened as clinic
 

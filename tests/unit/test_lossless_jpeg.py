@@ -12,7 +12,7 @@ from imagecodecs import jpeg8_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import dicom_film, film
 from firmware_app.imaging.codec.stored import FrameReader
 from tests import films, lossless_jpeg

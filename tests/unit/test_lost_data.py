@@ -23,7 +23,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1
 from simplejpeg import decode_jpeg
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import film
 from firmware_app.imaging.jpeg import codestream, jpeg8, jpeg_deep, lost_data
 from firmware_app.imaging.source import BROKEN

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_app.installation.kind import MachineKind
+from firmware_app.appliance.installation.kind import MachineKind
 
 
 def test_a_pc_fills_a_folder_for_a_board() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from firmware_app.care import presence
-from firmware_app.intake.dicom import callers
-from firmware_app.records import Header, Instance
-from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.core import presence
+from firmware_app.core.records import Header, Instance
+from firmware_app.dicom.scp import callers
 from tests.unit.test_viewer import HTML, Desk, desk
 
 __all__ = ["desk"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     PackArtefactMissing,
     PackDigestMismatch,
     PackFolderRenamed,

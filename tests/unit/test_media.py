@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.records import Header, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.media import SOURCE, Media
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.media import SOURCE, Media
+from firmware_app.core.records import Header, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from tests.objects import DX, EXPLICIT
 
 

@@ -11,21 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import config
-from firmware_app.errors import StoreTooNew
-from firmware_app.intake.accept import Door, Outcome
+from firmware_app.appliance.recovery import mending
+from firmware_app.cases import clinical_db
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core import settings as config
+from firmware_app.core.errors import StoreTooNew
+from firmware_app.core.records import Instance, Priority
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.storage import Outcome
+from firmware_app.ingest.accept import Door
 from firmware_app.packs.shelf import Pack
-from firmware_app.records import Instance, Priority
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical import clinical_db
-from firmware_app.store.clinical.clinical_db import SCHEMA_VERSION, Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.rescue import mending
-from firmware_app.store.sqlite.database import Database
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.outbox import Outbox
 
 UPGRADES = Path(__file__).parents[1] / "upgrades"
 
@@ -157,7 +159,7 @@ def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_pat
     assert [(one.verdict, one.actor) for one in Worklist(clinical).verdicts(film.reference)] == [("disagree", "doctor")]
     assert Patients(clinical, state).known(film.reference).patient.age == "003Y"
     assert Audit(clinical.database).verify()[0]
-    assert len(clinical.outbox.waiting(9)) == clinical.outbox.count() == 2
+    assert len(Outbox(clinical.database).waiting(9)) == Outbox(clinical.database).count() == 2
     assert (exchange.line().outgoing, exchange.keys("verify")) == (1, b"signed")
     assert [(user.shown, user.disabled) for user in accounts.users()] == [("Doctor", False), ("left", True)]
     assert accounts.password_hash("doctor") == "$argon2id$hash"

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import presence
-from firmware_app.config import Config
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.pack_changes import PackChanges
+from firmware_app.cases.pack_trials import PackTrials
+from firmware_app.core import presence
+from firmware_app.core.settings import Config
 from firmware_app.packs.installed import PackStore
 from firmware_app.reading import changing_packs
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.pack_changes import PackChanges
-from firmware_app.store.clinical.pack_trials import PackTrials
 from tests.publishing_rig import NAME, World
 from tests.unit.test_viewer import HTML, Desk, desk, post
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import firmware_app
-from firmware_app.care import presence
+from firmware_app.core import presence
 from web import words
 
 SOURCE = Path(firmware_app.__file__).parent

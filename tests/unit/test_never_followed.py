@@ -14,11 +14,11 @@ from pydicom import DataElement, config
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from firmware_app.errors import DirectoryRecord, IntakeError, NotARegularFile, PackedArchive
-from firmware_app.intake.accept import Door
-from firmware_app.intake.folder import WatchedFolder
-from firmware_app.intake.given_paths import not_followed
-from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.cases.quarantine import Quarantine
+from firmware_app.core.errors import DirectoryRecord, IntakeError, NotARegularFile, PackedArchive
+from firmware_app.ingest.accept import Door
+from firmware_app.ingest.folder import WatchedFolder
+from firmware_app.ingest.given_paths import not_followed
 from tests import films
 
 

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 
 from converters.packing.words import load_words
-from firmware_app.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
-from firmware_app.reports import case_line, case_text, contact_sheet, wording
-from firmware_app.reports.pdf import contents
-from firmware_app.reports.result import Result
+from firmware_app.core.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
+from firmware_app.results import case_line, case_text, contact_sheet, wording
+from firmware_app.results.pdf import contents
+from firmware_app.results.result import Result
 from tests import films, printed
 from tests.results import result_of
 from tests.unit.test_case_line import CASE, FINDING, READ, SCHEMA
@@ -70,7 +70,7 @@ def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
     told = contents.contents(result, (), "en")["findings"]
     assert told["scope"] == ["Not looked for: nodules, fractures."]
     printed.need_font()
-    from firmware_app.reports.pdf import typesetting
+    from firmware_app.results.pdf import typesetting
 
     assert "未判读：结节、骨折" in printed.words(typesetting.pdf_of(result, "zh_CN"))
 

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from firmware_app.exporting.dicom.making import uids_of
-from firmware_app.exporting.dicom.source import source_of
 from firmware_app.imaging import decimals, doubts, film
 from firmware_app.imaging.deidentify import attributes
 from firmware_app.imaging.deidentify.uids import Identities
@@ -22,6 +20,8 @@ from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.ultrasound import regions
 from firmware_app.imaging.volume import series, slices
 from firmware_app.imaging.volume import voxels as volume
+from firmware_app.results.dicom_objects.making import uids_of
+from firmware_app.results.dicom_objects.source import source_of
 from tests import films, scans
 from tests.results import result_of
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from converters.data import datasets
 from converters.explanation import occlusion
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 from tests import toy_pack
 
 SIDE = 56

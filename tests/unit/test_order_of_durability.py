@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
-from firmware_app.errors import InstanceConflict, NotKept, SpaceShort
-from firmware_app.intake.accept import Door, Outcome
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import InstanceConflict, NotKept, SpaceShort
+from firmware_app.core.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.storage import Outcome
+from firmware_app.ingest.accept import Door
 from hospital.house import House
 from hospital.keys import keyring
 from tests.objects import DX, EXPLICIT, file_of, film

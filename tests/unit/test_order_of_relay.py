@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.records import Priority
-from firmware_app.sealed.summary import Brief, Kind
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.exchange.known_stream import KnownStream
-from firmware_app.store.exchange.outbox import Outbox
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import Priority
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.exchange.known_stream import KnownStream
+from firmware_app.uplink.messages.summary import Brief, Kind
+from firmware_app.uplink.outbox import Outbox
 from tests.unit.test_exchange import Sides
 from tests.wire.line_rig import make_case
 
@@ -53,7 +53,7 @@ def test_what_the_exchange_could_not_take_waits_in_the_outbox(box: Sides, monkey
     relay = box.relay()
     make_case(box.clinical, 1, Priority.URGENT)
     failing_once(monkeypatch, TAKE_IN, relay.step)
-    assert len(box.clinical.outbox.waiting(9)) == 1
+    assert len(Outbox(box.clinical.database).waiting(9)) == 1
     relay.step()
     assert box.seqs() == [1]
 
@@ -71,7 +71,7 @@ def test_a_receipt_is_forgotten_only_after_all_that_it_settles(
     assert len(box.exchange.incoming()) == 1
     relay.step()
     assert box.exchange.incoming() == []
-    assert (box.clinical.outbox.count(), box.seqs()) == (1, [2])
+    assert (Outbox(box.clinical.database).count(), box.seqs()) == (1, [2])
 
 
 @pytest.mark.parametrize("write", [(Outbox, "handed_on"), (KnownStream, "gave")], ids=lambda write: write[1])
@@ -84,7 +84,7 @@ def test_a_row_that_was_not_written_down_before_the_kill_goes_out_once(
     assert box.seqs() == [1]
     box.relay().step()
     assert box.seqs() == [2]
-    assert len(box.clinical.outbox.numbers()) == 1
+    assert len(Outbox(box.clinical.database).numbers()) == 1
 
 
 def test_rows_that_cannot_be_written_down_do_not_pile_up_in_the_exchange(
@@ -96,7 +96,7 @@ def test_rows_that_cannot_be_written_down_do_not_pile_up_in_the_exchange(
         failing_once(monkeypatch, (Outbox, "handed_on"), relay.step)
     assert len(box.seqs()) == 1
     relay.step()
-    assert set(box.seqs()) == box.clinical.outbox.numbers()
+    assert set(box.seqs()) == Outbox(box.clinical.database).numbers()
 
 
 def test_a_receipt_for_one_revision_settles_no_other_of_the_case(box: Sides) -> None:
@@ -108,7 +108,7 @@ def test_a_receipt_for_one_revision_settles_no_other_of_the_case(box: Sides) -> 
     relay.step()
     left = [row.content for row in box.exchange.due(9)]
     assert [(one.case, one.revision) for one in left if isinstance(one, Brief)] == [(case, 2)]
-    assert box.clinical.outbox.count() == 1
+    assert Outbox(box.clinical.database).count() == 1
 
 
 def test_an_old_receipt_of_a_former_exchange_settles_nothing(box: Sides) -> None:
@@ -117,14 +117,14 @@ def test_an_old_receipt_of_a_former_exchange_settles_nothing(box: Sides) -> None
     relay.step()
     box.say(1, stream="0" * 32)
     relay.step()
-    assert box.clinical.outbox.count() == 1
+    assert Outbox(box.clinical.database).count() == 1
     assert Kind.ACK not in {one.kind for one in box.exchange.incoming()}
 
 
 def test_what_is_urgent_leaves_the_outbox_first(box: Sides) -> None:
     for number, priority in enumerate((Priority.ROUTINE, Priority.URGENT, Priority.ROUTINE)):
         make_case(box.clinical, number, priority)
-    assert [one.priority for one in box.clinical.outbox.waiting(2)] == [Priority.URGENT, Priority.ROUTINE]
+    assert [one.priority for one in Outbox(box.clinical.database).waiting(2)] == [Priority.URGENT, Priority.ROUTINE]
 
 
 def test_the_relay_logs_nothing_of_a_case(

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import OutcomesUnreadable, OutcomesUnusable
-from firmware_app.headers import identity
-from firmware_app.records import Reason
-from firmware_app.store.calibration import outcomes
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.calibration.outcomes import Outcomes
-from firmware_app.store.calibration.standings import Standings
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.standings import Standings
+from firmware_app.core.errors import OutcomesUnreadable, OutcomesUnusable
+from firmware_app.core.records import Reason
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import identity
+from firmware_app.monitoring import outcomes
+from firmware_app.monitoring.outcomes import Outcomes
 from tests.local_films import FINDING, PLACE, binormal, opened, read
 
 

@@ -15,11 +15,11 @@ from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.tasks import segment
-from firmware_app.errors import PackTaskUnread
+from firmware_app.core.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.shelf import shipped_packs_dir, survey
-from firmware_app.tasks import classify, explain
+from firmware_app.packs.tasks import classify, explain
 
 COUNT = 40
 LESION = np.zeros((8, 8, 8), dtype=bool)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.asking import Shares
-from firmware_app.store.calibration.confirmations import Confirmations, Source, Truth
-from firmware_app.store.clinical.worklist import Worklist
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.asking import Shares
+from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.worklist import Worklist
 from tests.local_films import FINDING, read
 from tests.unit import test_viewer
 from tests.unit.test_viewer import HTML, Desk, post

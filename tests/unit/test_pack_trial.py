@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import PackError
+from firmware_app.core.errors import PackError
 from firmware_app.packs import hardware, installing
 from firmware_app.packs import trial as rules
 from firmware_app.packs.trial import Judged, ReadTwice

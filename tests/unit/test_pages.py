@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.errors import ImageOfPages
+from firmware_app.core.errors import ImageOfPages
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from tests import films

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app import errors
-from firmware_app.headers import identity
-from firmware_app.headers.age import clean_age
-from firmware_app.headers.header import examine
-from firmware_app.imaging import header_words as opened
-from firmware_app.records import (
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patient, Patients, clean
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core import errors
+from firmware_app.core.records import (
     Finding,
     Header,
     Instance,
@@ -26,11 +26,11 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient, Patients, clean
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import identity
+from firmware_app.dicom.headers.age import clean_age
+from firmware_app.dicom.headers.header import examine
+from firmware_app.imaging import header_words as opened
 from tests.films import film, save
 
 

@@ -12,13 +12,13 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from firmware_app.config import Config
-from firmware_app.errors import ReportError, ReportFontMissing, ReportGaveUp
-from firmware_app.records import Feature, FollowUp, Quality, Reason
-from firmware_app.reports.pdf import fonts, making, plates, typesetting
-from firmware_app.reports.pdf.fonts import Fonts
-from firmware_app.reports.result import Result, Written
-from firmware_app.store.clinical.patients import Patient
+from firmware_app.cases.patients import Patient
+from firmware_app.core.errors import ReportError, ReportFontMissing, ReportGaveUp
+from firmware_app.core.records import Feature, FollowUp, Quality, Reason
+from firmware_app.core.settings import Config
+from firmware_app.results.pdf import fonts, making, plates, typesetting
+from firmware_app.results.pdf.fonts import Fonts
+from firmware_app.results.result import Result, Written
 from tests import films, printed
 from tests.results import result_of
 

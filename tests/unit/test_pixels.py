@@ -19,7 +19,7 @@ from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from firmware_app.errors import FrameTooLarge, ImagingError, Undecodable
+from firmware_app.core.errors import FrameTooLarge, ImagingError, Undecodable
 from firmware_app.imaging import display, film
 from firmware_app.imaging.codec import png
 from tests import films

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from firmware_app.intake.dicom.places import Pace, Places, Standing, who_gives_way
+from firmware_app.dicom.scp.places import Pace, Places, Standing, who_gives_way
 
 Past = Callable[[Pace], None]
 LONG = 3.0  # seconds that the newcomer still waits

@@ -11,18 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import clock
-from firmware_app.care import preparation, presence
-from firmware_app.clock.memory import ClockMemory
-from firmware_app.errors import StateUnusable
-from firmware_app.health import hardware
+from firmware_app.appliance.care import preparation
+from firmware_app.appliance.checks import hardware
+from firmware_app.cases import stick_status
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.exports import Exports
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core import clock, presence, remembered
+from firmware_app.core.clock import timekeeping
+from firmware_app.core.clock.memory import ClockMemory
+from firmware_app.core.errors import StateUnusable
+from firmware_app.core.sqlite import damage, guard
+from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import results
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.exports import Exports
-from firmware_app.store.disk import remembered, stick_status, timekeeping
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
-from firmware_app.store.sqlite import damage, guard
 
 _SECRET = b"root's own file"
 

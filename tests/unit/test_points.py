@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import NoPoint, PointOutdated, PointRoleMissing, PointSamePerson
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.calibration.points import FOLDER, Points, Proposal
-from firmware_app.store.calibration.scored import Place
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.scored import Place
+from firmware_app.core.errors import NoPoint, PointOutdated, PointRoleMissing, PointSamePerson
+from firmware_app.monitoring.points import FOLDER, Points, Proposal
 from tests.local_films import FINDING, PLACE, opened
 
 FILES = {"model.onnx": "a" * 64}

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_app.config import Config
+from firmware_app.core.records import Finding, PackIdentity
+from firmware_app.core.settings import Config
 from firmware_app.packs import prior
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Measured
-from firmware_app.records import Finding, PackIdentity
 from tests import toy_pack
 from web.blueprints import packs
 

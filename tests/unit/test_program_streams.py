@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.errors import EndNotMarked, Undecodable
-from firmware_app.headers import clip_extent
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import EndNotMarked, Undecodable
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import clip_extent
 from firmware_app.imaging.clip import BIT_STREAMS, FILES, Track
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.ingest.accept import Door
 from tests import peers
 from tests.wire import bombs
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from firmware_app import clock
-from firmware_app.config import Config, as_toml
-from firmware_app.errors import (
+from firmware_app.appliance.checks.hospital_line import examine, status
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core import clock
+from firmware_app.core.errors import (
     BoxIdInvalid,
     BundleInvalid,
     CertificateEnded,
@@ -21,12 +22,12 @@ from firmware_app.errors import (
     NotProvisioned,
     ProvisionedAlready,
 )
-from firmware_app.health.hospital_line import examine, status
-from firmware_app.provisioning import box_identity
-from firmware_app.provisioning.tpm import Chip
-from firmware_app.sealed.credentials import bundle, signing_key
-from firmware_app.sealed.envelope import BoxBundle, Enrolment
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.core.settings import Config, as_toml
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.tpm import Chip
+from firmware_app.uplink.messages.credentials import bundle, signing_key
+from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment
 from hospital.house import House
 from hospital.keys import authority
 from tests.machine import Machine
@@ -43,7 +44,7 @@ def test_a_box_makes_its_identity_once(house: House, tmp_path: Path) -> None:
 
 def test_private_keys_are_for_their_owner_only_and_are_in_nothing_that_leaves(house: House, tmp_path: Path) -> None:
     made, _ = box_identity.begin(tmp_path / "line", "clinic-7", house.bundle_file)
-    keys = box_identity.KeyFiles(tmp_path / "line")
+    keys = KeyFiles(tmp_path / "line")
     for path in (keys.identity, keys.tls_key):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         secret = "".join(path.read_text().splitlines()[1:-1])[24:]
@@ -75,7 +76,7 @@ def test_what_a_provisioning_that_was_cut_off_left_is_not_taken_for_the_box_s_ke
     house: House, tmp_path: Path, chips: tuple[Chip | None, Chip | None]
 ) -> None:
     """The power went before the bundle was there, and it is asked again with a chip, or without."""
-    keys = box_identity.KeyFiles(tmp_path)
+    keys = KeyFiles(tmp_path)
     box_identity.begin(tmp_path, "clinic-7", house.bundle_file, chips[0])
     keys.box.unlink()
     made, _ = box_identity.begin(tmp_path, "clinic-7", house.bundle_file, chips[1])
@@ -92,7 +93,7 @@ def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(h
     (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
     with pytest.raises(BundleInvalid, match="certificate is broken"):
         box_identity.complete(tmp_path, tmp_path / "answer")
-    assert not box_identity.KeyFiles(tmp_path).tls_cert.exists()
+    assert not KeyFiles(tmp_path).tls_cert.exists()
 
 
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: House, tmp_path: Path) -> None:
@@ -125,10 +126,10 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(h
     assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
     assert box_identity.settings(line)["uplink"]["enabled"] is False
     box_identity.complete(line, ours)
-    before = box_identity.KeyFiles(line).tls_cert.read_bytes()
+    before = KeyFiles(line).tls_cert.read_bytes()
     with pytest.raises(EnrolmentStranger):
         box_identity.complete(line, theirs)
-    assert box_identity.KeyFiles(line).tls_cert.read_bytes() == before
+    assert KeyFiles(line).tls_cert.read_bytes() == before
 
 
 def mark(house: House) -> str:
@@ -161,7 +162,7 @@ def test_a_certificate_that_a_new_authority_did_not_issue_goes_and_one_that_it_d
     house: House, tmp_path: Path
 ) -> None:
     line = tmp_path / "line"
-    keys = box_identity.KeyFiles(line)
+    keys = KeyFiles(line)
     box_identity.begin(line, "clinic-7", house.bundle_file)
     _, answer = house.enrol(line / "box.json", replace=True)
     box_identity.complete(line, answer)
@@ -187,7 +188,7 @@ def test_without_a_hospital_no_answer_is_taken(house: House, tmp_path: Path) -> 
     _, answer = house.enrol(line / "box.json", replace=True)
     with pytest.raises(HospitalNeeded, match=answer.name):
         box_identity.complete(line, answer)
-    assert not box_identity.KeyFiles(line).tls_cert.exists()
+    assert not KeyFiles(line).tls_cert.exists()
 
 
 @pytest.mark.parametrize("vouched", [True, False])
@@ -208,7 +209,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
                 box_identity.complete(line, answer)
         else:
             assert box_identity.complete(line, answer) == "clinic-7"
-        assert box_identity.KeyFiles(line).tls_cert.exists() is not vouched
+        assert KeyFiles(line).tls_cert.exists() is not vouched
     finally:
         clock.use(before)
 

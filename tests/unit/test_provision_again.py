@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import ProvisionedAlready
-from firmware_app.health.hospital_line import examine
-from firmware_app.provisioning import box_identity, first_request, first_start
-from firmware_app.provisioning.answers import Answers
-from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.sealed.envelope import HospitalBundle
+from firmware_app.appliance.checks.hospital_line import examine
+from firmware_app.appliance.provisioning import box_identity, first_request, first_start
+from firmware_app.appliance.provisioning.answers import Answers
+from firmware_app.appliance.provisioning.first_page import DONE
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.core.errors import ProvisionedAlready
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.uplink.messages.envelope import HospitalBundle
 from hospital.house import House
 from tests.shelf import Box, prepared
 
@@ -122,4 +123,4 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House,
     assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
     assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
-    assert box_identity.hospital_of(box_identity.KeyFiles(box.places.keys).hospital) == other.bundle()
+    assert box_identity.hospital_of(KeyFiles(box.places.keys).hospital) == other.bundle()

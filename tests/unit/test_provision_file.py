@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.appliance.provisioning import box_identity, first_page, first_request, naming, offered_files
+from firmware_app.appliance.provisioning import signed_file as provisioning_file
+from firmware_app.appliance.provisioning.first_page import DONE
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.appliance.provisioning.offered_files import OFFERED
+from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.core.errors import (
     BoxIdInvalid,
     CodeWrong,
     FingerprintDiffers,
@@ -25,14 +31,9 @@ from firmware_app.errors import (
     TrustNeeded,
     ZoneUnknown,
 )
-from firmware_app.provisioning import box_identity, first_page, first_request, naming, offered_files
-from firmware_app.provisioning import signed_file as provisioning_file
-from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.provisioning.offered_files import OFFERED
-from firmware_app.provisioning.signed_file import Proof
-from firmware_app.records import Reason
-from firmware_app.sealed.envelope import SignedProvisioning
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.core.records import Reason
+from firmware_app.uplink.messages.envelope import SignedProvisioning
 from hospital import prepare
 from hospital.house import House
 from hospital.keys import keyring
@@ -150,7 +151,7 @@ def test_a_retired_sealing_key_does_not_come_back_with_an_old_file(tmp_path: Pat
     made = prepared(house, tmp_path / "out")
     (box.file.parent / "hospital.json").write_bytes(house.rotate().encode())  # came with the software
     box.take(made.file)
-    assert box_identity.hospital_of(box_identity.KeyFiles(box.places.keys).hospital).serial == 2
+    assert box_identity.hospital_of(KeyFiles(box.places.keys).hospital).serial == 2
 
 
 def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: House, tmp_path: Path) -> None:

@@ -10,19 +10,26 @@ from typing import Any
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.appliance.provisioning import (
+    first_page,
+    first_request,
+    naming,
+    offered_files,
+    provisioning_folder,
+    signed_file,
+)
+from firmware_app.appliance.provisioning.first_page import DONE
+from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.appliance.provisioning.offered_files import ASKED, OFFERED
+from firmware_app.core.errors import (
     CodeWrong,
     ProvisioningMany,
     ProvisioningNone,
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
-from firmware_app.provisioning import first_page, first_request, naming, offered_files, provisioning_folder, signed_file
-from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import FirstRequest
-from firmware_app.provisioning.offered_files import ASKED, OFFERED
-from firmware_app.provisioning.tpm import Chip
-from firmware_app.sealed.envelope import Finder
+from firmware_app.core.tpm import Chip
+from firmware_app.uplink.messages.envelope import Finder
 from hospital import prepare
 from hospital.house import House
 from hospital.prepare import Prepared

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.sealed.envelope import key_id, sign
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import Keys, Kind
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages.envelope import key_id, sign
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import Publisher
 from tests.unit.test_exchange import BUNDLE, SIGNER, public
 

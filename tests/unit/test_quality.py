@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from firmware_app.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
+from firmware_app.core.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.input_spec import Demands
 from firmware_app.imaging.model_input import InputSpec

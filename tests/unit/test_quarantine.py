@@ -6,12 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import DecodeGaveUp, InstanceConflict, LanternError, ModalityUnknown, Truncated, Undecodable
-from firmware_app.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.store.clinical import quarantine
-from firmware_app.store.clinical.clinical_db import Clinical, Held
-from firmware_app.store.clinical.quarantine import MOST_LINES, Quarantine
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases import quarantine
+from firmware_app.cases.clinical_db import Clinical, Held
+from firmware_app.cases.quarantine import MOST_LINES, Quarantine
+from firmware_app.core.errors import (
+    DecodeGaveUp,
+    InstanceConflict,
+    LanternError,
+    ModalityUnknown,
+    Truncated,
+    Undecodable,
+)
+from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
+from firmware_app.core.state_dir import StateDir
 from tests.unit.test_viewer import HTML, Desk, desk
 
 __all__ = ["desk"]
@@ -130,7 +137,7 @@ def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: C
 
 
 def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_doctor(desk: Desk) -> None:
-    from firmware_app.store.accounts.accounts_db import Role
+    from firmware_app.cases.accounts.accounts_db import Role
 
     doctor, technician = desk.person("li"), desk.person("wang", Role.TECHNICIAN)
     assert "Nothing was refused or set aside." in doctor.get("/quarantine", headers=HTML).text

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import NotKept, ReferencesLost
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import references
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import rescue
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases import references
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import NotKept, ReferencesLost
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from tests.objects import file_of, film
 
 

@@ -28,8 +28,8 @@ from firmware_app.packs import tree
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import FILE_NAME, DistanceLimit, Manifest, sha256_of
 from firmware_app.packs.proof import Measured, Recut
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
-from firmware_app.runtimes import choice
 from tests import films, toy_pack
 
 pytestmark = pytest.mark.usefixtures("few_resamples")

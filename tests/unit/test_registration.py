@@ -9,18 +9,19 @@ from typing import get_args
 
 import pytest
 
-from firmware_app import errors
-from firmware_app.config.sections import Modality
-from firmware_app.records import Header, Instance
-from firmware_app.registration import id_card, names
-from firmware_app.registration.entry import Registered, age_at, checked
-from firmware_app.registration.examinations import MODALITIES
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.rescue import rescue
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.registration import id_card, names
+from firmware_app.cases.registration.entry import age_at, checked
+from firmware_app.cases.registrations import Registrations
+from firmware_app.core import errors
+from firmware_app.core.records import Header, Instance
+from firmware_app.core.settings.sections import Modality
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.examinations import MODALITIES
+from firmware_app.dicom.worklist_entry import WorklistEntry
 
 NOW = datetime(2026, 11, 24, 9, 30)
 FORM = {"patient_id": "QH-2041", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest"}
@@ -36,7 +37,7 @@ def clinical(tmp_path: Path) -> Iterator[Clinical]:
     made.database.close()
 
 
-def entry(**more: str) -> Registered:
+def entry(**more: str) -> WorklistEntry:
     return checked({**FORM, **more}, NOW)
 
 

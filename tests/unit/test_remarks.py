@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import CaseUnknown
-from firmware_app.records import (
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.remarks import Kind, OwnFigures, Remarks, clean
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.errors import CaseUnknown
+from firmware_app.core.records import (
     Finding,
     Header,
     Instance,
@@ -19,9 +22,6 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.remarks import Kind, OwnFigures, Remarks, clean
-from firmware_app.store.clinical.worklist import Worklist
 
 
 @pytest.fixture

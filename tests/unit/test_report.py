@@ -19,8 +19,8 @@ from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.report import catalogue
 from converters.report.step_results import Accounts
-from firmware_app.tasks.classify import Calibration, FindingSpec
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.classify import Calibration, FindingSpec
+from firmware_app.packs.tasks.part import Words
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 

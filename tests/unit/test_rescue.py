@@ -13,27 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import RescueImpossible, StoreDamaged
-from firmware_app.intake.accept import Door, Outcome
-from firmware_app.records import (
-    Finding,
-    Instance,
-    PackIdentity,
-    Priority,
-    Reading,
-    ReadingStatus,
-    Scope,
-    Timing,
-)
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient, Patients
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.rescue import rescue, ring
-from firmware_app.store.sqlite import damage
+from firmware_app.appliance.recovery import rescue, ring
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patient, Patients
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.errors import RescueImpossible, StoreDamaged
+from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.storage import Outcome
+from firmware_app.ingest.accept import Door
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.outbox import Outbox
 from tests import objects
 
 IMAGES = 60
@@ -116,7 +109,7 @@ def read_all(clinical: Clinical) -> int:
     while (claim := clinical.claim()) is not None:
         clinical.finish(claim.instance, reading(claim.instance), Priority.URGENT)
         count += 1
-    clinical.close_revisions(-1, report=True)
+    clinical.close_revisions(-1, report=Outbox(clinical.database).put)
     return count
 
 
@@ -142,7 +135,7 @@ def overwrite(path: Path, page: int, chance: random.Random) -> None:
 def check_rebuilt(state: StateDir, known: Known) -> rescue.RescueReport:
     """Every promise that holds whatever was damaged."""
     [(_, report)] = rescue.reports(state)
-    assert not rescue.wanted(state)
+    assert not damage.noted_in(state.databases)
     assert damage.find(state.clinical_db) is None
     clinical = Clinical(state.clinical_db)
     clinical.create()
@@ -432,7 +425,7 @@ def test_a_whole_database_is_left_alone(filled: Known, tmp_path: Path) -> None:
     rescue.mend(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
     assert list(rescue.reports(state)) == []
-    assert not rescue.wanted(state)
+    assert not damage.noted_in(state.databases)
 
 
 def test_a_box_that_was_never_started_has_nothing_to_rescue(tmp_path: Path) -> None:

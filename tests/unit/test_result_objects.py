@@ -11,19 +11,19 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
-from firmware_app.cases import following
-from firmware_app.config import Config
-from firmware_app.exporting.dicom import concepts
-from firmware_app.exporting.fhir.bundle import bundle_of
-from firmware_app.intake.accept import Door
-from firmware_app.records import FramesRead, Priority
-from firmware_app.registration.entry import checked
-from firmware_app.reports.gathering import gathered
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient, Patients
-from firmware_app.store.clinical.registrations import Registrations
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.lesions import following
+from firmware_app.cases.patients import Patient, Patients
+from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.registrations import Registrations
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.records import FramesRead, Priority
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.results.dicom_objects import concepts
+from firmware_app.results.fhir.bundle import bundle_of
+from firmware_app.results.gathering import gathered
 from tests import clips, films
 from tests.results import PDF, made_of, read, result_of, written
 

@@ -10,13 +10,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases.rules import FollowUpRules
-from firmware_app.commands import read as read_command
-from firmware_app.errors import BackgroundInvalid, CaseUnknown, RevisionUnknown
-from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.shelf import list_packs, shipped_packs_dir
-from firmware_app.reading import conclusion
-from firmware_app.records import (
+from firmware_app.cases import revisions
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import read as read_command
+from firmware_app.core.errors import BackgroundInvalid, CaseUnknown, RevisionUnknown
+from firmware_app.core.records import (
     Case,
     FileRecord,
     FileStatus,
@@ -28,8 +26,10 @@ from firmware_app.records import (
     Reading,
     Reason,
 )
-from firmware_app.store.clinical import revisions
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.packs.follow_up_rules import FollowUpRules
+from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.shelf import list_packs, shipped_packs_dir
+from firmware_app.reading import conclusion
 from tests import toy_pack
 from tests.unit.test_follow_up import RULES
 from tests.unit.test_store import admitted, read, unjudged

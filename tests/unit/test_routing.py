@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     AgeOutside,
     AgeUnclear,
     AgeUnknown,
@@ -25,11 +25,11 @@ from firmware_app.errors import (
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.headers import body_part
-from firmware_app.headers.header import examine
+from firmware_app.core.records import Header
+from firmware_app.dicom.headers import body_part
+from firmware_app.dicom.headers.header import examine
 from firmware_app.packs.scope import AgeRange, Route
 from firmware_app.reading.routing import Chosen, PackCandidate, Population, route
-from firmware_app.records import Header
 from tests import films
 
 

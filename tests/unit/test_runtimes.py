@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.errors import InferenceFailed, RuntimeUnavailable
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session, finite
-from firmware_app.runtimes.openvino import core
+from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session, finite
+from firmware_app.packs.runtimes.openvino import core
 from tests import toy_pack
 
 

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.headers.commitment import (
+from firmware_app.appliance.recovery import rescue
+from firmware_app.cases.clearing import AgeLimits, Clearing
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patients
+from firmware_app.core.records import Reason
+from firmware_app.core.sqlite import damage
+from firmware_app.dicom.headers.commitment import (
     NO_SUCH_OBJECT,
     PROCESSING_FAILURE,
     Answer,
@@ -16,16 +22,10 @@ from firmware_app.headers.commitment import (
     answer,
     parse,
 )
-from firmware_app.records import Reason
-from firmware_app.store.clinical.clearing import AgeLimits, Clearing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.rescue import rescue
-from firmware_app.store.sending import due
-from firmware_app.store.sending.commitments import Commitments
-from firmware_app.store.sending.due import DueCase
-from firmware_app.store.sending.queue import MadeObject, SendingQueue, Stage
-from firmware_app.store.sqlite import damage
+from firmware_app.results.queue import due
+from firmware_app.results.queue.commitments import Commitments
+from firmware_app.results.queue.due import DueCase
+from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, sign, taken
 
 PLACE = "10.0.0.5:104 ARCHIVE"

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import presence
-from firmware_app.commands import cli
-from firmware_app.config import Config
-from firmware_app.errors import PacsFull
-from firmware_app.records import Reason
-from firmware_app.reports import sent
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.sending import due
-from firmware_app.store.sending.due import DueCase
-from firmware_app.store.sending.queue import MadeObject, SendingQueue
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cli import cli
+from firmware_app.core import presence
+from firmware_app.core.errors import PacsFull
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.results import sent
+from firmware_app.results.queue import due
+from firmware_app.results.queue.due import DueCase
+from firmware_app.results.queue.queue import MadeObject, SendingQueue
 from tests.finished import days_ago, film, opened, read_all, taken
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app

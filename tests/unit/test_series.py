@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.errors import NotHounsfield, VolumeTooLarge
+from firmware_app.core.errors import NotHounsfield, VolumeTooLarge
 from firmware_app.imaging.volume import series, slices
 from firmware_app.imaging.volume import voxels as volume
 from firmware_app.imaging.volume.series import Arranged, Stack

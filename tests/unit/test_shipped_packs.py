@@ -12,8 +12,8 @@ from converters.recipe import load_recipe
 from converters.report import weak_section
 from firmware_app.packs import tree
 from firmware_app.packs.proof import Golden
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
-from firmware_app.runtimes import choice
 
 PACKS = list_packs(shipped_packs_dir())
 CASES = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_app.care.slot import Counter, verdict
-from firmware_app.installation.disk_image import Slot, partitions, table
+from firmware_app.appliance.care.slot import Counter, verdict
+from firmware_app.appliance.installation.disk_image import Slot, partitions, table
 
 
 def test_a_new_version_whose_processes_or_models_fail_is_left() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import SoftwareError, SoftwareForAnotherMachine, SoftwareNotOffered
-from firmware_app.software.bundle import Bundle, judge
-from firmware_app.software.channel import Wish, chosen
-from firmware_app.software.machine import Machine, newest_first
-from firmware_app.software.offers import Ring, SoftwareIndex, SoftwareOffer, hidden, place
+from firmware_app.appliance.updates.bundle import Bundle, judge
+from firmware_app.appliance.updates.channel import Wish, chosen
+from firmware_app.appliance.updates.machine import Machine, newest_first
+from firmware_app.appliance.updates.offers import Ring, SoftwareIndex, SoftwareOffer, hidden, place
+from firmware_app.core.errors import SoftwareError, SoftwareForAnotherMachine, SoftwareNotOffered
 
 BOX = Machine("lantern-x86_64", "0.3.0", "A")
 BOXES = [f"clinic-{number}" for number in range(2000)]

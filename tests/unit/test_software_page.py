@@ -11,14 +11,14 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.config import Config
-from firmware_app.errors import SoftwareLeft, SoftwareNotSigned
-from firmware_app.software import handover, record
-from firmware_app.software.handover import PIECE_BYTES, Request
-from firmware_app.software.machine import Machine
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.disk import remembered
+from firmware_app.appliance.updates import handover, record
+from firmware_app.appliance.updates.handover import PIECE_BYTES, Request
+from firmware_app.appliance.updates.machine import Machine
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.core import remembered
+from firmware_app.core.errors import SoftwareLeft, SoftwareNotSigned
+from firmware_app.core.settings import Config
 from tests.unit.test_viewer import HTML, Desk, desk, post, token
 
 __all__ = ["desk"]
@@ -29,7 +29,7 @@ NAME = "lantern-0.4.0.raucb"
 
 @pytest.fixture
 def flashed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("firmware_app.software.machine.here", lambda: BOX)
+    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
     desk.state.software.mkdir()
     return desk
 
@@ -141,7 +141,7 @@ def test_without_a_channel_nothing_is_asked_of_root(flashed: Desk) -> None:
 
 def test_a_box_of_a_debian_package_says_how_it_is_renewed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     debian = replace(BOX, kind="debian-amd64", slot=None)
-    monkeypatch.setattr("firmware_app.software.machine.here", lambda: debian)
+    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: debian)
     technician = desk.person("zhou", Role.TECHNICIAN)
     page = technician.get("/software", headers=HTML).text
     assert "apt install ./FILE.deb" in page

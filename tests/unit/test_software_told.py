@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.health import own_software
-from firmware_app.sealed.software import LeftFor, LeftSlot, RunningSoftware, Slot
-from firmware_app.software import record, telling
-from firmware_app.software.machine import Machine
-from firmware_app.store.disk import remembered
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.checks import own_software
+from firmware_app.appliance.updates import record, telling
+from firmware_app.appliance.updates.machine import Machine
+from firmware_app.core import remembered
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.messages.software import LeftFor, LeftSlot, RunningSoftware, Slot
 
 BOX = Machine("lantern-x86_64", "0.3.0+g1a2b3c", "A")
 

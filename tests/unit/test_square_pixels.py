@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from firmware_app.core.lesion import Lesion
 from firmware_app.imaging import clip, display, film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.lesions import description
 from firmware_app.imaging.pixel_size import Scale
 from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.lesion import Lesion
+from firmware_app.packs.tasks.interface import Frame
 from firmware_app.reading import heat_map
-from firmware_app.reports import overlay
-from firmware_app.reports.pdf import plates
-from firmware_app.tasks.interface import Frame
+from firmware_app.results import overlay
+from firmware_app.results.pdf import plates
 from tests import clips, films
 from tests.results import made_of, result_of
 

@@ -11,8 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from converters.evaluation import threshold
-from firmware_app.packs.manifest import Manifest
-from firmware_app.statistics.standardised import (
+from firmware_app.core.statistics.standardised import (
     FILMS,
     MOST_MOVED,
     LogOdds,
@@ -21,6 +20,7 @@ from firmware_app.statistics.standardised import (
     standardised,
     standardised_probability,
 )
+from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
 
 HOME = LogOdds(-0.5, 1.2)

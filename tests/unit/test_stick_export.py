@@ -14,9 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
-from firmware_app.commands.cli import main
-from firmware_app.config import Config
-from firmware_app.errors import (
+from firmware_app.cli.cli import main
+from firmware_app.core.errors import (
     BoxUnknown,
     CarriedAltered,
     CarriedCut,
@@ -29,11 +28,12 @@ from firmware_app.errors import (
     LanternError,
     SignatureForged,
 )
-from firmware_app.exporting import sealed_case
-from firmware_app.sealed import sealed_export
-from firmware_app.sealed.envelope import key_id, sign
-from firmware_app.sealed.sealed_export import HEAD, PIECE, Opened, Sealer
-from firmware_app.sealed.summary import Keys, Kind
+from firmware_app.core.settings import Config
+from firmware_app.results.export import sealed_case
+from firmware_app.uplink.messages import sealed_export
+from firmware_app.uplink.messages.envelope import key_id, sign
+from firmware_app.uplink.messages.sealed_export import HEAD, PIECE, Opened, Sealer
+from firmware_app.uplink.messages.summary import Keys, Kind
 from hospital import cli as hospital_cli
 from hospital.house import House
 from hospital.keys import keyring

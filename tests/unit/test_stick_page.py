@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.care import presence
-from firmware_app.errors import (
+from firmware_app.cases import stick_files, stick_status
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core import presence
+from firmware_app.core.errors import (
     DirectoryRecord,
     IdentityMismatch,
     IntakeError,
@@ -18,10 +21,7 @@ from firmware_app.errors import (
     StickNotAll,
     StickPulled,
 )
-from firmware_app.records import Reason
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.disk import stick_files, stick_status
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
+from firmware_app.core.records import Reason
 from tests.unit import test_viewer
 from tests.unit.test_viewer import HTML, Desk, post
 from web.blueprints import sticks

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.config import Config, UsbSection
-from firmware_app.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
-from firmware_app.health import sticks
-from firmware_app.intake.stick import drivers, file_system, handover, mount_table, receipt, search
-from firmware_app.intake.stick.copied_marks import END_BYTES, Memory, mark
-from firmware_app.intake.stick.search import StickFile
-from firmware_app.intake.stick.signals import Signal, Signals
-from firmware_app.records import Reason
-from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
+from firmware_app.appliance.checks import sticks
+from firmware_app.cases import stick_status
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config, UsbSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.stick import drivers, file_system, handover, mount_table, receipt, search
+from firmware_app.ingest.stick.copied_marks import END_BYTES, Memory, mark
+from firmware_app.ingest.stick.search import StickFile
+from firmware_app.ingest.stick.signals import Signal, Signals
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
 ENTRY = struct.Struct("@llHHi")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.intake.stick import space
-from firmware_app.intake.stick.file_system import FileSystem
+from firmware_app.ingest.stick import space
+from firmware_app.ingest.stick.file_system import FileSystem
 
 KB = 1024
 

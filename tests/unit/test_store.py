@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app import errors
-from firmware_app.records import (
+from firmware_app.cases.clinical_db import Clinical, Held
+from firmware_app.core import errors
+from firmware_app.core.records import (
     FileStatus,
     Finding,
     Header,
@@ -24,9 +25,8 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.store.clinical.clinical_db import Clinical, Held
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sqlite.database import Database
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.state_dir import StateDir
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
 

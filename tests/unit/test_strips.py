@@ -13,7 +13,7 @@ import pytest
 from imagecodecs import jpeg8_decode, jpeg8_encode
 from PIL import Image
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import source
 from firmware_app.imaging.grey import colour, photometric, pipeline
 from firmware_app.imaging.jpeg import codestream, jpeg8, lost_data

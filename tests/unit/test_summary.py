@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.clock import Stamp
-from firmware_app.errors import LanternError, MessageInvalid
-from firmware_app.records import (
+from firmware_app.core.clock import Stamp
+from firmware_app.core.errors import LanternError, MessageInvalid
+from firmware_app.core.records import (
     Case,
     Feature,
     Finding,
@@ -29,11 +29,11 @@ from firmware_app.records import (
     Seen,
     Timing,
 )
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.figures import MOST_PLACES, PlaceFigures
-from firmware_app.sealed.form import MOST_BYTES, Message
-from firmware_app.sealed.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
-from firmware_app.sealed.summary import (
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
+from firmware_app.uplink.messages.form import MOST_BYTES, Message
+from firmware_app.uplink.messages.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.summary import (
     MERGED_MARKS,
     MOST_FAULTS,
     MOST_MARKS,
@@ -57,8 +57,8 @@ from firmware_app.sealed.summary import (
     decode_up,
     size_band,
 )
-from firmware_app.sealed.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
-from firmware_app.store.exchange.outbox import brief_of, fitted
+from firmware_app.uplink.messages.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
+from firmware_app.uplink.outbox import brief_of, fitted
 from tests.unit.messages import BRIEFS, MESSAGES
 
 NOON = Stamp(datetime(2026, 11, 21, 12, 34, tzinfo=UTC), trusted=True)

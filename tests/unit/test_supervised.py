@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from firmware_app.processes.supervised import Supervised
+from firmware_app.core.supervised import Supervised
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from converters.recipe import Recipe
 from converters.statistics import agreement
 from converters.tasks import boxes, kinds
 from converters.tasks.classify import Classify
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 THREE = {"kind": "classes", "labels": ("clear", "disc", "ring"), "none": ("clear",)}
 
@@ -172,7 +172,7 @@ def test_found_missed_and_false_boxes_are_counted() -> None:
 
 
 def test_what_a_network_is_to_learn_of_a_box_is_the_box_that_is_decoded() -> None:
-    from firmware_app.tasks import boxes as box
+    from firmware_app.packs.tasks import boxes as box
 
     wanted = (0.1, 0.2, 0.4, 0.5)
     middles, sides, _ = boxes.aimed((wanted,), (8, 8))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firmware_app.cases.casebook import strongest
+from firmware_app.core.records import Finding
 from firmware_app.packs import prior
-from firmware_app.records import Finding
-from firmware_app.reports import case_line, case_text
-from firmware_app.store.clinical.casebook import strongest
-from firmware_app.tasks import boxes, classify, segment
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import Answer, Frame, Section
+from firmware_app.packs.tasks import boxes, classify, segment
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import Answer, Frame, Section
+from firmware_app.results import case_line, case_text
 from tests.unit.test_case_line import READ
 
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": 0.0}

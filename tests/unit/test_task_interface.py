@@ -2,8 +2,8 @@
 
 import pytest
 
-from firmware_app.records import Lesion
-from firmware_app.tasks.interface import MOST_LESIONS, Answer, Frame, sound
+from firmware_app.core.records import Lesion
+from firmware_app.packs.tasks.interface import MOST_LESIONS, Answer, Frame, sound
 
 FRAME = Frame(rows=100, columns=200, number=3, box=(20, 10, 120, 60), instance="i-1")
 

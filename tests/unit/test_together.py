@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.sqlite.database import Database
-from firmware_app.store.sqlite.together import Together
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.sqlite.together import Together
 
 SENDERS = 8
 Work = Callable[[sqlite3.Connection], int]

@@ -12,9 +12,9 @@ from converters.data.predictions import Predictions
 from converters.failures import GateFailed, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.tasks import two_networks
-from firmware_app.tasks import classify
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import Frame, Section
 from tests.unit.test_targets_on_the_box import spec
 
 pytestmark = pytest.mark.usefixtures("few_resamples")

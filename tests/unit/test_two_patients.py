@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from firmware_app.headers import identity
-from firmware_app.headers.header import examine
-from firmware_app.headers.person import Person, Relation, relation
-from firmware_app.intake.accept import Door
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patient import Patient
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.study_cases import SHARED, shared
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patient import Patient
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.study_cases import SHARED, shared
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import identity
+from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.headers.person import Person, Relation, relation
+from firmware_app.ingest.accept import Door
 from tests.films import film, save
 
 STUDY = generate_uid()

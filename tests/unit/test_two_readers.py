@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.config import ReviewSection
-from firmware_app.reports.gathering import gathered
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.worklist import WordsStand, Worklist
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.worklist import WordsStand, Worklist
+from firmware_app.core.settings import ReviewSection
+from firmware_app.results.gathering import gathered
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 

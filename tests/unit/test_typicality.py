@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.tasks.typicality import Typicality
+from firmware_app.packs.tasks.typicality import Typicality
 
 
 def model(tmp_path: Path) -> Typicality:

@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from firmware_app.errors import ImageNotAFilm, ImageTooSmall, ImageUnfit
+from firmware_app.core.errors import ImageNotAFilm, ImageTooSmall, ImageUnfit
 from firmware_app.imaging import film, for_model
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.imaging.quality import fitness
 from firmware_app.imaging.ultrasound import lee1980, sector
+from firmware_app.packs.tasks.clips import Frames
 from firmware_app.reading import heat_map
-from firmware_app.tasks.clips import Frames
 from tests import films, screens
 
 Pixels = np.ndarray[Any, Any]

@@ -10,13 +10,13 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.config import Config
-from firmware_app.health import hospital_line
-from firmware_app.records import Priority, Reason
-from firmware_app.sealed.summary import Brief, Kind, Modality, Opinion, SizeBand
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import OPEN, UNCONFIRMED, Exchange
+from firmware_app.appliance.checks import hospital_line
+from firmware_app.core.records import Priority, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.exchange.exchange_db import OPEN, UNCONFIRMED, Exchange
+from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, SizeBand
 from firmware_app.uplink.publisher import Publisher
 from tests.unit.test_exchange import BUNDLE
 

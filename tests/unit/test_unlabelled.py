@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.calibration.overview import Overview
-from firmware_app.calibration.told import Told
-from firmware_app.config import Config
-from firmware_app.errors import NoPoint
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.machines import Machine
+from firmware_app.cases.scored import Place
+from firmware_app.core.errors import NoPoint
+from firmware_app.core.records import Finding, LocalState, Reading, ReadingStatus, Reason, Scope, Timing
+from firmware_app.core.settings import Config
+from firmware_app.core.statistics.standardised import LogOdds, standardised_probability
+from firmware_app.monitoring.overview import Overview
+from firmware_app.monitoring.told import Told
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading.local_calibration import Chosen, LocalCalibration
-from firmware_app.records import Finding, LocalState, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.statistics.standardised import LogOdds, standardised_probability
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.machines import Machine
-from firmware_app.store.calibration.scored import Place
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, opened, read
 

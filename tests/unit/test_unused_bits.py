@@ -31,7 +31,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import PixelsUnsupported
+from firmware_app.core.errors import PixelsUnsupported
 from firmware_app.imaging import dicom_film, film
 from tests import films, lossless_jpeg
 from tests.unit.test_decode import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNKNOWN

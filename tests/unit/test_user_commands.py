@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands import user
-from firmware_app.commands.cli import main
-from firmware_app.config import load
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli import user
+from firmware_app.cli.cli import main
+from firmware_app.core.settings import load
+from firmware_app.core.state_dir import StateDir
 
 
 @pytest.fixture

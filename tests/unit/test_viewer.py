@@ -13,11 +13,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app import clock
-from firmware_app.config import Config, RetentionSection
-from firmware_app.errors import ImageUnfamiliar
-from firmware_app.headers import identity
-from firmware_app.records import (
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.casebook import Casebook
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import clock
+from firmware_app.core.errors import ImageUnfamiliar
+from firmware_app.core.records import (
     Finding,
     Header,
     Instance,
@@ -29,13 +31,11 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.reports import case_text
-from firmware_app.reports.case_line import case_object
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.casebook import Casebook
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.settings import Config, RetentionSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import identity
+from firmware_app.results import case_text
+from firmware_app.results.case_line import case_object
 from tests import toy_pack
 from web import devices, guard
 from web.app import create_app

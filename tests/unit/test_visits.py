@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.headers import identity
-from firmware_app.records import (
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.patients import Patient
+from firmware_app.cases.registration import names
+from firmware_app.core.records import (
     Finding,
     Header,
     Instance,
@@ -19,9 +21,7 @@ from firmware_app.records import (
     Scope,
     Timing,
 )
-from firmware_app.registration import names
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.patients import Patient
+from firmware_app.dicom.headers import identity
 from tests.unit.test_viewer import HTML, Desk, desk, post
 from web.blueprints import lists
 from web.visits import Card, Visits, fits
@@ -47,8 +47,8 @@ def study(desk: Desk, number: int, name: str, patient_id: str, day: str = "20261
 
 
 def visits(desk: Desk) -> Visits:
-    from firmware_app.store.clinical.patients import Patients
-    from firmware_app.store.clinical.worklist import Worklist
+    from firmware_app.cases.patients import Patients
+    from firmware_app.cases.worklist import Worklist
 
     return Visits(desk.clinical, Patients(desk.clinical, desk.state), Worklist(desk.clinical), desk.state)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import FileDataset
 
-from firmware_app.errors import NoVolume
+from firmware_app.core.errors import NoVolume
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.imaging.volume import whole

@@ -17,12 +17,12 @@ from converters.data.datasets import Film, FilmSet
 from converters.failures import GateFailed
 from converters.tasks import classify as maker
 from converters.tasks import weak_labels
+from firmware_app.core.records import FINDING_TAG
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.records import FINDING_TAG
-from firmware_app.reports import wording
-from firmware_app.tasks import classify, lesions, weak_marks
-from firmware_app.tasks.clips import Frames
-from firmware_app.tasks.interface import Frame, Section
+from firmware_app.packs.tasks import classify, lesions, weak_marks
+from firmware_app.packs.tasks.clips import Frames
+from firmware_app.packs.tasks.interface import Frame, Section
+from firmware_app.results import wording
 from tests.unit import test_lesions_on_the_box as of_lesions
 
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": -2.0}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.health import wear
+from firmware_app.appliance.checks import wear
 
 
 def emmc(block: Path, life_time: str, pre_eol_info: str) -> None:

@@ -14,14 +14,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from firmware_app import clock
-from firmware_app.config import UplinkSection
-from firmware_app.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Case, Finding, Lesion, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.sealed import credentials
-from firmware_app.sealed.enrolling import EnrolAnswer, EnrolCall, EnrolRequest
-from firmware_app.sealed.envelope import (
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core import clock
+from firmware_app.core.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
+from firmware_app.core.records import (
+    Case,
+    Finding,
+    Lesion,
+    PackIdentity,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Scope,
+    Timing,
+)
+from firmware_app.core.settings import UplinkSection
+from firmware_app.uplink.connection import tls_context
+from firmware_app.uplink.messages import credentials
+from firmware_app.uplink.messages.enrolling import EnrolAnswer, EnrolCall, EnrolRequest
+from firmware_app.uplink.messages.envelope import (
     BoxBundle,
     Enrolment,
     HospitalBundle,
@@ -30,10 +41,10 @@ from firmware_app.sealed.envelope import (
     key_id,
     seal,
 )
-from firmware_app.sealed.figures import PlaceFigures
-from firmware_app.sealed.form import Message, forms
-from firmware_app.sealed.software import LeftSlot, RunningSoftware
-from firmware_app.sealed.summary import (
+from firmware_app.uplink.messages.figures import PlaceFigures
+from firmware_app.uplink.messages.form import Message, forms
+from firmware_app.uplink.messages.software import LeftSlot, RunningSoftware
+from firmware_app.uplink.messages.summary import (
     Brief,
     ClinicFigures,
     Digest,
@@ -58,9 +69,8 @@ from firmware_app.sealed.summary import (
     TakenMessage,
     decode_up,
 )
-from firmware_app.sealed.watch import MeasureWatch, WatchedPlace
-from firmware_app.store.exchange.outbox import brief_of
-from firmware_app.uplink.connection import tls_context
+from firmware_app.uplink.messages.watch import MeasureWatch, WatchedPlace
+from firmware_app.uplink.outbox import brief_of
 from hospital.house import House
 from hospital.keys import authority, keyring
 from hospital.line import ingest

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from firmware_app.reading.children import wire
+from firmware_app.core.children import wire
 
 Pair = tuple[socket.socket, socket.socket]
 OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from firmware_app.core.records import Case, Feature, Finding, FollowUp, Lesion, Priority, Seen
 from firmware_app.imaging.lesions import features
-from firmware_app.records import Case, Feature, Finding, FollowUp, Lesion, Priority, Seen
-from firmware_app.reports import wording
+from firmware_app.results import wording
 from tests.unit.test_case_line import CASE
 
 MASS = Finding("mass", {"en": "Mass", "zh_CN": "肿块"}, 0.9, 0.5)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.headers.header import examine
+from firmware_app.dicom.headers.header import examine
 from firmware_app.imaging import header_words
-from firmware_app.intake.accept import Door
+from firmware_app.ingest.accept import Door
 from tests.objects import element, file_of, film
 
 NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"

@@ -14,15 +14,16 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from firmware_app import config
-from firmware_app.intake.accept import Door
-from firmware_app.records import Finding, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.patients import Patient, Patients
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Patient, Patients
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core import settings as config
+from firmware_app.core.records import Finding, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.outbox import Outbox
 from tests import objects, toy_pack
 
 
@@ -58,7 +59,7 @@ def _fill(state: StateDir, folder: Path) -> None:
     for name in ("film.dcm", "picture.bmp"):
         door.accept_file(folder / name)
     _read_all(clinical)
-    clinical.close_revisions(-1, report=True)
+    clinical.close_revisions(-1, report=Outbox(clinical.database).put)
     case = next(one.reference for one in clinical.cases() if one.reference and one.modality)
     Patients(clinical, state).correct(case, Patient(name="Nobody", age="003Y"), "doctor")
     _read_all(clinical)  # again, by the corrected age
@@ -66,7 +67,7 @@ def _fill(state: StateDir, folder: Path) -> None:
     Worklist(clinical).finish(case, "doctor")
     exchange = Exchange(state.exchange_db)
     exchange.create()
-    exchange.take_in(clinical.outbox.waiting(1))
+    exchange.take_in(Outbox(clinical.database).waiting(1))
     exchange.keep_keys("verify", 3, b"signed")
     accounts = Accounts(state.accounts_db)
     accounts.create()

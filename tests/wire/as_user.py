@@ -9,13 +9,17 @@ import importlib
 import os
 import sys
 
-from firmware_app.commands import cli
+from firmware_app.cli import cli
 from tests.wire import line_reader
 
 _LATER = (
-    "encodings.idna", "importlib.readers", "importlib.resources", "sqlite3", "firmware_app.processes.supervisor",
-    "firmware_app.processes.uplink",
-)  # fmt: skip
+    "encodings.idna",
+    "importlib.readers",
+    "importlib.resources",
+    "sqlite3",
+    "firmware_app.appliance.processes.supervisor",
+    "firmware_app.appliance.processes.uplink",
+)
 
 
 def main(user: str, groups: str, what: str, *arguments: str) -> None:

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from firmware_app.care import front
-from firmware_app.config import Config
-from firmware_app.dicomweb.socket import socket_path
-from firmware_app.provisioning import authority
-from firmware_app.provisioning.authority import Names
-from firmware_app.store.accounts.accounts_db import Accounts
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import front
+from firmware_app.appliance.provisioning import authority
+from firmware_app.appliance.provisioning.authority import Names
+from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.web.socket import socket_path
 from tests.peers import REPOSITORY, peer
 from web import server
 

@@ -8,10 +8,10 @@ import signal
 import sys
 import threading
 
-from firmware_app.config import Config
-from firmware_app.processes import gateway
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.processes import gateway
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 
 
 def main() -> None:

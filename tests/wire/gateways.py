@@ -12,11 +12,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from firmware_app.config import Config
-from firmware_app.intake.accept import Door
-from firmware_app.intake.dicom.port import DicomPort
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.processes import gateway
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.accept import Door
 from tests.peers import REPOSITORY
 
 
@@ -73,7 +73,7 @@ def running(root: Path, **sections: Mapping[str, Any]) -> Iterator[Running]:
     clinical = Clinical(state.clinical_db)
     clinical.create()
     door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
-    port = DicomPort(config, door)
+    port = gateway.dicom_port(config, door)
     number = port.start()
     try:
         yield Running(number, state, clinical)

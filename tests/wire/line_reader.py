@@ -7,11 +7,11 @@ import select
 import sys
 from pathlib import Path
 
-from firmware_app.config import load
-from firmware_app.records import Priority
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk import timekeeping
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.clock import timekeeping
+from firmware_app.core.records import Priority
+from firmware_app.core.settings import load
+from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.relay import Relay
 from tests.wire.line_rig import make_case
 

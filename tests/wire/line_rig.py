@@ -17,13 +17,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.config import Config, describe
-from firmware_app.provisioning import box_identity
-from firmware_app.records import Finding, Header, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.sealed import credentials
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import Finding, Header, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.settings import Config, describe
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages import credentials
+from firmware_app.uplink.outbox import Outbox
 from firmware_app.uplink.relay import Relay
 from hospital.house import House
 from hospital.inbox.inbox_db import Inbox
@@ -91,7 +92,7 @@ class Box:
 
     @property
     def config(self) -> Config:
-        from firmware_app.config import load
+        from firmware_app.core.settings import load
 
         return load(self.config_file, {})
 
@@ -130,7 +131,7 @@ def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 
             Scope.INSTANCE, (claim.instance.reference,), ReadingStatus.READ, None, PACK, Timing(1, 5, 9), findings
         )
         clinical.finish(claim.instance, reading, priority)
-    clinical.close_revisions(-1, report=True)
+    clinical.close_revisions(-1, report=Outbox(clinical.database).put)
     return instance.case
 
 

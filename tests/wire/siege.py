@@ -16,9 +16,9 @@ from struct import pack
 
 import psutil
 
-from firmware_app.care import presence
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core import presence
+from firmware_app.core.state_dir import StateDir
 from tests import reading_rig, toy_pack
 from tests.box import served
 from tests.objects import EXPLICIT, new_uid

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.errors import PortTaken, TlsUnusable
-from firmware_app.intake.dicom import transport
+from firmware_app.core.errors import PortTaken, TlsUnusable
+from firmware_app.dicom.scp import transport
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request

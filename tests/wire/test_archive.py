@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from firmware_app.headers.commitment import NO_SUCH_OBJECT
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.sending.queue import SENT, SendingQueue, Stage
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.dicom.headers.commitment import NO_SUCH_OBJECT
+from firmware_app.results.queue.queue import SENT, SendingQueue, Stage
 from tests import orthanc
 from tests.archive_rig import await_true, films_sent, read_all, sender, stages
 from tests.wire import gateways

@@ -14,17 +14,17 @@ from pydicom import dcmread
 from pydicom.uid import UID
 from pynetdicom import AE, evt
 
-from firmware_app.config.sections import ArchiveSection
-from firmware_app.headers import commitment, sop_classes
-from firmware_app.headers.commitment import NO_SUCH_OBJECT, Answer
-from firmware_app.health import archives
-from firmware_app.pacs.line import ArchiveLine
-from firmware_app.pacs.peer import ArchivePeer
-from firmware_app.records import Reason
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sending.due import DueCase
-from firmware_app.store.sending.queue import MadeObject, SendingQueue, Stage
+from firmware_app.appliance.checks import archives
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.records import Reason
+from firmware_app.core.settings.sections import ArchiveSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import commitment, sop_classes
+from firmware_app.dicom.headers.commitment import NO_SUCH_OBJECT, Answer
+from firmware_app.dicom.scu.peer import ArchivePeer
+from firmware_app.results.queue.archive_line import ArchiveLine
+from firmware_app.results.queue.due import DueCase
+from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
 from tests import films
 from tests.orthanc import free_port
 from tests.results import result_of, written

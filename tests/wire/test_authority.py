@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware_app.care import front
-from firmware_app.config import Config
-from firmware_app.errors import AuthorityUnusable, FrontNeedsPort
-from firmware_app.provisioning import authority
-from firmware_app.provisioning.authority import Files, Names
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.care import front
+from firmware_app.appliance.provisioning import authority
+from firmware_app.appliance.provisioning.authority import Files, Names
+from firmware_app.core.errors import AuthorityUnusable, FrontNeedsPort
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
 from tests.peers import REPOSITORY, peer
 
 NAMES = Names(("lantern-clinic-7.local",), (ip_address("192.168.1.50"), ip_address("fd00::7")))

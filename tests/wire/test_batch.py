@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.commands.offline import Skipped, read_paths
-from firmware_app.config import Config
-from firmware_app.records import Case
+from firmware_app.cli.offline import Skipped, read_paths
+from firmware_app.core.records import Case
+from firmware_app.core.settings import Config
 from tests import films, reading_rig
 
 pytestmark = pytest.mark.alone

@@ -15,13 +15,13 @@ import numpy as np
 import psutil
 import pytest
 
-from firmware_app.commands.bedside.arrivals import Newest
-from firmware_app.errors import LanternError, SourceLost, SourceStalled
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli.bedside.arrivals import Newest
+from firmware_app.core.errors import LanternError, SourceLost, SourceStalled
 from firmware_app.packs.shelf import find_pack
 from firmware_app.reading.bedside import watching
 from firmware_app.reading.bedside.grabber import Refused, Sourced
 from firmware_app.reading.bedside.watching import LiveReading, Told, Watching
-from firmware_app.store.clinical.clinical_db import Clinical
 from tests import clips, films, peers, reading_rig, toy_pack
 
 pytestmark = pytest.mark.alone

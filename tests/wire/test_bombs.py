@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.cases.quarantine import Quarantine
 from tests import reading_rig
 from tests.peers import missing
 from tests.wire import siege as under

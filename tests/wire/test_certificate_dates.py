@@ -19,16 +19,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from firmware_app import clock
-from firmware_app.clock import Clock, TimeSource
-from firmware_app.clock.certificates import PeerNotInDate, go_by_box_time
-from firmware_app.config import Config, DicomSection
-from firmware_app.intake.accept import Door
-from firmware_app.intake.dicom import tls_dates, transport
-from firmware_app.intake.dicom.port import DicomPort
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.quarantine import Quarantine
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.processes import gateway
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.quarantine import Quarantine
+from firmware_app.core import clock
+from firmware_app.core.clock import Clock, TimeSource
+from firmware_app.core.clock.certificates import PeerNotInDate, go_by_box_time
+from firmware_app.core.settings import Config, DicomSection
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.scp import tls_dates, transport
+from firmware_app.ingest.accept import Door
 from tests.machine import IN_1970, Machine
 from tests.wire.line_rig import wait_for
 
@@ -164,7 +164,7 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
     state.prepare()
     clinical = Clinical(state.clinical_db)
     clinical.create()
-    listening = DicomPort(config, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    listening = gateway.dicom_port(config, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
     number = listening.start()
     try:
         plain = socket.create_connection(("127.0.0.1", number))

@@ -14,9 +14,9 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from firmware_app.commands.offline import read_paths
-from firmware_app.records import Reading, ReadingStatus
-from firmware_app.reports import case_line
+from firmware_app.cli.offline import read_paths
+from firmware_app.core.records import Reading, ReadingStatus
+from firmware_app.results import case_line
 from tests import films, reading_rig, screens, toy_pack
 from tests.peers import REPOSITORY
 from tests.reading_rig import Rig

@@ -15,7 +15,7 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from firmware_app.errors import ImagingError
+from firmware_app.core.errors import ImagingError
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import pixels, writing
 from firmware_app.imaging.deidentify.uids import Identities

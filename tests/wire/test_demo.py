@@ -19,7 +19,7 @@ from tests.peers import peer
 
 pytestmark = pytest.mark.alone
 
-DEMO = [sys.executable, "-m", "firmware_app.demo"]
+DEMO = [sys.executable, "-m", "demo"]
 _COMMANDS = (
     "lantern-hospital keys new", "lantern provision --id", "lantern-hospital enrol", "lantern provision --enrolment",
     "lantern-hospital serve", "lantern serve", "lantern user add",

@@ -22,16 +22,16 @@ from dicomweb_client.session_utils import add_certs_to_session, create_session
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from firmware_app.dicomweb import connections
-from firmware_app.dicomweb.listener import Listener
-from firmware_app.exporting.outgoing import Outgoing
-from firmware_app.intake.accept import Door
-from firmware_app.provisioning import authority
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.clearing import AgeLimits, Clearing
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.sending import due
+from firmware_app.appliance.processes import gateway
+from firmware_app.appliance.provisioning import authority
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.clearing import AgeLimits, Clearing
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.worklist import Worklist
+from firmware_app.dicom.web import connections
+from firmware_app.ingest.accept import Door
+from firmware_app.results.export.outgoing import Outgoing
+from firmware_app.results.queue import due
 from tests.archive_rig import films_sent, read_all
 from tests.peers import pydicom_file
 from tests.wire.certificates import Authority
@@ -106,7 +106,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
     settings = {"enabled": True, "client_ca": str(clients.certificate), "max_request_mb": 8, "results": True}
     with running(tmp_path, viewer=False, dicomweb=settings) as front:
         clinical = Clinical(front.state.clinical_db)
-        listener = Listener(front.config, Door(front.state, clinical, 16, 64))
+        listener = gateway.dicomweb(front.config, Door(front.state, clinical, 16, 64))
         listener.start()
         public = authority.Files(front.state.root).public
         try:

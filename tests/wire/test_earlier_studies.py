@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.config import Config
-from firmware_app.errors import EarlierNoNumber
-from firmware_app.intake.archive import ArchiveSearch
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.earlier import EarlierStudies, State, sought
-from firmware_app.store.clinical.worklist import Worklist
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.sending import due
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.earlier import EarlierStudies, State, sought
+from firmware_app.cases.worklist import Worklist
+from firmware_app.core.errors import EarlierNoNumber
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.archive import ArchiveSearch
+from firmware_app.results.queue import due
+from firmware_app.uplink.outbox import Outbox
 from tests import films, orthanc
 from tests.archive_rig import read_all
 from tests.finished import opened
@@ -116,7 +117,7 @@ def test_a_fetched_study_is_read_last_alarms_nobody_and_is_sent_nowhere(tmp_path
         [earlier] = [one.here for one in box.earlier.of_case(box.case)]
         assert earlier is not None
         read_all(box.state, box.clinical)
-        box.clinical.close_revisions(-1, report=True)
+        box.clinical.close_revisions(-1, report=Outbox(box.clinical.database).put)
         assert box.clinical.case(earlier).readings
         assert box.clinical.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0] == before
         assert earlier not in {row.case for row in Worklist(box.clinical).rows("open", 99)}

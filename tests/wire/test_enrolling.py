@@ -17,9 +17,12 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.care import presence
-from firmware_app.config import Config, load
-from firmware_app.errors import (
+from firmware_app.appliance.provisioning import enrolment, first_page, first_start, signed_file
+from firmware_app.appliance.provisioning.answers import Answers
+from firmware_app.appliance.provisioning.first_start import IdentityPaths
+from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.core import presence
+from firmware_app.core.errors import (
     EnrolmentAwaited,
     EnrolmentProofWrong,
     LabelCodesTried,
@@ -27,14 +30,11 @@ from firmware_app.errors import (
     LabelCodeWrong,
     LanternError,
 )
-from firmware_app.provisioning import enrolment, first_page, first_start, signed_file
-from firmware_app.provisioning.answers import Answers
-from firmware_app.provisioning.first_start import IdentityPaths
-from firmware_app.provisioning.signed_file import Proof
-from firmware_app.sealed.credentials import bundle
-from firmware_app.sealed.enrolling import TOPIC, EnrolCall, EnrolRequest
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.core.settings import Config, load
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages.credentials import bundle
+from firmware_app.uplink.messages.enrolling import TOPIC, EnrolCall, EnrolRequest
 from hospital import enrolling, prepare
 from hospital.enrolling import Actor
 from hospital.house import House

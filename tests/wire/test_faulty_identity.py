@@ -11,8 +11,8 @@ import pytest
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 
-from firmware_app.commands.offline import read_paths
-from firmware_app.reports.case_line import case_object
+from firmware_app.cli.offline import read_paths
+from firmware_app.results.case_line import case_object
 from tests import films, reading_rig
 from tests.exporting_rig import Box
 from tests.exporting_rig import box as box

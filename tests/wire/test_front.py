@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.health import front_check
-from firmware_app.provisioning import authority
-from firmware_app.provisioning.authority import Names
-from firmware_app.store.accounts.accounts_db import Accounts, Role
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.checks import front_check
+from firmware_app.appliance.provisioning import authority
+from firmware_app.appliance.provisioning.authority import Names
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.core.state_dir import StateDir
 from tests.wire.front_rig import NAME, Front, free_port, running
 
 pytestmark = pytest.mark.alone

@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app import clock
-from firmware_app.clock import Clock, ClockFile, TimeSource
-from firmware_app.clock.memory import EARLIEST
-from firmware_app.store.disk import timekeeping
-from firmware_app.store.exchange.receipt_time import MOST_AGE_S, ReceiptTime
+from firmware_app.core import clock
+from firmware_app.core.clock import Clock, ClockFile, TimeSource, timekeeping
+from firmware_app.core.clock.memory import EARLIEST
+from firmware_app.uplink.exchange.receipt_time import MOST_AGE_S, ReceiptTime
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.machine import IN_1970, TODAY, Machine
 from tests.wire.line_rig import Box, place, wait_for

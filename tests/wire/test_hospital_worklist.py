@@ -18,9 +18,9 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
-from firmware_app.health.archives import examine
-from firmware_app.pacs.worklist import MODEL, WorklistLine, peer_of
-from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.appliance.checks.archives import examine
+from firmware_app.cases.registration.worklist_import import MODEL, WorklistLine, peer_of
+from firmware_app.cases.registrations import Registrations
 from tests.orthanc import free_port
 from tests.peers import peer
 from tests.wire.gateways import configuration, running

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pynetdicom import AE, evt
 
-from firmware_app.config import Config
-from firmware_app.errors import MachineHostUnusable, MachineTitleUnusable
-from firmware_app.intake.line_test import LineTests
-from firmware_app.store.accounts.audit import Audit
-from firmware_app.store.clinical.modalities import Modalities, Place
+from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.modalities import Modalities, Place
+from firmware_app.core.errors import MachineHostUnusable, MachineTitleUnusable
+from firmware_app.core.settings import Config
+from firmware_app.ingest.line_test import LineTests
 from tests.archive_rig import await_true
 from tests.finished import opened
 from tests.peers import peer

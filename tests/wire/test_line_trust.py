@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.errors import BrokerUntrusted
+from firmware_app.core.errors import BrokerUntrusted
 from firmware_app.uplink.connection import Connection, Post
 from tests.wire.line_rig import place
 

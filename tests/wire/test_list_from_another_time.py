@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from firmware_app.records import Priority
+from firmware_app.core.records import Priority
 from tests.faults.shifted_clock import ShiftedClock
 from tests.wire.line_rig import Place, place, wait_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.state_dir import StateDir
 from tests.box import lantern, served
 
 pytestmark = pytest.mark.alone

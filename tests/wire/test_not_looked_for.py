@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
 from firmware_app.packs.manifest import FILE_NAME
-from firmware_app.store.accounts.accounts_db import Accounts, Role
 from tests import films, reading_rig, toy_pack
 from tests.unit import test_viewer as viewer
 from web.app import create_app

@@ -22,12 +22,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.commands.cli import main
-from firmware_app.commands.offline import read_paths
-from firmware_app.errors import OutputUnusable, PackUnknown, TemporaryFull, TemporaryUnusable
-from firmware_app.records import Case
-from firmware_app.reports.case_line import case_object
-from firmware_app.store.clinical.clinical_db import Clinical
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cli.cli import main
+from firmware_app.cli.offline import read_paths
+from firmware_app.core.errors import OutputUnusable, PackUnknown, TemporaryFull, TemporaryUnusable
+from firmware_app.core.records import Case
+from firmware_app.results.case_line import case_object
 from tests import films, reading_rig
 from tests.peers import need_root
 from tests.small_disk import small_disk

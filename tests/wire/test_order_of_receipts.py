@@ -13,12 +13,12 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.config import UplinkSection
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import seal
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import Brief, Kind, Modality, Opinion, Origin, SizeBand, Summary
+from firmware_app.core.records import Priority
+from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.messages.envelope import seal
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, Origin, SizeBand, Summary
 from hospital.line.receiver import Receiver
 from tests.wire.line_rig import Place, place, wait_for
 

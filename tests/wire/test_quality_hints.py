@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from pydicom.dataset import FileDataset
 
 from converters.synthetic_images.phantom import chest
+from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.core.records import Reading, ReadingStatus
 from firmware_app.packs.manifest import FILE_NAME
-from firmware_app.records import Reading, ReadingStatus
-from firmware_app.reports import case_line, case_text
-from firmware_app.store.accounts.accounts_db import Accounts, Role
+from firmware_app.results import case_line, case_text
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer

@@ -18,13 +18,13 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.errors import ChildWillNotStart, PackUnknown
-from firmware_app.processes import reader as reader_process
-from firmware_app.reading.children.child import Child
-from firmware_app.reading.children.wire import Arrays, ChildMessage
+from firmware_app.appliance.processes import reader as reader_process
+from firmware_app.core.children.child import Child
+from firmware_app.core.children.wire import Arrays, ChildMessage
+from firmware_app.core.errors import ChildWillNotStart, PackUnknown
+from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
 from firmware_app.reading.patience import Stopped
 from firmware_app.reading.reader import Reader
-from firmware_app.records import PackIdentity, Priority, ReadingStatus
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 
@@ -204,7 +204,7 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
 
 
 def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.reading.children.starting._PAUSE_S", 0.0)
+    monkeypatch.setattr("firmware_app.core.children.starting._PAUSE_S", 0.0)
     film = box.admit(reading_rig.tiny_film(1))
     with reading_rig.reader(box) as reader:
         reader.warm()

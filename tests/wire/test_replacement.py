@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.care.locked import making, recovery_code, restoring
-from firmware_app.config import Config, describe
-from firmware_app.errors import RestoreNotEmpty
-from firmware_app.provisioning import box_identity
-from firmware_app.store.clinical.clinical_db import Clinical
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.exchange.exchange_db import Exchange
-from firmware_app.store.rescue import ring
+from firmware_app.appliance.care.locked import making, recovery_code, restoring
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance.recovery import ring
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.errors import RestoreNotEmpty
+from firmware_app.core.settings import Config, describe
+from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.outbox import Outbox
 from tests.wire.line_rig import Box, Place, place, wait_for
 
 NAME = "clinic-7"
@@ -48,7 +49,7 @@ def await_counted(site: Place, box: Box, cases: set[str]) -> None:
 
     def all_counted() -> bool:
         relay.step()
-        return {case for case, _ in site.counted()} == cases and box.clinical.outbox.count() == 0
+        return {case for case, _ in site.counted()} == cases and Outbox(box.clinical.database).count() == 0
 
     wait_for(all_counted, 60, "every case, and every receipt")
 
@@ -94,4 +95,4 @@ def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place
 
     wait_for(is_refused, 60, "the old box does not get in")
     assert refused not in {case for case, _ in site.counted()}
-    assert old.clinical.outbox.count() == 1, "and keeps what it could not deliver"
+    assert Outbox(old.clinical.database).count() == 1, "and keeps what it could not deliver"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from firmware_app.errors import BoxRevoked
-from firmware_app.records import Priority
+from firmware_app.core.errors import BoxRevoked
+from firmware_app.core.records import Priority
 from tests.wire.line_rig import Kept, Place, place, wait_for
 
 

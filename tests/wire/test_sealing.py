@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.errors import SealingFailed
-from firmware_app.provisioning import box_identity
-from firmware_app.provisioning.box_identity import KeyFiles
-from firmware_app.provisioning.tpm import Chip
+from firmware_app.appliance.provisioning import box_identity
+from firmware_app.core.errors import SealingFailed
+from firmware_app.core.key_files import KeyFiles
+from firmware_app.core.tpm import Chip
 from hospital.house import House
 from tests.peers import need_root, no_package, peer
 from tests.wire.line_rig import free_port

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from firmware_app.core.records import ReadingStatus
 from firmware_app.packs.manifest import Manifest
-from firmware_app.records import ReadingStatus
-from firmware_app.reports import case_line, case_text, overlay
-from firmware_app.tasks import register
+from firmware_app.packs.tasks import register
+from firmware_app.results import case_line, case_text, overlay
 from tests import films, made_task, reading_rig
 from tests.made_task import BRIGHT, COLUMNS, EXPECTED, ROWS, picture
 from tests.peers import REPOSITORY

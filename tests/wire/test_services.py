@@ -10,9 +10,9 @@ from pydicom import dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import CTImageStorage
 
-from firmware_app.headers import sop_classes, transfer_syntax
-from firmware_app.intake.dicom.command import short_comment
-from firmware_app.intake.dicom.negotiation import STORAGE
+from firmware_app.dicom.headers import sop_classes, transfer_syntax
+from firmware_app.dicom.scp.command import short_comment
+from firmware_app.dicom.scp.negotiation import STORAGE
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.peers import peer, pydicom_file
 from tests.wire.gateways import Running

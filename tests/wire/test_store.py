@@ -14,10 +14,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES
-from firmware_app.headers.transfer_syntax import ACCEPTED
-from firmware_app.intake.dicom.negotiation import STORAGE
-from firmware_app.intake.dicom.transport import Transport, listen
+from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES
+from firmware_app.dicom.headers.transfer_syntax import ACCEPTED
+from firmware_app.dicom.scp.negotiation import STORAGE
+from firmware_app.dicom.scp.transport import Transport, listen
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
 from tests.peers import pydicom_files
 from tests.small_disk import small_disk

@@ -12,9 +12,9 @@ import pytest
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 from pynetdicom import AE
 
-from firmware_app.health import dicom_callers as doctor
-from firmware_app.intake.dicom.callers import MOST, Book, TurnedAway, known
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.appliance.checks import dicom_callers as doctor
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.scp.callers import MOST, Book, TurnedAway, known
 from tests.peers import peer
 from tests.reading_rig import until
 from tests.wire.gateways import Running, configuration, running

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import seal
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import (
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import seal
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import (
     Brief,
     FindingBrief,
     Kind,
@@ -284,8 +284,8 @@ def test_the_old_key_of_the_hospital(stage: Stage) -> None:
 
 
 def test_forged_words_of_the_hospital_change_nothing_in_the_box(stage: Stage, tmp_path: Path) -> None:
-    from firmware_app.sealed.envelope import sign
-    from firmware_app.sealed.summary import Receipt, TakenMessage, body_hash
+    from firmware_app.uplink.messages.envelope import sign
+    from firmware_app.uplink.messages.summary import Receipt, TakenMessage, body_hash
 
     box = stage.b
     case = box.show(1, Priority.URGENT)

@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.clock import Clock, ClockFile, TimeSource
-from firmware_app.records import LocalState, Priority
-from firmware_app.sealed.envelope import version_of
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.figures import PlaceFigures
-from firmware_app.sealed.software import LeftFor, LeftSlot, RunningSoftware, Slot
-from firmware_app.sealed.summary import FindingBrief, PackBrief
-from firmware_app.sealed.watch import Drifting, MeasureWatch, WatchedPlace
-from firmware_app.store.disk import timekeeping
-from firmware_app.store.exchange.exchange_db import Health
+from firmware_app.core.clock import Clock, ClockFile, TimeSource, timekeeping
+from firmware_app.core.records import LocalState, Priority
+from firmware_app.uplink.exchange.exchange_db import Health
+from firmware_app.uplink.messages.envelope import version_of
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.figures import PlaceFigures
+from firmware_app.uplink.messages.software import LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.summary import FindingBrief, PackBrief
+from firmware_app.uplink.messages.watch import Drifting, MeasureWatch, WatchedPlace
+from firmware_app.uplink.outbox import Outbox
 from hospital.inbox import software, watches
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
 from tests.wire.line_rig import Box, Place, free_port, place, wait_for
@@ -40,7 +40,7 @@ def settle(box: Box, seconds: float = 30) -> None:
 
     def empty() -> bool:
         relay.step()
-        return box.exchange.line().outgoing == 0 and box.clinical.outbox.count() == 0
+        return box.exchange.line().outgoing == 0 and Outbox(box.clinical.database).count() == 0
 
     wait_for(empty, seconds, "the receipts come back")
 
@@ -147,7 +147,7 @@ def test_a_message_too_large_for_the_broker_is_not_sent_and_the_next_one_flows(s
     site.start_broker()
     box = site.box("clinic-7")
     case = box.show(1)
-    (brief,) = box.clinical.outbox.waiting(1)
+    (brief,) = Outbox(box.clinical.database).waiting(1)
     many = tuple(FindingBrief(f"finding_{number}", 50) for number in range(32))
     long = replace(brief, case=f"c-{0:020x}", priority=Priority.URGENT, findings=many)
     box.clinical.database.connection.execute(

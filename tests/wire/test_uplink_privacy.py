@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.records import Priority
-from firmware_app.store.disk.layout import StateDir
+from firmware_app.core.records import Priority
+from firmware_app.core.state_dir import StateDir
 from tests.peers import need_root
 from tests.wire.eavesdropper import Eavesdropper
 from tests.wire.line_rig import Box, place, wait_for

@@ -12,12 +12,12 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from firmware_app.errors import Contradicted
-from firmware_app.records import Priority
-from firmware_app.sealed.envelope import open_signed, seal, version_of
-from firmware_app.sealed.envelope_version import Version
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import (
+from firmware_app.core.errors import Contradicted
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.envelope import open_signed, seal, version_of
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import (
     FirstReceipt,
     Kind,
     Origin,

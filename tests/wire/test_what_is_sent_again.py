@@ -14,14 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware_app.config import UplinkSection
-from firmware_app.records import Priority
-from firmware_app.sealed import credentials
-from firmware_app.sealed.envelope import key_id, sign
-from firmware_app.sealed.keys import seal_key
-from firmware_app.sealed.summary import Keys, Kind
-from firmware_app.store.exchange.exchange_db import Exchange
+from firmware_app.core.records import Priority
+from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import Connection
+from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages import credentials
+from firmware_app.uplink.messages.envelope import key_id, sign
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import WINDOW, Publisher
 from hospital.keys import keyring
 from tests.unit.test_exchange import brief

@@ -19,11 +19,11 @@ from packaging.requirements import Requirement
 
 from converters.packing.sbom import normal
 from converters.publishing import distribution_sbom
+from demo import samples
 from firmware_app import __version__
-from firmware_app.demo import samples
-from firmware_app.installation.programs import PACKAGES
-from firmware_app.sealed.summary import Presence
-from firmware_app.version import version
+from firmware_app.appliance.installation.programs import PACKAGES
+from firmware_app.core.version import version
+from firmware_app.uplink.messages.summary import Presence
 
 pytestmark = pytest.mark.alone
 
@@ -80,7 +80,7 @@ def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: 
         ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
     ).stdout.strip()
     named = re.compile(rf"lantern {re.escape(__version__)}\+g{commit}(\.dirty)?\n")
-    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.commands.cli import main; main(['--version'])"
+    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli.cli import main; main(['--version'])"
     assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
     assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app", "--version").stdout)
     assert get_type_hints(Presence, include_extras=True)["version"].__metadata__[0].accepts(version())

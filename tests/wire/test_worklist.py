@@ -14,12 +14,13 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
-from firmware_app.health.dicom_callers import turned_away
-from firmware_app.intake.dicom.worklist_answer import MOST_ANSWERS
-from firmware_app.intake.dicom.worklist_query import MODALITY_WORKLIST
-from firmware_app.registration.entry import Registered, checked
-from firmware_app.store.clinical.patients import Patients
-from firmware_app.store.clinical.registrations import Registrations
+from firmware_app.appliance.checks.dicom_callers import turned_away
+from firmware_app.cases.patients import Patients
+from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.registrations import Registrations
+from firmware_app.dicom.scp.worklist_answer import MOST_ANSWERS
+from firmware_app.dicom.scp.worklist_query import MODALITY_WORKLIST
+from firmware_app.dicom.worklist_entry import WorklistEntry
 from tests.films import film, save
 from tests.objects import IMPLICIT
 from tests.peers import peer
@@ -35,7 +36,7 @@ ALL = (
 )  # fmt: skip
 
 
-def register(gateway: Running, number: int = 1, **more: str) -> Registered:
+def register(gateway: Running, number: int = 1, **more: str) -> WorklistEntry:
     """Register a patient as the page does."""
     form = {
         "patient_id": f"QH-{number}", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest",

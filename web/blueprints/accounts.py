@@ -12,9 +12,9 @@ from typing import Final
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import AccountError
-from firmware_app.language import N_, translate
-from firmware_app.store.accounts.accounts_db import Role, User
+from firmware_app.cases.accounts.accounts_db import Role, User
+from firmware_app.core.errors import AccountError
+from firmware_app.core.language import N_, translate
 from web import devices, guard
 from web.blueprints.login import password_fault
 from web.box import here

@@ -11,9 +11,8 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.calibration import drifting
-from firmware_app.calibration.overview import MOST_WRONG, Here, Overview
-from firmware_app.errors import (
+from firmware_app.cases.accounts.accounts_db import Role, User
+from firmware_app.core.errors import (
     LanternError,
     NoPoint,
     NotSuspended,
@@ -23,12 +22,13 @@ from firmware_app.errors import (
     PointSamePerson,
     PointUnfounded,
 )
-from firmware_app.records import LocalState, Reason
-from firmware_app.statistics.confirmed import Figures
-from firmware_app.statistics.operating_point import LEAST_CONFIRMED, Suggestion
-from firmware_app.statistics.shift import FIRST
-from firmware_app.store.accounts.accounts_db import Role, User
-from firmware_app.store.calibration.outcomes import Checked, Outcomes, Taken
+from firmware_app.core.records import LocalState, Reason
+from firmware_app.core.statistics.confirmed import Figures
+from firmware_app.core.statistics.operating_point import LEAST_CONFIRMED, Suggestion
+from firmware_app.core.statistics.shift import FIRST
+from firmware_app.monitoring import drifting
+from firmware_app.monitoring.outcomes import Checked, Outcomes, Taken
+from firmware_app.monitoring.overview import MOST_WRONG, Here, Overview
 from web import curves, guard
 from web.box import Box, here
 

@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import LanternError
-from firmware_app.headers.age import OLDEST_YEARS, clean_age
-from firmware_app.language import N_, translate
-from firmware_app.records import Reason
-from firmware_app.reports import hospital_answer, wording
-from firmware_app.reports.gathering import gathered
-from firmware_app.reports.pdf import making
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical import revisions
-from firmware_app.store.clinical.earlier import was_fetched
-from firmware_app.store.clinical.feedback import Feedback
-from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, clean
+from firmware_app.cases import revisions
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.earlier import was_fetched
+from firmware_app.cases.feedback import Feedback
+from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, clean
+from firmware_app.core.errors import LanternError
+from firmware_app.core.language import N_, translate
+from firmware_app.core.records import Reason
+from firmware_app.dicom.headers.age import OLDEST_YEARS, clean_age
+from firmware_app.results import hospital_answer, wording
+from firmware_app.results.gathering import gathered
+from firmware_app.results.pdf import making
 from web import guard, priors, sheet, words
 from web.blueprints import earlier, judgements, packs
 from web.box import here

@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.commands import clock as clock_commands
-from firmware_app.errors import ClockError
-from firmware_app.store.accounts.accounts_db import Role
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cli import clock as clock_commands
+from firmware_app.core import clock
+from firmware_app.core.errors import ClockError
 from web import guard
 from web.box import here
 

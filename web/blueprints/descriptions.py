@@ -9,17 +9,17 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.headers.entered import lacks_modality, lacks_part
-from firmware_app.language import N_, translate
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.entries import Entries, Entry
+from firmware_app.core.language import N_, translate
+from firmware_app.core.records import Entered, Header
+from firmware_app.dicom.examinations import EXAMINATIONS
+from firmware_app.dicom.headers.entered import lacks_modality, lacks_part
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading import choices
 from firmware_app.reading.choices import Choice
-from firmware_app.records import Entered, Header
-from firmware_app.registration.examinations import EXAMINATIONS
-from firmware_app.reports import kinds
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.entries import Entries, Entry
+from firmware_app.results import kinds
 from web import guard, sheet
 from web.box import Box, here
 from web.sheet import Sheet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, abort, redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import EarlierUnknown
-from firmware_app.reports import earlier
-from firmware_app.reports.earlier import Earlier
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.earlier import EarlierStudies
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.earlier import EarlierStudies
+from firmware_app.core.errors import EarlierUnknown
+from firmware_app.results import earlier
+from firmware_app.results.earlier import Earlier
 from web import guard, sheet
 from web.box import Box, here
 

@@ -11,12 +11,12 @@ from typing import Final
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.errors import CaseUnknown, ExportError
-from firmware_app.language import NN_
-from firmware_app.records import Reason
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.feedback import Feedback
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.feedback import Feedback
+from firmware_app.core import clock
+from firmware_app.core.errors import CaseUnknown, ExportError
+from firmware_app.core.language import NN_
+from firmware_app.core.records import Reason
 from web import guard
 from web.box import here
 
@@ -37,7 +37,7 @@ KEPT_BACK: Final = {
         "{n} film stays here: there is no grey picture of it.", "{n} films stay here: there is no grey picture of them."
     ),
 }
-"""Why films of consented cases are not given (`exporting.feedback.Standing`)."""
+"""Why films of consented cases are not given (`results.export.feedback.Standing`)."""
 _one_at_a_time = threading.Lock()
 """Held while a file is made: each takes three times its size in memory."""
 
@@ -49,7 +49,7 @@ def page() -> ResponseReturnValue:
 
 
 def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnValue:
-    from firmware_app.exporting import feedback
+    from firmware_app.results.export import feedback
 
     box = here()
     try:
@@ -65,7 +65,7 @@ def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnVal
 @guard.only(Role.DOCTOR)
 def export() -> ResponseReturnValue:
     """Make the sealed file and hand it over; the browser saves it where its user says, for example on a stick."""
-    from firmware_app.exporting import feedback
+    from firmware_app.results.export import feedback
 
     box = here()
     if "sure" not in request.form:

@@ -7,11 +7,11 @@ import sqlite3
 from flask import Blueprint, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
-from firmware_app.calibration import drifting
-from firmware_app.statistics.shift import FIRST
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration import machines
-from firmware_app.store.clinical.quarantine import Quarantine
+from firmware_app.cases import machines
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.quarantine import Quarantine
+from firmware_app.core.statistics.shift import FIRST
+from firmware_app.monitoring import drifting
 from web import guard
 from web.box import here
 from web.checkup import ordered

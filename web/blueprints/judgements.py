@@ -9,10 +9,10 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.errors import CaseUnknown, NotReadYet
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.worklist import CaseChanged, Done, WordMissing
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.worklist import CaseChanged, Done, WordMissing
+from firmware_app.core import clock
+from firmware_app.core.errors import CaseUnknown, NotReadYet
 from web import drawn, guard, sheet
 from web.box import Box, here
 

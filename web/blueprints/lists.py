@@ -9,11 +9,11 @@ from typing import Final
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.language import N_
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.quarantine import Quarantine
-from firmware_app.store.clinical.worklist import Tab
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.quarantine import Quarantine
+from firmware_app.cases.worklist import Tab
+from firmware_app.core import clock
+from firmware_app.core.language import N_
 from web import guard
 from web.blueprints import judgements
 from web.box import Box, here

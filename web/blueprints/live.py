@@ -1,6 +1,6 @@
 """The examination that `lantern watch` reads at this moment: the newest frame, what is marked in it, and how old it is.
 
-The frames lie in memory (`store.disk.live`) and are sent as they are; nothing here opens an image or runs a model.
+The frames lie in memory (`core.live_frame`) and are sent as they are; nothing here opens an image or runs a model.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.care import presence
-from firmware_app.language import say
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.disk import live
-from firmware_app.store.disk.live import Newest
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.core import live_frame as live
+from firmware_app.core import presence
+from firmware_app.core.language import say
+from firmware_app.core.live_frame import Newest
 from web import guard
 from web.box import here
 from web.pulse import PageLimit

@@ -13,13 +13,12 @@ from typing import Final
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.care import presence
-from firmware_app.errors import MachineError, MachinePortUnusable, MachineUnknown
-from firmware_app.health import dicom_callers
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.modalities import Modalities, Modality, Place
-from firmware_app.store.disk.dicom_callers import admits_title
+from firmware_app.appliance.checks import dicom_callers
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.modalities import Modalities, Modality, Place
+from firmware_app.core import clock, presence
+from firmware_app.core.dicom_callers import admits_title
+from firmware_app.core.errors import MachineError, MachinePortUnusable, MachineUnknown
 from web import guard
 from web.box import here
 

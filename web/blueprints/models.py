@@ -1,6 +1,6 @@
 """The models on the box: which serves which pictures, since when and how, the way back to the one before, and trials.
 
-The reader changes a pack, because the viewer may only read them: the page leaves a row (`store.clinical.pack_changes`).
+The reader changes a pack, because the viewer may only read them: the page leaves a row (`cases.pack_changes`).
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.care import presence
-from firmware_app.clock import Stamp
-from firmware_app.errors import PackError
-from firmware_app.headers import body_part
-from firmware_app.language import N_, term, translate
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.pack_changes import PackChange, PackChanges, Wish
+from firmware_app.cases.pack_trials import PackTrial, PackTrials
+from firmware_app.core import clock, presence
+from firmware_app.core.clock import Stamp
+from firmware_app.core.errors import PackError
+from firmware_app.core.language import N_, term, translate
+from firmware_app.core.records import Reason
+from firmware_app.dicom.headers import body_part
+from firmware_app.monitoring.falls import ClinicalFall, Falls
 from firmware_app.packs import licence
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.scope import Route
 from firmware_app.packs.shelf import Pack
-from firmware_app.records import Reason
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.calibration.falls import ClinicalFall, Falls
-from firmware_app.store.clinical.pack_changes import PackChange, PackChanges, Wish
-from firmware_app.store.clinical.pack_trials import PackTrial, PackTrials
 from web import guard, notices
 from web.box import Box, here
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_app.config import Config
-from firmware_app.errors import PackError
+from firmware_app.core.errors import PackError
+from firmware_app.core.records import Case, PackIdentity
+from firmware_app.core.settings import Config
 from firmware_app.packs import prior
 from firmware_app.packs.installed import PackStore
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Elsewhere, Measured
-from firmware_app.records import Case, PackIdentity
-from firmware_app.tasks.part import Words
+from firmware_app.packs.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)

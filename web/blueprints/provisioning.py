@@ -1,7 +1,8 @@
 """The first page of an installed box without an identity: a code, the questions, and the outcome.
 
 The code is shown on the box's own screen, or stands on the label that belongs to a provisioning file on a stick. Wrong
-codes count as failed log-ins. Root does what the page asks for (`provisioning.first_page`); this process may not.
+codes count as failed log-ins. Root does what the page asks for (`appliance.provisioning.first_page`); this process may
+not.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ import segno
 from flask import Blueprint, Response, abort, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import LanternError
-from firmware_app.language import N_, translate
-from firmware_app.provisioning import (
+from firmware_app.appliance.provisioning import (
     enrolment,
     first_page,
     first_request,
@@ -24,11 +23,13 @@ from firmware_app.provisioning import (
     offered_files,
     signed_file,
 )
-from firmware_app.provisioning.answers import QUESTIONS, Answers
-from firmware_app.provisioning.first_page import DONE
-from firmware_app.provisioning.first_request import FirstRequest, FirstResult
-from firmware_app.provisioning.signed_file import Proof
-from firmware_app.store.accounts.accounts_db import checked_code
+from firmware_app.appliance.provisioning.answers import QUESTIONS, Answers
+from firmware_app.appliance.provisioning.first_page import DONE
+from firmware_app.appliance.provisioning.first_request import FirstRequest, FirstResult
+from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.cases.accounts.accounts_db import checked_code
+from firmware_app.core.errors import LanternError
+from firmware_app.core.language import N_, translate
 from web import devices
 from web.box import here
 
@@ -132,9 +133,13 @@ def outcome() -> ResponseReturnValue:
     if result.reason.code != DONE:
         return render_template("setup_refused.html", text=result.reason.text(g.language)), 409
     return render_template(
-        "setup_done.html", result=result, text=result.text(g.language), qr=_drawn(result),
-        address=f"https://{naming.host(result.box)}.local/", asks=result.asks,
-    )  # fmt: skip
+        "setup_done.html",
+        result=result,
+        text=result.text(g.language),
+        qr=_drawn(result),
+        address=f"https://{naming.host(result.box)}.local/",
+        asks=result.asks,
+    )
 
 
 @blueprint.get("/setup/box.json")
@@ -203,9 +208,16 @@ def _questions(
 ) -> ResponseReturnValue:
     status = 400 if errors else 200
     return render_template(
-        "setup.html", answers=answers, errors=errors, questions=QUESTIONS, bundle=bundle_text, fingerprint=fingerprint,
-        zones=_zones(), line=line[0], label=line[1],
-    ), status  # fmt: skip
+        "setup.html",
+        answers=answers,
+        errors=errors,
+        questions=QUESTIONS,
+        bundle=bundle_text,
+        fingerprint=fingerprint,
+        zones=_zones(),
+        line=line[0],
+        label=line[1],
+    ), status
 
 
 def _zones() -> list[str]:

@@ -7,21 +7,21 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.errors import (
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, registered_patient
+from firmware_app.cases.registration import names
+from firmware_app.cases.registration.entry import checked, new_accession
+from firmware_app.cases.registrations import Entry, Registrations
+from firmware_app.core import clock
+from firmware_app.core.errors import (
     NameUnusable,
     NumberOfAnother,
     RegistrationError,
     RegistrationImaged,
     RegistrationUnknown,
 )
-from firmware_app.headers.age import clean_age
-from firmware_app.registration import names
-from firmware_app.registration.entry import checked, new_accession
-from firmware_app.registration.examinations import EXAMINATIONS
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.patients import AGE_UNITS, SEXES, Patient, registered_patient
-from firmware_app.store.clinical.registrations import Entry, Registrations
+from firmware_app.dicom.examinations import EXAMINATIONS
+from firmware_app.dicom.headers.age import clean_age
 from web import guard, sheet
 from web.box import here
 

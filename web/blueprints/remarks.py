@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.errors import CaseUnknown
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.clinical.remarks import Kind
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.remarks import Kind
+from firmware_app.core.errors import CaseUnknown
 from web import drawn, guard, words
 from web.box import Box, here
 

@@ -1,7 +1,7 @@
 """The box's own software: what runs, what a stick, a browser and the channel brought, and how a technician renews it.
 
 A file comes piece by piece, so that it is never whole in memory; this process may install nothing and hands it over to
-root (`firmware_app.software.handover`), who judges it as one from a stick.
+root (`firmware_app.appliance.updates.handover`), who judges it as one from a stick.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from typing import Final
 from flask import Blueprint, abort, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app import clock
-from firmware_app.errors import LanternError, SoftwareByHand, SoftwareError, SoftwareNotHere
-from firmware_app.records import Reason
-from firmware_app.software import handover, machine, record, settings
-from firmware_app.software.handover import PIECE_BYTES, Request
-from firmware_app.software.machine import Machine
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.disk import fault
+from firmware_app.appliance.updates import handover, machine, record, settings
+from firmware_app.appliance.updates.handover import PIECE_BYTES, Request
+from firmware_app.appliance.updates.machine import Machine
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.core import clock, disk_fault
+from firmware_app.core.errors import LanternError, SoftwareByHand, SoftwareError, SoftwareNotHere
+from firmware_app.core.records import Reason
 from web import guard
 from web.box import here
 
@@ -102,7 +101,7 @@ def begin() -> ResponseReturnValue:
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(fault.named(here().state.root, error))
+        return _refused(disk_fault.named(here().state.root, error))
     return jsonify(token=token)
 
 
@@ -115,7 +114,7 @@ def piece(token: str, at: int) -> ResponseReturnValue:
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(fault.named(here().state.root, error))
+        return _refused(disk_fault.named(here().state.root, error))
 
 
 @blueprint.post("/software/upload/<token>/done")
@@ -130,7 +129,7 @@ def done(token: str) -> ResponseReturnValue:
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(fault.named(here().state.root, error))
+        return _refused(disk_fault.named(here().state.root, error))
     return jsonify(page=url_for("software.page"))
 
 

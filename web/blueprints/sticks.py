@@ -9,13 +9,13 @@ from typing import Final
 from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.care import presence
-from firmware_app.errors import StickStopped
-from firmware_app.records import Reason
-from firmware_app.store.accounts.accounts_db import Role
-from firmware_app.store.disk import stick_status
-from firmware_app.store.disk.layout import StateDir
-from firmware_app.store.disk.stick_status import StickStage, StickStatus
+from firmware_app.cases import stick_status
+from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.core import presence
+from firmware_app.core.errors import StickStopped
+from firmware_app.core.records import Reason
+from firmware_app.core.state_dir import StateDir
 from web import guard
 from web.box import here
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import PixelsUnsupported
+from firmware_app.core.errors import PixelsUnsupported
 from firmware_app.imaging.grey.pipeline import taken
 from firmware_app.imaging.jpeg.codestream import Precision
 from firmware_app.imaging.source import PixelSource

@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from firmware_app.errors import PixelsUnsupported, Undecodable
+from firmware_app.core.errors import PixelsUnsupported, Undecodable
 from firmware_app.imaging.codec import rle
 
 MOST_ITEMS: Final = 250_000

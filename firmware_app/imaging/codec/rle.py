@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 
 HEADER: Final = struct.Struct("<16L")
 _MOST_SEGMENTS: Final = 15

@@ -31,7 +31,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.errors import PixelsUnsupported, SignContradicted, Undecodable
+from firmware_app.core.errors import PixelsUnsupported, SignContradicted, Undecodable
 from firmware_app.imaging import clip
 from firmware_app.imaging.codec import cell, fragments, rle
 from firmware_app.imaging.grey import colour, photometric

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.deidentify import pixels
 from firmware_app.imaging.deidentify.pixels import Plan
 from firmware_app.imaging.dicom_film import DicomFilm

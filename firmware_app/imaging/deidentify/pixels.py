@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from firmware_app.errors import ExportNoSector, Undecodable
+from firmware_app.core.errors import ExportNoSector, Undecodable
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.grey import palette
 from firmware_app.imaging.grey.pipeline import luminance

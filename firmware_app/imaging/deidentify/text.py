@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firmware_app.imaging.morphology import Mask
-from firmware_app.runtimes import onnxruntime
 
 Box = tuple[int, int, int, int]
 
@@ -33,7 +32,7 @@ _CELL_PX: Final = 4  # cells are joined over this distance
 
 
 class TextSession(Protocol):
-    """Runs the network: `firmware_app.runtimes.interface.Session`."""
+    """Runs the network: `firmware_app.packs.runtimes.interface.Session`."""
 
     def infer(self, inputs: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]: ...
 
@@ -50,14 +49,6 @@ class Detector:
     """The loaded network."""
 
     session: TextSession
-
-    @classmethod
-    def load(cls, threads: int = 0) -> Detector | None:
-        """The detector, None without the extra `ocr`; raises `RuntimeFault` where its file cannot be loaded."""
-        file = model_file()
-        if file is None:
-            return None
-        return cls(onnxruntime.load(file, onnxruntime.Config(threads=threads, spinning=False)))
 
     def boxes(self, picture: NDArray[np.uint8]) -> list[Box]:
         """The boxes of text in *picture*, (H, W, 3) of 0 to 255: x0, y0, x1, y1, where x1 and y1 are exclusive."""

@@ -13,8 +13,8 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from firmware_app import __version__
-from firmware_app.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
-from firmware_app.headers import implementation
+from firmware_app.core.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
+from firmware_app.dicom.headers import implementation
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.deidentify import attributes, pixel_element, pixels, profile
 from firmware_app.imaging.deidentify.pixels import Plan

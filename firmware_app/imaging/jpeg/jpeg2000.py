@@ -14,8 +14,8 @@ import numpy as np
 from imagecodecs import jpeg2k_decode
 from numpy.typing import NDArray
 
-from firmware_app import address_space
-from firmware_app.errors import PixelsUnsupported
+from firmware_app.core import address_space
+from firmware_app.core.errors import PixelsUnsupported
 from firmware_app.imaging.jpeg import codestream
 from firmware_app.imaging.source import PixelSource
 

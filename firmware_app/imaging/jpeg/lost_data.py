@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from simplejpeg import decode_jpeg
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging.jpeg import codestream
 from firmware_app.imaging.jpeg.codestream import Segments
 

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 import numpy as np
 
+from firmware_app.core.lesion import Lesion
 from firmware_app.imaging.lesions import features, outlines
 from firmware_app.imaging.lesions.features import Greys
 from firmware_app.imaging.lesions.measures import measured
 from firmware_app.imaging.morphology import Mask, Points
 from firmware_app.imaging.pixel_size import SQUARE, Scale, aspect_of, scale_at, squared
-from firmware_app.lesion import Lesion
 
 MOST_DESCRIBED: Final = 8
 """Of a frame's marks, the strongest ones, which a person looks at; the others keep their long axis alone: thousands
-of marks in a clip still fit a message (`reading.children.wire`)."""
+of marks in a clip still fit a message (`core.children.wire`)."""
 _LEFT_OUT: Final[dict[str, Any]] = dict.fromkeys(
     ("area_mm2", "volume_px3", "volume_mm3", "short_axis_px", "short_axis_mm")
 )

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_app.core.lesion import Feature
 from firmware_app.imaging.lesions import outlines
 from firmware_app.imaging.morphology import Mask, Points, dilated, eroded, filled
-from firmware_app.lesion import Feature
 
 Greys = NDArray[np.float32]
 

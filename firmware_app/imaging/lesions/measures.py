@@ -15,9 +15,9 @@ from typing import Final
 
 import numpy as np
 
+from firmware_app.core.lesion import Line
 from firmware_app.imaging.lesions import outlines
 from firmware_app.imaging.morphology import Points, around
-from firmware_app.lesion import Line
 
 LEAST_CORNERS: Final = 3
 

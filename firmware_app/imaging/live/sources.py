@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     FrameTooLarge,
     ImagingError,
     PixelsUnsupported,

@@ -93,8 +93,8 @@ def share(strengths: NDArray[np.float32], cells: Cells | None, unmarked: NDArray
     """The share of the evidence that no tissue gave, 0 to 1; 0 where there is no evidence.
 
     That is what lies beside the anatomy (*cells*), and within it what is gone once the marks there are painted over.
-    *strengths*: (h, w) in [0, 1] from `tasks.explain`, weighted as in the drawing (`reading.heat_map`).  *unmarked*:
-    the same without marks (`ultrasound.marks`).
+    *strengths*: (h, w) in [0, 1] from `packs.tasks.explain`, weighted as in the drawing (`reading.heat_map`).
+    *unmarked*: the same without marks (`ultrasound.marks`).
     """
     drawn = _drawn(strengths)
     outside = np.zeros_like(drawn) if cells is None else cells / np.float32(255.0)

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.errors import ImageBelowLeast, ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
+from firmware_app.core.errors import ImageBelowLeast, ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.pixel_size import SQUARE
 

@@ -8,7 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import ImageOfColour, ImageOfPages, ImagePhotographed, ImageTurned, ImageUnfit, ImageUnlike
+from firmware_app.core.errors import (
+    ImageOfColour,
+    ImageOfPages,
+    ImagePhotographed,
+    ImageTurned,
+    ImageUnfit,
+    ImageUnlike,
+)
 from firmware_app.imaging.dicom_film import DicomFilm
 from firmware_app.imaging.film import Film
 from firmware_app.imaging.input_spec import QualityKind

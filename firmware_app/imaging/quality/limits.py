@@ -48,7 +48,7 @@ LIMITS: Final[Mapping[QualityKind, Mapping[str, Limit]]] = {
 """By kind and measure."""
 
 WATCHED: Final = ("blur", "noise", "pale")
-"""Measures that are kept of every image, so that a change of the machine is seen (`statistics.shift`)."""
+"""Measures that are kept of every image, so that a change of the machine is seen (`core.statistics.shift`)."""
 
 TINTED: Final = 0.1
 """Share of tinted pixels from which a frame is a photograph or a colour scan of a film, not a machine's image."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from firmware_app.errors import Undecodable
+from firmware_app.core.errors import Undecodable
 from firmware_app.imaging import decimals
 from firmware_app.imaging.pixel_size import aspect_of
 from firmware_app.imaging.source import BROKEN, number

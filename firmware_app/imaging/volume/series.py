@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import (
+from firmware_app.core.errors import (
     LocalizerLeftOut,
     SeriesUnfit,
     SlicesAskew,
@@ -25,8 +25,8 @@ from firmware_app.errors import (
     SlicesTwice,
     SpacingUneven,
 )
+from firmware_app.core.records import Reason
 from firmware_app.imaging.volume.slices import LeftOut, Slice, Vector
-from firmware_app.records import Reason
 
 Alike = Callable[[Slice, Slice], bool]
 """Whether two slices have the same pixels (`voxels.same_pixels`)."""

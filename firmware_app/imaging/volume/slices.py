@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from firmware_app.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
+from firmware_app.core.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
+from firmware_app.core.records import Reason
 from firmware_app.imaging import decimals, source, spacing
 from firmware_app.imaging.grey import transforms
 from firmware_app.imaging.grey.pipeline import GreyScale, StoredWords
 from firmware_app.imaging.source import BROKEN, PixelSource
-from firmware_app.records import Reason
 
 Vector = tuple[float, float, float]
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import ImagingError, NotHounsfield, VolumeTooLarge
+from firmware_app.core.errors import ImagingError, NotHounsfield, VolumeTooLarge
 from firmware_app.imaging import dicom_film
 from firmware_app.imaging.volume.series import Stack
 from firmware_app.imaging.volume.slices import Slice

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from firmware_app.errors import NoVolume
+from firmware_app.core.errors import NoVolume
 from firmware_app.imaging.for_model import ModelFrames
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input

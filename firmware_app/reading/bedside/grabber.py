@@ -9,15 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from firmware_app.config import Config
-from firmware_app.errors import ImageUnfit, ImagingError, LanternError, SourceLost, WatchError
+from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.children.starting import started
+from firmware_app.core.children.wire import UINT8, ChildMessage
+from firmware_app.core.errors import ImageUnfit, ImagingError, LanternError, SourceLost, WatchError
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading.children import decoder
-from firmware_app.reading.children.child import Child, ChildLost
 from firmware_app.reading.children.decoder import Decoded, Taking
-from firmware_app.reading.children.starting import started
-from firmware_app.reading.children.wire import UINT8, ChildMessage
-from firmware_app.records import Reason
 
 Kind = Literal["file", "device", "stream", "dicom"]
 MOST_JPEG_BYTES: Final = 16 * 1024 * 1024

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.config import Config
-from firmware_app.errors import (
+from firmware_app.core.children.child import ChildLost
+from firmware_app.core.errors import (
     ExplainShortcut,
     FrameGone,
     ImageUnfamiliar,
@@ -27,11 +27,12 @@ from firmware_app.errors import (
     SourceLost,
     SourceStalled,
 )
+from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
+from firmware_app.core.settings import Config
 from firmware_app.imaging.quality import limits
 from firmware_app.packs.shelf import Pack
 from firmware_app.reading import hints, quality_hints
 from firmware_app.reading.bedside.grabber import Frame, Grabber, Refused, Sourced
-from firmware_app.reading.children.child import ChildLost
 from firmware_app.reading.children.decoder import Decoded
 from firmware_app.reading.children.inference import (
     ImageAtFault,
@@ -43,7 +44,6 @@ from firmware_app.reading.children.inference import (
     Unsure,
 )
 from firmware_app.reading.faults import Faults
-from firmware_app.records import Finding, Lesion, PackIdentity, Reason
 
 INSTANCE: Final = "live"
 STALLED_S: Final = 2.0

@@ -20,15 +20,15 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app import address_space
-from firmware_app.errors import ImageFileMissing, ImageUnfit, ImagingError
-from firmware_app.headers import identity
+from firmware_app.core import address_space
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import ImageFileMissing, ImageUnfit, ImagingError
+from firmware_app.dicom.headers import identity
 from firmware_app.imaging import diagnoses, display, film, for_model
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.imaging.volume import whole
-from firmware_app.reading.children import child_loop, confinement
-from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.reading.stated import Stated, diagnosis
 
 _IN_BETWEEN_S: Final = 0.3

@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.errors import ImageUnfit, ImagingError, LanternError
+from firmware_app.core.children import wire
+from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.children.starting import started
+from firmware_app.core.children.wire import Arrays, ChildMessage
+from firmware_app.core.errors import ImageUnfit, ImagingError, LanternError
+from firmware_app.core.records import Reason
 from firmware_app.imaging.codec.bounds import MOST_FRAMES
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec, QualityKind
 from firmware_app.imaging.quality.limits import BESIDE_CELLS, LIMITS, WATCHED
 from firmware_app.reading import stated
-from firmware_app.reading.children import wire
-from firmware_app.reading.children.child import Child, ChildLost
-from firmware_app.reading.children.starting import started
-from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.hints import OF_PIXELS
 from firmware_app.reading.stated import Stated
-from firmware_app.records import Reason
 
 log = logging.getLogger("lantern.reader")
 
@@ -67,7 +67,7 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """Which frames of a clip are read (`tasks.clips.Frames`), and what the pack demands of an image."""
+    """Which frames of a clip are read (`packs.tasks.clips.Frames`), and what the pack demands of an image."""
 
     rule: FrameRule = "middle"
     budget: int = 1

@@ -18,13 +18,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from firmware_app import address_space
-from firmware_app.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
+from firmware_app.core import address_space
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
 from firmware_app.imaging.deidentify import writing
-from firmware_app.imaging.deidentify.text import Detector
+from firmware_app.imaging.deidentify.text import Detector, model_file
 from firmware_app.imaging.deidentify.uids import Identities
-from firmware_app.reading.children import child_loop, confinement
-from firmware_app.reading.children.wire import ChildMessage
+from firmware_app.packs.runtimes import onnxruntime
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
 
@@ -53,7 +54,8 @@ def work(job: ChildMessage) -> child_loop.Answers:
 
 @cache
 def _detector(looked: bool) -> Detector | None:
-    return None if looked else Detector.load()
+    file = None if looked else model_file()  # None without the extra `ocr`
+    return Detector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
 
 
 def main() -> int:

@@ -15,17 +15,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import InferenceFailed, RuntimeWrong
+from firmware_app.core.errors import InferenceFailed, RuntimeWrong
 from firmware_app.imaging import picture
 from firmware_app.imaging.model_input import frame_of, to_model_input, view
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.proof import Golden
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack
+from firmware_app.packs.tasks import interface
+from firmware_app.packs.tasks.interface import Answer, Frame
 from firmware_app.packs.ways import Way
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import interface
-from firmware_app.tasks.interface import Answer, Frame
 
 WARM_UPS: Final = 3
 MOST_RUNS: Final = 30

@@ -24,9 +24,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from firmware_app import address_space
-from firmware_app.errors import FrameGone, ImageUnfit, ImagingError, WatchError
-from firmware_app.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
+from firmware_app.core import address_space
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import FrameGone, ImageUnfit, ImagingError, WatchError
+from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.imaging import display, film, for_model
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.live import kept_frame
@@ -34,8 +36,6 @@ from firmware_app.imaging.live.live_frame import KeptSector, LiveFrame
 from firmware_app.imaging.live.sources import Grabbed, PlayedFile, Source, Stream
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.reading.children import child_loop, confinement
-from firmware_app.reading.children.wire import ChildMessage
 from firmware_app.reading.stated import Stated
 
 JPEG_SIDE_PX: Final = 1280
@@ -157,7 +157,7 @@ class Grabbing:
 
 def is_object(path: Path) -> bool:
     """Whether the file is a DICOM object, by its first bytes; raises `ImagingError` where it cannot be read."""
-    from firmware_app.errors import Undecodable
+    from firmware_app.core.errors import Undecodable
 
     try:
         with path.open("rb") as file:

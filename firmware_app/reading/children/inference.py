@@ -15,18 +15,18 @@ from typing import Any, Final
 
 from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
-from firmware_app.config import Config, ReaderSection
-from firmware_app.errors import PackError, RuntimeWrong
+from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.children.child_jobs import ChildJobs
+from firmware_app.core.children.starting import started
+from firmware_app.core.children.wire import Arrays, ChildMessage
+from firmware_app.core.errors import PackError, RuntimeWrong
+from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
+from firmware_app.core.settings import Config, ReaderSection
 from firmware_app.imaging.pixel_size import SQUARE, Scale
 from firmware_app.packs import prior, ways
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading.children.child import Child, ChildLost
-from firmware_app.reading.children.child_jobs import ChildJobs
-from firmware_app.reading.children.starting import started
-from firmware_app.reading.children.wire import Arrays, ChildMessage
 from firmware_app.reading.faults import Faults
-from firmware_app.records import Finding, Lesion, PackIdentity, Reason
 
 MEMORY_MB: Final = 8192
 """Address space of the child beyond what is mapped at its start: runtimes reserve far more than they use."""

@@ -23,22 +23,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
+from firmware_app.core.records import Lesion
 from firmware_app.imaging.lesions.description import described
 from firmware_app.imaging.pixel_size import Scale
 from firmware_app.imaging.quality import beside
 from firmware_app.packs.familiar import Familiar
 from firmware_app.packs.manifest import Manifest
+from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.shelf import Pack
+from firmware_app.packs.tasks import clips
+from firmware_app.packs.tasks.interface import Answer, Frame, sound
 from firmware_app.packs.ways import Way
 from firmware_app.reading import heat_map
-from firmware_app.reading.children import child_loop, confinement, golden_cases
-from firmware_app.reading.children.wire import ChildMessage
-from firmware_app.records import Lesion
-from firmware_app.runtimes import choice
-from firmware_app.runtimes.interface import Session
-from firmware_app.tasks import clips
-from firmware_app.tasks.interface import Answer, Frame, sound
+from firmware_app.reading.children import golden_cases
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from firmware_app.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
+from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.children.child_jobs import ChildJobs
+from firmware_app.core.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
+from firmware_app.core.records import Reason
+from firmware_app.core.settings.runtimes import RuntimeSettings
 from firmware_app.packs import ways
 from firmware_app.packs.results import TrialResult
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading.children.child import Child, ChildLost
-from firmware_app.reading.children.child_jobs import ChildJobs
 from firmware_app.reading.children.inference import MEMORY_MB
-from firmware_app.records import Reason
-from firmware_app.runtimes.choice import Settings
 
 if TYPE_CHECKING:
-    from firmware_app.config import Config
+    from firmware_app.core.settings import Config
 
 SECONDS: Final = 180.0
 """For loading a model, its golden cases and the timed inferences together; a slow box needs a few seconds, an emulated
@@ -36,12 +36,19 @@ _REASON: Final = TypeAdapter(Reason)
 class Trial:
     """A running trial of one way.  `outcome` waits only when asked to; `stop` abandons the trial."""
 
-    def __init__(self, pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS, tries: int = 1) -> None:
+    def __init__(
+        self, pack: Pack, way: Way, settings: RuntimeSettings, seconds: float = SECONDS, tries: int = 1
+    ) -> None:
         """*tries* counts this one.  The thread that makes it must outlive it, as with every `Child`."""
         self.pack, self.way = pack, way
         self._seconds, self._tries = seconds, tries
-        job = {"job": "try", "folder": str(pack.folder), "runtime": way.runtime, "precision": way.precision,
-               "settings": settings.of(way.runtime)}  # fmt: skip
+        job = {
+            "job": "try",
+            "folder": str(pack.folder),
+            "runtime": way.runtime,
+            "precision": way.precision,
+            "settings": settings.of(way.runtime),
+        }
         self._jobs = ChildJobs(_child(seconds), [job], seconds)
 
     def outcome(self, patience: float = 0.0) -> TrialResult | None:
@@ -60,8 +67,15 @@ class Trial:
                 return self._failed(_REASON.validate_python(answer["refusal"]))
             tried = answer["tried"]
             version = None if tried["version"] is None else str(tried["version"])[:80]
-            return TrialResult(self.way.runtime, self.way.precision, version, float(tried["milliseconds"]),
-                          int(tried["cases"]), None, self._tries)  # fmt: skip
+            return TrialResult(
+                self.way.runtime,
+                self.way.precision,
+                version,
+                float(tried["milliseconds"]),
+                int(tried["cases"]),
+                None,
+                self._tries,
+            )
         except (KeyError, TypeError, ValueError, ValidationError):
             return self._failed(RuntimeStopped(**self._named(), detail="it sent an invalid message"))
 
@@ -86,7 +100,7 @@ def is_kept(result: TrialResult) -> bool:
     return result.reason is None or result.reason.code != ABSENT
 
 
-def tried(pack: Pack, way: Way, settings: Settings, seconds: float = SECONDS) -> TrialResult:
+def tried(pack: Pack, way: Way, settings: RuntimeSettings, seconds: float = SECONDS) -> TrialResult:
     """Try *way* and wait for the result."""
     trial = Trial(pack, way, settings, seconds)
     try:

@@ -12,12 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from firmware_app.errors import LanternError
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import LanternError
+from firmware_app.packs.runtimes import choice
 from firmware_app.packs.shelf import Pack
 from firmware_app.packs.ways import Way
-from firmware_app.reading.children import child_loop, confinement, golden_cases
-from firmware_app.reading.children.wire import ChildMessage
-from firmware_app.runtimes import choice
+from firmware_app.reading.children import golden_cases
 
 
 def work(job: ChildMessage) -> child_loop.Answers:

@@ -1,0 +1,198 @@
+"""The doctor's checks of the databases: whether they are undamaged, what they hold, what a rescue has lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+
+from firmware_app.appliance.checks.check import Check
+from firmware_app.appliance.checks.own_care import FROM_BACKUP
+from firmware_app.appliance.recovery import mending, rescue
+from firmware_app.cases import kept_files, references
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.exports import Exports
+from firmware_app.cases.quarantine import Quarantine
+from firmware_app.core import clock, disk_fault
+from firmware_app.core.errors import LanternError
+from firmware_app.core.language import N_, NN_, register, register_counted
+from firmware_app.core.records import Detail, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.sqlite import damage
+from firmware_app.core.state_dir import StateDir
+
+_DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole. Cases: {cases}, images: {instances}."))
+_DATABASE_NONE: Final = register(
+    "doctor.database_none", N_("There is no database yet. It is made when the box first runs.")
+)
+_DATABASE_BAD: Final = register(
+    "doctor.database_bad",
+    N_(
+        "The database is damaged ({detail}). A running box sets it aside and rebuilds it from the image files within "
+        "minutes; if none runs, start “lantern serve”."
+    ),
+)
+_KEY_ONCE: Final = register(
+    "doctor.key_once",
+    N_(
+        "The file {path}, the secret key of the case references, is missing or damaged. The database keeps a copy: "
+        "stop “lantern serve” and start it again, which writes the file again."
+    ),
+)
+_REBUILT: Final = register(
+    "doctor.rebuilt",
+    N_(
+        "The database was damaged and rebuilt on {date}. Images taken in again from their files: {admitted}; "
+        "readings made again: {again}; entries of people lost, at least: {people}. The damaged file is kept "
+        "in {folder}."
+    ),
+)
+_IMAGES_LOST: Final = register(
+    "doctor.images_lost",
+    N_(
+        "When the database was rebuilt, files of images were missing or damaged: {images}. Send these images "
+        "again from the machine."
+    ),
+)
+_FILES_LOST: Final = register(
+    "doctor.files_lost",
+    N_(
+        "The files of {lost} of {instances} images are gone from this disk or cut: they cannot be shown, and the names "
+        "of their patients may be missing. Results are kept. Send these images again from where they came, the same "
+        "machine or stick."
+    ),
+)
+_EXCHANGE_REBUILT: Final = register(
+    "doctor.exchange_rebuilt",
+    N_(
+        "The exchange database was damaged and begun anew on {date}; what the hospital had not confirmed is sent "
+        "again. The damaged file is kept in {folder}."
+    ),
+)
+_ACCOUNTS_REBUILT: Final = register(
+    "doctor.accounts_rebuilt",
+    N_(
+        "The accounts were damaged and rebuilt on {date}: {kept} were kept, at least {lost} were lost. Who cannot log "
+        "in needs a new code: “lantern user passwd” or “lantern user add”. The damaged file is kept in {folder}."
+    ),
+)
+_QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
+_QUEUE_WAITING: Final = register_counted(
+    "doctor.queue_waiting", "waiting",
+    NN_(
+        "{waiting} image waits to be read; no result does not mean normal.",
+        "{waiting} images wait to be read; no result does not mean normal.",
+    ),
+)  # fmt: skip
+_REFUSED: Final = register(
+    "doctor.refused", N_("Objects refused or set aside: {refused}. The newest, and how often each reason came:")
+)
+_REFUSED_OF: Final = register("doctor.refused_of", N_("Reason {reason}: {count} ×, the last time on {date}."))
+_EXPORT_UNKNOWN: Final = register(
+    "doctor.export_unknown",
+    N_(
+        "An export that {person} began was cut off, and nobody knows whether it came to its end. Look in the folder or "
+        "on the stick that was named: what is there under the name of the case is whole; if it is not there, export "
+        "it again."
+    ),
+)
+_EXPORT_DAYS: Final = 30
+_NEWEST: Final = 10
+_REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
+
+
+def database(config: Config, state: StateDir) -> Iterator[Check]:
+    for reason in mending.troubles(state):
+        yield Check("database", "fail", reason)
+    if not state.clinical_db.exists():
+        yield Check("database", "warn", Reason(_DATABASE_NONE))
+        return
+    if not references.whole(state.clinical_db.parent):
+        yield Check(
+            "database", "warn", Reason(_KEY_ONCE, {"path": str(state.clinical_db.parent / references.KEY_FILE)})
+        )
+    clinical = Clinical(state.clinical_db)
+    try:
+        clinical.require()
+        answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            damage.note(state.clinical_db)  # a running box now restarts its processes and repairs the database
+            raise sqlite3.DatabaseError(answer)
+        counts = clinical.counts()
+    except LanternError as error:
+        yield Check("database", "fail", Reason.of(error))
+    except sqlite3.DatabaseError as error:
+        # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
+        known = Reason.of(disk_fault.named(state.root, error)) if isinstance(error, sqlite3.OperationalError) else None
+        yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
+    else:
+        yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
+        yield from files(clinical, state)
+        yield from _contents(clinical)
+    finally:
+        clinical.database.close()
+
+
+def files(clinical: Clinical, state: StateDir) -> Iterator[Check]:
+    """Nothing where the file of every image is there."""
+    if lost := kept_files.lost(clinical, state):
+        details: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
+        yield Check("images", "warn", Reason(_FILES_LOST, details))
+
+
+def rescues(config: Config, state: StateDir) -> Iterator[Check]:
+    """The latest rescue of each database; the folders keep them all."""
+    for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
+        details: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
+        if report.database == state.exchange_db.name:
+            yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, details))
+        elif report.database == state.accounts_db.name:
+            details |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
+            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, details))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
+        else:
+            details |= {"admitted": report.admitted, "again": report.again, "people": report.people}
+            yield Check("rescue", "warn", Reason(_REBUILT, details))
+            if report.restored:
+                yield Check("rescue", "warn", _from_backup(report))
+            if lost := report.missing + report.unusable:
+                yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
+
+
+def _from_backup(report: rescue.RescueReport) -> Reason:
+    date = clock.parse(report.backup).day
+    return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
+
+
+def _contents(clinical: Clinical) -> Iterator[Check]:
+    counts = clinical.counts()
+    if counts.waiting:
+        yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
+    else:
+        yield Check("queue", "ok", Reason(_QUEUE_OK))
+    yield from _refused(Quarantine(clinical.database))
+    yield from _cut_off(Exports(clinical.database))
+
+
+def _cut_off(exports: Exports) -> Iterator[Check]:
+    """Exports to a stick that were cut off, for a month: somebody should check that stick."""
+    for begun in exports.of_unknown_end():
+        at = clock.parse(begun.at)
+        if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
+            details: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
+            yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, details), at.text("seconds"), begun.case)
+
+
+def _refused(quarantine: Quarantine) -> Iterator[Check]:
+    counts = quarantine.counts()
+    if not counts:
+        yield Check("refused", "ok", Reason(_REFUSED_NONE))
+        return
+    yield Check("refused", "warn", Reason(_REFUSED, {"refused": sum(count.count for count in counts)}))
+    for entry in quarantine.entries(_NEWEST):
+        yield Check("refused", "warn", entry.reason, entry.at.text("seconds"), entry.case)
+    for count in counts:
+        details: dict[str, Detail] = {"count": count.count, "reason": count.code, "date": count.latest.day}
+        yield Check("refused", "warn", Reason(_REFUSED_OF, details))

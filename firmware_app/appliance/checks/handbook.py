@@ -1,0 +1,229 @@
+"""The chapter of the technician's handbook that has every sentence of `lantern doctor` and `lantern selftest` in it.
+
+    python -m firmware_app.appliance.checks.handbook [--check] [--docs DIR]
+
+The sentences come from the code and the catalogue; what to do about each is written by hand below it, in
+`docs/operations.LANGUAGE.md`, and stays when the sentence changes.  Exit status 1 when anything is
+missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from firmware_app.appliance.checks import doctor, selftest
+from firmware_app.core.language import ENGLISH, LANGUAGES, N_, codes, template, translate
+
+FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
+BEGIN: Final = "<!-- sentences: begin (python -m firmware_app.appliance.checks.handbook) -->"
+END: Final = "<!-- sentences: end -->"
+TO_WRITE: Final = "TODO"
+_ENTRY: Final = re.compile(r"^\*\*.+\*\* `(?P<code>[a-z_.]+)`\\?\n→ (?P<advice>.+)$", re.MULTILINE)
+_PLACE: Final = re.compile(r"\{\w+\}")
+SPEAKERS: Final = (doctor, selftest)
+"""What answers the two commands: importing them registers every sentence."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """One section of the chapter: its title in English, and the codes in it as patterns."""
+
+    title: str
+    patterns: tuple[str, ...]
+
+
+def _group(title: str, *patterns: str) -> Group:
+    return Group(title, patterns)
+
+
+GROUPS: Final = (
+    _group(N_("Processes and the page"), "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
+    _group(
+        N_("Disk and old images"),
+        "doctor.state_*",
+        "doctor.space_low",
+        "disk.*",
+        "store.unusable",
+        "machine.disk_*",
+        "machine.inodes_*",
+        "retention.*",
+    ),
+    _group(N_("The machine"), "machine.*"),
+    _group(N_("Software of the box"), "doctor.software_*", "slot.*"),
+    _group(N_("The clock"), "clock.*"),
+    _group(
+        N_("The databases"),
+        "doctor.database_*",
+        "doctor.key_once",
+        "doctor.*rebuilt",
+        "doctor.images_lost",
+        "doctor.from_backup",
+        "doctor.export_*",
+        "store.*",
+        "selftest.database_ok",
+    ),
+    _group(N_("Backup"), "doctor.backup_*", "backup.*", "care.backup_*"),
+    _group(
+        N_("Models"),
+        "doctor.pack*",
+        "doctor.runtime_*",
+        "doctor.way_*",
+        "runtime.*",
+        "selftest.golden_*",
+        "selftest.no_pack",
+        "pack.manifest",
+        "pack.artefact_missing",
+        "pack.digest",
+        "pack.task",
+        "pack.unlisted",
+        "pack.sums",
+    ),
+    _group(
+        N_("Images that wait or were refused"),
+        "doctor.queue_*",
+        "doctor.refused*",
+        "intake.*",
+        "imaging.undecodable",
+        "imaging.unsupported",
+        "imaging.too_large",
+        "imaging.memory",
+        "imaging.empty_clip",
+        "reading.*gave_up",
+    ),
+    _group(N_("USB sticks"), "stick.*"),
+    _group(N_("The PACS and the hospital's worklist"), "pacs.*", "worklist.*"),
+    _group(N_("The line to the hospital"), "line.*", "uplink.*"),
+    _group(N_("The self-test"), "doctor.selftest_*", "selftest.*"),
+    _group(
+        N_("Settings"),
+        "doctor.population_*",
+        "doctor.*_door",
+        "doctor.prevalence_idle",
+        "config.*",
+        "doctor.*",
+    ),
+)
+"""In the order in which a technician would look; a code belongs to the first group that names it."""
+
+ELSEWHERE: Final = (
+    "account.*",
+    "age*",
+    "audit.*",
+    "calibration.*",
+    "care.*",
+    "earlier.*",
+    "explain.*",
+    "export.*",
+    "follow_up*",
+    "hint.*",
+    "hospital.*",
+    "imaging.*",
+    "install.*",
+    "modality.*",
+    "other.*",
+    "outcomes.*",
+    "pack.*",
+    "provision.*",
+    "quality.*",
+    "read.*",
+    "reading.*",
+    "registration.*",
+    "report.*",
+    "sent.*",
+    "series.*",
+    "service.*",
+    "software.*",
+    "watch.*",
+)
+"""What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
+
+
+def groups() -> dict[str, list[str]]:
+    """English title -> the codes of that section, in order."""
+    codes_of: dict[str, list[str]] = {group.title: [] for group in GROUPS}
+    for code in sorted(codes()):
+        home = next((one for one in GROUPS if any(fnmatchcase(code, pattern) for pattern in one.patterns)), None)
+        if home is not None:
+            codes_of[home.title].append(code)
+    return codes_of
+
+
+def strangers() -> list[str]:
+    """Codes of which nobody has said whether the doctor can say them."""
+    patterns = (*ELSEWHERE, *(pattern for group in GROUPS for pattern in group.patterns))
+    return [code for code in sorted(codes()) if not any(fnmatchcase(code, pattern) for pattern in patterns)]
+
+
+def sentence(code: str, language: str) -> str:
+    """As a person sees it: a gap where the box puts a name or a number."""
+    return _PLACE.sub("…", template(code, language))
+
+
+def advice(text: str) -> dict[str, str]:
+    """Code -> what to do, as a chapter has it."""
+    return {entry["code"]: entry["advice"] for entry in _ENTRY.finditer(text) if entry["advice"] != TO_WRITE}
+
+
+def chapter(language: str, written: Mapping[str, str]) -> str:
+    """The chapter's sections, with what is *written* below each sentence."""
+    return "\n".join(_lines(language, written))
+
+
+def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
+    yield from (BEGIN, "")
+    for group in GROUPS:
+        group_codes = groups()[group.title]
+        if group_codes:
+            yield from (f"### {translate(group.title, language)}", "")
+        for code in group_codes:
+            yield from (f"**{sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
+    yield END
+
+
+def update(path: Path, language: str, *, write: bool) -> list[str]:
+    """Bring the chapter in *path* up to date; returns what is missing in it, in words."""
+    before = path.read_text("utf-8")
+    head, _, rest = before.partition(BEGIN)
+    body, _, tail = rest.partition(END)
+    written = advice(body)
+    after = f"{head}{chapter(language, written)}{tail}"
+    wanted = [code for group_codes in groups().values() for code in group_codes]
+    missing = [f"{path.name}: what to do is not written: {code}" for code in wanted if code not in written]
+    missing += [f"{path.name}: no such sentence any more: {code}" for code in written if code not in wanted]
+    missing += [f"{path.name}: not translated: {code}" for code in wanted if _untranslated(code, language)]
+    if write and after != before:
+        path.write_text(after, "utf-8")
+    elif after != before:
+        missing.append(f"{path.name}: its sentences are not those of the code; run this without --check")
+    return missing
+
+
+def _untranslated(code: str, language: str) -> bool:
+    return language != ENGLISH and sentence(code, language) == sentence(code, ENGLISH)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_app.appliance.checks.handbook", description=(__doc__ or "")[:115]
+    )
+    parser.add_argument("--docs", type=Path, metavar="DIR", default=Path("docs"), help="default: docs")
+    parser.add_argument("--check", action="store_true", help="only say what is missing")
+    options = parser.parse_args(arguments)
+    missing = [f"nobody has said whether the doctor can say this: {code}" for code in strangers()]
+    for language, name in FILES.items():
+        path = options.docs / name
+        has_one = path.exists()
+        missing += update(path, language, write=not options.check) if has_one else [f"there is no {name}"]
+    print("\n".join(missing) or "The handbook has every sentence.")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Install and remove the box on a machine."""

@@ -1,0 +1,125 @@
+"""The gateway process: the DICOM port and the watched folder.  It reads headers and never renders an image."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.cases.accounts import audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.registrations import Registrations
+from firmware_app.core import loading, notify
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.scu.peer import titles
+from firmware_app.ingest.accept import Door
+from firmware_app.ingest.folder import WatchedFolder
+from firmware_app.ingest.line_test import LineTests
+from firmware_app.results.queue.commitments import Commitments
+from firmware_app.results.queue.offered import OfferedResults
+
+if TYPE_CHECKING:
+    from firmware_app.dicom.scp.port import DicomPort
+    from firmware_app.dicom.web.giving import Giving
+    from firmware_app.dicom.web.listener import Listener
+    from firmware_app.ingest.archive import ArchiveSearch
+
+Facts = Mapping[str, str | int | None]
+_DESCRIPTORS: Final = 4096
+
+# On import, pydicom loads every installed decoder, and tqdm for downloads.  The process that faces the network must not
+# have them; without them it also starts 0.3 s sooner and is 34 MB smaller.
+_DECODERS: Final = ("numpy", "PIL", "gdcm", "_gdcm", "openjpeg", "jpeg_ls", "pylibjpeg", "pyjpegls", "tqdm")
+
+
+def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -> None:
+    """Body of the gateway process: serve until *stop* is set.  *ready* is called with the actual port.
+
+    Raises what `DicomPort` raises.  To be called only in a process of its own, see `_keep_decoders_out`.
+    """
+    _allow_descriptors()
+    _keep_decoders_out()
+    with loading.without_collection():
+        import firmware_app.dicom.scp.port  # noqa: F401 - the collector is off while it loads
+
+    state = StateDir(config.state.dir)
+    state.prepare()
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+    port = dicom_port(config, door)
+    number = port.start(on_end=stop.set)
+    notify.depend_on(port.listens)
+    folder = WatchedFolder(config.folder.path, door) if config.folder.path else None
+    if folder is not None:
+        folder.start()
+    web = _dicomweb(config, door) if config.dicomweb.enabled else None
+    search = _search(config, door) if config.pacs.searched else None
+    lines = LineTests(config, clinical.database)
+    lines.start()
+    ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
+    try:
+        stop.wait()
+    finally:
+        port.stop()
+        for other in (folder, web, search, lines):
+            if other is not None:
+                other.stop()
+        clinical.database.close()
+
+
+def dicom_port(config: Config, door: Door) -> DicomPort:
+    """The DICOM port over *door*, with the commitments and the worklist of its clinical database."""
+    from firmware_app.dicom.scp.port import DicomPort
+
+    database = door.clinical.database
+    return DicomPort(config, door, Commitments(database, titles(config)), Registrations(database).waiting)
+
+
+def dicomweb(config: Config, door: Door) -> Listener:
+    """DICOMweb over *door*; results are given out where `[dicomweb] results` says so."""
+    from firmware_app.dicom.web.giving import Giving
+    from firmware_app.dicom.web.listener import Listener
+
+    def fetched(client: str, case: str) -> None:
+        with door.clinical.database.transaction() as connection:
+            audit.append(connection, "dicomweb", "results.fetched", case, {"client": client})
+
+    def results(client: Callable[[], str]) -> Giving:
+        return Giving(door.state.results, OfferedResults(door.clinical.database), fetched, client)
+
+    return Listener(config, door, results if config.dicomweb.gives else None)
+
+
+def _dicomweb(config: Config, door: Door) -> Listener:
+    """DICOMweb's listener, started; only a box that offers it loads Flask here."""
+    listener = dicomweb(config, door)
+    listener.start()
+    notify.depend_on(listener.alive)
+    return listener
+
+
+def _search(config: Config, door: Door) -> ArchiveSearch:
+    """The search for earlier studies, started; only a box that may search an archive loads pynetdicom's user here."""
+    from firmware_app.ingest.archive import ArchiveSearch
+
+    search = ArchiveSearch(config, door)
+    search.start()
+    return search
+
+
+def _keep_decoders_out() -> None:
+    """Make importing a decoder fail in this process, for pydicom and any other module (None in `sys.modules`)."""
+    for name in _DECODERS:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def _allow_descriptors() -> None:
+    """Raise the limit of file descriptors for silent connections, as far as the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

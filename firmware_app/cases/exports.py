@@ -1,0 +1,230 @@
+"""The export's side of clinical.db: the files of a case, the secret for their new identities, and the audit entries.
+
+The audit records an export before anything leaves the box, and its end.  If the end could not be written (a full disk,
+a power cut), the entry stays open; the next start of the box or the next export closes it with an unknown end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from firmware_app.cases import staging
+from firmware_app.cases.accounts import audit
+from firmware_app.cases.accounts.audit import AuditEntry
+from firmware_app.cases.casebook import Casebook
+from firmware_app.cases.references import References
+from firmware_app.core import lockfile
+from firmware_app.core.errors import ExportHeld, StateUnusable
+from firmware_app.core.lockfile import NoLocks
+from firmware_app.core.records import Detail
+from firmware_app.core.sqlite.database import Database
+from firmware_app.core.state_dir import StateDir, clear_away
+
+log = logging.getLogger("lantern.export")
+
+_PURPOSE: Final = "de-identification"
+BEGUN: Final = "export.begun"
+DONE: Final = "export.done"
+STOPPED: Final = "export.stopped"
+UNKNOWN: Final = "export.unknown"
+_BOX: Final = "box"  # the actor of entries that no person caused
+_LOCK: Final = "-export"  # beside the database: held by every export that is under way
+_PATIENCE_S: Final = 5.0  # `close_left` holds the lock for as long as it takes to read the audit
+_NO_FILE: Final = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO})  # a folder, a link, a socket
+
+
+@dataclass(frozen=True, slots=True)
+class ExportImage:
+    """One image of a case: its reference, its file below the state directory, and whether that is a DICOM object."""
+
+    reference: str
+    file: str
+    is_dicom: bool
+
+
+class Exports:
+    """What an export needs of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def images(self, case: str) -> tuple[ExportImage, ...]:
+        """The images of *case* in order of arrival; raises `CaseUnknown`."""
+        Casebook(self._database).case(case)
+        rows = self._database.connection.execute(
+            "SELECT reference, file, header IS NOT NULL FROM instances WHERE case_reference = ? ORDER BY sequence",
+            (case,),
+        )
+        return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
+
+    def told_observations(self, case: str) -> set[str]:
+        """Every FHIR Observation that a message of *case* ever had."""
+        rows = self._database.connection.execute("SELECT uid FROM told_observations WHERE case_reference = ?", (case,))
+        return {row["uid"] for row in rows}
+
+    def note_observations(self, case: str, names: Iterable[str]) -> None:
+        """A message of *case* with these FHIR Observations is about to leave."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO told_observations (case_reference, uid) VALUES (?, ?)",
+                [(case, name) for name in names],
+            )
+
+    def key(self) -> bytes:
+        """The secret for the new identities; raises `ReferencesLost`.
+
+        It is derived from the references' secret, so it is as durable, and a rescue restores it.
+        """
+        references = References(self._database.path.parent)
+        references.load(self._database.connection)
+        return references.subkey(_PURPOSE)
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Mark an export as under way until the block ends, so that no other process closes its audit entry.
+
+        Raises `ExportHeld` while another process holds the lock, and `StateUnusable`.
+        """
+        with ExitStack() as held:
+            try:
+                taken = held.enter_context(self._locked(fcntl.LOCK_SH, _PATIENCE_S))
+            except NoLocks:
+                taken = True  # without locks nobody closes the entries of others
+            except OSError as error:
+                path = str(self._database.path.parent)
+                raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
+            if not taken:
+                raise ExportHeld(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
+            yield
+
+    def telling(self, case: str, person: str, **marks: int) -> Telling:
+        """The audit entries for an export of *case* by *person* at the console."""
+        return Telling(self, self._database, case, person, marks)
+
+    def close_left(self) -> None:
+        """Record an unknown end for each export that was killed; does nothing while an export is under way.
+
+        On a full disk, or one without locks, the entries stay open until the next time.
+        """
+        try:
+            with self._locked(fcntl.LOCK_EX) as alone:
+                for entry in self.without_end() if alone else ():
+                    account = str(entry.details.get("account", ""))
+                    audit.Audit(self._database).record(_BOX, UNKNOWN, entry.case, account=account, begun=entry.sequence)
+        except NoLocks:
+            return
+        except (OSError, sqlite3.Error) as error:
+            log.warning("an export that was cut off cannot be closed in the audit: %s", str(error))
+
+    def of_unknown_end(self) -> list[AuditEntry]:
+        """The begin entries of exports with an unknown end, closed or not, oldest first."""
+        entries = self._entries()
+        unknown = {one.details.get("begun") for one in entries if one.action == UNKNOWN}
+        with suppress(OSError, NoLocks), self._locked(fcntl.LOCK_EX) as alone:
+            unknown |= {one.sequence for one in self.without_end()} if alone else set()
+        return [one for one in entries if one.action == BEGUN and one.sequence in unknown]
+
+    def without_end(self) -> list[AuditEntry]:
+        """Begin entries without an end.  An end without a number (of an earlier version) ends its case's last one."""
+        begun_entries: dict[int, AuditEntry] = {}
+        for entry in self._entries():
+            if entry.action == BEGUN:
+                begun_entries[entry.sequence] = entry
+            elif isinstance(begun := entry.details.get("begun"), int):
+                begun_entries.pop(begun, None)
+            else:
+                same = [number for number, one in begun_entries.items() if one.case == entry.case]
+                begun_entries.pop(max(same, default=0), None)
+        return list(begun_entries.values())
+
+    def _entries(self) -> list[AuditEntry]:
+        rows = self._database.connection.execute(
+            "SELECT * FROM audit WHERE action IN (?, ?, ?, ?) ORDER BY sequence", (BEGUN, DONE, STOPPED, UNKNOWN)
+        )
+        entries = []
+        for row in rows:
+            try:
+                entries.append(audit.entry_of(row))
+            except ValueError:  # it was altered; `lantern audit verify` names it
+                continue
+        return entries
+
+    def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
+        return _locked(self._database.path, how, seconds)
+
+
+@dataclass(slots=True)
+class Telling:
+    """The audit entries of one export: its beginning and one end.  Both are durable on return."""
+
+    exports: Exports
+    database: Database
+    case: str
+    person: str
+    marks: dict[str, int]
+    _begun: int | None = field(default=None, init=False)
+
+    def begin(self, **counts: int) -> None:
+        with self.database.transaction() as connection:
+            details: dict[str, Detail] = {"account": self.person, **counts, **self.marks}
+            audit.append(connection, audit.CONSOLE, BEGUN, self.case, details)
+            # Stored before the commit, so that the entry gets an end if a signal comes right after.
+            self._begun = int(connection.execute("SELECT MAX(sequence) FROM audit").fetchone()[0])
+
+    def end(self, action: str, **counts: int) -> None:
+        """Record the end; does nothing if the export has not begun or has already ended."""
+        if any(one.sequence == self._begun and one.case == self.case for one in self.exports.without_end()):
+            details: dict[str, Detail] = {"account": self.person, "begun": self._begun or 0, **counts, **self.marks}
+            audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
+
+
+def sweep_stages(state: StateDir) -> None:
+    """Remove what killed exports left on the box's own disk.
+
+    While an export is under way, or on a disk without locks, only folders of an earlier boot are removed.
+    """
+    with suppress(OSError):
+        try:
+            with _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
+                staging.sweep(state, of_this_boot=alone)
+        except NoLocks:
+            staging.sweep(state, of_this_boot=False)
+
+
+@contextmanager
+def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
+    """Whether the lock was acquired within *seconds*; on a read-only disk, where no export can begin, whether a shared
+    lock is enough.  Raises `NoLocks` and `OSError`."""
+    path = database.with_name(database.name + _LOCK)
+    descriptor = _opened(path)
+    if descriptor is None:
+        yield how == fcntl.LOCK_SH
+        return
+    try:
+        taken = lockfile.lock(descriptor, how, seconds)
+        if not taken and seconds:
+            log.warning("%s is held by %s", path.name, lockfile.holders(descriptor) or "another process")
+        yield taken
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> int | None:
+    """The lock file's descriptor; None where the clinical group has put something else in its place."""
+    try:
+        return lockfile.opened(path)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+    clear_away(path)
+    log.warning("%s was no file, and was put out of the way", path.name)
+    return lockfile.opened(path)

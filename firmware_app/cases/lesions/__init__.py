@@ -1,0 +1,1 @@
+"""From the marks of a model in single frames to the lesions of a case."""

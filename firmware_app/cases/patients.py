@@ -1,0 +1,205 @@
+"""The patient of a case, for display: from the image's header, or as corrected by a person.
+
+A case may be tied to a registered patient (`clinical.registrations`): by the gateway when the image has the
+registration's UID or numbers, or by a person.  Then the registered values hold.
+
+The header's values are in ``display/<instance>/identity.json`` (`firmware_app.dicom.headers.identity`), written by the
+gateway when the image arrives and again by the decode child.  A correction is a row of its own in clinical.db, never a
+change of the image.  It comes with an audit entry that names the fields, and of age and sex the values before and
+after.  If the age changed, the case is read again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from firmware_app.cases import forms
+from firmware_app.cases.accounts import audit
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patient import AGE_UNITS as AGE_UNITS
+from firmware_app.cases.patient import LONGEST as LONGEST
+from firmware_app.cases.patient import SEXES as SEXES
+from firmware_app.cases.patient import Patient as Patient
+from firmware_app.cases.patient import clean as clean
+from firmware_app.core import clock
+from firmware_app.core.records import Detail
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.headers import age, identity
+from firmware_app.dicom.headers.person import Person, Relation, among
+from firmware_app.dicom.worklist_entry import WorklistEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The patient as shown, and which fields a person entered."""
+
+    patient: Patient
+    entered: frozenset[str] = frozenset()
+    actor: str = ""
+    version: int = 0
+    registration: str = ""
+    """The accession number of the registration that the case is tied to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a case's patient: by whom, when, to which registration, and the fields with old and new value."""
+
+    actor: str
+    at: clock.Stamp
+    registration: str
+    values: tuple[tuple[str, str, str], ...]
+
+
+class Patients:
+    """The patients of one box's cases."""
+
+    def __init__(self, clinical: Clinical, state: StateDir) -> None:
+        self._clinical, self._display = clinical, state.display
+
+    def imaged(self, case: str) -> Patient:
+        """The patient in the headers of *case*, each field from the first image that has it.
+
+        An image gives none where nothing shows that it names the patient of those before it: a name never stands beside
+        a number that no image has with it.
+        """
+        rows = self._clinical.database.connection.execute(
+            "SELECT reference, header FROM instances WHERE case_reference = ? ORDER BY sequence LIMIT 32", (case,)
+        )
+        patient, persons = Patient(), list[Person]()
+        for row in rows:
+            said, person = _read(self._display / row["reference"] / identity.FILE_NAME)
+            if row["header"]:
+                header = forms.header().validate_json(row["header"])
+                said = replace(said, age=age.shown(header))
+                person = replace(person, birth_date=header.birth_date or "")
+            if not person.is_unknown:
+                if persons and among(person, persons) is not Relation.SAME:
+                    continue
+                persons.append(person)
+            patient = _completed(patient, said)
+            if all(getattr(patient, field.name) for field in fields(patient)):
+                break
+        return patient
+
+    def known(self, case: str) -> Known:
+        """The patient as shown to people."""
+        imaged = self.imaged(case)
+        row = self._clinical.database.connection.execute(
+            "SELECT * FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
+        ).fetchone()
+        if row is None:
+            return Known(imaged)
+        entered = _of_row(row)
+        return Known(
+            replace(imaged, **entered), frozenset(entered), row["actor"], row["version"], row["registration"] or ""
+        )
+
+    def history(self, case: str) -> list[Change]:
+        """Every change of the patient of *case*, the first one first."""
+        imaged = shown = self.imaged(case)
+        changes = []
+        for row in self._clinical.database.connection.execute(
+            "SELECT * FROM identities WHERE case_reference = ? ORDER BY version", (case,)
+        ):
+            before, shown = shown, replace(imaged, **_of_row(row))
+            values = tuple((name, getattr(before, name), getattr(shown, name)) for name in _changed(before, shown))
+            changes.append(Change(row["actor"], clock.parse(row["at"]), row["registration"] or "", values))
+        return changes
+
+    def correct(self, case: str, patient: Patient, actor: str) -> int:
+        """Use *patient* for *case* from now on; returns how many images are read again because of it.
+
+        Raises `CaseUnknown`.  Entering the known values changes nothing.
+        """
+        self._clinical.case(case)
+        before = self.known(case)
+        changed = _changed(before.patient, patient)
+        if not changed:
+            return 0
+        return self._write(case, before.patient, patient, before.registration, changed, actor, "patient.corrected")
+
+    def tie(self, case: str, entry: WorklistEntry | None, actor: str) -> int:
+        """Give *case* the registered patient of *entry*, or with None the patient of its images again.
+
+        Returns how many images are read again because of the age.  Raises `CaseUnknown`.
+        """
+        self._clinical.case(case)
+        before = self.known(case)
+        if before.registration == (entry.accession if entry is not None else ""):
+            return 0
+        patient = registered_patient(self.imaged(case), entry)
+        action = "patient.tied" if entry is not None else "patient.untied"
+        accession = entry.accession if entry is not None else ""
+        changed = _changed(before.patient, patient)
+        return self._write(case, before.patient, patient, accession, changed, actor, action)
+
+    def _write(
+        self, case: str, before: Patient, patient: Patient, registration: str, changed: list[str], actor: str,
+        action: str,
+    ) -> int:  # fmt: skip
+        imaged = self.imaged(case)
+        values = [_entered(patient, imaged, field.name) for field in fields(Patient)]
+        with self._clinical.database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
+                " VALUES (?, (SELECT COALESCE(MAX(version), 0) + 1 FROM identities WHERE case_reference = ?),"
+                " ?, ?, ?, ?, ?, ?, ?)",
+                (case, case, *values, actor, clock.text("seconds"), registration or None),
+            )
+            again = self._clinical.reopen(case) if "age" in changed else 0
+            details: dict[str, Detail] = {"fields": " ".join(changed), "again": again}
+            for field in sorted({"age", "sex"} & set(changed)):  # name and number identify: they stay out of the audit
+                details[f"{field}_before"] = getattr(before, field) or "-"
+                details[f"{field}_after"] = getattr(patient, field) or getattr(imaged, field) or "-"
+            if action != "patient.corrected":
+                details["registration"] = registration
+            audit.append(connection, actor, action, case, details)
+        return again
+
+
+def registered_patient(imaged: Patient, entry: WorklistEntry | None) -> Patient:
+    """The patient of images that say *imaged* once they are tied to *entry*: what it does not know is theirs."""
+    if entry is None:
+        return imaged
+    return Patient(entry.name, entry.patient_id, entry.age or imaged.age, entry.sex or imaged.sex)
+
+
+def _of_row(row: sqlite3.Row) -> dict[str, str]:
+    return {field.name: row[field.name] for field in fields(Patient) if row[field.name] is not None}
+
+
+def _changed(before: Patient, after: Patient) -> list[str]:
+    return [field.name for field in fields(Patient) if getattr(before, field.name) != getattr(after, field.name)]
+
+
+def _entered(patient: Patient, imaged: Patient, name: str) -> str | None:
+    """The value to store; None where the image has the same.  An emptied age or sex is the image's again."""
+    value: str = getattr(patient, name)
+    if value == getattr(imaged, name) or (not value and name in ("age", "sex")):
+        return None
+    return value
+
+
+def _completed(patient: Patient, more: Patient) -> Patient:
+    return Patient(*(getattr(patient, field.name) or getattr(more, field.name) for field in fields(Patient)))
+
+
+def _read(path: Path) -> tuple[Patient, Person]:
+    """The identity of one image, also to tell patients apart; empty where the file is missing or invalid."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return Patient(), Person()
+    texts = (
+        {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}
+    )
+    sex = texts.get("sex", "").upper()
+    patient = Patient(
+        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), age.clean_age(texts.get("age", "")),
+        sex if sex in SEXES else "",
+    )  # fmt: skip
+    return patient, Person(patient.patient_id, texts.get("issuer", ""), patient.name)

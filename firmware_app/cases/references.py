@@ -1,0 +1,172 @@
+"""References: pseudonyms for cases and images outside the box.  Only this box can relate them to a patient.
+
+A reference is the HMAC-SHA256 of the study's (or image's) identity with a secret that was made on this box and never
+leaves it.  Without the secret it reveals nothing about the patient.  With it, a database rebuilt from the image files
+gives every case the reference that the hospital already knows.  Random references from an older version are kept: a
+known study is found by its row, never by its reference.
+
+The secret is kept twice, in a file and in clinical.db beside it, and either copy restores the other.  A new one is only
+made if no reference can exist yet: the same image under two references would be counted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import mmap
+import os
+import re
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from firmware_app.core import disk_fault
+from firmware_app.core.errors import ReferencesLost, StateUnusable
+from firmware_app.core.records import Header
+from firmware_app.core.state_dir import sync_directory
+
+KEY_FILE: Final = "references.key"
+_NAME: Final = "references"
+_KEY_BYTES: Final = 32
+_DIGITS: Final = 20  # 80 bits
+_KEPT: Final = re.compile(rb"lantern-references:([0-9a-f]{64}):([0-9a-f]{16})")
+
+
+class References:
+    """The references of one box, whose secret lies in *folder* and in the database there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / KEY_FILE
+        self._key: bytes | None = None
+
+    def case(self, header: Header | None, sha256: str) -> str:
+        """The reference of the study, or of the image alone if it has no study."""
+        if header is not None and header.study_instance_uid is not None:
+            return self._named("c", "study", header.study_instance_uid)
+        return self._named("c", *_image(header, sha256))
+
+    def case_of_another(self, study: str, person: str) -> str:
+        """The reference of a case of another patient in a *study* that has a case; *person*:
+        `dicom.headers.person.key`."""
+        return self._named("c", "study of", f"{study}\0{person}")
+
+    def instance(self, header: Header | None, sha256: str) -> str:
+        """The reference of the SOP instance; for a picture, made from its bytes."""
+        return self._named("i", *_image(header, sha256))
+
+    def subkey(self, purpose: str) -> bytes:
+        """A secret derived for *purpose*: stable as long as the references are, and revealing nothing about them."""
+        return hmac.new(self._secret(), f"subkey\0{purpose}".encode(), hashlib.sha256).digest()
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Load the secret: from the database, whose copy has a checksum, else from the file."""
+        if self._key is None:
+            self._key = _kept_in(connection)
+
+    def establish(self, connection: sqlite3.Connection, may_draw: bool) -> None:
+        """Make both copies equal, inside the caller's transaction; the file is durable first.
+
+        Raises `ReferencesLost` where neither is whole, unless it *may_draw* a new one.
+        """
+        key = _kept_in(connection) or self._read()
+        if key is None:
+            if not may_draw:
+                raise ReferencesLost(path=str(self._path))
+            key = secrets.token_bytes(_KEY_BYTES)
+        if self._read() != key:
+            self._write(key)
+        if _kept_in(connection) != key:
+            connection.execute("INSERT OR REPLACE INTO secrets (name, value) VALUES (?, ?)", (_NAME, _stored_form(key)))
+        self._key = key
+
+    def recover(self, database: Path, may_draw: bool, backups: Iterable[Path] = ()) -> None:
+        """Before a rescue: restore the file's copy from the bytes of the damaged *database*, or of one set aside
+        before, or else from *backups*.
+
+        Raises `ReferencesLost` where no copy exists, unless a new one may be drawn later (*may_draw*).
+        """
+        key = next(_found_in(database), None)
+        if key is None and self._read() is None:
+            key = next((candidate for path in backups for candidate in _proved_in(path)), None)
+        if key is None and self._read() is None and not may_draw:
+            raise ReferencesLost(path=str(self._path))
+        if key is not None and self._read() != key:
+            self._write(key)
+
+    def _secret(self) -> bytes:
+        if self._key is None:
+            self._key = self._read()
+        if self._key is None:
+            raise ReferencesLost(path=str(self._path))
+        return self._key
+
+    def _named(self, prefix: str, kind: str, identity: str) -> str:
+        digest = hmac.new(self._secret(), f"{prefix}\0{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
+        return f"{prefix}-{digest[:_DIGITS]}"
+
+    def _read(self) -> bytes | None:
+        """The file's copy; None where it is missing or damaged (it is written atomically)."""
+        try:
+            key = self._path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateUnusable(path=str(self._path), detail=error.strerror or str(error)) from None
+        return key if len(key) == _KEY_BYTES else None
+
+    def _write(self, key: bytes) -> None:
+        """Write the file's copy, atomically and durably, before any reference is made with it."""
+        fresh = self._path.with_name(f"{KEY_FILE}.{secrets.token_hex(4)}")
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+            try:
+                os.fchmod(descriptor, 0o660)
+                os.write(descriptor, key)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            fresh.replace(self._path)
+            sync_directory(self._path.parent)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise disk_fault.named(self._path.parent, error) from None
+
+
+def whole(folder: Path) -> bool:
+    """Whether the file's copy in *folder* exists and has the right length."""
+    return References(folder)._read() is not None
+
+
+def _image(header: Header | None, sha256: str) -> tuple[str, str]:
+    return ("instance", header.sop_instance_uid) if header is not None else ("picture", sha256)
+
+
+def _stored_form(key: bytes) -> str:
+    return f"lantern-references:{key.hex()}:{hashlib.sha256(key).hexdigest()[:16]}"
+
+
+def _proved(data: bytes | mmap.mmap) -> Iterator[bytes]:
+    """Every copy in *data* with a correct checksum."""
+    for match in _KEPT.finditer(data):
+        key = bytes.fromhex(match[1].decode("ascii"))
+        if _stored_form(key).encode("ascii") == match[0]:
+            yield key
+
+
+def _kept_in(connection: sqlite3.Connection) -> bytes | None:
+    row = connection.execute("SELECT value FROM secrets WHERE name = ?", (_NAME,)).fetchone()
+    return next(_proved(str(row[0]).encode("utf-8", "replace")), None) if row else None
+
+
+def _found_in(database: Path) -> Iterator[bytes]:
+    aside = sorted(database.parent.glob(f"damaged/[0-9]*/{database.name}*"))
+    for path in (database, database.with_name(database.name + "-wal"), *aside):
+        yield from _proved_in(path)
+
+
+def _proved_in(path: Path) -> Iterator[bytes]:
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+            yield from _proved(data)

@@ -1,0 +1,252 @@
+"""The registered patients: who is on the worklist, and whose images have come.
+
+An image belongs to a registration when it has its Study Instance UID and no other patient's number, or, since many
+machines make a Study Instance UID of their own, its accession number and its patient's number; and when it does not
+state another sex, or an age that differs by more than two years.  A name never decides: two patients of one name stay
+apart.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from typing import Final
+
+from firmware_app.cases import study_cases
+from firmware_app.cases.accounts import audit
+from firmware_app.cases.forms import reason_in, reason_text
+from firmware_app.core import clock
+from firmware_app.core.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
+from firmware_app.core.records import Header, Reason
+from firmware_app.core.sqlite.database import Database
+from firmware_app.dicom.examinations import EXAMINATIONS
+from firmware_app.dicom.headers.age import LARGEST_DIFFERENCE_YEARS, completed_years
+from firmware_app.dicom.headers.person import Person
+from firmware_app.dicom.worklist_entry import WorklistEntry
+
+ACTOR: Final = "box"
+LEFT_OUT: Final = "worklist.left_out"
+KEPT_DAYS: Final = 90
+"""Older ones whose case is not on the box are deleted when somebody is registered."""
+_FIELDS: Final = tuple(field.name for field in fields(WorklistEntry))
+_COLUMNS: Final = ", ".join(_FIELDS)
+_CASE: Final = (
+    "(SELECT i.case_reference FROM identities i WHERE i.registration = r.accession AND i.version ="
+    " (SELECT MAX(version) FROM identities o WHERE o.case_reference = i.case_reference) LIMIT 1)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A registration, who made it when, and the case with its images."""
+
+    registered: WorklistEntry
+    cancelled: bool
+    actor: str
+    at: clock.Stamp
+    case: str | None
+
+
+class Registrations:
+    """The registrations of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, new: WorklistEntry, actor: str, *, same_person: bool = False) -> Entry:
+        """Keep *new*, durable on return; a second time with its accession number it is the same entry.
+
+        Raises `NumberOfAnother` when the patient's number was registered with another name, birth date or sex, unless
+        a person has said that it is the *same_person*.
+        """
+        with self._database.transaction() as connection:
+            known = connection.execute("SELECT 1 FROM registrations WHERE accession = ?", (new.accession,)).fetchone()
+            if known is None:
+                if not same_person and _is_of_another(connection, new):
+                    raise NumberOfAnother
+                connection.execute(
+                    f"INSERT INTO registrations ({_COLUMNS}, actor, at) VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
+                    (*(getattr(new, name) for name in _FIELDS), actor, clock.text("seconds")),
+                )
+                _forget_old(connection)
+                audit.append(connection, actor, "registration.added", "", {"registration": new.accession})
+        return self.entry(new.accession)
+
+    def learn(self, origin: str, entries: Sequence[WorklistEntry], since: date) -> int:
+        """Make *entries* those of the hospital's worklist *origin*, scheduled on or after *since*; returns how many are
+        new.
+
+        What it lists no more is cancelled, unless its images have come.  An entry of this box is never changed.
+        """
+        listed = {one.accession: one for one in entries}
+        with self._database.transaction() as connection:
+            known = {
+                row["accession"]: row
+                for row in connection.execute(
+                    f"SELECT r.*, {_CASE} AS tied FROM registrations r WHERE origin = ? AND scheduled >= ?",
+                    (origin, f"{since:%Y%m%d}"),
+                )
+            }
+            for accession, row in known.items():
+                if accession not in listed and row["tied"] is None:
+                    connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
+            new = 0
+            for one in listed.values():
+                values = tuple(getattr(one, name) for name in _FIELDS)
+                row = known.get(one.accession)
+                if row is None:
+                    new += connection.execute(
+                        f"INSERT OR IGNORE INTO registrations ({_COLUMNS}, actor, at)"
+                        f" VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
+                        (*values, ACTOR, clock.text("seconds")),
+                    ).rowcount
+                elif row["tied"] is None and (row["cancelled"] or values != tuple(row[name] for name in _FIELDS)):
+                    connection.execute(
+                        f"UPDATE registrations SET cancelled = 0, {', '.join(f'{name} = ?' for name in _FIELDS)}"
+                        " WHERE accession = ? AND origin = ?",
+                        (*values, one.accession, origin),
+                    )
+            if new:
+                _forget_old(connection)
+                audit.append(connection, ACTOR, "registration.learned", "", {"patients": new})
+        return new
+
+    def asked(self, origin: str, patients: int | None, reason: Reason | None) -> None:
+        """Keep what came of asking the hospital's worklist: how many patients it told, or why none; or, as `LEFT_OUT`,
+        how many of its entries were left out, by the reason."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO worklists_asked (origin, patients, reason, at) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (origin) DO UPDATE SET patients = COALESCE(?, patients), reason = excluded.reason,"
+                " at = excluded.at",
+                (origin, patients or 0, reason_text(reason), clock.text("seconds"), patients),
+            )
+
+    def told(self, origin: str) -> tuple[int, Reason | None] | None:
+        """What came of asking *origin* last: patients, and why it did not answer or that some were left out; None where
+        it was not asked yet."""
+        row = self._database.connection.execute("SELECT * FROM worklists_asked WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else (row["patients"], reason_in(row["reason"]))
+
+    def cancel(self, accession: str, actor: str) -> None:
+        """Take an entry off the worklist; raises `RegistrationUnknown` or `RegistrationImaged`."""
+        with self._database.transaction() as connection:
+            entry = self.entry(accession)
+            if entry.case is not None:
+                raise RegistrationImaged(accession=accession)
+            if not entry.cancelled:
+                connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
+                audit.append(connection, actor, "registration.cancelled", "", {"registration": accession})
+
+    def entry(self, accession: str) -> Entry:
+        """The entry with this accession number; raises `RegistrationUnknown`."""
+        found = self._entries("r.accession = ?", (accession,), 1)
+        if not found:
+            raise RegistrationUnknown(accession=accession[:16])
+        return found[0]
+
+    def latest(self, limit: int) -> list[Entry]:
+        """At most *limit* entries, the newest first, the cancelled ones too."""
+        return self._entries("1 = 1", (), limit)
+
+    def without_images(self, limit: int) -> list[Entry]:
+        """At most *limit* entries that are neither cancelled nor tied to a case, the newest first."""
+        return self._entries(f"r.cancelled = 0 AND {_CASE} IS NULL", (), limit)
+
+    def of_study(self, study_uid: str) -> Entry | None:
+        """The entry whose Study Instance UID this is."""
+        return next(iter(self._entries("r.study_uid = ?", (study_uid,), 1)), None)
+
+    def waiting(self, kinds: Collection[str], since: date, limit: int) -> list[WorklistEntry]:
+        """Entries for machines of these *kinds* that are still to be imaged, scheduled on or after *since*.
+
+        The earliest first; one is left out as soon as its images have come and are read.
+        """
+        codes = [code for code, examination in EXAMINATIONS.items() if examination.kind in kinds]
+        rows = self._database.connection.execute(
+            f"SELECT {_COLUMNS} FROM registrations r WHERE cancelled = 0 AND scheduled >= ?"
+            f" AND examination IN ({', '.join('?' * len(codes))})"
+            f" AND NOT EXISTS (SELECT 1 FROM cases c WHERE c.reference = {_CASE} AND c.revision > 0)"
+            " ORDER BY scheduled, sequence LIMIT ?",
+            (f"{since:%Y%m%d}", *codes, limit),
+        )
+        return [WorklistEntry(*row) for row in rows]
+
+    def _entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Entry]:
+        rows = self._database.connection.execute(
+            f"SELECT r.*, {_CASE} AS tied FROM registrations r WHERE {condition} ORDER BY sequence DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [
+            Entry(
+                WorklistEntry(*(row[name] for name in _FIELDS)), bool(row["cancelled"]), row["actor"],
+                clock.parse(row["at"]), row["tied"],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+
+def tie_arrival(
+    connection: sqlite3.Connection, case: str, header: Header, identity: Mapping[str, str], person: Person
+) -> None:
+    """Tie *case* to the registration that its newly arrived image belongs to, inside the caller's transaction.
+
+    *identity* and *person*: what the image says of the patient.  A case that is tied already, or that a person has
+    corrected, stays as it is; so does one whose image names another patient than the registered one.
+    """
+    patient_id, accession = identity.get("patient_id", "").strip(), identity.get("accession", "").strip()
+    row = connection.execute(
+        "SELECT r.* FROM registrations r WHERE ((r.study_uid = :study AND :patient IN ('', r.patient_id))"
+        " OR (r.accession = :accession AND r.patient_id = :patient))"
+        " AND NOT EXISTS (SELECT 1 FROM identities i WHERE i.case_reference = :case) LIMIT 1",
+        {"study": header.study_instance_uid, "patient": patient_id, "accession": accession, "case": case},
+    ).fetchone()
+    years = completed_years(header)
+    if row is None or _contradicts(row, years, identity.get("sex", "")):
+        return
+    if not study_cases.belongs(
+        connection, header, person, Person(row["patient_id"], "", row["person_name"], row["birth_date"])
+    ):
+        return
+    is_known = years is not None and row["age"] == f"{years:03d}Y"
+    name, number, sex = (
+        row[field] if row[field] and row[field] != identity.get(field, "") else None
+        for field in ("name", "patient_id", "sex")
+    )
+    connection.execute(
+        "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
+        " VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)",
+        (case, name, number, None if is_known else row["age"], sex, row["actor"], clock.text("seconds"),
+         row["accession"]),
+    )  # fmt: skip
+    audit.append(connection, ACTOR, "patient.arrived", case, {"registration": row["accession"]})
+
+
+def _contradicts(row: sqlite3.Row, years: int | None, sex: str) -> bool:
+    """Whether an image states another sex than the registration *row*, or an age that cannot be the same patient's."""
+    registered = int(row["age"][:3]) if row["age"].endswith("Y") else 0
+    is_older = years is not None and abs(years - registered) > LARGEST_DIFFERENCE_YEARS
+    return is_older or bool({sex, row["sex"]} == {"M", "F"})
+
+
+def _is_of_another(connection: sqlite3.Connection, new: WorklistEntry) -> bool:
+    """Whether the latest registration under the patient's number says something else of the patient."""
+    row = connection.execute(
+        "SELECT name, birth_date, sex FROM registrations WHERE patient_id = ? AND cancelled = 0"
+        " ORDER BY sequence DESC LIMIT 1",
+        (new.patient_id,),
+    ).fetchone()
+    if row is None:
+        return False
+    both = ((row["name"], new.name), (row["birth_date"], new.birth_date), (row["sex"], new.sex))
+    return any(before and now and before != now for before, now in both)
+
+
+def _forget_old(connection: sqlite3.Connection) -> None:
+    """Delete registrations of long ago without a case; not while the time is in doubt."""
+    stamp = clock.stamp()
+    if stamp.trusted:
+        oldest = (stamp.at.astimezone() - timedelta(days=KEPT_DAYS)).strftime("%Y%m%d")
+        connection.execute(f"DELETE FROM registrations AS r WHERE scheduled < ? AND {_CASE} IS NULL", (oldest,))

@@ -1,0 +1,224 @@
+"""`lantern calibration`: how the packs do at this clinic, outcomes from a table, and thresholds of the clinic's own.
+
+Who proposes or confirms names an account of the viewer. Nobody asks for its password here: whoever may run this
+command can already read and change the box's state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from firmware_app.cli import user
+from firmware_app.core.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.settings import Config
+    from firmware_app.core.statistics.confirmed import Estimate
+    from firmware_app.monitoring.overview import Here, Overview
+
+_DONE, _FAILED = 0, 1
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `calibration` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    calibration = commands.add_parser(
+        "calibration", help="how the models do at this clinic", epilog="Example: lantern calibration show"
+    )
+    below = calibration.add_subparsers(required=True, metavar="COMMAND")
+    show = command(below, "show", _show, "figures of every model on every imaging machine, by confirmed films",
+                   "lantern calibration show --json")  # fmt: skip
+    show.add_argument("--cautious", action="store_true", help="allow for wrong readings by the clinic's own doctors")
+    table = command(below, "import", _import, "outcomes of cases from a CSV file; all lines or none",
+                    "lantern calibration import register.csv --account li")  # fmt: skip
+    table.add_argument("file", type=Path, metavar="FILE", help="columns: case, or accession, or patient_id and "
+                       "exam_date; outcome; finding and source may follow (docs/local-calibration.md)")  # fmt: skip
+    table.add_argument("--complete", action="store_true",
+                       help="the file has the outcome of every film of its time, not of chosen ones")  # fmt: skip
+    example = "chest-xray-adult m-0123456789abcdef0123 --account li"
+    propose = command(below, "propose", _propose, "suggest a threshold for a stated cost, and propose it",
+                      f"lantern calibration propose {example} --miss-costs 10")  # fmt: skip
+    propose.add_argument("--miss-costs", type=float, metavar="N", default=10.0,
+                         help="a missed case is as bad as so many needless referrals; default: 10")  # fmt: skip
+    propose.add_argument("--prevalence", type=float, metavar="P", help="default: that of the confirmed films")
+    propose.add_argument("--threshold", type=float, metavar="T", help="propose this one instead of the suggestion")
+    confirm = command(below, "confirm", _confirm, "agree to the latest proposal; with the second person it is in force",
+                      f"lantern calibration confirm {example} --content 3f9c…")  # fmt: skip
+    confirm.add_argument("--content", required=True, metavar="DIGEST", help="as “propose” or “show --json” printed it")
+    undo = command(below, "undo", _undo, "back to the model's own threshold, or let a suspended model go on",
+                   f"lantern calibration undo {example}")  # fmt: skip
+    for parser in (propose, confirm, undo):
+        parser.add_argument("pack", metavar="MODEL", help="its name, as “lantern calibration show” prints it")
+        parser.add_argument("machine", metavar="MACHINE", help="its m-… there")
+        parser.add_argument("--finding", metavar="CODE", help="where the model looks for several")
+    for parser in (table, propose, confirm, undo):
+        parser.add_argument("--account", required=True, metavar="NAME", help="the account of the person who says so")
+
+
+def _show(options: argparse.Namespace) -> int:
+    from firmware_app.core.statistics.confirmed import Needed
+
+    config, clinical, overview = _open(options)
+    shown = overview.all()
+    for here in shown:
+        found = overview.figures(here, cautious=options.cautious)
+        if options.json:
+            from firmware_app.monitoring.points import figures_of
+
+            needs = [{name: getattr(one, name) for name in Needed.__slots__} for one in overview.needed(found)]
+            _print_json(_object(here) | {"figures": figures_of(found), "needed": needs})
+            continue
+        language = for_screen(config.box.language)
+        print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
+        print(f"  {here.state.value}, threshold {here.threshold:.4f}; {found.read} read, {found.confirmed} confirmed, "
+              f"{found.positives} of them positive, {here.aside} not asked for")  # fmt: skip
+        if here.unlabelled is not None:
+            said = N_("Threshold set from {n} films of this machine, without confirmed results; the model's own: {own}")
+            print("  " + translate(said, language).format(n=here.unlabelled.films, own=f"{here.own:.4f}"))
+        for name in ("auc", "sensitivity", "specificity", "ppv", "npv", "prevalence"):
+            print(f"  {name:<13}{_written(getattr(found, name))}")
+        if here.proposal is not None:
+            agreed = ", ".join(f"{role} {account}" for role, account in here.proposal.agreed.items())
+            print(f"  proposed: threshold {here.proposal.threshold:.4f}, agreed by {agreed}: {here.proposal.digest}")
+    if not shown and not options.json:
+        _say(config, N_("No film has been read yet, so there is nothing to show."))
+    clinical.database.close()
+    return _DONE
+
+
+def _import(options: argparse.Namespace) -> int:
+    from firmware_app.core.errors import OutcomesUnreadable
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.monitoring.outcomes import Outcomes
+
+    config, clinical, _ = _open(options)
+    person = user.account(options.account, config)
+    try:
+        data = options.file.read_bytes()
+    except OSError as error:
+        raise OutcomesUnreadable(path=str(options.file), detail=error.strerror or "") from None
+    table = Outcomes(clinical, StateDir(config.state.dir))
+    checked = table.check(data, options.file.name)
+    for one in checked.errors:
+        text = one.reason.text(config.box.language if options.json else for_screen(config.box.language, sys.stderr))
+        if options.json:
+            _print_json({"line": one.line, "error": {"code": one.reason.code, "text": text}})
+        else:
+            print(f"{options.file.name}:{one.line}: {text}", file=sys.stderr)
+    taken = table.take(checked, person.shown, complete=options.complete)
+    if options.json:
+        suspended = [{"pack": one.pack, "version": one.version, "machine": one.machine} for one in taken.suspended]
+        _print_json({"added": taken.added, "known": taken.known, "suspended": suspended})
+    else:
+        _say(config, N_("Outcomes added: {added}; known already: {known}."), added=taken.added, known=taken.known)
+        for place in taken.suspended:
+            _say(config, N_("The model “{pack}” is suspended on {machine}: these films show that it judges too badly."),
+                 pack=place.pack, machine=place.machine)  # fmt: skip
+    clinical.database.close()
+    return _DONE
+
+
+def _propose(options: argparse.Namespace) -> int:
+    config, clinical, overview = _open(options)
+    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
+    threshold, told = options.threshold, {}
+    if threshold is None:
+        suggestion = overview.suggestion(here, options.miss_costs, options.prevalence)
+        threshold = suggestion.threshold
+        told = {name: round(getattr(suggestion, name), 4) for name in suggestion.__slots__}
+    proposal = overview.propose(here, threshold, person.shown, person.role, options.miss_costs, options.prevalence)
+    if options.json:
+        _print_json({"content": proposal.digest, "threshold": threshold, "agreed": dict(proposal.agreed),
+                     "figures": dict(proposal.figures), "suggestion": told or None})  # fmt: skip
+    else:
+        _say(config, N_("Threshold {threshold} is proposed. The second person confirms it with --content {digest}"),
+             threshold=f"{threshold:.4f}", digest=proposal.digest)  # fmt: skip
+    clinical.database.close()
+    return _DONE
+
+
+def _confirm(options: argparse.Namespace) -> int:
+    config, clinical, overview = _open(options)
+    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
+    point = overview.agree(here, options.content, person.shown, person.role)
+    if options.json:
+        _print_json({"in_force": point is not None, "threshold": point.threshold if point is not None else None})
+    elif point is not None:
+        _say(config, N_("Threshold {threshold} is in force from the next film on."), threshold=f"{point.threshold:.4f}")
+    else:
+        _say(config, N_("Noted. It is in force when a doctor and a technician have both agreed."))
+    clinical.database.close()
+    return _DONE
+
+
+def _undo(options: argparse.Namespace) -> int:
+    config, clinical, overview = _open(options)
+    person = user.account(options.account, config)
+    overview.undo(overview.here(options.pack, options.machine, options.finding), person.shown)
+    here = overview.here(options.pack, options.machine, options.finding)
+    if options.json:
+        _print_json(_object(here))
+    else:
+        _say(config, N_("The model works with the threshold {threshold} from the next film on."),
+             threshold=f"{here.threshold:.4f}")  # fmt: skip
+    clinical.database.close()
+    return _DONE
+
+
+# --- details ------------------------------------------------------------------------------------------------------
+
+
+def _open(options: argparse.Namespace) -> tuple[Config, Clinical, Overview]:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.monitoring.overview import Overview
+
+    config = load(options.config)
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console", writes=False)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    return config, clinical, Overview(clinical, config)
+
+
+def _object(here: Here) -> dict[str, Any]:
+    proposal, suspension, unlabelled = here.proposal, here.suspension, here.unlabelled
+    return {
+        "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine, "name": here.machine,
+        "finding": here.finding, "state": here.state.value, "threshold": here.threshold, "own_threshold": here.own,
+        "unlabelled": None if unlabelled is None else {
+            "films": unlabelled.films, "mean": unlabelled.log_odds.mean, "spread": unlabelled.log_odds.spread,
+            "at": unlabelled.at.text(),
+        },
+        "read": here.read, "aside": here.aside,
+        "sources": {source.value: count for source, count in here.sources.items()},
+        "proposal": None if proposal is None else {
+            "content": proposal.digest, "threshold": proposal.threshold, "agreed": dict(proposal.agreed),
+        },
+        "suspended": None if suspension is None else {
+            "at": suspension.at.text(), "rule": suspension.rule, "confirmed": suspension.confirmed,
+            "positives": suspension.positives, "auc": [suspension.auc, suspension.auc_low, suspension.auc_high],
+        },
+    }  # fmt: skip
+
+
+def _written(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _say(config: Config, sentence: str, **details: object) -> None:
+    print(translate(sentence, for_screen(config.box.language)).format(**details))
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)

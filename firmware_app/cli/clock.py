@@ -1,0 +1,131 @@
+"""`lantern clock`: the box's time and why it trusts it, and how a person confirms it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from firmware_app.core.language import for_screen
+
+if TYPE_CHECKING:
+    from firmware_app.core.settings import Config
+
+_DONE = 0
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `clock` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    parser = commands.add_parser("clock", help="the box's time", epilog="Example: lantern clock show")
+    below = parser.add_subparsers(required=True, metavar="COMMAND")
+    command(below, "show", _show, "the time, and where the box has it from", "lantern clock show --json")
+    set_ = command(
+        below,
+        "set",
+        _set,
+        "confirm the machine's clock, or set the box's time",
+        'lantern clock set "2026-11-21 11:15"',
+    )
+    set_.add_argument(
+        "time",
+        nargs="?",
+        metavar="TIME",
+        help="in the box's time zone unless it names one; default: the machine's clock",
+    )
+    set_.add_argument("--back", action="store_true", help="allow a time before one that a confirmed clock has shown")
+
+
+def _show(options: argparse.Namespace) -> int:
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.state_dir import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    _tell(options, config)
+    return _DONE
+
+
+def _set(options: argparse.Namespace) -> int:
+    from firmware_app.core import clock
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.state_dir import StateDir
+
+    config = _config(options)
+    state = StateDir(config.state.dir)
+    state.prepare()
+    timekeeping.begin(state, "console")
+    moment = datetime.now(UTC) if options.time is None else read(options.time)
+    before = clock.stamp()
+    confirm(moment, back=options.back)
+    _audited(config, before)
+    _tell(options, config)
+    return _DONE
+
+
+def read(text: str) -> datetime:
+    """The moment in *text*, in the machine's time zone unless it names one; raises `TimeUnclear`."""
+    from firmware_app.core.errors import TimeUnclear
+
+    try:
+        if ":" not in text:  # a date alone would mean midnight
+            raise ValueError(text)
+        return datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise TimeUnclear(given=text[:40]) from None
+
+
+def confirm(moment: datetime, *, back: bool = False) -> None:
+    """Set the time to a person's *moment*.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
+    from firmware_app.core import clock
+    from firmware_app.core.clock import SLACK_S, Implausible, TimeSource
+    from firmware_app.core.clock.memory import EARLIEST, LATEST
+    from firmware_app.core.errors import TimeGoesBack, TimeOutOfRange
+
+    certain = clock.here().memory().certain()
+    if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
+        raise TimeGoesBack(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
+    try:
+        clock.here().learn(moment.timestamp(), TimeSource.PERSON)
+    except Implausible:
+        bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
+        raise TimeOutOfRange(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
+
+
+def _minute(moment: datetime) -> str:
+    from firmware_app.core.clock import Stamp
+
+    return Stamp(moment, trusted=True).minute
+
+
+def _audited(config: Config, before: object) -> None:
+    from firmware_app.cases.accounts.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.clock import Stamp
+    from firmware_app.core.state_dir import StateDir
+
+    assert isinstance(before, Stamp)
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    Audit(clinical.database).record(CONSOLE, "clock.set", before=before.text("seconds"))
+    clinical.database.close()
+
+
+def _tell(options: argparse.Namespace, config: Config) -> None:
+    from firmware_app.appliance.checks import timepiece
+    from firmware_app.core import clock
+
+    if options.json:
+        print(json.dumps(timepiece.status()))
+    else:
+        print(timepiece.sentence(clock.here().standing()).text(for_screen(config.box.language)))
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.core.settings import load
+
+    return load(options.config)

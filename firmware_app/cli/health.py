@@ -1,0 +1,119 @@
+"""`lantern status`, `lantern doctor` and `lantern selftest`: the state of the box, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from firmware_app.core.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.core.settings import Config
+
+_DONE, _FAILED = 0, 1
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add the three to the parser; *command* makes one as the rest of `lantern` does."""
+    status = command(
+        commands, "status", _status, "which processes run, their ports, and the queue", "lantern status --json"
+    )
+    status.add_argument("--qr", action="store_true", help="also a QR code with which a phone learns to trust the page")
+    doctor = command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
+    doctor.add_argument("--no-dial", action="store_true", help="ask no archive (PACS): tell what the sender found")
+    command(
+        commands, "selftest", _selftest, "test every part of the box at its real work, and keep the result",
+        "lantern selftest",
+    )  # fmt: skip
+
+
+def _status(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.checks import doctor
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.state_dir import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    status = doctor.status(config)
+    if options.json:
+        _print_json(status)
+    else:
+        print(doctor.describe(status))
+    if options.qr:
+        _print_card(options)
+    return _DONE if status["running"] else _FAILED
+
+
+def _print_card(options: argparse.Namespace) -> None:
+    from firmware_app.appliance.care import front
+    from firmware_app.core.state_dir import StateDir
+
+    config = _config(options)
+    without = translate(N_("The page has no certificate here."), for_screen(config.box.language, sys.stderr))
+    print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.checks import doctor
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.language import LANGUAGES
+    from firmware_app.core.settings import load_with_source
+    from firmware_app.core.state_dir import StateDir
+
+    config, source = load_with_source(options.config)
+    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    checks = doctor.examine(config, source, dials=not options.no_dial)
+    for check in checks:
+        if options.json:
+            _print_json(
+                {
+                    "check": check.name,
+                    "result": check.result,
+                    "code": check.reason.code,
+                    "text": check.reason.text(config.box.language),
+                    "texts": {language: check.reason.text(language) for language in LANGUAGES},
+                    "at": check.at,
+                    "case": check.case,
+                }
+            )
+        else:
+            about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
+            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(for_screen(config.box.language))}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.checks import selftest
+    from firmware_app.core import progress
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.language import LANGUAGES
+    from firmware_app.core.state_dir import StateDir
+
+    config = _config(options)
+    timekeeping.begin(StateDir(config.state.dir), "care")
+    with progress.counter("tested") as advance:
+        checks = selftest.run(config, advance)
+    for check in checks:
+        if options.json:
+            texts = {language: check.reason.text(language) for language in LANGUAGES}
+            _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
+                         "text": texts[config.box.language], "texts": texts})  # fmt: skip
+        else:
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(for_screen(config.box.language))}")
+    return _FAILED if any(check.result == "fail" for check in checks) else _DONE
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.core.settings import load
+
+    return load(options.config)

@@ -1,0 +1,414 @@
+"""`lantern pack`: lists, shows, verifies, installs and removes model packs.
+
+A change is audited under the name "console", as `lantern user` is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from firmware_app.cli import measure
+from firmware_app.core.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.cases.pack_trials import PackTrial
+    from firmware_app.core.settings import Config
+    from firmware_app.packs.installed import PackStore
+    from firmware_app.packs.installing import Change
+    from firmware_app.packs.shelf import Pack
+    from firmware_app.reading.precedence import Overlap
+
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+_DONE, _FAILED = 0, 1
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `pack` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
+    below = pack.add_subparsers(required=True, metavar="COMMAND")
+    measure.add_to(below, command)
+    command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
+    show = command(below, "show", _show, "what a pack is for, how accurate it is and its limits",
+                   "lantern pack show chest-xray-child")  # fmt: skip
+    verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
+                     "lantern pack verify --json")  # fmt: skip
+    verify.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
+    install = command(
+        below, "install", _install, "fetch a signed pack from a stick or a web server and use it",
+        "lantern pack install chest-xray-child --repository /media/stick/packs",
+    )  # fmt: skip
+    install.add_argument("--repository", required=True, metavar="PLACE", help="a folder, or an http(s) address")
+    install.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed the first time")
+    install.add_argument("--version", metavar="X.Y.Z", help="default: the newest that is offered")
+    back = command(
+        below, "rollback", _rollback, "go back to the previous version", "lantern pack rollback chest-xray-child"
+    )
+    won = command(below, "commit", _commit, "put the version that is on trial in use at once",
+                  "lantern pack commit chest-xray-child")  # fmt: skip
+    lost = command(below, "drop", _drop, "end the trial of a version; the one in use stays",
+                   "lantern pack drop chest-xray-child")  # fmt: skip
+    gone = command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
+    for parser in (show, install, back, won, lost, gone):
+        parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")
+
+
+def _list(options: argparse.Namespace) -> int:
+    from firmware_app.packs.licence import spoken
+    from firmware_app.reading import precedence
+
+    config, store = _open(options)
+    shelf = store.survey()
+    shared = precedence.overlaps(shelf.packs, config, store)
+    language = config.box.language if options.json else for_screen(config.box.language)
+    trials = _trials(config)
+    for pack in shelf.packs:
+        entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
+        entry["weights_licence"] = pack.manifest.weights_licence
+        entry |= _order(pack.name, shared) | _on_trial(pack.name, store, trials)
+        if options.json:
+            _print_json(entry)
+        else:
+            under = spoken(pack.manifest.weights_licence)
+            print("{name:<24}{version:<10}{from:<11}{under:<15}{title}".format(**entry, under=under))
+            _tell_trial(pack.name, store, trials, config)
+    if not options.json:
+        _tell_order(shared, config)
+    for error in shelf.broken:
+        print(f"{error.code}: {error.text(for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
+    if not shelf.packs and not options.json:
+        print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
+    return _DONE
+
+
+def _show(options: argparse.Namespace) -> int:
+    config, store = _open(options)
+    pack = store.find(options.pack)
+    manifest, language = pack.manifest, for_screen(config.box.language)
+    if options.json:
+        described = manifest.model_dump(mode="json", by_alias=True)
+        _print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
+        return _DONE
+    title = manifest.title.text(language)
+    print(f"{pack.name} {manifest.version}   {title}   ({_origin(pack, store)}, {pack.folder})")
+    print(f"  {_licence_of(pack)}")
+    for text in (manifest.intended_use, manifest.not_for, *manifest.weak_points):
+        print(f"  {text.text(language)}")
+    if manifest.not_looked_for is not None:
+        sentence = translate(N_("Not looked for: {others}."), language)
+        print("  " + sentence.format(others=manifest.not_looked_for.text(language)))
+    for finding in manifest.findings:
+        print(f"  {finding.code}: threshold {finding.threshold:.3f}, {finding.priority}")
+    for artefact in manifest.artefacts:
+        print(f"  {artefact.runtime:<13}{artefact.precision:<6}{artefact.bytes / 1e6:>6.2f} MB  {artefact.path}")
+    return _DONE
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from firmware_app.core.errors import PackError
+    from firmware_app.packs import installing
+
+    config, store = _open(options)
+    shelf = store.survey()
+    packs = [store.find(options.pack)] if options.pack else list(shelf.packs)
+    wrong: list[PackError] = [] if options.pack else list(shelf.broken)
+    for pack in packs:
+        try:
+            installing.verify(pack, store)
+        except PackError as error:
+            wrong.append(error)
+        else:
+            if options.json:
+                _print_json({**_identity(pack), "whole": True, "code": None, "text": None})
+            else:
+                print(f"{pack.name:<24}{pack.manifest.version:<10}whole")
+    for unusable in wrong:
+        if options.json:
+            entry = {"name": unusable.details.get("pack"), "version": None, "whole": False}
+            _print_json({**entry, "code": unusable.code, "text": unusable.text(config.box.language)})
+        else:
+            print(f"{unusable.code}: {unusable.text(for_screen(config.box.language))}")
+    return _FAILED if wrong else _DONE
+
+
+def _install(options: argparse.Namespace) -> int:
+    from firmware_app.core import progress
+    from firmware_app.packs import installing
+    from firmware_app.packs.repository import ROOT, fingerprint
+    from firmware_app.reading import precedence
+
+    config, store = _open(options, writing=True)
+    trial, was = config.packs.trial_images > 0, store.trialled(options.pack)
+    wish = installing.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
+    with progress.counter("fetched bytes", enabled=not options.json) as advance:
+        change = installing.install(store, wish, advance, _judge(config, store))
+    publisher = fingerprint((store.publisher / ROOT).read_bytes())
+    if not change.age_judged:
+        print("The box's clock is not confirmed, so the age of this repository was not checked.", file=sys.stderr)
+    if change.before != change.pack.manifest.version:
+        _audited(config, "pack.installed", change)
+    elif change.on_trial not in (None, was):
+        _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
+    shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
+    _tell(options, store, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
+    if not options.json:
+        _tell_order(shared, config)
+    if options.root and not options.json:
+        print(f"Trusted from now on: the publisher {publisher}. Compare these figures with the publisher by telephone.")
+    return _DONE
+
+
+def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
+    """The checks before a pack is used: its precedence is settled, and its golden cases give the right results here."""
+    right_here = _right_here(config)
+
+    def judge(pack: Pack) -> None:
+        _refuse_unordered(pack, config, store)
+        right_here(pack)
+
+    return judge
+
+
+def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
+    """Refuse a new pack that shares images with another until `[packs] prefer` says which is used."""
+    from firmware_app.core.errors import PackOverlaps
+    from firmware_app.reading import precedence
+
+    packs = store.survey().packs
+    shared = precedence.overlaps(packs, config, store)
+    known = {frozenset(one.names) for one in shared}
+    others = [other for other in packs if other.name != pack.name]
+    for one in precedence.overlaps([*others, pack], config, store):
+        if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
+            raise PackOverlaps(pack=pack.name, other=next(name for name in one.names if name != pack.name))
+
+
+def _right_here(config: Config) -> Callable[[Pack], None]:
+    """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
+    from firmware_app.core.errors import PackNotRightHere
+    from firmware_app.reading.children import trial
+
+    def judge(pack: Pack) -> None:
+        results = trial.proved(pack, config) or []
+        if not results or not results[-1].right:
+            detail = trial.detail_of(results)
+            raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
+
+    return judge
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    change = installing.roll_back(store, options.pack)
+    _audited(config, "pack.rolled_back", change)
+    _tell(options, store, change)
+    return _DONE
+
+
+def _commit(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    change = installing.commit(store, options.pack)
+    _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
+    if options.json:
+        _tell(options, store, change)
+    else:
+        print(f"{change.pack.name} {change.pack.manifest.version} is in use instead of {change.before}.")
+        print(_licence_of(change.pack))
+        print("A running reader starts anew with it by itself.")
+    return _DONE
+
+
+def _drop(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    version = installing.drop(store, options.pack)
+    _end_trial(config, options.pack, version, "dropped")
+    serving = store.find(options.pack)
+    if options.json:
+        _print_json({**_identity(serving), "dropped": version})
+    else:
+        print(f"The trial of {options.pack} {version} is over; {serving.manifest.version} stays in use.")
+    return _DONE
+
+
+def _remove(options: argparse.Namespace) -> int:
+    from firmware_app.packs import installing
+
+    config, store = _open(options, writing=True)
+    gone = installing.remove(store, options.pack)
+    left = gone.left.manifest.version if gone.left else None
+    _record(config, "pack.removed", pack=options.pack, version=left or "", before=gone.version)
+    if options.json:
+        _print_json({"name": options.pack, "removed": gone.version, "version": left})
+        return _DONE
+    print(f"{options.pack} {gone.version} is removed" + (f"; the shipped {left} takes its place." if left else "."))
+    print("A running reader starts anew without it by itself.")
+    return _DONE
+
+
+# --- printing -----------------------------------------------------------------------------------------------------
+
+
+def _tell(options: argparse.Namespace, store: PackStore, change: Change, **more: object) -> None:
+    came = _came(change, store)
+    if options.json:
+        on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
+        licence = {"weights_licence": came.manifest.weights_licence}
+        _print_json({**_identity(change.pack), "before": change.before, **licence, **on_trial, **more})
+    elif change.on_trial:
+        print(f"{change.pack.name} {change.on_trial} is on trial beside {change.before}, which goes on reading.")
+        print(_licence_of(came))
+        name = change.pack.name
+        print("The trial begins by itself; “lantern pack list” shows how it goes.")
+        print(f"“lantern pack commit {name}” puts it in use now, “lantern pack drop {name}” ends the trial.")
+    elif change.before == change.pack.manifest.version:
+        print(f"{change.pack.name} {change.before} is in use already, and whole.")
+    else:
+        was = f" instead of {change.before}" if change.before else ""
+        print(f"{change.pack.name} {change.pack.manifest.version} is in place{was}.")
+        print(_licence_of(came))
+        print("A running reader starts anew with it by itself.")
+
+
+def _came(change: Change, store: PackStore) -> Pack:
+    """The version that the change brought: in use, or on trial."""
+    from firmware_app.packs.shelf import Pack
+
+    if change.on_trial is None:
+        return change.pack
+    return Pack.load(store.folder_of(change.pack.name, change.on_trial).resolve())
+
+
+def _licence_of(pack: Pack) -> str:
+    """A sentence on the weights' licence."""
+    from firmware_app.packs.licence import is_non_commercial, spoken
+
+    licence = pack.manifest.weights_licence
+    if licence is None:
+        return "This pack does not say under which licence its weights may be used."
+    commercial = ": not for commercial use." if is_non_commercial(licence) else "."
+    return f"Its weights may be used under {spoken(licence)}{commercial}"
+
+
+def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
+    """The version on trial with its figures so far, and why the last one was left; nothing where there is neither."""
+    version, last = store.trialled(name), trials.get(name)
+    if version is not None:
+        known = last if last is not None and last.version == version and last.runs else None
+        counts = (known.images, known.same, known.failed) if known is not None else (0, 0, 0)
+        return {"on_trial": {"version": version, **dict(zip(("images", "same", "failed"), counts, strict=True))}}
+    if last is not None and last.tells is not None:
+        return {"left": {"version": last.version, "code": last.tells.code}}
+    return {}
+
+
+def _tell_trial(name: str, store: PackStore, trials: dict[str, PackTrial], config: Config) -> None:
+    about = _on_trial(name, store, trials)
+    if "on_trial" in about:
+        told = "  on trial: {version}, {images} images of {most} so far, the same answer for {same}, failed on {failed}"
+        print(told.format(**about["on_trial"], most=config.packs.trial_images))  # type: ignore[arg-type]
+    elif "left" in about and (why := trials[name].tells) is not None:
+        print(f"  {why.code}: {why.text(for_screen(config.box.language))}")
+
+
+def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
+    """Which packs come before *name* for images that fit both, and which come after it."""
+    return {
+        "yields_to": [one.asked for one in shared if one.passed_over == name],
+        "goes_before": [one.passed_over for one in shared if one.asked == name],
+    }
+
+
+def _tell_order(shared: Sequence[Overlap], config: Config) -> None:
+    for one in shared:
+        print(one.reason.text(for_screen(config.box.language)))
+
+
+def _identity(pack: Pack) -> dict[str, object]:
+    return {"name": pack.name, "version": pack.manifest.version}
+
+
+def _origin(pack: Pack, store: PackStore) -> str:
+    return "installed" if store.is_installed(pack) else "shipped"
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+# --- the box ------------------------------------------------------------------------------------------------------
+
+
+def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config, PackStore]:
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.packs.installed import PackStore
+
+    config = load(options.config)
+    if writing:
+        StateDir(config.state.dir).prepare()
+    return config, PackStore.of(config)
+
+
+def _audited(config: Config, action: str, change: Change) -> None:
+    version = change.pack.manifest.version
+    _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
+
+
+def _trials(config: Config) -> dict[str, PackTrial]:
+    """The last trial of each pack; none where the database cannot be asked."""
+    import sqlite3
+
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.pack_trials import PackTrials
+    from firmware_app.core.errors import LanternError
+    from firmware_app.core.state_dir import StateDir
+
+    path = StateDir(config.state.dir).clinical_db
+    if not path.exists():
+        return {}
+    clinical = Clinical(path)
+    try:
+        clinical.require()
+        return PackTrials(clinical.database).all()
+    except (LanternError, sqlite3.DatabaseError):
+        return {}
+    finally:
+        clinical.database.close()
+
+
+def _end_trial(config: Config, pack: str, version: str, state: Literal["committed", "dropped"]) -> None:
+    """Note who ended the trial; where no reader has begun it yet, in the audit alone."""
+    from firmware_app.cases.accounts.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.pack_trials import PackTrials, TrialState
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.reading import changing_packs
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    if not changing_packs.end(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
+        Audit(clinical.database).record(CONSOLE, f"pack.{state}", pack=pack, version=version)
+    clinical.database.close()
+
+
+def _record(config: Config, action: str, **details: str) -> None:
+    from firmware_app.cases.accounts.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.state_dir import StateDir
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    Audit(clinical.database).record(CONSOLE, action, **details)
+    clinical.database.close()

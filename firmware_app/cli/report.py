@@ -1,0 +1,98 @@
+"""`lantern case report`: one case in sentences, of its newest revision or of an earlier one; or as a PDF."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.cli.read import NOT_DIAGNOSTIC, Command
+from firmware_app.core.language import N_, for_screen, translate, visible
+
+if TYPE_CHECKING:
+    from firmware_app.core.records import Case
+
+_Parser = argparse.ArgumentParser
+_WRITTEN: Final = N_("Report written to {path}. It names the patient.")
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `report` to the commands of `case`."""
+    report = command(
+        commands, "report", _report, "one case in sentences: what was found, how large, what should follow; or a PDF",
+        "lantern case report c-1f2e3d4c5b6a79880716",
+    )  # fmt: skip
+    report.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
+    how = report.add_mutually_exclusive_group()
+    how.add_argument("--revision", type=int, metavar="N", help="as it was then, before later images came")
+    how.add_argument(
+        "--pdf", type=Path, metavar="FILE",
+        help="one or two pages for paper, with the patient's name and pictures (needs --person, and export to be on)",
+    )  # fmt: skip
+    report.add_argument("--person", metavar="NAME", help="with --pdf, who writes it: an account of the viewer")
+
+
+def _report(options: argparse.Namespace) -> int:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.results import wording
+
+    if options.pdf is not None:
+        return _pdf(options)
+    config = load(options.config)
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console", writes=False)
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    case = clinical.case(options.case)
+    if options.revision is not None and options.revision != case.revision:
+        said = clinical.conclusion(options.case, options.revision)
+        case = replace(
+            case, revision=options.revision, priority=said.priority, findings=said.findings, lesions=said.lesions,
+            follow_up=said.follow_up,
+        )  # fmt: skip
+    language = config.box.language if options.json else for_screen(config.box.language)
+    text = [*wording.paragraphs(case, language), translate(NOT_DIAGNOSTIC, language)]
+    if options.json:
+        print(json.dumps({"case": case.reference, "revision": case.revision, "text": text}, ensure_ascii=False))
+    else:
+        print("\n".join(visible(line) for line in (_title(case, language), *text)))
+    return 0
+
+
+def _pdf(options: argparse.Namespace) -> int:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cli.export import account_of, signals_stop_tidily
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.errors import ExportOff, ReportPersonMissing
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.results.export.report_file import export_report
+
+    config = load(options.config)
+    if not config.export.enabled:
+        raise ExportOff
+    if options.person is None:
+        raise ReportPersonMissing
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console")
+    clinical = Clinical(state.clinical_db)
+    clinical.require()
+    person = account_of(config, options.person)
+    with signals_stop_tidily():
+        written = export_report(config, clinical, options.case, options.pdf, person=person)
+    clinical.database.close()
+    if options.json:
+        print(json.dumps({"case": options.case, "file": str(written)}, ensure_ascii=False))
+    else:
+        language = for_screen(config.box.language)
+        print(translate(_WRITTEN, language).format(path=visible(str(written))))
+    return 0
+
+
+def _title(case: Case, language: str) -> str:
+    return translate(N_("Case {case}, revision {n}"), language).format(case=case.reference, n=case.revision)

@@ -1,0 +1,162 @@
+"""`lantern software`: what runs, what the signed channel offers, and how a person installs it at the console."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firmware_app.core.errors import SoftwareCurrent, SoftwareNoRepository, SoftwareNotHere
+from firmware_app.core.language import for_screen
+
+if TYPE_CHECKING:
+    from firmware_app.appliance.updates.channel import Answer, Wish
+    from firmware_app.appliance.updates.machine import Machine
+    from firmware_app.core.settings import Config
+    from firmware_app.core.state_dir import StateDir
+
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+_DONE, _FAILED = 0, 1
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `software` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    software = commands.add_parser(
+        "software", help="the box's own software: what runs, what is offered", epilog="Example: lantern software status"
+    )
+    below = software.add_subparsers(required=True, metavar="COMMAND")
+    command(below, "status", _status, "the version and slot that run, and why another slot was left",
+            "lantern software status --json")  # fmt: skip
+    check = command(below, "check", _check, "what the signed channel offers this box; nothing is installed",
+                    "lantern software check --repository /media/stick/lantern-software")  # fmt: skip
+    install = command(
+        below, "install", _install, "fetch what the signed channel offers this box, check and install it",
+        "lantern software install",
+    )  # fmt: skip
+    for parser in (check, install):
+        parser.add_argument("--repository", metavar="PLACE", help="a folder, or an http(s) address; default: as "
+                            "[software] repository says")  # fmt: skip
+        parser.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed once")
+        parser.add_argument("--version", metavar="VERSION", help="default: the latest that is for this box")
+    install.add_argument("--again", action="store_true", help="also a version that this box has left before")
+
+
+def _status(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.checks import own_software
+    from firmware_app.appliance.updates import record
+
+    config, state, machine = _open(options)
+    language = config.box.language if options.json else for_screen(config.box.language)
+    left, last, offered = record.left(state), record.outcome(state), record.offered(state)
+    if options.json:
+        _print_json({
+            "version": machine.version, "machine": machine.kind, "slot": machine.slot,
+            "left": {"slot": left.slot, "version": left.version, "code": left.code, "parts": list(left.parts),
+                     "text": left.reason.text(language)} if left else None,
+            "left_versions": sorted(record.left_versions(state)),
+            "offered": {"version": offered.version, "bytes": offered.bytes, "at": offered.at,
+                        "code": offered.reason.code if offered.reason else None} if offered else None,
+            "last": {"origin": last.origin, "file": last.file, "at": last.at, "code": last.reason.code,
+                     "text": last.reason.text(language)} if last else None,
+        })  # fmt: skip
+        return _DONE
+    for check in own_software.checks(state, machine):
+        print(check.reason.text(language))
+    if offered:
+        print(offered.reason.text(language) if offered.reason else f"Version {offered.version} is offered.")
+    if last:
+        print(f"{last.at} {last.origin}: {last.reason.text(language)}")
+    return _DONE
+
+
+def _check(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.updates import channel, record
+
+    config, state, machine = _open(options)
+    wish = _wish(config, options)
+    answer = channel.check(state, machine, config.box.id, record.left_versions(state), wish)
+    _tell(options, config, answer, installed=False)
+    return _DONE
+
+
+def _install(options: argparse.Namespace) -> int:
+    from firmware_app.appliance.updates import bundle, channel, record, service
+
+    config, state, machine = _open(options)
+    wish = _wish(config, options)
+    if not machine.kind:
+        raise SoftwareNotHere
+    with channel.alone(state):
+        answer = channel.fetch(state, machine, config.box.id, record.left_versions(state), wish, _show)
+        if answer.path is not None and machine.packaged:
+            done = subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=False, stdout=sys.stderr)
+            if done.returncode:
+                return _FAILED  # apt has said why
+        elif answer.path is not None:
+            found = bundle.read(answer.path)
+            bundle.judge(found, machine, record.left_versions(state), again=wish.again)
+            service.renew(state, found, service.CHANNEL, answer.offer.file)
+    if answer.refusal is not None and not isinstance(answer.refusal, SoftwareCurrent):
+        raise answer.refusal
+    _tell(options, config, answer, installed=answer.path is not None)
+    if answer.path is not None and machine.flashed:
+        print("Start the box anew when nobody is waiting for a reading: systemctl reboot", file=sys.stderr)
+    return _DONE
+
+
+def _tell(options: argparse.Namespace, config: Config, answer: Answer, *, installed: bool) -> None:
+    offer, refusal = answer.offer, answer.refusal
+    if options.json:
+        _print_json({
+            "version": offer.version, "machine": offer.machine, "bytes": offer.bytes, "sha256": offer.sha256,
+            "percent": offer.ring.percent, "for_this_box": refusal is None, "installed": installed,
+            "code": refusal.code if refusal else None, "text": refusal.text(config.box.language) if refusal else None,
+            "age_judged": answer.age_judged,
+        })  # fmt: skip
+        return
+    if refusal is not None:
+        print(refusal.text(for_screen(config.box.language)))
+    elif installed:
+        print(f"{offer.version} is installed.")
+    else:
+        print(f"{offer.version} ({offer.bytes / 1e6:.0f} MB) is offered to this box.")
+    if not answer.age_judged:
+        print("How old the repository is was not judged: the box's clock is not confirmed.", file=sys.stderr)
+
+
+def _show(done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rfetching {total / 1e6:.0f} MB" + (": done\n" if done == total else " …"), end="", file=sys.stderr)
+
+
+def _wish(config: Config, options: argparse.Namespace) -> Wish:
+    from firmware_app.appliance.updates import settings
+    from firmware_app.appliance.updates.channel import Wish
+    from firmware_app.core.state_dir import StateDir
+
+    repository = options.repository or settings.chosen(config, StateDir(config.state.dir)).repository
+    if not repository:
+        raise SoftwareNoRepository
+    return Wish(repository, options.root, options.version, getattr(options, "again", False))
+
+
+def _open(options: argparse.Namespace) -> tuple[Config, StateDir, Machine]:
+    from firmware_app.appliance.updates.machine import here
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+
+    config = load(options.config)
+    state = StateDir(config.state.dir)
+    timekeeping.begin(state, "console", writes=False)
+    return config, state, here()
+
+
+def _print_json(value: dict[str, object]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)

@@ -1,0 +1,147 @@
+"""`lantern user`: accounts of the viewer, from the box's own console.
+
+No password is ever typed here: a command prints a one-time code, and the person chooses the password in the browser.
+What is done is audited under the name "console".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.core.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.cases.accounts.accounts_db import Accounts, User
+    from firmware_app.core.settings import Config
+
+_ROLES: Final = ("doctor", "technician", "auditor")
+_Run = Callable[[argparse.Namespace], int]
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
+
+
+def accounts(config: Config) -> Accounts:
+    """The accounts database of the box, made when it is not there yet."""
+    from firmware_app.appliance.recovery import rescue
+    from firmware_app.cases.accounts.accounts_db import Accounts
+    from firmware_app.core.clock import timekeeping
+    from firmware_app.core.state_dir import StateDir
+
+    state = StateDir(config.state.dir)
+    state.prepare()
+    timekeeping.begin(state, "console")
+    rescue.mend(state, state.accounts_db)  # perhaps no process runs yet that would repair it
+    database = Accounts(state.accounts_db)
+    database.create()
+    return database
+
+
+def account(name: str, config: Config) -> User:
+    """The account in use that a person names; raises `AccountUnknown`."""
+    from firmware_app.core.errors import AccountUnknown
+
+    found = accounts(config).find(name)
+    if found is None or found.disabled:
+        raise AccountUnknown
+    return found
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `user` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
+    user = commands.add_parser("user", help="accounts of the viewer", epilog="Example: lantern user claim")
+    below = user.add_subparsers(required=True, metavar="COMMAND")
+    command(below, "list", _list, "every account with its role", "lantern user list --json")
+    command(below, "claim", _claim, "a one-time code for making the first account", "lantern user claim")
+    add = command(
+        below, "add", _add, "make an account and print its one-time code", "lantern user add li --role doctor"
+    )
+    add.add_argument("--role", choices=_ROLES, default="doctor", help="default: doctor")
+    passwd = command(below, "passwd", _passwd, "a one-time code for choosing a new password", "lantern user passwd li")
+    disable = command(below, "disable", _disable, "keep an account out from now on", "lantern user disable li")
+    for parser in (add, passwd, disable):
+        parser.add_argument("name", metavar="NAME", help="of the account")
+
+
+def _list(options: argparse.Namespace) -> int:
+    config = _config(options)
+    users = accounts(config).users()
+    for user in users:
+        state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
+        if options.json:
+            print(json.dumps({"name": user.shown, "role": user.role.value, "state": state}, ensure_ascii=False))
+        else:
+            print(f"{user.shown:<24}{user.role.value:<12}{state}")
+    if not users and not options.json:
+        _say(config, N_("There is no account yet. “lantern user claim” prints the code for the first one."))
+    return 0
+
+
+def _claim(options: argparse.Namespace) -> int:
+    config = _config(options)
+    code = accounts(config).first_claim()
+    if code is None:
+        _say(config, N_("There is an account already. “lantern user add NAME” makes another."))
+        return 1
+    _audited(config, "claim.issued")
+    _tell(options, config, code)
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from firmware_app.cases.accounts.accounts_db import Role
+
+    config = _config(options)
+    code = accounts(config).add(options.name, Role(options.role))
+    _audited(config, "user.added", account=options.name, role=options.role)
+    _tell(options, config, code)
+    return 0
+
+
+def _passwd(options: argparse.Namespace) -> int:
+    config = _config(options)
+    code = accounts(config).renew(options.name)
+    _audited(config, "user.renewed", account=options.name)
+    _tell(options, config, code)
+    return 0
+
+
+def _disable(options: argparse.Namespace) -> int:
+    config = _config(options)
+    accounts(config).disable(options.name)
+    _audited(config, "user.disabled", account=options.name)
+    if not options.json:
+        _say(config, N_("The account is disabled and its sessions have ended."))
+    return 0
+
+
+def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
+    if options.json:
+        print(json.dumps({"code": code}))
+    else:
+        _say(config, N_("{code}   (valid once, for 72 hours; open the viewer and choose “I have a code”)"), code=code)
+
+
+def _say(config: Config, sentence: str, **details: str) -> None:
+    print(translate(sentence, for_screen(config.box.language)).format(**details))
+
+
+def _audited(config: Config, action: str, **details: str) -> None:
+    from firmware_app.cases.accounts.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.core.state_dir import StateDir
+
+    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical.create()
+    Audit(clinical.database).record(CONSOLE, action, **details)
+    clinical.database.close()
+
+
+def _config(options: argparse.Namespace) -> Config:
+    from firmware_app.core.settings import load
+
+    path: Path | None = options.config
+    return load(path)

@@ -1,0 +1,240 @@
+"""`lantern watch`: reads an examination while it runs, the newest frame first (docs/decisions/bedside.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from firmware_app.core.language import N_, for_screen, translate
+
+if TYPE_CHECKING:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cli.bedside.live_page import LivePage
+    from firmware_app.core.live_frame import LiveFolder
+    from firmware_app.core.records import Finding
+    from firmware_app.core.settings import Config
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.packs.shelf import Pack
+    from firmware_app.reading.bedside.grabber import Sourced
+    from firmware_app.reading.bedside.watching import LiveReading, Told, Watching
+
+_Parser = argparse.ArgumentParser
+Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
+_DONE, _INTERRUPTED = 0, 130
+_SAY_S: Final = 1.0
+_MOST_DELAYS: Final = 100_000
+_MORE: Final = """
+SOURCE is a file with a clip (DICOM, MP4, AVI, MPEG), which plays at its own
+rate; a frame grabber such as /dev/video0; an address such as
+rtsp://192.168.1.20/stream; “dicom” for the images that come to this box; or
+@FILE, a file whose first line is the address, where that holds a password.
+
+Videos, frame grabbers and addresses need the extra “video” (pip install av).
+
+The viewer of the same state shows it live on the page “Live”, where a doctor
+may keep a frame; nothing else is written. Ctrl-C ends it.
+
+Exit status: 0 the clip has ended, or --seconds have passed; 1 failed with a
+sentence; 130 stopped by Ctrl-C."""
+
+
+def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
+    """Add `watch` to the parser; *command* makes it as the rest of `lantern` does."""
+    watch = command(
+        commands, "watch", _watch, "read an examination while it runs",
+        "lantern watch /dev/video0 --pack breast-ultrasound",
+    )  # fmt: skip
+    watch.epilog = f"{watch.epilog}\n{_MORE}"
+    watch.formatter_class = argparse.RawDescriptionHelpFormatter
+    watch.add_argument("source", metavar="SOURCE", help="a file, a device, an address, or dicom")
+    watch.add_argument("--pack", metavar="NAME", help="the model that reads it (see: lantern pack list)")
+    watch.add_argument("--loop", action="store_true", help="play a clip again and again")
+    watch.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")
+
+
+def _watch(options: argparse.Namespace) -> int:
+    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cli.bedside import given_source
+    from firmware_app.core import live_frame as live
+    from firmware_app.core import presence
+    from firmware_app.core.errors import AlreadyRunning, WatchedAlready
+    from firmware_app.core.settings import load
+    from firmware_app.core.state_dir import StateDir
+    from firmware_app.reading.bedside.grabber import Refused
+    from firmware_app.reading.bedside.watching import Watching
+
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is tidied
+    config = load(options.config)
+    source = given_source.sourced(options.source, loop=options.loop)
+    pack = _pack(options.pack, config)
+    state = StateDir(config.state.dir)
+    has_box = state.clinical_db.is_file()
+    report = _Report(config, as_json=options.json)
+    with ExitStack() as tidying:
+        clinical = adopted = page = None
+        if has_box:
+            clinical = Clinical(state.clinical_db)
+            clinical.require()
+            tidying.callback(clinical.database.close)
+            adopted = _at_this_clinic(clinical, config, pack)
+            try:
+                tidying.enter_context(presence.held(state, live.PROCESS))
+            except AlreadyRunning:
+                raise WatchedAlready from None
+            live.remove_left(_left_behind(state))
+        folder = live.LiveFolder(state.run if has_box else None)
+        tidying.callback(folder.remove)
+        if clinical is not None:
+            page = _page(folder, state, clinical, config, pack)
+            presence.announce(state, live.PROCESS, {"folder": str(folder.path), "source": source.kind})
+            tidying.callback(presence.withdraw, state, live.PROCESS)
+        watching = Watching(source, pack, config, folder.path, adopted or (lambda findings: findings))
+        tidying.callback(watching.close)
+        ends = time.monotonic() + options.seconds if options.seconds else None
+        try:
+            for one in _every(watching, source, clinical, state, pack):
+                report.tell(one, page)
+                if page is not None:
+                    page.keep_what_is_wished(watching)
+                if ends is not None and time.monotonic() > ends:
+                    break
+        except Refused as refused:
+            raise refused.error() from None
+        except KeyboardInterrupt:
+            report.finish()
+            return _INTERRUPTED
+    report.finish()
+    return _DONE
+
+
+def _every(
+    watching: Watching, source: Sourced, clinical: Clinical | None, state: StateDir, pack: Pack
+) -> Iterator[LiveReading | Told | None]:
+    from firmware_app.cli.bedside.arrivals import Newest
+    from firmware_app.core.errors import StoreNotReady
+
+    if source.kind != "dicom":
+        yield from watching.readings()
+        return
+    if clinical is None:
+        raise StoreNotReady(database=state.clinical_db.name)
+    yield from watching.arrivals(Newest(clinical, state, pack.manifest.route.modalities[0]).newest)
+
+
+def _pack(name: str | None, config: Config) -> Pack:
+    """The pack of this name, or the only one that reads ultrasound pictures."""
+    from firmware_app.core.errors import PackOfVolumes, PackUnclear, PackUnknown
+    from firmware_app.packs.installed import PackStore
+
+    packs = PackStore.of(config).survey().packs
+    if name is not None:
+        found = [pack for pack in packs if pack.name == name]
+        if not found:
+            raise PackUnknown(pack=name)
+    else:
+        found = [pack for pack in packs if "US" in pack.manifest.route.modalities and pack.manifest.input.depth is None]
+        if len(found) != 1:
+            raise PackUnclear(packs=", ".join(pack.name for pack in found or packs) or "-")
+    if found[0].manifest.input.depth is not None:
+        raise PackOfVolumes(pack=found[0].name)
+    return found[0]
+
+
+def _at_this_clinic(
+    clinical: Clinical, config: Config, pack: Pack
+) -> Callable[[tuple[Finding, ...]], tuple[Finding, ...]]:
+    """The clinic's own thresholds; raises `PackUnfitHere` for a pack that is suspended."""
+    from firmware_app.core.errors import PackUnfitHere
+    from firmware_app.reading.local_calibration import LocalCalibration
+
+    local = LocalCalibration(clinical, config)
+    chosen = local.chosen(pack.manifest, None)
+    if local.is_suspended(chosen):
+        raise PackUnfitHere(pack=pack.name)
+    return lambda findings: local.adopted(chosen, findings)[0]
+
+
+def _page(folder: LiveFolder, state: StateDir, clinical: Clinical, config: Config, pack: Pack) -> LivePage:
+    from firmware_app.cli.bedside.live_page import LivePage
+
+    return LivePage(folder, state, clinical, config, pack.manifest)
+
+
+def _left_behind(state: StateDir) -> object:
+    """The folder that a killed `lantern watch` has announced; to be called by the one that holds the lock."""
+    from firmware_app.core.live_frame import PROCESS
+
+    try:
+        said = json.loads((state.run / f"{PROCESS}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said.get("folder") if isinstance(said, dict) else None
+
+
+class _Report:
+    """What is printed, and what is told to the page."""
+
+    def __init__(self, config: Config, *, as_json: bool) -> None:
+        from firmware_app.cli.bedside.told import Rate
+
+        self._config, self._as_json = config, as_json
+        self._rate, self._said = Rate(), 0.0
+        self._delays: list[float] = []
+        self._last: LiveReading | None = None
+        self._hz = 0.0
+
+    def tell(self, one: LiveReading | Told | None, page: LivePage | None) -> None:
+        """Print *one*: each with --json, else a line a second."""
+        from firmware_app.cli.bedside import told
+        from firmware_app.reading.bedside.watching import Told
+
+        if one is None:
+            return
+        now = time.monotonic()
+        if not isinstance(one, Told):
+            self._hz, self._last = self._rate.of(now), one
+            if len(self._delays) < _MOST_DELAYS:
+                self._delays.append(one.delay_ms)
+        if page is not None:
+            page.show(one, self._hz)
+        if self._as_json:
+            print(json.dumps(told.line(one, self._hz, self._config.box.language), ensure_ascii=False), flush=True)
+        elif isinstance(one, Told):
+            if one.reason is not None:
+                print(one.reason.text(for_screen(self._config.box.language)), flush=True)
+        elif now - self._said > _SAY_S:
+            self._said = now
+            print(self._line(one), flush=True)
+
+    def finish(self) -> None:
+        """The figures over all frames, on stderr."""
+        if not self._delays or self._last is None:
+            return
+        ordered = sorted(self._delays)
+        sentence = N_(
+            "{read} of {came} frames read, {dropped} dropped; delay {median:.0f} ms in the middle, "
+            "{most:.0f} ms for 95 of 100."
+        )
+        said = translate(sentence, for_screen(self._config.box.language, sys.stderr)).format(
+            read=self._last.counts.read, came=self._last.counts.came, dropped=self._last.counts.dropped,
+            median=statistics.median(ordered), most=ordered[int(0.95 * (len(ordered) - 1))],
+        )  # fmt: skip
+        print(said, file=sys.stderr)
+
+    def _line(self, one: LiveReading) -> str:
+        from firmware_app.results.case_text import finding_text
+
+        language = for_screen(self._config.box.language)
+        said = one.reason.text(language) if one.reason is not None else ""
+        said = said or "; ".join(finding_text(finding, language) for finding in one.findings)
+        sentence = N_("{rate:.0f} frames a second, delay {delay:.0f} ms, {dropped} dropped. {said}")
+        return translate(sentence, language).format(
+            rate=self._hz, delay=one.delay_ms, dropped=one.counts.dropped, said=said
+        )

@@ -1,4 +1,0 @@
-"""One file a verb of `lantern`.
-
-Many modules: one for each verb.
-"""

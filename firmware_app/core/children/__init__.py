@@ -1,0 +1,1 @@
+"""Confined child processes of the box: started, spoken to over a pipe, and limited in memory and time."""

@@ -1,0 +1,212 @@
+"""One SQLite file, opened in the box's one way: WAL, synchronous=FULL, foreign keys, one writer at a time.
+
+A second Unix user can only write a WAL database whose file was made 0660 in a setgid directory *before* SQLite
+first opened it (-wal and -shm copy its mode), so `create` makes the empty file itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from firmware_app.core.errors import StoreNotReady, StoreTooNew
+from firmware_app.core.sqlite import damage, guard
+from firmware_app.core.state_dir import make_directory, sync_directory
+
+_BUSY_MS = 15_000
+
+
+class _Cursor(sqlite3.Cursor):
+    """Leaves a note when SQLite reports damage, even if the caller later ignores the error."""
+
+    connection: _Connection
+
+    def execute(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().execute(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def executemany(self, *arguments: Any) -> _Cursor:
+        try:
+            return super().executemany(*arguments)
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchone(self) -> Any:
+        try:
+            return super().fetchone()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def fetchall(self) -> list[Any]:
+        try:
+            return super().fetchall()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+    def __next__(self) -> Any:
+        try:
+            return super().__next__()
+        except sqlite3.DatabaseError as error:
+            self.connection.noticed(error)
+            raise
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose cursors note damage."""
+
+    path: Path
+
+    def cursor(self, factory: object = None) -> Any:
+        return super().cursor(_Cursor)
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:  # sqlite3's own makes a cursor of its own kind
+        return super().cursor(_Cursor).execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> sqlite3.Cursor:
+        return super().cursor(_Cursor).executemany(*arguments)
+
+    def __del__(self) -> None:
+        """Closed with whoever held it: a thread that has ended, a `Database` that is gone (3.13 warns of others)."""
+        with suppress(sqlite3.ProgrammingError):  # it could not be opened
+            self.close()
+
+    def noticed(self, error: sqlite3.DatabaseError) -> None:
+        if damage.is_damage(error):
+            damage.note(self.path)
+
+
+class Database:
+    """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return.
+
+    The first connection raises `StoreDamaged` while the file waits to be rebuilt.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        self._seat: guard.Seat | None = None  # among those that have the file open
+
+    def create(self, steps: Sequence[str], least: int | None = None) -> None:
+        """Make the file and run the missing *steps*; step n, an SQL script, migrates schema n - 1 to schema n.
+
+        *least* is the lowest schema whose code may use the file afterwards (None: the last); it is kept in the file, as
+        SQLite's application_id. A later version's file that this code may use stays as it is. Raises `StoreTooNew` for
+        any other.
+        """
+        make_directory(self.path.parent)
+        if not self.path.exists():
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+            try:
+                os.fchmod(descriptor, 0o660)
+            finally:
+                os.close(descriptor)
+            sync_directory(self.path.parent)
+        self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        with self.transaction() as connection:
+            stored = self._usable(len(steps))
+            if stored > len(steps):
+                return
+            for script in steps[stored:]:
+                for statement in _statements(script):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={len(steps):d}")
+            connection.execute(f"PRAGMA application_id={len(steps) if least is None else least:d}")
+
+    def require(self, version: int) -> None:
+        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
+        the code of *version* may use.
+        """
+        if not self.path.exists() or self._usable(version) < version:
+            raise StoreNotReady(database=self.path.name)
+
+    def _usable(self, known: int) -> int:
+        """The file's schema; raises `StoreTooNew` when the code of schema *known* may not use it."""
+        stored: int = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if stored > known and not may_use(known, self.connection.execute("PRAGMA application_id").fetchone()[0]):
+            raise StoreTooNew(database=self.path.name, found=stored, known=known)
+        return stored
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """This thread's connection; in autocommit, so that only `transaction` opens transactions."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            with self._opened_lock:
+                if self._seat is None:
+                    self._seat = guard.Seat(self.path)
+            connection = sqlite3.connect(
+                self.path, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
+            connection.path = self.path
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            self._local.connection = connection
+            with self._opened_lock:
+                self._opened.append(connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction that is on the disk when the block ends, and undone when it raises."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:  # also KeyboardInterrupt, also a COMMIT that failed: no transaction is ever left open
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def change_mark(self) -> int:
+        """A number that differs after any other connection committed (PRAGMA data_version, about 4 µs)."""
+        mark: int = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        return mark
+
+    def close_thread(self) -> None:
+        """Close this thread's connection, when the thread is about to end."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            with self._opened_lock:
+                self._opened.remove(connection)
+            connection.close()
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._opened_lock:
+            while self._opened:
+                self._opened.pop().close()
+            if self._seat is not None:
+                self._seat.close()
+                self._seat = None
+        self._local = threading.local()
+
+
+def may_use(known: int, least: int) -> bool:
+    """Whether the code of schema *known* may read and write a later file that says *least*; 0: it says nothing."""
+    return 0 < least <= known
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of an SQL script, one by one: `executescript` would commit the open transaction."""
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

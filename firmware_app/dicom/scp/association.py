@@ -1,0 +1,421 @@
+"""One association as acceptor (PS3.8 9.2, states 2, 3 and 6): negotiate, receive, answer, end.
+
+pynetdicom encodes the A-ASSOCIATE-AC.  The loop and the data path are our own, because pynetdicom's reactor reads a PDU
+of any length, polls every millisecond from two threads, and lets a silent socket hold one of the places.  A data set
+goes from the socket straight into a spool, and 0x0000 (success) is sent only after the door has returned.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sqlite3
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from firmware_app.core.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
+from firmware_app.core.settings import DicomSection
+from firmware_app.dicom.headers import commitment
+from firmware_app.dicom.headers.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
+from firmware_app.dicom.scp import command as dimse
+from firmware_app.dicom.scp import file_meta, negotiation, pdu
+from firmware_app.dicom.scp.callers import Book
+from firmware_app.dicom.scp.command import Command
+from firmware_app.dicom.scp.commitment_provider import PAUSE_S, CommitmentProvider, Owed
+from firmware_app.dicom.scp.places import Holder, Pace
+from firmware_app.dicom.scp.worklist_provider import Found, WorklistProvider
+from firmware_app.dicom.scp.worklist_query import MODALITY_WORKLIST, MOST_BYTES
+from firmware_app.dicom.spool import Spool, not_kept
+from firmware_app.dicom.storage import Announced, ImageDoor
+
+log = logging.getLogger("lantern.gateway")
+
+_COMMAND_LIMIT = 65_536
+_LINGER_S = 2.0
+_LINGER_BYTES = 1_000_000
+# Each fragment costs time, however small: after the first 16,384 of a message they must carry 64 bytes on average.
+_FRAGMENT_BYTES = 64
+_SMALL_FRAGMENTS = 16_384
+_MOST_OWED = 16
+_REPORT_ID = 1  # the Message ID of our only kind of request: one is under way at a time
+# The data sets that are kept in memory, by command and service, and how long they may be.
+_WITH_IDENTIFIER = {
+    (dimse.C_FIND_RQ, MODALITY_WORKLIST): MOST_BYTES,
+    (dimse.N_ACTION_RQ, PUSH_MODEL): commitment.MOST_BYTES,
+    (dimse.N_EVENT_REPORT_RQ, PUSH_MODEL): commitment.MOST_BYTES,
+}
+
+
+@dataclass(slots=True)
+class _Incoming:
+    """The message whose data set is arriving.  After an `error` the rest of it is received and dropped."""
+
+    context: int
+    command: Command
+    spool: Spool | None = None
+    error: IntakeError | None = None
+    dropped: int = 0
+    identifier: bytearray | None = None
+    """Of a question: what is asked for; of an answer of storage commitment: what is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceCalls:
+    """How an association takes one of the limited places and gives it back."""
+
+    take: Callable[[Holder], bool]
+    give: Callable[[Holder], None]
+
+
+@dataclass(slots=True, eq=False)
+class Association:
+    """Serves one connection, in its own thread, from the request to the end."""
+
+    connection: socket.socket
+    address: str
+    config: DicomSection
+    door: ImageDoor
+    places: PlaceCalls
+    turned_away: Book
+    worklist: WorklistProvider
+    commitments: CommitmentProvider
+    request_deadline: float
+    counts: Counter[str] = field(default_factory=Counter)
+    pace: Pace = field(default_factory=Pace)
+    _contexts: dict[int, negotiation.Context] = field(default_factory=dict)
+    _peer_max_pdu: int = 0
+    _caller: str = ""
+    _source: str = ""
+    _record: int | None = None
+    _command: bytearray = field(default_factory=bytearray)
+    _command_context: int | None = None
+    _incoming: _Incoming | None = None
+    _fragments: int = 0
+    _fragment_bytes: int = 0
+    _is_sending: bool = False
+    _acceptance: bytes = b""
+    _owed: list[Owed] = field(default_factory=list)
+    """Answers of storage commitment that the peer has not confirmed."""
+    _told: Owed | None = None
+    """The one of them that was given, until the peer confirms it."""
+
+    def serve(self) -> None:
+        """Run the association from its first PDU to its end; the caller closes the connection."""
+        reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline, self.pace)
+        has_place = False
+        try:
+            has_place = self._negotiate(reader)
+            if has_place:
+                self._send(self._acceptance)
+                reader.idle_seconds = self.config.idle_seconds
+                reader.deadline = time.monotonic() + self.config.association_seconds
+                while self._serve_one(*self._next(reader)):
+                    pass
+        except pdu.ProtocolViolation as violation:
+            self.counts["aborted"] += 1
+            self._say_last(pdu.abort(violation.reason))
+            if has_place and (self._incoming is None or self._incoming.error is None):  # else it is journalled already
+                self.door.refuse(self._source, ProtocolBroken())
+        except pdu.ConnectionLost:
+            self.counts["lost"] += 1
+            self._say_last(pdu.abort(pdu.NOT_SPECIFIED))
+        finally:
+            self._end()
+            if has_place:
+                self.places.give(self)
+        self._linger()
+
+    def _next(self, reader: pdu.PduReader) -> tuple[int, memoryview]:
+        """The next PDU; a peer that waits for an answer of storage commitment gets it meanwhile."""
+        is_between_messages = not self._command and self._incoming is None
+        if self._owed and self._told is None and is_between_messages and not reader.comes(PAUSE_S):
+            self._tell(self._owed[0])
+        return reader.next()
+
+    def give_way(self) -> None:
+        """Called from another thread when this association must leave its place to another."""
+        log.warning("association ended for another: all places are taken, and ending this one loses least")
+        with suppress(OSError):
+            # Its own thread then reads the end of the input, or can send no more, and closes the association.
+            socket.socket.shutdown(self.connection, socket.SHUT_RDWR if self._is_sending else socket.SHUT_RD)
+
+    # --- opening and closing ---------------------------------------------------------------------------------------
+
+    def _negotiate(self, reader: pdu.PduReader) -> bool:
+        kind, content = reader.next()
+        if kind != pdu.A_ASSOCIATE_RQ:
+            raise pdu.ProtocolViolation(pdu.UNEXPECTED_PDU)
+        try:
+            request = negotiation.decode(bytes(content))
+            agreement = negotiation.agree(request, self.config.max_pdu, self.worklist.config)
+        except negotiation.NotARequest:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
+        rejection = negotiation.judge(request, self.address, self.config)
+        if rejection is None and not self.places.take(self):
+            rejection = negotiation.NO_PLACE
+        if rejection is not None:
+            log.warning("association rejected: %s", rejection.why)
+            self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
+            self._say_last(rejection.encode())
+            return False
+        lacking = agreement.lacking(request, self.worklist.config)
+        self.turned_away.admitted(request.calling_ae, self.address, lacking is None)
+        if lacking is not None:
+            self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
+        self._contexts = agreement.contexts
+        self._peer_max_pdu = request.max_pdu
+        self._caller, self._source = request.calling_ae, f"dicom:{request.calling_ae}"
+        self._acceptance = agreement.encoded
+        return True
+
+    def _end(self) -> None:
+        """Discard what is half-received, and record that the sender has gone."""
+        if self._incoming is not None and self._incoming.spool is not None:
+            self._incoming.spool.discard()
+        self._close_record()
+        for owed in self._owed:
+            self.commitments.ended(owed, delivered=False)
+        self.door.clinical.database.close_thread()
+        if self.counts:
+            counts = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+            log.info("association ended: %s", counts)
+
+    def _close_record(self) -> None:
+        if self._record is None:
+            return
+        try:
+            self.door.clinical.close_association(self._record)
+        except (sqlite3.Error, StoreError) as error:
+            log.error("association not closed in the database: %s", getattr(error, "sqlite_errorname", "error"))
+        self._record = None
+
+    def _linger(self) -> None:
+        """Let the peer read our last PDU and close first (ARTIM, PS3.8 9.1.5), for a short time only."""
+        deadline, unread = time.monotonic() + _LINGER_S, 0
+        try:
+            if isinstance(self.connection, ssl.SSLSocket):
+                self.connection.settimeout(_LINGER_S)
+                self.connection.unwrap()
+                return
+            self.connection.shutdown(socket.SHUT_WR)
+            while (remaining := deadline - time.monotonic()) > 0 and unread < _LINGER_BYTES:
+                self.connection.settimeout(remaining)
+                received = len(self.connection.recv(65_536))
+                if received == 0:
+                    return
+                unread += received
+        except OSError:
+            return
+
+    def _send(self, data: bytes) -> None:
+        """Send *data*; raises `pdu.ConnectionLost`, also when the peer reads only a part of it."""
+        self.pace.wait()
+        self._is_sending = True
+        try:
+            self.connection.settimeout(self.config.idle_seconds)
+            self.connection.sendall(data)
+        except OSError:
+            raise pdu.ConnectionLost from None
+        finally:
+            self._is_sending = False
+            self.pace.came(0)
+
+    def _say_last(self, data: bytes) -> None:
+        """Send a last PDU to a peer that may be gone."""
+        with suppress(OSError):
+            self.connection.settimeout(_LINGER_S)
+            self.connection.sendall(data)
+
+    # --- messages --------------------------------------------------------------------------------------------------
+
+    def _serve_one(self, kind: int, content: memoryview) -> bool:
+        """Handle one PDU; False when it ended the association."""
+        if kind == pdu.P_DATA_TF:
+            for context, is_command, is_last, fragment in pdu.presentation_data_values(content):
+                self._count(fragment)
+                if is_command:
+                    self._command_fragment(context, fragment, is_last)
+                else:
+                    self._data_fragment(context, fragment, is_last)
+            return True
+        if kind == pdu.A_RELEASE_RQ:
+            self._close_record()
+            self._send(pdu.release_response())
+            return False
+        if kind == pdu.A_ABORT:
+            self.counts["aborted by peer"] += 1
+            return False
+        raise pdu.ProtocolViolation(pdu.UNEXPECTED_PDU)
+
+    def _count(self, fragment: memoryview) -> None:
+        self._fragments += 1
+        self._fragment_bytes += len(fragment)
+        if self._fragments > _SMALL_FRAGMENTS + self._fragment_bytes // _FRAGMENT_BYTES:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+
+    def _command_fragment(self, context: int, fragment: memoryview, is_last: bool) -> None:
+        if self._incoming is not None or len(self._command) + len(fragment) > _COMMAND_LIMIT:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        if self._command_context not in (None, context):  # one message, one context (PS3.8 Annex E)
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        self._command += fragment
+        self._command_context = context
+        if not is_last:
+            return
+        self._command_context = None
+        try:
+            command = dimse.parse(bytes(self._command))
+        except dimse.NotACommand:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
+        self._command.clear()
+        if self._told is not None and command.field == dimse.N_EVENT_REPORT_RSP and not command.has_data_set:
+            self._confirmed()
+            return
+        if context not in self._contexts or command.is_response:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        incoming = _Incoming(context, command)
+        if command.has_data_set:
+            if command.field == dimse.C_STORE_RQ:
+                self._begin_store(incoming)
+            elif (command.field, self._contexts[context].abstract_syntax) in _WITH_IDENTIFIER:
+                incoming.identifier = bytearray()
+            self._incoming = incoming
+        else:
+            self._answer(incoming)
+
+    def _data_fragment(self, context: int, fragment: memoryview, is_last: bool) -> None:
+        incoming = self._incoming
+        if incoming is None or context != incoming.context:
+            raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        if incoming.identifier is not None:
+            incoming.identifier += fragment
+            if (
+                len(incoming.identifier)
+                > _WITH_IDENTIFIER[incoming.command.field, self._contexts[context].abstract_syntax]
+            ):
+                raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        elif incoming.spool is not None:
+            try:
+                incoming.spool.write(fragment)
+            except IntakeError as error:
+                self._fail(incoming, error)
+        else:
+            # Already refused: let the sender finish and get the reason, but drop no more than one object's size.
+            incoming.dropped += len(fragment)
+            if incoming.dropped > self.config.max_object_mb * 1_000_000:
+                raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
+        if is_last:
+            self._incoming = None
+            self._answer(incoming)
+
+    def _begin_store(self, incoming: _Incoming) -> None:
+        command, context = incoming.command, self._contexts[incoming.context]
+        try:
+            if command.sop_class_uid != context.abstract_syntax:
+                raise IdentityMismatch(keyword="SOPClassUID")
+            if self._record is None:
+                self._record = self._open_record()
+            incoming.spool = self.door.spool(
+                file_meta.prefix(command.sop_class_uid, command.sop_instance_uid, context.transfer_syntax)
+            )
+            self.pace.begin_image()
+        except IntakeError as error:
+            self._fail(incoming, error)
+
+    def _open_record(self) -> int:
+        try:
+            return self.door.clinical.open_association(self._source)
+        except (sqlite3.Error, StoreError) as error:
+            raise not_kept(self.door.state.root, error) from None
+
+    def _fail(self, incoming: _Incoming, error: IntakeError) -> None:
+        incoming.error = error
+        self.pace.end_image(acknowledged=False)
+        if incoming.spool is not None:
+            incoming.spool.discard()
+            incoming.spool = None
+        self.door.refuse(self._source, error)
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def _answer(self, incoming: _Incoming) -> None:
+        self._fragments = self._fragment_bytes = 0  # of the next message
+        command = incoming.command
+        if command.field == dimse.C_CANCEL_RQ:
+            return  # has no response (PS3.7 9.3.2.3), and nothing here can be cancelled
+        status, comment, offending = dimse.UNRECOGNIZED_OPERATION, "This box takes C-ECHO and C-STORE only.", None
+        if incoming.identifier is not None and command.field == dimse.C_FIND_RQ:
+            found = self._find(incoming.context, command, bytes(incoming.identifier))
+            status, comment, offending = found.status, found.comment, found.offending
+        elif incoming.identifier is not None:
+            status, comment = self._commit(incoming.context, command, bytes(incoming.identifier)), ""
+        elif command.field == dimse.C_ECHO_RQ:
+            status, comment = dimse.SUCCESS, ""
+        elif command.field == dimse.C_STORE_RQ:
+            status, comment = self._store(incoming)
+        answer = dimse.response(command, status, comment, offending=offending)
+        self._send(pdu.data_pdus(incoming.context, answer, self._peer_max_pdu))
+
+    def _commit(self, context: int, command: Command, data: bytes) -> int:
+        """The status of a request for storage commitment, or of an archive's answer to ours (PS3.4 J.3)."""
+        syntax = self._contexts[context].transfer_syntax
+        if command.field == dimse.N_EVENT_REPORT_RQ:
+            self.counts["commitments told"] += 1
+            return self.commitments.reported(data, syntax)
+        self.counts["commitments asked"] += 1
+        if len(self._owed) >= _MOST_OWED:
+            return dimse.RESOURCE_LIMITATION
+        status, owed = self.commitments.asked(self._caller, context, data, syntax)
+        if owed is not None:
+            self._owed.append(owed)
+        return status
+
+    def _tell(self, owed: Owed) -> None:
+        """Give an answer of storage commitment on this association (N-EVENT-REPORT, PS3.4 J.3.3)."""
+        self._told = owed
+        command = dimse.event_report(PUSH_MODEL, WELL_KNOWN_INSTANCE, _REPORT_ID, owed.answer.event_type)
+        data_set = self.commitments.encoded(owed.answer, self._contexts[owed.context].transfer_syntax)
+        whole = pdu.data_pdus(owed.context, command, self._peer_max_pdu)
+        self._send(whole + pdu.data_pdus(owed.context, data_set, self._peer_max_pdu, is_command=False))
+
+    def _confirmed(self) -> None:
+        """The peer has answered our N-EVENT-REPORT, with whatever status."""
+        assert self._told is not None
+        self.commitments.ended(self._told, delivered=True)
+        self._owed.remove(self._told)
+        self._told = None
+        self._fragments = self._fragment_bytes = 0
+
+    def _find(self, context: int, command: Command, identifier: bytes) -> Found:
+        """Send the worklist's answers; their end follows (PS3.4 K.4.1.1.4)."""
+        found = self.worklist.find(self._caller, identifier, self._contexts[context].transfer_syntax)
+        pending = dimse.response(command, found.pending, has_data_set=True)
+        for data_set in found.data_sets:
+            whole = pdu.data_pdus(context, pending, self._peer_max_pdu)
+            self._send(whole + pdu.data_pdus(context, data_set, self._peer_max_pdu, is_command=False))
+        self.counts["worklist questions"] += 1
+        self.counts["patients told"] += len(found.data_sets)
+        return found
+
+    def _store(self, incoming: _Incoming) -> tuple[int, str]:
+        """Status and Error Comment for a C-STORE whose last byte has arrived (PS3.4 B.2.3)."""
+        if incoming.error is None and incoming.spool is None:
+            self._fail(incoming, Truncated(where="(0008,0016)"))  # a C-STORE without a data set
+        error = incoming.error
+        if incoming.spool is not None:
+            announced = Announced(incoming.command.sop_class_uid, incoming.command.sop_instance_uid)
+            try:
+                admission = self.door.accept_spooled(incoming.spool, self._source, self._record, announced)
+            except IntakeError as refused:
+                error = refused
+            else:
+                self.counts[admission.outcome.value] += 1
+        self.pace.end_image(acknowledged=error is None)
+        if error is None:
+            return dimse.SUCCESS, ""
+        self.counts[error.code] += 1
+        return error.dimse_status, error.text("en")

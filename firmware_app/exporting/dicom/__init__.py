@@ -1,4 +1,0 @@
-"""A case as DICOM objects for the PACS: structured report, marked pictures, segmentation, presentation state, document.
-
-`reports.gathering` gathers what the case says, `result_child` makes the objects in a process of its own.
-"""

@@ -1,0 +1,1 @@
+"""The door by which an image becomes ours, the watched folder and the USB stick."""

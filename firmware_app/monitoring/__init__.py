@@ -1,0 +1,1 @@
+"""How each pack performs at this clinic: confirmed cases, local operating points, drift and suspension."""

@@ -1,0 +1,73 @@
+"""The result child: reads the headers of a case's images and writes the case's result objects.
+
+``python -m firmware_app.results.dicom_objects.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out,
+described}`` with the `Result` as JSON in the array ``result``, and its printed report in the array ``pdf`` where there
+is one;
+*described*: each file gets its description (`description`) beside it.  The answers are ``{object: {…}}`` for each file
+in *out*, durable by then, and ``{finished: true}``, or a refusal, or ``{unwritten: ERRNO}`` where the disk takes no
+more.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import ImagingError
+from firmware_app.results.result import form
+
+_UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+
+
+def work(job: ChildMessage) -> child_loop.Answers:
+    """The answers to one job."""
+    from firmware_app.results.dicom_objects import description, objects
+
+    try:
+        result = form().validate_json(job.arrays["result"].tobytes())
+        folder = Path(str(job.header["out"]))
+        pdf = job.arrays["pdf"].tobytes() if "pdf" in job.arrays else None
+        for one in objects.objects_of(result, pdf):
+            path = objects.write(one, folder)
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            if job.header.get("described"):
+                description.describe(path)
+            facts = {
+                "file": path.name,
+                "kind": one.kind,
+                "bytes": path.stat().st_size,
+                "sop_class_uid": str(one.data_set.SOPClassUID),
+                "sop_instance_uid": str(one.data_set.SOPInstanceUID),
+            }
+            yield ChildMessage({"object": facts})
+        yield ChildMessage({"finished": True})
+    except ImagingError as error:
+        yield child_loop.refusal(error)
+    except MemoryError:
+        yield child_loop.out_of_memory()
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        yield ChildMessage({"unwritten": error.errno})
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    logging.disable(logging.CRITICAL)  # highdicom logs names that it finds odd
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""Gathers what a case says now into a `Result`, and gives it its version."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from firmware_app.cases import result_versions
+from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.patients import Known, Patients
+from firmware_app.cases.registrations import Registrations
+from firmware_app.cases.remarks import Kind, Remark, Remarks
+from firmware_app.cases.worklist import Done, Worklist
+from firmware_app.core.errors import NotReadYet, RegistrationUnknown
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.core.version import version
+from firmware_app.results.result import Opinion, Result, Signature, SourceImage, Written
+
+_PURPOSE: Final = "result objects"
+
+
+def gathered(config: Config, clinical: Clinical, case: str) -> Result:
+    """The current result of *case*; its version is durable on return.
+
+    Raises `CaseUnknown`, `NotReadYet` for a case without a reading, and `ReferencesLost`.
+    """
+    known = clinical.case(case)
+    if not known.readings:
+        raise NotReadYet
+    state, worklist = StateDir(config.state.dir), Worklist(clinical, two_readers=config.review.two_readers)
+    patient = Patients(clinical, state).known(case)
+    done, readers = worklist.done(case), worklist.readers(case)
+    is_blind = readers is not None and not readers.complete and done is None  # one reader's word is not out yet
+    result = Result(
+        known,
+        tuple(
+            SourceImage(one.reference, str(state.root / one.file), str(state.display / one.reference), one.header)
+            for one in clinical.images(case)
+        ),
+        patient.patient,
+        tuple(
+            Opinion(one.finding, one.verdict, one.actor)
+            for one in worklist.verdicts(case)
+            if not one.earlier and one.verdict != "none" and not is_blind
+        ),
+        _signature(done) if done is not None else None,
+        config.box.name or config.box.id,
+        config.box.language,
+        clinical.subkey(_PURPOSE).hex(),
+        f"Lantern {version()}",
+        by_hand=() if patient.registration else tuple(sorted(patient.entered)),
+        written=tuple(
+            _written(one)
+            for one in Remarks(clinical.database).of_case(case)
+            if one.kind is not Kind.VERDICT and not is_blind
+        ),
+        person_name=_person_name(clinical, patient),
+    )
+    maker = {"box": result.box, "language": result.language, "software": result.software}
+    numbered = result_versions.current(
+        clinical.database, case, result.state, result.signed_state, result.pictures_state, maker
+    )
+    first = {**maker, **numbered.maker}  # a version of an older Lantern names no maker
+    return replace(
+        result, version=numbered.number, made_at=numbered.made.at.isoformat(), made_sure=numbered.made.trusted,
+        drawn=numbered.drawn, drawn_at=numbered.drawn_at.at.isoformat(),
+        box=first["box"], language=first["language"], software=first["software"],
+    )  # fmt: skip
+
+
+def _person_name(clinical: Clinical, known: Known) -> str:
+    """The registered name, unless the patient's was corrected since, or the registration is forgotten."""
+    if not known.registration:
+        return ""
+    try:
+        registered = Registrations(clinical.database).entry(known.registration).registered
+    except RegistrationUnknown:
+        return ""
+    return registered.person_name if registered.name == known.patient.name else ""
+
+
+def _written(one: Remark) -> Written:
+    at = one.at.at.astimezone().isoformat(timespec="seconds")
+    return Written(one.kind.value, one.text, one.instance, one.actor, at, one.at.trusted)
+
+
+def _signature(done: Done) -> Signature:
+    return Signature(done.actor, done.at.at.astimezone().isoformat(timespec="seconds"), done.at.trusted)

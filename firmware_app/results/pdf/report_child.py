@@ -1,0 +1,44 @@
+"""The report child: draws a case's pictures and sets its report.
+
+``python -m firmware_app.results.pdf.report_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{language}`` with the
+`Result` as JSON in the array ``result``; the answer is ``{finished: true}`` with the bytes in the array ``pdf``, or a
+refusal.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+from firmware_app.core.children import child_loop, confinement
+from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.errors import ReportError
+from firmware_app.results.pdf import typesetting
+from firmware_app.results.result import form
+
+
+def work(job: ChildMessage) -> child_loop.Answers:
+    """The answer to one job."""
+    try:
+        result = form().validate_json(job.arrays["result"].tobytes())
+        made = typesetting.pdf_of(result, str(job.header["language"]))
+        yield ChildMessage({"finished": True}, {"pdf": memoryview(made)})
+    except ReportError as error:
+        yield child_loop.refusal(error)
+    except MemoryError:
+        yield child_loop.out_of_memory()
+
+
+def main() -> int:
+    """Body of the process."""
+    descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
+    confinement.die_with(int(parent))
+    logging.disable(logging.CRITICAL)
+    confinement.confine(int(memory_mb))
+    with socket.socket(fileno=int(descriptor)) as channel:
+        return child_loop.serve(channel, work, float(cpu_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

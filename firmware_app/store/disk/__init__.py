@@ -1,1 +1,0 @@
-"""The state directory and its plain files."""

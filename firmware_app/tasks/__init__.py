@@ -1,4 +1,0 @@
-"""What a model's tensors mean, one module per kind of answer behind one small interface (`tasks.interface`).
-
-A task knows tensors and its own part of a manifest; it knows no folders, no runtimes and no DICOM.
-"""

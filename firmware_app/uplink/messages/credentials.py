@@ -1,0 +1,78 @@
+"""Reads the files that provisioning wrote for the uplink: the box's signing key and the hospital's public bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from firmware_app.core.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
+from firmware_app.core.settings import UplinkSection
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, version_of
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.form import AnyMessage
+from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.summary import Keys, Kind, decode
+
+
+def handed_over(settings: UplinkSection, folder: str | None = None) -> UplinkSection:
+    """*settings* with the paths of the private keys that systemd gives to this unit alone (LoadCredential=).
+
+    A key that systemd does not give keeps its configured path."""
+    place = os.environ.get("CREDENTIALS_DIRECTORY") if folder is None else folder
+    if not place:
+        return settings
+    configured = {"identity": settings.identity, "tls_key": settings.tls_key}
+    handed = {name: Path(place) / path.name for name, path in configured.items() if path is not None}
+    return settings.model_copy(update={name: path for name, path in handed.items() if path.exists()})
+
+
+def identity(settings: UplinkSection) -> Ed25519PrivateKey:
+    """The box's signing key; raises `LineNotSetUp` or `BundleInvalid`."""
+    if settings.identity is None:
+        raise LineNotSetUp(key="identity")
+    try:
+        return signing_key(settings.identity.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+
+
+def signing_key(pem: bytes) -> Ed25519PrivateKey:
+    """The key that *pem* holds; raises ValueError."""
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError("it is not an Ed25519 key")
+    return key
+
+
+def hospital(settings: UplinkSection) -> HospitalBundle:
+    """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
+    if settings.hospital is None:
+        raise LineNotSetUp(key="hospital")
+    return bundle(settings.hospital, HospitalBundle)
+
+
+def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:
+    """The keys message that *hospital* signed for *box*, and its form, which is the one that the hospital uses.
+
+    The broker retains one such message for each box, in the form that the box reads.
+
+    Raises `EnvelopeMalformed`, `SignatureForged` or `MessageInvalid`.
+    """
+    keys = decode(open_signed(signed, Kind.KEYS, box, hospital.verify_key), Keys)
+    if keys.box != box:
+        raise MessageInvalid(field="box")
+    seal_key(keys.seal)
+    return keys, version_of(signed)
+
+
+def bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
+    """The bundle of *kind* in a file, in which line breaks are ignored.  Raises `BundleInvalid`."""
+    try:
+        return decode(b"".join(path.read_bytes().splitlines()).strip(), kind)
+    except OSError as error:
+        raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
+    except LanternError as error:
+        raise BundleInvalid(path=str(path), detail=error.code) from None

@@ -1,0 +1,348 @@
+"""How a message is sealed, signed and opened: pure functions of bytes and keys (wire format: docs/uplink.md).
+
+Up, from box to hospital: HPKE (RFC 9180: X25519, HKDF-SHA256, AES-256-GCM) to the hospital's sealing key, with the
+box's Ed25519 signature inside.  HPKE's `info` and the signature both bind the version, the hospital's key, the box and
+the kind, so a message opens only at that hospital, as one of that box and of that kind.
+
+    LNU2 | key id, 8 | HPKE: enc, 32 + ( signature, 64 | length, 2 | body | zeros to 2,048 bytes ) + tag, 16
+
+Down, from hospital to box: nothing secret, signed with the hospital's Ed25519 key over the same context.
+
+    LND2 | key id, 8 | signature, 64 | body
+
+Form 1 (LNU1, LND1) is that of the previous version; in it the padding ends at the next multiple of 256 bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from firmware_app.core.errors import (
+    EnvelopeMalformed,
+    EnvelopeUndecryptable,
+    MessageTooLarge,
+    SealKeyRetired,
+    SealKeyUnknown,
+    SignatureForged,
+)
+from firmware_app.uplink.messages.envelope_version import LENGTH, PAD, SIGNATURE, Version
+from firmware_app.uplink.messages.form import MOST_BYTES, Many, Message, Nested, Text, Whole
+from firmware_app.uplink.messages.keys import SealKey, VerifyKey, verify_key
+from firmware_app.uplink.messages.summary import BOX_ID, Kind
+
+SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+_UP, _DOWN = b"LNU", b"LND"
+_MAGIC, _ID, _ENC, _TAG = 4, 8, 32, 16
+_HEAD: Final = _MAGIC + _ID
+_LEAST_UP: Final = _HEAD + _ENC + PAD + _TAG
+
+
+MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
+"""The longest envelope, in bytes; a longer one is refused unread."""
+
+
+def version_of(envelope: bytes) -> Version:
+    """The form of an envelope by its first bytes; raises `EnvelopeMalformed` where they name neither form."""
+    for version in Version:
+        if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
+            return version
+    raise EnvelopeMalformed(where=f"{len(envelope)} B")
+
+
+def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
+    """The first 8 bytes of the SHA-256 of the raw public key."""
+    return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
+
+
+def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version = Version.SECOND) -> bytes:
+    """What seal and signature are bound to: version, direction, kind, the hospital's key id (hexadecimal), the box."""
+    return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
+
+
+# --- up -----------------------------------------------------------------------------------------------------------
+
+
+def seal(
+    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey,
+    version: Version = Version.SECOND,
+) -> bytes:  # fmt: skip
+    """The envelope of *body*; in form 2 all envelopes have the same length.  Raises `MessageTooLarge`."""
+    if len(body) > version.most_bytes:
+        raise MessageTooLarge(size=len(body), limit=version.most_bytes)
+    key = key_id(hospital)
+    bound = context(b"up", kind, key, box, version)
+    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH) + body
+    return (
+        _UP
+        + b"%d" % version
+        + key
+        + SUITE.encrypt(plain.ljust(version.plain_bytes(len(body)), b"\x00"), hospital, bound)
+    )
+
+
+def open_sealed(
+    envelope: bytes,
+    kind: Kind,
+    box: str,
+    signer: Ed25519PublicKey,
+    private: Mapping[bytes, X25519PrivateKey],
+    retired: Container[bytes] = (),
+) -> bytes:
+    """The body of an envelope that came from *box* as *kind*.
+
+    *private* are the hospital's keys by id, *retired* the ids of keys that it has deleted.  Raises `EnvelopeMalformed`,
+    `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
+    """
+    version = version_of(envelope)
+    if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key = envelope[_MAGIC:_HEAD]
+    if key not in private:
+        raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
+    bound = context(b"up", kind, key, box, version)
+    try:
+        plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
+    except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
+        raise EnvelopeUndecryptable from None
+    body = _unpadded(plain, version)
+    _verify(signer, plain[:SIGNATURE], bound + b"\x00" + body)
+    return body
+
+
+def _unpadded(plain: bytes, version: Version) -> bytes:
+    start = SIGNATURE + LENGTH
+    body = int.from_bytes(plain[SIGNATURE:start])
+    end = start + body
+    if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
+        raise EnvelopeMalformed(where="padding")
+    return plain[start:end]
+
+
+# --- down ---------------------------------------------------------------------------------------------------------
+
+
+def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: Version = Version.SECOND) -> bytes:
+    """*body* with the hospital's signature, for *box* and *kind* only."""
+    if len(body) > MOST_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+    key = key_id(signer.public_key())
+    return (
+        _DOWN + b"%d" % version + key + signer.sign(context(b"down", kind, key, box, version) + b"\x00" + body) + body
+    )
+
+
+def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
+    """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
+    version, start = version_of(envelope), _HEAD + SIGNATURE
+    if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
+        raise EnvelopeMalformed(where=f"{len(envelope)} B")
+    key, body = envelope[_MAGIC:_HEAD], envelope[start:]
+    if key != key_id(hospital):
+        raise SignatureForged
+    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box, version) + b"\x00" + body)
+    return body
+
+
+def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
+    try:
+        signer.verify(signature, signed)
+    except InvalidSignature:
+        raise SignatureForged from None
+
+
+# --- files that people carry between box and hospital, once -------------------------------------------------------
+
+_RAW: Final = Text(r"[0-9a-f]{64}")
+_PEM: Final = Text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+
+
+@dataclass(frozen=True, slots=True)
+class HospitalBundle(Message):
+    """What a box must know of the hospital: its public keys, its broker, and the CA of the broker's certificate."""
+
+    name: ClassVar = "lantern-hospital"
+    verify: Annotated[str, VerifyKey()]
+    seal: Annotated[str, SealKey()]
+    serial: Annotated[int, Whole(1, 10**6)]
+    host: Annotated[str, _HOST]
+    port: Annotated[int, Whole(1, 65535)]
+    authority: Annotated[str, _PEM]
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return verify_key(self.verify)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxBundle(Message):
+    """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
+
+    name: ClassVar = "lantern-box"
+    box: Annotated[str, Text(BOX_ID)]
+    verify: Annotated[str, VerifyKey()]
+    tls: Annotated[str, Text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
+        """The bundle, proved with the box's own key."""
+        proof = signer.sign(_claim(box, tls)).hex()
+        return cls(box, signer.public_key().public_bytes_raw().hex(), tls, proof)
+
+    @property
+    def verify_key(self) -> Ed25519PublicKey:
+        return verify_key(self.verify)
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless whoever made it holds the box's key."""
+        _verify(self.verify_key, bytes.fromhex(self.proof), _claim(self.box, self.tls))
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment(Message):
+    """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
+
+    name: ClassVar = "lantern-enrolment"
+    box: Annotated[str, Text(BOX_ID)]
+    certificate: Annotated[str, _PEM]
+
+
+_WORDS: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning(Message):
+    """Everything that a box needs at its first start.  A person carries it; it is never sent over MQTT."""
+
+    name: ClassVar = "lantern-provisioning"
+    box: Annotated[str, Text(BOX_ID)]
+    clinic: Annotated[str, _WORDS]
+    language: Annotated[str, Text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
+    zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    ae_title: Annotated[str, _AE_TITLE]
+    calling: Annotated[tuple[str, ...], Many(_AE_TITLE, 64)]
+    pacs_host: Annotated[str, Text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_port: Annotated[int, Whole(1, 65535)]
+    pacs_ae_title: Annotated[str, _AE_TITLE]
+    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
+    hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
+    claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
+    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]  # `Finder.nonce`; earlier versions drew all of it
+    made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
+    expires: Annotated[int, Whole(0, 2**40)]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedProvisioning(Message):
+    """A provisioning file: what it says, and the signature of the hospital that it names."""
+
+    name: ClassVar = "lantern-provisioning-signed"
+    content: Annotated[Provisioning, Nested(Provisioning)]
+    signature: Annotated[str, Text(r"[0-9a-f]{128}")]
+
+    @classmethod
+    def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:
+        return cls(content, signer.sign(_signed_bytes(content)).hex())
+
+    def prove(self) -> None:
+        """Raise `SignatureForged` unless the hospital named inside signed it.
+
+        Whether that hospital is to be trusted is for the caller to decide.
+        """
+        _verify(self.content.hospital.verify_key, bytes.fromhex(self.signature), _signed_bytes(self.content))
+
+
+def _signed_bytes(content: Provisioning) -> bytes:
+    return b"\x00".join((b"lantern/1", b"provisioning", content.box.encode(), content.encode()))
+
+
+def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
+    """Proof that whoever made a provisioning file knows the *code* on the box's label and meant this *hospital*.
+
+    *hospital* is its verifying key, in hexadecimal.  The box computes the mark from its label and compares.  The code
+    has 58 bits and a stick with the file may be lost: scrypt (RFC 7914) with 16 MiB makes each guess expensive.
+    """
+    return _stretched(code, b"claim", nonce, box, hospital).hex()
+
+
+_FINDABLE: Final = "6c6e6631"  # the first 4 bytes of a nonce; one that was all drawn has them once in 2^32
+_DRAWN_DIGITS: Final = 8
+
+
+class Finder:
+    """Finds the file of a label's code among all files of one hospital with a single scrypt.
+
+    Each file's nonce ends with an HMAC over the rest of it and the box's id, under its code's key at this *hospital*.
+
+    It only says where to look: the file is believed by its `claim_mark`. Who holds n files tests a guess on all of them
+    at once, which takes log2(n) of the code's 58 bits.
+    """
+
+    def __init__(self, code: str, hospital: str) -> None:
+        self._key = _stretched(code, b"find", hospital)
+
+    def nonce(self, box: str) -> str:
+        """A fresh nonce for the file of *box*."""
+        head = _FINDABLE + secrets.token_hex(_DRAWN_DIGITS // 2)
+        return head + self._mark(head, box)
+
+    def fits(self, nonce: str, box: str) -> bool:
+        """Whether the file of *box* with this *nonce* is the code's."""
+        head = nonce[: len(_FINDABLE) + _DRAWN_DIGITS]
+        return hmac.compare_digest(head + self._mark(head, box), nonce)
+
+    def _mark(self, head: str, box: str) -> str:
+        return hmac.digest(self._key, f"{head}\x00{box}".encode(), "sha256").hex()[: 32 - len(head)]
+
+
+def is_findable(nonce: str) -> bool:
+    """Whether a file with this *nonce* was made for a `Finder`; one of an earlier version was not."""
+    return nonce.startswith(_FINDABLE)
+
+
+def enrolment_key(code: str, nonce: str, box: str) -> bytes:
+    """The key that box and hospital share for one enrolment over the line (`sealed/enrolling.py`), from the label's
+    *code*: 32 bytes, as dear to guess as the mark above."""
+    return _stretched(code, b"enrol", nonce, box)
+
+
+def plain_code(code: str) -> str:
+    """*code* as it is compared: a person may type spaces, hyphens and small letters."""
+    return re.sub(r"[\s\-]", "", code).upper()
+
+
+def _stretched(code: str, purpose: bytes, *context: str) -> bytes:
+    salt = b"\x00".join((b"lantern/1", purpose, *(part.encode() for part in context)))
+    plain = plain_code(code).encode("utf-8", "replace")
+    return hashlib.scrypt(plain, salt=salt, n=2**14, r=8, p=1, dklen=32)
+
+
+def fingerprint(bundle: Message) -> str:
+    """64 bits of a bundle's hash, in groups that two people can compare over the telephone."""
+    digest = hashlib.sha256(bundle.encode()).hexdigest()[:16]
+    return " ".join(digest[at : at + 4] for at in range(0, 16, 4))
+
+
+def _claim(box: str, tls: str) -> bytes:
+    return b"\x00".join((b"lantern/1", b"box", box.encode(), tls.encode()))

@@ -1,0 +1,426 @@
+"""Everything that may leave the box over MQTT, field by field: the allow-list.
+
+Up go `Summary` (one case revision), `Digest` (many, each reduced to its mark, when the disk budget is short),
+`Presence` (birth, health, death), `ClinicFigures` (the packs on the clinic's own films), `DriftWatch` (whether the
+films change) and `SoftwareState` (what runs, and which slot was left).  Down come `Receipt` and `Keys`.  Nothing else
+can be built, and no field takes free text: there is no field for a name, an id, a UID, an age, a sex or a study date.
+Peers of form 1 use `FirstPresence` and `FirstReceipt` instead (docs/uplink.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from firmware_app.core.records import Priority
+from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
+from firmware_app.uplink.messages.form import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
+from firmware_app.uplink.messages.software import RunningSoftware
+from firmware_app.uplink.messages.watch import WatchedPlace
+
+__all__ = [
+    "BOX_ID",
+    "MERGED_MARKS",
+    "MOST_FAULTS",
+    "MOST_MARKS",
+    "MOST_PACKS",
+    "MOST_SEQ",
+    "Brief",
+    "ClinicFigures",
+    "Digest",
+    "DriftWatch",
+    "FindingBrief",
+    "FirstPresence",
+    "FirstReceipt",
+    "Keys",
+    "Kind",
+    "Mark",
+    "Modality",
+    "Opinion",
+    "Origin",
+    "PackBrief",
+    "Presence",
+    "PresenceKind",
+    "Receipt",
+    "Refusal",
+    "RefusedMessage",
+    "SizeBand",
+    "SoftwareState",
+    "Summary",
+    "SummaryRuntime",
+    "TakenMessage",
+    "body_hash",
+    "decode",
+    "decode_up",
+    "quality_code",
+    "size_band",
+]  # fmt: skip
+
+MOST_MARKS: Final = 100
+MERGED_MARKS: Final = 16
+"""Marks that this version puts into one digest: as many as always fit an envelope of form 2."""
+MOST_FAULTS: Final = 12
+MOST_PACKS: Final = 8
+MOST_SEQ: Final = 2**53 - 1
+BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
+_QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
+# Only the code of a reason leaves the box.  Its details, which may quote the image, stay.
+_REFERENCE: Final = Text(r"c-[0-9a-f]{20}")
+_HOUR: Final = Maybe(Hour())
+_COUNT: Final = Whole(0, 10**9)
+_KEY: Final = Text(r"[0-9a-f]{64}")
+_HASH: Final = Text(r"[0-9a-f]{32}")
+_FAULT: Final = Text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
+_PACK: Final = Text(r"[a-z0-9][a-z0-9-]{0,39}")
+_PACK_VERSION: Final = Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
+
+
+class Kind(StrEnum):
+    """The last word of a topic."""
+
+    BIRTH = "birth"
+    DEATH = "death"
+    ALERT = "alert"
+    DIGEST = "digest"
+    HEALTH = "health"
+    DRIFT = "drift"
+    ACK = "ack"
+    KEYS = "keys"
+    COMMAND = "command"
+
+
+class Modality(StrEnum):
+    """The modalities that a summary can name (PS3.3 C.7.3.1.1.1).
+
+    In the image the modality is free text: any other value is sent as OT, so that nothing can be smuggled out in it.
+    """
+
+    CR = "CR"
+    CT = "CT"
+    DX = "DX"
+    ES = "ES"
+    MG = "MG"
+    MR = "MR"
+    RF = "RF"
+    US = "US"
+    XA = "XA"
+    OTHER = "OT"
+
+    @classmethod
+    def of(cls, stated: str | None) -> Modality:
+        """The member for the modality that an image states."""
+        return next((known for known in cls if known == stated), cls.OTHER)
+
+
+class SummaryRuntime(StrEnum):
+    """The runtime that a model ran on."""
+
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+    LITERT = "litert"
+    OTHER = "other"
+
+    @classmethod
+    def of(cls, key: str) -> SummaryRuntime:
+        """The member for a runtime's key."""
+        return next((known for known in cls if known == key), cls.OTHER)
+
+
+class Opinion(StrEnum):
+    """The doctor's verdict on the findings."""
+
+    NONE = "none"
+    AGREE = "agree"
+    DISAGREE = "disagree"
+    UNSURE = "unsure"
+
+
+class SizeBand(StrEnum):
+    """The long axis of the largest lesion, in mm."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+    BELOW_5 = "<5"
+    FROM_5 = "5-10"
+    FROM_10 = "10-20"
+    FROM_20 = "20-30"
+    FROM_30 = ">=30"
+
+
+def size_band(long_axes_mm: list[float | None]) -> SizeBand:
+    """The band of the largest of these lesions."""
+    if not long_axes_mm:
+        return SizeBand.NONE
+    largest = max((axis for axis in long_axes_mm if axis is not None), default=None)
+    if largest is None:
+        return SizeBand.UNKNOWN
+    for limit, band in ((5, SizeBand.BELOW_5), (10, SizeBand.FROM_5), (20, SizeBand.FROM_10), (30, SizeBand.FROM_20)):
+        if largest < limit:
+            return band
+    return SizeBand.FROM_30
+
+
+def quality_code(code: str | None) -> str:
+    """The code of a reason: ``ok`` where there is none, ``other`` where it has not the form of a code."""
+    return "ok" if code is None else code if _QUALITY.fullmatch(code) else "other"
+
+
+# --- up -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Origin(Message):
+    """The sender: `stream` is made with the box's exchange.db, `seq` never repeats in it, `boot` is new each boot."""
+
+    name: ClassVar = "origin"
+    box: Annotated[str, Text(BOX_ID)]
+    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    boot: Annotated[str, Text(r"[0-9a-f]{16}")]
+
+
+@dataclass(frozen=True, slots=True)
+class FindingBrief(Message):
+    """One labelled probability in hundredths (93 is 0.93)."""
+
+    name: ClassVar = "finding"
+    code: Annotated[str, Text(r"[a-z][a-z0-9_]{0,63}")]
+    hundredths: Annotated[int, Whole(0, 100)]
+
+
+@dataclass(frozen=True, slots=True)
+class Brief(Message):
+    """What the hospital may know of one case revision.  `case` is random; `hour` is UTC, null without a clock."""
+
+    name: ClassVar = "brief"
+    case: Annotated[str, _REFERENCE]
+    revision: Annotated[int, Whole(1, 10**6)]
+    modality: Annotated[Modality, OneOf(Modality)]
+    pack: Annotated[str | None, Maybe(_PACK)]
+    pack_version: Annotated[str | None, Maybe(_PACK_VERSION)]
+    runtime: Annotated[SummaryRuntime | None, Maybe(OneOf(SummaryRuntime))]
+    priority: Annotated[Priority, OneOf(Priority)]
+    findings: Annotated[tuple[FindingBrief, ...], Many(Nested(FindingBrief), 32)]
+    lesions: Annotated[int, Whole(0, 9999)]
+    size_band: Annotated[SizeBand, OneOf(SizeBand)]
+    quality: Annotated[str, Text(_QUALITY.pattern)]
+    latency_ms: Annotated[int, _COUNT]
+    verdict: Annotated[Opinion, OneOf(Opinion)]
+    hour: Annotated[str | None, _HOUR]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark(Message):
+    """What is kept of a `Brief` when the disk budget is short: enough to count the case once."""
+
+    name: ClassVar = "mark"
+    case: Annotated[str, _REFERENCE]
+    revision: Annotated[int, Whole(1, 10**6)]
+    priority: Annotated[Priority, OneOf(Priority)]
+    hour: Annotated[str | None, _HOUR]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary(Message):
+    """One case revision on its way to the hospital, as an alert or a digest."""
+
+    name: ClassVar = "summary"
+    origin: Annotated[Origin, Nested(Origin)]
+    brief: Annotated[Brief, Nested(Brief)]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.ALERT if self.brief.priority is Priority.URGENT else Kind.DIGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Digest(Message):
+    """Many case revisions in one message."""
+
+    name: ClassVar = "digest"
+    origin: Annotated[Origin, Nested(Origin)]
+    marks: Annotated[tuple[Mark, ...], Many(Nested(Mark), MOST_MARKS)]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.DIGEST
+
+
+class PresenceKind(StrEnum):
+    """The kinds of `Presence`."""
+
+    BIRTH = "birth"
+    HEALTH = "health"
+    DEATH = "death"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPresence(Message):
+    """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` the messages during it (0: the birth)."""
+
+    name: ClassVar = "presence"
+    origin: Annotated[Origin, Nested(Origin)]
+    state: Annotated[PresenceKind, OneOf(PresenceKind)]
+    beat: Annotated[int, _COUNT]
+    version: Annotated[str, Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
+    outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
+    quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
+    unread: Annotated[int | None, Maybe(_COUNT)]  # images that wait for the reader; null while that is unknown
+    free_mb: Annotated[int, _COUNT]
+    audit_head: Annotated[str | None, Maybe(_KEY)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.state.value)
+
+
+@dataclass(frozen=True, slots=True)
+class PackBrief(Message):
+    """A model pack that the box works with."""
+
+    name: ClassVar = "pack"
+    pack: Annotated[str, _PACK]
+    version: Annotated[str, _PACK_VERSION]
+
+
+@dataclass(frozen=True, slots=True)
+class Presence(FirstPresence):
+    """How the box is, with the faults that its technician's page shows and the packs in use."""
+
+    faults: Annotated[tuple[str, ...], Many(_FAULT, MOST_FAULTS)]  # codes of the box's own checks, the worst first
+    packs: Annotated[tuple[PackBrief, ...], Many(Nested(PackBrief), MOST_PACKS)]
+
+
+@dataclass(frozen=True, slots=True)
+class ClinicFigures(Message):
+    """How the packs do at the clinic, in form 2 alone; `origin.seq` and `beat` are as in `FirstPresence`."""
+
+    name: ClassVar = "figures"
+    origin: Annotated[Origin, Nested(Origin)]
+    beat: Annotated[int, _COUNT]
+    places: Annotated[tuple[PlaceFigures, ...], Many(Nested(PlaceFigures), MOST_PLACES)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.DRIFT
+
+
+@dataclass(frozen=True, slots=True)
+class DriftWatch(Message):
+    """Whether the films of one machine have changed, in form 2 alone; `origin.seq` and `beat` are as in
+    `FirstPresence`."""
+
+    name: ClassVar = "watch"
+    origin: Annotated[Origin, Nested(Origin)]
+    beat: Annotated[int, _COUNT]
+    place: Annotated[WatchedPlace, Nested(WatchedPlace)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.DRIFT
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareState(Message):
+    """What software the box runs and why it left a slot, in form 2 alone; `origin.seq` and `beat` are as in
+    `FirstPresence`."""
+
+    name: ClassVar = "software"
+    origin: Annotated[Origin, Nested(Origin)]
+    beat: Annotated[int, _COUNT]
+    software: Annotated[RunningSoftware, Nested(RunningSoftware)]
+    hour: Annotated[str | None, _HOUR]
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.HEALTH
+
+
+UpMessage = Summary | Digest | FirstPresence | ClinicFigures | DriftWatch | SoftwareState
+
+
+def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
+    """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
+    if first:
+        message: Message = decode(body, Summary, Digest, FirstPresence)
+    else:
+        message = decode(body, Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
+    assert isinstance(message, UpMessage)
+    return message
+
+
+def body_hash(body: bytes) -> str:
+    """By what a receipt names a message: the first 16 bytes of the SHA-256 of its body, in hexadecimal."""
+    return hashlib.sha256(body).hexdigest()[:32]
+
+
+# --- down ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMessage(Message):
+    """A message that the hospital has committed: its number and the `body_hash` of its body."""
+
+    name: ClassVar = "taken"
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    body: Annotated[str, _HASH]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMessage(Message):
+    """A message of the box that the hospital will never count, and why."""
+
+    name: ClassVar = "refused"
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    body: Annotated[str, _HASH]
+    code: Annotated[str, Text(_QUALITY.pattern)]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt(Message):
+    """The hospital has committed these messages of a stream; `at` is its clock in Unix seconds, null while it has
+    reason to doubt that."""
+
+    name: ClassVar = "receipt"
+    box: Annotated[str, Text(BOX_ID)]
+    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[TakenMessage, ...], Many(Nested(TakenMessage), 200)]
+    refused: Annotated[tuple[RefusedMessage, ...], Many(Nested(RefusedMessage), 50)]
+    at: Annotated[int | None, Maybe(Whole(0, MOST_SEQ))]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Message):
+    """`RefusedMessage` in form 1, which has no hash of the message."""
+
+    name: ClassVar = "refusal"
+    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    code: Annotated[str, Text(_QUALITY.pattern)]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstReceipt(Message):
+    """`Receipt` in form 1: numbers alone; `at` is 0 where the hospital doubts its clock."""
+
+    name: ClassVar = "receipt"
+    box: Annotated[str, Text(BOX_ID)]
+    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[int, ...], Many(Whole(1, MOST_SEQ), 500)]
+    refused: Annotated[tuple[Refusal, ...], Many(Nested(Refusal), 100)]
+    at: Annotated[int, Whole(0, MOST_SEQ)]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys(Message):
+    """The key to seal to from now on (X25519, raw, hexadecimal); a higher `serial` replaces a lower one."""
+
+    name: ClassVar = "keys"
+    box: Annotated[str, Text(BOX_ID)]
+    serial: Annotated[int, Whole(1, 10**6)]
+    seal: Annotated[str, _KEY]

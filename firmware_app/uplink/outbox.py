@@ -1,0 +1,161 @@
+"""The outbox in clinical.db: a row for every case revision that the hospital has not signed for yet.
+
+The row is written in the transaction that closes the revision, and stays until the signed receipt, whatever happens to
+exchange.db.  It keeps the number and the hash under which it was sent, because the uplink's user may write exchange.db.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from firmware_app.core import clock
+from firmware_app.core.clock import Stamp
+from firmware_app.core.records import Case, Priority, ReadingStatus
+from firmware_app.core.sqlite.database import Database
+from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.summary import (
+    Brief,
+    FindingBrief,
+    Mark,
+    Modality,
+    Opinion,
+    SummaryRuntime,
+    quality_code,
+    size_band,
+)
+
+_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
+_MOST_FINDINGS: Final = 32
+_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # 220: the most that `Origin` takes
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """The rows of one clinical database."""
+
+    database: Database
+
+    def put(self, case: Case) -> None:
+        """Inside the caller's transaction: add this revision of *case*."""
+        brief = brief_of(case, clock.stamp())
+        self.database.connection.execute(
+            "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (case_reference, revision) DO NOTHING",
+            (brief.case, brief.revision, brief.priority is Priority.URGENT, json.dumps(brief.to_object())),
+        )
+
+    def waiting(self, limit: int, *, urgent_only: bool = False) -> list[Brief]:
+        """The revisions that exchange.db does not have yet, urgent ones first, then in their order."""
+        rows = self.database.connection.execute(
+            "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
+            (urgent_only, limit),
+        )
+        return [fitted(Brief.from_object(json.loads(row[0]))) for row in rows]
+
+    def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
+        """Record the message number and hash of each row in exchange.db; inside the caller's transaction."""
+        self.database.connection.executemany(
+            "UPDATE outbox SET relayed = 1, seq = ?, hash = ? WHERE case_reference = ? AND revision = ?",
+            [(seq, hashed, one.case, one.revision) for one, seq, hashed in rows],
+        )
+
+    def settle(self, taken: Collection[tuple[int, str]], signed_at: int | None = None) -> set[int]:
+        """Delete what the hospital has signed for, by number and hash, and keep that it did: at *signed_at* in Unix
+        seconds by its clock, None where it doubts it.  Returns those of the numbers under which other bytes were sent,
+        which the hospital does not have."""
+        with self.database.transaction() as connection:
+            _keep_receipts(connection, "seq = ? AND hash = ?", taken, signed_at)
+            connection.executemany("DELETE FROM outbox WHERE seq = ? AND hash = ?", taken)
+        return self.numbers() & {seq for seq, _ in taken}
+
+    def settle_unnamed(self, seqs: Collection[int], signed_at: int | None = None) -> None:
+        """`settle` by number alone: a hospital that speaks form 1 signs no hashes."""
+        with self.database.transaction() as connection:
+            _keep_receipts(connection, "seq = ?", [(seq,) for seq in seqs], signed_at)
+            connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
+
+    def holds(self, seq: int, hashed: str) -> bool:
+        """Whether the message of this number and hash is waiting for its receipt."""
+        row = self.database.connection.execute("SELECT 1 FROM outbox WHERE seq = ? AND hash = ?", (seq, hashed))
+        return row.fetchone() is not None
+
+    def hand_on_again(self, seqs: Collection[int] | None = None) -> int:
+        """Mark what was sent under these numbers (None: everything sent) to be sent again.  Returns how many rows."""
+        change, connection = "UPDATE outbox SET relayed = 0, seq = NULL, hash = NULL", self.database.connection
+        if seqs is None:
+            return connection.execute(f"{change} WHERE relayed = 1").rowcount
+        with self.database.transaction():
+            return connection.executemany(f"{change} WHERE seq = ?", [(seq,) for seq in seqs]).rowcount
+
+    def numbers(self) -> set[int]:
+        """The numbers of the messages that wait for a receipt."""
+        rows = self.database.connection.execute("SELECT DISTINCT seq FROM outbox WHERE seq IS NOT NULL")
+        return {row[0] for row in rows}
+
+    def mergeable(self, limit: int) -> list[tuple[int, Mark]]:
+        """The oldest messages with one case each that are not urgent: their numbers, and the marks to replace them."""
+        rows = self.database.connection.execute(
+            "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
+            " ORDER BY seq LIMIT ?", (limit,),
+        )  # fmt: skip
+        briefs = [(row["seq"], Brief.from_object(json.loads(row["body"]))) for row in rows]
+        return [(seq, Mark(brief.case, brief.revision, brief.priority, brief.hour)) for seq, brief in briefs]
+
+    def count(self) -> int:
+        """How many case revisions the hospital has not acknowledged."""
+        return int(self.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+
+
+def _keep_receipts(
+    connection: sqlite3.Connection, which: str, values: Collection[tuple[object, ...]], signed_at: int | None
+) -> None:
+    at = Stamp(datetime.fromtimestamp(signed_at, UTC), True).text("seconds") if signed_at else clock.text("seconds")
+    connection.executemany(
+        "INSERT INTO hospital_receipts (case_reference, revision, at)"
+        f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which} GROUP BY case_reference"
+        " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, at = excluded.at"
+        " WHERE excluded.revision > revision",
+        [(at, *one) for one in values],
+    )
+
+
+def fitted(brief: Brief) -> Brief:
+    """*brief* with as many findings, the most probable first, as always fit into an envelope of form 2."""
+    while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
+        brief = replace(brief, findings=brief.findings[:-1])
+    return brief
+
+
+def brief_of(case: Case, taken: clock.Stamp) -> Brief:
+    """All that the hospital may know about *case*.
+
+    Never raises for a case of this box: values outside the permitted form are shortened or become "other".
+    """
+    read = [reading for reading in case.readings if reading.status is ReadingStatus.READ]
+    pack = read[0].pack if read else None
+    reasons = [reading.reason for reading in case.readings if reading.reason and not read]
+    hints = [hint for reading in read for hint in reading.quality.hints]
+    said = case.incomplete or next(iter(reasons or hints), None)
+    findings = sorted(case.findings, key=lambda finding: -finding.probability)[:_MOST_FINDINGS]
+    return Brief(
+        case=case.reference or "",
+        revision=case.revision,
+        modality=Modality.of(case.modality),
+        pack=pack.name[:40] if pack else None,
+        pack_version=pack.version if pack and _VERSION.fullmatch(pack.version) else None,
+        runtime=SummaryRuntime.of(pack.runtime) if pack else None,
+        priority=case.priority or Priority.CANNOT_JUDGE,
+        findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
+        lesions=min(len(case.lesions), 9999),
+        size_band=size_band([lesion.largest("long_axis_mm") for lesion in case.lesions]),
+        quality=quality_code(said.code if said else None),
+        latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
+        verdict=Opinion.NONE,
+        hour=clock.hour(taken),
+    )
