@@ -65,6 +65,7 @@ test: $(VENV)/dev.stamp lint
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
 # On the system's own Python, which every user of the box may read; nothing has to be installed before.

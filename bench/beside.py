@@ -169,8 +169,12 @@ def _letters(rows: int, columns: int, number: int) -> Marks:
     y = round(0.01 * rows) if chance.random() < 0.5 else round((1 - BORDER + 0.01) * rows)
     draw.text((round(chance.uniform(0.1, 0.4) * columns), y), "PORTABLE AP", fill=1, font=ImageFont.load_default(px))
     side = 0.015 if chance.random() < 0.5 else 1 - BORDER + 0.015
-    draw.text((round(side * columns), round(chance.uniform(0.2, 0.7) * rows)), "R", fill=1,
-              font=ImageFont.load_default(round(0.1 * rows)))  # fmt: skip
+    draw.text(
+        (round(side * columns), round(chance.uniform(0.2, 0.7) * rows)),
+        "R",
+        fill=1,
+        font=ImageFont.load_default(round(0.1 * rows)),
+    )
     return np.array(image, np.bool_)
 
 

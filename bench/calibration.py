@@ -109,8 +109,13 @@ class Held:
 
     def as_dict(self) -> dict[str, Any]:
         share = self.held / self.clinics
-        return {"figure": self.figure, "held": round(share, 3), "ci": _rounded(wilson(share, self.clinics)),
-                "clinics": self.clinics, "width": round(self.width, 3)}  # fmt: skip
+        return {
+            "figure": self.figure,
+            "held": round(share, 3),
+            "ci": _rounded(wilson(share, self.clinics)),
+            "clinics": self.clinics,
+            "width": round(self.width, 3),
+        }
 
 
 def coverage(
@@ -129,8 +134,9 @@ def coverage(
                 seen[name].append((one.low <= true <= one.high, one.high - one.low))
     return [
         Held(name, sum(held for held, _ in rows), len(rows), fmean(width for _, width in rows))
-        for name, rows in seen.items() if rows
-    ]  # fmt: skip
+        for name, rows in seen.items()
+        if rows
+    ]
 
 
 def suspended(clinics: int, auc: tuple[float, float], confirmed: int, shares: Shares, seed: int) -> int:
@@ -172,15 +178,27 @@ def measured(clinics: int, seed: int, say: Callable[[str], None]) -> dict[str, A
             say(f"{name}, {confirmed} confirmed: {whole:.3f} hold\n    {each}")
     stopped = []
     for kind, auc, confirmed in (
-        ("unfit", UNFIT, 100), *(("fit", one, 100) for one in FIT), *(("fit", one, 500) for one in FIT),
-    ):  # fmt: skip
+        ("unfit", UNFIT, 100),
+        *(("fit", one, 100) for one in FIT),
+        *(("fit", one, 500) for one in FIT),
+    ):
         count = clinics if confirmed == 100 else max(1, clinics // 4)
         gone = suspended(count, auc, confirmed, shares, seed)
         low, high = wilson(gone / count, count)
-        stopped.append({"pack": kind, "auc": list(auc), "confirmed": confirmed, "suspended": round(gone / count, 3),
-                        "ci": _rounded((low, high)), "clinics": count})  # fmt: skip
-        say(f"{kind} (AUC {auc[0]} to {auc[1]}), suspended within {confirmed} confirmed films: {gone / count:.3f} "
-            f"({low:.3f} to {high:.3f}), {count} clinics")  # fmt: skip
+        stopped.append(
+            {
+                "pack": kind,
+                "auc": list(auc),
+                "confirmed": confirmed,
+                "suspended": round(gone / count, 3),
+                "ci": _rounded((low, high)),
+                "clinics": count,
+            }
+        )
+        say(
+            f"{kind} (AUC {auc[0]} to {auc[1]}), suspended within {confirmed} confirmed films: {gone / count:.3f} "
+            f"({low:.3f} to {high:.3f}), {count} clinics"
+        )
     return {"clinics": clinics, "seed": seed, "held": held, "suspended": stopped}
 
 

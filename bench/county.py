@@ -33,12 +33,22 @@ _URGENT: Final = 49  # one case in so many
 _DAYS: Final = 30
 _BRIEF: Final = json.dumps(
     {
-        "case": "c-00000000000000000000", "findings": [{"code": "tuberculosis", "hundredths": 93}], "hour": None,
-        "latency_ms": 214, "lesions": 0, "modality": "DX", "pack": "chest-xray-adult", "pack_version": "1.0.0",
-        "priority": "routine", "quality": "ok", "revision": 1, "runtime": "onnxruntime", "size_band": "none",
+        "case": "c-00000000000000000000",
+        "findings": [{"code": "tuberculosis", "hundredths": 93}],
+        "hour": None,
+        "latency_ms": 214,
+        "lesions": 0,
+        "modality": "DX",
+        "pack": "chest-xray-adult",
+        "pack_version": "1.0.0",
+        "priority": "routine",
+        "quality": "ok",
+        "revision": 1,
+        "runtime": "onnxruntime",
+        "size_band": "none",
         "verdict": "none",
     }
-)  # fmt: skip
+)
 
 
 def main() -> None:

@@ -225,9 +225,15 @@ def _line(
     delays.sort()
     low, high = rate.interval or (None, None)
     return Line(
-        change, streams, len(delays), low, high, int(statistics.median(delays)) if delays else None,
-        delays[(9 * len(delays)) // 10 - 1] if len(delays) >= 10 else None, dict(by.most_common()),
-    )  # fmt: skip
+        change,
+        streams,
+        len(delays),
+        low,
+        high,
+        int(statistics.median(delays)) if delays else None,
+        delays[(9 * len(delays)) // 10 - 1] if len(delays) >= 10 else None,
+        dict(by.most_common()),
+    )
 
 
 def _table(lines: Sequence[Line]) -> str:

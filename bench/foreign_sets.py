@@ -40,10 +40,23 @@ CROPS_OF_A_PHOTOGRAPH: Final = 6
 CT_WINDOWS: Final = ((-600.0, 1500.0), (40.0, 400.0))
 """Centre and width in HU of the usual windows for lung and soft tissue."""
 
-NO_PHOTOGRAPHS: Final = frozenset({
-    "chessboard_GRAY.png", "chessboard_RGB.png", "color.png", "horse.png", "logo.png", "page.png", "phantom.png",
-    "text.png", "microaneurysms.png", "retina.jpg", "cell.png", "ihc.png", "motorcycle_right.png",
-})  # fmt: skip
+NO_PHOTOGRAPHS: Final = frozenset(
+    {
+        "chessboard_GRAY.png",
+        "chessboard_RGB.png",
+        "color.png",
+        "horse.png",
+        "logo.png",
+        "page.png",
+        "phantom.png",
+        "text.png",
+        "microaneurysms.png",
+        "retina.jpg",
+        "cell.png",
+        "ihc.png",
+        "motorcycle_right.png",
+    }
+)
 """Pictures of scikit-image left out: drawings, print, microscopy, a retina, and the second of a stereo pair."""
 
 

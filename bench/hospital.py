@@ -54,18 +54,24 @@ def main() -> None:
                 harness.Variant("sealed and signed", f"lantern {__version__}", lambda: bench.drain("sealed")),
                 harness.Variant("the same without crypto", f"lantern {__version__}", lambda: bench.drain("clear")),
                 harness.Variant(
-                    "limit: opening, verifying and parsing, one core", f"cryptography {cryptography.__version__}",
-                    lambda: bench.alone("open"), "limit",
+                    "limit: opening, verifying and parsing, one core",
+                    f"cryptography {cryptography.__version__}",
+                    lambda: bench.alone("open"),
+                    "limit",
                 ),
                 harness.Variant(
-                    "limit: SQLite, committed in batches", f"sqlite {sqlite3.sqlite_version}",
-                    lambda: bench.alone("commit"), "limit",
+                    "limit: SQLite, committed in batches",
+                    f"sqlite {sqlite3.sqlite_version}",
+                    lambda: bench.alone("commit"),
+                    "limit",
                 ),
                 harness.Variant(
-                    "limit: mosquitto and a client that only acknowledges", _version(mosquitto),
-                    lambda: bench.drain("acknowledge"), "limit",
+                    "limit: mosquitto and a client that only acknowledges",
+                    _version(mosquitto),
+                    lambda: bench.drain("acknowledge"),
+                    "limit",
                 ),
-            ]  # fmt: skip
+            ]
             results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
             looks = [
                 harness.Variant("nobody looks", f"lantern {__version__}", lambda: bench.looked_at(None)),
@@ -93,19 +99,24 @@ def main() -> None:
         "Sealed summaries counted and answered", "summaries/s", tuple(result.row for result in results), facts
     )
     pages = Table(
-        "The same by `lantern-hospital serve`, while people look at its page", "summaries/s",
-        tuple(result.row for result in looked), {"messages": options.messages, "rows before": options.messages},
-    )  # fmt: skip
+        "The same by `lantern-hospital serve`, while people look at its page",
+        "summaries/s",
+        tuple(result.row for result in looked),
+        {"messages": options.messages, "rows before": options.messages},
+    )
     questions = Table(
-        "What the page asks of a large inbox", "ms", asked,
+        "What the page asks of a large inbox",
+        "ms",
+        asked,
         {
             "case revisions": options.rows,
             "boxes": county.BOXES,
             "MB of memory of `lantern-hospital summaries --json` that lists all": round(listed_mb),
             "seconds to fill it": round(filled_s),
         },
-        compared=False, plotted=False,
-    )  # fmt: skip
+        compared=False,
+        plotted=False,
+    )
     sealed, clear = results[0].median, results[1].median
     goals = [
         Goal("sealed summaries a second on one worker", sealed, 2000, "1/s", at_least=True),

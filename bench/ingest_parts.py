@@ -103,9 +103,21 @@ def provision_boxes(house: House, folder: Path, messages: int) -> int:
 
 def _body(number: int, seq: int) -> bytes:
     brief = Brief(
-        f"c-{seq:020x}", 1, Modality.DX, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, Priority.ROUTINE,
-        (FindingBrief("tuberculosis", seq % 100),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE, "2026-11-21T03",
-    )  # fmt: skip
+        f"c-{seq:020x}",
+        1,
+        Modality.DX,
+        "chest-xray-adult",
+        "1.0.0",
+        SummaryRuntime.ONNXRUNTIME,
+        Priority.ROUTINE,
+        (FindingBrief("tuberculosis", seq % 100),),
+        0,
+        SizeBand.NONE,
+        "ok",
+        214,
+        Opinion.NONE,
+        "2026-11-21T03",
+    )
     return Summary(Origin(_box(number), f"{number:032x}", seq + 1, "0" * 16), brief).encode()
 
 

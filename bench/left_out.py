@@ -64,13 +64,27 @@ OPACITIES: Final = ("Pneumonia", "Consolidation", "Infiltration", "Edema", "Effu
 
 RECIPE: Final[Mapping[str, float]] = {"zoom_in": 0.2, "gamma": 0.5, "flip": 0.5}
 MACHINE: Final[Mapping[str, float]] = {
-    **RECIPE, "aspect": 0.25, "window": 0.2, "resolution": 0.4, "sharpness": 0.4, "local_contrast": 0.3, "borders": 0.3,
-    "letters": 0.5, "jpeg": 0.5,
-}  # fmt: skip
+    **RECIPE,
+    "aspect": 0.25,
+    "window": 0.2,
+    "resolution": 0.4,
+    "sharpness": 0.4,
+    "local_contrast": 0.3,
+    "borders": 0.3,
+    "letters": 0.5,
+    "jpeg": 0.5,
+}
 MILD: Final[Mapping[str, float]] = {
-    **RECIPE, "aspect": 0.25, "window": 0.15, "resolution": 0.25, "sharpness": 0.25, "local_contrast": 0.15,
-    "borders": 0.15, "letters": 0.25, "jpeg": 0.3,
-}  # fmt: skip
+    **RECIPE,
+    "aspect": 0.25,
+    "window": 0.15,
+    "resolution": 0.25,
+    "sharpness": 0.25,
+    "local_contrast": 0.15,
+    "borders": 0.15,
+    "letters": 0.25,
+    "jpeg": 0.3,
+}
 
 HEAD: Final = """\
 | fit | judged on | n (positive) | AUC | gain | sensitivity | specificity | at a threshold without labels |
@@ -97,7 +111,7 @@ SETS: Final[Mapping[str, LabelledSet]] = {
     "children": LabelledSet(
         "children, who are too young for it", "chest-xray/kermany224_train", "folder", "PNEUMONIA", most=1000
     ),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +134,17 @@ class WholeFit:
     def plan(self, epochs: int) -> Train:
         """Small films in the first three quarters of the epochs."""
         return Train(
-            epochs=epochs, early_epochs=3 * epochs // 4, early_size=160, batch=32, learning_rate=5e-4,
-            weight_decay=0.05, warmup_steps=40, average_steps=100, dropout=0.3, change=Changes(**self.change),
-        )  # fmt: skip
+            epochs=epochs,
+            early_epochs=3 * epochs // 4,
+            early_size=160,
+            batch=32,
+            learning_rate=5e-4,
+            weight_decay=0.05,
+            warmup_steps=40,
+            average_steps=100,
+            dropout=0.3,
+            change=Changes(**self.change),
+        )
 
 
 FITS: Final[Mapping[str, WholeFit]] = {
@@ -257,9 +279,12 @@ def gain(films: FilmSet, scores: NDArray[np.float64], plain: NDArray[np.float64]
 
 
 def unlabelled(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], of_home: NDArray[np.int64], home: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    of_home: NDArray[np.int64],
+    home: NDArray[np.float64],
     cut: float,
-) -> dict[str, tuple[float, float]]:  # fmt: skip
+) -> dict[str, tuple[float, float]]:
     """Prevalence → mean sensitivity and specificity at the threshold that a box sets from films without labels: from
     :data:`FIRST` films drawn at that prevalence, :data:`DRAWS` times; nothing for a set of one class."""
     if len(set(labels.tolist())) < 2:
@@ -288,9 +313,12 @@ def row(name: str, films: FilmSet, scores: NDArray[np.float64], cut: float) -> d
     """AUC, sensitivity and specificity of one set; ``None`` for what its films cannot say."""
     labels, people = labels_of(films), [film.patient for film in films.films]
     told: dict[str, Any] = {
-        "set": name, "n": len(labels), "positives": int(labels.sum()),
-        "auc": intervals.auc(labels, scores), "auc_ci": intervals.auc_interval(labels, scores, people),
-    }  # fmt: skip
+        "set": name,
+        "n": len(labels),
+        "positives": int(labels.sum()),
+        "auc": intervals.auc(labels, scores),
+        "auc_ci": intervals.auc_interval(labels, scores, people),
+    }
     for rate, label in (("sensitivity", 1), ("specificity", 0)):
         right = ((scores >= cut) == label)[labels == label]
         whose = [person for person, one in zip(people, labels, strict=True) if one == label]

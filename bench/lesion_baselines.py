@@ -138,9 +138,15 @@ def of_outline(film: Film) -> list[float] | None:
     near[top : rows.max() + reach + 1, left : columns.max() + reach + 1] = True
     around, inside = greys[near & ~mask], greys[mask]
     return [
-        float(np.log(mask.mean())), axes.short / axes.long, rows.mean() / mask.shape[0], columns.mean() / mask.shape[1],
-        float(inside.mean()), float(inside.std()), float(around.mean()), float(inside.mean() - around.mean()),
-    ]  # fmt: skip
+        float(np.log(mask.mean())),
+        axes.short / axes.long,
+        rows.mean() / mask.shape[0],
+        columns.mean() / mask.shape[1],
+        float(inside.mean()),
+        float(inside.std()),
+        float(around.mean()),
+        float(inside.mean() - around.mean()),
+    ]
 
 
 def of_images(films: FilmSet) -> Numbers:

@@ -50,18 +50,20 @@ def main() -> None:
     variants = [
         harness.Variant("carry, count, receipts back", f"Lantern {__version__}", lambda: _drain(count)),
         harness.Variant(
-            "limit: seal, one core", library,
+            "limit: seal, one core",
+            library,
             lambda: _each(count, lambda: seal(summary.encode(), Kind.ALERT, "clinic-7", signer, hospital.public_key())),
             "limit",
         ),
         harness.Variant(
-            "limit: open, verify and parse, one core", library,
+            "limit: open, verify and parse, one core",
+            library,
             lambda: _each(
                 count, lambda: decode_up(open_sealed(envelope, Kind.ALERT, "clinic-7", signer.public_key(), private))
             ),
             "limit",
         ),
-    ]  # fmt: skip
+    ]
     results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
     facts: dict[str, Fact] = {"bytes of a summary": len(summary.encode()), "bytes of its envelope": len(envelope)}
     table = Table(f"{count:,} summaries from box to hospital", "s", tuple(result.row for result in results), facts)
@@ -97,10 +99,21 @@ def _drain(summaries: int) -> float:
 
 def _summary() -> Summary:
     brief = Brief(
-        "c-0123456789abcdef0123", 1, Modality.DX, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME,
-        Priority.URGENT, (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 214, Opinion.NONE,
+        "c-0123456789abcdef0123",
+        1,
+        Modality.DX,
+        "chest-xray-adult",
+        "1.0.0",
+        SummaryRuntime.ONNXRUNTIME,
+        Priority.URGENT,
+        (FindingBrief("tuberculosis", 93),),
+        0,
+        SizeBand.NONE,
+        "ok",
+        214,
+        Opinion.NONE,
         "2026-11-21T03",
-    )  # fmt: skip
+    )
     return Summary(Origin("clinic-7", "0" * 32, 7, "0" * 16), brief)
 
 

@@ -41,8 +41,14 @@ from tests.unit.test_dicomdir import dicomdir, record
 FAT, EXFAT, NTFS, ISO = FileSystem.FAT, FileSystem.EXFAT, FileSystem.NTFS, FileSystem.ISO9660
 EXAMS, FILMS, TURNS = 3, 40, 40
 MEDIA: Final = {
-    "FAT12": FAT, "FAT16": FAT, "FAT32": FAT, "exFAT": EXFAT, "NTFS": NTFS, "ISO 9660": ISO, "Joliet": ISO,
-}  # fmt: skip
+    "FAT12": FAT,
+    "FAT16": FAT,
+    "FAT32": FAT,
+    "exFAT": EXFAT,
+    "NTFS": NTFS,
+    "ISO 9660": ISO,
+    "Joliet": ISO,
+}
 _FATS: Final = {"FAT12": (12, 24, 16), "FAT16": (16, 64, 4), "FAT32": (32, 160, 2)}  # bits, MB, sectors in a cluster
 _FSCK: Final = {FAT: ("fsck.fat", "-n"), EXFAT: ("fsck.exfat", "-n"), NTFS: ("ntfsfix", "-n")}
 _UID: Final = re.compile(rb"\x02\x00\x03\x00UI..([0-9.]+)")
@@ -79,8 +85,11 @@ def make(folder: Path) -> None:
         image = fresh(folder / name.replace(" ", ""), name, content)
         draw = random.Random(name)
         media[name] = {
-            "image": image.name, "kind": kind.value, "images": every, "damages": list(damages(image, kind, draw)),
-        }  # fmt: skip
+            "image": image.name,
+            "kind": kind.value,
+            "images": every,
+            "damages": list(damages(image, kind, draw)),
+        }
         for state, change in WHOLE[kind].items():
             used = image.with_suffix(f".{state.replace(' ', '-')}")
             shutil.copy(image, used)
@@ -147,10 +156,12 @@ def damages(image: Path, kind: FileSystem, draw: random.Random) -> Iterator[list
         old = data[place : place + sector]
         at = draw.randrange(sector)
         new = (
-            bytes(sector), b"\xff" * sector, draw.randbytes(sector),
+            bytes(sector),
+            b"\xff" * sector,
+            draw.randbytes(sector),
             old[:at] + bytes([old[at] ^ 1 << draw.randrange(8)]) + old[at + 1 :],
             old[:at] + draw.randbytes(1) + old[at + 1 :],
-        )[draw.randrange(5)]  # fmt: skip
+        )[draw.randrange(5)]
         yield [(place, new.hex())]
 
 
@@ -253,8 +264,17 @@ def judge(folder: Path, most: int) -> None:
                 row["media"] += 1
                 _count(row, *_judged(image, kind, Path(scratch)), one["images"])
     columns = (
-        "media", "mounted", "lost", "noticed", "space", "read error", "list", "fsck", "false alarm", "false fsck",
-    )  # fmt: skip
+        "media",
+        "mounted",
+        "lost",
+        "noticed",
+        "space",
+        "read error",
+        "list",
+        "fsck",
+        "false alarm",
+        "false fsck",
+    )
     print(f"{'medium':<24}" + "".join(f"{column:>12}" for column in columns))
     for name, row in rows.items():
         print(f"{name:<24}" + "".join(f"{row[column]:>12}" for column in columns))

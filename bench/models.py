@@ -44,9 +44,11 @@ APP: Final = "benchmark_app"
 TEACHER: Final = "lite0"
 PYRAMID, OF_ORGAN = "pyramid", "pyramid-organ"
 PEERS: Final = {
-    TEACHER: "PyTorch eager, EfficientNet-Lite0 FP32", RESNET: "PyTorch eager, ResNet-50 FP32",
-    PYRAMID: "PyTorch eager, the same network FP32", OF_ORGAN: "PyTorch eager, the same network FP32",
-}  # fmt: skip
+    TEACHER: "PyTorch eager, EfficientNet-Lite0 FP32",
+    RESNET: "PyTorch eager, ResNet-50 FP32",
+    PYRAMID: "PyTorch eager, the same network FP32",
+    OF_ORGAN: "PyTorch eager, the same network FP32",
+}
 WANTED: Final = {TEACHER: 10.0, RESNET: 40.0, PYRAMID: 5.0, OF_ORGAN: 5.0}
 """How many times as fast as each the quickest INT8 file should be."""
 MEGABYTE: Final = 1e6

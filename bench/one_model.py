@@ -25,9 +25,13 @@ RESNET: Final = "resnet50"
 
 
 def measured(
-    runtime: str, model: str | Path, size: tuple[int, int], threads: int, times: int,
+    runtime: str,
+    model: str | Path,
+    size: tuple[int, int],
+    threads: int,
+    times: int,
     environment: Mapping[str, str] | None = None,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Milliseconds of each of *times* inferences, measured in a new process; *environment* is added to ours."""
     words = [runtime, model, *size, threads, times]
     command = [sys.executable, "-m", "bench.one_model", *map(str, words)]
@@ -38,10 +42,25 @@ def measured(
 def by_benchmark_app(model: Path, threads: int, times: int) -> float:
     """The median in milliseconds that OpenVINO's own `benchmark_app` prints for one film after the other."""
     command = [
-        str(Path(sys.executable).with_name("benchmark_app")), "-m", str(model), "-d", "CPU",
-        "-hint", "none", "-nstreams", "1", "-api", "sync",
-        "-nthreads", str(threads), "-niter", str(times), "-infer_precision", "f32", *_one_film(model),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("benchmark_app")),
+        "-m",
+        str(model),
+        "-d",
+        "CPU",
+        "-hint",
+        "none",
+        "-nstreams",
+        "1",
+        "-api",
+        "sync",
+        "-nthreads",
+        str(threads),
+        "-niter",
+        str(times),
+        "-infer_precision",
+        "f32",
+        *_one_film(model),
+    ]
     printed = _printed(command, "benchmark_app", model, {})
     median = re.search(r"Median:\s+([\d.]+) (us|ms|s)\b", printed)
     if median is None:

@@ -37,10 +37,21 @@ Grey = NDArray[np.float32]
 Numbers = Mapping[str, float]
 T = TypeVar("T")
 
-NO_PHOTOGRAPHS: Final = frozenset({
-    "chessboard_GRAY.png", "chessboard_RGB.png", "color.png", "horse.png", "logo.png", "page.png", "phantom.png",
-    "text.png", "microaneurysms.png", "cell.png", "motorcycle_right.png",
-})  # fmt: skip
+NO_PHOTOGRAPHS: Final = frozenset(
+    {
+        "chessboard_GRAY.png",
+        "chessboard_RGB.png",
+        "color.png",
+        "horse.png",
+        "logo.png",
+        "page.png",
+        "phantom.png",
+        "text.png",
+        "microaneurysms.png",
+        "cell.png",
+        "motorcycle_right.png",
+    }
+)
 """Pictures of scikit-image left out: drawings, print, microscopy, and the second of a stereo pair."""
 NO_VIDEO: Final = (".csv", ".mpeg")  # the box refused the second one when the limits were set
 MOST: Final = 600
@@ -186,19 +197,31 @@ def _colours(films: Mapping[str, Sequence[Grey]], folder: Path | None) -> None:
     print("\n## Colours\n")
     chance = np.random.default_rng(1)
     scans = [spoiled.in_colour(spoiled.photographed(frame, chance), chance) for frame in films["adults"][:SPOILED]]
-    print(_line(f"photographed film in colour, tint ≥ {limits.TINTED:g} ({len(scans)})",
-                _share(measures.tint(rgb) >= limits.TINTED for rgb in scans)))  # fmt: skip
+    print(
+        _line(
+            f"photographed film in colour, tint ≥ {limits.TINTED:g} ({len(scans)})",
+            _share(measures.tint(rgb) >= limits.TINTED for rgb in scans),
+        )
+    )
     photographs = list(_photographs(folder))
     if not photographs:
         print("There are no photographs: install scikit-image, or name a folder with --photographs.", file=sys.stderr)
         return
     coloured = [rgb for rgb in photographs if measures.tint(rgb) > 0]
-    print(_line(f"photographs in colour, tint or colour ({len(coloured)})",
-                _share(measures.tint(rgb) >= limits.TINTED for rgb in coloured)))  # fmt: skip
+    print(
+        _line(
+            f"photographs in colour, tint or colour ({len(coloured)})",
+            _share(measures.tint(rgb) >= limits.TINTED for rgb in coloured),
+        )
+    )
     greys = [np.asarray(Image.fromarray(rgb).convert("L"), np.float32) for rgb in photographs]
     numbers = [judge.measured(grey, "chest_film") for grey in greys]
-    print(_line(f"photographs in grey, refused ({len(greys)})",
-                _share(limits.refused(one, "chest_film") is not None for one in numbers)))  # fmt: skip
+    print(
+        _line(
+            f"photographs in grey, refused ({len(greys)})",
+            _share(limits.refused(one, "chest_film") is not None for one in numbers),
+        )
+    )
     print(_line("photographs in grey, any hint", _share(bool(_fired(one, "chest_film")) for one in numbers)))
 
 

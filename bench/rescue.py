@@ -72,9 +72,13 @@ def fill(state: StateDir, cases: int) -> None:
         (state.root / file).parent.mkdir(exist_ok=True)
         (state.root / file).write_bytes(data)
         admitted = clinical.admit(
-            path="bench", file=file, sha256=sha256, size=len(data), header=examine(state.root / file).header,
+            path="bench",
+            file=file,
+            sha256=sha256,
+            size=len(data),
+            header=examine(state.root / file).header,
             association=None,
-        )  # fmt: skip
+        )
         assert isinstance(admitted, Instance)
         clinical.finish(admitted, _reading(admitted), Priority.ROUTINE)
         clinical.close_revisions(0.0, report=Outbox(clinical.database).put)
@@ -84,9 +88,14 @@ def fill(state: StateDir, cases: int) -> None:
 def _reading(instance: Instance) -> Reading:
     finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.2, 0.5)
     return Reading(
-        Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None,
-        PackIdentity("bench", "1.0.0", "onnxruntime", "int8"), Timing(1, 2, 3), (finding,),
-    )  # fmt: skip
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity("bench", "1.0.0", "onnxruntime", "int8"),
+        Timing(1, 2, 3),
+        (finding,),
+    )
 
 
 if __name__ == "__main__":

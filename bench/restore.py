@@ -82,11 +82,16 @@ def measure(folder: Path, films: int, film_mb: float) -> list[Table]:
     half_hour = rates["restore"] * 60 * _MINUTES / 1000
     return [
         Table(
-            "Time", "s", tuple(Row(name, (seconds,)) for name, seconds in took.items()),
-            {"films": films, "MB": round(megabytes)}, compared=False,
+            "Time",
+            "s",
+            tuple(Row(name, (seconds,)) for name, seconds in took.items()),
+            {"films": films, "MB": round(megabytes)},
+            compared=False,
         ),
         Table(
-            "Rate", "MB/s", tuple(Row(name, (rate,)) for name, rate in rates.items()),
+            "Rate",
+            "MB/s",
+            tuple(Row(name, (rate,)) for name, rate in rates.items()),
             {
                 f"GB restored in {_MINUTES} min at this rate": round(half_hour, 1),
                 f"GB of a year of {_A_DAY} films a day of {_CLINIC_MB:g} MB on {_DAYS} days": round(year_gb, 1),
@@ -96,12 +101,16 @@ def measure(folder: Path, films: int, film_mb: float) -> list[Table]:
         ),
         *(
             Table(
-                f"Shares of the time: {name}", "%", tuple(Row(step, (100 * share,)) for step, share in parts.items()),
-                compared=False, plotted=False,
+                f"Shares of the time: {name}",
+                "%",
+                tuple(Row(step, (100 * share,)) for step, share in parts.items()),
+                compared=False,
+                plotted=False,
             )
-            for name, parts in shares.items() if name != "a night without new films"
+            for name, parts in shares.items()
+            if name != "a night without new films"
         ),
-    ]  # fmt: skip
+    ]
 
 
 def fill(state: StateDir, films: int, size: int) -> None:

@@ -30,9 +30,13 @@ from tests.results import result_of
 _FILM = (2500, 2048)
 _FRAMES = 60
 _NAMES = {
-    "picture": "picture as it came", "sc": "Secondary Capture", "seg": "Segmentation", "pr": "Presentation State",
-    "sr": "Comprehensive 3D SR", "pdf": "Encapsulated PDF",
-}  # fmt: skip
+    "picture": "picture as it came",
+    "sc": "Secondary Capture",
+    "seg": "Segmentation",
+    "pr": "Presentation State",
+    "sr": "Comprehensive 3D SR",
+    "pdf": "Encapsulated PDF",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,14 @@ OF_A_FILM: Final[Mapping[str, Way]] = {
 OF_ULTRASOUND: Final = {
     name: OF_A_FILM[name]
     for name in (
-        "blur, sigma 0.6 % of the side", "blur, sigma 1 %", "blur, sigma 1.6 %", "noise of 5 %", "noise of 10 %",
-        "gamma 0.25", "gamma 4", "brightest 30 % all white", "brightest 50 % all white",
+        "blur, sigma 0.6 % of the side",
+        "blur, sigma 1 %",
+        "blur, sigma 1.6 %",
+        "noise of 5 %",
+        "noise of 10 %",
+        "gamma 0.25",
+        "gamma 4",
+        "brightest 30 % all white",
+        "brightest 50 % all white",
     )
-}  # fmt: skip
+}

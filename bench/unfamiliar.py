@@ -163,9 +163,7 @@ def _judged(
         scores = np.concatenate([home, away])
         # An own film and a variation of it show one patient but are two kinds, so the bootstrap draws them separately.
         named = [f"own {one.group}" for one in films] + [f"foreign {group}" for group in groups]
-        return Line(
-            *facts, intervals.auc(labels, scores), intervals.auc_interval(labels, scores, named)
-        )  # fmt: skip
+        return Line(*facts, intervals.auc(labels, scores), intervals.auc_interval(labels, scores, named))
 
     def asked(frames: Sequence[Frame]) -> Distances:
         return _distances(pack, session, familiar, frames)

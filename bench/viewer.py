@@ -72,9 +72,10 @@ def main() -> None:
             tables = _measured(box, person, Path(name), rounds)
             sent = {row.name: row.samples[0] for row in tables[-1].rows}
             goals = [
-                *viewer_limits.weights(sent), *viewer_limits.presses(box, person, Path(name)),
+                *viewer_limits.weights(sent),
+                *viewer_limits.presses(box, person, Path(name)),
                 *viewer_limits.series(box, person, Path(name)),
-            ]  # fmt: skip
+            ]
         finally:
             person.close()
     harness.publish("Viewer", tables, goals, as_json=options.json, quick=options.quick)

@@ -47,9 +47,15 @@ QUICK: Final = 24
 SHIPPED: Final = "breast-ultrasound"
 ANY_SCORE: Final = 1e-9
 HEAD: Final = (
-    "", "lesions found", "in images with the finding", "in others", "false marks an image", "no lesion: no mark",
-    "overlap of found boxes, median", *(f"at {rate:g} false" for rate in RATES),
-)  # fmt: skip
+    "",
+    "lesions found",
+    "in images with the finding",
+    "in others",
+    "false marks an image",
+    "no lesion: no mark",
+    "overlap of found boxes, median",
+    *(f"at {rate:g} false" for rate in RATES),
+)
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,12 @@ class Asked:
         found = [classify.findings(one, self.section.findings, self.section.output)[0] for one in maps]
         cells = np.stack([one[spec.channel] for one in maps])
         chosen = weak_labels.chosen(
-            cells, cells.mean(axis=(1, 2), dtype=np.float64) + spec.bias,
+            cells,
+            cells.mean(axis=(1, 2), dtype=np.float64) + spec.bias,
             np.array([film.label for film in others.films], dtype=np.int64),
-            np.array([one.positive for one in found]), false_per_image,
-        )  # fmt: skip
+            np.array([one.positive for one in found]),
+            false_per_image,
+        )
         marks = MarksSpec.model_validate(chosen)
         return replace(self, section=replace(self.section, findings=(spec.model_copy(update={"marks": marks}),)))
 
@@ -114,8 +122,10 @@ class Asked:
         rows, columns = film.read().shape
         frame = Frame(rows, columns, box=view(rows, columns, self.pack.manifest.input))
         said = self.pack.manifest.answering.answer(section, self.outputs(film), frame)
-        return [(one.box[0] / columns, one.box[1] / rows, one.box[2] / columns, one.box[3] / rows, one.score)
-                for one in said.lesions]  # fmt: skip
+        return [
+            (one.box[0] / columns, one.box[1] / rows, one.box[2] / columns, one.box[3] / rows, one.score)
+            for one in said.lesions
+        ]
 
 
 def row(name: str, asked: Asked, films: FilmSet) -> tuple[str, ...]:
@@ -130,11 +140,14 @@ def row(name: str, asked: Asked, films: FilmSet) -> tuple[str, ...]:
     false = np.array([len(one.false) for one in marks], dtype=np.float64)
     overlaps = [best for found, there in zip(marked, true, strict=True) for best in best_overlaps(found, there)]
     return (
-        name, _rate(shown.lesions, shown.lesions_ci), *(_part(marks, patients, labels == label) for label in (1, 0)),
-        f"{false.mean():.2f} ({_limits(intervals.mean_interval(false, patients))})", _rate(shown.clean, shown.clean_ci),
+        name,
+        _rate(shown.lesions, shown.lesions_ci),
+        *(_part(marks, patients, labels == label) for label in (1, 0)),
+        f"{false.mean():.2f} ({_limits(intervals.mean_interval(false, patients))})",
+        _rate(shown.clean, shown.clean_ci),
         f"{np.median(overlaps):.2f}" if overlaps else "–",
         *(f"{found:.2f}" for _, found in lesions.froc(at_any_cut, RATES) if found is not None),
-    )  # fmt: skip
+    )
 
 
 def best_overlaps(found: Sequence[Scored], true: boxes.Found) -> list[float]:

@@ -78,18 +78,22 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     recipe = "converters/recipes/chest-xray-child.toml --data ~/chest-xray --out ~/packs"
     top = argparse.ArgumentParser(
-        prog="lantern-convert", description=(__doc__ or "").split("\n")[0].replace("``", ""),
+        prog="lantern-convert",
+        description=(__doc__ or "").split("\n")[0].replace("``", ""),
         epilog=f"Example: lantern-convert run {recipe}",
-    )  # fmt: skip
+    )
     steps = top.add_subparsers(metavar="COMMAND", required=True)
 
     def step(
         name: str, text: str, example: str, command: Callable[[argparse.Namespace], int]
-    ) -> argparse.ArgumentParser:  # fmt: skip
+    ) -> argparse.ArgumentParser:
         added = steps.add_parser(
-            name, help=text.replace("%", "%%"), description=text, epilog=f"Example: lantern-convert {example}",
+            name,
+            help=text.replace("%", "%%"),
+            description=text,
+            epilog=f"Example: lantern-convert {example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+        )
         added.set_defaults(command=command)
         return added
 
@@ -100,19 +104,43 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--data", type=Path, required=True, help="the data set's folder or file")
         added.add_argument("--out", type=Path, required=True, help="where the pack goes; checkpoints go to OUT/work")
         if name in ("run", *FITS):
-            added.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto",
-                               help="where networks learn; auto: a GPU if there is one (default: auto)")  # fmt: skip
-            added.add_argument("--workers", type=_count, default=0, metavar="N",
-                               help="processes that change the films beside the one that learns; "
-                               "what is learnt is the same (default: %(default)s)")  # fmt: skip
+            added.add_argument(
+                "--device",
+                choices=("auto", "cuda", "cpu"),
+                default="auto",
+                help="where networks learn; auto: a GPU if there is one (default: auto)",
+            )
+            added.add_argument(
+                "--workers",
+                type=_count,
+                default=0,
+                metavar="N",
+                help="processes that change the films beside the one that learns; "
+                "what is learnt is the same (default: %(default)s)",
+            )
         if name in ("run", "train"):
-            added.add_argument("--add-feedback", type=Path, action="append", default=[], metavar="EXPORT",
-                               help="a clinic's sealed feedback to learn from too; may be repeated")  # fmt: skip
-            added.add_argument("--feedback-key", type=Path, default=Path(feedback.PRIVATE), metavar="FILE",
-                               help="the key it was sealed to (default: %(default)s)")  # fmt: skip
+            added.add_argument(
+                "--add-feedback",
+                type=Path,
+                action="append",
+                default=[],
+                metavar="EXPORT",
+                help="a clinic's sealed feedback to learn from too; may be repeated",
+            )
+            added.add_argument(
+                "--feedback-key",
+                type=Path,
+                default=Path(feedback.PRIVATE),
+                metavar="FILE",
+                help="the key it was sealed to (default: %(default)s)",
+            )
 
-    added = step("feedback-keys", "Make the key pair that clinics seal their feedback to.",
-                 "feedback-keys --out ~/keys", _feedback_keys)  # fmt: skip
+    added = step(
+        "feedback-keys",
+        "Make the key pair that clinics seal their feedback to.",
+        "feedback-keys --out ~/keys",
+        _feedback_keys,
+    )
     added.add_argument("--out", type=Path, required=True, help="the folder for feedback.key and feedback.pub")
 
     example = "evaluate models/chest-xray-child --data ~/films --positive PNEUMONIA --json"
@@ -124,8 +152,12 @@ def parser() -> argparse.ArgumentParser:
     added = step("elsewhere", text, example, away.command)
     away.add_arguments(added)
 
-    added = step("golden", "Check the golden cases of a pack in every runtime installed here.",
-                 "golden models/chest-xray-adult --update-references", _golden)  # fmt: skip
+    added = step(
+        "golden",
+        "Check the golden cases of a pack in every runtime installed here.",
+        "golden models/chest-xray-adult --update-references",
+        _golden,
+    )
     added.add_argument("pack", type=Path, help="the pack's folder")
     added.add_argument("--update-references", action="store_true", help="first fill the answers for referred files")
 
@@ -232,12 +264,19 @@ def _step(run: "RecipeRun", name: str, out: Path) -> None:
     from converters.training import leave_out, steps
 
     plain: dict[str, Callable[[RecipeRun], Any]] = {
-        "train": steps.train_step, "leave-out": leave_out.leave_out_step,
-        "distill": steps.distill_step, "prune": steps.prune_step, "calibrate": operating_point.calibrate_step,
-        "export": model_files.export_step, "quantize": quantize_step.quantize_step, "maps": grad_cam.maps_step,
-        "typicality": typicality.typicality_step, "speed": speed.speed_step, "gate": gate_step.gate_step,
+        "train": steps.train_step,
+        "leave-out": leave_out.leave_out_step,
+        "distill": steps.distill_step,
+        "prune": steps.prune_step,
+        "calibrate": operating_point.calibrate_step,
+        "export": model_files.export_step,
+        "quantize": quantize_step.quantize_step,
+        "maps": grad_cam.maps_step,
+        "typicality": typicality.typicality_step,
+        "speed": speed.speed_step,
+        "gate": gate_step.gate_step,
         "report": pack.report_step,
-    }  # fmt: skip
+    }
     if name == "pack":
         pack.pack_step(run, out)
     else:

@@ -16,9 +16,13 @@ async def main(port: int, tls: Path) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     listener = {
-        "type": "tcp", "bind": f"127.0.0.1:{port}", "ssl": True, "cafile": str(tls / "ca.crt"),
-        "certfile": str(tls / "broker.crt"), "keyfile": str(tls / "broker.key"),
-    }  # fmt: skip
+        "type": "tcp",
+        "bind": f"127.0.0.1:{port}",
+        "ssl": True,
+        "cafile": str(tls / "ca.crt"),
+        "certfile": str(tls / "broker.crt"),
+        "keyfile": str(tls / "broker.key"),
+    }
     plugins = {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}}
     broker = Broker({"listeners": {"default": listener}, "plugins": plugins})
     await broker.start()

@@ -67,9 +67,15 @@ class DemoStage:
     def ask(self, *command: str) -> list[dict[str, Any]]:
         """`run` without showing the command, for polling."""
         done = subprocess.run(
-            _argv(command), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False, start_new_session=True,
-        )  # fmt: skip
+            _argv(command),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            start_new_session=True,
+        )
         if done.returncode != 0:
             raise DemoFailed(f"“{shlex.join(command)}” ended with status {done.returncode}:\n{done.stderr.strip()}")
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -81,9 +87,14 @@ class DemoStage:
         log = self.folder / f"{name}.log"
         with log.open("wb") as handle:
             process = subprocess.Popen(
-                _argv(command), cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=handle,
-                stderr=handle, start_new_session=True,
-            )  # fmt: skip
+                _argv(command),
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=handle,
+                stderr=handle,
+                start_new_session=True,
+            )
         self.running.append(Running(name, process, log))
         return self.running[-1]
 

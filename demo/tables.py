@@ -33,10 +33,16 @@ def summaries(received: Sequence[dict[str, Any]]) -> str:
         pack = f"{brief.get('pack') or ''} {brief.get('pack_version') or ''}".strip()
         rows.append(
             (
-                row["case"][:_MARK], str(row["revision"]), row["priority"], brief.get("modality") or "", findings,
-                brief.get("quality") or "", pack, (row["hour"] or "").replace("T", " "),
+                row["case"][:_MARK],
+                str(row["revision"]),
+                row["priority"],
+                brief.get("modality") or "",
+                findings,
+                brief.get("quality") or "",
+                pack,
+                (row["hour"] or "").replace("T", " "),
             )
-        )  # fmt: skip
+        )
     return _aligned(rows)
 
 

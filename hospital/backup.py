@@ -30,9 +30,15 @@ _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
 _BUNDLE: Final = "hospital.json"
 _FILES: Final = (
-    _BUNDLE, "keys/sign.pem", "keys/keys.json", "keys/codes.key", "tls/*.*", "tls/issued/*/*", "boxes/*",
+    _BUNDLE,
+    "keys/sign.pem",
+    "keys/keys.json",
+    "keys/codes.key",
+    "tls/*.*",
+    "tls/issued/*/*",
+    "boxes/*",
     "broker/mosquitto.conf",
-)  # fmt: skip
+)
 _NEEDED: Final = {_BUNDLE, "keys/sign.pem", "keys/keys.json", "tls/ca.key", "tls/ca.crt", _INBOX}
 _FIRST_DAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _SERIAL_EVERY_S: Final = 600

@@ -201,9 +201,12 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     if options.clock_is_right:
         _say_clock_is_right(house)
     receiver = Receiver(
-        house, host=options.broker or bundle.host, port=options.broker_port or bundle.port, tls=not options.plain,
+        house,
+        host=options.broker or bundle.host,
+        port=options.broker_port or bundle.port,
+        tls=not options.plain,
         live=live,
-    )  # fmt: skip
+    )
     EnrolLine(house, options.broker or bundle.host, port_beside(options.broker_port or bundle.port)).start(stop)
     page = None if options.no_page else _serve_page(house, options, live)
     notify.ready("at work")
@@ -328,9 +331,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     of_keys = keys.add_subparsers(required=True, metavar="COMMAND")
     new = _command(
-        of_keys, "new", _keys_new, "make the hospital's keys, certificates and broker files",
+        of_keys,
+        "new",
+        _keys_new,
+        "make the hospital's keys, certificates and broker files",
         "lantern-hospital keys new --host mqtt.hospital.example",
-    )  # fmt: skip
+    )
     new.add_argument("--host", required=True, help="name or address under which boxes reach the broker")
     new.add_argument("--port", type=int, default=8883, help="default: 8883")
     new.set_defaults(makes_hospital=True)
@@ -338,9 +344,12 @@ def _parser() -> argparse.ArgumentParser:
     _command(of_keys, "list", _keys_list, "the sealing keys, old ones first", "lantern-hospital keys list")
 
     enrol = _command(
-        commands, "enrol", _enrol, "admit a box: its bundle in, its certificate out",
+        commands,
+        "enrol",
+        _enrol,
+        "admit a box: its bundle in, its certificate out",
         "lantern-hospital enrol clinic-7.box.json",
-    )  # fmt: skip
+    )
     enrol.formatter_class = argparse.RawDescriptionHelpFormatter
     enrol.epilog = _ENROLLING
     which = enrol.add_mutually_exclusive_group(required=True)
@@ -372,15 +381,20 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--silent-minutes", type=float, default=15, metavar="N", help="then a box counts as silent")
 
     _command(
-        commands, "clock-is-right", _clock_is_right,
+        commands,
+        "clock-is-right",
+        _clock_is_right,
         "this machine's clock is right, though the boxes or later rows of the inbox speak against it",
         "lantern-hospital clock-is-right",
-    )  # fmt: skip
+    )
 
     opening = _command(
-        commands, "open", _open, "open a case that a box sealed onto a stick",
+        commands,
+        "open",
+        _open,
+        "open a case that a box sealed onto a stick",
         "lantern-hospital open c-1f2e3d4c5b6a79880716.lantern-sealed --out cases",
-    )  # fmt: skip
+    )
     opening.add_argument("file", type=Path, metavar="FILE", help="what “lantern case export --stick” wrote")
     opening.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder is made in it")
 

@@ -24,28 +24,41 @@ _DAYS: Final = 30
 def add(commands: object, command: Command, opened: Open) -> None:
     """Add them to the parser.  *command* makes one, *opened* gives the folder that it is about."""
     listed = command(
-        commands, "summaries", lambda options: _summaries(options, opened(options)),
+        commands,
+        "summaries",
+        lambda options: _summaries(options, opened(options)),
         "the case revisions received, as they came",
         "lantern-hospital summaries --since 2026-11-22 --box clinic-7 --json",
-    )  # fmt: skip
+    )
     listed.add_argument(
-        "--since", type=_moment, metavar="TIME",
+        "--since",
+        type=_moment,
+        metavar="TIME",
         help="received at that time or later, as in 2026-11-22 or 2026-11-22T08:00+08:00, UTC where no zone is named; "
         f"“all” lists every one; default: the last {_DAYS} days",
-    )  # fmt: skip
+    )
     listed.add_argument("--box", metavar="BOX", help="of this box alone")
     command(
-        commands, "aside", lambda options: _aside(options, opened(options)),
-        "messages that were not counted, and why", "lantern-hospital aside --json",
-    )  # fmt: skip
+        commands,
+        "aside",
+        lambda options: _aside(options, opened(options)),
+        "messages that were not counted, and why",
+        "lantern-hospital aside --json",
+    )
     command(
-        commands, "figures", lambda options: _figures(options, opened(options)),
-        "how the packs do at each clinic, by films confirmed there", "lantern-hospital figures --json",
-    )  # fmt: skip
+        commands,
+        "figures",
+        lambda options: _figures(options, opened(options)),
+        "how the packs do at each clinic, by films confirmed there",
+        "lantern-hospital figures --json",
+    )
     command(
-        commands, "enrolments", lambda options: _enrolments(options, opened(options)),
-        "who asked over the line to be enrolled, and which codes were typed", "lantern-hospital enrolments --json",
-    )  # fmt: skip
+        commands,
+        "enrolments",
+        lambda options: _enrolments(options, opened(options)),
+        "who asked over the line to be enrolled, and which codes were typed",
+        "lantern-hospital enrolments --json",
+    )
 
 
 def _moment(text: str) -> str:
@@ -94,8 +107,10 @@ def _figures(options: argparse.Namespace, house: House) -> int:
                 print(json.dumps(row, ensure_ascii=False), flush=True)
             else:
                 auc = "-" if not row["auc"] else "{:.2f} ({:.2f} to {:.2f})".format(*(one / 100 for one in row["auc"]))
-                print(f"{row['received_at'][:16]}  {row['box']:<20}  {row['pack']} {row['version']}  {row['machine']}  "
-                      f"{row['finding']}  {row['state']}  {row['confirmed']} confirmed  AUC {auc}")  # fmt: skip
+                print(
+                    f"{row['received_at'][:16]}  {row['box']:<20}  {row['pack']} {row['version']}  {row['machine']}  "
+                    f"{row['finding']}  {row['state']}  {row['confirmed']} confirmed  AUC {auc}"
+                )
     return 0
 
 

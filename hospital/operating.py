@@ -95,49 +95,64 @@ class DateWatch:
 def add(commands: object, command: Command, opened: Open) -> None:
     """Add the operator's verbs to the parser.  *command* makes one, *opened* gives the folder that it is about."""
     files = command(
-        commands, "broker", lambda options: _broker(options, opened(options)),
-        "run the brokers, or look whether their files are right and of this version", "lantern-hospital broker --run",
-    )  # fmt: skip
+        commands,
+        "broker",
+        lambda options: _broker(options, opened(options)),
+        "run the brokers, or look whether their files are right and of this version",
+        "lantern-hospital broker --run",
+    )
     what = files.add_mutually_exclusive_group()
     what.add_argument("--update", action="store_true", help="write them again; the former one is kept beside it")
     what.add_argument(
-        "--run", action="store_true", dest="keeps",
+        "--run",
+        action="store_true",
+        dest="keeps",
         help="run the brokers until Ctrl-C, and start again what ends or hangs",
-    )  # fmt: skip
+    )
     files.add_argument(
         "--only", choices=("line", "enrolment"), help="with --run: the one for the boxes, or where they are enrolled"
     )
 
     inbox = command(
-        commands, "inbox", lambda options: _inbox(options, opened(options)),
-        "was the inbox lost or rebuilt?", "lantern-hospital inbox --seen",
-    )  # fmt: skip
+        commands,
+        "inbox",
+        lambda options: _inbox(options, opened(options)),
+        "was the inbox lost or rebuilt?",
+        "lantern-hospital inbox --seen",
+    )
     inbox.add_argument("--seen", action="store_true", help="everybody concerned knows: end the alarm")
 
     revoke = command(
-        commands, "revoke", lambda options: _revoke(options, opened(options)),
+        commands,
+        "revoke",
+        lambda options: _revoke(options, opened(options)),
         "cut off a lost or stolen box: revoke its certificates, end its connection, stop counting what it sends",
         "lantern-hospital revoke clinic-7",
-    )  # fmt: skip
+    )
     revoke.add_argument("box", metavar="BOX")
     revoke.add_argument(
-        "--broker", metavar="HOST",
+        "--broker",
+        metavar="HOST",
         help="where this machine reaches the broker; default: this machine where it runs here, else as the boxes",
-    )  # fmt: skip
+    )
     revoke.add_argument("--broker-port", type=int, metavar="PORT")
 
     copy = command(
-        commands, "backup", lambda options: _backup(options, opened(options)),
+        commands,
+        "backup",
+        lambda options: _backup(options, opened(options)),
         "one file with keys, certificates, boxes and the inbox; “serve” may run",
         "lantern-hospital backup /mnt/backup",
-    )  # fmt: skip
+    )
     copy.add_argument("file", type=Path, metavar="FILE|DIR", help="a folder gets a file named after the time")
 
     restore = command(
-        commands, "restore", lambda options: _restore(options, opened(options)),
+        commands,
+        "restore",
+        lambda options: _restore(options, opened(options)),
         "put a backup back, with a sealing key that boxes take",
         "lantern-hospital restore lantern-hospital-20261121-031500.tar",
-    )  # fmt: skip
+    )
     which = restore.add_mutually_exclusive_group(required=True)
     which.add_argument("file", type=Path, nargs="?", metavar="FILE")
     which.add_argument("--in-place", action="store_true", help="the folder itself was put back from a copy of it")
@@ -194,8 +209,10 @@ def _broker(options: argparse.Namespace, house: House) -> int:
         print(json.dumps({"config": str(file), "updated": options.update, "faults": codes}))
     elif options.update:
         print(f"{file} is written; what it was is in {file.name}.before. Carry over lines of your own.")
-        print("Now restart the broker and “lantern-hospital serve”: both take the new settings only when they start. "
-              "Boxes lose nothing.")  # fmt: skip
+        print(
+            "Now restart the broker and “lantern-hospital serve”: both take the new settings only when they start. "
+            "Boxes lose nothing."
+        )
     else:
         print(f"{file} is as this version writes it.")
     for error in () if options.json else wrong:

@@ -47,9 +47,15 @@ _NO_BOX: Final = "unprovisioned"  # what a box without an identity is called
 _ALPHABET: Final = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # as the box's own codes: without 0 O, 1 I L, U
 _CODE_CHARACTERS: Final = 12
 _DEFAULTS: Final[Mapping[str, str]] = {
-    "language": "zh_CN", "zone": "Asia/Shanghai", "ae_title": "LANTERN", "calling": "", "pacs_host": "",
-    "pacs_port": "104", "pacs_ae_title": "PACS", "device": "",
-}  # fmt: skip
+    "language": "zh_CN",
+    "zone": "Asia/Shanghai",
+    "ae_title": "LANTERN",
+    "calling": "",
+    "pacs_host": "",
+    "pacs_port": "104",
+    "pacs_ae_title": "PACS",
+    "device": "",
+}
 COLUMNS: Final = ("box", "clinic", *_DEFAULTS)
 
 

@@ -30,14 +30,25 @@ def read_all(state: StateDir, clinical: Clinical) -> list[str]:
         render(state.display / instance.reference, rows, columns)
         box = (columns * 0.2, rows * 0.2, columns * 0.6, rows * 0.5)
         lesion = Lesion(
-            instance.reference, 0, box, 0.9, tags={"finding": "pneumonia"}, picture=(columns, rows),
+            instance.reference,
+            0,
+            box,
+            0.9,
+            tags={"finding": "pneumonia"},
+            picture=(columns, rows),
             outline=((box[0], box[1]), (box[2], box[1] + 9), (box[0] + 9, box[3])),
-        )  # fmt: skip
+        )
         finding = Finding("pneumonia", {"en": "Signs of pneumonia", "zh_CN": "肺炎征象"}, 0.93, 0.41)
         reading = Reading(
-            Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, PACK, Timing(1, 2, 3), (finding,),
+            Scope.INSTANCE,
+            (instance.reference,),
+            ReadingStatus.READ,
+            None,
+            PACK,
+            Timing(1, 2, 3),
+            (finding,),
             (lesion,),
-        )  # fmt: skip
+        )
         clinical.finish(instance, reading, Priority.URGENT)
     return clinical.close_revisions(-1)
 

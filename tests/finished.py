@@ -66,8 +66,15 @@ def read_all(state: StateDir, clinical: Clinical, *, report: bool = False, proba
 
 def reading(instance: Instance, probability: float) -> Reading:
     finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, probability, 0.5)
-    return Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None,
-                   PackIdentity("p", "1.0.0", "onnxruntime", "int8"), Timing(1, 2, 3), (finding,))  # fmt: skip
+    return Reading(
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity("p", "1.0.0", "onnxruntime", "int8"),
+        Timing(1, 2, 3),
+        (finding,),
+    )
 
 
 def sign(clinical: Clinical, case: str) -> None:

@@ -38,10 +38,20 @@ def opened(folder: Path) -> Clinical:
 
 
 def read(
-    clinical: Clinical, number: int, score: float, threshold: float = 0.5, *, place: Place = PLACE, image: int = 1,
-    shares: Shares = SHARES, study_date: str = "20260105", refused: bool = False, distance: float | None = None,
-    following: bool = False, withheld: float | None = None,
-) -> str:  # fmt: skip
+    clinical: Clinical,
+    number: int,
+    score: float,
+    threshold: float = 0.5,
+    *,
+    place: Place = PLACE,
+    image: int = 1,
+    shares: Shares = SHARES,
+    study_date: str = "20260105",
+    refused: bool = False,
+    distance: float | None = None,
+    following: bool = False,
+    withheld: float | None = None,
+) -> str:
     """Film *number* arrives and is read with *score*; returns its case.
 
     *following*: the threshold follows the scores, that of a film which was *withheld* among them.
@@ -57,14 +67,24 @@ def read(
     assert claim is not None
     scores = () if refused else (Score(FINDING, score, threshold),)
     examined = Examined(
-        place.pack, place.version, Machine(place.machine, MACHINE.name), scores, refused, distance,
-        following=FINDING if following else None, withheld=withheld,
-    )  # fmt: skip
+        place.pack,
+        place.version,
+        Machine(place.machine, MACHINE.name),
+        scores,
+        refused,
+        distance,
+        following=FINDING if following else None,
+        withheld=withheld,
+    )
     reading = Reading(
-        Scope.INSTANCE, (claim.instance.reference,), ReadingStatus.READ, None,
-        PackIdentity(place.pack, place.version, "onnxruntime", "int8"), Timing(1, 2, 3),
+        Scope.INSTANCE,
+        (claim.instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity(place.pack, place.version, "onnxruntime", "int8"),
+        Timing(1, 2, 3),
         (Finding(FINDING, {"en": "Pneumonia"}, score, threshold),),
-    )  # fmt: skip
+    )
     clinical.finish(claim.instance, reading, Priority.ROUTINE, Sampling(examined, SECRET, shares))
     return admitted.case
 

@@ -20,16 +20,32 @@ from tests.results import made_of, result_of
 
 _SHOWN = ("CS", "LO", "SH", "US", "IS", "UI")
 _LONGEST = 40
-_OF_THE_SAMPLE = frozenset((
-    "InstitutionName", "PatientID", "PatientSex", "Rows", "Columns", "InstanceNumber", "SoftwareVersions", "StudyID",
-    "DeviceSerialNumber", "NumberOfFrames",
-))  # fmt: skip
+_OF_THE_SAMPLE = frozenset(
+    (
+        "InstitutionName",
+        "PatientID",
+        "PatientSex",
+        "Rows",
+        "Columns",
+        "InstanceNumber",
+        "SoftwareVersions",
+        "StudyID",
+        "DeviceSerialNumber",
+        "NumberOfFrames",
+    )
+)
 """The same in all samples, and only there."""
 _PLACE: dict[str, Any] = {
-    "SOPClassUID": CTImageStorage, "Modality": "CT", "FrameOfReferenceUID": "1.2.3.4",
-    "ImagePositionPatient": [0, 0, 5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [0.5, 0.5],
-    "SliceThickness": 5, "RescaleSlope": 1, "RescaleIntercept": -1024,
-}  # fmt: skip
+    "SOPClassUID": CTImageStorage,
+    "Modality": "CT",
+    "FrameOfReferenceUID": "1.2.3.4",
+    "ImagePositionPatient": [0, 0, 5],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [0.5, 0.5],
+    "SliceThickness": 5,
+    "RescaleSlope": 1,
+    "RescaleIntercept": -1024,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +80,12 @@ def samples() -> dict[str, tuple[Dataset, ...]]:
 def _sources(folder: Path) -> Iterator[Path]:
     pixels = clips.picture(3)
     clip = films.film(
-        pixels, SOPClassUID=UltrasoundMultiFrameImageStorage, Modality="US", NumberOfFrames=2,
+        pixels,
+        SOPClassUID=UltrasoundMultiFrameImageStorage,
+        Modality="US",
+        NumberOfFrames=2,
         pixel_data=pixels.tobytes() * 2,
-    )  # fmt: skip
+    )
     for name, made in {"film": films.film(), "ct": films.film(**_PLACE), "clip": clip}.items():
         made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
         yield films.save(folder, f"{name}.dcm", made)
@@ -87,6 +106,9 @@ def elements(made: tuple[Dataset, ...]) -> Iterator[Element]:
         value = values.pop() if len(values) == 1 and filled and there[0].VR in _SHOWN else ""
         name = there[0].name if not tag.is_private else "private, 8.2"
         yield Element(
-            f"({tag.group:04X},{tag.element:04X})", name, there[0].VR, present if filled else f"{present}, empty",
+            f"({tag.group:04X},{tag.element:04X})",
+            name,
+            there[0].VR,
+            present if filled else f"{present}, empty",
             value if len(value) <= _LONGEST else "",
-        )  # fmt: skip
+        )

@@ -95,11 +95,12 @@ def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
     ]
     manifest["golden"] = [
         {
-            "kind": "phantom", "path": "golden.png",
+            "kind": "phantom",
+            "path": "golden.png",
             "sha256": hashlib.sha256((made / "golden.png").read_bytes()).hexdigest(),
             "expected": {"fp32": {"bright": round(1.0 / (1.0 + math.exp(-float(tensor.mean()))), 4)}},
             "tolerance": {"fp32": 0.002},
         }
-    ]  # fmt: skip
+    ]
     path.write_text(json.dumps({**manifest, **changes}))
     return made

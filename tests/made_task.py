@@ -54,9 +54,14 @@ def write(folder: Path, expected: object = EXPECTED, body_part: str = "CHEST") -
         {"code": "spot", "label": words, "threshold": 0.9, "threshold_rule": "none", "priority": "urgent"}
     ]
     manifest["artefacts"][0] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    manifest["golden"] = [{
-        "kind": "phantom", "path": "golden.png", "tolerance": {"fp32": 0.01}, "expected": {"fp32": expected},
-        "sha256": hashlib.sha256((pack / "golden.png").read_bytes()).hexdigest(),
-    }]  # fmt: skip
+    manifest["golden"] = [
+        {
+            "kind": "phantom",
+            "path": "golden.png",
+            "tolerance": {"fp32": 0.01},
+            "expected": {"fp32": expected},
+            "sha256": hashlib.sha256((pack / "golden.png").read_bytes()).hexdigest(),
+        }
+    ]
     (pack / "manifest.json").write_text(json.dumps(manifest))
     return folder

@@ -35,13 +35,23 @@ class Orthanc:
         self._config = folder / "orthanc.json"
         store = str(folder / "store")
         self._config.write_text(
-            json.dumps({
-                "Name": "test", "StorageDirectory": store, "IndexDirectory": store, "DicomAet": TITLE,
-                "DicomPort": self.port, "HttpPort": self.http, "AuthenticationEnabled": False,
-                "DicomAlwaysAllowStore": True, "DicomCheckModalityHost": False, "StableAge": 1, **settings,
-            }),
+            json.dumps(
+                {
+                    "Name": "test",
+                    "StorageDirectory": store,
+                    "IndexDirectory": store,
+                    "DicomAet": TITLE,
+                    "DicomPort": self.port,
+                    "HttpPort": self.http,
+                    "AuthenticationEnabled": False,
+                    "DicomAlwaysAllowStore": True,
+                    "DicomCheckModalityHost": False,
+                    "StableAge": 1,
+                    **settings,
+                }
+            ),
             "utf-8",
-        )  # fmt: skip
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

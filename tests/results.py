@@ -51,15 +51,28 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
     )
     lesions = (
         Lesion(
-            "i-1", 0, (columns * 0.2, rows * 0.2, columns * 0.6, rows * 0.5), 0.9, long_axis_mm=12.3, short_axis_mm=5.6,
-            area_mm2=55.0, tags={"finding": "pneumonia"}, picture=(columns, rows),
+            "i-1",
+            0,
+            (columns * 0.2, rows * 0.2, columns * 0.6, rows * 0.5),
+            0.9,
+            long_axis_mm=12.3,
+            short_axis_mm=5.6,
+            area_mm2=55.0,
+            tags={"finding": "pneumonia"},
+            picture=(columns, rows),
             outline=((columns * 0.2, rows * 0.2), (columns * 0.6, rows * 0.3), (columns * 0.4, rows * 0.5)),
         ),
         Lesion(
-            "i-1", 0, (columns * 0.1, rows * 0.1, columns * 0.3, rows * 0.3), 0.6, long_axis_px=20.0,
-            short_axis_px=10.0, tags={"finding": "pneumonia"}, picture=(columns, rows),
+            "i-1",
+            0,
+            (columns * 0.1, rows * 0.1, columns * 0.3, rows * 0.3),
+            0.6,
+            long_axis_px=20.0,
+            short_axis_px=10.0,
+            tags={"finding": "pneumonia"},
+            picture=(columns, rows),
         ),
-    )  # fmt: skip
+    )
     time = Timing(1.0, 2.0, 3.0)
     readings = (
         Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, PACK, time, findings, lesions),
@@ -68,11 +81,18 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
     modality = known.modality if known else None
     case = Case("c-1f2e3d4c", "1.2", modality, 1, Priority.URGENT, (), readings, findings, lesions)
     made = Result(
-        case, (SourceImage("i-1", str(path), str(display), known),), Patient("王小明", "P-1", "045Y", "M"),
+        case,
+        (SourceImage("i-1", str(path), str(display), known),),
+        Patient("王小明", "P-1", "045Y", "M"),
         (Opinion("pneumonia", "disagree", "李医生"),),
         Signature("李医生", "2026-11-23T12:00:00+08:00") if signed else None,
-        "某某卫生院", "zh_CN", "ab" * 32, "Lantern 0.1", 1, "2026-11-23T12:00:05+08:00",
-    )  # fmt: skip
+        "某某卫生院",
+        "zh_CN",
+        "ab" * 32,
+        "Lantern 0.1",
+        1,
+        "2026-11-23T12:00:05+08:00",
+    )
     return replace(made, **changes)
 
 
@@ -126,7 +146,17 @@ def render(display: Path, rows: int, columns: int) -> None:
     display.mkdir(exist_ok=True)
     greys = np.tile(np.linspace(0, 65535, columns), (rows, 1)).astype(np.uint16)
     Image.fromarray(greys).save(display / "frame-000.png")
-    facts = {"frame": 0, "frames": 1, "frames_shown": 1, "rows": rows, "columns": columns, "shown_rows": rows,
-             "shown_columns": columns, "colour": False, "window": {"centre": 30000, "width": 60000}, "slope": 1.0,
-             "intercept": 0.0}  # fmt: skip
+    facts = {
+        "frame": 0,
+        "frames": 1,
+        "frames_shown": 1,
+        "rows": rows,
+        "columns": columns,
+        "shown_rows": rows,
+        "shown_columns": columns,
+        "colour": False,
+        "window": {"centre": 30000, "width": 60000},
+        "slope": 1.0,
+        "intercept": 0.0,
+    }
     (display / "frame-000.json").write_text(json.dumps(facts))

@@ -118,8 +118,9 @@ class FlashedBox(Channel):
         (self.folder / "ends").write_text(str(status))
 
     def config(self, **software: object) -> Config:
-        return Config.model_validate({"box": {"id": "clinic-7"}, "state": {"dir": self.state.root},
-                                      "software": software})  # fmt: skip
+        return Config.model_validate(
+            {"box": {"id": "clinic-7"}, "state": {"dir": self.state.root}, "software": software}
+        )
 
     def bundle(self, version: str, keys: signing.Keys | None = None) -> Path:
         made = self.folder / "made"

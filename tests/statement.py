@@ -137,10 +137,11 @@ def _yes(is_so: bool) -> str:
 def acceptance() -> Rows:
     every = tuple(transfer_syntax.ACCEPTED)
     for name, uid, title in (
-        ("Verification", sop_classes.VERIFICATION, "ANY"), ("Storage Commitment Push Model", PUSH_MODEL, "ANY"),
+        ("Verification", sop_classes.VERIFICATION, "ANY"),
+        ("Storage Commitment Push Model", PUSH_MODEL, "ANY"),
         ("Modality Worklist", worklist_query.MODALITY_WORKLIST, _STATION),
         ("each Storage SOP class", "1.2.840.10008.5.1.4.1.1.1", "ANY"),
-    ):  # fmt: skip
+    ):
         taken = _accepted(title, [uid], every)[uid]
         told = f"the {len(taken)} of 4.2.3" if len(taken) > 3 else ", ".join(UID(one).name for one in taken)
         yield name, told
@@ -241,9 +242,12 @@ def answers() -> Rows:
 @_table("key", "default", "meaning")
 def configuration() -> Rows:
     sections = {
-        "dicom": Config().dicom, "worklist": Config().worklist, "worklist.hospital": Config().worklist.hospital,
-        "pacs": Config().pacs, "dicomweb": Config().dicomweb,
-    }  # fmt: skip
+        "dicom": Config().dicom,
+        "worklist": Config().worklist,
+        "worklist.hospital": Config().worklist.hospital,
+        "pacs": Config().pacs,
+        "dicomweb": Config().dicomweb,
+    }
     for name, section in sections.items():
         for key, field in type(section).model_fields.items():
             value = getattr(section, key)
@@ -267,9 +271,10 @@ def searched() -> Rows:
 @_table("attribute", "tag", "of")
 def asked() -> Rows:
     for what, tags in (
-        ("Query/Retrieve, study level", query.KEYS), ("the hospital's worklist", hospital.KEYS),
+        ("Query/Retrieve, study level", query.KEYS),
+        ("the hospital's worklist", hospital.KEYS),
         ("the same, in the step's sequence", hospital.KEYS_OF_STEP),
-    ):  # fmt: skip
+    ):
         for tag in tags:
             yield Element.name_of(tag), f"({tag >> 16:04X},{tag & 0xFFFF:04X})", what
 
@@ -319,18 +324,34 @@ def created() -> Rows:
         classes = {str(one.SOPClassUID) for one in made}
         syntaxes = {one.file_meta.TransferSyntaxUID.name for one in made}
         yield (
-            f"`{kind}`", ", ".join(sorted(map(_name, classes))), ", ".join(sorted(classes)),
-            making.SERIES_NUMBERS[kind], ", ".join(sorted(syntaxes)),
-        )  # fmt: skip
+            f"`{kind}`",
+            ", ".join(sorted(map(_name, classes))),
+            ", ".join(sorted(classes)),
+            making.SERIES_NUMBERS[kind],
+            ", ".join(sorted(syntaxes)),
+        )
 
 
 BLOCKS: Final[dict[str, Callable[[], str]]] = {
-    "services": services, "storage": storage, "acceptance": acceptance, "association": association,
-    "rejections": rejections, "statuses": statuses, "initiation": initiation, "dialling": dialling,
-    "answers": answers, "configuration": configuration, "worklist-keys": worklist_keys, "characters": characters,
-    "findings": findings, "codes": codes, "private": private, "created": created,
-    "searched": searched, "asked": asked,
-}  # fmt: skip
+    "services": services,
+    "storage": storage,
+    "acceptance": acceptance,
+    "association": association,
+    "rejections": rejections,
+    "statuses": statuses,
+    "initiation": initiation,
+    "dialling": dialling,
+    "answers": answers,
+    "configuration": configuration,
+    "worklist-keys": worklist_keys,
+    "characters": characters,
+    "findings": findings,
+    "codes": codes,
+    "private": private,
+    "created": created,
+    "searched": searched,
+    "asked": asked,
+}
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------

@@ -93,9 +93,14 @@ def contradicts_itself(pack: Path, most_apart: float) -> None:
     manifest = json.loads((pack / "manifest.json").read_text())
     manifest["artefacts"][0] |= {"bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()}
     manifest["output"]["members"] = {
-        "networks": ["bright", "dark"], "channels": [0, 1], "weights": [1.0, 0.0], "most_apart": most_apart,
-        "films": 100, "given": 0.95, "given_ci": [0.9, 0.98],
-    }  # fmt: skip
+        "networks": ["bright", "dark"],
+        "channels": [0, 1],
+        "weights": [1.0, 0.0],
+        "most_apart": most_apart,
+        "films": 100,
+        "given": 0.95,
+        "given_ci": [0.9, 0.98],
+    }
     (pack / "manifest.json").write_text(json.dumps(manifest))
 
 
@@ -216,13 +221,16 @@ def boxes_onnx() -> bytes:
     corners = np.stack([x, y, x + 1 / cells, y + 1 / cells], axis=-1).reshape(1, -1, 4)
     constants = [_constant("cells", corners), _constant("half", np.array(0.5))]
     nodes = [
-        _pooled("pooled"), _node("Flatten", ["pooled"], "scores"), _node("Sub", ["pooled", "half"], "mask"),
+        _pooled("pooled"),
+        _node("Flatten", ["pooled"], "scores"),
+        _node("Sub", ["pooled", "half"], "mask"),
         _node("Identity", ["cells"], "boxes"),
-    ]  # fmt: skip
+    ]
     outputs = [
-        _value_info("boxes", cells * cells, 4), _value_info("scores", cells * cells),
+        _value_info("boxes", cells * cells, 4),
+        _value_info("scores", cells * cells),
         _value_info("mask", 1, cells, cells),
-    ]  # fmt: skip
+    ]
     return _model(nodes, outputs, constants)
 
 
@@ -236,8 +244,11 @@ def brightest_onnx() -> bytes:
 def opposed_onnx() -> bytes:
     """AveragePool(image) and its negative → the two channels of map."""
     axis = _field(5, _field(1, "axis") + _field(3, 1) + _field(20, 2))
-    nodes = [_pooled("pooled"), _node("Neg", ["pooled"], "opposite"),
-             _node("Concat", ["pooled", "opposite"], "map") + axis]  # fmt: skip
+    nodes = [
+        _pooled("pooled"),
+        _node("Neg", ["pooled"], "opposite"),
+        _node("Concat", ["pooled", "opposite"], "map") + axis,
+    ]
     cells = SIDE // POOL
     return _model(nodes, [_value_info("map", 2, cells, cells)])
 

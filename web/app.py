@@ -113,9 +113,11 @@ def create_app(
         app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk, intake)
     )
     for name, converter in (
-        ("case", CaseReference), ("instance", InstanceReference), ("finding", FindingCode),
+        ("case", CaseReference),
+        ("instance", InstanceReference),
+        ("finding", FindingCode),
         ("accession", AccessionNumber),
-    ):  # fmt: skip
+    ):
         app.url_map.converters[name] = converter
     compression.install(app)
     guard.install(app)  # before the CSRF check, which must know whose token it sees
@@ -147,10 +149,29 @@ def _register_pages(app: Flask) -> None:
     )
 
     for pages in (
-        login, lists, cases, judgements, confirmations, films, health, clocks, audits, quarantine, sticks, calibration,
-        registrations, live, descriptions, earlier, remarks, account_pages, machines, feedback, models,
+        login,
+        lists,
+        cases,
+        judgements,
+        confirmations,
+        films,
+        health,
+        clocks,
+        audits,
+        quarantine,
+        sticks,
+        calibration,
+        registrations,
+        live,
+        descriptions,
+        earlier,
+        remarks,
+        account_pages,
+        machines,
+        feedback,
+        models,
         software,
-    ):  # fmt: skip
+    ):
         app.register_blueprint(pages.blueprint)
 
 
@@ -191,10 +212,12 @@ def _banner() -> dict[str, object]:
     if not person:
         return {"reading": None, "stick": None, "disk": None, "deaf": False, "model_notices": []}
     return {
-        "reading": standing.reading(box.clinical, box.state), "stick": sticks.strip(box.state),
-        "disk": box.disk.look(), "deaf": box.intake.stopped(),
+        "reading": standing.reading(box.clinical, box.state),
+        "stick": sticks.strip(box.state),
+        "disk": box.disk.look(),
+        "deaf": box.intake.stopped(),
         "model_notices": notices.of(box.clinical, box.config, person.role),
-    }  # fmt: skip
+    }
 
 
 def _seen_words(row: Row) -> tuple[DoctorVerdict, ...]:

@@ -38,9 +38,13 @@ def remember(response: Response, person: User) -> None:
     mine = _mark(person.name)
     kept = [mine, *(mark for mark in marks if mark != mine)][:_MOST_ACCOUNTS]
     response.set_cookie(
-        COOKIE, _signer().dumps([device, kept]), max_age=_KEPT_S, httponly=True, samesite="Strict",
+        COOKIE,
+        _signer().dumps([device, kept]),
+        max_age=_KEPT_S,
+        httponly=True,
+        samesite="Strict",
         secure=request.is_secure,
-    )  # fmt: skip
+    )
 
 
 def _known() -> tuple[str, list[str]]:

@@ -40,9 +40,14 @@ class Measures:
             return
         self.port = int(listener.getsockname()[1])
         self._server = create_server(
-            self._answer, sockets=[listener], threads=_THREADS, ident="Lantern", connection_limit=_CONNECTIONS,
-            channel_timeout=10, max_request_body_size=1024,
-        )  # fmt: skip
+            self._answer,
+            sockets=[listener],
+            threads=_THREADS,
+            ident="Lantern",
+            connection_limit=_CONNECTIONS,
+            channel_timeout=10,
+            max_request_body_size=1024,
+        )
         self._thread = threading.Thread(target=self._serve, name="metrics", daemon=True)
         self._thread.start()
 

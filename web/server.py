@@ -62,14 +62,18 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     box: Box = app.extensions["lantern"]
     listener = _listen(config.viewer.host, config.viewer.port)
     server = create_server(
-        app, sockets=[listener], threads=THREADS, ident="Lantern",
-        connection_limit=_CONNECTIONS + _BETWEEN, channel_timeout=60,
+        app,
+        sockets=[listener],
+        threads=THREADS,
+        ident="Lantern",
+        connection_limit=_CONNECTIONS + _BETWEEN,
+        channel_timeout=60,
         max_request_body_size=max(TABLE_BYTES, PIECE_BYTES),
         inbuf_overflow=64 * 1024,  # what is longer waits on the disk
         clear_untrusted_proxy_headers=True,
         channel_request_lookahead=1,  # so that a stream notices at once that its page was closed
         **(_FRONT if config.viewer.behind_front else {}),
-    )  # fmt: skip
+    )
     _close_idle_when_full(server)
     box.pulse.start()
     measures = Measures(config, state, clinical)

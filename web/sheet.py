@@ -111,10 +111,17 @@ class Image:
         readings = [one.reading for one in self.slices or (self,) if one.reading]
         unique = {id(reading): reading for reading in readings}
         return [
-            {"frame": places.get(lesion.instance, lesion.frame), "box": lesion.box,
-             "text": words.marked(lesion, reading.findings, language), "outline": lesion.outline, "axes": lesion.axes}
-            for reading in unique.values() for lesion in reading.lesions if lesion.instance in own
-        ]  # fmt: skip
+            {
+                "frame": places.get(lesion.instance, lesion.frame),
+                "box": lesion.box,
+                "text": words.marked(lesion, reading.findings, language),
+                "outline": lesion.outline,
+                "axes": lesion.axes,
+            }
+            for reading in unique.values()
+            for lesion in reading.lesions
+            if lesion.instance in own
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +172,14 @@ class Sheet:
         """The numbers, from 1, of the images on which *finding* is as the case says it: of a negative one all that
         were read for it."""
         return [
-            number for number, image in enumerate(self.images, 1)
+            number
+            for number, image in enumerate(self.images, 1)
             if any(
                 one.code == finding.code and one.positive == finding.positive
-                for part in image.slices or (image,) for one in (part.reading.findings if part.reading else ())
+                for part in image.slices or (image,)
+                for one in (part.reading.findings if part.reading else ())
             )
-        ]  # fmt: skip
+        ]
 
     @property
     def written(self) -> list[Remark]:
@@ -189,26 +198,33 @@ class Sheet:
     def judged_alone(self, finding: str) -> list[Remark]:
         """The verdicts on *finding* that are of one image, or have something drawn on one."""
         return [
-            one for one in current(self.remarks)
+            one
+            for one in current(self.remarks)
             if one.kind is Kind.VERDICT and one.finding == finding and (one.instance or one.drawing)
-        ]  # fmt: skip
+        ]
 
     def read_for(self, finding: str) -> list[tuple[int, Image]]:
         """The images that were read for *finding*, each with its number from 1."""
         return [
-            (number, image) for number, image in enumerate(self.images, 1)
+            (number, image)
+            for number, image in enumerate(self.images, 1)
             if image.reading is not None and any(one.code == finding for one in image.reading.findings)
-        ]  # fmt: skip
+        ]
 
     def drawn(self, image: Image, language: str) -> list[dict[str, object]]:
         """What doctors drew on *image*, in the form of `Image.lesions`."""
         places = {one.instance: at for at, one in enumerate(image.slices)}
         return [
-            {"frame": places.get(one.drawing.instance, one.drawing.frame), "box": one.drawing.box,
-             "text": words.drawn(one, self.case.findings, language), "outline": one.drawing.outline, "doctor": True}
+            {
+                "frame": places.get(one.drawing.instance, one.drawing.frame),
+                "box": one.drawing.box,
+                "text": words.drawn(one, self.case.findings, language),
+                "outline": one.drawing.outline,
+                "doctor": True,
+            }
             for one in current(self.remarks)
             if one.drawing is not None and one.drawing.instance in {image.instance, *places}
-        ]  # fmt: skip
+        ]
 
     def numbered(self, instance: str) -> int:
         """The number, from 1, of an image; 0 where the page shows no such image."""
@@ -264,19 +280,26 @@ def of(box: Box, reference: str) -> Sheet:
     )
     headers = {one.reference: one.header for one in box.clinical.images(reference)}
     images = _stacked(
-        [_image(box, instance, by_instance.get(instance), headers.get(instance))
-         for instance in _most_telling(instances, by_instance)]
-    )  # fmt: skip
+        [
+            _image(box, instance, by_instance.get(instance), headers.get(instance))
+            for instance in _most_telling(instances, by_instance)
+        ]
+    )
     texts = {
         (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
-            reading, packs.texts(box.config, reading.pack, g.language))
-        for reading in case.readings if reading.pack is not None
-    }  # fmt: skip
+            reading,
+            packs.texts(box.config, reading.pack, g.language),
+        )
+        for reading in case.readings
+        if reading.pack is not None
+    }
     worth = {
         finding.code: said.worth
-        for reading, said in texts.values() if said is not None and said.worth is not None
-        for finding in case.findings if _says(case, reading, finding)
-    }  # fmt: skip
+        for reading, said in texts.values()
+        if said is not None and said.worth is not None
+        for finding in case.findings
+        if _says(case, reading, finding)
+    }
     reasons = _unique([reading.reason for reading in case.readings if reading.reason])
     missing = [case.incomplete] if case.incomplete else []
     hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
@@ -293,22 +316,36 @@ def of(box: Box, reference: str) -> Sheet:
         return tuple((code, words.labelled(whole.findings, code, g.language)) for code in codes)
 
     return Sheet(
-        case, box.patients.known(reference), study.examination(box.clinical.examinations(reference)),
-        study.examined(box.clinical.examined(reference)), images,
-        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))), hints, reasons,
-        seen_words(box.worklist.verdicts(reference)), tuple(texts.values()), worth,
+        case,
+        box.patients.known(reference),
+        study.examination(box.clinical.examinations(reference)),
+        study.examined(box.clinical.examined(reference)),
+        images,
+        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))),
+        hints,
+        reasons,
+        seen_words(box.worklist.verdicts(reference)),
+        tuple(texts.values()),
+        worth,
         bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance), done, seen,
+        sum(1 for instance in instances if instance not in by_instance),
+        done,
+        seen,
         tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
-        tuple(wording.lesions(case, g.language)), case.follow_up.text(g.language) if case.follow_up else "",
+        tuple(wording.lesions(case, g.language)),
+        case.follow_up.text(g.language) if case.follow_up else "",
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
-        said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None, named(hidden),
-        () if hidden else named(box.confirmations.scored(reference)), box.confirmations.asked(reference),
-        seen_words(box.confirmations.of_case(reference)), readers,
+        said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None,
+        named(hidden),
+        () if hidden else named(box.confirmations.scored(reference)),
+        box.confirmations.asked(reference),
+        seen_words(box.confirmations.of_case(reference)),
+        readers,
         () if hidden else seen_words(box.remarks.of_case(reference)),
-        tuple(box.patients.history(reference)), _claimed(box, case),
+        tuple(box.patients.history(reference)),
+        _claimed(box, case),
         tuple(sent.of_case(box.config, box.clinical.database, reference)),
-    )  # fmt: skip
+    )
 
 
 def _view(header: Header) -> str:

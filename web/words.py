@@ -219,15 +219,25 @@ FILMS: Final = frozenset({"CR", "DX", "RF", "XA", "MG"})
 SLICED: Final = frozenset({"CT", "MR", "PT"})
 """Modalities whose series are scrolled through."""
 PRESETS: Final = {
-    N_("lung"): (-600, 1500), N_("mediastinum"): (40, 400), N_("bone"): (400, 1800), N_("abdomen"): (50, 350),
+    N_("lung"): (-600, 1500),
+    N_("mediastinum"): (40, 400),
+    N_("bone"): (400, 1800),
+    N_("abdomen"): (50, 350),
     N_("brain"): (40, 80),
-}  # fmt: skip
+}
 """Windows of a CT in Hounsfield units: centre and width."""
 VIEWS: Final = {
-    "PA": "PA", "AP": "AP", "CC": "CC", "MLO": "MLO",
-    "FRONTAL": N_("frontal"), "LATERAL": N_("lateral"), "OBLIQUE": N_("oblique"), "DECUBITUS": N_("lying on the side"),
-    "LORDOTIC": N_("lordotic"), "AXIAL": N_("axial"),
-}  # fmt: skip
+    "PA": "PA",
+    "AP": "AP",
+    "CC": "CC",
+    "MLO": "MLO",
+    "FRONTAL": N_("frontal"),
+    "LATERAL": N_("lateral"),
+    "OBLIQUE": N_("oblique"),
+    "DECUBITUS": N_("lying on the side"),
+    "LORDOTIC": N_("lordotic"),
+    "AXIAL": N_("axial"),
+}
 """The views of films (`dicom.headers.view`)."""
 KEYS: Final = {
     "1 2 3": N_("agree, disagree, unsure"),

@@ -39,9 +39,21 @@ ABNORMAL = "abnormal"
 """The word for a film of ChestX-ray14 with any finding."""
 
 NIH_FINDINGS = (
-    "Atelectasis", "Cardiomegaly", "Effusion", "Infiltration", "Mass", "Nodule", "Pneumonia", "Pneumothorax",
-    "Consolidation", "Edema", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia",
-)  # fmt: skip
+    "Atelectasis",
+    "Cardiomegaly",
+    "Effusion",
+    "Infiltration",
+    "Mass",
+    "Nodule",
+    "Pneumonia",
+    "Pneumothorax",
+    "Consolidation",
+    "Edema",
+    "Emphysema",
+    "Fibrosis",
+    "Pleural_Thickening",
+    "Hernia",
+)
 MEDMNIST_SPLITS = ("train", "val", "test")
 MEDMNIST_LABELS = {"breastmnist": ("malignant", "benign"), "pneumoniamnist": ("normal", "pneumonia")}
 """What label 0 and 1 mean (MedMNIST v2, Yang et al. 2023); BreastMNIST's 1 is normal or benign."""
@@ -353,8 +365,9 @@ def nih(folder: Path, adults: bool = True, positive: str = ABNORMAL, *, guessed:
     if chosen is None:
         raise DataUnreadable(str(folder), f"no finding is called {positive} (there are: {', '.join(classes)})")
     if chosen != ABNORMAL:
-        print(f"{folder}: {chosen} is positive; films with other findings count as negative",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"{folder}: {chosen} is positive; films with other findings count as negative", file=sys.stderr, flush=True
+        )
     elif positive.casefold() != ABNORMAL:
         print(f"{folder}: no finding is called {positive}; any finding is taken for it", file=sys.stderr, flush=True)
     try:

@@ -208,11 +208,22 @@ def films_of(path: Path, own: X25519PrivateKey, pack: str) -> FilmSet:
     if foreign:
         raise FeedbackMalformed(str(path), f"it speaks of the pack {min(foreign)}; this recipe makes {pack}")
     word = hashlib.sha256(b"".join(film.png for film in judged)).hexdigest()[:12]
-    return FilmSet(path.name, pack, tuple(
-        FeedbackFilm(f"feedback-{word}/{film.file}", path, int(film.label), film.patient,
-                     traits=(("source", "feedback"),), png=film.png, drawn=film.drawn)
-        for film in judged
-    ))  # fmt: skip
+    return FilmSet(
+        path.name,
+        pack,
+        tuple(
+            FeedbackFilm(
+                f"feedback-{word}/{film.file}",
+                path,
+                int(film.label),
+                film.patient,
+                traits=(("source", "feedback"),),
+                png=film.png,
+                drawn=film.drawn,
+            )
+            for film in judged
+        ),
+    )
 
 
 def taken(work: Path, exports: Sequence[Path], key: Path, pack: str) -> tuple[FilmSet, ...]:

@@ -68,8 +68,10 @@ def mask(table: Path) -> NDArray[np.bool_]:
     """(D, H, W): the lesions of a series by its readers' XML, in the order of :func:`read`."""
     stack = _stack(table.parent)
     first = stack.slices[0]
-    place = {str(dcmread(one.path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID): index
-             for index, one in enumerate(stack.slices)}  # fmt: skip
+    place = {
+        str(dcmread(one.path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID): index
+        for index, one in enumerate(stack.slices)
+    }
     readers = list(sessions(table))
     votes = np.zeros((len(stack.slices), first.rows, first.columns), dtype=np.uint8)
     for outlines in readers:
@@ -94,8 +96,9 @@ def sessions(table: Path) -> Iterator[list[tuple[str, bool, Outline]]]:
     for session in root.iter(f"{SPACE}readingSession"):
         readings = []
         for one in session.iter(f"{SPACE}roi"):
-            points = [(_number(table, edge, "xCoord"), _number(table, edge, "yCoord"))
-                      for edge in one.iter(f"{SPACE}edgeMap")]  # fmt: skip
+            points = [
+                (_number(table, edge, "xCoord"), _number(table, edge, "yCoord")) for edge in one.iter(f"{SPACE}edgeMap")
+            ]
             if len(points) >= FEWEST_POINTS:
                 adds = _text(one, "inclusion").upper() != "FALSE"
                 readings.append((_text(one, "imageSOP_UID"), adds, points))

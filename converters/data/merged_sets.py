@@ -32,7 +32,7 @@ def patient(film: Film, of_set: str) -> str:
 
 def without(
     films: FilmSet, sets: Collection[str], groups: Collection[str], group_of: Mapping[str, str], kept: Collection[str]
-) -> FilmSet:  # fmt: skip
+) -> FilmSet:
     """``films`` less those of ``sets``, by name, that are in one of ``groups``; a line tells how many.
 
     What is ``kept`` stays. So does a film of the first set: there it is a leak, which the division refuses.

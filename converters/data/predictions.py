@@ -45,9 +45,13 @@ class Predictions:
         """Write them whole or not at all."""
         with writing(path) as part, part.open("wb") as file:
             np.savez_compressed(
-                file, names=np.array(self.names), labels=self.labels, patients=np.array(self.patients),
-                logits=self.logits, traits=np.array([json.dumps(one) for one in self.traits]),
-            )  # fmt: skip
+                file,
+                names=np.array(self.names),
+                labels=self.labels,
+                patients=np.array(self.patients),
+                logits=self.logits,
+                traits=np.array([json.dumps(one) for one in self.traits]),
+            )
         return path
 
     @classmethod
@@ -56,9 +60,11 @@ class Predictions:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as saved:
                 return cls(
-                    tuple(saved["names"].tolist()), np.asarray(saved["labels"], np.int64),
-                    tuple(saved["patients"].tolist()), np.asarray(saved["logits"], np.float64),
+                    tuple(saved["names"].tolist()),
+                    np.asarray(saved["labels"], np.int64),
+                    tuple(saved["patients"].tolist()),
+                    np.asarray(saved["logits"], np.float64),
                     tuple(json.loads(one) for one in saved["traits"].tolist()),
-                )  # fmt: skip
+                )
         except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise DataUnreadable(str(path), f"no predictions can be read from it ({error})") from error

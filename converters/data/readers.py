@@ -61,8 +61,9 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
         return volumes.opened(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
-            return datasets.nih(path, adults=split != "under-18", positive=word or datasets.ABNORMAL,
-                                guessed=positive is None)  # fmt: skip
+            return datasets.nih(
+                path, adults=split != "under-18", positive=word or datasets.ABNORMAL, guessed=positive is None
+            )
         if is_hannover(path):
             return hannover(path)
         return labelled(path, word, split)
@@ -124,13 +125,19 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
     people, times, boxes = _patients(rows, paths), slices(table, rows), _boxes(folder / BOXES)
     films = tuple(
         Film(
-            row[file_column], path, int(row[class_column] == chosen), patient, mask=_mask(folder, path),
-            said=row[class_column], years=_years(row), boxes=None if boxes is None else boxes.get(row[file_column], ()),
+            row[file_column],
+            path,
+            int(row[class_column] == chosen),
+            patient,
+            mask=_mask(folder, path),
+            said=row[class_column],
+            years=_years(row),
+            boxes=None if boxes is None else boxes.get(row[file_column], ()),
             traits=(*((name, row[name]) for name in TRAIT_COLUMNS if row.get(name)), *time),
             clean=masked and row[class_column].casefold() == NORMAL,
         )
         for row, path, patient, time in zip(rows, paths, people, times, strict=True)
-    )  # fmt: skip
+    )
     return FilmSet(folder.name, chosen or "", films)
 
 
@@ -148,11 +155,16 @@ def hannover(folder: Path) -> FilmSet:
     _refuse_absent(table, paths)
     films = tuple(
         Film(
-            path.name, path, 1, row["patient_id"], said=COVID_19, years=_years(row),
+            path.name,
+            path,
+            1,
+            row["patient_id"],
+            said=COVID_19,
+            years=_years(row),
             traits=tuple((name, row[column].upper()) for name, column in HANNOVER_TRAITS if row.get(column)),
         )
         for row, path in zip(rows, paths, strict=True)
-    )  # fmt: skip
+    )
     return FilmSet(folder.name, COVID_19, films)
 
 

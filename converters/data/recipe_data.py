@@ -43,16 +43,23 @@ def input_spec(recipe: Recipe) -> InputSpec:
     """The input of the recipe's model."""
     wanted = recipe.input
     return InputSpec(
-        wanted.name, wanted.size, wanted.size,
-        low_percentile=wanted.low_percentile, high_percentile=wanted.high_percentile, depth=wanted.depth,
-        crop=wanted.crop, despeckle=wanted.despeckle, resize=wanted.resize, greys=wanted.greys,
+        wanted.name,
+        wanted.size,
+        wanted.size,
+        low_percentile=wanted.low_percentile,
+        high_percentile=wanted.high_percentile,
+        depth=wanted.depth,
+        crop=wanted.crop,
+        despeckle=wanted.despeckle,
+        resize=wanted.resize,
+        greys=wanted.greys,
         channels=1 if wanted.colour == "grey" else 3,
-    )  # fmt: skip
+    )
 
 
 def open_recipe_data(
     recipe: Recipe, data: Path, feedback: Sequence[FilmSet] = (), lists: Path | None = None
-) -> RecipeData:  # fmt: skip
+) -> RecipeData:
     """Open, group and divide. The test part is frozen in ``lists`` on first use and only checked afterwards.
 
     Films of ``feedback`` are learnt from and never judge; one of a test patient, or that copies a test film, is a leak.
@@ -120,9 +127,7 @@ def open_reader(recipe: Recipe, data: Path) -> FilmSet:
     return tasks.get(recipe.task).of(recipe).aimed(films)
 
 
-def read_by(
-    reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None
-) -> FilmSet:  # fmt: skip
+def read_by(reader: Reader, data: Path, positive: ClassWords | None, negative: ClassWords | None = None) -> FilmSet:
     """The films of ``data`` by the reader that a recipe names, labelled by the words for the two classes."""
     if negative is None and (positive is None or isinstance(positive, str)):
         return _read(reader, data, positive)

@@ -86,9 +86,15 @@ def draw(
 
 
 def divide(
-    labels: Mapping[str, int], group_of: Mapping[str, str], folds: int, val: float, test: float, seed: int,
-    frozen: Sequence[str], strata: Mapping[str, int] | None = None,
-) -> Division:  # fmt: skip
+    labels: Mapping[str, int],
+    group_of: Mapping[str, str],
+    folds: int,
+    val: float,
+    test: float,
+    seed: int,
+    frozen: Sequence[str],
+    strata: Mapping[str, int] | None = None,
+) -> Division:
     """Divide films; ``val`` (with one fold) and ``test`` are fractions of all films.
 
     Films of one of ``strata`` are dealt out evenly, of one label where there are none.

@@ -57,9 +57,10 @@ def opened(recipe: Recipe, data: Path, own: RecipeData, spec: InputSpec) -> Unla
     chosen = [kept[int(index)] for index in order]
     return Unlabelled(
         prepared(FilmSet("unlabelled films", "", tuple(chosen)), spec),
-        tuple(group_of[film.name] for film in chosen), {film.name: film_digests.word(film) for film in chosen},
+        tuple(group_of[film.name] for film in chosen),
+        {film.name: film_digests.word(film) for film in chosen},
         group_of,
-    )  # fmt: skip
+    )
 
 
 def _named(path: Path) -> Sequence[Film]:
@@ -67,4 +68,4 @@ def _named(path: Path) -> Sequence[Film]:
     return [
         replace(film, name=f"unlabelled/{path.name}/{film.name}", patient=merged_sets.patient(film, path.name))
         for film in datasets.any_films(path).films
-    ]  # fmt: skip
+    ]

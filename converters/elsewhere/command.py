@@ -16,8 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``lantern-convert elsewhere``."""
     evaluate.add_pack_arguments(parser)
     evaluate.add_external_argument(parser, required=True)
-    parser.add_argument("--words", type=Path, metavar="FILE",
-                        help="the pack's words, whose [[elsewhere]] names a set's licence and citation")  # fmt: skip
+    parser.add_argument(
+        "--words",
+        type=Path,
+        metavar="FILE",
+        help="the pack's words, whose [[elsewhere]] names a set's licence and citation",
+    )
 
 
 def command(options: argparse.Namespace) -> int:

@@ -45,26 +45,38 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
     scores = metrics.probabilities_of(logits, finding)
     read &= scored
     numbers: dict[str, Any] = {
-        "passed": float(read.mean()), "passed_ci": intervals.rate_interval(read, patients.tolist())
-    }  # fmt: skip
+        "passed": float(read.mean()),
+        "passed_ci": intervals.rate_interval(read, patients.tolist()),
+    }
     why: dict[str, str] = {}
     for chosen, suffix in ((scored, ""), (read, "_passed")):
         own, people = labels[chosen], patients[chosen].tolist()
         figures = {
-            "auc": intervals.auc(own, scores[chosen]), "auc_ci": intervals.auc_interval(own, scores[chosen], people),
+            "auc": intervals.auc(own, scores[chosen]),
+            "auc_ci": intervals.auc_interval(own, scores[chosen], people),
             **metrics.rates_at(own, scores[chosen], finding.threshold, people),
             **metrics.wrong_at(own, scores[chosen], finding.threshold, people),
-        }  # fmt: skip
+        }
         numbers |= {_with(name, suffix): value for name, value in figures.items()}
         missing = metrics.undefined(own)
         why |= {f"{name}{suffix}": NO_NUMBER if suffix and not len(own) else words for name, words in missing.items()}
     refused = Counter(one.refused for one in said if one.refused is not None)
-    return Elsewhere.model_validate({
-        "source": films.name, "runtime": runtime, "precision": precision, "n": len(labels),
-        "positives": int(labels.sum()), "n_passed": int(read.sum()),
-        "positives_passed": int(labels[read].sum()), "scored": int(scored.sum()), "threshold": finding.threshold,
-        **metrics.plain(numbers), "refused": dict(sorted(refused.items())), "why": why,
-    })  # fmt: skip
+    return Elsewhere.model_validate(
+        {
+            "source": films.name,
+            "runtime": runtime,
+            "precision": precision,
+            "n": len(labels),
+            "positives": int(labels.sum()),
+            "n_passed": int(read.sum()),
+            "positives_passed": int(labels[read].sum()),
+            "scored": int(scored.sum()),
+            "threshold": finding.threshold,
+            **metrics.plain(numbers),
+            "refused": dict(sorted(refused.items())),
+            "why": why,
+        }
+    )
 
 
 def _with(name: str, suffix: str) -> str:
@@ -96,6 +108,8 @@ def table(one: Elsewhere) -> str:
 
 
 _SHOWN = (
-    ("auc", "AUC          "), ("sensitivity", "sensitivity  "), ("specificity", "specificity  "),
+    ("auc", "AUC          "),
+    ("sensitivity", "sensitivity  "),
+    ("specificity", "specificity  "),
     ("wrong", "wrong        "),
-)  # fmt: skip
+)

@@ -30,9 +30,11 @@ def measured(
         with progress.counter(f"{pack.name} {precision} {runtime}, {one.name}: read") as advance:
             row = figures.measured(pack, kept, runtime, precision, advance)
         aside = len(films.films) - len(kept.films)
-        rows.append(row.model_copy(update={
-            "set_aside": aside, "licence": one.licence, "citation": one.citation, "command": command(one)
-        }))  # fmt: skip
+        rows.append(
+            row.model_copy(
+                update={"set_aside": aside, "licence": one.licence, "citation": one.citation, "command": command(one)}
+            )
+        )
     return rows
 
 

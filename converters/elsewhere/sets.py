@@ -78,11 +78,7 @@ def strangers(films: FilmSet, home: FilmSet) -> FilmSet:
     both = FilmSet(films.name, films.positive, (*home.films, *films.films))
     count = len(home.films)
     copied = {second - count for first, second in recipe_data.copies(both) if first < count <= second}
-    left = tuple(
-        film
-        for place, film in enumerate(films.films)
-        if place not in copied and _patient(film) not in known
-    )  # fmt: skip
+    left = tuple(film for place, film in enumerate(films.films) if place not in copied and _patient(film) not in known)
     if not left:
         raise NoOtherPlace(films.name)
     if gone := len(films.films) - len(left):

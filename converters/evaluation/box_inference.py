@@ -88,15 +88,21 @@ def predict_films(
         raise DataUnreadable(films.name, f"{len(kept) - len(marks)} of its films have no outline")
     judged, every = FilmSet(films.name, films.positive, tuple(kept)), np.stack(box_scores)
     predictions = Predictions(
-        tuple(film.name for film in kept), recipe_data.labels_of(judged),
-        tuple(film.patient for film in kept), every[:, 0], tuple(dict(film.traits) for film in kept),
-    )  # fmt: skip
+        tuple(film.name for film in kept),
+        recipe_data.labels_of(judged),
+        tuple(film.patient for film in kept),
+        every[:, 0],
+        tuple(dict(film.traits) for film in kept),
+    )
     two = getattr(manifest.output, "members", None)
     may_refuse = familiar is not None or manifest.abstain is not None or two is not None
     return BoxPredictions(
-        predictions, np.array([one is None for one in refusals]) if may_refuse else None, marks,
-        len(films.films) - len(kept), task.statistics(manifest.section, every, judged),
-    )  # fmt: skip
+        predictions,
+        np.array([one is None for one in refusals]) if may_refuse else None,
+        marks,
+        len(films.films) - len(kept),
+        task.statistics(manifest.section, every, judged),
+    )
 
 
 def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:

@@ -42,9 +42,14 @@ def predict(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick
 
 
 def evaluate(
-    pack: Pack, films: FilmSet, split: str, runtime: str, precision: str, tick: Tick = silent,
+    pack: Pack,
+    films: FilmSet,
+    split: str,
+    runtime: str,
+    precision: str,
+    tick: Tick = silent,
     prevalence: float | None = None,
-) -> tuple[Evaluation, Predictions]:  # fmt: skip
+) -> tuple[Evaluation, Predictions]:
     """The numbers of the pack's first finding on ``films``, and the predictions they are computed from.
 
     ``prevalence`` is the clinic's, for the decision curve. Raises :class:`DataUnreadable` without any film.
@@ -83,9 +88,7 @@ def chosen_films(
     return task.aimed(films), part
 
 
-def _by_form(
-    pack: Pack, data: Path, code: str | None, positive: str | None, split: str | None
-) -> tuple[FilmSet, str]:  # fmt: skip
+def _by_form(pack: Pack, data: Path, code: str | None, positive: str | None, split: str | None) -> tuple[FilmSet, str]:
     """The films by the data's form; ``code`` is the word for the positive class where ``positive`` names none."""
     if data.suffix == ".npz" and data.is_file():
         return readers.opened(data, code, positive, split), split or "test"
@@ -153,9 +156,11 @@ def table(result: Evaluation) -> str:
     """The result as a table of text."""
 
     def rate(value: float | None, interval: tuple[float, float] | None) -> str:
-        return "not defined" if value is None or interval is None else (
-            f"{value:.3f}  (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
-        )  # fmt: skip
+        return (
+            "not defined"
+            if value is None or interval is None
+            else (f"{value:.3f}  (95 % interval {interval[0]:.3f} to {interval[1]:.3f})")
+        )
 
     heading = f"{result.pack}, {result.precision} in {result.runtime}, {result.split}"
     lines = [
@@ -163,12 +168,14 @@ def table(result: Evaluation) -> str:
         f"  AUC          {rate(result.auc, result.auc_ci)}",
         f"  sensitivity  {rate(result.sensitivity, result.sensitivity_ci)}  at threshold {result.threshold:.3f}",
         f"  specificity  {rate(result.specificity, result.specificity_ci)}",
-        *(f"  sensitivity  {rate(one.sensitivity, one.sensitivity_ci)}  at specificity {one.specificity:g}"
-          for one in result.at_specificity),
+        *(
+            f"  sensitivity  {rate(one.sensitivity, one.sensitivity_ci)}  at specificity {one.specificity:g}"
+            for one in result.at_specificity
+        ),
         f"  wrong        {rate(result.wrong, result.wrong_ci)}",
         f"  ECE          {rate(result.ece, result.ece_ci)}",
         f"  Brier score  {rate(result.brier, result.brier_ci)}",
-    ]  # fmt: skip
+    ]
     if result.decision_curve is not None:
         useful = result.decision_curve.useful
         span = f"from {useful[0]:g} to {useful[1]:g}" if useful else "at no threshold"
@@ -186,13 +193,17 @@ def table(result: Evaluation) -> str:
         lines.append(f"  sensitivity  {rate(result.sensitivity_passed, result.sensitivity_passed_ci)}")
         lines.append(f"  specificity  {rate(result.specificity_passed, result.specificity_passed_ci)}")
     if result.coverage is not None:
-        lines += [f"  surest {one.given:4.0%}  {rate(one.wrong, one.wrong_ci)}  wrong, were no others given a number"
-                  for one in result.coverage.points[1:]]  # fmt: skip
+        lines += [
+            f"  surest {one.given:4.0%}  {rate(one.wrong, one.wrong_ci)}  wrong, were no others given a number"
+            for one in result.coverage.points[1:]
+        ]
     if result.lesions is not None:
         hit = result.lesions
         lines.append(f"  Dice         {rate(hit.dice, hit.dice_ci)}")
-        lines.append(f"  lesions      {rate(hit.lesions.value, hit.lesions_ci)}  found of {hit.lesions.n}, with "
-                     f"{hit.false_per_film:.2f} false marks a film")  # fmt: skip
+        lines.append(
+            f"  lesions      {rate(hit.lesions.value, hit.lesions_ci)}  found of {hit.lesions.n}, with "
+            f"{hit.false_per_film:.2f} false marks a film"
+        )
         if hit.clean.n:
             lines.append(f"  no mark      {rate(hit.clean.value, hit.clean_ci)}  of {hit.clean.n} without a lesion")
         if hit.organ is not None:
@@ -223,10 +234,16 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_external_argument(parser: argparse.ArgumentParser, *, required: bool) -> None:
     """``--external``, which may be repeated."""
-    parser.add_argument("--external", type=External.of, action="append", default=None if required else [],
-                        required=required, metavar=HOW_NAMED,
-                        help="films of another place, in any form of --data (PART: one of its own parts, such as "
-                        "under-18): what the box gives for them, with its refusals; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--external",
+        type=External.of,
+        action="append",
+        default=None if required else [],
+        required=required,
+        metavar=HOW_NAMED,
+        help="films of another place, in any form of --data (PART: one of its own parts, such as "
+        "under-18): what the box gives for them, with its refusals; may be repeated",
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -234,8 +251,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pack_arguments(parser)
     add_external_argument(parser, required=False)
     parser.add_argument("--split", help="train, val, test (the committed list), or a part that the data has; else all")
-    parser.add_argument("--prevalence", type=float, metavar="SHARE",
-                        help="of the finding at the clinic, for the decision curve (default: the films')")  # fmt: skip
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        metavar="SHARE",
+        help="of the finding at the clinic, for the decision curve (default: the films')",
+    )
     parser.add_argument("--where", metavar="TRAIT=VALUE", help="only films with this trait, such as view=AP")
     parser.add_argument("--out", type=Path, metavar="FILE.npz", help="keep the predictions there")
     parser.add_argument(

@@ -85,9 +85,12 @@ def _entry(key: Key, verdicts: list[dict[str, Any]], why: str = "") -> dict[str,
     refused = [str(one["said"]) for one in verdicts if one["outcome"] == GateOutcome.REFUSED.value]
     outcome = gates.gravest({GateOutcome(one["outcome"]) for one in verdicts})
     return {
-        "runtime": key[0], "precision": key[1], "outcome": outcome.value, "gates": verdicts,
+        "runtime": key[0],
+        "precision": key[1],
+        "outcome": outcome.value,
+        "gates": verdicts,
         "why": why or "; ".join(refused),
-    }  # fmt: skip
+    }
 
 
 def _float_file(run: RecipeRun, key: Key) -> tuple[Answers, tuple[float, float]]:

@@ -185,10 +185,16 @@ class Prevalence:
 
 
 def evaluation(
-    predictions: Predictions, spec: FindingPart, pack: str, runtime: str, precision: str, split: str,
-    lesions: LesionResults | None = None, given: NDArray[np.bool_] | None = None,
+    predictions: Predictions,
+    spec: FindingPart,
+    pack: str,
+    runtime: str,
+    precision: str,
+    split: str,
+    lesions: LesionResults | None = None,
+    given: NDArray[np.bool_] | None = None,
     prevalence: Prevalence = Prevalence(),
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """All numbers of one finding on one set of films. Raises :class:`DataUnreadable` without any film.
 
     ``given`` (N,): for which films the box gives a number, where the pack says anything of that.
@@ -199,27 +205,46 @@ def evaluation(
     rates = rates_at(labels, scores, spec.threshold, patients)
     meant = calibration.reliability(labels, scores, patients)
     made = Evaluation(
-        pack=pack, runtime=runtime, precision=precision, split=split, n=len(labels), positives=int(labels.sum()),
-        auc=intervals.auc(labels, scores), auc_ci=intervals.auc_interval(labels, scores, patients),
-        threshold=spec.threshold, **rates,
-        ece=meant.ece, ece_ci=meant.ece_ci, brier=meant.brier, brier_ci=meant.brier_ci, reliability=meant.bins,
+        pack=pack,
+        runtime=runtime,
+        precision=precision,
+        split=split,
+        n=len(labels),
+        positives=int(labels.sum()),
+        auc=intervals.auc(labels, scores),
+        auc_ci=intervals.auc_interval(labels, scores, patients),
+        threshold=spec.threshold,
+        **rates,
+        ece=meant.ece,
+        ece_ci=meant.ece_ci,
+        brier=meant.brier,
+        brier_ci=meant.brier_ci,
+        reliability=meant.bins,
         at_specificity=tuple(at_specificity(labels, scores, patients, one) for one in FIXED_SPECIFICITIES),
-        decision_curve=decision.curve(labels, at_clinic(scores, prevalence.shift(labels)), patients,
-                                      prevalence=prevalence.clinic),
-        subgroups=subgroups(predictions, scores, spec.threshold), lesions=lesions,
+        decision_curve=decision.curve(
+            labels, at_clinic(scores, prevalence.shift(labels)), patients, prevalence=prevalence.clinic
+        ),
+        subgroups=subgroups(predictions, scores, spec.threshold),
+        lesions=lesions,
         **wrong_at(labels, scores, spec.threshold, patients),
         coverage=selective.curve(labels, predictions.logits - threshold_logit(spec), patients),
-    )  # fmt: skip
+    )
     if given is not None:
         made = replace(made, **of_given(labels, scores, spec.threshold, patients, given))
     if lesions is None:
         return made
     return replace(
-        made, dice=lesions.dice, lesion_sensitivity=lesions.lesions.value,
-        false_positives_per_image=lesions.false_per_film, dice_ci=lesions.dice_ci,
-        lesion_sensitivity_ci=lesions.lesions_ci, without_mark=lesions.clean.value, without_mark_ci=lesions.clean_ci,
-        organ_dice=lesions.organ, organ_dice_ci=lesions.organ_ci,
-    )  # fmt: skip
+        made,
+        dice=lesions.dice,
+        lesion_sensitivity=lesions.lesions.value,
+        false_positives_per_image=lesions.false_per_film,
+        dice_ci=lesions.dice_ci,
+        lesion_sensitivity_ci=lesions.lesions_ci,
+        without_mark=lesions.clean.value,
+        without_mark_ci=lesions.clean_ci,
+        organ_dice=lesions.organ,
+        organ_dice_ci=lesions.organ_ci,
+    )
 
 
 def rates_at(
@@ -253,16 +278,21 @@ def undefined(labels: NDArray[np.int64]) -> dict[str, str]:
 
 
 def of_given(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float, patients: Sequence[str],
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    threshold: float,
+    patients: Sequence[str],
     given: NDArray[np.bool_],
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The share of films that get a result on the box, and the accuracy on them."""
     truth, own = labels[given], scores[given]
     people = [patient for patient, inside in zip(patients, given, strict=True) if inside]
     numbers = {
-        "auc": intervals.auc(truth, own), "auc_ci": intervals.auc_interval(truth, own, people),
-        **rates_at(truth, own, threshold, people), **wrong_at(truth, own, threshold, people),
-    }  # fmt: skip
+        "auc": intervals.auc(truth, own),
+        "auc_ci": intervals.auc_interval(truth, own, people),
+        **rates_at(truth, own, threshold, people),
+        **wrong_at(truth, own, threshold, people),
+    }
     names = {name: f"{name.removesuffix('_ci')}_passed{'_ci' if name.endswith('_ci') else ''}" for name in numbers}
     share, interval = float(given.mean()), intervals.rate_interval(given, patients)
     return {"passed": share, "passed_ci": interval} | {names[name]: value for name, value in numbers.items()}
@@ -300,11 +330,17 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
         patients = [name for name, inside in zip(predictions.patients, chosen, strict=True) if inside]
         positives = int(labels.sum())
         enough = min(positives, len(labels) - positives) >= FEWEST_OF_A_CLASS
-        groups.append(Subgroup(
-            trait, value, len(labels), positives, intervals.auc(labels, own) if enough else None,
-            intervals.auc_interval(labels, own, patients) if enough else None,
-            **rates_at(labels, own, threshold, patients),
-        ))  # fmt: skip
+        groups.append(
+            Subgroup(
+                trait,
+                value,
+                len(labels),
+                positives,
+                intervals.auc(labels, own) if enough else None,
+                intervals.auc_interval(labels, own, patients) if enough else None,
+                **rates_at(labels, own, threshold, patients),
+            )
+        )
     return tuple(sorted(groups, key=_hope))
 
 
@@ -334,7 +370,10 @@ def against(original: Predictions, other: Predictions, spec: FindingPart, gate: 
         raise DataUnreadable("--against", str(error)) from error
     lost, won = paired.lost_and_won(original.labels, before, after)
     return {
-        "auc_difference": area.as_list(), "auc_difference_delong": delong.as_list(),
-        "sensitivity_difference": sensitivity.as_list(), "lost": lost, "won": won,
+        "auc_difference": area.as_list(),
+        "auc_difference_delong": delong.as_list(),
+        "sensitivity_difference": sensitivity.as_list(),
+        "lost": lost,
+        "won": won,
         "gates": [verdict.as_dict() for verdict in verdicts],
-    }  # fmt: skip
+    }

@@ -65,9 +65,13 @@ def calibrate_step(run: RecipeRun) -> dict[str, Any]:
     if isinstance(whole, Pair):
         beside["weights"] = [round(float(one), 4) for one in whole.weights]
     results = {
-        **point, "prevalence": round(float(original.labels.mean()), 4), "bias": round(float(whole.biases[0]), 6),
-        "biases": [round(float(one), 6) for one in whole.biases], "auc": round(area, 4), **beside,
-    }  # fmt: skip
+        **point,
+        "prevalence": round(float(original.labels.mean()), 4),
+        "bias": round(float(whole.biases[0]), 6),
+        "biases": [round(float(one), 6) for one in whole.biases],
+        "auc": round(area, 4),
+        **beside,
+    }
     run.ledger.done("calibrate", mark, results, [kept])
     return results
 

@@ -29,9 +29,12 @@ def as_predictions(films: FilmSet, logits: NDArray[np.float64]) -> Predictions:
     """Logits of films, as predictions."""
     held = films.films
     return Predictions(
-        tuple(film.name for film in held), np.array([film.label for film in held], dtype=np.int64),
-        tuple(film.patient for film in held), logits, tuple(dict(film.traits) for film in held),
-    )  # fmt: skip
+        tuple(film.name for film in held),
+        np.array([film.label for film in held], dtype=np.int64),
+        tuple(film.patient for film in held),
+        logits,
+        tuple(dict(film.traits) for film in held),
+    )
 
 
 def original_outputs(run: RecipeRun, fold: Fold) -> Outputs:

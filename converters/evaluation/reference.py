@@ -67,11 +67,18 @@ def gated(run: RecipeRun, box: Predictions) -> dict[str, Any]:
     if outcome is GateOutcome.REFUSED:
         raise GateFailed("reference", f"{said}. {REPAIR}")
     _, low, high = change.as_list()
-    agreement = ReferenceAgreement.model_validate({
-        "script": wanted.function or wanted.scores, "outcome": outcome.value, "n": len(home),
-        "auc_home": round(at_home, 4), "auc_box": round(in_box, 4), "change": round(change.value, 4),
-        "change_ci": (low, high), "allowed": allowed,
-    })  # fmt: skip
+    agreement = ReferenceAgreement.model_validate(
+        {
+            "script": wanted.function or wanted.scores,
+            "outcome": outcome.value,
+            "n": len(home),
+            "auc_home": round(at_home, 4),
+            "auc_box": round(in_box, 4),
+            "change": round(change.value, 4),
+            "change_ci": (low, high),
+            "allowed": allowed,
+        }
+    )
     return {"reference": agreement.model_dump(mode="json")}
 
 

@@ -50,9 +50,12 @@ def best_cut(cells: Cells, truth: NDArray[np.bool_]) -> float:
 
 
 def dice_gate(
-    before: NDArray[np.float64], after: NDArray[np.float64], labels: NDArray[np.int64], patients: tuple[str, ...],
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    patients: tuple[str, ...],
     loss: float,
-) -> GateResult:  # fmt: skip
+) -> GateResult:
     """The gate of the outline: how much the mean Dice over films with a lesion changes; patients are resampled."""
     held = labels == 1
     changed = (after - before) * held

@@ -24,8 +24,10 @@ def of(
             area = intervals.auc(labels, logits)
             made.append(Statistic("auc", finding.code, area, intervals.auc_interval(labels, logits, patients)))
             rates = rates_at(labels, probabilities_of(logits, finding), finding.threshold, patients)
-            made += [Statistic(name, finding.code, rates[name], rates[f"{name}_ci"])
-                     for name in ("sensitivity", "specificity")]  # fmt: skip
+            made += [
+                Statistic(name, finding.code, rates[name], rates[f"{name}_ci"])
+                for name in ("sensitivity", "specificity")
+            ]
         made.append(Statistic("macro_auc", "", *agreement.macro_auc(shows, box_scores[:, : kind.findings], patients)))
     if isinstance(kind, Grades):
         truth, given = targets[:, 0].astype(np.int64), box_scores[:, -1].astype(np.int64)

@@ -14,9 +14,7 @@ from firmware_app.packs.tasks.interface import UsualScores
 NEAREST_TO_CERTAIN = 1e-12
 
 
-def by_rule(
-    recipe: Recipe, labels: NDArray[np.int64], scores: NDArray[np.float64], share: float
-) -> tuple[float, str]:  # fmt: skip
+def by_rule(recipe: Recipe, labels: NDArray[np.int64], scores: NDArray[np.float64], share: float) -> tuple[float, str]:
     """The threshold, a calibrated probability at these films' prevalence ``share``, and the rule in words."""
     point, cost = recipe.operating_point, recipe.cost
     if point.rule == "sensitivity":
@@ -46,9 +44,7 @@ def calibrated(recipe: Recipe, labels: NDArray[np.int64], logits: NDArray[np.flo
     return {"slope": round(slope, 6), "intercept": round(intercept, 6), "threshold": round(cut, 4), "rule": rule}
 
 
-def usual_scores(
-    labels: NDArray[np.int64], log_odds: NDArray[np.float64], prevalence: float | None
-) -> dict[str, Any]:  # fmt: skip
+def usual_scores(labels: NDArray[np.int64], log_odds: NDArray[np.float64], prevalence: float | None) -> dict[str, Any]:
     """The finding's ``usual_scores``: of calibrated ``log_odds`` (N,), mixed at ``prevalence``, else at the films' own.
 
     Both labels are among ``labels``.
@@ -60,7 +56,7 @@ def usual_scores(
     spread = math.sqrt(float(weights @ (log_odds - mean) ** 2))
     return UsualScores(
         mean=round(mean, 4), spread=round(spread, 4), prevalence=round(share, 4), films=len(labels)
-    ).model_dump(mode="json")  # fmt: skip
+    ).model_dump(mode="json")
 
 
 def fitted(given: NDArray[np.float64], truth: NDArray[np.float64]) -> list[float]:

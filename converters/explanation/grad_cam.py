@@ -87,9 +87,12 @@ def maps_step(run: RecipeRun) -> dict[str, Any]:
         cells = artefacts.outputs(path, runtime, run.spec, seen, (MAP,))[MAP][:, 0].astype(np.float64)
         entries.append({"runtime": runtime, "precision": precision, **compared(wanted, cells)})
     results = {
-        "films": len(films.films), "positives": int(labels_of(films).sum()), "artefacts": entries,
-        **covered(run, films.films[:COVERED_FILMS], net), "pointing": pointing(run),
-    }  # fmt: skip
+        "films": len(films.films),
+        "positives": int(labels_of(films).sum()),
+        "artefacts": entries,
+        **covered(run, films.films[:COVERED_FILMS], net),
+        "pointing": pointing(run),
+    }
     run.ledger.done("maps", mark, results, [])
     return results
 
@@ -221,9 +224,12 @@ def pointing(run: RecipeRun) -> dict[str, Any] | None:
     interval = intervals.rate_interval(np.array(hits), patients)
     assert interval is not None
     return {
-        "hits": sum(hits), "n": len(hits), "share": round(sum(hits) / len(hits), 4),
-        "share_ci": [round(value, 4) for value in interval], "chance": round(float(np.mean(areas)), 4),
-    }  # fmt: skip
+        "hits": sum(hits),
+        "n": len(hits),
+        "share": round(sum(hits) / len(hits), 4),
+        "share_ci": [round(value, 4) for value in interval],
+        "chance": round(float(np.mean(areas)), 4),
+    }
 
 
 def pointed(run: RecipeRun, fold: Fold) -> Iterator[tuple[bool, float, str]]:

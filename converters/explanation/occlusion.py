@@ -140,5 +140,9 @@ def example(model: Model, frame: NDArray[np.float32]) -> dict[str, Any]:
 
 def _summary(values: Sequence[float]) -> dict[str, Any]:
     low, middle, high = np.percentile(values, (5, 50, 95))
-    return {"median": round(float(middle), 4), "low": round(float(low), 4), "high": round(float(high), 4),
-            "films": len(values)}  # fmt: skip
+    return {
+        "median": round(float(middle), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "films": len(values),
+    }

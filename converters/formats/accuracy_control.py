@@ -33,9 +33,14 @@ def moved(wanted: NDArray[Any], given: NDArray[Any], spread: float | None = None
 
 
 def quantized(
-    model: Any, films: Films, answers: Answers, method: str, opened: Callable[[Any], Asked],
-    feed: Callable[[Films], Any], **settings: Any,
-) -> Any:  # fmt: skip
+    model: Any,
+    films: Films,
+    answers: Answers,
+    method: str,
+    opened: Callable[[Any], Asked],
+    feed: Callable[[Films], Any],
+    **settings: Any,
+) -> Any:
     """NNCF's quantized form of ``model``.
 
     ``opened`` makes of a model, as NNCF hands it over, a function that gives its outputs for a film (1, 1, H, W);
@@ -57,10 +62,16 @@ def quantized(
 
     parameters = settings.pop("advanced_parameters", None)
     return nncf.quantize_with_accuracy_control(
-        model, nncf.Dataset([feed(film) for film in each]), nncf.Dataset(items), fidelity,
-        max_drop=CONTROLS[method] * MOST_MOVED, drop_type=nncf.DropType.ABSOLUTE, subset_size=len(films),
+        model,
+        nncf.Dataset([feed(film) for film in each]),
+        nncf.Dataset(items),
+        fidelity,
+        max_drop=CONTROLS[method] * MOST_MOVED,
+        drop_type=nncf.DropType.ABSOLUTE,
+        subset_size=len(films),
         advanced_quantization_parameters=parameters,
         advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
             ranking_subset_size=RANKED, num_ranking_workers=1
-        ), **settings,
-    )  # fmt: skip
+        ),
+        **settings,
+    )

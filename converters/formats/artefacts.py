@@ -79,9 +79,14 @@ def asked_in(runtime: str) -> str:
 
 
 def export(
-    net: CamNet, spec: InputSpec, folder: Path, keys: Sequence[Key], *, static: bool = False,
+    net: CamNet,
+    spec: InputSpec,
+    folder: Path,
+    keys: Sequence[Key],
+    *,
+    static: bool = False,
     refused: dict[Key, str] | None = None,
-) -> list[Path]:  # fmt: skip
+) -> list[Path]:
     """Write every float file of ``keys`` into ``folder``; returns all paths that were written.
 
     A library that cannot make its file raises :class:`~converters.failures.ToolFailed`, or, where ``refused`` is given,

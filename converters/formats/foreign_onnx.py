@@ -60,8 +60,11 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Seq
     _refuse_other_input(source, given[0], size, spec, wanted)
     last = None if wanted.answer is not None else _uncovered(model, out, rank)
     if last is not None:
-        print(f"{source.name}: its output {out} ends in {last}; what stands before that is taken, as logits",
-              file=sys.stderr, flush=True)  # fmt: skip
+        print(
+            f"{source.name}: its output {out} ends in {last}; what stands before that is taken, as logits",
+            file=sys.stderr,
+            flush=True,
+        )
     if last == "Sigmoid" and wanted.softmax:
         raise RecipeInvalid(str(source), f"its output {out} ends in a Sigmoid, and the recipe says softmax")
     shares = wanted.softmax or last in ("Softmax", "LogSoftmax")
@@ -86,12 +89,17 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Seq
     shape = [batch, spec.channels, *spec.shape]
     cells = [batch, len(keep or (0,)), *(None for _ in spec.shape)]
     made = helper.make_graph(
-        nodes, "adapted", [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(MAP, TensorProto.FLOAT, cells)], values,
-        value_info=list(graph.value_info), sparse_initializer=list(graph.sparse_initializer),
-    )  # fmt: skip
-    whole = helper.make_model(made, opset_imports=list(model.opset_import), functions=list(model.functions),
-                              ir_version=model.ir_version)  # fmt: skip
+        nodes,
+        "adapted",
+        [helper.make_tensor_value_info(spec.name, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(MAP, TensorProto.FLOAT, cells)],
+        values,
+        value_info=list(graph.value_info),
+        sparse_initializer=list(graph.sparse_initializer),
+    )
+    whole = helper.make_model(
+        made, opset_imports=list(model.opset_import), functions=list(model.functions), ir_version=model.ir_version
+    )
     try:
         onnx.checker.check_model(whole)
     except onnx.checker.ValidationError as error:
@@ -206,9 +214,11 @@ def _before(target: str, spec: InputSpec, recipe: Recipe) -> tuple[list[onnx.Nod
     if wanted.mean:
         steps += [("mean", wanted.mean, "Sub"), ("std", wanted.std, "Div")]
     for word, numbers, kind in steps:
-        values.append(numpy_helper.from_array(
-            np.array(numbers, np.float32).reshape(1, len(numbers), *(1 for _ in spec.shape)), word
-        ))  # fmt: skip
+        values.append(
+            numpy_helper.from_array(
+                np.array(numbers, np.float32).reshape(1, len(numbers), *(1 for _ in spec.shape)), word
+            )
+        )
         nodes.append(helper.make_node(kind, [now, word], [f"by_{word}"], f"by_{word}"))
         now = f"by_{word}"
     return [*nodes, helper.make_node("Identity", [now], [target], "given")], values
@@ -250,9 +260,12 @@ def _logit(
     for word, number in (("least", CERTAIN), ("most", 1.0 - CERTAIN), ("one", 1.0)):
         values.append(numpy_helper.from_array(np.array(number, np.float32), word))
     for kind, given, made in (
-        ("Max", [now, "least"], "above"), ("Min", ["above", "most"], "kept"), ("Sub", ["one", "kept"], "against"),
-        ("Div", ["kept", "against"], "ratio"), ("Log", ["ratio"], "logit"),
-    ):  # fmt: skip
+        ("Max", [now, "least"], "above"),
+        ("Min", ["above", "most"], "kept"),
+        ("Sub", ["one", "kept"], "against"),
+        ("Div", ["kept", "against"], "ratio"),
+        ("Log", ["ratio"], "logit"),
+    ):
         nodes.append(helper.make_node(kind, given, [made], made))
     return nodes, values, "logit"
 

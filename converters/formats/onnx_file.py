@@ -60,9 +60,14 @@ controlled = True
 
 LAYERS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 IN_INT8 = {
-    "QLinearConv", "ConvInteger", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul",
+    "QLinearConv",
+    "ConvInteger",
+    "QLinearMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
     "QGemm",
-}  # fmt: skip
+}
 """Operators of an optimised graph: convolutions and matrix products in float, and those in eight bits."""
 
 
@@ -80,9 +85,16 @@ def export(
     with quiet():
         try:
             program = torch.onnx.export(
-                net, (seen,), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
-                input_names=[names[0]], output_names=list(names[1]), dynamic_shapes=shapes,
-            )  # fmt: skip
+                net,
+                (seen,),
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                verbose=False,
+                input_names=[names[0]],
+                output_names=list(names[1]),
+                dynamic_shapes=shapes,
+            )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError, TypeError, ValueError) as error:
             raise ToolFailed("torch.onnx", "export the network", first_line(error)) from error
     with writing(path) as part:
@@ -144,15 +156,23 @@ def quantize_static_qdq(source: Path, path: Path, films: Films, method: str, *, 
     with writing(path) as part, quiet():
         try:
             quantize_static(
-                str(source), str(part), _Films(films, input_name(source)), quant_format=QuantFormat.QDQ,
-                per_channel=True, reduce_range=False, weight_type=QuantType.QInt8,
-                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8, calibrate_method=RANGES[method],
+                str(source),
+                str(part),
+                _Films(films, input_name(source)),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=False,
+                weight_type=QuantType.QInt8,
+                activation_type=QuantType.QInt8 if signed else QuantType.QUInt8,
+                calibrate_method=RANGES[method],
                 nodes_to_exclude=in_float,
                 extra_options={
-                    "CalibPercentile": PERCENTILE, "CalibStridedMinMax": at_once, "WeightSymmetric": True,
+                    "CalibPercentile": PERCENTILE,
+                    "CalibStridedMinMax": at_once,
+                    "WeightSymmetric": True,
                     **for_tensorrt,
                 },
-            )  # fmt: skip
+            )
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             raise ToolFailed("ONNX Runtime", "quantize the file", first_line(error)) from error
     return path
@@ -187,9 +207,16 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
     with writing(path) as part, quiet():
         try:
             quantized = accuracy_control.quantized(
-                onnx.load(str(source)), films, answers, method, _opened, lambda film: {name: film},
-                preset=nncf.QuantizationPreset.MIXED, fast_bias_correction=True, advanced_parameters=parameters,
-            )  # fmt: skip
+                onnx.load(str(source)),
+                films,
+                answers,
+                method,
+                _opened,
+                lambda film: {name: film},
+                preset=nncf.QuantizationPreset.MIXED,
+                fast_bias_correction=True,
+                advanced_parameters=parameters,
+            )
         except (RuntimeError, ValueError, KeyError, nncf.ValidationError) as error:
             raise ToolFailed("NNCF", "quantize the file", first_line(error)) from error
         onnx.save(quantized, str(part))

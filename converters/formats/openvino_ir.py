@@ -47,9 +47,7 @@ def write(network: FloatNetwork, folder: Path, precisions: Sequence[str]) -> lis
     return [path, path.with_suffix(".bin")]
 
 
-def quantize(
-    source: Path, path: Path, films: Films, method: str, answers: Answers, *, npu: bool = False
-) -> Path:  # fmt: skip
+def quantize(source: Path, path: Path, films: Films, method: str, answers: Answers, *, npu: bool = False) -> Path:
     """See :class:`converters.formats.interface.Format`: from the ONNX file ``source``.
 
     ``method`` ``percentile`` clips each activation's range at its 99.99th percentile.  ``npu`` makes the file for an
@@ -62,8 +60,9 @@ def quantize(
     settings = {
         "preset": nncf.QuantizationPreset.PERFORMANCE if npu else nncf.QuantizationPreset.MIXED,
         "target_device": nncf.TargetDevice.NPU if npu else nncf.TargetDevice.ANY,
-        "fast_bias_correction": False, "advanced_parameters": _parameters(nncf, method, eight_bits=npu),
-    }  # fmt: skip
+        "fast_bias_correction": False,
+        "advanced_parameters": _parameters(nncf, method, eight_bits=npu),
+    }
     with quiet(), kept_signal_stack():
         try:
             model = folded(source)

@@ -35,9 +35,21 @@ methods: Sequence[str] = ("static", LAYERS, FLOAT_ENDS, "dynamic")
 controlled = True
 
 ROUNDED = (
-    "CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D_TRANSPOSE", "FULLY_CONNECTED", "BATCH_MATMUL", "ADD", "AVERAGE_POOL_2D",
-    "MAX_POOL_2D", "RESHAPE", "TRANSPOSE", "PAD", "CONCATENATION", "SLICE", "RELU",
-)  # fmt: skip
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "CONV_2D_TRANSPOSE",
+    "FULLY_CONNECTED",
+    "BATCH_MATMUL",
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "MAX_POOL_2D",
+    "RESHAPE",
+    "TRANSPOSE",
+    "PAD",
+    "CONCATENATION",
+    "SLICE",
+    "RELU",
+)
 """The operators of the method :data:`LAYERS`, as the library calls them."""
 
 COUNTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "CONV_3D", "FULLY_CONNECTED", "BATCH_MATMUL"})
@@ -84,11 +96,13 @@ def halve(source: Path, path: Path) -> Path:
     def recipe(quantizer: Any) -> None:
         weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
         quantizer.update_quantization_recipe(
-            regex=".*", operation_name=qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="float_casting",
+            regex=".*",
+            operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+            algorithm_key="float_casting",
             op_config=qtyping.OpQuantizationConfig(
                 weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT
             ),
-        )  # fmt: skip
+        )
 
     return _quantized(source, path, recipe, None)
 
@@ -118,7 +132,7 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
 
 def _rounded(
     source: Path, path: Path, films: Films, method: str, spared: Sequence[str] = (), ranges: Any = None
-) -> Path:  # fmt: skip
+) -> Path:
     """``spared``: the outputs of layers that stay in float; ``ranges``: those of ``films``, where they are known."""
     from ai_edge_quantizer import qtyping
 

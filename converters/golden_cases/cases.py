@@ -57,10 +57,11 @@ def filled(pack: Pack) -> tuple[Golden, ...]:
     """
     judge = AllRuntimes(pack)
     return tuple(
-        case if case.reference is None or located(case.reference) is None
+        case
+        if case.reference is None or located(case.reference) is None
         else case.model_copy(update={"expected": judge.expected(frame_of(pack, case))})
         for case in pack.manifest.golden
-    )  # fmt: skip
+    )
 
 
 def update_references(folder: Path) -> int:

@@ -102,17 +102,24 @@ def without_refused(pack: Pack, results: GoldenResults) -> Manifest:
     said = {(one.runtime, one.precision): [each.said for each in results.verdicts.get(one.path, ())] for one in kept}
     passed = tuple(
         one.model_copy(update={"said": "; ".join((one.said, *said.get((one.runtime, one.precision), ())))})
-        for one in manifest.gates if (one.runtime, one.precision) not in lost
-    )  # fmt: skip
+        for one in manifest.gates
+        if (one.runtime, one.precision) not in lost
+    )
     refused = (
         Refused(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
-        for one in manifest.artefacts if (one.runtime, one.precision) in lost
-    )  # fmt: skip
+        for one in manifest.artefacts
+        if (one.runtime, one.precision) in lost
+    )
     typical = manifest.typicality
     if typical is not None:
         limits = tuple(one for one in typical.limits if (one.runtime, one.precision) not in lost)
         typical = typical.model_copy(update={"limits": limits})
-    return manifest.model_copy(update={
-        "artefacts": tuple(kept), "gates": passed, "refused": (*manifest.refused, *refused), "typicality": typical,
-        "maps": tuple(one for one in manifest.maps if (one.runtime, one.precision) not in lost),
-    })  # fmt: skip
+    return manifest.model_copy(
+        update={
+            "artefacts": tuple(kept),
+            "gates": passed,
+            "refused": (*manifest.refused, *refused),
+            "typicality": typical,
+            "maps": tuple(one for one in manifest.maps if (one.runtime, one.precision) not in lost),
+        }
+    )

@@ -75,8 +75,13 @@ def build(name: str, plan: dict[str, Any] | None = None, findings: int = 1, drop
     """
     from converters.nets import lite, meshnet, pair, plain, pyramid
 
-    known = ((lite.PLANS, lite.Lite), (plain.PLANS, plain.Plain), (meshnet.PLANS, meshnet.MeshNet),
-             (pyramid.PLANS, pyramid.Pyramid), (pair.PLANS, pair.Pair))  # fmt: skip
+    known = (
+        (lite.PLANS, lite.Lite),
+        (plain.PLANS, plain.Plain),
+        (meshnet.PLANS, meshnet.MeshNet),
+        (pyramid.PLANS, pyramid.Pyramid),
+        (pair.PLANS, pair.Pair),
+    )
     for plans, kind in known:
         if name in plans:
             return kind(name, plan or plans[name], findings, dropout)

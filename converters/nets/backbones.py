@@ -60,8 +60,10 @@ class ResNet(nn.Module):  # type: ignore[misc]
         inputs = width
         for number, depth in enumerate(depths, 1):
             own = width * 2 ** (number - 1)
-            blocks = [Residual(inputs if first else own, own, 2 if first and number > 1 else 1)
-                      for first in (True, *(False,) * (depth - 1))]  # fmt: skip
+            blocks = [
+                Residual(inputs if first else own, own, 2 if first and number > 1 else 1)
+                for first in (True, *(False,) * (depth - 1))
+            ]
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
             inputs = own
         self.fc = nn.Linear(inputs, outputs)

@@ -36,9 +36,19 @@ NEAR = 1e-4
 
 PROBABILITY_MADE_BY = {"SigmoidBackward": "a sigmoid", "SoftmaxBackward": "a softmax"}
 SHAPED_BY = (
-    "AliasBackward", "CloneBackward", "PermuteBackward", "ReshapeAliasBackward", "SelectBackward", "SliceBackward",
-    "SqueezeBackward", "ToCopyBackward", "TransposeBackward", "UnsafeViewBackward", "UnsqueezeBackward", "ViewBackward",
-)  # fmt: skip
+    "AliasBackward",
+    "CloneBackward",
+    "PermuteBackward",
+    "ReshapeAliasBackward",
+    "SelectBackward",
+    "SliceBackward",
+    "SqueezeBackward",
+    "ToCopyBackward",
+    "TransposeBackward",
+    "UnsafeViewBackward",
+    "UnsqueezeBackward",
+    "ViewBackward",
+)
 """Autograd's names of the operators that make probabilities, and of those that leave numbers as they are."""
 
 
@@ -204,9 +214,15 @@ def load_foreign(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> Cam
 
 
 def with_map(
-    given: nn.Module | Path, recipe: Recipe, spec: InputSpec, made: Path, *, outlines: bool,
-    keep: Sequence[int] | None = None, logits: bool = True,
-) -> CamNet:  # fmt: skip
+    given: nn.Module | Path,
+    recipe: Recipe,
+    spec: InputSpec,
+    made: Path,
+    *,
+    outlines: bool,
+    keep: Sequence[int] | None = None,
+    logits: bool = True,
+) -> CamNet:
     """A module, or an ONNX file that is adapted and written to ``made``, as a network that gives a map.
 
     ``keep`` are the channels of its output that make the map's; ``None``: the recipe's one finding.  ``logits``: they
@@ -317,8 +333,11 @@ def _refuse_channels(answer: Tensor, recipe: Recipe, keep: Sequence[int] | None)
         what = "several classes that share a softmax" if wanted.softmax else f"channel {wanted.channel}"
         raise RecipeInvalid(recipe.pack, f"net: its output has {channels} channels, and the recipe wants {what}")
     if wanted.softmax and channels > 2 and wanted.features is not None:
-        raise RecipeInvalid(recipe.pack, f"net.features: no map has the answer of one of {channels} classes that share "
-                                         "a softmax as its mean; leave out features and classifier")  # fmt: skip
+        raise RecipeInvalid(
+            recipe.pack,
+            f"net.features: no map has the answer of one of {channels} classes that share "
+            "a softmax as its mean; leave out features and classifier",
+        )
     if wanted.answer is None and channels > 1 and foreign_onnx.sums_to_one(answer.numpy()):
         raise RecipeInvalid(recipe.pack, f"net: {foreign_onnx.PROBABILITIES}")
 

@@ -56,12 +56,14 @@ def plan_of(stages: tuple[Stage, ...], features: int) -> dict[str, Any]:
             stride = stage.stride if repeat == 0 else 1
             blocks.append(
                 {
-                    "kernel": stage.kernel, "stride": stride,
+                    "kernel": stage.kernel,
+                    "stride": stride,
                     "inner": channels * stage.expand if stage.expand > 1 else 0,
-                    "channels": stage.channels, "residual": stride == 1 and channels == stage.channels,
+                    "channels": stage.channels,
+                    "residual": stride == 1 and channels == stage.channels,
                     "centre": stride == 2 and index == last_stride,
                 }
-            )  # fmt: skip
+            )
             channels = stage.channels
     return {"stem": STEM_CHANNELS, "blocks": blocks, "features": features}
 

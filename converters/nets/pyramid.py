@@ -126,18 +126,23 @@ class Pyramid(CamNet):
         levels = self._levels(x)
         seen = self.evidence(levels[2])
         return (
-            self.cam(seen), seen.mean(dim=(2, 3)), self.outline(levels[0]), self.boxes(levels[1]),
+            self.cam(seen),
+            seen.mean(dim=(2, 3)),
+            self.outline(levels[0]),
+            self.boxes(levels[1]),
             self.points(levels[0]),
-        )  # fmt: skip
+        )
 
     def learning(self, x: Tensor) -> Learning:
         """(N, 1, H, W) → what the loss of lesions compares; only :mod:`converters.training` asks for it."""
         levels = self._levels(x)
         return Learning(
-            self.cam(self.dropout(self.evidence(levels[2]))), self.outline(levels[0]), self.boxes(levels[1]),
+            self.cam(self.dropout(self.evidence(levels[2]))),
+            self.outline(levels[0]),
+            self.boxes(levels[1]),
             self.points(levels[0]),
             tuple(head(level) for head, level in zip(self.deeper, levels[1:], strict=True)),
-        )  # fmt: skip
+        )
 
     def _levels(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fused levels of strides 4, 8 and 16."""

@@ -82,15 +82,26 @@ def text(manifest: Manifest) -> str:
         "## Data",
         _table(
             ("data set", "use", "films", "patients", "licence", "citation"),
-            ((one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
-             for one in manifest.data),
+            (
+                (one.name, one.use, _or_dash(one.n_images), _or_dash(one.n_patients), one.licence, one.citation)
+                for one in manifest.data
+            ),
         ),
         *_licence(manifest.weights_licence),
         "## Files",
         _table(
             ("file", "runtime", "precision", "opset", "bytes", "sha256"),
-            ((f"`{one.path}`", one.runtime, one.precision, str(one.opset or "–"), f"{one.bytes:,}",
-              f"`{one.sha256[:16]}…`") for one in manifest.artefacts),
+            (
+                (
+                    f"`{one.path}`",
+                    one.runtime,
+                    one.precision,
+                    str(one.opset or "–"),
+                    f"{one.bytes:,}",
+                    f"`{one.sha256[:16]}…`",
+                )
+                for one in manifest.artefacts
+            ),
         ),
         *_made(manifest.made_by),
         "## Golden cases",
@@ -100,7 +111,7 @@ def text(manifest: Manifest) -> str:
             (_golden(one, manifest) for one in manifest.golden),
         ),
         *_undrawn(manifest, finding),
-    ]  # fmt: skip
+    ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ").replace("points\n- ", "points\n\n- ") + "\n"
 
 
@@ -163,11 +174,16 @@ def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -
         yield _table(
             ("runtime", "precision", "films", "unfit", "familiar", "AUC", "sensitivity", "specificity"),
             (
-                (row["runtime"], row["precision"], row["split"], str(row.get("unfit", 0)),
-                 *(rate(row.get(key), row.get(f"{key}_ci")) for key in keys))
+                (
+                    row["runtime"],
+                    row["precision"],
+                    row["split"],
+                    str(row.get("unfit", 0)),
+                    *(rate(row.get(key), row.get(f"{key}_ci")) for key in keys),
+                )
                 for row in shown
             ),
-        )  # fmt: skip
+        )
 
 
 def _abstained(rows: Sequence[Measured], abstain: Abstain | None) -> Iterable[str]:
@@ -176,17 +192,29 @@ def _abstained(rows: Sequence[Measured], abstain: Abstain | None) -> Iterable[st
         return
     yield "## Films of which it is not sure"
     yield card_notes.HOW_ABSTAINED.format(
-        error=abstain.error, low=abstain.low, high=abstain.high, films=abstain.films,
-        given=rate(abstain.given, abstain.given_ci), wrong=rate(abstain.wrong, abstain.wrong_ci),
-    )  # fmt: skip
+        error=abstain.error,
+        low=abstain.low,
+        high=abstain.high,
+        films=abstain.films,
+        given=rate(abstain.given, abstain.given_ci),
+        wrong=rate(abstain.wrong, abstain.wrong_ci),
+    )
     yield _table(
         ("runtime", "precision", "films", "n", "a number", "wrong of all", "wrong of those with a number"),
         (
-            (row.runtime, row.precision, row.split, str(row.n), rate(row.passed, row.passed_ci),
-             rate(row.wrong, row.wrong_ci), rate(row.wrong_passed, row.wrong_passed_ci))
-            for row in rows if row.passed is not None
+            (
+                row.runtime,
+                row.precision,
+                row.split,
+                str(row.n),
+                rate(row.passed, row.passed_ci),
+                rate(row.wrong, row.wrong_ci),
+                rate(row.wrong_passed, row.wrong_passed_ci),
+            )
+            for row in rows
+            if row.passed is not None
         ),
-    )  # fmt: skip
+    )
 
 
 def _reference(agreement: ReferenceAgreement | None) -> Iterable[str]:
@@ -204,9 +232,11 @@ def _statistics(rows: Sequence[Measured]) -> Iterable[str]:
         yield card_notes.HOW_STATISTICS
         yield _table(
             ("runtime", "precision", "films", "number", "of", "value"),
-            ((row.runtime, row.precision, row.split, one.name, one.of or "all", rate(one.value, one.interval))
-             for row, one in shown),
-        )  # fmt: skip
+            (
+                (row.runtime, row.precision, row.split, one.name, one.of or "all", rate(one.value, one.interval))
+                for row, one in shown
+            ),
+        )
 
 
 def _made(steps: Mapping[str, str]) -> Iterable[str]:
@@ -225,12 +255,16 @@ def _maps(maps: Sequence[Mapping[str, Any]], pointing: Mapping[str, Any] | None)
     yield _table(
         ("runtime", "precision", "films", "every cell: mean", "median", "5th percentile", "least", "evidence: mean"),
         (
-            (one["runtime"], one["precision"], str(one["n"]),
-             *(f"{one[key]:.3f}" for key in ("mean", "median", "low", "least")),
-             "–" if one["evidence"] is None else f"{one['evidence']:.3f} ({one['evidence_n']} films)")
+            (
+                one["runtime"],
+                one["precision"],
+                str(one["n"]),
+                *(f"{one[key]:.3f}" for key in ("mean", "median", "low", "least")),
+                "–" if one["evidence"] is None else f"{one['evidence']:.3f} ({one['evidence_n']} films)",
+            )
             for one in maps
         ),
-    )  # fmt: skip
+    )
     if pointing is not None:
         yield (
             f"Pointing game (Zhang et al. 2018): on {pointing['hits']} of {pointing['n']} positive films with an "
@@ -260,16 +294,30 @@ def _outlines(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield "## Outlines" if any(row.get("dice") is not None for row in shown) else "## Boxes"
         yield card_notes.HOW_OUTLINED
         yield _table(
-            ("runtime", "precision", "films", "Dice", "lesions found", "false marks a film", "no lesion: no mark",
-             "Dice of the organ"),
             (
-                (row["runtime"], row["precision"], row["split"], rate(row.get("dice"), row.get("dice_ci")),
-                 rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
-                 f"{row['false_positives_per_image']:.2f}", rate(row.get("without_mark"), row.get("without_mark_ci")),
-                 rate(row.get("organ_dice"), row.get("organ_dice_ci")))
+                "runtime",
+                "precision",
+                "films",
+                "Dice",
+                "lesions found",
+                "false marks a film",
+                "no lesion: no mark",
+                "Dice of the organ",
+            ),
+            (
+                (
+                    row["runtime"],
+                    row["precision"],
+                    row["split"],
+                    rate(row.get("dice"), row.get("dice_ci")),
+                    rate(row["lesion_sensitivity"], row.get("lesion_sensitivity_ci")),
+                    f"{row['false_positives_per_image']:.2f}",
+                    rate(row.get("without_mark"), row.get("without_mark_ci")),
+                    rate(row.get("organ_dice"), row.get("organ_dice_ci")),
+                )
                 for row in shown
             ),
-        )  # fmt: skip
+        )
 
 
 def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -280,11 +328,15 @@ def _calibration(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
         yield _table(
             ("runtime", "precision", "films", "ECE", "Brier", "sensitivity at 0.90", "sensitivity at 0.95"),
             (
-                (row["runtime"], row["precision"], row["split"], *(rate(row.get(key), row.get(f"{key}_ci"))
-                 for key in CALIBRATION))
+                (
+                    row["runtime"],
+                    row["precision"],
+                    row["split"],
+                    *(rate(row.get(key), row.get(f"{key}_ci")) for key in CALIBRATION),
+                )
                 for row in shown
             ),
-        )  # fmt: skip
+        )
 
 
 def _route(route: Route) -> str:
@@ -316,9 +368,14 @@ def _decision(manifest: Manifest) -> str:
 
 def _measured(row: Measured) -> tuple[str, ...]:
     return (
-        row.runtime, row.precision, row.split, f"{row.n} ({row.positives})", rate(row.auc, row.auc_ci),
-        rate(row.sensitivity, row.sensitivity_ci), rate(row.specificity, row.specificity_ci),
-    )  # fmt: skip
+        row.runtime,
+        row.precision,
+        row.split,
+        f"{row.n} ({row.positives})",
+        rate(row.auc, row.auc_ci),
+        rate(row.sensitivity, row.sensitivity_ci),
+        rate(row.specificity, row.specificity_ci),
+    )
 
 
 def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:

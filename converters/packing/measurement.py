@@ -34,9 +34,16 @@ BESIDE = tuple(
 )
 """What else a source that was left out has a row for."""
 OUTLINED = (
-    "dice", "dice_ci", "lesion_sensitivity", "lesion_sensitivity_ci", "false_positives_per_image", "without_mark",
-    "without_mark_ci", "organ_dice", "organ_dice_ci",
-)  # fmt: skip
+    "dice",
+    "dice_ci",
+    "lesion_sensitivity",
+    "lesion_sensitivity_ci",
+    "false_positives_per_image",
+    "without_mark",
+    "without_mark_ci",
+    "organ_dice",
+    "organ_dice_ci",
+)
 """And where the task marks lesions."""
 SHIPPED = "models"
 """Where this repository keeps the packs of its own recipes."""
@@ -93,12 +100,20 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
         rates = ("sensitivity", "sensitivity_ci", "specificity", "specificity_ci")
         if any(one.get(name) is not None for name in ("auc", *rates)):
             threshold = one.get("threshold") or pack.manifest.section.findings[0].threshold
-            yield Measured.model_validate({
-                "runtime": out_of_fold.ORIGINAL[0] + teacher, "precision": out_of_fold.ORIGINAL[1],
-                "command": run_command(run), "split": f"{UNSEEN}[{account['trait']}={one['value']}]",
-                "n": one["n"], "positives": one["positives"], "auc": one["auc"], "auc_ci": one["auc_ci"],
-                "threshold": threshold, **{name: one.get(name) for name in (*rates, *BESIDE, *OUTLINED)},
-            })  # fmt: skip
+            yield Measured.model_validate(
+                {
+                    "runtime": out_of_fold.ORIGINAL[0] + teacher,
+                    "precision": out_of_fold.ORIGINAL[1],
+                    "command": run_command(run),
+                    "split": f"{UNSEEN}[{account['trait']}={one['value']}]",
+                    "n": one["n"],
+                    "positives": one["positives"],
+                    "auc": one["auc"],
+                    "auc_ci": one["auc_ci"],
+                    "threshold": threshold,
+                    **{name: one.get(name) for name in (*rates, *BESIDE, *OUTLINED)},
+                }
+            )
 
 
 def elsewhere(run: RecipeRun, pack: Pack) -> list[Elsewhere]:

@@ -91,8 +91,11 @@ def assemble(maker: Maker) -> dict[str, Any]:
     report_step(run)
     keys = gate_step.passed(run)
     if artefacts.SOURCE not in keys:
-        why = next(one["why"] for one in run.ledger.read("gates")["artefacts"]
-                   if (one["runtime"], one["precision"]) == artefacts.SOURCE)  # fmt: skip
+        why = next(
+            one["why"]
+            for one in run.ledger.read("gates")["artefacts"]
+            if (one["runtime"], one["precision"]) == artefacts.SOURCE
+        )
         raise GateFailed("pack", f"the float ONNX file itself was refused: {why}")
     pack = maker.keep(pack_manifest.described(run, folder))
     cases = (*drawn(maker, pack), *golden.refer(operating_point.words_of(run).references))
@@ -155,9 +158,14 @@ def report_step(run: RecipeRun, refused: Refusals | None = None) -> dict[str, An
 
 
 def written_report(
-    run: RecipeRun, path: Path, refused: Refusals, *, with_films: bool, points: Sequence[Words] = (),
+    run: RecipeRun,
+    path: Path,
+    refused: Refusals,
+    *,
+    with_films: bool,
+    points: Sequence[Words] = (),
     elsewhere: str = "",
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
     films under their maps; a pack, which is handed on, holds no film of the data set. ``points``, ``elsewhere``: the
     weak points and the section on other places of the finished pack, as its card has them."""
@@ -166,11 +174,19 @@ def written_report(
     predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
-        run.recipe.pack, run.recipe.version, words.title, operating_point.finding_of(run), words.weak_points,
-        "val" if len(division.folds) == 1 else "out-of-fold", main, out_of_fold.ORIGINAL,
+        run.recipe.pack,
+        run.recipe.version,
+        words.title,
+        operating_point.finding_of(run),
+        words.weak_points,
+        "val" if len(division.folds) == 1 else "out-of-fold",
+        main,
+        out_of_fold.ORIGINAL,
         Prevalence(run.ledger.read("calibrate")["prevalence"], run.recipe.cost.prevalence),
-        run.recipe.net.teacher is not None, tuple(points), elsewhere,
-    )  # fmt: skip
+        run.recipe.net.teacher is not None,
+        tuple(points),
+        elsewhere,
+    )
     accounts = report.Accounts.read(run.work).refusing(refused)
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))
 

@@ -42,23 +42,37 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
     features = FEATURES if FEATURES in outputs else None
     weak = (*words.weak_points, *run.task.weak_points(point))
     return Manifest.of_task(run.recipe.task)(
-        schema="lantern.pack/1", name=run.recipe.pack, version=run.recipe.version, title=words.title,
-        task=run.recipe.task, route=words.route, input=run.spec,
+        schema="lantern.pack/1",
+        name=run.recipe.pack,
+        version=run.recipe.version,
+        title=words.title,
+        task=run.recipe.task,
+        route=words.route,
+        input=run.spec,
         output=run.task.output(point, features),
         findings=operating_point.findings_of(run),
         training_prevalence=round(float(labels_of(learnt).mean()), 4),
-        calibration_prevalence=point["prevalence"], artefacts=files,
-        data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)), measured=(),
-        intended_use=words.intended_use, not_for=words.not_for, not_looked_for=words.not_looked_for,
-        weak_points=weak, quality=words.quality, follow_up=words.follow_up, hardware=words.hardware,
+        calibration_prevalence=point["prevalence"],
+        artefacts=files,
+        data=(*(counted(source, dataset) for source in words.data), *fed_back(dataset)),
+        measured=(),
+        intended_use=words.intended_use,
+        not_for=words.not_for,
+        not_looked_for=words.not_looked_for,
+        weak_points=weak,
+        quality=words.quality,
+        follow_up=words.follow_up,
+        hardware=words.hardware,
         weights_licence=licence_of(run, words),
         gates=tuple(_verdict(one) for one in judged if one["outcome"] != "refused"),
-        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"), speed=tuple(_speeds(run)),
+        refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"),
+        speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
         pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
         reference=ReferenceAgreement.model_validate(point["reference"]) if "reference" in point else None,
-        typicality=typical_file(run, folder), abstain=point.get("abstain"),
-    )  # fmt: skip
+        typicality=typical_file(run, folder),
+        abstain=point.get("abstain"),
+    )
 
 
 def licence_of(run: RecipeRun, words: PackWords) -> str | None:
@@ -98,16 +112,22 @@ def described_file(source: Path, key: Key, folder: Path) -> Artefact:
 
 def entry(path: Path, key: Key, made: Path) -> Artefact:
     """The manifest's entry of a model file that was made of the float files in ``made``."""
-    return Artefact.model_validate({
-        "path": path.name, "runtime": key[0], "precision": key[1], "sha256": sha256_of(path),
-        "bytes": path.stat().st_size, "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
-        "batch": 1 if path.suffix == ".tflite" or one_at_a_time(made) else "dynamic",
-        "golden_tolerance": UNMEASURED,
-        "files": [
-            Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
-            for one in artefacts.files_of(path)[1:]
-        ],
-    })  # fmt: skip
+    return Artefact.model_validate(
+        {
+            "path": path.name,
+            "runtime": key[0],
+            "precision": key[1],
+            "sha256": sha256_of(path),
+            "bytes": path.stat().st_size,
+            "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
+            "batch": 1 if path.suffix == ".tflite" or one_at_a_time(made) else "dynamic",
+            "golden_tolerance": UNMEASURED,
+            "files": [
+                Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
+                for one in artefacts.files_of(path)[1:]
+            ],
+        }
+    )
 
 
 def one_at_a_time(made: Path) -> bool:
@@ -122,10 +142,18 @@ def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
     if not limits:
         return None
     path = Path(copyfile(run.work / TYPICALITY, folder / TYPICALITY))
-    return TypicalityFile.model_validate({
-        "path": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size, "passes": fit["passes"],
-        "films": fit["films"], "varied": fit.get("varied", False), "unseen": fit.get("unseen"), "limits": limits,
-    })  # fmt: skip
+    return TypicalityFile.model_validate(
+        {
+            "path": path.name,
+            "sha256": sha256_of(path),
+            "bytes": path.stat().st_size,
+            "passes": fit["passes"],
+            "films": fit["films"],
+            "varied": fit.get("varied", False),
+            "unseen": fit.get("unseen"),
+            "limits": limits,
+        }
+    )
 
 
 def extra_files(run: RecipeRun, made: Path, folder: Path) -> Iterable[Artefact]:
@@ -142,9 +170,13 @@ def counted(source: Source, dataset: RecipeData) -> DataSource:
     numbers = (len(films), len({film.patient for film in films}))
     n_images, n_patients = numbers if source.counted else (source.n_images, source.n_patients)
     return DataSource(
-        name=source.name, licence=source.licence, citation=source.citation, use=source.use,
-        n_images=n_images, n_patients=n_patients,
-    )  # fmt: skip
+        name=source.name,
+        licence=source.licence,
+        citation=source.citation,
+        use=source.use,
+        n_images=n_images,
+        n_patients=n_patients,
+    )
 
 
 def fed_back(dataset: RecipeData) -> Iterable[DataSource]:
@@ -152,9 +184,13 @@ def fed_back(dataset: RecipeData) -> Iterable[DataSource]:
     films = [film for film in dataset.films.films if film.name in dataset.feedback]
     if films:
         yield DataSource(
-            name="feedback of clinics", licence="not published", citation="docs/feedback-export.md",
-            use="learnt from; judges nothing", n_images=len(films), n_patients=len({film.patient for film in films}),
-        )  # fmt: skip
+            name="feedback of clinics",
+            licence="not published",
+            citation="docs/feedback-export.md",
+            use="learnt from; judges nothing",
+            n_images=len(films),
+            n_patients=len({film.patient for film in films}),
+        )
 
 
 def _verdict(entry: dict[str, Any]) -> GateVerdict:
@@ -170,19 +206,29 @@ def agreed(entry: Mapping[str, Any]) -> MapAgreement:
     """How the map of a file agrees, from an entry of the step ``maps``."""
     every, evidence = entry["every_cell"], entry["evidence"]
     return MapAgreement(
-        runtime=entry["runtime"], precision=entry["precision"], n=every["n"], mean=every["mean"],
-        median=every["median"], low=every["low"], least=every["least"], evidence=evidence["mean"],
+        runtime=entry["runtime"],
+        precision=entry["precision"],
+        n=every["n"],
+        mean=every["mean"],
+        median=every["median"],
+        low=every["low"],
+        least=every["least"],
+        evidence=evidence["mean"],
         evidence_n=evidence["n"],
-    )  # fmt: skip
+    )
 
 
 def _speeds(run: RecipeRun) -> list[Speed]:
     account = run.ledger.read("speed")
     return [
         Speed(
-            runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"], precision=one["precision"],
-            milliseconds=one["milliseconds"], low=one["low"], high=one["high"], threads=account["threads"],
+            runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"],
+            precision=one["precision"],
+            milliseconds=one["milliseconds"],
+            low=one["low"],
+            high=one["high"],
+            threads=account["threads"],
             machine=account["machine"],
         )
         for one in account["rows"]
-    ]  # fmt: skip
+    ]

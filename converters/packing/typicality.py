@@ -38,9 +38,13 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
     model, limits = typicality_model.judged(features_by_file, groups, run.recipe.seed, wider)
     path = model.save(run.work / FILE_NAME)
     results = {
-        "passes": PASSES, "films": len(names), "components": len(model.variances), "unseen": round(wider, 4),
-        "varied": varied, "limits": [one.model_dump(mode="json") for one in limits],
-    }  # fmt: skip
+        "passes": PASSES,
+        "films": len(names),
+        "components": len(model.variances),
+        "unseen": round(wider, 4),
+        "varied": varied,
+        "limits": [one.model_dump(mode="json") for one in limits],
+    }
     run.ledger.done("typicality", mark, results, [path])
     return results
 

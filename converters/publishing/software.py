@@ -20,9 +20,13 @@ from firmware_app.packs.manifest import sha256_of
 
 _KINDS: Final = (
     (re.compile(rf"lantern-(?P<version>{VERSION})\.raucb", re.ASCII), "lantern-{arch}", b"hsqs", "a RAUC bundle"),
-    (re.compile(rf"lantern-box_(?P<version>{VERSION})_(?P<arch>[a-z0-9]+)\.deb", re.ASCII), "debian-{arch}",
-     b"!<arch>\n", "a Debian package"),
-)  # fmt: skip
+    (
+        re.compile(rf"lantern-box_(?P<version>{VERSION})_(?P<arch>[a-z0-9]+)\.deb", re.ASCII),
+        "debian-{arch}",
+        b"!<arch>\n",
+        "a Debian package",
+    ),
+)
 """The file's name, the kind of machine, how the file begins (squashfs, ar), what it is."""
 _NOBODY: Final = -1
 _IMAGE: Final = "x86_64"
@@ -30,9 +34,14 @@ _IMAGE: Final = "x86_64"
 
 
 def publish(
-    file: Path | None, version: str, ring: Ring | None, folder: Path, keys: Path, days: int = DAYS,
+    file: Path | None,
+    version: str,
+    ring: Ring | None,
+    folder: Path,
+    keys: Path,
+    days: int = DAYS,
     passphrase: bytes | None = None,
-) -> State[SoftwareIndex]:  # fmt: skip
+) -> State[SoftwareIndex]:
     """Add a file to the repository in ``folder``, for the boxes of *ring*; without one, give *version* another ring.
 
     Boxes that were named before stay in; with a *ring* of None nobody who has it not yet gets it any more.
@@ -63,8 +72,13 @@ def described(file: Path) -> SoftwareOffer:
                 if handle.read(len(magic)) != magic:
                     raise RepositoryUnusable(str(file), f"it is not {what}, whatever its name says")
             arch = found.groupdict().get("arch", _IMAGE)
-            about = {"version": found["version"], "machine": machine.format(arch=arch), "file": file.name,
-                     "sha256": sha256_of(file), "bytes": file.stat().st_size}  # fmt: skip
+            about = {
+                "version": found["version"],
+                "machine": machine.format(arch=arch),
+                "file": file.name,
+                "sha256": sha256_of(file),
+                "bytes": file.stat().st_size,
+            }
             try:
                 return SoftwareOffer.model_validate(about)
             except ValidationError as error:
@@ -102,16 +116,29 @@ def _ring(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``lantern-convert publish-software`` takes."""
-    parser.add_argument("file", type=Path, nargs="?", help="lantern-VERSION.raucb or lantern-box_VERSION_ARCH.deb; "
-                        "without one, --version names what is out already")  # fmt: skip
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        help="lantern-VERSION.raucb or lantern-box_VERSION_ARCH.deb; without one, --version names what is out already",
+    )
     parser.add_argument("--version", default="", help="whose ring changes")
-    parser.add_argument("--ring", type=_ring, required=True, metavar="one|5%|all|none",
-                        help="who may have it: named boxes alone, a share of all, all; none: nobody more")  # fmt: skip
+    parser.add_argument(
+        "--ring",
+        type=_ring,
+        required=True,
+        metavar="one|5%|all|none",
+        help="who may have it: named boxes alone, a share of all, all; none: nobody more",
+    )
     parser.add_argument("--box", action="append", default=[], metavar="ID", help="a box that is named; may be repeated")
     parser.add_argument("--hide", action="store_true", help="write the named boxes as hashes")
     parser.add_argument("--repository", type=Path, required=True, help="the folder that boxes read")
-    parser.add_argument("--keys", type=Path, required=True, help="the publisher's keys of software, made by "
-                        "lantern-convert keys: not those of packs")  # fmt: skip
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        required=True,
+        help="the publisher's keys of software, made by lantern-convert keys: not those of packs",
+    )
     parser.add_argument(
         "--days", type=int, default=DAYS, help="how long the signatures are good (default: %(default)s)"
     )

@@ -99,10 +99,13 @@ class Candidate:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "method": self.method, "moved": round(self.moved, 4), "layers": list(self.layers),
+            "method": self.method,
+            "moved": round(self.moved, 4),
+            "layers": list(self.layers),
             "times_as_fast": None if self.times_as_fast is None else round(self.times_as_fast, 3),
-            "gates": [verdict.as_dict() for verdict in self.verdicts], "refused": self.why_not,
-        }  # fmt: skip
+            "gates": [verdict.as_dict() for verdict in self.verdicts],
+            "refused": self.why_not,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +129,15 @@ def joined(first: dict[str, Any], again: Search) -> dict[str, Any]:
 
 
 def search(
-    made_by: Candidates, folder: Path, wanted: NDArray[Any], logits: Logits, judge: Judge, gate: Gate,
-    *, control: bool = True,
-) -> Search:  # fmt: skip
+    made_by: Candidates,
+    folder: Path,
+    wanted: NDArray[Any],
+    logits: Logits,
+    judge: Judge,
+    gate: Gate,
+    *,
+    control: bool = True,
+) -> Search:
     """Try every method, each in a folder of its own below ``folder``, and accuracy control where none passes.
 
     ``wanted`` are the float logits, ``logits`` a candidate's on the same films, ``judge`` its gates; ``gate`` says how

@@ -49,14 +49,18 @@ def rounded(net: CamNet, films: NDArray[np.float32]) -> CamNet:
     nncf.set_log_level(logging.ERROR)
     fed = nncf.Dataset([torch.from_numpy(film[np.newaxis]) for film in films])
     parameters = nncf.AdvancedQuantizationParameters(
-        overflow_fix=nncf.OverflowFix.DISABLE, disable_bias_correction=True,
+        overflow_fix=nncf.OverflowFix.DISABLE,
+        disable_bias_correction=True,
         activations_quantization_params=QuantizationParameters(per_channel=False),
-    )  # fmt: skip
+    )
     with quiet():
         copy: CamNet = nncf.quantize(
-            net.copy().eval(), fed, subset_size=len(films), preset=nncf.QuantizationPreset.MIXED,
+            net.copy().eval(),
+            fed,
+            subset_size=len(films),
+            preset=nncf.QuantizationPreset.MIXED,
             advanced_parameters=parameters,
-        )  # fmt: skip
+        )
     for module in copy.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -92,10 +96,17 @@ def fine_tuned(run: RecipeRun, fold: Fold) -> CamNet:
     """
     original, base = steps.final(run, fold), run.recipe.distill or run.recipe.train or Train()
     plan = Distill(
-        epochs=run.recipe.quantize.qat_epochs, batch=base.batch, learning_rate=base.learning_rate * RATE,
-        weight_decay=0.0, warmup_steps=WARMUP, average_steps=base.average_steps,
-        change=base.change.model_copy(update={"paste": 0.0}), temperature=1.0, label_weight=0.0, hint_weight=0.0,
-    )  # fmt: skip
+        epochs=run.recipe.quantize.qat_epochs,
+        batch=base.batch,
+        learning_rate=base.learning_rate * RATE,
+        weight_decay=0.0,
+        warmup_steps=WARMUP,
+        average_steps=base.average_steps,
+        change=base.change.model_copy(update={"paste": 0.0}),
+        temperature=1.0,
+        label_weight=0.0,
+        hint_weight=0.0,
+    )
     net, films = rounded(original, calibration_films(run, fold)[:RANGE_FILMS]), run.films(fold.train)
     word = steps.word_of_final(run, fold) if run.learnt else ""
     kept = run.fit_run(STAGE, fold, plan, word, tools("quantize"))

@@ -71,9 +71,14 @@ def searched(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[
 
     recipe = run.recipe
     return ptq_search.search(
-        rounded, tries, baseline.answers, pooled, baseline.verdicts, recipe.gate,
+        rounded,
+        tries,
+        baseline.answers,
+        pooled,
+        baseline.verdicts,
+        recipe.gate,
         control=recipe.quantize.accuracy_control,
-    )  # fmt: skip
+    )
 
 
 def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, source: Path) -> list[Path]:

@@ -49,10 +49,17 @@ def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
     rows = []
     for ((runtime, precision), name, size, _), own in zip(asked, times, strict=True):
         low, middle, high = np.percentile(own, (5, 50, 95))
-        rows.append({
-            "runtime": runtime, "precision": precision, "name": name, "milliseconds": round(float(middle), 3),
-            "low": round(float(low), 3), "high": round(float(high), 3), "bytes": size,
-        })  # fmt: skip
+        rows.append(
+            {
+                "runtime": runtime,
+                "precision": precision,
+                "name": name,
+                "milliseconds": round(float(middle), 3),
+                "low": round(float(low), 3),
+                "high": round(float(high), 3),
+                "bytes": size,
+            }
+        )
     return rows
 
 

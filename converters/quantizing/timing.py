@@ -31,18 +31,26 @@ Ask = Callable[[], object]
 def of_file(runtime: str, path: Path, spec: InputSpec, threads: int) -> dict[str, Any]:
     """To time a model file whose input is ``spec``."""
     return {
-        "runtime": runtime, "path": str(path), "name": spec.name, "shape": list(spec.shape),
-        "channels": spec.channels, "threads": threads,
-    }  # fmt: skip
+        "runtime": runtime,
+        "path": str(path),
+        "name": spec.name,
+        "shape": list(spec.shape),
+        "channels": spec.channels,
+        "threads": threads,
+    }
 
 
 def of_network(recipe: str, near: Path, work: Path, checkpoint: Path | None, threads: int) -> dict[str, Any]:
     """To time a network in PyTorch: ``recipe`` as JSON, and its weights where they are kept in a checkpoint."""
     weights = None if checkpoint is None else str(checkpoint)
     return {
-        "runtime": PYTORCH, "recipe": recipe, "near": str(near), "work": str(work), "checkpoint": weights,
+        "runtime": PYTORCH,
+        "recipe": recipe,
+        "near": str(near),
+        "work": str(work),
+        "checkpoint": weights,
         "threads": threads,
-    }  # fmt: skip
+    }
 
 
 def timed_apart(request: Mapping[str, Any], times: int) -> list[float]:

@@ -19,9 +19,11 @@ from firmware_app.packs.tasks.part import Words
 
 HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "wrong", "get_a_number")
 _REASONS = {
-    metrics.NO_FILM: "why_no_film", metrics.NO_NEGATIVE: "why_no_negative", metrics.NO_POSITIVE: "why_no_positive",
+    metrics.NO_FILM: "why_no_film",
+    metrics.NO_NEGATIVE: "why_no_negative",
+    metrics.NO_POSITIVE: "why_no_positive",
     NO_NUMBER: "why_no_number",
-}  # fmt: skip
+}
 _MEASURES = ("auc", "sensitivity", "specificity", "wrong")
 
 

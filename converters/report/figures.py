@@ -31,9 +31,14 @@ def trade(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
     room = max((high - low) * 0.15, 0.002)
     slowest, quickest = max(one.milliseconds for one, _, _ in judged), min(one.milliseconds for one, _, _ in judged)
     plot = Plot(
-        (quickest * 0.6, slowest * 2.2), (low - room, min(1.0, high + room)), pair("ms_axis"), pair("auc"),
-        width=940, height=380, logarithmic=True,
-    )  # fmt: skip
+        (quickest * 0.6, slowest * 2.2),
+        (low - room, min(1.0, high + room)),
+        pair("ms_axis"),
+        pair("auc"),
+        width=940,
+        height=380,
+        logarithmic=True,
+    )
     colours = dict(zip(sorted({one.runtime for one, _, _ in judged} - {"pytorch"}), cycle(COLOURS)))
     largest = max(one.bytes for one, _, _ in judged) or 1
     for number, (one, area, ci) in enumerate(sorted(judged, key=lambda shown: shown[0].milliseconds)):

@@ -143,10 +143,13 @@ def _weak(subject: Subject, main: Evaluation, accounts: Accounts) -> Iterable[st
     if groups:
         worst = groups[0]
         yield say(
-            "weak_group", trait=worst.trait, value=worst.value, n=worst.n,
+            "weak_group",
+            trait=worst.trait,
+            value=worst.value,
+            n=worst.n,
             sensitivity=_rate(worst.sensitivity, worst.sensitivity_ci),
             specificity=_rate(worst.specificity, worst.specificity_ci),
-        )  # fmt: skip
+        )
     left_out = [(one.auc, one) for one in accounts.unseen if one.auc is not None]
     if left_out:
         area, one = min(left_out, key=lambda pair: pair[0])
@@ -207,40 +210,76 @@ def _intervals(subject: Subject, main: Evaluation) -> str:
 def _numbers(rows: Mapping[Key, Evaluation], accounts: Accounts) -> str:
     judged = {(one.runtime, one.precision): one.outcome for one in accounts.judged}
     timed = {(one.runtime, one.precision): one for one in accounts.timed}
-    head = ("runtime", "precision", "verdict", "auc", "sensitivity", "specificity", "at_90", "at_95", "ece", "brier",
-            "milliseconds", "size")  # fmt: skip
+    head = (
+        "runtime",
+        "precision",
+        "verdict",
+        "auc",
+        "sensitivity",
+        "specificity",
+        "at_90",
+        "at_95",
+        "ece",
+        "brier",
+        "milliseconds",
+        "size",
+    )
     lines = []
     for key, row in rows.items():
         outcome, speed = judged.get(key), timed.get(key)
-        lines.append((
-            escape(key[0]), escape(key[1]), _badge(outcome) if outcome else "–", _stacked(row.auc, row.auc_ci),
-            _stacked(row.sensitivity, row.sensitivity_ci), _stacked(row.specificity, row.specificity_ci),
-            *(_stacked(one.sensitivity, one.sensitivity_ci) for one in row.at_specificity),
-            _stacked(row.ece, row.ece_ci), _stacked(row.brier, row.brier_ci),
-            f"{speed.milliseconds:.2f}" if speed else "–",
-            f"{speed.bytes / MEGABYTE:.2f}" if speed and speed.bytes else "–",
-        ))  # fmt: skip
+        lines.append(
+            (
+                escape(key[0]),
+                escape(key[1]),
+                _badge(outcome) if outcome else "–",
+                _stacked(row.auc, row.auc_ci),
+                _stacked(row.sensitivity, row.sensitivity_ci),
+                _stacked(row.specificity, row.specificity_ci),
+                *(_stacked(one.sensitivity, one.sensitivity_ci) for one in row.at_specificity),
+                _stacked(row.ece, row.ece_ci),
+                _stacked(row.brier, row.brier_ci),
+                f"{speed.milliseconds:.2f}" if speed else "–",
+                f"{speed.bytes / MEGABYTE:.2f}" if speed and speed.bytes else "–",
+            )
+        )
     return table([say(key) for key in head], lines)
 
 
 def _subgroups(main: Evaluation) -> str:
     head = [say(key) for key in ("group", "films", "auc", "sensitivity", "specificity")]
-    return table(head, (
-        (f"{escape(one.trait)} = {escape(one.value)}", f"{one.n} ({one.positives})", _stacked(one.auc, one.auc_ci),
-         _stacked(one.sensitivity, one.sensitivity_ci), _stacked(one.specificity, one.specificity_ci))
-        for one in in_order(main.subgroups)
-    ))  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                f"{escape(one.trait)} = {escape(one.value)}",
+                f"{one.n} ({one.positives})",
+                _stacked(one.auc, one.auc_ci),
+                _stacked(one.sensitivity, one.sensitivity_ci),
+                _stacked(one.specificity, one.specificity_ci),
+            )
+            for one in in_order(main.subgroups)
+        ),
+    )
 
 
 def _unseen(subject: Subject, accounts: Accounts) -> str:
     head = [say(key) for key in ("left_out", "network", "films", "learnt_from", "auc", "sensitivity", "specificity")]
     network = say("teacher" if subject.taught else "same_kind")
-    return table(head, (
-        (f"{escape(one.trait)} = {escape(one.value)}", network, f"{one.n} ({one.positives})", str(one.learnt_from),
-         _stacked(one.auc, one.auc_ci), _stacked(one.sensitivity, one.sensitivity_ci),
-         _stacked(one.specificity, one.specificity_ci))
-        for one in accounts.unseen
-    ))  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                f"{escape(one.trait)} = {escape(one.value)}",
+                network,
+                f"{one.n} ({one.positives})",
+                str(one.learnt_from),
+                _stacked(one.auc, one.auc_ci),
+                _stacked(one.sensitivity, one.sensitivity_ci),
+                _stacked(one.specificity, one.specificity_ci),
+            )
+            for one in accounts.unseen
+        ),
+    )
 
 
 def _method(one: Attempt) -> str:
@@ -258,33 +297,52 @@ def requantized(searches: Sequence[Quantized], refused: Mapping[str, str], befor
         if why
     ]
     parts = (
-        f"<h2>{say('requantized')}</h2>\n", _note("requantized_note", before=before, day=day),
-        _tried(Accounts(quantized=tuple(searches))), _list(said) if said else "",
-    )  # fmt: skip
+        f"<h2>{say('requantized')}</h2>\n",
+        _note("requantized_note", before=before, day=day),
+        _tried(Accounts(quantized=tuple(searches))),
+        _list(said) if said else "",
+    )
     return f"<section class='requantized'>{''.join(parts)}</section>"
 
 
 def _tried(accounts: Accounts) -> str:
     head = [say(key) for key in ("runtime", "method", "int8_layers", "moved", "times_as_fast", "why")]
-    return table(head, (
-        (escape(search.runtime), _method(one), f"{one.layers[0]} / {one.layers[1]}" if one.layers else "–",
-         f"{one.moved:.3f}", f"{one.times_as_fast:.2f} ×" if one.times_as_fast is not None else "–",
-         f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–")
-        for search in accounts.quantized
-        for one in search.tried
-    ))  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                escape(search.runtime),
+                _method(one),
+                f"{one.layers[0]} / {one.layers[1]}" if one.layers else "–",
+                f"{one.moved:.3f}",
+                f"{one.times_as_fast:.2f} ×" if one.times_as_fast is not None else "–",
+                f"<small lang='en'>{escape(one.refused)}</small>" if one.refused else "–",
+            )
+            for search in accounts.quantized
+            for one in search.tried
+        ),
+    )
 
 
 def _maps(accounts: Accounts) -> Iterable[str]:
     if accounts.mapped:
         yield _note("mapped_note")
         head = [say(key) for key in ("runtime", "precision", "count", "mean", "median", "least", "evidence")]
-        yield table(head, (
-            (escape(one.runtime), escape(one.precision), str(one.n), f"{one.mean:.3f}",
-             f"{one.median:.3f} <small>{one.low:.3f}</small>", f"{one.least:.3f}",
-             "–" if one.evidence is None else f"{one.evidence:.3f} <small>n = {one.evidence_n}</small>")
-            for one in accounts.mapped
-        ))  # fmt: skip
+        yield table(
+            head,
+            (
+                (
+                    escape(one.runtime),
+                    escape(one.precision),
+                    str(one.n),
+                    f"{one.mean:.3f}",
+                    f"{one.median:.3f} <small>{one.low:.3f}</small>",
+                    f"{one.least:.3f}",
+                    "–" if one.evidence is None else f"{one.evidence:.3f} <small>n = {one.evidence_n}</small>",
+                )
+                for one in accounts.mapped
+            ),
+        )
     if accounts.pointing:
         pointing = accounts.pointing
         rate, chance = _rate(pointing["share"], tuple(pointing["share_ci"])), f"{pointing['chance']:.3f}"
@@ -295,11 +353,17 @@ def _explained(accounts: Accounts) -> Iterable[str]:
     if accounts.explained:
         yield _note("explained_note")
         head = [say("method"), say("median_spread"), say("count")]
-        yield table(head, (
-            (say(name) if name in CATALOGUE else escape(name),
-             f"{one['median']:.2f} ({one['low']:.2f} – {one['high']:.2f})", str(one["films"]))
-            for name, one in accounts.explained
-        ))  # fmt: skip
+        yield table(
+            head,
+            (
+                (
+                    say(name) if name in CATALOGUE else escape(name),
+                    f"{one['median']:.2f} ({one['low']:.2f} – {one['high']:.2f})",
+                    str(one["films"]),
+                )
+                for name, one in accounts.explained
+            ),
+        )
 
 
 def _examples(accounts: Accounts) -> Iterable[str]:
@@ -310,12 +374,19 @@ def _examples(accounts: Accounts) -> Iterable[str]:
 
 def _training(accounts: Accounts) -> str:
     head = [say(key) for key in ("stage", "fold", "auc", "parameters", "multiplications")]
-    return table(head, (
-        (say(one.stage), escape(one.fold), "–" if one.auc is None else f"{one.auc:.3f}",
-         "–" if one.parameters is None else f"{one.parameters:,}",
-         "–" if one.multiplications is None else f"{one.multiplications / 1e6:,.0f} M")
-        for one in accounts.trained
-    ))  # fmt: skip
+    return table(
+        head,
+        (
+            (
+                say(one.stage),
+                escape(one.fold),
+                "–" if one.auc is None else f"{one.auc:.3f}",
+                "–" if one.parameters is None else f"{one.parameters:,}",
+                "–" if one.multiplications is None else f"{one.multiplications / 1e6:,.0f} M",
+            )
+            for one in accounts.trained
+        ),
+    )
 
 
 def _badge(outcome: GateOutcome) -> str:

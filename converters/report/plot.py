@@ -35,9 +35,16 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def text(
-    x: float, y: float, said: Text, anchor: str = "start", *, size: int = 12, colour: str = INK, bold: bool = False,
+    x: float,
+    y: float,
+    said: Text,
+    anchor: str = "start",
+    *,
+    size: int = 12,
+    colour: str = INK,
+    bold: bool = False,
     turned: bool = False,
-) -> str:  # fmt: skip
+) -> str:
     """A text in both languages, once where they are the same."""
     turn = f' transform="rotate(-90 {x:.1f} {y:.1f})"' if turned else ""
     weight = ' font-weight="600"' if bold else ""

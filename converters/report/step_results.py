@@ -70,9 +70,13 @@ class Attempt:
         """From ``Candidate.as_dict``."""
         layers = entry.get("layers")
         return cls(
-            entry.get("method", ""), float(entry.get("moved", 0.0)), entry.get("refused", ""),
-            bool(entry.get("qat")), (int(layers[0]), int(layers[1])) if layers else None, entry.get("times_as_fast"),
-        )  # fmt: skip
+            entry.get("method", ""),
+            float(entry.get("moved", 0.0)),
+            entry.get("refused", ""),
+            bool(entry.get("qat")),
+            (int(layers[0]), int(layers[1])) if layers else None,
+            entry.get("times_as_fast"),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,14 @@ class Timed:
         """From a row of ``speed.json``."""
         middle = float(entry["milliseconds"])
         return cls(
-            entry["runtime"], entry["precision"], entry.get("name", ""), middle, float(entry.get("low", middle)),
-            float(entry.get("high", middle)), int(entry.get("bytes", 0)),
-        )  # fmt: skip
+            entry["runtime"],
+            entry["precision"],
+            entry.get("name", ""),
+            middle,
+            float(entry.get("low", middle)),
+            float(entry.get("high", middle)),
+            int(entry.get("bytes", 0)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +157,16 @@ class Mapped:
         """From an entry of ``maps.json`` of which some film counts."""
         every, evidence = entry["every_cell"], entry["evidence"]
         return cls(
-            entry["runtime"], entry["precision"], every["n"], every["mean"], every["median"], every["low"],
-            every["least"], evidence["mean"], evidence["n"],
-        )  # fmt: skip
+            entry["runtime"],
+            entry["precision"],
+            every["n"],
+            every["mean"],
+            every["median"],
+            every["low"],
+            every["least"],
+            evidence["mean"],
+            evidence["n"],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +195,19 @@ class Unseen:
             return (float(interval[0]), float(interval[1])) if interval else None
 
         return cls(
-            trait, str(entry["value"]), int(entry["n"]), int(entry["positives"]), int(entry["learnt_from"]),
-            entry.get("auc"), ends("auc"), entry.get("sensitivity"), ends("sensitivity"), entry.get("specificity"),
-            ends("specificity"), Curve.from_dict(entry["coverage"]) if entry.get("coverage") else None,
-        )  # fmt: skip
+            trait,
+            str(entry["value"]),
+            int(entry["n"]),
+            int(entry["positives"]),
+            int(entry["learnt_from"]),
+            entry.get("auc"),
+            ends("auc"),
+            entry.get("sensitivity"),
+            ends("sensitivity"),
+            entry.get("specificity"),
+            ends("specificity"),
+            Curve.from_dict(entry["coverage"]) if entry.get("coverage") else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,10 +162,14 @@ class Requantizing:
         with TemporaryDirectory() as tries:
             try:
                 search = ptq_search.search(
-                    rounded, Path(tries) / runtime, self.baseline.answers,
+                    rounded,
+                    Path(tries) / runtime,
+                    self.baseline.answers,
                     lambda tried: self.answers(self._outputs(tried / self.pack.folder.name / name, runtime)),
-                    self.baseline.verdicts, recipe.gate, control=recipe.quantize.accuracy_control,
-                )  # fmt: skip
+                    self.baseline.verdicts,
+                    recipe.gate,
+                    control=recipe.quantize.accuracy_control,
+                )
             except (ToolFailed, InferenceFailed) as error:
                 return Made(runtime, None, why_not=str(error))
             if search.chosen is None:
@@ -219,13 +223,17 @@ def _write(work: Requantizing, folder: Path) -> None:
     fresh = [pack_manifest.entry(folder / NAMES[key], key, folder) for key in new]
     kept = [one for one in was.artefacts if one not in old]
     code = ledger.code()
-    manifest = was.model_copy(update={
-        "version": refit.recipe.version, "artefacts": _in_order((*kept, *fresh)),
-        "gates": tuple(_verdict(one) for one in new.values()), "refused": (),
-        "maps": tuple(_agreed(one) for one in new.values() if one.agreed is not None),
-        "typicality": _limits(was, set(new)),
-        "made_by": {**was.made_by, "quantize": code, "typicality": code, "speed": code, "gates": code},
-    })  # fmt: skip
+    manifest = was.model_copy(
+        update={
+            "version": refit.recipe.version,
+            "artefacts": _in_order((*kept, *fresh)),
+            "gates": tuple(_verdict(one) for one in new.values()),
+            "refused": (),
+            "maps": tuple(_agreed(one) for one in new.values() if one.agreed is not None),
+            "typicality": _limits(was, set(new)),
+            "made_by": {**was.made_by, "quantize": code, "typicality": code, "speed": code, "gates": code},
+        }
+    )
     cases.write_manifest(folder, manifest)
     manifest = _golden(work, Pack.load(folder), was, found)
     manifest = _familiar(replace(refit, pack=_kept(folder, manifest)), wider, folder)
@@ -264,12 +272,14 @@ def _golden(work: Requantizing, pack: Pack, was: Manifest, found: Sequence[Made]
     before = {one.path: one for one in was.artefacts if one.precision != INT8}
     gone = [Refused(runtime=one.runtime, precision=INT8, why=one.refusal) for one in found if not one.taken]
     floats = [one for one in was.gates if one.precision != INT8 or (one.runtime, INT8) not in NAMES]
-    return manifest.model_copy(update={
-        "artefacts": tuple(before.get(one.path, one) for one in manifest.artefacts),
-        "gates": _in_order((*floats, *manifest.gates)),
-        "maps": _in_order((*(one for one in was.maps if one.precision != INT8), *manifest.maps)),
-        "refused": (*(one for one in was.refused if one.precision != INT8), *gone, *manifest.refused),
-    })  # fmt: skip
+    return manifest.model_copy(
+        update={
+            "artefacts": tuple(before.get(one.path, one) for one in manifest.artefacts),
+            "gates": _in_order((*floats, *manifest.gates)),
+            "maps": _in_order((*(one for one in was.maps if one.precision != INT8), *manifest.maps)),
+            "refused": (*(one for one in was.refused if one.precision != INT8), *gone, *manifest.refused),
+        }
+    )
 
 
 def _in_order(entries: Sequence[Any]) -> tuple[Any, ...]:
@@ -315,10 +325,16 @@ def _speeds(pack: Pack) -> list[Speed]:
     rows = speed.timed(found, f"{pack.name}: timed")
     return [
         Speed(
-            runtime=row["runtime"], precision=row["precision"], milliseconds=row["milliseconds"], low=row["low"],
-            high=row["high"], threads=speed.THREADS, machine=speed.machine(),
-        ) for row in rows
-    ]  # fmt: skip
+            runtime=row["runtime"],
+            precision=row["precision"],
+            milliseconds=row["milliseconds"],
+            low=row["low"],
+            high=row["high"],
+            threads=speed.THREADS,
+            machine=speed.machine(),
+        )
+        for row in rows
+    ]
 
 
 def _measured(work: Requantizing, made: Pack) -> tuple[Measured, ...]:

@@ -29,9 +29,11 @@ class Bin:
         """As JSON."""
         interval = self.seen.interval or (0.0, 1.0)
         return {
-            "said": round(self.said, 4), "seen": round(self.seen.value or 0.0, 4), "n": self.seen.n,
+            "said": round(self.said, 4),
+            "seen": round(self.seen.value or 0.0, 4),
+            "n": self.seen.n,
             "ci": [round(one, 4) for one in interval],
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ DIGITS = 6
 
 def limits(
     labels: NDArray[np.int64], scores: NDArray[np.float64], error: float, threshold: float
-) -> tuple[float, float]:  # fmt: skip
+) -> tuple[float, float]:
     """(low, high): a film has one class alone in its set, that which ``threshold`` says, below low or above high.
 
     ``scores`` (N,) are probabilities of films that no network learnt from. Of a class with fewer than ``1 / error - 1``
@@ -43,9 +43,13 @@ def given(scores: NDArray[np.float64], low: float, high: float) -> NDArray[np.bo
 
 
 def given_at_home(
-    labels: NDArray[np.int64], scores: NDArray[np.float64], patients: Sequence[str], error: float, threshold: float,
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    patients: Sequence[str],
+    error: float,
+    threshold: float,
     seed: int = 0,
-) -> NDArray[np.bool_]:  # fmt: skip
+) -> NDArray[np.bool_]:
     """(N,): which films would get a number by limits from the other parts' films; a patient lies in one part."""
     named = sorted(set(patients))
     order = np.random.default_rng(seed).permutation(len(named))

@@ -50,9 +50,13 @@ class Curve:
 
 
 def curve(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], patients: Sequence[str], seed: int = 0,
-    thresholds: Sequence[float] = THRESHOLDS, prevalence: float | None = None,
-) -> Curve:  # fmt: skip
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    patients: Sequence[str],
+    seed: int = 0,
+    thresholds: Sequence[float] = THRESHOLDS,
+    prevalence: float | None = None,
+) -> Curve:
     """The decision curve of ``probabilities`` (N,) at the clinic's ``prevalence``, which they must mean; without it at
     that of the films, as also where they are of one class.  Raises :class:`ValueError` without any film."""
     if not len(labels):

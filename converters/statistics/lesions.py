@@ -79,12 +79,19 @@ class LesionResults:
     def as_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "dice": self.dice, "dice_ci": self.dice_ci, "lesions": self.lesions.n,
-            "lesion_sensitivity": self.lesions.value, "lesion_sensitivity_ci": self.lesions_ci,
-            "false_positives_per_image": self.false_per_film, "froc": [list(point) for point in self.froc],
-            "without_mark": self.clean.value, "without_mark_ci": self.clean_ci, "without_lesion": self.clean.n,
-            "organ_dice": self.organ, "organ_dice_ci": self.organ_ci,
-        }  # fmt: skip
+            "dice": self.dice,
+            "dice_ci": self.dice_ci,
+            "lesions": self.lesions.n,
+            "lesion_sensitivity": self.lesions.value,
+            "lesion_sensitivity_ci": self.lesions_ci,
+            "false_positives_per_image": self.false_per_film,
+            "froc": [list(point) for point in self.froc],
+            "without_mark": self.clean.value,
+            "without_mark_ci": self.clean_ci,
+            "without_lesion": self.clean.n,
+            "organ_dice": self.organ,
+            "organ_dice_ci": self.organ_ci,
+        }
 
 
 def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> LesionResults:
@@ -107,11 +114,17 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
         kept.append(float(weights @ clean / (weights @ free)) if weights @ free else None)
         organs.append(float(weights @ organ / (weights @ held)) if weights @ held else None)
     return LesionResults(
-        float(score[with_lesion].mean()) if with_lesion.any() and outlined else None, limits(dices),
-        Rate(int(hits.sum()), int(lesions.sum())), limits(rates), sum(len(one.false) for one in films) / len(films),
-        froc(films), Rate(int(clean.sum()), int(free.sum())), limits(kept),
-        float(organ[held].mean()) if held.any() else None, limits(organs),
-    )  # fmt: skip
+        float(score[with_lesion].mean()) if with_lesion.any() and outlined else None,
+        limits(dices),
+        Rate(int(hits.sum()), int(lesions.sum())),
+        limits(rates),
+        sum(len(one.false) for one in films) / len(films),
+        froc(films),
+        Rate(int(clean.sum()), int(free.sum())),
+        limits(kept),
+        float(organ[held].mean()) if held.any() else None,
+        limits(organs),
+    )
 
 
 def froc(films: Sequence[Marks], rates: Sequence[float] = FROC_RATES) -> tuple[tuple[float, float | None], ...]:

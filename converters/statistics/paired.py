@@ -29,9 +29,12 @@ class Difference:
 
 
 def auc(
-    labels: NDArray[np.int64], original: NDArray[np.float64], other: NDArray[np.float64], patients: Sequence[str],
+    labels: NDArray[np.int64],
+    original: NDArray[np.float64],
+    other: NDArray[np.float64],
+    patients: Sequence[str],
     seed: int = 0,
-) -> Difference:  # fmt: skip
+) -> Difference:
     """AUC(other) - AUC(original), whole patients resampled; no number where a logit is none.
 
     Raises :class:`ValueError` without both classes.
@@ -79,9 +82,12 @@ def lost_and_won(labels: NDArray[np.int64], original: NDArray[np.bool_], other: 
 
 
 def sensitivity(
-    labels: NDArray[np.int64], original: NDArray[np.bool_], other: NDArray[np.bool_], patients: Sequence[str],
+    labels: NDArray[np.int64],
+    original: NDArray[np.bool_],
+    other: NDArray[np.bool_],
+    patients: Sequence[str],
     seed: int = 0,
-) -> Difference:  # fmt: skip
+) -> Difference:
     """Sensitivity(other) - sensitivity(original), whole patients resampled. Raises :class:`ValueError` without one."""
     positive = labels == 1
     if not positive.any():

@@ -58,10 +58,11 @@ def basis(films: NDArray[np.uint8], labels: NDArray[np.int64], seed: int) -> Bas
     amounts = centred @ components.T
     kinds = labels[order]
     return Basis(
-        mean, components,
+        mean,
+        components,
         {kind: amounts[kinds == kind].mean(axis=0) for kind in (0, 1)},
         {kind: amounts[kinds == kind].std(axis=0) for kind in (0, 1)},
-    )  # fmt: skip
+    )
 
 
 def drawn(basis: Basis, label: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -51,8 +51,9 @@ def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body
     ]
     if pack.manifest.input.depth is not None:
         return made
-    basis = eigenfilms.basis(prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)),
-                             labels_of(train), seed)  # fmt: skip
+    basis = eigenfilms.basis(
+        prepared(train, InputSpec("basis", eigenfilms.BASIS_PX, eigenfilms.BASIS_PX)), labels_of(train), seed
+    )
     near = eigenfilms.neighbourhood(
         prepared(train, InputSpec("near", eigenfilms.DISTANCE_PX, eigenfilms.DISTANCE_PX)), patients
     )
@@ -135,8 +136,10 @@ def _entry(judge: AllRuntimes, film: NDArray[np.uint8], path: str, near: eigenfi
     target = judge.pack.folder / path
     Image.fromarray(film).save(target, optimize=True)
     return Golden(
-        kind="phantom" if near is None else "sample", path=path, sha256=sha256_of(target),
+        kind="phantom" if near is None else "sample",
+        path=path,
+        sha256=sha256_of(target),
         expected=judge.expected(film.astype(np.float32)),
         tolerance={precision: TOLERANCE[precision] for precision in judge.stated},
         distance=None if near is None else near.evidence(film),
-    )  # fmt: skip
+    )

@@ -237,13 +237,19 @@ class Classify(Task):
         if self.kind is None:
             two = {**point["members"], "weights": point["weights"]} if "members" in point else None
             return classify.Output(
-                map=MAP, features=features, full_scale=point["full_scale"],
+                map=MAP,
+                features=features,
+                full_scale=point["full_scale"],
                 members=None if two is None else classify.Members.model_validate(two),
-            )  # fmt: skip
+            )
         return classify.Output(
-            map=MAP, features=features, full_scale=point["full_scale"], kind=self.kind.name, names=self.kind.names,
+            map=MAP,
+            features=features,
+            full_scale=point["full_scale"],
+            kind=self.kind.name,
+            names=self.kind.names,
             biases=tuple(point["biases"]),
-        )  # fmt: skip
+        )
 
     def finding(self, point: Mapping[str, Any], words: FindingWords) -> FindingSpec:
         """The first channel of the map, calibrated."""
@@ -372,12 +378,18 @@ def _finding(
     point: Mapping[str, Any], words: FindingWords, channel: int, bias: float, measure: Measure | None
 ) -> FindingSpec:
     return FindingSpec(
-        code=words.code, label=words.label, channel=channel, bias=bias,
+        code=words.code,
+        label=words.label,
+        channel=channel,
+        bias=bias,
         calibration=Calibration(kind="platt", slope=point["slope"], intercept=point["intercept"]),
-        threshold=point["threshold"], threshold_rule=point["rule"], priority=words.priority, measure=measure,
+        threshold=point["threshold"],
+        threshold_rule=point["rule"],
+        priority=words.priority,
+        measure=measure,
         marks=MarksSpec.model_validate(point["marks"]) if "marks" in point else None,
         usual_scores=point.get("usual_scores"),
-    )  # fmt: skip
+    )
 
 
 def drawn(cells: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, Any]:

@@ -99,10 +99,12 @@ class Segment(Classify):
         cut = float(threshold.sigmoid(np.array(segmentation.best_cut(answers, truth))))
         held = int(original.labels.sum())
         return {
-            "slope": 1.0, "intercept": 0.0, "threshold": round(cut, 4),
+            "slope": 1.0,
+            "intercept": 0.0,
+            "threshold": round(cut, 4),
             "rule": f"the best mean Dice on {held} held-back films with a lesion",
             **drawn(outputs[MAP], original.labels),
-        }  # fmt: skip
+        }
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """That of the strongest cell."""

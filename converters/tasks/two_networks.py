@@ -72,9 +72,12 @@ def disagreement(
             rates[name] = wrong[chosen].mean()
             rates[f"{name}_ci"] = intervals.rate_interval(wrong[chosen], patients[chosen].tolist())
     return {
-        "networks": list(recipe.net.members), "channels": list(OWN), "most_apart": limit, "films": len(apart),
+        "networks": list(recipe.net.members),
+        "channels": list(OWN),
+        "most_apart": limit,
+        "films": len(apart),
         **{name: np.round(rate, 4).tolist() for name, rate in rates.items()},
-    }  # fmt: skip
+    }
 
 
 def told(two: Members) -> str:

@@ -28,9 +28,12 @@ REACH: Final = 0.5
 
 
 def chosen(
-    cells: NDArray[np.float32], logits: NDArray[np.float64], labels: NDArray[np.int64], shown: NDArray[np.bool_],
+    cells: NDArray[np.float32],
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    shown: NDArray[np.bool_],
     false_per_image: float,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """The finding's ``marks`` in the manifest, as JSON.
 
     ``cells`` (N, h, w) are its channel of the map and ``logits`` (N,) its scores on films that the networks had not
@@ -46,8 +49,10 @@ def chosen(
         raise GateFailed("calibrate", "a stronger place of the map does not mean the finding: there is nothing to mark")
     calibration = Calibration(kind="platt", slope=round(slope, 6), intercept=round(intercept, 6))
     every = MarksSpec(calibration=calibration, threshold=0.0, threshold_rule="none", reach=REACH)
-    scores = [[one[4] for one in weak_marks.places(film, every)] if is_shown else []
-              for film, is_shown in zip(evidence, shown, strict=True)]  # fmt: skip
+    scores = [
+        [one[4] for one in weak_marks.places(film, every)] if is_shown else []
+        for film, is_shown in zip(evidence, shown, strict=True)
+    ]
     stray = [score for film, label in zip(scores, labels, strict=True) if not label for score in film]
     without = int((labels == 0).sum())
     cut = min(1.0, float(np.ceil(cut_at(stray, without, false_per_image) * 1e4 + 1e-6) / 1e4))

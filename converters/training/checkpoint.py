@@ -35,11 +35,14 @@ def save(path: Path, checkpoint: Checkpoint) -> Path:
     with writing(path) as part:
         torch.save(
             {
-                "form": FORM, "net": checkpoint.net, "plan": checkpoint.plan, "state": checkpoint.state,
+                "form": FORM,
+                "net": checkpoint.net,
+                "plan": checkpoint.plan,
+                "state": checkpoint.state,
                 "facts": checkpoint.facts,
             },
             part,
-        )  # fmt: skip
+        )
     return path
 
 

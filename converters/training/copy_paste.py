@@ -50,9 +50,13 @@ def outlined(films: FilmSet, spec: InputSpec, count: int) -> Lesions:
 
 
 def pasted(
-    films: Tensor, index: NDArray[np.int64], seen: NDArray[np.uint8], lesions: Lesions, chance: float,
+    films: Tensor,
+    index: NDArray[np.int64],
+    seen: NDArray[np.uint8],
+    lesions: Lesions,
+    chance: float,
     rng: torch.Generator,
-) -> tuple[Tensor, NDArray[np.int64]]:  # fmt: skip
+) -> tuple[Tensor, NDArray[np.int64]]:
     """A share ``chance`` of ``films`` (B, 1, H, W), rows ``index`` of ``seen``, with the lesion of another film in it.
 
     Beside them (B,): the row whose target each film now has.  A negative film with a positive lesion takes its donor's;

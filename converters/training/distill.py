@@ -63,9 +63,14 @@ class Taught:
 
 
 def taught(
-    student: CamNet, teachers: Sequence[CamNet], targets: Targets, labelled: NDArray[np.bool_], plan: Distill,
-    smoothing: Train, example: Tensor,
-) -> Taught:  # fmt: skip
+    student: CamNet,
+    teachers: Sequence[CamNet],
+    targets: Targets,
+    labelled: NDArray[np.bool_],
+    plan: Distill,
+    smoothing: Train,
+    example: Tensor,
+) -> Taught:
     """The objective, with a hint of the right width; teachers are frozen. ``example``: (n, 1, H, W)."""
     opinions = [teacher_inference.of(teacher, example) for teacher in teachers]
     with torch.no_grad():

@@ -71,15 +71,24 @@ def of_recipe(films: FilmSet, recipe: Recipe) -> Shares | None:
     weight_of = {value: weights.get(source, 1.0) for value, source in zip(values, sources, strict=True)}
     own_head = {source: head for head, source in enumerate(recipe.data.own_heads, start=1)}
     return shares(
-        recipe.pack, labels, values, weight_of, heads=[own_head.get(source, 0) for source in sources],
+        recipe.pack,
+        labels,
+        values,
+        weight_of,
+        heads=[own_head.get(source, 0) for source in sources],
         subclasses=[task.subclass(film) for film in films.films],
-    )  # fmt: skip
+    )
 
 
 def shares(
-    pack: str, labels: NDArray[np.int64], values: Sequence[str], weight_of: Mapping[str, float], *,
-    heads: Sequence[int] = (), subclasses: Sequence[str] = (),
-) -> Shares:  # fmt: skip
+    pack: str,
+    labels: NDArray[np.int64],
+    values: Sequence[str],
+    weight_of: Mapping[str, float],
+    *,
+    heads: Sequence[int] = (),
+    subclasses: Sequence[str] = (),
+) -> Shares:
     """The shares of films with these labels, 0 or 1, these values of the traits and, within a label, these subclasses.
 
     ``heads`` says through which channel each is learnt, 0 is the finding's. A head's part of the draws is the weight of
@@ -94,10 +103,12 @@ def shares(
     both = {(head, value) for head, value, label in kinds if (head, value, 1 - label) in kinds}
     if {head for head, _ in both} != {head for head, _, _ in kinds}:
         raise RecipeInvalid(pack, "[train] even: no source has films of both classes, so the label would be the source")
-    raw = np.array([
-        weight_of[value] * (1.0 if (head, value) in both else LONE) / kinds[head, value, label]
-        for head, value, label, _ in cells
-    ])  # fmt: skip
+    raw = np.array(
+        [
+            weight_of[value] * (1.0 if (head, value) in both else LONE) / kinds[head, value, label]
+            for head, value, label, _ in cells
+        ]
+    )
     of_head, of_label = np.array([head for head, *_ in cells]), np.array([label for _, _, label, _ in cells])
     share = np.empty(len(cells))
     for head in np.unique(of_head):

@@ -155,9 +155,7 @@ class _Place:
 class _State:
     """A fit on disk: the network, its average, what is learnt beside it, the optimiser and how far it has come."""
 
-    def __init__(
-        self, run: Run, parts: dict[str, nn.Module], optimiser: torch.optim.Optimizer, films: int
-    ) -> None:  # fmt: skip
+    def __init__(self, run: Run, parts: dict[str, nn.Module], optimiser: torch.optim.Optimizer, films: int) -> None:
         self.run, self.parts, self.optimiser, self.films = run, parts, optimiser, films
         self.resumable = run.path.with_suffix(".resume.pt")
 
@@ -188,11 +186,18 @@ class _State:
         net = cast(CamNet, self.parts["net"])
         every = {f"{word}.{key}": one for word, part in self.parts.items() for key, one in part.state_dict().items()}
         facts = {
-            "identity": self.run.identity, "content": self.run.content, "optimiser": self.optimiser.state_dict(),
-            "losses": torch.from_numpy(place.losses), "before": torch.from_numpy(place.before),
-            "epoch": place.epoch, "batch": place.batch, "batches": place.batches, "total": place.total,
-            "count": place.count, "auc": area,
-        }  # fmt: skip
+            "identity": self.run.identity,
+            "content": self.run.content,
+            "optimiser": self.optimiser.state_dict(),
+            "losses": torch.from_numpy(place.losses),
+            "before": torch.from_numpy(place.before),
+            "epoch": place.epoch,
+            "batch": place.batch,
+            "batches": place.batches,
+            "total": place.total,
+            "count": place.count,
+            "auc": area,
+        }
         checkpoint.save(self.resumable, Checkpoint(net.name, net.plan, every, facts))
 
     def ship(self, epoch: int, area: float | None) -> None:
@@ -267,9 +272,16 @@ class _Batches(Dataset[tuple[Tensor, NDArray[np.int64]]]):  # type: ignore[misc]
 
 
 def _epoch(
-    net: CamNet, average: CamNet, optimiser: torch.optim.Optimizer, films: Films, objective: Objective, plan: Fit,
-    run: Run, place: _Place, stopped: Callable[[], bool],
-) -> float:  # fmt: skip
+    net: CamNet,
+    average: CamNet,
+    optimiser: torch.optim.Optimizer,
+    films: Films,
+    objective: Objective,
+    plan: Fit,
+    run: Run,
+    place: _Place,
+    stopped: Callable[[], bool],
+) -> float:
     """What is left of one pass over the films; returns the mean loss and remembers each film's in ``place``.
 
     When it was ``stopped``, ``place.batch`` is the next one; else 0.
@@ -321,10 +333,17 @@ def _loaded(batches: _Batches, first: int) -> Iterator[tuple[Tensor, NDArray[np.
     if not workers:
         return (batches[number] for number in numbers)
     # Ctrl-C reaches the whole group of processes; only the one that learns answers it.
-    return iter(DataLoader(
-        batches, batch_size=None, sampler=numbers, num_workers=workers, collate_fn=_as_they_are,
-        worker_init_fn=_deaf, pin_memory=device().type == "cuda",
-    ))  # fmt: skip
+    return iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            sampler=numbers,
+            num_workers=workers,
+            collate_fn=_as_they_are,
+            worker_init_fn=_deaf,
+            pin_memory=device().type == "cuda",
+        )
+    )
 
 
 def _as_they_are(batch: tuple[Tensor, NDArray[np.int64]]) -> tuple[Tensor, NDArray[np.int64]]:

@@ -103,9 +103,10 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
     marks, no_marks = lesions(run, net, films, kept)
     patients = [film.patient for film in films.films]
     numbers: dict[str, Any] = {
-        "auc": intervals.auc(labels, logits), "auc_ci": intervals.auc_interval(labels, logits, patients),
+        "auc": intervals.auc(labels, logits),
+        "auc_ci": intervals.auc_interval(labels, logits, patients),
         **dict.fromkeys(("threshold", "sensitivity", "sensitivity_ci", "specificity", "specificity_ci")),
-    }  # fmt: skip
+    }
     why = metrics.undefined(labels)
     known, judges = labels_of(kept), np.asarray(run.scores(net, run.array(kept)))
     try:
@@ -117,17 +118,22 @@ def judged(run: RecipeRun, one: LeftOut) -> dict[str, Any]:
         odds, of_kept = (point["slope"] * one + point["intercept"] for one in (logits, judges))
         scores = threshold.sigmoid(odds)
         numbers |= {
-            "threshold": cut, **metrics.rates_at(labels, scores, cut, patients),
+            "threshold": cut,
+            **metrics.rates_at(labels, scores, cut, patients),
             **metrics.wrong_at(labels, scores, cut, patients),
             "coverage": selective.curve(labels, odds - threshold.odds(cut), patients),
-        }  # fmt: skip
+        }
         if level is not None:
             given = conformal.given(scores, *conformal.limits(known, threshold.sigmoid(of_kept), level, cut))
             numbers |= metrics.of_given(labels, scores, cut, patients, given)
     return {
-        "n": len(labels), "positives": int(labels.sum()), "learnt_from": len(one.fold.train), "kept": len(one.kept),
-        **metrics.plain(numbers | marks), "why": why | no_marks,
-    }  # fmt: skip
+        "n": len(labels),
+        "positives": int(labels.sum()),
+        "learnt_from": len(one.fold.train),
+        "kept": len(one.kept),
+        **metrics.plain(numbers | marks),
+        "why": why | no_marks,
+    }
 
 
 def lesions(run: RecipeRun, net: CamNet, films: FilmSet, kept: FilmSet) -> tuple[dict[str, Any], dict[str, str]]:

@@ -88,9 +88,11 @@ class LesionLoss:
         films, masks = self.changed(films, index)
         with in_sixteen_bits():
             given = net.learning(films.to(there).contiguous(memory_format=torch.channels_last))
-        return self._outlines(given, masks.to(there), index) + self._detections(given, masks) + self._picture(
-            given.map, net.bias, index
-        )  # fmt: skip
+        return (
+            self._outlines(given, masks.to(there), index)
+            + self._detections(given, masks)
+            + self._picture(given.map, net.bias, index)
+        )
 
     def changed(self, films: Tensor, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W) films and the (B, L, H, W) masks of rows ``index``, moved together."""

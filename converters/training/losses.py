@@ -58,8 +58,13 @@ def mse(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 OWN: Final[Mapping[str, Function]] = {
-    "bce": bce, "focal": focal, "cross-entropy": cross_entropy, "huber": huber, "l1": l1, "mse": mse,
-}  # fmt: skip
+    "bce": bce,
+    "focal": focal,
+    "cross-entropy": cross_entropy,
+    "huber": huber,
+    "l1": l1,
+    "mse": mse,
+}
 
 
 def get(name: str) -> Function:

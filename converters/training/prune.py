@@ -42,16 +42,21 @@ class Pruned:
     def as_dict(self) -> dict[str, Any]:
         """As JSON, without the network."""
         return {
-            "multiplications": self.multiplications, "kept": round(self.kept, 4),
-            "parameters": self.net.parameters_count, "layers": [asdict(layer) for layer in self.layers],
+            "multiplications": self.multiplications,
+            "kept": round(self.kept, 4),
+            "parameters": self.net.parameters_count,
+            "layers": [asdict(layer) for layer in self.layers],
             "latency_ms": None if self.latency_ms is None else round(self.latency_ms, 3),
-        }  # fmt: skip
+        }
 
 
 def prune(
-    net: CamNet, plan: Prune, example: Tensor, recover: Callable[[CamNet, int], CamNet],
+    net: CamNet,
+    plan: Prune,
+    example: Tensor,
+    recover: Callable[[CamNet, int], CamNet],
     latency_ms: Callable[[CamNet], float],
-) -> Pruned:  # fmt: skip
+) -> Pruned:
     """Prune ``net`` to the plan's target; ``recover`` fine-tunes after step n and returns the recovered network.
 
     ``latency_ms`` measures a network in the plan's runtime, where the target is a latency.  Raises
@@ -86,11 +91,18 @@ def narrowed(net: CamNet, most: float, round_to: int, example: Tensor) -> CamNet
     whole = multiplications(pruned, example)
     try:
         pruner = torch_pruning.pruner.BasePruner(
-            pruned, example[:1], importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-            global_pruning=True, pruning_ratio=0.9, max_pruning_ratio=0.75, iterative_steps=200,
-            ignored_layers=[pruned.cam], round_to=round_to, unwrapped_parameters=[(pruned.bias, 0)],
+            pruned,
+            example[:1],
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
+            global_pruning=True,
+            pruning_ratio=0.9,
+            max_pruning_ratio=0.75,
+            iterative_steps=200,
+            ignored_layers=[pruned.cam],
+            round_to=round_to,
+            unwrapped_parameters=[(pruned.bias, 0)],
             output_transform=lambda outputs: outputs[0],  # the map alone: features only follow the layers behind them
-        )  # fmt: skip
+        )
         for _ in range(200):
             if multiplications(pruned, example) <= most:
                 break

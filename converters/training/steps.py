@@ -215,9 +215,12 @@ def _account(net: CamNet, run: RecipeRun, fold: Fold) -> dict[str, Any]:
     judged = not set(fold.held) & set(fold.train)
     area = intervals.auc(labels_of(held), run.scores(net, run.array(held))) if judged else None
     return {
-        "parameters": net.parameters_count, "multiplications": multiplications(net, shop_example(run)),
-        "auc": None if area is None else round(area, 4), "films": len(fold.train), "held": len(fold.held),
-    }  # fmt: skip
+        "parameters": net.parameters_count,
+        "multiplications": multiplications(net, shop_example(run)),
+        "auc": None if area is None else round(area, 4),
+        "films": len(fold.train),
+        "held": len(fold.held),
+    }
 
 
 def _word(path: Path) -> str:

@@ -22,9 +22,15 @@ from converters.workflow.atomic import write_json
 
 TRAINING: Final = frozenset({"train", "distill", "prune", "leave_out"})
 TRAINING_CODE: Final = (
-    "data", "nets", "tasks", "training", "evaluation/segmentation.py", "statistics/intervals.py", "workflow/device.py",
+    "data",
+    "nets",
+    "tasks",
+    "training",
+    "evaluation/segmentation.py",
+    "statistics/intervals.py",
+    "workflow/device.py",
     "workflow/recipe_run.py",
-)  # fmt: skip
+)
 """The code that weights depend on; all other steps depend on the whole package.
 
 What else weights depend on is known by its value, so that an edit which changes no value repeats no training of hours:
@@ -39,9 +45,15 @@ The rest of ``workflow`` writes files and keeps accounts.
 TRAINING_LIBRARIES: Final = ("torch", "numpy")
 PRUNING_LIBRARIES: Final = (*TRAINING_LIBRARIES, "torch-pruning")
 LIBRARIES: Final = (
-    *TRAINING_LIBRARIES, "onnx", "onnxruntime", "openvino", "nncf", "litert-torch", "ai-edge-quantizer",
+    *TRAINING_LIBRARIES,
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+    "litert-torch",
+    "ai-edge-quantizer",
     "ai-edge-litert",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +74,14 @@ class MadeOf:
         earlier = [f"{name} was done again" for name, made in self.before.items() if was["before"].get(name) != made]
         libraries = [
             f"{name} is {at}, was {was['libraries'].get(name)}"
-            for name, at in now["libraries"].items() if was["libraries"].get(name) != at
-        ]  # fmt: skip
+            for name, at in now["libraries"].items()
+            if was["libraries"].get(name) != at
+        ]
         words = {
-            "recipe": "its recipe tables changed", "data": "the films, or what the box makes of them, changed",
+            "recipe": "its recipe tables changed",
+            "data": "the films, or what the box makes of them, changed",
             "code": "the code changed",
-        }  # fmt: skip
+        }
         return [word for key, word in words.items() if was.get(key) != now[key]] + earlier + libraries
 
 

@@ -146,8 +146,9 @@ class RecipeRun:
         """Where the network of a stage and fold is kept."""
         return self.work / f"{stage}.{fold.name}.pt"
 
-    def fit_run(self, stage: str, fold: Fold, plan: Fit, *made_from: object, begun: Mapping[str, str] | None = None
-            ) -> fitting.Run:  # fmt: skip
+    def fit_run(
+        self, stage: str, fold: Fold, plan: Fit, *made_from: object, begun: Mapping[str, str] | None = None
+    ) -> fitting.Run:
         """How a fit is kept; it goes on only where everything it is made from, and ``begun`` from, is the same."""
         seed, name = self.recipe.seed, f"{self.recipe.pack} {stage} {fold.name}"
         word = fitting.identity(plan, self.recipe.net, seed, self.named, *made_from)

@@ -81,9 +81,17 @@ class ArrivalJournal:
         return _find(self.database, sop_uid, sha256)
 
     def admit(
-        self, *, path: str, file: str, sha256: str, size: int, header: Header | None, association: int | None,
-        identity: Mapping[str, str] = NO_IDENTITY, person: Person = NOBODY,
-    ) -> Instance | Held:  # fmt: skip
+        self,
+        *,
+        path: str,
+        file: str,
+        sha256: str,
+        size: int,
+        header: Header | None,
+        association: int | None,
+        identity: Mapping[str, str] = NO_IDENTITY,
+        person: Person = NOBODY,
+    ) -> Instance | Held:
         """Record an accepted object whose bytes are already durable at *file*; durable on return.
 
         *identity*: what it says of the patient; with it, its case may be tied to a registered one.  *person*: the same,

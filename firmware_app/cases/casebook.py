@@ -127,11 +127,13 @@ class Casebook:
         )
         return tuple(
             Instance(
-                row["reference"], reference, row["file"],
+                row["reference"],
+                reference,
+                row["file"],
                 forms.header().validate_json(row["header"]) if row["header"] is not None else None,
             )
             for row in rows
-        )  # fmt: skip
+        )
 
     def others(self, reference: str) -> dict[str, str]:
         """The objects of a case that are not images: instance -> kind (`other_objects.KINDS`), in order of arrival."""

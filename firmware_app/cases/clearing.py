@@ -205,10 +205,27 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         (case,),
     )
     for table in (
-        "arrivals", "readings", "superseded", "identities", "entered", "verdicts", "remarks", "reviews", "listed_more",
-        "background", "conclusions", "instances", "offered_results", "earlier_searches", "earlier_studies",
-        "told_observations", "feedback_consents", "feedback_given", "hospital_receipts", "case_persons",
-    ):  # fmt: skip
+        "arrivals",
+        "readings",
+        "superseded",
+        "identities",
+        "entered",
+        "verdicts",
+        "remarks",
+        "reviews",
+        "listed_more",
+        "background",
+        "conclusions",
+        "instances",
+        "offered_results",
+        "earlier_searches",
+        "earlier_studies",
+        "told_observations",
+        "feedback_consents",
+        "feedback_given",
+        "hospital_receipts",
+        "case_persons",
+    ):
         connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
     connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due
     connection.execute("DELETE FROM cases WHERE reference = ?", (case,))

@@ -172,9 +172,16 @@ class Confirmations:
             return self.test(connection, before)
 
     def write(
-        self, connection: sqlite3.Connection, case: str, finding: str, truth: Truth, source: Source, actor: str, *,
+        self,
+        connection: sqlite3.Connection,
+        case: str,
+        finding: str,
+        truth: Truth,
+        source: Source,
+        actor: str,
+        *,
         complete: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Store one word inside the caller's transaction, who asks `counts` before it and `test` after it."""
         connection.execute(
             "INSERT INTO confirmations (case_reference, finding, truth, source, complete, actor, at)"

@@ -156,10 +156,23 @@ class EarlierStudies:
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                     " ON CONFLICT (case_reference, archive, study_uid) DO UPDATE SET images = excluded.images,"
                     " state = CASE WHEN state = 'failed' AND excluded.state = 'wanted' THEN 'wanted' ELSE state END",
-                    (case, archive, one.study_uid, one.date, one.modalities, one.description, one.images, one.name,
-                     one.number, one.issuer, one.birth_date, one.sex, " ".join(one.doubts),
-                     State.FOUND if one.doubts else State.WANTED),
-                )  # fmt: skip
+                    (
+                        case,
+                        archive,
+                        one.study_uid,
+                        one.date,
+                        one.modalities,
+                        one.description,
+                        one.images,
+                        one.name,
+                        one.number,
+                        one.issuer,
+                        one.birth_date,
+                        one.sex,
+                        " ".join(one.doubts),
+                        State.FOUND if one.doubts else State.WANTED,
+                    ),
+                )
 
     def wanted(self) -> list[EarlierStudy]:
         """What is to be fetched, in the order in which it was found."""
@@ -213,13 +226,28 @@ def was_fetched(database: Database, case: str) -> bool:
 
 def _study(row: sqlite3.Row) -> EarlierStudy:
     said = Description(
-        row["study_uid"], row["study_date"], row["modalities"], row["description"], row["images"], row["name"],
-        row["number"], row["issuer"], row["birth_date"], row["sex"], tuple(row["doubts"].split()),
-    )  # fmt: skip
+        row["study_uid"],
+        row["study_date"],
+        row["modalities"],
+        row["description"],
+        row["images"],
+        row["name"],
+        row["number"],
+        row["issuer"],
+        row["birth_date"],
+        row["sex"],
+        tuple(row["doubts"].split()),
+    )
     return EarlierStudy(
-        row["sequence"], row["case_reference"], row["archive"], said, State(row["state"]), row["kept"],
-        reason_in(row["reason"]), row["here"],
-    )  # fmt: skip
+        row["sequence"],
+        row["case_reference"],
+        row["archive"],
+        said,
+        State(row["state"]),
+        row["kept"],
+        reason_in(row["reason"]),
+        row["here"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,19 +52,27 @@ class Entries:
         with self._clinical.database.transaction() as connection:
             before = self.of_case(case)
             changed = [
-                one for one in dict.fromkeys(instances)
+                one
+                for one in dict.fromkeys(instances)
                 if one in known and said != (before[one].said if one in before else Entered())
-            ]  # fmt: skip
+            ]
             for one in changed:
                 connection.execute(
                     "INSERT INTO entered (case_reference, instance, version, modality, body_part, view, population,"
                     " actor, at) VALUES (?, ?, (SELECT COALESCE(MAX(version), 0) + 1 FROM entered WHERE instance = ?),"
                     " ?, ?, ?, ?, ?, ?)",
                     (
-                        case, one, one, said.modality, said.body_part, said.view, said.population, actor,
+                        case,
+                        one,
+                        one,
+                        said.modality,
+                        said.body_part,
+                        said.view,
+                        said.population,
+                        actor,
                         clock.text("seconds"),
                     ),
-                )  # fmt: skip
+                )
                 old = before[one].said if one in before else Entered()
                 audit.append(connection, actor, ACTION, case, {"image": one, "before": str(old), "after": str(said)})
             return self._clinical.reopen(case) if changed else 0

@@ -67,9 +67,16 @@ class ImageVerdicts:
         drawing: Drawing | None,
     ) -> None:
         remarks.insert(
-            connection, case, Kind.VERDICT, verdict, actor,
-            instance=instance, finding=finding, positive=positive, drawing=drawing if verdict else None,
-        )  # fmt: skip
+            connection,
+            case,
+            Kind.VERDICT,
+            verdict,
+            actor,
+            instance=instance,
+            finding=finding,
+            positive=positive,
+            drawing=drawing if verdict else None,
+        )
         details: dict[str, Detail] = {"finding": finding, "image": instance}
         if not verdict:
             audit.append(connection, actor, "image.withdrawn", case, details)
@@ -80,9 +87,12 @@ class ImageVerdicts:
     def _box_says(self, case: str, instance: str, finding: str) -> bool | None:
         """Whether *finding* is positive on the image; None where the image was not read for it."""
         findings = (
-            one for reading in self._clinical.case(case).readings if instance in reading.instances
-            for one in reading.findings if one.code == finding
-        )  # fmt: skip
+            one
+            for reading in self._clinical.case(case).readings
+            if instance in reading.instances
+            for one in reading.findings
+            if one.code == finding
+        )
         return next((one.positive for one in findings), None)
 
     def _lies_on(self, case: str, instance: str, drawing: Drawing) -> bool:

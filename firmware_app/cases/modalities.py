@@ -131,10 +131,13 @@ def _ask(connection: sqlite3.Connection, number: int, actor: str) -> None:
 
 def _modality(row: sqlite3.Row) -> Modality:
     return Modality(
-        row["sequence"], Place(row["title"], row["host"], row["port"]),
-        clock.parse(row["asked_at"]) if row["asked"] else None, bool(row["reached"]), reason_in(row["reason"]),
+        row["sequence"],
+        Place(row["title"], row["host"], row["port"]),
+        clock.parse(row["asked_at"]) if row["asked"] else None,
+        bool(row["reached"]),
+        reason_in(row["reason"]),
         clock.parse(row["tested_at"]) if row["tested_at"] else None,
-    )  # fmt: skip
+    )
 
 
 def _is_host(text: str) -> bool:

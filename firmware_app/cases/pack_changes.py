@@ -68,11 +68,16 @@ class PackChanges:
         rows = self._database.connection.execute("SELECT * FROM pack_changes ORDER BY at")
         return {
             row["pack"]: PackChange(
-                row["pack"], row["version"], row["actor"], clock.parse(row["at"]), bool(row["asked"]),
-                reason_in(row["reason"]), Wish(row["wish"]),
+                row["pack"],
+                row["version"],
+                row["actor"],
+                clock.parse(row["at"]),
+                bool(row["asked"]),
+                reason_in(row["reason"]),
+                Wish(row["wish"]),
             )
             for row in rows
-        }  # fmt: skip
+        }
 
     def finished(self, change: PackChange, version: str | None, reason: Reason | None) -> None:
         """The *version* now in use, None where nothing was changed; or the *reason* why not."""

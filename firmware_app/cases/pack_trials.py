@@ -164,10 +164,19 @@ class PackTrials:
             " WHERE (SELECT COUNT(*) FROM trial_images WHERE pack = ? AND serving_status = 'read'"
             " AND status <> 'gone') < ?",
             (
-                trial.pack, trial.version, instance.reference, instance.case, reading.status, called, score,
-                reading.timing.infer, reading.reason.code if reading.reason is not None else None, trial.pack, most,
+                trial.pack,
+                trial.version,
+                instance.reference,
+                instance.case,
+                reading.status,
+                called,
+                score,
+                reading.timing.infer,
+                reading.reason.code if reading.reason is not None else None,
+                trial.pack,
+                most,
             ),
-        )  # fmt: skip
+        )
 
     def next(self, trial: PackTrial) -> TrialImage | None:
         """The oldest image that waits."""
@@ -205,12 +214,15 @@ class PackTrials:
         truths = {case: self._truth(case, finding, case in cases) for case in {row["case_reference"] for row in rows}}
         return [
             ReadTwice(
-                row["case_reference"], bool(row["serving_called"]),
-                None if row["called"] is None else bool(row["called"]), truths[row["case_reference"]],
-                row["serving_ms"], row["ms"],
+                row["case_reference"],
+                bool(row["serving_called"]),
+                None if row["called"] is None else bool(row["called"]),
+                truths[row["case_reference"]],
+                row["serving_ms"],
+                row["ms"],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def _truth(self, case: str, finding: str, called: bool) -> bool | None:
         """What is known of *finding* in *case*, which the serving version has *called* or not: an outcome or a doctor's
@@ -234,6 +246,13 @@ class PackTrials:
             (row["pack"], row["version"]),
         ).fetchone()
         return PackTrial(
-            row["pack"], row["version"], row["before"], row["mark"], clock.parse(row["began"]),
-            TrialState(row["state"]), reason_in(row["reason"]), bool(row["noted"]), *counts,
-        )  # fmt: skip
+            row["pack"],
+            row["version"],
+            row["before"],
+            row["mark"],
+            clock.parse(row["began"]),
+            TrialState(row["state"]),
+            reason_in(row["reason"]),
+            bool(row["noted"]),
+            *counts,
+        )

@@ -138,9 +138,15 @@ class Patients:
         return self._write(case, before.patient, patient, accession, changed, actor, action)
 
     def _write(
-        self, case: str, before: Patient, patient: Patient, registration: str, changed: list[str], actor: str,
+        self,
+        case: str,
+        before: Patient,
+        patient: Patient,
+        registration: str,
+        changed: list[str],
+        actor: str,
         action: str,
-    ) -> int:  # fmt: skip
+    ) -> int:
         imaged = self.imaged(case)
         values = [_entered(patient, imaged, field.name) for field in fields(Patient)]
         with self._clinical.database.transaction() as connection:
@@ -199,7 +205,9 @@ def _read(path: Path) -> tuple[Patient, Person]:
     )
     sex = texts.get("sex", "").upper()
     patient = Patient(
-        clean(texts.get("name", "")), clean(texts.get("patient_id", "")), age.clean_age(texts.get("age", "")),
+        clean(texts.get("name", "")),
+        clean(texts.get("patient_id", "")),
+        age.clean_age(texts.get("age", "")),
         sex if sex in SEXES else "",
-    )  # fmt: skip
+    )
     return patient, Person(patient.patient_id, texts.get("issuer", ""), patient.name)

@@ -32,10 +32,17 @@ _AT_ONCE: Final = 100  # lines removed in one transaction, so that most transact
 _SET_ASIDE: Final = tuple(
     kind.code
     for kind in (
-        DecodeGaveUp, DecodeRanOut, InferenceGaveUp, ReaderGaveUp, Undecodable, PixelsUnsupported, FrameTooLarge,
-        MemoryShort, ClipWithoutPictures,
+        DecodeGaveUp,
+        DecodeRanOut,
+        InferenceGaveUp,
+        ReaderGaveUp,
+        Undecodable,
+        PixelsUnsupported,
+        FrameTooLarge,
+        MemoryShort,
+        ClipWithoutPictures,
     )
-)  # fmt: skip
+)
 _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))
 
 

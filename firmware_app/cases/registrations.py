@@ -181,11 +181,14 @@ class Registrations:
         )
         return [
             Entry(
-                WorklistEntry(*(row[name] for name in _FIELDS)), bool(row["cancelled"]), row["actor"],
-                clock.parse(row["at"]), row["tied"],
+                WorklistEntry(*(row[name] for name in _FIELDS)),
+                bool(row["cancelled"]),
+                row["actor"],
+                clock.parse(row["at"]),
+                row["tied"],
             )
             for row in rows
-        ]  # fmt: skip
+        ]
 
 
 def tie_arrival(
@@ -218,9 +221,17 @@ def tie_arrival(
     connection.execute(
         "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
         " VALUES (?, 1, ?, ?, ?, ?, ?, ?, ?)",
-        (case, name, number, None if is_known else row["age"], sex, row["actor"], clock.text("seconds"),
-         row["accession"]),
-    )  # fmt: skip
+        (
+            case,
+            name,
+            number,
+            None if is_known else row["age"],
+            sex,
+            row["actor"],
+            clock.text("seconds"),
+            row["accession"],
+        ),
+    )
     audit.append(connection, ACTOR, "patient.arrived", case, {"registration": row["accession"]})
 
 

@@ -115,7 +115,7 @@ class Remarks:
                 row["finding"], None if row["positive"] is None else bool(row["positive"]), row["text"], row["count"]
             )
             for row in rows
-        )  # fmt: skip
+        )
 
     def missed(self, limit: int = 50) -> tuple[tuple[str, Remark], ...]:
         """(case, what the box missed there) as doctors said it, the newest first."""
@@ -131,9 +131,10 @@ def current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     everything = tuple(remarks)
     last = {(one.actor, one.finding, one.instance): one for one in everything if one.kind is Kind.VERDICT}
     return tuple(
-        one for one in everything
+        one
+        for one in everything
         if one.kind is not Kind.VERDICT or (one.text and last[one.actor, one.finding, one.instance] is one)
-    )  # fmt: skip
+    )
 
 
 def require_image(connection: sqlite3.Connection, case: str, instance: str) -> None:
@@ -161,14 +162,27 @@ def insert(
         "INSERT INTO remarks (case_reference, kind, finding, positive, instance, text, drawing, revision, actor, at)"
         f" SELECT c.reference, ?, ?, ?, ?, ?, ?, {SHOWN}, ?, ? FROM cases c WHERE c.reference = ?",
         (
-            kind.value, finding, positive, instance, text, drawing.text() if drawing else None, actor, clock.text(),
+            kind.value,
+            finding,
+            positive,
+            instance,
+            text,
+            drawing.text() if drawing else None,
+            actor,
+            clock.text(),
             case,
         ),
-    )  # fmt: skip
+    )
 
 
 def _remark(row: sqlite3.Row) -> Remark:
     return Remark(
-        Kind(row["kind"]), row["text"], row["finding"], row["instance"], row["actor"], clock.parse(row["at"]),
-        bool(row["earlier"]), Drawing.parse(row["drawing"]) if row["drawing"] else None,
-    )  # fmt: skip
+        Kind(row["kind"]),
+        row["text"],
+        row["finding"],
+        row["instance"],
+        row["actor"],
+        clock.parse(row["at"]),
+        bool(row["earlier"]),
+        Drawing.parse(row["drawing"]) if row["drawing"] else None,
+    )

@@ -53,9 +53,17 @@ def current(
         connection.execute(
             "INSERT INTO result_versions (case_reference, version, state, made_at, signed_state, maker, drawn,"
             " drawn_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (case, number, state, _text(clock.stamp()), signed_state, json.dumps(dict(maker)), drawn,
-             row["drawn_version"] if is_drawn else number),
-        )  # fmt: skip
+            (
+                case,
+                number,
+                state,
+                _text(clock.stamp()),
+                signed_state,
+                json.dumps(dict(maker)),
+                drawn,
+                row["drawn_version"] if is_drawn else number,
+            ),
+        )
     return current(database, case, state, signed_state, drawn, maker)
 
 

@@ -90,10 +90,14 @@ def suspend_if_unfit(
     if unfit is None:
         return None
     details: dict[str, Detail] = {
-        "finding": finding, "rule": unfit.rule.value, "confirmed": sum(film.truth is not None for film in films),
-        "positives": sum(film.truth is True for film in films), "auc": round(unfit.auc.auc, 4),
-        "auc_low": round(unfit.auc.low, 4), "auc_high": round(unfit.auc.high, 4),
-    }  # fmt: skip
+        "finding": finding,
+        "rule": unfit.rule.value,
+        "confirmed": sum(film.truth is not None for film in films),
+        "positives": sum(film.truth is True for film in films),
+        "auc": round(unfit.auc.auc, 4),
+        "auc_low": round(unfit.auc.low, 4),
+        "auc_high": round(unfit.auc.high, 4),
+    }
     _write(connection, place, "suspended", details, BOX)
     audit.append(connection, BOX, "calibration.suspended", details={**_named(place), **details})
     return unfit

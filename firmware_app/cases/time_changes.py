@@ -27,9 +27,13 @@ class TimeChanges:
         (source, began), (before, began_before) = _now(), self._known
         if source is not before or abs(began - began_before) > SLACK_S:
             self._audit.record(
-                ACTOR, CHANGED, source=source.value, before=before.value, seconds=round(began - began_before),
+                ACTOR,
+                CHANGED,
+                source=source.value,
+                before=before.value,
+                seconds=round(began - began_before),
                 boot=clock.boot_id(),
-            )  # fmt: skip
+            )
             self._known = source, began
 
 

@@ -58,7 +58,6 @@ def of(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> Readers:
     differ = tuple(code for code in findings if first[code] != second[code])
     known = max(turns[actor, code] for actor in spoken for code in findings)  # from then on all words can be seen
     third = (
-        actor for actor in words
-        if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
-    )  # fmt: skip
+        actor for actor in words if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
+    )
     return Readers(spoken, differ, next(third, "") if differ else "")

@@ -410,11 +410,20 @@ class Worklist:
         findings = () if hidden else tuple(sorted(strongest(readings), key=lambda one: not one.positive))
         verdicts = self.verdicts(row["reference"])
         return Row(
-            row["reference"], None if hidden else priority, row["modality"], moment(row["opened_at"]), row["images"],
-            row["waiting"], findings, reasons[0] if reasons else None,
-            media.incomplete(self._connection, row["reference"]), verdicts,
-            Done(row["actor"], moment(row["at"])) if row["done"] else None, hidden, self._readers(findings, verdicts),
-        )  # fmt: skip
+            row["reference"],
+            None if hidden else priority,
+            row["modality"],
+            moment(row["opened_at"]),
+            row["images"],
+            row["waiting"],
+            findings,
+            reasons[0] if reasons else None,
+            media.incomplete(self._connection, row["reference"]),
+            verdicts,
+            Done(row["actor"], moment(row["at"])) if row["done"] else None,
+            hidden,
+            self._readers(findings, verdicts),
+        )
 
 
 def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:

@@ -34,27 +34,63 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "calibration", help="how the models do at this clinic", epilog="Example: lantern calibration show"
     )
     below = calibration.add_subparsers(required=True, metavar="COMMAND")
-    show = command(below, "show", _show, "figures of every model on every imaging machine, by confirmed films",
-                   "lantern calibration show --json")  # fmt: skip
+    show = command(
+        below,
+        "show",
+        _show,
+        "figures of every model on every imaging machine, by confirmed films",
+        "lantern calibration show --json",
+    )
     show.add_argument("--cautious", action="store_true", help="allow for wrong readings by the clinic's own doctors")
-    table = command(below, "import", _import, "outcomes of cases from a CSV file; all lines or none",
-                    "lantern calibration import register.csv --account li")  # fmt: skip
-    table.add_argument("file", type=Path, metavar="FILE", help="columns: case, or accession, or patient_id and "
-                       "exam_date; outcome; finding and source may follow (docs/local-calibration.md)")  # fmt: skip
-    table.add_argument("--complete", action="store_true",
-                       help="the file has the outcome of every film of its time, not of chosen ones")  # fmt: skip
+    table = command(
+        below,
+        "import",
+        _import,
+        "outcomes of cases from a CSV file; all lines or none",
+        "lantern calibration import register.csv --account li",
+    )
+    table.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="columns: case, or accession, or patient_id and "
+        "exam_date; outcome; finding and source may follow (docs/local-calibration.md)",
+    )
+    table.add_argument(
+        "--complete", action="store_true", help="the file has the outcome of every film of its time, not of chosen ones"
+    )
     example = "chest-xray-adult m-0123456789abcdef0123 --account li"
-    propose = command(below, "propose", _propose, "suggest a threshold for a stated cost, and propose it",
-                      f"lantern calibration propose {example} --miss-costs 10")  # fmt: skip
-    propose.add_argument("--miss-costs", type=float, metavar="N", default=10.0,
-                         help="a missed case is as bad as so many needless referrals; default: 10")  # fmt: skip
+    propose = command(
+        below,
+        "propose",
+        _propose,
+        "suggest a threshold for a stated cost, and propose it",
+        f"lantern calibration propose {example} --miss-costs 10",
+    )
+    propose.add_argument(
+        "--miss-costs",
+        type=float,
+        metavar="N",
+        default=10.0,
+        help="a missed case is as bad as so many needless referrals; default: 10",
+    )
     propose.add_argument("--prevalence", type=float, metavar="P", help="default: that of the confirmed films")
     propose.add_argument("--threshold", type=float, metavar="T", help="propose this one instead of the suggestion")
-    confirm = command(below, "confirm", _confirm, "agree to the latest proposal; with the second person it is in force",
-                      f"lantern calibration confirm {example} --content 3f9c…")  # fmt: skip
+    confirm = command(
+        below,
+        "confirm",
+        _confirm,
+        "agree to the latest proposal; with the second person it is in force",
+        f"lantern calibration confirm {example} --content 3f9c…",
+    )
     confirm.add_argument("--content", required=True, metavar="DIGEST", help="as “propose” or “show --json” printed it")
-    undo = command(below, "undo", _undo, "back to the model's own threshold, or let a suspended model go on",
-                   f"lantern calibration undo {example}")  # fmt: skip
+    undo = command(
+        below,
+        "undo",
+        _undo,
+        "back to the model's own threshold, or let a suspended model go on",
+        f"lantern calibration undo {example}",
+    )
     for parser in (propose, confirm, undo):
         parser.add_argument("pack", metavar="MODEL", help="its name, as “lantern calibration show” prints it")
         parser.add_argument("machine", metavar="MACHINE", help="its m-… there")
@@ -78,8 +114,10 @@ def _show(options: argparse.Namespace) -> int:
             continue
         language = for_screen(config.box.language)
         print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
-        print(f"  {here.state.value}, threshold {here.threshold:.4f}; {found.read} read, {found.confirmed} confirmed, "
-              f"{found.positives} of them positive, {here.aside} not asked for")  # fmt: skip
+        print(
+            f"  {here.state.value}, threshold {here.threshold:.4f}; {found.read} read, {found.confirmed} confirmed, "
+            f"{found.positives} of them positive, {here.aside} not asked for"
+        )
         if here.unlabelled is not None:
             said = N_("Threshold set from {n} films of this machine, without confirmed results; the model's own: {own}")
             print("  " + translate(said, language).format(n=here.unlabelled.films, own=f"{here.own:.4f}"))
@@ -120,8 +158,12 @@ def _import(options: argparse.Namespace) -> int:
     else:
         _say(config, N_("Outcomes added: {added}; known already: {known}."), added=taken.added, known=taken.known)
         for place in taken.suspended:
-            _say(config, N_("The model “{pack}” is suspended on {machine}: these films show that it judges too badly."),
-                 pack=place.pack, machine=place.machine)  # fmt: skip
+            _say(
+                config,
+                N_("The model “{pack}” is suspended on {machine}: these films show that it judges too badly."),
+                pack=place.pack,
+                machine=place.machine,
+            )
     clinical.database.close()
     return _DONE
 
@@ -136,11 +178,22 @@ def _propose(options: argparse.Namespace) -> int:
         told = {name: round(getattr(suggestion, name), 4) for name in suggestion.__slots__}
     proposal = overview.propose(here, threshold, person.shown, person.role, options.miss_costs, options.prevalence)
     if options.json:
-        _print_json({"content": proposal.digest, "threshold": threshold, "agreed": dict(proposal.agreed),
-                     "figures": dict(proposal.figures), "suggestion": told or None})  # fmt: skip
+        _print_json(
+            {
+                "content": proposal.digest,
+                "threshold": threshold,
+                "agreed": dict(proposal.agreed),
+                "figures": dict(proposal.figures),
+                "suggestion": told or None,
+            }
+        )
     else:
-        _say(config, N_("Threshold {threshold} is proposed. The second person confirms it with --content {digest}"),
-             threshold=f"{threshold:.4f}", digest=proposal.digest)  # fmt: skip
+        _say(
+            config,
+            N_("Threshold {threshold} is proposed. The second person confirms it with --content {digest}"),
+            threshold=f"{threshold:.4f}",
+            digest=proposal.digest,
+        )
     clinical.database.close()
     return _DONE
 
@@ -167,8 +220,11 @@ def _undo(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(_object(here))
     else:
-        _say(config, N_("The model works with the threshold {threshold} from the next film on."),
-             threshold=f"{here.threshold:.4f}")  # fmt: skip
+        _say(
+            config,
+            N_("The model works with the threshold {threshold} from the next film on."),
+            threshold=f"{here.threshold:.4f}",
+        )
     clinical.database.close()
     return _DONE
 
@@ -194,22 +250,42 @@ def _open(options: argparse.Namespace) -> tuple[Config, Clinical, Overview]:
 def _object(here: Here) -> dict[str, Any]:
     proposal, suspension, unlabelled = here.proposal, here.suspension, here.unlabelled
     return {
-        "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine, "name": here.machine,
-        "finding": here.finding, "state": here.state.value, "threshold": here.threshold, "own_threshold": here.own,
-        "unlabelled": None if unlabelled is None else {
-            "films": unlabelled.films, "mean": unlabelled.log_odds.mean, "spread": unlabelled.log_odds.spread,
+        "pack": here.place.pack,
+        "version": here.place.version,
+        "machine": here.place.machine,
+        "name": here.machine,
+        "finding": here.finding,
+        "state": here.state.value,
+        "threshold": here.threshold,
+        "own_threshold": here.own,
+        "unlabelled": None
+        if unlabelled is None
+        else {
+            "films": unlabelled.films,
+            "mean": unlabelled.log_odds.mean,
+            "spread": unlabelled.log_odds.spread,
             "at": unlabelled.at.text(),
         },
-        "read": here.read, "aside": here.aside,
+        "read": here.read,
+        "aside": here.aside,
         "sources": {source.value: count for source, count in here.sources.items()},
-        "proposal": None if proposal is None else {
-            "content": proposal.digest, "threshold": proposal.threshold, "agreed": dict(proposal.agreed),
+        "proposal": None
+        if proposal is None
+        else {
+            "content": proposal.digest,
+            "threshold": proposal.threshold,
+            "agreed": dict(proposal.agreed),
         },
-        "suspended": None if suspension is None else {
-            "at": suspension.at.text(), "rule": suspension.rule, "confirmed": suspension.confirmed,
-            "positives": suspension.positives, "auc": [suspension.auc, suspension.auc_low, suspension.auc_high],
+        "suspended": None
+        if suspension is None
+        else {
+            "at": suspension.at.text(),
+            "rule": suspension.rule,
+            "confirmed": suspension.confirmed,
+            "positives": suspension.positives,
+            "auc": [suspension.auc, suspension.auc_low, suspension.auc_high],
         },
-    }  # fmt: skip
+    }
 
 
 def _written(estimate: Estimate | None) -> str:

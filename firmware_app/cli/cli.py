@@ -173,8 +173,12 @@ def _case_list(options: argparse.Namespace) -> int:
         else:
             print(case_text.row(case, for_screen(config.box.language)))
     if not options.json and not cases and not homeless:
-        print(translate(N_("There is no case yet. Send an image to the box, or try “lantern read FILE”."),
-                        for_screen(config.box.language)))  # fmt: skip
+        print(
+            translate(
+                N_("There is no case yet. Send an image to the box, or try “lantern read FILE”."),
+                for_screen(config.box.language),
+            )
+        )
     return _DONE
 
 
@@ -192,8 +196,15 @@ def _audit_verify(options: argparse.Namespace) -> int:
     whole, sentence = audit.verify(options.expect)
     if options.json:
         head = audit.head()
-        _print_json({"whole": whole, "code": sentence.code, "text": sentence.text(config.box.language),
-                     "head": str(head), **sentence.details})  # fmt: skip
+        _print_json(
+            {
+                "whole": whole,
+                "code": sentence.code,
+                "text": sentence.text(config.box.language),
+                "head": str(head),
+                **sentence.details,
+            }
+        )
     else:
         print(sentence.text(for_screen(config.box.language)))
     return _DONE if whole else _FAILED
@@ -302,9 +313,12 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="check the audit", epilog="Example: lantern audit verify")
     audit_commands = audit.add_subparsers(required=True, metavar="COMMAND")
     verify = _command(
-        audit_commands, "verify", _audit_verify, "check that the audit is complete, or name its first bad entry",
+        audit_commands,
+        "verify",
+        _audit_verify,
+        "check that the audit is complete, or name its first bad entry",
         "lantern audit verify --json",
-    )  # fmt: skip
+    )
     verify.add_argument(
         "--expect", type=_entry_hash, metavar="HASH", help="a head that the hospital knows; the audit must have it"
     )

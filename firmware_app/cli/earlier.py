@@ -28,9 +28,12 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `earlier` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     earlier = command(
-        below, "earlier", _earlier, "the patient's earlier studies: search the clinic's archive (PACS), fetch them",
+        below,
+        "earlier",
+        _earlier,
+        "the patient's earlier studies: search the clinic's archive (PACS), fetch them",
         "lantern case earlier c-1f2e3d4c5b6a79880716 --search",
-    )  # fmt: skip
+    )
     earlier.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     earlier.add_argument(
         "--search", action="store_true", help="search now; what is surely the same patient's is fetched at once"

@@ -31,35 +31,46 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `export` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     export = command(
-        below, "export", _export,
+        below,
+        "export",
+        _export,
         "write a case's images, de-identified, or its results for an archive (off by default)",
         "lantern case export c-1f2e3d4c5b6a79880716 --stick /media/stick --person li",
-    )  # fmt: skip
+    )
     export.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     where = export.add_mutually_exclusive_group(required=True)
     where.add_argument(
-        "--stick", type=Path, metavar="DIR",
+        "--stick",
+        type=Path,
+        metavar="DIR",
         help="one file, sealed for the box's hospital, in the folder where you mounted the stick",
-    )  # fmt: skip
+    )
     where.add_argument("--to", type=Path, metavar="DIR", help="an unencrypted folder in DIR: anyone can read it")
     where.add_argument(
-        "--dicom", type=Path, metavar="DIR",
+        "--dicom",
+        type=Path,
+        metavar="DIR",
         help="the results as DICOM objects for the clinic's own archive, with the patient's name: a folder in DIR",
-    )  # fmt: skip
+    )
     where.add_argument(
-        "--fhir", type=Path, metavar="DIR",
+        "--fhir",
+        type=Path,
+        metavar="DIR",
         help="the results as one FHIR R4 Bundle for an information system, with the patient's name: a file in DIR",
-    )  # fmt: skip
+    )
     where.add_argument("--fhir-server", action="store_true", help="the same, sent to the server that [fhir] url names")
     where.add_argument(
-        "--hl7", type=Path, metavar="DIR",
+        "--hl7",
+        type=Path,
+        metavar="DIR",
         help="the results as one HL7 v2 message ORU^R01, with the patient's name: a file in DIR",
-    )  # fmt: skip
+    )
     export.add_argument("--person", required=True, metavar="NAME", help="who exports: an account of the viewer")
     export.add_argument(
-        "--looked", action="store_true",
+        "--looked",
+        action="store_true",
         help="the person has looked at every image, and no text in the pictures names anybody",
-    )  # fmt: skip
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -97,9 +108,14 @@ def _export(options: argparse.Namespace) -> int:
             )
         else:
             written, outcomes = write(
-                config, Exports(clinical.database), options.case, where,
-                person=person, looked=options.looked, on_progress=advance,
-            )  # fmt: skip
+                config,
+                Exports(clinical.database),
+                options.case,
+                where,
+                person=person,
+                looked=options.looked,
+                on_progress=advance,
+            )
     clinical.database.close()
     language = config.box.language if options.json else for_screen(config.box.language)
     for one in outcomes:

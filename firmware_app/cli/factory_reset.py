@@ -58,9 +58,12 @@ _HOSPITAL: Final = N_("At the hospital, take the box off the list: lantern-hospi
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `factory-reset` to the parser; *command* makes one as the rest of `lantern` does."""
     parser = command(
-        commands, "factory-reset", _reset, "delete everything of this clinic and begin as a new box (root)",
+        commands,
+        "factory-reset",
+        _reset,
+        "delete everything of this clinic and begin as a new box (root)",
         "lantern factory-reset",
-    )  # fmt: skip
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask for the box's id")
 
 

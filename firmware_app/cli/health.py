@@ -28,9 +28,12 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     doctor = command(commands, "doctor", _doctor, "examine the box and say what to do", "lantern doctor")
     doctor.add_argument("--no-dial", action="store_true", help="ask no archive (PACS): tell what the sender found")
     command(
-        commands, "selftest", _selftest, "test every part of the box at its real work, and keep the result",
+        commands,
+        "selftest",
+        _selftest,
+        "test every part of the box at its real work, and keep the result",
         "lantern selftest",
-    )  # fmt: skip
+    )
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -102,8 +105,15 @@ def _selftest(options: argparse.Namespace) -> int:
     for check in checks:
         if options.json:
             texts = {language: check.reason.text(language) for language in LANGUAGES}
-            _print_json({"check": check.name, "result": check.result, "code": check.reason.code,
-                         "text": texts[config.box.language], "texts": texts})  # fmt: skip
+            _print_json(
+                {
+                    "check": check.name,
+                    "result": check.result,
+                    "code": check.reason.code,
+                    "text": texts[config.box.language],
+                    "texts": texts,
+                }
+            )
         else:
             print(f"{check.result:<5}{check.name:<12}{check.reason.text(for_screen(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE

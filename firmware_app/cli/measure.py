@@ -29,9 +29,12 @@ _HEADING: Final = f"{'pack':<24}{'runtime':<14}{'precision':<11}{'ms':>8}  {'tes
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `measure` to the commands of `lantern pack`."""
     measure = command(
-        below, "measure", _measure, "try every runtime with each pack, and show which one is used",
+        below,
+        "measure",
+        _measure,
+        "try every runtime with each pack, and show which one is used",
         "lantern pack measure chest-xray-child",
-    )  # fmt: skip
+    )
     measure.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
     measure.add_argument("--again", action="store_true", help="repeat what was measured on this box before")
 

@@ -35,25 +35,44 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     below = pack.add_subparsers(required=True, metavar="COMMAND")
     measure.add_to(below, command)
     command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
-    show = command(below, "show", _show, "what a pack is for, how accurate it is and its limits",
-                   "lantern pack show chest-xray-child")  # fmt: skip
-    verify = command(below, "verify", _verify, "compare packs, file by file, with what was shipped or signed",
-                     "lantern pack verify --json")  # fmt: skip
+    show = command(
+        below,
+        "show",
+        _show,
+        "what a pack is for, how accurate it is and its limits",
+        "lantern pack show chest-xray-child",
+    )
+    verify = command(
+        below,
+        "verify",
+        _verify,
+        "compare packs, file by file, with what was shipped or signed",
+        "lantern pack verify --json",
+    )
     verify.add_argument("pack", metavar="NAME", nargs="?", help="default: every pack")
     install = command(
-        below, "install", _install, "fetch a signed pack from a stick or a web server and use it",
+        below,
+        "install",
+        _install,
+        "fetch a signed pack from a stick or a web server and use it",
         "lantern pack install chest-xray-child --repository /media/stick/packs",
-    )  # fmt: skip
+    )
     install.add_argument("--repository", required=True, metavar="PLACE", help="a folder, or an http(s) address")
     install.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed the first time")
     install.add_argument("--version", metavar="X.Y.Z", help="default: the newest that is offered")
     back = command(
         below, "rollback", _rollback, "go back to the previous version", "lantern pack rollback chest-xray-child"
     )
-    won = command(below, "commit", _commit, "put the version that is on trial in use at once",
-                  "lantern pack commit chest-xray-child")  # fmt: skip
-    lost = command(below, "drop", _drop, "end the trial of a version; the one in use stays",
-                   "lantern pack drop chest-xray-child")  # fmt: skip
+    won = command(
+        below,
+        "commit",
+        _commit,
+        "put the version that is on trial in use at once",
+        "lantern pack commit chest-xray-child",
+    )
+    lost = command(
+        below, "drop", _drop, "end the trial of a version; the one in use stays", "lantern pack drop chest-xray-child"
+    )
     gone = command(below, "remove", _remove, "remove an installed pack", "lantern pack remove my-own-model")
     for parser in (show, install, back, won, lost, gone):
         parser.add_argument("pack", metavar="NAME", help="as `lantern pack list` prints it")

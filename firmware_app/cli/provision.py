@@ -67,9 +67,12 @@ _LEFT: Final = N_("Nothing was written.")
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `provision` to the parser; *command* makes one as the rest of `lantern` does."""
     parser = command(
-        commands, "provision", _provision, "give the box its identity and the hospital it reports to",
+        commands,
+        "provision",
+        _provision,
+        "give the box its identity and the hospital it reports to",
         "lantern provision",
-    )  # fmt: skip
+    )
     step = parser.add_mutually_exclusive_group()
     step.add_argument("--file", type=Path, metavar="FILE", help="a provisioning file, or the folder that holds it")
     step.add_argument("--hospital", type=Path, metavar="FILE", help="first step: the hospital's public bundle")
@@ -266,11 +269,17 @@ def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
 
 
 def _print_given(given: Provisioned, places: IdentityPaths, code: str | None, language: str) -> None:
-    _print_json({
-        **_bundle_facts(given.made, places), "hospital": given.hospital.fingerprint if given.hospital else None,
-        "config": str(places.config), "code": code, "changed": given.changed, "sealed": given.sealed,
-        "undone": [{"code": one.code, "text": one.text(language)} for one in given.undone],
-    })  # fmt: skip
+    _print_json(
+        {
+            **_bundle_facts(given.made, places),
+            "hospital": given.hospital.fingerprint if given.hospital else None,
+            "config": str(places.config),
+            "code": code,
+            "changed": given.changed,
+            "sealed": given.sealed,
+            "undone": [{"code": one.code, "text": one.text(language)} for one in given.undone],
+        }
+    )
 
 
 def _bundle_facts(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:

@@ -48,9 +48,12 @@ probability: --background '{"family": true}'."""
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `read` to the parser; *command* makes it as the rest of `lantern` does."""
     read = command(
-        commands, "read", _read, "read files at once, without touching the box's own state",
+        commands,
+        "read",
+        _read,
+        "read files at once, without touching the box's own state",
         "lantern read /media/stick --out results --json",
-    )  # fmt: skip
+    )
     read.epilog = f"{read.epilog}\n{_MORE}"
     read.formatter_class = argparse.RawDescriptionHelpFormatter
     read.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
@@ -64,9 +67,10 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "--pack", metavar="NAME", help="the model for images that do not say what they show (see: lantern pack list)"
     )
     read.add_argument(
-        "--background", metavar="JSON",
+        "--background",
+        metavar="JSON",
         help="facts about the patients that rules of follow-up ask for, or a file with them: '{\"family\": true}'",
-    )  # fmt: skip
+    )
     read.add_argument("--quiet", action="store_true", help="no progress on the terminal")
 
 
@@ -100,9 +104,14 @@ def _read(options: argparse.Namespace) -> int:
 
     with progress.counter("read", enabled=not options.quiet) as line:
         cases = offline.read_paths(
-            options.paths, config, pack=options.pack, out=options.out, on_progress=tell,
-            background=_background(options.background), on_skipped=tell_skipped,
-        )  # fmt: skip
+            options.paths,
+            config,
+            pack=options.pack,
+            out=options.out,
+            on_progress=tell,
+            background=_background(options.background),
+            on_skipped=tell_skipped,
+        )
         try:
             with closing(cases):
                 for case in cases:

@@ -21,16 +21,21 @@ _WRITTEN: Final = N_("Report written to {path}. It names the patient.")
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `report` to the commands of `case`."""
     report = command(
-        commands, "report", _report, "one case in sentences: what was found, how large, what should follow; or a PDF",
+        commands,
+        "report",
+        _report,
+        "one case in sentences: what was found, how large, what should follow; or a PDF",
         "lantern case report c-1f2e3d4c5b6a79880716",
-    )  # fmt: skip
+    )
     report.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     how = report.add_mutually_exclusive_group()
     how.add_argument("--revision", type=int, metavar="N", help="as it was then, before later images came")
     how.add_argument(
-        "--pdf", type=Path, metavar="FILE",
+        "--pdf",
+        type=Path,
+        metavar="FILE",
         help="one or two pages for paper, with the patient's name and pictures (needs --person, and export to be on)",
-    )  # fmt: skip
+    )
     report.add_argument("--person", metavar="NAME", help="with --pdf, who writes it: an account of the viewer")
 
 
@@ -52,9 +57,13 @@ def _report(options: argparse.Namespace) -> int:
     if options.revision is not None and options.revision != case.revision:
         said = clinical.conclusion(options.case, options.revision)
         case = replace(
-            case, revision=options.revision, priority=said.priority, findings=said.findings, lesions=said.lesions,
+            case,
+            revision=options.revision,
+            priority=said.priority,
+            findings=said.findings,
+            lesions=said.lesions,
             follow_up=said.follow_up,
-        )  # fmt: skip
+        )
     language = config.box.language if options.json else for_screen(config.box.language)
     text = [*wording.paragraphs(case, language), translate(NOT_DIAGNOSTIC, language)]
     if options.json:

@@ -27,18 +27,22 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `backup` and `restore` to the parser; *command* makes one as the rest of `lantern` does."""
     backup = commands.add_parser(
-        "backup", help="the recovery code of locked backups; the box makes backups by itself",
+        "backup",
+        help="the recovery code of locked backups; the box makes backups by itself",
         description="The recovery code of locked backups.  Nothing else is asked of you: the box backs itself up every "
         "night, and “systemctl start lantern-backup” makes a backup now.",
         epilog="Example: lantern backup code",
-    )  # fmt: skip
+    )
     below = backup.add_subparsers(required=True, metavar="COMMAND")
     code = command(below, "code", _code, "make the recovery code, which is shown only this once", "lantern backup code")
     code.add_argument("--new", action="store_true", help="another one, for backups from now on")
     restore = command(
-        commands, "restore", _restore, "bring a clinic's locked backup onto this box, which replaces the old one",
+        commands,
+        "restore",
+        _restore,
+        "bring a clinic's locked backup onto this box, which replaces the old one",
         "lantern restore /media/clinic/lantern",
-    )  # fmt: skip
+    )
     restore.description = (
         "Bring a clinic's locked backup onto this box, which replaces the old one.  A box that has cases already is "
         "refused: take a new one, or empty this one with “lantern factory-reset”."
@@ -112,15 +116,17 @@ def _tell(config: Config, restored: Restored) -> None:
     print(
         plural(
             *NN_("Restored: the databases and {n} image.", "Restored: the databases and {n} images."),
-            restored.images, language,
+            restored.images,
+            language,
         )
-    )  # fmt: skip
+    )
     if restored.damaged_sets:
         _say(
             config,
             N_("Damaged: {names}. The backup before it, {name}, was taken; what was entered since is lost."),
-            names=", ".join(restored.damaged_sets), name=restored.set,
-        )  # fmt: skip
+            names=", ".join(restored.damaged_sets),
+            name=restored.set,
+        )
     if restored.missing:
         print(
             plural(
@@ -128,9 +134,10 @@ def _tell(config: Config, restored: Restored) -> None:
                     "{n} image is missing in the backup or damaged there: its case has a reading and no picture.",
                     "{n} images are missing in the backup or damaged there: their cases have readings and no pictures.",
                 ),
-                restored.missing, language,
+                restored.missing,
+                language,
             )
-        )  # fmt: skip
+        )
     if restored.packs:
         _say(config, N_("Models: {names}."), names=", ".join(restored.packs))
     if restored.broken_packs:

@@ -17,9 +17,12 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `send` to the commands of `case`; *command* makes one as the rest of `lantern` does."""
     send = command(
-        below, "send", _send, "send a case's results to the clinic's archive (PACS), also where it has them already",
+        below,
+        "send",
+        _send,
+        "send a case's results to the clinic's archive (PACS), also where it has them already",
         "lantern case send c-1f2e3d4c5b6a79880716",
-    )  # fmt: skip
+    )
     send.add_argument("case", metavar="CASE", help="its reference, as `lantern case list` prints it")
     send.add_argument("--state", action="store_true", help="send nothing; say how far the results have come")
 

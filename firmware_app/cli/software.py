@@ -31,17 +31,33 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
         "software", help="the box's own software: what runs, what is offered", epilog="Example: lantern software status"
     )
     below = software.add_subparsers(required=True, metavar="COMMAND")
-    command(below, "status", _status, "the version and slot that run, and why another slot was left",
-            "lantern software status --json")  # fmt: skip
-    check = command(below, "check", _check, "what the signed channel offers this box; nothing is installed",
-                    "lantern software check --repository /media/stick/lantern-software")  # fmt: skip
+    command(
+        below,
+        "status",
+        _status,
+        "the version and slot that run, and why another slot was left",
+        "lantern software status --json",
+    )
+    check = command(
+        below,
+        "check",
+        _check,
+        "what the signed channel offers this box; nothing is installed",
+        "lantern software check --repository /media/stick/lantern-software",
+    )
     install = command(
-        below, "install", _install, "fetch what the signed channel offers this box, check and install it",
+        below,
+        "install",
+        _install,
+        "fetch what the signed channel offers this box, check and install it",
         "lantern software install",
-    )  # fmt: skip
+    )
     for parser in (check, install):
-        parser.add_argument("--repository", metavar="PLACE", help="a folder, or an http(s) address; default: as "
-                            "[software] repository says")  # fmt: skip
+        parser.add_argument(
+            "--repository",
+            metavar="PLACE",
+            help="a folder, or an http(s) address; default: as [software] repository says",
+        )
         parser.add_argument("--root", type=Path, metavar="FILE", help="the publisher's root.json; needed once")
         parser.add_argument("--version", metavar="VERSION", help="default: the latest that is for this box")
     install.add_argument("--again", action="store_true", help="also a version that this box has left before")
@@ -55,16 +71,40 @@ def _status(options: argparse.Namespace) -> int:
     language = config.box.language if options.json else for_screen(config.box.language)
     left, last, offered = record.left(state), record.outcome(state), record.offered(state)
     if options.json:
-        _print_json({
-            "version": machine.version, "machine": machine.kind, "slot": machine.slot,
-            "left": {"slot": left.slot, "version": left.version, "code": left.code, "parts": list(left.parts),
-                     "text": left.reason.text(language)} if left else None,
-            "left_versions": sorted(record.left_versions(state)),
-            "offered": {"version": offered.version, "bytes": offered.bytes, "at": offered.at,
-                        "code": offered.reason.code if offered.reason else None} if offered else None,
-            "last": {"origin": last.origin, "file": last.file, "at": last.at, "code": last.reason.code,
-                     "text": last.reason.text(language)} if last else None,
-        })  # fmt: skip
+        _print_json(
+            {
+                "version": machine.version,
+                "machine": machine.kind,
+                "slot": machine.slot,
+                "left": {
+                    "slot": left.slot,
+                    "version": left.version,
+                    "code": left.code,
+                    "parts": list(left.parts),
+                    "text": left.reason.text(language),
+                }
+                if left
+                else None,
+                "left_versions": sorted(record.left_versions(state)),
+                "offered": {
+                    "version": offered.version,
+                    "bytes": offered.bytes,
+                    "at": offered.at,
+                    "code": offered.reason.code if offered.reason else None,
+                }
+                if offered
+                else None,
+                "last": {
+                    "origin": last.origin,
+                    "file": last.file,
+                    "at": last.at,
+                    "code": last.reason.code,
+                    "text": last.reason.text(language),
+                }
+                if last
+                else None,
+            }
+        )
         return _DONE
     for check in own_software.checks(state, machine):
         print(check.reason.text(language))
@@ -113,12 +153,20 @@ def _install(options: argparse.Namespace) -> int:
 def _tell(options: argparse.Namespace, config: Config, answer: Answer, *, installed: bool) -> None:
     offer, refusal = answer.offer, answer.refusal
     if options.json:
-        _print_json({
-            "version": offer.version, "machine": offer.machine, "bytes": offer.bytes, "sha256": offer.sha256,
-            "percent": offer.ring.percent, "for_this_box": refusal is None, "installed": installed,
-            "code": refusal.code if refusal else None, "text": refusal.text(config.box.language) if refusal else None,
-            "age_judged": answer.age_judged,
-        })  # fmt: skip
+        _print_json(
+            {
+                "version": offer.version,
+                "machine": offer.machine,
+                "bytes": offer.bytes,
+                "sha256": offer.sha256,
+                "percent": offer.ring.percent,
+                "for_this_box": refusal is None,
+                "installed": installed,
+                "code": refusal.code if refusal else None,
+                "text": refusal.text(config.box.language) if refusal else None,
+                "age_judged": answer.age_judged,
+            }
+        )
         return
     if refusal is not None:
         print(refusal.text(for_screen(config.box.language)))

@@ -48,9 +48,12 @@ sentence; 130 stopped by Ctrl-C."""
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `watch` to the parser; *command* makes it as the rest of `lantern` does."""
     watch = command(
-        commands, "watch", _watch, "read an examination while it runs",
+        commands,
+        "watch",
+        _watch,
+        "read an examination while it runs",
         "lantern watch /dev/video0 --pack breast-ultrasound",
-    )  # fmt: skip
+    )
     watch.epilog = f"{watch.epilog}\n{_MORE}"
     watch.formatter_class = argparse.RawDescriptionHelpFormatter
     watch.add_argument("source", metavar="SOURCE", help="a file, a device, an address, or dicom")
@@ -223,9 +226,12 @@ class _Report:
             "{most:.0f} ms for 95 of 100."
         )
         said = translate(sentence, for_screen(self._config.box.language, sys.stderr)).format(
-            read=self._last.counts.read, came=self._last.counts.came, dropped=self._last.counts.dropped,
-            median=statistics.median(ordered), most=ordered[int(0.95 * (len(ordered) - 1))],
-        )  # fmt: skip
+            read=self._last.counts.read,
+            came=self._last.counts.came,
+            dropped=self._last.counts.dropped,
+            median=statistics.median(ordered),
+            most=ordered[int(0.95 * (len(ordered) - 1))],
+        )
         print(said, file=sys.stderr)
 
     def _line(self, one: LiveReading) -> str:

@@ -27,15 +27,19 @@ Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str],
 def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> None:
     """Add `worklist` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
     worklist = commands.add_parser(
-        "worklist", help="registered patients, whom the imaging machines are told",
+        "worklist",
+        help="registered patients, whom the imaging machines are told",
         epilog="Example: lantern worklist list --json",
-    )  # fmt: skip
+    )
     below = worklist.add_subparsers(required=True, metavar="COMMAND")
     command(below, "list", _list, "every registered patient, the newest first", "lantern worklist list --json")
     add = command(
-        below, "add", _add, "register a patient for an examination",
+        below,
+        "add",
+        _add,
+        "register a patient for an examination",
         "lantern worklist add --id 11010519491231002X --name 王小明 --examination chest --account li",
-    )  # fmt: skip
+    )
     add.add_argument("--id", required=True, metavar="NUMBER", help="the patient's number, or the ID card's")
     add.add_argument("--name", required=True, metavar="NAME", help="as it is written: 王小明")
     add.add_argument("--spelled", default="", metavar="PINYIN", help="family name first; default: from the name")
@@ -70,9 +74,14 @@ def _add(options: argparse.Namespace) -> int:
     config, registrations, close = _open(options)
     person = user.account(options.account, config)
     form = {
-        "patient_id": options.id, "name": options.name, "spelled": options.spelled, "birth_date": options.birth_date,
-        "age": options.age, "sex": options.sex, "examination": options.examination,
-    }  # fmt: skip
+        "patient_id": options.id,
+        "name": options.name,
+        "spelled": options.spelled,
+        "birth_date": options.birth_date,
+        "age": options.age,
+        "sex": options.sex,
+        "examination": options.examination,
+    }
     new = checked(form, clock.now().astimezone())
     _print(registrations.add(new, person.shown, same_person=options.same_person), config, as_json=options.json)
     close()

@@ -17,8 +17,15 @@ SOURCE_TAG: Final = "source"
 ACTIVATION_MAP: Final = "activation map"
 """The :data:`SOURCE_TAG` of a candidate box: the network learnt from image labels alone, and looked there."""
 SIZES: Final = (
-    "area_px", "area_mm2", "long_axis_px", "long_axis_mm", "short_axis_px", "short_axis_mm", "volume_px3", "volume_mm3",
-)  # fmt: skip
+    "area_px",
+    "area_mm2",
+    "long_axis_px",
+    "long_axis_mm",
+    "short_axis_px",
+    "short_axis_mm",
+    "volume_px3",
+    "volume_mm3",
+)
 """The attributes of a `Lesion` that are sizes."""
 
 Point = tuple[float, float]

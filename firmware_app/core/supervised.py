@@ -64,9 +64,13 @@ class Supervised:
         # A process group of its own, so that Ctrl-C reaches it only once, through the supervisor.
         try:
             self.process = subprocess.Popen(
-                self.command, env=environment, stdin=subprocess.DEVNULL, stdout=self.output, process_group=0,
+                self.command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=self.output,
+                process_group=0,
                 pass_fds=(theirs,),
-            )  # fmt: skip
+            )
         finally:
             os.close(theirs)
         self.started = self._looked = time.monotonic()

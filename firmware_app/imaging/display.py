@@ -159,9 +159,12 @@ def write_light(shown: ShownFrame, folder: Path, index: int, frames: int) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     _place(data, folder / f"{name}-screen.jpg")
     facts = {
-        **_facts(shown, index, frames), "shown_rows": size["rows"], "shown_columns": size["columns"], "layers": [],
+        **_facts(shown, index, frames),
+        "shown_rows": size["rows"],
+        "shown_columns": size["columns"],
+        "layers": [],
         "screen": {**said, **size},
-    }  # fmt: skip
+    }
     _place(json.dumps(facts).encode(), folder / f"{name}.json")
 
 

@@ -22,9 +22,13 @@ _OF_GREYS: Final[_Groups] = {
 }
 _OF_SIZES: Final[_Groups] = {
     "PixelMeasuresSequence": ("PixelSpacing",),
-    "": ("ImagerPixelSpacing", "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor",
-         "PixelAspectRatio"),
-}  # fmt: skip
+    "": (
+        "ImagerPixelSpacing",
+        "NominalScannedPixelSpacing",
+        "EstimatedRadiographicMagnificationFactor",
+        "PixelAspectRatio",
+    ),
+}
 _OF_OTHERS: Final[_Groups] = {
     "PlanePositionSequence": ("ImagePositionPatient",),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),

@@ -92,9 +92,12 @@ class Door:
             return self._take_dicom(spool, arrival_path, association, announced)
 
     def accept_file(
-        self, path: Path, arrival_path: str | None = None, association: int | None = None,
+        self,
+        path: Path,
+        arrival_path: str | None = None,
+        association: int | None = None,
         announced: Expectation | None = None,
-    ) -> Admission:  # fmt: skip
+    ) -> Admission:
         """Accept a copy of the file at *path*, DICOM or a picture; the file itself is never changed.
 
         *announced*: what a DICOM object must agree with.

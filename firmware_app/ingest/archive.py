@@ -166,9 +166,13 @@ class ArchiveSearch:
 
         try:
             done = query.fetch(
-                peer, one.said.study_uid, CLASSES, tuple(transfer_syntax.ACCEPTED),
-                self._config.dicom.max_object_mb * _MB, take,
-            )  # fmt: skip
+                peer,
+                one.said.study_uid,
+                CLASSES,
+                tuple(transfer_syntax.ACCEPTED),
+                self._config.dicom.max_object_mb * _MB,
+                take,
+            )
         finally:
             self._door.clinical.close_association(record)
         kept = self._earlier.kept(one.said.study_uid)

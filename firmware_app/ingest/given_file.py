@@ -13,9 +13,17 @@ from firmware_app.core.errors import FileUnreadable, NotARegularFile
 
 # zip (also empty or split), RAR, 7-Zip, gzip, xz, bzip2, Zstandard, cabinet
 _ARCHIVES: Final = (
-    b"PK\3\4", b"PK\5\6", b"PK\7\x08", b"Rar!\x1a\7", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"BZh",
-    b"\x28\xb5\x2f\xfd", b"MSCF\0\0\0\0",
-)  # fmt: skip
+    b"PK\3\4",
+    b"PK\5\6",
+    b"PK\7\x08",
+    b"Rar!\x1a\7",
+    b"7z\xbc\xaf\x27\x1c",
+    b"\x1f\x8b\x08",
+    b"\xfd7zXZ\0",
+    b"BZh",
+    b"\x28\xb5\x2f\xfd",
+    b"MSCF\0\0\0\0",
+)
 
 _OBJECT_SUFFIXES: Final = frozenset({"dcm", "dicom", "dic", "ima", "img"})
 _PICTURE_SUFFIXES: Final = frozenset(

@@ -66,6 +66,9 @@ def _told(one: Drift) -> WatchedPlace | None:
 
 def _measure(one: Shift) -> MeasureWatch:
     return MeasureWatch(
-        one.measure, MeasureWatch.scaled(one.first), MeasureWatch.scaled(one.now), min(9999, round(100 * one.psi)),
+        one.measure,
+        MeasureWatch.scaled(one.first),
+        MeasureWatch.scaled(one.now),
+        min(9999, round(100 * one.psi)),
         Drifting.CHANGED if one.alarms else Drifting.STEADY,
-    )  # fmt: skip
+    )

@@ -225,9 +225,10 @@ class _Index:
             for patient in {_plain(said.get("patient_id", "")), *entered.get(case, ())} - {""}:
                 visits.setdefault((patient, _digits(row["date"] or "")), set()).add(case)
         return cls(
-            findings, {key: frozenset(cases) for key, cases in accessions.items()},
+            findings,
+            {key: frozenset(cases) for key, cases in accessions.items()},
             {key: frozenset(cases) for key, cases in visits.items()},
-        )  # fmt: skip
+        )
 
     def outcome(self, line: int, row: Mapping[str, str]) -> Outcome | Reason:
         """The outcome that a line gives, or why it gives none."""

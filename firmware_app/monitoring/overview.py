@@ -145,9 +145,14 @@ class Overview:
     # --- what people decide ---------------------------------------------------------------------------------------
 
     def propose(
-        self, here: Here, threshold: float, actor: str, role: Role, miss_costs: float | None = None,
+        self,
+        here: Here,
+        threshold: float,
+        actor: str,
+        role: Role,
+        miss_costs: float | None = None,
         prevalence: float | None = None,
-    ) -> Proposal:  # fmt: skip
+    ) -> Proposal:
         """Propose *threshold* with the figures it has here; the first of the two agreements.
 
         Raises `PlaceUnknown` for a version that the box has no more, `PointRoleMissing`, and `ValueError` for a
@@ -203,12 +208,23 @@ class Overview:
                 threshold = standardised_probability(threshold, spec.usual_scores.log_odds, unlabelled.log_odds)
         state = LocalState.CALIBRATED if point is not None else LocalState.PROVISIONAL
         return Here(
-            place, finding, machines.name_of(self._database.connection, place.machine), manifest,
+            place,
+            finding,
+            machines.name_of(self._database.connection, place.machine),
+            manifest,
             LocalState.SUSPENDED if suspension is not None else state,
-            threshold, own, point, self._points.is_altered(place, finding), self._points.proposal(place, finding),
-            suspension, unlabelled, len(known.films), known.aside, known.sources,
+            threshold,
+            own,
+            point,
+            self._points.is_altered(place, finding),
+            self._points.proposal(place, finding),
+            suspension,
+            unlabelled,
+            len(known.films),
+            known.aside,
+            known.sources,
             self._config.reader.prevalence.get(finding),
-        )  # fmt: skip
+        )
 
 
 def _spec(manifest: Manifest | None, finding: str) -> FindingPart | None:

@@ -76,9 +76,15 @@ class Points:
     # --- agreeing ------------------------------------------------------------------------------------------------
 
     def propose(
-        self, place: Place, files: Mapping[str, str], finding: str, threshold: float, figures: Mapping[str, Any],
-        actor: str, role: Role,
-    ) -> Proposal:  # fmt: skip
+        self,
+        place: Place,
+        files: Mapping[str, str],
+        finding: str,
+        threshold: float,
+        figures: Mapping[str, Any],
+        actor: str,
+        role: Role,
+    ) -> Proposal:
         """Propose *threshold* (at the pack's own prevalence) and agree to it oneself; it replaces an open proposal.
 
         *files*: path -> SHA-256 of the pack's model files (`files_of`).  *figures* are numbers (`figures_of`).  Raises
@@ -87,11 +93,19 @@ class Points:
         if not 0.0 < threshold < 1.0:
             raise ValueError(f"a threshold of {threshold} does not lie between 0 and 1")
         _require(role, actor)
-        content = _canonical({
-            "schema": SCHEMA, "pack": place.pack, "version": place.version, "machine": place.machine,
-            "files": dict(files), "finding": finding, "threshold": threshold, "figures": dict(figures),
-            "proposed": clock.text(),
-        })  # fmt: skip
+        content = _canonical(
+            {
+                "schema": SCHEMA,
+                "pack": place.pack,
+                "version": place.version,
+                "machine": place.machine,
+                "files": dict(files),
+                "finding": finding,
+                "threshold": threshold,
+                "figures": dict(figures),
+                "proposed": clock.text(),
+            }
+        )
         digest = hashlib.sha256(content).hexdigest()
         with self._database.transaction() as connection:
             _agree(connection, digest, content, actor, role)
@@ -262,8 +276,11 @@ def _require(role: Role, actor: str) -> None:
 
 def _named(place: Place, finding: str, threshold: float | None = None, digest: str = "") -> dict[str, Detail]:
     named: dict[str, Detail] = {
-        "pack": place.pack, "version": place.version, "machine": place.machine, "finding": finding,
-    }  # fmt: skip
+        "pack": place.pack,
+        "version": place.version,
+        "machine": place.machine,
+        "finding": finding,
+    }
     if threshold is not None:
         named |= {"threshold": round(threshold, 4), "content": digest}
     return named

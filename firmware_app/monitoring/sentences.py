@@ -23,8 +23,10 @@ CALIBRATED: Final = register(
     ),
 )
 _CODES: Final = {
-    LocalState.SUSPENDED: PackUnfitHere.code, LocalState.PROVISIONAL: PROVISIONAL, LocalState.CALIBRATED: CALIBRATED,
-}  # fmt: skip
+    LocalState.SUSPENDED: PackUnfitHere.code,
+    LocalState.PROVISIONAL: PROVISIONAL,
+    LocalState.CALIBRATED: CALIBRATED,
+}
 
 
 def of_case(case: Case) -> tuple[LocalState, Reason] | None:

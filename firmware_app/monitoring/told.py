@@ -41,10 +41,16 @@ def _told(here: Here, overview: Overview) -> PlaceFigures | None:
     if not PlaceFigures.takes(**named):
         return None
     return PlaceFigures(
-        **named, state=here.state, threshold=round(1e4 * here.threshold), read=found.read, confirmed=found.confirmed,
-        positives=found.positives, auc=_hundredths(found.auc), sensitivity=_hundredths(found.sensitivity),
+        **named,
+        state=here.state,
+        threshold=round(1e4 * here.threshold),
+        read=found.read,
+        confirmed=found.confirmed,
+        positives=found.positives,
+        auc=_hundredths(found.auc),
+        sensitivity=_hundredths(found.sensitivity),
         specificity=_hundredths(found.specificity),
-    )  # fmt: skip
+    )
 
 
 def _hundredths(estimate: Estimate | None) -> Hundredths:

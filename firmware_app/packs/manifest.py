@@ -217,9 +217,11 @@ class Manifest(Part):
         """The manifests of packs for one task; raises :class:`LookupError` for a task that is not installed."""
         task = register.get(key)
         return create_model(
-            "Manifest", __base__=Manifest, output=(task.Output, ...),
+            "Manifest",
+            __base__=Manifest,
+            output=(task.Output, ...),
             findings=(tuple[task.Finding, ...], Field(min_length=1)),  # type: ignore[name-defined]
-        )  # fmt: skip
+        )
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest":

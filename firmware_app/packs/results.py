@@ -152,10 +152,14 @@ def key(pack: Pack, way: Way, settings: RuntimeSettings) -> str:
     asked_of = pack.manifest.model_dump(mode="json", include={"input", "output", "findings", "golden"})
     own = settings.of(way.runtime)
     asked: dict[str, Any] = {
-        "files": file.promised, "tolerance": file.golden_tolerance, "told": asked_of, "way": str(way),
-        "threads": own.pop("threads"), "version": choice.installed_version(way.runtime),
+        "files": file.promised,
+        "tolerance": file.golden_tolerance,
+        "told": asked_of,
+        "way": str(way),
+        "threads": own.pop("threads"),
+        "version": choice.installed_version(way.runtime),
         "processor": processor(),
-    }  # fmt: skip
+    }
     if own:
         asked["settings"] = own
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
@@ -198,8 +202,12 @@ def as_json(result: TrialResult, language: str, chosen: bool) -> Mapping[str, ob
     """One line of `lantern pack measure --json`."""
     reason = result.reason
     return {
-        "runtime": result.runtime, "precision": result.precision, "version": result.version,
+        "runtime": result.runtime,
+        "precision": result.precision,
+        "version": result.version,
         "milliseconds": None if result.milliseconds is None else round(result.milliseconds, 3),
-        "cases": result.cases, "right": result.right, "chosen": chosen,
+        "cases": result.cases,
+        "right": result.right,
+        "chosen": chosen,
         "reason": None if reason is None else {"code": reason.code, "text": reason.text(language)},
-    }  # fmt: skip
+    }

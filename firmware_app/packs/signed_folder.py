@@ -64,9 +64,14 @@ class SignedFolder(Generic[IndexModel]):
     """One repository as its publisher signed it, with what it offers. :func:`opened` is how one is made."""
 
     def __init__(
-        self, place: str, kind: type[IndexModel], updater: Updater, carrier: Carrier, age_judged: bool,
+        self,
+        place: str,
+        kind: type[IndexModel],
+        updater: Updater,
+        carrier: Carrier,
+        age_judged: bool,
         failures: Failures,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.place, self.age_judged, self.failures = place, age_judged, failures
         self._updater, self._carrier = updater, carrier
         with self._named():

@@ -74,9 +74,10 @@ def contender(order: Sequence[Way], results: Mapping[Way, TrialResult], settings
     """
     times = {way: _milliseconds(results.get(way)) for way in order}
     alike = [
-        way for way in order[1:]
+        way
+        for way in order[1:]
         if ranked([order[0], way], {}, settings, in_use=way)[0] == way  # what the settings want goes before any speed
-    ]  # fmt: skip
+    ]
     best = min(alike, key=lambda way: times[way], default=None)
     return best if best is not None and times[best] <= CLEARLY * times[order[0]] < math.inf else None
 

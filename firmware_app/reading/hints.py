@@ -115,8 +115,14 @@ COARSE: Final = register(
     ),
 )
 OF_PIXELS: Final = (
-    COLOURS_CORRECTED, COLOURS_UNSURE, FRAMES_LEFT, REDUCED, NUMBERS_MENDED, GREYS_UNREADABLE, SIZES_UNREADABLE
-)  # fmt: skip
+    COLOURS_CORRECTED,
+    COLOURS_UNSURE,
+    FRAMES_LEFT,
+    REDUCED,
+    NUMBERS_MENDED,
+    GREYS_UNREADABLE,
+    SIZES_UNREADABLE,
+)
 """What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`,
 `imaging.doubts`)."""
 BESIDE: Final = register(

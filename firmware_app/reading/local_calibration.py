@@ -61,10 +61,11 @@ class LocalCalibration:
         points = {one.code: self._points.in_force(chosen.place, one.code, manifest.files) for one in findings}
         confirmed = {code: point.threshold for code, point in points.items() if point is not None}
         moved = tuple(
-            one if (threshold := confirmed.get(one.code, self._standardised(chosen, one.code))) is None
+            one
+            if (threshold := confirmed.get(one.code, self._standardised(chosen, one.code))) is None
             else replace(one, threshold=self._here(manifest, one.code, threshold))
             for one in findings
-        )  # fmt: skip
+        )
         all_in_force = bool(points) and len(confirmed) == len(points)
         return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
 
@@ -86,25 +87,39 @@ class LocalCalibration:
         return low, high
 
     def sampling(
-        self, chosen: Chosen, reading: Reading, distance: float | None, watched: Mapping[str, float],
+        self,
+        chosen: Chosen,
+        reading: Reading,
+        distance: float | None,
+        watched: Mapping[str, float],
         withheld: float | None = None,
-    ) -> Sampling:  # fmt: skip
+    ) -> Sampling:
         """What is kept of *reading*; its probabilities go back to the pack's own prevalence, which no setting moves.
 
         *withheld*: the probability, as the pack gives it, of a film of which it was not sure.
         """
         scores = tuple(
-            Score(one.code, self._at_home(chosen.manifest, one.code, one.probability),
-                  self._at_home(chosen.manifest, one.code, one.threshold))
+            Score(
+                one.code,
+                self._at_home(chosen.manifest, one.code, one.probability),
+                self._at_home(chosen.manifest, one.code, one.threshold),
+            )
             for one in reading.findings
-        )  # fmt: skip
+        )
         refused = reading.status is ReadingStatus.CANNOT_JUDGE
         place = chosen.place
         following = next((one.code for one in chosen.manifest.findings if one.usual_scores is not None), None)
         examined = Examined(
-            place.pack, place.version, chosen.machine, scores, refused, distance, watched, following,
+            place.pack,
+            place.version,
+            chosen.machine,
+            scores,
+            refused,
+            distance,
+            watched,
+            following,
             withheld if following is not None else None,
-        )  # fmt: skip
+        )
         return Sampling(examined, self._key(), self._shares)
 
     def _standardised(self, chosen: Chosen, code: str) -> float | None:

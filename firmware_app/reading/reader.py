@@ -263,9 +263,14 @@ class Reader:
         begun = time.perf_counter()
         try:
             shown = Shown(
-                attempt.instance.reference, decoded.read, decoded.rows, decoded.columns, decoded.box,
-                decoded.stated.scales, decoded.stated.aspect,
-            )  # fmt: skip
+                attempt.instance.reference,
+                decoded.read,
+                decoded.rows,
+                decoded.columns,
+                decoded.box,
+                decoded.stated.scales,
+                decoded.stated.aspect,
+            )
             assert attempt.chosen is not None
             limits_here = self._local.unsure_between(attempt.chosen)
             inferred = self.inference.infer(pack, shown, decoded.arrays, folder, limits_here)
@@ -292,9 +297,10 @@ class Reader:
         attempt.hints = hints.of_beside(findings, inferred.beside) + attempt.hints
         others = self._manifests[pack].not_looked_for
         reading = replace(
-            attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip), local=local,
+            attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip),
+            local=local,
             not_looked_for=others.by_language() if others is not None else {},
-        )  # fmt: skip
+        )
         rules = self._manifests[pack].follow_up
         return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
 
@@ -333,9 +339,12 @@ def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
     strongest = {code: decoded.read[at] for code, at in inferred.strongest.items()}
     weights, counted = decoded.stated.weights, inferred.counted
     return FramesRead(
-        decoded.frames, tuple(decoded.read[at] for at in counted), strongest,
-        tuple(weights[at] for at in counted) if weights else (), decoded.stated.rate_hz,
-    )  # fmt: skip
+        decoded.frames,
+        tuple(decoded.read[at] for at in counted),
+        strongest,
+        tuple(weights[at] for at in counted) if weights else (),
+        decoded.stated.rate_hz,
+    )
 
 
 def _packs(config: Config, faults: Faults) -> list[Pack]:

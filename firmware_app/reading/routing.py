@@ -84,9 +84,12 @@ class Chosen:
 
 
 def route(
-    header: Header | None, packs: Sequence[PackCandidate], usual_population: Population, forced: str | None = None,
+    header: Header | None,
+    packs: Sequence[PackCandidate],
+    usual_population: Population,
+    forced: str | None = None,
     entered: Entered | None = None,
-) -> Chosen:  # fmt: skip
+) -> Chosen:
     """The pack for an image, the first of *packs* where several fit; *header* is None for a picture without one.
 
     *entered* is what a person has said of it; it counts where the header says nothing.
@@ -209,9 +212,13 @@ def _reads_frontal(rule: Rule) -> bool:
 
 
 def _of_age(
-    header: Header, packs: Sequence[PackCandidate], usual: Population, given: bool, assumed: list[Reason],
+    header: Header,
+    packs: Sequence[PackCandidate],
+    usual: Population,
+    given: bool,
+    assumed: list[Reason],
     entered: Entered | None,
-) -> Sequence[PackCandidate]:  # fmt: skip
+) -> Sequence[PackCandidate]:
     years = age.stated(header)
     if entered is not None and entered.population and not isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.population in (entered.population, "any")]

@@ -127,8 +127,9 @@ class Trials:
         loaded = {name: manifest.version for name, manifest in self._serving().items()}
         return changed or any(
             name in loaded and versions.get(name, loaded[name]) != loaded[name]
-            for name, one in self._trials.all().items() if one.state is TrialState.COMMITTED
-        )  # fmt: skip
+            for name, one in self._trials.all().items()
+            if one.state is TrialState.COMMITTED
+        )
 
     def _reconcile(self, name: str, mark: int, serving: str | None) -> None:
         from firmware_app.packs import installing  # with all of TUF: most readers never need it

@@ -54,8 +54,9 @@ def not_looked_for(readings: Iterable[Reading], language: str) -> list[str]:
     """What the packs of *readings* leave out: a line for each pack that says so, where there is a result."""
     left_out = [
         reading.not_looked_for.get(language) or reading.not_looked_for.get("en")
-        for reading in readings if reading.findings
-    ]  # fmt: skip
+        for reading in readings
+        if reading.findings
+    ]
     sentence = translate(N_("Not looked for: {others}."), language)
     return [sentence.format(others=others) for others in dict.fromkeys(left_out) if others]
 

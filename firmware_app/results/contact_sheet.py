@@ -83,11 +83,16 @@ def page(cases: Sequence[Case], pictures_of: Callable[[Case], Pictures | None], 
         limit=translate(_LIMIT, language),
         cards=cards,
         loose=_LOOSE.format(
-            title=translate(N_("Files that belong to no case"), language), file=translate(N_("File"), language),
-            state=translate(N_("Verdict"), language), reason=translate(N_("Reason"), language), rows=rows,
-        ) if loose else "",
+            title=translate(N_("Files that belong to no case"), language),
+            file=translate(N_("File"), language),
+            state=translate(N_("Verdict"), language),
+            reason=translate(N_("Reason"), language),
+            rows=rows,
+        )
+        if loose
+        else "",
         lantern=f"Lantern {version()}",
-    )  # fmt: skip
+    )
 
 
 def _urgency(case: Case) -> tuple[int, float]:

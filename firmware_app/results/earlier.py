@@ -59,12 +59,24 @@ class Earlier:
     def as_json(self, one: EarlierStudy, language: str) -> dict[str, Any]:
         said = one.said
         return {
-            "number": one.sequence, "archive": one.archive, "study_instance_uid": said.study_uid, "date": said.date,
-            "modalities": said.modalities, "description": said.description, "images": said.images, "name": said.name,
-            "patient_id": said.number, "issuer": said.issuer, "birth_date": said.birth_date, "sex": said.sex,
-            "doubts": list(said.doubts), "state": one.state.value, "kept": one.kept, "case": one.here,
+            "number": one.sequence,
+            "archive": one.archive,
+            "study_instance_uid": said.study_uid,
+            "date": said.date,
+            "modalities": said.modalities,
+            "description": said.description,
+            "images": said.images,
+            "name": said.name,
+            "patient_id": said.number,
+            "issuer": said.issuer,
+            "birth_date": said.birth_date,
+            "sex": said.sex,
+            "doubts": list(said.doubts),
+            "state": one.state.value,
+            "kept": one.kept,
+            "case": one.here,
             "problem": None if one.reason is None else {"code": one.reason.code, "text": one.reason.text(language)},
-        }  # fmt: skip
+        }
 
 
 def of_case(config: Config, database: Database, case: str) -> Earlier:

@@ -63,10 +63,16 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
     )
     first = {**maker, **numbered.maker}  # a version of an older Lantern names no maker
     return replace(
-        result, version=numbered.number, made_at=numbered.made.at.isoformat(), made_sure=numbered.made.trusted,
-        drawn=numbered.drawn, drawn_at=numbered.drawn_at.at.isoformat(),
-        box=first["box"], language=first["language"], software=first["software"],
-    )  # fmt: skip
+        result,
+        version=numbered.number,
+        made_at=numbered.made.at.isoformat(),
+        made_sure=numbered.made.trusted,
+        drawn=numbered.drawn,
+        drawn_at=numbered.drawn_at.at.isoformat(),
+        box=first["box"],
+        language=first["language"],
+        software=first["software"],
+    )
 
 
 def _person_name(clinical: Clinical, known: Known) -> str:

@@ -72,9 +72,23 @@ def _head(message: Any, result: Result) -> Any:
     uid = uids_of(result).of("hl7", result.version)
     control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
     fields: list[Field] = [
-        "LANTERN", result.box[:_APPLICATION], "", "", _time(result.made_at), "", _MESSAGE_TYPE, control_id, "P",
-        VERSION, "", "", "", "", "", _CHARACTERS,
-    ]  # fmt: skip
+        "LANTERN",
+        result.box[:_APPLICATION],
+        "",
+        "",
+        _time(result.made_at),
+        "",
+        _MESSAGE_TYPE,
+        control_id,
+        "P",
+        VERSION,
+        "",
+        "",
+        "",
+        "",
+        "",
+        _CHARACTERS,
+    ]
     return message.create_segment([*message[0][:3], *(_field(message, one) for one in fields)])
 
 
@@ -100,19 +114,31 @@ def _order(result: Result) -> dict[int, Field]:
     signature = result.signature
     times = (time(one.study_date, one.study_time) for one in _headers(result))
     return {
-        0: "OBR", 1: "1", 2: accession(result), 3: result.case.reference or "", 4: _coded(TITLE),
-        7: next(filter(None, times), ""), 22: _time(result.made_at),
-        25: "F" if signature is not None else "P", 32: signature.actor if signature is not None else "",
-    }  # fmt: skip
+        0: "OBR",
+        1: "1",
+        2: accession(result),
+        3: result.case.reference or "",
+        4: _coded(TITLE),
+        7: next(filter(None, times), ""),
+        22: _time(result.made_at),
+        25: "F" if signature is not None else "P",
+        32: signature.actor if signature is not None else "",
+    }
 
 
 def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Field]]:
     status = "F" if result.signature is not None else "P"
     for count, one in enumerate(_observed(result, pdf), 1):
         yield {
-            0: "OBX", 1: str(count), 2: one.kind, 3: _coded(one.code), 4: str(one.sub_id), 5: one.value,
-            6: _coded(one.unit) if one.unit is not None else "", 11: "P" if one.rejected else status,
-        }  # fmt: skip
+            0: "OBX",
+            1: str(count),
+            2: one.kind,
+            3: _coded(one.code),
+            4: str(one.sub_id),
+            5: one.value,
+            6: _coded(one.unit) if one.unit is not None else "",
+            11: "P" if one.rejected else status,
+        }
 
 
 def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:

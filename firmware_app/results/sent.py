@@ -46,8 +46,11 @@ class CaseSent:
     def as_json(self, language: str) -> dict[str, Any]:
         problem = {"code": self.problem.code, "text": self.problem.text(language)} if self.problem else None
         return {
-            "archive": self.archive, "code": self.state.code, "text": self.state.text(language), "problem": problem,
-        }  # fmt: skip
+            "archive": self.archive,
+            "code": self.state.code,
+            "text": self.state.text(language),
+            "problem": problem,
+        }
 
 
 def of_case(config: Config, database: Database, case: str) -> list[CaseSent]:

@@ -50,8 +50,14 @@ _HEADINGS: Final = {
 }
 _FINDING, _LESION, _NO_RESULT = N_("finding"), N_("lesion"), N_("no result")
 _SIZES: Final = (
-    "long_axis_mm", "short_axis_mm", "area_mm2", "volume_mm3", "long_axis_px", "short_axis_px", "area_px",
-)  # fmt: skip
+    "long_axis_mm",
+    "short_axis_mm",
+    "area_mm2",
+    "volume_mm3",
+    "long_axis_px",
+    "short_axis_px",
+    "area_px",
+)
 _FORMULA: Final = tuple("=+-@\t\r\n＝＋－＠")
 """What a spreadsheet may take for the beginning of a formula (OWASP, CSV Injection)."""
 
@@ -92,10 +98,13 @@ def _rows(case: Case, language: str) -> Iterator[Mapping[str, Cell]]:
     for record in case.files:
         if record.reason is not None and record.status is not FileStatus.DUPLICATE:
             yield {
-                **common, "file": record.path, "row": translate(_NO_RESULT, language),
-                "verdict": status_name(record.status, language), "reason": record.reason.text(language),
+                **common,
+                "file": record.path,
+                "row": translate(_NO_RESULT, language),
+                "verdict": status_name(record.status, language),
+                "reason": record.reason.text(language),
                 "reason_code": record.reason.code,
-            }  # fmt: skip
+            }
 
 
 def _of_finding(case: Case, finding: Finding) -> Reading | None:

@@ -16,12 +16,18 @@ from firmware_app.core.records import Case, Finding
 from firmware_app.results.case_text import finding_text, not_looked_for, priority_name
 
 PLACES: Final = (
-    (N_("in the upper left of the picture"), N_("in the upper middle of the picture"),
-     N_("in the upper right of the picture")),
+    (
+        N_("in the upper left of the picture"),
+        N_("in the upper middle of the picture"),
+        N_("in the upper right of the picture"),
+    ),
     (N_("in the left of the picture"), N_("in the middle of the picture"), N_("in the right of the picture")),
-    (N_("in the lower left of the picture"), N_("in the lower middle of the picture"),
-     N_("in the lower right of the picture")),
-)  # fmt: skip
+    (
+        N_("in the lower left of the picture"),
+        N_("in the lower middle of the picture"),
+        N_("in the lower right of the picture"),
+    ),
+)
 """The ninths of a picture, row by row."""
 FEATURES: Final = {
     "shape": N_("shape"),
@@ -191,11 +197,13 @@ def _span(one: Lesion, size: str, digits: int) -> str:
 def _described(features: Iterable[Feature], language: str, *, learned: bool) -> str:
     terms = [
         translate(N_("{feature} {term} ({confidence:.0%})"), language).format(
-            feature=_word(FEATURES, one.name, language), term=_word(TERMS, one.term, language),
+            feature=_word(FEATURES, one.name, language),
+            term=_word(TERMS, one.term, language),
             confidence=one.confidence,
         )
-        for one in features if one.learned is learned
-    ]  # fmt: skip
+        for one in features
+        if one.learned is learned
+    ]
     if not terms:
         return ""
     sentence = (

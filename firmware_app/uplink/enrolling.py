@@ -36,16 +36,24 @@ _TURN_S: Final = 0.2
 def ask(config: UplinkSection, state: StateDir, exchange: Exchange, stop: threading.Event) -> None:
     """Ask until *stop*.  What comes back is put down for root, unread."""
     call, authority = bundle(state.enrol_call, EnrolCall), state.line_keys / "authority.crt"
-    settings = config.model_copy(update={
-        "host": call.host, "port": port_beside(call.port), "tls_ca": authority if authority.exists() else None,
-        "tls_cert": None, "tls_key": None,
-    })  # fmt: skip
+    settings = config.model_copy(
+        update={
+            "host": call.host,
+            "port": port_beside(call.port),
+            "tls_ca": authority if authority.exists() else None,
+            "tls_cert": None,
+            "tls_key": None,
+        }
+    )
     token, answers = secrets.token_hex(16), _Answers(state.enrol_answer)
     connection = Connection(
-        settings, token, subscribe=f"{TOPIC}/down/{token}", tls=_greeting,
+        settings,
+        token,
+        subscribe=f"{TOPIC}/down/{token}",
+        tls=_greeting,
         on_message=lambda _topic, payload: answers.put_down(payload),
         on_posted=lambda _number, refused, unheard: exchange.tell(Reason(UNHEARD if refused or unheard else ASKING)),
-    )  # fmt: skip
+    )
     post, delay = Post(f"{TOPIC}/up/{token}", call.request.encode()), 1.0
     while not stop.is_set():
         try:

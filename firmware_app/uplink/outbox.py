@@ -102,8 +102,9 @@ class Outbox:
         """The oldest messages with one case each that are not urgent: their numbers, and the marks to replace them."""
         rows = self.database.connection.execute(
             "SELECT seq, body FROM outbox WHERE seq IS NOT NULL AND urgent = 0 GROUP BY seq HAVING COUNT(*) = 1"
-            " ORDER BY seq LIMIT ?", (limit,),
-        )  # fmt: skip
+            " ORDER BY seq LIMIT ?",
+            (limit,),
+        )
         briefs = [(row["seq"], Brief.from_object(json.loads(row["body"]))) for row in rows]
         return [(seq, Mark(brief.case, brief.revision, brief.priority, brief.hour)) for seq, brief in briefs]
 

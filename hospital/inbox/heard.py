@@ -70,7 +70,12 @@ def boxes(connection: sqlite3.Connection) -> list[BoxRow]:
         " LEFT JOIN presence p ON p.box = b.box AND p.stream = h.stream WHERE b.revoked_at IS NULL ORDER BY b.box"
     )
     return [
-        BoxRow(row["box"], row["at"], bool(row["gone"]), row["older_at"] is not None,
-               json.loads(row["body"]) if row["body"] else None)
+        BoxRow(
+            row["box"],
+            row["at"],
+            bool(row["gone"]),
+            row["older_at"] is not None,
+            json.loads(row["body"]) if row["body"] else None,
+        )
         for row in rows
-    ]  # fmt: skip
+    ]

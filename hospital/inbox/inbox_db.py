@@ -86,9 +86,7 @@ class Inbox:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             address = f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else 'rwc'}"
-            connection = sqlite3.connect(
-                address, uri=True, timeout=_BUSY_S, isolation_level=None, factory=_Connection
-            )
+            connection = sqlite3.connect(address, uri=True, timeout=_BUSY_S, isolation_level=None, factory=_Connection)
             connection.row_factory = sqlite3.Row
             if not self._read_only:
                 connection.execute("PRAGMA journal_mode=WAL").fetchone()
@@ -181,9 +179,10 @@ class Inbox:
             rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
             keys = {
                 row["box"]: verify_key(row["verify"])
-                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"]) else None
+                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"])
+                else None
                 for row in rows
-            }  # fmt: skip
+            }
             self._local.known = known = _Known(mark, keys)
         return known.keys
 
@@ -290,8 +289,9 @@ class Inbox:
         rows = self.connection.execute("SELECT box, body, received_at FROM figures ORDER BY box")
         return [
             {"box": row["box"], "received_at": row["received_at"], **place}
-            for row in rows for place in json.loads(row["body"])["places"]
-        ]  # fmt: skip
+            for row in rows
+            for place in json.loads(row["body"])["places"]
+        ]
 
     def keep_watch(self, watch: DriftWatch, *, again: bool = False) -> bool:
         """Keep whether the films of a machine have changed, as `watches.keep`."""
@@ -321,7 +321,7 @@ class Inbox:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (code, sha256) DO UPDATE SET times = times + 1, last_at = excluded.last_at",
             (error.code, json.dumps(error.details), box, kind, hashlib.sha256(mark).digest(), kept, now, now),
-        )  # fmt: skip
+        )
         self.connection.execute(
             "DELETE FROM aside WHERE box IS ?1 AND id <="
             " (SELECT id FROM aside WHERE box IS ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
@@ -349,7 +349,7 @@ class Inbox:
         )
         return [
             {**dict(row), "details": json.loads(row["details"]), "ordinary": row["code"] in ORDINARY} for row in rows
-        ]  # fmt: skip
+        ]
 
     def ordinary(self) -> int:
         """How many messages were not counted for an `ORDINARY` reason."""

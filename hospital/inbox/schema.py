@@ -79,7 +79,7 @@ STEPS: Final[tuple[str, ...]] = (
     """,
     # From which address a label's code was typed; empty at the console and for what came over the line.
     "ALTER TABLE enrol_audit ADD COLUMN source TEXT NOT NULL DEFAULT '';",
-)  # fmt: skip
+)
 
 
 def bring_up_to_date(connection: sqlite3.Connection) -> None:

@@ -70,9 +70,12 @@ def write(broker: Path, tls: Path, port: int, revoked: Iterable[str] = ()) -> No
         listener = match[1] if match else listener
         keyring.write_file(broker / "mosquitto.conf.before", before.encode())
     config = _MOSQUITTO.format(
-        layout=LAYOUT, user=pwd.getpwuid(broker.stat().st_uid).pw_name, listener=listener, tls=tls.resolve(),
+        layout=LAYOUT,
+        user=pwd.getpwuid(broker.stat().st_uid).pw_name,
+        listener=listener,
+        tls=tls.resolve(),
         broker=broker.resolve(),
-    )  # fmt: skip
+    )
     keyring.write_file(file, config.encode())
     write_acl(broker, revoked)
     enrol_broker.write(broker, tls, int(listener.split()[0]))
@@ -142,17 +145,19 @@ def acl_lines(box: str) -> str:
 
 
 def _acl(revoked: Iterable[str]) -> str:
-    return "\n".join([
-        "# A box writes and reads under its own name only; the name is that of its certificate.",
-        *_rights("pattern", "%u"),
-        "",
-        f"user {authority.RECEIVER}",
-        *(f"topic read lantern/v1/up/+/{kind.value}" for kind in UP),
-        *(f"topic write lantern/v1/down/+/{kind.value}" for kind in DOWN),
-        "",
-        *(line for box in sorted(revoked) for line in (f"user {box}", "topic deny #")),
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "# A box writes and reads under its own name only; the name is that of its certificate.",
+            *_rights("pattern", "%u"),
+            "",
+            f"user {authority.RECEIVER}",
+            *(f"topic read lantern/v1/up/+/{kind.value}" for kind in UP),
+            *(f"topic write lantern/v1/down/+/{kind.value}" for kind in DOWN),
+            "",
+            *(line for box in sorted(revoked) for line in (f"user {box}", "topic deny #")),
+            "",
+        ]
+    )
 
 
 def _rights(word: str, box: str) -> list[str]:

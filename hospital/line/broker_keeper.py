@@ -72,11 +72,15 @@ def run(house: House, only: Sequence[str], command: str | None = None) -> int:
         raise BrokerRunning(number=_keeper_of(number))
     kept = [
         KeptBroker(
-            f"the broker ({name})", [*_with_its_parent(), mosquitto, "-c", str(file)], patience=supervisor.PATIENCE_S,
-            start_s=supervisor.PATIENCE_S, port=_port(file),
+            f"the broker ({name})",
+            [*_with_its_parent(), mosquitto, "-c", str(file)],
+            patience=supervisor.PATIENCE_S,
+            start_s=supervisor.PATIENCE_S,
+            port=_port(file),
         )
-        for name in only if (file := house.broker / CONFIGS[name]).exists()
-    ]  # fmt: skip
+        for name in only
+        if (file := house.broker / CONFIGS[name]).exists()
+    ]
     stop = supervisor.StopSignal()
     notify.ready("at work")
     with _reloading(kept):

@@ -121,9 +121,11 @@ def _is_let_in(context: ssl.SSLContext, host: str, port: int) -> bool:
     """
     answers: list[bool] = []
     client = mqtt.Client(
-        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311, clean_session=True,
+        CallbackAPIVersion.VERSION2,
+        protocol=MQTTProtocolVersion.MQTTv311,
+        clean_session=True,
         reconnect_on_failure=False,
-    )  # fmt: skip
+    )
     client.tls_set_context(context)
     client.on_connect = lambda _client, _data, _flags, reason, _said: answers.append(not reason.is_failure)
     try:

@@ -80,9 +80,14 @@ def write(broker: Path, tls: Path, line: int) -> None:
         arrive = f"{match[1]} {match[2] or ''}".strip()
     config = _MOSQUITTO.format(
         front=arrive,
-        user=pwd.getpwuid(broker.stat().st_uid).pw_name, listener=listener, tls=tls.resolve(), broker=broker.resolve(),
-        passwords=_HASHED, acl=_ACL, packet=MOST_BYTES + 1024,
-    )  # fmt: skip
+        user=pwd.getpwuid(broker.stat().st_uid).pw_name,
+        listener=listener,
+        tls=tls.resolve(),
+        broker=broker.resolve(),
+        passwords=_HASHED,
+        acl=_ACL,
+        packet=MOST_BYTES + 1024,
+    )
     if not (tls / _SECRET).exists():
         keyring.write_private(tls / _SECRET, secrets.token_urlsafe(32).encode())
     keyring.write_private(broker / _HASHED, f"{authority.RECEIVER}:{_hashed(password(tls))}\n".encode())

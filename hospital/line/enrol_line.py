@@ -133,9 +133,12 @@ class EnrolLine:
         # A client id that nobody knows: whoever comes with the id of another ends that one's connection.
         self._refused = ""
         client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=secrets.token_hex(20), protocol=MQTTProtocolVersion.MQTTv311,
-            clean_session=True, reconnect_on_failure=False,
-        )  # fmt: skip
+            CallbackAPIVersion.VERSION2,
+            client_id=secrets.token_hex(20),
+            protocol=MQTTProtocolVersion.MQTTv311,
+            clean_session=True,
+            reconnect_on_failure=False,
+        )
         context = _NamedContext(ssl.PROTOCOL_TLS_CLIENT)
         context.named = self._host
         context.load_verify_locations(self._house.tls / "ca.crt")

@@ -84,8 +84,9 @@ class OwnClock:
             self._complained = elapsed
             log.error(
                 "this machine's clock is doubtful: %s. Everything is counted, but receipts carry no time. "
-                "Set the clock; if it is right, run “lantern-hospital clock-is-right”", _SENTENCES[reason],
-            )  # fmt: skip
+                "Set the clock; if it is right, run “lantern-hospital clock-is-right”",
+                _SENTENCES[reason],
+            )
         return reason
 
 

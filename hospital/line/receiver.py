@@ -293,9 +293,13 @@ class Receiver:
         return self._own_clock
 
     def _one(
-        self, topic: str, payload: bytes, again: bool, boxes: Mapping[str, Ed25519PublicKey | None],
+        self,
+        topic: str,
+        payload: bytes,
+        again: bool,
+        boxes: Mapping[str, Ed25519PublicKey | None],
         receipts: dict[tuple[str, str, Version], _Receipts],
-    ) -> None:  # fmt: skip
+    ) -> None:
         box: str | None = None
         kind: Kind | None = None
         try:

@@ -30,9 +30,17 @@ from tests.peers import peer
 PASSWORD = "a lamp in the village"
 WAIT_S = 20
 _FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--force-color-profile=srgb", "--lang=zh-CN",
-)  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--force-color-profile=srgb",
+    "--lang=zh-CN",
+)
 
 
 class Clinic:
@@ -43,12 +51,16 @@ class Clinic:
         self.folder, self.state, self.log = folder, folder / "state", folder / "serve.log"
         self._environment = {
             **os.environ,
-            "LANTERN_STATE__DIR": str(self.state), "LANTERN_PACKS__DIR": str(packs),
-            "LANTERN_DICOM__HOST": "127.0.0.1", "LANTERN_DICOM__PORT": "0",
-            "LANTERN_VIEWER__HOST": "127.0.0.1", "LANTERN_VIEWER__PORT": "0",
+            "LANTERN_STATE__DIR": str(self.state),
+            "LANTERN_PACKS__DIR": str(packs),
+            "LANTERN_DICOM__HOST": "127.0.0.1",
+            "LANTERN_DICOM__PORT": "0",
+            "LANTERN_VIEWER__HOST": "127.0.0.1",
+            "LANTERN_VIEWER__PORT": "0",
             "LANTERN_CALIBRATION__BEFORE": "0",  # every result is shown at once, whatever the box would have drawn
-            "LANTERN_BOX__NAME": "清河卫生院", **settings,
-        }  # fmt: skip
+            "LANTERN_BOX__NAME": "清河卫生院",
+            **settings,
+        }
         self._options = ["--config", str(config)] if config else []
         if config:
             self._environment = {**os.environ, **settings}
@@ -60,9 +72,12 @@ class Clinic:
         """Start the box and return when all its processes are ready."""
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "firmware_app", "serve", "--json", *self._options], env=self._environment,
-                text=True, stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+                [sys.executable, "-m", "firmware_app", "serve", "--json", *self._options],
+                env=self._environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
         self.expect("gateway", "reader", "viewer")
 
     def expect(self, *names: str) -> None:

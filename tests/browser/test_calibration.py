@@ -27,14 +27,24 @@ pytestmark = pytest.mark.timeout(600)
 
 WORDS = {
     "zh_CN": {
-        "first": "请先判读", "provisional": "试用", "calibrated": "已校准", "suspended": "已停用", "own": "本诊所",
-        "unfit": "判断太差", "added": "新增 150 条结果",
+        "first": "请先判读",
+        "provisional": "试用",
+        "calibrated": "已校准",
+        "suspended": "已停用",
+        "own": "本诊所",
+        "unfit": "判断太差",
+        "added": "新增 150 条结果",
     },
     "en": {
-        "first": "read it first", "provisional": "provisional", "calibrated": "calibrated", "suspended": "suspended",
-        "own": "clinic", "unfit": "judged too badly", "added": "Outcomes added: 150",
+        "first": "read it first",
+        "provisional": "provisional",
+        "calibrated": "calibrated",
+        "suspended": "suspended",
+        "own": "clinic",
+        "unfit": "judged too badly",
+        "added": "Outcomes added: 150",
     },
-}  # fmt: skip
+}
 
 
 @dataclass

@@ -116,9 +116,15 @@ def test_a_series_is_one_picture_that_the_wheel_scrolls_with_an_earlier_image_be
     who: dict[str, Any] = {"PatientName": "Qin^Ceng", "PatientID": "QC-1", "PatientAge": "050Y"}
     box.push(synthetic_film(folder, "before.dcm", StudyDate="20250301", **who))
     one: dict[str, Any] = {
-        "Modality": "CT", "StudyInstanceUID": "2.25.31", "SeriesInstanceUID": "2.25.32", "RescaleIntercept": -1024,
-        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "RescaleSlope": 1, "WindowCenter": 40, "WindowWidth": 400,
-    }  # fmt: skip
+        "Modality": "CT",
+        "StudyInstanceUID": "2.25.31",
+        "SeriesInstanceUID": "2.25.32",
+        "RescaleIntercept": -1024,
+        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+        "RescaleSlope": 1,
+        "WindowCenter": 40,
+        "WindowWidth": 400,
+    }
     for at in (2, 0, 4, 1, 3):  # they come in any order, and each has a range of its own
         greys = np.full((64, 64), 300 * at + 100, np.uint16)
         greys[0] = 4000 - 200 * at

@@ -17,10 +17,25 @@ from tests.films import save
 
 LONG = "Nebuchadnezzar" * 4
 PAGES = (
-    "/", "/?tab=cannot-judge", "/?tab=done", "/live", "/quarantine", "/stick", "/box", "/nothing", "/claim",
-    "case", "case?ask=", "case/report", "/calibration", "/calibration/outcomes",
-    "/accounts", "/password", "/machines", "/models",
-)  # fmt: skip
+    "/",
+    "/?tab=cannot-judge",
+    "/?tab=done",
+    "/live",
+    "/quarantine",
+    "/stick",
+    "/box",
+    "/nothing",
+    "/claim",
+    "case",
+    "case?ask=",
+    "case/report",
+    "/calibration",
+    "/calibration/outcomes",
+    "/accounts",
+    "/password",
+    "/machines",
+    "/models",
+)
 LANGUAGES = pytest.mark.parametrize("language", ["zh_CN", "en"])
 
 

@@ -22,10 +22,18 @@ def region(**changes: Any) -> Dataset:
     """An ultrasound region of the whole film of 600 × 700, a quarter of a millimetre a pixel across and half down."""
     made = Dataset()
     attributes = {
-        "RegionSpatialFormat": 1, "RegionDataType": 1, "RegionFlags": 0,
-        "RegionLocationMinX0": 0, "RegionLocationMinY0": 0, "RegionLocationMaxX1": 599, "RegionLocationMaxY1": 699,
-        "PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3, "PhysicalDeltaX": 0.025, "PhysicalDeltaY": 0.05,
-    }  # fmt: skip
+        "RegionSpatialFormat": 1,
+        "RegionDataType": 1,
+        "RegionFlags": 0,
+        "RegionLocationMinX0": 0,
+        "RegionLocationMinY0": 0,
+        "RegionLocationMaxX1": 599,
+        "RegionLocationMaxY1": 699,
+        "PhysicalUnitsXDirection": 3,
+        "PhysicalUnitsYDirection": 3,
+        "PhysicalDeltaX": 0.025,
+        "PhysicalDeltaY": 0.05,
+    }
     for keyword, value in {**attributes, **changes}.items():
         setattr(made, keyword, value)
     return made
@@ -60,7 +68,10 @@ def number(text: str) -> float:
         (
             "Line Calibrated",
             {"PixelSpacing": [0.4, 0.4], "PixelSpacingCalibrationType": "FIDUCIAL", "ImagerPixelSpacing": [0.5, 0.5]},
-            90, 120, "毫米", 0.4,
+            90,
+            120,
+            "毫米",
+            0.4,
         ),
         # Of pixels twice as high as wide the film is shown twice as high: a step on the screen is as long either way.
         ("Line Across", {"SequenceOfUltrasoundRegions": [region()]}, 100, 0, "毫米", 0.25),
@@ -68,34 +79,57 @@ def number(text: str) -> float:
         ("Line Ratio", {"PixelAspectRatio": [2, 1]}, 60, 80, "像素", 1.0),
         (
             "Line Spectrum",  # seconds across: no length
-            {"SequenceOfUltrasoundRegions": [region(PhysicalUnitsXDirection=4)]}, 100, 0, "像素", 1.0,
+            {"SequenceOfUltrasoundRegions": [region(PhysicalUnitsXDirection=4)]},
+            100,
+            0,
+            "像素",
+            1.0,
         ),
         (
             "Line First",  # both hold the line: the one of high priority has the say, though it is the larger
-            {"SequenceOfUltrasoundRegions": [
-                region(PhysicalDeltaX=0.1, RegionLocationMinX0=100, RegionLocationMaxX1=499), region(RegionFlags=1),
-            ]},
-            100, 0, "毫米", 0.25,
+            {
+                "SequenceOfUltrasoundRegions": [
+                    region(PhysicalDeltaX=0.1, RegionLocationMinX0=100, RegionLocationMaxX1=499),
+                    region(RegionFlags=1),
+                ]
+            },
+            100,
+            0,
+            "毫米",
+            0.25,
         ),
         (
             "Line Smaller",  # of equals the smaller
-            {"SequenceOfUltrasoundRegions": [
-                region(), region(PhysicalDeltaX=0.1, RegionLocationMinX0=100, RegionLocationMaxX1=499),
-            ]},
-            100, 0, "毫米", 1.0,
+            {
+                "SequenceOfUltrasoundRegions": [
+                    region(),
+                    region(PhysicalDeltaX=0.1, RegionLocationMinX0=100, RegionLocationMaxX1=499),
+                ]
+            },
+            100,
+            0,
+            "毫米",
+            1.0,
         ),
         (
             "Line Outside",  # the middle lies in no region
-            {"SequenceOfUltrasoundRegions": [region(RegionLocationMaxY1=99)]}, 100, 0, "像素", 1.0,
+            {"SequenceOfUltrasoundRegions": [region(RegionLocationMaxY1=99)]},
+            100,
+            0,
+            "像素",
+            1.0,
         ),
         ("Line Ultrasound", {"Modality": "US", "PixelSpacing": [0.3, 0.3]}, 90, 0, "像素", 1.0),
         (
             "Line Two",  # from one region into another: no length either
             {"SequenceOfUltrasoundRegions": [region(RegionLocationMaxX1=299), region(RegionLocationMinX0=300)]},
-            100, 0, "像素", 1.0,
+            100,
+            0,
+            "像素",
+            1.0,
         ),
     ],
-)  # fmt: skip
+)
 def test_a_line_is_as_long_as_the_machine_says(
     box: Clinic,
     doctor: Person,

@@ -7,9 +7,24 @@ import pytest
 from tests.browser.clinic import Clinic, Person
 
 PAGES = (
-    "/", "/?tab=cannot-judge", "/quarantine", "/?tab=done", "/box", "/stick", "/calibration", "/calibration/outcomes",
-    "/live", "/accounts", "/password", "/machines", "/models", "/software", "/own", "case", "report",
-)  # fmt: skip
+    "/",
+    "/?tab=cannot-judge",
+    "/quarantine",
+    "/?tab=done",
+    "/box",
+    "/stick",
+    "/calibration",
+    "/calibration/outcomes",
+    "/live",
+    "/accounts",
+    "/password",
+    "/machines",
+    "/models",
+    "/software",
+    "/own",
+    "case",
+    "report",
+)
 MOST_BYTES = 70_000
 
 

@@ -28,9 +28,12 @@ def seat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Clini
     needed("chromium", "chromedriver", "storescu", "findscu")
     (tmp_path / "in").mkdir()
     box = Clinic(
-        tmp_path, toy_pack.write_both(tmp_path / "packs"), LANTERN_READER__PRECISION="fp32",
-        LANTERN_WORKLIST__STATIONS='{"XRAY1": "DX"}', LANTERN_FOLDER__PATH=str(tmp_path / "in"),
-    )  # fmt: skip
+        tmp_path,
+        toy_pack.write_both(tmp_path / "packs"),
+        LANTERN_READER__PRECISION="fp32",
+        LANTERN_WORKLIST__STATIONS='{"XRAY1": "DX"}',
+        LANTERN_FOLDER__PATH=str(tmp_path / "in"),
+    )
     box.lantern("clock", "set")
     person = Person(tmp_path)
     try:
@@ -110,10 +113,14 @@ def test_from_the_card_to_the_machine_and_back_and_a_picture_without_a_name(
     number, study = told["ZENG^XIAOMING=曾^小明"]
     box.push(
         synthetic_film(
-            tmp_path, "made.dcm", PatientName="ZENG^XIAOMING", PatientID=number, StudyInstanceUID=study,
+            tmp_path,
+            "made.dcm",
+            PatientName="ZENG^XIAOMING",
+            PatientID=number,
+            StudyInstanceUID=study,
             PatientAge="003Y",
         )
-    )  # fmt: skip
+    )
     person.driver.get(f"{box.url}/")
     person.open_row("曾小明")
     person.press("#patient summary")

@@ -25,10 +25,13 @@ def on_canvas(doctor: Person) -> np.ndarray[Any, Any]:
         return np.asarray(image.convert("L"))
 
 
-@pytest.mark.parametrize(("name", "aspect", "said"), [
-    ("Disc Tall", 2.0, {"ImagerPixelSpacing": [0.4, 0.2]}),
-    ("Disc Wide", 0.5, {"PixelAspectRatio": [1, 2]}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "aspect", "said"),
+    [
+        ("Disc Tall", 2.0, {"ImagerPixelSpacing": [0.4, 0.2]}),
+        ("Disc Wide", 0.5, {"PixelAspectRatio": [1, 2]}),
+    ],
+)
 def test_a_disc_is_round_on_the_page_and_a_box_around_it_is_kept_in_pixels_of_the_frame(
     box: Clinic, doctor: Person, folder: Path, name: str, aspect: float, said: dict[str, Any]
 ) -> None:

@@ -31,10 +31,13 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, engineer: Path) -> Iterat
     needed("chromium", "chromedriver", "storescu")
     folder = tmp_path_factory.mktemp("reviewed")
     with clinic(
-        folder, toy_pack.write_both(folder / "packs"), LANTERN_READER__PRECISION="fp32",
-        LANTERN_REVIEW__TWO_READERS="true", LANTERN_EXPORT__ENABLED="true",
+        folder,
+        toy_pack.write_both(folder / "packs"),
+        LANTERN_READER__PRECISION="fp32",
+        LANTERN_REVIEW__TWO_READERS="true",
+        LANTERN_EXPORT__ENABLED="true",
         LANTERN_EXPORT__FEEDBACK_KEY=str(engineer / feedback.PUBLIC),
-    ) as running:  # fmt: skip
+    ) as running:
         accounts = Accounts(StateDir(running.state).accounts_db)
         for name in DOCTORS:
             accounts.redeem(accounts.add(name, Role.DOCTOR), name, Passwords().hash(PASSWORD))

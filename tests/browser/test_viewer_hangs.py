@@ -22,10 +22,16 @@ window.fetch = () => {
 """
 # Each with an element of its own, which the page of an error has not.
 PAGES = {
-    "/": "#lists", "/?tab=done": "#lists", "/box": "#box", "/quarantine": "#quarantine", "/stick": "#stick",
+    "/": "#lists",
+    "/?tab=done": "#lists",
+    "/box": "#box",
+    "/quarantine": "#quarantine",
+    "/stick": "#stick",
     "/calibration": "#calibration",
-    "/claim": "main [name=code]", "case": "#case", "report": "#plates",
-}  # fmt: skip
+    "/claim": "main [name=code]",
+    "case": "#case",
+    "report": "#plates",
+}
 
 
 @contextmanager

@@ -37,10 +37,14 @@ def test_an_image_that_is_pushed_appears_without_reload_and_is_judged(
     name = "Wang^Xiaoming=王^小明"
     box.push(
         synthetic_film(
-            folder, SpecificCharacterSet="ISO_IR 192", PatientName=name, PatientID="QH-2041", PatientAge="045Y",
+            folder,
+            SpecificCharacterSet="ISO_IR 192",
+            PatientName=name,
+            PatientID="QH-2041",
+            PatientAge="045Y",
             PatientSex="M",
         )
-    )  # fmt: skip
+    )
     row = doctor.row("王小明")
     seconds = time.monotonic() - begun
     assert doctor.driver.execute_script("return window.stays") is True  # it is still the page that was opened

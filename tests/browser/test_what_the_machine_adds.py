@@ -33,9 +33,14 @@ def marked_film(folder: Path) -> Path:
     plane = np.zeros((600, 600), np.uint8)
     plane[280:320, 280:320] = 1
     for number, vr, value in (
-        (0x10, "US", 600), (0x11, "US", 600), (0x40, "CS", "G"), (0x50, "SS", [1, 1]), (0x100, "US", 1),
-        (0x102, "US", 0), (0x3000, "OW", np.packbits(plane.reshape(-1), bitorder="little").tobytes()),
-    ):  # fmt: skip
+        (0x10, "US", 600),
+        (0x11, "US", 600),
+        (0x40, "CS", "G"),
+        (0x50, "SS", [1, 1]),
+        (0x100, "US", 1),
+        (0x102, "US", 0),
+        (0x3000, "OW", np.packbits(plane.reshape(-1), bitorder="little").tobytes()),
+    ):
         made.add_new(Tag(0x6000, number), vr, value)
     path = save(folder, "marked.dcm", made)
     data = path.read_bytes()

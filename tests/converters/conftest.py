@@ -53,7 +53,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "quantize": {"films": 16, "accuracy_control": False},
     "operating_point": {"rule": "sensitivity", "at_least": 0.9},
     "gate": {"auc_loss": 1.0, "sensitivity_loss": 1.0, "most_lost": 100, "auc_at_least": 0.0, "speed_at_least": 0.0},
-}  # fmt: skip
+}
 """The gates of the task are open: with this little training, what rounding changes is more than they allow.  Nor must a
 toy's INT8 file be faster: on films this small there is little to gain."""
 

@@ -127,9 +127,10 @@ def test_a_task_of_another_package_goes_from_a_recipe_to_a_lesion_in_a_case(inst
 
     # The operating point lets one disc in ten pass: of the first films the first that has a lesion is looked at.
     read = (
-        (case["lesions"], middle) for name, middle in list(middles.items())[:5]
+        (case["lesions"], middle)
+        for name, middle in list(middles.items())[:5]
         for case in cases(out, tmp_path, tmp_path / "films" / "images" / name)
-    )  # fmt: skip
+    )
     [lesion], (across, down) = next((lesions, middle) for lesions, middle in read if lesions)
     x0, y0, x1, y1 = lesion["box"]
     assert x0 < across < x1

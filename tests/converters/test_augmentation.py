@@ -39,12 +39,22 @@ def around(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 @pytest.mark.parametrize(
     "change",
     [
-        {"rotation": 30.0}, {"shift": 0.1}, {"zoom_in": 0.3}, {"zoom_out": 0.3}, {"aspect": 0.2}, {"flip": 1.0},
-        {"gamma": 0.35}, {"noise": 0.04}, {"blur": 1.0}, {"resolution": 1.0}, {"sharpness": 1.0}, {"window": 0.2},
+        {"rotation": 30.0},
+        {"shift": 0.1},
+        {"zoom_in": 0.3},
+        {"zoom_out": 0.3},
+        {"aspect": 0.2},
+        {"flip": 1.0},
+        {"gamma": 0.35},
+        {"noise": 0.04},
+        {"blur": 1.0},
+        {"resolution": 1.0},
+        {"sharpness": 1.0},
+        {"window": 0.2},
         {"rotation": 12.0, "shift": 0.08, "zoom_out": 0.3, "aspect": 0.12, "flip": 0.5, "gamma": 0.35, "blur": 0.4},
     ],
     ids=lambda change: "+".join(change),
-)  # fmt: skip
+)
 def test_a_square_its_mask_and_its_box_lie_in_one_place_after_a_change(change: dict[str, float]) -> None:
     import torch
 
@@ -105,11 +115,14 @@ def waves() -> Any:
     ("change", "means", "spreads"),
     [
         ({}, (0.49447, 0.41173, 0.44527, 0.4386), (0.32539, 0.34014, 0.349, 0.35669)),
-        ({"zoom_in": 0.2, "gamma": 0.5, "flip": 0.5}, (0.52447, 0.42904, 0.42023, 0.42964),
-         (0.32649, 0.3498, 0.35038, 0.35858)),
+        (
+            {"zoom_in": 0.2, "gamma": 0.5, "flip": 0.5},
+            (0.52447, 0.42904, 0.42023, 0.42964),
+            (0.32649, 0.3498, 0.35038, 0.35858),
+        ),
     ],
     ids=["defaults", "adult 0.3.0"],
-)  # fmt: skip
+)
 def test_an_older_recipes_films_are_changed_as_before(
     change: dict[str, float], means: tuple[float, ...], spreads: tuple[float, ...]
 ) -> None:
@@ -138,9 +151,14 @@ def test_a_border_moves_a_film_its_mask_and_its_box_together(more: dict[str, flo
     assert set(affine.grey.tolist()) == {0.0, 1.0}
     planes = affine.planes(films)[:, 0]
     for film, mask, plane, box, frame, grey in zip(
-        moved.numpy(), masks.numpy(), planes.numpy(), affine.boxes([[SQUARE]] * 24), affine.frame.tolist(),
-        affine.grey.tolist(), strict=True
-    ):  # fmt: skip
+        moved.numpy(),
+        masks.numpy(),
+        planes.numpy(),
+        affine.boxes([[SQUARE]] * 24),
+        affine.frame.tolist(),
+        affine.grey.tolist(),
+        strict=True,
+    ):
         shown = inside(tuple(frame))
         assert (film[~shown] == grey).all()
         assert not mask[~shown].any()
@@ -210,9 +228,10 @@ def test_a_lower_resolution_takes_fine_detail_and_leaves_the_coarse() -> None:
 
     from converters.training.machine_marks import resampled
 
-    films = torch.rand(8, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 0.2 + functional.interpolate(
-        waves()[:1], (SIDE, SIDE), mode="bilinear"
-    ) * 0.8  # fmt: skip
+    films = (
+        torch.rand(8, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) * 0.2
+        + functional.interpolate(waves()[:1], (SIDE, SIDE), mode="bilinear") * 0.8
+    )
     for seed in range(6):
         made = resampled(films, 1.0, torch.Generator().manual_seed(seed))
         fine, before = (one[:, :, :, 1:].sub(one[:, :, :, :-1]).abs().mean() for one in (made, films))

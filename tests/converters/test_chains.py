@@ -89,12 +89,16 @@ def test_a_three_class_resnet(tmp_path: Path) -> None:
     made = scenes(60, "classes")
     targets = torch.tensor([("clear", "disc", "bars").index(word) for word, _, _ in made])
     net = backbones.get("resnet10-small").build(3, 3)
-    torch.save(learnt(net, [g for _, g, _ in made], targets, torch.nn.functional.cross_entropy, 3).state_dict(),
-               tmp_path / "resnet.pth")  # fmt: skip
+    torch.save(
+        learnt(net, [g for _, g, _ in made], targets, torch.nn.functional.cross_entropy, 3).state_dict(),
+        tmp_path / "resnet.pth",
+    )
     head = '[classify]\nkind = "classes"\nlabels = ["clear", "disc", "bars"]\nnone = ["clear"]'
     said = 'backbone = "resnet10-small"\nweights = "resnet.pth"\ncolours = 3'
-    pack = run(recipe(tmp_path, words_of("disc", "bars"), '"onnxruntime", "openvino"', said, head),
-               written(tmp_path / "films", made, "class"))  # fmt: skip
+    pack = run(
+        recipe(tmp_path, words_of("disc", "bars"), '"onnxruntime", "openvino"', said, head),
+        written(tmp_path / "films", made, "class"),
+    )
     case = on_a_box(pack, film_file(tmp_path, next(g for word, g, _ in made if word == "bars")), tmp_path)
     assert {one["code"]: one["positive"] for one in case["findings"]} == {"disc": False, "bars": True}
     assert case["priority"] == "soon"
@@ -112,8 +116,10 @@ def test_a_densenet_of_several_labels(tmp_path: Path) -> None:
     torch.save({"state_dict": learnt(net, [g for _, g, _ in made], targets, loss).state_dict()}, tmp_path / "dense.pt")
     head = '[classify]\nkind = "labels"\nlabels = ["disc", "bars"]'
     said = 'backbone = "densenet-small"\nweights = "dense.pt"'
-    pack = run(recipe(tmp_path, words_of("disc", "bars"), '"onnxruntime", "litert"', said, head),
-               written(tmp_path / "films", made, "labels"))  # fmt: skip
+    pack = run(
+        recipe(tmp_path, words_of("disc", "bars"), '"onnxruntime", "litert"', said, head),
+        written(tmp_path / "films", made, "labels"),
+    )
     case = on_a_box(pack, film_file(tmp_path, next(g for word, g, _ in made if word == "disc|bars")), tmp_path)
     assert {one["code"]: one["positive"] for one in case["findings"]} == {"disc": True, "bars": True}
 
@@ -127,19 +133,31 @@ def test_a_foreign_onnx_file_that_measures(tmp_path: Path) -> None:
         disc(rng, width / 2.0, grey)
         made.append((f"{width:.1f}", grey, None))
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 8, 5, 2, 2), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 5, 2, 2), torch.nn.ReLU(),
-        torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 1),
-    )  # fmt: skip
+        torch.nn.Conv2d(1, 8, 5, 2, 2),
+        torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 5, 2, 2),
+        torch.nn.ReLU(),
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 1),
+    )
     targets = torch.tensor([[float(word) / 10.0] for word, _, _ in made])
     learnt(net, [g for _, g, _ in made], targets, torch.nn.functional.mse_loss, rate=2e-2)
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
-        net, (torch.rand(2, 1, SIDE, SIDE),), str(tmp_path / "width.onnx"), dynamo=True, external_data=False,
-        verbose=False, dynamic_shapes=(batch,),
-    )  # fmt: skip
+        net,
+        (torch.rand(2, 1, SIDE, SIDE),),
+        str(tmp_path / "width.onnx"),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        dynamic_shapes=(batch,),
+    )
     head = '[classify]\nkind = "number"\nat_least = 24.0'
-    pack = run(recipe(tmp_path, words_of("wide", unit="px"), '"onnxruntime"', 'onnx = "width.onnx"', head),
-               written(tmp_path / "films", made, "value"))  # fmt: skip
+    pack = run(
+        recipe(tmp_path, words_of("wide", unit="px"), '"onnxruntime"', 'onnx = "width.onnx"', head),
+        written(tmp_path / "films", made, "value"),
+    )
     word, grey, _ = max(made, key=lambda one: float(one[0]))
     (found,) = on_a_box(pack, film_file(tmp_path, grey), tmp_path)["findings"]
     assert found["positive"]
@@ -179,8 +197,13 @@ def test_a_meshnet_as_brainchop_has_them(tmp_path: Path) -> None:
         for number, one in enumerate(volumes):
             np.save(data / name / f"v{number:02}.npy", one[place].astype(np.float32))
     targets = torch.from_numpy(np.stack([mask for _, mask in volumes])).long()
-    net = learnt(namespace["network"](), [grey for grey, _ in volumes], targets,
-                 torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0])), rate=1e-2)  # fmt: skip
+    net = learnt(
+        namespace["network"](),
+        [grey for grey, _ in volumes],
+        targets,
+        torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 5.0])),
+        rate=1e-2,
+    )
     torch.save(net.state_dict(), tmp_path / "mesh.pth")
     words = words_of("ball").replace('drawn_as = "child"', 'drawn_as = "volume"').replace('"DX"', '"CT"')
     said = 'build = "own_mesh:network"\nweights = "mesh.pth"\nchannel = 1\nsoftmax = true'

@@ -18,8 +18,11 @@ def export(folder: Path, films: Path, own: Path) -> Path:
         with Image.open(path) as image:
             image.save(folder / "plain.png")
         label = "1" if path.parent.name == "disc" else "0"
-        rows.append(FeedbackRecord(f"{number:016x}.png", label, f"{number:032x}", "toy-disc", "0.0.1",
-                           (folder / "plain.png").read_bytes()))  # fmt: skip
+        rows.append(
+            FeedbackRecord(
+                f"{number:016x}.png", label, f"{number:032x}", "toy-disc", "0.0.1", (folder / "plain.png").read_bytes()
+            )
+        )
     (folder / "clinic.lnf").write_bytes(feedback.seal(rows, feedback.public_key(own / feedback.PUBLIC)))
     return folder / "clinic.lnf"
 

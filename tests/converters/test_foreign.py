@@ -67,9 +67,16 @@ def own(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain = learnt(own_model.network(), films, (0.0,) * 3, (1.0,) * 3, "percentiles")
     batch = {0: torch.export.Dim("batch")}
     torch.onnx.export(
-        plain, (torch.rand(2, 3, 64, 64),), str(folder / "own_model.onnx"), dynamo=True, external_data=False,
-        verbose=False, input_names=["image"], output_names=["logits"], dynamic_shapes=(batch,),
-    )  # fmt: skip
+        plain,
+        (torch.rand(2, 3, 64, 64),),
+        str(folder / "own_model.onnx"),
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+        input_names=["image"],
+        output_names=["logits"],
+        dynamic_shapes=(batch,),
+    )
     return folder
 
 

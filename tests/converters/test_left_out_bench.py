@@ -35,8 +35,9 @@ def data(tmp_path: Path) -> Path:
     """SIIM, New Delhi, NIH and Hannover in their own forms; no children."""
     data = tmp_path / "data"
     for name, words, seed in (
-        (HOME, {"disc": "opacity", "clear": "negative"}, 0), (NEW_DELHI, {"disc": "tuberculosis", "clear": "normal"}, 1)
-    ):  # fmt: skip
+        (HOME, {"disc": "opacity", "clear": "negative"}, 0),
+        (NEW_DELHI, {"disc": "tuberculosis", "clear": "normal"}, 1),
+    ):
         labelled(data / name, "images", "file,class", words, "{file},{said}", seed)
     heading = "file,Image Index,Finding Labels,Patient ID,Patient Age,Patient Gender,View Position"
     words = {"disc": "Edema|Pneumonia|Consolidation|Infiltration|Effusion", "clear": "No Finding"}

@@ -57,8 +57,13 @@ def test_agreement_counts_flat_maps_and_never_flatters() -> None:
     against = -np.abs(wanted)
     assert grad_cam.compared(against, against)["every_cell"]["n"] == 4
     assert grad_cam.compared(against, against)["evidence"] == {
-        "n": 0, "flat": 4, "mean": None, "median": None, "low": None, "least": None,
-    }  # fmt: skip
+        "n": 0,
+        "flat": 4,
+        "mean": None,
+        "median": None,
+        "low": None,
+        "least": None,
+    }
     turned = grad_cam.compared(wanted, wanted[:, ::-1])
     assert turned["every_cell"]["mean"] < 0.5
     with pytest.raises(ValueError, match="shape"):
@@ -123,8 +128,7 @@ def test_a_file_whose_map_shows_other_places_is_refused_though_its_folds_passed(
     from converters.formats import artefacts
     from converters.nets import build
 
-    changes = {**ONE_FOLD,
-               "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]}}  # fmt: skip
+    changes = {**ONE_FOLD, "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]}}
     command = [str(write_recipe(tmp_path, **changes)), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export", "quantize"):
         assert cli.main([step, *command]) == 0
@@ -145,8 +149,7 @@ def test_a_file_whose_map_shows_other_places_is_refused_though_its_folds_passed(
 def test_the_gate_is_not_passed_by_leaving_the_maps_out(
     films: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    changes = {**ONE_FOLD,
-               "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32"]}}  # fmt: skip
+    changes = {**ONE_FOLD, "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32"]}}
     command = [str(write_recipe(tmp_path, **changes)), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export", "quantize"):
         assert cli.main([step, *command]) == 0

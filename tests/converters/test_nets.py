@@ -21,9 +21,13 @@ def test_the_imagenet_weights_answer_as_the_published_network_up_to_its_stem() -
     weight = published["_conv_stem.weight"]
     wanted = torch.nn.functional.conv2d(colour, weight, stride=2, padding=1)
     wanted = torch.nn.functional.batch_norm(
-        wanted, published["_bn0.running_mean"], published["_bn0.running_var"], published["_bn0.weight"],
-        published["_bn0.bias"], eps=1e-3,
-    )  # fmt: skip
+        wanted,
+        published["_bn0.running_mean"],
+        published["_bn0.running_var"],
+        published["_bn0.weight"],
+        published["_bn0.bias"],
+        eps=1e-3,
+    )
     with torch.no_grad():
         assert torch.allclose(net.stem(film)[..., 1:, 1:], wanted[..., 1:, 1:], atol=1e-4)
     broken = {**published, "_blocks.3._project_conv.weight": torch.zeros(1, 1, 1, 1)}

@@ -22,10 +22,16 @@ SCORES = (FILM.reshape(1, 64) @ WEIGHTS)[0]
 
 
 def recipe(net: dict[str, Any], shown: dict[str, Any] | None = None) -> Recipe:
-    return Recipe.model_validate({
-        "pack": "own", "version": "0.0.1", "describe": "words.toml", "data": {"reader": "folder", "positive": "disc"},
-        "input": {"size": 16, **(shown or {})}, "net": net,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "pack": "own",
+            "version": "0.0.1",
+            "describe": "words.toml",
+            "data": {"reader": "folder", "positive": "disc"},
+            "input": {"size": 16, **(shown or {})},
+            "net": net,
+        }
+    )
 
 
 def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), channels: int = 1, opset: int = 17) -> Path:

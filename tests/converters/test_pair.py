@@ -25,10 +25,12 @@ def test_two_networks_become_a_signed_pack_that_marks_a_place_and_says_where_the
     films: Path, tmp_path: Path
 ) -> None:
     recipe = write_recipe(
-        tmp_path, **ONE_FOLD | {"net": {"student": "pair", "members": list(MEMBERS)}, "train": {"epochs": 16}},
-        abstain={"disagreement": 0.25}, classify={"false_per_image": 0.5},
+        tmp_path,
+        **ONE_FOLD | {"net": {"student": "pair", "members": list(MEMBERS)}, "train": {"epochs": 16}},
+        abstain={"disagreement": 0.25},
+        classify={"false_per_image": 0.5},
         export={"runtimes": ["onnxruntime"], "precisions": ["fp32"]},
-    )  # fmt: skip
+    )
     assert cli.main(["run", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]) == 0
     pack = Pack.load(tmp_path / "out" / "toy-disc")
     two = pack.manifest.section.output.members
@@ -45,9 +47,11 @@ def test_two_networks_become_a_signed_pack_that_marks_a_place_and_says_where_the
 
     grey = np.asarray(Image.open(next((films / "disc").glob("*.png"))))
     film = dicom.film(
-        grey.repeat(4, 0).repeat(4, 1), SOPClassUID=DigitalXRayImageStorageForPresentation, Modality="DX",
+        grey.repeat(4, 0).repeat(4, 1),
+        SOPClassUID=DigitalXRayImageStorageForPresentation,
+        Modality="DX",
         ViewPosition="AP",
-    )  # fmt: skip
+    )
     film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
     (tmp_path / "box").mkdir()
     case = on_a_box(pack.folder, tmp_path / "film.dcm", tmp_path / "box")

@@ -33,9 +33,14 @@ def test_the_chain_ends_in_a_pack_that_the_box_loads(chain: Path) -> None:
     pack.verify()
     kept = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     assert kept == {
-        ("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp16"), ("openvino", "int8"),
-        ("litert", "fp32"), ("litert", "fp16"), ("litert", "int8"),
-    }  # fmt: skip
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+        ("openvino", "fp16"),
+        ("openvino", "int8"),
+        ("litert", "fp32"),
+        ("litert", "fp16"),
+        ("litert", "int8"),
+    }
     assert {one.runtime for one in pack.manifest.gates} == set(RUNTIMES)
     assert {row.split for row in pack.manifest.measured} == {"test", "out-of-fold"}
     familiar = json.loads((chain / "out" / "work" / "toy-disc" / "typicality.json").read_text())["results"]

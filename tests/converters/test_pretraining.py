@@ -36,8 +36,9 @@ def test_films_of_a_test_part_and_their_copies_are_not_seen(tmp_path: Path) -> N
     out = pretrain.pretrain(load_pretraining(planned(tmp_path)), tmp_path, tmp_path / "plain.pt", tmp_path)
     seen = checkpoint.load(out).facts["films"]
     assert set(seen) == {f"discs/{kind}/{kind}{number:02}.png" for kind in ("clear", "disc") for number in range(4)} - {
-        "discs/disc/disc01.png", "discs/clear/clear02.png"
-    }  # fmt: skip
+        "discs/disc/disc01.png",
+        "discs/clear/clear02.png",
+    }
     told = json.loads(out.with_suffix(".json").read_text())
     assert (told["films"], told["films_of_test_parts_left_out"]) == (6, 3)
     assert told["sources"] == [{"name": "discs", "licence": "CC0", "citation": "made by the test", "films": 6}]

@@ -77,9 +77,10 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     from converters.quantizing import ptq_search
 
     changes = {
-        **ONE_FOLD, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
+        **ONE_FOLD,
+        "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
-    }  # fmt: skip
+    }
     recipe = write_recipe(tmp_path, **changes)
     command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export"):
@@ -98,7 +99,7 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
     (found,) = Accounts.read(work).quantized
     assert [(one.method, one.qat) for one in found.tried] == [
         (method, tuned) for tuned in (False, True) for method in onnx_file.methods
-    ]  # fmt: skip
+    ]
     assert found.found
     assert all("logits move by" in one.refused for one in found.tried if not one.qat)
     assert digest_of(work / "student.fold0.pt") == weights
@@ -109,9 +110,10 @@ def test_when_every_file_is_refused_the_network_is_fine_tuned_and_the_search_don
 
 def test_a_runtime_with_a_good_file_is_not_fine_tuned(films: Path, tmp_path: Path) -> None:
     changes = {
-        **ONE_FOLD, "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
+        **ONE_FOLD,
+        "quantize": {"films": 16, "accuracy_control": False, "qat_epochs": 1},
         "export": {"runtimes": ["onnxruntime"], "precisions": ["fp32", "int8"]},
-    }  # fmt: skip
+    }
     recipe = write_recipe(tmp_path, **changes)
     command = [str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
     for step in ("train", "calibrate", "export", "quantize"):

@@ -170,9 +170,14 @@ def test_a_model_below_the_recipes_floor_ends_the_run_before_any_file_is_made(
 
     path = tmp_path / "out" / "work" / "toy-disc" / "student.fold0.pt"
     saved = checkpoint.load(path)
-    checkpoint.save(path, checkpoint.Checkpoint(saved.net, saved.plan, {
-        name: torch.zeros_like(value) if name.startswith("cam") else value for name, value in saved.state.items()
-    }))  # fmt: skip
+    checkpoint.save(
+        path,
+        checkpoint.Checkpoint(
+            saved.net,
+            saved.plan,
+            {name: torch.zeros_like(value) if name.startswith("cam") else value for name, value in saved.state.items()},
+        ),
+    )
     assert cli.main(["calibrate", *command]) == 1
     assert "is below the recipe's 1.0" in capfd.readouterr().err
     assert not (tmp_path / "out" / "toy-disc").exists()

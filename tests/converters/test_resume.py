@@ -90,14 +90,19 @@ def other_preparation(patch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (other_code, "the code changed"), (other_library, "torch is 9.9, was"),
+        (other_code, "the code changed"),
+        (other_library, "torch is 9.9, was"),
         (other_preparation, "the films, or what the box makes of them, changed"),
     ],
-)  # fmt: skip
+)
 def test_a_step_that_is_repeated_trains_again_and_takes_up_no_finished_fit(
-    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
-    change: Callable[[pytest.MonkeyPatch], None], why: str,
-) -> None:  # fmt: skip
+    films: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    change: Callable[[pytest.MonkeyPatch], None],
+    why: str,
+) -> None:
     recipe = write_recipe(tmp_path, **PLAIN, data={"folds": 1}, train={"epochs": 1})
     command = ["train", str(recipe), "--data", str(films), "--out", str(tmp_path / "out")]
     assert cli.main(command) == 0

@@ -66,9 +66,16 @@ speed_at_least = 0.0
 """
 
 USUAL: Mapping[str, Any] = {
-    "head": "", "reader": "masks", "positive": "", "depth": "", "net": 'backbone = "resnet10-small"', "epochs": 10,
-    "rate": 5e-3, "loss": "", "size": SIDE,
-}  # fmt: skip
+    "head": "",
+    "reader": "masks",
+    "positive": "",
+    "depth": "",
+    "net": 'backbone = "resnet10-small"',
+    "epochs": 10,
+    "rate": 5e-3,
+    "loss": "",
+    "size": SIDE,
+}
 SEGMENTER = """
 from torch import nn
 
@@ -103,7 +110,7 @@ def bars(grey: NDArray[np.float64]) -> None:
 
 def written(
     folder: Path, rows: Sequence[tuple[str, NDArray[np.float64], NDArray[np.bool_] | None]], column: str
-) -> Path:  # fmt: skip
+) -> Path:
     """``labels.csv`` with films and, where there are some, masks."""
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
@@ -147,8 +154,9 @@ def numbers(pack: Pack) -> dict[tuple[str, str], Any]:
     return {(one.name, one.of): one.value for one in row.statistics}
 
 
-def drawn(folder: Path, count: int, scene: Callable[[np.random.Generator, int], tuple[str, Any, Any]], column: str
-          ) -> Path:  # fmt: skip
+def drawn(
+    folder: Path, count: int, scene: Callable[[np.random.Generator, int], tuple[str, Any, Any]], column: str
+) -> Path:
     rng = np.random.default_rng(1)
     return written(folder, [scene(rng, number) for number in range(count)], column)
 
@@ -169,9 +177,10 @@ def test_classes_that_exclude_each_other_are_learnt(tmp_path: Path, capsys: pyte
     assert min(told["auc", "disc"], told["auc", "bars"], told["macro_auc", ""]) > 0.8
     assert [one.code for one in pack.manifest.findings] == ["disc", "bars"]
     assert {"auc of bars", "sensitivity of bars"} <= {
-        gate["gate"] for one in json.loads((tmp_path / "out" / "work" / "toy" / "gates.json").read_text())["results"][
-            "artefacts"] for gate in one["gates"]
-    }  # fmt: skip
+        gate["gate"]
+        for one in json.loads((tmp_path / "out" / "work" / "toy" / "gates.json").read_text())["results"]["artefacts"]
+        for gate in one["gates"]
+    }
     assert "| macro_auc | all |" in (pack.folder / "CARD.md").read_text()
     capsys.readouterr()
     assert cli.main(["evaluate", str(pack.folder), "--data", str(data), "--json"]) == 0
@@ -226,8 +235,9 @@ def test_a_number_is_measured_in_its_own_unit(tmp_path: Path) -> None:
     assert numbers(pack)["mae", ""] < 6.0, "guessing the mean is 8 px off"
     assert "absolute error" in next(one.said for one in pack.manifest.gates)
     shown = evaluate.predict(pack, evaluate.chosen_films(pack, data, None, None)[0], "onnxruntime", "fp32")
-    assert shown.labels.tolist() == [int(float(row.split(",")[1]) >= 24.0)
-                                     for row in (data / "labels.csv").read_text().splitlines()[1:]]  # fmt: skip
+    assert shown.labels.tolist() == [
+        int(float(row.split(",")[1]) >= 24.0) for row in (data / "labels.csv").read_text().splitlines()[1:]
+    ]
 
 
 def lesions(rng: np.random.Generator, number: int) -> tuple[str, Any, Any]:

@@ -127,9 +127,11 @@ def test_a_set_with_its_own_head_shapes_the_features_and_is_in_no_pack(
     (more / "clear").rename(more / "disc")
     (tmp_path / "clear").rename(more / "clear")
     changes: dict[str, Any] = {
-        "data": {"reader": "masks", "folds": 1, "leave_out": "site"}, "prune": {"final_epochs": 1},
-        "train": {"even": "source", "epochs": 6}, "distill": {"epochs": 6},
-    }  # fmt: skip
+        "data": {"reader": "masks", "folds": 1, "leave_out": "site"},
+        "prune": {"final_epochs": 1},
+        "train": {"even": "source", "epochs": 6},
+        "distill": {"epochs": 6},
+    }
     recipe = write_recipe(tmp_path, **changes)
     beside = '[[data.beside]]\npath = "turned"\nreader = "folder"\npositive = "disc"\nown_head = true\n'
     recipe.write_text(recipe.read_text() + beside)
@@ -194,9 +196,10 @@ def test_a_fit_with_hard_examples_runs(films: Path, tmp_path: Path) -> None:
 def test_a_student_learns_from_films_without_labels(films: Path, tmp_path: Path) -> None:
     draw(tmp_path / "more", 6, seed=7)
     changes: dict[str, Any] = {
-        "data": {"folds": 1, "unlabelled": [os.path.relpath(tmp_path / "more", films.parent)]}, "prune": None,
+        "data": {"folds": 1, "unlabelled": [os.path.relpath(tmp_path / "more", films.parent)]},
+        "prune": None,
         "distill": {"unlabelled_share": 0.25},
-    }  # fmt: skip
+    }
     assert trained(tmp_path, films, **changes) == 0
     assert trained(tmp_path, films, "distill", **changes) == 0
 
@@ -260,8 +263,9 @@ def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
     losses = []
     for labels in (np.zeros(4), np.ones(4)):
         aim = Targets(labels.astype(np.float32), np.ones(4, np.float32), np.zeros(4, np.int64))
-        objective = taught(student, [teacher], aim, np.array([True, True, False, False]), Distill(hint_weight=0.0),
-                           Train(), films)  # fmt: skip
+        objective = taught(
+            student, [teacher], aim, np.array([True, True, False, False]), Distill(hint_weight=0.0), Train(), films
+        )
         student.eval()
         losses.append(objective(student, films, np.arange(4)).detach())
     assert torch.all((losses[0] != losses[1])[:2])

@@ -72,9 +72,12 @@ class ToyBoxes(Task):
 
     def finding(self, point: Mapping[str, Any], words: Any) -> Any:
         return toy_task.Finding(
-            code=words.code, label=words.label, threshold=point["threshold"], threshold_rule=point["rule"],
+            code=words.code,
+            label=words.label,
+            threshold=point["threshold"],
+            threshold_rule=point["rule"],
             priority=words.priority,
-        )  # fmt: skip
+        )
 
     def marks(self, section: Any, outputs: Outputs, film: Film) -> lesions.Marks | None:
         truth = film.outlined()
@@ -140,9 +143,14 @@ def network() -> Any:
             super().__init__()
             self.name, self.plan = "toy-boxes", {}
             self.trunk = nn.Sequential(
-                nn.Conv2d(1, 8, 5, stride=2, padding=2), nn.BatchNorm2d(8), nn.ReLU(),
-                nn.Conv2d(8, 8, 5, stride=2, padding=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1),
-            )  # fmt: skip
+                nn.Conv2d(1, 8, 5, stride=2, padding=2),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.Conv2d(8, 8, 5, stride=2, padding=2),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.Conv2d(8, 1, 3, padding=1),
+            )
             self.spread, self.certain = nn.Parameter(torch.tensor(2.0)), nn.Parameter(torch.tensor([1.0, 0.0]))
             self.register_buffer("bias", torch.zeros(1))
             self.register_buffer("places", (torch.arange(CELLS) + 0.5) / CELLS)

@@ -64,9 +64,13 @@ class Clinic:
         """Power on."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*LANTERN, "serve", "--config", str(self._config)], env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                [*LANTERN, "serve", "--config", str(self._config)],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self._sessions.add(self._process.pid)
         self.starts += 1
 

@@ -15,8 +15,11 @@ from tests.faults.shifted_clock import ShiftedClock
 
 NAME = "wrong clocks"
 _CLOCKS = (
-    shifted_clock.EPOCH, shifted_clock.END_OF_32_BIT, shifted_clock.TEN_YEARS_BEHIND, shifted_clock.TEN_YEARS_AHEAD,
-)  # fmt: skip
+    shifted_clock.EPOCH,
+    shifted_clock.END_OF_32_BIT,
+    shifted_clock.TEN_YEARS_BEHIND,
+    shifted_clock.TEN_YEARS_AHEAD,
+)
 _JUMPS = (shifted_clock.TEN_YEARS_AHEAD, shifted_clock.EPOCH, shifted_clock.RIGHT)
 
 

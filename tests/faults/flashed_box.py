@@ -48,16 +48,51 @@ class FlashedBox:
         log.unlink(missing_ok=True)
         forwarded = f"hostfwd=tcp:127.0.0.1:{self.dicom}-:11112,hostfwd=tcp:127.0.0.1:{self.https}-:443"
         self._command = [
-            peer("qemu-system-x86_64"), "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
-            "-m", "3072", "-display", "none", "-monitor", "none",
-            "-chardev", f"socket,id=line,path={self._folder}/line,server=on,wait=off,logfile={log}",
-            "-serial", "chardev:line", "-qmp", f"unix:{self._folder}/qmp,server=on,wait=off",
-            "-drive", f"file={disk},format=raw,if=virtio", "-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb",
-            "-netdev", f"user,id=clinic,restrict=on,{forwarded}", "-device", "virtio-net-pci,netdev=clinic",
+            peer("qemu-system-x86_64"),
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+            "-m",
+            "3072",
+            "-display",
+            "none",
+            "-monitor",
+            "none",
+            "-chardev",
+            f"socket,id=line,path={self._folder}/line,server=on,wait=off,logfile={log}",
+            "-serial",
+            "chardev:line",
+            "-qmp",
+            f"unix:{self._folder}/qmp,server=on,wait=off",
+            "-drive",
+            f"file={disk},format=raw,if=virtio",
+            "-device",
+            "virtio-rng-pci",
+            "-device",
+            "qemu-xhci,id=usb",
+            "-netdev",
+            f"user,id=clinic,restrict=on,{forwarded}",
+            "-device",
+            "virtio-net-pci,netdev=clinic",
             *(["-bios", _OVMF] if efi else []),
-            *(["-chardev", f"socket,id=chip,path={self._folder}/chip", "-tpmdev", "emulator,id=tpm0,chardev=chip",
-               "-device", "tpm-tis,tpmdev=tpm0"] if chip else []),
-        ]  # fmt: skip
+            *(
+                [
+                    "-chardev",
+                    f"socket,id=chip,path={self._folder}/chip",
+                    "-tpmdev",
+                    "emulator,id=tpm0,chardev=chip",
+                    "-device",
+                    "tpm-tis,tpmdev=tpm0",
+                ]
+                if chip
+                else []
+            ),
+        ]
         self.began = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -65,9 +100,17 @@ class FlashedBox:
         if self._chip is not None:
             self._chip.mkdir(exist_ok=True)
             self._emulator = subprocess.Popen(
-                [peer("swtpm"), "socket", "--tpm2", "--tpmstate", f"dir={self._chip}", "--ctrl",
-                 f"type=unixio,path={self._folder}/chip"], stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                [
+                    peer("swtpm"),
+                    "socket",
+                    "--tpm2",
+                    "--tpmstate",
+                    f"dir={self._chip}",
+                    "--ctrl",
+                    f"type=unixio,path={self._folder}/chip",
+                ],
+                stdin=subprocess.DEVNULL,
+            )
             _await(lambda: (self._folder / "chip").exists(), 10)
         self.began = time.monotonic()
         self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
@@ -129,10 +172,13 @@ class FlashedBox:
         """Put a stick into its USB port while it runs; the name by which to `pull` it."""
         self._sticks += 1
         name = f"stick{self._sticks}"
-        self._order("blockdev-add", {"driver": "raw", "node-name": name,
-                                     "file": {"driver": "file", "filename": str(image)}})  # fmt: skip
-        self._order("device_add", {"driver": "usb-storage", "id": f"{name}-port", "drive": name, "bus": "usb.0",
-                                   "removable": True})  # fmt: skip
+        self._order(
+            "blockdev-add", {"driver": "raw", "node-name": name, "file": {"driver": "file", "filename": str(image)}}
+        )
+        self._order(
+            "device_add",
+            {"driver": "usb-storage", "id": f"{name}-port", "drive": name, "bus": "usb.0", "removable": True},
+        )
         return name
 
     def pull(self, name: str) -> None:
@@ -171,8 +217,12 @@ class Page:
     def ask(self, method: str, path: str, fields: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Status and body; (0, "") where nobody answers."""
         host = f"{_ADDRESS}:{self._box.https}"
-        sent = {"Host": host, "Accept": "text/html", "Referer": f"https://{host}/",
-                "Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}  # fmt: skip
+        sent = {
+            "Host": host,
+            "Accept": "text/html",
+            "Referer": f"https://{host}/",
+            "Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items()),
+        }
         if fields is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         connection = http.client.HTTPSConnection("127.0.0.1", self._box.https, context=self._any, timeout=120)
@@ -202,9 +252,13 @@ class Page:
         assert token, body
         assert size, body
         host = f"{_ADDRESS}:{self._box.https}"
-        sent = {"Host": host, "Accept": "application/json", "Referer": f"https://{host}/software",
-                "X-CSRFToken": token[1],
-                "Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}  # fmt: skip
+        sent = {
+            "Host": host,
+            "Accept": "application/json",
+            "Referer": f"https://{host}/software",
+            "X-CSRFToken": token[1],
+            "Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items()),
+        }
         line = http.client.HTTPSConnection("127.0.0.1", self._box.https, context=self._any, timeout=120)
 
         def post(path: str, content: bytes | Mapping[str, str]) -> Any:
@@ -231,8 +285,17 @@ class Page:
         code = re.findall(r"give this code: (\S+)", self._box.said)[-1]
         self.until("/setup", "csrf_token", 900)
         assert self.send("/setup", "/setup", code=code)[0] == 302
-        told = {"language": "en", "clinic": "Clinic 7", "box": "clinic-7", "zone": "Asia/Shanghai", "line": "",
-                "ae_title": "LANTERN", "calling": "", "label": "", "hospital": ""}  # fmt: skip
+        told = {
+            "language": "en",
+            "clinic": "Clinic 7",
+            "box": "clinic-7",
+            "zone": "Asia/Shanghai",
+            "line": "",
+            "ae_title": "LANTERN",
+            "calling": "",
+            "label": "",
+            "hospital": "",
+        }
         assert self.send("/setup/questions", "/setup/questions", **told)[0] == 302
         _await(lambda: self.ask("GET", "/claim")[0] == 200, 900)  # it restarts, and the code stays good
         first = {"code": code, "name": "wang", "password": PASSWORD, "again": PASSWORD}
@@ -308,9 +371,19 @@ def partition(disk: Path, name: str, work: Path) -> Path:
     copy = work / f"{name}.img"
     copy.unlink(missing_ok=True)
     subprocess.run(
-        ["dd", f"if={disk}", f"of={copy}", "bs=512", f"skip={part['start']}", f"count={part['size']}", "conv=sparse",
-         "status=none", "iflag=fullblock"], check=True,
-    )  # fmt: skip
+        [
+            "dd",
+            f"if={disk}",
+            f"of={copy}",
+            "bs=512",
+            f"skip={part['start']}",
+            f"count={part['size']}",
+            "conv=sparse",
+            "status=none",
+            "iflag=fullblock",
+        ],
+        check=True,
+    )
     subprocess.run([peer("e2fsck"), "-fy", copy], capture_output=True, check=False)
     return copy
 

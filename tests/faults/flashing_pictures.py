@@ -38,9 +38,11 @@ def main() -> int:
             host = re.findall(r"Open https://([^/]+)/", box.said)[-1]
             code = re.findall(r"give this code: (\S+)", box.said)[-1]
             person = Person(
-                folder, "--ignore-certificate-errors", f"--host-resolver-rules=MAP *.local:443 127.0.0.1:{box.https}",
+                folder,
+                "--ignore-certificate-errors",
+                f"--host-resolver-rules=MAP *.local:443 127.0.0.1:{box.https}",
                 patience_s=_SLOW_S,
-            )  # fmt: skip
+            )
             try:
                 _walk(box, person, host, code)
             finally:

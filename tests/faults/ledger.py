@@ -124,9 +124,15 @@ def audit(root: Path) -> Audit:
         refusals = clinical.execute("SELECT code, COUNT(*) FROM arrivals WHERE outcome = 'refused' GROUP BY code")
         refused = Counter({row[0]: row[1] for row in refusals})
     return Audit(
-        present, waiting, {row["uid"]: row["times"] for row in readings},
-        {row[0]: (row[1], row[2]) for row in revisions}, damage, refused, unjudged, given_up,
-    )  # fmt: skip
+        present,
+        waiting,
+        {row["uid"]: row["times"] for row in readings},
+        {row[0]: (row[1], row[2]) for row in revisions},
+        damage,
+        refused,
+        unjudged,
+        given_up,
+    )
 
 
 def waiting(root: Path) -> int | None:

@@ -53,9 +53,20 @@ def store(films: Sequence[Film], port: int, ledger: Ledger, since: float) -> lis
     """
     ledger.attempts += 1
     command = [
-        peer("storescu"), "-v", "-to", "5", "-ta", _LIMIT_S, "-td", _LIMIT_S, "-ts", _LIMIT_S, "127.0.0.1", str(port),
+        peer("storescu"),
+        "-v",
+        "-to",
+        "5",
+        "-ta",
+        _LIMIT_S,
+        "-td",
+        _LIMIT_S,
+        "-ts",
+        _LIMIT_S,
+        "127.0.0.1",
+        str(port),
         *(str(film.path) for film in films),
-    ]  # fmt: skip
+    ]
     left = list(films)
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

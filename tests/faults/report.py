@@ -91,17 +91,53 @@ class Report:
             "",
             f"**{'Every promise held.' if self.holds else 'A promise was broken.'}**",
             "",
-            _table(("acknowledged", "lost", "read twice", "counted by the hospital", "counted twice", "longest outage"),
-                   [(self.total("acknowledged"), self.total("lost"), self.total("read_twice"), self.total("counted"),
-                     self.total("counted_twice"), f"{self.longest_outage_s:.1f} s")]),
+            _table(
+                ("acknowledged", "lost", "read twice", "counted by the hospital", "counted twice", "longest outage"),
+                [
+                    (
+                        self.total("acknowledged"),
+                        self.total("lost"),
+                        self.total("read_twice"),
+                        self.total("counted"),
+                        self.total("counted_twice"),
+                        f"{self.longest_outage_s:.1f} s",
+                    )
+                ],
+            ),
             "",
             "## Attack by attack",
             "",
-            _table(("attack", "what was done", "acknowledged", "lost", "unread", "read twice", "counted",
-                    "uncounted", "counted twice", "longest outage", "result"),
-                   [(one.attack, one.strikes, one.acknowledged, one.lost, one.unread, one.read_twice,
-                     one.counted or "–", one.uncounted, one.counted_twice, f"{one.longest_outage_s:.1f} s",
-                     "kept" if one.holds else "**broken**") for one in self.outcomes]),
+            _table(
+                (
+                    "attack",
+                    "what was done",
+                    "acknowledged",
+                    "lost",
+                    "unread",
+                    "read twice",
+                    "counted",
+                    "uncounted",
+                    "counted twice",
+                    "longest outage",
+                    "result",
+                ),
+                [
+                    (
+                        one.attack,
+                        one.strikes,
+                        one.acknowledged,
+                        one.lost,
+                        one.unread,
+                        one.read_twice,
+                        one.counted or "–",
+                        one.uncounted,
+                        one.counted_twice,
+                        f"{one.longest_outage_s:.1f} s",
+                        "kept" if one.holds else "**broken**",
+                    )
+                    for one in self.outcomes
+                ],
+            ),
             "",
             "*Longest outage*: the longest time from a sender's first try of a film to its acknowledgement. Where the",
             "machine itself was off there is none. *Counted*: case revisions at the hospital, in attacks with a line.",
@@ -121,14 +157,31 @@ class Report:
             "",
             "## What it took",
             "",
-            _table(("attack", "memory at its highest (PSS, all processes)", "sockets at once", "starts after the first",
-                    "temporary files left", "duration"),
-                   [(one.attack, f"{one.peaks.pss_mb:.0f} MB", one.peaks.sockets, one.restarts, one.temporary_files,
-                     f"{one.seconds:.0f} s") for one in self.outcomes]),
+            _table(
+                (
+                    "attack",
+                    "memory at its highest (PSS, all processes)",
+                    "sockets at once",
+                    "starts after the first",
+                    "temporary files left",
+                    "duration",
+                ),
+                [
+                    (
+                        one.attack,
+                        f"{one.peaks.pss_mb:.0f} MB",
+                        one.peaks.sockets,
+                        one.restarts,
+                        one.temporary_files,
+                        f"{one.seconds:.0f} s",
+                    )
+                    for one in self.outcomes
+                ],
+            ),
             "",
             "Versions: " + ", ".join(f"{name} {version}" for name, version in version_of.items()) + ".",
             "",
-        ]  # fmt: skip
+        ]
         return "\n".join(parts)
 
 

@@ -198,9 +198,14 @@ def playing(
     folder = room or scene.room(attack)
     clinic = Clinic(folder / f"box-{folder.name}", root, scene.packs, scene.site if line else None, broker, **more)
     play = Play(
-        scene, clinic, Outcome(attack), Ledger(), Stack(folder / "films", scene.chance(attack).randrange(10**6)),
-        scene.chance(attack), line,
-    )  # fmt: skip
+        scene,
+        clinic,
+        Outcome(attack),
+        Ledger(),
+        Stack(folder / "films", scene.chance(attack).randrange(10**6)),
+        scene.chance(attack),
+        line,
+    )
     watcher = Watcher(lambda: clinic.family().values())
     watcher.start()
     begun = time.monotonic()

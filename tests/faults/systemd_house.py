@@ -64,16 +64,32 @@ class House:
         self.group = _control_group(self.base.name)
         self._log = (self.base.with_suffix(".log")).open("w+")
         command = [
-            "unshare", "--mount", "--pid", "--uts", "--ipc", "--cgroup", *([] if self._network else ["--net"]),
-            "--fork", "--kill-child", "sh", str(Path(__file__).with_name("house.sh")), str(self.base), str(REPOSITORY),
-            sys.prefix, sys.base_prefix, str(self._megabytes), "rw" if self._udev else "ro",
-        ]  # fmt: skip
+            "unshare",
+            "--mount",
+            "--pid",
+            "--uts",
+            "--ipc",
+            "--cgroup",
+            *([] if self._network else ["--net"]),
+            "--fork",
+            "--kill-child",
+            "sh",
+            str(Path(__file__).with_name("house.sh")),
+            str(self.base),
+            str(REPOSITORY),
+            sys.prefix,
+            sys.base_prefix,
+            str(self._megabytes),
+            "rw" if self._udev else "ro",
+        ]
         # setpriv: when the test run itself is killed, the kernel kills `unshare`, and that its child, and so all.
         self._process = subprocess.Popen(
             ["sh", "-c", 'echo $$ > "$0/cgroup.procs"; exec setpriv --pdeathsig KILL "$@"', str(self.group), *command],
             env={"PATH": _PATH, "container": "lantern-house", "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+        )
         try:
             self.first = self._await("the house to begin", self._child)
             is_up = "systemctl is-active house.target"
@@ -124,9 +140,13 @@ class House:
         """What the shell *script* prints, both streams, run as root in the house; raises when it fails, unless told
         not to *check*."""
         done = subprocess.run(
-            self.command("sh", "-c", script), capture_output=True, text=True, check=False, timeout=timeout,
+            self.command("sh", "-c", script),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
             stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        )
         said = (done.stdout + done.stderr).strip()
         assert not check or done.returncode == 0, f"“{script}” ended with {done.returncode}: {said}"
         return said
@@ -157,8 +177,10 @@ class House:
         """
         device = subprocess.run(
             ["losetup", "--find", "--show", "--partscan", *(["--read-only"] if read_only else []), str(image)],
-            capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
         self._loops.append(device)
         return device
 
@@ -206,9 +228,14 @@ class House:
         self._attempts += 1
         name, folder = f"attempt{self._attempts}-{unit}", f"/var/house/{self._attempts}"
         self.write(f"{folder}/code.py", code)
-        self.write(f"/run/systemd/system/{name}", _copy(
-            self.run(f"systemctl daemon-reload && systemctl cat '{unit}'"), f"{interpreter} {folder}/code.py", folder
-        ))  # fmt: skip
+        self.write(
+            f"/run/systemd/system/{name}",
+            _copy(
+                self.run(f"systemctl daemon-reload && systemctl cat '{unit}'"),
+                f"{interpreter} {folder}/code.py",
+                folder,
+            ),
+        )
         self.run(f"systemctl daemon-reload; systemctl start '{name}'", check=False)
         status = int(self.show(name, "ExecMainStatus"))  # 0 too of a unit that ended well and is forgotten by now
         assert status not in _NEVER_BEGAN, f"{unit} cannot be tried: {self.log(name)}"
@@ -232,11 +259,24 @@ def _copy(text: str, command: str, folder: str) -> str:
         elif inside:
             lines.append(line)
     others = ("ExecStart", "ExecStartPre", "ExecStartPost", "ExecStop", "ExecStopPost", "ExecCondition", "ExecReload")
-    return "\n".join([
-        "[Service]", *lines, *(f"{other}=" for other in others), "Type=oneshot", f"ExecStart={command}",
-        f"StandardOutput=file:{folder}/stdout", f"StandardError=file:{folder}/stderr", "Restart=no", "WatchdogSec=0",
-        "RemainAfterExit=no", "TimeoutStartSec=100", "SuccessExitStatus=", "RuntimeDirectoryPreserve=yes", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "[Service]",
+            *lines,
+            *(f"{other}=" for other in others),
+            "Type=oneshot",
+            f"ExecStart={command}",
+            f"StandardOutput=file:{folder}/stdout",
+            f"StandardError=file:{folder}/stderr",
+            "Restart=no",
+            "WatchdogSec=0",
+            "RemainAfterExit=no",
+            "TimeoutStartSec=100",
+            "SuccessExitStatus=",
+            "RuntimeDirectoryPreserve=yes",
+            "",
+        ]
+    )
 
 
 def _control_group(name: str) -> Path:

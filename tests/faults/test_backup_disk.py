@@ -69,9 +69,13 @@ def disk(folder: Path, kind: FileSystem) -> Iterator[Path]:
 
 def config(state: StateDir, folder: Path) -> Config:
     return Config.model_validate(
-        {"state": {"dir": state.root}, "box": {"language": "en"}, "backup": {"dir": folder},
-         "retention": {"high_water_free_mb": 16}}
-    )  # fmt: skip
+        {
+            "state": {"dir": state.root},
+            "box": {"language": "en"},
+            "backup": {"dir": folder},
+            "retention": {"high_water_free_mb": 16},
+        }
+    )
 
 
 @pytest.mark.parametrize("kind", MADE)

@@ -53,9 +53,13 @@ def command(part: str) -> list[str]:
 
 def care(part: str, state: StateDir, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*command(part), *arguments], env=environment(state.root, **more), text=True, capture_output=True, check=False,
+        [*command(part), *arguments],
+        env=environment(state.root, **more),
+        text=True,
+        capture_output=True,
+        check=False,
         timeout=120,
-    )  # fmt: skip
+    )
 
 
 def said(state: StateDir, part: Callable[[Config, StateDir], Iterator[Check]]) -> str:
@@ -121,9 +125,11 @@ def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path:
         run("sync", "-f", str(disk.mount))
         for _ in range(2):
             process = subprocess.Popen(
-                command("retention"), env=environment(state.root, **BY_AGE), stdout=subprocess.DEVNULL,
+                command("retention"),
+                env=environment(state.root, **BY_AGE),
+                stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            )
             images = len(list(state.images.glob("*/*")))
             while process.poll() is None and len(list(state.images.glob("*/*"))) == images:
                 time.sleep(0.001)

@@ -21,8 +21,10 @@ pytestmark = pytest.mark.appliance
 
 SOURCE, FOLDER = "/opt/lantern/source/systemd/hospital", "/var/lib/lantern-hospital"
 SERVICES = (
-    "lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service",
-)  # fmt: skip
+    "lantern-hospital-broker.service",
+    "lantern-hospital-enrolment.service",
+    "lantern-hospital.service",
+)
 TYPED = "/opt/lantern/venv/bin/python -m hospital.cli"
 
 
@@ -53,8 +55,10 @@ def test_systemd_accepts_the_units(house: House) -> None:
 def test_all_that_root_makes_is_the_hospitals(house: House) -> None:
     assert house.run(f"find {FOLDER} ! -user lantern-hospital -o ! -group lantern-hospital") == ""
     assert house.run(f"stat -c %U:%a {FOLDER} {FOLDER}/keys {FOLDER}/inbox.db").split() == [
-        "lantern-hospital:700", "lantern-hospital:700", "lantern-hospital:600"
-    ]  # fmt: skip
+        "lantern-hospital:700",
+        "lantern-hospital:700",
+        "lantern-hospital:600",
+    ]
 
 
 def test_the_broker_reads_its_own_key_and_no_other(house: House) -> None:

@@ -117,9 +117,13 @@ def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: 
     recovery_code.make(state)
     place = tmp_path / "clinic"
     place.mkdir()
-    config = Config.model_validate({
-        "state": {"dir": str(state.root)}, "backup": {"locked": str(place)}, "retention": {"high_water_free_mb": 16},
-    })  # fmt: skip
+    config = Config.model_validate(
+        {
+            "state": {"dir": str(state.root)},
+            "backup": {"locked": str(place)},
+            "retention": {"high_water_free_mb": 16},
+        }
+    )
     with pytest.raises(LockedDiskAbsent, match="locked"):
         backup.run(config)
     assert list(place.iterdir()) == []

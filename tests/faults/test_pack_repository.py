@@ -39,8 +39,12 @@ def test_a_box_without_a_clock_does_not_judge_age_but_still_refuses_what_is_olde
         }
         return subprocess.run(
             [sys.executable, "-m", "firmware_app", "pack", "install", NAME, "--repository", str(place)],
-            env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     done = install(trusting.repository)
     assert done.returncode == 0, done.stderr

@@ -160,8 +160,10 @@ def test_the_auditor_misses_what_is_gone_and_sees_what_was_done_twice(tmp_path: 
         whole[-1] ^= 1
         (root / instances[1].file).write_bytes(whole)
     twice = sqlite3.connect(box.state.clinical_db)
-    twice.execute("INSERT INTO readings SELECT 'again', case_reference, body, at FROM readings WHERE key = ?",
-                  (instances[2].reference,))  # fmt: skip
+    twice.execute(
+        "INSERT INTO readings SELECT 'again', case_reference, body, at FROM readings WHERE key = ?",
+        (instances[2].reference,),
+    )
     twice.execute("UPDATE cases SET revision = 2 WHERE reference = ?", (instances[2].case,))
     twice.commit()
     twice.close()

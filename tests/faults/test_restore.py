@@ -155,8 +155,11 @@ def test_a_locked_backup_comes_back_on_another_machine_with_its_settings(box: Ho
     assert after["readings"] == before["readings"]
     assert "li" in box.run("lantern user list").split()
     assert json.loads(box.run("lantern config show --json"))["box"] | {"id": ""} == {
-        "id": "", "name": "West", "language": "zh_CN", "usual_population": "ask",
-    }  # fmt: skip
+        "id": "",
+        "name": "West",
+        "language": "zh_CN",
+        "usual_population": "ask",
+    }
     assert json.loads(box.run("lantern config show --json"))["box"]["id"] == "unprovisioned"
     assert box.run(f"stat -c '%U %G' {STATE.accounts_db}") == "lantern-viewer lantern-viewer"
     assert box.run(f"stat -c '%G %a' {STATE.images}/* | sort -u") == "lantern-clinical 2770"

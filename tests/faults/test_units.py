@@ -463,9 +463,23 @@ MAY_WRITE = {
 @pytest.mark.parametrize("unit", MAY_WRITE)
 def test_a_unit_writes_to_its_part_of_the_state_and_nowhere_else(box: House, unit: str) -> None:
     names = (
-        "accounts", "backup", "clinical", "display", "exchange", "images", "incoming", "line", "outgoing", "packs",
-        "provision", "results", "run", "set_aside", "software", "usb",
-    )  # fmt: skip
+        "accounts",
+        "backup",
+        "clinical",
+        "display",
+        "exchange",
+        "images",
+        "incoming",
+        "line",
+        "outgoing",
+        "packs",
+        "provision",
+        "results",
+        "run",
+        "set_aside",
+        "software",
+        "usb",
+    )
     code = f"STATE = '{STATE.root}'\nFOLDERS = {[f'{STATE.root}/{name}' for name in names]}\n" + WRITE
     wrote = json.loads(attempted(box, unit, code))
     assert sorted(wrote) == sorted(f"{STATE.root}/{name}".rstrip("/") for name in MAY_WRITE[unit])

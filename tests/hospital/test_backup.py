@@ -45,9 +45,21 @@ def fill(house: House) -> None:
     with inbox.transaction():
         for seq in range(1, CASES + 1):
             brief = Brief(
-                f"c-{seq:020x}", 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
-                Opinion.NONE, None,
-            )  # fmt: skip
+                f"c-{seq:020x}",
+                1,
+                Modality.CR,
+                None,
+                None,
+                None,
+                Priority.URGENT,
+                (),
+                0,
+                SizeBand.NONE,
+                "ok",
+                9,
+                Opinion.NONE,
+                None,
+            )
             message = Summary(Origin("clinic-1", "5" * 32, seq, "b" * 16), brief)
             inbox.count(message, message.encode(), b"envelope %d" % seq)
     inbox.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

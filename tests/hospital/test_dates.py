@@ -60,9 +60,7 @@ def broker(house: House, *words: str) -> tuple[int, list[str]]:
     return done.returncode, json.loads(done.stdout)["faults"]
 
 
-def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(
-    house: House, ahead: Any
-) -> None:
+def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(house: House, ahead: Any) -> None:
     certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
     revocation.revoke(house.tls, [certificate])
     ahead()
@@ -113,9 +111,7 @@ def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_
     assert (status, found[0]) == (1, "hospital.certificate_early")
 
 
-def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(
-    house: House, ahead: Any, tmp_path: Path
-) -> None:
+def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(house: House, ahead: Any, tmp_path: Path) -> None:
     enrol(house, tmp_path / "box")
     ahead()
     house.renew_list()

@@ -21,9 +21,19 @@ from hospital.page.app import create_app
 
 def figures(session: int, beat: int, confirmed: int, stream: str = "5") -> ClinicFigures:
     place = PlaceFigures(
-        "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.SUSPENDED, 5000, 400, confirmed, 30,
-        (55, 44, 66), (), (),
-    )  # fmt: skip
+        "chest-xray-child",
+        "1.2.0",
+        "m-" + "0" * 20,
+        "pneumonia",
+        LocalState.SUSPENDED,
+        5000,
+        400,
+        confirmed,
+        30,
+        (55, 44, 66),
+        (),
+        (),
+    )
     return ClinicFigures(Origin("clinic-7", stream * 32, session, "b" * 16), beat, (place,), None)
 
 

@@ -75,9 +75,21 @@ class Publisher:
     def say(self, seq: int) -> str:
         """Summary *seq*, taken over by the broker; returns its case."""
         brief = Brief(
-            f"c-{seq:020x}", 1, Modality.DX, None, None, None, Priority.ROUTINE, (), 0, SizeBand.NONE, "ok", 9,
-            Opinion.NONE, None,
-        )  # fmt: skip
+            f"c-{seq:020x}",
+            1,
+            Modality.DX,
+            None,
+            None,
+            None,
+            Priority.ROUTINE,
+            (),
+            0,
+            SizeBand.NONE,
+            "ok",
+            9,
+            Opinion.NONE,
+            None,
+        )
         body = Summary(Origin(self._box.name, "5" * 32, seq, "b" * 16), brief).encode()
         sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, seal_key(self._bundle.seal))
         self._client.publish(f"lantern/v1/up/{self._box.name}/digest", sealed, qos=1).wait_for_publish(20)

@@ -45,9 +45,21 @@ def test_a_batch_that_fails_leaves_nothing_and_hinders_nobody(inbox: Inbox) -> N
 def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
     for seq, priority in ((1, Priority.URGENT), (2, Priority.ROUTINE)):
         brief = Brief(
-            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Opinion.NONE,
+            "c-" + "0" * 20,
+            1,
+            Modality.CR,
             None,
-        )  # fmt: skip
+            None,
+            None,
+            priority,
+            (),
+            0,
+            SizeBand.NONE,
+            "ok",
+            9,
+            Opinion.NONE,
+            None,
+        )
         message = Summary(Origin("clinic-7", "5" * 32, seq, "b" * 16), brief)
         with inbox.transaction():
             inbox.count(message, message.encode(), b"envelope %d" % seq)

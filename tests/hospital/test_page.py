@@ -401,8 +401,10 @@ def test_an_inbox_of_the_last_version_knows_when_its_boxes_were_heard(tmp_path: 
     inbox = Inbox(tmp_path / "inbox.db")
     inbox.create()
     assert [(row.box, row.last_at, row.gone) for row in inbox.boxes()] == [
-        ("gone", "2", True), ("never", None, False), ("there", "3", False)
-    ]  # fmt: skip
+        ("gone", "2", True),
+        ("never", None, False),
+        ("there", "3", False),
+    ]
     assert inbox.boxes()[2].presence is not None
     inbox.close()
 

@@ -40,8 +40,10 @@ def house(tmp_path: Path) -> House:
 def command(house: House, *arguments: str) -> list[dict[str, str]]:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root), "--json"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -127,8 +129,10 @@ def test_one_box_needs_no_list(house: House, tmp_path: Path) -> None:
 def printed(house: House, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout
 
 
@@ -153,8 +157,11 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
         typed = [real.get(word, word) for word in words[1:]]
         done = subprocess.run(
             [sys.executable, "-m", "firmware_app", *typed, *more],
-            capture_output=True, text=True, check=False, cwd=folder,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

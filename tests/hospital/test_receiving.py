@@ -58,9 +58,21 @@ def origin(seq: int = 1, stream: str = "5") -> Origin:
 
 def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, stream: str = "5") -> Summary:
     brief = Brief(
-        f"c-{case:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, priority,
-        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
-    )  # fmt: skip
+        f"c-{case:020x}",
+        1,
+        Modality.CR,
+        "chest-xray-adult",
+        "1.0.0",
+        SummaryRuntime.ONNXRUNTIME,
+        priority,
+        (FindingBrief("tuberculosis", 93),),
+        0,
+        SizeBand.NONE,
+        "ok",
+        9,
+        Opinion.NONE,
+        "2026-11-21T03",
+    )
     return Summary(origin(seq, stream), brief)
 
 

@@ -16,8 +16,12 @@ from tests.hospital.test_page import desk
 def running(
     box: str, version: str, left: LeftSlot | None = None, session: int = 1, beat: int = 0, stream: str = "5"
 ) -> SoftwareState:
-    return SoftwareState(Origin(box, stream * 32, session, "b" * 16), beat,
-                         RunningSoftware("lantern-x86_64", version, Slot.A, left), None)  # fmt: skip
+    return SoftwareState(
+        Origin(box, stream * 32, session, "b" * 16),
+        beat,
+        RunningSoftware("lantern-x86_64", version, Slot.A, left),
+        None,
+    )
 
 
 def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house: House, inbox: Inbox) -> None:
@@ -35,8 +39,9 @@ def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house:
     assert "gateway, packs" in text
     inbox.revoke("clinic-7")
     assert [(one.version, one.runs, one.left) for one in software.counted(software.latest(inbox.connection))] == [
-        ("0.10.0", 1, 0), ("0.9.0", 1, 0),
-    ]  # fmt: skip
+        ("0.10.0", 1, 0),
+        ("0.9.0", 1, 0),
+    ]
 
 
 def test_a_prerelease_is_before_its_release_and_a_later_commit_after_it() -> None:

@@ -23,10 +23,17 @@ BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
 def add_cases(inbox: Inbox, number: int) -> None:
     """Case revisions of two boxes in turn, ten at the same moment."""
     rows = (
-        (f"clinic-{at % 2}", f"c-{at:020x}", 1, "routine", None, '{"findings": []}',
-         (BEGUN + timedelta(seconds=at // 10)).isoformat(timespec="milliseconds"))
+        (
+            f"clinic-{at % 2}",
+            f"c-{at:020x}",
+            1,
+            "routine",
+            None,
+            '{"findings": []}',
+            (BEGUN + timedelta(seconds=at // 10)).isoformat(timespec="milliseconds"),
+        )
         for at in range(number)
-    )  # fmt: skip
+    )
     with inbox.transaction() as connection:
         connection.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -122,8 +129,16 @@ def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: st
 def test_a_list_whose_reader_has_gone_ends_without_a_word(house: House, inbox: Inbox) -> None:
     add_cases(inbox, 5000)
     command = [
-        sys.executable, "-m", "hospital.cli", "summaries", "--json", "--since", "all", "--dir", str(house.root),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "hospital.cli",
+        "summaries",
+        "--json",
+        "--since",
+        "all",
+        "--dir",
+        str(house.root),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
         assert listing.stdout is not None
         assert listing.stderr is not None

@@ -30,15 +30,37 @@ class Apt:
 
     def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
         own = {
-            "Dir::Etc::SourceList": "sources.list", "Dir::Etc::SourceParts": "none", "Dir::State::Lists": "lists",
-            "Dir::State::status": "status", "Dir::Cache::archives": "archives/", "APT::Sandbox::User": "root",
-        }  # fmt: skip
+            "Dir::Etc::SourceList": "sources.list",
+            "Dir::Etc::SourceParts": "none",
+            "Dir::State::Lists": "lists",
+            "Dir::State::status": "status",
+            "Dir::Cache::archives": "archives/",
+            "APT::Sandbox::User": "root",
+        }
         options = [word for name, value in own.items() for word in ("-o", f"{name}={self.folder}/{value}")]
         return subprocess.run(
-            ["apt-get", "-y", "-q", *options, "-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=root",
-             "-o", "APT::Architecture=amd64", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", *words],
-            capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"},
-        )  # fmt: skip
+            [
+                "apt-get",
+                "-y",
+                "-q",
+                *options,
+                "-o",
+                "Debug::NoLocking=1",
+                "-o",
+                "APT::Sandbox::User=root",
+                "-o",
+                "APT::Architecture=amd64",
+                "-o",
+                "Dir::Cache::pkgcache=",
+                "-o",
+                "Dir::Cache::srcpkgcache=",
+                *words,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"},
+        )
 
     def fetch(self) -> subprocess.CompletedProcess[str]:
         return self("--download-only", "install", "lantern-toy")

@@ -195,9 +195,14 @@ def test_a_machine_without_a_sensor_says_so_and_is_well(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("free_kb", "stalled", "result"),
-    [(4_000_000, 0.0, "ok"), (300_000, 0.0, "warn"), (100_000, 0.0, "fail"), (4_000_000, 12.0, "warn"),
-     (4_000_000, 55.5, "fail")],
-)  # fmt: skip
+    [
+        (4_000_000, 0.0, "ok"),
+        (300_000, 0.0, "warn"),
+        (100_000, 0.0, "fail"),
+        (4_000_000, 12.0, "warn"),
+        (4_000_000, 55.5, "fail"),
+    ],
+)
 def test_memory_is_what_is_free_and_how_long_programs_waited(
     tmp_path: Path, free_kb: int, stalled: float, result: str
 ) -> None:
@@ -338,8 +343,11 @@ def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
     stuck = retention.run(settings)
     assert (stuck.result, stuck.reason.code) == ("warn", retention.STUCK)
     assert {name: stuck.reason.details[name] for name in ("unread", "unsent", "unsigned", "recent")} == {
-        "unread": 0, "unsent": 3, "unsigned": 0, "recent": 0,
-    }  # fmt: skip
+        "unread": 0,
+        "unsent": 3,
+        "unsigned": 0,
+        "recent": 0,
+    }
     assert "retention.stuck" in own_care.trouble(state)
     assert [check.reason.text("en") for check in own_care.retention(settings, state)] == [stuck.reason.text("en")]
 

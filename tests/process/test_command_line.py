@@ -118,8 +118,11 @@ def test_whoever_stops_reading_is_no_success_and_no_traceback(
     with open(theirs, "wb") as nobody:  # noqa: PTH123 - it is a descriptor
         done = subprocess.run(
             [sys.executable, "-m", *command.format(folder=tmp_path / "made").split()],
-            stdout=nobody, check=False, timeout=60, stderr=nobody if streams == "both" else subprocess.PIPE,
-        )  # fmt: skip
+            stdout=nobody,
+            check=False,
+            timeout=60,
+            stderr=nobody if streams == "both" else subprocess.PIPE,
+        )
     assert done.returncode == 141
     assert b"Traceback" not in (done.stderr or b"")
     assert b"roken" not in (done.stderr or b"")
@@ -179,8 +182,12 @@ def test_a_record_of_another_version_that_lacks_a_detail_is_shown_all_the_same()
 
 @pytest.mark.parametrize("encoding", ["ascii", "gb18030"])
 def test_whatever_the_terminal_speaks_json_is_utf_8_and_text_is_no_traceback(encoding: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONIOENCODING": encoding, "LANTERN_BOX__LANGUAGE": "zh_CN",
-                   "LANTERN_STATE__DIR": str(tmp_path)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONIOENCODING": encoding,
+        "LANTERN_BOX__LANGUAGE": "zh_CN",
+        "LANTERN_STATE__DIR": str(tmp_path),
+    }
     called = [sys.executable, "-m", "firmware_app", "config", "check", "--config", str(tmp_path / "none.toml")]
     done = subprocess.run([*called, "--json"], env=environment, capture_output=True, check=False, timeout=60)
     assert is_chinese(json.loads(done.stdout.decode("utf-8"))["error"]["text"])
@@ -194,9 +201,13 @@ def in_ascii(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedPro
     """The command of *module* as on a terminal that knows ASCII alone."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LANTERN_BOX__LANGUAGE": "zh_CN"}
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments], env=environment, cwd=cwd, capture_output=True, check=False,
+        [sys.executable, "-m", module, *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        check=False,
         timeout=120,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,9 +234,18 @@ def test_a_terminal_without_utf_8_shows_plain_characters_and_no_codes_of_them(
 def test_json_of_every_command_is_utf_8_on_such_a_terminal_too(tmp_path: Path) -> None:
     assert in_ascii("hospital.cli", "keys", "new", "--host", "h.example", "--dir", "h", cwd=tmp_path).returncode == 0
     made = in_ascii(
-        "hospital.cli", "enrol", "--new", "box=clinic-7", "clinic=Q", "--out", "状态", "--json", "--dir", "h",
+        "hospital.cli",
+        "enrol",
+        "--new",
+        "box=clinic-7",
+        "clinic=Q",
+        "--out",
+        "状态",
+        "--json",
+        "--dir",
+        "h",
         cwd=tmp_path,
-    )  # fmt: skip
+    )
     assert json.loads(made.stdout.decode("utf-8"))["file"] == "状态/clinic-7.lantern.json"
 
 

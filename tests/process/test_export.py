@@ -72,8 +72,11 @@ def test_the_results_leave_as_dicom_objects_by_a_named_person_and_are_not_writte
     report = dcmread(box.stick / f"{box.case}-results" / "sr-01.dcm")
     assert (str(report.PatientName), report.StudyInstanceUID) == ("Zhang^San", STUDY)
     assert [(one.action, one.details["account"], one.details["results"]) for one in box.audited()] == [
-        ("export.begun", "li", 1), ("export.stopped", "li", 1), ("export.begun", "li", 1), ("export.done", "li", 1),
-    ]  # fmt: skip
+        ("export.begun", "li", 1),
+        ("export.stopped", "li", 1),
+        ("export.begun", "li", 1),
+        ("export.done", "li", 1),
+    ]
     assert box.run(way="--dicom") == 1
     assert "export.there" in capsys.readouterr().err
 
@@ -132,10 +135,12 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        ("link", "export.not_a_folder"), ("missing", "export.folder_missing"), ("file", "export.not_a_folder"),
+        ("link", "export.not_a_folder"),
+        ("missing", "export.folder_missing"),
+        ("file", "export.not_a_folder"),
         ("state", "export.own_folder"),
     ],
-)  # fmt: skip
+)
 def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
     box: Box, house: House, kind: str, code: str, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,9 +91,14 @@ def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sea
         """As the gateway, the importer or the reader would: a link in the place of every file that can be reached."""
         script = 'find incoming .exporting-* -type f -exec ln -sf "$0" {} ";"'
         done = subprocess.run(
-            ["/bin/sh", "-c", script, str(secret)], cwd=box.state.root, user=_NOBODY, group=_CLINICAL, extra_groups=[],
-            stderr=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+            ["/bin/sh", "-c", script, str(secret)],
+            cwd=box.state.root,
+            user=_NOBODY,
+            group=_CLINICAL,
+            extra_groups=[],
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
         tried.append(done.returncode)
 
     before_sealing(swap)

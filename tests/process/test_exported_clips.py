@@ -91,9 +91,12 @@ def test_a_clip_of_colour_jpeg_leaves_as_it_is_decoded(tmp_path: Path) -> None:
             samples.append(np.array(image))
         streams.append(stream.getvalue())
     dataset = ultrasound(
-        screen(), frames=FRAMES, syntax=JPEGBaseline8Bit,
-        PhotometricInterpretation="YBR_FULL_422", pixel_data=encapsulate(streams),
-    )  # fmt: skip
+        screen(),
+        frames=FRAMES,
+        syntax=JPEGBaseline8Bit,
+        PhotometricInterpretation="YBR_FULL_422",
+        pixel_data=encapsulate(streams),
+    )
     out = left(tmp_path, dataset)
     exported, mask = dcmread(out), inside()
     assert (exported.file_meta.TransferSyntaxUID, exported.PhotometricInterpretation) == (JPEGLSLossless, "YBR_FULL")

@@ -142,9 +142,13 @@ def test_a_machine_without_a_chip_has_none(installed: Installed, script: str) ->
 
 @pytest.mark.parametrize("script", [HANGS, ""])
 def test_a_box_that_does_not_start_again_says_so_on_its_page(
-    box: Box, house: House, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch,
+    box: Box,
+    house: House,
+    installed: Installed,
+    script: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     installed("systemctl", script)
     installed("timedatectl", "exit 0")
     monkeypatch.setattr(first_page, "_RESTART_S", SOON_S)
@@ -172,9 +176,14 @@ def test_the_console_is_told_what_was_not_done(
 
 @pytest.mark.parametrize(("asked", "expected"), [("en", "This box is now clinic-7"), ("", "clinic-7")])
 def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
-    box: Box, house: House, tmp_path: Path, asked: str, expected: str, monkeypatch: pytest.MonkeyPatch,
+    box: Box,
+    house: House,
+    tmp_path: Path,
+    asked: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
     from firmware_app.cli.cli import main
 

@@ -121,8 +121,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     need_root()
     needed("systemctl", "apt-get", "dpkg-deb")
     root, tree, wheels = tmp_path / "root", tmp_path / "lantern", tmp_path / "wheels"
-    for folder in ("usr/bin", "var/lib/dpkg/updates", "var/lib/dpkg/info", "var/lib/apt/lists", "var/cache/apt",
-                   "var/log/apt", "etc/apt"):  # fmt: skip
+    for folder in (
+        "usr/bin",
+        "var/lib/dpkg/updates",
+        "var/lib/dpkg/info",
+        "var/lib/apt/lists",
+        "var/cache/apt",
+        "var/log/apt",
+        "etc/apt",
+    ):
         (root / folder).mkdir(parents=True)
     (root / "usr/bin/ip").touch()
     for file in ("var/lib/dpkg/status", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"):

@@ -58,8 +58,10 @@ def test_the_first_start_installs_what_was_put_in(rootfs: Path, tmp_path: Path) 
     assert wanted.read_bytes() == (REPOSITORY / "systemd/jetson/lantern-first.service").read_bytes()
     done = subprocess.run(
         [peer("systemd-analyze"), "verify", "--man=no", str(REPOSITORY / "systemd/jetson/lantern-first.service")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

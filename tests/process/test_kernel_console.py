@@ -29,9 +29,12 @@ def screen(tmp_path: Path) -> Screen:
         command = [sys.executable, "-m", "firmware_app", *words.split()]
         with subprocess.Popen(
             ["sh", "-c", '"$@" > out.json' if "--json" in words else '"$@"', "sh", *command],
-            stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=tmp_path,
             env={**kept, "LANTERN_STATE__DIR": str(tmp_path / "state"), "PYTHONPATH": str(Path.cwd()), **variables},
-        ):  # fmt: skip
+        ):
             os.close(theirs)
             text = b""
             try:

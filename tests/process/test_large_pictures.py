@@ -309,8 +309,11 @@ def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
     printed = subprocess.run(  # in a process of its own, which is smaller than that of the tests
         [sys.executable, "-c", _WATCHING, str(held)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY)))},
-        capture_output=True, text=True, check=True, timeout=60,
-    ).stdout.split()  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
     assert printed[:2] == ["signal", "6"]
     assert least <= int(printed[2]) <= most
 
@@ -338,9 +341,12 @@ def test_a_decoder_that_calls_a_want_of_memory_broken_data_is_not_believed(tmp_p
             stream = bytes(jpeg2k_encode(films.shapes(3, side, side), reversible=True, level=0))
             middle = len(stream) // 2
             made = films.film(
-                np.zeros((8, 8), np.uint16), syntax=JPEG2000Lossless, Rows=side, Columns=side,
+                np.zeros((8, 8), np.uint16),
+                syntax=JPEG2000Lossless,
+                Rows=side,
+                Columns=side,
                 pixel_data=encapsulate([stream[:middle] if broken else stream]),
-            )  # fmt: skip
+            )
             decoded = decoder.begin(films.save(tmp_path, "film.dcm", made), False, SPEC, tmp_path / "shown", CARE)
             assert isinstance(decoded, Reason)
             assert decoded.code == code

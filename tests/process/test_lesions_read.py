@@ -53,10 +53,20 @@ def clip(**attributes: Any) -> Any:
     region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
     region.PhysicalDeltaX = region.PhysicalDeltaY = 0.02
     return films.film(
-        pixels, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2", PlanarConfiguration=None, Rows=ROWS,
-        Columns=COLUMNS, NumberOfFrames=FRAMES, FrameTime=40.0, Modality="US", ViewPosition=None,
-        SOPClassUID=UltrasoundMultiFrameImageStorage, SequenceOfUltrasoundRegions=[region], **attributes,
-    )  # fmt: skip
+        pixels,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        PlanarConfiguration=None,
+        Rows=ROWS,
+        Columns=COLUMNS,
+        NumberOfFrames=FRAMES,
+        FrameTime=40.0,
+        Modality="US",
+        ViewPosition=None,
+        SOPClassUID=UltrasoundMultiFrameImageStorage,
+        SequenceOfUltrasoundRegions=[region],
+        **attributes,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -76,8 +76,9 @@ def test_a_message_leaves_as_one_file_by_a_named_person_and_is_not_written_over(
     written = (box.stick / f"{box.case}{name}").read_text("utf-8")
     assert ("||Zhang^San|" if option == "--hl7" else "Zhang San") in written
     assert [(one.action, one.details["account"]) for one in box.audited()] == [
-        ("export.begun", "li"), ("export.done", "li"),
-    ]  # fmt: skip
+        ("export.begun", "li"),
+        ("export.done", "li"),
+    ]
     assert ask(box, option, str(box.stick)) == 1
     assert "export.there" in capsys.readouterr().err
 

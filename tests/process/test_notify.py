@@ -37,9 +37,13 @@ def systemd(folder: Path) -> Iterator[socket.socket]:
 
 def run(folder: Path, code: str, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", _PREAMBLE + code], capture_output=True, text=True, check=True, timeout=30,
+        [sys.executable, "-c", _PREAMBLE + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
         env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify"), **environment},
-    )  # fmt: skip
+    )
     return done.stdout
 
 

@@ -42,9 +42,19 @@ def beside(of: FileDataset, suffix: str) -> FileDataset:
 
 @pytest.mark.parametrize(
     ("suffix", "kind"),
-    [(SR, "report"), (KO, "key_objects"), (PR, "presentation"), (SEG, "segmentation"), (RTSTRUCT, "radiotherapy"),
-     (REG, "registration"), (PDF, "document"), (ECG, "waveform"), ("481.5", "radiotherapy"), ("66", "other")],
-)  # fmt: skip
+    [
+        (SR, "report"),
+        (KO, "key_objects"),
+        (PR, "presentation"),
+        (SEG, "segmentation"),
+        (RTSTRUCT, "radiotherapy"),
+        (REG, "registration"),
+        (PDF, "document"),
+        (ECG, "waveform"),
+        ("481.5", "radiotherapy"),
+        ("66", "other"),
+    ],
+)
 def test_the_sop_class_says_what_is_no_image(suffix: str, kind: str) -> None:
     assert kind_of(STORAGE + suffix) == kind
 

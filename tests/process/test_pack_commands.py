@@ -72,8 +72,13 @@ def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, caps
     assert printed(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
     assert [one.action.removeprefix("pack.") for one in reversed(entries)] == [
-        "installed", "installed", "dropped", "installed", "committed", "rolled_back",
-    ]  # fmt: skip
+        "installed",
+        "installed",
+        "dropped",
+        "installed",
+        "committed",
+        "rolled_back",
+    ]
 
 
 def test_a_version_that_answers_wrongly_here_takes_no_place(
@@ -139,9 +144,12 @@ def offered(tmp_path: Path, state: StateDir) -> tuple[str, ...]:
 
 
 def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_is_asked(
-    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    state: StateDir,
+    offered: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     assert lantern(["pack", *offered]) == 1
     refusal = capsys.readouterr().err.splitlines()[-1]
     assert refusal.startswith("pack.overlap: ")
@@ -157,9 +165,12 @@ def test_a_pack_that_shares_images_with_another_waits_until_somebody_says_which_
 
 
 def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
-    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    state: StateDir,
+    offered: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     with monkeypatch.context() as once:
         once.setenv("LANTERN_PACKS__PREFER", NAME)
         printed(capsys, *offered)
@@ -172,9 +183,12 @@ def test_the_next_version_of_a_pack_that_shares_images_already_is_not_kept_out(
 
 
 def test_an_installed_pack_is_removed_and_audited_and_comes_again(
-    tmp_path: Path, state: StateDir, offered: tuple[str, ...], capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    state: StateDir,
+    offered: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("LANTERN_PACKS__PREFER", NAME)
     printed(capsys, *offered)
     assert printed(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
@@ -212,6 +226,5 @@ def test_every_answer_is_also_for_people(tmp_path: Path, state: StateDir, capsys
 
 def test_publishing_needs_no_pytorch(tmp_path: Path) -> None:
     code = "import sys, converters.cli, converters.publishing.repository; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
-                          cwd=ROOT)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "False"

@@ -112,8 +112,9 @@ def test_a_report_leaves_the_console_by_a_named_person_and_is_not_written_over(
     assert main([*command, "--person", "li"]) == 0
     assert "ZhangSan" in printed.words(out.read_bytes())
     assert [(one.action, one.details["account"], one.details["report"]) for one in box.audited()] == [
-        ("export.begun", "li", 1), ("export.done", "li", 1),
-    ]  # fmt: skip
+        ("export.begun", "li", 1),
+        ("export.done", "li", 1),
+    ]
     assert main([*command, "--person", "li"]) == 1
     assert "export.there" in capsys.readouterr().err
     assert [path.name for path in box.stick.iterdir()] == ["report.pdf"]

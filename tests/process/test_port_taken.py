@@ -37,8 +37,9 @@ def test_a_process_that_runs_again_is_no_longer_blamed(tmp_path: Path) -> None:
             other.close()
             box.event("ready", "gateway")
             assert {check["code"] for check in checks(tmp_path / "state", "gateway", **more)} == {
-                "doctor.process_ok", "doctor.gateway_ok",
-            }  # fmt: skip
+                "doctor.process_ok",
+                "doctor.gateway_ok",
+            }
 
 
 def test_the_doctor_names_the_tls_file_for_which_the_port_is_closed(tmp_path: Path) -> None:

@@ -94,8 +94,13 @@ def test_the_shipped_packs_share_no_image() -> None:
 
 def rules() -> list[Route]:
     """Rules that differ in one thing or another from each other."""
-    base = {"modalities": ["DX"], "body_parts": ["CHEST"], "views": ["PA"], "age_years": {"min": 18, "max": None},
-            "population": "adult"}  # fmt: skip
+    base = {
+        "modalities": ["DX"],
+        "body_parts": ["CHEST"],
+        "views": ["PA"],
+        "age_years": {"min": 18, "max": None},
+        "population": "adult",
+    }
     changes: list[dict[str, Any]] = [
         {},
         {"modalities": ["CR", "DX"], "body_parts": ["THORAX", "HAND"]},
@@ -159,8 +164,12 @@ def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path:
 
 def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> None:
     report = {
-        "version": "1", "state": "/s", "processes": {"reader": {"pid": 1, "packs": "adult-chest 1.0.0"}}, "queue": None,
-        "clock": {"time": "now", "source": "nobody", "trusted": False}, "page": None,
+        "version": "1",
+        "state": "/s",
+        "processes": {"reader": {"pid": 1, "packs": "adult-chest 1.0.0"}},
+        "queue": None,
+        "clock": {"time": "now", "source": "nobody", "trusted": False},
+        "page": None,
         "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
-    }  # fmt: skip
+    }
     assert doctor.describe(report).endswith("on the disk, not loaded: chest 1.0.0")

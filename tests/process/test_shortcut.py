@@ -18,9 +18,12 @@ ROWS, COLUMNS = 270, 360
 
 def picture(pixels: drawn_marks.Pixels) -> FileDataset:
     made = films.film(
-        pixels.astype(np.uint8), Modality="US", BodyPartExamined="BREAST", ViewPosition=None,
+        pixels.astype(np.uint8),
+        Modality="US",
+        BodyPartExamined="BREAST",
+        ViewPosition=None,
         SOPClassUID=UltrasoundImageStorage,
-    )  # fmt: skip
+    )
     made.file_meta.MediaStorageSOPClassUID = UltrasoundImageStorage
     return made
 

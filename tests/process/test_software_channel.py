@@ -261,8 +261,10 @@ def test_the_command_says_what_is_offered_and_why_it_waits(
 ) -> None:
     monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
     config = signed.folder / "lantern.toml"
-    config.write_text(f'[box]\nid = "clinic-7"\n[state]\ndir = "{signed.state.root}"\n'
-                      f'[software]\nrepository = "{signed.repository}"\n')  # fmt: skip
+    config.write_text(
+        f'[box]\nid = "clinic-7"\n[state]\ndir = "{signed.state.root}"\n'
+        f'[software]\nrepository = "{signed.repository}"\n'
+    )
     asked = ["software", "check", "--config", str(config), "--json"]
     assert main([*asked, "--root", str(signed.root)]) == 0
     said = json.loads(capsys.readouterr().out)

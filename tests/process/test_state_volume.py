@@ -53,8 +53,9 @@ def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_di
     cryptsetup = peer("cryptsetup")
     subprocess.run(
         [cryptsetup, "luksAddKey", *state_volume._LITTLE_WORK, f"--key-file={places.key}", places.device, other],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        check=True,
+        capture_output=True,
+    )
     subprocess.run([cryptsetup, "luksRemoveKey", "--batch-mode", places.device, places.key], check=True)
     state_volume._forget_key(places)
     assert not places.key.exists()

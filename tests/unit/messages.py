@@ -69,41 +69,79 @@ DIGESTS = st.builds(Digest, ORIGINS, st.lists(MARKS, max_size=MOST_MARKS).map(tu
 FAULTS = st.from_regex(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}", fullmatch=True)
 COUNTS = st.integers(0, 10**9)
 PRESENCES = st.builds(
-    Presence, ORIGINS, st.sampled_from(PresenceKind), COUNTS, st.just("0.1.0"), COUNTS, COUNTS, st.none() | COUNTS,
-    COUNTS, st.none() | _digits(64), HOURS, st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
+    Presence,
+    ORIGINS,
+    st.sampled_from(PresenceKind),
+    COUNTS,
+    st.just("0.1.0"),
+    COUNTS,
+    COUNTS,
+    st.none() | COUNTS,
+    COUNTS,
+    st.none() | _digits(64),
+    HOURS,
+    st.lists(FAULTS, max_size=MOST_FAULTS).map(tuple),
     st.lists(st.builds(PackBrief, BOXES, st.just("1.20.3")), max_size=MOST_PACKS).map(tuple),
-)  # fmt: skip
+)
 ESTIMATES = st.lists(st.integers(0, 100), max_size=3).map(tuple)
 PLACES = st.builds(
-    PlaceFigures, BOXES, st.just("1.20.3"), _digits(20).map(lambda digits: f"m-{digits}"),
-    st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True), st.sampled_from(LocalState), st.integers(0, 10_000), COUNTS,
-    COUNTS, COUNTS, ESTIMATES, ESTIMATES, ESTIMATES,
-)  # fmt: skip
+    PlaceFigures,
+    BOXES,
+    st.just("1.20.3"),
+    _digits(20).map(lambda digits: f"m-{digits}"),
+    st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True),
+    st.sampled_from(LocalState),
+    st.integers(0, 10_000),
+    COUNTS,
+    COUNTS,
+    COUNTS,
+    ESTIMATES,
+    ESTIMATES,
+    ESTIMATES,
+)
 FIGURES = st.builds(ClinicFigures, ORIGINS, COUNTS, st.lists(PLACES, max_size=MOST_PLACES).map(tuple), HOURS)
 NUMBERS = st.integers(-(10**9), 10**9)
 MEASURES = st.builds(
-    MeasureWatch, st.sampled_from(["called", "refused_at_home", "pale"]), NUMBERS, NUMBERS, st.integers(0, 9999),
+    MeasureWatch,
+    st.sampled_from(["called", "refused_at_home", "pale"]),
+    NUMBERS,
+    NUMBERS,
+    st.integers(0, 9999),
     st.sampled_from(Drifting),
-)  # fmt: skip
+)
 WATCHES = st.builds(
-    DriftWatch, ORIGINS, COUNTS,
+    DriftWatch,
+    ORIGINS,
+    COUNTS,
     st.builds(
-        WatchedPlace, BOXES, st.just("1.20.3"), _digits(20).map(lambda digits: f"m-{digits}"), COUNTS,
+        WatchedPlace,
+        BOXES,
+        st.just("1.20.3"),
+        _digits(20).map(lambda digits: f"m-{digits}"),
+        COUNTS,
         st.lists(MEASURES, max_size=MOST_MEASURES).map(tuple),
     ),
     HOURS,
-)  # fmt: skip
+)
 VERSIONS = st.from_regex(r"[0-9][A-Za-z0-9.+~-]{0,63}", fullmatch=True)
 LEFT = st.builds(
-    LeftSlot, st.sampled_from(Slot), st.none() | VERSIONS, st.sampled_from(LeftFor),
+    LeftSlot,
+    st.sampled_from(Slot),
+    st.none() | VERSIONS,
+    st.sampled_from(LeftFor),
     st.lists(st.sampled_from(["packs", "gateway", "databases"]), max_size=MOST_PARTS).map(tuple),
-)  # fmt: skip
+)
 SOFTWARE = st.builds(
-    SoftwareState, ORIGINS, COUNTS,
+    SoftwareState,
+    ORIGINS,
+    COUNTS,
     st.builds(
-        RunningSoftware, st.none() | st.just("lantern-x86_64"), VERSIONS, st.none() | st.sampled_from(Slot),
+        RunningSoftware,
+        st.none() | st.just("lantern-x86_64"),
+        VERSIONS,
+        st.none() | st.sampled_from(Slot),
         st.none() | LEFT,
     ),
     HOURS,
-)  # fmt: skip
+)
 MESSAGES = SUMMARIES | DIGESTS | PRESENCES | FIGURES | WATCHES | SOFTWARE

@@ -12,19 +12,33 @@ ROOT = Path(__file__).parents[2]
 OURS = ("firmware_app", "web", "converters", "hospital")
 
 ORDER = (
-    "core", "dicom", "imaging", "packs", "cases", "uplink", "monitoring", "ingest", "reading", "results", "appliance",
-    "cli", "__main__",
-)  # fmt: skip
+    "core",
+    "dicom",
+    "imaging",
+    "packs",
+    "cases",
+    "uplink",
+    "monitoring",
+    "ingest",
+    "reading",
+    "results",
+    "appliance",
+    "cli",
+    "__main__",
+)
 """The flats of the box, from the ground up: each imports only those before it."""
 RANK = {name: rank for rank, name in enumerate(ORDER)}
 
 PIXEL_SIDE = ("firmware_app.imaging", "firmware_app.packs", "firmware_app.reading")
 SHARED_WITH_CONVERTERS = (
-    "firmware_app.core", "firmware_app.dicom.headers", "firmware_app.imaging", "firmware_app.packs",
+    "firmware_app.core",
+    "firmware_app.dicom.headers",
+    "firmware_app.imaging",
+    "firmware_app.packs",
     "firmware_app.reading.routing",  # films of other places are refused by the box's own rules, not by a copy of them
     "firmware_app.uplink.messages.feedback",  # the box writes a clinic's feedback, the converters read it
     "firmware_app.appliance.updates.offers",  # the publisher's tool writes the index of software, the box reads it
-)  # fmt: skip
+)
 SHARED_WITH_HOSPITAL = ("firmware_app.core", "firmware_app.uplink.messages")
 VIEWER_NEVER = ("firmware_app.packs.runtimes", "firmware_app.ingest", "firmware_app.dicom.scp")
 

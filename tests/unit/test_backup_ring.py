@@ -92,8 +92,11 @@ def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(
     made(state)
     status_of = {path.name: path.stat() for path in (state.backup / "000001").iterdir()}
     assert {name: one.st_gid for name, one in status_of.items()} == {
-        "clinical.db": clinic, "exchange.db": clinic, "report.json": clinic, "accounts.db": few,
-    }  # fmt: skip
+        "clinical.db": clinic,
+        "exchange.db": clinic,
+        "report.json": clinic,
+        "accounts.db": few,
+    }
     assert {stat.S_IMODE(one.st_mode) for one in status_of.values()} == {0o660}
     assert ring.newest_whole(state, "accounts.db") is not None
     assert not list(state.accounts_db.parent.glob("copy-of-*"))

@@ -132,8 +132,15 @@ def test_one_bit_pixels_are_the_bits_of_their_words(tmp_path: Path, syntax: Any,
     bits = np.random.default_rng(2).integers(0, 2, (frames, ROWS, COLUMNS), dtype=np.uint8)
     data = np.packbits(bits.ravel(), bitorder="little").tobytes()
     data += bytes(len(data) % 2)
-    made = films.film(bits[0], syntax=syntax, pixel_data=in_words(data, syntax) if vr == "OW" else data,
-                      BitsAllocated=1, BitsStored=1, HighBit=0, NumberOfFrames=frames)  # fmt: skip
+    made = films.film(
+        bits[0],
+        syntax=syntax,
+        pixel_data=in_words(data, syntax) if vr == "OW" else data,
+        BitsAllocated=1,
+        BitsStored=1,
+        HighBit=0,
+        NumberOfFrames=frames,
+    )
     made["PixelData"].VR = vr
     for frame in range(frames):
         np.testing.assert_array_equal(grey(tmp_path, made, frame), bits[frame])
@@ -165,8 +172,9 @@ def test_each_frame_is_itself_also_where_it_begins_within_a_word(
 @pytest.mark.parametrize(("keyword", "size"), [("FloatPixelData", 4), ("DoubleFloatPixelData", 8)])
 def test_floats_are_their_values(tmp_path: Path, syntax: Any, keyword: str, size: int) -> None:
     values = np.linspace(-3.25, 1e6, ROWS * COLUMNS).astype(f"<f{size}").reshape(ROWS, COLUMNS)
-    made = films.film(ramp(), syntax=syntax, BitsAllocated=8 * size, BitsStored=None, HighBit=None,
-                      PixelRepresentation=None)  # fmt: skip
+    made = films.film(
+        ramp(), syntax=syntax, BitsAllocated=8 * size, BitsStored=None, HighBit=None, PixelRepresentation=None
+    )
     del made.PixelData
     made.add_new(keyword, "OF" if size == 4 else "OD", in_words(values.tobytes(), syntax, size))
     np.testing.assert_allclose(grey(tmp_path, made), values, rtol=1e-6)

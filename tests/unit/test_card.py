@@ -46,15 +46,40 @@ def test_other_places_and_weak_points_stand_before_every_number_of_home(manifest
 
 def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
     row = Elsewhere(
-        source="county", licence="CC BY 4.0", citation="Some A et al., 2020", runtime="onnxruntime", precision="int8",
-        n=40, positives=40, set_aside=3, passed=0.75, passed_ci=(0.6, 0.86), n_passed=30,
-        positives_passed=29, scored=38, threshold=0.5, auc=None,
-        auc_ci=None, sensitivity=0.5, sensitivity_ci=(0.35, 0.65), specificity=None, specificity_ci=None,
-        auc_passed=None, auc_passed_ci=None, wrong=0.5, wrong_ci=(0.35, 0.65), wrong_passed=0.4,
-        wrong_passed_ci=(0.23, 0.6), sensitivity_passed=0.6, sensitivity_passed_ci=(0.4, 0.77),
-        specificity_passed=None, specificity_passed_ci=None, refused={"age": 8, "reading.unfamiliar": 2},
-        why=dict.fromkeys(("auc", "specificity", "auc_passed"), "no film is without the finding"), command="print it",
-    )  # fmt: skip
+        source="county",
+        licence="CC BY 4.0",
+        citation="Some A et al., 2020",
+        runtime="onnxruntime",
+        precision="int8",
+        n=40,
+        positives=40,
+        set_aside=3,
+        passed=0.75,
+        passed_ci=(0.6, 0.86),
+        n_passed=30,
+        positives_passed=29,
+        scored=38,
+        threshold=0.5,
+        auc=None,
+        auc_ci=None,
+        sensitivity=0.5,
+        sensitivity_ci=(0.35, 0.65),
+        specificity=None,
+        specificity_ci=None,
+        auc_passed=None,
+        auc_passed_ci=None,
+        wrong=0.5,
+        wrong_ci=(0.35, 0.65),
+        wrong_passed=0.4,
+        wrong_passed_ci=(0.23, 0.6),
+        sensitivity_passed=0.6,
+        sensitivity_passed_ci=(0.4, 0.77),
+        specificity_passed=None,
+        specificity_passed_ci=None,
+        refused={"age": 8, "reading.unfamiliar": 2},
+        why=dict.fromkeys(("auc", "specificity", "auc_passed"), "no film is without the finding"),
+        command="print it",
+    )
     told = manifest.model_copy(update={"measured_elsewhere": (row,), "measured": (unseen("AP", 0.71),)})
     text = card.text(told)
     lead = text[: text.index("## Weak points")]
@@ -63,9 +88,11 @@ def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
         "| onnxruntime | int8 | county, all | 40 (40) | – | 0.500 (0.350–0.650) | – | 0.500 (0.350–0.650) | – |",
         "| pytorch, teacher | fp32 | unseen[view=AP], all | 80 (30) | 0.710 (0.660–0.760) |",
         "county: no AUC, specificity, AUC (with a number): no film is without the finding.",
-        "county：不予判读：age 8, reading.unfamiliar 2。", "Some A et al., 2020; CC BY 4.0",
-        "county: 3 films set aside", "print it",
-    ):  # fmt: skip
+        "county：不予判读：age 8, reading.unfamiliar 2。",
+        "Some A et al., 2020; CC BY 4.0",
+        "county: 3 films set aside",
+        "print it",
+    ):
         assert said in lead
     assert "unseen[view=AP]" not in text[text.index("## Numbers") :]
     page = elsewhere_section.section(told)
@@ -85,9 +112,15 @@ def test_the_verdict_of_the_networks_own_script_is_told_in_words(
 ) -> None:
     assert "## The network's own script" not in card.text(manifest)
     agreement = ReferenceAgreement(
-        script="own:score", outcome=outcome, n=400, auc_home=0.861, auc_box=0.8588, change=-0.0022,
-        change_ci=(-0.0101, 0.0047), allowed=0.005,
-    )  # fmt: skip
+        script="own:score",
+        outcome=outcome,
+        n=400,
+        auc_home=0.861,
+        auc_box=0.8588,
+        change=-0.0022,
+        change_ci=(-0.0101, 0.0047),
+        allowed=0.005,
+    )
     text = card.text(manifest.model_copy(update={"reference": agreement}))
     assert f"-0.0022 (95 % interval -0.0101 to +0.0047), where -0.005 is allowed. {verdict}" in text
 
@@ -99,9 +132,18 @@ def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:
             {"runtime": "onnxruntime", "precision": "fp32", "outcome": "passed", "said": "AUC changes by +0.0000"},
         ],
         "refused": [{"runtime": "litert", "precision": "int8", "why": "7 lost, allowed 1 lost of so few"}],
-        "measured": [{"runtime": "openvino", "precision": "int8", "split": "test", "ece": 0.031, "ece_ci": [0.02, 0.05],
-                      "brier": None, "brier_ci": None}],
-    }  # fmt: skip
+        "measured": [
+            {
+                "runtime": "openvino",
+                "precision": "int8",
+                "split": "test",
+                "ece": 0.031,
+                "ece_ci": [0.02, 0.05],
+                "brier": None,
+                "brier_ci": None,
+            }
+        ],
+    }
     text = card.text(cast(Manifest, Told(manifest, more)))
     assert text.index("1 of 2 files passed their gates without proof") < text.index("## Not for")
     assert "| openvino | int8 | inconclusive | AUC changes by -0.0010 |" in text
@@ -110,8 +152,17 @@ def test_gates_and_refusals_are_told_with_why(manifest: Manifest) -> None:
 
 
 def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(manifest: Manifest) -> None:
-    good = {"runtime": "openvino", "precision": "int8", "n": 50, "mean": 0.99, "median": 0.99, "low": 0.97,
-            "least": 0.95, "evidence": 0.97, "evidence_n": 31}  # fmt: skip
+    good = {
+        "runtime": "openvino",
+        "precision": "int8",
+        "n": 50,
+        "mean": 0.99,
+        "median": 0.99,
+        "low": 0.97,
+        "least": 0.95,
+        "evidence": 0.97,
+        "evidence_n": 31,
+    }
     bad = {**good, "runtime": "litert", "evidence": 0.71}
     pointing = {"n": 80, "hits": 30, "share": 0.375, "share_ci": [0.277, 0.484], "chance": 0.094}
     text = card.text(cast(Manifest, Told(manifest, {"maps": [good, bad], "pointing": pointing})))
@@ -137,17 +188,34 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
 
 
 def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measured:
-    return Measured.model_validate({
-        "runtime": runtime, "precision": "fp32", "split": f"unseen[view={value}]", "n": 80, "positives": 30,
-        "auc": area, "auc_ci": [area - 0.05, area + 0.05], "threshold": 0.5, "sensitivity": None,
-        "sensitivity_ci": None, "specificity": None, "specificity_ci": None,
-        "command": "lantern-convert run own.toml --data DATA --out OUT",
-    })  # fmt: skip
+    return Measured.model_validate(
+        {
+            "runtime": runtime,
+            "precision": "fp32",
+            "split": f"unseen[view={value}]",
+            "n": 80,
+            "positives": 30,
+            "auc": area,
+            "auc_ci": [area - 0.05, area + 0.05],
+            "threshold": 0.5,
+            "sensitivity": None,
+            "sensitivity_ci": None,
+            "specificity": None,
+            "specificity_ci": None,
+            "command": "lantern-convert run own.toml --data DATA --out OUT",
+        }
+    )
 
 
 def test_what_withheld_numbers_cost_and_gain_is_told_where_any_are_withheld(manifest: Manifest) -> None:
-    told = {"passed": 0.4, "passed_ci": (0.3, 0.5), "wrong": 0.3, "wrong_ci": (0.2, 0.4), "wrong_passed": 0.2,
-            "wrong_passed_ci": (0.1, 0.35)}  # fmt: skip
+    told = {
+        "passed": 0.4,
+        "passed_ci": (0.3, 0.5),
+        "wrong": 0.3,
+        "wrong_ci": (0.2, 0.4),
+        "wrong_passed": 0.2,
+        "wrong_passed_ci": (0.1, 0.35),
+    }
     row = unseen("PA", 0.82).model_copy(update=told)
     entry = Abstain(
         error=0.1, low=0.25, high=0.75, films=90, given=0.6, given_ci=(0.5, 0.7), wrong=0.1, wrong_ci=(0.0, 0.2)
@@ -217,12 +285,25 @@ def test_a_page_that_is_no_report_of_ours_is_not_touched(tmp_path: Path, capsys:
 
 
 def row(split: str, sensitivity: float, specificity: float, n: int = 80, positives: int = 30) -> Measured:
-    return Measured.model_validate({
-        "runtime": "onnxruntime", "precision": "fp32", "split": split, "n": n, "positives": positives, "auc": 0.8,
-        "auc_ci": [0.7, 0.9], "threshold": 0.5, "sensitivity": sensitivity, "specificity": specificity,
-        "sensitivity_ci": [sensitivity - 0.05, min(1.0, sensitivity + 0.05)], "ece": 0.08, "ece_ci": [0.09, 0.14],
-        "specificity_ci": [specificity - 0.05, min(1.0, specificity + 0.05)], "command": "lantern-convert run own.toml",
-    })  # fmt: skip
+    return Measured.model_validate(
+        {
+            "runtime": "onnxruntime",
+            "precision": "fp32",
+            "split": split,
+            "n": n,
+            "positives": positives,
+            "auc": 0.8,
+            "auc_ci": [0.7, 0.9],
+            "threshold": 0.5,
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "sensitivity_ci": [sensitivity - 0.05, min(1.0, sensitivity + 0.05)],
+            "ece": 0.08,
+            "ece_ci": [0.09, 0.14],
+            "specificity_ci": [specificity - 0.05, min(1.0, specificity + 0.05)],
+            "command": "lantern-convert run own.toml",
+        }
+    )
 
 
 def test_what_the_numbers_confess_is_on_the_card_too(manifest: Manifest) -> None:
@@ -245,11 +326,16 @@ def test_what_the_numbers_confess_is_on_the_card_too(manifest: Manifest) -> None
 
 
 def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
-    sample = Golden.model_validate({
-        "kind": "sample", "path": "golden/sample-negative-1.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.01},
-        "expected": {"fp32": {manifest.section.findings[0].code: 0.0}},
-        "distance": {"pixels": 64, "components": 20, "nearest": 1.1, "films": 400},
-    })  # fmt: skip
+    sample = Golden.model_validate(
+        {
+            "kind": "sample",
+            "path": "golden/sample-negative-1.png",
+            "sha256": "0" * 64,
+            "tolerance": {"fp32": 0.01},
+            "expected": {"fp32": {manifest.section.findings[0].code: 0.0}},
+            "distance": {"pixels": 64, "components": 20, "nearest": 1.1, "films": 400},
+        }
+    )
     text = card.text(manifest.model_copy(update={"golden": (sample,)}))
     assert "There is no positive sample among them" in text
     assert "There is no negative sample among them" not in text

@@ -110,18 +110,30 @@ def test_hints_are_sentences() -> None:
 
 def test_a_lesion_that_was_put_together_says_of_what_and_keeps_the_schema() -> None:
     whole = Lesion(
-        "i-1", 3, (1, 2, 30, 40), 0.71234, area_px=900, long_axis_mm=12.5, tags={"finding": "mass"}, long_axis_px=50.0,
-        chances={"malignant": 0.35}, features=(Feature("shape", "oval", 0.8, 0.9),),
-        outline=((1.0, 2.0), (30.0, 2.0), (30.0, 40.0)), axes=((1.0, 2.0, 30.0, 40.0),),
+        "i-1",
+        3,
+        (1, 2, 30, 40),
+        0.71234,
+        area_px=900,
+        long_axis_mm=12.5,
+        tags={"finding": "mass"},
+        long_axis_px=50.0,
+        chances={"malignant": 0.35},
+        features=(Feature("shape", "oval", 0.8, 0.9),),
+        outline=((1.0, 2.0), (30.0, 2.0), (30.0, 40.0)),
+        axes=((1.0, 2.0, 30.0, 40.0),),
         seen=Seen((("i-1", 3), ("i-1", 5)), 8, {"long_axis_mm": (12.0, 13.0)}, {"malignant": 1}),
-    )  # fmt: skip
+    )
     made = json.loads(json.dumps(case_object(replace(CASE, lesions=(whole,)), "en")))
     jsonschema.validate(made, SCHEMA, jsonschema.Draft202012Validator)
     (lesion,) = made["lesions"]
     assert lesion["seen"] == {
-        "frames": 2, "of": 8, "marks": [{"instance": "i-1", "frame": 3}, {"instance": "i-1", "frame": 5}],
-        "ranges": {"long_axis_mm": [12.0, 13.0]}, "votes": {"malignant": 1},
-    }  # fmt: skip
+        "frames": 2,
+        "of": 8,
+        "marks": [{"instance": "i-1", "frame": 3}, {"instance": "i-1", "frame": 5}],
+        "ranges": {"long_axis_mm": [12.0, 13.0]},
+        "votes": {"malignant": 1},
+    }
     shape = {"name": "shape", "term": "oval", "confidence": 0.8, "source": "computed", "measure": 0.9}
     assert lesion["features"] == [shape]
     assert made["scores"] == {"mass": 0.7123, "malignant": 0.35}

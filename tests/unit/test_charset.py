@@ -11,14 +11,38 @@ from pydicom.valuerep import PersonName
 from firmware_app.dicom.headers.charset import decoded
 
 LATIN_NAMES = [
-    "Müller^Jörg", "Größe", "José^Muñoz", "FRANÇOIS^RENÉ", "Ångström^Åsa", "Éloïse^Noël", "Œuvre"[1:], "Bjørn^Ærø",
-    "Niño^Peña", "ÇELİK"[:3], "Thorax 90° schräg", "Ödön^Őry"[:4], "MÜLLER^ÄNNE", "Hände beidseits", "été à la plage",
-]  # fmt: skip
+    "Müller^Jörg",
+    "Größe",
+    "José^Muñoz",
+    "FRANÇOIS^RENÉ",
+    "Ångström^Åsa",
+    "Éloïse^Noël",
+    "Œuvre"[1:],
+    "Bjørn^Ærø",
+    "Niño^Peña",
+    "ÇELİK"[:3],
+    "Thorax 90° schräg",
+    "Ödön^Őry"[:4],
+    "MÜLLER^ÄNNE",
+    "Hände beidseits",
+    "été à la plage",
+]
 CHINESE = [
-    "张三", "王", "欧阳^建国", "Zhang^San=张^三", "朱镕基", "胸部正位", "DR胸片", "肺CT",
-    "胸部 DR 后前位", "左膝关节正侧位",
-    "赵钱孙李周吴郑王", "女", "骨盆X线", "T2加权",
-]  # fmt: skip
+    "张三",
+    "王",
+    "欧阳^建国",
+    "Zhang^San=张^三",
+    "朱镕基",
+    "胸部正位",
+    "DR胸片",
+    "肺CT",
+    "胸部 DR 后前位",
+    "左膝关节正侧位",
+    "赵钱孙李周吴郑王",
+    "女",
+    "骨盆X线",
+    "T2加权",
+]
 SINGLE_BYTE = [
     (b"ISO_IR 100", "iso8859_1", "Buc^Jérôme"),
     (b"ISO_IR 101", "iso8859_2", "Wałęsa^Łucja"),
@@ -65,7 +89,7 @@ STANDARD = [
         b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=",
         "Zhang^XiaoDong=张^小东=",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("charset", "value", "name"), STANDARD)

@@ -14,9 +14,15 @@ PLATT = Calibration(kind="platt", slope=2.0, intercept=-1.0)
 
 def spec(channel: int = 0, threshold: float = 0.5) -> FindingSpec:
     return FindingSpec(
-        code="opacity", label=Words(en="Opacity", zh="阴影"), channel=channel, bias=0.25, calibration=PLATT,
-        threshold=threshold, threshold_rule="none", priority="soon",
-    )  # fmt: skip
+        code="opacity",
+        label=Words(en="Opacity", zh="阴影"),
+        channel=channel,
+        bias=0.25,
+        calibration=PLATT,
+        threshold=threshold,
+        threshold_rule="none",
+        priority="soon",
+    )
 
 
 def test_the_probability_is_the_calibrated_mean_of_the_map() -> None:

@@ -91,10 +91,20 @@ def test_every_shipped_card_promises_something() -> None:
 # --- at the clinic ------------------------------------------------------------------------------------------------
 
 MEASURED = {
-    "runtime": "onnxruntime", "precision": "fp32", "split": "test", "n": 200, "positives": 100, "auc": 0.97,
-    "auc_ci": [0.95, 0.99], "threshold": 0.5, "sensitivity": 0.95, "sensitivity_ci": [0.9, 0.98], "specificity": 0.95,
-    "specificity_ci": [0.9, 0.98], "command": "none",
-}  # fmt: skip
+    "runtime": "onnxruntime",
+    "precision": "fp32",
+    "split": "test",
+    "n": 200,
+    "positives": 100,
+    "auc": 0.97,
+    "auc_ci": [0.95, 0.99],
+    "threshold": 0.5,
+    "sensitivity": 0.95,
+    "sensitivity_ci": [0.9, 0.98],
+    "specificity": 0.95,
+    "specificity_ci": [0.9, 0.98],
+    "command": "none",
+}
 
 
 @pytest.fixture

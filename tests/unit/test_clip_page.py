@@ -30,8 +30,10 @@ def test_a_film_and_a_clip_that_was_not_read_open_in_the_middle_with_a_map_for_a
 
 def test_how_far_the_frames_that_can_be_shown_lie_apart() -> None:
     assert [Image("i", shown, of, None).apart for shown, of in (((0, 1, 2), 3), ((0, 4, 8), 9), ((0, 4, 5), 12))] == [
-        1, 4, 7,
-    ]  # fmt: skip
+        1,
+        4,
+        7,
+    ]
     assert Image("i", (), 0, None).apart == 1
 
 

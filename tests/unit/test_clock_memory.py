@@ -32,10 +32,19 @@ spans = st.floats(0, 1e7, allow_nan=False)
 anchors = st.builds(Anchor, st.integers(0, 3), st.sampled_from(TimeSource), spans, moments)
 memories = st.builds(
     ClockMemory,
-    turn=st.integers(0, 2), newest=moments, sure=moments, signed=moments, boots=st.integers(0, 2),
-    boot=st.sampled_from(["", "a", "b"]), base=moments, born=moments, last=spans, anchor=anchors, battery=moments,
+    turn=st.integers(0, 2),
+    newest=moments,
+    sure=moments,
+    signed=moments,
+    boots=st.integers(0, 2),
+    boot=st.sampled_from(["", "a", "b"]),
+    base=moments,
+    born=moments,
+    last=spans,
+    anchor=anchors,
+    battery=moments,
     battery_told=moments,
-)  # fmt: skip
+)
 
 
 @given(memories, memories, memories)
@@ -300,12 +309,18 @@ def test_the_count_of_lived_seconds_is_moved_by_no_clock_and_a_restart_counts_as
 @pytest.mark.parametrize(
     "raw",
     [
-        None, [], {}, {**ClockMemory().to_object(), "more": 1}, {**ClockMemory().to_object(), "newest": "1"},
-        {**ClockMemory().to_object(), "turn": 1.5}, {**ClockMemory().to_object(), "newest": float("nan")},
-        {**ClockMemory().to_object(), "anchor": {}}, {**ClockMemory().to_object(), "turn": True},
+        None,
+        [],
+        {},
+        {**ClockMemory().to_object(), "more": 1},
+        {**ClockMemory().to_object(), "newest": "1"},
+        {**ClockMemory().to_object(), "turn": 1.5},
+        {**ClockMemory().to_object(), "newest": float("nan")},
+        {**ClockMemory().to_object(), "anchor": {}},
+        {**ClockMemory().to_object(), "turn": True},
         {**ClockMemory().to_object(), "anchor": {**ClockMemory().to_object()["anchor"], "source": "god"}},
     ],
-)  # fmt: skip
+)
 def test_what_is_no_memory_is_not_read_as_one(raw: object) -> None:
     with pytest.raises(ValueError, match=r"."):
         ClockMemory.from_object(raw)

@@ -40,9 +40,12 @@ LEFT_LATERAL, LAO = ("399173006", "SCT", "left lateral"), ("399135007", "SCT", "
 
 def packs(part: str, modality: str = "CR", *views: str) -> list[PackCandidate]:
     values = {
-        "modalities": [modality], "body_parts": [part], "views": list(views), "age_years": AgeRange(min=18, max=None),
+        "modalities": [modality],
+        "body_parts": [part],
+        "views": list(views),
+        "age_years": AgeRange(min=18, max=None),
         "population": "adult",
-    }  # fmt: skip
+    }
     return [PackCandidate(part.lower(), Route.model_validate(values))]
 
 
@@ -93,11 +96,15 @@ def test_codes_are_read_however_their_sequences_are_written(tmp_path: Path, synt
     path = tmp_path / "film.dcm"
     path.write_bytes(
         written(
-            syntax, undefined=undefined, ViewCodeSequence=[modified, coded(*PA)], PrimaryAnatomicStructureSequence=[],
-            AnatomicRegionSequence=[coded("T-D3000", "SRT", "Chest", AnatomicRegionModifierSequence=[
-                coded("7771000", "SCT", "Left")])],
+            syntax,
+            undefined=undefined,
+            ViewCodeSequence=[modified, coded(*PA)],
+            PrimaryAnatomicStructureSequence=[],
+            AnatomicRegionSequence=[
+                coded("T-D3000", "SRT", "Chest", AnatomicRegionModifierSequence=[coded("7771000", "SCT", "Left")])
+            ],
         )
-    )  # fmt: skip
+    )
     expected = Coded(
         views=(Code(*AP), Code(*PA)),
         view_modifiers=(Code("399196006", "SCT", "cephalad"), Code("1", "99A", "grid")),
@@ -164,9 +171,10 @@ def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
     path.write_bytes(
         objects.file_of(
             objects.element(0x00080005, b"CS", b"ISO_IR 192")
-            + objects.sequence(0x00082218, objects.item(meant)) + objects.film()
+            + objects.sequence(0x00082218, objects.item(meant))
+            + objects.film()
         )
-    )  # fmt: skip
+    )
     assert examine(path).header.coded.regions == (Code("", "", "胸部"),)
 
 
@@ -176,10 +184,17 @@ def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "scheme"),
     [
-        ("T-D3000", "SRT"), ("T-D3000", "SNM3"), ("T-D3000", "99SDM"), ("51185008", "SCT"), ("816094009", "SCT"),
-        ("43799004", "SCT"), ("T-D3200", "SRT"), ("39607008", "SCT"), ("T-28000", "SRT"),
+        ("T-D3000", "SRT"),
+        ("T-D3000", "SNM3"),
+        ("T-D3000", "99SDM"),
+        ("51185008", "SCT"),
+        ("816094009", "SCT"),
+        ("43799004", "SCT"),
+        ("T-D3200", "SRT"),
+        ("39607008", "SCT"),
+        ("T-28000", "SRT"),
     ],
-)  # fmt: skip
+)
 def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, value: str, scheme: str) -> None:
     for meaning in ("", "Chest", "x"):
         region = [coded(value, scheme, meaning)]
@@ -190,11 +205,18 @@ def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, 
 @pytest.mark.parametrize(
     "code",
     [
-        HAND, ("T-D8700", "SRT", "Hand"), ("113345001", "SCT", "Abdomen"), ("122495006", "SCT", "Thoracic spine"),
-        ("T-11502", "SRT", "Spine"), ("113197003", "SCT", "Rib"), ("416550000", "SCT", "Chest and Abdomen"),
-        ("12921003", "SCT", "Pelvis"), ("69536005", "SCT", "Head"), ("38266002", "SCT", "Entire body"),
+        HAND,
+        ("T-D8700", "SRT", "Hand"),
+        ("113345001", "SCT", "Abdomen"),
+        ("122495006", "SCT", "Thoracic spine"),
+        ("T-11502", "SRT", "Spine"),
+        ("113197003", "SCT", "Rib"),
+        ("416550000", "SCT", "Chest and Abdomen"),
+        ("12921003", "SCT", "Pelvis"),
+        ("69536005", "SCT", "Head"),
+        ("38266002", "SCT", "Entire body"),
     ],
-)  # fmt: skip
+)
 def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, code: tuple[str, str, str]) -> None:
     said = {"StudyDescription": "Chest", "SeriesDescription": "Chest PA", "ProtocolName": "Chest"}
     header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*code)], **said)
@@ -239,9 +261,13 @@ def test_an_organ_in_its_region_is_no_contradiction(tmp_path: Path) -> None:
     liver, breast = ("10200004", "SCT", "Liver"), ("T-04000", "SRT", "Breast")
     abdomen = [coded("T-D4000", "SRT", "Abdomen")]
     header = header_of(
-        tmp_path, Modality="US", BodyPartExamined="LIVER", ViewPosition=None, AnatomicRegionSequence=abdomen,
+        tmp_path,
+        Modality="US",
+        BodyPartExamined="LIVER",
+        ViewPosition=None,
+        AnatomicRegionSequence=abdomen,
         PrimaryAnatomicStructureSequence=[coded(*liver)],
-    )  # fmt: skip
+    )
     assert hints(header, packs("LIVER", "US")) == []
     header = header_of(tmp_path, AnatomicRegionSequence=[coded(*breast)])
     with pytest.raises(BodyPartNotCovered):  # a breast is no chest film, although it is of the chest
@@ -262,10 +288,15 @@ def test_a_code_that_nobody_knows_leaves_the_part_open(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "scheme", "expected"),
     [
-        ("272479007", "SCT", "PA"), ("R-10214", "SNM3", "PA"), ("R-40888", "SRT", "PA"), ("399348003", "SCT", "AP"),
-        ("R-10206", "SRT", "AP"), ("399033003", "SCT", "FRONTAL"), ("R-10202", "99SDM", "FRONTAL"),
+        ("272479007", "SCT", "PA"),
+        ("R-10214", "SNM3", "PA"),
+        ("R-40888", "SRT", "PA"),
+        ("399348003", "SCT", "AP"),
+        ("R-10206", "SRT", "AP"),
+        ("399033003", "SCT", "FRONTAL"),
+        ("R-10202", "99SDM", "FRONTAL"),
     ],
-)  # fmt: skip
+)
 def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     tmp_path: Path, value: str, scheme: str, expected: str
 ) -> None:
@@ -278,13 +309,32 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
 @pytest.mark.parametrize(
     ("value", "scheme"),
     [
-        ("399173006", "SCT"), ("R-10236", "SRT"), ("399198007", "SCT"), ("R-10232", "SNM3"), ("399067008", "SCT"),
-        ("399135007", "SCT"), ("R-10220", "SRT"), ("399356000", "SCT"), ("399182000", "SCT"), ("399061009", "SCT"),
-        ("399312000", "SCT"), ("R-10216", "SRT"), ("399160007", "SCT"), ("30730003", "SCT"), ("399110001", "SCT"),
-        ("399352003", "SCT"), ("399099002", "SCT"), ("399162004", "SCT"), ("260499007", "SCT"), ("399071006", "SCT"),
-        ("102536004", "SCT"), ("F-10319", "SRT"), ("260450008", "SCT"), ("X17", "99VENDOR"),
+        ("399173006", "SCT"),
+        ("R-10236", "SRT"),
+        ("399198007", "SCT"),
+        ("R-10232", "SNM3"),
+        ("399067008", "SCT"),
+        ("399135007", "SCT"),
+        ("R-10220", "SRT"),
+        ("399356000", "SCT"),
+        ("399182000", "SCT"),
+        ("399061009", "SCT"),
+        ("399312000", "SCT"),
+        ("R-10216", "SRT"),
+        ("399160007", "SCT"),
+        ("30730003", "SCT"),
+        ("399110001", "SCT"),
+        ("399352003", "SCT"),
+        ("399099002", "SCT"),
+        ("399162004", "SCT"),
+        ("260499007", "SCT"),
+        ("399071006", "SCT"),
+        ("102536004", "SCT"),
+        ("F-10319", "SRT"),
+        ("260450008", "SCT"),
+        ("X17", "99VENDOR"),
     ],
-)  # fmt: skip
+)
 def test_a_view_code_that_is_not_frontal_gives_no_number(tmp_path: Path, value: str, scheme: str) -> None:
     code = [coded(value, scheme)]
     with pytest.raises(ViewNotCovered):
@@ -337,7 +387,7 @@ def lying(*modifier: str) -> dict[str, Any]:
         {"PositionerType": "CARM", "PositionerPrimaryAngle": "45"},
         {"PositionerType": "CARM", "PositionerPrimaryAngle": "-90.0"},
     ],
-)  # fmt: skip
+)
 def test_a_posture_or_a_beam_that_makes_no_frontal_film_gives_no_number(
     tmp_path: Path, attributes: dict[str, Any]
 ) -> None:
@@ -354,7 +404,7 @@ def test_a_posture_or_a_beam_that_makes_no_frontal_film_gives_no_number(
         {"PositionerType": "CARM", "PositionerPrimaryAngle": "180"},
         {"PositionerType": "COLUMN", "PositionerPrimaryAngle": "90"},
     ],
-)  # fmt: skip
+)
 def test_a_posture_or_a_beam_of_a_frontal_film_changes_nothing(tmp_path: Path, attributes: dict[str, Any]) -> None:
     assert hints(header_of(tmp_path, **attributes)) == []
 

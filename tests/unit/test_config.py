@@ -94,7 +94,7 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
     ("text", "key", "line"),
     [
         ('[pacs]\nhost = "10.0.0.4"\n\n[pacs.more.county]\nhots = "10.0.0.5"\n', "pacs.more.county.hots", 5),
-        ('[worklist.hospital]\nprot = 104\n', "worklist.hospital.prot", 2),
+        ("[worklist.hospital]\nprot = 104\n", "worklist.hospital.prot", 2),
         ('pacs = { more = { county = { hots = "a" } } }\n', "pacs.more.county.hots", 1),
         ('[runtimes.openvino]\nthreads = 2\ncache_dri = "x"\n', "runtimes.openvino.cache_dri", 3),
         ("[box]\n# nothing\n[dicmo]\nport = 1\n", "dicmo", 3),
@@ -112,7 +112,7 @@ def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: 
     [
         ('[dicom]\nallowed_addresses = [\n  "10.0.0.0/8",\n  "999",\n]\n', "dicom.allowed_addresses.1", 2),
         ('[pacs.more.county]\nhost = "a"\nport = "many"\n', "pacs.more.county.port", 3),
-        ('[dicomweb]\nenabled = true\n', "dicomweb", 1),
+        ("[dicomweb]\nenabled = true\n", "dicomweb", 1),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
@@ -215,9 +215,11 @@ def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tm
 
 @pytest.mark.parametrize(
     ("section", "key", "known"),
-    [("[runtimes.openvino]\ncache_dri = 1", "runtimes.openvino.cache_dri", "threads, cache_dir, exact"),
-     ("[runtimes.abacus]\nthreads = 1", "runtimes.abacus", "onnxruntime, openvino, litert")],
-)  # fmt: skip
+    [
+        ("[runtimes.openvino]\ncache_dri = 1", "runtimes.openvino.cache_dri", "threads, cache_dir, exact"),
+        ("[runtimes.abacus]\nthreads = 1", "runtimes.abacus", "onnxruntime, openvino, litert"),
+    ],
+)
 def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
     with pytest.raises(errors.ConfigUnknownKey) as caught:
         config.load(written(tmp_path, section), {})

@@ -26,10 +26,9 @@ def pair(folder: Path, name: str, passphrase: bytes | None = None) -> None:
     key = generate_private_key(SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begins = datetime(2026, 1, 1, tzinfo=UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), 1, begins, begins + timedelta(days=900))
-        .sign(key, SHA256())
-    )  # fmt: skip
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 1, begins, begins + timedelta(days=900)).sign(
+        key, SHA256()
+    )
     (folder / f"{name}.crt").write_bytes(made.public_bytes(Encoding.PEM))
     locked = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
     (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))

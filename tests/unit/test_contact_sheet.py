@@ -31,9 +31,15 @@ def case(reference: str, priority: Priority, name: str = "a.dcm", probability: f
     """A case of one image with one finding and, where it is positive, one lesion."""
     finding = Finding("mass", {"en": "Mass", "zh_CN": "肿块"}, probability, 0.5)
     lesion = Lesion(
-        "i-1", 0, (10.0, 20.0, 50.0, 60.0), 0.87, long_axis_mm=12.34, short_axis_mm=8.1, area_mm2=78.5,
+        "i-1",
+        0,
+        (10.0, 20.0, 50.0, 60.0),
+        0.87,
+        long_axis_mm=12.34,
+        short_axis_mm=8.1,
+        area_mm2=78.5,
         tags={"finding": "mass"},
-    )  # fmt: skip
+    )
     judged = priority is not Priority.CANNOT_JUDGE
     reason = None if judged else Reason("quality.blank", {"greys": 1})
     status = FileStatus.READ if judged else FileStatus.CANNOT_JUDGE
@@ -52,9 +58,12 @@ def rows(*cases: Case) -> list[dict[str, str]]:
 
 def test_the_most_urgent_stands_first_and_what_could_not_be_judged_before_what_is_routine() -> None:
     cases = [
-        case("c-1", Priority.ROUTINE, probability=0.1), case("c-2", Priority.CANNOT_JUDGE), case("c-3", Priority.SOON),
-        case("c-4", Priority.URGENT), case("c-5", Priority.SOON, probability=0.95),
-    ]  # fmt: skip
+        case("c-1", Priority.ROUTINE, probability=0.1),
+        case("c-2", Priority.CANNOT_JUDGE),
+        case("c-3", Priority.SOON),
+        case("c-4", Priority.URGENT),
+        case("c-5", Priority.SOON, probability=0.95),
+    ]
     page = contact_sheet.page(cases, lambda _: None, "en")
     assert re.findall(r"\bc-\d", page) == ["c-4", "c-5", "c-3", "c-2", "c-1"]
 

@@ -43,9 +43,11 @@ class Bench:
         return path
 
     def copy(
-        self, during: Callable[[StickStatus], None] = lambda _: None, stop: threading.Event | None = None,
+        self,
+        during: Callable[[StickStatus], None] = lambda _: None,
+        stop: threading.Event | None = None,
         reserve_mb: int = 1,
-    ) -> StickStatus:  # fmt: skip
+    ) -> StickStatus:
         door = Door(self.state, self.clinical, reserve_mb, 4)
         marks = Memory(self.state.usb / "marks", self.clinical.knows)
         device = "{}:{}".format(*_number(self.root))
@@ -393,11 +395,19 @@ def test_what_usually_lies_beside_images_is_no_damage(bench: Bench) -> None:
     binary = random.Random(3).randbytes(3000)
     bench.put("IM0001")
     beside = {
-        "autorun.inf": b"[autorun]\r\nopen=viewer.exe\r\n", "VIEWER.EXE": b"MZ" + binary, "Thumbs.db": binary,
-        "README": "请先阅读".encode("gb18030"), "VERSION": b"1.0\n", "report.pdf": b"%PDF-1.4\n" + binary,
-        "lib/help.jar": b"PK\3\4" + binary, "lib/libviewer": binary, "NOTES": "说明".encode("utf-16"),
-        "DICOMDIR": random.Random(4).randbytes(800), "IM0001.xml": b"<a/>", "logo.jpg": b"\xff\xd8\xff\xe0" + binary,
-    }  # fmt: skip
+        "autorun.inf": b"[autorun]\r\nopen=viewer.exe\r\n",
+        "VIEWER.EXE": b"MZ" + binary,
+        "Thumbs.db": binary,
+        "README": "请先阅读".encode("gb18030"),
+        "VERSION": b"1.0\n",
+        "report.pdf": b"%PDF-1.4\n" + binary,
+        "lib/help.jar": b"PK\3\4" + binary,
+        "lib/libviewer": binary,
+        "NOTES": "说明".encode("utf-16"),
+        "DICOMDIR": random.Random(4).randbytes(800),
+        "IM0001.xml": b"<a/>",
+        "logo.jpg": b"\xff\xd8\xff\xe0" + binary,
+    }
     (bench.root / "lib").mkdir()
     for name, content in beside.items():
         (bench.root / name).write_bytes(content)

@@ -280,8 +280,10 @@ def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: P
     places = np.cumsum([0, *(len(stream) + 24 for stream in streams)]).tolist()
     extra: dict[str, Any] = {}
     if told_by == "extended table":
-        extra = {"ExtendedOffsetTable": struct.pack("<3Q", *places[:3]),
-                 "ExtendedOffsetTableLengths": struct.pack("<3Q", *map(len, streams))}  # fmt: skip
+        extra = {
+            "ExtendedOffsetTable": struct.pack("<3Q", *places[:3]),
+            "ExtendedOffsetTableLengths": struct.pack("<3Q", *map(len, streams)),
+        }
     table = struct.pack("<3L", *places[:3]) if told_by == "basic table" else b""
     items = b"".join(_item(piece) for frame in pieces for piece in frame)
     data = _item(table) + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
@@ -361,9 +363,15 @@ def test_a_cut_code_stream_is_no_frame_although_the_object_is_whole(tmp_path: Pa
 # --- video --------------------------------------------------------------------------------------------------------
 
 FILES = [
-    ("libx264", "mp4"), ("libx265", "mp4"), ("mpeg4", "mp4"), ("mjpeg", "avi"), ("mpeg4", "avi"), ("rawvideo", "avi"),
-    ("mpeg1video", "mpeg"), ("mpeg2video", "mpeg"),
-]  # fmt: skip
+    ("libx264", "mp4"),
+    ("libx265", "mp4"),
+    ("mpeg4", "mp4"),
+    ("mjpeg", "avi"),
+    ("mpeg4", "avi"),
+    ("rawvideo", "avi"),
+    ("mpeg1video", "mpeg"),
+    ("mpeg2video", "mpeg"),
+]
 STREAMS = [
     ("mpeg2video", "mpegts", "1.2.840.10008.1.2.4.100"),
     ("mpeg2video", "mpeg2video", "1.2.840.10008.1.2.4.101"),

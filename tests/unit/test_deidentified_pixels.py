@@ -140,9 +140,11 @@ def test_big_endian_words_and_palettes_come_out_little(tmp_path: Path) -> None:
     indices = np.random.default_rng(3).integers(0, 255, (ROWS, COLUMNS), dtype=np.uint16)
     ramp = np.arange(256, dtype=np.uint16) * 256 + 3
     dataset = ultrasound(
-        indices, syntax=ExplicitVRBigEndian,
-        pixel_data=indices.astype(">u2").tobytes(), **palette(ramp.astype(">u2").tobytes()),
-    )  # fmt: skip
+        indices,
+        syntax=ExplicitVRBigEndian,
+        pixel_data=indices.astype(">u2").tobytes(),
+        **palette(ramp.astype(">u2").tobytes()),
+    )
     cleaned, _ = exported(tmp_path, dataset)
     assert np.array_equal(cleaned.pixel_array[inside()], indices[inside()])
     assert cleaned.GreenPaletteColorLookupTableData == ramp.astype("<u2").tobytes()
@@ -211,9 +213,11 @@ def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) 
             stream = stream[:2] + b"\xff\xfe\x00\x0aZHANGSAN" + stream[2:]
         named = "YBR_FULL_422" if kind == "jpeg" else "YBR_RCT"
         dataset = ultrasound(
-            screen(), syntax=JPEGBaseline8Bit if kind == "jpeg" else JPEG2000Lossless,
-            PhotometricInterpretation=named, pixel_data=encapsulate([stream]),
-        )  # fmt: skip
+            screen(),
+            syntax=JPEGBaseline8Bit if kind == "jpeg" else JPEG2000Lossless,
+            PhotometricInterpretation=named,
+            pixel_data=encapsulate([stream]),
+        )
         with Image.open(path) as image:
             image.draft("YCbCr", None)
             expected, label = np.array(image), "YBR_FULL" if kind == "jpeg" else "RGB"
@@ -230,9 +234,12 @@ def test_a_compressed_object_leaves_as_it_is_decoded(tmp_path: Path, kind: str) 
 
 def test_history_of_lossy_compression_stays(tmp_path: Path) -> None:
     dataset = ultrasound(
-        screen(), LossyImageCompression="01", LossyImageCompressionRatio="10.5",
-        LossyImageCompressionMethod="ISO_10918_1", ImageType=["ORIGINAL", "PRIMARY", "", "0001"],
-    )  # fmt: skip
+        screen(),
+        LossyImageCompression="01",
+        LossyImageCompressionRatio="10.5",
+        LossyImageCompressionMethod="ISO_10918_1",
+        ImageType=["ORIGINAL", "PRIMARY", "", "0001"],
+    )
     cleaned, _ = exported(tmp_path, dataset)
     assert (cleaned.LossyImageCompression, cleaned.LossyImageCompressionMethod) == ("01", "ISO_10918_1")
     assert str(cleaned.LossyImageCompressionRatio) == "10.5"

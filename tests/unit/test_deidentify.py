@@ -198,7 +198,10 @@ def test_a_code_is_written_again_in_the_standard_s_words_or_goes() -> None:
     data.SOPInstanceUID, data.AnatomicRegionSequence = "2.25.1", [known, typed]
     (again,) = attributes.cleaned(data, IDENTITIES).AnatomicRegionSequence
     assert (again.CodeValue, again.CodingSchemeDesignator, again.CodeMeaning) == (
-        "76752008", "SCT", "Breast structure (body structure)")  # fmt: skip
+        "76752008",
+        "SCT",
+        "Breast structure (body structure)",
+    )
 
 
 def test_one_patient_gets_one_name_and_another_patient_another() -> None:

@@ -53,17 +53,22 @@ def multipart(content: bytes, boundary: str = "b", head: str = "Content-Type: ap
         (QUOTED, "b"),
         ("multipart/related; type=application/dicom; boundary=b", "b"),  # OHIF, Cornerstone, dcm4chee's example
         ("multipart/related;type=application/dicom;boundary=b", "b"),
-        ("Multipart/Related; Type=\"Application/DICOM\"; BOUNDARY=b", "b"),
+        ('Multipart/Related; Type="Application/DICOM"; BOUNDARY=b', "b"),
         ("MULTIPART/RELATED ; TYPE=APPLICATION/DICOM ; boundary = b", "b"),
         ('multipart/related; boundary="a b\'()+_,-./:=?"; type="application/dicom"', "a b'()+_,-./:=?"),
         ('multipart/related; boundary="a\\b"; type="application/dicom"', "ab"),  # a quoted-pair
         ("multipart/related; boundary=----=_Part_12.34/5; type=application/dicom", "----=_Part_12.34/5"),
-        ('multipart/related; type="application/dicom"; start="<1@x>"; boundary=b; transfer-syntax=1.2.840.10008.1.2.1',
-         "b"),
+        (
+            (
+                'multipart/related; type="application/dicom"; start="<1@x>"; boundary=b;'
+                " transfer-syntax=1.2.840.10008.1.2.1"
+            ),
+            "b",
+        ),
         ('multipart/related; type="application/dicom; transfer-syntax=1.2.840.10008.1.2.1"; boundary=b', "b"),
         ("multipart/related; boundary=b", "b"),
     ],
-)  # fmt: skip
+)
 def test_a_media_type_is_read_whatever_its_case_and_quotes(
     client: FlaskClient, door: Door, content_type: str, boundary: str
 ) -> None:
@@ -82,11 +87,15 @@ def test_one_object_may_come_bare(client: FlaskClient, door: Door, content_type:
 @pytest.mark.parametrize(
     ("content_type", "status"),
     [
-        ('multipart/related; type="application/dicom+json"; boundary=b', 415), ("multipart/mixed; boundary=b", 415),
-        ("multipart/form-data; boundary=b", 415), ("application/json", 415), ("", 415),
-        ("multipart/related; type=application/dicom", 400), ('multipart/related; boundary=""', 400),
+        ('multipart/related; type="application/dicom+json"; boundary=b', 415),
+        ("multipart/mixed; boundary=b", 415),
+        ("multipart/form-data; boundary=b", 415),
+        ("application/json", 415),
+        ("", 415),
+        ("multipart/related; type=application/dicom", 400),
+        ('multipart/related; boundary=""', 400),
     ],
-)  # fmt: skip
+)
 def test_a_media_type_that_is_not_stored_is_named_in_the_answer(
     client: FlaskClient, door: Door, content_type: str, status: int
 ) -> None:
@@ -123,14 +132,23 @@ HEAD = b"Content-Type: application/dicom\r\n\r\n"
         b"--b\r\nContent-Type: application/dicom;\r\n\ttransfer-syntax=1.2.840.10008.1.2.1\r\n"
         b"Content-Location:\r\n http://pacs/1\r\n\r\n" + CONTENT + b"\r\n--b--\r\n",
         b"--b\r\ncontent-TYPE:application/dicom\r\nCONTENT-length: 7\r\nMIME-Version:1.0\r\n\r\n"
-        + CONTENT + b"\r\n--b--\r\n",
+        + CONTENT
+        + b"\r\n--b--\r\n",
         b"--b\r\n\r\n" + CONTENT + b"\r\n--b--\r\n",
         b"--b\nContent-Type: application/dicom\n\n" + CONTENT + b"\n--b--\n",
         b"--b\r\n" + HEAD + CONTENT + b"\r\n--b  \r\n" + HEAD + CONTENT + b"\r\n--b--\r\n",
     ],
-    ids=["preamble", "empty lines", "blanks and epilogue", "folded headers", "other headers", "no headers",
-         "line feeds", "blanks between"],
-)  # fmt: skip
+    ids=[
+        "preamble",
+        "empty lines",
+        "blanks and epilogue",
+        "folded headers",
+        "other headers",
+        "no headers",
+        "line feeds",
+        "blanks between",
+    ],
+)
 def test_a_multipart_is_read_as_the_standard_of_mail_allows_it(client: FlaskClient, door: Door, body: bytes) -> None:
     answer = client.post(STUDIES, data=body, content_type=QUOTED)
     assert (answer.status_code, door.clinical.unread()) == (200, 1), answer.text
@@ -230,23 +248,29 @@ SYNTAX = "1.2.840.10008.1.2.1"
 @pytest.mark.parametrize(
     ("accept", "form"),
     [
-        ("", "multipart/related"), ("*/*", "multipart/related"), ("multipart/*", "multipart/related"),
-        ("multipart/related", "multipart/related"), ("application/*", "application/dicom"),
+        ("", "multipart/related"),
+        ("*/*", "multipart/related"),
+        ("multipart/*", "multipart/related"),
+        ("multipart/related", "multipart/related"),
+        ("application/*", "application/dicom"),
         ("multipart/related; type=application/dicom", "multipart/related"),
         ('Multipart/Related; Type="Application/Dicom"', "multipart/related"),
         ("multipart/related; type=application/dicom; transfer-syntax=*", "multipart/related"),
         (f'multipart/related; type="application/dicom";transfer-syntax="{SYNTAX}"', "multipart/related"),
         ("multipart/related; type=application/dicom; transfer-syntax=1.2.840.10008.1.2.4.50", None),
         ("multipart/related; transfer-syntax=1.2.840.10008.1.2.4.50, multipart/related", "multipart/related"),
-        ("multipart/related; type=image/jpeg", None), ("text/html", None),
+        ("multipart/related; type=image/jpeg", None),
+        ("text/html", None),
         ("text/html, */*;q=0.1", "multipart/related"),
-        ("application/dicom", "application/dicom"), ("APPLICATION/DICOM", "application/dicom"),
+        ("application/dicom", "application/dicom"),
+        ("APPLICATION/DICOM", "application/dicom"),
         ("multipart/related; type=application/dicom; q=0.2, application/dicom; q=0.7", "application/dicom"),
         ("application/dicom; q=0.2, multipart/related; type=application/dicom", "multipart/related"),
         ("multipart/related; type=application/dicom; q=0, */*", "application/dicom"),
-        ("*/*; q=0", None), ("application/dicom;q=0, multipart/related;q=0.000", None),
+        ("*/*; q=0", None),
+        ("application/dicom;q=0, multipart/related;q=0.000", None),
     ],
-)  # fmt: skip
+)
 def test_the_form_of_an_answer_is_the_one_that_the_client_weighs_most(accept: str, form: str | None) -> None:
     best = chosen(retrieving.forms("application/dicom", may_be_bare=True), accept)
     assert (best and best.name) == form
@@ -263,9 +287,11 @@ def test_several_objects_are_given_in_a_multipart_also_where_one_would_be_liked_
 def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
     json = [MediaType("application/dicom+json"), MediaType("application/json")]
     for header, asked, name in (
-        ("*/*", "application/json", "application/json"), ("", "application/dicom json", "application/dicom+json"),
-        ("text/html", "application/json", None), ("*/*", "text/html", None),
-    ):  # fmt: skip
+        ("*/*", "application/json", "application/json"),
+        ("", "application/dicom json", "application/dicom+json"),
+        ("text/html", "application/json", None),
+        ("*/*", "text/html", None),
+    ):
         best = chosen(json, header, [asked])
         assert (best and best.name) == name, (header, asked)
 
@@ -276,12 +302,20 @@ def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        ("StudyDate", "2026*"), ("StudyDate", "2026-13-45"), ("StudyDate", "20261345"), ("StudyTime", "2500"),
-        ("StudyDate", "20261231-20260101"), ("StudyInstanceUID", "1.2.*"), ("0020000E", "one"),
-        ("PatientID", "A\\B"), ("PatientName", "A\\B"), ("AcquisitionDateTime", "2026-2027"),
-        ("ReferencedStudySequence", "x"), ("00080050", "A\\B"),
+        ("StudyDate", "2026*"),
+        ("StudyDate", "2026-13-45"),
+        ("StudyDate", "20261345"),
+        ("StudyTime", "2500"),
+        ("StudyDate", "20261231-20260101"),
+        ("StudyInstanceUID", "1.2.*"),
+        ("0020000E", "one"),
+        ("PatientID", "A\\B"),
+        ("PatientName", "A\\B"),
+        ("AcquisitionDateTime", "2026-2027"),
+        ("ReferencedStudySequence", "x"),
+        ("00080050", "A\\B"),
     ],
-)  # fmt: skip
+)
 def test_a_key_that_cannot_be_matched_is_no_question(key: tuple[str, str]) -> None:
     with pytest.raises(NotAQuestion):
         searching.parse([key])
@@ -293,13 +327,19 @@ def test_a_key_that_cannot_be_matched_is_no_question(key: tuple[str, str]) -> No
         ("DA", "20261125-", ["20261125", "20270101"], ["20261124", ""]),
         ("DA", "- 20261125", ["19000101", "20261125"], ["20261126", ""]),
         ("TM", "10", ["100000", "105959.999999", "10"], ["110000", "095959", ""]),
-        ("TM", "-0015", ["000000", "001559"], ["001600", ""]), ("TM", "1000-12", ["100000", "125959"], ["130000"]),
-        ("UI", "1.2\\1.3\0", ["1.2", "1.3"], ["1.4", ""]), ("CS", "CR\\DX", ["CR", "DX"], ["CT", "CR\\DX", ""]),
-        ("AE", "A? \\B*", ["A1", "BOX"], ["A", ""]), ("CS", "\\", ["CR", ""], []), ("LO", "*", ["x", ""], []),
-        ("LO", '""', [""], ["x"]), ("DA", '""', [""], ["20261125"]), ("UI", "*", ["1.2", ""], []),
+        ("TM", "-0015", ["000000", "001559"], ["001600", ""]),
+        ("TM", "1000-12", ["100000", "125959"], ["130000"]),
+        ("UI", "1.2\\1.3\0", ["1.2", "1.3"], ["1.4", ""]),
+        ("CS", "CR\\DX", ["CR", "DX"], ["CT", "CR\\DX", ""]),
+        ("AE", "A? \\B*", ["A1", "BOX"], ["A", ""]),
+        ("CS", "\\", ["CR", ""], []),
+        ("LO", "*", ["x", ""], []),
+        ("LO", '""', [""], ["x"]),
+        ("DA", '""', [""], ["20261125"]),
+        ("UI", "*", ["1.2", ""], []),
         ("PN", "doe^j*", ["DOE^JANE", "Doe^John^^Dr"], ["DOE", "DOEN^JANE"]),
     ],
-)  # fmt: skip
+)
 def test_a_key_matches_as_the_standard_says(vr: str, wanted: str, fitting: list[str], others: list[str]) -> None:
     fits = matcher(vr, wanted)
     assert [value for value in (*fitting, *others) if fits(value)] == fitting

@@ -31,15 +31,17 @@ SAID = Description("1.2.9", "20250101", "CR", "Chest", 2, "王小明", "QH-7", "
 @pytest.mark.parametrize(
     ("ours", "theirs", "doubtful"),
     [
-        (OURS, OURS, ()), (OURS, replace(OURS, sex=""), ()),
+        (OURS, OURS, ()),
+        (OURS, replace(OURS, sex=""), ()),
         (OURS, replace(OURS, sex="F"), (Doubt.SEX,)),
-        (OURS, replace(OURS, issuer="COUNTY"), (Doubt.ISSUER,)), (OURS, replace(OURS, issuer=""), (Doubt.ISSUER,)),
+        (OURS, replace(OURS, issuer="COUNTY"), (Doubt.ISSUER,)),
+        (OURS, replace(OURS, issuer=""), (Doubt.ISSUER,)),
         (replace(OURS, issuer=""), replace(OURS, issuer=""), (Doubt.ISSUER,)),
         (OURS, replace(OURS, number="QH-70"), (Doubt.NUMBER,)),
         (OURS, replace(OURS, birth_date="19580713"), (Doubt.BIRTH_DATE,)),
         (replace(OURS, birth_date=""), replace(OURS, birth_date=""), (Doubt.BIRTH_DATE,)),
     ],
-)  # fmt: skip
+)
 def test_only_a_known_and_equal_issuer_number_and_birth_date_are_the_same_patients(
     ours: PatientKey, theirs: PatientKey, doubtful: tuple[Doubt, ...]
 ) -> None:
@@ -62,8 +64,13 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
     state, clinical, door = opened(tmp_path / "state")
     case = taken(door, film(tmp_path / "films", 1), days_ago(0))
     read_all(state, clinical)
-    for name, value in (("STATE__DIR", str(state.root)), ("BOX__LANGUAGE", "en"), ("PACS__HOST", "10.0.0.5"),
-                        ("PACS__AE_TITLE", "ARCHIVE"), ("PACS__QUERY", "true")):  # fmt: skip
+    for name, value in (
+        ("STATE__DIR", str(state.root)),
+        ("BOX__LANGUAGE", "en"),
+        ("PACS__HOST", "10.0.0.5"),
+        ("PACS__AE_TITLE", "ARCHIVE"),
+        ("PACS__QUERY", "true"),
+    ):
         monkeypatch.setenv(f"LANTERN_{name}", value)
     pacs = {"host": "10.0.0.5", "ae_title": "ARCHIVE", "query": True}
     config = Config.model_validate({"state": {"dir": state.root}, "box": {"language": "en"}, "pacs": pacs})
@@ -81,8 +88,9 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
     assert cli.main(["case", "earlier", case, "--json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["state"], one["doubts"], one["name"]) for one in told] == [
-        ("found", ["issuer"], "王小明"), ("wanted", [], "王小明"),
-    ]  # fmt: skip
+        ("found", ["issuer"], "王小明"),
+        ("wanted", [], "王小明"),
+    ]
     page = doctor.get(f"/case/{case}", headers=HTML).text
     assert "perhaps another patient: not the same or not known is the issuer of the patient number." in page
     assert "2025-01-01" in page
@@ -96,16 +104,25 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
 
 def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_none() -> None:
     said = {
-        learned.ACCESSION: "A-1", learned.NAME: "LI^NA=李^娜", learned.PATIENT_ID: "H-1",
-        learned.BIRTH_DATE: "19800102", learned.SEX: "F", learned.STUDY: "1.2.3", learned.PROCEDURE_ID: "R-1",
-    }  # fmt: skip
+        learned.ACCESSION: "A-1",
+        learned.NAME: "LI^NA=李^娜",
+        learned.PATIENT_ID: "H-1",
+        learned.BIRTH_DATE: "19800102",
+        learned.SEX: "F",
+        learned.STUDY: "1.2.3",
+        learned.PROCEDURE_ID: "R-1",
+    }
     step = {learned.MODALITY: "DX", learned.START_DATE: "20261124", learned.START_TIME: "0930", learned.STEP: "胸部"}
     today = date(2026, 11, 24)
     one = learned.learned(said, step, "RIS", today)
     assert isinstance(one, WorklistEntry)
     assert (one.accession, one.name, one.age, one.scheduled, one.examination) == (
-        "A-1", "李娜", "046Y", "20261124093000", "xray",
-    )  # fmt: skip
+        "A-1",
+        "李娜",
+        "046Y",
+        "20261124093000",
+        "xray",
+    )
     without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
     assert isinstance(without, WorklistEntry)
     assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")

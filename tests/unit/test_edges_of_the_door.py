@@ -81,9 +81,15 @@ def test_a_sequence_that_the_end_of_the_file_cuts_off_is_not_whole(at: Path) -> 
 
 @pytest.mark.parametrize(
     ("uid", "faulty"),
-    [("2.25." + "1" * 59, ()), ("2.25." + "1" * 60, ("SOPInstanceUID",)), ("2.25." + "1" * 123, ("SOPInstanceUID",)),
-     ("1.02.3", ()), ("12", ("SOPInstanceUID",)), ("1..2", ("SOPInstanceUID",))],
-)  # fmt: skip
+    [
+        ("2.25." + "1" * 59, ()),
+        ("2.25." + "1" * 60, ("SOPInstanceUID",)),
+        ("2.25." + "1" * 123, ("SOPInstanceUID",)),
+        ("1.02.3", ()),
+        ("12", ("SOPInstanceUID",)),
+        ("1..2", ("SOPInstanceUID",)),
+    ],
+)
 def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_noted_beyond_64(
     at: Path, uid: str, faulty: tuple[str, ...]
 ) -> None:
@@ -131,9 +137,7 @@ def test_a_file_that_would_eat_the_reserve_is_refused_before_it_is_copied(
     door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at.write_bytes(file_of(film(rows=1500, columns=1500)))  # 4.5 MB
-    monkeypatch.setattr(
-        "firmware_app.dicom.spool.free_bytes", lambda _folder: 20_000_000
-    )  # 16 of them are the reserve
+    monkeypatch.setattr("firmware_app.dicom.spool.free_bytes", lambda _folder: 20_000_000)  # 16 of them are the reserve
     with pytest.raises(SpaceShort):
         door.accept_file(at)
     at.write_bytes(file_of(film()))

@@ -26,9 +26,13 @@ FRONTAL, LATERAL = "PA", "LL"
 
 
 def films(labels: Sequence[int]) -> FilmSet:
-    return FilmSet("there", "bright", tuple(
-        Film(f"f{number}", Path(f"f{number}.png"), label, f"p{number // 2}") for number, label in enumerate(labels)
-    ))  # fmt: skip
+    return FilmSet(
+        "there",
+        "bright",
+        tuple(
+            Film(f"f{number}", Path(f"f{number}.png"), label, f"p{number // 2}") for number, label in enumerate(labels)
+        ),
+    )
 
 
 def drawn(folder: Path, rows: Sequence[tuple[bool, int, str]], first_seed: int = 100) -> Path:
@@ -216,6 +220,14 @@ def test_a_set_that_the_recipe_names_is_read_in_its_own_words(
         '[data]\nreader = "masks"\npositive = "bright"\n[[elsewhere]]\npath = "there"\ntitle = "New Delhi"\n'
         'reader = "masks"\npositive = "tuberculosis"\nnegative = "dark"\n'
     )
-    (row,) = evaluated(capsys, str(pack), "--data", str(home), "--recipe", str(tmp_path / "toy.toml"),
-                       "--external", f"{there}=New Delhi")  # fmt: skip
+    (row,) = evaluated(
+        capsys,
+        str(pack),
+        "--data",
+        str(home),
+        "--recipe",
+        str(tmp_path / "toy.toml"),
+        "--external",
+        f"{there}=New Delhi",
+    )
     assert (row["source"], row["n"], row["positives"]) == ("New Delhi", 2, 1)

@@ -47,8 +47,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "uplink.md"
 
 def opened(envelope: bytes, **changes: Any) -> bytes:
     asked: dict[str, Any] = {
-        "kind": Kind.ALERT, "box": "a", "signer": BOX.public_key(), "private": {KEY: HOSPITAL}, **changes,
-    }  # fmt: skip
+        "kind": Kind.ALERT,
+        "box": "a",
+        "signer": BOX.public_key(),
+        "private": {KEY: HOSPITAL},
+        **changes,
+    }
     return open_sealed(envelope, **asked)
 
 
@@ -141,8 +145,10 @@ def test_the_hospitals_word_is_for_one_box_and_one_purpose() -> None:
     signed = sign(b"{}", Kind.ACK, "a", BOX)
     assert open_signed(signed, Kind.ACK, "a", BOX.public_key()) == b"{}"
     for kind, box, key in (
-        (Kind.KEYS, "a", BOX), (Kind.ACK, "b", BOX), (Kind.ACK, "a", Ed25519PrivateKey.generate()),
-    ):  # fmt: skip
+        (Kind.KEYS, "a", BOX),
+        (Kind.ACK, "b", BOX),
+        (Kind.ACK, "a", Ed25519PrivateKey.generate()),
+    ):
         with pytest.raises(SignatureForged):
             open_signed(signed, kind, box, key.public_key())
 

@@ -24,16 +24,35 @@ from tests import toy_pack
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
 KEYS = [
-    "pack", "runtime", "precision", "split", "n", "positives", "auc", "auc_ci", "threshold", "sensitivity",
-    "sensitivity_ci", "specificity", "specificity_ci", "dice", "lesion_sensitivity", "false_positives_per_image",
-]  # fmt: skip
+    "pack",
+    "runtime",
+    "precision",
+    "split",
+    "n",
+    "positives",
+    "auc",
+    "auc_ci",
+    "threshold",
+    "sensitivity",
+    "sensitivity_ci",
+    "specificity",
+    "specificity_ci",
+    "dice",
+    "lesion_sensitivity",
+    "false_positives_per_image",
+]
 
 
 FINDING = FindingSpec(
-    code="bright", label=Words(en="Bright", zh="亮"), channel=0, bias=0.0,
-    calibration=Calibration(kind="platt", slope=1.0, intercept=0.0), threshold=0.5, threshold_rule="made",
+    code="bright",
+    label=Words(en="Bright", zh="亮"),
+    channel=0,
+    bias=0.0,
+    calibration=Calibration(kind="platt", slope=1.0, intercept=0.0),
+    threshold=0.5,
+    threshold_rule="made",
     priority="soon",
-)  # fmt: skip
+)
 
 
 def grey(bright: bool, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -364,8 +383,13 @@ def test_the_test_part_of_a_medmnist_recipe_is_its_own_and_not_that_of_the_file(
 ) -> None:
     images = np.stack([grey(index % 2 == 1, index)[:28, :28] for index in range(8)])
     labels = (np.arange(8) % 2)[:, np.newaxis].astype(np.uint8)
-    np.savez(tmp_path / "toy.npz", train_images=images, train_labels=labels, test_images=images[:2],
-             test_labels=1 - labels[:2])  # fmt: skip
+    np.savez(
+        tmp_path / "toy.npz",
+        train_images=images,
+        train_labels=labels,
+        test_images=images[:2],
+        test_labels=1 - labels[:2],
+    )
     own = recipe_of("toy", tmp_path / "own", "medmnist", "1")
     splits.freeze_test("toy", ["train/0", "train/3", "train/5"], "a note", tmp_path / "own")
     asked = (str(pack), "--data", str(tmp_path / "toy.npz"), "--split", "test")
@@ -377,8 +401,12 @@ def test_medmnist_labels_are_known_by_their_names(tmp_path: Path) -> None:
     labels = np.array([[0], [1], [1]], np.uint8)
     np.savez(tmp_path / "breastmnist_224.npz", test_images=np.zeros((3, 8, 8), np.uint8), test_labels=labels)
     path = tmp_path / "breastmnist_224.npz"
-    for asked, wanted in (({"finding": "malignant"}, [1, 0, 0]), ({"positive": "benign"}, [0, 1, 1]),
-                          ({"positive": "0"}, [1, 0, 0]), ({"finding": "other"}, [0, 1, 1])):  # fmt: skip
+    for asked, wanted in (
+        ({"finding": "malignant"}, [1, 0, 0]),
+        ({"positive": "benign"}, [0, 1, 1]),
+        ({"positive": "0"}, [1, 0, 0]),
+        ({"finding": "other"}, [0, 1, 1]),
+    ):
         assert [film.label for film in datasets.medmnist(path, "test", **asked).films] == wanted
     with pytest.raises(DataUnreadable, match="its labels are numbers"):
         datasets.medmnist(path, "test", positive="cat")
@@ -398,9 +426,13 @@ def test_a_recipe_says_which_medmnist_label_is_the_finding(tmp_path: Path, posit
     labels = np.array([[0], [1], [1]], np.uint8)
     np.savez(tmp_path / "breastmnist.npz", train_images=np.zeros((3, 8, 8), np.uint8), train_labels=labels)
     recipe = Recipe(
-        pack="toy", version="0.0.1", describe="words.toml", data=Data(reader="medmnist", positive=positive),
-        net=Net(student="plain-small"), train=Train(start="random"),
-    )  # fmt: skip
+        pack="toy",
+        version="0.0.1",
+        describe="words.toml",
+        data=Data(reader="medmnist", positive=positive),
+        net=Net(student="plain-small"),
+        train=Train(start="random"),
+    )
     films = recipe_data.open_reader(recipe, tmp_path / "breastmnist.npz").films
     assert [film.label for film in films] == wanted
 

@@ -45,8 +45,11 @@ def test_no_film_comes_again_before_the_others_of_its_cell() -> None:
 def test_a_weight_makes_a_source_rarer_in_both_classes() -> None:
     order, _ = drawn({("a", 0): 500, ("a", 1): 500, ("b", 0): 500, ("b", 1): 500}, b=0.25)
     assert {cell: order.count(cell) for cell in set(order)} == {
-        ("a", 0): 800, ("a", 1): 800, ("b", 0): 200, ("b", 1): 200,
-    }  # fmt: skip
+        ("a", 0): 800,
+        ("a", 1): 800,
+        ("b", 0): 200,
+        ("b", 1): 200,
+    }
 
 
 def test_a_source_of_one_class_is_rare_and_the_classes_stay_even() -> None:
@@ -75,13 +78,30 @@ def test_a_set_with_its_own_head_is_drawn_by_its_weight_and_leaves_the_findings_
 
 def test_the_kinds_of_a_label_are_drawn_evenly_and_no_source_tells_one(tmp_path: Path) -> None:
     """Benign and normal images are both negative; of the second hospital's, most are normal."""
-    counts = {("a", "malignant"): 134, ("a", "benign"): 275, ("a", "normal"): 89,
-              ("b", "malignant"): 29, ("b", "benign"): 70, ("b", "normal"): 81}  # fmt: skip
-    films = FilmSet("a", "malignant", tuple(
-        Film(f"{source}{said}{number}", Path("x.png"), int(said == "malignant"), str(number), said=said,
-             traits=(("source", source),))
-        for (source, said), count in counts.items() for number in range(count)
-    ))  # fmt: skip
+    counts = {
+        ("a", "malignant"): 134,
+        ("a", "benign"): 275,
+        ("a", "normal"): 89,
+        ("b", "malignant"): 29,
+        ("b", "benign"): 70,
+        ("b", "normal"): 81,
+    }
+    films = FilmSet(
+        "a",
+        "malignant",
+        tuple(
+            Film(
+                f"{source}{said}{number}",
+                Path("x.png"),
+                int(said == "malignant"),
+                str(number),
+                said=said,
+                traits=(("source", source),),
+            )
+            for (source, said), count in counts.items()
+            for number in range(count)
+        ),
+    )
     (tmp_path / "own.toml").write_text(
         'pack = "own"\nversion = "0.0.1"\ndescribe = "w.toml"\ntask = "lesions"\nnet = { student = "pyramid" }\n'
         'train = { even = "source" }\n[data]\nreader = "masks"\npositive = "malignant"\n'
@@ -100,8 +120,13 @@ def test_sources_of_one_class_each_are_refused() -> None:
     with pytest.raises(RecipeInvalid, match="the label would be the source"):
         drawn({("a", 0): 30, ("hannover", 1): 30})
     with pytest.raises(RecipeInvalid, match="the label would be the source"):  # another head's films change nothing
-        shares("own", np.array([0, 1, 0, 1]), ["a", "b", "nih", "nih"], dict.fromkeys(("a", "b", "nih"), 1.0),
-               heads=[0, 0, 1, 1])  # fmt: skip
+        shares(
+            "own",
+            np.array([0, 1, 0, 1]),
+            ["a", "b", "nih", "nih"],
+            dict.fromkeys(("a", "b", "nih"), 1.0),
+            heads=[0, 0, 1, 1],
+        )
 
 
 def recipe(folder: Path, train: str, beside: str = "") -> Recipe:
@@ -116,10 +141,14 @@ def recipe(folder: Path, train: str, beside: str = "") -> Recipe:
 def test_the_loss_weighs_what_is_drawn_and_not_what_there_is(tmp_path: Path) -> None:
     """Positive films are rare, but drawn as often: only the cost of a miss, five to one, is left to weigh."""
     films = [("a", 1)] * 5 + [("a", 0)] * 40 + [("b", 1)] * 10 + [("b", 0)] * 10
-    made = FilmSet("own", "x", tuple(
-        Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
-        for number, (source, label) in enumerate(films)
-    ))  # fmt: skip
+    made = FilmSet(
+        "own",
+        "x",
+        tuple(
+            Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
+            for number, (source, label) in enumerate(films)
+        ),
+    )
     weights = targets.costly(made, recipe(tmp_path, 'even = "source"')).weights
     positive = np.array([label == 1 for _, label in films])
     assert np.ptp(weights[positive]) < 1e-5
@@ -131,17 +160,23 @@ def test_the_loss_weighs_what_is_drawn_and_not_what_there_is(tmp_path: Path) -> 
 def test_the_cost_of_a_miss_weighs_the_finding_alone(tmp_path: Path, even: str) -> None:
     """Films of a set with its own head teach channel 1, and both of its labels weigh the same there."""
     films = [("a", 1)] * 5 + [("a", 0)] * 40 + [("nih", 1)] * 10 + [("nih", 0)] * 20
-    made = FilmSet("own", "x", tuple(
-        Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
-        for number, (source, label) in enumerate(films)
-    ))  # fmt: skip
+    made = FilmSet(
+        "own",
+        "x",
+        tuple(
+            Film(str(number), Path(f"{number}.png"), label, str(number), traits=(("source", source),))
+            for number, (source, label) in enumerate(films)
+        ),
+    )
     beside = '[[data.beside]]\npath = "y/nih"\nreader = "folder"\nown_head = true\n'
     aim = targets.costly(made, recipe(tmp_path, even, beside))
     assert aim.channel.tolist() == [0] * 45 + [1] * 30
     once = even_draws.of_recipe(made, recipe(tmp_path, even, beside))
     often = np.ones(75) if once is None else once.frequency
-    sums = {cell: sum(w * o for w, o, one in zip(aim.weights, often, films, strict=True) if one == cell)
-            for cell in set(films)}  # fmt: skip
+    sums = {
+        cell: sum(w * o for w, o, one in zip(aim.weights, often, films, strict=True) if one == cell)
+        for cell in set(films)
+    }
     assert sums["a", 1] / sums["a", 0] == pytest.approx(5.0, rel=1e-4)
     assert sums["nih", 1] / sums["nih", 0] == pytest.approx(1.0, rel=1e-4)
     student, counts = targets.of_student(aim, 2)

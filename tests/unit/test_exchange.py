@@ -59,9 +59,21 @@ BUNDLE = HospitalBundle(SIGNER.public_key().public_bytes_raw().hex(), public(b"1
 
 def brief(number: int, priority: Priority = Priority.ROUTINE) -> Brief:
     return Brief(
-        f"c-{number:020x}", 1, Modality.CR, "chest-xray-adult", "1.0.0", SummaryRuntime.ONNXRUNTIME, priority,
-        (FindingBrief("tuberculosis", 93),), 0, SizeBand.NONE, "ok", 9, Opinion.NONE, "2026-11-21T03",
-    )  # fmt: skip
+        f"c-{number:020x}",
+        1,
+        Modality.CR,
+        "chest-xray-adult",
+        "1.0.0",
+        SummaryRuntime.ONNXRUNTIME,
+        priority,
+        (FindingBrief("tuberculosis", 93),),
+        0,
+        SizeBand.NONE,
+        "ok",
+        9,
+        Opinion.NONE,
+        "2026-11-21T03",
+    )
 
 
 @dataclass
@@ -212,10 +224,14 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     receipt = Receipt("clinic-7", sides.exchange.line().stream, taken, (), 0).encode()
     stranger = Ed25519PrivateKey.generate()
     for body in (
-        sign(receipt, Kind.ACK, "clinic-7", stranger), sign(receipt, Kind.ACK, "clinic-8", SIGNER),
-        sign(receipt, Kind.KEYS, "clinic-7", SIGNER), sign(receipt, Kind.ACK, "clinic-7", SIGNER)[:-2], b"", b"LND1",
+        sign(receipt, Kind.ACK, "clinic-7", stranger),
+        sign(receipt, Kind.ACK, "clinic-8", SIGNER),
+        sign(receipt, Kind.KEYS, "clinic-7", SIGNER),
+        sign(receipt, Kind.ACK, "clinic-7", SIGNER)[:-2],
+        b"",
+        b"LND1",
         sign(b"{}", Kind.ACK, "clinic-7", SIGNER),
-    ):  # fmt: skip
+    ):
         sides.exchange.receive(Kind.ACK, body)
     sides.exchange.receive(Kind.COMMAND, sign(receipt, Kind.COMMAND, "clinic-7", SIGNER))
     sides.say(1, stream="e" * 32)
@@ -422,8 +438,9 @@ def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> N
     line.create([resources.files(exchange_module.__package__).joinpath("exchange_schema.sql").read_text("utf-8")])
     line.connection.execute("INSERT INTO line (id, stream) VALUES (1, ?)", ("e" * 32,))
     marks = [{"case": brief(n).case, "revision": 1, "priority": "routine", "hour": None} for n in (1, 2)]
-    line.connection.execute("INSERT INTO outgoing VALUES (9, 0, ?, 'marks', ?, 'waiting', NULL, NULL)",
-                            ("b" * 16, json.dumps(marks)))  # fmt: skip
+    line.connection.execute(
+        "INSERT INTO outgoing VALUES (9, 0, ?, 'marks', ?, 'waiting', NULL, NULL)", ("b" * 16, json.dumps(marks))
+    )
     line.connection.executemany("INSERT INTO carries VALUES (?, 1, 9)", [(brief(n).case,) for n in (1, 2)])
     line.close()
     sides = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))

@@ -55,12 +55,16 @@ class Installed:
         (self.etc / "hospital.json").write_text("{}")  # installed with the software
         (self.etc / "provisioned.json").write_text("{}")
         recovery_code.make(self.state)
-        config = Config.model_validate({
-            "box": {"id": "clinic-7", "name": "West", "language": "en"}, "state": {"dir": str(self.state.root)},
-            "viewer": {"host": "127.0.0.1", "behind_front": True}, "pacs": {"tls_key": str(self.pacs_key)},
-            "backup": {"dir": str(self.second), "locked": str(self.locked)},
-            "retention": {"high_water_free_mb": 16, "ballast_mb": 0},
-        })  # fmt: skip
+        config = Config.model_validate(
+            {
+                "box": {"id": "clinic-7", "name": "West", "language": "en"},
+                "state": {"dir": str(self.state.root)},
+                "viewer": {"host": "127.0.0.1", "behind_front": True},
+                "pacs": {"tls_key": str(self.pacs_key)},
+                "backup": {"dir": str(self.second), "locked": str(self.locked)},
+                "retention": {"high_water_free_mb": 16, "ballast_mb": 0},
+            }
+        )
         self.file.write_text(describe(config))
         (self.second / "000001").mkdir()
         (self.second / "000001" / "clinical.db").write_bytes(b"names")
@@ -76,9 +80,13 @@ class Installed:
 
 
 GONE = [
-    "clinic/sets", "etc/hospital.json", "etc/lantern.toml",
-    "second/photos", "state/run", "state/run/factory_reset.json",
-]  # fmt: skip
+    "clinic/sets",
+    "etc/hospital.json",
+    "etc/lantern.toml",
+    "second/photos",
+    "state/run",
+    "state/run/factory_reset.json",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -246,8 +254,9 @@ def test_its_keyslots_are_erased_by_cryptsetup(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr("firmware_app.core.system_program.run", answer)
     assert volume_key.erase_volume_key(tmp_path) == "/dev/sda5"
     assert asked[-2:] == [
-        ("cryptsetup", "isLuks", "--type", "luks2", "/dev/sda5"), ("cryptsetup", "--batch-mode", "erase", "/dev/sda5"),
-    ]  # fmt: skip
+        ("cryptsetup", "isLuks", "--type", "luks2", "/dev/sda5"),
+        ("cryptsetup", "--batch-mode", "erase", "/dev/sda5"),
+    ]
 
 
 def test_where_nothing_is_encrypted_nothing_is_erased(tmp_path: Path) -> None:

@@ -250,9 +250,13 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path, capsys: pytest.C
 
 
 RECIPE = Recipe(
-    pack=PACK, version="0.0.1", describe="words.toml", data=Data(reader="folder", positive="disc", folds=2, test=0.25),
-    net=Net(student="plain-small"), train=Train(start="random"),
-)  # fmt: skip
+    pack=PACK,
+    version="0.0.1",
+    describe="words.toml",
+    data=Data(reader="folder", positive="disc", folds=2, test=0.25),
+    net=Net(student="plain-small"),
+    train=Train(start="random"),
+)
 
 
 @pytest.fixture

@@ -24,9 +24,7 @@ BOX = [[10, 20], [110, 220]]
 @pytest.fixture
 def giving(desk: Desk, tmp_path: Path) -> Desk:  # noqa: F811
     """The desk of a clinic that gives feedback, with a picture of its film, shown at half its size."""
-    public = OWN.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )  # fmt: skip
+    public = OWN.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (tmp_path / "feedback.pub").write_bytes(public)
     export = desk.config.export.model_copy(update={"enabled": True, "feedback_key": tmp_path / "feedback.pub"})
     desk.config = desk.config.model_copy(update={"export": export})

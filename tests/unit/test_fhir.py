@@ -146,17 +146,21 @@ def patient_segment(result: Result) -> list[str]:
 @pytest.mark.parametrize(
     ("person_name", "field"),
     [
-        ("DOE^JANE^M", "DOE^JANE^M"), ("DOE", "DOE"), ("DOE^JANE", "DOE^JANE"),
+        ("DOE^JANE^M", "DOE^JANE^M"),
+        ("DOE", "DOE"),
+        ("DOE^JANE", "DOE^JANE"),
         # PS3.5 6.2.1.1, example 1: prefix before suffix; XPN has them the other way round.
         ("Adams^John Robert Quincy^^Rev.^B.A. M.Div.", "Adams^John Robert Quincy^^B.A. M.Div.^Rev."),
-        ("DOE^JANE^^Dr", "DOE^JANE^^^Dr"), ("O'NEIL & SON^A|B~C", "O'NEIL \\T\\ SON^A\\F\\B\\R\\C"),
+        ("DOE^JANE^^Dr", "DOE^JANE^^^Dr"),
+        ("O'NEIL & SON^A|B~C", "O'NEIL \\T\\ SON^A\\F\\B\\R\\C"),
         # PS3.5 H.3.1, and HL7 table 0465 (A, I, P) with 0200 (L).
-        ("Yamada^Tarou=山田^太郎=やまだ^たろう",
-         "Yamada^Tarou^^^^^L^A~山田^太郎^^^^^L^I~やまだ^たろう^^^^^L^P"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "Yamada^Tarou^^^^^L^A~山田^太郎^^^^^L^I~やまだ^たろう^^^^^L^P"),
         ("WANG^XIAOMING=王^小明", "WANG^XIAOMING^^^^^L^A~王^小明^^^^^L^I"),
-        ("=王^小明", "王^小明^^^^^L^I"), ("王^小明", "王^小明^^^^^L^I"), ("WANG==ワン", "WANG^^^^^^L^A~ワン^^^^^^L^P"),
+        ("=王^小明", "王^小明^^^^^L^I"),
+        ("王^小明", "王^小明^^^^^L^I"),
+        ("WANG==ワン", "WANG^^^^^^L^A~ワン^^^^^^L^P"),
     ],
-)  # fmt: skip
+)
 def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str, field: str) -> None:
     film = films.save(tmp_path, "film.dcm", films.film(PatientName=person_name, SpecificCharacterSet="ISO_IR 192"))
     shown = Patient(identity.spoken(person_name), "P-1", "", "F")
@@ -167,10 +171,12 @@ def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str
 @pytest.mark.parametrize(
     ("name", "field"),
     [
-        ("欧阳锋", "欧阳^锋^^^^^L^I"), ("DOE JANE", "DOE JANE"), ("DOE^JANE^M", "DOE^JANE^M"),
+        ("欧阳锋", "欧阳^锋^^^^^L^I"),
+        ("DOE JANE", "DOE JANE"),
+        ("DOE^JANE^M", "DOE^JANE^M"),
         ("买买提·吐尔逊", "买买提·吐尔逊^^^^^^L^I"),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_a_person_wrote_replaces_that_of_the_image(result: Result, name: str, field: str) -> None:
     assert patient_segment(replace(result, patient=Patient(name, "P-1")))[5] == field
 
@@ -184,15 +190,27 @@ def test_a_registered_name_has_its_groups(result: Result) -> None:
 @pytest.mark.parametrize(
     ("date", "time", "stamp"),
     [
-        ("20261123", "10", "2026112310"), ("20261123", "1030", "202611231030"),
-        ("20261123", "103000", "20261123103000"), ("20261123", "103000.123", "20261123103000"),
+        ("20261123", "10", "2026112310"),
+        ("20261123", "1030", "202611231030"),
+        ("20261123", "103000", "20261123103000"),
+        ("20261123", "103000.123", "20261123103000"),
         ("2026.11.23", "10:30:00", "20261123103000"),
-        ("20261123", "", "20261123"), ("20261123", None, "20261123"), ("20261123", "103", "20261123"),
-        ("20261123", "2500", "20261123"), ("20261123", "1061", "20261123"), ("20261123", "10 30", "20261123"),
-        ("2026", "10", "2026"), ("202611", "103000", "202611"), ("20261345", "10", ""), ("20260230", "", ""),
-        ("0", "", ""), ("00000000", "000000", ""), ("20261123-20261124", "10", ""), ("２０２６１１２３", "10", ""),
+        ("20261123", "", "20261123"),
+        ("20261123", None, "20261123"),
+        ("20261123", "103", "20261123"),
+        ("20261123", "2500", "20261123"),
+        ("20261123", "1061", "20261123"),
+        ("20261123", "10 30", "20261123"),
+        ("2026", "10", "2026"),
+        ("202611", "103000", "202611"),
+        ("20261345", "10", ""),
+        ("20260230", "", ""),
+        ("0", "", ""),
+        ("00000000", "000000", ""),
+        ("20261123-20261124", "10", ""),
+        ("２０２６１１２３", "10", ""),
     ],
-)  # fmt: skip
+)
 def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, time: str | None, stamp: str) -> None:
     """TS is YYYY[MM[DD[HH[MM[SS]]]]] (HL7 2.5.1, chapter 2.A): nothing may be missing in between."""
     (image,) = result.images
@@ -206,9 +224,15 @@ def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, ti
 
 @pytest.mark.parametrize(
     ("letter", "sequence"),
-    [("\x01", "\\X01\\"), ("\r", "\\X0D\\"), ("\t", "\\X09\\"), ("\x1b", "\\X1B\\"), ("\x7f", "\\X7F\\"),
-     ("\x85", "\\XC285\\")],
-)  # fmt: skip
+    [
+        ("\x01", "\\X01\\"),
+        ("\r", "\\X0D\\"),
+        ("\t", "\\X09\\"),
+        ("\x1b", "\\X1B\\"),
+        ("\x7f", "\\X7F\\"),
+        ("\x85", "\\XC285\\"),
+    ],
+)
 def test_a_control_character_is_escaped_as_its_bytes(result: Result, letter: str, sequence: str) -> None:
     """HL7 2.5.1, 2.7: hexadecimal data; of MSH-18, UNICODE UTF-8, the bytes."""
     assert patient_segment(replace(result, patient=Patient("X", f"P{letter}1")))[3] == f"P{sequence}1"

@@ -18,11 +18,14 @@ from firmware_app.imaging.model_input import InputSpec
 
 SPEC = InputSpec("film", 64, 64)
 RECIPE = Recipe(
-    pack="toy", version="0.0.1", describe="words.toml",
+    pack="toy",
+    version="0.0.1",
+    describe="words.toml",
     data=Data(reader="folder", positive="disc", folds=2, test=0.25, unlabelled=("more",)),
-    net=Net(student="plain-small", teacher="lite0-cut"), train=Train(start="random"),
+    net=Net(student="plain-small", teacher="lite0-cut"),
+    train=Train(start="random"),
     distill=Distill(unlabelled_share=0.5),
-)  # fmt: skip
+)
 
 
 def drawn(path: Path, seed: int) -> None:

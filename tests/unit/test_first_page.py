@@ -27,9 +27,13 @@ from web.checkup import Checkup
 
 HTML = {"Accept": "text/html"}
 ANSWERS = {
-    "language": "en", "clinic": "Clear River", "box": "clinic-7", "zone": "Asia/Shanghai", "ae_title": "LANTERN",
+    "language": "en",
+    "clinic": "Clear River",
+    "box": "clinic-7",
+    "zone": "Asia/Shanghai",
+    "ae_title": "LANTERN",
     "calling": "",
-}  # fmt: skip
+}
 
 
 class Silent(Checkup):

@@ -36,22 +36,24 @@ def row(code: str, **says: Any) -> dict[str, Any]:
     return {"code": code, "advice": words(f"Do {code}."), "rule": rule, "source": source, **says}
 
 
-RULES = FollowUpRules.model_validate({
-    "background": [
-        {"code": "virus", "label": words("a virus"), "diagnoses": ["I10:B18.1", "I10:B18.0"]},
-        {"code": "family", "label": words("family history")},
-    ],
-    "rows": [
-        row("nothing", nothing=True),
-        row("surveillance", nothing=True, background=["virus"]),
-        row("small", finding="mass", long_axis_mm={"below": 10.0}),
-        row("small_virus", finding="mass", long_axis_mm={"below": 10.0}, background=["virus"]),
-        row("large", finding="mass", long_axis_mm={"at_least": 10.0}),
-        row("irregular", finding="mass", features={"shape": ["irregular", "round"]}, background=["family"]),
-        row("suspicious", finding="malignant", score={"at_least": 0.3}),
-        row("positive", positive=["malignant"], background=["family"]),
-    ],
-})  # fmt: skip
+RULES = FollowUpRules.model_validate(
+    {
+        "background": [
+            {"code": "virus", "label": words("a virus"), "diagnoses": ["I10:B18.1", "I10:B18.0"]},
+            {"code": "family", "label": words("family history")},
+        ],
+        "rows": [
+            row("nothing", nothing=True),
+            row("surveillance", nothing=True, background=["virus"]),
+            row("small", finding="mass", long_axis_mm={"below": 10.0}),
+            row("small_virus", finding="mass", long_axis_mm={"below": 10.0}, background=["virus"]),
+            row("large", finding="mass", long_axis_mm={"at_least": 10.0}),
+            row("irregular", finding="mass", features={"shape": ["irregular", "round"]}, background=["family"]),
+            row("suspicious", finding="malignant", score={"at_least": 0.3}),
+            row("positive", positive=["malignant"], background=["family"]),
+        ],
+    }
+)
 HIGH, LOW = Finding("malignant", words("x"), 0.9, 0.5), Finding("malignant", words("x"), 0.1, 0.5)
 
 

@@ -73,9 +73,11 @@ def run_lengths(words: Pixels) -> bytes:
 
 @OFTEN
 @given(
-    st.data(), layouts((8, 16, 32)), st.integers(0, 2**32 - 1),
+    st.data(),
+    layouts((8, 16, 32)),
+    st.integers(0, 2**32 - 1),
     st.sampled_from(["little", "implicit", "big", "rle", "wrapped"]),
-)  # fmt: skip
+)
 def test_whatever_the_layout_of_a_word_its_value_comes_back(
     tmp_path: Path, data: st.DataObject, layout: StoredWords, rubbish: int, syntax: str
 ) -> None:
@@ -85,9 +87,12 @@ def test_whatever_the_layout_of_a_word_its_value_comes_back(
     values = data.draw(hnp.arrays(np.int64, shape, elements=st.integers(*layout.reach)))
     words = written(values, layout, rubbish)
     attributes: dict[str, Any] = {
-        "BitsStored": layout.stored, "HighBit": layout.high_bit, "PixelRepresentation": int(layout.signed),
-        "RescaleSlope": -2, "RescaleIntercept": 7,
-    }  # fmt: skip
+        "BitsStored": layout.stored,
+        "HighBit": layout.high_bit,
+        "PixelRepresentation": int(layout.signed),
+        "RescaleSlope": -2,
+        "RescaleIntercept": 7,
+    }
     if syntax == "big":
         raw = words.astype(words.dtype.newbyteorder(">")).tobytes()
         made = films.film(words, syntax=ExplicitVRBigEndian, pixel_data=raw + b"\0" * (len(raw) % 2), **attributes)
@@ -216,7 +221,7 @@ BY_HAND = [
     ("LINEAR", 0, 100, -1024, {974: 0.0, 975: 1 / 99, 1023: 0.5 - 0.5 / 99, 1074: 1.0}),
     ("LINEAR_EXACT", 0, 100, -1024, {974: 0.0, 1024: 0.5, 1074: 1.0, 999: 0.25}),
     ("LINEAR", 500, 1, 0, {499: 0.0, 500: 1.0}),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("function", "centre", "width", "intercept", "expected"), BY_HAND)
@@ -301,7 +306,7 @@ PADDED = [  # allocated dtype, PixelPaddingValue as written with its VR, range l
     (np.uint16, ("US", 0), ("US", 40), [0, 17, 40]),
     (np.uint16, ("US", 4095), ("US", 4000), [4000, 4095]),
     (np.int16, ("SS", -3000), ("SS", -2500), [-3000, -2700, -2500]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("kind", "value", "limit", "hidden"), PADDED)

@@ -83,15 +83,24 @@ def test_what_is_drawn_is_kept_with_the_word_shown_and_audited(desk: Desk, secon
 @pytest.mark.parametrize(
     "drawing",
     [
-        "{", "[]", '{"instance": "i-0"}',
-        drawn("i-" + "0" * 20, BOX), drawn("OWN", BOX, 7), drawn("OWN", [[1, 1], [2, 2]]), drawn("OWN", [[5, 5]]),
-        drawn("OWN", [[0, 0], [301, 10]]), drawn("OWN", [[0, 0], [-5, 10]]), drawn("OWN", [[0, 0], [float("nan"), 9]]),
+        "{",
+        "[]",
+        '{"instance": "i-0"}',
+        drawn("i-" + "0" * 20, BOX),
+        drawn("OWN", BOX, 7),
+        drawn("OWN", [[1, 1], [2, 2]]),
+        drawn("OWN", [[5, 5]]),
+        drawn("OWN", [[0, 0], [301, 10]]),
+        drawn("OWN", [[0, 0], [-5, 10]]),
+        drawn("OWN", [[0, 0], [float("nan"), 9]]),
         drawn("OWN", [[float(n % 90), float(n)] for n in range(399)] + [[1, 1], [2, 2]]),
     ],
-)  # fmt: skip
+)
 def test_a_drawing_on_no_frame_or_beyond_its_edge_is_refused_with_its_word(
-    desk: Desk, second: Instance, drawing: str  # noqa: F811
-) -> None:  # fmt: skip
+    desk: Desk,  # noqa: F811
+    second: Instance,
+    drawing: str,
+) -> None:
     text = drawing.replace("OWN", second.reference)
     answer = post(desk.person("li"), f"/case/{desk.case}/verdict", finding="pneumonia", verdict="agree", drawing=text)
     assert answer.status_code == 400

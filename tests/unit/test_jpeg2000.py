@@ -58,9 +58,20 @@ def shown(path: Path) -> Pixels:
 
 @pytest.mark.parametrize(
     "name",
-    ["JPEG2000.dcm", "MR_small_jp2klossless.dcm", "693_J2KI.dcm", "693_J2KR.dcm", "J2K_pixelrep_mismatch.dcm",
-     "US1_J2KI.dcm", "US1_J2KR.dcm", "MR2_J2KI.dcm", "MR2_J2KR.dcm", "RG1_J2KR.dcm", "RG3_J2KR.dcm"],
-)  # fmt: skip
+    [
+        "JPEG2000.dcm",
+        "MR_small_jp2klossless.dcm",
+        "693_J2KI.dcm",
+        "693_J2KR.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+        "US1_J2KI.dcm",
+        "US1_J2KR.dcm",
+        "MR2_J2KI.dcm",
+        "MR2_J2KR.dcm",
+        "RG1_J2KR.dcm",
+        "RG3_J2KR.dcm",
+    ],
+)
 def test_the_words_are_those_of_pydicom(name: str) -> None:
     path = get_testdata_file(name, download=False)
     if path is None:

@@ -36,7 +36,7 @@ def test_a_step_of_which_nothing_changed_is_not_done_again(kept: Ledger, capfd: 
     assert capfd.readouterr().err.splitlines() == [
         "train: done before, nothing it is made of has changed",
         "export: done before, nothing it is made of has changed",
-    ]  # fmt: skip
+    ]
 
 
 def test_what_follows_a_step_with_another_outcome_is_done_again(

@@ -39,10 +39,18 @@ from web.sheet import Image
 
 OUTLINE = ((10.0, 10.0), (50.0, 10.0), (30.0, 40.0))
 MASS = Lesion(
-    "", 0, (10.0, 10.0, 50.0, 40.0), 0.9, long_axis_mm=12.0, short_axis_mm=8.0, tags={"finding": "bright"},
-    picture=(90, 90), outline=OUTLINE, axes=((10.0, 10.0, 50.0, 10.0), (30.0, 10.0, 30.0, 40.0)),
+    "",
+    0,
+    (10.0, 10.0, 50.0, 40.0),
+    0.9,
+    long_axis_mm=12.0,
+    short_axis_mm=8.0,
+    tags={"finding": "bright"},
+    picture=(90, 90),
+    outline=OUTLINE,
+    axes=((10.0, 10.0, 50.0, 10.0), (30.0, 10.0, 30.0, 40.0)),
     features=(Feature("shape", "irregular", 0.8),),
-)  # fmt: skip
+)
 
 
 @dataclass
@@ -73,9 +81,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         "rows": [{**row, "code": "seen"}, {**row, "code": "raised", "background": ["family"]}],
     }
     (pack / "manifest.json").write_text(json.dumps(manifest))
-    config = Config.model_validate({
-        "state": {"dir": tmp_path / "state"}, "packs": {"dir": tmp_path / "packs"}, "box": {"language": "en"},
-    })  # fmt: skip
+    config = Config.model_validate(
+        {
+            "state": {"dir": tmp_path / "state"},
+            "packs": {"dir": tmp_path / "packs"},
+            "box": {"language": "en"},
+        }
+    )
     state = StateDir(config.state.dir)
     state.prepare()
     clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)

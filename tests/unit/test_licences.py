@@ -5,9 +5,13 @@ import pytest
 from converters.packing import licences
 
 FREE = (
-    ("NIH ChestX-ray14", "free use with attribution (NIH Clinical Center)"), ("BUSI", "CC BY 4.0"),
-    ("Hannover", "CC BY 3.0"), ("DenseNet-121", "BSD-3-Clause"), ("ImageNet weights", "Apache-2.0"), ("drawn", "CC0"),
-)  # fmt: skip
+    ("NIH ChestX-ray14", "free use with attribution (NIH Clinical Center)"),
+    ("BUSI", "CC BY 4.0"),
+    ("Hannover", "CC BY 3.0"),
+    ("DenseNet-121", "BSD-3-Clause"),
+    ("ImageNet weights", "Apache-2.0"),
+    ("drawn", "CC0"),
+)
 
 
 def test_weights_of_free_data_are_apache_unless_the_words_say_another() -> None:
@@ -20,10 +24,13 @@ def test_weights_of_free_data_are_apache_unless_the_words_say_another() -> None:
 @pytest.mark.parametrize(
     "licence",
     [
-        "CC BY-NC 4.0", "CC-BY-NC-SA-4.0", "Kaggle competition rules: academic research and education, non-commercial",
-        "research use, published with Chauhan et al. PLoS ONE 2014; no licence text in the copy", "noncommercial",
+        "CC BY-NC 4.0",
+        "CC-BY-NC-SA-4.0",
+        "Kaggle competition rules: academic research and education, non-commercial",
+        "research use, published with Chauhan et al. PLoS ONE 2014; no licence text in the copy",
+        "noncommercial",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("said", [None, "Apache-2.0", "CC-BY-4.0"])
 def test_weights_of_non_commercial_data_are_non_commercial_or_the_pack_is_not_made(
     licence: str, said: str | None

@@ -104,9 +104,11 @@ def test_the_last_word_of_the_highest_source_counts_and_all_are_kept(tmp_path: P
     clinical = opened(tmp_path)
     says, case = Confirmations(clinical.database), read(clinical, 1, 0.9)
     for truth, source in (
-        (Truth.POSITIVE, Source.LABORATORY), (Truth.NEGATIVE, Source.AFTER), (Truth.NEGATIVE, Source.LABORATORY),
+        (Truth.POSITIVE, Source.LABORATORY),
+        (Truth.NEGATIVE, Source.AFTER),
+        (Truth.NEGATIVE, Source.LABORATORY),
         (Truth.POSITIVE, Source.REFERRAL),
-    ):  # fmt: skip
+    ):
         says.confirm(case, FINDING, truth, source, "li")
     counts = says.truth(case, FINDING)
     assert counts is not None

@@ -98,8 +98,11 @@ def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
     for _ in range(3):
         making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 2)
     assert [one.name for one in sorted((disk / "sets").iterdir())] == [
-        "000003.list", "000003.lnb", "000004.list", "000004.lnb",
-    ]  # fmt: skip
+        "000003.list",
+        "000003.lnb",
+        "000004.list",
+        "000004.lnb",
+    ]
     assert image.stat().st_mtime_ns == before
 
 
@@ -167,12 +170,16 @@ def test_settings_and_packs_come_back_and_the_identity_does_not(tmp_path: Path) 
     etc = tmp_path / "etc"
     etc.mkdir()
     (etc / "county-ca.pem").write_text("a certificate")
-    former = Config.model_validate({
-        "box": {"id": "clinic-7", "name": "West", "language": "en"}, "state": {"dir": str(state.root)},
-        "uplink": {"enabled": True, "host": "10.0.0.1", "identity": "/old/identity.pem"},
-        "dicom": {"allowed_calling": ["CT1"], "tls_key": str(etc / "dicom.key")},
-        "pacs": {"host": "10.0.0.9", "tls_ca": str(etc / "county-ca.pem")}, "packs": {"dir": str(tmp_path / "none")},
-    })  # fmt: skip
+    former = Config.model_validate(
+        {
+            "box": {"id": "clinic-7", "name": "West", "language": "en"},
+            "state": {"dir": str(state.root)},
+            "uplink": {"enabled": True, "host": "10.0.0.1", "identity": "/old/identity.pem"},
+            "dicom": {"allowed_calling": ["CT1"], "tls_key": str(etc / "dicom.key")},
+            "pacs": {"host": "10.0.0.9", "tls_ca": str(etc / "county-ca.pem")},
+            "packs": {"dir": str(tmp_path / "none")},
+        }
+    )
     pack = state.packs / KEPT / "0.0.1" / "toy"
     toy_pack.write(pack.parent, "toy", "adult", 18, None)
     (pack / "fp32.bin").write_bytes(b"beside fp32.onnx, in the same batch")

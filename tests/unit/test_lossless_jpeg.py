@@ -76,8 +76,9 @@ def test_no_marker_has_the_samples_of_a_colour_image_converted(tmp_path: Path, b
 def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
     values = np.array([[-2048, -1], [0, 2047]])
     stream = lossless_jpeg.encoded(np.asarray(values & 0xFFF, np.uint16), 12)
-    made = films.film(np.zeros((2, 2), np.int16), syntax=JPEGLosslessSV1, pixel_data=encapsulate([stream]),
-                      BitsStored=12, HighBit=11)  # fmt: skip
+    made = films.film(
+        np.zeros((2, 2), np.int16), syntax=JPEGLosslessSV1, pixel_data=encapsulate([stream]), BitsStored=12, HighBit=11
+    )
     with film.opened(films.save(tmp_path, "signed.dcm", made), is_picture=False) as opened:
         assert isinstance(opened, dicom_film.DicomFilm)
         np.testing.assert_array_equal(opened.measured(0), values)
@@ -152,8 +153,13 @@ def test_words_shallower_than_their_cell_are_widened(tmp_path: Path) -> None:
 def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: Path) -> None:
     """A lossy value may lie just beyond what the object's bits can store: it is the last that they can."""
     stream = jpeg8_encode(np.full((ROWS, COLUMNS), -70 & 0xFFF, np.uint16), level=95, bitspersample=12)
-    made = films.film(np.zeros((ROWS, COLUMNS), np.int16), syntax=JPEGExtended12Bit,
-                      pixel_data=encapsulate([bytes(stream)]), BitsStored=7, HighBit=6)  # fmt: skip
+    made = films.film(
+        np.zeros((ROWS, COLUMNS), np.int16),
+        syntax=JPEGExtended12Bit,
+        pixel_data=encapsulate([bytes(stream)]),
+        BitsStored=7,
+        HighBit=6,
+    )
     with film.opened(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as opened:
         assert isinstance(opened, dicom_film.DicomFilm)
         np.testing.assert_array_equal(opened.measured(0), -64)
@@ -165,8 +171,14 @@ def test_12_bits_in_colour_come_back_within_what_jpeg_loses(tmp_path: Path, subs
     pixels[...] = (3000, 1500, 700)
     pixels[:32] = (200, 200, 200)
     stream = bytes(jpeg8_encode(pixels, level=98, bitspersample=12, subsampling=subsampling))
-    made = films.film(pixels, syntax=JPEGExtended12Bit, pixel_data=encapsulate([stream]), BitsStored=12, HighBit=11,
-                      PhotometricInterpretation="YBR_FULL_422")  # fmt: skip
+    made = films.film(
+        pixels,
+        syntax=JPEGExtended12Bit,
+        pixel_data=encapsulate([stream]),
+        BitsStored=12,
+        HighBit=11,
+        PhotometricInterpretation="YBR_FULL_422",
+    )
     with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
         assert isinstance(opened, dicom_film.DicomFilm)
         rgb = opened.rgb(0).astype(np.float64)

@@ -71,8 +71,13 @@ def begin(stream: bytes) -> int:
 
 def grey(folder: Path, stream: bytes, kind: str) -> Pixels:
     syntax, bits, _ = STREAMS[kind]
-    made = films.film(slope(bits), syntax=JPEGBaseline8Bit if syntax == PROGRESSIVE else syntax,
-                      pixel_data=encapsulate([stream]), BitsStored=bits, HighBit=bits - 1)  # fmt: skip
+    made = films.film(
+        slope(bits),
+        syntax=JPEGBaseline8Bit if syntax == PROGRESSIVE else syntax,
+        pixel_data=encapsulate([stream]),
+        BitsStored=bits,
+        HighBit=bits - 1,
+    )
     with film.opened(films.save(folder, "film.dcm", made), is_picture=False) as opened:
         return opened.grey(0)
 
@@ -202,9 +207,17 @@ def larger(samples: int, **how: Any) -> bytes:
 # How large a part of the trials may at most be taken for whole, and be so with pixels that are off on the average by
 # more than a grey level in 256.  The last code of whichever are taken ends where it should.
 ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
-    **{kind: (taken, off, STREAMS[kind][2]) for kind, taken, off in (
-        ("baseline", 0.12, 0.05), ("baseline, restarts", 0.12, 0.05), ("progressive", 0.2, 0.12),
-        ("extended", 0.35, 0.3), ("lossless", 0.0, 0.0), ("lossless, restarts", 0.0, 0.0))},
+    **{
+        kind: (taken, off, STREAMS[kind][2])
+        for kind, taken, off in (
+            ("baseline", 0.12, 0.05),
+            ("baseline, restarts", 0.12, 0.05),
+            ("progressive", 0.2, 0.12),
+            ("extended", 0.35, 0.3),
+            ("lossless", 0.0, 0.0),
+            ("lossless, restarts", 0.0, 0.0),
+        )
+    },
     "a larger film": (0.12, 0.1, lambda: larger(1, quality=95)),
     "a larger film with its own tables": (0.12, 0.1, lambda: larger(1, quality=95, optimize=True)),
     "a larger film in colour": (0.12, 0.1, lambda: larger(3, quality=85)),
@@ -213,7 +226,7 @@ ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
     "ultrasound as RGB, chroma of each pixel": (0.14, 0.08, lambda: screen(3, subsampling=0)),
     # Of its last scan, which makes it finer by one bit, a part may be lost unseen, and is seen by nobody.
     "a larger film, progressive": (0.6, 0.02, lambda: larger(1, quality=95, progressive=True)),
-}  # fmt: skip
+}
 
 
 def decoded(stream: bytes) -> Pixels:
@@ -414,7 +427,7 @@ def test_a_picture_that_lost_coded_data_is_refused(tmp_path: Path) -> None:
         (lambda: bombs.jpeg_of_fill_bytes(20_000_000), "fill bytes"),
     ],
     ids=["quantizers", "Huffman tables", "segments", "bytes between", "fill bytes"],
-)  # fmt: skip
+)
 def test_a_stream_made_to_take_long_is_refused_at_once(make: Callable[[], bytes], saying: str) -> None:
     stream = make()
     begun = time.process_time()

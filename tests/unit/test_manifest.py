@@ -35,9 +35,12 @@ def changed(folder: Path, **values: Any) -> Path:
 
 
 GOLDEN = {
-    "kind": "phantom", "path": "a.png", "sha256": "0" * 64, "tolerance": {"fp32": 0.1},
+    "kind": "phantom",
+    "path": "a.png",
+    "sha256": "0" * 64,
+    "tolerance": {"fp32": 0.1},
     "expected": {"fp32": {"surprise": 0.5}},
-}  # fmt: skip
+}
 
 
 def test_a_manifest_survives_being_written_and_read_again(folder: Path) -> None:
@@ -97,9 +100,12 @@ def test_a_renamed_pack_folder_is_refused(folder: Path) -> None:
 
 def test_a_drawn_golden_film_needs_its_distance_from_the_training_films(folder: Path) -> None:
     sample = {
-        "kind": "sample", "path": "golden/a.png", "sha256": "0" * 64,
-        "expected": {"fp32": {"bright": 0.5}}, "tolerance": {"fp32": 0.01},
-    }  # fmt: skip
+        "kind": "sample",
+        "path": "golden/a.png",
+        "sha256": "0" * 64,
+        "expected": {"fp32": {"bright": 0.5}},
+        "tolerance": {"fp32": 0.01},
+    }
     with pytest.raises(PackManifestInvalid, match="distance"):
         Manifest.load(changed(folder, golden=[sample]))
     near = {"pixels": 64, "components": 40, "nearest": 0.9, "films": 10}
@@ -169,9 +175,12 @@ def test_a_file_that_stands_beside_a_model_file_is_watched_too(folder: Path) -> 
 def test_a_measured_tolerance_is_kept_to_the_float_answer(folder: Path) -> None:
     manifest = Manifest.load(folder)
     case = Golden(
-        kind="phantom", path="golden/a.png", sha256="0" * 64,
-        expected={"fp32": {"bright": 0.5}, "int8": {"bright": 0.6}}, tolerance={"fp32": 0.01, "int8": 0.05},
-    )  # fmt: skip
+        kind="phantom",
+        path="golden/a.png",
+        sha256="0" * 64,
+        expected={"fp32": {"bright": 0.5}, "int8": {"bright": 0.6}},
+        tolerance={"fp32": 0.01, "int8": 0.05},
+    )
     int8 = manifest.artefacts[0].model_copy(update={"precision": "int8"})
     assert manifest.promise(case, int8) == ({"bright": 0.6}, 0.05)
     assert manifest.promise(case, int8.model_copy(update={"golden_tolerance": 0.2})) == ({"bright": 0.5}, 0.2)
@@ -234,9 +243,14 @@ def test_a_volume_has_no_least_size(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("licence", "words"),
-    [("Apache-2.0", "Apache-2.0"), ("CC-BY-NC-4.0", "CC BY-NC 4.0"), ("CC-BY-NC-SA-4.0", "CC BY-NC-SA 4.0"),
-     ("CC-BY-4.0", "CC BY 4.0"), (None, "–")],
-)  # fmt: skip
+    [
+        ("Apache-2.0", "Apache-2.0"),
+        ("CC-BY-NC-4.0", "CC BY-NC 4.0"),
+        ("CC-BY-NC-SA-4.0", "CC BY-NC-SA 4.0"),
+        ("CC-BY-4.0", "CC BY 4.0"),
+        (None, "–"),
+    ],
+)
 def test_the_licence_of_the_weights_is_an_spdx_identifier_that_people_can_read(
     folder: Path, licence: str | None, words: str
 ) -> None:

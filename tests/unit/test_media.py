@@ -25,9 +25,13 @@ class Room:
         header = Header(DX, f"1.2.{number}", study, f"{study}.1", EXPLICIT, modality="DX")
         sha256 = f"{number:064x}"
         made = self.clinical.admit(
-            path="usb/x", file=f"images/{sha256[:2]}/{sha256}.dcm", sha256=sha256, size=1, header=header,
+            path="usb/x",
+            file=f"images/{sha256[:2]}/{sha256}.dcm",
+            sha256=sha256,
+            size=1,
+            header=header,
             association=association,
-        )  # fmt: skip
+        )
         assert isinstance(made, Instance)
         return made
 

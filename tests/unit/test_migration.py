@@ -148,8 +148,10 @@ def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_pat
     for database in state.databases:
         mending.make_ready(state, database)
     clinical, exchange, accounts = (
-        Clinical(state.clinical_db), Exchange(state.exchange_db), Accounts(state.accounts_db)
-    )  # fmt: skip
+        Clinical(state.clinical_db),
+        Exchange(state.exchange_db),
+        Accounts(state.accounts_db),
+    )
     for one in (clinical, exchange):
         one.require()
     film = next(case for case in clinical.cases() if case.modality)

@@ -50,17 +50,23 @@ def test_text_report_and_sheet_say_what_was_not_looked_for(language: str) -> Non
 
 def test_it_is_said_once_for_several_images_and_for_each_pack() -> None:
     again = replace(SCOPED, instances=("i-2",))
-    other = replace(SCOPED, pack=PackIdentity("other", "1.0.0", "onnxruntime", "int8"), not_looked_for={"en": "masses"},
-                    findings=(replace(FINDING, label={"en": "Fluid"}),))  # fmt: skip
+    other = replace(
+        SCOPED,
+        pack=PackIdentity("other", "1.0.0", "onnxruntime", "int8"),
+        not_looked_for={"en": "masses"},
+        findings=(replace(FINDING, label={"en": "Fluid"}),),
+    )
     assert case_text.not_looked_for((SCOPED, again, other), "en") == [
-        SENTENCES["en"], "Not looked for: masses.",
-    ]  # fmt: skip
+        SENTENCES["en"],
+        "Not looked for: masses.",
+    ]
 
 
 def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() -> None:
     reason = CASE.readings[1].reason
-    nothing = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(0, 0, 1),
-                      not_looked_for=OTHERS)  # fmt: skip
+    nothing = Reading(
+        Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(0, 0, 1), not_looked_for=OTHERS
+    )
     assert case_text.not_looked_for((READ, nothing), "en") == []
     assert "not_looked_for" not in case_line.case_object(CASE, "en")["readings"][0]
 
@@ -95,7 +101,8 @@ def test_what_is_signed_stays_as_it_was_and_what_a_pack_says_is_part_of_it(
 def test_the_adults_chest_pack_says_that_nodules_fractures_and_the_heart_are_not_looked_for() -> None:
     words = load_words(ADULT)
     assert words.not_looked_for is not None
-    assert [word for word in ("nodules", "fractures", "heart size", "pneumothorax") if word not in
-            words.not_looked_for.en] == []  # fmt: skip
+    assert [
+        word for word in ("nodules", "fractures", "heart size", "pneumothorax") if word not in words.not_looked_for.en
+    ] == []
     assert [word for word in ("结节", "骨折", "心影", "气胸") if word not in words.not_looked_for.zh] == []
     assert words.named[0].label.zh == "肺部阴影（肺炎或结核征象）"

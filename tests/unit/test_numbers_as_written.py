@@ -27,8 +27,14 @@ from tests.results import result_of
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 UNREADABLE = (b"abc", b"NaN", b"inf", b"1e999", b"1,2,3", b"1.024,5", b"12 cm", b"0x10", b"1_0", b"1\\2", b"\\1")
-CT: dict[str, Any] = {"Modality": "CT", "ViewPosition": None, "RescaleSlope": "1", "RescaleIntercept": "-1024",
-                      "WindowCenter": "40", "WindowWidth": "400"}  # fmt: skip
+CT: dict[str, Any] = {
+    "Modality": "CT",
+    "ViewPosition": None,
+    "RescaleSlope": "1",
+    "RescaleIntercept": "-1024",
+    "WindowCenter": "40",
+    "WindowWidth": "400",
+}
 
 
 def saved(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
@@ -46,12 +52,21 @@ def hints(path: Path) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("written", "meant", "mended"),
     [
-        (b"0,8", 0.8, True), (b"-1024,0", -1024.0, True), (b"1024 HU", 1024.0, True), (b"- 1024", -1024.0, True),
-        (b"0,8E1", 8.0, True), (b",5", 0.5, True),
-        (b" 0.8 ", 0.8, False), (b"0.8\0\0", 0.8, False), (b"+.8e+0", 0.8, False), (b"1.0\\", 1.0, False),
-        (b"0.80000000000000004441", 0.8, False), (b"2\\2.0", 2.0, False), (b"1.", 1.0, False),
+        (b"0,8", 0.8, True),
+        (b"-1024,0", -1024.0, True),
+        (b"1024 HU", 1024.0, True),
+        (b"- 1024", -1024.0, True),
+        (b"0,8E1", 8.0, True),
+        (b",5", 0.5, True),
+        (b" 0.8 ", 0.8, False),
+        (b"0.8\0\0", 0.8, False),
+        (b"+.8e+0", 0.8, False),
+        (b"1.0\\", 1.0, False),
+        (b"0.80000000000000004441", 0.8, False),
+        (b"2\\2.0", 2.0, False),
+        (b"1.", 1.0, False),
     ],
-)  # fmt: skip
+)
 def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, meant: float, mended: bool) -> None:
     header = Dataset()
     films.as_written(header, RescaleIntercept=written)

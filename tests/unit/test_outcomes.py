@@ -70,10 +70,15 @@ def test_each_line_that_cannot_be_used_has_its_reason_and_nothing_is_imported(cl
     ]
     checked = clinic.table.check("\n".join(lines).encode())
     assert [(one.line, one.reason.code) for one in checked.errors] == [
-        (3, outcomes.NO_SUCH_CASE), (4, outcomes.NO_SUCH_CASE), (5, outcomes.SEVERAL_CASES), (6, outcomes.NO_DATE),
-        (7, outcomes.NO_CASE_NAMED), (8, outcomes.NO_SUCH_FINDING), (9, outcomes.NO_OUTCOME),
+        (3, outcomes.NO_SUCH_CASE),
+        (4, outcomes.NO_SUCH_CASE),
+        (5, outcomes.SEVERAL_CASES),
+        (6, outcomes.NO_DATE),
+        (7, outcomes.NO_CASE_NAMED),
+        (8, outcomes.NO_SUCH_FINDING),
+        (9, outcomes.NO_OUTCOME),
         (10, outcomes.CONTRADICTED),
-    ]  # fmt: skip
+    ]
     with pytest.raises(OutcomesUnusable) as refused:
         clinic.table.take(checked, "li")
     assert refused.value.lines == 8

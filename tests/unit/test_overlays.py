@@ -27,9 +27,15 @@ def plane_bits(planes: Pixels) -> bytes:
 
 
 def with_plane(
-    dataset: FileDataset, planes: Pixels, *, group: int = 0x6000, origin: tuple[int, int] = (1, 1), kind: str = "G",
-    frames: int | None = None, first: int | None = None,
-) -> FileDataset:  # fmt: skip
+    dataset: FileDataset,
+    planes: Pixels,
+    *,
+    group: int = 0x6000,
+    origin: tuple[int, int] = (1, 1),
+    kind: str = "G",
+    frames: int | None = None,
+    first: int | None = None,
+) -> FileDataset:
     dataset.add_new((group, 0x0010), "US", planes.shape[-2])
     dataset.add_new((group, 0x0011), "US", planes.shape[-1])
     if frames is not None:

@@ -91,8 +91,10 @@ def test_a_verdict_on_what_is_asked_for_is_a_reading_after_the_result(desk: Desk
     post(doctor, f"/case/{called}/verdict", finding=FINDING, verdict="disagree")
     post(doctor, f"/case/{called}/verdict", finding=FINDING, verdict="")
     assert words(desk, called) == [
-        (Truth.POSITIVE, Source.AFTER), (Truth.NEGATIVE, Source.AFTER), (Truth.POSITIVE, Source.AFTER)
-    ]  # fmt: skip
+        (Truth.POSITIVE, Source.AFTER),
+        (Truth.NEGATIVE, Source.AFTER),
+        (Truth.POSITIVE, Source.AFTER),
+    ]
     post(other, f"/case/{called}/verdict", finding=FINDING, verdict="none")
     assert words(desk, called)[-1] == (Truth.UNSURE, Source.AFTER)
 

@@ -23,8 +23,9 @@ def called(tree: ast.Module) -> Iterator[str]:
     a name, in a loop over words, or in a call of a function that hands its argument on."""
     values: dict[str, list[ast.expr]] = {}
     imported = set()
-    takes = {node.name: [one.arg for one in node.args.args] for node in ast.walk(tree)
-             if isinstance(node, ast.FunctionDef)}  # fmt: skip
+    takes = {
+        node.name: [one.arg for one in node.args.args] for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             for name, given in zip(takes.get(node.func.id, ()), node.args, strict=False):

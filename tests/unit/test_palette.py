@@ -118,16 +118,22 @@ def test_an_offset_beyond_64_kib_is_read_from_both_its_words() -> None:
     "words",
     [[1, 3, 9], [3, 1, 1], [0, 1, 5, 2, 1, 6, 0, 2, 1, 0, 0], [0, 1, 5, 2, 1, 3, 0], [0, 1, 5, 2, 1, 0]],
     ids=["line from nowhere", "unknown kind", "indirect to indirect", "odd offset", "cut off"],
-)  # fmt: skip
+)
 def test_segments_that_cannot_be_are_refused(words: list[int]) -> None:
     with pytest.raises(ValueError, match="segment"):
         palette.expanded(np.array(words, np.uint16))
 
 
-@given(st.lists(st.one_of(
-    st.lists(st.integers(0, 255), min_size=1, max_size=9).map(lambda values: [0, len(values), *values]),
-    st.tuples(st.integers(1, 40), st.integers(0, 255)).map(lambda line: [1, *line]),
-), max_size=8), st.sampled_from(["<B", "<H"]))  # fmt: skip
+@given(
+    st.lists(
+        st.one_of(
+            st.lists(st.integers(0, 255), min_size=1, max_size=9).map(lambda values: [0, len(values), *values]),
+            st.tuples(st.integers(1, 40), st.integers(0, 255)).map(lambda line: [1, *line]),
+        ),
+        max_size=8,
+    ),
+    st.sampled_from(["<B", "<H"]),
+)
 def test_any_segments_are_expanded_as_pydicom_expands_them(segments: list[list[int]], kind: str) -> None:
     words = [word for segment in [[0, 1, 128], *segments] for word in segment]
     theirs = _expand_segmented_lut(tuple(words), kind)

@@ -67,8 +67,17 @@ def test_a_flood_is_answered_with_busy_and_not_with_a_queue(monkeypatch: pytest.
 
 
 def test_a_password_that_everybody_tries_first_is_known() -> None:
-    for tried in ("1234567890", "Passw0rd123", "woaini5201314", "aaaaaaaaaaaa", "abcdefghij", "李医生123456",
-                  "qinghe2026", "9876543210", "ababababab"):  # fmt: skip
+    for tried in (
+        "1234567890",
+        "Passw0rd123",
+        "woaini5201314",
+        "aaaaaaaaaaaa",
+        "abcdefghij",
+        "李医生123456",
+        "qinghe2026",
+        "9876543210",
+        "ababababab",
+    ):
         assert is_common(tried, "李医生", "qinghe"), tried
     for own in ("a lamp in the village", "清河的桥下有三只鸭", "Xk7-morning-tea"):
         assert not is_common(own, "li", "Lantern")

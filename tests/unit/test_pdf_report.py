@@ -23,18 +23,48 @@ from tests import films, printed
 from tests.results import result_of
 
 ADVICE = FollowUp(
-    "again", {"en": "Another film in a week.", "zh_CN": "一周后复查胸片。"}, {"en": "A rule", "zh_CN": "某规则"},
-    "WHO", "p", "1",
-)  # fmt: skip
+    "again",
+    {"en": "Another film in a week.", "zh_CN": "一周后复查胸片。"},
+    {"en": "A rule", "zh_CN": "某规则"},
+    "WHO",
+    "p",
+    "1",
+)
 IN_CHINESE = (
-    "王小明", "P-1", "45岁", "男", "2026-11-2311:30", "肺炎征象", "93%", "41%", "12.3×5.6mm", "20×10px", "位于图像中央",
-    "一周后复查胸片。", "chest-xray-child0.2.2", "onnxruntime", "不同意（李医生）", "尚无医生签名",
-    "未经医生判断，不得用于诊断", "c-1f2e3d4c", "第2版", "某某卫生院",
-)  # fmt: skip
+    "王小明",
+    "P-1",
+    "45岁",
+    "男",
+    "2026-11-2311:30",
+    "肺炎征象",
+    "93%",
+    "41%",
+    "12.3×5.6mm",
+    "20×10px",
+    "位于图像中央",
+    "一周后复查胸片。",
+    "chest-xray-child0.2.2",
+    "onnxruntime",
+    "不同意（李医生）",
+    "尚无医生签名",
+    "未经医生判断，不得用于诊断",
+    "c-1f2e3d4c",
+    "第2版",
+    "某某卫生院",
+)
 IN_ENGLISH = (
-    "王小明", "45years", "male", "Signsofpneumonia", "found", "Anotherfilminaweek.", "inthemiddleofthepicture",
-    "Disagree(李医生)", "nodoctorhassigned", "AI-assisted,notfordiagnosticusewithoutadoctor.", "Version2of",
-)  # fmt: skip
+    "王小明",
+    "45years",
+    "male",
+    "Signsofpneumonia",
+    "found",
+    "Anotherfilminaweek.",
+    "inthemiddleofthepicture",
+    "Disagree(李医生)",
+    "nodoctorhassigned",
+    "AI-assisted,notfordiagnosticusewithoutadoctor.",
+    "Version2of",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -104,9 +134,11 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tm
         readings.append(replace(result.case.readings[0], instances=(f"i-{number}",), lesions=marks))
     lesions = tuple(lesion for reading in readings for lesion in reading.lesions)
     long = replace(
-        result, images=tuple(images), case=replace(result.case, readings=tuple(readings), lesions=lesions),
+        result,
+        images=tuple(images),
+        case=replace(result.case, readings=tuple(readings), lesions=lesions),
         patient=Patient("Wolfeschlegelsteinhausenbergerdorff" * 2, "9" * 64, "045Y", "M"),
-    )  # fmt: skip
+    )
     for language in ("zh_CN", "en"):
         made = typesetting.pdf_of(long, language)
         assert printed.pages(made) == 2

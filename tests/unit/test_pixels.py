@@ -306,9 +306,15 @@ def test_a_grey_tiff_laid_on_its_side_stands_upright(
 ) -> None:
     lying = np.arange(12 * 20).reshape(12, 20).astype(deep)
     at_orientation = {
-        1: lying, 2: lying[:, ::-1], 3: lying[::-1, ::-1], 4: lying[::-1], 5: lying.T,
-        6: np.rot90(lying, -1), 7: lying[::-1, ::-1].T, 8: np.rot90(lying),
-    }  # fmt: skip
+        1: lying,
+        2: lying[:, ::-1],
+        3: lying[::-1, ::-1],
+        4: lying[::-1],
+        5: lying.T,
+        6: np.rot90(lying, -1),
+        7: lying[::-1, ::-1].T,
+        8: np.rot90(lying),
+    }
     upright = at_orientation[orientation]
     more = [Image.fromarray(lying)] * (pages - 1)
     Image.fromarray(lying).save(tmp_path / "t.tif", save_all=True, append_images=more, tiffinfo={0x0112: orientation})

@@ -50,8 +50,11 @@ def test_one_person_alone_changes_nothing_and_two_do(points: Points, clinical: C
     assert point.agreed == {"technician": "zhao", "doctor": "li"}
     assert points.proposal(PLACE, FINDING) is None
     assert [entry.action for entry in Audit(clinical.database).latest(9)] == [
-        "calibration.in_force", "calibration.agreed", "calibration.agreed", "calibration.proposed",
-    ]  # fmt: skip
+        "calibration.in_force",
+        "calibration.agreed",
+        "calibration.agreed",
+        "calibration.proposed",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,16 @@ def test_a_test_that_marks_nothing_or_everything_says_no_more_than_the_prevalenc
 
 @pytest.mark.parametrize(
     ("share", "counted"),
-    [(0.5, (5, 10)), (0.84, (8, 10)), (0.12, (12, 100)), (0.97, (97, 100)), (0.004, (4, 1000)), (0.0, (1, 1000)),
-     (1.0, (999, 1000))],
-)  # fmt: skip
+    [
+        (0.5, (5, 10)),
+        (0.84, (8, 10)),
+        (0.12, (12, 100)),
+        (0.97, (97, 100)),
+        (0.004, (4, 1000)),
+        (0.0, (1, 1000)),
+        (1.0, (999, 1000)),
+    ],
+)
 def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, counted: tuple[int, int]) -> None:
     assert prior.counted(share) == counted
 
@@ -117,9 +124,12 @@ def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) 
     manifest["measured"] = [_measured().model_dump(mode="json")]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     config = Config.model_validate(
-        {"state": {"dir": tmp_path / "state"}, "packs": {"dir": tmp_path / "packs"},
-         "reader": {"prevalence": {"bright": 0.02}}}
-    )  # fmt: skip
+        {
+            "state": {"dir": tmp_path / "state"},
+            "packs": {"dir": tmp_path / "packs"},
+            "reader": {"prevalence": {"bright": 0.02}},
+        }
+    )
     texts = packs.texts(config, PackIdentity("toy", "0.0.1", "onnxruntime", "fp32"), "en")
     assert texts is not None
     assert texts.worth is not None
@@ -139,7 +149,17 @@ def _manifest(**changes: object) -> Manifest:
 
 def _measured() -> Measured:
     return Measured(
-        runtime="onnxruntime", precision="fp32", split="test", n=700, positives=500, auc=0.99, auc_ci=None,
-        threshold=0.5, sensitivity=0.96, sensitivity_ci=(0.94, 0.98), specificity=0.97, specificity_ci=(0.95, 0.99),
+        runtime="onnxruntime",
+        precision="fp32",
+        split="test",
+        n=700,
+        positives=500,
+        auc=0.99,
+        auc_ci=None,
+        threshold=0.5,
+        sensitivity=0.96,
+        sensitivity_ci=(0.94, 0.98),
+        specificity=0.97,
+        specificity_ci=(0.95, 0.99),
         command="lantern-convert evaluate",
-    )  # fmt: skip
+    )

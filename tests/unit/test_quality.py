@@ -219,8 +219,12 @@ def test_the_least_size_is_of_what_the_model_sees_and_named_before_any_other_siz
 def test_a_pack_that_names_no_least_size_reads_films_of_its_own_input_and_a_little_less(tmp_path: Path) -> None:
     """The children's films have their model's 224 pixels, and breast images fewer."""
     for side, modality in ((224, "DX"), (200, "DX"), (156, "US")):
-        path = picture(tmp_path, screens.screen("linear", 1, side, 224).pixels if modality == "US" else
-                       films.shapes(3, side, side, 255).astype(np.uint8))  # fmt: skip
+        path = picture(
+            tmp_path,
+            screens.screen("linear", 1, side, 224).pixels
+            if modality == "US"
+            else films.shapes(3, side, side, 255).astype(np.uint8),
+        )
         with film.opened(path, is_picture=True) as opened:
             assert for_model.taken(opened, SPEC, modality=modality).read == (0,)
 

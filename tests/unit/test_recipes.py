@@ -20,9 +20,15 @@ RECIPES = sorted(
     if not path.name.endswith(".words.toml")
 )
 TABLES: dict[str, type[BaseModel]] = {
-    "data": Data, "input": Input, "cost": Cost, "operating_point": OperatingPoint, "train": Train,
-    "quantize": Quantize, "gate": Gate, "abstain": Abstain,
-}  # fmt: skip
+    "data": Data,
+    "input": Input,
+    "cost": Cost,
+    "operating_point": OperatingPoint,
+    "train": Train,
+    "quantize": Quantize,
+    "gate": Gate,
+    "abstain": Abstain,
+}
 LEAST = """
 pack = "own"
 version = "0.0.1"

@@ -96,10 +96,23 @@ def as_it_was(home: Path) -> Path:
     names = opened.dataset.division.shipped.train
     manifest["typicality"]["films"] = len(names)
     manifest["made_by"] = {"train": "a" * 64, "typicality": "a" * 64}
-    row = {"runtime": "onnxruntime", "precision": "fp32", "split": "test", "n": 30, "positives": 15, "auc": 0.5,
-           "auc_ci": [0.4, 0.6], "threshold": 0.5, "sensitivity": 0.5, "sensitivity_ci": [0.4, 0.6],
-           "specificity": 0.5, "specificity_ci": [0.4, 0.6], "command": "none", "passed": 0.0,
-           "passed_ci": [0.0, 0.1]}  # fmt: skip
+    row = {
+        "runtime": "onnxruntime",
+        "precision": "fp32",
+        "split": "test",
+        "n": 30,
+        "positives": 15,
+        "auc": 0.5,
+        "auc_ci": [0.4, 0.6],
+        "threshold": 0.5,
+        "sensitivity": 0.5,
+        "sensitivity_ci": [0.4, 0.6],
+        "specificity": 0.5,
+        "specificity_ci": [0.4, 0.6],
+        "command": "none",
+        "passed": 0.0,
+        "passed_ci": [0.0, 0.1],
+    }
     manifest["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
     (folder / FILE_NAME).write_text(json.dumps(manifest))
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
@@ -176,8 +189,13 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
     assert cli.main([*command, "--runtime", "onnxruntime", "--precision", "fp32", "--json"]) == 0
     row = json.loads(capsys.readouterr().out)
     assert [row[name] for name in ("auc", "sensitivity", "specificity", "ece", "brier", "passed")] == [
-        counted.auc, counted.sensitivity, counted.specificity, counted.ece, counted.brier, counted.passed
-    ]  # fmt: skip
+        counted.auc,
+        counted.sensitivity,
+        counted.specificity,
+        counted.ece,
+        counted.brier,
+        counted.passed,
+    ]
     assert made.test_part is not None
     assert made.test_part.looks == 2 == len((tmp_path / "toy-adult.looks.txt").read_text().splitlines()) - 1
     said = f"from `whole` to `frame` when the network had been trained.*{framed} of the {COUNT - len(held)} films"
@@ -196,8 +214,15 @@ def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
     Image.fromarray(grey).save(old / "golden.png")
     answer = AllRuntimes(Pack.load(old)).expected(read_grey(old / "golden.png"))
     manifest = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
-    manifest["golden"] = [{"kind": "phantom", "path": "golden.png", "sha256": sha256_of(old / "golden.png"),
-                       "expected": answer, "tolerance": {"fp32": 0.002}}]  # fmt: skip
+    manifest["golden"] = [
+        {
+            "kind": "phantom",
+            "path": "golden.png",
+            "sha256": sha256_of(old / "golden.png"),
+            "expected": answer,
+            "tolerance": {"fp32": 0.002},
+        }
+    ]
     (old / FILE_NAME).write_text(json.dumps(manifest))
     recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
     assert place.ask(old, recipe, tmp_path / "out") == 1

@@ -47,9 +47,14 @@ def arrive(clinical: Clinical, number: int, study: str, **identity: str) -> str:
         "1.2", f"1.2.3.{number}", study, "1.2.3.9", "1.2.840.10008.1.2", modality="CR", patient_age=identity.get("age")
     )
     made = clinical.admit(
-        path="a", file=f"images/{number}", sha256=f"{number:064}", size=1, header=header, association=None,
+        path="a",
+        file=f"images/{number}",
+        sha256=f"{number:064}",
+        size=1,
+        header=header,
+        association=None,
         identity=identity,
-    )  # fmt: skip
+    )
     assert isinstance(made, Instance)
     return made.case
 
@@ -72,11 +77,16 @@ def test_an_id_cards_number_tells_birth_date_and_sex_and_every_mistyped_digit_is
 @pytest.mark.parametrize(
     ("name", "person_name"),
     [
-        ("王小明", "WANG^XIAOMING=王^小明"), ("王 小明", "WANG^XIAOMING=王^小明"), ("欧阳锋", "OUYANG^FENG=欧阳^锋"),
-        ("曾乐", "ZENG^LE=曾^乐"), ("吕绿", "LYU^LYU=吕^绿"), ("买买提·吐尔逊", "MAIMAITI TUERXUN=买买提·吐尔逊"),
-        ("龚𬸚", "GONG^YUE=龚^𬸚"), ("Anna Berg", "Anna Berg"),
+        ("王小明", "WANG^XIAOMING=王^小明"),
+        ("王 小明", "WANG^XIAOMING=王^小明"),
+        ("欧阳锋", "OUYANG^FENG=欧阳^锋"),
+        ("曾乐", "ZENG^LE=曾^乐"),
+        ("吕绿", "LYU^LYU=吕^绿"),
+        ("买买提·吐尔逊", "MAIMAITI TUERXUN=买买提·吐尔逊"),
+        ("龚𬸚", "GONG^YUE=龚^𬸚"),
+        ("Anna Berg", "Anna Berg"),
     ],
-)  # fmt: skip
+)
 def test_a_name_gets_pinyin_with_the_family_name_first(name: str, person_name: str) -> None:
     assert entry(name=name).person_name == person_name
 
@@ -124,8 +134,9 @@ def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: Clinical) -> 
     assert register.waiting(("xray",), NOW.date(), 9) == []
     entries = Audit(clinical.database).latest(9)
     assert [(one.action, one.actor) for one in entries] == [
-        ("registration.cancelled", "li"), ("registration.added", "li"),
-    ]  # fmt: skip
+        ("registration.cancelled", "li"),
+        ("registration.added", "li"),
+    ]
     assert "王" not in str(entries)
 
 
@@ -149,8 +160,9 @@ def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_
     by_numbers = arrive(clinical, 2, "1.2.3", patient_id="QH-2042", accession=other.accession)
     known = [patients.known(case) for case in (by_uid, by_numbers)]
     assert [(one.registration, one.patient.name, one.patient.age) for one in known] == [
-        (mine.accession, "王小明", "003Y"), (other.accession, "王小明", "003Y"),
-    ]  # fmt: skip
+        (mine.accession, "王小明", "003Y"),
+        (other.accession, "王小明", "003Y"),
+    ]
     strangers = [
         arrive(clinical, 3, "1.2.4", name="王小明"),
         arrive(clinical, 4, "1.2.5", patient_id="QH-2041", accession=other.accession),
@@ -181,8 +193,9 @@ def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_k
     assert ("name", "王小明", "") in second.values
     entries = Audit(clinical.database).latest(2)
     assert [(one.actor, one.action, one.case) for one in entries] == [
-        ("zhao", "patient.untied", picture.case), ("zhao", "patient.tied", picture.case),
-    ]  # fmt: skip
+        ("zhao", "patient.untied", picture.case),
+        ("zhao", "patient.tied", picture.case),
+    ]
 
 
 def test_registrations_outlive_another_tables_damage(clinical: Clinical, tmp_path: Path) -> None:

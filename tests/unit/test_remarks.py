@@ -34,9 +34,14 @@ def clinical(tmp_path: Path) -> Clinical:
     assert isinstance(instance, Instance)
     findings = (Finding("pneumonia", {"en": "Pneumonia"}, 0.9, 0.5), Finding("fluid", {"en": "Fluid"}, 0.1, 0.5))
     reading = Reading(
-        Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None, PackIdentity("p", "1", "o", "fp32"),
-        Timing(1, 1, 2), findings,
-    )  # fmt: skip
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity("p", "1", "o", "fp32"),
+        Timing(1, 1, 2),
+        findings,
+    )
     made.finish(instance, reading, Priority.URGENT)
     made.close_revisions(0)
     return made
@@ -52,9 +57,12 @@ def test_a_later_word_stands_beside_the_earlier_ones(clinical: Clinical) -> None
     remarks.add(case, Kind.IMPRESSION, "Refer.", "Wang")
     said = [(one.kind, one.text, one.instance, one.actor) for one in remarks.of_case(case)]
     assert said == [
-        (Kind.VERDICT, "agree", "", "Li"), (Kind.VERDICT, "disagree", "", "Li"), (Kind.VERDICT, "", "", "Li"),
-        (Kind.MISSED, "Rib 7\nbroken", image.reference, "Li"), (Kind.IMPRESSION, "Refer.", "", "Wang"),
-    ]  # fmt: skip
+        (Kind.VERDICT, "agree", "", "Li"),
+        (Kind.VERDICT, "disagree", "", "Li"),
+        (Kind.VERDICT, "", "", "Li"),
+        (Kind.MISSED, "Rib 7\nbroken", image.reference, "Li"),
+        (Kind.IMPRESSION, "Refer.", "", "Wang"),
+    ]
     with pytest.raises(sqlite3.IntegrityError, match="never changed"):
         clinical.database.connection.execute("UPDATE remarks SET text = 'x'")
     with pytest.raises(CaseUnknown):

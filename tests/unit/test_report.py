@@ -58,55 +58,119 @@ def drawn_film() -> dict[str, Any]:
 
 
 ACCOUNTS: dict[str, dict[str, Any]] = {
-    "train": {f"fold{index}": {"auc": 0.95 + 0.01 * index, "parameters": 3_400_000, "multiplications": 385_000_000}
-              for index in range(3)},
-    "prune": {"whole": {
-        "auc": 0.96, "parameters": 410_000, "multiplications": 61_000_000, "kept": 0.4,
-        "layers": [{"name": f"blocks.{index}.project", "before": 16 * (index + 1), "after": 8 * (index + 1)}
-                   for index in range(9)],
-    }},
+    "train": {
+        f"fold{index}": {"auc": 0.95 + 0.01 * index, "parameters": 3_400_000, "multiplications": 385_000_000}
+        for index in range(3)
+    },
+    "prune": {
+        "whole": {
+            "auc": 0.96,
+            "parameters": 410_000,
+            "multiplications": 61_000_000,
+            "kept": 0.4,
+            "layers": [
+                {"name": f"blocks.{index}.project", "before": 16 * (index + 1), "after": 8 * (index + 1)}
+                for index in range(9)
+            ],
+        }
+    },
     "quantize": {
         "openvino": {
             "chosen": {"method": "mixed"},
-            "tried": [{"method": "minmax", "moved": 0.21, "refused": "logits move by <0.210> of their spread"},
-                      {"method": "mixed", "layers": [34, 35], "moved": 0.06, "times_as_fast": 2.13, "refused": ""}],
+            "tried": [
+                {"method": "minmax", "moved": 0.21, "refused": "logits move by <0.210> of their spread"},
+                {"method": "mixed", "layers": [34, 35], "moved": 0.06, "times_as_fast": 2.13, "refused": ""},
+            ],
         },
         "tensorrt": {"chosen": None, "tried": [{"method": "minmax", "moved": 0.4, "refused": "it has no kernel"}]},
         "litert": {"chosen": None, "tried": [{"method": "minmax", "moved": 0.4, "refused": "it is wrong"}]},
     },
-    "gates": {"artefacts": [
-        {"runtime": "openvino", "precision": "int8", "outcome": "inconclusive",
-         "gates": [verdict("auc", "inconclusive", -0.001, -0.005, "AUC changes by -0.0010")]},
-        {"runtime": "litert", "precision": "int8", "outcome": "refused", "gates": [
-            verdict("auc", "refused", -0.031, -0.005, "AUC changes by -0.0310 (-0.05 to -0.01), allowed -0.005"),
-            verdict("sensitivity", "refused", -7.0, -1.0, "7 lost, 0 won, allowed 1 lost of so few")]},
-        {"runtime": "onnxruntime", "precision": "fp16", "outcome": "refused", "why": "the <file> is cut off",
-         "gates": [verdict("parity", "refused", 0.3, 0.05, "largest difference from PyTorch 0.3, allowed 0.05")]},
-    ]},
-    "calibrate": {"reference": {
-        "script": "<own>:score", "outcome": "inconclusive", "n": 400, "auc_home": 0.861, "auc_box": 0.8588,
-        "change": -0.0022, "change_ci": [-0.0101, 0.0047], "allowed": 0.005,
-    }},
-    "speed": {"machine": "two cores & AVX-512", "rows": [
-        {"runtime": "onnxruntime", "precision": "fp32", "milliseconds": 7.4, "low": 7, "high": 8, "bytes": 3_100_000},
-        {"runtime": "openvino", "precision": "int8", "milliseconds": 1.3, "low": 1.2, "high": 1.6, "bytes": 840_000},
-        {"runtime": "litert", "precision": "int8", "milliseconds": 2.1, "low": 2.0, "high": 2.4, "bytes": 900_000},
-    ]},
+    "gates": {
+        "artefacts": [
+            {
+                "runtime": "openvino",
+                "precision": "int8",
+                "outcome": "inconclusive",
+                "gates": [verdict("auc", "inconclusive", -0.001, -0.005, "AUC changes by -0.0010")],
+            },
+            {
+                "runtime": "litert",
+                "precision": "int8",
+                "outcome": "refused",
+                "gates": [
+                    verdict(
+                        "auc", "refused", -0.031, -0.005, "AUC changes by -0.0310 (-0.05 to -0.01), allowed -0.005"
+                    ),
+                    verdict("sensitivity", "refused", -7.0, -1.0, "7 lost, 0 won, allowed 1 lost of so few"),
+                ],
+            },
+            {
+                "runtime": "onnxruntime",
+                "precision": "fp16",
+                "outcome": "refused",
+                "why": "the <file> is cut off",
+                "gates": [verdict("parity", "refused", 0.3, 0.05, "largest difference from PyTorch 0.3, allowed 0.05")],
+            },
+        ]
+    },
+    "calibrate": {
+        "reference": {
+            "script": "<own>:score",
+            "outcome": "inconclusive",
+            "n": 400,
+            "auc_home": 0.861,
+            "auc_box": 0.8588,
+            "change": -0.0022,
+            "change_ci": [-0.0101, 0.0047],
+            "allowed": 0.005,
+        }
+    },
+    "speed": {
+        "machine": "two cores & AVX-512",
+        "rows": [
+            {
+                "runtime": "onnxruntime",
+                "precision": "fp32",
+                "milliseconds": 7.4,
+                "low": 7,
+                "high": 8,
+                "bytes": 3_100_000,
+            },
+            {
+                "runtime": "openvino",
+                "precision": "int8",
+                "milliseconds": 1.3,
+                "low": 1.2,
+                "high": 1.6,
+                "bytes": 840_000,
+            },
+            {"runtime": "litert", "precision": "int8", "milliseconds": 2.1, "low": 2.0, "high": 2.4, "bytes": 900_000},
+        ],
+    },
     "maps": {
         "artefacts": [
-            {"runtime": "openvino", "precision": "int8",
-             "every_cell": {"n": 50, "flat": 0, "mean": 0.987, "median": 0.991, "low": 0.951, "least": 0.913},
-             "evidence": {"n": 31, "flat": 19, "mean": 0.956, "median": 0.96, "low": 0.88, "least": 0.7}},
-            {"runtime": "litert", "precision": "int8",
-             "every_cell": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None},
-             "evidence": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None}},
+            {
+                "runtime": "openvino",
+                "precision": "int8",
+                "every_cell": {"n": 50, "flat": 0, "mean": 0.987, "median": 0.991, "low": 0.951, "least": 0.913},
+                "evidence": {"n": 31, "flat": 19, "mean": 0.956, "median": 0.96, "low": 0.88, "least": 0.7},
+            },
+            {
+                "runtime": "litert",
+                "precision": "int8",
+                "every_cell": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None},
+                "evidence": {"n": 0, "flat": 50, "mean": None, "median": None, "low": None, "least": None},
+            },
         ],
-        "covered": {"runtime": "openvino", "precision": "int8",
-                    "occlusion": {"median": 0.81, "low": 0.4, "high": 0.95, "films": 8}},
+        "covered": {
+            "runtime": "openvino",
+            "precision": "int8",
+            "occlusion": {"median": 0.81, "low": 0.4, "high": 0.95, "films": 8},
+        },
         "pointing": {"hits": 61, "n": 80, "share": 0.7625, "share_ci": [0.658, 0.842], "chance": 0.094},
         "examples": [drawn_film()],
     },
-}  # fmt: skip
+}
 
 PREDICTIONS = {
     ("onnxruntime", "fp32"): made_up(),
@@ -114,14 +178,24 @@ PREDICTIONS = {
     ("litert", "int8"): made_up(worse=2.0),
 }
 SUBJECT = report.Subject(
-    pack="toy-disc", version="0.1.0", title=Words(en="Bright <discs>", zh="亮盘"), split="val",
+    pack="toy-disc",
+    version="0.1.0",
+    title=Words(en="Bright <discs>", zh="亮盘"),
+    split="val",
     finding=FindingSpec(
-        code="disc", label=Words(en="Disc", zh="盘"), channel=0, bias=0.0, threshold=0.2, threshold_rule="least cost",
-        calibration=Calibration(kind="platt", slope=1.4, intercept=-0.3), priority="soon",
+        code="disc",
+        label=Words(en="Disc", zh="盘"),
+        channel=0,
+        bias=0.0,
+        threshold=0.2,
+        threshold_rule="least cost",
+        calibration=Calibration(kind="platt", slope=1.4, intercept=-0.3),
+        priority="soon",
     ),
     weak_points=(Words(en="Only one hospital was seen.", zh="仅见过一家医院。"),),
-    main=("openvino", "int8"), original=("onnxruntime", "fp32"),
-)  # fmt: skip
+    main=("openvino", "int8"),
+    original=("onnxruntime", "fp32"),
+)
 
 
 class Page(HTMLParser):
@@ -179,9 +253,29 @@ def test_no_word_of_the_catalogue_is_idle() -> None:
     report = Path(catalogue.__file__).parent
     pages = [path for path in report.glob("*.py") if path.name != "catalogue.py"]
     source = "".join(path.read_text("utf-8") for path in [*pages, report.parent / "packing" / "weak_points.py"])
-    made = {"gate_sensitivity", "gate_auc", "gate_shipped_parity", "gate_shipped_logits", "gate_shipped_calls",
-            "gate_golden", "gate_golden_parity", "roc_note", "reliability_note", "decision_note", "occlusion", "lime",
-            "map", "film", "gradcam", "passed", "inconclusive", "refused", "train", "distill", "prune"}  # fmt: skip
+    made = {
+        "gate_sensitivity",
+        "gate_auc",
+        "gate_shipped_parity",
+        "gate_shipped_logits",
+        "gate_shipped_calls",
+        "gate_golden",
+        "gate_golden_parity",
+        "roc_note",
+        "reliability_note",
+        "decision_note",
+        "occlusion",
+        "lime",
+        "map",
+        "film",
+        "gradcam",
+        "passed",
+        "inconclusive",
+        "refused",
+        "train",
+        "distill",
+        "prune",
+    }
     assert [key for key in catalogue.CATALOGUE if not re.search(f"[\"']{key}[\"']", source) and key not in made] == []
 
 
@@ -192,8 +286,14 @@ def test_the_page_needs_nothing_beside_itself(html: str) -> None:
 
 def test_weak_points_come_first_then_the_refusals(page: Page) -> None:
     seen = "".join(page.seen["en"])
-    order = ("Weak points", "Only one hospital was seen.", "Weakest group: site side", "What was refused",
-             "Each file in its runtime", "ROC curve")  # fmt: skip
+    order = (
+        "Weak points",
+        "Only one hospital was seen.",
+        "Weakest group: site side",
+        "What was refused",
+        "Each file in its runtime",
+        "ROC curve",
+    )
     places = [seen.index(word) for word in order]
     assert places == sorted(places)
 
@@ -264,9 +364,18 @@ def test_one_language_at_a_time(page: Page) -> None:
 def test_every_figure_is_drawn_and_no_number_is_missing(html: str) -> None:
     drawn = re.findall(r'<svg [^>]*aria-label="([^"]*)"', html)
     wanted = (
-        "trade", "roc", "reliability", "decision", "pruning", "coverage", "film", "gradcam", "map", "occlusion",
-            "lime",
-    )  # fmt: skip
+        "trade",
+        "roc",
+        "reliability",
+        "decision",
+        "pruning",
+        "coverage",
+        "film",
+        "gradcam",
+        "map",
+        "occlusion",
+        "lime",
+    )
     assert [unescape(one) for one in drawn] == [" · ".join(catalogue.pair(key)) for key in wanted]
     assert not re.search(r"\bnan\b|\binf\b|None", html)
     assert "two cores &amp; AVX-512" in html

@@ -116,9 +116,14 @@ def read_all(clinical: Clinical) -> int:
 def reading(instance: Instance) -> Reading:
     finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.9, 0.5)
     return Reading(
-        Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None,
-        PackIdentity("p", "1.0.0", "onnxruntime", "int8"), Timing(1, 2, 3), (finding,),
-    )  # fmt: skip
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity("p", "1.0.0", "onnxruntime", "int8"),
+        Timing(1, 2, 3),
+        (finding,),
+    )
 
 
 def revisions(clinical: Clinical) -> set[tuple[str, int]]:

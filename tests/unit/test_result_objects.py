@@ -46,9 +46,12 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_in_every_object(tmp_path: Pa
     """One segment and one measurement group; both frames show the mark, under one tracking UID."""
     pixels = clips.picture(3)
     clip = films.film(
-        pixels, SOPClassUID=UltrasoundMultiFrameImageStorage, Modality="US", NumberOfFrames=2,
+        pixels,
+        SOPClassUID=UltrasoundMultiFrameImageStorage,
+        Modality="US",
+        NumberOfFrames=2,
         pixel_data=pixels.tobytes() * 2,
-    )  # fmt: skip
+    )
     result = result_of(films.save(tmp_path, "clip.dcm", clip), tmp_path / "display")
     (reading, _), mark = result.case.readings, result.case.lesions[0]
     reading = replace(reading, lesions=(mark, replace(mark, frame=1, score=0.7)), frames=FramesRead(2, (0, 1)))
@@ -81,9 +84,13 @@ def test_a_new_version_is_a_new_instance_of_the_same_series_and_its_report_names
 def test_a_doctors_word_makes_a_new_report_and_leaves_the_pictures_as_they_are(film: Path, tmp_path: Path) -> None:
     before = result_of(film, tmp_path / "display")
     after = replace(
-        result_of(film, tmp_path / "display", signed=True), opinions=(), version=2, made_at="2026-11-24T08:00:00+08:00",
-        drawn=1, drawn_at=before.made_at,
-    )  # fmt: skip
+        result_of(film, tmp_path / "display", signed=True),
+        opinions=(),
+        version=2,
+        made_at="2026-11-24T08:00:00+08:00",
+        drawn=1,
+        drawn_at=before.made_at,
+    )
     assert after.pictures_state == before.pictures_state
     assert after.state != before.state
     first, second = (written(one, tmp_path / name) for one, name in ((before, "first"), (after, "second")))
@@ -202,8 +209,12 @@ def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corre
     case = Door(state, clinical, high_water_free_mb=16, max_object_mb=64).accept_file(film).case
     read(clinical, case)
     form = {
-        "patient_id": "QH-1", "name": "欧阳锋", "birth_date": "1958-07-31", "sex": "M", "examination": "chest",
-    }  # fmt: skip
+        "patient_id": "QH-1",
+        "name": "欧阳锋",
+        "birth_date": "1958-07-31",
+        "sex": "M",
+        "examination": "chest",
+    }
     entry = Registrations(clinical.database).add(checked(form, datetime.now().astimezone()), "li").registered
     patients = Patients(clinical, state)
     patients.tie(case, entry, "li")

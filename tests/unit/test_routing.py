@@ -178,10 +178,35 @@ MANGLED = "侧位".encode("gbk").decode("latin-1")
 
 @pytest.mark.parametrize(
     "position",
-    ["LAT", "LATERAL", "LL", "RL", "LLD", "RAO", "LLO", "OBLIQUE", "AP_AXIAL", "AP AXIAL", "AP LORDOTIC", "PA LAT",
-     "PALAT", "侧位", "左侧位", "斜位", "侧卧位", "卧位", MANGLED, "DECUB", "SEITLICH", "PROFIL", "UNKNOWN", "1", "-",
-     "胸"],
-)  # fmt: skip
+    [
+        "LAT",
+        "LATERAL",
+        "LL",
+        "RL",
+        "LLD",
+        "RAO",
+        "LLO",
+        "OBLIQUE",
+        "AP_AXIAL",
+        "AP AXIAL",
+        "AP LORDOTIC",
+        "PA LAT",
+        "PALAT",
+        "侧位",
+        "左侧位",
+        "斜位",
+        "侧卧位",
+        "卧位",
+        MANGLED,
+        "DECUB",
+        "SEITLICH",
+        "PROFIL",
+        "UNKNOWN",
+        "1",
+        "-",
+        "胸",
+    ],
+)
 def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: str) -> None:
     for forced in (None, "adult"):
         with pytest.raises(ViewNotCovered) as refused:
@@ -198,10 +223,23 @@ def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, p
 
 @pytest.mark.parametrize(
     "words",
-    ["Chest LAT", "chest_lat", "THORAX LATERAL L", "Thorax seitlich", "Thorax de profil", "CHEST LL", "胸部侧位",
-     "胸部左侧位", "胸部斜位", "左侧卧位", "胸部侧位".encode("gbk").decode("latin-1"), "CHEST OBLIQUE RAO",
-     "L DECUBITUS", "Apical lordotic"],
-)  # fmt: skip
+    [
+        "Chest LAT",
+        "chest_lat",
+        "THORAX LATERAL L",
+        "Thorax seitlich",
+        "Thorax de profil",
+        "CHEST LL",
+        "胸部侧位",
+        "胸部左侧位",
+        "胸部斜位",
+        "左侧卧位",
+        "胸部侧位".encode("gbk").decode("latin-1"),
+        "CHEST OBLIQUE RAO",
+        "L DECUBITUS",
+        "Apical lordotic",
+    ],
+)
 def test_words_that_name_another_view_are_believed(words: str) -> None:
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
@@ -339,9 +377,16 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "birth"), [("019Y", "20090301"), ("005Y", "20190301"), ("003Y", "20260101"), (None, "19000101"),
-                       ("126Y", "19000101"), ("126Y", None)],
-)  # fmt: skip
+    ("age", "birth"),
+    [
+        ("019Y", "20090301"),
+        ("005Y", "20190301"),
+        ("003Y", "20260101"),
+        (None, "19000101"),
+        ("126Y", "19000101"),
+        ("126Y", None),
+    ],
+)
 def test_an_age_that_could_choose_another_pack_is_unclear(age: str | None, birth: str | None) -> None:
     with pytest.raises(AgeUnclear):
         chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121"), usual="adult")

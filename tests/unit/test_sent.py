@@ -35,10 +35,13 @@ class Clinic:
         self.queue.set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
         self.case = taken(door, film(folder / "films", 1), days_ago(0))
         read_all(self.state, self.clinical)
-        self.config = Config.model_validate({
-            "state": {"dir": self.state.root}, "box": {"language": "en"},
-            "pacs": {"host": "10.0.0.5", "ae_title": "ARCHIVE", "send": True},
-        })  # fmt: skip
+        self.config = Config.model_validate(
+            {
+                "state": {"dir": self.state.root},
+                "box": {"language": "en"},
+                "pacs": {"host": "10.0.0.5", "ae_title": "ARCHIVE", "send": True},
+            }
+        )
 
     def put(self) -> None:
         for one in due.cases(self.clinical.database):
@@ -84,8 +87,13 @@ def test_page_and_command_tell_a_kept_result_from_one_that_was_only_taken(
     clinic.clinical.database.connection.execute("UPDATE sendings SET stage = 'committed'")
     kept = "PACS ARCHIVE: the results are there, and the PACS keeps them."
     assert kept in _page(clinic)
-    for name, value in (("STATE__DIR", str(clinic.state.root)), ("BOX__LANGUAGE", "en"), ("PACS__HOST", "10.0.0.5"),
-                        ("PACS__AE_TITLE", "ARCHIVE"), ("PACS__SEND", "true")):  # fmt: skip
+    for name, value in (
+        ("STATE__DIR", str(clinic.state.root)),
+        ("BOX__LANGUAGE", "en"),
+        ("PACS__HOST", "10.0.0.5"),
+        ("PACS__AE_TITLE", "ARCHIVE"),
+        ("PACS__SEND", "true"),
+    ):
         monkeypatch.setenv(f"LANTERN_{name}", value)
     assert cli.main(["case", "send", clinic.case, "--state", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == kept

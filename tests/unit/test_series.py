@@ -216,9 +216,11 @@ def test_slices_of_another_size_pixel_orientation_or_frame_are_volumes_of_their_
     for stack in volumes.stacks:
         np.testing.assert_array_equal(
             volume.read(stack).voxels,
-            [scans.density(Cut(one.position, one.across + one.down, one.pixel_mm, (one.rows, one.columns)).places())
-             for one in stack.slices],
-        )  # fmt: skip
+            [
+                scans.density(Cut(one.position, one.across + one.down, one.pixel_mm, (one.rows, one.columns)).places())
+                for one in stack.slices
+            ],
+        )
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -49,8 +49,10 @@ def recipe_with(folder: Path, *beside: str) -> Recipe:
 def test_films_of_hannover_keep_patients_together_and_say_their_view(tmp_path: Path) -> None:
     films = readers.opened(hannover(tmp_path / "hannover"), "abnormal").films
     assert [(film.name, film.patient, film.label) for film in films] == [
-        ("aa.jpg", "p1", 1), ("bb.jpg", "p1", 1), ("cc.jpg", "p2", 1)
-    ]  # fmt: skip
+        ("aa.jpg", "p1", 1),
+        ("bb.jpg", "p1", 1),
+        ("cc.jpg", "p2", 1),
+    ]
     assert dict(films[1].traits) == {"view": "PA", "sex": "M"}
     (tmp_path / "hannover" / "images" / "cc.jpg").unlink()
     with pytest.raises(DataUnreadable, match=r"1 of its films are absent, the first is cc\.jpg"):
@@ -60,8 +62,10 @@ def test_films_of_hannover_keep_patients_together_and_say_their_view(tmp_path: P
 def test_the_mass_of_a_polygon_file_is_the_mask_and_none_is_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("file,class\na.jpg,malignant\nb.jpg,normal\n")
     whole = [[0, 0], [63, 0], [63, 63], [0, 63]]
-    outlines = {"a": {"liver": whole, "mass": [[10.0, 20.0], [29.0, 20.0], [29.0, 39.0], [10.0, 39.0]]},
-                "b": {"liver": whole}}  # fmt: skip
+    outlines = {
+        "a": {"liver": whole, "mass": [[10.0, 20.0], [29.0, 20.0], [29.0, 39.0], [10.0, 39.0]]},
+        "b": {"liver": whole},
+    }
     (tmp_path / "outlines").mkdir()
     for number, (name, parts) in enumerate(outlines.items()):
         draw(tmp_path / "images" / f"{name}.jpg", number)
@@ -101,8 +105,12 @@ def test_a_broken_polygon_file_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_test_patient_is_not_learnt_from_in_another_size(tmp_path: Path) -> None:
     """The set beside holds a test patient under the same file name, and a copy of another test film."""
-    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(8)),
-                   *(f"person{n}_virus_{n}.png" for n in range(8)))  # fmt: skip
+    own = children(
+        tmp_path / "small",
+        0,
+        *(f"IM-{n:04}-0001.png" for n in range(8)),
+        *(f"person{n}_virus_{n}.png" for n in range(8)),
+    )
     beside = children(tmp_path / "native", 100, "person1_virus_9.png", "person70_virus_1.png", "IM-0900-0001.png")
     draw(beside / "NORMAL" / "another-name.png", 2)  # the picture of IM-0002
     (tmp_path / "own.test.txt").write_text(
@@ -155,8 +163,13 @@ def test_films_of_neither_class_are_left_out_and_a_line_says_how_many(
     recipe = recipe_with(tmp_path, f'path = "many"\nreader = "nih-adults"\n{words}')
     labels = {film.name: film.label for film in recipe_data.open_reader(recipe, own).films}
     assert {name: label for name, label in labels.items() if name.startswith("many/")} == {
-        "many/0.png": 1, "many/1.png": 1, "many/3.png": 0, "many/4.png": 0, "many/5.png": 1, "many/6.png": 1,
-    }  # fmt: skip
+        "many/0.png": 1,
+        "many/1.png": 1,
+        "many/3.png": 0,
+        "many/4.png": 0,
+        "many/5.png": 1,
+        "many/6.png": 1,
+    }
     assert "1 of 7 films left out" in capsys.readouterr().err
 
 
@@ -182,8 +195,12 @@ def test_negative_words_alone_are_refused(tmp_path: Path) -> None:
 
 def opacities(folder: Path) -> Path:
     """Films without patients, two of one study; the table says where they were collected."""
-    rows = ["aa.jpg,opacity,s1,,A long title", "bb.jpg,negative,s1,,A long title", "cc.jpg,negative,s2,,A long title",
-            "person4_virus_2.jpg,opacity,,,A long title"]  # fmt: skip
+    rows = [
+        "aa.jpg,opacity,s1,,A long title",
+        "bb.jpg,negative,s1,,A long title",
+        "cc.jpg,negative,s2,,A long title",
+        "person4_virus_2.jpg,opacity,,,A long title",
+    ]
     (folder / "images").mkdir(parents=True)
     (folder / "labels.csv").write_text("\n".join(["file,class,study,patient,source", *rows]))
     for number, row in enumerate(rows):
@@ -209,10 +226,18 @@ def test_films_of_a_set_with_its_own_head_are_learnt_from_and_judge_nothing(
     tmp_path: Path, frozen_before: bool
 ) -> None:
     """A frozen list may name a film of such a set, where it was drawn earlier: it is neither judged nor learnt from."""
-    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(8)),
-                   *(f"person{n}_virus_{n}.png" for n in range(8)))  # fmt: skip
-    beside = children(tmp_path / "reports", 100, *(f"IM-{n:04}-0001.png" for n in range(900, 906)),
-                      *(f"person{n}_virus_1.png" for n in range(6)))  # fmt: skip
+    own = children(
+        tmp_path / "small",
+        0,
+        *(f"IM-{n:04}-0001.png" for n in range(8)),
+        *(f"person{n}_virus_{n}.png" for n in range(8)),
+    )
+    beside = children(
+        tmp_path / "reports",
+        100,
+        *(f"IM-{n:04}-0001.png" for n in range(900, 906)),
+        *(f"person{n}_virus_1.png" for n in range(6)),
+    )
     draw(beside / "NORMAL" / "copy.png", 2)  # the picture of IM-0002
     listed = ("NORMAL/IM-0002-0001.png", "PNEUMONIA/person1_virus_1.png", "reports/NORMAL/IM-0900-0001.png")
     if frozen_before:
@@ -238,8 +263,12 @@ def test_films_of_a_set_with_its_own_head_are_learnt_from_and_judge_nothing(
 
 
 def test_a_set_of_one_class_gets_no_head_of_its_own(tmp_path: Path) -> None:
-    own = children(tmp_path / "small", 0, *(f"IM-{n:04}-0001.png" for n in range(8)),
-                   *(f"person{n}_virus_{n}.png" for n in range(8)))  # fmt: skip
+    own = children(
+        tmp_path / "small",
+        0,
+        *(f"IM-{n:04}-0001.png" for n in range(8)),
+        *(f"person{n}_virus_{n}.png" for n in range(8)),
+    )
     opacities(tmp_path / "siim")
     recipe = recipe_with(
         tmp_path, 'path = "siim"\nreader = "masks"\npositive = ["opacity", "negative"]\nown_head = true'

@@ -28,8 +28,11 @@ def test_every_shipped_pack_can_be_used() -> None:
     shelf = survey(shipped_packs_dir())
     assert shelf.broken == ()
     assert {pack.name for pack in shelf.packs} == {
-        "breast-ultrasound", "chest-xray-adult", "chest-xray-child", "liver-ultrasound",
-    }  # fmt: skip
+        "breast-ultrasound",
+        "chest-xray-adult",
+        "chest-xray-child",
+        "liver-ultrasound",
+    }
 
 
 @pytest.fixture(params=PACKS, ids=[pack.name for pack in PACKS])
@@ -119,8 +122,9 @@ def test_golden_films_get_the_answer_that_they_were_drawn_for(pack: Pack, judges
     for way in judge.sessions:
         answers = {
             case.path: judge.probability(cases.frame_of(pack, case), *way) >= finding.threshold
-            for case in pack.manifest.golden if case.kind == "sample"
-        }  # fmt: skip
+            for case in pack.manifest.golden
+            if case.kind == "sample"
+        }
         assert answers == drawn, way
 
 

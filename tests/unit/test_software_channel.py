@@ -22,8 +22,14 @@ def later(version: str, than: str) -> bool:
 
 
 def offer(version: str, percent: int = 100, *boxes: str, machine: str = "lantern-x86_64") -> SoftwareOffer:
-    return SoftwareOffer(version=version, machine=machine, file=f"lantern-{version}.raucb", sha256="0" * 64, bytes=9,
-                         ring=Ring(boxes=boxes, percent=percent))  # fmt: skip
+    return SoftwareOffer(
+        version=version,
+        machine=machine,
+        file=f"lantern-{version}.raucb",
+        sha256="0" * 64,
+        bytes=9,
+        ring=Ring(boxes=boxes, percent=percent),
+    )
 
 
 def answer(*offers: SoftwareOffer, left: frozenset[str] = frozenset(), **wish: object) -> tuple[str, str | None]:

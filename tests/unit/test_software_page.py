@@ -94,8 +94,14 @@ def test_the_page_shows_what_runs_why_a_slot_was_left_and_how_the_last_try_ended
     remembered.keep(flashed.state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {}, "left": left})
     record.note_done(flashed.state, "stick", NAME, SoftwareNotSigned(file=NAME))
     page = flashed.person("zhou", Role.TECHNICIAN).get("/software", headers=HTML).text
-    for text in ("Version 0.3.0.", "Slot A of the disk", "these parts failed: gateway", "from the stick",
-                 "is not signed by whom this box trusts", "No channel is set up"):  # fmt: skip
+    for text in (
+        "Version 0.3.0.",
+        "Slot A of the disk",
+        "these parts failed: gateway",
+        "from the stick",
+        "is not signed by whom this box trusts",
+        "No channel is set up",
+    ):
         assert text in page, text
     record.note_doing(flashed.state, "installing", "0.5.0", 40)
     assert "Version 0.5.0 is being installed, 40 per cent" in flashed.person("li").get("/software", headers=HTML).text
@@ -124,13 +130,18 @@ def test_what_the_channel_offers_is_installed_at_a_tap_and_what_was_left_only_as
 
 def test_a_technician_sets_the_channel_where_the_configuration_names_none(flashed: Desk) -> None:
     technician = flashed.person("zhou", Role.TECHNICIAN)
-    form = {"csrf_token": token(technician, "/claim"), "repository": " https://updates.example/lantern ",
-            "automatic": "yes", "root": (io.BytesIO(b"{}"), "root.json")}  # fmt: skip
+    form = {
+        "csrf_token": token(technician, "/claim"),
+        "repository": " https://updates.example/lantern ",
+        "automatic": "yes",
+        "root": (io.BytesIO(b"{}"), "root.json"),
+    }
     assert technician.post("/software/repository", data=form, headers=HTML).status_code == 303
     asked = Request("choose", repository="https://updates.example/lantern", automatic=True, root="{}")
     assert handover.take(flashed.state) == asked
-    assert ("zhou", "software.channel") in [(one.actor, one.action)
-                                            for one in Audit(flashed.clinical.database).latest(9)]  # fmt: skip
+    assert ("zhou", "software.channel") in [
+        (one.actor, one.action) for one in Audit(flashed.clinical.database).latest(9)
+    ]
     assert post(flashed.person("li"), "/software/repository", repository="").status_code == 403
 
 

@@ -53,8 +53,10 @@ CASES: list[tuple[str, dict[str, Any], Spacing]] = [
     ("MR", {}, Spacing(UNKNOWN)),
     ("US", {"PixelSpacing": A, "SequenceOfUltrasoundRegions": Sequence([Dataset()])}, Spacing(UNKNOWN)),
     ("NM", {"PixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
-    *((word, {"ImagerPixelSpacing": A, "PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
-      for word in ("DR", "XR", "XRAY", "", "RTIMAGE", "BMD", "CT")),
+    *(
+        (word, {"ImagerPixelSpacing": A, "PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
+        for word in ("DR", "XR", "XRAY", "", "RTIMAGE", "BMD", "CT")
+    ),
     ("DR", {"PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
     ("CT", {"ImagerPixelSpacing": A, "PixelSpacing": B}, Spacing(CALIBRATED, (0.15, 0.15), (0.15, 0.15))),
     ("RTDOSE", {"PixelSpacing": A, "ImageOrientationPatient": AXIAL}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
@@ -64,12 +66,18 @@ CASES: list[tuple[str, dict[str, Any], Spacing]] = [
         Spacing(AT_DETECTOR, None, (0.2, 0.1)),
     ),
     ("OT", {"PixelSpacing": A, "ImageOrientationPatient": [1, 0, 0]}, Spacing(UNCALIBRATED, None, (0.2, 0.1))),
-    *((word, {"PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
-      for word in ("DX", "MG", "IO", "PX", "RF", "XA", "RG")),
-    *((word, {"PixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
-      for word in ("US", "IVUS", "ES", "XC", "OP", "OT", "SC", "")),
-    *((word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
-      for word in ("US", "IVUS", "ES", "XC")),
+    *(
+        (word, {"PixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1)))
+        for word in ("DX", "MG", "IO", "PX", "RF", "XA", "RG")
+    ),
+    *(
+        (word, {"PixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
+        for word in ("US", "IVUS", "ES", "XC", "OP", "OT", "SC", "")
+    ),
+    *(
+        (word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(UNCALIBRATED, None, (0.2, 0.1)))
+        for word in ("US", "IVUS", "ES", "XC")
+    ),
     ("US", {"PixelSpacing": A, "ImagerPixelSpacing": B}, Spacing(UNCALIBRATED, None, (0.2, 0.1))),
     ("US", {"ImagerPixelSpacing": A}, Spacing(UNKNOWN)),
     ("US", {"ImagerPixelSpacing": A, "EstimatedRadiographicMagnificationFactor": 2}, Spacing(UNKNOWN)),
@@ -81,12 +89,14 @@ CASES: list[tuple[str, dict[str, Any], Spacing]] = [
     ),
     ("US", {"PixelSpacing": A, "ImageOrientationPatient": AXIAL}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1))),
     ("OT", {"ImagerPixelSpacing": A}, Spacing(AT_DETECTOR, None, (0.2, 0.1))),
-    *((word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1)))
-      for word in ("MR", "PT", "NM")),
+    *(
+        (word, {"PixelSpacing": A, "ImagerPixelSpacing": A}, Spacing(PATIENT, (0.2, 0.1), (0.2, 0.1)))
+        for word in ("MR", "PT", "NM")
+    ),
     ("CT", {"PixelSpacing": [0, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": [-0.2, 0.1]}, Spacing(UNKNOWN)),
     ("CT", {"PixelSpacing": 0.2}, Spacing(UNKNOWN)),
-]  # fmt: skip
+]
 
 
 def header(modality: str, attributes: dict[str, Any]) -> Dataset:

@@ -119,8 +119,9 @@ def test_a_patient_of_two_sources_is_not_learnt_from_while_either_is_left_out() 
     labels, group_of = {"a": 0, "b": 1, "c": 1, "d": 0}, {"a": "p", "b": "p", "c": "q", "d": "r"}
     folds = splits.by_source(labels, group_of, {"a": "one", "b": "two", "c": "two"})
     assert [(fold.name, fold.train, fold.held) for fold in folds] == [
-        ("without-one", ("c", "d"), ("a",)), ("without-two", ("d",), ("b", "c")),
-    ]  # fmt: skip
+        ("without-one", ("c", "d"), ("a",)),
+        ("without-two", ("d",), ("b", "c")),
+    ]
 
 
 def test_a_frozen_film_that_is_gone_is_an_error() -> None:

@@ -54,11 +54,18 @@ def rim(aspect: float) -> tuple[tuple[float, float], ...]:
 def region(mm_x: float, mm_y: float, rows: int, columns: int) -> Dataset:
     made = Dataset()
     for keyword, value in {
-        "RegionSpatialFormat": 1, "RegionDataType": 1, "RegionFlags": 0, "RegionLocationMinX0": 0,
-        "RegionLocationMinY0": 0, "RegionLocationMaxX1": columns - 1, "RegionLocationMaxY1": rows - 1,
-        "PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3, "PhysicalDeltaX": mm_x / 10,
+        "RegionSpatialFormat": 1,
+        "RegionDataType": 1,
+        "RegionFlags": 0,
+        "RegionLocationMinX0": 0,
+        "RegionLocationMinY0": 0,
+        "RegionLocationMaxX1": columns - 1,
+        "RegionLocationMaxY1": rows - 1,
+        "PhysicalUnitsXDirection": 3,
+        "PhysicalUnitsYDirection": 3,
+        "PhysicalDeltaX": mm_x / 10,
         "PhysicalDeltaY": mm_y / 10,
-    }.items():  # fmt: skip
+    }.items():
         setattr(made, keyword, value)
     return made
 
@@ -110,11 +117,14 @@ def test_a_disc_is_round_on_the_screen_and_in_the_list(tmp_path: Path, aspect: f
 @pytest.mark.parametrize(
     "said",
     [
-        {}, {"ImagerPixelSpacing": [0.2, 0.2]}, {"ImagerPixelSpacing": [0.2, 0.2005]}, {"PixelAspectRatio": [0, 1]},
+        {},
+        {"ImagerPixelSpacing": [0.2, 0.2]},
+        {"ImagerPixelSpacing": [0.2, 0.2005]},
+        {"PixelAspectRatio": [0, 1]},
         {"PixelAspectRatio": [1, 5000]},
         {"SequenceOfUltrasoundRegions": [region(0.2, 0.4, 90, 90), region(0.2, 0.2, 90, 90)]},
     ],
-)  # fmt: skip
+)
 def test_pixels_that_are_square_or_about_which_nothing_can_be_are_left_as_they_are(
     tmp_path: Path, said: dict[str, Any]
 ) -> None:

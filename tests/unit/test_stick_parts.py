@@ -207,10 +207,18 @@ def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) 
 
 def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
     status = StickStatus(
-        StickStage.UNFINISHED, "2026-11-21T10:00:00+00:00?", "vfat", 17, 17, 6, 3,
-        {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2}, 0,
-        Reason.of(StickNotAll(count=8)), "2026-11-21T10:01:00+00:00?",
-    )  # fmt: skip
+        StickStage.UNFINISHED,
+        "2026-11-21T10:00:00+00:00?",
+        "vfat",
+        17,
+        17,
+        6,
+        3,
+        {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2},
+        0,
+        Reason.of(StickNotAll(count=8)),
+        "2026-11-21T10:01:00+00:00?",
+    )
     text = receipt.text(status, "Clinic", {"c-1": True, "c-2": False}, "en")
     for wanted in (
         "Images copied and safe: 6",

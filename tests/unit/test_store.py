@@ -34,30 +34,51 @@ HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2
 def admitted(clinical: Clinical, number: int = 1, association: int | None = None, **changes: str) -> Instance:
     header = replace(HEADER, sop_instance_uid=f"1.2.3.1.{number}", **changes)  # type: ignore[arg-type]
     instance = clinical.admit(
-        path=f"film{number}.dcm", file=f"images/{number}", sha256=f"{number:064d}", size=9, header=header,
+        path=f"film{number}.dcm",
+        file=f"images/{number}",
+        sha256=f"{number:064d}",
+        size=9,
+        header=header,
         association=association,
-    )  # fmt: skip
+    )
     assert isinstance(instance, Instance)
     return instance
 
 
 def read(instance: Instance, probability: float = 0.9) -> Reading:
     finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, probability, 0.5)
-    return Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.READ, None,
-                   PackIdentity("p", "1.0.0", "onnxruntime", "int8"), Timing(1, 2, 3), (finding,))  # fmt: skip
+    return Reading(
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.READ,
+        None,
+        PackIdentity("p", "1.0.0", "onnxruntime", "int8"),
+        Timing(1, 2, 3),
+        (finding,),
+    )
 
 
 def unjudged(instance: Instance) -> Reading:
-    return Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.CANNOT_JUDGE,
-                   Reason.of(errors.AgeOutside(age=9)), None, Timing(1, 0, 1))  # fmt: skip
+    return Reading(
+        Scope.INSTANCE,
+        (instance.reference,),
+        ReadingStatus.CANNOT_JUDGE,
+        Reason.of(errors.AgeOutside(age=9)),
+        None,
+        Timing(1, 0, 1),
+    )
 
 
 def test_the_same_identity_is_admitted_once(clinical: Clinical) -> None:
     first = admitted(clinical)
     second = clinical.admit(
-        path="again", file="images/x", sha256="f" * 64, size=9,
-        header=replace(HEADER, sop_instance_uid="1.2.3.1.1"), association=None,
-    )  # fmt: skip
+        path="again",
+        file="images/x",
+        sha256="f" * 64,
+        size=9,
+        header=replace(HEADER, sop_instance_uid="1.2.3.1.1"),
+        association=None,
+    )
     assert second == Held(first.reference, first.case, first.file, f"{1:064d}")
     assert clinical.counts().instances == 1
 

@@ -63,12 +63,38 @@ from tests.unit.messages import BRIEFS, MESSAGES
 
 NOON = Stamp(datetime(2026, 11, 21, 12, 34, tzinfo=UTC), trusted=True)
 ALLOWED = {
-    "box", "stream", "seq", "boot", "case", "revision", "modality", "pack", "pack_version", "runtime", "priority",
-    "findings", "code", "hundredths", "lesions", "size_band", "quality", "latency_ms", "verdict", "hour",
-}  # fmt: skip
+    "box",
+    "stream",
+    "seq",
+    "boot",
+    "case",
+    "revision",
+    "modality",
+    "pack",
+    "pack_version",
+    "runtime",
+    "priority",
+    "findings",
+    "code",
+    "hundredths",
+    "lesions",
+    "size_band",
+    "quality",
+    "latency_ms",
+    "verdict",
+    "hour",
+}
 NAMES = [
-    "Wang Xiaoming", "王小明", "WANG^XIAOMING", "77Y", "1.2.840.113619.2.55", "M", "a\nb", "", "x" * 99,
-]  # fmt: skip
+    "Wang Xiaoming",
+    "王小明",
+    "WANG^XIAOMING",
+    "77Y",
+    "1.2.840.113619.2.55",
+    "M",
+    "a\nb",
+    "",
+    "x" * 99,
+]
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -132,26 +158,55 @@ def case(**changes: Any) -> Case:
     finding = Finding("tuberculosis", {"en": "Tuberculosis"}, 0.925, 0.41)
     lesion = Lesion("i-1", 0, (1, 2, 3, 4), 0.9, long_axis_mm=12.5, tags={"note": "Wang"})
     reading = Reading(
-        Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, pack, Timing(1, 5, 9.4), (finding,), (lesion,),
+        Scope.INSTANCE,
+        ("i-1",),
+        ReadingStatus.READ,
+        None,
+        pack,
+        Timing(1, 5, 9.4),
+        (finding,),
+        (lesion,),
         Quality(hints=(Reason("hint.one_frame", {"frames": 3, "frame": 1}),)),
-    )  # fmt: skip
+    )
     made = Case("c-" + "a" * 20, "1.2.840.113619.2.55", "CR", 2, Priority.URGENT, (), (reading,), (finding,), (lesion,))
     return replace(made, **changes)
 
 
 def test_what_the_hospital_may_know_of_a_case() -> None:
     assert brief_of(case(), NOON) == Brief(
-        "c-" + "a" * 20, 2, Modality.CR, "chest-xray-adult", "1.2.0", SummaryRuntime.ONNXRUNTIME, Priority.URGENT,
-        (FindingBrief("tuberculosis", 92),), 1, SizeBand.FROM_10, "hint.one_frame", 9, Opinion.NONE, "2026-11-21T12",
-    )  # fmt: skip
+        "c-" + "a" * 20,
+        2,
+        Modality.CR,
+        "chest-xray-adult",
+        "1.2.0",
+        SummaryRuntime.ONNXRUNTIME,
+        Priority.URGENT,
+        (FindingBrief("tuberculosis", 92),),
+        1,
+        SizeBand.FROM_10,
+        "hint.one_frame",
+        9,
+        Opinion.NONE,
+        "2026-11-21T12",
+    )
 
 
 def test_of_lesions_the_hospital_is_told_how_many_and_the_class_of_the_largest_section() -> None:
     seen = Seen((("i-1", 0), ("i-1", 1)), 4, {"long_axis_mm": (9.0, 21.0)}, {"mass": 2})
     whole = Lesion(
-        "i-1", 0, (1, 2, 3, 4), 0.9, long_axis_mm=12.5, short_axis_mm=8.25, volume_mm3=445.0, tags={"finding": "mass"},
-        chances={"malignant": 0.35}, features=(Feature("shape", "oval", 0.8),), outline=((1.0, 2.0),) * 3, seen=seen,
-    )  # fmt: skip
+        "i-1",
+        0,
+        (1, 2, 3, 4),
+        0.9,
+        long_axis_mm=12.5,
+        short_axis_mm=8.25,
+        volume_mm3=445.0,
+        tags={"finding": "mass"},
+        chances={"malignant": 0.35},
+        features=(Feature("shape", "oval", 0.8),),
+        outline=((1.0, 2.0),) * 3,
+        seen=seen,
+    )
     mark = case().lesions[0]
     brief, plain = (brief_of(case(lesions=(one, mark)), NOON) for one in (whole, mark))
     assert (brief.lesions, brief.size_band) == (2, SizeBand.FROM_20)
@@ -202,22 +257,50 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
     assert len(Digest(origin, (mark,) * MERGED_MARKS).encode()) <= most
     quality = ".".join(["q" * 24] * 3)
     longest = Brief(
-        "c-" + "f" * 20, 10**6, Modality.OTHER, "p" * 40, "9999.9999.9999", SummaryRuntime.ONNXRUNTIME,
-        Priority.CANNOT_JUDGE, (FindingBrief("f" * 64, 100),) * 32, 9999,
-        SizeBand.UNKNOWN, quality, 10**9, Opinion.DISAGREE, "2026-11-21T12",
-    )  # fmt: skip
+        "c-" + "f" * 20,
+        10**6,
+        Modality.OTHER,
+        "p" * 40,
+        "9999.9999.9999",
+        SummaryRuntime.ONNXRUNTIME,
+        Priority.CANNOT_JUDGE,
+        (FindingBrief("f" * 64, 100),) * 32,
+        9999,
+        SizeBand.UNKNOWN,
+        quality,
+        10**9,
+        Opinion.DISAGREE,
+        "2026-11-21T12",
+    )
     assert len(Summary(origin, fitted(longest)).encode()) <= most
     assert len(fitted(longest).findings) == 14, "the likeliest are kept"
     said = Presence(
-        origin, PresenceKind.HEALTH, 10**9, "9999.9999.9999" + "a" * 20, 10**9, 10**9, 10**9, 10**9, "f" * 64,
-        "2026-11-21T12", ("f" * 16 + "." + "f" * 32,) * MOST_FAULTS,
+        origin,
+        PresenceKind.HEALTH,
+        10**9,
+        "9999.9999.9999" + "a" * 20,
+        10**9,
+        10**9,
+        10**9,
+        10**9,
+        "f" * 64,
+        "2026-11-21T12",
+        ("f" * 16 + "." + "f" * 32,) * MOST_FAULTS,
         (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
-    )  # fmt: skip
+    )
     assert len(said.encode()) <= most
     place = PlaceFigures(
-        "p" * 40, "9999.9999.9999", "m-" + "f" * 20, "f" * 64, LocalState.PROVISIONAL, 10_000, 10**9, 10**9, 10**9,
+        "p" * 40,
+        "9999.9999.9999",
+        "m-" + "f" * 20,
+        "f" * 64,
+        LocalState.PROVISIONAL,
+        10_000,
+        10**9,
+        10**9,
+        10**9,
         *[(100, 100, 100)] * 3,
-    )  # fmt: skip
+    )
     assert len(ClinicFigures(origin, 10**9, (place,) * MOST_PLACES, "2026-11-21T12").encode()) <= most
     measure = MeasureWatch("refused_at_home", -(10**9), -(10**9), 9999, Drifting.CHANGED)
     watched = WatchedPlace("p" * 40, "9999.9999.9999", "m-" + "f" * 20, 10**9, (measure,) * MOST_MEASURES)

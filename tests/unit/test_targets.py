@@ -29,10 +29,17 @@ def kind(**wanted: Any) -> kinds.Kind:
 
 
 def recipe(**tables: Any) -> Recipe:
-    return Recipe.model_validate({
-        "pack": "toy", "version": "0.0.1", "describe": "words.toml", "data": {"reader": "folder"},
-        "net": {"backbone": "resnet10-small"}, "train": {"start": "random"}, **tables,
-    })  # fmt: skip
+    return Recipe.model_validate(
+        {
+            "pack": "toy",
+            "version": "0.0.1",
+            "describe": "words.toml",
+            "data": {"reader": "folder"},
+            "net": {"backbone": "resnet10-small"},
+            "train": {"start": "random"},
+            **tables,
+        }
+    )
 
 
 def test_classes_are_put_in_the_findings_order_whatever_the_networks_is() -> None:
@@ -47,8 +54,11 @@ def test_classes_are_put_in_the_findings_order_whatever_the_networks_is() -> Non
 def test_labels_stand_together_and_a_word_that_the_recipe_leaves_out_counts_for_nothing() -> None:
     two = kind(kind="labels", labels=("Mass", "Effusion"), none=("Hernia",))
     assert [two.target(word) for word in ("Effusion|Mass", "Hernia", "No Finding", "mass; hernia")] == [
-        (1.0, 1.0), (0.0, 0.0), (0.0, 0.0), (1.0, 0.0),
-    ]  # fmt: skip
+        (1.0, 1.0),
+        (0.0, 0.0),
+        (0.0, 0.0),
+        (1.0, 0.0),
+    ]
 
 
 def test_each_channel_of_grades_learns_whether_the_grade_is_above_it() -> None:
@@ -61,9 +71,13 @@ def test_each_channel_of_grades_learns_whether_the_grade_is_above_it() -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "word"),
-    [(THREE, "square"), ({"kind": "labels", "labels": ("mass",)}, "mass|tube"),
-     ({"kind": "grades", "grades": 3, "at_least": 1}, "3"), ({"kind": "number", "at_least": 1}, "wide")],
-)  # fmt: skip
+    [
+        (THREE, "square"),
+        ({"kind": "labels", "labels": ("mass",)}, "mass|tube"),
+        ({"kind": "grades", "grades": 3, "at_least": 1}, "3"),
+        ({"kind": "number", "at_least": 1}, "wide"),
+    ],
+)
 def test_a_label_that_is_none_is_refused_with_the_films_name(wanted: dict[str, Any], word: str) -> None:
     films = FilmSet("toy", "", (Film("a.png", Path("a.png"), 0, "a", said=word),))
     with pytest.raises(DataUnreadable, match=r"a\.png"):

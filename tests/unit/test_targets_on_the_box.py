@@ -21,10 +21,19 @@ FRAME = Frame(64, 128, instance="i-1")
 
 
 def spec(code: str, channel: int, threshold: float, **more: Any) -> classify.FindingSpec:
-    return classify.FindingSpec.model_validate({
-        "code": code, "label": {"en": code.title(), "zh": code}, "channel": channel, "bias": 0.0, "calibration": PLAIN,
-        "threshold": threshold, "threshold_rule": "none", "priority": "soon", **more,
-    })  # fmt: skip
+    return classify.FindingSpec.model_validate(
+        {
+            "code": code,
+            "label": {"en": code.title(), "zh": code},
+            "channel": channel,
+            "bias": 0.0,
+            "calibration": PLAIN,
+            "threshold": threshold,
+            "threshold_rule": "none",
+            "priority": "soon",
+            **more,
+        }
+    )
 
 
 def section(*specs: classify.FindingSpec, **output: Any) -> Section:
@@ -96,8 +105,9 @@ def test_connected_cells_of_a_mask_are_one_lesion_with_its_box() -> None:
     grid[0, 0, 6, 6] = 1.0
     said = segment.answer(section(spec("disc", 0, 0.5)), {"map": grid}, FRAME)
     assert [(one.box, one.area_px) for one in said.lesions] == [
-        ((32.0, 8.0, 64.0, 24.0), 4 * 128), ((96.0, 48.0, 112.0, 56.0), 128),
-    ]  # fmt: skip
+        ((32.0, 8.0, 64.0, 24.0), 4 * 128),
+        ((96.0, 48.0, 112.0, 56.0), 128),
+    ]
     assert said.lesions[0].score == said.findings[0].probability == pytest.approx(1 / (1 + math.exp(-3.0)))
     assert int(said.maps["disc"].sum()) == 5
 

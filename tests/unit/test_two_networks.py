@@ -21,9 +21,14 @@ pytestmark = pytest.mark.usefixtures("few_resamples")
 
 FRAME = Frame(64, 128, instance="i-1")
 MEMBERS = {
-    "networks": ["lite0-cut", "plain"], "channels": [1, 2], "weights": [0.25, 0.75], "most_apart": 0.3, "films": 100,
-    "given": 0.95, "given_ci": [0.9, 0.98],
-}  # fmt: skip
+    "networks": ["lite0-cut", "plain"],
+    "channels": [1, 2],
+    "weights": [0.25, 0.75],
+    "most_apart": 0.3,
+    "films": 100,
+    "given": 0.95,
+    "given_ci": [0.9, 0.98],
+}
 OUTPUT = classify.Output.model_validate({"map": "map", "full_scale": 1.0, "members": MEMBERS})
 SECTION = Section(OUTPUT, (spec("disc", 0, 0.5),), Frames())
 

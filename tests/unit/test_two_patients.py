@@ -141,13 +141,17 @@ def test_numbers_of_two_issuers_are_not_compared() -> None:
     ("first", "second"),
     [
         (one_of(WANG, "PatientName", "PatientBirthDate"), one_of(LI, "PatientID", "PatientBirthDate")),
-        (WANG | one_of(WANG, "PatientName", "PatientBirthDate"),
-         one_of(WANG, "PatientName") | {"PatientBirthDate": "19990101"}),
-        ({**WANG, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"},
-         {**LI, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"}),
+        (
+            WANG | one_of(WANG, "PatientName", "PatientBirthDate"),
+            one_of(WANG, "PatientName") | {"PatientBirthDate": "19990101"},
+        ),
+        (
+            {**WANG, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"},
+            {**LI, "PatientID": "UNKNOWN", "PatientBirthDate": "19000101"},
+        ),
         ({**WANG, "PatientID": "000"}, {**LI, "PatientID": "000"}),
     ],
-)  # fmt: skip
+)
 def test_a_field_that_only_fills_the_form_does_not_join_two_patients(
     study: Study, first: dict[str, Any], second: dict[str, Any]
 ) -> None:

@@ -43,9 +43,10 @@ def test_neither_reader_sees_a_word_of_the_other_before_both_have_spoken(two: De
     assert "li," not in shown
     assert "broken rib" not in shown
     told = wang.post(
-        f"{page}/verdict", headers={"Accept": "application/json"},
+        f"{page}/verdict",
+        headers={"Accept": "application/json"},
         data={"finding": "pneumonia", "verdict": "", "csrf_token": _token(wang), "seen": ""},
-    )  # fmt: skip
+    )
     assert "li" not in told.text.replace("title", "")
     result = gathered(two.config, two.clinical, two.case)
     assert (result.opinions, result.written) == ((), ())  # nor does an archive

@@ -67,10 +67,12 @@ def test_the_directions_are_those_of_a_singular_value_decomposition() -> None:
 
 def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_model() -> None:
     spec = InputSpec("film", 64, 64)
-    ready = np.stack([
-        np.rint(255.0 * acquisition_shift.unit(films.shapes(number, 64, 64).astype(np.float32))).astype(np.uint8)
-        for number in range(8)
-    ])  # fmt: skip
+    ready = np.stack(
+        [
+            np.rint(255.0 * acquisition_shift.unit(films.shapes(number, 64, 64).astype(np.float32))).astype(np.uint8)
+            for number in range(8)
+        ]
+    )
     names = [f"film{number}" for number in range(8)]
     varied = typicality_model.varied(ready, names, spec, 1)
     assert np.array_equal(varied[::-1], typicality_model.varied(ready[::-1], names[::-1], spec, 1))
@@ -80,11 +82,17 @@ def test_a_film_is_varied_by_its_name_and_a_seed_alone_and_stays_ready_for_the_m
 
 
 def test_chest_films_are_varied_and_ultrasound_and_volumes_are_not() -> None:
-    said = {path.stem: load_recipe(path).typicality.other_clinics for path in RECIPES.glob("*[a-z].toml")
-            if not path.name.endswith(".words.toml")}  # fmt: skip
+    said = {
+        path.stem: load_recipe(path).typicality.other_clinics
+        for path in RECIPES.glob("*[a-z].toml")
+        if not path.name.endswith(".words.toml")
+    }
     assert said == {
-        "breast-ultrasound": False, "chest-xray-adult": True, "chest-xray-child": True, "liver-ultrasound": False,
-    }  # fmt: skip
+        "breast-ultrasound": False,
+        "chest-xray-adult": True,
+        "chest-xray-child": True,
+        "liver-ultrasound": False,
+    }
     outlines = load_recipe(RECIPES.parent / "examples" / "meshnet.toml").model_dump()
     with pytest.raises(ValidationError, match="no such variations of volumes"):
         Recipe.model_validate({**outlines, "typicality": {"other_clinics": True}})

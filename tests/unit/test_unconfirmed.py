@@ -50,9 +50,21 @@ class Box:
 
     def summary(self, number: int) -> int:
         brief = Brief(
-            f"c-{number:020x}", 1, Modality.DX, None, None, None, Priority.ROUTINE, (), 0, SizeBand.NONE, "ok", 9,
-            Opinion.NONE, None,
-        )  # fmt: skip
+            f"c-{number:020x}",
+            1,
+            Modality.DX,
+            None,
+            None,
+            None,
+            Priority.ROUTINE,
+            (),
+            0,
+            SizeBand.NONE,
+            "ok",
+            9,
+            Opinion.NONE,
+            None,
+        )
         return self.exchange.take_in([brief])[0].seq
 
     def passes(self, seconds: int, *, broker_answers: bool = True) -> str:
@@ -89,9 +101,12 @@ def test_a_broker_that_answers_for_a_hospital_that_does_not_is_said_within_three
     box.summary(1)
     assert box.passes(60) == OPEN
     assert box.passes(THREE_MINUTES - 60) == "uplink.unconfirmed"
-    config = Config.model_validate({
-        "state": {"dir": str(state.root)}, "uplink": {"enabled": True, "host": "127.0.0.1"},
-    })  # fmt: skip
+    config = Config.model_validate(
+        {
+            "state": {"dir": str(state.root)},
+            "uplink": {"enabled": True, "host": "127.0.0.1"},
+        }
+    )
     warned = [reason.code for well, reason in hospital_line.examine(config, state) if not well]
     assert warned == ["uplink.unconfirmed", "line.waiting"]
 

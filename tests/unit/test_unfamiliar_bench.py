@@ -39,9 +39,10 @@ def test_a_mild_variation_changes_a_film_little_and_always_in_the_same_way(name:
 def test_lungs_are_told_by_their_probe_and_as_if_every_curved_one_were_known() -> None:
     frames = [Frame(clip, FILM) for clip in ("a.mov", "a.mov", "b.mp4", "c.jpg")]
     away, probes = np.array([1.0, 2.0, 3.0, 4.0]), {"a.mov": "linear", "b.mp4": "convex", "c.jpg": "convex"}
-    parts_of = {name: ([one.group for one in some], list(far)) for name, some, far in unfamiliar._by_probe(
-        frames, away, probes, bound=True
-    )}  # fmt: skip
+    parts_of = {
+        name: ([one.group for one in some], list(far))
+        for name, some, far in unfamiliar._by_probe(frames, away, probes, bound=True)
+    }
     assert parts_of == {
         "lung ultrasound, curved probe": (["b.mp4", "c.jpg"], [3.0, 4.0]),
         "lung ultrasound, linear probe": (["a.mov", "a.mov"], [1.0, 2.0]),

@@ -24,9 +24,13 @@ from tests.local_films import FINDING, MACHINE, PLACE, opened, read
 HOME = LogOdds(0.0, 1.0)
 ABSTAIN = {"error": 0.1, "low": 0.4, "high": 0.6, "films": 100, "given": 0.7, "given_ci": [0.6, 0.8]}
 UNSURE = Reading(
-    Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, Reason("pack.unsure", {"pack": "toy-child"}), None,
+    Scope.INSTANCE,
+    ("i-1",),
+    ReadingStatus.CANNOT_JUDGE,
+    Reason("pack.unsure", {"pack": "toy-child"}),
+    None,
     Timing(1, 2, 3),
-)  # fmt: skip
+)
 
 
 class Box:

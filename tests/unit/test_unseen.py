@@ -11,26 +11,41 @@ from tests.unit.test_report import PREDICTIONS, SUBJECT, Page
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
-ACCOUNTS = Accounts.from_dict({
-    "leave_out": {"trait": "view", "sources": [
-        {"value": "AP", "n": 120, "positives": 40, "learnt_from": 300, "auc": 0.71, "auc_ci": [0.62, 0.8]},
-        {"value": "PA", "n": 300, "positives": 0, "learnt_from": 120, "auc": None, "auc_ci": None},
-    ]},
-    "quantize": {"openvino": {"chosen": {"method": "minmax"}, "sensitivity": {}, "tried": [
-        {"method": "percentile", "moved": 0.3, "refused": "logits move"},
-        {"method": "minmax", "moved": 0.1, "refused": "", "qat": True},
-    ]}},
-})  # fmt: skip
+ACCOUNTS = Accounts.from_dict(
+    {
+        "leave_out": {
+            "trait": "view",
+            "sources": [
+                {"value": "AP", "n": 120, "positives": 40, "learnt_from": 300, "auc": 0.71, "auc_ci": [0.62, 0.8]},
+                {"value": "PA", "n": 300, "positives": 0, "learnt_from": 120, "auc": None, "auc_ci": None},
+            ],
+        },
+        "quantize": {
+            "openvino": {
+                "chosen": {"method": "minmax"},
+                "sensitivity": {},
+                "tried": [
+                    {"method": "percentile", "moved": 0.3, "refused": "logits move"},
+                    {"method": "minmax", "moved": 0.1, "refused": "", "qat": True},
+                ],
+            }
+        },
+    }
+)
 
 
 @pytest.mark.parametrize(
     ("language", "heading", "weak", "tuned"),
     [
-        ("en", "Sources that were never seen", "Where it never saw the source (view AP, 120 films), its AUC is 0.710",
-         "after QAT"),
+        (
+            "en",
+            "Sources that were never seen",
+            "Where it never saw the source (view AP, 120 films), its AUC is 0.710",
+            "after QAT",
+        ),
         ("zh", "从未见过的来源", "对从未见过的来源（view AP，120 张），AUC 为 0.710", "QAT 后"),
     ],
-)  # fmt: skip
+)
 def test_unseen_sources_and_fine_tuned_files_are_told_in_both_languages(
     language: str, heading: str, weak: str, tuned: str
 ) -> None:

@@ -193,8 +193,9 @@ def test_a_lossy_value_beyond_white_is_white_and_not_black(tmp_path: Path, synta
 def test_an_overlay_in_a_jpeg_of_12_bits_is_a_layer_and_no_grey(tmp_path: Path, stored: int) -> None:
     words = np.asarray(600 % (1 << stored) + (mark().astype(np.int64) << 11), np.uint16)
     stream = bytes(jpeg8_encode(words, level=100, bitspersample=12))
-    made = films.film(words, syntax=JPEGExtended12Bit, pixel_data=encapsulate([stream]),
-                      BitsStored=stored, HighBit=stored - 1)  # fmt: skip
+    made = films.film(
+        words, syntax=JPEGExtended12Bit, pixel_data=encapsulate([stream]), BitsStored=stored, HighBit=stored - 1
+    )
     path = films.save(tmp_path, "film.dcm", with_overlay(made, 11))
     [layer] = layers(path)
     np.testing.assert_array_equal(layer, mark())

@@ -43,10 +43,13 @@ def test_accounts_are_made_with_codes_and_never_with_passwords(
     assert printed(capsys, "user", "disable", "wang") == []
     assert accounts.claim(renewed["code"]) is None
     assert [(one["name"], one["role"], one["state"]) for one in printed(capsys, "user", "list")] == [
-        ("li", "doctor", "in use"), ("wang", "auditor", "disabled")]  # fmt: skip
+        ("li", "doctor", "in use"),
+        ("wang", "auditor", "disabled"),
+    ]
     entries = Audit(Clinical(state.clinical_db).database).latest(9)
     assert [(one.actor, one.action) for one in reversed(entries)] == [
-        ("console", action) for action in ("claim.issued", "user.added", "user.renewed", "user.disabled")]  # fmt: skip
+        ("console", action) for action in ("claim.issued", "user.added", "user.renewed", "user.disabled")
+    ]
     assert added["code"] not in str(entries)
     accounts.database.close()
 

@@ -266,11 +266,19 @@ def test_no_path_leads_out_of_the_display_folder(desk: Desk) -> None:
     folder = desk.state.display / reference
     (folder / "secret.png").symlink_to(desk.state.clinical_db)
     for path in (
-        f"/film/{reference}/../../clinical/clinical.db", f"/film/{reference}/heat/..%2f..%2fclinical.db.png",
-        f"/film/{reference}/heat/secret.png", f"/film/{reference}/heat/%2e%2e.png", "/film/..%2f..%2fimages/0.png",
-        f"/film/{reference}/-1.png", f"/film/{reference}/99999.png", "/film/i-" + "0" * 20 + "/0.png",
-        "/static/../app.py", "/static/%2e%2e/app.py", "/case/c-1%27%20OR%201=1--", "/case/../../etc/passwd",
-    ):  # fmt: skip
+        f"/film/{reference}/../../clinical/clinical.db",
+        f"/film/{reference}/heat/..%2f..%2fclinical.db.png",
+        f"/film/{reference}/heat/secret.png",
+        f"/film/{reference}/heat/%2e%2e.png",
+        "/film/..%2f..%2fimages/0.png",
+        f"/film/{reference}/-1.png",
+        f"/film/{reference}/99999.png",
+        "/film/i-" + "0" * 20 + "/0.png",
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/case/c-1%27%20OR%201=1--",
+        "/case/../../etc/passwd",
+    ):
         answer = client.get(path, headers=HTML)
         assert answer.status_code == 404, path
         assert b"SQLite" not in answer.data
@@ -305,8 +313,9 @@ def tried(desk: Desk, name: str, times: int, *addresses: str) -> list[int]:
     data = {"csrf_token": token(client), "name": name, "password": "wrong wrong"}
     return [
         client.post("/login", data=data, headers=HTML, environ_base={"REMOTE_ADDR": address}).status_code
-        for address in addresses for _ in range(times)
-    ]  # fmt: skip
+        for address in addresses
+        for _ in range(times)
+    ]
 
 
 def test_wrong_tries_from_many_addresses_do_not_lock_an_account_for_another(desk: Desk) -> None:
@@ -412,7 +421,12 @@ def test_what_a_doctor_does_is_kept_and_audited(desk: Desk) -> None:
     assert post(client, f"/case/{desk.case}/patient", age="x", unit="Y").status_code == 422
     entries = Audit(desk.clinical.database).latest(20)
     assert [entry.action for entry in reversed(entries)] == [
-        "claim.used", "case.viewed", "finding.judged", "case.done", "patient.corrected"]  # fmt: skip
+        "claim.used",
+        "case.viewed",
+        "finding.judged",
+        "case.done",
+        "patient.corrected",
+    ]
     assert "张三" not in str(entries)
     assert Audit(desk.clinical.database).verify()[0]
 
@@ -470,9 +484,21 @@ def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and
     assert "Pneumonia" not in shown
 
 
-AT_HOME = {"runtime": "onnxruntime", "precision": "int8", "split": "test", "n": 700, "positives": 500, "auc": 0.997,
-           "auc_ci": None, "threshold": 0.5, "sensitivity": 0.96, "sensitivity_ci": [0.94, 0.98],
-           "specificity": 0.97, "specificity_ci": [0.95, 0.99], "command": "lantern-convert evaluate"}  # fmt: skip
+AT_HOME = {
+    "runtime": "onnxruntime",
+    "precision": "int8",
+    "split": "test",
+    "n": 700,
+    "positives": 500,
+    "auc": 0.997,
+    "auc_ci": None,
+    "threshold": 0.5,
+    "sensitivity": 0.96,
+    "sensitivity_ci": [0.94, 0.98],
+    "specificity": 0.97,
+    "specificity_ci": [0.95, 0.99],
+    "command": "lantern-convert evaluate",
+}
 
 
 def with_a_pack(desk: Desk, folder: Path, prevalence: dict[str, float], **more: object) -> FlaskClient:
@@ -521,14 +547,35 @@ def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tm
         assert not re.search("pecificity|marked like|films|show it", told)
 
 
-ELSEWHERE = {"source": "county", "runtime": "onnxruntime", "precision": "int8", "n": 243, "positives": 90,
-             "passed": 0.004, "passed_ci": [0.0, 0.02], "n_passed": 1, "positives_passed": 0,
-             "scored": 243, "threshold": 0.5, "auc": 0.6,
-             "auc_ci": [0.5, 0.7], "sensitivity": 0.9, "sensitivity_ci": [0.8, 0.95], "specificity": 0.2,
-             "specificity_ci": [0.1, 0.3], "auc_passed": 0.71, "auc_passed_ci": [0.62, 0.8],
-             "sensitivity_passed": 0.88, "sensitivity_passed_ci": [0.77, 0.94], "specificity_passed": 0.31,
-             "specificity_passed_ci": [0.2, 0.4], "wrong": 0.3, "wrong_ci": [0.2, 0.4], "wrong_passed": 0.2,
-             "wrong_passed_ci": [0.1, 0.3]}  # fmt: skip
+ELSEWHERE = {
+    "source": "county",
+    "runtime": "onnxruntime",
+    "precision": "int8",
+    "n": 243,
+    "positives": 90,
+    "passed": 0.004,
+    "passed_ci": [0.0, 0.02],
+    "n_passed": 1,
+    "positives_passed": 0,
+    "scored": 243,
+    "threshold": 0.5,
+    "auc": 0.6,
+    "auc_ci": [0.5, 0.7],
+    "sensitivity": 0.9,
+    "sensitivity_ci": [0.8, 0.95],
+    "specificity": 0.2,
+    "specificity_ci": [0.1, 0.3],
+    "auc_passed": 0.71,
+    "auc_passed_ci": [0.62, 0.8],
+    "sensitivity_passed": 0.88,
+    "sensitivity_passed_ci": [0.77, 0.94],
+    "specificity_passed": 0.31,
+    "specificity_passed_ci": [0.2, 0.4],
+    "wrong": 0.3,
+    "wrong_ci": [0.2, 0.4],
+    "wrong_passed": 0.2,
+    "wrong_passed_ci": [0.1, 0.3],
+}
 
 
 def test_the_page_leads_with_other_places_and_says_where_nobody_tried_it(desk: Desk, tmp_path: Path) -> None:

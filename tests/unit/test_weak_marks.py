@@ -31,10 +31,19 @@ FRAME = Frame(rows=80, columns=160, number=3, instance="i-1")
 
 
 def section(marks: dict[str, Any] | None = MARKS) -> Section:
-    spec = classify.Finding.model_validate({
-        "code": "disc", "label": {"en": "Disc", "zh": "圆盘"}, "channel": 1, "bias": 1.0, "calibration": PLAIN,
-        "threshold": 0.15, "threshold_rule": "none", "priority": "soon", "marks": marks,
-    })  # fmt: skip
+    spec = classify.Finding.model_validate(
+        {
+            "code": "disc",
+            "label": {"en": "Disc", "zh": "圆盘"},
+            "channel": 1,
+            "bias": 1.0,
+            "calibration": PLAIN,
+            "threshold": 0.15,
+            "threshold_rule": "none",
+            "priority": "soon",
+            "marks": marks,
+        }
+    )
     return Section(classify.Output(map="map", full_scale=4.0), (spec,), Frames())
 
 
@@ -74,9 +83,12 @@ def test_a_clip_without_the_finding_keeps_no_candidate_of_one_frame() -> None:
     shown, empty = (classify.answer(section(), one, FRAME) for one in (outputs(STRONG), outputs(elsewhere=-9.0)))
     clip = replace(section(), frames=Frames(rule="interval", budget=4))
     assert classify.together(clip, [shown, shown, empty]).lesions == (*shown.lesions, *shown.lesions)
-    assert classify.together(replace(clip, findings=(
-        clip.findings[0].model_copy(update={"threshold": 0.9}),
-    )), [shown, empty, empty]).lesions == ()  # fmt: skip
+    assert (
+        classify.together(
+            replace(clip, findings=(clip.findings[0].model_copy(update={"threshold": 0.9}),)), [shown, empty, empty]
+        ).lesions
+        == ()
+    )
 
 
 def test_a_place_that_is_lost_is_far_from_the_golden_case_and_a_pack_without_marks_knows_findings_alone() -> None:

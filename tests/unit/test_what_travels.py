@@ -116,10 +116,22 @@ def summary(priority: Priority = Priority.ROUTINE) -> Summary:
     return Summary(
         Origin("clinic-7", "5" * 32, 1, "b" * 16),
         Brief(
-            "c-" + "0" * 20, 1, Modality.CR, None, None, None, priority, (), 0, SizeBand.NONE, "ok", 9, Opinion.NONE,
+            "c-" + "0" * 20,
+            1,
+            Modality.CR,
+            None,
+            None,
+            None,
+            priority,
+            (),
+            0,
+            SizeBand.NONE,
+            "ok",
+            9,
+            Opinion.NONE,
             "2026-11-21T03",
         ),
-    )  # fmt: skip
+    )
 
 
 def descendants(kind: type[Message]) -> set[type[Message]]:
@@ -222,13 +234,21 @@ def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
 
 # The points of small order of edwards25519, and other ways to write them (RFC 8032 5.1.3 refuses those).
 SMALL_ORDER = [
-    "00" * 32, "00" * 31 + "80", "01" + "00" * 31, "01" + "00" * 30 + "80", "ec" + "ff" * 30 + "7f", "ec" + "ff" * 31,
+    "00" * 32,
+    "00" * 31 + "80",
+    "01" + "00" * 31,
+    "01" + "00" * 30 + "80",
+    "ec" + "ff" * 30 + "7f",
+    "ec" + "ff" * 31,
     "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
     "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
     "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-    "ed" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f", "ed" + "ff" * 31, "ee" + "ff" * 31,
-]  # fmt: skip
+    "ed" + "ff" * 30 + "7f",
+    "ee" + "ff" * 30 + "7f",
+    "ed" + "ff" * 31,
+    "ee" + "ff" * 31,
+]
 
 
 @pytest.mark.parametrize("point", SMALL_ORDER)

@@ -15,17 +15,34 @@ from tests.unit.test_case_line import CASE
 MASS = Finding("mass", {"en": "Mass", "zh_CN": "肿块"}, 0.9, 0.5)
 MALIGNANT = Finding("malignant", {"en": "Malignant mass", "zh_CN": "恶性肿块"}, 0.4, 0.5)
 SEEN = Seen((("i-1", 0), ("i-1", 3), ("i-1", 4)), 6, {"long_axis_mm": (10.5, 13.06)}, {"malignant": 1, "mass": 3})
-ADVICE = FollowUp("follow_up.small", {"en": "See a doctor.", "zh_CN": "请就诊。"}, {"en": "Rule A", "zh_CN": "规则A"},
-                  "Guideline, 2020", "toy", "1.0.0")  # fmt: skip
+ADVICE = FollowUp(
+    "follow_up.small",
+    {"en": "See a doctor.", "zh_CN": "请就诊。"},
+    {"en": "Rule A", "zh_CN": "规则A"},
+    "Guideline, 2020",
+    "toy",
+    "1.0.0",
+)
 
 
 def mass(**more: Any) -> Lesion:
     given: dict[str, Any] = {
-        "instance": "i-1", "frame": 3, "box": (100.0, 50.0, 140.0, 80.0), "score": 0.824, "tags": {"finding": "mass"},
-        "picture": (600, 300), "long_axis_mm": 12.0, "short_axis_mm": 8.04, "area_mm2": 75.4, "volume_mm3": 406.0,
-        "long_axis_px": 60.0, "short_axis_px": 40.2, "chances": {"malignant": 0.35}, "seen": SEEN,
+        "instance": "i-1",
+        "frame": 3,
+        "box": (100.0, 50.0, 140.0, 80.0),
+        "score": 0.824,
+        "tags": {"finding": "mass"},
+        "picture": (600, 300),
+        "long_axis_mm": 12.0,
+        "short_axis_mm": 8.04,
+        "area_mm2": 75.4,
+        "volume_mm3": 406.0,
+        "long_axis_px": 60.0,
+        "short_axis_px": 40.2,
+        "chances": {"malignant": 0.35},
+        "seen": SEEN,
         "features": (Feature("shape", "oval", 0.93), Feature("margin", "not_circumscribed", 0.6, learned=True)),
-    }  # fmt: skip
+    }
     return Lesion(**given | more)
 
 

@@ -14,10 +14,20 @@ from tests.objects import element, file_of, film
 
 NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"
 WRITTEN = [
-    (b"", "gbk"), (b"", "utf_8"), (b"ISO_IR 100", "gbk"), (b"ISO_IR 100", "gb18030"), (b"ISO_IR 100", "utf_8"),
-    (b"GB18030", "gb18030"), (b"GB18030", "utf_8"), (b"GBK", "gbk"), (b"ISO_IR 192", "utf_8"), (b"ISO_IR 192", "gbk"),
-    (b"ISO_IR 6", "gbk"), (rb"\ISO 2022 IR 58", "gbk"), (rb"\ISO 2022 IR 58", "escaped"),
-]  # fmt: skip
+    (b"", "gbk"),
+    (b"", "utf_8"),
+    (b"ISO_IR 100", "gbk"),
+    (b"ISO_IR 100", "gb18030"),
+    (b"ISO_IR 100", "utf_8"),
+    (b"GB18030", "gb18030"),
+    (b"GB18030", "utf_8"),
+    (b"GBK", "gbk"),
+    (b"ISO_IR 192", "utf_8"),
+    (b"ISO_IR 192", "gbk"),
+    (b"ISO_IR 6", "gbk"),
+    (rb"\ISO 2022 IR 58", "gbk"),
+    (rb"\ISO 2022 IR 58", "escaped"),
+]
 
 
 def encoded(text: str, codec: str) -> bytes:

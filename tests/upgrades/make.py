@@ -38,12 +38,13 @@ def main() -> None:
         written = {
             "databases": {f"{path.parent.name}/{path.name}": _dumped(path) for path in state.databases},
             "files": {
-                str(path.relative_to(state.root if path.is_relative_to(state.root) else Path(folder))):
-                    base64.b64encode(path.read_bytes()).decode()
+                str(
+                    path.relative_to(state.root if path.is_relative_to(state.root) else Path(folder))
+                ): base64.b64encode(path.read_bytes()).decode()
                 for path in files
             },
             "config": config.describe(config.Config()),
-        }  # fmt: skip
+        }
     text = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
     Path(sys.argv[1]).write_text(text.replace(f"{folder}/", ""), "utf-8")
 
@@ -83,9 +84,14 @@ def _read_all(clinical: Clinical) -> None:
     while (claim := clinical.claim()) is not None:
         finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.9, 0.5)
         reading = Reading(
-            Scope.INSTANCE, (claim.instance.reference,), ReadingStatus.READ, None,
-            PackIdentity("toy-child", "1.0.0", "onnxruntime", "int8"), Timing(1, 2, 3), (finding,),
-        )  # fmt: skip
+            Scope.INSTANCE,
+            (claim.instance.reference,),
+            ReadingStatus.READ,
+            None,
+            PackIdentity("toy-child", "1.0.0", "onnxruntime", "int8"),
+            Timing(1, 2, 3),
+            (finding,),
+        )
         clinical.finish(claim.instance, reading, Priority.URGENT)
 
 

@@ -252,9 +252,16 @@ def png_text() -> bytes:
 def tiff(columns: int, rows: int, pages: int = 1) -> bytes:
     """A TIFF 6.0 of *pages* directories, each claiming *columns* × *rows* in one strip of 8 bytes."""
     entries = (
-        (256, 4, columns), (257, 4, rows), (258, 3, 8), (259, 3, 32773), (262, 3, 1),
-        (273, 4, 8), (277, 3, 1), (278, 4, rows), (279, 4, 8),
-    )  # fmt: skip
+        (256, 4, columns),
+        (257, 4, rows),
+        (258, 3, 8),
+        (259, 3, 32773),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 4, rows),
+        (279, 4, 8),
+    )
     directory = pack("<H", len(entries)) + b"".join(pack("<HHLL", tag, kind, 1, value) for tag, kind, value in entries)
     length = len(directory) + 4
     following = (16 + (page + 1) * length if page + 1 < pages else 0 for page in range(pages))

@@ -154,18 +154,26 @@ def _nginx(config: Config, state: StateDir, folder: Path) -> Iterator[Front]:
     share = REPOSITORY / "systemd"
     https, http = free_port(), free_port()
     text = front.configuration(
-        (share / "nginx.conf.in").read_text("utf-8"), viewer=config.viewer.port, state=state.root, run=run, share=share,
-        https=f"127.0.0.1:{https}", http=f"127.0.0.1:{http}", dicomweb=config.dicomweb,
+        (share / "nginx.conf.in").read_text("utf-8"),
+        viewer=config.viewer.port,
+        state=state.root,
+        run=run,
+        share=share,
+        https=f"127.0.0.1:{https}",
+        http=f"127.0.0.1:{http}",
+        dicomweb=config.dicomweb,
         socket=socket_path(state.run),
-    )  # fmt: skip
+    )
     if os.geteuid() == 0:  # on a box it starts as its own user; here that user may not enter the test's folder
         text = f"user root;\n{text}"
     (run / "nginx.conf").write_text(text, "utf-8")
     with log.open("wb") as written:
         process = subprocess.Popen(
             [peer("nginx"), "-e", "stderr", "-p", str(run), "-c", str(run / "nginx.conf")],
-            stdin=subprocess.DEVNULL, stdout=written, stderr=written,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=written,
+            stderr=written,
+        )
     try:
         _await_port(https, process, log)
         yield Front(state, config, https, http, config.viewer.port, process, log)

@@ -122,9 +122,13 @@ def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 
     """Image *image* of study *number*, accepted, read and closed, unless it already is; returns the case."""
     asked = replace(HEADER, sop_instance_uid=f"1.2.3.{number}.{image}", study_instance_uid=f"1.2.3.{number}")
     instance = clinical.admit(
-        path="dicom:CR1", file=f"images/{number}", sha256=f"{number:060d}{image:04d}", size=9,
-        header=replace(asked, **header), association=None,  # type: ignore[arg-type]
-    )  # fmt: skip
+        path="dicom:CR1",
+        file=f"images/{number}",
+        sha256=f"{number:060d}{image:04d}",
+        size=9,
+        header=replace(asked, **header),
+        association=None,  # type: ignore[arg-type]
+    )
     while claim := clinical.claim():
         findings = (Finding("pneumonia", {"en": "Pneumonia"}, 0.93, 0.5),)
         reading = Reading(

@@ -92,8 +92,11 @@ class Siege:
         begun = time.monotonic()
         sent = subprocess.run(
             [peer("storescu"), "-v", "127.0.0.1", str(self.port), str(path)],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert sent.returncode == 0, sent.stderr
         return time.monotonic() - begun
 

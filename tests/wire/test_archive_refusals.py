@@ -74,9 +74,11 @@ class Archive:
 
         def tell() -> None:
             association.send_n_event_report(
-                commitment.answer(said), said.event_type, UID(commitment.PUSH_MODEL),
+                commitment.answer(said),
+                said.event_type,
+                UID(commitment.PUSH_MODEL),
                 UID(commitment.WELL_KNOWN_INSTANCE),
-            )  # fmt: skip
+            )
 
         threading.Timer(0.1, tell).start()
         return 0x0000, None

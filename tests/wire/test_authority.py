@@ -25,8 +25,13 @@ from tests.peers import REPOSITORY, peer
 
 NAMES = Names(("lantern-clinic-7.local",), (ip_address("192.168.1.50"), ip_address("fd00::7")))
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CLOCKS = [datetime(1970, 1, 1, tzinfo=UTC), datetime(2019, 6, 1, tzinfo=UTC), NOW, datetime(2045, 1, 1, tzinfo=UTC),
-          datetime(2106, 2, 7, tzinfo=UTC)]  # fmt: skip
+CLOCKS = [
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(2019, 6, 1, tzinfo=UTC),
+    NOW,
+    datetime(2045, 1, 1, tzinfo=UTC),
+    datetime(2106, 2, 7, tzinfo=UTC),
+]
 
 
 @pytest.fixture
@@ -41,10 +46,23 @@ def contents(state: StateDir) -> dict[str, bytes]:
 def openssl(files: Files, server: Path, day: datetime, *options: str) -> str:
     """What OpenSSL, as a phone whose clock shows *day*, says of the certificate."""
     done = subprocess.run(
-        [peer("openssl"), "verify", "-CAfile", files.public, "-purpose", "sslserver", "-x509_strict",
-         "-attime", str(int(day.timestamp())), *options, server],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            peer("openssl"),
+            "verify",
+            "-CAfile",
+            files.public,
+            "-purpose",
+            "sslserver",
+            "-x509_strict",
+            "-attime",
+            str(int(day.timestamp())),
+            *options,
+            server,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return "OK" if done.returncode == 0 else done.stdout + done.stderr
 
 

@@ -217,9 +217,10 @@ def test_images_that_come_over_dicom_are_shown_newest_first_and_those_passed_ove
 ) -> None:
     """The door has taken three images while one was read: the last of them is shown next, two are passed over."""
     config = reading_rig.config(tmp_path, packs)
-    with reading_rig.rig(config) as box, closing(
-        Watching(Sourced("dicom", ""), find_pack(packs, PACK), config, tmp_path)
-    ) as made:  # fmt: skip
+    with (
+        reading_rig.rig(config) as box,
+        closing(Watching(Sourced("dicom", ""), find_pack(packs, PACK), config, tmp_path)) as made,
+    ):
         feed = Newest(
             Clinical(box.state.clinical_db), box.state, "US"
         )  # its own connection, as in a process of its own
@@ -243,9 +244,12 @@ def test_images_that_come_over_dicom_are_shown_newest_first_and_those_passed_ove
 
 def command(packs: Path, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {
-        **os.environ, "LANTERN_PACKS__DIR": str(packs), "LANTERN_STATE__DIR": str(tmp_path / "no-state"),
-        "LANTERN_BOX__LANGUAGE": "en", "LANTERN_READER__PRECISION": "fp32",
-    }  # fmt: skip
+        **os.environ,
+        "LANTERN_PACKS__DIR": str(packs),
+        "LANTERN_STATE__DIR": str(tmp_path / "no-state"),
+        "LANTERN_BOX__LANGUAGE": "en",
+        "LANTERN_READER__PRECISION": "fp32",
+    }
     called = [sys.executable, "-m", "firmware_app", "watch", *arguments]
     return subprocess.run(called, env=environment, capture_output=True, text=True, check=False, timeout=120)
 
@@ -266,9 +270,12 @@ def test_each_line_is_one_object_and_nothing_is_left_in_memory(tmp_path: Path, p
 
 @pytest.mark.parametrize(
     ("source", "code"),
-    [("nowhere.mp4", "watch.source"), ("http://u:secret@x/", "watch.source"),
-     ("rtsp://u:secret@127.0.0.1:9/", "watch.unreachable")],
-)  # fmt: skip
+    [
+        ("nowhere.mp4", "watch.source"),
+        ("http://u:secret@x/", "watch.source"),
+        ("rtsp://u:secret@127.0.0.1:9/", "watch.unreachable"),
+    ],
+)
 def test_a_source_that_cannot_be_is_a_sentence_without_its_password(
     tmp_path: Path, packs: Path, source: str, code: str
 ) -> None:

@@ -23,9 +23,19 @@ from tests import peers
 
 IDENTITIES = Identities(b"k" * 32)
 _NAMING = (
-    "PatientName", "PatientID", "OtherPatientIDs", "AccessionNumber", "ReferringPhysicianName", "InstitutionName",
-    "StationName", "OperatorsName", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "PatientAddress",
-)  # fmt: skip
+    "PatientName",
+    "PatientID",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "InstitutionName",
+    "StationName",
+    "OperatorsName",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "PatientAddress",
+)
 _LARGEST = 3_000_000  # bytes of a file: continuous integration has two cores
 
 

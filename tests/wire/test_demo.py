@@ -21,9 +21,14 @@ pytestmark = pytest.mark.alone
 
 DEMO = [sys.executable, "-m", "demo"]
 _COMMANDS = (
-    "lantern-hospital keys new", "lantern provision --id", "lantern-hospital enrol", "lantern provision --enrolment",
-    "lantern-hospital serve", "lantern serve", "lantern user add",
-)  # fmt: skip
+    "lantern-hospital keys new",
+    "lantern provision --id",
+    "lantern-hospital enrol",
+    "lantern provision --enrolment",
+    "lantern-hospital serve",
+    "lantern serve",
+    "lantern user add",
+)
 
 
 @pytest.fixture

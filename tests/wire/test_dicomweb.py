@@ -231,12 +231,16 @@ def test_a_refused_object_is_named_with_its_reason_beside_those_that_are_kept(we
     ("body", "kind", "status"),
     [
         (b"--b\r\nContent-Type: application/dicom\r\n\r\nnothing of DICOM\r\n--b--\r\n", "", 409),
-        (b"--b\r\nContent-Type: application/dicom\r\n\r\ncut", "", 400), (b"--b--", "", 400), (b"", "", 400),
-        (b"no parts at all" * 1000, "", 400), (b"--b\r\n" + b"X" * 100_000, "", 400),
-        (b"{}", "application/dicom+json", 415), (bytes(9_000_000), "application/dicom", 413),
+        (b"--b\r\nContent-Type: application/dicom\r\n\r\ncut", "", 400),
+        (b"--b--", "", 400),
+        (b"", "", 400),
+        (b"no parts at all" * 1000, "", 400),
+        (b"--b\r\n" + b"X" * 100_000, "", 400),
+        (b"{}", "application/dicom+json", 415),
+        (bytes(9_000_000), "application/dicom", 413),
     ],
     ids=["no DICOM", "cut", "empty", "nothing", "no parts", "long header", "json", "too large"],
-)  # fmt: skip
+)
 def test_a_request_that_is_none_gets_a_status_and_leaves_nothing(web: Web, body: bytes, kind: str, status: int) -> None:
     related = 'multipart/related; type="application/dicom"; boundary=b'
     assert web.post(body, kind or related)[0] == status
@@ -321,9 +325,14 @@ def test_a_changed_case_replaces_its_results_and_a_deleted_one_takes_them_along(
 def test_a_search_that_is_none_gets_a_status(web: Web, tmp_path: Path) -> None:
     web.results(tmp_path / "films", 1)
     for path, accept, status in (
-        ("/studies?NoSuchAttribute=1", "*/*", 400), ("/studies?limit=-1", "*/*", 400), ("/studies", "text/html", 406),
-        ("/studies/1.2.3", "*/*", 404), ("/studies/1.2.3/series/../../../claim", "*/*", 404),
-        ("/studies?PatientName=" + "*?" * 200, "*/*", 200), ("/series?StudyDate=1999-", "*/*", 400),
-        ("/studies?StudyInstanceUID=1.2.*", "*/*", 400), ("/studies?PatientID=A%5CB", "*/*", 400),
-    ):  # fmt: skip
+        ("/studies?NoSuchAttribute=1", "*/*", 400),
+        ("/studies?limit=-1", "*/*", 400),
+        ("/studies", "text/html", 406),
+        ("/studies/1.2.3", "*/*", 404),
+        ("/studies/1.2.3/series/../../../claim", "*/*", 404),
+        ("/studies?PatientName=" + "*?" * 200, "*/*", 200),
+        ("/series?StudyDate=1999-", "*/*", 400),
+        ("/studies?StudyInstanceUID=1.2.*", "*/*", 400),
+        ("/studies?PatientID=A%5CB", "*/*", 400),
+    ):
         assert (path, web.get(path, accept)[0]) == (path, status)

@@ -100,9 +100,11 @@ def test_a_study_of_the_same_patient_is_fetched_and_of_any_other_waits_for_a_per
         assert (sure.state, sure.kept) == (State.FETCHED, 1)
         said = [(one.actor, one.action) for one in Audit(box.clinical.database).latest(9) if "earlier" in one.action]
         assert said == [
-            ("box", "earlier.fetched"), ("li", "earlier.confirmed"), ("box", "earlier.fetched"),
+            ("box", "earlier.fetched"),
+            ("li", "earlier.confirmed"),
+            ("box", "earlier.fetched"),
             ("li", "earlier.searched"),
-        ]  # fmt: skip
+        ]
 
 
 def test_a_fetched_study_is_read_last_alarms_nobody_and_is_sent_nowhere(tmp_path: Path) -> None:
@@ -149,10 +151,11 @@ def test_what_the_archive_sends_under_another_patient_stays_out(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("settings", "archive", "code"),
     [
-        ({"DicomAlwaysAllowFind": False}, {}, "earlier.unanswered"), ({}, {"port": 1}, "earlier.unanswered"),
+        ({"DicomAlwaysAllowFind": False}, {}, "earlier.unanswered"),
+        ({}, {"port": 1}, "earlier.unanswered"),
         ({}, {"query": False}, "earlier.none"),
     ],
-)  # fmt: skip
+)
 def test_a_search_that_cannot_be_done_says_why(
     tmp_path: Path, settings: dict[str, Any], archive: dict[str, Any], code: str
 ) -> None:

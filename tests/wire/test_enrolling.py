@@ -175,8 +175,10 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
         wait_for(lambda: box.line() == "uplink.enrolling", 30)
         done = subprocess.run(
             [sys.executable, "-m", "hospital.cli", "enrol", "--code", one.code.lower(), "--dir", str(at.house.root)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         assert "clinic-7" in done.stdout
         wait_for(box.state.enrol_answer.exists, 60)
         assert box.roots_turn() == 0
@@ -335,9 +337,7 @@ def test_a_connection_that_says_nothing_is_ended() -> None:
 
 def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_gives_way() -> None:
     def visits(**of: int) -> list[enrol_front.Visit]:
-        return [
-            enrol_front.Visit(name, [], 0.0, float(number)) for name, many in of.items() for number in range(many)
-        ]  # fmt: skip
+        return [enrol_front.Visit(name, [], 0.0, float(number)) for name, many in of.items() for number in range(many)]
 
     assert enrol_front.one_too_many(visits(a=15), "a") is None
     assert enrol_front.one_too_many(visits(a=16), "b") is None

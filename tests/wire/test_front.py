@@ -152,9 +152,7 @@ def test_the_audit_knows_the_browsers_own_address_whatever_it_claims(front: Fron
 
 def test_who_goes_round_the_front_is_not_believed(front: Front) -> None:
     """Only 127.0.0.1 is the front; another address of this machine stands for another machine."""
-    direct = http.client.HTTPConnection(
-        "127.0.0.1", front.viewer, timeout=10, source_address=("127.0.0.9", 0)
-    )  # fmt: skip
+    direct = http.client.HTTPConnection("127.0.0.1", front.viewer, timeout=10, source_address=("127.0.0.9", 0))
     direct.request("GET", "/claim", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6"})
     answer = direct.getresponse()
     page = answer.read().decode()
@@ -162,9 +160,11 @@ def test_who_goes_round_the_front_is_not_believed(front: Front) -> None:
     assert "Secure" not in (answer.headers["Set-Cookie"] or "")
     token = page.partition('name="csrf_token" value="')[2].partition('"')[0]
     direct.request(
-        "POST", "/login", f"csrf_token={token}&name=li&password=x",
+        "POST",
+        "/login",
+        f"csrf_token={token}&name=li&password=x",
         {"X-Forwarded-For": "6.6.6.6", "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"},
-    )  # fmt: skip
+    )
     assert direct.getresponse().status == 401
     direct.close()
     [entry] = front.audit.latest(1)

@@ -330,9 +330,12 @@ def command(tmp_path: Path, *arguments: str | Path) -> tuple[list[str | Path], d
     (tmp_path / "tmp").mkdir()
     config = reading_rig.config(tmp_path)
     environment = {
-        **os.environ, "TMPDIR": str(tmp_path / "tmp"), "LANTERN_PACKS__DIR": str(config.packs.dir),
-        "LANTERN_BOX__LANGUAGE": "en", "LANTERN_READER__PRECISION": "fp32",
-    }  # fmt: skip
+        **os.environ,
+        "TMPDIR": str(tmp_path / "tmp"),
+        "LANTERN_PACKS__DIR": str(config.packs.dir),
+        "LANTERN_BOX__LANGUAGE": "en",
+        "LANTERN_READER__PRECISION": "fp32",
+    }
     return [sys.executable, "-m", "firmware_app", "read", *arguments], environment
 
 
@@ -345,9 +348,14 @@ def test_ctrl_c_loses_only_what_was_not_read_and_says_how_much_that_is(tmp_path:
     called, environment = command(tmp_path, folder, *form)
     # Nobody empties the pipe, which holds a few cases: so the work cannot be over when the signal comes.
     with subprocess.Popen(
-        called, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pipesize=4096,
+        called,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        pipesize=4096,
         start_new_session=True,
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()
         os.killpg(process.pid, signal.SIGINT)

@@ -75,10 +75,22 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: 
     body = Summary(
         Origin("clinic-7", "5" * 32, 1, "b" * 16),
         Brief(
-            "c-" + "0" * 20, 1, Modality.CR, None, None, None, Priority.URGENT, (), 0, SizeBand.NONE, "ok", 9,
-            Opinion.NONE, None,
+            "c-" + "0" * 20,
+            1,
+            Modality.CR,
+            None,
+            None,
+            None,
+            Priority.URGENT,
+            (),
+            0,
+            SizeBand.NONE,
+            "ok",
+            9,
+            Opinion.NONE,
+            None,
         ),
-    ).encode()  # fmt: skip
+    ).encode()
     payload = seal(body, Kind.ALERT, "clinic-7", box.identity, seal_key(site.house.bundle().seal))
     stop, listening = threading.Event(), threading.Event()
     receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)

@@ -258,10 +258,13 @@ def test_a_damaged_pack_gives_no_number(tmp_path: Path, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize(
     ("limit", "modality", "code"),
-    [("decode_seconds", "CR", "reading.decode_gave_up"), ("decode_seconds", "MR", "reading.decode_gave_up"),
-     ("infer_seconds", "CR", "reading.inference_gave_up")],
+    [
+        ("decode_seconds", "CR", "reading.decode_gave_up"),
+        ("decode_seconds", "MR", "reading.decode_gave_up"),
+        ("infer_seconds", "CR", "reading.inference_gave_up"),
+    ],
     ids=["to open", "to open, and no pack reads it", "to read"],
-)  # fmt: skip
+)
 def test_an_image_that_always_takes_too_long_is_set_aside_after_two_tries(
     tmp_path: Path, limit: str, modality: str, code: str
 ) -> None:

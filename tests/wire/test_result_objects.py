@@ -12,19 +12,28 @@ from tests import clips, films
 from tests.results import dumped, faults, report_faults, result_of, written
 
 _PLACE: dict[str, Any] = {
-    "SOPClassUID": CTImageStorage, "Modality": "CT", "FrameOfReferenceUID": generate_uid(),
-    "ImagePositionPatient": [0, 0, 5], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "PixelSpacing": [0.5, 0.5],
-    "SliceThickness": 5, "RescaleSlope": 1, "RescaleIntercept": -1024,
-}  # fmt: skip
+    "SOPClassUID": CTImageStorage,
+    "Modality": "CT",
+    "FrameOfReferenceUID": generate_uid(),
+    "ImagePositionPatient": [0, 0, 5],
+    "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+    "PixelSpacing": [0.5, 0.5],
+    "SliceThickness": 5,
+    "RescaleSlope": 1,
+    "RescaleIntercept": -1024,
+}
 
 
 def _source(kind: str, folder: Path) -> Path:
     if kind == "clip":
         pixels = clips.picture(3)
         made = films.film(
-            pixels, SOPClassUID=UltrasoundMultiFrameImageStorage, Modality="US", NumberOfFrames=2,
+            pixels,
+            SOPClassUID=UltrasoundMultiFrameImageStorage,
+            Modality="US",
+            NumberOfFrames=2,
             pixel_data=pixels.tobytes() * 2,
-        )  # fmt: skip
+        )
     else:
         named = {"PatientName": "Wang^Ming=王^明", "SpecificCharacterSet": "GB18030"}
         made = films.film(**(_PLACE if kind == "ct" else named))

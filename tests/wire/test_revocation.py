@@ -39,9 +39,7 @@ def test_a_stolen_box_is_cut_off_and_the_others_go_on(site: Place) -> None:
     uplinks = [site.uplink(box).start() for box in (stolen, other)]
     wait_for(lambda: all(map(is_open, uplinks)), because="both boxes are connected")
 
-    assert hospital(site, "revoke", "clinic-s") == (
-        0, {"box": "clinic-s", "certificates": 1, "broker": "in force"}
-    )  # fmt: skip
+    assert hospital(site, "revoke", "clinic-s") == (0, {"box": "clinic-s", "certificates": 1, "broker": "in force"})
 
     wait_for(lambda: "uplink" in uplinks[0].log.read_text() and not is_open(uplinks[0]), because="its line is ended")
     wait_for(lambda: "closed the line before it answered" in uplinks[0].log.read_text(), because="it is refused")
@@ -73,9 +71,7 @@ def test_a_revoked_box_whose_certificate_this_hospital_does_not_know_may_say_not
     box = site.box("clinic-s")
     shutil.rmtree(site.house.tls / "issued")  # as after a restore from before the box was enrolled again
     site.house.enrolment("clinic-s").unlink()
-    assert hospital(site, "revoke", "clinic-s") == (
-        0, {"box": "clinic-s", "certificates": 0, "broker": "in force"}
-    )  # fmt: skip
+    assert hospital(site, "revoke", "clinic-s") == (0, {"box": "clinic-s", "certificates": 0, "broker": "in force"})
     box.show(1, Priority.URGENT)
     box.relay().step()
     site.uplink(box).start()
@@ -88,9 +84,7 @@ def test_a_broker_that_has_not_read_the_list_is_told_of(site: Place) -> None:
     uplink = site.uplink(box).start()
     wait_for(lambda: is_open(uplink), because="the box is connected")
     (site.house.broker / "mosquitto.pid").unlink()
-    assert hospital(site, "revoke", "clinic-s") == (
-        1, {"box": "clinic-s", "certificates": 1, "broker": "not read"}
-    )  # fmt: skip
+    assert hospital(site, "revoke", "clinic-s") == (1, {"box": "clinic-s", "certificates": 1, "broker": "not read"})
 
 
 def test_a_broker_that_its_public_name_does_not_reach_is_tried_on_this_machine_or_told_of(site: Place) -> None:
@@ -98,8 +92,9 @@ def test_a_broker_that_its_public_name_does_not_reach_is_tried_on_this_machine_o
     wait_for(lambda: is_open(uplink), because="the box is connected")
     site.house.publish("broker.invalid", site.port)
     assert hospital(site, "revoke", "clinic-s", "--broker", "broker.invalid") == (
-        1, {"box": "clinic-s", "certificates": 1, "broker": "not reached"}
-    )  # fmt: skip
+        1,
+        {"box": "clinic-s", "certificates": 1, "broker": "not reached"},
+    )
     assert is_open(uplink), "as the command says"
     assert hospital(site, "revoke", "clinic-s")[1]["broker"] == "in force"
     wait_for(lambda: not is_open(uplink), because="its line is ended")

@@ -28,10 +28,21 @@ def chip(folder: Path) -> Iterator[Chip]:
     folder.mkdir(exist_ok=True)
     port = free_port()
     process = subprocess.Popen(
-        [peer("swtpm"), "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--server", f"type=tcp,port={port}",
-         "--ctrl", f"type=tcp,port={port + 1}", "--flags", "not-need-init,startup-clear"],
+        [
+            peer("swtpm"),
+            "socket",
+            "--tpm2",
+            "--tpmstate",
+            f"dir={folder}",
+            "--server",
+            f"type=tcp,port={port}",
+            "--ctrl",
+            f"type=tcp,port={port + 1}",
+            "--flags",
+            "not-need-init,startup-clear",
+        ],
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     try:
         _listens(port)
         yield Chip(f"swtpm:host=127.0.0.1,port={port}")

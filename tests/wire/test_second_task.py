@@ -42,10 +42,16 @@ def test_a_second_tasks_boxes_and_mask_stand_in_the_case(tmp_path: Path) -> None
     jsonschema.validate(case, SCHEMA)
     (lesion,) = case["lesions"]
     assert lesion == {
-        "instance": instance.reference, "frame": 0, "box": list(BRIGHT), "score": pytest.approx(1.0, abs=1e-3),
-        "area_px": 24 * 12, "long_axis_mm": None, "short_axis_mm": None, "volume_mm3": None,
+        "instance": instance.reference,
+        "frame": 0,
+        "box": list(BRIGHT),
+        "score": pytest.approx(1.0, abs=1e-3),
+        "area_px": 24 * 12,
+        "long_axis_mm": None,
+        "short_axis_mm": None,
+        "volume_mm3": None,
         "tags": {"finding": "spot"},
-    }  # fmt: skip
+    }
     assert case["readings"][0]["lesions"] == [lesion]
     assert "第 1 帧，x 48 至 72，y 12 至 24：评分 1.00" in page
     assert drawn[12, 60].tolist() == drawn[18, 48].tolist() == [255, 216, 77]

@@ -43,12 +43,20 @@ def test_echoscu_is_answered(gateway: Running) -> None:
 @pytest.mark.parametrize(
     ("proposal", "name"),
     [
-        ("-x=", "CT_small.dcm"), ("-xe", "CT_small.dcm"), ("-xi", "MR_small_implicit.dcm"),
-        ("-xb", "MR_small_bigendian.dcm"), ("-xs", "SC_rgb_jpeg_gdcm.dcm"), ("-xy", "SC_rgb_dcmtk_+eb+cr.dcm"),
-        ("-xx", "JPGExtended.dcm"), ("-xt", "MR_small_jpeg_ls_lossless.dcm"), ("-xu", "JPEGLSNearLossless_08.dcm"),
-        ("-xv", "MR_small_jp2klossless.dcm"), ("-xw", "JPEG2000.dcm"), ("-xr", "MR_small_RLE.dcm"),
+        ("-x=", "CT_small.dcm"),
+        ("-xe", "CT_small.dcm"),
+        ("-xi", "MR_small_implicit.dcm"),
+        ("-xb", "MR_small_bigendian.dcm"),
+        ("-xs", "SC_rgb_jpeg_gdcm.dcm"),
+        ("-xy", "SC_rgb_dcmtk_+eb+cr.dcm"),
+        ("-xx", "JPGExtended.dcm"),
+        ("-xt", "MR_small_jpeg_ls_lossless.dcm"),
+        ("-xu", "JPEGLSNearLossless_08.dcm"),
+        ("-xv", "MR_small_jp2klossless.dcm"),
+        ("-xw", "JPEG2000.dcm"),
+        ("-xr", "MR_small_RLE.dcm"),
     ],
-)  # fmt: skip
+)
 def test_storescu_is_taken_with_every_proposal_of_transfer_syntaxes(gateway: Running, proposal: str, name: str) -> None:
     sent = pydicom_file(name)
     stored = dcmtk("storescu", gateway, proposal, sent)

@@ -93,12 +93,21 @@ class Stage:
 
     def summary(self, seq: int, box: str = "clinic-a", **changes: object) -> Summary:
         values: dict[str, object] = {
-            "case": f"c-{seq:020x}", "revision": 1, "modality": Modality.CR, "pack": "p", "pack_version": "1.0.0",
-            "runtime": SummaryRuntime.ONNXRUNTIME, "priority": Priority.URGENT,
+            "case": f"c-{seq:020x}",
+            "revision": 1,
+            "modality": Modality.CR,
+            "pack": "p",
+            "pack_version": "1.0.0",
+            "runtime": SummaryRuntime.ONNXRUNTIME,
+            "priority": Priority.URGENT,
             "findings": (FindingBrief("pneumonia", 93),),
-            "lesions": 0, "size_band": SizeBand.NONE, "quality": "ok", "latency_ms": 9, "verdict": Opinion.NONE,
+            "lesions": 0,
+            "size_band": SizeBand.NONE,
+            "quality": "ok",
+            "latency_ms": 9,
+            "verdict": Opinion.NONE,
             "hour": "2026-11-21T03",
-        }  # fmt: skip
+        }
         return Summary(Origin(box, STREAM, seq, BOOT), Brief(**{**values, **changes}))  # type: ignore[arg-type]
 
     def sealed(self, seq: int, signer: Ed25519PrivateKey | None = None, box: str = "clinic-a") -> bytes:
@@ -252,9 +261,7 @@ def test_a_box_that_takes_the_name_of_another_silences_nobody(stage: Stage, clie
 def test_a_second_receiver_is_named_as_what_it_is(stage: Stage) -> None:
     context = ssl.create_default_context(cafile=stage.site.house.tls / "ca.crt")
     context.load_cert_chain(stage.site.house.tls / "hospital.crt", stage.site.house.tls / "hospital.key")
-    second = mqtt.Client(
-        CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False
-    )  # fmt: skip
+    second = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
     second.tls_set_context(context)
     log = stage.site.receiver.log
     listening = log.read_text().count('"listening"')

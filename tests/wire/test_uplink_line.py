@@ -302,9 +302,19 @@ def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
 def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -> None:
     box = site.box("clinic-7", health_seconds=1)
     figures = PlaceFigures(
-        "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.PROVISIONAL, 5000, 120, 40, 15,
-        (87, 76, 94), (90, 60, 100), (),
-    )  # fmt: skip
+        "chest-xray-child",
+        "1.2.0",
+        "m-" + "0" * 20,
+        "pneumonia",
+        LocalState.PROVISIONAL,
+        5000,
+        120,
+        40,
+        15,
+        (87, 76, 94),
+        (90, 60, 100),
+        (),
+    )
     watched = WatchedPlace(
         "chest-xray-child", "1.2.0", "m-" + "0" * 20, 700, (MeasureWatch("blur", 41234, 52345, 81, Drifting.CHANGED),)
     )

@@ -21,15 +21,29 @@ from tests.wire.line_rig import Box, place, wait_for
 from tests.wire.test_uplink_line import settle
 
 CANARIES = {
-    "modality": "CANARYMOD", "body_part": "CANARYBODY", "study_description": "Canary Wang 王小明",
-    "series_description": "CANARYSERIES", "patient_age": "077Y", "birth_date": "19490213", "study_date": "20251103",
+    "modality": "CANARYMOD",
+    "body_part": "CANARYBODY",
+    "study_description": "Canary Wang 王小明",
+    "series_description": "CANARYSERIES",
+    "patient_age": "077Y",
+    "birth_date": "19490213",
+    "study_date": "20251103",
     "series_instance_uid": "1.2.826.0.1.3680043.424242.9",
-}  # fmt: skip
+}
 PIXELS = bytes(range(7, 250, 3)) * 40
 FORBIDDEN = [
-    *(value.encode() for key, value in CANARIES.items() if key != "patient_age"), "王小明".encode("gb18030"),
-    b"CANARY", b"Canary", b"424242", b"1.2.3.77", PIXELS[:64], b'"age"', b"sex", b"dicom:CR1", b"images/",
-]  # fmt: skip
+    *(value.encode() for key, value in CANARIES.items() if key != "patient_age"),
+    "王小明".encode("gb18030"),
+    b"CANARY",
+    b"Canary",
+    b"424242",
+    b"1.2.3.77",
+    PIXELS[:64],
+    b'"age"',
+    b"sex",
+    b"dicom:CR1",
+    b"images/",
+]
 
 
 def searched(what: bytes, where: str) -> None:
@@ -105,8 +119,14 @@ def test_the_uplinks_user_cannot_open_the_clinics_side(open_folder: Path) -> Non
         owned(box)
         state = StateDir(box.config.state.dir)
         for forbidden in (
-            state.clinical_db, state.images, state.images / "77", state.root, state.display, state.incoming, state.run,
-        ):  # fmt: skip
+            state.clinical_db,
+            state.images,
+            state.images / "77",
+            state.root,
+            state.display,
+            state.incoming,
+            state.run,
+        ):
             call = "os.listdir" if forbidden.is_dir() else "open"
             program = f"import os; {call}({str(forbidden)!r})"
             done = subprocess.run(

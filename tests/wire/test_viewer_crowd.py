@@ -97,8 +97,11 @@ def test_an_answer_that_is_read_slowly_is_read_to_its_end_whoever_comes() -> Non
     whole = 8 << 20
     server: Any = create_server(
         lambda _, start: (start("200 OK", [("Content-Length", str(whole))]), [bytes(whole)])[1],
-        host="127.0.0.1", port=0, connection_limit=250, asyncore_loop_timeout=1,
-    )  # fmt: skip
+        host="127.0.0.1",
+        port=0,
+        connection_limit=250,
+        asyncore_loop_timeout=1,
+    )
     _close_idle_when_full(server)
     threading.Thread(target=server.run, daemon=True).start()
     port = server.effective_port

@@ -36,8 +36,9 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(ROOT)],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     (wheel,) = built.glob("lantern_box-*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(built / "site")
@@ -97,8 +98,11 @@ def test_two_builds_give_the_same_bytes_and_the_bill_names_what_constraints_say(
     for tree, umask in ((first, 0o022), (second, 0o077)):
         subprocess.run(
             [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tree / "dist"), str(tree)],
-            check=True, stdout=subprocess.DEVNULL, umask=umask, env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000"},
-        )  # fmt: skip
+            check=True,
+            stdout=subprocess.DEVNULL,
+            umask=umask,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000"},
+        )
     one, two = (next((tree / "dist").glob("*.whl")) for tree in (first, second))
     digest = hashlib.sha256(one.read_bytes()).hexdigest()
     assert hashlib.sha256(two.read_bytes()).hexdigest() == digest

@@ -30,17 +30,29 @@ from tests.wire.raw import RawClient
 STATIONS = {"XRAY1": "DX", "US1": "US"}
 STEP = "(0040,0100)[0]."
 ALL = (
-    "0008,0005", "0008,0050", "0010,0010", "0010,0020", "0010,0030", "0010,0040", "0010,1030", "0020,000d",
-    "0032,1060", "0040,1001",
+    "0008,0005",
+    "0008,0050",
+    "0010,0010",
+    "0010,0020",
+    "0010,0030",
+    "0010,0040",
+    "0010,1030",
+    "0020,000d",
+    "0032,1060",
+    "0040,1001",
     *(STEP + tag for tag in ("0008,0060", "0040,0001", "0040,0002", "0040,0003", "0040,0007")),
-)  # fmt: skip
+)
 
 
 def register(gateway: Running, number: int = 1, **more: str) -> WorklistEntry:
     """Register a patient as the page does."""
     form = {
-        "patient_id": f"QH-{number}", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest",
-    }  # fmt: skip
+        "patient_id": f"QH-{number}",
+        "name": "王小明",
+        "birth_date": "2023-08-01",
+        "sex": "M",
+        "examination": "chest",
+    }
     new = checked({**form, **more}, datetime.now().astimezone())
     return Registrations(gateway.clinical.database).add(new, "li").registered
 
@@ -53,8 +65,11 @@ def findscu(
     asked = [part for key in (*returned, *keys) for part in ("-k", key)]
     done = subprocess.run(
         [peer("findscu"), "-v", "-W", "-aet", ae, "-X", "-od", out, *asked, "127.0.0.1", str(gateway.port)],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert "Success" in done.stdout + done.stderr, done.stdout + done.stderr
     return [dcmread(path, force=True) for path in sorted(out.glob("rsp*.dcm"))]
 
@@ -62,10 +77,11 @@ def findscu(
 @pytest.mark.parametrize(
     ("charset", "name", "examination"),
     [
-        ("ISO_IR 192", "GONG^YUE=龚^𬸚", "胸部 X 线"), ("GB18030", "GONG^YUE=龚^𬸚", "胸部 X 线"),
+        ("ISO_IR 192", "GONG^YUE=龚^𬸚", "胸部 X 线"),
+        ("GB18030", "GONG^YUE=龚^𬸚", "胸部 X 线"),
         ("ISO_IR 6", "GONG^YUE", "Chest X-ray"),
     ],
-)  # fmt: skip
+)
 def test_findscu_gets_the_registered_patient_whole(tmp_path: Path, charset: str, name: str, examination: str) -> None:
     with running(tmp_path / "state", worklist={"stations": STATIONS, "character_set": charset}) as gateway:
         rare = register(gateway, 1, name="龚𬸚")
@@ -75,8 +91,11 @@ def test_findscu_gets_the_registered_patient_whole(tmp_path: Path, charset: str,
         assert told.get("SpecificCharacterSet") == (None if charset == "ISO_IR 6" else charset)
         assert str(told.PatientName) == name
         assert (told.PatientID, told.PatientBirthDate, told.PatientSex, told.PatientWeight) == (
-            "QH-1", "20230801", "M", None,
-        )  # fmt: skip
+            "QH-1",
+            "20230801",
+            "M",
+            None,
+        )
         assert (told.StudyInstanceUID, told.AccessionNumber) == (rare.study_uid, rare.accession)
         assert told.RequestedProcedureDescription == step.ScheduledProcedureStepDescription == examination
         assert (step.Modality, step.ScheduledStationAETitle) == ("DX", "XRAY1")
@@ -86,16 +105,36 @@ def test_findscu_gets_the_registered_patient_whole(tmp_path: Path, charset: str,
 @pytest.mark.parametrize(
     ("key", "count"),
     [
-        ("0010,0010=wang*", 2), ("0010,0010=王*", 2), ("0010,0010=WANG^XIAOMING", 2), ("0010,0010=?ANG*=王^小?", 2),
-        ("0010,0010=OUYANG^FENG", 1), ("0010,0010=*", 3), ("0010,0010=XIAOMING", 0), ("0010,0020=QH-2", 1),
-        ("0010,0020=[QH]*", 0), ("0010,0030=20230801", 2), ("0010,0030=-20000101", 1), ("0010,0030=20200101-", 2),
-        (f"{STEP}0040,0002=19990101-20200101", 0), (f"{STEP}0008,0060=CT", 0), (f"{STEP}0040,0001=US1", 0),
-        (f"{STEP}0008,0060=CR\\DX", 3), (f"{STEP}0008,0060=CT\\ MR", 0), (f"{STEP}0040,0001=US1\\ XRAY1 \\ALL", 3),
-        (f"{STEP}0040,0020=SCHEDULED\\ARRIVED", 3), (f"{STEP}0040,0020=COMPLETED", 0), ("0010,0040=F\\M", 3),
-        ("0010,0040=\"\"", 0), ("0010,0030=20200101 - 20231231", 2), ("0010,0030=2023.08.01", 2), ("0010,0010=^", 3),
-        ("0010,0010=WANG*^*^*^*^*", 2), ("0010,0010=OUYANG^*", 1), ("0010,0010=WANG^", 0),
+        ("0010,0010=wang*", 2),
+        ("0010,0010=王*", 2),
+        ("0010,0010=WANG^XIAOMING", 2),
+        ("0010,0010=?ANG*=王^小?", 2),
+        ("0010,0010=OUYANG^FENG", 1),
+        ("0010,0010=*", 3),
+        ("0010,0010=XIAOMING", 0),
+        ("0010,0020=QH-2", 1),
+        ("0010,0020=[QH]*", 0),
+        ("0010,0030=20230801", 2),
+        ("0010,0030=-20000101", 1),
+        ("0010,0030=20200101-", 2),
+        (f"{STEP}0040,0002=19990101-20200101", 0),
+        (f"{STEP}0008,0060=CT", 0),
+        (f"{STEP}0040,0001=US1", 0),
+        (f"{STEP}0008,0060=CR\\DX", 3),
+        (f"{STEP}0008,0060=CT\\ MR", 0),
+        (f"{STEP}0040,0001=US1\\ XRAY1 \\ALL", 3),
+        (f"{STEP}0040,0020=SCHEDULED\\ARRIVED", 3),
+        (f"{STEP}0040,0020=COMPLETED", 0),
+        ("0010,0040=F\\M", 3),
+        ('0010,0040=""', 0),
+        ("0010,0030=20200101 - 20231231", 2),
+        ("0010,0030=2023.08.01", 2),
+        ("0010,0010=^", 3),
+        ("0010,0010=WANG*^*^*^*^*", 2),
+        ("0010,0010=OUYANG^*", 1),
+        ("0010,0010=WANG^", 0),
     ],
-)  # fmt: skip
+)
 def test_every_way_of_matching_is_the_standards(tmp_path: Path, key: str, count: int) -> None:
     with running(tmp_path / "state", worklist={"stations": STATIONS}) as gateway:
         for number, more in enumerate(({}, {}, {"name": "欧阳锋", "birth_date": "1958-07-31"})):
@@ -108,14 +147,20 @@ def test_every_way_of_matching_is_the_standards(tmp_path: Path, key: str, count:
 @pytest.mark.parametrize(
     ("keyword", "value", "is_of_step"),
     [
-        ("PatientID", "QH-1\\QH-2", False), ("PatientName", "WANG^XIAOMING\\LI^SI", False),
-        ("PatientBirthDate", "20230801\\20230802", False), ("PatientBirthDate", "2026-13-45", False),
-        ("PatientBirthDate", "20261345", False), ("PatientBirthDate", "202611", False),
-        ("PatientBirthDate", "2023*", False), ("ScheduledProcedureStepStartDate", "20261231-20260101", True),
-        ("ScheduledProcedureStepStartTime", "2500", True), ("ScheduledProcedureStepStartTime", "10*", True),
-        ("StudyInstanceUID", "1.2.840.*", False), ("AccessionNumber", "A\\B", False),
+        ("PatientID", "QH-1\\QH-2", False),
+        ("PatientName", "WANG^XIAOMING\\LI^SI", False),
+        ("PatientBirthDate", "20230801\\20230802", False),
+        ("PatientBirthDate", "2026-13-45", False),
+        ("PatientBirthDate", "20261345", False),
+        ("PatientBirthDate", "202611", False),
+        ("PatientBirthDate", "2023*", False),
+        ("ScheduledProcedureStepStartDate", "20261231-20260101", True),
+        ("ScheduledProcedureStepStartTime", "2500", True),
+        ("ScheduledProcedureStepStartTime", "10*", True),
+        ("StudyInstanceUID", "1.2.840.*", False),
+        ("AccessionNumber", "A\\B", False),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("is_empty", [False, True])
 def test_a_key_that_cannot_be_matched_is_answered_with_its_tag_and_never_with_nobody(
     tmp_path: Path, keyword: str, value: str, is_of_step: bool, is_empty: bool
@@ -212,7 +257,7 @@ def test_a_machine_that_asks_for_everybody_is_told_its_own_and_no_more_than_the_
         (b"\x08\x00\x05\x00\x0a\0\0\0ISO_IR 192" + pack("<HHL", 0x0010, 0x0010, 4) + b"\xff\xfe\x80\x81", 0xA900),
     ],
     ids=["cut", "nested", "no date", "no letters"],
-)  # fmt: skip
+)
 def test_a_broken_question_gets_a_status_and_the_association_goes_on(
     tmp_path: Path, identifier: bytes, refused: int
 ) -> None:
@@ -230,13 +275,18 @@ def test_an_image_made_from_the_list_brings_the_registered_patient_back(tmp_path
         register(gateway, 1, name="欧阳锋")
         [told] = findscu(gateway, tmp_path / "out")
         image = save(
-            tmp_path, "made.dcm",
+            tmp_path,
+            "made.dcm",
             film(
-                PatientName=str(told.PatientName).partition("=")[0], PatientID=told.PatientID,
-                PatientBirthDate=told.PatientBirthDate, PatientSex=told.PatientSex, PatientAge=None,
-                StudyInstanceUID=told.StudyInstanceUID, AccessionNumber=told.AccessionNumber,
+                PatientName=str(told.PatientName).partition("=")[0],
+                PatientID=told.PatientID,
+                PatientBirthDate=told.PatientBirthDate,
+                PatientSex=told.PatientSex,
+                PatientAge=None,
+                StudyInstanceUID=told.StudyInstanceUID,
+                AccessionNumber=told.AccessionNumber,
             ),
-        )  # fmt: skip
+        )
         subprocess.run([peer("storescu"), "127.0.0.1", str(gateway.port), image], check=True)
         [case] = gateway.clinical.cases()
         assert case.reference is not None

@@ -100,9 +100,14 @@ def manage() -> ResponseReturnValue:
 
 def _page(*, code: str = "", whose: str = "", error: str = "", status: int = 200) -> tuple[str, int]:
     body = render_template(
-        "accounts.html", users=here().accounts.users(), managed=MANAGED, code=code, whose=whose, error=error,
+        "accounts.html",
+        users=here().accounts.users(),
+        managed=MANAGED,
+        code=code,
+        whose=whose,
+        error=error,
         form=request.form if error else {},
-    )  # fmt: skip
+    )
     return body, status
 
 

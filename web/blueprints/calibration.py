@@ -149,7 +149,7 @@ def _table(
     status = 422 if said or errors else 200
     return render_template(
         "outcomes.html", problem=said, errors=errors[:_MOST_LINES], count=len(errors), taken=taken
-    ), status  # fmt: skip
+    ), status
 
 
 def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
@@ -166,11 +166,22 @@ def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
         except PointUnfounded as error:
             said = said or error
     body = render_template(
-        "figures.html", here=place, person=_person(), found=found, cautious=overview.figures(place, cautious=True),
-        wrong=MOST_WRONG, needed=overview.needed(found), watched=watched, first=FIRST, stated=stated,
-        least=LEAST_CONFIRMED, suggestion=suggestion, problem=Reason.of(said).text(g.language) if said else "",
-        proposed=_proposed(place), **_drawn(overview, place, found, stated, suggestion),
-    )  # fmt: skip
+        "figures.html",
+        here=place,
+        person=_person(),
+        found=found,
+        cautious=overview.figures(place, cautious=True),
+        wrong=MOST_WRONG,
+        needed=overview.needed(found),
+        watched=watched,
+        first=FIRST,
+        stated=stated,
+        least=LEAST_CONFIRMED,
+        suggestion=suggestion,
+        problem=Reason.of(said).text(g.language) if said else "",
+        proposed=_proposed(place),
+        **_drawn(overview, place, found, stated, suggestion),
+    )
     return body, 409 if problem is not None else 200
 
 

@@ -73,8 +73,9 @@ def of(shown: Sheet) -> Description | None:
     numbers = {one.instance: number for number, one in enumerate(shown.images, 1)}
     said = tuple(
         (numbers[instance], kinds.entered(entry.said, g.language), entry)
-        for instance, entry in entries.items() if instance in numbers
-    )  # fmt: skip
+        for instance, entry in entries.items()
+        if instance in numbers
+    )
     headers = {one.reference: one.header for one in box.clinical.images(case)}
     packs = _packs(box)
     first = wanted[0].instance
@@ -136,10 +137,15 @@ def _question(
         whom.append((population, named))
     chosen = Choice("", before).key if before.modality or before.view else ""
     return Question(
-        instance, tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
+        instance,
+        tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
         tuple((one.key, _named(one, packs)) for one in choices.others(header, offered)) if needed else (),
-        tuple(whom), (), False, chosen, before.population,
-    )  # fmt: skip
+        tuple(whom),
+        (),
+        False,
+        chosen,
+        before.population,
+    )
 
 
 def _named(choice: Choice, packs: Mapping[str, Pack]) -> str:

@@ -56,9 +56,7 @@ def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnVal
         key, standing = feedback.engineer(box.config), feedback.standing(box.config, box.clinical)
     except ExportError as error:
         return render_template("feedback.html", problem=Reason.of(error), key=None), status
-    return render_template(
-        "feedback.html", problem=problem, key=key, standing=standing, kept_back=KEPT_BACK
-    ), status  # fmt: skip
+    return render_template("feedback.html", problem=problem, key=key, standing=standing, kept_back=KEPT_BACK), status
 
 
 @blueprint.post("/feedback")

@@ -39,9 +39,11 @@ _NON_COMMERCIAL: Final = N_(
     "Licence of the weights: {licence}. They learnt from non-commercial data: for research and non-commercial use only."
 )
 _AGES: Final = {
-    (True, True): N_("{min} to {max} years"), (True, False): N_("{min} years and older"),
-    (False, True): N_("up to {max} years"), (False, False): N_("every age"),
-}  # fmt: skip
+    (True, True): N_("{min} to {max} years"),
+    (True, False): N_("{min} years and older"),
+    (False, True): N_("up to {max} years"),
+    (False, False): N_("every age"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +133,29 @@ def noted(pack: str) -> ResponseReturnValue:
 
 
 def _model(
-    store: PackStore, pack: Pack, spoken: Mapping[str, tuple[str, str]] | None, change: PackChange | None,
-    trial: PackTrial | None, language: str,
-) -> Model:  # fmt: skip
+    store: PackStore,
+    pack: Pack,
+    spoken: Mapping[str, tuple[str, str]] | None,
+    change: PackChange | None,
+    trial: PackTrial | None,
+    language: str,
+) -> Model:
     manifest = pack.manifest
     loaded, way = (spoken or {}).get(pack.name, ("", ""))
     return Model(
-        pack, manifest.title.text(language), _pictures(manifest.route, language), _ages(manifest.route, language),
-        _licence(manifest.weights_licence, language), way, loaded, _since(store, pack), store.before(pack), change,
-        trial if trial is not None and (trial.runs or trial.tells is not None) else None, None,
-    )  # fmt: skip
+        pack,
+        manifest.title.text(language),
+        _pictures(manifest.route, language),
+        _ages(manifest.route, language),
+        _licence(manifest.weights_licence, language),
+        way,
+        loaded,
+        _since(store, pack),
+        store.before(pack),
+        change,
+        trial if trial is not None and (trial.runs or trial.tells is not None) else None,
+        None,
+    )
 
 
 def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:

@@ -57,12 +57,17 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
 
     measured = _measured(manifest, pack)
     return PackTexts(
-        said(manifest.title), said(manifest.intended_use), said(manifest.not_for),
-        tuple(said(point) for point in manifest.weak_points), manifest.measured_elsewhere,
-        tuple(row for row in manifest.measured if row.unseen), headline(manifest), measured,
+        said(manifest.title),
+        said(manifest.intended_use),
+        said(manifest.not_for),
+        tuple(said(point) for point in manifest.weak_points),
+        manifest.measured_elsewhere,
+        tuple(row for row in manifest.measured if row.unseen),
+        headline(manifest),
+        measured,
         prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),
         all(finding.code in config.reader.prevalence for finding in manifest.findings),
-    )  # fmt: skip
+    )
 
 
 def headline(manifest: Manifest) -> Headline | None:

@@ -93,9 +93,14 @@ def choose(reference: str) -> ResponseReturnValue:
         after = registered_patient(box.patients.imaged(reference), chosen.registered)
         changes = _side_by_side(known.patient, after)
     return render_template(
-        "tie.html", case=case, known=known, entries=_registrations().without_images(ROWS), chosen=chosen,
-        changes=changes, examinations=_examinations(),
-    )  # fmt: skip
+        "tie.html",
+        case=case,
+        known=known,
+        entries=_registrations().without_images(ROWS),
+        chosen=chosen,
+        changes=changes,
+        examinations=_examinations(),
+    )
 
 
 @blueprint.post("/case/<case:reference>/registration")
@@ -113,15 +118,26 @@ def _page(
 ) -> tuple[str, int]:
     entries = _registrations().latest(ROWS)
     namesakes = [
-        one for one in entries
-        if made is not None and not one.cancelled and one.registered.name == made.registered.name
+        one
+        for one in entries
+        if made is not None
+        and not one.cancelled
+        and one.registered.name == made.registered.name
         and one.registered.patient_id != made.registered.patient_id
-    ]  # fmt: skip
+    ]
     body = render_template(
-        "registration.html", entries=entries, form=form, made=made, namesakes=namesakes,
-        accession=form.get("accession") or new_accession(), problem=problem.text(g.language) if problem else "",
-        of_another=isinstance(problem, NumberOfAnother), units=AGE_UNITS, sexes=SEXES, examinations=_examinations(),
-    )  # fmt: skip
+        "registration.html",
+        entries=entries,
+        form=form,
+        made=made,
+        namesakes=namesakes,
+        accession=form.get("accession") or new_accession(),
+        problem=problem.text(g.language) if problem else "",
+        of_another=isinstance(problem, NumberOfAnother),
+        units=AGE_UNITS,
+        sexes=SEXES,
+        examinations=_examinations(),
+    )
     return body, 200 if problem is None else 422
 
 

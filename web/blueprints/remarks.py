@@ -63,6 +63,8 @@ def _names(box: Box, codes: set[str]) -> dict[str, str]:
     """What the installed packs call these findings; a code that none of them knows stays as it is."""
     known = {
         finding.code: words.label(finding, g.language)
-        for row in box.worklist.rows("done", 200) for finding in row.findings if finding.code in codes
-    }  # fmt: skip
+        for row in box.worklist.rows("done", 200)
+        for finding in row.findings
+        if finding.code in codes
+    }
     return {code: known.get(code, code) for code in codes}

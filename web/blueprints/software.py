@@ -79,9 +79,11 @@ def choose() -> ResponseReturnValue:
         abort(404)
     given = request.files.get("root")
     asked = Request(
-        "choose", repository=request.form.get("repository", "").strip()[:400], automatic="automatic" in request.form,
+        "choose",
+        repository=request.form.get("repository", "").strip()[:400],
+        automatic="automatic" in request.form,
         root=given.read(_ROOT_BYTES).decode("utf-8", "replace") if given else "",
-    )  # fmt: skip
+    )
     here().audit.record(guard.actor(), "software.channel", repository=asked.repository)
     handover.ask(here().state, asked)
     return redirect(url_for("software.page"), 303)
@@ -95,9 +97,11 @@ def begin() -> ResponseReturnValue:
     size = request.form.get("size", "")
     try:
         token = handover.begin(
-            here().state, request.form.get("name", ""), int(size) if size.isdecimal() and len(size) < 12 else 0,
+            here().state,
+            request.form.get("name", ""),
+            int(size) if size.isdecimal() and len(size) < 12 else 0,
             here().config.retention.high_water_free_mb * _MEGABYTE,
-        )  # fmt: skip
+        )
     except LanternError as error:
         return _refused(error)
     except OSError as error:

@@ -22,10 +22,16 @@ _UNPRIVILEGED_PORT: Final = 1024
 _PRIVATE: Final = tuple(
     ip_network(text)
     for text in (
-        "127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1", "fe80::/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1",
+        "fe80::/10",
         "fc00::/7",
     )
-)  # fmt: skip
+)
 """What the units may dial anyway."""
 DropIns = Mapping[str, tuple[str, ...]]
 

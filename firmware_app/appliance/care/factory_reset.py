@@ -123,12 +123,13 @@ def _made(config: Config, config_file: Path, state: StateDir) -> Plan:
     own += [etc / name for name in ("provisioned.json", "zone.awaited")]
     elsewhere = [path for path in named if path.parent != etc and not path.is_relative_to(state.root)]
     return Plan(
-        config.box.id, str(config_file.absolute()),
+        config.box.id,
+        str(config_file.absolute()),
         tuple(sorted(str(path) for path in own if path.name != _TRUSTED)),
         tuple(sorted(str(path) for path in elsewhere if path.exists())),
         str(config.backup.dir) if config.backup.dir else None,
         str(config.backup.locked) if config.backup.locked else None,
-    )  # fmt: skip
+    )
 
 
 def _named(section: Mapping[str, Any]) -> Iterator[Path]:

@@ -157,8 +157,17 @@ def _format(places: Places) -> None:
     """Each step may be the last one before a power cut: the next start begins anew, for the label comes last."""
     _tell("the state's disk is new; it is being made ready")
     _write(places.key, secrets.token_bytes(64))
-    _run("cryptsetup", "luksFormat", "--batch-mode", "--type=luks2", "--cipher=aes-xts-plain64", "--key-size=512",
-         *_LITTLE_WORK, f"--key-file={places.key}", places.device)  # fmt: skip
+    _run(
+        "cryptsetup",
+        "luksFormat",
+        "--batch-mode",
+        "--type=luks2",
+        "--cipher=aes-xts-plain64",
+        "--key-size=512",
+        *_LITTLE_WORK,
+        f"--key-file={places.key}",
+        places.device,
+    )
     recovery = _run("systemd-cryptenroll", "--recovery-key", f"--unlock-key-file={places.key}", places.device)
     _write(places.recovery, recovery.strip())
     system_program.run("chpasswd", "-c", "SHA512", seconds=_SECONDS, data=b"root:" + recovery.strip() + b"\n")

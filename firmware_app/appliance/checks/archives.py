@@ -27,34 +27,38 @@ IDLE: Final = register(
     "pacs.idle", N_("Nothing is sent to the PACS {pacs}. To send it the results, set send = true under [pacs].")
 )
 WAITING: Final = register_counted(
-    "pacs.waiting", "count",
+    "pacs.waiting",
+    "count",
     NN_(
         "{count} result object waits to be sent to the PACS {pacs}.",
         "{count} result objects wait to be sent to the PACS {pacs}.",
     ),
-)  # fmt: skip
+)
 AWAITED: Final = register_counted(
-    "pacs.awaited", "count",
+    "pacs.awaited",
+    "count",
     NN_(
         "The PACS {pacs} took {count} result object; its word that it keeps it is awaited.",
         "The PACS {pacs} took {count} result objects; its word that it keeps them is awaited.",
     ),
-)  # fmt: skip
+)
 TELLS: Final = register_counted(
-    "worklist.tells", "patients",
+    "worklist.tells",
+    "patients",
     NN_(
         "The hospital's worklist {worklist} names {patients} patient.",
         "The hospital's worklist {worklist} names {patients} patients.",
     ),
-)  # fmt: skip
+)
 register_counted(
-    LEFT_OUT, "count",
+    LEFT_OUT,
+    "count",
     NN_(
         "{count} entry of the hospital's worklist {worklist} was left out and is told to no machine, because {cause}.",
         "{count} entries of the hospital's worklist {worklist} were left out and are told to no machine, because "
         "{cause}.",
     ),
-)  # fmt: skip
+)
 terms(
     "cause",
     {

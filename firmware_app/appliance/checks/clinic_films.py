@@ -55,13 +55,17 @@ def status(clinical: Clinical, config: Config) -> list[dict[str, Any]]:
     changed = {one.place: one for one in drifting.of_clinic(clinical, config)}
     return [
         {
-            "pack": here.place.pack, "version": here.place.version, "machine": here.place.machine,
-            "finding": here.finding, "state": here.state.value, "read": here.read,
+            "pack": here.place.pack,
+            "version": here.place.version,
+            "machine": here.place.machine,
+            "finding": here.finding,
+            "state": here.state.value,
+            "read": here.read,
             "confirmed": sum(here.sources.values()),
             "drift": [one.measure for one in (changed[here.place].alarms if here.place in changed else ())],
         }
         for here in Overview(clinical, config).all()
-    ]  # fmt: skip
+    ]
 
 
 def examine(config: Config, state: StateDir) -> Iterator[Check]:
@@ -111,7 +115,9 @@ def _shifts(clinical: Clinical, config: Config) -> Iterator[Check]:
     for one in drifting.of_clinic(clinical, config):
         for shift in one.alarms:
             changed: dict[str, Detail] = {
-                "pack": one.place.pack, "measure": shift.measure, "first": round(shift.first, 2),
+                "pack": one.place.pack,
+                "measure": shift.measure,
+                "first": round(shift.first, 2),
                 "now": round(shift.now, 2),
-            }  # fmt: skip
+            }
             yield Check("calibration", "warn", Reason(_DRIFTED, changed))

@@ -79,12 +79,13 @@ _ACCOUNTS_REBUILT: Final = register(
 )
 _QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
 _QUEUE_WAITING: Final = register_counted(
-    "doctor.queue_waiting", "waiting",
+    "doctor.queue_waiting",
+    "waiting",
     NN_(
         "{waiting} image waits to be read; no result does not mean normal.",
         "{waiting} images wait to be read; no result does not mean normal.",
     ),
-)  # fmt: skip
+)
 _REFUSED: Final = register(
     "doctor.refused", N_("Objects refused or set aside: {refused}. The newest, and how often each reason came:")
 )

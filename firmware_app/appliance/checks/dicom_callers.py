@@ -82,9 +82,14 @@ def turned_away(config: Config, state: StateDir) -> Iterator[Check]:
         if last.at < oldest or entry.why not in _SENTENCES or _is_settled(entry, config):
             continue
         details: dict[str, Detail] = {
-            "calling": entry.calling, "called": entry.called, "address": entry.address, "what": entry.what,
-            "count": entry.count, "date": last.minute, "allowed": ", ".join(config.dicom.allowed_calling),
-        }  # fmt: skip
+            "calling": entry.calling,
+            "called": entry.called,
+            "address": entry.address,
+            "what": entry.what,
+            "count": entry.count,
+            "date": last.minute,
+            "allowed": ", ".join(config.dicom.allowed_calling),
+        }
         yield Check("door", "warn", Reason(_SENTENCES[entry.why], details))
 
 

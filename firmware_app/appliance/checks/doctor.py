@@ -169,8 +169,11 @@ def examine(config: Config, source: Source | None = None, *, dials: bool = True)
     """Every check, in the order in which a technician would look; without *dials* no archive is asked."""
     state = StateDir(config.state.dir)
     parts: list[_Part] = [
-        *_FIRST, partial(archives.examine, dials=dials), *_LAST, partial(_named_in_settings, source=source or Source())
-    ]  # fmt: skip
+        *_FIRST,
+        partial(archives.examine, dials=dials),
+        *_LAST,
+        partial(_named_in_settings, source=source or Source()),
+    ]
     return [check for part in parts for check in part(config, state)]
 
 

@@ -135,7 +135,8 @@ def _care(state: StateDir) -> Iterator[Sample]:
         yield Sample("lantern_selftest_ok", "Whether the last self-test found no fault.", not tested.get("failed"))
     copies = ring.copies(state)
     yield Sample("lantern_backups", "Copies of the databases that are kept.", len(copies))
-    yield Sample("lantern_rescues_total", "Times a database was rebuilt.", sum(1 for _ in rescue.reports(state)),
-                 kind="counter")  # fmt: skip
+    yield Sample(
+        "lantern_rescues_total", "Times a database was rebuilt.", sum(1 for _ in rescue.reports(state)), kind="counter"
+    )
     for code in own_care.trouble(state):
         yield Sample("lantern_trouble", "What the box's care for itself found wrong.", 1, {"code": code})

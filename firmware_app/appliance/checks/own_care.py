@@ -70,9 +70,14 @@ FROM_BACKUP: Final = register(
 _TEST_DAYS, _BACKUP_DAYS = 3, 4
 _CHECKED_NOW: Final = frozenset({"clock", "temperature", "memory", *presence.ALL})
 """Names of checks that the doctor runs itself, so it shows no older result of them."""
-_CHECKED_NOW_CODES: Final = frozenset({
-    hardware.DISK_LOW, hardware.INODES_LOW, DiskFull.code, DiskReadOnly.code,
-})  # fmt: skip
+_CHECKED_NOW_CODES: Final = frozenset(
+    {
+        hardware.DISK_LOW,
+        hardware.INODES_LOW,
+        DiskFull.code,
+        DiskReadOnly.code,
+    }
+)
 
 
 def the_machine(config: Config, state: StateDir) -> Iterator[Check]:

@@ -97,9 +97,12 @@ def _worn(name: str, percent: int) -> Check:
 def _asked(name: str) -> str:
     try:
         done = subprocess.run(
-            [_SMARTCTL, "--json=c", "-H", "-A", f"/dev/{name}"], capture_output=True, text=True, check=False,
+            [_SMARTCTL, "--json=c", "-H", "-A", f"/dev/{name}"],
+            capture_output=True,
+            text=True,
+            check=False,
             timeout=_SMARTCTL_S,
-        )  # fmt: skip
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout  # its exit status says again what is in there

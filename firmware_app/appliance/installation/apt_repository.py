@@ -48,9 +48,13 @@ def write(packages: Sequence[Path], needed: Sequence[Path], out: Path, keys: Pat
             (folder / "Packages").write_bytes(listed)
             (folder / "Packages.gz").write_bytes(gzip.compress(listed, mtime=0))
     said = {
-        "Origin": "Lantern", "Label": "Lantern", "Codename": suite, "Suite": suite,
-        "Architectures": " ".join(_ARCHITECTURES), "Components": f"{OURS} {DEBIANS}",
-    }  # fmt: skip
+        "Origin": "Lantern",
+        "Label": "Lantern",
+        "Codename": suite,
+        "Suite": suite,
+        "Architectures": " ".join(_ARCHITECTURES),
+        "Components": f"{OURS} {DEBIANS}",
+    }
     options = [word for name, value in said.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
     dists = fresh / "dists" / suite
     release = _archive(fresh, *options, "release", f"dists/{suite}")

@@ -106,11 +106,29 @@ HOSPITAL: Final = Contents(
     recommends=("systemd-timesyncd",),
     files=_of_hospital,
     conffiles=(hospital.SETTINGS,),
-    libraries=frozenset({
-        "annotated-types", "blinker", "cffi", "click", "cryptography", "flask", "itsdangerous", "jinja2", "markupsafe",
-        "paho-mqtt", "pip", "pycparser", "pydantic", "pydantic-core", "segno", "typing-extensions", "typing-inspection",
-        "waitress", "werkzeug",
-    }),
+    libraries=frozenset(
+        {
+            "annotated-types",
+            "blinker",
+            "cffi",
+            "click",
+            "cryptography",
+            "flask",
+            "itsdangerous",
+            "jinja2",
+            "markupsafe",
+            "paho-mqtt",
+            "pip",
+            "pycparser",
+            "pydantic",
+            "pydantic-core",
+            "segno",
+            "typing-extensions",
+            "typing-inspection",
+            "waitress",
+            "werkzeug",
+        }
+    ),
     unused=("firmware_app/_models/", "converters/"),
     verb="-hospital",
     remove=N_("Remove the hospital's keys and everything that boxes have sent?"),
@@ -127,5 +145,5 @@ Description: county hospital's end of Lantern: broker, receiver and page
  .
  It is not a medical device and not for diagnostic use without a doctor.
 """,
-)  # fmt: skip
+)
 BY_NAME: Final[Mapping[str, Contents]] = {one.name: one for one in (BOX, HOSPITAL)}

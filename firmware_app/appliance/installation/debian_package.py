@@ -70,16 +70,28 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
         control.mkdir()
         payload = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
         major, minor = (int(part) for part in kind.python.split("."))
-        _put(control / "control", _CONTROL.format(
-            name=name, version=version, architecture=architecture, maintainer=_MAINTAINER, python=kind.python,
-            kilobytes=sum(-(-path.stat().st_size // 1024) for path in payload),
-            next_python=f"{major}.{minor + 1}", depends=", ".join(contents.depends),
-            recommends=", ".join(contents.recommends),
-        ) + contents.description)  # fmt: skip
-        _put(control / "md5sums", "".join(
-            f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}  {path.relative_to(root)}\n"
-            for path in payload
-        ))  # fmt: skip
+        _put(
+            control / "control",
+            _CONTROL.format(
+                name=name,
+                version=version,
+                architecture=architecture,
+                maintainer=_MAINTAINER,
+                python=kind.python,
+                kilobytes=sum(-(-path.stat().st_size // 1024) for path in payload),
+                next_python=f"{major}.{minor + 1}",
+                depends=", ".join(contents.depends),
+                recommends=", ".join(contents.recommends),
+            )
+            + contents.description,
+        )
+        _put(
+            control / "md5sums",
+            "".join(
+                f"{hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()}  {path.relative_to(root)}\n"
+                for path in payload
+            ),
+        )
         _put(control / "conffiles", "".join(f"/{path}\n" for path in contents.conffiles))
         _put(control / "templates", "".join(_template(contents)))
         for script in _SCRIPTS:
@@ -88,8 +100,10 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
             folder.chmod(0o755)
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(root), str(place)],
-            check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SOURCE_DATE_EPOCH": str(int(made.timestamp()))},
-        )  # fmt: skip
+            check=True,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "SOURCE_DATE_EPOCH": str(int(made.timestamp()))},
+        )
     return place
 
 

@@ -35,8 +35,21 @@ _BIOS: Final = "21686148-6449-6E6F-744E-656564454649"
 _ESP: Final = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 _VAR: Final = "4D21B016-B534-45C2-A9FB-5C16E091FD2D"
 _SLOT: Final = "6C616E74-6572-4E2D-A000-736C6F740001"  # our own, so that no tool takes a slot for something else
-_GRUB: Final = ("biosdisk", "part_gpt", "fat", "squash4", "configfile", "normal", "loadenv",
-                "regexp", "linux", "test", "echo", "reboot", "minicmd")  # fmt: skip
+_GRUB: Final = (
+    "biosdisk",
+    "part_gpt",
+    "fat",
+    "squash4",
+    "configfile",
+    "normal",
+    "loadenv",
+    "regexp",
+    "linux",
+    "test",
+    "echo",
+    "reboot",
+    "minicmd",
+)
 _EFI_GRUB: Final = (*_GRUB[1:], "efi_gop", "efi_uga", "all_video")
 _EMPTY: Final = ("boot", "proc", "sys", "dev", "run", "tmp")
 _PREFIX: Final = "(,gpt2)/lantern"  # on the disk that the firmware has chosen
@@ -90,8 +103,25 @@ def make_slot(tree: Path, version: str, work: Path) -> Slot:
     root, boot = work / "root.img", work / "boot.img"
     root.unlink(missing_ok=True)
     boot.unlink(missing_ok=True)
-    _run("mksquashfs", tree, root, "-comp", "zstd", "-Xcompression-level", "6", "-b", "256K", "-noappend", "-quiet",
-         "-no-progress", "-processors", "2", "-wildcards", "-e", *(f"{folder}/*" for folder in _EMPTY))  # fmt: skip
+    _run(
+        "mksquashfs",
+        tree,
+        root,
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        "6",
+        "-b",
+        "256K",
+        "-noappend",
+        "-quiet",
+        "-no-progress",
+        "-processors",
+        "2",
+        "-wildcards",
+        "-e",
+        *(f"{folder}/*" for folder in _EMPTY),
+    )
     size = -(-root.stat().st_size // 4096) * 4096
     os.truncate(root, size)
     said = _run("veritysetup", "format", f"--hash-offset={size}", root, root)
@@ -103,8 +133,21 @@ def make_slot(tree: Path, version: str, work: Path) -> Slot:
     shutil.copy(found, kernel / "vmlinuz")
     shutil.copy(found.with_name(found.name.replace("vmlinuz", "initrd.img")), kernel / "initrd.img")
     (kernel / "slot.cfg").write_text(f"set roothash={roothash}\nset hashoffset={size}\n", "ascii")
-    _run("mksquashfs", kernel, boot, "-comp", "gzip", "-noI", "-noD", "-noF", "-noX", "-noappend", "-quiet",
-         "-no-progress", "-all-root")  # fmt: skip
+    _run(
+        "mksquashfs",
+        kernel,
+        boot,
+        "-comp",
+        "gzip",
+        "-noI",
+        "-noD",
+        "-noF",
+        "-noX",
+        "-noappend",
+        "-quiet",
+        "-no-progress",
+        "-all-root",
+    )
     return Slot(version, root, boot)
 
 
@@ -141,8 +184,11 @@ def _make_esp(recipe: Path, work: Path) -> None:
     esp.unlink(missing_ok=True)
     _run("mkfs.vfat", "-F", "32", "-n", "LANTERN-ESP", "-C", esp, str(64 * 1024))
     _run("mmd", "-i", esp, "::/EFI", "::/EFI/BOOT", "::/lantern")
-    for source, place in ((work / "BOOTX64.EFI", "::/EFI/BOOT/BOOTX64.EFI"), (environment, "::/lantern/grubenv"),
-                          (recipe / "grub.cfg", "::/lantern/grub.cfg")):  # fmt: skip
+    for source, place in (
+        (work / "BOOTX64.EFI", "::/EFI/BOOT/BOOTX64.EFI"),
+        (environment, "::/lantern/grubenv"),
+        (recipe / "grub.cfg", "::/lantern/grub.cfg"),
+    ):
         _run("mcopy", "-i", esp, source, place)
 
 
@@ -171,11 +217,19 @@ def make_bundle(slot: Slot, keys: signing.Keys, work: Path, bundle: Path, compat
     os.link(slot.boot, content / "boot.img")
     (content / "manifest.raucm").write_text(
         f"[update]\ncompatible={compatible}\nversion={slot.version}\n\n[bundle]\nformat=verity\n\n"
-        "[image.rootfs]\nfilename=root.img\n\n[image.boot]\nfilename=boot.img\n", "utf-8",
-    )  # fmt: skip
+        "[image.rootfs]\nfilename=root.img\n\n[image.boot]\nfilename=boot.img\n",
+        "utf-8",
+    )
     bundle.unlink(missing_ok=True)
-    _run("rauc", "bundle", f"--cert={keys.certificate}", f"--key={keys.key}", f"--keyring={keys.certificate}",
-         content, bundle)  # fmt: skip
+    _run(
+        "rauc",
+        "bundle",
+        f"--cert={keys.certificate}",
+        f"--key={keys.key}",
+        f"--keyring={keys.certificate}",
+        content,
+        bundle,
+    )
     shutil.rmtree(content)
 
 

@@ -24,8 +24,10 @@ STATE: Final = Path("var/lib/lantern-hospital")
 SETTINGS: Final = Path("etc/default/lantern-hospital")
 COMMAND: Final = Path("usr/local/bin/lantern-hospital")
 SERVICES: Final = (
-    "lantern-hospital-broker.service", "lantern-hospital-enrolment.service", "lantern-hospital.service",
-)  # fmt: skip
+    "lantern-hospital-broker.service",
+    "lantern-hospital-enrolment.service",
+    "lantern-hospital.service",
+)
 PLACES: Final = {
     **{unit: Path("etc/systemd/system") / unit for unit in SERVICES},
     "lantern-hospital.sysusers": Path("etc/sysusers.d/lantern-hospital.conf"),

@@ -148,9 +148,13 @@ def run(*command: str | Path, environment: Mapping[str, str] | None = None) -> s
     words = [str(word) for word in command]
     try:
         done = subprocess.run(
-            words, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            words,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
             check=False,
-        )  # fmt: skip
+        )
     except FileNotFoundError:
         raise InstallStepFailed(command=words[0], detail="there is no such program here") from None
     except OSError as error:

@@ -174,8 +174,16 @@ def _make(place: Path, source: ProgramSource, root: str) -> None:
             run(sys.executable, "-m", "venv", *([] if carried is None else ["--without-pip"]), place)
             wheel = source.wheel()
             if wheel is None:
-                run(*pip, "wheel", "--no-deps", *where, "--wheel-dir", built, source.tree,
-                    environment={"PIP_CONSTRAINT": str(constraints)})  # fmt: skip
+                run(
+                    *pip,
+                    "wheel",
+                    "--no-deps",
+                    *where,
+                    "--wheel-dir",
+                    built,
+                    source.tree,
+                    environment={"PIP_CONSTRAINT": str(constraints)},
+                )
                 [wheel] = Path(built).glob("lantern_box-*.whl")
             what = [f"lantern-box[{source.extras}] @ {wheel.resolve().as_uri()}" if source.extras else str(wheel)]
             if source.as_given and source.wheels:

@@ -30,8 +30,16 @@ _FILES: Final = {
     "initramfs/local-bottom": "etc/initramfs-tools/scripts/local-bottom/lantern",
 }
 _ENABLED: Final = ("systemd-networkd", "systemd-resolved", "systemd-timesyncd")
-_AWAY: Final = ("usr/lib/lantern-box/wheels", "var/cache", "var/lib/apt", "usr/share/doc", "usr/share/man",
-                "usr/share/locale", "etc/hostname", "etc/resolv.conf")  # fmt: skip
+_AWAY: Final = (
+    "usr/lib/lantern-box/wheels",
+    "var/cache",
+    "var/lib/apt",
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "etc/hostname",
+    "etc/resolv.conf",
+)
 _NOT_STATE: Final = ("dpkg", "apt")  # folders of /var/lib that a box does not need
 
 
@@ -61,10 +69,19 @@ def _base(recipe: Path, work: Path) -> Path:
     base = work / f"base-{digest}.tar"
     if not base.exists():
         fresh = base.with_suffix(".new.tar")
+        # No mirror is named, so it takes Debian's own, with the updates and the security updates.
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", f"--include={','.join(wanted)}", SUITE,
-             fresh], check=True,
-        )  # fmt: skip  # no mirror is named, so it takes Debian's own, with the updates and the security updates
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                "--mode=root",
+                f"--include={','.join(wanted)}",
+                SUITE,
+                fresh,
+            ],
+            check=True,
+        )
         fresh.rename(base)
     return base
 

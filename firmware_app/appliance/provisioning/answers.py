@@ -66,10 +66,12 @@ class Answers:
         now, fresh, zone = config.box, config.box.id == UNPROVISIONED, present_zone()
         return cls(
             box=box or (f"clinic-{machine}" if fresh else now.id),
-            clinic="" if fresh and now.name == "Lantern" else now.name, language=now.language,
-            zone=_CHINA if fresh and zone in _UTC else zone, ae_title=config.dicom.ae_title,
+            clinic="" if fresh and now.name == "Lantern" else now.name,
+            language=now.language,
+            zone=_CHINA if fresh and zone in _UTC else zone,
+            ae_title=config.dicom.ae_title,
             calling=config.dicom.allowed_calling,
-        )  # fmt: skip
+        )
 
     def as_text(self) -> dict[str, str]:
         """The text that a person would have typed; `checked` turns it into the same answers."""

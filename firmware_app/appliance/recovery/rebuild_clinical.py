@@ -30,9 +30,16 @@ SOURCE: Final = "rescue"
 _PEOPLE: Final = ("identities", "entered", "verdicts", "remarks", "reviews", "background")
 
 _SENDING: Final = (
-    "results_due", "archives", "queued_results", "sendings", "commitment_requests", "commitment_answers",
-    "offered_results", "earlier_searches", "earlier_studies",
-)  # fmt: skip
+    "results_due",
+    "archives",
+    "queued_results",
+    "sendings",
+    "commitment_requests",
+    "commitment_answers",
+    "offered_results",
+    "earlier_searches",
+    "earlier_studies",
+)
 """First: what is written of people and cases notes the cases as due, whose results are then compared again."""
 
 # Checks on the values of a table in addition to SQLite's own.
@@ -78,13 +85,38 @@ def _carry_rows(connection: sqlite3.Connection, wreck: Wreck, report: RescueRepo
     tables = {
         name: carried(connection, wreck, name, report, _CHECKS.get(name))
         for name in (
-            *_SENDING, "associations", "cases", "instances", "arrivals", "readings", *_PEOPLE, "superseded", "outbox",
-            "audit", "rescues", "forgotten", "retired", "leaving", "whole", "listed_more", "conclusions",
-            "result_versions", "registrations", "told_observations", "hospital_receipts", "modalities", "pack_changes",
-            "pack_trials", "trial_images", "clinical_falls", "feedback_consents", "feedback_given", "case_persons",
+            *_SENDING,
+            "associations",
+            "cases",
+            "instances",
+            "arrivals",
+            "readings",
+            *_PEOPLE,
+            "superseded",
+            "outbox",
+            "audit",
+            "rescues",
+            "forgotten",
+            "retired",
+            "leaving",
+            "whole",
+            "listed_more",
+            "conclusions",
+            "result_versions",
+            "registrations",
+            "told_observations",
+            "hospital_receipts",
+            "modalities",
+            "pack_changes",
+            "pack_trials",
+            "trial_images",
+            "clinical_falls",
+            "feedback_consents",
+            "feedback_given",
+            "case_persons",
             *refill.CALIBRATION,
         )
-    }  # fmt: skip
+    }
     (known,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM rescues").fetchone()
     report.count_on_from(known)
     for name in ("audit", "superseded", "arrivals"):
@@ -128,8 +160,14 @@ def _settle(connection: sqlite3.Connection, report: RescueReport) -> None:
     """Make the rows consistent; in doubt, an image is read again rather than not at all."""
     connection.execute("UPDATE instances SET association = NULL WHERE association NOT IN (SELECT id FROM associations)")
     for table in (
-        "arrivals", "readings", *_PEOPLE, "superseded", "conclusions", "feedback_consents", "feedback_given",
-    ):  # fmt: skip
+        "arrivals",
+        "readings",
+        *_PEOPLE,
+        "superseded",
+        "conclusions",
+        "feedback_consents",
+        "feedback_given",
+    ):
         gone = connection.execute(
             f"DELETE FROM {table} WHERE case_reference IS NOT NULL"
             " AND case_reference NOT IN (SELECT reference FROM cases)"

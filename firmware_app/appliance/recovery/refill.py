@@ -29,8 +29,15 @@ _PEOPLE: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
 _KEPT_FOR_GOOD: Final = ("superseded", "remarks", "feedback_consents", "feedback_given")
 """Tables whose rows no later one replaces; a film given before only counts as given in the state of then."""
 CALIBRATION: Final = (
-    "machines", "scored", "confirmations", "shown", "standings", "agreements", "watched", "machine_scores",
-)  # fmt: skip
+    "machines",
+    "scored",
+    "confirmations",
+    "shown",
+    "standings",
+    "agreements",
+    "watched",
+    "machine_scores",
+)
 """Tables of local calibration; their rows stay when a case is deleted."""
 _BEYOND_THE_CASE: Final = ("retired", *CALIBRATION)
 

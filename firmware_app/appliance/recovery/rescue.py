@@ -144,8 +144,11 @@ def _mend_alone(state: StateDir, database: Path) -> None:
         raise RescueImpossible(database=database.name, detail=str(error)) from None
     log.warning(
         "%s was rebuilt: %d images taken in again, %d readings made again, at least %d entries of people lost",
-        database.name, report.admitted, report.again, report.people,
-    )  # fmt: skip
+        database.name,
+        report.admitted,
+        report.again,
+        report.people,
+    )
 
 
 def reports(state: StateDir) -> Iterator[tuple[Path, RescueReport]]:

@@ -75,9 +75,12 @@ def install(bundle: Bundle, on_percent: Callable[[int], None]) -> None:
     """Write it to the slot that does not run; that one starts next.  Raises `SoftwareNotInstalled`."""
     last = ""
     with subprocess.Popen(
-        ["rauc", "install", str(bundle.path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True,
-    ) as running:  # fmt: skip
+        ["rauc", "install", str(bundle.path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
         assert running.stdout is not None
         for line in running.stdout:
             last = line.strip() or last

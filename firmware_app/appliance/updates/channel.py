@@ -47,11 +47,18 @@ from firmware_app.packs.signed_folder import Failures, SignedFolder
 SHIPPED_ROOT: Final = Path("/usr/share/lantern-image/software-root.json")
 """Where an image may carry the publisher's root.json, so that nobody has to give it."""
 _FAILURES: Final = Failures(
-    unknown=SoftwarePublisherUnknown, unreachable=SoftwareUnreachable, unusable=SoftwareRepositoryInvalid,
-    signature=SoftwareSignatureWrong, rolled_back=SoftwareRolledBack, expired=SoftwareExpired,
-    truncated=SoftwareTruncated, altered=SoftwareAltered, root=SoftwareRootInvalid,
-    other_publisher=SoftwarePublisherOther, other_kind=SoftwareKindOther,
-)  # fmt: skip
+    unknown=SoftwarePublisherUnknown,
+    unreachable=SoftwareUnreachable,
+    unusable=SoftwareRepositoryInvalid,
+    signature=SoftwareSignatureWrong,
+    rolled_back=SoftwareRolledBack,
+    expired=SoftwareExpired,
+    truncated=SoftwareTruncated,
+    altered=SoftwareAltered,
+    root=SoftwareRootInvalid,
+    other_publisher=SoftwarePublisherOther,
+    other_kind=SoftwareKindOther,
+)
 _PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
 _FETCHES, _RENEWS = ".lock", ".renewing"
 _RESERVE: Final = 600_000_000

@@ -324,7 +324,10 @@ def _shown(plain: str) -> str:
 def _user(row: object) -> User:
     columns: dict[str, object] = dict(row)  # type: ignore[call-overload]
     return User(
-        str(columns["name"]), str(columns["shown"]), Role(str(columns["role"])),
-        str(columns["language"]) if columns["language"] else None, bool(columns["disabled"]),
+        str(columns["name"]),
+        str(columns["shown"]),
+        Role(str(columns["role"])),
+        str(columns["language"]) if columns["language"] else None,
+        bool(columns["disabled"]),
         columns["password"] is not None,
-    )  # fmt: skip
+    )

@@ -214,14 +214,28 @@ def _insert(connection: sqlite3.Connection, entry: AuditEntry) -> None:
     connection.execute(
         "INSERT INTO audit (sequence, at, actor, action, case_reference, details, previous, hash)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (entry.sequence, entry.at, entry.actor, entry.action, entry.case, json.dumps(dict(entry.details)),
-         entry.previous, entry.hash),
-    )  # fmt: skip
+        (
+            entry.sequence,
+            entry.at,
+            entry.actor,
+            entry.action,
+            entry.case,
+            json.dumps(dict(entry.details)),
+            entry.previous,
+            entry.hash,
+        ),
+    )
 
 
 def entry_of(row: sqlite3.Row) -> AuditEntry:
     """The entry in one row of the table; raises `ValueError` when its details are not JSON."""
     return AuditEntry(
-        row["sequence"], row["at"], row["actor"], row["action"], row["case_reference"], json.loads(row["details"]),
-        row["previous"], row["hash"],
-    )  # fmt: skip
+        row["sequence"],
+        row["at"],
+        row["actor"],
+        row["action"],
+        row["case_reference"],
+        json.loads(row["details"]),
+        row["previous"],
+        row["hash"],
+    )

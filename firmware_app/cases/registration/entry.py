@@ -64,10 +64,17 @@ def checked(form: Mapping[str, str], now: datetime, accession: str = "") -> Work
     if form.get("examination", "") not in EXAMINATIONS:
         raise ExaminationUnknown(known=", ".join(EXAMINATIONS))
     return WorklistEntry(
-        accession if re.fullmatch(ACCESSION, accession) else new_accession(), f"2.25.{uuid.uuid4().int}", patient_id,
-        name, person_name, f"{born:%Y%m%d}" if born is not None else "", age, sex, form["examination"],
+        accession if re.fullmatch(ACCESSION, accession) else new_accession(),
+        f"2.25.{uuid.uuid4().int}",
+        patient_id,
+        name,
+        person_name,
+        f"{born:%Y%m%d}" if born is not None else "",
+        age,
+        sex,
+        form["examination"],
         f"{now:%Y%m%d%H%M%S}",
-    )  # fmt: skip
+    )
 
 
 def birth_date(text: str, today: date) -> date | None:

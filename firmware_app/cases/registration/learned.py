@@ -27,8 +27,13 @@ _PATIENT_ID: Final = re.compile(r"[^\\\x00-\x1f\x7f]{1,64}")
 _LONGEST: Final = 64
 
 ACCESSION, NAME, PATIENT_ID, BIRTH_DATE, SEX, AGE = (
-    0x00080050, 0x00100010, 0x00100020, 0x00100030, 0x00100040, 0x00101010,
-)  # fmt: skip
+    0x00080050,
+    0x00100010,
+    0x00100020,
+    0x00100030,
+    0x00100040,
+    0x00101010,
+)
 STUDY, PROCEDURE, PROCEDURE_ID = 0x0020000D, 0x00321060, 0x00401001
 MODALITY, START_DATE, START_TIME, STEP, STEP_ID = 0x00080060, 0x00400002, 0x00400003, 0x00400007, 0x00400009
 
@@ -76,13 +81,21 @@ def learned(said: Mapping[int, str], step: Mapping[int, str], origin: str, today
     except BirthDateWrong:
         born = None
     return WorklistEntry(
-        accession, said[STUDY], number, shown, person_name, f"{born:%Y%m%d}" if born else "",
+        accession,
+        said[STUDY],
+        number,
+        shown,
+        person_name,
+        f"{born:%Y%m%d}" if born else "",
         age_at(born, today) if born else ages.clean_age(said.get(AGE, "")),
-        said.get(SEX, "") if said.get(SEX, "") in SEXES else "", _ANY[kind_of(modality)],
+        said.get(SEX, "") if said.get(SEX, "") in SEXES else "",
+        _ANY[kind_of(modality)],
         scheduled + re.sub(r"\D", "", step.get(START_TIME, ""))[:6].ljust(6, "0"),
-        said.get(PROCEDURE_ID, "")[:16], step.get(STEP_ID, "")[:16],
-        (step.get(STEP, "") or said.get(PROCEDURE, ""))[:_LONGEST], origin,
-    )  # fmt: skip
+        said.get(PROCEDURE_ID, "")[:16],
+        step.get(STEP_ID, "")[:16],
+        (step.get(STEP, "") or said.get(PROCEDURE, ""))[:_LONGEST],
+        origin,
+    )
 
 
 def _person_name(told: str, shown: str) -> str:

@@ -43,12 +43,23 @@ _STEPS: Final = 0x00400100
 _config.LOG_RESPONSE_IDENTIFIERS = False
 _PENDING: Final = (0xFF00, 0xFF01)
 KEYS: Final = (
-    learned.ACCESSION, learned.NAME, learned.PATIENT_ID, learned.BIRTH_DATE, learned.SEX, learned.AGE, learned.STUDY,
-    learned.PROCEDURE, learned.PROCEDURE_ID,
-)  # fmt: skip
+    learned.ACCESSION,
+    learned.NAME,
+    learned.PATIENT_ID,
+    learned.BIRTH_DATE,
+    learned.SEX,
+    learned.AGE,
+    learned.STUDY,
+    learned.PROCEDURE,
+    learned.PROCEDURE_ID,
+)
 KEYS_OF_STEP: Final = (
-    learned.MODALITY, learned.START_DATE, learned.START_TIME, learned.STEP, learned.STEP_ID,
-)  # fmt: skip
+    learned.MODALITY,
+    learned.START_DATE,
+    learned.START_TIME,
+    learned.STEP,
+    learned.STEP_ID,
+)
 
 
 def peer_of(config: Config) -> Peer | None:

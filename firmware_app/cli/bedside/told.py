@@ -62,8 +62,10 @@ def page(one: LiveReading | Told, rate: float) -> dict[str, Any]:
         "reason": _coded(one.reason),
         "findings": [
             {
-                "label": dict(finding.label), "probability": round(terms.shown(finding.probability), 4),
-                "threshold": round(finding.threshold, 4), "positive": finding.positive,
+                "label": dict(finding.label),
+                "probability": round(terms.shown(finding.probability), 4),
+                "threshold": round(finding.threshold, 4),
+                "positive": finding.positive,
             }
             for finding in one.findings
         ],
@@ -73,7 +75,7 @@ def page(one: LiveReading | Told, rate: float) -> dict[str, Any]:
         ],
         "hints": [_coded(hint) for hint in one.hints],
         "pack": None if one.pack is None else asdict(one.pack),
-    }  # fmt: skip
+    }
 
 
 def _sentence(reason: Reason | None, language: str) -> dict[str, str] | None:

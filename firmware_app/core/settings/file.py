@@ -32,9 +32,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] = os.environ) 
     return load_with_source(path, environment)[0]
 
 
-def load_with_source(
-    path: Path | None = None, environment: Mapping[str, str] = os.environ
-) -> tuple[Config, Source]:
+def load_with_source(path: Path | None = None, environment: Mapping[str, str] = os.environ) -> tuple[Config, Source]:
     """The configuration as `load` gives it, and where each of its values was written.  Raises `ConfigError`."""
     variables = {
         tuple(name.removeprefix(_ENVIRONMENT_PREFIX).lower().split("__")): name

@@ -445,9 +445,10 @@ class BackupSection(ConfigSection):
     )
     keep: int = Field(7, ge=1, le=1000, title="Copies", description="how many are kept, the newest")
     locked: Annotated[Path, AfterValidator(_absolute)] | None = Field(
-        None, title="Locked backups",
+        None,
+        title="Locked backups",
         description="a folder on a disk or share of the clinic for encrypted backups, images too (lantern backup code)",
-    )  # fmt: skip
+    )
     locked_keep: int = Field(
         7, ge=1, le=1000, title="Locked nights", description="how many are kept, the newest; what none needs goes"
     )

@@ -149,11 +149,19 @@ def figures(films: Sequence[FilmRead], threshold: float, wrong: float = 0.0, dra
         return None if value is None else _estimate(value, [one for one in map(of, drawn) if one is not None])
 
     return Figures(
-        threshold, len(films), sum(film.score >= threshold for film in films), len(known),
-        sum(film.truth is True for film in known), sum(film.by_eye for film in known),
-        estimate(_prevalence), _auc(films, wrong), estimate(_sensitivity), estimate(_specificity), estimate(_ppv),
+        threshold,
+        len(films),
+        sum(film.score >= threshold for film in films),
+        len(known),
+        sum(film.truth is True for film in known),
+        sum(film.by_eye for film in known),
+        estimate(_prevalence),
+        _auc(films, wrong),
+        estimate(_sensitivity),
+        estimate(_specificity),
+        estimate(_ppv),
         estimate(_npv),
-    )  # fmt: skip
+    )
 
 
 # --- a draw is (positive above, positive below, negative above, negative below), as shares of all films
@@ -251,8 +259,9 @@ def weighted(films: Sequence[FilmRead]) -> list[Weighted]:
     confirmed.update(film.sample for film in films if film.truth is not None)
     return [
         Weighted(film.score, film.truth, read[film.sample] / confirmed[film.sample])
-        for film in films if film.truth is not None
-    ]  # fmt: skip
+        for film in films
+        if film.truth is not None
+    ]
 
 
 def auc_of(films: Sequence[FilmRead]) -> Area | None:

@@ -97,9 +97,16 @@ def suggested(
     low, high = _middle(thresholds)
     saving_low, saving_high = _middle(savings)
     return Suggestion(
-        best.threshold, min(low, best.threshold), max(high, best.threshold), best.sensitivity, best.specificity,
-        _cost(best, miss_costs), _cost(now, miss_costs) if now else 0.0, saving_low, saving_high,
-    )  # fmt: skip
+        best.threshold,
+        min(low, best.threshold),
+        max(high, best.threshold),
+        best.sensitivity,
+        best.specificity,
+        _cost(best, miss_costs),
+        _cost(now, miss_costs) if now else 0.0,
+        saving_low,
+        saving_high,
+    )
 
 
 def _cheapest(films: Sequence[Weighted], miss_costs: float, prevalence: float | None) -> CurvePoint:
@@ -146,9 +153,13 @@ def _point(
     sensitivity, specificity = 1.0 - missed / with_it, spared / without
     needless = 1000.0 * (1.0 - share) * (1.0 - specificity)
     return CurvePoint(
-        threshold, sensitivity, specificity, 1000.0 * share * (1.0 - sensitivity),
-        needless + 1000.0 * share * sensitivity, needless,
-    )  # fmt: skip
+        threshold,
+        sensitivity,
+        specificity,
+        1000.0 * share * (1.0 - sensitivity),
+        needless + 1000.0 * share * sensitivity,
+        needless,
+    )
 
 
 def _middle(values: Sequence[float]) -> tuple[float, float]:

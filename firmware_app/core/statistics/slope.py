@@ -50,9 +50,8 @@ def fitted(films: Sequence[FilmRead], wrong: float = 0.0, slope: float | None = 
     """
     quantiles = _quantiles([film.score for film in films])
     known = [
-        (quantiles[film.score], film.truth, wrong if film.by_eye else 0.0)
-        for film in films if film.truth is not None
-    ]  # fmt: skip
+        (quantiles[film.score], film.truth, wrong if film.by_eye else 0.0) for film in films if film.truth is not None
+    ]
     if len({truth for _, truth, _ in known}) < 2:
         return None
     a, b = 0.0, slope or 0.0

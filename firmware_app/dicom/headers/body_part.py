@@ -46,9 +46,14 @@ _LATIN: Final = (
     (CHEST, r"CHEST|THORAX|THORACIC|THORACO\w*|TORAX|LUNGS?|CXR|PULMON\w+"),
 )
 _WITHIN: Final = {
-    LIVER: "ABDOMEN", "GALLBLADDER": "ABDOMEN", "PANCREAS": "ABDOMEN", "SPLEEN": "ABDOMEN", "BREAST": CHEST,
-    "HEART": CHEST, "THYROID": "HEAD",
-}  # fmt: skip
+    LIVER: "ABDOMEN",
+    "GALLBLADDER": "ABDOMEN",
+    "PANCREAS": "ABDOMEN",
+    "SPLEEN": "ABDOMEN",
+    "BREAST": CHEST,
+    "HEART": CHEST,
+    "THYROID": "HEAD",
+}
 """Organs, and the region that an image of them may name beside them; the organ is what the image shows."""
 _NOTHING: Final = frozenset({"", "UNKNOWN", "OTHER", "NONE", "UNDEFINED", "UNSPECIFIED", "ANY", "NA", "N/A", "DEFAULT"})
 

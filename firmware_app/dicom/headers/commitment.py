@@ -30,9 +30,18 @@ _ITEM: Final = b"\xfe\xff\x00\xe0"
 _TRANSACTION_UID: Final = 0x00081195
 _LONGEST_UID: Final = 128
 _BROKEN: Final = (
-    ValueError, KeyError, TypeError, AttributeError, IndexError, NotImplementedError, EOFError, OSError, struct.error,
-    RecursionError, OverflowError,
-)  # fmt: skip
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    struct.error,
+    RecursionError,
+    OverflowError,
+)
 
 
 class NotACommitment(ValueError):

@@ -158,9 +158,13 @@ def tag_name(tag: int) -> str:
 
 
 def walk(
-    data: Buffer, start: int, encoding: Encoding, wanted: Collection[int], sequences: Collection[int] = (),
+    data: Buffer,
+    start: int,
+    encoding: Encoding,
+    wanted: Collection[int],
+    sequences: Collection[int] = (),
     completing: Collection[int] = (),
-) -> Walk:  # fmt: skip
+) -> Walk:
     """Walk the data set in *data* from *start* to its end, and return where the *wanted* elements lie: those of the
     data set itself, and those in the items of *sequences*, also of one such sequence in another.
 
@@ -175,9 +179,13 @@ class _Walker:
     """The state of one walk: iterative, so that depth costs a list entry and not the interpreter's stack."""
 
     def __init__(
-        self, data: Buffer, encoding: Encoding, wanted: Collection[int], sequences: Collection[int],
+        self,
+        data: Buffer,
+        encoding: Encoding,
+        wanted: Collection[int],
+        sequences: Collection[int],
         completing: Collection[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.data = data
         self.end = len(data)
         self.wanted, self.sequences, self.completing = wanted, sequences, completing

@@ -52,9 +52,13 @@ _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
 _BIRTH_DATE, _AGE, _BODY_PART, _VIEW = 0x00100030, 0x00101010, 0x00180015, 0x00185101
 # Shown to people in the viewer (`identity`); the stored `Header` has none of these but the age.
 _PATIENT: Final = {
-    "name": 0x00100010, "patient_id": 0x00100020, "age": _AGE, "sex": 0x00100040, "accession": 0x00080050,
+    "name": 0x00100010,
+    "patient_id": 0x00100020,
+    "age": _AGE,
+    "sex": 0x00100040,
+    "accession": 0x00080050,
     "issuer": 0x00100021,
-}  # fmt: skip
+}
 _MANUFACTURER, _MODEL_NAME, _STATION = 0x00080070, 0x00081090, 0x00081010
 _PATIENT_POSITION, _POSITIONER, _ANGLE = 0x00185100, 0x00181508, 0x00181510
 _LATERALITIES: Final = (0x00200062, 0x00200060)  # the image's, and the series'

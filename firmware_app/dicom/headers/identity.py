@@ -18,10 +18,13 @@ from firmware_app.dicom.headers.charset import decoded
 
 FILE_NAME: Final = "identity.json"
 KEYWORDS: Final = {
-    "name": "PatientName", "patient_id": "PatientID", "age": "PatientAge", "sex": "PatientSex",
+    "name": "PatientName",
+    "patient_id": "PatientID",
+    "age": "PatientAge",
+    "sex": "PatientSex",
     "accession": "AccessionNumber",  # of the examination; people name it in a register of outcomes
     "issuer": "IssuerOfPatientID",  # whose number `patient_id` is
-}  # fmt: skip
+}
 MOST_BYTES: Final = 512  # of one value
 
 

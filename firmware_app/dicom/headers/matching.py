@@ -142,5 +142,9 @@ def _within(low: str, high: str, value: str) -> bool:
 
 
 _WAYS: Final[Mapping[str, Callable[[str], Matcher]]] = {
-    "DA": _day, "DT": _date_time, "PN": _name, "TM": _time, "UI": _uid,
-}  # fmt: skip
+    "DA": _day,
+    "DT": _date_time,
+    "PN": _name,
+    "TM": _time,
+    "UI": _uid,
+}

@@ -32,15 +32,36 @@ KINDS: Final = {
 
 _CLASSES: Final = {
     "88.59": "key_objects",
-    "66.4": "segmentation", "66.5": "segmentation", "66.7": "segmentation",
-    "66.1": "registration", "66.2": "registration", "66.3": "registration",
-    "66": "other", "66.6": "other", "4.2": "other", "67": "other", "131": "other", "77.1.5.3": "other",
-    "8": "other", "9": "waveform", "10": "presentation", "11": "presentation", "129": "other",
-}  # fmt: skip
+    "66.4": "segmentation",
+    "66.5": "segmentation",
+    "66.7": "segmentation",
+    "66.1": "registration",
+    "66.2": "registration",
+    "66.3": "registration",
+    "66": "other",
+    "66.6": "other",
+    "4.2": "other",
+    "67": "other",
+    "131": "other",
+    "77.1.5.3": "other",
+    "8": "other",
+    "9": "waveform",
+    "10": "presentation",
+    "11": "presentation",
+    "129": "other",
+}
 _FAMILIES: Final = {
-    "88.": "report", "11.": "presentation", "481.": "radiotherapy", "9.": "waveform", "104.": "document",
-    "78.": "other", "79.": "other", "90.": "other", "91.": "other", "200.": "other",
-}  # fmt: skip
+    "88.": "report",
+    "11.": "presentation",
+    "481.": "radiotherapy",
+    "9.": "waveform",
+    "104.": "document",
+    "78.": "other",
+    "79.": "other",
+    "90.": "other",
+    "91.": "other",
+    "200.": "other",
+}
 _RADIOTHERAPY_IMAGES: Final = ("481.1", "481.23", "481.24")
 
 

@@ -74,10 +74,10 @@ class Book:
             if len(self._admitted) > MOST:
                 del self._admitted[next(iter(self._admitted))]
             settled = [
-                one for one, entry in self._entries.items()
-                if (entry.calling, entry.address) == key
-                and (lacks_nothing or entry.why in _AT_THE_DOOR)
-            ]  # fmt: skip
+                one
+                for one, entry in self._entries.items()
+                if (entry.calling, entry.address) == key and (lacks_nothing or entry.why in _AT_THE_DOOR)
+            ]
             for one in settled:
                 del self._entries[one]
             self._write_soon()

@@ -29,10 +29,27 @@ _AGE, _PROCEDURE, _PROCEDURE_CODES = 0x00101010, 0x00321060, 0x00321064
 _STEP_TEXT, _STEP_CODES = 0x00400007, 0x00400008
 
 # PS3.4 Table K.6-1: attributes of type 2 that a registration knows nothing of.
-_EMPTY: Final = frozenset((
-    0x00081110, 0x00081120, 0x00080090, 0x00100021, 0x00101030, 0x00102000, 0x00102110, 0x001021C0, 0x00321032,
-    0x00321033, 0x00380010, 0x00380050, 0x00380300, 0x00380500, 0x00401003, 0x00401004, 0x00403001,
-))  # fmt: skip
+_EMPTY: Final = frozenset(
+    (
+        0x00081110,
+        0x00081120,
+        0x00080090,
+        0x00100021,
+        0x00101030,
+        0x00102000,
+        0x00102110,
+        0x001021C0,
+        0x00321032,
+        0x00321033,
+        0x00380010,
+        0x00380050,
+        0x00380300,
+        0x00380500,
+        0x00401003,
+        0x00401004,
+        0x00403001,
+    )
+)
 _EMPTY_IN_STEP: Final = frozenset((0x00321070, 0x00400006, 0x00400010, 0x00400011, 0x00400012))
 _KNOWN: Final = frozenset((*MATCHED, *_EMPTY, _AGE, _PROCEDURE, _PROCEDURE_CODES))
 _KNOWN_IN_STEP: Final = frozenset((*MATCHED_IN_STEP, *_EMPTY_IN_STEP, _STEP_TEXT, _STEP_CODES))
@@ -69,9 +86,13 @@ class Writer:
 
     def _value(self, tag: int, entry: WorklistEntry, station: Station) -> object:
         told: Mapping[int, Callable[[WorklistEntry], object]] = {
-            _NAME: self._name, _AGE: lambda entry: entry.age, _PROCEDURE: self._text, _STEP_TEXT: self._text,
-            _PROCEDURE_CODES: self._codes, _STEP_CODES: self._codes,
-        }  # fmt: skip
+            _NAME: self._name,
+            _AGE: lambda entry: entry.age,
+            _PROCEDURE: self._text,
+            _STEP_TEXT: self._text,
+            _PROCEDURE_CODES: self._codes,
+            _STEP_CODES: self._codes,
+        }
         if tag in told:
             return told[tag](entry)
         value = MATCHED.get(tag) or MATCHED_IN_STEP.get(tag)

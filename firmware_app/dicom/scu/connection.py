@@ -124,9 +124,11 @@ class Connection:
         """Ask for commitment (N-ACTION, PS3.4 J.3.2); whether the archive took the request."""
         try:
             status, _ = self._association.send_n_action(
-                commitment.request(transaction_uid, objects), commitment.REQUEST, UID(commitment.PUSH_MODEL),
+                commitment.request(transaction_uid, objects),
+                commitment.REQUEST,
+                UID(commitment.PUSH_MODEL),
                 UID(commitment.WELL_KNOWN_INSTANCE),
-            )  # fmt: skip
+            )
         except (RuntimeError, ValueError):
             return False
         return status_of(status) == _SUCCESS
@@ -135,9 +137,11 @@ class Connection:
         """Give the peer our own answer (N-EVENT-REPORT, PS3.4 J.3.3); whether it took it."""
         try:
             status, _ = self._association.send_n_event_report(
-                commitment.answer(said), said.event_type, UID(commitment.PUSH_MODEL),
+                commitment.answer(said),
+                said.event_type,
+                UID(commitment.PUSH_MODEL),
                 UID(commitment.WELL_KNOWN_INSTANCE),
-            )  # fmt: skip
+            )
         except (RuntimeError, ValueError):
             return False
         return status_of(status) is not None
@@ -220,9 +224,14 @@ def _associate(
     host, port = peer.settings.host, peer.settings.port
     roles = [build_role(UID(one), scp_role=True) for one in as_scp]
     association = own.associate(
-        _address(peer), port, contexts=proposed, ae_title=peer.title, ext_neg=list(roles),
-        evt_handlers=handlers, tls_args=(tls, host) if tls is not None else None,
-    )  # fmt: skip
+        _address(peer),
+        port,
+        contexts=proposed,
+        ae_title=peer.title,
+        ext_neg=list(roles),
+        evt_handlers=handlers,
+        tls_args=(tls, host) if tls is not None else None,
+    )
     if association.is_established:
         return association
     if association.is_rejected:

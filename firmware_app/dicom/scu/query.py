@@ -33,9 +33,17 @@ _config.LOG_RESPONSE_IDENTIFIERS = False
 _PENDING: Final = (0xFF00, 0xFF01)
 _CANNOT_UNDERSTAND: Final = 0xC000
 _WANTED: Final = {
-    "date": 0x00080020, "modalities": 0x00080061, "description": 0x00081030, "name": 0x00100010, "number": 0x00100020,
-    "issuer": 0x00100021, "birth_date": 0x00100030, "sex": 0x00100040, "study_uid": 0x0020000D, "images": 0x00201208,
-}  # fmt: skip
+    "date": 0x00080020,
+    "modalities": 0x00080061,
+    "description": 0x00081030,
+    "name": 0x00100010,
+    "number": 0x00100020,
+    "issuer": 0x00100021,
+    "birth_date": 0x00100030,
+    "sex": 0x00100040,
+    "study_uid": 0x0020000D,
+    "images": 0x00201208,
+}
 KEYS: Final = tuple(_WANTED.values())
 """The attributes asked for at study level; Patient ID is the one that is matched."""
 
@@ -94,9 +102,13 @@ def studies_of(peer: Peer, number: str) -> list[StudyFound]:
 
 
 def fetch(
-    peer: Peer, study_uid: str, classes: Collection[str], syntaxes: Collection[str], most_bytes: int,
+    peer: Peer,
+    study_uid: str,
+    classes: Collection[str],
+    syntaxes: Collection[str],
+    most_bytes: int,
     take: Callable[[Path], int],
-) -> Fetched:  # fmt: skip
+) -> Fetched:
     """Have *peer* send every object of a study whose class is among *classes*, in one of *syntaxes*.
 
     *take* gets each as a file, which is removed afterwards, and returns the status of its C-STORE.  An object of more

@@ -45,10 +45,16 @@ class Listener:
         try:
             path.unlink(missing_ok=True)
             self._server = Server(
-                create_app(self._door, self._results), _CONNECTIONS, unix_socket=str(path),
-                unix_socket_perms="660", threads=_THREADS, channel_timeout=60, max_request_body_size=most,
-                ident="Lantern", inbuf_overflow=1 << 18,
-            )  # fmt: skip
+                create_app(self._door, self._results),
+                _CONNECTIONS,
+                unix_socket=str(path),
+                unix_socket_perms="660",
+                threads=_THREADS,
+                channel_timeout=60,
+                max_request_body_size=most,
+                ident="Lantern",
+                inbuf_overflow=1 << 18,
+            )
         except OSError as error:
             raise PortUnusable(host=str(path), port=0, detail=error.strerror or str(error)) from None
         self._thread = threading.Thread(target=self._serve, name="dicomweb", daemon=True)

@@ -83,9 +83,11 @@ class Body:
 
     @property
     def length(self) -> int:
-        return sum(len(self._head) + size + 2 for _, _, size in self._parts) + len(self._tail) if self._boundary else (
-            self._parts[0][2]
-        )  # fmt: skip
+        return (
+            sum(len(self._head) + size + 2 for _, _, size in self._parts) + len(self._tail)
+            if self._boundary
+            else (self._parts[0][2])
+        )
 
     @property
     def _head(self) -> bytes:

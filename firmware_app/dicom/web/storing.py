@@ -162,9 +162,7 @@ def answer(stored: list[Stored]) -> dict[str, Any]:
         for one in stored
         if one.error is not None
     ]
-    return {
-        tag: {"vr": "SQ", "Value": items} for tag, items in (("00081199", kept), ("00081198", failed)) if items
-    }  # fmt: skip
+    return {tag: {"vr": "SQ", "Value": items} for tag, items in (("00081199", kept), ("00081198", failed)) if items}
 
 
 def _reference(one: Stored) -> dict[str, Any]:

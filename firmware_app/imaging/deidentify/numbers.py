@@ -16,10 +16,18 @@ from firmware_app.imaging.grey import transforms
 _LARGEST: Final = 1e7  # more may be a number of a person, as of a telephone
 _PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
 _GREYS: Final = (
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "WindowCenter", "WindowWidth",
-    "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence", "PixelValueTransformationSequence",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "WindowCenter",
+    "WindowWidth",
+    "WindowCenterWidthExplanation",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PixelValueTransformationSequence",
     "FrameVOILUTSequence",
-)  # fmt: skip
+)
 
 
 def written(data: Dataset, tag: BaseTag, vr: str) -> list[str] | None:

@@ -18,11 +18,21 @@ _TOP, _RIGHT, _BOTTOM, _LEFT = range(4)
 # The sides of a square of four middles at which the outline enters and leaves, the inside to its right, by which of its
 # corners lie inside: 1 upper left, 2 upper right, 4 lower right, 8 lower left.  Corners that meet are connected.
 _STEPS: Final[dict[int, tuple[tuple[int, int], ...]]] = {
-    1: ((_TOP, _LEFT),), 2: ((_RIGHT, _TOP),), 3: ((_RIGHT, _LEFT),), 4: ((_BOTTOM, _RIGHT),),
-    5: ((_TOP, _RIGHT), (_BOTTOM, _LEFT)), 6: ((_BOTTOM, _TOP),), 7: ((_BOTTOM, _LEFT),), 8: ((_LEFT, _BOTTOM),),
-    9: ((_TOP, _BOTTOM),), 10: ((_LEFT, _TOP), (_RIGHT, _BOTTOM)), 11: ((_RIGHT, _BOTTOM),), 12: ((_LEFT, _RIGHT),),
-    13: ((_TOP, _RIGHT),), 14: ((_LEFT, _TOP),),
-}  # fmt: skip
+    1: ((_TOP, _LEFT),),
+    2: ((_RIGHT, _TOP),),
+    3: ((_RIGHT, _LEFT),),
+    4: ((_BOTTOM, _RIGHT),),
+    5: ((_TOP, _RIGHT), (_BOTTOM, _LEFT)),
+    6: ((_BOTTOM, _TOP),),
+    7: ((_BOTTOM, _LEFT),),
+    8: ((_LEFT, _BOTTOM),),
+    9: ((_TOP, _BOTTOM),),
+    10: ((_LEFT, _TOP), (_RIGHT, _BOTTOM)),
+    11: ((_RIGHT, _BOTTOM),),
+    12: ((_LEFT, _RIGHT),),
+    13: ((_TOP, _RIGHT),),
+    14: ((_LEFT, _TOP),),
+}
 
 _LITTLE: Final = 1e-9
 _Side = tuple[bool, int, int]

@@ -210,13 +210,19 @@ def _opened(address: str, way: Any) -> Any:
     """The container at *address*; no format, protocol or decoder but those of *way* is ever used."""
     av = clip.library()
     lists = {
-        "format_whitelist": way["formats"], "codec_whitelist": _STREAM_CODECS, "protocol_whitelist": way["protocols"],
-    }  # fmt: skip
+        "format_whitelist": way["formats"],
+        "codec_whitelist": _STREAM_CODECS,
+        "protocol_whitelist": way["protocols"],
+    }
     try:
         container = av.open(
-            address, format=way["format"], options=way["options"], container_options=lists,
-            timeout=(OPEN_S, SILENT_S), metadata_errors="replace",
-        )  # fmt: skip
+            address,
+            format=way["format"],
+            options=way["options"],
+            container_options=lists,
+            timeout=(OPEN_S, SILENT_S),
+            metadata_errors="replace",
+        )
     except (*DECODING_ERRORS, clip.error(), ValueError) as error:
         raise SourceUnreachable(detail=_said(error)) from None
     try:

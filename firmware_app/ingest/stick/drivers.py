@@ -34,22 +34,34 @@ class Driver:
 # the stick may come from a Windows that hibernates or was switched off.
 DRIVERS: Final[dict[FileSystem, Driver]] = {
     FileSystem.FAT: Driver(
-        "FAT32", "vfat", "umask=0222,utf8",
-        ("fusefat", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"), "fusefat",
+        "FAT32",
+        "vfat",
+        "umask=0222,utf8",
+        ("fusefat", "-o", "ro,nosuid,nodev,noexec,allow_other,umask=0222"),
+        "fusefat",
     ),
     FileSystem.EXFAT: Driver(
-        "exFAT", "exfat", "umask=0222,iocharset=utf8",
-        ("mount.exfat-fuse", "-o", "ro,nosuid,nodev,noexec,umask=0222"), "exfat-fuse",
+        "exFAT",
+        "exfat",
+        "umask=0222,iocharset=utf8",
+        ("mount.exfat-fuse", "-o", "ro,nosuid,nodev,noexec,umask=0222"),
+        "exfat-fuse",
     ),
     FileSystem.NTFS: Driver(
-        "NTFS", "ntfs3", "umask=0222,iocharset=utf8",
-        ("ntfs-3g", "-o", "ro,norecover,nosuid,nodev,noexec,allow_other,umask=0222"), "ntfs-3g",
+        "NTFS",
+        "ntfs3",
+        "umask=0222,iocharset=utf8",
+        ("ntfs-3g", "-o", "ro,norecover,nosuid,nodev,noexec,allow_other,umask=0222"),
+        "ntfs-3g",
     ),
     FileSystem.ISO9660: Driver(
-        "CD", "iso9660", "mode=0444,dmode=0555,norock,iocharset=utf8",
-        ("fuseiso", "-n", "-o", "ro,nosuid,nodev,noexec,allow_other"), "fuseiso",
+        "CD",
+        "iso9660",
+        "mode=0444,dmode=0555,norock,iocharset=utf8",
+        ("fuseiso", "-n", "-o", "ro,nosuid,nodev,noexec,allow_other"),
+        "fuseiso",
     ),
-}  # fmt: skip
+}
 
 
 def absent() -> list[Driver]:

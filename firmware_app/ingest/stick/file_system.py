@@ -51,9 +51,13 @@ def _blkid(device: Path, *options: str) -> str:
     command = [_BLKID, "--probe", *options, "--match-tag", "TYPE", "--output", "value", str(device)]
     try:
         done = subprocess.run(
-            command, capture_output=True, check=False, timeout=_LIMIT_S, stdin=subprocess.DEVNULL,
+            command,
+            capture_output=True,
+            check=False,
+            timeout=_LIMIT_S,
+            stdin=subprocess.DEVNULL,
             env={**os.environ, **PATHS},
-        )  # fmt: skip
+        )
     except OSError as error:
         raise StickNotMounted(detail=f"{_BLKID}: {error.strerror}") from None
     except subprocess.TimeoutExpired:

@@ -130,9 +130,15 @@ def _run(command: list[str]) -> None:
     try:
         # A FUSE daemon keeps its streams open after this call, so it gets none whose end is waited for.
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-            timeout=_LIMIT_S, env={**os.environ, **PATHS}, cwd="/",
-        )  # fmt: skip
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=_LIMIT_S,
+            env={**os.environ, **PATHS},
+            cwd="/",
+        )
     except FileNotFoundError:
         raise StickNotMounted(detail=f"{command[0]}: not installed") from None
     except OSError as error:

@@ -36,9 +36,12 @@ def text(status: StickStatus, box: str, cases: Mapping[str, bool], language: str
     """The page; *cases* maps each case reference to whether the case is incomplete."""
     values = {"box": box, "since": status.since, "ended": status.ended, "kind": status.kind or "-"}
     counts = {
-        "found": status.found, "new": status.new, "known": status.known, "refused": status.refusals,
+        "found": status.found,
+        "new": status.new,
+        "known": status.known,
+        "refused": status.refusals,
         "passed_by": status.passed_by,
-    }  # fmt: skip
+    }
     lines = [translate(_TITLE, language), ""]
     lines += [translate(_LINES[name], language).format(value=value) for name, value in values.items()]
     lines.append("")

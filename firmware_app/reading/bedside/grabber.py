@@ -90,10 +90,14 @@ class Grabber:
             self._child = self._spawn()
         self._child = started(self._child, self._spawn)
         job = {
-            "job": "open", "kind": source.kind, "source": source.address, "loop": source.loop,
-            "input": asdict(self._spec), "modality": self._taking.modality,
+            "job": "open",
+            "kind": source.kind,
+            "source": source.address,
+            "loop": source.loop,
+            "input": asdict(self._spec),
+            "modality": self._taking.modality,
             "demands": asdict(self._taking.demands),
-        }  # fmt: skip
+        }
         self._ask(job, _OPEN_S)
 
     def next(self, after: int, wait_s: float) -> Frame | None:
@@ -111,9 +115,13 @@ class Grabber:
     def keep(self, sequence: int, path: Path, body_part: str, study: str) -> None:
         """Write the frame of this number as a DICOM object at *path*; raises `Refused` and `ChildLost`."""
         job = {
-            "job": "keep", "sequence": sequence, "path": str(path), "modality": self._taking.modality,
-            "body_part": body_part, "study": study,
-        }  # fmt: skip
+            "job": "keep",
+            "sequence": sequence,
+            "path": str(path),
+            "modality": self._taking.modality,
+            "body_part": body_part,
+            "study": study,
+        }
         self._ask(job, _ANSWER_S)
 
     def close(self) -> None:

@@ -108,9 +108,13 @@ class Watching:
     """
 
     def __init__(
-        self, source: Sourced, pack: Pack, config: Config, folder: Path,
+        self,
+        source: Sourced,
+        pack: Pack,
+        config: Config,
+        folder: Path,
         adopted: Callable[[Findings], Findings] = lambda findings: findings,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._source, self._pack, self._folder, self._adopted = source, pack, folder, adopted
         self._grabber = Grabber(config, pack.manifest)
         self._inference = Inference([pack], _leaving_a_core(config), Faults())
@@ -252,13 +256,18 @@ class Watching:
         told = [
             *hints.of_beside(findings, said.beside),
             *hints.of_frames((0,), 1, decoded.coloured, flow=decoded.flow),
-            *hints.of_pixels(decoded.hints), *hints.of_resolution(*decoded.seen, manifest.input),
+            *hints.of_pixels(decoded.hints),
+            *hints.of_resolution(*decoded.seen, manifest.input),
             *quality_hints.of(decoded.quality, manifest.quality, None),
-        ]  # fmt: skip
+        ]
         return replace(
-            made, findings=findings, lesions=said.lesions, hints=tuple(told), pack=said.identity,
+            made,
+            findings=findings,
+            lesions=said.lesions,
+            hints=tuple(told),
+            pack=said.identity,
             infer_ms=1e3 * (time.perf_counter() - begun),
-        )  # fmt: skip
+        )
 
     def _ask(self, shown: Shown, decoded: Decoded) -> Inferred:
         try:

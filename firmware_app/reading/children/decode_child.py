@@ -112,9 +112,12 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
     coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))
     stated = Stated(
-        ultrasound.scales(opened, taken.read[0]), ultrasound.frames_per_second(opened), taken.weights,
-        tuple(one for one in coded if one is not None), opened.aspect(taken.read[0]),
-    )  # fmt: skip
+        ultrasound.scales(opened, taken.read[0]),
+        ultrasound.frames_per_second(opened),
+        taken.weights,
+        tuple(one for one in coded if one is not None),
+        opened.aspect(taken.read[0]),
+    )
     colours = {"coloured": taken.coloured, "flow": taken.flow}
     split = {"decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms}
     arrays = {"input": taken.tensors.data}

@@ -107,9 +107,15 @@ def _check(pack: Pack, way: Way, session: Session, case: Golden, film: ModelFram
     off = pack.manifest.answering.difference(expected, answer)
     if off.apart > tolerance + _ROUNDING:
         raise RuntimeWrong(
-            pack=pack.name, runtime=way.runtime, precision=way.precision, case=str(case.path), finding=off.what,
-            given=round(off.given, 4), expected=off.expected, tolerance=tolerance,
-        )  # fmt: skip
+            pack=pack.name,
+            runtime=way.runtime,
+            precision=way.precision,
+            case=str(case.path),
+            finding=off.what,
+            given=round(off.given, 4),
+            expected=off.expected,
+            tolerance=tolerance,
+        )
 
 
 def _answer(manifest: Manifest, session: Session, film: ModelFrame, way: Way) -> Answer:

@@ -113,9 +113,16 @@ class Grabbing:
             pixels = np.asarray(display.reduced(pixels, aspect=frame.aspect(0)))
         self._hold(grabbed.sequence, pixels)
         facts = {
-            "sequence": grabbed.sequence, "at": grabbed.at, "came": grabbed.came, "dropped": grabbed.dropped,
-            "frames": 1, "rows": frame.rows, "columns": frame.columns, "read": [0], "hints": frame.hints,
-        }  # fmt: skip
+            "sequence": grabbed.sequence,
+            "at": grabbed.at,
+            "came": grabbed.came,
+            "dropped": grabbed.dropped,
+            "frames": 1,
+            "rows": frame.rows,
+            "columns": frame.columns,
+            "read": [0],
+            "hints": frame.hints,
+        }
         arrays = {"jpeg": jpeg(pixels)}
         try:
             header, given = self._for_model(frame, grabbed.at)
@@ -128,17 +135,28 @@ class Grabbing:
         has_sector = job["modality"] == for_model.ULTRASOUND or spec.crop == "sector"
         found = self._sector.of(frame.greys, at) if has_sector else None
         taken = for_model.taken(
-            frame, spec, "middle", 1, job["modality"], demands=Demands(**job["demands"]), found=found,
-        )  # fmt: skip
+            frame,
+            spec,
+            "middle",
+            1,
+            job["modality"],
+            demands=Demands(**job["demands"]),
+            found=found,
+        )
         arrays = {"input": taken.tensors.data}
         if taken.beside is not None:
             arrays["beside"] = taken.beside.data
         if taken.unmarked is not None:
             arrays["unmarked"] = taken.unmarked.data
         header = {
-            "box": taken.box, "coloured": taken.coloured, "flow": taken.flow, "quality": taken.quality,
-            "decode_ms": taken.decode_ms, "prepare_ms": taken.prepare_ms, **self._stated.to_object(),
-        }  # fmt: skip
+            "box": taken.box,
+            "coloured": taken.coloured,
+            "flow": taken.flow,
+            "quality": taken.quality,
+            "decode_ms": taken.decode_ms,
+            "prepare_ms": taken.prepare_ms,
+            **self._stated.to_object(),
+        }
         return header, arrays
 
     def _hold(self, sequence: int, pixels: NDArray[np.uint8]) -> None:

@@ -199,9 +199,13 @@ class Inference:
         self._loaded = {name for name, order in orders.items() if order}
 
     def infer(
-        self, name: str, shown: Shown, arrays: Arrays, folder: Path | None,
+        self,
+        name: str,
+        shown: Shown,
+        arrays: Arrays,
+        folder: Path | None,
         unsure_between: tuple[float, float] | None = None,
-    ) -> Inferred:  # fmt: skip
+    ) -> Inferred:
         """Run pack *name* on the frames that *arrays* hold; their heat maps are in *folder*, if any, on return.
 
         *unsure_between*: of which probabilities, at the pack's own prevalence, no number is given, where that is not as
@@ -222,10 +226,15 @@ class Inference:
                 findings = self._findings(name, answer)
                 counted = self._counted(answer, len(shown.frames))
                 return Inferred(
-                    findings, self._lesions(shown, answer), self._identity(name), bool(answer.header.get("marked")),
-                    self._strongest(findings, answer, counted), counted, self._beside(findings, answer),
+                    findings,
+                    self._lesions(shown, answer),
+                    self._identity(name),
+                    bool(answer.header.get("marked")),
+                    self._strongest(findings, answer, counted),
+                    counted,
+                    self._beside(findings, answer),
                     self._distance(answer),
-                )  # fmt: skip
+                )
             if answer.header.get("sound"):
                 raise ImageAtFault
             self._strike_off(name, "it failed on an empty film too")

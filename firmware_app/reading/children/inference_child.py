@@ -145,13 +145,17 @@ class Models:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
             # the tensors, in memory.
             return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
-        return ChildMessage({
-            "findings": [asdict(finding) for finding in whole.findings],
-            "lesions": [_brief(lesion) for lesion in whole.lesions],
-            "counted": counted, "strongest": strongest, "marked": _mark(maps, job),
-            "beside": shares,
-            "distance": statistics.median(distances) if loaded.familiar is not None else None,
-        })  # fmt: skip
+        return ChildMessage(
+            {
+                "findings": [asdict(finding) for finding in whole.findings],
+                "lesions": [_brief(lesion) for lesion in whole.lesions],
+                "counted": counted,
+                "strongest": strongest,
+                "marked": _mark(maps, job),
+                "beside": shares,
+                "distance": statistics.median(distances) if loaded.familiar is not None else None,
+            }
+        )
 
 
 def _frames(job: ChildMessage) -> list[Frame]:

@@ -55,9 +55,14 @@ def plain_pictures(maker: Maker) -> Iterator[Dataset]:
             continue
         source = maker.sources[image.instance]
         made = _capture(
-            maker, _colour(overlay.film_of(folder, 0)), source.SeriesInstanceUID, source.SOPInstanceUID,
-            SERIES_NUMBERS[PICTURE], number, image.instance,
-        )  # fmt: skip
+            maker,
+            _colour(overlay.film_of(folder, 0)),
+            source.SeriesInstanceUID,
+            source.SOPInstanceUID,
+            SERIES_NUMBERS[PICTURE],
+            number,
+            image.instance,
+        )
         made.SeriesDescription = "Lantern: picture as it came"
         yield made
 

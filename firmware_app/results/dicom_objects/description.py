@@ -37,7 +37,7 @@ def describe(path: Path) -> Path:
     metadata: dict[str, Any] = dict(sorted((data_set.to_json_dict() | representations).items()))
     attributes = {
         tag: value for tag, value in metadata.items() if value["vr"] not in _NEVER_SEARCHED and tag not in bulk
-    }  # fmt: skip
+    }
     made = path.with_suffix(SUFFIX)
     with made.open("w", encoding="utf-8") as file:
         json.dump({"metadata": metadata, "attributes": attributes, "bulk": bulk}, file, ensure_ascii=False)

@@ -30,8 +30,9 @@ _OF_WORDS: Final = ("sr", "pdf")
 """Kinds of which every version is a new object; the others change only when their pictures do."""
 _UNSIDED: Final = {
     **dict.fromkeys(("sc", "picture"), ("Laterality", "PatientOrientation")),
-    "pr": ("Laterality",), "seg": ("PatientOrientation",),
-}  # fmt: skip
+    "pr": ("Laterality",),
+    "seg": ("PatientOrientation",),
+}
 """What must be given of side and orientation, by kind; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
 WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
 

@@ -54,8 +54,14 @@ def _grouped(maker: Maker) -> list[list[_Marked]]:
         clip = mark.instance if "NumberOfFrames" in source else ""
         aspect = maker.aspect(mark.instance)
         key = (
-            source.SeriesInstanceUID, source.SOPClassUID, source.Rows, source.Columns, clip, aspect, _is_grey(source)
-        )  # fmt: skip
+            source.SeriesInstanceUID,
+            source.SOPClassUID,
+            source.Rows,
+            source.Columns,
+            clip,
+            aspect,
+            _is_grey(source),
+        )
         groups.setdefault(key, []).append((one, mark))
     return list(groups.values())
 
@@ -115,17 +121,24 @@ def _annotation(maker: Maker, layer: GraphicLayer, one: CaseLesion, mark: Lesion
         referenced_frame_number=mark.frame + 1 if "NumberOfFrames" in source else None,
         graphic_objects=[
             GraphicObject(
-                GraphicTypeValues.POLYLINE, corners, AnnotationUnitsValues.PIXEL, tracking_id=name,
+                GraphicTypeValues.POLYLINE,
+                corners,
+                AnnotationUnitsValues.PIXEL,
+                tracking_id=name,
                 tracking_uid=hd.UID(uid),
             )
         ],
         text_objects=[
             TextObject(
-                f"{name}: {mark.score:.2f}", AnnotationUnitsValues.PIXEL, anchor_point=anchor,
-                anchor_point_visible=False, tracking_id=name, tracking_uid=hd.UID(uid),
+                f"{name}: {mark.score:.2f}",
+                AnnotationUnitsValues.PIXEL,
+                anchor_point=anchor,
+                anchor_point_visible=False,
+                tracking_id=name,
+                tracking_uid=hd.UID(uid),
             )
         ],
-    )  # fmt: skip
+    )
 
 
 def _window(maker: Maker, lesion: Lesion) -> hd.pr.SoftcopyVOILUTTransformation | None:

@@ -65,10 +65,13 @@ def _observers(maker: Maker) -> sr.ObservationContext:
     device = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
-            uid=maker.device_uid, name="Lantern", manufacturer_name=maker.manufacturer, model_name=maker.model,
+            uid=maker.device_uid,
+            name="Lantern",
+            manufacturer_name=maker.manufacturer,
+            model_name=maker.model,
             physical_location=maker.organization,
         ),
-    )  # fmt: skip
+    )
     signature = maker.result.signature
     person = (
         sr.ObserverContext(
@@ -152,10 +155,11 @@ def _lesion(maker: Maker, one: CaseLesion) -> _Group:
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=maker.corners(lesion, closed=True),
         source_image=sr.SourceImageForRegion(
-            referenced_sop_class_uid=source.SOPClassUID, referenced_sop_instance_uid=source.SOPInstanceUID,
+            referenced_sop_class_uid=source.SOPClassUID,
+            referenced_sop_instance_uid=source.SOPInstanceUID,
             referenced_frame_numbers=frames,
         ),
-    )  # fmt: skip
+    )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(maker, *one.name, text=one.title),
         referenced_region=region,

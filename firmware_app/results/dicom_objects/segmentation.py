@@ -110,13 +110,19 @@ def _settle(made: Dataset, maker: Maker, number: int) -> None:
 def _name_frame(made: Dataset, sop_class: str, frame: int) -> None:
     """Say of which class the clip is and which frame of it was marked; highdicom knew it as an image of one frame."""
     groups = made.PerFrameFunctionalGroupsSequence
-    frames = [one for group in groups for derivation in group.get("DerivationImageSequence", [])
-              for one in derivation.SourceImageSequence]  # fmt: skip
+    frames = [
+        one
+        for group in groups
+        for derivation in group.get("DerivationImageSequence", [])
+        for one in derivation.SourceImageSequence
+    ]
     frames += made.get("SourceImageSequence", [])
     for one in frames:
         one.ReferencedFrameNumber = frame
-    for one in (*frames, *(one for series in made.ReferencedSeriesSequence
-                           for one in series.ReferencedInstanceSequence)):  # fmt: skip
+    for one in (
+        *frames,
+        *(one for series in made.ReferencedSeriesSequence for one in series.ReferencedInstanceSequence),
+    ):
         one.ReferencedSOPClassUID = sop_class
 
 

@@ -38,9 +38,26 @@ _SEXES: Final = ("M", "F", "O")
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 _SINGLE_FRAME: Final = frozenset(
     _STORAGE + suffix
-    for suffix in ("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "4", "6", "6.1", "7", "128", "77.1.1",
-                   "77.1.2", "77.1.3", "77.1.4")
-)  # fmt: skip
+    for suffix in (
+        "1",
+        "1.1",
+        "1.1.1",
+        "1.2",
+        "1.2.1",
+        "1.3",
+        "1.3.1",
+        "2",
+        "4",
+        "6",
+        "6.1",
+        "7",
+        "128",
+        "77.1.1",
+        "77.1.2",
+        "77.1.3",
+        "77.1.4",
+    )
+)
 """Image classes without Number of Frames (PS3.3 A); some writers put several frames into them all the same."""
 
 
@@ -83,9 +100,16 @@ _TEXTS: Final[dict[str, Callable[[str], str]]] = {
     "InstanceNumber": _matching(_NUMBER),
 }
 _ALWAYS: Final = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
-    "AccessionNumber", "ReferringPhysicianName",
-)  # fmt: skip
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 """Of type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present, empty where unknown."""
 
 
@@ -132,8 +156,12 @@ def _complete_patient(made: Dataset, result: Result) -> None:
     What it does say stays, right or wrong: an archive files an object under the patient that it names.
     """
     patient = result.patient
-    for keyword, value in (("PatientName", patient.name), ("PatientID", patient.patient_id),
-                           ("PatientSex", patient.sex), ("PatientAge", patient.age)):  # fmt: skip
+    for keyword, value in (
+        ("PatientName", patient.name),
+        ("PatientID", patient.patient_id),
+        ("PatientSex", patient.sex),
+        ("PatientAge", patient.age),
+    ):
         checked = _TEXTS[keyword](value)
         if checked and not made.get(keyword):
             setattr(made, keyword, checked)
@@ -216,8 +244,9 @@ def single_frame(source: Dataset, frame: int) -> Dataset:
     plane = source.PerFrameFunctionalGroupsSequence[frame]
     shared, own = Dataset(), Dataset()
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = (
-        plane.PlaneOrientationSequence, plane.PixelMeasuresSequence,
-    )  # fmt: skip
+        plane.PlaneOrientationSequence,
+        plane.PixelMeasuresSequence,
+    )
     own.PlanePositionSequence = plane.PlanePositionSequence
     made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], [own]
     return made

@@ -135,10 +135,13 @@ def _films(config: Config, clinical: Clinical, told: Standing, *, pixels: bool) 
                 told.kept_back["undecided"] += 1
                 continue
             drawn = [
-                one.drawing for one in heard
-                if label and one.drawing and one.drawing.instance == instance
+                one.drawing
+                for one in heard
+                if label
+                and one.drawing
+                and one.drawing.instance == instance
                 and (one.kind, one.finding) == (Kind.VERDICT, finding.code)
-            ]  # fmt: skip
+            ]
             drawn = [one for one in drawn if one.frame == drawn[-1].frame]
             frame = drawn[-1].frame if drawn else _frame(reading, finding)
             picture = _picture(state.display / instance, frame, drawn, pixels=pixels)
@@ -146,9 +149,14 @@ def _films(config: Config, clinical: Clinical, told: Standing, *, pixels: bool) 
                 told.kept_back["no_picture"] += 1
                 continue
             record = FeedbackRecord(
-                f"{_word(secret, 'film', instance)}.png", str(int(label)), _word(secret, "patient", patient),
-                reading.pack.name, reading.pack.version, picture[0], picture[1],
-            )  # fmt: skip
+                f"{_word(secret, 'film', instance)}.png",
+                str(int(label)),
+                _word(secret, "patient", patient),
+                reading.pack.name,
+                reading.pack.version,
+                picture[0],
+                picture[1],
+            )
             said = json.dumps([record.label, record.drawn, record.pack, record.version, frame])
             yield Ready(case, instance, record, hashlib.sha256(said.encode()).hexdigest()[:16])
 

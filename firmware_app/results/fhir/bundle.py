@@ -52,21 +52,34 @@ def bundle_of(result: Result, pdf: bytes | None = None, earlier: Collection[str]
     study_uid = uids.of("fhir", "study")
     devices = dict(_devices(result, uids))
     subject, status = _subject(result), "final" if result.signature is not None else "preliminary"
-    common = {"status": status, "subject": subject, "derivedFrom": [{"reference": url_of(study_uid)}],
-              "issued": result.made_at, **_effective(result)}  # fmt: skip
+    common = {
+        "status": status,
+        "subject": subject,
+        "derivedFrom": [{"reference": url_of(study_uid)}],
+        "issued": result.made_at,
+        **_effective(result),
+    }
     told = Told(result, uids, common, {str(pack): url_of(uid) for pack, (uid, _) in devices.items()})
     found = list(observations(told))
     report_uid = uids.of("fhir", "report")
-    report = without_nothing({
-        "resourceType": "DiagnosticReport", "identifier": [identifier(report_uid)], "status": status,
-        "category": [hl7_concept("v2-0074", "RAD")], "code": concept(TITLE), "subject": subject, **_effective(result),
-        "issued": result.made_at, "performer": [{"display": result.box}],
-        "resultsInterpreter": [{"display": result.signature.actor}] if result.signature is not None else [],
-        "result": [{"reference": url_of(uid)} for uid, _ in found],
-        "imagingStudy": [{"reference": url_of(study_uid)}],
-        "conclusion": "\n".join(sentences(result)),
-        "presentedForm": [_attached(result, pdf)] if pdf is not None else [],
-    })  # fmt: skip
+    report = without_nothing(
+        {
+            "resourceType": "DiagnosticReport",
+            "identifier": [identifier(report_uid)],
+            "status": status,
+            "category": [hl7_concept("v2-0074", "RAD")],
+            "code": concept(TITLE),
+            "subject": subject,
+            **_effective(result),
+            "issued": result.made_at,
+            "performer": [{"display": result.box}],
+            "resultsInterpreter": [{"display": result.signature.actor}] if result.signature is not None else [],
+            "result": [{"reference": url_of(uid)} for uid, _ in found],
+            "imagingStudy": [{"reference": url_of(study_uid)}],
+            "conclusion": "\n".join(sentences(result)),
+            "presentedForm": [_attached(result, pdf)] if pdf is not None else [],
+        }
+    )
     resources = [*devices.values(), (study_uid, _study(result, uids, study_uid)), *found, (report_uid, report)]
     entries = [_entry(url_of(uid), resource) for uid, resource in resources]
     said = {url_of(uid) for uid, _ in found}
@@ -112,11 +125,13 @@ def _entry(name: str, resource: Json) -> Json:
 
 def _subject(result: Result) -> Json:
     patient = result.patient
-    return without_nothing({
-        "type": "Patient",
-        "identifier": {"use": "usual", "value": patient.patient_id} if patient.patient_id else None,
-        "display": patient.name or patient.patient_id or "–",
-    })  # fmt: skip
+    return without_nothing(
+        {
+            "type": "Patient",
+            "identifier": {"use": "usual", "value": patient.patient_id} if patient.patient_id else None,
+            "display": patient.name or patient.patient_id or "–",
+        }
+    )
 
 
 def _effective(result: Result) -> Json:
@@ -129,11 +144,19 @@ def _devices(result: Result, uids: Uids) -> Iterator[tuple[PackIdentity, tuple[U
     """Each pack that read, as software on this box."""
     for pack in dict.fromkeys(one.pack for one in result.case.readings if one.pack is not None):
         uid = Uids(uids.key, "").of("fhir", "device", pack.name, pack.version, pack.runtime, pack.precision)
-        yield pack, (uid, {
-            "resourceType": "Device", "identifier": [identifier(uid)], "manufacturer": "Lantern",
-            "deviceName": [{"name": f"{pack.name} ({pack.runtime}, {pack.precision})", "type": "model-name"}],
-            "version": [{"value": pack.version}, {"value": result.software}],
-        })  # fmt: skip
+        yield (
+            pack,
+            (
+                uid,
+                {
+                    "resourceType": "Device",
+                    "identifier": [identifier(uid)],
+                    "manufacturer": "Lantern",
+                    "deviceName": [{"name": f"{pack.name} ({pack.runtime}, {pack.precision})", "type": "model-name"}],
+                    "version": [{"value": pack.version}, {"value": result.software}],
+                },
+            ),
+        )
 
 
 def _study(result: Result, uids: Uids, uid: UID) -> Json:
@@ -143,24 +166,32 @@ def _study(result: Result, uids: Uids, uid: UID) -> Json:
     series: dict[str, list[SourceImage]] = {}
     for image in result.images:
         series.setdefault(_series_uid(image, uids), []).append(image)
-    return without_nothing({
-        "resourceType": "ImagingStudy",
-        "identifier": [
-            {"system": DICOM_UID, "value": f"urn:oid:{study_uid or uids.of('study')}"}, identifier(uid),
-            *([accessions] if number else []),
-        ],
-        "status": "available", "subject": _subject(result), "started": _effective(result).get("effectiveDateTime"),
-        "numberOfSeries": len(series), "numberOfInstances": len(result.images),
-        "series": [_series(name, images, result, uids) for name, images in series.items()],
-    })  # fmt: skip
+    return without_nothing(
+        {
+            "resourceType": "ImagingStudy",
+            "identifier": [
+                {"system": DICOM_UID, "value": f"urn:oid:{study_uid or uids.of('study')}"},
+                identifier(uid),
+                *([accessions] if number else []),
+            ],
+            "status": "available",
+            "subject": _subject(result),
+            "started": _effective(result).get("effectiveDateTime"),
+            "numberOfSeries": len(series),
+            "numberOfInstances": len(result.images),
+            "series": [_series(name, images, result, uids) for name, images in series.items()],
+        }
+    )
 
 
 def _series(uid: str, images: list[SourceImage], result: Result, uids: Uids) -> Json:
     modality = next((one.header.modality for one in images if one.header is not None and one.header.modality), "OT")
     return {
-        "uid": uid, "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
-        "numberOfInstances": len(images), "instance": [_instance(image, result, uids) for image in images],
-    }  # fmt: skip
+        "uid": uid,
+        "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
+        "numberOfInstances": len(images),
+        "instance": [_instance(image, result, uids) for image in images],
+    }
 
 
 def _series_uid(image: SourceImage, uids: Uids) -> str:
@@ -179,6 +210,8 @@ def _instance(image: SourceImage, result: Result, uids: Uids) -> Json:
 
 def _attached(result: Result, pdf: bytes) -> Json:
     return {
-        "contentType": "application/pdf", "language": result.language.replace("_", "-"),
-        "data": base64.b64encode(pdf).decode("ascii"), "creation": result.made_at,
-    }  # fmt: skip
+        "contentType": "application/pdf",
+        "language": result.language.replace("_", "-"),
+        "data": base64.b64encode(pdf).decode("ascii"),
+        "creation": result.made_at,
+    }

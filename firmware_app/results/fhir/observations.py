@@ -59,19 +59,26 @@ def observations(told: Told) -> Iterator[tuple[UID, Json]]:
 def withdrawn(url: str, subject: Json) -> Json:
     """The Observation known by *url*, of which the case says nothing any more."""
     return {
-        "resourceType": "Observation", "identifier": [{"system": URI, "value": url}], "status": "entered-in-error",
-        "category": [hl7_concept("observation-category", "imaging")], "code": concept(_WITHDRAWN), "subject": subject,
-    }  # fmt: skip
+        "resourceType": "Observation",
+        "identifier": [{"system": URI, "value": url}],
+        "status": "entered-in-error",
+        "category": [hl7_concept("observation-category", "imaging")],
+        "code": concept(_WITHDRAWN),
+        "subject": subject,
+    }
 
 
 def _made(told: Told, pack: PackIdentity | None, name: tuple[str, ...], own: Json) -> tuple[UID, Json]:
     uid = told.uids.of("fhir", *name)
     device = told.devices.get(str(pack))
     made = {
-        "resourceType": "Observation", "identifier": [identifier(uid)], **told.common,
+        "resourceType": "Observation",
+        "identifier": [identifier(uid)],
+        **told.common,
         "category": [hl7_concept("observation-category", "imaging")],
-        "device": {"reference": device} if device is not None else None, **own,
-    }  # fmt: skip
+        "device": {"reference": device} if device is not None else None,
+        **own,
+    }
     return uid, without_nothing(made)
 
 
@@ -87,13 +94,15 @@ def _finding(told: Told, one: Finding) -> Json:
             _component(_THRESHOLD, one.threshold * 100.0, concepts.PERCENT),
             *([{"code": concept(concepts.private("value", "Measured value")), "valueString": value}] if value else []),
             *(
-                {"code": concept(concepts.DOCTORS_ASSESSMENT),
-                 "valueCodeableConcept": concept(concepts.ASSESSMENTS[said.verdict])}
+                {
+                    "code": concept(concepts.DOCTORS_ASSESSMENT),
+                    "valueCodeableConcept": concept(concepts.ASSESSMENTS[said.verdict]),
+                }
                 for said in opinions
             ),
         ],
         "note": [{"text": f"{said.actor}: {translate(terms.SAID[said.verdict], language)}"} for said in opinions],
-    }  # fmt: skip
+    }
 
 
 def _standing(told: Told, finding: str) -> Json:

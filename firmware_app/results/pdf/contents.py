@@ -167,15 +167,21 @@ def _findings(result: Result, language: str, _: _Translated) -> dict[str, Any] |
         [
             wording.named([one], one.code, language),
             _(_FOUND[one.positive]) + (f" ({value})" if (value := value_text(one, language)) else ""),
-            terms.percent(one.probability), terms.percent(one.threshold),
+            terms.percent(one.probability),
+            terms.percent(one.threshold),
         ]
         for one in found
-    ]  # fmt: skip
+    ]
     heads = (N_("Finding"), N_("Result"), N_("Probability"), N_("Threshold"))
     note = _(N_("Not found does not mean that the film is normal.")) if not all(one.positive for one in found) else ""
-    return {"title": _(N_("Findings")), "heads": [_(one) for one in heads], "rows": rows, "note": note,
-            "scope": not_looked_for(result.case.readings, language),
-            "strong": [one.positive for one in found]}  # fmt: skip
+    return {
+        "title": _(N_("Findings")),
+        "heads": [_(one) for one in heads],
+        "rows": rows,
+        "note": note,
+        "scope": not_looked_for(result.case.readings, language),
+        "strong": [one.positive for one in found],
+    }
 
 
 def _lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | None:
@@ -184,11 +190,15 @@ def _lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | 
         return None
     rows = [
         [
-            str(number), wording.named(case.findings, one.finding, language), wording.place(one, language),
-            wording.axes(one) or "–", f"{one.score:.2f}", wording.described(one, language),
+            str(number),
+            wording.named(case.findings, one.finding, language),
+            wording.place(one, language),
+            wording.axes(one) or "–",
+            f"{one.score:.2f}",
+            wording.described(one, language),
         ]
         for number, one in enumerate(case.lesions[:_MOST_LESIONS], 1)
-    ]  # fmt: skip
+    ]
     more = len(case.lesions) - len(rows)
     note = _(N_("{count} more are only marked on the pictures.")).format(count=more) if more else ""
     heads = (N_("No."), N_("Finding"), N_("Place"), N_("Long axis × short axis"), N_("Score"))
@@ -206,8 +216,12 @@ def _doctor(result: Result, language: str, _: _Translated) -> dict[str, Any]:
             finding = _(N_("{finding} (the box: {result})")).format(finding=finding, result=_(_FOUND[box.positive]))
         sentence = N_("{finding}: {verdict} ({actor})")
         lines.append(_(sentence).format(finding=finding, verdict=_(terms.SAID[said.verdict]), actor=said.actor))
-    return {"title": _(N_("The doctor says")), "lines": lines, "to_write": result.signature is None,
-            "long": sum(map(len, lines)) > _MOST_BEFORE_SIGNATURE}  # fmt: skip
+    return {
+        "title": _(N_("The doctor says")),
+        "lines": lines,
+        "to_write": result.signature is None,
+        "long": sum(map(len, lines)) > _MOST_BEFORE_SIGNATURE,
+    }
 
 
 def _as_written(one: Written, result: Result, _: _Translated) -> str:
@@ -231,10 +245,11 @@ def _models(result: Result, _: _Translated) -> dict[str, Any]:
 def _signature(result: Result, _: _Translated) -> dict[str, str]:
     signature = result.signature
     return {
-        "doctor": _(N_("Doctor")), "date": _(N_("Date")),
+        "doctor": _(N_("Doctor")),
+        "date": _(N_("Date")),
         "actor": signature.actor if signature is not None else "",
         "day": f"{datetime.fromisoformat(signature.at):%Y-%m-%d}" if signature is not None else "",
-    }  # fmt: skip
+    }
 
 
 def _section(title: str, lines: Iterable[str]) -> dict[str, Any] | None:

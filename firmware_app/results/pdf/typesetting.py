@@ -57,10 +57,14 @@ def _told(result: Result, shown: Sequence[Plate], language: str, library: Fonts)
     at = datetime.fromisoformat(result.made_at)
     spoken, _, region = language.partition("_")
     return {
-        **told, "qr": _qr(told["reference"]), "fonts": list(library.families) or [_LATIN], "lang": spoken,
-        "region": region or None, "made": [at.year, at.month, at.day, at.hour, at.minute, at.second],
+        **told,
+        "qr": _qr(told["reference"]),
+        "fonts": list(library.families) or [_LATIN],
+        "lang": spoken,
+        "region": region or None,
+        "made": [at.year, at.month, at.day, at.hour, at.minute, at.second],
         "sizes_mm": [_fitted(plate.size, _HEIGHT_MM[len(shown)]) for plate in shown],
-    }  # fmt: skip
+    }
 
 
 def _fitted(size: tuple[int, int], height_mm: float) -> list[float]:

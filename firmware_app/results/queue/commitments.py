@@ -50,9 +50,9 @@ class Commitments:
                 (transaction_uid, archive, _now()),
             )
             connection.execute(
-                "DELETE FROM commitment_requests WHERE rowid <="
-                " (SELECT MAX(rowid) FROM commitment_requests) - ?", (_MOST_REQUESTS,),
-            )  # fmt: skip
+                "DELETE FROM commitment_requests WHERE rowid <= (SELECT MAX(rowid) FROM commitment_requests) - ?",
+                (_MOST_REQUESTS,),
+            )
             connection.executemany(
                 "UPDATE sendings SET asked = asked + 1 WHERE sequence = ?", [(one.sequence,) for one in objects]
             )

@@ -33,11 +33,20 @@ class OfferedResults:
                 "INSERT OR REPLACE INTO offered_results (sop_instance_uid, case_reference, study_uid, series_uid, file,"
                 " bytes, attributes, bulk, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (one.sop_instance_uid, case, one.study_uid, one.series_uid, one.file, one.bytes,
-                     json.dumps(one.attributes, ensure_ascii=False), json.dumps(one.bulk), last + 1)
+                    (
+                        one.sop_instance_uid,
+                        case,
+                        one.study_uid,
+                        one.series_uid,
+                        one.file,
+                        one.bytes,
+                        json.dumps(one.attributes, ensure_ascii=False),
+                        json.dumps(one.bulk),
+                        last + 1,
+                    )
                     for one in objects
                 ],
-            )  # fmt: skip
+            )
             connection.execute(
                 "INSERT OR REPLACE INTO queued_results (archive, case_reference, version) VALUES (?, ?, ?)",
                 (QUEUE, case, version),
@@ -84,6 +93,12 @@ def has(database: Database, case: str) -> bool:
 
 def _offered(row: sqlite3.Row) -> OfferedResult:
     return OfferedResult(
-        row["case_reference"], row["study_uid"], row["series_uid"], row["sop_instance_uid"], row["file"], row["bytes"],
-        json.loads(row["attributes"]), json.loads(row["bulk"]),
-    )  # fmt: skip
+        row["case_reference"],
+        row["study_uid"],
+        row["series_uid"],
+        row["sop_instance_uid"],
+        row["file"],
+        row["bytes"],
+        json.loads(row["attributes"]),
+        json.loads(row["bulk"]),
+    )

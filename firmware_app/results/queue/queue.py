@@ -132,10 +132,14 @@ class SendingQueue:
         """Those that get results."""
         rows = self._connection.execute("SELECT * FROM archives WHERE sends = 1 ORDER BY name")
         return [
-            Archive(row["name"], reason_in(row["reason"]), None if row["commits"] is None else bool(row["commits"]),
-                    clock.parse(row["at"]))
+            Archive(
+                row["name"],
+                reason_in(row["reason"]),
+                None if row["commits"] is None else bool(row["commits"]),
+                clock.parse(row["at"]),
+            )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def tell(self, archive: str, reason: Reason | None, commits: bool | None = None) -> None:
         """Record why the last try failed, None after one that did not, and whether *archive* offers commitment."""
@@ -169,9 +173,19 @@ class SendingQueue:
             for archive, kinds in wanted.items():
                 mine = [one for one in objects if one.kind in kinds]
                 for one in mine:
-                    connection.execute(_PUT_AGAIN if due.again else _PUT, (
-                        archive, due.case, version, one.kind, one.sop_class_uid, one.sop_instance_uid, one.file, _now(),
-                    ))  # fmt: skip
+                    connection.execute(
+                        _PUT_AGAIN if due.again else _PUT,
+                        (
+                            archive,
+                            due.case,
+                            version,
+                            one.kind,
+                            one.sop_class_uid,
+                            one.sop_instance_uid,
+                            one.file,
+                            _now(),
+                        ),
+                    )
                 connection.execute(
                     "UPDATE sendings SET stage = 'replaced', at = ?"
                     " WHERE archive = ? AND case_reference = ? AND version < ? AND stage = 'waiting'",
@@ -201,8 +215,10 @@ class SendingQueue:
         return self._rows(
             "archive = ? AND stage = 'waiting' AND sequence NOT IN (SELECT value FROM json_each(?))"
             " ORDER BY sequence LIMIT ?",
-            archive, json.dumps(list(put_off)), most,
-        )  # fmt: skip
+            archive,
+            json.dumps(list(put_off)),
+            most,
+        )
 
     def open_among(self, sequences: Collection[int]) -> set[int]:
         """Those of *sequences* that wait or are stored."""
@@ -323,10 +339,20 @@ def file_of(root: Path, one: Sending) -> Path:
 
 def _sending(row: sqlite3.Row) -> Sending:
     return Sending(
-        row["sequence"], row["archive"], row["case_reference"], row["version"], row["kind"], row["sop_class_uid"],
-        row["sop_instance_uid"], row["file"], Stage(row["stage"]), row["failures"], row["asked"],
-        reason_in(row["reason"]), clock.parse(row["at"]),
-    )  # fmt: skip
+        row["sequence"],
+        row["archive"],
+        row["case_reference"],
+        row["version"],
+        row["kind"],
+        row["sop_class_uid"],
+        row["sop_instance_uid"],
+        row["file"],
+        Stage(row["stage"]),
+        row["failures"],
+        row["asked"],
+        reason_in(row["reason"]),
+        clock.parse(row["at"]),
+    )
 
 
 def _now() -> str:

@@ -102,9 +102,13 @@ class Health:
 
     @classmethod
     def of(
-        cls, faults: Iterable[str], packs: Iterable[tuple[str, str]], figures: tuple[PlaceFigures, ...] = (),
-        watched: tuple[WatchedPlace, ...] = (), software: RunningSoftware | None = None,
-    ) -> Health:  # fmt: skip
+        cls,
+        faults: Iterable[str],
+        packs: Iterable[tuple[str, str]],
+        figures: tuple[PlaceFigures, ...] = (),
+        watched: tuple[WatchedPlace, ...] = (),
+        software: RunningSoftware | None = None,
+    ) -> Health:
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
@@ -233,11 +237,12 @@ class Exchange:
         values: list[object] = [unread, audit_head]
         if health is not None:
             content = {
-                "faults": health.faults, "packs": [pack.to_object() for pack in health.packs],
+                "faults": health.faults,
+                "packs": [pack.to_object() for pack in health.packs],
                 "figures": [one.to_object() for one in health.figures],
                 "watched": [one.to_object() for one in health.watched],
                 "software": health.software.to_object() if health.software else None,
-            }  # fmt: skip
+            }
             values.append(json.dumps(content))
         columns = ("unread", "audit_head", "health")[: len(values)]
         connection = self.database.connection
@@ -280,8 +285,9 @@ class Exchange:
         """Release the rows that were quarantined for the reason *code*; returns how many."""
         return self.database.connection.execute(
             "UPDATE outgoing SET state = 'waiting', code = NULL, details = NULL"
-            " WHERE state = 'quarantined' AND code = ?", (code,)
-        ).rowcount  # fmt: skip
+            " WHERE state = 'quarantined' AND code = ?",
+            (code,),
+        ).rowcount
 
     def receive(self, kind: Kind, body: bytes) -> None:
         """Store a message of the hospital, durably; beyond `MOST_INCOMING` it is dropped."""
@@ -321,9 +327,16 @@ class Exchange:
         ).fetchone()
         reason = Reason(row["code"], json.loads(row["details"])) if row["code"] else None
         return LineState(
-            row["stream"], reason, row["since"], outgoing, urgent, quarantined, row["unread"], row["audit_head"],
+            row["stream"],
+            reason,
+            row["since"],
+            outgoing,
+            urgent,
+            quarantined,
+            row["unread"],
+            row["audit_head"],
             _health(row["health"]),
-        )  # fmt: skip
+        )
 
 
 def _content(form: str, body: str) -> Brief | tuple[Mark, ...]:

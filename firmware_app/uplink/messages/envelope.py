@@ -74,9 +74,13 @@ def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version
 
 
 def seal(
-    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, hospital: X25519PublicKey,
+    body: bytes,
+    kind: Kind,
+    box: str,
+    signer: Ed25519PrivateKey,
+    hospital: X25519PublicKey,
     version: Version = Version.SECOND,
-) -> bytes:  # fmt: skip
+) -> bytes:
     """The envelope of *body*; in form 2 all envelopes have the same length.  Raises `MessageTooLarge`."""
     if len(body) > version.most_bytes:
         raise MessageTooLarge(size=len(body), limit=version.most_bytes)

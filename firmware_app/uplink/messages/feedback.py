@@ -32,10 +32,13 @@ TABLE, IMAGES, DRAWN = "labels.csv", "images/", "drawn.csv"
 COLUMNS: Final = ("file", "label", "patient", "pack", "version")
 DRAWN_COLUMNS: Final = ("file", "points")
 ALLOWED: Final = {
-    "file": re.compile(r"[0-9a-f]{8,64}\.png"), "label": re.compile(r"[01]"), "patient": re.compile(r"[0-9a-f]{16,64}"),
-    "pack": re.compile(r"[a-z0-9][a-z0-9-]{0,63}"), "version": re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}"),
+    "file": re.compile(r"[0-9a-f]{8,64}\.png"),
+    "label": re.compile(r"[01]"),
+    "patient": re.compile(r"[0-9a-f]{16,64}"),
+    "pack": re.compile(r"[a-z0-9][a-z0-9-]{0,63}"),
+    "version": re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}"),
     "points": re.compile(r"[0-9]{1,5} [0-9]{1,5}(?: [0-9]{1,5} [0-9]{1,5}){1,399}"),
-}  # fmt: skip
+}
 
 Points = tuple[tuple[int, int], ...]
 

@@ -57,7 +57,7 @@ __all__ = [
     "decode_up",
     "quality_code",
     "size_band",
-]  # fmt: skip
+]
 
 MOST_MARKS: Final = 100
 MERGED_MARKS: Final = 16

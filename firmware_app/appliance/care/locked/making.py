@@ -38,9 +38,13 @@ _Fill = Callable[[tarfile.TarFile], None]
 
 
 def make(
-    state: StateDir, folder: Path, copy: Copy, keep: int, config: Config | None = None,
+    state: StateDir,
+    folder: Path,
+    copy: Copy,
+    keep: int,
+    config: Config | None = None,
     tell: Tell = lambda _done, _of: None,
-) -> Path:  # fmt: skip
+) -> Path:
     """Lock the ring's *copy* with the settings of *config*, and every file that is not there yet, into *folder*.
 
     When all is there, older sets than the newest *keep* go, and the files that none needs. Raises `BackupCodeMissing`,

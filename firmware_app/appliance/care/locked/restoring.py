@@ -59,9 +59,13 @@ class Restored:
 
 
 def restore(
-    state: StateDir, folder: Path, code: str, own: Config | None = None, settings_at: Path | None = None,
+    state: StateDir,
+    folder: Path,
+    code: str,
+    own: Config | None = None,
+    settings_at: Path | None = None,
     tell: Tell = lambda _done, _of: None,
-) -> Restored:  # fmt: skip
+) -> Restored:
     """Restore the newest set in *folder* that is whole, and its files, onto a box without cases.
 
     The settings are written to *settings_at*, with the identity and the line of *own*.  Raises `RestoreNotEmpty`,
@@ -87,9 +91,13 @@ def refuse_unless_possible(state: StateDir, folder: Path) -> None:
 
 
 def _restore(
-    state: StateDir, locked: LockedFolder, private: X25519PrivateKey, own: Config | None, settings_at: Path | None,
+    state: StateDir,
+    locked: LockedFolder,
+    private: X25519PrivateKey,
+    own: Config | None,
+    settings_at: Path | None,
     tell: Tell,
-) -> Restored:  # fmt: skip
+) -> Restored:
     sets = locked.sets()
     scratch = state.backup / "restoring"
     taken, damaged = _newest(sets, private, scratch)

@@ -228,9 +228,10 @@ class Wreck:
             with self._path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
                 for rowid, values in pages.rows(data, without_rowid=any(self._without_rowid.values())):
                     fitting = [
-                        name for name, columns in self._stored.items()
+                        name
+                        for name, columns in self._stored.items()
                         if self._without_rowid[name] == (rowid is None) and _fits(columns, values)
-                    ]  # fmt: skip
+                    ]
                     if len(fitting) == 1:
                         stored = _with_rowid(self._stored[fitting[0]], rowid, values)
                         scan.execute(statements[fitting[0]], [rowid, *stored])
