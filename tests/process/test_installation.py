@@ -135,8 +135,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for file in ("var/lib/dpkg/status", "etc/passwd", "etc/group", "etc/shadow", "etc/gshadow"):
         (root / file).touch()
     shutil.copytree(REPOSITORY / "systemd", tree / "systemd")
-    (tree / "firmware_app").mkdir()
-    (tree / "firmware_app" / "records.py").write_bytes(b"NUMBER = 1\n" * 50)
+    (tree / "firmware_app/core").mkdir(parents=True)
+    (tree / "firmware_app/core/records.py").write_bytes(b"NUMBER = 1\n" * 50)
     (tree / "constraints.txt").touch()
     wheels.mkdir()
     debs = _DEBS | _OF_THE_HOSPITAL
