@@ -126,8 +126,8 @@ def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 
         file=f"images/{number}",
         sha256=f"{number:060d}{image:04d}",
         size=9,
-        header=replace(asked, **header),
-        association=None,  # type: ignore[arg-type]
+        header=replace(asked, **header),  # type: ignore[arg-type]
+        association=None,
     )
     while claim := clinical.claim():
         findings = (Finding("pneumonia", {"en": "Pneumonia"}, 0.93, 0.5),)
