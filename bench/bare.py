@@ -17,11 +17,11 @@ from typing import Any, Final
 
 from bench import harness
 from firmware_app.core.records import PackIdentity
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.pack_folder import Pack, find_pack, shipped_packs_dir
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack, find_pack, shipped_packs_dir
 
 _WARM_UPS: Final = 3
 
@@ -52,7 +52,7 @@ def artefact(name: str) -> Path:
 def main() -> None:
     what, folder, runtime, precision, threads, path, times = sys.argv[1:]
     pack = Pack.load(Path(folder))
-    module = choice.get(runtime)
+    module = registry.get_runtime(runtime)
     session = module.load(pack.artefact(runtime, precision), module.Config(threads=int(threads)))
     steps = [_steps(session, pack, Path(path)) for _ in range(_WARM_UPS + (int(times) if what == "steps" else 0))]
     if what == "steps":
@@ -64,7 +64,7 @@ def main() -> None:
 def _steps(session: Session, pack: Pack, path: Path) -> dict[str, float]:
     spec = pack.manifest.input
     begun = time.perf_counter()
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         frame = opened.grey(0)
     decoded = time.perf_counter()
     tensor = to_model_input(frame, spec)
@@ -80,7 +80,7 @@ def _steps(session: Session, pack: Pack, path: Path) -> dict[str, float]:
 
 def _rate(session: Session, pack: Pack, path: Path, times: int) -> float:
     spec = pack.manifest.input
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         tensor = to_model_input(opened.grey(0), spec)
     begun = time.perf_counter()
     for _ in range(times):

@@ -24,9 +24,9 @@ import psutil
 
 from bench import harness
 from firmware_app.core.settings import Config
-from firmware_app.packs.shelf import find_pack, shipped_packs_dir
-from firmware_app.reading.bedside.grabber import Refused, Sourced
-from firmware_app.reading.bedside.watching import LiveReading, Watching
+from firmware_app.packs.pack_folder import find_pack, shipped_packs_dir
+from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
+from firmware_app.reading.live_session import LiveReading, LiveSession
 
 GOAL_HZ: Final = 15.0
 GOAL_MS: Final = 150.0
@@ -48,10 +48,10 @@ def main() -> int:
     config = Config.model_validate({"box": {"language": "en"}})
     pack = find_pack(shipped_packs_dir(), options.pack)
     with tempfile.TemporaryDirectory() as folder:
-        watching = Watching(Sourced("file", str(options.clip.absolute()), loop=True), pack, config, Path(folder))
+        watching = LiveSession(FrameSource("file", str(options.clip.absolute()), loop=True), pack, config, Path(folder))
         try:
             figures = _measured(watching, options.seconds)
-        except Refused as refused:
+        except FrameRefused as refused:
             print(refused.reason.text("en"), file=sys.stderr)
             return 1
         finally:
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measured(watching: Watching, seconds: float) -> dict[str, Any]:
+def _measured(watching: LiveSession, seconds: float) -> dict[str, Any]:
     taken, begun, first, last, used = Samples(), 0.0, None, None, 0.0
     family = [psutil.Process()]
     for one in watching.readings():

@@ -27,14 +27,12 @@ from PIL import Image, ImageDraw, ImageFont
 from bench import foreign_sets, harness
 from bench.foreign_sets import Frame, Grey
 from converters.statistics.intervals import Rate
-from firmware_app.imaging import morphology
-from firmware_app.imaging.model_input import laid, to_model_input
-from firmware_app.imaging.quality import beside, limits
-from firmware_app.imaging.ultrasound import marks, sector
-from firmware_app.packs import shelf
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks import classify, explain
+from firmware_app.imaging import image_limits, outside_anatomy, pixel_operations, ultrasound_marks, ultrasound_sector
+from firmware_app.imaging.model_input import lay_out, to_model_input
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.tasks import activation_map, classify
 from tests import drawn_marks, screens
 
 MOST: Final = 2000
@@ -67,7 +65,7 @@ class Said:
 
     positive: bool
     strengths: Strengths
-    cells: beside.Cells | None
+    cells: outside_anatomy.Cells | None
     share: float | None
     found: Marks | None = None
     unmarked: Strengths | None = None
@@ -77,7 +75,7 @@ def main() -> int:
     options = _options()
     if not (options.data / "chest-xray-nih").is_dir():
         harness.leave_out(f"There are no images in {options.data.name}; nothing was measured.")
-    for pack in shelf.list_packs(options.packs):
+    for pack in pack_folder.list_packs(options.packs):
         if options.only in (None, pack.name):
             frames = _untested(pack.name, options.data, options.most)
             ways = {**OF_ULTRASOUND, **_in_the_picture(options.data)} if pack.name == BREAST else OF_A_FILM
@@ -88,7 +86,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.beside", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--packs", type=Path, default=shelf.shipped_packs_dir(), help="folder of packs")
+    parser.add_argument("--packs", type=Path, default=pack_folder.shipped_packs_dir(), help="folder of packs")
     parser.add_argument("--data", type=Path, default=harness.REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--most", type=int, default=None, help=f"images of each pack ({MOST}; with --quick 20)")
     parser.add_argument("--only", metavar="PACK", help="this pack alone")
@@ -114,7 +112,7 @@ class Asked:
 
     def __init__(self, pack: Pack) -> None:
         self.name, self._manifest = pack.name, pack.manifest
-        runtime = choice.get("onnxruntime")
+        runtime = registry.get_runtime("onnxruntime")
         self._session = runtime.load(pack.artefact("onnxruntime", "fp32"), runtime.Config(threads=2))
 
     def __call__(self, grey: Grey) -> Said:
@@ -122,21 +120,23 @@ class Asked:
         tensor = to_model_input(grey, spec)
         positive, strengths = self._answer(tensor)
         if self.name != BREAST:
-            cells = beside.of_film(grey, None, beside.framed(grey) if spec.crop == "frame" else None)
-            return Said(positive, strengths, cells, beside.share(strengths, cells))
-        area = sector.of_still(grey)
-        found = marks.strokes(grey) if area is None else marks.strokes(grey) & area.mask
-        drawn = laid(found.astype(np.float32), spec) > 0
-        unmarked = self._answer(marks.painted_over(tensor, drawn))[1] if drawn.any() else None
-        cells = None if area is None else beside.of_sector(area)
-        share = None if area is None and unmarked is None else beside.share(strengths, cells, unmarked)
+            cells = outside_anatomy.cells_of_radiograph(
+                grey, None, outside_anatomy.find_bordered_box(grey) if spec.crop == "frame" else None
+            )
+            return Said(positive, strengths, cells, outside_anatomy.outside_share(strengths, cells))
+        area = ultrasound_sector.detect_sector(grey)
+        found = ultrasound_marks.find_strokes(grey) if area is None else ultrasound_marks.find_strokes(grey) & area.mask
+        drawn = lay_out(found.astype(np.float32), spec) > 0
+        unmarked = self._answer(ultrasound_marks.paint_over(tensor, drawn))[1] if drawn.any() else None
+        cells = None if area is None else outside_anatomy.cells_of_sector(area)
+        share = None if area is None and unmarked is None else outside_anatomy.outside_share(strengths, cells, unmarked)
         return Said(positive, strengths, cells, share, found, unmarked)
 
     def _answer(self, tensor: NDArray[np.float32]) -> tuple[bool, Strengths]:
         output, findings = self._manifest.section.output, self._manifest.section.findings
         activation = self._session.infer({self._manifest.input.name: tensor})[output.map][0]
-        positive = classify.findings(activation, findings)[0].positive
-        return positive, explain.activation_map(activation, findings[0].channel, output.full_scale)
+        positive = classify.make_findings(activation, findings)[0].positive
+        return positive, activation_map.draw_activation_map(activation, findings[0].channel, output.full_scale)
 
 
 # --- pictures that were made bad --------------------------------------------------------------------------------------
@@ -248,8 +248,8 @@ def by_the_marks(drawn: Marks, left: Marks, shape: tuple[int, ...]) -> tuple[Str
 def _report(asked: Asked, frames: Sequence[Frame], ways: Ways) -> None:
     print(f"\n## {asked.name}, {len(frames)} images outside the frozen test list\n")
     if asked.name != BREAST:
-        strips = sum(beside.of_film(one.grey) is not None for one in frames)
-        around = sum(beside.framed(one.grey) is not None for one in frames)
+        strips = sum(outside_anatomy.cells_of_radiograph(one.grey) is not None for one in frames)
+        around = sum(outside_anatomy.find_bordered_box(one.grey) is not None for one in frames)
         print(_line("with an even strip at a side, of these all around", f"{strips}, {around}"))
     plain = [asked(one.grey) for one in frames]
     known = [one for one in plain if one.positive and one.share is not None]
@@ -286,12 +286,12 @@ def _made_up(made: Sequence[Made], said: Sequence[Said], part: float) -> Iterato
     for one, heard in zip(made, said, strict=True):
         if part < 1.0 and not heard.positive:  # a negative answer has hardly any evidence
             continue
-        covered = one.marks if heard.found is None else one.marks & ~morphology.dilated(heard.found, 1)
+        covered = one.marks if heard.found is None else one.marks & ~pixel_operations.dilate(heard.found, 1)
         ink, left = by_the_marks(one.marks, covered, heard.strengths.shape)
         whole = max(float(heard.strengths.sum()), 1e-6)
         mixed = part * ink + (1 - part) * heard.strengths / whole
         without = None if heard.unmarked is None else part * left + (1 - part) * heard.unmarked / whole
-        yield beside.share(mixed, heard.cells, without)
+        yield outside_anatomy.outside_share(mixed, heard.cells, without)
 
 
 def _shares(what: str, shares: Sequence[float]) -> None:
@@ -300,7 +300,10 @@ def _shares(what: str, shares: Sequence[float]) -> None:
         print(_line(what, "none"))
         return
     middle, most = float(np.median(shares)), max(shares)
-    hinted, refused = (_share([one >= limit for one in shares]) for limit in (limits.BESIDE, limits.SHORTCUT))
+    hinted, refused = (
+        _share([one >= limit for one in shares])
+        for limit in (image_limits.OUTSIDE_HINT_SHARE, image_limits.OUTSIDE_REFUSAL_SHARE)
+    )
     others = ", ".join(f"{limit:g}: {np.mean(np.array(shares) >= limit):.0%}" for limit in SHARES)
     print(_line(f"{what} ({len(shares)})", f"hint {hinted}", f"no number {refused}"))
     print(_line("", f"median {middle:.2f}, most {most:.2f}", others))
@@ -321,7 +324,7 @@ def _time() -> None:
     taken = []
     for _ in range(21):
         begun = time.process_time()
-        beside.of_film(frame)
+        outside_anatomy.cells_of_radiograph(frame)
         taken.append(time.process_time() - begun)
     print(f"\n{_line('borders of a film of 2048 pixels', f'{1e3 * float(np.median(taken)):.1f} ms of a core')}")
 

@@ -15,8 +15,8 @@ from typing import Final
 import psutil
 
 from bench import harness
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import presence
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import run_status
 from firmware_app.core.records import Reading, ReadingStatus
 from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
@@ -47,7 +47,7 @@ class Box:
         """The name of each process, by its pid."""
         names = {self.process.pid: "supervisor"}
         for name in ("gateway", "reader", "viewer", "uplink"):
-            announced = presence.announcement(self.state, name) or {}
+            announced = run_status.read_announcement(self.state, name) or {}
             for key, value in announced.items():
                 if key == "pid" or key.endswith("_pid"):
                     names[int(value or 0)] = name if key == "pid" else f"{key.removesuffix('_pid')} child"
@@ -59,7 +59,7 @@ class Box:
         return [root, *root.children(recursive=True)]
 
     def _said(self, name: str) -> bool:
-        return self._alive() and presence.announcement(self.state, name) is not None
+        return self._alive() and run_status.read_announcement(self.state, name) is not None
 
     def _alive(self) -> bool:
         if self.process.poll() is not None:
@@ -114,7 +114,7 @@ class Readings:
 
 def all_read(state: StateDir) -> list[Reading]:
     """Every reading of the box; ends the bench when one is “cannot judge”, since its time would mean nothing."""
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     try:
         readings = [reading for case in clinical.cases() for reading in case.readings]
     finally:

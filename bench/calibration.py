@@ -29,11 +29,11 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Any, Final
 
-from firmware_app.cases.asking import Shares
+from firmware_app.cases.model_scores import SamplingShares
+from firmware_app.core import fitness
+from firmware_app.core.accuracy import wilson_interval
+from firmware_app.core.clinic_accuracy import Estimate, ScoredImage, estimate_figures
 from firmware_app.core.settings import Config
-from firmware_app.core.statistics import floor
-from firmware_app.core.statistics.confirmed import Estimate, FilmRead, figures
-from firmware_app.core.statistics.rates import wilson
 
 CLINICS: Final = 240
 CONFIRMED: Final = (100, 300, 1000)
@@ -76,20 +76,20 @@ class Clinic:
         values = (self.auc, sensitivity, specificity, hits / (hits + needless), clear / (clear + missed))
         return dict(zip(NAMES, (*values, self.prevalence), strict=True))
 
-    def films(self, confirmed: int, shares: Shares) -> Iterator[list[FilmRead]]:
+    def films(self, confirmed: int, shares: SamplingShares) -> Iterator[list[ScoredImage]]:
         """The films read so far, after each that was confirmed, until *confirmed* are."""
         rng, apart, met = random.Random(self.seed), _apart(self.auc), 0
-        films: list[FilmRead] = []
+        films: list[ScoredImage] = []
         while met < confirmed:
             positive = rng.random() < self.prevalence
             score = rng.gauss(apart if positive else 0.0, 1.0)
             asked = 1.0 if score >= self.threshold else shares.below
             if rng.random() >= asked or rng.random() >= ANSWERED:
-                films.append(FilmRead(score, asked))
+                films.append(ScoredImage(score, asked))
                 continue
             by_eye = rng.random() >= self.laboratory
             said = positive if not by_eye or rng.random() >= self.wrong else not positive
-            films.append(FilmRead(score, asked, said, by_eye))
+            films.append(ScoredImage(score, asked, said, by_eye))
             met += 1
             yield films
 
@@ -112,22 +112,28 @@ class Held:
         return {
             "figure": self.figure,
             "held": round(share, 3),
-            "ci": _rounded(wilson(share, self.clinics)),
+            "ci": _rounded(wilson_interval(share, self.clinics)),
             "clinics": self.clinics,
             "width": round(self.width, 3),
         }
 
 
 def coverage(
-    clinics: int, confirmed: int, wrong: float, laboratory: float | None, allowed: float, shares: Shares, seed: int
+    clinics: int,
+    confirmed: int,
+    wrong: float,
+    laboratory: float | None,
+    allowed: float,
+    shares: SamplingShares,
+    seed: int,
 ) -> list[Held]:
-    """How often each figure's interval holds the truth after *confirmed* films; *allowed*: see `figures`."""
+    """How often each figure's interval holds the truth after *confirmed* films; *allowed*: see `estimate_figures`."""
     rng = random.Random(seed)
     seen: dict[str, list[tuple[bool, float]]] = {name: [] for name in NAMES}
     for _ in range(clinics):
         clinic = Clinic.drawn(rng, (UNFIT[0], FIT[-1][1]), wrong, laboratory)
         films = _last(clinic.films(confirmed, shares))
-        found = figures(films, clinic.threshold, allowed, draws=500)
+        found = estimate_figures(films, clinic.threshold, allowed, draws=500)
         for name, true in clinic.truth().items():
             one: Estimate | None = getattr(found, name)
             if one is not None:
@@ -139,20 +145,20 @@ def coverage(
     ]
 
 
-def suspended(clinics: int, auc: tuple[float, float], confirmed: int, shares: Shares, seed: int) -> int:
+def suspended(clinics: int, auc: tuple[float, float], confirmed: int, shares: SamplingShares, seed: int) -> int:
     """In how many of *clinics* a pack with such an AUC is suspended within *confirmed* confirmed films."""
     rng = random.Random(seed)
     return sum(_is_suspended(Clinic.drawn(rng, auc, MOST_WRONG, None), confirmed, shares) for _ in range(clinics))
 
 
-def _is_suspended(clinic: Clinic, confirmed: int, shares: Shares) -> bool:
+def _is_suspended(clinic: Clinic, confirmed: int, shares: SamplingShares) -> bool:
     for met, films in enumerate(clinic.films(confirmed, shares), start=1):
-        if met % _STEP == 0 and floor.unfit(films, met - _STEP) is not None:
+        if met % _STEP == 0 and fitness.check_fitness(films, met - _STEP) is not None:
             return True
     return False
 
 
-def _last(films: Iterator[list[FilmRead]]) -> list[FilmRead]:
+def _last(films: Iterator[list[ScoredImage]]) -> list[ScoredImage]:
     return deque(films, maxlen=1).pop()
 
 
@@ -163,7 +169,7 @@ def _rounded(interval: Sequence[float]) -> list[float]:
 def measured(clinics: int, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Every figure, as one object; *say* gets each as a line."""
     settings = Config().calibration
-    shares = Shares(settings.before, settings.low)
+    shares = SamplingShares(settings.before, settings.low)
     held: list[dict[str, Any]] = []
     for name, wrong, laboratory, allowed in (
         ("plain, every truth a laboratory's", 0.0, 1.0, 0.0),
@@ -184,7 +190,7 @@ def measured(clinics: int, seed: int, say: Callable[[str], None]) -> dict[str, A
     ):
         count = clinics if confirmed == 100 else max(1, clinics // 4)
         gone = suspended(count, auc, confirmed, shares, seed)
-        low, high = wilson(gone / count, count)
+        low, high = wilson_interval(gone / count, count)
         stopped.append(
             {
                 "pack": kind,

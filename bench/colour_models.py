@@ -3,7 +3,7 @@
     python -m bench.colour_models [--data FOLDER] [--quick] [--json]
 
 Every ultrasound image in FOLDER (breast-ultrasound and lung-ultrasound of ../shared/data) is given to
-`imaging.photometric` three times: as RGB, as YBR_FULL, and as the YBR of a strongly compressed JPEG (quality 25).
+`imaging.colour_models` three times: as RGB, as YBR_FULL, and as the YBR of a strongly compressed JPEG (quality 25).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.imaging.grey import colour, photometric
+from firmware_app.imaging import colour_models
 
 FOLDERS: Final = ("breast-ultrasound", "lung-ultrasound")
 QUALITY: Final = 25
@@ -36,9 +36,9 @@ def main() -> int:
     beyond: dict[str, list[float]] = {}
     for path in files[:: max(1, len(files) // QUICK)] if options.quick else files:
         for name, samples in _stored(path).items():
-            verdicts.setdefault(name, Counter())[photometric.of_pixels(samples) or "undecided"] += 1
+            verdicts.setdefault(name, Counter())[colour_models.model_of_pixels(samples) or "undecided"] += 1
             flat = samples.reshape(-1, 3)[::7].astype(np.float32)
-            beyond.setdefault(name, []).append(photometric.beyond(flat))
+            beyond.setdefault(name, []).append(colour_models.out_of_range_share(flat))
     shares: dict[str, Any] = {
         name: {
             "decided as": dict(verdicts[name]),
@@ -61,7 +61,7 @@ def _stored(path: Path) -> dict[str, NDArray[np.uint8]]:
     Image.fromarray(rgb).save(out, "JPEG", quality=QUALITY)
     with Image.open(out) as compressed:
         compressed.draft("YCbCr", compressed.size)
-        return {"RGB": rgb, "YBR_FULL": colour.to_ybr_full(rgb), "YBR of a JPEG": np.asarray(compressed)}
+        return {"RGB": rgb, "YBR_FULL": colour_models.rgb_to_ybr_full(rgb), "YBR of a JPEG": np.asarray(compressed)}
 
 
 def _options() -> argparse.Namespace:

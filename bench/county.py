@@ -22,10 +22,10 @@ from typing import Final
 from bench import harness
 from bench.outcome import Row
 from firmware_app.uplink.messages.summary import Origin, Presence, PresenceKind
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import Inbox
-from hospital.page import tonight
+from hospital.page import urgent_cases
 
 BOXES: Final = 100
 PAGES: Final = 4
@@ -104,13 +104,13 @@ def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
     """Milliseconds of the page's queries, each on a connection of its own, as the page makes them."""
 
     def first(inbox: Inbox) -> None:
-        receiver_status.read(inbox.connection)
-        tonight.urgent(inbox.connection, datetime.now(UTC))
+        receiver_status.read_receiver_status(inbox.connection)
+        urgent_cases.urgent(inbox.connection, datetime.now(UTC))
         inbox.boxes()
         inbox.aside(20)
 
     def one_box(inbox: Inbox) -> None:
-        tonight.of_box(inbox.connection, "county-0", datetime.now(UTC), None)
+        urgent_cases.list_box_cases(inbox.connection, "county-0", datetime.now(UTC), None)
 
     with closing(Inbox(inbox_db)) as receivers:  # keeps it open, as another process does while the page is shown
         receivers.boxes()
@@ -130,7 +130,7 @@ def _timed(inbox_db: Path, question: Callable[[Inbox], None], times: int) -> tup
     return tuple(samples)
 
 
-def list_all(house: House, rows: int) -> float:
+def list_all(house: HospitalSite, rows: int) -> float:
     """The most memory, in MB, of `lantern-hospital summaries --json` that lists all *rows*."""
     command = [sys.executable, "-m", "hospital.cli", "summaries", "--json", "--since", "all", "--dir", str(house.root)]
     counter = subprocess.Popen(["wc", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -38,8 +38,8 @@ from bench.decode_films import CLIP_COLUMNS, CLIP_ROWS, SIDE
 from bench.harness import REPOSITORY, Variant
 from bench.outcome import Goal, Kind, Row, Table
 from firmware_app import __version__
-from firmware_app.imaging import film, source
-from firmware_app.imaging.codec.stored import FrameReader
+from firmware_app.imaging import dicom_source, image_file
+from firmware_app.imaging.codec.stored_frames import FrameReader
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 
@@ -128,7 +128,7 @@ def _from_file_to_tensor(made: dict[str, Path], rounds: int) -> tuple[list[Table
 
 
 def _tensor(path: Path) -> None:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         to_model_input(opened.grey(0), SPEC)
 
 
@@ -163,7 +163,7 @@ def _pixel_array(path: Path) -> Pixels:
 
 
 def _words(path: Path) -> Pixels:
-    with source.opened(path) as image:
+    with dicom_source.open_source(path) as image:
         reader = FrameReader(image)
         try:
             return reader.frame(0)
@@ -251,7 +251,7 @@ def _streamed(path: Path, *, by_pydicom: bool) -> tuple[int, float, float, float
         for _ in iter_pixels(path):
             frames += 1
     else:
-        with film.opened(path, is_picture=False) as opened:
+        with image_file.open_image_file(path, is_picture=False) as opened:
             for index in range(opened.frames):
                 opened.grey(index)
                 frames += 1

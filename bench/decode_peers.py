@@ -24,8 +24,8 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from firmware_app.imaging.codec.stored import FrameReader
-from firmware_app.imaging.source import PixelSource
+from firmware_app.imaging.codec.stored_frames import FrameReader
+from firmware_app.imaging.dicom_source import PixelSource
 
 Words = NDArray[Any]
 

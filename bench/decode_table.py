@@ -27,12 +27,12 @@ import pydicom
 
 from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
 from bench.harness import REPOSITORY
+from firmware_app.core import child_loop
 from firmware_app.core import settings as config
-from firmware_app.core.children import confinement
 from firmware_app.core.errors import ImagingError, IntakeError
-from firmware_app.dicom.headers.header import examine
-from firmware_app.imaging import source
-from firmware_app.imaging.codec.stored import FrameReader
+from firmware_app.dicom.header import examine_file
+from firmware_app.imaging import dicom_source
+from firmware_app.imaging.codec.stored_frames import FrameReader
 
 LEVELS: Final = 2
 _BESIDE: Final = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
@@ -93,7 +93,7 @@ def examined(path: Path) -> Line:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with source.opened(path) as image:
+            with dicom_source.open_source(path) as image:
                 syntax = image.transfer_syntax.name
                 reader = FrameReader(image)
                 try:
@@ -105,7 +105,7 @@ def examined(path: Path) -> Line:
             return Line(name, syntax, verdict, note=f"{error.code}; at the door: {_door(path)}")
 
 
-def _compared(name: str, path: Path, image: source.PixelSource, reader: FrameReader) -> Line:
+def _compared(name: str, path: Path, image: dicom_source.PixelSource, reader: FrameReader) -> Line:
     size = f"{image.columns} × {image.rows} × {image.samples}, {image.stored}/{image.allocated} bits"
     allowed = LEVELS if image.transfer_syntax in _LOSSY else 0
     most, by = 0.0, ""
@@ -123,8 +123,8 @@ def _compared(name: str, path: Path, image: source.PixelSource, reader: FrameRea
     return Line(name, image.transfer_syntax.name, verdict, image.frames, size, by, most, note)
 
 
-def _same_as(original: Path, image: source.PixelSource, reader: FrameReader) -> bool:
-    with source.opened(original) as twin:
+def _same_as(original: Path, image: dicom_source.PixelSource, reader: FrameReader) -> bool:
+    with dicom_source.open_source(original) as twin:
         other = FrameReader(twin)
         return twin.frames == image.frames and all(
             _difference(_words(reader, index), _words(other, index)) == 0 for index in range(image.frames)
@@ -134,7 +134,7 @@ def _same_as(original: Path, image: source.PixelSource, reader: FrameReader) -> 
 def _words(reader: FrameReader, index: int) -> Words:
     try:
         return reader.frame(index, raw=True)
-    except source.BROKEN as error:
+    except dicom_source.HEADER_ERRORS as error:
         raise AssertionError(f"frame {index} raised {type(error).__name__}") from error
 
 
@@ -152,7 +152,7 @@ def _difference(ours: Words, theirs: Words) -> float:
 
 def _door(path: Path) -> str:
     try:
-        examine(path)
+        examine_file(path)
     except IntakeError as error:
         return error.code
     return "taken"
@@ -194,7 +194,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, nargs="*", help="of DICOM files (default: ../shared/data/dicom)")
     parser.add_argument("--summary", action="store_true", help="print only the summary")
     options = parser.parse_args()
-    confinement.confine(config.ReaderSection().memory_mb)
+    child_loop.confine(config.ReaderSection().memory_mb)
     folders = options.folder or [shared()]
     for folder in folders:
         if not folder.is_dir():

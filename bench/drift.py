@@ -3,7 +3,7 @@
 A clinic of children is played with the shipped pack's own held-out films, read as the box reads them, drawn in a random
 order with a stated share of pneumonia. In streams without a change the false alarms of 1,000 images are counted, over
 many orders; in the others a change sets in after the first images, and the images until it is found are counted. The
-arithmetic is the box's own (`firmware_app.core.statistics.shift`), all measures at once, looked at every ten images.
+arithmetic is the box's own (`firmware_app.core.drift_tests`), all measures at once, looked at every ten images.
 
     python -m bench.drift [--orders N] [--data DIR] [--kept FILE] [--json] [--quick]
 
@@ -32,21 +32,21 @@ from bench.foreign_sets import Grey
 from converters.data import datasets
 from converters.data.datasets import Film, FilmSet
 from converters.synthetic_images import acquisition_shift
+from firmware_app.core import drift_tests
+from firmware_app.core.accuracy import Rate
+from firmware_app.core.drift_tests import FIRST_IMAGES, MOST_FIRST_IMAGES, WatchedImage
 from firmware_app.core.errors import ImageUnfit
-from firmware_app.core.statistics import shift
-from firmware_app.core.statistics.rates import Rate
-from firmware_app.core.statistics.shift import FIRST, MOST_FIRST, Watched
-from firmware_app.imaging import film, for_model
-from firmware_app.packs import shelf
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.imaging import image_file, model_frames
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.tasks.interface import Frame
-from firmware_app.reading.children.inference_child import Loaded
+from firmware_app.packs.typicality import FamiliarityCheck
+from firmware_app.reading.children.inference_child import LoadedModel
 
 CHILD: Final = "chest-xray-child"
 
-BEFORE: Final = MOST_FIRST + FIRST
+BEFORE: Final = MOST_FIRST_IMAGES + FIRST_IMAGES
 """Images before a change sets in."""
 AFTER: Final = 1_000
 EVERY: Final = 10
@@ -70,10 +70,10 @@ SHIFTS: Final[dict[str, Callable[[Grey], Grey]]] = {
 class Pool:
     """What films of one kind give: those with pneumonia, and those without."""
 
-    positive: list[Watched]
-    negative: list[Watched]
+    positive: list[WatchedImage]
+    negative: list[WatchedImage]
 
-    def draw(self, rng: random.Random, prevalence: float) -> Watched:
+    def draw(self, rng: random.Random, prevalence: float) -> WatchedImage:
         return rng.choice(self.positive if rng.random() < prevalence else self.negative)
 
 
@@ -97,31 +97,33 @@ class Lens:
     def __init__(self, pack: Pack, scratch: Path) -> None:
         runtime = "onnxruntime"
         precision = "int8"
-        module = choice.get(runtime)
+        module = registry.get_runtime(runtime)
         session = module.load(pack.artefact(runtime, precision), module.Config(threads=2))
-        self._loaded = Loaded(pack.manifest, session, Familiar.of(pack, runtime, precision))
+        self._loaded = LoadedModel(pack.manifest, session, FamiliarityCheck.of(pack, runtime, precision))
         self._path = scratch / "film.png"
 
-    def look(self, grey: Grey) -> Watched:
+    def look(self, grey: Grey) -> WatchedImage:
         manifest, familiar = self._loaded.manifest, self._loaded.familiar
         Image.fromarray(np.rint(255.0 * np.clip(grey, 0.0, 1.0)).astype(np.uint8)).save(self._path, compress_level=1)
-        nothing: dict[str, float | None] = dict.fromkeys(shift.NUMBERS)
+        nothing: dict[str, float | None] = dict.fromkeys(drift_tests.NUMBERS)
         try:
-            with film.opened(self._path, is_picture=True) as opened:
-                taken = for_model.taken(opened, manifest.input, modality="DX", demands=manifest.quality.demands)
+            with image_file.open_image_file(self._path, is_picture=True) as opened:
+                taken = model_frames.prepare_frames(
+                    opened, manifest.input, modality="DX", demands=manifest.quality.demands
+                )
         except ImageUnfit:
-            return Watched(True, False, nothing)
+            return WatchedImage(True, False, nothing)
         answer, distance = self._loaded.seen(taken.tensors[:1], Frame(*grey.shape))
         numbers = nothing | dict(taken.watched) | {"distance": distance}
         if familiar is not None and distance > familiar.limit:
-            return Watched(True, False, numbers)
+            return WatchedImage(True, False, numbers)
         finding = answer.findings[0]
-        return Watched(False, finding.positive, numbers | {"score": finding.probability})
+        return WatchedImage(False, finding.positive, numbers | {"score": finding.probability})
 
 
 def main() -> int:
     options = _options()
-    pack = next(one for one in shelf.list_packs(shelf.shipped_packs_dir()) if one.name == CHILD)
+    pack = next(one for one in pack_folder.list_packs(pack_folder.shipped_packs_dir()) if one.name == CHILD)
     if not (options.data / "chest-xray").is_dir():
         harness.leave_out(f"The children's films are not in {options.data}.")
     if options.kept is not None and options.kept.exists():
@@ -137,7 +139,7 @@ def main() -> int:
     else:
         own = pools[""]
         refused = Rate(sum(one.refused for one in own.positive + own.negative), len(own.positive + own.negative))
-        print(f"{refused.n} held-out films, {refused.hits} of them refused; alarms at p < {shift.ALARM}.\n")
+        print(f"{refused.n} held-out films, {refused.hits} of them refused; alarms at p < {drift_tests.ALARM}.\n")
         print(_table(lines))
     return 0
 
@@ -159,7 +161,7 @@ def _recalled(path: Path) -> dict[str, Pool]:
     """The pools that an earlier run has kept: numbers alone."""
     kept = json.loads(path.read_text("utf-8"))
     return {
-        name: Pool(*([Watched(**one) for one in pool[kind]] for kind in ("positive", "negative")))
+        name: Pool(*([WatchedImage(**one) for one in pool[kind]] for kind in ("positive", "negative")))
         for name, pool in kept.items()
     }
 
@@ -188,10 +190,10 @@ def _pool(lens: Lens, films: Sequence[Film], how: Callable[[Grey], Grey]) -> Poo
 def _lines(pools: dict[str, Pool], orders: int) -> Iterator[Line]:
     own, adults = pools[""], pools["adults"]
 
-    def films(pool: Pool, prevalence: float = PREVALENCE) -> Callable[[random.Random], Watched]:
+    def films(pool: Pool, prevalence: float = PREVALENCE) -> Callable[[random.Random], WatchedImage]:
         return lambda rng: pool.draw(rng, prevalence)
 
-    def mixed(share: float) -> Callable[[random.Random], Watched]:
+    def mixed(share: float) -> Callable[[random.Random], WatchedImage]:
         return lambda rng: adults.draw(rng, 0.5) if rng.random() < share else own.draw(rng, PREVALENCE)
 
     yield _line("none (false alarms)", orders, films(own), films(own))
@@ -206,7 +208,10 @@ def _lines(pools: dict[str, Pool], orders: int) -> Iterator[Line]:
 
 
 def _line(
-    change: str, streams: int, before: Callable[[random.Random], Watched], after: Callable[[random.Random], Watched]
+    change: str,
+    streams: int,
+    before: Callable[[random.Random], WatchedImage],
+    after: Callable[[random.Random], WatchedImage],
 ) -> Line:
     delays, by = [], Counter[str]()
     for number in range(streams):
@@ -214,7 +219,9 @@ def _line(
         stream = [before(rng) for _ in range(BEFORE)] + [after(rng) for _ in range(AFTER)]
         for seen in range(BEFORE + EVERY, len(stream) + 1, EVERY):
             alarms = [
-                one.measure for one in shift.compared(stream[:MOST_FIRST], stream[seen - FIRST : seen]) if one.alarms
+                one.measure
+                for one in drift_tests.compare_samples(stream[:MOST_FIRST_IMAGES], stream[seen - FIRST_IMAGES : seen])
+                if one.alarms
             ]
             if alarms:
                 delays.append(seen - BEFORE)

@@ -16,8 +16,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from bench import decode_films
-from firmware_app.imaging import dicom_film
-from firmware_app.imaging.deidentify import pixel_element, pixels
+from firmware_app.imaging import deidentified_pixels, dicom_image
 from tests import films
 
 _FILM = (2500, 2048)
@@ -50,14 +49,14 @@ def _objects(folder: Path, frames: int, file: Path | None) -> dict[str, Path]:
 def _measure(name: str, path: Path, rounds: int) -> None:
     sizes: dict[UID, int] = {}
     seconds: dict[UID, list[float]] = {}
-    with dicom_film.opened(path) as film, tempfile.TemporaryFile() as file:
-        plan = pixels.planned(film)
+    with dicom_image.open_dicom_image(path) as film, tempfile.TemporaryFile() as file:
+        plan = deidentified_pixels.plan_pixels(film)
         for _ in range(rounds):
-            for syntax in pixel_element.syntaxes(film.source):
+            for syntax in deidentified_pixels.candidate_syntaxes(film.source):
                 file.seek(0)
                 file.truncate()
                 begun = time.process_time()
-                pixel_element.write(file, film, plan, syntax)
+                deidentified_pixels.write_pixel_element(file, film, plan, syntax)
                 seconds.setdefault(syntax, []).append(time.process_time() - begun)
                 sizes[syntax] = file.tell()
     for syntax, size in sizes.items():

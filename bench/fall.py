@@ -2,7 +2,7 @@
 
 A clinic confirms what the box asks it for: every film that the model calls, and of the others the share that
 `[calibration]` asks for. Its doctors are wrong on a stated share of films. The arithmetic is the box's own
-(`firmware_app.core.statistics.fall`), looked at after every confirmed film.
+(`firmware_app.core.drift_tests`), looked at after every confirmed film.
 
     python -m bench.fall [--streams N] [--json]
 """
@@ -18,14 +18,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from firmware_app.cases.asking import Shares
-from firmware_app.core.statistics.fall import ConfirmedCall, Promise, alarmed
-from firmware_app.core.statistics.rates import Rate
+from firmware_app.cases.model_scores import SamplingShares
+from firmware_app.core.accuracy import Rate
+from firmware_app.core.drift_tests import CardAccuracy, ConfirmedCall, find_alarm
 
-PROMISE: Final = Promise(0.9, 0.9)
-USUAL: Final = Promise(0.93, 0.93)
+PROMISE: Final = CardAccuracy(0.9, 0.9)
+USUAL: Final = CardAccuracy(0.93, 0.93)
 """A model is better than the lower bounds of its card."""
-BELOW: Final = Shares(0.1, 0.1).below
+BELOW: Final = SamplingShares(0.1, 0.1).below
 FILMS: Final = 1_500
 BEFORE: Final = 200
 """Confirmed films before a fall."""
@@ -45,7 +45,7 @@ class Line:
 
 
 def stream(
-    rng: random.Random, before: Promise, after: Promise, prevalence: float, wrong: float
+    rng: random.Random, before: CardAccuracy, after: CardAccuracy, prevalence: float, wrong: float
 ) -> Iterator[ConfirmedCall]:
     """`FILMS` confirmed films; after `BEFORE` of them the model does as *after* says."""
     confirmed = 0
@@ -58,11 +58,11 @@ def stream(
             yield ConfirmedCall(called, positive is (rng.random() >= wrong), BELOW, by_eye=True)
 
 
-def line(name: str, before: Promise, after: Promise, prevalence: float, wrong: float, streams: int) -> Line:
+def line(name: str, before: CardAccuracy, after: CardAccuracy, prevalence: float, wrong: float, streams: int) -> Line:
     """Play *streams* clinics; of a model that falls, alarms before the fall do not count."""
     delays = []
     for number in range(streams):
-        found = alarmed(PROMISE, stream(random.Random(f"{name} {number}"), before, after, prevalence, wrong))
+        found = find_alarm(PROMISE, stream(random.Random(f"{name} {number}"), before, after, prevalence, wrong))
         first = 0 if before == after else BEFORE
         if found is not None and found[1] > first:
             delays.append(found[1] - first)
@@ -79,9 +79,9 @@ def lines(streams: int) -> Iterator[Line]:
             yield line("as its card's lower bounds", PROMISE, PROMISE, prevalence, wrong, 2 * streams)
     yield line("a little better than these", USUAL, USUAL, 0.3, 0.03, 2 * streams)
     for prevalence in (0.1, 0.3):
-        yield line("specificity falls to 0.7", USUAL, Promise(0.93, 0.7), prevalence, 0.03, streams)
-        yield line("sensitivity falls to 0.7", USUAL, Promise(0.7, 0.93), prevalence, 0.03, streams)
-        yield line("sensitivity falls to 0.5", USUAL, Promise(0.5, 0.93), prevalence, 0.03, streams)
+        yield line("specificity falls to 0.7", USUAL, CardAccuracy(0.93, 0.7), prevalence, 0.03, streams)
+        yield line("sensitivity falls to 0.7", USUAL, CardAccuracy(0.7, 0.93), prevalence, 0.03, streams)
+        yield line("sensitivity falls to 0.5", USUAL, CardAccuracy(0.5, 0.93), prevalence, 0.03, streams)
 
 
 def main() -> int:

@@ -25,8 +25,7 @@ from converters.data.datasets import FilmSet
 from converters.recipe import load_recipe
 from converters.synthetic_images import acquisition_shift
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging import film
-from firmware_app.imaging.ultrasound import keyframes
+from firmware_app.imaging import image_file, keyframes
 
 Grey = NDArray[np.float32]
 ADULTS: Final = splits.RECIPES / "chest-xray-adult.toml"
@@ -248,8 +247,8 @@ def _pictures(paths: Sequence[Path]) -> Iterator[Frame]:
     """Some frames of each file, as the box opens it; a file that it refuses is skipped."""
     for path in paths:
         try:
-            with film.opened(path, is_picture=True) as opened:
-                for index in keyframes.evenly(opened.frames, FRAMES_OF_A_CLIP):
+            with image_file.open_image_file(path, is_picture=True) as opened:
+                for index in keyframes.spread_evenly(opened.frames, FRAMES_OF_A_CLIP):
                     yield Frame(path.name, opened.grey(index))
         except ImagingError:
             continue

@@ -37,7 +37,7 @@ import cryptography
 from bench import county, harness, ingest_parts
 from bench.outcome import Fact, Goal, Table
 from firmware_app import __version__
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.wire.line_rig import Place, place
 
@@ -84,7 +84,7 @@ def main() -> None:
             ]
             looked = harness.alternate(looks, options.rounds, warm_ups=0)
             begun = time.monotonic()
-            large = House(folder / "large")
+            large = HospitalSite(folder / "large")
             large.establish("127.0.0.1", 8883)
             county.fill(large.inbox_db, options.rows)
             filled_s = time.monotonic() - begun

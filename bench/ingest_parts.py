@@ -28,10 +28,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench import harness
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import open_signed, seal
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
     Brief,
     FindingBrief,
@@ -46,10 +46,9 @@ from firmware_app.uplink.messages.summary import (
     decode,
     decode_up,
 )
-from hospital.house import House
+from hospital import certificate_authority, keyring, message_verification, receiver
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
-from hospital.keys import authority, keyring
-from hospital.line import ingest, receiver
 
 BOXES: Final = 4
 _PATIENCE_S: Final = 120.0
@@ -65,8 +64,8 @@ class Where:
     messages: int
 
     @property
-    def house(self) -> House:
-        return House(self.folder / "hospital")
+    def house(self) -> HospitalSite:
+        return HospitalSite(self.folder / "hospital")
 
 
 def main() -> None:
@@ -85,14 +84,14 @@ def _box(number: int) -> str:
     return f"clinic-{number}"
 
 
-def provision_boxes(house: House, folder: Path, messages: int) -> int:
+def provision_boxes(house: HospitalSite, folder: Path, messages: int) -> int:
     """Enrol the boxes and write what they will send, sealed and in the clear; returns the bytes of an envelope."""
-    hospital = seal_key(house.bundle().seal)
+    hospital = parse_seal_key(house.bundle().seal)
     for number in range(BOXES):
         keys = folder / _box(number)
-        box_identity.begin(keys, _box(number), house.bundle_file)
+        box_identity.begin_identity(keys, _box(number), house.bundle_file)
         _, enrolment = house.enrol(keys / "box.json")
-        box_identity.complete(keys, enrolment)
+        box_identity.complete_identity(keys, enrolment)
         signer = load_pem_private_key((keys / "identity.pem").read_bytes(), None)
         assert isinstance(signer, Ed25519PrivateKey)
         share = range(number, messages, BOXES)
@@ -157,8 +156,8 @@ def _client(name: str, authority_file: Path, pair: tuple[Path, Path]) -> mqtt.Cl
     return client
 
 
-def _receivers_client(house: House) -> mqtt.Client:
-    name = authority.RECEIVER.lower()
+def _receivers_client(house: HospitalSite) -> mqtt.Client:
+    name = certificate_authority.RECEIVER_NAME.lower()
     return _client("lantern-hospital", house.tls / "ca.crt", (house.tls / f"{name}.crt", house.tls / f"{name}.key"))
 
 
@@ -168,7 +167,7 @@ def _kept() -> Properties:
     return properties
 
 
-def subscribe(house: House, port: int) -> None:
+def subscribe(house: HospitalSite, port: int) -> None:
     """Create the receiver's session, subscribe and disconnect: from now on the broker queues what comes."""
     subscribed = threading.Event()
     client = _receivers_client(house)
@@ -237,7 +236,7 @@ def _receive_clear(where: Where) -> None:
     def unsigned(body: bytes, *_: object) -> bytes:
         return bytes(_RECEIPT_AT) + body
 
-    vars(ingest)["open_sealed"] = opened
+    vars(message_verification)["open_sealed"] = opened
     vars(receiver)["sign"] = unsigned
     _receive(where)
 
@@ -253,7 +252,7 @@ def _acknowledge(where: Where) -> None:
     while left > 0:
         before = len(pending)
         client.loop(0.0 if pending else 0.05)
-        if pending and (len(pending) == before or len(pending) >= receiver.BATCH):
+        if pending and (len(pending) == before or len(pending) >= receiver.BATCH_MESSAGES):
             for mid in pending:
                 client.ack(mid, 1)
             left -= len(pending)
@@ -264,13 +263,13 @@ def _acknowledge(where: Where) -> None:
 
 def _open(where: Where) -> None:
     house = where.house
-    keys, inbox = keyring.load(house.keys), Inbox(house.inbox_db)
+    keys, inbox = keyring.load_keys(house.keys), Inbox(house.inbox_db)
     boxes = inbox.verify_keys()
     envelopes = [(_box(number), list(_read(where.folder / _box(number) / "sealed"))) for number in range(BOXES)]
     _say("begun")
     for box, sealed in envelopes:
         for envelope in sealed:
-            ingest.opened(envelope, box, Kind.DIGEST, keys, boxes)
+            message_verification.open_message(envelope, box, Kind.DIGEST, keys, boxes)
     _say("done")
 
 
@@ -283,9 +282,9 @@ def _commit(where: Where) -> None:
     bodies = [_body(seq % BOXES, seq) for seq in range(where.messages)]
     rows = [(decode_up(body), body) for body in bodies]
     _say("begun")
-    for at in range(0, len(rows), receiver.BATCH):
+    for at in range(0, len(rows), receiver.BATCH_MESSAGES):
         with inbox.transaction():
-            for message, body in rows[at : at + receiver.BATCH]:
+            for message, body in rows[at : at + receiver.BATCH_MESSAGES]:
                 assert isinstance(message, Summary)
                 inbox.count(message, body, body)
     _say("done")

@@ -46,7 +46,7 @@ from converters.training import even_draws, fitting
 from converters.training.targets import targets
 from converters.training.train import LabelLoss
 from converters.workflow.device import memory_kept
-from firmware_app.core.statistics import standardised
+from firmware_app.core import operating_point
 from firmware_app.imaging.model_input import InputSpec
 
 SIZE: Final = 224
@@ -291,7 +291,7 @@ def unlabelled(
         return {}
     slope, intercept = intervals.platt(of_home, home)
     odds, usual = slope * scores + intercept, usual_scores(of_home, slope * home + intercept, ASSUMED)
-    at_home, rng = standardised.LogOdds(usual["mean"], usual["spread"]), np.random.default_rng(SEED)
+    at_home, rng = operating_point.LogOdds(usual["mean"], usual["spread"]), np.random.default_rng(SEED)
     made = {}
     for share in PREVALENCES:
         rates = []
@@ -301,8 +301,8 @@ def unlabelled(
                 for label, often in ((1, share), (0, 1.0 - share))
             ]
             first = odds[np.concatenate(part)]
-            here = standardised.LogOdds(float(first.mean()), float(first.std()))
-            called = odds >= standardised.standardised(slope * cut + intercept, at_home, here)
+            here = operating_point.LogOdds(float(first.mean()), float(first.std()))
+            called = odds >= operating_point.standardise_limit(slope * cut + intercept, at_home, here)
             rates.append((float(called[labels == 1].mean()), float((~called)[labels == 0].mean())))
         sensitivity, specificity = np.mean(rates, axis=0).tolist()
         made[f"{share:g}"] = (sensitivity, specificity)

@@ -32,9 +32,9 @@ from converters.recipe import load_recipe
 from converters.statistics import intervals, lesions
 from converters.statistics.lesions import dice
 from converters.tasks.lesions import Settings
-from firmware_app.imaging.lesions import outlines
-from firmware_app.imaging.lesions.measures import measured
-from firmware_app.imaging.model_input import fitted, stretch
+from firmware_app.imaging import lesion_outlines
+from firmware_app.imaging.lesion_outlines import measure_outline
+from firmware_app.imaging.model_input import resize, stretch
 
 GRID: Final = (64, 64)
 CUTS: Final = np.linspace(0.05, 0.6, 12)
@@ -73,7 +73,7 @@ def average_outline(learnt: FilmSet, test: FilmSet) -> None:
     for film in test.films:
         truth = film.outlined()
         assert truth is not None
-        marks.append(lesions.marked(fitted(mask.astype(np.float32), truth.shape), truth, 0.5))
+        marks.append(lesions.marked(resize(mask.astype(np.float32), truth.shape), truth, 0.5))
     told = lesions.found(marks, [film.patient for film in test.films])
     print(
         f"the average outline: Dice {_number(told.dice, told.dice_ci)} over {sum(bool(one.hits) for one in marks)} "
@@ -89,7 +89,7 @@ def average_organ(learnt: FilmSet, test: FilmSet, organ: str) -> None:
     for film in test.films:
         truth = film.outlined(organ)
         if truth is not None and truth.any():
-            marks.append((dice(fitted(mask.astype(np.float32), truth.shape) >= 0.5, truth), film.patient))
+            marks.append((dice(resize(mask.astype(np.float32), truth.shape) >= 0.5, truth), film.patient))
     values = np.array([value for value, _ in marks])
     told = _number(float(values.mean()), intervals.mean_interval(values, [patient for _, patient in marks]))
     print(f"the average outline of the organ: Dice {told} over {len(values)} images")
@@ -128,7 +128,7 @@ def with_lesion(films: FilmSet) -> tuple[FilmSet, Numbers]:
 def of_outline(film: Film) -> list[float] | None:
     """Share of the image, axis ratio, place, greys inside, around and their difference; ``None`` without a lesion."""
     mask = film.outlined()
-    axes = None if mask is None else measured(outlines.traced(mask.astype(np.float32), 0.5))
+    axes = None if mask is None else measure_outline(lesion_outlines.trace_outline(mask.astype(np.float32), 0.5))
     if mask is None or axes is None:
         return None
     greys, (rows, columns) = _greys(film), np.nonzero(mask)
@@ -166,7 +166,7 @@ def _greys(film: Film) -> NDArray[np.float32]:
 
 def _average(masks: Sequence[Mask]) -> Mask:
     """(64, 64): the mean of masks, cut where its mean Dice on them is best."""
-    small = np.stack([fitted(one.astype(np.float32), GRID) >= 0.5 for one in masks])
+    small = np.stack([resize(one.astype(np.float32), GRID) >= 0.5 for one in masks])
     mean = small.mean(axis=0)
     best = max(CUTS, key=lambda cut: float(np.mean([dice(mean >= cut, one) for one in small])))
     return np.asarray(mean >= best)

@@ -3,7 +3,7 @@
     python -m bench.lesion_features [--data FOLDER] [--quick]
 
 FOLDER holds `labels.csv`, `images/` and `masks/`, as ../shared/data/breast-ultrasound.  Nothing is learnt here, and the
-limits of `firmware_app/imaging/lesions/features.py` were not fitted to these images.
+limits of `firmware_app/imaging/lesion_description.py` were not fitted to these images.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from PIL import Image
 from bench import harness
 from converters.statistics.intervals import Rate
 from firmware_app.core.lesion import Feature
-from firmware_app.imaging.lesions import features, outlines
-from firmware_app.imaging.lesions.measures import LEAST_CORNERS
+from firmware_app.imaging import lesion_description, lesion_outlines
+from firmware_app.imaging.lesion_outlines import LEAST_CORNERS
 from firmware_app.imaging.model_input import stretch
 
 QUICK: Final = 40
@@ -34,11 +34,14 @@ def described(image: Path, mask: Path) -> list[Feature]:
     """The computed features of the largest outline in *mask*, whose pixels above 127 lie inside."""
     greys = np.asarray(Image.open(image).convert("L"), np.float32)
     low, high = (float(limit) for limit in np.percentile(greys, (0.5, 99.5)))
-    outline = outlines.traced((np.asarray(Image.open(mask).convert("L")) > 127).astype(np.float32), 0.5)
+    outline = lesion_outlines.trace_outline((np.asarray(Image.open(mask).convert("L")) > 127).astype(np.float32), 0.5)
     if len(outline) < LEAST_CORNERS:
         return []
     shown = stretch(greys, low, high)
-    return [*features.of_outline(outline, (1.0, 1.0)), *features.of_greys(shown, outline)]
+    return [
+        *lesion_description.describe_outline(outline, (1.0, 1.0)),
+        *lesion_description.describe_greys(shown, outline),
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{images} images, {1e3 * (time.process_time() - begun) / max(images, 1):.1f} ms each, their decoding included"
     )
-    for name, terms in features.TERMS.items():
+    for name, terms in lesion_description.TERMS.items():
         for term in terms:
             shares = (_share([one[name] for one in said[kind] if name in one], term) for kind in classes)
             told = (f"{kind}: {share}" for kind, share in zip(classes, shares, strict=True))

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from firmware_app.imaging.deidentify.text import Detector, model_file
-from firmware_app.imaging.ultrasound import sector
+from firmware_app.imaging import ultrasound_sector
+from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
 
 _NAME, _PX = "ZHANG SAN 1965", 14
@@ -30,8 +30,8 @@ def main() -> int:
     options.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     options.add_argument("--count", type=int, default=20, metavar="N", help="pictures of each kind")
     given = options.parse_args()
-    file = model_file()
-    detector = Detector(onnxruntime.load(file, onnxruntime.Config(threads=1, spinning=False))) if file else None
+    file = text_model_file()
+    detector = TextDetector(onnxruntime.load(file, onnxruntime.Config(threads=1, spinning=False))) if file else None
     if detector is None:
         print("rapidocr is not installed: pip install --no-deps rapidocr")
         return 1
@@ -63,7 +63,7 @@ def _picture(path: Path, *, is_ultrasound: bool) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         picture = np.array(image.convert("RGB"))
         grey = np.asarray(image.convert("L"), dtype=np.float32)
-    area = sector.of_still(grey) if is_ultrasound else None
+    area = ultrasound_sector.detect_sector(grey) if is_ultrasound else None
     if area is not None:
         picture[area.outside] = 0
     return picture

@@ -27,8 +27,8 @@ from PIL import Image
 
 from bench import harness
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging.jpeg import codestream, jpeg8, jpeg_deep
-from firmware_app.imaging.source import BROKEN
+from firmware_app.imaging.codec import codestream, deep_jpeg, jpeg
+from firmware_app.imaging.dicom_source import HEADER_ERRORS
 
 FOLDER: Final = "breast-ultrasound"
 MOST_LOST: Final = 200
@@ -108,19 +108,19 @@ def _taken(whole: NDArray[np.float32], streams: Iterator[bytes]) -> Iterator[flo
     for stream in streams:
         try:
             yield float(np.abs(_decoded(stream) - whole).mean())
-        except (Undecodable, *BROKEN):
+        except (Undecodable, *HEADER_ERRORS):
             continue
 
 
 def _decoded(stream: bytes) -> NDArray[np.float32]:
     """As the one frame of an object."""
-    size, depth = codestream.size(stream), codestream.depth(stream)
+    size, depth = codestream.read_size(stream), codestream.read_depth(stream)
     if size is None or depth is None:
         raise Undecodable(detail="no header")
-    codestream.check(stream, *size, rle=False, frame_bytes=0)
-    if codestream.frame_header(list(codestream.segments_of(stream)))[0] not in codestream.LOSSLESS:
-        return jpeg8.decode(stream, depth.samples).astype(np.float32)
-    pixels = jpeg_deep.decode(stream, depth.samples, 8 if depth.bits == 8 else 16)
+    codestream.check_stream(stream, *size, rle=False, frame_bytes=0)
+    if codestream.find_frame_header(list(codestream.iterate_segments(stream)))[0] not in codestream.LOSSLESS:
+        return jpeg.decode_8_bit_jpeg(stream, depth.samples).astype(np.float32)
+    pixels = deep_jpeg.decode_deep_jpeg(stream, depth.samples, 8 if depth.bits == 8 else 16)
     return pixels.astype(np.float32) / np.float32(1 << (depth.bits - 8))
 
 

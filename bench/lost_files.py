@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core.errors import StickError
-from firmware_app.ingest.stick import search, space
-from firmware_app.ingest.stick.dicomdir import ordered
-from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest import stick_files, stick_space
+from firmware_app.ingest.stick_files import order_files
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.objects import file_of, film, new_uid
@@ -119,7 +119,7 @@ def exams(content: Path) -> None:
 def images_below(root: Path) -> dict[str, str]:
     """SOP Instance UIDs and lower-case names of the images that the driver shows (plain ISO 9660 has one case only)."""
     images = {}
-    for one in search.search(root).files:
+    for one in stick_files.search_stick(root).files:
         with contextlib.suppress(OSError), one.path.open("rb") as handle:
             if uid := _UID.search(handle.read(400)):
                 images[uid[1].decode()] = "/".join(one.parts).casefold()
@@ -296,14 +296,14 @@ def _judged(image: Path, kind: FileSystem, scratch: Path) -> tuple[dict[str, str
         except StickError:
             return None, set(), noticed
         try:
-            shown = search.search(plugged.files)
+            shown = stick_files.search_stick(plugged.files)
         except StickError:  # the root cannot be read
             return {}, set(), {*noticed, "read error"}
         if shown.unread:
             noticed.add("read error")
-        if ordered(shown.files).listed_more:
+        if order_files(shown.files).listed_more:
             noticed.add("list")
-        if space.has_lost(plugged.files, kind.value):
+        if stick_space.has_lost(plugged.files, kind.value):
             noticed.add("space")
         names = {"/".join(one.parts).casefold() for one in shown.files}
         return images_below(plugged.files), names, noticed

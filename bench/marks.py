@@ -29,8 +29,8 @@ from PIL import Image, ImageDraw
 
 from bench import foreign_sets, harness
 from converters.statistics.intervals import Rate
-from firmware_app.imaging.ultrasound import marks
-from firmware_app.imaging.ultrasound.lee1980 import box_mean
+from firmware_app.imaging import ultrasound_marks
+from firmware_app.imaging.pixel_operations import box_mean
 from tests import drawn_marks
 
 MOST: Final = 200
@@ -154,9 +154,9 @@ def _drawn(name: str, paths: Sequence[Path]) -> None:
 
 def _found(path: Path, kind: str, number: int, screen: bool) -> tuple[float, float]:
     grey = _grey(path, screen)
-    before = marks.strokes(grey)
+    before = ultrasound_marks.find_strokes(grey)
     made = drawn_marks.marked(grey, kind, number, _around(path, grey.shape))
-    after = marks.strokes(made.pixels)
+    after = ultrasound_marks.find_strokes(made.pixels)
     return float((after & made.drawn).sum() / made.drawn.sum()), float((after & ~made.drawn & ~before).mean())
 
 
@@ -180,7 +180,7 @@ def _normal(path: Path) -> tuple[Grey, Mask]:
 
 
 def _tissue(name: str, pictures: Sequence[tuple[Grey, Mask]]) -> None:
-    shares = np.array([marks.strokes(grey)[inside].mean() for grey, inside in pictures])
+    shares = np.array([ultrasound_marks.find_strokes(grey)[inside].mean() for grey, inside in pictures])
     any_, more = (_rate(shares > limit) for limit in (0.0, 0.001))
     print(_line(f"{name} ({len(shares)})", f"{shares.mean():.4%}", f"{shares.max():.2%}", any_, more))
 
@@ -218,11 +218,11 @@ def _time() -> None:
     for rows, columns in SIDES:
         grey = drawn_marks.tissue(0, rows, columns)
         made = drawn_marks.marked(grey, "callipers", 0).pixels
-        found = marks.strokes(made)
+        found = ultrasound_marks.find_strokes(made)
         small = np.asarray(Image.fromarray(found.astype(np.float32)).resize((256, 256))) > 0
         planes = np.random.default_rng(0).random((1, 1, 256, 256), np.float32)
-        search = _median_ms(partial(marks.strokes, made))
-        paint = _median_ms(partial(marks.painted_over, planes, small))
+        search = _median_ms(partial(ultrasound_marks.find_strokes, made))
+        paint = _median_ms(partial(ultrasound_marks.paint_over, planes, small))
         print(_line(f"{columns} × {rows}", f"search {search:.1f} ms", f"painting an input of 256 × 256 {paint:.1f} ms"))
 
 

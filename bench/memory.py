@@ -29,9 +29,9 @@ from bench.outcome import Goal, Row, Table
 from bench.receivers import Receiver
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.state_dir import StateDir
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 
 _VERSION: Final = f"Lantern {__version__}"
 _REST_S: Final = 3.0
@@ -93,14 +93,14 @@ def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[st
 
 def _provisioned(work: Path) -> dict[str, str]:
     """Settings of a box with keys, a certificate and a hospital, whose broker's port is closed."""
-    house = House(work / "hospital")
+    house = HospitalSite(work / "hospital")
     house.establish("127.0.0.1", harness.free_port())
     state = StateDir(work / "state")
     state.prepare()
-    box_identity.begin(state.line_keys, "clinic-7", house.bundle_file)
+    box_identity.begin_identity(state.line_keys, "clinic-7", house.bundle_file)
     _, enrolment = house.enrol(state.line_keys / "box.json")
-    box_identity.complete(state.line_keys, enrolment)
-    settings = box_identity.settings(state.line_keys)
+    box_identity.complete_identity(state.line_keys, enrolment)
+    settings = box_identity.make_settings(state.line_keys)
     return {
         f"LANTERN_{section}__{key}".upper(): str(value)
         for section, values in settings.items()

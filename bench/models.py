@@ -32,8 +32,8 @@ from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
 from converters.quantizing.timing import PYTORCH
 from firmware_app.core.errors import PackArtefactMissing, PackManifestInvalid
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack, shipped_packs_dir
+from firmware_app.packs.pack_folder import Pack, shipped_packs_dir
+from firmware_app.packs.runtimes import registry
 
 THREADS: Final = 2
 MOST_LOAD: Final = 0.5
@@ -138,7 +138,7 @@ def _packs(folder: Path) -> Iterator[list[File]]:
             harness.give_up(str(error))
         spec = pack.manifest.input
         files, peers = [], _peers_of(pack)
-        for runtime in choice.available():
+        for runtime in registry.list_available_runtimes():
             for precision in ("fp32", "fp16", "int8"):
                 try:
                     file, described = pack.artefact(runtime, precision), pack.described(runtime, precision)
@@ -178,7 +178,7 @@ def _median(runtime: str, model: str | Path, size: Size, times: int, environment
 def _version(runtime: str) -> str:
     if runtime == PYTORCH:
         return f"torch {version('torch')}"
-    return f"{runtime} {choice.installed_version(runtime)}"
+    return f"{runtime} {registry.installed_version(runtime)}"
 
 
 def _on_an_older_processor(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Table]:

@@ -13,7 +13,7 @@ import math
 import sys
 from typing import Final
 
-from firmware_app.packs.trial import AGREE, P, sign_test
+from firmware_app.packs.trial_rules import LEAST_AGREEMENT, SIGNIFICANCE, sign_test
 
 SAME: Final = (0.98, 0.95, 0.9, 0.85, 0.8, 0.7, 0.5)
 DIFFER: Final = (5, 10, 20)
@@ -22,14 +22,14 @@ RIGHT: Final = (0.5, 0.3, 0.1)
 
 def left_by_agreement(images: int, same: float) -> float:
     """The probability that fewer than the bound agree, where each does with probability *same*."""
-    least = math.ceil(AGREE * images)
+    least = math.ceil(LEAST_AGREEMENT * images)
     return sum(_binomial(images, k, same) for k in range(least))
 
 
 def left_by_doctors(cases: int, right: float) -> float:
     """The probability that the sign test says no, where the new version is right in each of *cases* with that
     probability and the one before in the others."""
-    return sum(_binomial(cases, k, 1.0 - right) for k in range(cases + 1) if sign_test(k, cases - k) < P)
+    return sum(_binomial(cases, k, 1.0 - right) for k in range(cases + 1) if sign_test(k, cases - k) < SIGNIFICANCE)
 
 
 def _binomial(n: int, k: int, p: float) -> float:

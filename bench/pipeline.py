@@ -23,12 +23,12 @@ from bench.box import Readings
 from bench.outcome import Table
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.records import PackIdentity
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.packs.pack_folder import shipped_packs_dir
 
 _BARE_TIMES: Final = 200
 _MOST_S: Final = 300.0
@@ -100,9 +100,9 @@ def _whole(film: Film, work: Path, count: int) -> tuple[float, PackIdentity]:
 
 def _fill(state: StateDir, film: Film, count: int, path: Path) -> None:
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=4096)
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=4096)
     for number in range(1, count + 1):
         door.accept_file(film.write(number, path))
     clinical.database.close()

@@ -27,11 +27,9 @@ from bench import harness, spoiled
 from converters.shipped_packs import chest_templates
 from converters.statistics.intervals import Rate
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file, image_limits, keyframes, quality_checks, quality_measures
+from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import QualityKind
-from firmware_app.imaging.quality import judge, limits, measures
-from firmware_app.imaging.ultrasound import keyframes
-from firmware_app.imaging.ultrasound import opened as ultrasound
 
 Grey = NDArray[np.float32]
 Numbers = Mapping[str, float]
@@ -116,9 +114,9 @@ def _lungs(data: Path) -> Iterator[Grey]:
 def _sectors(path: Path, most: int) -> Iterator[Grey]:
     """The part of some frames that a model would see: the box around the sector."""
     try:
-        with film.opened(path, is_picture=True) as opened:
-            for index in keyframes.evenly(opened.frames, most):
-                area, frame = ultrasound.sector_of(opened, index), opened.grey(index)
+        with image_file.open_image_file(path, is_picture=True) as opened:
+            for index in keyframes.spread_evenly(opened.frames, most):
+                area, frame = ultrasound.find_sector(opened, index), opened.grey(index)
                 yield area.cut(frame) if area is not None else frame
     except ImagingError as error:
         print(f"left out {path.suffix} ({error.code})", file=sys.stderr)
@@ -158,9 +156,9 @@ def _report(
     options: argparse.Namespace,
 ) -> None:
     print(f"\n## {kind}\n\nGood pictures of which a hint is given (share, 95 % interval; refused in brackets)\n")
-    measures = {name: [judge.measured(frame, kind) for frame in frames] for name, frames in good.items()}
+    measures = {name: [quality_checks.measure_frame(frame, kind) for frame in frames] for name, frames in good.items()}
     print(_line("", *(f"{name} ({len(numbers)})" for name, numbers in measures.items())))
-    for measure, limit in limits.LIMITS[kind].items():
+    for measure, limit in image_limits.QUALITY_LIMITS[kind].items():
         cells = (
             _share(measure in _fired(one, kind) for one in numbers) + _refusals(measure, numbers, kind)
             for numbers in measures.values()
@@ -169,7 +167,7 @@ def _report(
     print(_line("any of them", *(_share(bool(_fired(one, kind)) for one in numbers) for numbers in measures.values())))
     if options.quantiles:
         print("\nPercentiles", *QUANTILES)
-        for measure in limits.LIMITS[kind]:
+        for measure in image_limits.QUALITY_LIMITS[kind]:
             for name, numbers in measures.items():
                 values = np.percentile([one[measure] for one in numbers], QUANTILES)
                 print(_line(f"{measure}, {name}", " ".join(f"{value:.4g}" for value in values)))
@@ -181,13 +179,13 @@ def _report(
 def _spoiled(way: str, spoil: spoiled.Way, kind: QualityKind, good: Mapping[str, Sequence[Grey]], most: int) -> None:
     for name, frames in good.items():
         chance = np.random.default_rng(zlib.crc32(f"{way}, {name}".encode()))
-        numbers = [judge.measured(spoil(frame, chance), kind) for frame in _some(frames, most)]
+        numbers = [quality_checks.measure_frame(spoil(frame, chance), kind) for frame in _some(frames, most)]
         said: dict[str, int] = defaultdict(int)
         for one in numbers:
             for measure in _fired(one, kind):
                 said[measure] += 1
         any_of = _share(bool(_fired(one, kind)) for one in numbers)
-        refused = sum(limits.refused(one, kind) is not None for one in numbers)
+        refused = sum(image_limits.find_refusal(one, kind) is not None for one in numbers)
         often = sorted(said.items(), key=lambda pair: -pair[1])[:4]
         listed = ", ".join(f"{measure} {count / len(numbers):.0%}" for measure, count in often)
         print(_line(f"{way}, {name} ({len(numbers)})", any_of, f"refused {refused / len(numbers):.0%}", listed))
@@ -199,27 +197,27 @@ def _colours(films: Mapping[str, Sequence[Grey]], folder: Path | None) -> None:
     scans = [spoiled.in_colour(spoiled.photographed(frame, chance), chance) for frame in films["adults"][:SPOILED]]
     print(
         _line(
-            f"photographed film in colour, tint ≥ {limits.TINTED:g} ({len(scans)})",
-            _share(measures.tint(rgb) >= limits.TINTED for rgb in scans),
+            f"photographed film in colour, tint ≥ {image_limits.TINTED_SHARE:g} ({len(scans)})",
+            _share(quality_measures.tinted_share(rgb) >= image_limits.TINTED_SHARE for rgb in scans),
         )
     )
     photographs = list(_photographs(folder))
     if not photographs:
         print("There are no photographs: install scikit-image, or name a folder with --photographs.", file=sys.stderr)
         return
-    coloured = [rgb for rgb in photographs if measures.tint(rgb) > 0]
+    coloured = [rgb for rgb in photographs if quality_measures.tinted_share(rgb) > 0]
     print(
         _line(
             f"photographs in colour, tint or colour ({len(coloured)})",
-            _share(measures.tint(rgb) >= limits.TINTED for rgb in coloured),
+            _share(quality_measures.tinted_share(rgb) >= image_limits.TINTED_SHARE for rgb in coloured),
         )
     )
     greys = [np.asarray(Image.fromarray(rgb).convert("L"), np.float32) for rgb in photographs]
-    numbers = [judge.measured(grey, "chest_film") for grey in greys]
+    numbers = [quality_checks.measure_frame(grey, "chest_film") for grey in greys]
     print(
         _line(
             f"photographs in grey, refused ({len(greys)})",
-            _share(limits.refused(one, "chest_film") is not None for one in numbers),
+            _share(image_limits.find_refusal(one, "chest_film") is not None for one in numbers),
         )
     )
     print(_line("photographs in grey, any hint", _share(bool(_fired(one, "chest_film")) for one in numbers)))
@@ -231,17 +229,17 @@ def _time(frame: Grey) -> None:
         taken = []
         for _ in range(21):
             begun = time.process_time()
-            judge.measured(one, "chest_film")
+            quality_checks.measure_frame(one, "chest_film")
             taken.append(1e3 * (time.process_time() - begun))
         print(_line(f"all measures of a film of {size}", f"{np.median(taken):.1f} ms of a core"))
 
 
 def _fired(numbers: Numbers, kind: QualityKind) -> tuple[str, ...]:
-    return tuple(name for name, _ in limits.fired(numbers, kind))
+    return tuple(name for name, _ in image_limits.find_quality_hints(numbers, kind))
 
 
 def _refusals(measure: str, numbers: Sequence[Numbers], kind: QualityKind) -> str:
-    limit = limits.LIMITS[kind].get(measure)
+    limit = image_limits.QUALITY_LIMITS[kind].get(measure)
     if limit is None or limit.refuse is None:
         return ""
     return f" [{sum(one[measure] >= limit.refuse for one in numbers)}]"

@@ -25,12 +25,12 @@ from bench.box import Readings
 from bench.outcome import Goal, Row, Table
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.records import PackIdentity, Reading
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.packs.pack_folder import shipped_packs_dir
 
 _WARM_UPS: Final = 3
 _BLOCKS: Final = 4
@@ -75,8 +75,8 @@ def _identity(readings: Sequence[Reading]) -> PackIdentity:
 
 def _waits(state: StateDir, film: Film, folder: Path, count: int, first: int) -> list[float]:
     """Milliseconds from the door's answer to the reading, film by film; each is handed in when the last is read."""
-    clinical = Clinical(state.clinical_db)
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=4096)
+    clinical = ClinicalDatabase(state.clinical_db)
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=4096)
     waits = []
     with Readings(state) as readings:
         for number in range(first + 1, first + count + 1):

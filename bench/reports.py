@@ -26,7 +26,8 @@ from bench.harness import Variant
 from bench.outcome import Goal, Row, Table
 from firmware_app import __version__
 from firmware_app.core.settings import Config
-from firmware_app.results.pdf import fonts, making
+from firmware_app.results import rendering
+from firmware_app.results.pdf import typesetting
 from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
@@ -39,7 +40,7 @@ _MOST_KB: Final = 500.0
 
 def main() -> None:
     options = _options()
-    if not fonts.found().faces:
+    if not typesetting.find_fonts().faces:
         harness.leave_out("there is no font (Debian: fonts-noto-cjk)")
     sizes: dict[str, list[float]] = {}
     processor: dict[str, list[float]] = {}
@@ -86,7 +87,7 @@ def _options() -> argparse.Namespace:
 
 def _seconds(config: Config, result: Result, language: str, sizes: list[float], processor: list[float]) -> float:
     worked, begun = _worked(), time.perf_counter()
-    made = making.pdf_of(config, result, language)
+    made = rendering.render_pdf(config, result, language)
     taken = time.perf_counter() - begun
     processor.append(_worked() - worked)
     sizes.append(len(made) / 1000.0)

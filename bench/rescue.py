@@ -18,12 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import database_health
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.header import examine_file
 from firmware_app.uplink.outbox import Outbox
 from tests import objects
 
@@ -39,18 +39,18 @@ def main() -> None:
         fill(state, options.cases)
         path = state.clinical_db
         print(f"{options.cases} cases, {path.stat().st_size / 1e6:.1f} MB")
-        checks = [timed(lambda: rescue.mend(state, path)) for _ in range(options.rounds)]
+        checks = [timed(lambda: rescue.rescue_database(state, path)) for _ in range(options.rounds)]
         print(f"look at start        {1e3 * median(checks):7.0f} ms of processor time")
         thorough = []
         for _ in range(options.rounds):
-            damage.note(path)
-            thorough.append(timed(lambda: rescue.mend(state, path)))
+            database_health.write_damage_note(path)
+            thorough.append(timed(lambda: rescue.rescue_database(state, path)))
         print(f"thorough look        {1e3 * median(thorough):7.0f} ms of processor time")
         with path.open("r+b") as file:
             file.write(os.urandom(4096))
-        print(f"rebuild, first page  {timed(lambda: rescue.mend(state, path)):7.1f} s of processor time")
+        print(f"rebuild, first page  {timed(lambda: rescue.rescue_database(state, path)):7.1f} s of processor time")
         path.unlink()
-        print(f"rebuild, file gone   {timed(lambda: rescue.mend(state, path)):7.1f} s of processor time")
+        print(f"rebuild, file gone   {timed(lambda: rescue.rescue_database(state, path)):7.1f} s of processor time")
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -62,7 +62,7 @@ def timed(action: Callable[[], object]) -> float:
 
 def fill(state: StateDir, cases: int) -> None:
     """Write the rows directly: the door would sync to the disk for each image."""
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     clinical.database.connection.execute("PRAGMA synchronous=OFF")
     for number in range(cases):
@@ -76,7 +76,7 @@ def fill(state: StateDir, cases: int) -> None:
             file=file,
             sha256=sha256,
             size=len(data),
-            header=examine(state.root / file).header,
+            header=examine_file(state.root / file).header,
             association=None,
         )
         assert isinstance(admitted, Instance)

@@ -25,11 +25,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bench import harness
 from bench.outcome import Row, Table
-from firmware_app.appliance.care.locked import batch, making, recovery_code, restoring
-from firmware_app.appliance.recovery import ring
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import backup_ring, locked_backup, locked_folder, locked_restore
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.messages import locked_file
+from firmware_app.uplink.messages import encrypted_files
 
 _MEGABYTES, _QUICK_MEGABYTES, _FILM_MB = 2000, 200, 8.0
 _CLINIC_MB: Final = 15.0
@@ -55,19 +54,19 @@ def measure(folder: Path, films: int, film_mb: float) -> list[Table]:
     state, disk, other = StateDir(folder / "box"), folder / "disk", StateDir(folder / "other")
     disk.mkdir()
     fill(state, films, int(film_mb * 1e6))
-    code = recovery_code.make(state)
-    databases = ring.Ring(state.backup)
+    code = locked_backup.make_recovery_code(state)
+    databases = backup_ring.BackupRing(state.backup)
     megabytes = films * film_mb
     took: dict[str, float] = {}
     shares: dict[str, dict[str, float]] = {}
 
     def night() -> None:
-        making.make(state, disk, databases.make(state.databases, _KEEP, 0), _KEEP)
+        locked_backup.make_locked_backup(state, disk, databases.make(state.databases, _KEEP, 0), _KEEP)
 
     for name, action in (
         ("first backup", night),
         ("a night without new films", night),
-        ("restore", lambda: restoring.restore(other, disk, code)),
+        ("restore", lambda: locked_restore.restore_backup(other, disk, code)),
     ):
         os.sync()
         with suppress(OSError):  # root alone, and not in every container
@@ -116,7 +115,7 @@ def measure(folder: Path, films: int, film_mb: float) -> list[Table]:
 def fill(state: StateDir, films: int, size: int) -> None:
     """Files and rows, written directly: the door would sync for each."""
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     clinical.database.connection.execute("PRAGMA synchronous=OFF")
     for number in range(films):
@@ -155,8 +154,8 @@ def _timed_steps() -> Iterator[dict[str, float]]:
 
     with (
         patch.object(os, "fsync", timed("wait for the disk", os.fsync)),
-        patch.object(batch, "_require_whole", timed("read back", batch._require_whole)),
-        patch.object(locked_file, "AESGCM", Timed),
+        patch.object(locked_folder, "_require_whole", timed("read back", locked_folder._require_whole)),
+        patch.object(encrypted_files, "AESGCM", Timed),
     ):
         yield steps
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from bench import decode_films, harness
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
+from firmware_app.results import rendering as report
 from firmware_app.results.dicom_objects import objects
-from firmware_app.results.dicom_objects.making_child import made_objects
-from firmware_app.results.pdf import making as report
+from firmware_app.results.rendering import render_objects
 from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
@@ -85,13 +85,13 @@ def _results(folder: Path) -> dict[str, Result]:
 
 
 def _single(case: str, result: Result, folder: Path, rounds: int) -> Iterator[Measured]:
-    pdf = report.pdf_of(Config(), result, result.language)
+    pdf = report.render_pdf(Config(), result, result.language)
     seconds: dict[str, list[float]] = {}
     sizes: dict[str, int] = {}
     for number in range(rounds + 1):
         begun = time.process_time()
-        for one in objects.objects_of(result, pdf):
-            path = objects.write(one, folder)
+        for one in objects.make_objects(result, pdf):
+            path = objects.write_object(one, folder)
             now = time.process_time()
             if number:
                 seconds.setdefault(one.kind, []).append(now - begun)
@@ -106,7 +106,7 @@ def _whole(case: str, result: Result, folder: Path, rounds: int) -> Measured:
     out.mkdir(exist_ok=True)
     for _ in range(rounds):
         begun = _spent()
-        made = list(made_objects(Config(), result, out))
+        made = list(render_objects(Config(), result, out))
         spent.append(_spent() - begun)
         size = sum(int(one["bytes"]) for one in made if not isinstance(one, Reason))
     return Measured(case, f"all {len(made)}, with their process", tuple(spent), size)

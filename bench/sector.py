@@ -4,7 +4,7 @@
 
 Screens drawn by code, whose sector is known, give the overlap with the truth; the real images in FOLDER
 (breast-ultrasound and lung-ultrasound of ../shared/data) and those of pydicom's packages give the figures that
-`imaging.fitness` and `reading.hints` are set by.
+`imaging.quality_checks` and `reading.hints` are set by.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from PIL import Image
 
 from bench import harness
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging import film
-from firmware_app.imaging.quality import fitness
-from firmware_app.imaging.ultrasound import keyframes, sector
-from firmware_app.imaging.ultrasound import opened as ultrasound
+from firmware_app.imaging import image_file, keyframes, quality_checks, ultrasound_sector
+from firmware_app.imaging import image_properties as ultrasound
 from tests import screens
 
 SEEDS: Final = range(12)
@@ -64,10 +62,10 @@ def _overlaps(quick: bool) -> dict[str, Row]:
         for seed in list(SEEDS)[: 2 if quick else None]:
             drawn = screens.screen(kind, seed, ground=0 if seed % 2 else 14)
             for how, pixels in (("still", drawn.pixels), ("JPEG", screens.compressed(drawn.pixels))):
-                area = sector.of_still(pixels.astype(np.float32))
+                area = ultrasound_sector.detect_sector(pixels.astype(np.float32))
                 overlaps.setdefault(f"{kind}, {how}", []).append(screens.overlap(_mask(area, drawn), drawn.truth))
                 stills += 1
-            watch = sector.Watch()
+            watch = ultrasound_sector.SectorDetector()
             for one in screens.clip(kind, seed, 6):
                 watch.see(screens.compressed(one.pixels).astype(np.float32))
             overlaps.setdefault(f"{kind}, clip", []).append(screens.overlap(_mask(watch.sector(), drawn), drawn.truth))
@@ -75,7 +73,7 @@ def _overlaps(quick: bool) -> dict[str, Row]:
     return {name: {"least": min(values), "median": float(np.median(values))} for name, values in overlaps.items()}
 
 
-def _mask(area: sector.Sector | None, drawn: screens.Screen) -> NDArray[np.bool_]:
+def _mask(area: ultrasound_sector.Sector | None, drawn: screens.Screen) -> NDArray[np.bool_]:
     return area.mask if area is not None else np.zeros_like(drawn.truth)
 
 
@@ -84,11 +82,11 @@ def _real(folder: Path, quick: bool) -> tuple[list[Row], list[float]]:
     rows, coloured = [], []
     for path, is_picture, grey in list(_files(folder))[:: 10 if quick else 1]:
         try:
-            with film.opened(path, is_picture=is_picture) as opened:
-                chosen = keyframes.evenly(opened.frames, 4)
+            with image_file.open_image_file(path, is_picture=is_picture) as opened:
+                chosen = keyframes.spread_evenly(opened.frames, 4)
                 rows += [_row(opened.grey(index)) for index in chosen]
                 if grey:
-                    area = ultrasound.sector_of(opened, chosen[0])
+                    area = ultrasound.find_sector(opened, chosen[0])
                     coloured.append(ultrasound.colour_share(opened, chosen[0], area))
         except ImagingError as error:
             print(f"left out {path.suffix} ({error.code})", file=sys.stderr)
@@ -118,7 +116,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, bool, bool]]:
 
 
 def _row(frame: NDArray[np.float32]) -> Row:
-    """The numbers that `fitness.check` compares with its limits."""
+    """The numbers that `quality_checks.check_fitness` compares with its limits."""
     rows, columns = frame.shape
     step = max(1, min(rows, columns) // 256)
     sampled = frame[::step, ::step].astype(np.float64)
@@ -135,7 +133,7 @@ def _row(frame: NDArray[np.float32]) -> Row:
         "share of the commonest grey": float(counts.max() / sampled.size),
         "correlation of neighbours": min(float(np.corrcoef(a.ravel(), b.ravel())[0, 1]) for a, b in pairs),
         "contrast left": float(reduced.std() / sampled.std()),
-        "variance beyond a slope": fitness.beyond_slope(reduced),
+        "variance beyond a slope": quality_checks.variance_beyond_slope(reduced),
     }
 
 

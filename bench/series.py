@@ -9,7 +9,7 @@ from typing import Final
 
 from bench import harness
 from firmware_app.core.errors import IntakeError
-from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, examine
+from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_file
 
 REAL: Final = harness.REPOSITORY.parent / "shared" / "data" / "ct"
 _COPIES: Final = 133
@@ -38,7 +38,7 @@ def for_several(series: list[Path], senders: int, images: int, folder: Path) -> 
         own.mkdir(parents=True)
         for image in range(images):
             source = series[(number * images + image) % len(series)]
-            header = examine(source).header
+            header = examine_file(source).header
             content = _replaced(source.read_bytes(), header.sop_instance_uid, running)
             if header.study_instance_uid:
                 content = _replaced(content, header.study_instance_uid, _FIRST_COPY + number)
@@ -55,7 +55,7 @@ def is_dicom(path: Path) -> bool:
         if file.read(PREAMBLE_BYTES + len(MAGIC))[PREAMBLE_BYTES:] != MAGIC:
             return False
     try:
-        examine(path)
+        examine_file(path)
     except IntakeError:
         return False
     return True
@@ -79,7 +79,7 @@ def _copies_of_one_slice(folder: Path) -> None:
     except ImportError:
         harness.leave_out("there is no CT series to send: give one with --data, or pip install pydicom-data")
     [source] = Path(next(iter(data_store.__path__))).rglob("693_UNCI.dcm")
-    content, identity = source.read_bytes(), examine(source).header.sop_instance_uid
+    content, identity = source.read_bytes(), examine_file(source).header.sop_instance_uid
     for number in range(_COPIES):
         (folder / f"{number:05}.dcm").write_bytes(_replaced(content, identity, _FIRST_COPY + number))
 

@@ -32,7 +32,7 @@ from bench.box import Box
 from bench.outcome import Goal, Row, Table
 from bench.sent_films import Film
 from firmware_app import __version__
-from firmware_app.core import presence
+from firmware_app.core import run_status
 
 _VERSION: Final = f"Lantern {__version__}"
 _PACK: Final = "chest-xray-adult"
@@ -106,7 +106,7 @@ def _start(folder: Path, film: Film, numbers: Iterator[int], lives: dict[str, Li
             harness.await_true(lambda: readings.count() > already, box.READ_S, "the film was read")
         read = time.perf_counter()
         _note(served, lives)
-        served.ready(*presence.PROCESSES)  # stopping a box in the middle of its start is not measured here
+        served.ready(*run_status.PROCESSES)  # stopping a box in the middle of its start is not measured here
     return echoed - served.begun, read - served.begun
 
 

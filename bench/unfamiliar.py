@@ -36,11 +36,11 @@ from bench import foreign_sets, harness
 from bench.foreign_sets import Frame
 from converters.statistics import intervals
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs import shelf
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.typicality import FamiliarityCheck
 
 GOAL: Final = 0.95
 MOST_REFUSED: Final = 0.10
@@ -78,7 +78,7 @@ class Line:
 
 def main() -> int:
     options = _options()
-    packs = [pack for pack in shelf.list_packs(options.packs) if pack.manifest.typicality is not None]
+    packs = [pack for pack in pack_folder.list_packs(options.packs) if pack.manifest.typicality is not None]
     if not packs:
         harness.leave_out(f"No pack in {options.packs} says what its training images looked like.")
     lines: list[Line] = []
@@ -90,7 +90,7 @@ def main() -> int:
             continue
         for artefact in pack.manifest.artefacts:
             asked = options.file in (None, f"{artefact.runtime}:{artefact.precision}")
-            if asked and artefact.runtime in choice.available():
+            if asked and artefact.runtime in registry.list_available_runtimes():
                 lines += _judged(pack, artefact.runtime, artefact.precision, options, foreign)
     print(json.dumps([asdict(one) for one in lines]) if options.json else _table(lines))
     return 0
@@ -98,7 +98,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = harness.parser("unfamiliar", __doc__)
-    parser.add_argument("--packs", type=Path, default=shelf.shipped_packs_dir(), help="folder of packs")
+    parser.add_argument("--packs", type=Path, default=pack_folder.shipped_packs_dir(), help="folder of packs")
     parser.add_argument("--data", type=Path, default=harness.REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--photographs", type=Path, default=None, help="folder of photographs (default: packages')")
     parser.add_argument("--most", type=int, default=None, help="images of a set (default 400; with --quick 20)")
@@ -135,10 +135,10 @@ def _judged(
     pack: Pack, runtime: str, precision: str, options: argparse.Namespace, foreign: Mapping[str, Sequence[Frame]]
 ) -> Iterator[Line]:
     """One line for each set, the pack's own first."""
-    familiar = Familiar.of(pack, runtime, precision)
+    familiar = FamiliarityCheck.of(pack, runtime, precision)
     if familiar is None:
         return
-    module = choice.get(runtime)
+    module = registry.get_runtime(runtime)
     session = module.load(pack.artefact(runtime, precision), module.Config(threads=2))
     own = {CHILD: "children's films", ADULT: "adults' films", BREAST: "breast ultrasound"}[pack.name]
     films = _own_films(pack.name, own, options, foreign)
@@ -211,7 +211,7 @@ def _own_films(
     return [one for one in every if one.group in names][: options.most]
 
 
-def _distances(pack: Pack, session: Session, familiar: Familiar, frames: Sequence[Frame]) -> Distances:
+def _distances(pack: Pack, session: Session, familiar: FamiliarityCheck, frames: Sequence[Frame]) -> Distances:
     """(N,) distances, with the pack's own preprocessing and runtime."""
     spec, features = pack.manifest.input, pack.manifest.output.features or ""
     given = (to_model_input(one.grey, spec) for one in frames)

@@ -31,15 +31,15 @@ from converters.evaluation import evaluate
 from converters.statistics import intervals, lesions
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks import boxes, weak_labels
-from firmware_app.core.lesion import overlap
-from firmware_app.imaging.model_input import view
-from firmware_app.packs import shelf
-from firmware_app.packs.runtimes import choice
+from firmware_app.core.lesion import box_overlap
+from firmware_app.imaging.model_input import find_view
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack
 from firmware_app.packs.tasks import classify
 from firmware_app.packs.tasks.classify import MarksSpec
-from firmware_app.packs.tasks.expected import Scored
+from firmware_app.packs.tasks.golden_answers import ScoredBox
 from firmware_app.packs.tasks.interface import Frame, Section
 
 RATES: Final = (0.1, 0.2, 0.3)
@@ -70,8 +70,8 @@ class Asked:
     def of(cls, folder: Path, precision: str | None) -> Asked:
         """Raises :class:`~firmware_app.core.errors.PackError`."""
         pack = Pack.load(folder.resolve())
-        wanted = precision or evaluate.usual_precision(pack, choice.DEFAULT)
-        session = choice.get(choice.DEFAULT).load(pack.artefact(choice.DEFAULT, wanted))
+        wanted = precision or evaluate.usual_precision(pack, registry.DEFAULT)
+        session = registry.get_runtime(registry.DEFAULT).load(pack.artefact(registry.DEFAULT, wanted))
         return cls(pack, session, pack.manifest.section)
 
     def outputs(self, film: Film) -> Any:
@@ -90,7 +90,7 @@ class Asked:
         if not self.is_weak or spec.marks is not None:
             return self
         maps = [self.outputs(film)[self.section.output.map][0] for film in others.films]
-        found = [classify.findings(one, self.section.findings, self.section.output)[0] for one in maps]
+        found = [classify.make_findings(one, self.section.findings, self.section.output)[0] for one in maps]
         cells = np.stack([one[spec.channel] for one in maps])
         chosen = weak_labels.chosen(
             cells,
@@ -117,10 +117,10 @@ class Asked:
             return replace(self.section, findings=(*first, last.model_copy(update={"marks": marks})))
         return replace(self.section, findings=(*first, last.model_copy(update={"threshold": ANY_SCORE})))
 
-    def boxes(self, film: Film, section: Section) -> list[Scored]:
+    def boxes(self, film: Film, section: Section) -> list[ScoredBox]:
         """The boxes on a film as fractions of it, each with its score."""
         rows, columns = film.read().shape
-        frame = Frame(rows, columns, box=view(rows, columns, self.pack.manifest.input))
+        frame = Frame(rows, columns, box=find_view(rows, columns, self.pack.manifest.input))
         said = self.pack.manifest.answering.answer(section, self.outputs(film), frame)
         return [
             (one.box[0] / columns, one.box[1] / rows, one.box[2] / columns, one.box[3] / rows, one.score)
@@ -150,9 +150,9 @@ def row(name: str, asked: Asked, films: FilmSet) -> tuple[str, ...]:
     )
 
 
-def best_overlaps(found: Sequence[Scored], true: boxes.Found) -> list[float]:
+def best_overlaps(found: Sequence[ScoredBox], true: boxes.Found) -> list[float]:
     """Of each lesion that is found: the overlap of its best box."""
-    best = (max((overlap(one[:4], lesion) for one in found), default=0.0) for lesion in true)
+    best = (max((box_overlap(one[:4], lesion) for one in found), default=0.0) for lesion in true)
     return [one for one in best if one >= LEAST_OVERLAP]
 
 
@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.data} has no labels.csv; give --data FOLDER", file=sys.stderr)
         return 1
     print("| " + " | ".join(HEAD) + " |\n" + "|" + " --- |" * len(HEAD))
-    for folder in options.pack or [shelf.shipped_packs_dir() / SHIPPED]:
+    for folder in options.pack or [pack_folder.shipped_packs_dir() / SHIPPED]:
         asked = Asked.of(folder, options.precision)
         every, _ = evaluate.chosen_films(asked.pack, options.data, None, None)
         films, _ = evaluate.chosen_films(asked.pack, options.data, None, "test")

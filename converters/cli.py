@@ -21,7 +21,7 @@ from converters.evaluation import evaluate
 from converters.failures import ConverterError, OutputUnwritable
 from converters.publishing import repository, software, tuf_keys
 from converters.recipe import load_pretraining, load_recipe
-from firmware_app.core import pipe
+from firmware_app.core import console
 from firmware_app.core.errors import LanternError
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ LEARNS = frozenset(FITS) - {"quantize"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, 1 with one sentence on stderr, or 141 when its reader has gone."""
-    return pipe.run_to_its_reader(lambda: _run(arguments))
+    return console.run_command(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     if getattr(options, "json", False):
-        pipe.write_json()
+        console.use_json_encoding()
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -383,7 +383,7 @@ def _feedback_keys(options: argparse.Namespace) -> int:
 def _golden(options: argparse.Namespace) -> int:
     from converters.golden_cases import cases
     from converters.packing import card
-    from firmware_app.packs.shelf import Pack
+    from firmware_app.packs.pack_folder import Pack
 
     folder = options.pack.resolve()
     if options.update_references:

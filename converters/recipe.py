@@ -20,12 +20,12 @@ from pydantic import (
 
 from converters.failures import RecipeInvalid
 from firmware_app.imaging.input_spec import Crop, Greys, Resize
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 
 def _installed(runtime: str) -> str:
-    if runtime not in choice.installed():
-        raise ValueError(f"the runtimes that are installed are {', '.join(choice.installed())}")
+    if runtime not in registry.list_runtimes():
+        raise ValueError(f"the runtimes that are installed are {', '.join(registry.list_runtimes())}")
     return runtime
 
 
@@ -440,12 +440,12 @@ class OperatingPoint(Table):
     rule: Literal["sensitivity", "cost"] = "cost"
     at_least: float = Field(0.95, gt=0.0, le=1.0)
     standardise: bool = Field(False, exclude=True)  # says nothing of the steps before, so their marks are without it
-    """The threshold follows the scores of a machine's first films (:mod:`firmware_app.core.statistics.standardised`).
+    """The threshold follows the scores of a machine's first films (:mod:`firmware_app.core.operating_point`).
     For ``classify`` with one finding; the scores at home are mixed at the ``prevalence`` of [cost]."""
 
 
 class Abstain(Table):
-    """When a film gets no number because the model is not sure of it (:mod:`firmware_app.packs.tasks.abstain`)."""
+    """When a film gets no number because the model is not sure of it (:mod:`firmware_app.packs.manifest`)."""
 
     error: float | None = Field(None, gt=0.0, lt=0.5)
     """Of films like those at home, at most this share of each class may be called the other one; the limits between

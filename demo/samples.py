@@ -24,7 +24,7 @@ from pydicom.uid import (
 from pynetdicom import AE
 
 from demo.stage import DemoFailed
-from firmware_app.packs import shelf
+from firmware_app.packs import pack_folder
 
 _REAL: Final = (
     ("RG1_UNCR.dcm", "adult chest film RG1"),
@@ -82,7 +82,7 @@ def drawn() -> list[DemoImage]:
 
 
 def _of_pack(drawn: _Drawn) -> list[DemoImage]:
-    pack = next((p for p in shelf.list_packs(shelf.shipped_packs_dir()) if p.name == drawn.pack), None)
+    pack = next((p for p in pack_folder.list_packs(pack_folder.shipped_packs_dir()) if p.name == drawn.pack), None)
     if pack is None:
         raise DemoFailed(f"the pack {drawn.pack} is missing from this installation.")
     finding = pack.manifest.findings[0]

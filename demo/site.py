@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from demo import broker
 from demo.stage import DemoFailed, DemoStage, Running, free_port
-from firmware_app.core import presence
+from firmware_app.core import run_status
 
 BOX: Final = "demo-clinic"
 CONFIG: Final = "lantern.toml"
@@ -103,7 +103,7 @@ def _wait(stage: DemoStage, hospital: Running, box: Running) -> Site:
         if gone := [event for event in events if event["event"] == "ended"]:
             raise DemoFailed(f"{gone[0]['process']} ended with status {gone[0]['status']}.\n{box.last_words()}")
         ready.update({event["process"]: event for event in events if event["event"] == "ready"})
-        return bool(page) and {*presence.PROCESSES, "uplink"} <= ready.keys()
+        return bool(page) and {*run_status.PROCESSES, "uplink"} <= ready.keys()
 
     stage.wait_until(is_ready, _READY_S, f"the box and the hospital were not ready within {_READY_S:.0f} s.")
     return Site(int(ready["gateway"]["port"]), int(ready["viewer"]["port"]), page[0])

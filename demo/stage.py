@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
-_MODULES: Final = {"lantern": "firmware_app.cli.cli", "lantern-hospital": "hospital.cli"}
+_MODULES: Final = {"lantern": "firmware_app.cli.command_line", "lantern-hospital": "hospital.cli"}
 _STOP_S: Final = 15.0
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

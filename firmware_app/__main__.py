@@ -5,17 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 
-from firmware_app.core import loading
+from firmware_app.core import process
 
 
 def main() -> int:
     """Load the commands and run one; SIGINT has its default action until `cli.main` handles it."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with loading.without_collection():
-        from firmware_app.cli import cli
+    with process.without_garbage_collection():
+        from firmware_app.cli import command_line
 
-    return cli.main()
+    return command_line.main()
 
 
 if __name__ == "__main__":

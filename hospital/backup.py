@@ -22,9 +22,9 @@ from typing import IO, Final, cast
 from firmware_app.core.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.summary import decode
-from hospital.house import House
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
 from hospital.inbox import rescue
-from hospital.keys import keyring
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
@@ -46,7 +46,7 @@ _SERIAL_EVERY_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """The day of the backup, what it holds, and the number of the fresh sealing key."""
 
     made: str
@@ -55,7 +55,7 @@ class Restored:
     serial: int
 
 
-def backup(house: House, target: Path) -> Path:
+def write_backup(house: HospitalSite, target: Path) -> Path:
     """Write the backup to *target*, or into it when it is a folder; returns the file, which only its owner may read.
 
     Raises `CopyNotMade` or `KeysMissing`.
@@ -66,7 +66,7 @@ def backup(house: House, target: Path) -> Path:
     part, snapshot = (file.with_name(f".{file.name}.{ending}") for ending in ("part", "inbox"))
     try:
         keyring.write_private(snapshot, b"")
-        _snapshot(house, snapshot)
+        _write_snapshot(house, snapshot)
         keyring.write_private(part, b"")
         with part.open("r+b") as handle:
             _write(house, snapshot, handle, now)
@@ -82,17 +82,17 @@ def backup(house: House, target: Path) -> Path:
     return file
 
 
-def _snapshot(house: House, snapshot: Path) -> None:
+def _write_snapshot(house: HospitalSite, snapshot: Path) -> None:
     """The inbox as it is between two of its transactions."""
     there = f"{house.inbox_db.absolute().as_uri()}?mode=rw"  # an inbox that was lost is not made here
     with closing(sqlite3.connect(there, uri=True)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
         inbox.backup(copy)
         copy.execute("PRAGMA journal_mode=DELETE").fetchone()
-    if defect := rescue.damage(snapshot):
+    if defect := rescue.find_damage(snapshot):
         raise sqlite3.DatabaseError(defect)
 
 
-def _write(house: House, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
+def _write(house: HospitalSite, snapshot: Path, handle: IO[bytes], now: datetime) -> None:
     digests = {}
     with tarfile.open(fileobj=handle, mode="w") as archive:
         files = [path for pattern in _FILES for path in sorted(house.root.glob(pattern)) if path.is_file()]
@@ -112,7 +112,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def restore(house: House, file: Path) -> Restored:
+def restore_backup(house: HospitalSite, file: Path) -> RestoreResult:
     """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
 
     `hospital.json` is written last, so a restore that was killed can be repeated. Raises `CopyUnusable`,
@@ -123,7 +123,7 @@ def restore(house: House, file: Path) -> Restored:
     keyring.make_folder(house.root, 0o700)
     try:
         with house.serving(), tarfile.open(file, "r:") as archive:
-            made = _checked(archive)
+            made = _verify_archive(archive)
             if datetime.now(UTC) < made:
                 raise ClockBehindBackup(made=f"{made:%Y-%m-%d %H:%M}")
             for ending in ("-wal", "-shm"):  # of a restore that was killed: the log of another file
@@ -132,7 +132,7 @@ def restore(house: House, file: Path) -> Restored:
                 if member.name not in (_LIST, _BUNDLE):
                     _unpack(archive, member, house.root)
             bundle = archive.extractfile(_BUNDLE)
-            assert bundle is not None  # `_checked` read it
+            assert bundle is not None  # `_verify_archive` read it
             return _make_usable(house, decode(bundle.read().strip(), HospitalBundle), made)
     except (OSError, tarfile.TarError) as error:
         raise CopyUnusable(path=str(file), detail=str(error)[:200]) from None
@@ -140,13 +140,13 @@ def restore(house: House, file: Path) -> Restored:
         raise CopyUnusable(path=str(file), detail=str(error)) from None
 
 
-def restored_in_place(house: House) -> Restored:
+def restore_in_place(house: HospitalSite) -> RestoreResult:
     """Make a folder usable that was itself restored from a plain copy.  Raises `KeysMissing` or `HospitalServing`."""
     with house.serving():
         return _make_usable(house, house.bundle(), None)
 
 
-def _make_usable(house: House, before: HospitalBundle, made: datetime | None) -> Restored:
+def _make_usable(house: HospitalSite, before: HospitalBundle, made: datetime | None) -> RestoreResult:
     """Give the folder a sealing key that boxes take, and the broker's files; last its public bundle."""
     keyring.replace_seal(house.keys, int((datetime.now(UTC) - _FIRST_DAY).total_seconds()) // _SERIAL_EVERY_S)
     house.renew_list()
@@ -155,15 +155,15 @@ def _make_usable(house: House, before: HospitalBundle, made: datetime | None) ->
         boxes = len(inbox.verify_keys())
         cases: int = inbox.connection.execute("SELECT COUNT(*) FROM cases").fetchone()[0]
     fresh = house.publish(before.host, before.port)
-    return Restored(f"{made:%Y-%m-%d %H:%M} UTC" if made else "", boxes, cases, fresh.serial)
+    return RestoreResult(f"{made:%Y-%m-%d %H:%M} UTC" if made else "", boxes, cases, fresh.serial)
 
 
 class _Unusable(Exception):
     """Says what is wrong with an archive."""
 
 
-def _checked(archive: tarfile.TarFile) -> datetime:
-    """When the archive was made, and that it is whole and holds nothing but what `backup` writes."""
+def _verify_archive(archive: tarfile.TarFile) -> datetime:
+    """When the archive was made, and that it is whole and holds nothing but what `write_backup` writes."""
     try:
         listed = archive.extractfile(_LIST)
         listing = json.loads(listed.read()) if listed else {}

@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app import __version__
-from firmware_app.core import notify, pipe
+from firmware_app.core import console, notify
 from firmware_app.core.errors import InboxDamaged, InboxUnwritten, LanternError, PortTaken
-from firmware_app.uplink.messages.enrolling import port_beside
+from firmware_app.uplink.messages.enrolment import enrolment_port
 from firmware_app.uplink.messages.envelope import HospitalBundle
-from hospital import lists, operating, supervisor
-from hospital.house import House
-from hospital.inbox import trouble
-from hospital.inbox.trouble import LiveTrouble
-from hospital.line.broker import acl_lines
+from hospital import list_commands, operator_commands, supervisor
+from hospital.broker import format_box_acl
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import receiver_status
+from hospital.inbox.receiver_status import InboxProblem
 
 _DONE, _FAILED = 0, 1
 _OPEN_PAGE: Final = (
@@ -42,14 +42,14 @@ _BOX_CONFIG: Final = "/etc/lantern/lantern.toml"  # of an installed box
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point.  Every `LanternError` ends as one sentence on stderr and exit status 1."""
-    return pipe.run_to_its_reader(lambda: _run(arguments))
+    return console.run_command(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     options.words = sys.argv[1:] if arguments is None else None
     if options.json:
-        pipe.write_json()
+        console.use_json_encoding()
     logging.basicConfig(
         stream=sys.stderr,
         level=os.environ.get("LANTERN_LOG", "INFO").upper(),
@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         print(error, file=sys.stderr)
         return _FAILED
     except (sqlite3.Error, OSError) as error:
-        why = trouble.cause(_house(options).inbox_db, error)
+        why = receiver_status.explain_write_error(_site(options).inbox_db, error)
         if isinstance(error, OSError) and isinstance(why, InboxUnwritten):  # not of the disk: a pipe, a missing file
             raise
         print(why, file=sys.stderr)
@@ -76,7 +76,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _keys_new(options: argparse.Namespace) -> int:
-    house = _house(options)
+    house = _site(options)
     bundle = house.establish(options.host, options.port)
     if options.json:
         _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
@@ -90,7 +90,7 @@ def _keys_new(options: argparse.Namespace) -> int:
 
 
 def _keys_rotate(options: argparse.Namespace) -> int:
-    house = _house(options)
+    house = _site(options)
     bundle = house.rotate()
     if options.json:
         _print_json({"bundle": str(house.bundle_file), "fingerprint": bundle.fingerprint, "serial": bundle.serial})
@@ -100,10 +100,10 @@ def _keys_rotate(options: argparse.Namespace) -> int:
 
 
 def _keys_list(options: argparse.Namespace) -> int:
-    from hospital.keys import keyring
+    from hospital import keyring
 
-    house = _house(options)
-    keys, bundle = keyring.load(house.keys), house.bundle()
+    house = _site(options)
+    keys, bundle = keyring.load_keys(house.keys), house.bundle()
     rows = [{"key": key.hex(), "state": "retired"} for key in sorted(keys.retired)]
     rows.append({"key": keys.current.hex(), "state": "in use"})
     for row in rows:
@@ -114,19 +114,19 @@ def _keys_list(options: argparse.Namespace) -> int:
 
 
 def _enrol(options: argparse.Namespace) -> int:
-    house = _house(options)
+    house = _site(options)
     if options.csv is not None or options.new is not None:
         return _prepare(options, house)
     if options.code is not None:
-        return lists.enrolled_by_code(options, house)
+        return list_commands.enrol_by_code(options, house)
     for bundle in options.bundle:
         _enrol_one(options, house, bundle)
     return _DONE
 
 
-def _enrol_one(options: argparse.Namespace, house: House, bundle: Path) -> None:
+def _enrol_one(options: argparse.Namespace, house: HospitalSite, bundle: Path) -> None:
     box, written = house.enrol(bundle, replace=options.replace)
-    lines = acl_lines(box.box)
+    lines = format_box_acl(box.box)
     if options.json:
         _print_json({"box": box.box, "fingerprint": box.fingerprint, "enrolment": str(written), "acl": lines})
         return
@@ -138,66 +138,68 @@ def _enrol_one(options: argparse.Namespace, house: House, bundle: Path) -> None:
     print(lines, end="")
 
 
-def _prepare(options: argparse.Namespace, house: House) -> int:
+def _prepare(options: argparse.Namespace, house: HospitalSite) -> int:
     """Files for boxes that will be enrolled when they are there."""
-    from hospital import prepare
+    from hospital import new_boxes
 
-    wanted = [(1, dict(options.new))] if options.new is not None else prepare.rows(options.csv)
+    wanted = [(1, dict(options.new))] if options.new is not None else new_boxes.read_box_list(options.csv)
     name = options.csv.name if options.csv is not None else "--new"
     out: Path = options.out or Path("boxes-to-be")
-    made = prepare.prepare(house, name, wanted, out, options.days)
-    sheet = out / prepare.SHEET
+    made = new_boxes.write_provisioning_files(house, name, wanted, out, options.days)
+    sheet = out / new_boxes.LABEL_SHEET
     for one in made if options.json else ():
         _print_json({"box": one.box, "file": str(one.file), "code": one.code, "kept": one.kept, "labels": str(sheet)})
     if not options.json:
         print(f"{len(made)} files are in {out}, {sum(one.kept for one in made)} of them as they were.")
         print(f"Print {sheet} and keep it like a key: it holds the code of every box. Put it on no stick.")
-        print(f"Put the files *{prepare.SUFFIX} on a stick. The first page of each box asks for the code of its label;")
+        print(
+            f"Put the files *{new_boxes.SUFFIX} on a stick. The first page of each box asks for the code of its label;"
+        )
         print("or at its console, with the folder of the stick:\n\n  lantern provision --file FOLDER --code CODE\n")
         print("A box that reaches the broker asks by itself: type the code of its label on the page, or here:\n")
-        print(f"  {_enrolling(options, '--code', 'CODE')}\n")
+        print(f"  {_format_enrol_command(options, '--code', 'CODE')}\n")
         print("Otherwise bring its box.json here, and enrol the box in the folder where it lies:\n")
-        print(f"  {_enrolling(options, 'box.json')}\n")
+        print(f"  {_format_enrol_command(options, 'box.json')}\n")
     return _DONE
 
 
-def _enrolling(options: argparse.Namespace, *by: str) -> str:
+def _format_enrol_command(options: argparse.Namespace, *by: str) -> str:
     """The command that enrols a box once it has its keys, by its label's code or its bundle."""
     where = ["--dir", str(options.dir.absolute())] if options.dir else []
     return shlex.join(["lantern-hospital", "enrol", *by, *where])
 
 
-def _days(text: str) -> int:
+def _parse_days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 3650:
         raise argparse.ArgumentTypeError("give 1 to 3650 days")
     return int(text)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     """``clinic=清河卫生院``."""
-    from hospital import prepare
+    from hospital import new_boxes
 
     name, separator, value = text.partition("=")
-    if not separator or name not in prepare.COLUMNS:
-        raise argparse.ArgumentTypeError(f"give NAME=VALUE; the names are {', '.join(prepare.COLUMNS)}")
+    if not separator or name not in new_boxes.LIST_COLUMNS:
+        raise argparse.ArgumentTypeError(f"give NAME=VALUE; the names are {', '.join(new_boxes.LIST_COLUMNS)}")
     return name, value
 
 
 def _serve(options: argparse.Namespace) -> int:
-    house = _house(options)
+    house = _site(options)
     bundle = house.bundle()
-    if options.words is not None and not supervisor.does_the_work():  # typed, not called by a program of its own
-        return supervisor.supervise(options.words)
+    if options.words is not None and not supervisor.is_supervised():  # typed, not called by a program of its own
+        return supervisor.supervise_serve(options.words)
     with house.serving():
         return _serve_alone(options, house, bundle)
 
 
-def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBundle) -> int:
-    from hospital.line.enrol_line import EnrolLine
-    from hospital.line.receiver import Receiver
+def _serve_alone(options: argparse.Namespace, house: HospitalSite, bundle: HospitalBundle) -> int:
+    from hospital.enrolment_listener import EnrolmentListener
+    from hospital.receiver import Receiver
 
-    stop, live = supervisor.StopSignal(), LiveTrouble()
-    operating.begin(house, stop)
+    stop, live = supervisor.StopSignal(), InboxProblem()
+    operator_commands.prepare_to_serve(house, stop)
     if options.clock_is_right:
         _say_clock_is_right(house)
     receiver = Receiver(
@@ -207,7 +209,9 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
         tls=not options.plain,
         live=live,
     )
-    EnrolLine(house, options.broker or bundle.host, port_beside(options.broker_port or bundle.port)).start(stop)
+    EnrolmentListener(house, options.broker or bundle.host, enrolment_port(options.broker_port or bundle.port)).start(
+        stop
+    )
     page = None if options.no_page else _serve_page(house, options, live)
     notify.ready("at work")
 
@@ -226,7 +230,7 @@ def _serve_alone(options: argparse.Namespace, house: House, bundle: HospitalBund
     return _DONE
 
 
-def _serve_page(house: House, options: argparse.Namespace, live: LiveTrouble) -> str:
+def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxProblem) -> str:
     from waitress.server import create_server
 
     from hospital.page.app import create_app
@@ -247,7 +251,7 @@ def _serve_page(house: House, options: argparse.Namespace, live: LiveTrouble) ->
 
 
 def _clock_is_right(options: argparse.Namespace) -> int:
-    house = _house(options)
+    house = _site(options)
     _say_clock_is_right(house)
     if options.json:
         _print_json({"clock_is_right": True})
@@ -256,15 +260,15 @@ def _clock_is_right(options: argparse.Namespace) -> int:
     return _DONE
 
 
-def _say_clock_is_right(house: House) -> None:
+def _say_clock_is_right(house: HospitalSite) -> None:
     with closing(house.open_inbox()) as inbox:
         inbox.say_clock_is_right()
 
 
 def _open(options: argparse.Namespace) -> int:
-    from hospital import carried
+    from hospital import sealed_cases
 
-    case = carried.open_case(_house(options), options.file, options.out)
+    case = sealed_cases.open_sealed_case(_site(options), options.file, options.out)
     if options.json:
         _print_json({"box": case.box, "folder": str(case.folder), "images": case.images})
     else:
@@ -275,9 +279,9 @@ def _open(options: argparse.Namespace) -> int:
 # --- parsing ------------------------------------------------------------------------------------------------------
 
 
-def _house(options: argparse.Namespace) -> House:
+def _site(options: argparse.Namespace) -> HospitalSite:
     """The hospital's folder; raises `KeysMissing` where there is no hospital, unless the command makes one."""
-    house = House(options.dir if options.dir is not None else _default_folder())
+    house = HospitalSite(options.dir if options.dir is not None else _default_folder())
     if not options.makes_hospital:
         house.require()
     return house
@@ -358,12 +362,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     which.add_argument("--csv", type=Path, metavar="FILE", help="make provisioning files for the boxes of a list")
     which.add_argument(
-        "--new", type=_pair, nargs="+", metavar="NAME=VALUE", help="make one, as in box=clinic-7 clinic=清河卫生院"
+        "--new",
+        type=_parse_pair,
+        nargs="+",
+        metavar="NAME=VALUE",
+        help="make one, as in box=clinic-7 clinic=清河卫生院",
     )
     which.add_argument("--code", metavar="CODE", help="enrol the box that asks over the line: the code of its label")
     enrol.add_argument("--out", type=Path, metavar="DIR", help="where provisioning files go; default: boxes-to-be")
     enrol.add_argument(
-        "--days", type=_days, default=90, metavar="N", help="how long provisioning files hold; default: 90"
+        "--days", type=_parse_days, default=90, metavar="N", help="how long provisioning files hold; default: 90"
     )
     enrol.add_argument("--replace", action="store_true", help="a box of that id was lost or provisioned again")
 
@@ -398,8 +406,8 @@ def _parser() -> argparse.ArgumentParser:
     opening.add_argument("file", type=Path, metavar="FILE", help="what “lantern case export --stick” wrote")
     opening.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder is made in it")
 
-    operating.add(commands, _command, _house)
-    lists.add(commands, _command, _house)
+    operator_commands.add_operator_commands(commands, _command, _site)
+    list_commands.add_list_commands(commands, _command, _site)
     return parser
 
 

@@ -2,6 +2,10 @@
 
 `serve` starts itself once more as a child that does the work and gives signs of life (`firmware_app/core/notify.py`).
 Where systemd watches over it (`WatchdogSec=`), it does the work itself.
+
+`broker --run` keeps the uplink's mosquitto and the one for enrolment.  mosquitto 2.0 ends now and then when it reads
+its files again (SIGHUP), and then every box is cut off.  A mosquitto that works wakes several times a second, which the
+kernel counts.  One that has not woken for a minute is asked over TLS, and killed when it does not answer.
 """
 
 from __future__ import annotations
@@ -9,15 +13,25 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import shutil
 import signal
+import socket
+import sqlite3
+import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from firmware_app.core import notify
-from firmware_app.core.supervised import Supervised
+from firmware_app.core.errors import BrokerRunning, LanternError, MosquittoMissing
+from firmware_app.core.programs import SupervisedProcess
+from hospital import broker
+from hospital.hospital_site import HospitalSite
 
 log = logging.getLogger("lantern.hospital")
 
@@ -53,28 +67,33 @@ class StopSignal(threading.Event):
         return self.is_set()
 
 
-def does_the_work() -> bool:
-    """Whether this process is watched over by systemd or by `supervise`, which starts it again when it hangs."""
-    if os.environ.get("LANTERN_SUPERVISOR") == str(os.getppid()):
+def is_supervised() -> bool:
+    """Whether this process is watched over by systemd or by `supervise_serve`, which starts it again when it hangs.
+
+    A process whose supervisor was killed before it came here ends: it would keep the lock from the next one.
+    """
+    if (supervisor := os.environ.get("LANTERN_SUPERVISOR")) is not None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if supervisor != str(os.getppid()):
+            sys.exit(1)
         return True
     return bool(os.environ.get("NOTIFY_SOCKET") and os.environ.get("WATCHDOG_USEC"))
 
 
-def supervise(words: Sequence[str]) -> int:
+def supervise_serve(words: Sequence[str]) -> int:
     """Keep `lantern-hospital` with the arguments *words* at work until SIGTERM or SIGINT.
 
     Returns the exit status: that of the child where it ends before it has begun to work, because of what it was asked.
     """
-    child = Supervised(
+    child = SupervisedProcess(
         "serve", [sys.executable, "-m", "hospital.cli", *words], patience=PATIENCE_S, start_s=_START_S, output=None
     )
-    status = keep([child], StopSignal())
+    status = keep_running([child], StopSignal())
     return 0 if status is None else status
 
 
-def keep(
-    kept: Sequence[Supervised], stop: threading.Event, before_start: Callable[[], None] = lambda: None
+def keep_running(
+    kept: Sequence[SupervisedProcess], stop: threading.Event, before_start: Callable[[], None] = lambda: None
 ) -> int | None:
     """Keep every one of *kept* at work until *stop*.  Returns the exit status of the first one where that ends before
     it has ever begun, because of what it was asked; None otherwise."""
@@ -94,11 +113,11 @@ def keep(
                     one.process.kill()
             stop.wait(_LOOK_S)
     finally:
-        _stop(kept)
+        _stop_all(kept)
     return None
 
 
-def _stop(kept: Sequence[Supervised]) -> None:
+def _stop_all(kept: Sequence[SupervisedProcess]) -> None:
     for one in kept:
         if one.process is not None:
             one.process.terminate()
@@ -107,3 +126,128 @@ def _stop(kept: Sequence[Supervised]) -> None:
     for one in kept:
         if not one.has_gone(deadline):
             log.warning("%s did not stop in %.0f s and was killed", one.name, _STOP_S)
+
+
+BROKER_CONFIGS: Final = {"line": "mosquitto.conf", "enrolment": broker.ENROLMENT_CONFIG}
+_ANSWER_S: Final = 10.0
+_STEADY_S: Final = 2.0
+_SHIM: Final = (
+    f"import ctypes, os, sys; ctypes.CDLL(None).prctl(1, {signal.SIGTERM:d}, 0, 0, 0);"
+    " os.execv(sys.argv[1], sys.argv[1:])"
+)
+_SEARCH_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass
+class SupervisedBroker(SupervisedProcess):
+    """One mosquitto; its signs of life are those that the kernel counts."""
+
+    port: int = 0
+    _woken: int = -1
+
+    def _has_spoken(self) -> bool:
+        if self.process is None:
+            return False
+        if not self.begun and time.monotonic() - self.started > _STEADY_S and self.process.poll() is None:
+            self.begun = self.proven = True
+        before, self._woken = self._woken, _count_wakeups(self.process.pid)
+        return self._woken != before
+
+    def hangs(self, now: float) -> bool:
+        return super().hangs(now) and not answers_over_tls(self.port)
+
+
+def run_brokers(house: HospitalSite, only: Sequence[str], command: str | None = None) -> int:
+    """Keep the brokers of *only* (keys of `BROKER_CONFIGS`) at work until SIGTERM or SIGINT.  Returns the exit status.
+
+    Raises `BrokerRunning` or `MosquittoMissing`.
+    """
+    mosquitto = command or shutil.which("mosquitto", path=_SEARCH_PATH)
+    if mosquitto is None:
+        raise MosquittoMissing
+    if "line" in only and (number := broker.find_broker_process(house.broker)) is not None:
+        raise BrokerRunning(number=_find_keeper(number))
+    kept = [
+        SupervisedBroker(
+            f"the broker ({name})",
+            [*_end_with_parent_command(), mosquitto, "-c", str(file)],
+            patience=PATIENCE_S,
+            start_s=PATIENCE_S,
+            port=_read_listener_port(file),
+        )
+        for name in only
+        if (file := house.broker / BROKER_CONFIGS[name]).exists()
+    ]
+    stop = StopSignal()
+    notify.ready("at work")
+    with _forward_reload(kept):
+        return keep_running(kept, stop, lambda: _renew_revocation_list(house)) or 0
+
+
+def answers_over_tls(port: int) -> bool:
+    """Whether a broker on this machine shakes hands; what it thinks of a client without a certificate is no matter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(("127.0.0.1", port), _ANSWER_S) as line, context.wrap_socket(line):
+            return True
+    except ssl.SSLError:  # it has answered
+        return True
+    except OSError:
+        return False
+
+
+def _renew_revocation_list(house: HospitalSite) -> None:
+    """mosquitto does not start without a list that it can read.  Under systemd `serve` has the key, and renews it."""
+    try:
+        house.renew_list()
+    except (OSError, sqlite3.Error, LanternError) as error:
+        log.debug("the list of revoked certificates was not looked at: %s", error)
+
+
+def _end_with_parent_command() -> list[str]:
+    """What ends mosquitto with the one who keeps it, however that one ends; it would go on to hold the port.  Under
+    systemd both end with their control group."""
+    return [] if os.environ.get("NOTIFY_SOCKET") else [sys.executable, "-c", _SHIM]
+
+
+def _read_listener_port(config: Path) -> int:
+    lines = config.read_text("utf-8").splitlines()
+    words = next((line.split() for line in lines if line.startswith("listener ")), ["listener", "1883"])  # its default
+    return int(words[1])
+
+
+def _find_keeper(number: int) -> int:
+    """The process that keeps the mosquitto *number* at work, and would start it again; *number* where none does."""
+    try:
+        status = Path(f"/proc/{number}/status").read_text("utf-8")
+        parent = int(next(line.split()[1] for line in status.splitlines() if line.startswith("PPid:")))
+        words = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError, StopIteration):
+        return number
+    return parent if b"broker" in words and b"--run" in words else number
+
+
+def _count_wakeups(process: int) -> int:
+    """How often a process has gone to sleep by itself; -1 where it is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text("ascii", "replace").splitlines()
+    except OSError:
+        return -1
+    return next((int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches:")), -1)
+
+
+@contextmanager
+def _forward_reload(kept: Sequence[SupervisedProcess]) -> Iterator[None]:
+    """Hand SIGHUP (`systemctl reload`) on: mosquitto then reads its list and its ACL again."""
+
+    def hand_on(_number: int, _frame: object) -> None:
+        for one in kept:
+            if one.process is not None:
+                one.process.send_signal(signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, hand_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

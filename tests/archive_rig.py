@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
-from firmware_app.results.queue.queue import SendingQueue, Stage
+from firmware_app.results.archive_queue import SendingQueue, SendingStage
 from tests.peers import REPOSITORY
 from tests.results import PACK, render
 
 PATIENCE_S = 120.0
 
 
-def read_all(state: StateDir, clinical: Clinical) -> list[str]:
+def read_all(state: StateDir, clinical: ClinicalDatabase) -> list[str]:
     """Read what waits, with a finding and a lesion each, and close the revisions; returns the cases."""
     while (claim := clinical.claim()) is not None:
         instance = claim.instance
@@ -78,7 +78,7 @@ def sender(state: StateDir, port: int, **more: str) -> Iterator[subprocess.Popen
             process.wait(20)
 
 
-def stages(clinical: Clinical, case: str) -> dict[str, Stage]:
+def stages(clinical: ClinicalDatabase, case: str) -> dict[str, SendingStage]:
     """Kind -> stage of the objects of *case*."""
     return {one.kind: one.stage for one in SendingQueue(clinical.database).of_case(case)}
 

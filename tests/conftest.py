@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,11 @@ from flask import Flask
 from hypothesis import settings
 from jinja2.bccache import Bucket, BytecodeCache
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from hospital.house import House
+from firmware_app.ingest.intake import ImageIntake
+from hospital.hospital_site import HospitalSite
 
 
 class CompiledTemplates(BytecodeCache):
@@ -56,7 +57,15 @@ def pytest_configure() -> None:
 def _vouched_for() -> None:
     """Before each test anew: one may have begun to keep time in a state directory, which nobody vouches for."""
     if not clock.stamp().trusted:
-        clock.here().learn(time.time(), clock.TimeSource.PERSON)
+        clock.current_clock().learn(time.time(), clock.TimeSource.PERSON)
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_folder() -> Iterator[None]:
+    """A process that receives images keeps temporary files in the state directory; the next test must not."""
+    before = tempfile.tempdir
+    yield
+    tempfile.tempdir = before
 
 
 @pytest.fixture
@@ -68,18 +77,18 @@ def state(tmp_path: Path) -> StateDir:
 
 
 @pytest.fixture
-def clinical(state: StateDir) -> Iterator[Clinical]:
+def clinical(state: StateDir) -> Iterator[ClinicalDatabase]:
     """The clinical database in *state*, with nothing in it."""
-    made = Clinical(state.clinical_db)
+    made = ClinicalDatabase(state.clinical_db)
     made.create()
     yield made
     made.database.close()
 
 
 @pytest.fixture
-def door(state: StateDir, clinical: Clinical) -> Door:
+def door(state: StateDir, clinical: ClinicalDatabase) -> ImageIntake:
     """The one door of all images, for objects of up to 8 MB."""
-    return Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+    return ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8)
 
 
 @pytest.fixture
@@ -89,9 +98,9 @@ def at(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def house(tmp_path_factory: pytest.TempPathFactory) -> HospitalSite:
     """A hospital with its keys."""
-    made = House(tmp_path_factory.mktemp("hospital"))
+    made = HospitalSite(tmp_path_factory.mktemp("hospital"))
     made.establish("mqtt.hospital.example", 8883)
     return made
 

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.cases.accounts.audit import Audit, AuditEntry
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import box_identity
+from firmware_app.cases.audit import Audit, AuditEntry
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.cli import user
-from firmware_app.cli.cli import main
+from firmware_app.cli.command_line import main
 from firmware_app.core.key_files import KeyFiles
-from firmware_app.core.settings import load
+from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.results.export import folder as export
-from firmware_app.results.export import sealed_case
-from firmware_app.uplink.messages.credentials import signing_key
-from firmware_app.uplink.messages.sealed_export import Sealer
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.results import deidentified_export as export
+from firmware_app.results import sealed_case
+from firmware_app.uplink.messages.credentials import parse_signing_key
+from firmware_app.uplink.messages.encrypted_files import SealedExportWriter
 from hospital import cli as hospital_cli
-from hospital.house import House
-from hospital.keys import keyring
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
 from tests import films
 
 STUDY = "1.2.826.0.1.3680043.9.77"
@@ -40,20 +40,20 @@ class Box:
         self.stick.mkdir()
         self.state = StateDir(folder / "state")
         self.state.prepare()
-        self.clinical = Clinical(self.state.clinical_db)
+        self.clinical = ClinicalDatabase(self.state.clinical_db)
         self.clinical.create()
         self.case = ""
         for number in range(2):
             film = films.film(films.shapes(number), StudyInstanceUID=STUDY, PatientName="Zhang^San", PatientID="P-4711")
             self.case = self.take(films.save(folder, f"{number}.dcm", film))
-        accounts = user.accounts(load())
+        accounts = user.open_accounts(load_config())
         code = accounts.first_claim()
         assert code
         assert accounts.redeem(code, "li", "hash")
         accounts.database.close()
 
     def take(self, path: Path) -> str:
-        door = Door(self.state, self.clinical, high_water_free_mb=1, max_object_mb=64)
+        door = ImageIntake(self.state, self.clinical, high_water_free_mb=1, max_object_mb=64)
         instance = door.accept_file(path).instance
         (row,) = self.clinical.database.connection.execute(
             "SELECT case_reference FROM instances WHERE reference = ?", (instance,)
@@ -70,7 +70,7 @@ class Box:
         """The file with the case in it; raises what goes wrong."""
         exports = Exports(self.clinical.database)
         return sealed_case.seal_case(
-            load(), exports, self.case, onto or self.stick, person="li", looked=True, on_progress=on_progress
+            load_config(), exports, self.case, onto or self.stick, person="li", looked=True, on_progress=on_progress
         )[0]
 
     def audited(self) -> list[AuditEntry]:
@@ -94,13 +94,13 @@ BOX = "clinic-7"
 
 
 @pytest.fixture
-def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> House:
+def house(box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HospitalSite:
     """The hospital at which the box is enrolled."""
-    made = House(tmp_path / "hospital")
+    made = HospitalSite(tmp_path / "hospital")
     made.establish("localhost", 8883)
-    box_identity.begin(box.state.line_keys, BOX, made.bundle_file)
+    box_identity.begin_identity(box.state.line_keys, BOX, made.bundle_file)
     made.enrol(box.state.line_keys / "box.json")
-    for section, values in box_identity.settings(box.state.line_keys).items():
+    for section, values in box_identity.make_settings(box.state.line_keys).items():
         for key, value in values.items():
             if value is not None:
                 monkeypatch.setenv(f"LANTERN_{section}__{key}".upper(), str(value))
@@ -115,7 +115,7 @@ def sealed(box: Box, *more: str) -> Path:
     return left
 
 
-def carried(box: Box, house: House, *names: str) -> Path:
+def carried(box: Box, house: HospitalSite, *names: str) -> Path:
     """A file that the box sealed, with empty ones of these names in it: the same without the work of an export."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
@@ -124,17 +124,19 @@ def carried(box: Box, house: House, *names: str) -> Path:
     return carried_as(box, house, packed.getvalue())
 
 
-def carried_as(box: Box, house: House, content: bytes) -> Path:
+def carried_as(box: Box, house: HospitalSite, content: bytes) -> Path:
     """A file that the box sealed over *content*, whatever that is."""
-    keys, identity = keyring.load(house.keys), KeyFiles(box.state.line_keys).identity
+    keys, identity = keyring.load_keys(house.keys), KeyFiles(box.state.line_keys).identity
     file = box.folder / f"{box.case}{sealed_case.SUFFIX}"
     with file.open("xb") as handle:
-        sealer = Sealer(handle, BOX, signing_key(identity.read_bytes()), keys.private[keys.current].public_key())
+        sealer = SealedExportWriter(
+            handle, BOX, parse_signing_key(identity.read_bytes()), keys.private[keys.current].public_key()
+        )
         sealer.write(content)
         sealer.finish()
     return file
 
 
-def opened(house: House, file: Path, out: Path) -> int:
+def opened(house: HospitalSite, file: Path, out: Path) -> int:
     out.mkdir(exist_ok=True)
     return hospital_cli.main(["open", str(file), "--out", str(out), "--dir", str(house.root)])

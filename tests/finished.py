@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import clock
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from firmware_app.uplink.outbox import Outbox
 from tests import objects
 
@@ -28,12 +28,12 @@ def days_ago(days: float, now: datetime = NOW) -> str:
     return clock.Stamp(now - timedelta(days=days), True).text()
 
 
-def opened(root: Path) -> tuple[StateDir, Clinical, Door]:
+def opened(root: Path) -> tuple[StateDir, ClinicalDatabase, ImageIntake]:
     state = StateDir(root)
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    return state, clinical, Door(state, clinical, 1, 64)
+    return state, clinical, ImageIntake(state, clinical, 1, 64)
 
 
 def film(folder: Path, number: int, study: int | None = None) -> Path:
@@ -45,7 +45,7 @@ def film(folder: Path, number: int, study: int | None = None) -> Path:
     return path
 
 
-def taken(door: Door, path: Path, received_at: str) -> str:
+def taken(door: ImageIntake, path: Path, received_at: str) -> str:
     """The case of the image at *path*, which came at *received_at*."""
     admitted = door.accept_file(path, f"stick/{path.name}")
     connection = door.clinical.database.connection
@@ -53,7 +53,7 @@ def taken(door: Door, path: Path, received_at: str) -> str:
     return admitted.case
 
 
-def read_all(state: StateDir, clinical: Clinical, *, report: bool = False, probability: float = 0.9) -> None:
+def read_all(state: StateDir, clinical: ClinicalDatabase, *, report: bool = False, probability: float = 0.9) -> None:
     """Read what waits, with a picture for people, and close every revision."""
     while (claim := clinical.claim()) is not None:
         shown = state.display / claim.instance.reference
@@ -77,14 +77,14 @@ def reading(instance: Instance, probability: float) -> Reading:
     )
 
 
-def sign(clinical: Clinical, case: str) -> None:
+def sign(clinical: ClinicalDatabase, case: str) -> None:
     Worklist(clinical).judge(case, "pneumonia", "agree", DOCTOR)
     Worklist(clinical).finish(case, DOCTOR)
 
 
 def finished(
     root: Path, ages: Iterable[float], now: datetime = NOW, films: Path | None = None
-) -> tuple[StateDir, Clinical, Door, list[str]]:
+) -> tuple[StateDir, ClinicalDatabase, ImageIntake, list[str]]:
     """One finished case for each of *ages* in days before *now*, which came in this order."""
     state, clinical, door = opened(root)
     folder = films or root.parent / f"{root.name}-films"

@@ -6,11 +6,10 @@ import random
 from pathlib import Path
 from statistics import NormalDist
 
-from firmware_app.cases.asking import Shares
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.machines import Machine
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.imaging_devices import ImagingDevice
+from firmware_app.cases.model_scores import CalibrationSample, ModelSite, SamplingShares, Score
 from firmware_app.cases.reading_queue import Sampling
-from firmware_app.cases.scored import Examined, Place, Score
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -24,28 +23,28 @@ from firmware_app.core.records import (
 )
 
 FINDING = "bright"
-MACHINE = Machine("m-" + "1" * 20, "Acme · X1 · room 2")
-PLACE = Place("toy-child", "0.0.1", MACHINE.digest)
-SHARES = Shares(0.1, 0.2)
+MACHINE = ImagingDevice("m-" + "1" * 20, "Acme · X1 · room 2")
+PLACE = ModelSite("toy-child", "0.0.1", MACHINE.digest)
+SHARES = SamplingShares(0.1, 0.2)
 SECRET = bytes(32)
 
 
-def opened(folder: Path) -> Clinical:
+def opened(folder: Path) -> ClinicalDatabase:
     """A new clinical database in *folder*."""
-    clinical = Clinical(folder / "clinical" / "clinical.db")
+    clinical = ClinicalDatabase(folder / "clinical" / "clinical.db")
     clinical.create()
     return clinical
 
 
 def read(
-    clinical: Clinical,
+    clinical: ClinicalDatabase,
     number: int,
     score: float,
     threshold: float = 0.5,
     *,
-    place: Place = PLACE,
+    place: ModelSite = PLACE,
     image: int = 1,
-    shares: Shares = SHARES,
+    shares: SamplingShares = SHARES,
     study_date: str = "20260105",
     refused: bool = False,
     distance: float | None = None,
@@ -66,10 +65,10 @@ def read(
     claim = clinical.claim()
     assert claim is not None
     scores = () if refused else (Score(FINDING, score, threshold),)
-    examined = Examined(
+    examined = CalibrationSample(
         place.pack,
         place.version,
-        Machine(place.machine, MACHINE.name),
+        ImagingDevice(place.machine, MACHINE.name),
         scores,
         refused,
         distance,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from firmware_app.core.clock import Kernel
+from firmware_app.core.clock import KernelClock
 
 TODAY = datetime(2026, 11, 21, 8, tzinfo=UTC).timestamp()
 IN_1970 = 120.0
 IN_2040 = datetime(2040, 6, 1, tzinfo=UTC).timestamp()
 
 
-class Machine(Kernel):
+class Machine(KernelClock):
     """Its boot, its seconds, its wall clock, and whether network time holds that."""
 
     def __init__(self, wall: float = TODAY) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 from tests import films, toy_pack
 
 RIGHT = "return {'map': pooled}"
@@ -65,14 +65,14 @@ def install(
     about.mkdir(exist_ok=True)
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: made-runtimes\nVersion: {version}\n")
     points = "".join(f"{key} = made_{key}\n" for key in bodies)
-    (about / "entry_points.txt").write_text(f"[{choice.GROUP}]\n{points}")
+    (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{points}")
     for key, body in bodies.items():
         text = top + _MODULE.format(key=key, pool=toy_pack.POOL, version=version, body=body)
         (folder / f"made_{key}.py").write_text(text)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a module that is written again within the second is read again
-    choice.installed.cache_clear()
+    registry.list_runtimes.cache_clear()
 
 
 def golden_input() -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -90,7 +90,11 @@ def pack(folder: Path, runtimes: tuple[str, ...], **changes: Any) -> Path:
     manifest = json.loads(path.read_text())
     (made / "fp32.made").write_bytes((made / "fp32.onnx").read_bytes())  # under a name that no other runtime reads
     manifest["artefacts"] = [
-        {**manifest["artefacts"][0], "runtime": key, "path": "fp32.onnx" if choice.suffixes(key) else "fp32.made"}
+        {
+            **manifest["artefacts"][0],
+            "runtime": key,
+            "path": "fp32.onnx" if registry.runtime_suffixes(key) else "fp32.made",
+        }
         for key in runtimes
     ]
     manifest["golden"] = [

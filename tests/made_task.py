@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.tasks import register
+from firmware_app.packs.tasks import registry
 from tests import toy_pack, toy_task
 
 ROWS, COLUMNS = 96, 192
@@ -34,10 +34,10 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     about = folder / "toy_task-1.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-task\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(f"[{register.GROUP}]\n{toy_task.key} = {toy_task.__name__}\n")
+    (about / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{toy_task.key} = {toy_task.__name__}\n")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
-    register.modules.cache_clear()
+    registry.list_task_modules.cache_clear()
     Manifest.of_task.cache_clear()
 
 

@@ -6,7 +6,7 @@ import os
 import secrets
 from struct import pack
 
-from firmware_app.dicom.scp import file_meta
+from firmware_app.dicom import file_meta
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -103,4 +103,4 @@ def film(
 
 
 def file_of(data_set: bytes, syntax: str = EXPLICIT, sop_class: str = DX, sop_instance: str = "2.25.1") -> bytes:
-    return file_meta.prefix(sop_class, sop_instance, syntax) + data_set
+    return file_meta.encode_file_meta(sop_class, sop_instance, syntax) + data_set

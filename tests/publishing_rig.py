@@ -12,9 +12,9 @@ import pytest
 
 from converters.publishing import repository, tuf_keys
 from firmware_app.core.errors import PackError
-from firmware_app.packs import installing
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.installing import Change, InstallRequest
+from firmware_app.packs import installer
+from firmware_app.packs.installer import InstallRequest, PackChange
+from firmware_app.packs.pack_store import PackStore
 from tests import toy_pack
 
 NAME = "toy-adult"
@@ -55,9 +55,9 @@ class World:
 
     def install(
         self, place: str | None = None, *, version: str | None = None, root: Path | None = None, trial: bool = False
-    ) -> Change:
+    ) -> PackChange:
         wish = InstallRequest(NAME, place or str(self.repository), version, root, trial)
-        return installing.install(self.store, wish, lambda _done, _total: None, lambda _pack: None)
+        return installer.install_pack(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
     def refused(self, place: str | None = None, *, version: str | None = None, root: Path | None = None) -> PackError:
         """Why it is not installed; what is in use, and what lies about, is exactly as before."""

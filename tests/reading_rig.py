@@ -12,7 +12,7 @@ from typing import Any
 
 from pydicom.dataset import FileDataset
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.records import Case, Header, Instance, Reading
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -39,7 +39,7 @@ class Rig:
 
     config: Config
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
 
     def admit(self, dataset: FileDataset) -> Instance:
         """Put *dataset* where the door would have put it."""
@@ -89,7 +89,7 @@ def rig(config: Config) -> Iterator[Rig]:
     """A prepared state for *config*."""
     state = StateDir(config.state.dir)
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     try:
         yield Rig(config, state, clinical)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from firmware_app.cases import forms
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import row_json
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient
 from firmware_app.core import clock
 from firmware_app.core.lesion import Lesion
@@ -27,7 +27,7 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
-from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.header import examine_file
 from firmware_app.results.dicom_objects import objects
 from firmware_app.results.dicom_objects.objects import ResultObject
 from firmware_app.results.result import Opinion, Result, Signature, SourceImage
@@ -42,7 +42,7 @@ _LIMITS = [f"-Djdk.xml.{name}=0" for name in ("xpathExprOpLimit", "xpathTotalOpL
 
 def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = False, **changes: Any) -> Result:
     """The result of a case with the image at *path*; its frame is rendered into *display*."""
-    known = examine(path).header if header else None
+    known = examine_file(path).header if header else None
     rows, columns = (known.rows, known.columns) if known and known.rows and known.columns else (128, 96)
     render(display, rows, columns)
     findings = (
@@ -99,11 +99,11 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
 def written(result: Result, folder: Path) -> dict[str, Path]:
     """The files of all objects by their names."""
     folder.mkdir(exist_ok=True)
-    return {one.file_name: objects.write(one, folder) for one in made_of(result)}
+    return {one.file_name: objects.write_object(one, folder) for one in made_of(result)}
 
 
 def made_of(result: Result) -> list[ResultObject]:
-    return list(objects.objects_of(result, PDF))
+    return list(objects.make_objects(result, PDF))
 
 
 def faults(path: Path) -> list[str]:
@@ -129,7 +129,7 @@ def dumped(path: Path) -> str:
     return subprocess.run([peers.peer("dsrdump"), path], capture_output=True, text=True, check=True).stdout
 
 
-def read(clinical: Clinical, case: str) -> None:
+def read(clinical: ClinicalDatabase, case: str) -> None:
     """Give *case* a reading: its first image could not be judged."""
     instance = clinical.images(case)[0].reference
     reason, time = Reason("routing.no_pack"), Timing(1.0, 2.0, 3.0)
@@ -137,7 +137,7 @@ def read(clinical: Clinical, case: str) -> None:
     with clinical.database.transaction() as connection:
         connection.execute(
             "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?)",
-            (instance, case, forms.reading().dump_json(reading).decode(), clock.text()),
+            (instance, case, row_json.reading_adapter().dump_json(reading).decode(), clock.stamp_text()),
         )
 
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_app.appliance.provisioning import first_page
-from firmware_app.appliance.provisioning import signed_file as provisioning_file
-from firmware_app.appliance.provisioning.first_request import FirstResult
-from firmware_app.appliance.provisioning.first_start import IdentityPaths
-from firmware_app.appliance.provisioning.signed_file import Proof
-from firmware_app.core.settings import Config, load
+from firmware_app.appliance import provisioning_service
+from firmware_app.appliance import signed_provisioning as provisioning_file
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.appliance.provisioning_request import FirstResult
+from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
-from hospital import prepare
-from hospital.house import House
-from hospital.prepare import Prepared
+from hospital import new_boxes
+from hospital.hospital_site import HospitalSite
+from hospital.new_boxes import PreparedBox
 
 CLINIC = {"box": "clinic-7", "clinic": "清河卫生院", "calling": "DX1;US1", "pacs_host": "192.168.1.9"}
 
 
-def prepared(house: House, out: Path, days: int = 30, **columns: str) -> Prepared:
-    (made,) = prepare.prepare(house, "list.csv", [(2, {**CLINIC, **columns})], out, days)
+def prepared(house: HospitalSite, out: Path, days: int = 30, **columns: str) -> PreparedBox:
+    (made,) = new_boxes.write_provisioning_files(house, "list.csv", [(2, {**CLINIC, **columns})], out, days)
     return made
 
 
@@ -35,19 +35,19 @@ class Box:
 
     @property
     def config(self) -> Config:
-        return load(self.file, {})
+        return load_config(self.file, {})
 
     @property
     def places(self) -> IdentityPaths:
         return IdentityPaths.of(self.config, self.file)
 
-    def take(self, file: Path, proof: Proof | None = None) -> str:
-        offer = provisioning_file.read(file)
-        return provisioning_file.take(offer, self.config, self.places, proof).made.encode().decode()
+    def take(self, file: Path, proof: HospitalProof | None = None) -> str:
+        offer = provisioning_file.read_file(file)
+        return provisioning_file.take_file(offer, self.config, self.places, proof).made.encode().decode()
 
     def answered(self) -> FirstResult:
         """Root's answer to the request that waits."""
-        made = first_page.answer(self.config, self.places)
+        made = provisioning_service.answer_request(self.config, self.places)
         assert made is not None
         return made
 

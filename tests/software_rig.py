@@ -7,18 +7,23 @@ import shutil
 from pathlib import Path
 
 from converters.publishing import software, tuf_keys
+from firmware_app.appliance import (
+    software_channel,
+    software_record,
+    software_requests,
+    software_service,
+)
 from firmware_app.appliance.installation import disk_image, signing
-from firmware_app.appliance.updates import channel, handover, record, service
-from firmware_app.appliance.updates.channel import Answer, Wish
-from firmware_app.appliance.updates.handover import Request
-from firmware_app.appliance.updates.machine import Machine
-from firmware_app.appliance.updates.offers import Ring
-from firmware_app.core import clock, remembered
+from firmware_app.appliance.software_bundle import InstalledSystem
+from firmware_app.appliance.software_channel import UpdateOffer, UpdateRequest
+from firmware_app.appliance.software_offers import Ring
+from firmware_app.appliance.software_requests import SoftwareRequest
+from firmware_app.core import clock, run_status
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.peers import needed, peer
 
-BOX = Machine("lantern-x86_64", "0.3.0", "A")
+BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")
 ALL = Ring(percent=100)
 _CONFIG = """[system]
 compatible=lantern-x86_64
@@ -83,10 +88,12 @@ class Channel:
         software.publish(path, "", ring, self.repository, self.keys, days)
         return path
 
-    def fetch(self, place: str | None = None, *, trusting: bool = True, machine: Machine = BOX) -> Answer:
-        wish = Wish(place or str(self.repository), self.root if trusting else None)
+    def fetch(self, place: str | None = None, *, trusting: bool = True, machine: InstalledSystem = BOX) -> UpdateOffer:
+        wish = UpdateRequest(place or str(self.repository), self.root if trusting else None)
         shutil.rmtree(self.state.channel / "fetched", ignore_errors=True)
-        return channel.fetch(self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None)
+        return software_channel.fetch_update(
+            self.state, machine, "clinic-7", frozenset(), wish, lambda _done, _total: None
+        )
 
     def lying_about(self) -> list[str]:
         """Every file of the channel's folder but the publisher's."""
@@ -130,22 +137,24 @@ class FlashedBox(Channel):
     def send(self, file: Path, *, again: bool = False) -> bool:
         """What the page does with a file; True when the box would start the new version."""
         data = file.read_bytes()
-        token, at = handover.begin(self.state, file.name, len(data), 0), 0
+        token, at = software_requests.begin_upload(self.state, file.name, len(data), 0), 0
         while at < len(data):
-            at = handover.append(self.state, token, at, data[at : at + handover.PIECE_BYTES])
-        handover.finish(self.state, token, len(data))
-        handover.ask(self.state, Request("upload", again))
-        return service.run(self.config(), self.state, BOX)
+            at = software_requests.append_piece(self.state, token, at, data[at : at + software_requests.PIECE_BYTES])
+        software_requests.finish_upload(self.state, token, len(data))
+        software_requests.submit_request(self.state, SoftwareRequest("upload", again))
+        return software_service.carry_out_requests(self.config(), self.state, BOX)
 
     def code(self) -> str:
-        ended = record.outcome(self.state)
+        ended = software_record.read_outcome(self.state)
         assert ended is not None
         return ended.reason.code
 
     def leave(self, version: str) -> None:
         """As care/slot.py writes it down."""
-        left = {"slot": "B", "version": version, "code": record.UNFIT, "parts": "gateway, packs"}
-        remembered.keep(self.state, "slot", {"at": clock.text(), "good": {"A": "0.3.0"}, "left": left})
+        left = {"slot": "B", "version": version, "code": software_record.UNFIT, "parts": "gateway, packs"}
+        run_status.write_check_result(
+            self.state, "slot", {"at": clock.stamp_text(), "good": {"A": "0.3.0"}, "left": left}
+        )
 
     def lying_in_the_spool(self) -> list[str]:
         return sorted(os.listdir(self.state.software)) + self.lying_about()

@@ -25,19 +25,27 @@ from pydicom.uid import UID
 from pynetdicom import sop_class
 from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
-from firmware_app.cases.registration import worklist_import as hospital
+from firmware_app.cases import worklist_import as hospital
 from firmware_app.core import errors
 from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import ENGLISH
 from firmware_app.core.settings import Config
-from firmware_app.dicom.headers import charset, implementation, own_results, sop_classes, transfer_syntax
-from firmware_app.dicom.headers.commitment import PUSH_MODEL
-from firmware_app.dicom.scp import negotiation, transport, worklist_query
-from firmware_app.dicom.scu import connection, query
-from firmware_app.dicom.web import searching
-from firmware_app.ingest.archive import CLASSES
-from firmware_app.results.dicom_objects import concepts, making
-from firmware_app.results.queue import archive_line as line
+from firmware_app.dicom import (
+    charset,
+    file_meta,
+    negotiation,
+    qido_rs,
+    query_scu,
+    sop_classes,
+    storage_scp,
+    storage_scu,
+    transfer_syntax,
+)
+from firmware_app.dicom.commitment import PUSH_MODEL
+from firmware_app.dicom.scp import worklist_scp
+from firmware_app.ingest.archive_search import FETCHABLE
+from firmware_app.results import archive_workers as line
+from firmware_app.results.dicom_objects import coded_concepts, result_context
 from tests.made_objects import Element, elements, samples
 from tests.peers import REPOSITORY
 
@@ -69,8 +77,8 @@ def _accepted(calling_ae: str, uids: list[str], syntaxes: tuple[str, ...]) -> di
     pairs = [(uid, syntax) for uid in uids for syntax in syntaxes]
     for start in range(0, len(pairs), 128):
         proposed = tuple((2 * n + 1, uid, (syntax,)) for n, (uid, syntax) in enumerate(pairs[start : start + 128]))
-        request = negotiation.Request(calling_ae, "ANY", negotiation.APPLICATION_CONTEXT, 0, proposed)
-        for one in negotiation.agree(request, config.dicom.max_pdu, config.worklist).contexts.values():
+        request = negotiation.AssociationRequest(calling_ae, "ANY", negotiation.APPLICATION_CONTEXT, 0, proposed)
+        for one in negotiation.accept_request(request, config.dicom.max_pdu, config.worklist).contexts.values():
             found.setdefault(one.abstract_syntax, []).append(one.transfer_syntax)
     return found
 
@@ -97,36 +105,36 @@ def _keywords() -> dict[str, str]:
 def services() -> Rows:
     known = _known_classes()
     anyone, station = (_accepted(title, known, (transfer_syntax.IMPLICIT_LITTLE,)) for title in ("ANY", _STATION))
-    proposed = {str(one.abstract_syntax) for one in connection.contexts((sop_classes.VERIFICATION, PUSH_MODEL))}
+    proposed = {str(one.abstract_syntax) for one in storage_scu.build_contexts((sop_classes.VERIFICATION, PUSH_MODEL))}
     storage = [uid for uid in anyone if uid in negotiation.STORAGE]
     for service, uid in (("Verification", sop_classes.VERIFICATION), ("Storage Commitment", PUSH_MODEL)):
         yield service, _name(uid), uid, _yes(uid in proposed), _yes(uid in anyone)
-    worklist = worklist_query.MODALITY_WORKLIST
+    worklist = worklist_scp.MODALITY_WORKLIST
     assert worklist in station
     assert worklist not in anyone
     assert worklist == hospital.MODEL
     yield "Modality Worklist", _name(worklist), worklist, "yes", "yes, to the stations of the configuration"
-    yield "Query/Retrieve", _name(query.FIND), query.FIND, "yes", "no"
-    yield "Query/Retrieve", _name(query.GET), query.GET, "yes", "no"
+    yield "Query/Retrieve", _name(query_scu.FIND), query_scu.FIND, "yes", "no"
+    yield "Query/Retrieve", _name(query_scu.GET), query_scu.GET, "yes", "no"
     user = "those of the result objects (8.1)"
     yield "Storage", f"{len(storage)} classes, listed in annex 8.4", "", user, "yes"
-    assert set(CLASSES) <= set(storage)
+    assert set(FETCHABLE) <= set(storage)
     assert set(anyone) - set(storage) == {sop_classes.VERIFICATION, PUSH_MODEL}, "the page lacks a service"
 
 
 @_table("SOP class", "UID", "read")
 def storage() -> Rows:
-    from firmware_app.dicom.headers.other_objects import KINDS, kind_of
+    from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
 
     for uid in sorted(_accepted("ANY", sorted(negotiation.STORAGE), (transfer_syntax.IMPLICIT_LITTLE,)), key=_name):
-        kind = kind_of(uid)
-        yield _name(uid), uid, "yes" if kind is None else f"no: {errors_text(KINDS[kind])}"
+        kind = kind_of_class(uid)
+        yield _name(uid), uid, "yes" if kind is None else f"no: {errors_text(OBJECT_KINDS[kind])}"
 
 
 def errors_text(code: str) -> str:
-    from firmware_app.core.language import say
+    from firmware_app.core.language import render_sentence
 
-    return say(code, {}, ENGLISH)
+    return render_sentence(code, {}, ENGLISH)
 
 
 def _yes(is_so: bool) -> str:
@@ -135,11 +143,11 @@ def _yes(is_so: bool) -> str:
 
 @_table("abstract syntax", "transfer syntaxes accepted, of those proposed the first")
 def acceptance() -> Rows:
-    every = tuple(transfer_syntax.ACCEPTED)
+    every = tuple(transfer_syntax.ACCEPTED_SYNTAXES)
     for name, uid, title in (
         ("Verification", sop_classes.VERIFICATION, "ANY"),
         ("Storage Commitment Push Model", PUSH_MODEL, "ANY"),
-        ("Modality Worklist", worklist_query.MODALITY_WORKLIST, _STATION),
+        ("Modality Worklist", worklist_scp.MODALITY_WORKLIST, _STATION),
         ("each Storage SOP class", "1.2.840.10008.5.1.4.1.1.1", "ANY"),
     ):
         taken = _accepted(title, [uid], every)[uid]
@@ -151,13 +159,13 @@ def acceptance() -> Rows:
 def association() -> Rows:
     dicom = Config().dicom
     yield "Application Context Name", negotiation.APPLICATION_CONTEXT
-    yield "Implementation Class UID", implementation.CLASS_UID
-    yield "Implementation Version Name", implementation.VERSION_NAME
+    yield "Implementation Class UID", file_meta.IMPLEMENTATION_CLASS_UID
+    yield "Implementation Version Name", file_meta.IMPLEMENTATION_VERSION_NAME
     yield "Maximum PDU length told to the requestor", f"{dicom.max_pdu} bytes (`[dicom] max_pdu`)"
     yield "Associations at once", f"{dicom.max_associations} (`[dicom] max_associations`)"
     yield "Asynchronous operations", "not negotiated: one"
     yield "SCP/SCU role selection", "answered for Storage Commitment Push Model only: both roles"
-    yield "Time for a complete A-ASSOCIATE-RQ", f"{transport.REQUEST_SECONDS:g} s"
+    yield "Time for a complete A-ASSOCIATE-RQ", f"{storage_scp.REQUEST_SECONDS:g} s"
     yield "Idle limit", f"{dicom.idle_seconds:g} s (`[dicom] idle_seconds`)"
     yield "Longest association", f"{dicom.association_seconds:g} s (`[dicom] association_seconds`)"
     yield "Largest object", f"{dicom.max_object_mb} MB (`[dicom] max_object_mb`)"
@@ -169,7 +177,7 @@ def rejections() -> Rows:
         ("another application context", negotiation._BAD_APPLICATION),
         ("the calling AE title is not in `[dicom] allowed_calling`", negotiation._UNKNOWN_CALLER),
         ("the address is not in `[dicom] allowed_addresses`", negotiation._UNKNOWN_ADDRESS),
-        ("as many associations as are allowed, and none can be ended for it", negotiation.NO_PLACE),
+        ("as many associations as are allowed, and none can be ended for it", negotiation.NO_SLOT),
     ):
         yield when, one.result, one.source, one.diagnostic
 
@@ -197,7 +205,7 @@ def _short(sentence: str) -> str:
 
 @_table("activity", "abstract syntax", "transfer syntaxes, one context each", "role")
 def initiation() -> Rows:
-    syntaxes = ", ".join(one.name for one in connection.SYNTAXES)
+    syntaxes = ", ".join(one.name for one in storage_scu.SYNTAXES)
     yield "`lantern doctor`", "Verification", syntaxes, "user"
     for kind, made in samples().items():
         names = sorted({_name(str(one.SOPClassUID)) for one in made})
@@ -205,18 +213,26 @@ def initiation() -> Rows:
     yield "results, with `commitment = true`", "Storage Commitment Push Model", syntaxes, "user"
     yield "answer to a machine that asked and left", "Storage Commitment Push Model", syntaxes, "provider"
     yield "the hospital's worklist", _name(hospital.MODEL), syntaxes, "user"
-    yield "search for earlier studies (gateway)", _name(query.FIND), syntaxes, "user"
-    yield "fetching an earlier study (gateway)", _name(query.GET), syntaxes, "user"
-    told = f"{len(CLASSES)} Storage SOP classes of 8.4, but for radiotherapy, waveforms and others that are no image"
-    yield "the same association", told, f"the {len(transfer_syntax.ACCEPTED)} of 4.2.3 in one context", "provider"
+    yield "search for earlier studies (gateway)", _name(query_scu.FIND), syntaxes, "user"
+    yield "fetching an earlier study (gateway)", _name(query_scu.GET), syntaxes, "user"
+    told = f"{len(FETCHABLE)} Storage SOP classes of 8.4, but for radiotherapy, waveforms and others that are no image"
+    yield (
+        "the same association",
+        told,
+        f"the {len(transfer_syntax.ACCEPTED_SYNTAXES)} of 4.2.3 in one context",
+        "provider",
+    )
 
 
 @_table("parameter", "value")
 def dialling() -> Rows:
-    yield "Implementation Class UID and Version Name", f"{implementation.CLASS_UID}, {implementation.VERSION_NAME}"
+    yield (
+        "Implementation Class UID and Version Name",
+        f"{file_meta.IMPLEMENTATION_CLASS_UID}, {file_meta.IMPLEMENTATION_VERSION_NAME}",
+    )
     yield "Maximum PDU length told to the archive", f"{DEFAULT_MAX_LENGTH} bytes"
-    yield "Time for connection and A-ASSOCIATE-AC", f"{connection.ASSOCIATE_S:g} s"
-    yield "Time for a response", f"{connection.ANSWER_S:g} s"
+    yield "Time for connection and A-ASSOCIATE-AC", f"{storage_scu.ASSOCIATE_S:g} s"
+    yield "Time for a response", f"{storage_scu.ANSWER_S:g} s"
     yield "Pause after a failure of the archive", f"{line.DELAY_FIRST_S:g} s, doubled up to {line.DELAY_MOST_S:g} s"
     yield "Pause after a refused object", f"{line.REFUSED_FIRST_S:g} s, doubled up to {line.REFUSED_MOST_S:g} s"
     yield (
@@ -231,7 +247,7 @@ def dialling() -> Rows:
 def answers() -> Rows:
     said: dict[str, list[str]] = {}
     for status in (0x0000, 0x0111, 0xB000, 0xB006, 0xB007, 0x0122, 0x0124, 0xA700, 0xA7FF, 0xA900, 0xC000, 0x0110):
-        said.setdefault(connection.meaning(status), []).append(f"{status:04X}H")
+        said.setdefault(storage_scu.classify_status(status), []).append(f"{status:04X}H")
     for meaning, which in said.items():
         yield ", ".join(which), meaning
 
@@ -263,7 +279,7 @@ def configuration() -> Rows:
 
 @_table("level", "attributes told")
 def searched() -> Rows:
-    for level, tags in searching._TOLD.items():
+    for level, tags in qido_rs._RETURNED.items():
         names = ", ".join(f"{Element.name_of(int(tag, 16))} ({tag[:4]},{tag[4:]})" for tag in tags)
         yield level.value, names
 
@@ -271,7 +287,7 @@ def searched() -> Rows:
 @_table("attribute", "tag", "of")
 def asked() -> Rows:
     for what, tags in (
-        ("Query/Retrieve, study level", query.KEYS),
+        ("Query/Retrieve, study level", query_scu.KEYS),
         ("the hospital's worklist", hospital.KEYS),
         ("the same, in the step's sequence", hospital.KEYS_OF_STEP),
     ):
@@ -281,7 +297,7 @@ def asked() -> Rows:
 
 @_table("attribute", "tag", "in the step's sequence")
 def worklist_keys() -> Rows:
-    for keys, in_step in ((worklist_query.MATCHED, "no"), (worklist_query.MATCHED_IN_STEP, "yes")):
+    for keys, in_step in ((worklist_scp.MATCHED, "no"), (worklist_scp.MATCHED_IN_STEP, "yes")):
         for tag in sorted(keys):
             yield Element.name_of(tag), f"({tag >> 16:04X},{tag & 0xFFFF:04X})", in_step
 
@@ -296,13 +312,13 @@ def characters() -> Rows:
 
 @_table("code of the pack", "standard code", "scheme", "meaning")
 def findings() -> Rows:
-    for code, concept in concepts.FINDINGS.items():
+    for code, concept in coded_concepts.FINDINGS.items():
         yield f"`{code}`", concept.value, concept.scheme_designator, concept.meaning
 
 
 @_table("value", "scheme", "meaning", "used for")
 def codes() -> Rows:
-    for name, value in vars(concepts).items():
+    for name, value in vars(coded_concepts).items():
         for one in value.values() if name == "ASSESSMENTS" else [value]:
             if type(one).__name__ == "Code":
                 yield one.value, one.scheme_designator, one.meaning, name.replace("_", " ").lower()
@@ -310,11 +326,11 @@ def codes() -> Rows:
 
 @_table("tag", "VR", "holds")
 def private() -> Rows:
-    yield f"({own_results.GROUP:04X},0010)", "LO", f"private creator `{own_results.CREATOR}`"
+    yield f"({sop_classes.OWN_GROUP:04X},0010)", "LO", f"private creator `{sop_classes.OWN_CREATOR}`"
     yield (
-        f"({own_results.GROUP:04X},xx01)",
+        f"({sop_classes.OWN_GROUP:04X},xx01)",
         "CS",
-        "the kind: " + ", ".join(kind.upper() for kind in making.SERIES_NUMBERS),
+        "the kind: " + ", ".join(kind.upper() for kind in result_context.SERIES_NUMBERS),
     )
 
 
@@ -327,7 +343,7 @@ def created() -> Rows:
             f"`{kind}`",
             ", ".join(sorted(map(_name, classes))),
             ", ".join(sorted(classes)),
-            making.SERIES_NUMBERS[kind],
+            result_context.SERIES_NUMBERS[kind],
             ", ".join(sorted(syntaxes)),
         )
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.tasks.typicality import FILE_NAME, Typicality
+from firmware_app.packs.typicality import TYPICALITY_FILE, TypicalityModel
 
 SIDE = 64
 POOL = 8
@@ -112,7 +112,7 @@ def learns(pack: Path, pictures: Sequence[NDArray[Any]], limit: float) -> None:
     cells = films.reshape(len(films), small, POOL, small, POOL).mean(axis=(2, 4)).reshape(len(films), -1)
     scale = np.maximum(cells.std(axis=0), 0.05)
     first = np.eye(1, small * small, dtype=np.float32)
-    path = Typicality(cells.mean(axis=0), scale, first, np.ones(1, np.float32), 1.0).save(pack / FILE_NAME)
+    path = TypicalityModel(cells.mean(axis=0), scale, first, np.ones(1, np.float32), 1.0).save(pack / TYPICALITY_FILE)
     model, data = onnx(features=True), path.read_bytes()
     (pack / "fp32.onnx").write_bytes(model)
     manifest = json.loads((pack / "manifest.json").read_text())

@@ -12,9 +12,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from firmware_app.core.records import FINDING_TAG, Lesion
 from firmware_app.core.records import Finding as Found
-from firmware_app.packs.tasks import clips
-from firmware_app.packs.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, tensor
-from firmware_app.packs.tasks.part import Part, Probability
+from firmware_app.packs.manifest_types import ManifestPart, Probability
+from firmware_app.packs.tasks import interface
+from firmware_app.packs.tasks.interface import Answer, Difference, FindingPart, Frame, OutputPart, Section, find_tensor
 
 if TYPE_CHECKING:
     from firmware_app.packs.tasks.interface import Tensors
@@ -33,7 +33,7 @@ class Output(OutputPart):
     mask: str = Field(min_length=1)
 
 
-class Expected(Part):
+class Expected(ManifestPart):
     """What a golden case records: each finding's probability, and x0, y0, x1, y1, score of each lesion."""
 
     findings: dict[str, Probability]
@@ -46,8 +46,8 @@ _EXPECTED = TypeAdapter(Expected)
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     """The boxes that reach the threshold are lesions; the finding's probability is the largest score."""
     (spec,), output = section.findings, section.output
-    boxes, scores = tensor(outputs, output.boxes, 3), tensor(outputs, output.scores, 2).clip(0.0, 1.0)
-    (mask,) = tensor(outputs, output.mask, 4) >= 0.0
+    boxes, scores = find_tensor(outputs, output.boxes, 3), find_tensor(outputs, output.scores, 2).clip(0.0, 1.0)
+    (mask,) = find_tensor(outputs, output.mask, 4) >= 0.0
     lesions = []
     for corners, score in zip(boxes.tolist(), scores.tolist(), strict=True):
         x0, y0, x1, y1 = box = frame.placed(*corners)
@@ -69,7 +69,7 @@ def _area(mask: Any, corners: Sequence[float]) -> float:
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
-    return clips.together(answers, section.frames)
+    return interface.combine_frames(answers, section.frames)
 
 
 def golden(answer: Answer) -> dict[str, Any]:

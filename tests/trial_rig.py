@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import repository, tuf_keys
-from firmware_app.cases.pack_trials import PackTrial, PackTrials
+from firmware_app.cases.pack_changes import PackTrial, PackTrials
 from firmware_app.core.records import Instance
 from firmware_app.core.settings import Config
-from firmware_app.packs import installing
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.installing import Change, InstallRequest
+from firmware_app.packs import installer
+from firmware_app.packs.installer import InstallRequest, PackChange
+from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading.reader import Reader
 from tests import made_runtime, reading_rig
 from tests.publishing_rig import NAME, sums
@@ -47,9 +47,9 @@ class TrialBox:
         sums(made)
         repository.publish(made, self.folder / "repository", self.folder / "keys", 30)
 
-    def install(self, *, trial: bool = True) -> Change:
+    def install(self, *, trial: bool = True) -> PackChange:
         wish = InstallRequest(NAME, str(self.folder / "repository"), None, self.folder / "keys" / "root.json", trial)
-        return installing.install(self.store, wish, lambda _done, _total: None, lambda _pack: None)
+        return installer.install_pack(self.store, wish, lambda _done, _total: None, lambda _pack: None)
 
     def film(self, number: int) -> Instance:
         return self.rig.admit(reading_rig.tiny_film(number))

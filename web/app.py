@@ -11,17 +11,17 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from firmware_app.cases import stick_files
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.registration.entry import ACCESSION
-from firmware_app.cases.worklist import DoctorVerdict, Row
+from firmware_app.cases import usb_import
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.registration_entry import ACCESSION_PATTERN
+from firmware_app.cases.worklist import DoctorVerdict, WorklistRow
 from firmware_app.core import clock
-from firmware_app.core.language import N_, plural, tag, translate
+from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
-from firmware_app.results.terms import percent
+from firmware_app.results.terms import format_percent
 from web import box as boxes
 from web import compression, guard, notices, standing, words
 from web.blueprints import accounts as account_pages
@@ -76,13 +76,13 @@ class FindingCode(BaseConverter):
 class AccessionNumber(BaseConverter):
     """The accession number of a registration."""
 
-    regex = ACCESSION
+    regex = ACCESSION_PATTERN
 
 
 def create_app(
     config: Config,
     state: StateDir,
-    clinical: Clinical,
+    clinical: ClinicalDatabase,
     accounts: Accounts,
     checkup: Checkup | None = None,
     test_config: Mapping[str, Any] | None = None,
@@ -191,7 +191,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         box_name=config.box.name,
         words=words,
         user=guard.user,
-        stick_files=stick_files,
+        stick_files=usb_import,
         is_live=live.is_watched,
         described=descriptions.of,
         seen_words=_seen_words,
@@ -199,7 +199,7 @@ def _equip_templates(app: Flask, config: Config) -> None:
         stands=lambda: boxes.here().pulse.stands,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=percent, tag=tag)
+    app.jinja_env.filters.update(moment=_moment, dated=_dated, written=_written, percent=format_percent, tag=html_tag)
     app.context_processor(lambda: {"language": g.get("language", config.box.language)})
     app.context_processor(_banner)
     app.context_processor(lambda: {"clock_unsure": guard.user() is not None and not clock.stamp().trusted})
@@ -220,7 +220,7 @@ def _banner() -> dict[str, object]:
     }
 
 
-def _seen_words(row: Row) -> tuple[DoctorVerdict, ...]:
+def _seen_words(row: WorklistRow) -> tuple[DoctorVerdict, ...]:
     """The verdicts on a case of a list that its reader may see: of others' none as long as two readers are blind."""
     is_blind = row.readers is not None and row.readers.blind and row.done is None
     return tuple(one for one in row.verdicts if not is_blind or one.actor == guard.actor())
@@ -232,7 +232,7 @@ def _translated(message: str, **values: object) -> str:
 
 
 def _counted(one: str, many: str, count: int) -> str:
-    return plural(one, many, count, g.get("language", "en"))
+    return translate_plural(one, many, count, g.get("language", "en"))
 
 
 def _moment(stamp: clock.Stamp) -> str:
@@ -249,7 +249,7 @@ def _dated(stamp: clock.Stamp) -> str:
 
 def _written(text: str) -> str:
     """A stored time to the second, in UTC, with its mark."""
-    stamp = clock.parse(text)
+    stamp = clock.parse_stamp(text)
     return f"{stamp.at:%Y-%m-%d %H:%M:%S}" + _mark(stamp)
 
 

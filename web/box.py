@@ -7,11 +7,11 @@ from typing import Final, cast
 
 from flask import current_app
 
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations
-from firmware_app.cases.image_verdicts import ImageVerdicts
+from firmware_app.cases.image_notes import ImageVerdicts
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.remarks import Remarks
 from firmware_app.cases.worklist import Worklist
@@ -32,7 +32,7 @@ class Box:
 
     config: Config
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
     accounts: Accounts
     pulse: Pulse
     checkup: Checkup

@@ -16,7 +16,7 @@ from typing import Final
 from flask import Response, current_app, request
 from itsdangerous import BadSignature, URLSafeSerializer
 
-from firmware_app.cases.accounts.accounts_db import DEVICE, User, normal
+from firmware_app.cases.accounts import DEVICE, User, normalise_name
 
 COOKIE: Final = "lantern_device"
 _KEPT_S: Final = 400 * 86_400  # the longest that browsers keep a cookie
@@ -57,7 +57,7 @@ def _known() -> tuple[str, list[str]]:
 
 
 def _mark(name: str) -> str:
-    named = f"device:{normal(name)}".encode("utf-8", "surrogatepass")
+    named = f"device:{normalise_name(name)}".encode("utf-8", "surrogatepass")
     return hmac.digest(_secret(), named, "sha256").hex()[:_MARK_DIGITS]
 
 

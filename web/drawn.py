@@ -6,7 +6,7 @@ import json
 
 from flask import request
 
-from firmware_app.cases.drawings import Drawing
+from firmware_app.cases.remarks import Drawing
 from web.box import Box
 
 

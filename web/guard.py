@@ -18,8 +18,8 @@ from typing import Final, ParamSpec, cast
 from flask import Flask, Response, abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.appliance.provisioning import naming
-from firmware_app.cases.accounts.accounts_db import SESSION_MOST_S, Role, User
+from firmware_app.appliance import network_name
+from firmware_app.cases.accounts import SESSION_MOST_S, Role, User
 from firmware_app.core.language import LANGUAGES
 from web import devices
 from web.box import here
@@ -144,7 +144,7 @@ def _recognise() -> None:
 def _check_host() -> None:
     name = host_name(request.host)
     config = here().config
-    named = (f"{naming.host(config.box.id)}.local", *config.viewer.allowed_hosts)
+    named = (f"{network_name.mdns_host(config.box.id)}.local", *config.viewer.allowed_hosts)
     if name is None or not (_is_address(name) or name in own_names(named)):
         abort(421)
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from waitress.server import create_server
 
-from firmware_app.appliance.checks import metrics
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import metrics
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
@@ -30,7 +30,7 @@ _THREADS, _CONNECTIONS = 1, 8
 class Measures:
     """The listener for metrics; `port` is None when it is switched off or another program has the port."""
 
-    def __init__(self, config: Config, state: StateDir, clinical: Clinical) -> None:
+    def __init__(self, config: Config, state: StateDir, clinical: ClinicalDatabase) -> None:
         self._config, self._state, self._clinical = config, state, clinical
         self._closing = False
         self._thread: threading.Thread | None = None
@@ -68,7 +68,7 @@ class Measures:
         if environ["PATH_INFO"] != PATH or environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start_response("404 Not Found", [("Content-Type", "text/plain"), ("Content-Length", "0")])
             return []
-        body = metrics.text(self._config, self._state, self._clinical).encode()
+        body = metrics.format_metrics(self._config, self._state, self._clinical).encode()
         start_response("200 OK", [("Content-Type", metrics.CONTENT_TYPE), ("Content-Length", str(len(body)))])
         return [body]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.pack_changes import PackChanges
-from firmware_app.cases.pack_trials import PackTrials
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.pack_changes import PackChanges, PackTrials
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.falls import ClinicalFall, Falls
-from firmware_app.packs.installed import PackStore
+from firmware_app.monitoring.performance_drops import PerformanceDrop, PerformanceDrops
+from firmware_app.packs.pack_store import PackStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class ModelNotice:
     back: str | None = None
 
 
-def of(clinical: Clinical, config: Config, role: Role) -> list[ModelNotice]:
+def of(clinical: ClinicalDatabase, config: Config, role: Role) -> list[ModelNotice]:
     """The notices for a person of that *role*; an auditor changes no models."""
     if role not in (Role.DOCTOR, Role.TECHNICIAN):
         return []
@@ -33,16 +32,16 @@ def of(clinical: Clinical, config: Config, role: Role) -> list[ModelNotice]:
     return [*_falls(clinical, config), *left]
 
 
-def falls(clinical: Clinical, config: Config) -> dict[str, ClinicalFall]:
+def falls(clinical: ClinicalDatabase, config: Config) -> dict[str, PerformanceDrop]:
     """Those of the versions that serve and that nobody has noted, by the pack's name."""
-    known = Falls(clinical.database)
+    known = PerformanceDrops(clinical.database)
     if not known.all():
         return {}
     packs = PackStore.of(config).survey().packs
     return {one.pack: one for one in known.open((pack.name, pack.manifest.version) for pack in packs)}
 
 
-def _falls(clinical: Clinical, config: Config) -> list[ModelNotice]:
+def _falls(clinical: ClinicalDatabase, config: Config) -> list[ModelNotice]:
     store, asked = PackStore.of(config), {one.pack for one in PackChanges(clinical.database).asked()}
     return [
         ModelNotice(name, one.reason, True, None if name in asked else store.before(store.find(name)))

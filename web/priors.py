@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from firmware_app.cases.patients import Patient
-from firmware_app.results import study
+from firmware_app.results import terms
 from web.box import Box
 
 _NEWEST: Final = 1000
@@ -40,8 +40,8 @@ def of(box: Box, reference: str) -> list[Prior]:
     return [
         Prior(
             one,
-            study.examination(box.clinical.examinations(one)),
-            study.examined(box.clinical.examined(one)),
+            terms.join_study_names(box.clinical.examinations(one)),
+            terms.format_study_times(box.clinical.examined(one)),
             image,
             (box.state.display / image / "frame-000-screen.jpg").is_file(),
         )

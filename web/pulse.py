@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
 
 log = logging.getLogger("lantern.viewer")
@@ -27,7 +27,7 @@ _STANDING_S: Final = 2.0
 class Pulse:
     """Counts database changes; `wait` returns when the count has changed."""
 
-    def __init__(self, clinical: Clinical, standing: Callable[[], object]) -> None:
+    def __init__(self, clinical: ClinicalDatabase, standing: Callable[[], object]) -> None:
         self._clinical, self._worklist, self._standing = clinical, Worklist(clinical), standing
         self._changed = threading.Condition()
         self._beats = 0

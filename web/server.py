@@ -19,13 +19,13 @@ from typing import Any, Final
 
 from waitress.server import create_server
 
-from firmware_app.appliance.processes import supervisor
-from firmware_app.appliance.updates.handover import PIECE_BYTES
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import supervisor
+from firmware_app.appliance.software_requests import PIECE_BYTES
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import notify
 from firmware_app.core.errors import LanternError, PortTaken, PortUnusable
-from firmware_app.core.settings import Config, load
+from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 from web.app import create_app
 from web.blueprints import lists, live
@@ -54,7 +54,7 @@ def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_p
     Raises `PortTaken` and `PortUnusable`.
     """
     state = StateDir(config.state.dir)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     accounts = Accounts(state.accounts_db)
     accounts.create()
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("waitress").setLevel(logging.ERROR)  # it logs every page that was closed before its end
     try:
-        return supervisor.run_process("viewer", load(options.config), partial(run, config_path=options.config))
+        return supervisor.run_process("viewer", load_config(options.config), partial(run, config_path=options.config))
     except LanternError as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,21 +15,20 @@ from typing import Final, TypeVar
 
 from flask import abort, g
 
-from firmware_app.cases.asking import Asked
 from firmware_app.cases.confirmations import Confirmation
-from firmware_app.cases.patients import Change, Known
+from firmware_app.cases.model_scores import ConfirmationReason
+from firmware_app.cases.patients import DisplayedPatient, PatientChange
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import Kind, Remark, current
-from firmware_app.cases.two_readers import Readers
-from firmware_app.cases.worklist import DoctorVerdict, Done
+from firmware_app.cases.remarks import DoubleReading, Remark, RemarkKind, select_current
+from firmware_app.cases.worklist import CaseCompletion, DoctorVerdict
 from firmware_app.core.errors import CaseUnknown
 from firmware_app.core.records import Case, Finding, Header, LocalState, Reading, ReadingStatus, Reason
-from firmware_app.dicom.headers.other_objects import KINDS
-from firmware_app.dicom.headers.view import stated
-from firmware_app.monitoring import sentences
-from firmware_app.packs.prior import Predictive
-from firmware_app.results import sent, study, wording
-from firmware_app.results.sent import CaseSent
+from firmware_app.dicom.sop_classes import OBJECT_KINDS
+from firmware_app.dicom.view import find_view
+from firmware_app.monitoring import calibration_status
+from firmware_app.packs.prevalence_adjustment import PredictiveValues
+from firmware_app.results import case_text, remote_status, terms
+from firmware_app.results.remote_status import ArchiveDelivery
 from web import guard, words
 from web.blueprints import packs
 from web.box import Box
@@ -129,7 +128,7 @@ class Sheet:
     """Everything that the page of a case shows."""
 
     case: Case
-    known: Known
+    known: DisplayedPatient
     examination: str
     examined: str
     images: tuple[Image, ...]
@@ -138,10 +137,10 @@ class Sheet:
     reasons: tuple[Reason, ...]
     verdicts: tuple[DoctorVerdict, ...]
     texts: tuple[tuple[Reading, packs.PackTexts | None], ...]
-    worth: dict[str, Predictive]
+    worth: dict[str, PredictiveValues]
     age_matters: bool
     waiting: int
-    done: Done | None
+    done: CaseCompletion | None
     seen: str
     others: tuple[tuple[str, int], ...]
     lesions: tuple[str, ...]
@@ -154,18 +153,18 @@ class Sheet:
     """Findings (code, name) that a doctor is asked to read before the result is shown; the rest shows none of it."""
     scored: tuple[tuple[str, str], ...]
     """Findings (code, name) whose truth can be entered."""
-    wanted: Mapping[str, Asked]
+    wanted: Mapping[str, ConfirmationReason]
     words: tuple[Confirmation, ...]
     """What was said of them so far."""
-    readers: Readers | None
+    readers: DoubleReading | None
     """Where two doctors read each case: how far they are.  Of other doctors' words a blind reader sees none."""
     remarks: tuple[Remark, ...]
     """What doctors wrote, and every verdict that was ever given, the first one first."""
-    changes: tuple[Change, ...]
+    changes: tuple[PatientChange, ...]
     """What was changed of the patient, the first change first."""
     claimed: str
     """The number of a registration whose study this is, although the images say another patient; empty: none."""
-    sent: tuple[CaseSent, ...]
+    sent: tuple[ArchiveDelivery, ...]
     """How far the results have come on their way to each archive."""
 
     def seen_on(self, finding: Finding) -> list[int]:
@@ -185,22 +184,22 @@ class Sheet:
     def written(self) -> list[Remark]:
         """What doctors wrote: impressions first."""
         return sorted(
-            (one for one in self.remarks if one.kind is not Kind.VERDICT),
-            key=lambda one: one.kind is not Kind.IMPRESSION,
+            (one for one in self.remarks if one.kind is not RemarkKind.VERDICT),
+            key=lambda one: one.kind is not RemarkKind.IMPRESSION,
         )
 
     @property
     def former(self) -> list[Remark]:
         """Verdicts that no longer count, because their doctor gave another or took them back."""
-        now = current(self.remarks)
-        return [one for one in self.remarks if one.kind is Kind.VERDICT and one.text and one not in now]
+        now = select_current(self.remarks)
+        return [one for one in self.remarks if one.kind is RemarkKind.VERDICT and one.text and one not in now]
 
     def judged_alone(self, finding: str) -> list[Remark]:
         """The verdicts on *finding* that are of one image, or have something drawn on one."""
         return [
             one
-            for one in current(self.remarks)
-            if one.kind is Kind.VERDICT and one.finding == finding and (one.instance or one.drawing)
+            for one in select_current(self.remarks)
+            if one.kind is RemarkKind.VERDICT and one.finding == finding and (one.instance or one.drawing)
         ]
 
     def read_for(self, finding: str) -> list[tuple[int, Image]]:
@@ -222,7 +221,7 @@ class Sheet:
                 "outline": one.drawing.outline,
                 "doctor": True,
             }
-            for one in current(self.remarks)
+            for one in select_current(self.remarks)
             if one.drawing is not None and one.drawing.instance in {image.instance, *places}
         ]
 
@@ -234,7 +233,7 @@ class Sheet:
     def places(self, finding: Finding, language: str) -> list[str]:
         """In which parts of the picture the lesions of *finding* lie, each once."""
         lesions = (one for one in self.case.lesions if one.finding == finding.code)
-        return list(dict.fromkeys(wording.place(one, language) for one in lesions))
+        return list(dict.fromkeys(case_text.describe_place(one, language) for one in lesions))
 
     def said(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
@@ -310,7 +309,7 @@ def of(box: Box, reference: str) -> Sheet:
     def seen_words(said: Iterable[Word]) -> tuple[Word, ...]:
         return tuple(one for one in said if not is_blind or one.actor == guard.actor())
 
-    said = sentences.of_case(case)
+    said = calibration_status.explain_calibration(case)
 
     def named(codes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
         return tuple((code, words.labelled(whole.findings, code, g.language)) for code in codes)
@@ -318,8 +317,8 @@ def of(box: Box, reference: str) -> Sheet:
     return Sheet(
         case,
         box.patients.known(reference),
-        study.examination(box.clinical.examinations(reference)),
-        study.examined(box.clinical.examined(reference)),
+        terms.join_study_names(box.clinical.examinations(reference)),
+        terms.format_study_times(box.clinical.examined(reference)),
         images,
         tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))),
         hints,
@@ -331,8 +330,12 @@ def of(box: Box, reference: str) -> Sheet:
         sum(1 for instance in instances if instance not in by_instance),
         done,
         seen,
-        tuple(Counter(Reason(KINDS.get(kind, KINDS["other"])).text(g.language) for kind in others.values()).items()),
-        tuple(wording.lesions(case, g.language)),
+        tuple(
+            Counter(
+                Reason(OBJECT_KINDS.get(kind, OBJECT_KINDS["other"])).text(g.language) for kind in others.values()
+            ).items()
+        ),
+        tuple(case_text.describe_lesions(case, g.language)),
         case.follow_up.text(g.language) if case.follow_up else "",
         tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
         said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None,
@@ -344,13 +347,13 @@ def of(box: Box, reference: str) -> Sheet:
         () if hidden else seen_words(box.remarks.of_case(reference)),
         tuple(box.patients.history(reference)),
         _claimed(box, case),
-        tuple(sent.of_case(box.config, box.clinical.database, reference)),
+        tuple(remote_status.describe_archive_delivery(box.config, box.clinical.database, reference)),
     )
 
 
 def _view(header: Header) -> str:
     """The view that a film's header states; empty where it states none that has a name."""
-    view = stated(header) if header.modality in words.FILMS else None
+    view = find_view(header) if header.modality in words.FILMS else None
     return view if isinstance(view, str) and view in words.VIEWS else ""
 
 

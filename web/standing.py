@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.appliance.care.heartbeat import Watch
-from firmware_app.appliance.checks import own_care
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance.checks import maintenance
+from firmware_app.appliance.supervisor import HeartbeatMonitor
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core import clock, presence
-from firmware_app.core import disk_fault as of_the_state
+from firmware_app.core import clock, run_status
+from firmware_app.core import disk as of_the_state
 from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -33,12 +33,12 @@ class ReadingState:
     unread: int
 
 
-def reading(clinical: Clinical, state: StateDir) -> ReadingState:
+def reading(clinical: ClinicalDatabase, state: StateDir) -> ReadingState:
     """Reading has stopped when the reader does not run, or when images wait and none was read for a minute."""
     standing = Worklist(clinical).standing()
     last = max((stamp.at for stamp in (standing.oldest, standing.last_read) if stamp), default=None)
     late = standing.waiting > 0 and last is not None and abs((clock.now() - last).total_seconds()) > LATE_S
-    stopped = late or not presence.is_running(state, "reader")
+    stopped = late or not run_status.is_running(state, "reader")
     return ReadingState(stopped, standing.oldest, standing.waiting)
 
 
@@ -53,12 +53,12 @@ class Disk:
 
     def look(self, write_s: float = _WRITE_S) -> DiskTrouble | None:
         """The refusal, None when the disk works. The result of a test write is kept for *write_s* seconds."""
-        if (trouble := of_the_state.trouble(self._folder, self._limit_mb, writes=False)) is not None:
+        if (trouble := of_the_state.find_disk_trouble(self._folder, self._limit_mb, writes=False)) is not None:
             return trouble
         if self._asking.acquire(blocking=False):
             try:
                 if time.monotonic() - self._at > write_s:
-                    self._written = of_the_state.trouble(self._folder, self._limit_mb)
+                    self._written = of_the_state.find_disk_trouble(self._folder, self._limit_mb)
                     self._at = time.monotonic()
             finally:
                 self._asking.release()
@@ -69,17 +69,17 @@ class Intake:
     """Whether images are taken in: the gateway runs, and its heart beats."""
 
     def __init__(self, state: StateDir) -> None:
-        self._state, self._watch = state, Watch(state, "gateway")
+        self._state, self._watch = state, HeartbeatMonitor(state, "gateway")
 
     def stopped(self) -> bool:
-        return not presence.is_running(self._state, "gateway") or self._watch.silent_s() > SILENT_S
+        return not run_status.is_running(self._state, "gateway") or self._watch.silent_s() > SILENT_S
 
 
-def trouble(disk: Disk, clinical: Clinical, state: StateDir) -> list[str]:
+def trouble(disk: Disk, clinical: ClinicalDatabase, state: StateDir) -> list[str]:
     """Codes of what is wrong, without names or numbers; empty when nothing is."""
-    codes = [f"{name}.stopped" for name in ("gateway", "reader") if not presence.is_running(state, name)]
+    codes = [f"{name}.stopped" for name in ("gateway", "reader") if not run_status.is_running(state, name)]
     if "reader.stopped" not in codes and reading(clinical, state).stopped:
         codes.append("reader.late")
     if (full := disk.look()) is not None:
         codes.append(full.code)
-    return [*codes, *own_care.trouble(state)]
+    return [*codes, *maintenance.list_troubles(state)]

@@ -13,15 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.entries import Entries
+from firmware_app.cases import patient_identity
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.image_notes import ImageDescriptions
 from firmware_app.cases.patients import Patient, Patients
-from firmware_app.cases.registration import names
-from firmware_app.cases.worklist import Row, Tab, Worklist
+from firmware_app.cases.worklist import Tab, Worklist, WorklistRow
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.entered import completed
-from firmware_app.results import kinds, study
+from firmware_app.dicom.view import complete_header
+from firmware_app.results import terms
 
 THUMBNAIL: Final = "thumb.jpg"
 _DAY: Final = re.compile(r"(?:(\d{4})[-./年]?)?(\d{1,2})[-./月](\d{1,2})日?|(\d{4})(\d\d)(\d\d)")
@@ -46,7 +46,7 @@ class Card:
 class Part:
     """One case of a visit: its row, what it shows in words, and the image of which there is a thumbnail."""
 
-    row: Row
+    row: WorklistRow
     kind: str
     thumbnail: str
 
@@ -61,13 +61,13 @@ class Visit:
     @property
     def day(self) -> str:
         """The day of the examination; empty where the images do not state it."""
-        return study.examined([(self.card.day, "")]) if self.card.stated else ""
+        return terms.format_study_times([(self.card.day, "")]) if self.card.stated else ""
 
 
 class Visits:
     """The lists of one viewer, from any thread."""
 
-    def __init__(self, clinical: Clinical, patients: Patients, worklist: Worklist, state: StateDir) -> None:
+    def __init__(self, clinical: ClinicalDatabase, patients: Patients, worklist: Worklist, state: StateDir) -> None:
         self._clinical, self._patients, self._worklist, self._display = clinical, patients, worklist, state.display
         self._lock = threading.Lock()
         self._cards: dict[str, tuple[tuple[object, ...], Card]] = {}
@@ -104,17 +104,17 @@ class Visits:
             card = self._card(rows[0].case)
         return Visit(card, tuple(self._part(row, language) for row in rows))
 
-    def _part(self, row: Row, language: str) -> Part:
-        entries = Entries(self._clinical).of_case(row.case)
+    def _part(self, row: WorklistRow, language: str) -> Part:
+        entries = ImageDescriptions(self._clinical).of_case(row.case)
         images = self._clinical.images(row.case)
         headers: list[Header] = []
         for image in images[:8]:
             entry = entries.get(image.reference)
-            header = completed(image.header, entry.said) if entry is not None else image.header
+            header = complete_header(image.header, entry.said) if entry is not None else image.header
             if header is not None:
                 headers.append(header)
-        named = list(dict.fromkeys(name for header in headers if (name := kinds.name(header, language))))
-        kind = "; ".join(named[:2]) or study.examination(self._clinical.examinations(row.case))
+        named = list(dict.fromkeys(name for header in headers if (name := terms.name_examination(header, language))))
+        kind = "; ".join(named[:2]) or terms.join_study_names(self._clinical.examinations(row.case))
         drawn = (one.reference for one in images[:8] if (self._display / one.reference / THUMBNAIL).is_file())
         return Part(row, kind, next(drawn, ""))
 
@@ -153,7 +153,11 @@ def fits(asked: str, card: Card) -> bool:
     if not wanted or wanted in name or wanted in number or _is_day(wanted, card.day):
         return bool(wanted)
     letters = re.sub(r"[\s'’-]", "", wanted)
-    return letters.isascii() and letters.isalpha() and names.is_heard_in(letters, names.syllables(name))
+    return (
+        letters.isascii()
+        and letters.isalpha()
+        and patient_identity.matches_sounds(letters, patient_identity.list_syllables(name))
+    )
 
 
 def _is_day(wanted: str, day: str) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from firmware_app.cases.patients import Patient
-from firmware_app.cases.remarks import Kind, Remark
+from firmware_app.cases.remarks import Remark, RemarkKind
 from firmware_app.core import clock
 from firmware_app.core.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.core.language import LANGUAGES as SPOKEN
-from firmware_app.core.language import N_, NN_, own_name, plural, term, translate
+from firmware_app.core.language import N_, NN_, language_name, translate, translate_plural, translate_term
 from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion, Priority
-from firmware_app.reading import hints, quality_hints  # noqa: F401 - they register the sentences of the readings' hints
-from firmware_app.results import case_text, kinds, terms
+from firmware_app.reading import hints
+from firmware_app.results import case_text, terms
 from firmware_app.results.terms import ON_IMAGE as ON_IMAGE
 from firmware_app.results.terms import SAID as SAID
 from firmware_app.results.terms import SEXES as SEXES
@@ -72,7 +72,7 @@ RULES: Final = {
     "early": N_("That is clearly below 0.75."),
     "floor": N_("It may be below 0.65, although many films with the finding are confirmed."),
 }
-"""Why a model was suspended (`core.statistics.floor.Rule`)."""
+"""Why a model was suspended (`core.fitness.FitnessRule`)."""
 FIGURES: Final = {
     "auc": "AUC",
     "sensitivity": N_("Sensitivity"),
@@ -84,7 +84,7 @@ FIGURES: Final = {
 ROLES: Final = {"doctor": N_("doctor"), "technician": N_("technician"), "auditor": N_("auditor")}
 AGE_UNITS: Final = {"Y": N_("years"), "M": N_("months"), "W": N_("weeks"), "D": N_("days")}
 PATIENT_FIELDS: Final = {"name": N_("Name"), "patient_id": N_("Number"), "age": N_("Age"), "sex": N_("Sex")}
-LANGUAGES: Final = {language: own_name(language) for language in SPOKEN}
+LANGUAGES: Final = {language: language_name(language) for language in SPOKEN}
 CHECKS: Final = {
     "clock": N_("Clock"),
     "state": N_("Disk"),
@@ -238,7 +238,7 @@ VIEWS: Final = {
     "LORDOTIC": N_("lordotic"),
     "AXIAL": N_("axial"),
 }
-"""The views of films (`dicom.headers.view`)."""
+"""The views of films (`dicom.view`)."""
 KEYS: Final = {
     "1 2 3": N_("agree, disagree, unsure"),
     "N": N_("done, next patient"),
@@ -279,12 +279,12 @@ def label(finding: Finding, language: str) -> str:
 
 def not_looked_for(case: Case, language: str) -> list[str]:
     """What the packs of *case* leave out."""
-    return case_text.not_looked_for(case.readings, language)
+    return case_text.list_not_looked_for(case.readings, language)
 
 
 def value(finding: Finding, language: str) -> str:
     """What the model measured or graded beside the probability, in its unit."""
-    return case_text.value_text(finding, language)
+    return case_text.format_value(finding, language)
 
 
 def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
@@ -300,7 +300,7 @@ def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:
 
 def drawn(remark: Remark, findings: Iterable[Finding], language: str) -> str:
     """The text beside what a doctor drew on the image: who says what of which finding."""
-    if remark.kind is not Kind.VERDICT:
+    if remark.kind is not RemarkKind.VERDICT:
         kind = translate(WRITTEN[remark.kind], language)
         return translate(WRITTEN_DRAWN, language).format(actor=remark.actor, kind=kind)
     verdict = translate({**SAID, **ON_IMAGE}[remark.text], language)
@@ -320,7 +320,7 @@ def day(text: str) -> str:
 
 def stated_age(text: str, language: str) -> str:
     """A DICOM AS for people: “3 years”; empty for none."""
-    return terms.age(Patient(age=text), language)
+    return terms.format_age(Patient(age=text), language)
 
 
 def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
@@ -331,10 +331,10 @@ def waited(since: clock.Stamp, now: clock.Stamp, language: str) -> str:
     if not minutes:
         return translate(_JUST_CAME, language)
     if minutes < 120:
-        return plural(*_WAITED_MINUTES, minutes, language)
+        return translate_plural(*_WAITED_MINUTES, minutes, language)
     if minutes < 2 * 24 * 60:
-        return plural(*_WAITED_HOURS, minutes // 60, language)
-    return plural(*_WAITED_DAYS, minutes // (24 * 60), language)
+        return translate_plural(*_WAITED_HOURS, minutes // 60, language)
+    return translate_plural(*_WAITED_DAYS, minutes // (24 * 60), language)
 
 
 def audited(details: Mapping[str, object], language: str) -> list[str]:
@@ -355,8 +355,8 @@ def _said_before(field: str, value: str, language: str) -> str:
         return f"{translate(PATIENT_FIELDS[field], language)} {stated(field, value, language) if value != '-' else '–'}"
     parts = []
     for part in value.split():
-        names = (term(name, part, language) for name in ("modality", "body_part", "view"))
-        whom = translate(kinds.POPULATIONS[part], language) if part in kinds.POPULATIONS else part
+        names = (translate_term(name, part, language) for name in ("modality", "body_part", "view"))
+        whom = translate(terms.POPULATIONS[part], language) if part in terms.POPULATIONS else part
         parts.append(next((name for name in names if name != part), whom))
     return " ".join(parts).replace("-", "–")
 

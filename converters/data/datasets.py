@@ -19,7 +19,14 @@ from PIL import Image
 from converters.data import polygons
 from converters.failures import DataUnreadable
 from firmware_app.core.errors import LanternError
-from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec, frame_of, laid, part, to_model_input
+from firmware_app.imaging.model_input import (
+    EIGHT_BITS,
+    InputSpec,
+    find_crop,
+    lay_out,
+    read_model_frame,
+    to_model_input,
+)
 
 SIXTEEN_BITS = (0.0, 65535.0)
 """Black and white of a picture of 16 bits."""
@@ -127,13 +134,13 @@ class Film:
         if not self.is_dicom:
             frame, ends = self.frame(spec)
             return to_model_input(frame, spec, ends=ends)
-        from firmware_app.imaging import film
-        from firmware_app.imaging.ultrasound import opened as ultrasound
+        from firmware_app.imaging import image_file
+        from firmware_app.imaging import image_properties as ultrasound
 
         try:
-            with film.opened(self.path, is_picture=False) as opened:
-                middle, sector = opened.frames // 2, ultrasound.stated_sector(opened) if spec.crop == "sector" else None
-                frame, ends = frame_of(opened, middle, spec)
+            with image_file.open_image_file(self.path, is_picture=False) as opened:
+                middle, sector = opened.frames // 2, ultrasound.header_sector(opened) if spec.crop == "sector" else None
+                frame, ends = read_model_frame(opened, middle, spec)
                 return to_model_input(frame, spec, sector, opened.hidden(middle), ends, opened.aspect(middle))
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
@@ -143,8 +150,8 @@ class Film:
         outline = self.outlined()
         if outline is None:
             return None
-        box = part(self.read(), spec) if spec.crop != "whole" else None
-        return np.asarray(laid(outline.astype(np.float32), spec, box) >= 0.5)
+        box = find_crop(self.read(), spec) if spec.crop != "whole" else None
+        return np.asarray(lay_out(outline.astype(np.float32), spec, box) >= 0.5)
 
     def outlined(self, part: str = polygons.LESION) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W), or that of another ``part`` that polygons have; ``None`` where the data set has
@@ -197,10 +204,10 @@ def read_picture(path: Path, spec: InputSpec | None = None) -> tuple[NDArray[np.
 
 def read_dicom(path: Path) -> NDArray[np.float32]:
     """The middle frame of a DICOM object, decoded as the box decodes it; raises :class:`DataUnreadable`."""
-    from firmware_app.imaging import film
+    from firmware_app.imaging import image_file
 
     try:
-        with film.opened(path, is_picture=False) as opened:
+        with image_file.open_image_file(path, is_picture=False) as opened:
             return opened.grey(opened.frames // 2)
     except (LanternError, OSError) as error:
         raise DataUnreadable(str(path), str(error)) from error
@@ -275,7 +282,7 @@ def patients_of(paths: Sequence[Path]) -> list[str]:
 
     An ID is only compared, never kept: its holder becomes ``patient1``, ``patient2``, … in the order of the files.
     """
-    from firmware_app.imaging import film
+    from firmware_app.imaging import image_file
 
     numbers: dict[str, str] = {}
     patients: list[str] = []
@@ -284,7 +291,7 @@ def patients_of(paths: Sequence[Path]) -> list[str]:
             patients.append(patient_of(path.name))
             continue
         try:
-            with film.opened(path, is_picture=False) as opened:
+            with image_file.open_image_file(path, is_picture=False) as opened:
                 said = opened.identity.get("patient_id", "")
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(path), str(error)) from error

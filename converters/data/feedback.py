@@ -39,20 +39,20 @@ from converters.failures import (
 from converters.workflow.atomic import write_json
 from firmware_app.imaging.model_input import EIGHT_BITS, InputSpec
 from firmware_app.uplink.messages.feedback import (
-    ALLOWED,
-    DRAWN,
-    DRAWN_COLUMNS,
-    IMAGES,
-    MOST_BYTES,
-    MOST_FILMS,
-    MOST_SIDE,
-    TABLE,
+    COLUMN_PATTERNS,
+    DRAWING_COLUMNS,
+    DRAWINGS_FILE,
+    IMAGES_FOLDER,
+    LABELS_FILE,
+    MOST_FEEDBACK_BYTES,
+    MOST_IMAGE_SIDE,
+    MOST_IMAGES,
     Points,
-    info,
     is_plain_png,
-    points_of,
-    sealed,
-    zipped,
+    make_seal_context,
+    pack_feedback,
+    parse_points,
+    seal_feedback,
 )
 from firmware_app.uplink.messages.feedback import COLUMNS as COLUMNS
 from firmware_app.uplink.messages.feedback import FORM as FORM
@@ -99,16 +99,16 @@ class FeedbackFilm(Film):
 def seal(films: Sequence[FeedbackRecord], engineer: X25519PublicKey) -> bytes:
     """The export of ``films``. Raises :class:`~converters.failures.FeedbackMalformed` for what the form has no place
     for: a clinic finds out, not the engineer."""
-    plain = zipped(films)
+    plain = pack_feedback(films)
     _unpacked("the export", plain)
-    return sealed(plain, engineer)
+    return seal_feedback(plain, engineer)
 
 
 def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     """The films of the export at ``path``.  Raises a :class:`~converters.failures.FeedbackUnreadable`."""
     data = _read(path)
     head, length = data[:HEAD], int.from_bytes(data[HEAD - 8 : HEAD])
-    if len(head) < HEAD or head[: len(FORM)] != FORM or length > MOST_BYTES:
+    if len(head) < HEAD or head[: len(FORM)] != FORM or length > MOST_FEEDBACK_BYTES:
         raise FeedbackForeign(str(path))
     mine = key_id(own.public_key())
     if head[len(FORM) : -8] != mine:
@@ -116,7 +116,7 @@ def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
     if len(data) < HEAD + SEAL + length:
         raise FeedbackCutOff(str(path), len(data), HEAD + SEAL + length)
     try:
-        plain = SUITE.decrypt(data[HEAD:], own, info(head))
+        plain = SUITE.decrypt(data[HEAD:], own, make_seal_context(head))
     except (InvalidTag, ValueError) as error:  # ValueError: an `enc` of small order
         raise FeedbackTampered(str(path)) from error
     return _unpacked(str(path), plain)
@@ -124,7 +124,7 @@ def unsealed(path: Path, own: X25519PrivateKey) -> tuple[FeedbackRecord, ...]:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > HEAD + SEAL + MOST_BYTES:
+        if path.stat().st_size > HEAD + SEAL + MOST_FEEDBACK_BYTES:
             raise FeedbackForeign(str(path))
         return path.read_bytes()
     except OSError as error:
@@ -134,21 +134,24 @@ def _read(path: Path) -> bytes:
 def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
     """The films of a zip in the export's form. Anyone with the public key may have made it, so nothing is trusted."""
     content = _members(where, plain)
-    rows = _rows(where, TABLE, COLUMNS, content.pop(TABLE, b""))
-    places = _rows(where, DRAWN, DRAWN_COLUMNS, content.pop(DRAWN)) if DRAWN in content else []
-    named = [IMAGES + row["file"] for row in rows]
+    rows = _rows(where, LABELS_FILE, COLUMNS, content.pop(LABELS_FILE, b""))
+    places = (
+        _rows(where, DRAWINGS_FILE, DRAWING_COLUMNS, content.pop(DRAWINGS_FILE)) if DRAWINGS_FILE in content else []
+    )
+    named = [IMAGES_FOLDER + row["file"] for row in rows]
     if len(set(named)) != len(named) or set(named) != set(content):
-        raise FeedbackMalformed(where, f"{TABLE} and {IMAGES} do not name the same films, each once")
+        raise FeedbackMalformed(where, f"{LABELS_FILE} and {IMAGES_FOLDER} do not name the same films, each once")
     for number, name in enumerate(named, 1):
         if not is_plain_png(content[name]):
             raise FeedbackMalformed(
-                where, f"film {number} is no grey PNG of 8 or 16 bits and at most {MOST_SIDE} px a side without remarks"
+                where,
+                f"film {number} is no grey PNG of 8 or 16 bits and at most {MOST_IMAGE_SIDE} px a side without remarks",
             )
     drawn: dict[str, list[Points]] = {row["file"]: [] for row in rows}
     for place in places:
         if place["file"] not in drawn:
-            raise FeedbackMalformed(where, f"{DRAWN} names a film that is not in it")
-        drawn[place["file"]].append(points_of(place["points"]))
+            raise FeedbackMalformed(where, f"{DRAWINGS_FILE} names a film that is not in it")
+        drawn[place["file"]].append(parse_points(place["points"]))
     return tuple(
         FeedbackRecord(**row, png=content[name], drawn=tuple(drawn[row["file"]]))
         for row, name in zip(rows, named, strict=True)
@@ -158,13 +161,15 @@ def _unpacked(where: str, plain: bytes) -> tuple[FeedbackRecord, ...]:
 def _members(where: str, plain: bytes) -> dict[str, bytes]:
     end = plain[-_END:]
     directory = int.from_bytes(end[12:16], "little")
-    if end[:4] != b"PK\x05\x06" or directory > _ENTRY * (MOST_FILMS + 2) or b"PK\x06\x07" in plain[-_END - _LOCATOR :]:
-        raise FeedbackMalformed(where, f"it holds no zip, or one of more than {MOST_FILMS} films")
+    if end[:4] != b"PK\x05\x06" or directory > _ENTRY * (MOST_IMAGES + 2) or b"PK\x06\x07" in plain[-_END - _LOCATOR :]:
+        raise FeedbackMalformed(where, f"it holds no zip, or one of more than {MOST_IMAGES} films")
     try:
         with zipfile.ZipFile(io.BytesIO(plain)) as archive:
             members = archive.infolist()
             for number, one in enumerate(members, 1):
-                known = one.filename in (TABLE, DRAWN) or ALLOWED["file"].fullmatch(one.filename.removeprefix(IMAGES))
+                known = one.filename in (LABELS_FILE, DRAWINGS_FILE) or COLUMN_PATTERNS["file"].fullmatch(
+                    one.filename.removeprefix(IMAGES_FOLDER)
+                )
                 if not known or one.compress_type != zipfile.ZIP_STORED or one.flag_bits & 1:
                     raise FeedbackMalformed(where, f"member {number} has a strange name, or is compressed or locked")
             # Members that are only stored and are no more than the file cannot swell, whatever they overlap.
@@ -189,7 +194,7 @@ def _rows(where: str, name: str, columns: tuple[str, ...], table: bytes) -> list
     if len(rows) < 2 or tuple(rows[0]) != columns:
         raise FeedbackMalformed(where, f"{name} has no film, or other columns than {', '.join(columns)}")
     for number, row in enumerate(rows[1:], 1):
-        wrong = [key for key, word in zip(columns, row, strict=False) if not ALLOWED[key].fullmatch(word)]
+        wrong = [key for key, word in zip(columns, row, strict=False) if not COLUMN_PATTERNS[key].fullmatch(word)]
         if wrong or len(row) != len(columns):
             raise FeedbackMalformed(where, f"{name}, film {number}: {wrong[0] if wrong else 'a column'} is not allowed")
     return [dict(zip(columns, row, strict=True)) for row in rows[1:]]

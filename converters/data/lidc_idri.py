@@ -18,7 +18,7 @@ from pydicom import dcmread
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging.volume import series, slices, voxels
+from firmware_app.imaging import scan_volumes, slices
 
 SPACE = "{http://www.nih.gov}"
 ROOT = f"{SPACE}LidcReadMessage"
@@ -59,7 +59,7 @@ def readers_of(folder: Path) -> Path:
 def read(folder: Path) -> NDArray[np.float32]:
     """(D, H, W) Hounsfield units, as the box stacks a series. Raises :class:`DataUnreadable`."""
     try:
-        return np.asarray(voxels.hounsfield(_stack(folder)).voxels, dtype=np.float32)
+        return np.asarray(scan_volumes.read_hounsfield_volume(_stack(folder)).voxels, dtype=np.float32)
     except ImagingError as error:
         raise DataUnreadable(str(folder), str(error)) from error
 
@@ -113,9 +113,9 @@ def filled(outline: Outline, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(picture, dtype=np.bool_)
 
 
-def _stack(folder: Path) -> series.Stack:
-    slices_of_all = [one for path in sorted(folder.glob("*.dcm")) for one in slices.of(path)]
-    stacks = series.arranged(slices_of_all, voxels.same_pixels).stacks
+def _stack(folder: Path) -> scan_volumes.SliceStack:
+    slices_of_all = [one for path in sorted(folder.glob("*.dcm")) for one in slices.read_slices(path)]
+    stacks = scan_volumes.arrange_slices(slices_of_all, scan_volumes.have_same_pixels).stacks
     if not stacks:
         raise DataUnreadable(str(folder), "its slices make no volume")
     return stacks[0]

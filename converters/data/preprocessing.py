@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import FilmSet
-from firmware_app.core import progress
+from firmware_app.core import console
 from firmware_app.imaging.model_input import InputSpec
 
 
@@ -14,7 +14,7 @@ def prepared(films: FilmSet, spec: InputSpec) -> NDArray[np.uint8]:
     It is a training cache; evaluation reads float.
     """
     out = np.empty((len(films.films), *spec.shape, *((3,) if spec.channels == 3 else ())), dtype=np.uint8)
-    with progress.counter(f"{films.name}: read") as advance:
+    with console.show_progress(f"{films.name}: read") as advance:
         for index, film in enumerate(films.films):
             out[index] = rounded(film.tensor(spec))
             advance(index + 1, len(films.films))

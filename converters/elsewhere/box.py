@@ -21,13 +21,12 @@ from converters.evaluation import box_inference
 from converters.failures import DataUnreadable
 from firmware_app.core.errors import LanternError
 from firmware_app.core.records import Header
-from firmware_app.dicom.headers import header
-from firmware_app.imaging import film as box_film
-from firmware_app.imaging import for_model
-from firmware_app.imaging.volume import whole
-from firmware_app.packs.familiar import Familiar
+from firmware_app.dicom import header
+from firmware_app.imaging import image_file as box_film
+from firmware_app.imaging import model_frames
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.runtimes.interface import Session
+from firmware_app.packs.typicality import FamiliarityCheck
 from firmware_app.reading.routing import PackCandidate, route
 
 
@@ -40,7 +39,7 @@ class Said:
     refused: str | None
 
 
-def asked(session: Session, film: Film, manifest: Manifest, familiar: Familiar | None) -> Said:
+def asked(session: Session, film: Film, manifest: Manifest, familiar: FamiliarityCheck | None) -> Said:
     """What the box says of a film, and what the network says of it even where the box refuses.
 
     Raises :class:`DataUnreadable` for a file that a data set should not hold.
@@ -70,7 +69,7 @@ def _turned_away(film: Film, manifest: Manifest) -> str | None:
 def _header(film: Film) -> Header:
     """The film's own header, or what its set says of it."""
     if film.is_dicom:
-        return header.examine(film.path).header
+        return header.examine_file(film.path).header
     view = dict(film.traits).get("view")
     age = None if film.years is None else f"{film.years:03d}Y"
     return Header("", "", None, None, "", view_position=view, patient_age=age, has_pixels=True)
@@ -82,11 +81,11 @@ def _taken(film: Film, manifest: Manifest) -> NDArray[np.float32]:
     if film.index is None and volumes.is_volume(film.path):
         return film.tensor(manifest.input)
     rule = manifest.frames
-    with _file(film) as path, box_film.opened(path, is_picture=not film.is_dicom) as opened:
+    with _file(film) as path, box_film.open_image_file(path, is_picture=not film.is_dicom) as opened:
         if manifest.input.depth is not None:
-            return whole.taken(path, opened.frames, manifest.input).tensors
+            return model_frames.prepare_volume(path, opened.frames, manifest.input).tensors
         modality = (film.modality() if film.is_dicom else "") or manifest.route.modalities[0]
-        return for_model.taken(
+        return model_frames.prepare_frames(
             opened, manifest.input, rule.rule, rule.budget, modality, demands=manifest.quality.demands
         ).tensors
 

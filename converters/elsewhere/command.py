@@ -9,7 +9,7 @@ from converters.evaluation import evaluate
 from converters.golden_cases import cases
 from converters.packing import card
 from converters.packing.words import load_words
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,20 +14,20 @@ from converters.evaluation import metrics
 from converters.evaluation.box_inference import Tick, silent
 from converters.failures import DataUnreadable
 from converters.statistics import intervals
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.proof import Elsewhere
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.evidence import ExternalValidation
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.tasks.interface import FindingPart
+from firmware_app.packs.typicality import FamiliarityCheck
 
 NO_NUMBER = "no film gets a number"
 
 
-def measured(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> Elsewhere:
+def measured(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick = silent) -> ExternalValidation:
     """Ask one file of the pack about every film as the box would. Raises :class:`DataUnreadable`."""
-    session = choice.get(runtime).load(pack.artefact(runtime, precision))
+    session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
-        familiar = Familiar.of(pack, runtime, precision)
+        familiar = FamiliarityCheck.of(pack, runtime, precision)
     except ValueError as error:
         raise DataUnreadable(str(pack.folder), str(error)) from error
     said = []
@@ -37,7 +37,7 @@ def measured(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tic
     return row(films, said, pack.manifest.section.findings[0], runtime, precision)
 
 
-def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str, precision: str) -> Elsewhere:
+def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str, precision: str) -> ExternalValidation:
     """The figures of what was ``said`` of each film, numbers to four places."""
     labels, patients = labels_of(films), np.array([film.patient for film in films.films])
     scored, read = np.array([one.score is not None for one in said]), np.array([one.refused is None for one in said])
@@ -61,7 +61,7 @@ def row(films: FilmSet, said: Sequence[Said], finding: FindingPart, runtime: str
         missing = metrics.undefined(own)
         why |= {f"{name}{suffix}": NO_NUMBER if suffix and not len(own) else words for name, words in missing.items()}
     refused = Counter(one.refused for one in said if one.refused is not None)
-    return Elsewhere.model_validate(
+    return ExternalValidation.model_validate(
         {
             "source": films.name,
             "runtime": runtime,
@@ -84,7 +84,7 @@ def _with(name: str, suffix: str) -> str:
     return f"{name.removesuffix('_ci')}{suffix}_ci" if name.endswith("_ci") else f"{name}{suffix}"
 
 
-def table(one: Elsewhere) -> str:
+def table(one: ExternalValidation) -> str:
     """A row as text, the figures of all films beside those of films that get a number."""
 
     def rate(name: str, suffix: str) -> str:

@@ -12,7 +12,7 @@ from converters.data import merged_sets, readers, recipe_data
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable, NoOtherPlace
 from converters.recipe import ClassWords, Reader
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 
 HOW_NAMED = "DIR[:PART][=NAME]"
 

@@ -1,7 +1,7 @@
 """Predict labelled films as the box does: the same checks, crop, grey stretch and familiarity limit.
 
-A DICOM file goes through :mod:`firmware_app.imaging.for_model`, with its padding, its declared ultrasound region, the
-frames that the pack reads and the refusal of images that are no films. Pictures and arrays of a data set have no
+A DICOM file goes through :mod:`firmware_app.imaging.model_frames`, with its padding, its declared ultrasound region,
+the frames that the pack reads and the refusal of images that are no films. Pictures and arrays of a data set have no
 headers and are taken as published.
 """
 
@@ -22,14 +22,13 @@ from converters.statistics import lesions
 from converters.statistics.agreement import Statistic
 from converters.tasks.interface import Outputs, Task
 from firmware_app.core.errors import ImageUnfamiliar, ImageUnfit, LanternError, PackUnsure
-from firmware_app.imaging import film as box_film
-from firmware_app.imaging import for_model
-from firmware_app.imaging.volume import whole
-from firmware_app.packs.familiar import Familiar
+from firmware_app.imaging import image_file as box_film
+from firmware_app.imaging import model_frames
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.tasks import classify, clips
+from firmware_app.packs.tasks import classify, interface
 from firmware_app.packs.tasks.interface import FindingPart, Frame
+from firmware_app.packs.typicality import FamiliarityCheck
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""
@@ -56,7 +55,7 @@ class BoxPredictions:
 
 
 def predict_films(
-    session: Session, films: FilmSet, manifest: Manifest, familiar: Familiar | None = None, tick: Tick = silent
+    session: Session, films: FilmSet, manifest: Manifest, familiar: FamiliarityCheck | None = None, tick: Tick = silent
 ) -> BoxPredictions:
     """Ask a loaded model file of a pack, with this manifest, about every film.
 
@@ -114,10 +113,10 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
         return film.tensor(manifest.input)
     rule = manifest.frames
     try:
-        with box_film.opened(film.path, is_picture=False) as opened:
+        with box_film.open_image_file(film.path, is_picture=False) as opened:
             if manifest.input.depth is not None:
-                return whole.taken(film.path, opened.frames, manifest.input).tensors
-            return for_model.taken(opened, manifest.input, rule.rule, rule.budget, film.modality()).tensors
+                return model_frames.prepare_volume(film.path, opened.frames, manifest.input).tensors
+            return model_frames.prepare_frames(opened, manifest.input, rule.rule, rule.budget, film.modality()).tensors
     except ImageUnfit:
         raise
     except (LanternError, OSError) as error:
@@ -125,7 +124,7 @@ def tensors(film: Film, manifest: Manifest) -> NDArray[np.float32]:
 
 
 def asked(
-    session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: Familiar | None
+    session: Session, frames: NDArray[np.float32], task: Task, manifest: Manifest, familiar: FamiliarityCheck | None
 ) -> tuple[NDArray[np.float64], str | None, Outputs]:
     """The task's scores (:meth:`converters.tasks.interface.Task.box_scores`), the code with which the box would refuse
     a number (``None``: it gives one), and the model file's output for the first frame."""
@@ -141,7 +140,7 @@ def asked(
         doubts.append(members is not None and task.answer(manifest.section, given, Frame(*frame.shape[-2:])).unsure)
         if familiar is not None:
             away.append(familiar.model.distance(given[manifest.output.features or ""].reshape(-1)))
-    counted = clips.familiar(away, familiar.limit) if familiar is not None else tuple(range(len(box_scores)))
+    counted = interface.select_familiar(away, familiar.limit) if familiar is not None else tuple(range(len(box_scores)))
     shown, pooled = np.stack([box_scores[place] for place in counted or range(len(box_scores))]), box_scores[0].copy()
     for number, finding in enumerate(manifest.findings[: len(pooled)]):
         pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
@@ -154,7 +153,7 @@ def _refusal(scores: NDArray[np.float64], manifest: Manifest) -> str | None:
     """The code of a film that is familiar, if the pack is not sure of it."""
     if manifest.abstain is None:
         return None
-    share = classify.probability(float(scores[0]), calibration_of(manifest.findings[0]))
+    share = classify.calibrate(float(scores[0]), calibration_of(manifest.findings[0]))
     return PackUnsure.code if manifest.abstain.unsure(share) else None
 
 
@@ -163,5 +162,5 @@ def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> 
     if len(logits) == 1:
         return logits[0]
     fit = calibration_of(finding)
-    share = clips.aggregate([classify.probability(one, fit) for one in logits], manifest.frames)
+    share = interface.aggregate_probabilities([classify.calibrate(one, fit) for one in logits], manifest.frames)
     return (odds(share) - fit.intercept) / fit.slope

@@ -24,11 +24,11 @@ from converters.evaluation.metrics import Evaluation, Prevalence, against, evalu
 from converters.failures import DataUnreadable, OutputUnwritable, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.statistics import lesions
-from firmware_app.core import progress
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.proof import Elsewhere
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.core import console
+from firmware_app.packs.evidence import ExternalValidation
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.typicality import FamiliarityCheck
 
 PRECISIONS = ("fp32", "fp16", "int8")
 
@@ -62,9 +62,9 @@ def evaluate(
 
 
 def _asked(pack: Pack, films: FilmSet, runtime: str, precision: str, tick: Tick) -> BoxPredictions:
-    session = choice.get(runtime).load(pack.artefact(runtime, precision))
+    session = registry.get_runtime(runtime).load(pack.artefact(runtime, precision))
     try:
-        familiar = Familiar.of(pack, runtime, precision)
+        familiar = FamiliarityCheck.of(pack, runtime, precision)
     except ValueError as error:
         raise DataUnreadable(str(pack.folder), str(error)) from error
     return predict_films(session, films, pack.manifest, familiar, tick)
@@ -223,7 +223,7 @@ def add_pack_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help=f"the films: {readers.FORMS}")
     parser.add_argument("--positive", help="the positive class (or label number); else the finding's code")
     parser.add_argument("--recipe", type=Path, help="the pack's own, whose parts are meant (default: ours of its name)")
-    parser.add_argument("--runtime", default=choice.DEFAULT, choices=tuple(choice.installed()))
+    parser.add_argument("--runtime", default=registry.DEFAULT, choices=tuple(registry.list_runtimes()))
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -272,7 +272,7 @@ def command(options: argparse.Namespace) -> int:
     if options.where:
         films, split = where(films, options.where), f"{split}[{options.where}]"
     precision = options.precision or usual_precision(pack, options.runtime)
-    with progress.counter(f"{pack.name} {precision} {options.runtime}: read") as advance:
+    with console.show_progress(f"{pack.name} {precision} {options.runtime}: read") as advance:
         result, predictions = evaluate(pack, films, split, options.runtime, precision, advance, options.prevalence)
     if options.out:
         predictions.save(options.out)
@@ -290,7 +290,7 @@ def command(options: argparse.Namespace) -> int:
     return 0
 
 
-def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[Elsewhere]:
+def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[ExternalValidation]:
     """The rows of ``--external``; films that are known from ``--data``, whatever its part, judge nothing there."""
     if not options.external:
         return []

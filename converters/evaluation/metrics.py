@@ -162,7 +162,7 @@ def probabilities(predictions: Predictions, spec: FindingPart) -> NDArray[np.flo
 def probabilities_of(logits: NDArray[np.float64], spec: FindingPart) -> NDArray[np.float64]:
     """(N,) logits of a finding → its calibrated probabilities."""
     fit = calibration_of(spec)
-    return np.array([classify.probability(float(one), fit) for one in logits])
+    return np.array([classify.calibrate(float(one), fit) for one in logits])
 
 
 def threshold_logit(spec: FindingPart) -> float:

@@ -20,7 +20,7 @@ from converters.recipe import Recipe
 from converters.statistics import conformal, intervals, selective
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs.manifest import AbstentionRange
 from firmware_app.packs.tasks.interface import FindingPart
 
 
@@ -88,7 +88,7 @@ def abstaining(original: Predictions, point: Mapping[str, Any], error: float) ->
     given = conformal.given_at_home(labels, scores, patients, error, cut)
     share = intervals.rate_interval(given, patients)
     rest = selective.point(labels, scores >= cut, patients, given)
-    return Abstain.model_validate(
+    return AbstentionRange.model_validate(
         {
             "error": error,
             "low": low,

@@ -26,8 +26,8 @@ from converters.recipe import Reference
 from converters.statistics import intervals, paired
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun
-from firmware_app.core import progress
-from firmware_app.packs.proof import ReferenceAgreement
+from firmware_app.core import console
+from firmware_app.packs.evidence import ReferenceAgreement
 
 REPAIR = (
     "Say under [input] what the network was trained on (greys, resize, range, colour, crop), and under [net] its mean "
@@ -88,7 +88,7 @@ def scored(wanted: Reference, near: Path, films: Sequence[Film]) -> NDArray[np.f
         return _of_table(near / wanted.scores, films)
     function: Callable[[str], Any] = foreign.imported(near, str(wanted.function), "reference.function")
     scores = np.empty(len(films))
-    with foreign.importable(near), progress.counter("reference: read") as advance:
+    with foreign.importable(near), console.show_progress("reference: read") as advance:
         for place, film in enumerate(films):
             if film.index is not None:
                 raise RecipeInvalid(film.name, "reference: films of an .npz have no files of their own; name scores")

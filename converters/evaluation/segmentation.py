@@ -13,7 +13,7 @@ from converters.evaluation.gates import GateResult, verdict_of
 from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.intervals import resamples
-from firmware_app.imaging.model_input import fitted
+from firmware_app.imaging.model_input import resize
 
 CUTS = np.linspace(-4.0, 4.0, 33)
 """Logits that are tried as the threshold: probabilities of 0.02 to 0.98."""
@@ -29,7 +29,7 @@ def truths(films: FilmSet, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         mask = film.outlined()
         if mask is None:
             raise DataUnreadable(film.name, "it has no outline")
-        masks.append(mask if mask.shape == shape else fitted(mask.astype(np.float32), shape) > 0.5)
+        masks.append(mask if mask.shape == shape else resize(mask.astype(np.float32), shape) > 0.5)
     return np.stack(masks)
 
 
@@ -40,7 +40,7 @@ def dices(cells: Cells, truth: NDArray[np.bool_], cut: float) -> NDArray[np.floa
 
 def stretched(cells: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """(h, w) cells at a film's own (H, W), likewise of a volume."""
-    return fitted(cells, shape)
+    return resize(cells, shape)
 
 
 def best_cut(cells: Cells, truth: NDArray[np.bool_]) -> float:

@@ -38,7 +38,7 @@ from converters.tasks.classify import MAP
 from converters.training import fitting, steps
 from converters.training.steps import RecipeRun
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.tasks.classify import FindingSpec
 
 FILMS = 50
@@ -186,7 +186,7 @@ def covered(run: RecipeRun, films: Sequence[Film], net: CamNet) -> dict[str, Any
     key = shown_file(model_files.present(run))
     finding = operating_point.finding_of(run)
     assert isinstance(finding, FindingSpec)  # a task with an activation map has these
-    session = choice.get(key[0]).load(model_files.floats(run, run.dataset.division.shipped) / NAMES[key])
+    session = registry.get_runtime(key[0]).load(model_files.floats(run, run.dataset.division.shipped) / NAMES[key])
     model = occlusion.Model(session, run.spec, finding, MAP)
     frame = drawn(run, model)
     seen = rounded(to_model_input(frame, run.spec))

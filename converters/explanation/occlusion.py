@@ -99,7 +99,7 @@ class Model:
 
     def logit(self, seen: NDArray[np.float32]) -> float:
         """The finding's logit of a model input (1, 1, H, W)."""
-        return classify.logit(self.session.infer({self.spec.name: seen})[self.output][0], self.finding)
+        return classify.finding_logit(self.session.infer({self.spec.name: seen})[self.output][0], self.finding)
 
     def map(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """The finding's map (h, w) of a model input, in logits."""

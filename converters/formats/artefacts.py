@@ -23,7 +23,7 @@ from converters.quantizing import timing
 from converters.recipe import Recipe
 from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 Key = tuple[str, str]
 """(runtime, precision)."""
@@ -56,7 +56,7 @@ def wanted(recipe: Recipe) -> list[Key]:
 
 def float_file(runtime: str) -> Key:
     """The float file that a runtime reads."""
-    own = [key for key in NAMES if key[1] == SOURCE[1] and NAMES[key].endswith(choice.suffixes(runtime))]
+    own = [key for key in NAMES if key[1] == SOURCE[1] and NAMES[key].endswith(registry.runtime_suffixes(runtime))]
     return own[0] if own else SOURCE
 
 
@@ -210,6 +210,6 @@ def outputs(
     path: Path, runtime: str, spec: InputSpec, films: NDArray[np.uint8], names: Sequence[str]
 ) -> dict[str, NDArray[np.float32]]:
     """(N, H, W) uint8 → what a file gives, (N, …) of each name, film by film, by the box's own runtime module."""
-    session = choice.get(runtime).load(path)
+    session = registry.get_runtime(runtime).load(path)
     answers = [session.infer({spec.name: inputs(film[np.newaxis])}) for film in films]
     return {name: np.concatenate([one[name] for one in answers]) for name in names}

@@ -21,7 +21,7 @@ from converters.failures import RecipeInvalid
 from converters.recipe import Net, Recipe
 from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 FORM = 2
 """Of the files that are made here: another number where the same file and recipe become another one."""
@@ -128,7 +128,7 @@ def sums_to_one(answer: np.ndarray[Any, Any]) -> bool:
 def _asked(source: Path, given: str, out: str, size: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """What the file itself gives for a film of noise."""
     film = np.random.default_rng(0).random(size, dtype=np.float32)
-    return choice.get("onnxruntime").load(source).infer({given: film})[out]
+    return registry.get_runtime("onnxruntime").load(source).infer({given: film})[out]
 
 
 def _uncovered(model: onnx.ModelProto, out: str, rank: int) -> str | None:

@@ -35,7 +35,7 @@ from converters.failures import ToolFailed
 from converters.formats import accuracy_control, first_line, openvino_ir, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.workflow.atomic import writing
-from firmware_app.packs.runtimes.onnxruntime import errors, exact_options
+from firmware_app.packs.runtimes.onnxruntime import exact_options, library_errors
 
 OPSET = 18
 PERCENTILE = 99.99
@@ -124,7 +124,7 @@ def _recentred(source: Path, path: Path, films: Films) -> Path:
     model = onnx.load(str(path))
     try:
         found = recentring.corrections(_opened(onnx.load(str(source))), _opened(model), films)
-    except errors(onnxruntime) as error:
+    except library_errors(onnxruntime) as error:
         raise ToolFailed("ONNX Runtime", "run the quantized file", first_line(error)) from error
     for output in model.graph.output:
         name, dimensions = output.name, len(output.type.tensor_type.shape.dim)

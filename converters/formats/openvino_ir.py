@@ -17,7 +17,7 @@ from converters.formats import accuracy_control, first_line, quiet, recentring
 from converters.formats.interface import CONTROLS, Answers, Films, FloatNetwork
 from converters.formats.signal_stack import kept_signal_stack
 from converters.workflow.atomic import writing
-from firmware_app.packs.runtimes.openvino import core
+from firmware_app.packs.runtimes.openvino import shared_core
 
 runtime = "openvino"
 asked_in = runtime
@@ -101,7 +101,7 @@ def _recentred(quantized: Any, plain: Any, films: Films) -> Any:
 
 def _opened(model: Any) -> accuracy_control.Asked:
     """``model``: one of OpenVINO's, compiled or not."""
-    compiled = model if hasattr(model, "create_infer_request") else core().compile_model(model, "CPU", EXACT)
+    compiled = model if hasattr(model, "create_infer_request") else shared_core().compile_model(model, "CPU", EXACT)
 
     def asked(film: Films) -> dict[str, NDArray[np.float32]]:
         given = compiled(film)
@@ -116,7 +116,7 @@ def folded(source: Path) -> Any:
     `Core.read_model` leaves the shapes of depthwise weights to be computed from ``ShapeOf``; NNCF then takes their
     channels wrongly and OpenVINO runs all of them in float (docs/decisions/int8-openvino.md).
     """
-    return library().convert_model(str(source)) if source.suffix == ".onnx" else core().read_model(source)
+    return library().convert_model(str(source)) if source.suffix == ".onnx" else shared_core().read_model(source)
 
 
 def int8_layers(path: Path) -> tuple[int, int]:
@@ -124,7 +124,7 @@ def int8_layers(path: Path) -> tuple[int, int]:
 
     From the graph that OpenVINO executes, which is not what the file asks for.
     """
-    graph = core().compile_model(core().read_model(path), "CPU").get_runtime_model()
+    graph = shared_core().compile_model(shared_core().read_model(path), "CPU").get_runtime_model()
     notes = [node.get_rt_info() for node in graph.get_ops()]
     kinds = {"Convolution", "Deconvolution", "FullyConnected", "MatMul"}
     layers = [str(note["runtimePrecision"].value).lower() for note in notes if str(note["layerType"].value) in kinds]

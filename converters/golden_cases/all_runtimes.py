@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from converters import tasks
 from converters.tasks.interface import Outputs
 from firmware_app.core.errors import PackArtefactMissing
-from firmware_app.imaging.model_input import to_model_input, view
-from firmware_app.packs.familiar import Familiar
+from firmware_app.imaging.model_input import find_view, to_model_input
 from firmware_app.packs.manifest import Artefact
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.manifest_types import Precision
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack
 from firmware_app.packs.tasks.interface import Answer, Frame
-from firmware_app.packs.tasks.part import Precision
+from firmware_app.packs.typicality import FamiliarityCheck
 
 AGREED: dict[Precision, float] = {"fp32": 0.001, "fp16": 0.01, "int8": 0.025}
 """How near every runtime must come to the expected probability for a film to be taken."""
@@ -29,27 +29,29 @@ class AllRuntimes:
         self.pack, self.task, self.box = pack, tasks.get(pack.manifest.task), pack.manifest.answering
         self.sessions: dict[tuple[str, Precision], Session] = {}
         self.files: dict[tuple[str, Precision], Artefact] = {}
-        for runtime in choice.available():
+        for runtime in registry.list_available_runtimes():
             for precision in dict.fromkeys(artefact.precision for artefact in pack.manifest.artefacts):
                 try:
                     self.files[runtime, precision] = pack.described(runtime, precision)
                 except PackArtefactMissing:
                     continue
-                self.sessions[runtime, precision] = choice.get(runtime).load(pack.artefact(runtime, precision))
+                self.sessions[runtime, precision] = registry.get_runtime(runtime).load(
+                    pack.artefact(runtime, precision)
+                )
         self.runtimes = tuple(dict.fromkeys(runtime for runtime, _ in self.sessions))
-        known = {way: Familiar.of(pack, *way) for way in self.sessions if way[0] == choice.DEFAULT}
+        known = {way: FamiliarityCheck.of(pack, *way) for way in self.sessions if way[0] == registry.DEFAULT}
         self.familiar = {way: one for way, one in known.items() if one is not None}
 
     @property
     def stated(self) -> list[Precision]:
         """The precisions whose expected answers a golden case states: where a tolerance is measured, fp32 alone."""
-        own = {precision: file for (runtime, precision), file in self.files.items() if runtime == choice.DEFAULT}
+        own = {precision: file for (runtime, precision), file in self.files.items() if runtime == registry.DEFAULT}
         return [name for name, file in own.items() if name == "fp32" or file.golden_tolerance is None]
 
     def ask(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> Answer:
         """What the box says of a frame (H, W)."""
         rows, columns = frame.shape[:2]
-        outputs, box = self.outputs(frame, runtime, precision), view(rows, columns, self.pack.manifest.input)
+        outputs, box = self.outputs(frame, runtime, precision), find_view(rows, columns, self.pack.manifest.input)
         return self.task.answer(self.pack.manifest.section, outputs, Frame(rows, columns, box=box))
 
     def probability(self, frame: NDArray[np.float32], runtime: str, precision: Precision) -> float:
@@ -88,7 +90,7 @@ class AllRuntimes:
 
     def expected(self, frame: NDArray[np.float32]) -> dict[Precision, Any]:
         """What the default runtime says, per precision, as a golden case records it."""
-        return {one: self.box.golden(self.ask(frame, choice.DEFAULT, one)) for one in self.stated}
+        return {one: self.box.golden(self.ask(frame, registry.DEFAULT, one)) for one in self.stated}
 
     def apart(self, frame: NDArray[np.float32]) -> dict[tuple[str, Precision], float]:
         """How far each file's answer lies from the expected one: 0 is the same, 1 is another answer."""

@@ -17,10 +17,10 @@ from converters.data.datasets import read_picture
 from converters.failures import DataUnreadable
 from converters.golden_cases.all_runtimes import AllRuntimes
 from firmware_app.imaging import model_input
-from firmware_app.packs.manifest import Manifest, sha256_of
-from firmware_app.packs.proof import Golden, Reference
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks.part import Precision
+from firmware_app.packs.evidence import GoldenCase, ReferenceImage
+from firmware_app.packs.manifest import Manifest, file_sha256
+from firmware_app.packs.manifest_types import Precision
+from firmware_app.packs.pack_folder import Pack
 
 FOLDER = "golden"
 TOLERANCE: dict[Precision, float] = {"fp32": 0.002, "int8": 0.05}
@@ -45,12 +45,12 @@ def frames(pack: Pack) -> list[NDArray[np.float32]]:
     return [frame_of(pack, case) for case in known]
 
 
-def refer(references: Sequence[Reference]) -> list[Golden]:
+def refer(references: Sequence[ReferenceImage]) -> list[GoldenCase]:
     """Entries for public files, not yet filled (see :func:`update_references`)."""
-    return [Golden(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
+    return [GoldenCase(kind="reference", reference=one, expected={}, tolerance=TOLERANCE) for one in references]
 
 
-def filled(pack: Pack) -> tuple[Golden, ...]:
+def filled(pack: Pack) -> tuple[GoldenCase, ...]:
     """The golden cases of a pack, with an answer to every reference whose package is installed.
 
     Needs the box's decoder for them. Raises :class:`DataUnreadable` when a referred file is not the one that was meant.
@@ -101,7 +101,7 @@ def check(pack: Pack) -> list[str]:
     return wrong
 
 
-def frame_of(pack: Pack, golden: Golden) -> NDArray[np.float32]:
+def frame_of(pack: Pack, golden: GoldenCase) -> NDArray[np.float32]:
     """The frame of a golden case, (H, W) or (H, W, 3), as the box would see it: where the pack wants the file's own
     black and white, these are 0 and 255. Raises :class:`DataUnreadable`."""
     spec = pack.manifest.input
@@ -110,18 +110,18 @@ def frame_of(pack: Pack, golden: Golden) -> NDArray[np.float32]:
     path = located(golden.reference)
     if path is None:
         raise DataUnreadable(golden.reference.package, "the package is not installed (pip install it)")
-    if sha256_of(path) != golden.reference.sha256:
+    if file_sha256(path) != golden.reference.sha256:
         raise DataUnreadable(str(path), "it is another file than the golden case means")
-    from firmware_app.imaging import film
+    from firmware_app.imaging import image_file
 
-    with film.opened(path, is_picture=False) as opened:
-        frame, (black, white) = model_input.frame_of(opened, 0, spec)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        frame, (black, white) = model_input.read_model_frame(opened, 0, spec)
     if spec.greys == "percentiles":
         return frame
     return np.asarray((frame - black) * np.float32(255.0 / max(white - black, 1e-6)), dtype=np.float32)
 
 
-def located(reference: Reference) -> Path | None:
+def located(reference: ReferenceImage) -> Path | None:
     """Where the referred file is installed; ``None`` without its package."""
     try:
         path = Path(str(distribution(reference.package).locate_file(reference.file)))

@@ -18,9 +18,9 @@ from converters.formats.artefacts import Key
 from converters.golden_cases import cases
 from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.tasks.interface import Outputs
+from firmware_app.packs.evidence import RefusedArtefact
 from firmware_app.packs.manifest import Artefact, Manifest
-from firmware_app.packs.proof import Refused
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 
 Original = Callable[[NDArray[np.float32]], Outputs]
 """A film (1, 1, H, W) → what the network that ships gives, in PyTorch, a batch of one."""
@@ -106,7 +106,7 @@ def without_refused(pack: Pack, results: GoldenResults) -> Manifest:
         if (one.runtime, one.precision) not in lost
     )
     refused = (
-        Refused(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
+        RefusedArtefact(runtime=one.runtime, precision=one.precision, why=lost[one.runtime, one.precision])
         for one in manifest.artefacts
         if (one.runtime, one.precision) in lost
     )

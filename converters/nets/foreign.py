@@ -29,7 +29,7 @@ from converters.nets import CamNet, backbones
 from converters.recipe import Input, Net, Recipe
 from converters.training import checkpoint
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 NEAR = 1e-4
 """How near the mean of the activation map must come to the module's own answer, in units of it or of 1."""
@@ -189,7 +189,7 @@ class Finished(CamNet):
 
     @cached_property
     def _session(self) -> Any:
-        return choice.get("onnxruntime").load(self.finished)
+        return registry.get_runtime("onnxruntime").load(self.finished)
 
 
 def load_foreign(recipe: Recipe, near: Path, spec: InputSpec, work: Path) -> CamNet:

@@ -15,11 +15,10 @@ from converters.packing import card_notes, weak_points
 from converters.packing.weak_points import rate
 from converters.report import elsewhere_section, reference_section, weak_section
 from converters.report.catalogue import pair
-from firmware_app.packs import licence, tree
-from firmware_app.packs.manifest import Manifest, TypicalityFile
-from firmware_app.packs.proof import Golden, Measured, ReferenceAgreement
-from firmware_app.packs.scope import Care, Route
-from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs import manifest_types, pack_folder
+from firmware_app.packs.evidence import GoldenCase, Measurement, ReferenceAgreement
+from firmware_app.packs.manifest import AbstentionRange, Manifest, TypicalityFile
+from firmware_app.packs.requirements import QualityPolicy, Route
 from firmware_app.packs.tasks.interface import FindingPart
 
 NAME = "CARD.md"
@@ -38,8 +37,8 @@ def rewrite(folder: Path) -> Path:
     """Write the card, and the same weak points into the report that stands beside it, with the sums of both."""
     manifest, path = Manifest.load(folder), write(folder)
     weak_section.rewrite(folder, manifest.title, weak_points.points(manifest), elsewhere_section.section(manifest))
-    if (folder / tree.FILE_NAME).is_file():  # without it the pack was never finished
-        tree.write(folder)
+    if (folder / pack_folder.SUMS_FILE).is_file():  # without it the pack was never finished
+        pack_folder.write_sums(folder)
     return path
 
 
@@ -119,8 +118,8 @@ def _licence(of_weights: str | None) -> Iterable[str]:
     """Nothing for a pack from before it was asked for."""
     if of_weights is not None:
         yield "## Licence of the weights"
-        note = card_notes.NON_COMMERCIAL if licence.is_non_commercial(of_weights) else card_notes.LICENSED
-        yield note.format(licence=licence.spoken(of_weights), spdx=of_weights)
+        note = card_notes.NON_COMMERCIAL if manifest_types.is_non_commercial(of_weights) else card_notes.LICENSED
+        yield note.format(licence=manifest_types.format_licence(of_weights), spdx=of_weights)
 
 
 def _elsewhere(manifest: Manifest) -> Iterable[str]:
@@ -186,7 +185,7 @@ def _passed(rows: Sequence[Mapping[str, Any]], typical: TypicalityFile | None) -
         )
 
 
-def _abstained(rows: Sequence[Measured], abstain: Abstain | None) -> Iterable[str]:
+def _abstained(rows: Sequence[Measurement], abstain: AbstentionRange | None) -> Iterable[str]:
     """What the limits cost and gain: the share with a number, and of all films and of these the share that is wrong."""
     if abstain is None:
         return
@@ -224,7 +223,7 @@ def _reference(agreement: ReferenceAgreement | None) -> Iterable[str]:
         yield from reference_section.words(agreement)
 
 
-def _statistics(rows: Sequence[Measured]) -> Iterable[str]:
+def _statistics(rows: Sequence[Measurement]) -> Iterable[str]:
     """What is measured beside the first finding: the others, all together, grades, a number."""
     shown = [(row, one) for row in rows for one in row.statistics]
     if shown:
@@ -350,7 +349,7 @@ def _route(route: Route) -> str:
     )
 
 
-def _least_size(care: Care) -> str:
+def _least_size(care: QualityPolicy) -> str:
     """Nothing for a pack that asks for none."""
     return "" if care.least_px is None else card_notes.LEAST_SIZE.format(px=care.least_px)
 
@@ -366,7 +365,7 @@ def _decision(manifest: Manifest) -> str:
     return words.rstrip()
 
 
-def _measured(row: Measured) -> tuple[str, ...]:
+def _measured(row: Measurement) -> tuple[str, ...]:
     return (
         row.runtime,
         row.precision,
@@ -390,7 +389,7 @@ def _undrawn(manifest: Manifest, finding: FindingPart) -> Iterable[str]:
             yield card_notes.NONE_DRAWN.format(answer=word)
 
 
-def _golden(golden: Golden, manifest: Manifest) -> tuple[str, ...]:
+def _golden(golden: GoldenCase, manifest: Manifest) -> tuple[str, ...]:
     name = golden.path or (f"{golden.reference.package}: {golden.reference.file}" if golden.reference else "")
     code, asked = manifest.findings[0].code, tasks.get(manifest.task).golden_probability
     answers = [asked(golden.expected.get(precision), code) for precision in ("fp32", "int8")]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from firmware_app.packs.licence import is_non_commercial
+from firmware_app.packs.manifest_types import is_non_commercial
 
 OURS: Final = "Apache-2.0"
 NON_COMMERCIAL: Final = "CC-BY-NC-4.0"

@@ -20,10 +20,10 @@ from converters.formats import artefacts
 from converters.formats.artefacts import Key
 from converters.training import leave_out
 from converters.training.steps import RecipeRun
-from firmware_app.core import progress
-from firmware_app.packs.proof import UNSEEN, Elsewhere, Measured, TestPart
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.core import console
+from firmware_app.packs.evidence import UNSEEN, ExternalValidation, FrozenTestSet, Measurement
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 
 EVALUATE = "lantern-convert evaluate {pack} --data DATA {films} --runtime {runtime} --precision {precision}"
 BY_RUN = "lantern-convert run {recipe} --data DATA --out OUT"
@@ -66,7 +66,7 @@ def run_command(run: RecipeRun) -> str:
     return BY_RUN.format(recipe=_file(run))
 
 
-def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
+def measure(run: RecipeRun, pack: Pack) -> list[Measurement]:
     """The test part, once per file, and the float file once per value of each trait that films have.
 
     The caller notes this use of the test part (:func:`looked_at`).
@@ -76,7 +76,7 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
     test = run.dataset.part("test")
     held = {(one.runtime, one.precision) for one in pack.manifest.artefacts}
     keys = [key for key in artefacts.NAMES if key in held]
-    here = choice.available()
+    here = registry.list_available_runtimes()
     rows = [_row(run, pack, test, "test", key) for key in keys if key[0] in here]
     if "openvino" in here and ("openvino", "fp32") not in keys:
         rows.append(_row(run, pack, test, "test", ("openvino", "fp32")))
@@ -92,7 +92,7 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measured]:
     return [*rows, as_row(result, run_command(run)), *unseen(run, pack)]
 
 
-def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
+def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measurement]:
     """Rows of the networks of ``train`` (the teachers, if any), each on a source that it was trained without."""
     teacher = ", teacher" if run.recipe.net.teacher is not None else ""
     account = run.ledger.read(leave_out.STEP) if run.recipe.data.leave_out and run.recipe.train else {}
@@ -100,7 +100,7 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
         rates = ("sensitivity", "sensitivity_ci", "specificity", "specificity_ci")
         if any(one.get(name) is not None for name in ("auc", *rates)):
             threshold = one.get("threshold") or pack.manifest.section.findings[0].threshold
-            yield Measured.model_validate(
+            yield Measurement.model_validate(
                 {
                     "runtime": out_of_fold.ORIGINAL[0] + teacher,
                     "precision": out_of_fold.ORIGINAL[1],
@@ -116,16 +116,16 @@ def unseen(run: RecipeRun, pack: Pack) -> Iterable[Measured]:
             )
 
 
-def elsewhere(run: RecipeRun, pack: Pack) -> list[Elsewhere]:
+def elsewhere(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
     """Rows of the recipe's ``[[elsewhere]]``, by the file that ``evaluate`` takes unsaid; a line for each that cannot
     be: it is not there, or all its films are the recipe's own."""
     cited = {one.name: one for one in operating_point.words_of(run).elsewhere}
-    made: list[Elsewhere] = []
+    made: list[ExternalValidation] = []
 
     def printed(one: External) -> str:
         return f"{evaluate_command(run, one.option, key)} --json"
 
-    key = (choice.DEFAULT, usual_precision(pack, choice.DEFAULT))
+    key = (registry.DEFAULT, usual_precision(pack, registry.DEFAULT))
     for one in run.recipe.elsewhere:
         path, whose = run.data.resolve().parent / one.path, cited.get(one.name)
         if not path.exists():
@@ -141,23 +141,23 @@ def elsewhere(run: RecipeRun, pack: Pack) -> list[Elsewhere]:
     return made
 
 
-def looked_at(run: RecipeRun, pack: Pack) -> TestPart:
+def looked_at(run: RecipeRun, pack: Pack) -> FrozenTestSet:
     """Note this use of the test part; returns how many there were."""
     lists = splits.lists_of(run.near)
     times = frozen_test_log.note(pack.manifest, time.strftime("%Y-%m-%d", time.gmtime()), lists)
     names = "".join(f"{name}\n" for name in run.dataset.division.test)
-    return TestPart(
+    return FrozenTestSet(
         films=len(run.dataset.division.test), sha256=hashlib.sha256(names.encode()).hexdigest(), looks=times
     )
 
 
-def as_row(result: Evaluation, command: str) -> Measured:
+def as_row(result: Evaluation, command: str) -> Measurement:
     """A result as a row of the manifest, numbers to four places."""
-    return Measured.model_validate({**result.row(), "command": command})
+    return Measurement.model_validate({**result.row(), "command": command})
 
 
-def _row(run: RecipeRun, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measured:
-    with progress.counter(f"{pack.name} {key[1]} {key[0]}: read") as advance:
+def _row(run: RecipeRun, pack: Pack, films: FilmSet, split: str, key: Key, condition: str = "") -> Measurement:
+    with console.show_progress(f"{pack.name} {key[1]} {key[0]}: read") as advance:
         result, _ = evaluate(pack, films, split, *key, advance)
     shown = "–" if result.auc is None else f"{result.auc:.4f}"
     print(f"{pack.name}: {split} AUC {shown} in {key[0]} {key[1]}", file=sys.stderr, flush=True)

@@ -32,11 +32,11 @@ from converters.training import leave_out, steps
 from converters.training.steps import RecipeRun
 from converters.workflow.atomic import put
 from firmware_app.core.errors import PackError
-from firmware_app.packs import tree
-from firmware_app.packs.manifest import Manifest, sha256_of
-from firmware_app.packs.proof import Golden
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs import pack_folder
+from firmware_app.packs.evidence import GoldenCase
+from firmware_app.packs.manifest import Manifest, file_sha256
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.pack_folder import Pack
 
 Refusals = Mapping[Key, Sequence[GateResult]]
 """(runtime, precision) of a file → the verdicts that refuse it."""
@@ -117,12 +117,12 @@ def assemble(maker: Maker) -> dict[str, Any]:
     written_report(run, folder / REPORT, refused, with_films=False, points=points, elsewhere=head)
     sbom.write(folder / sbom.NAME)
     pack.verify()
-    tree.write(folder)
+    pack_folder.write_sums(folder)
     files = pack.manifest.artefacts
     return {"files": [one.path for one in files], "tolerance": {one.path: one.golden_tolerance for one in files}}
 
 
-def drawn(maker: Maker, pack: Pack) -> list[Golden]:
+def drawn(maker: Maker, pack: Pack) -> list[GoldenCase]:
     """The golden images, drawn in the likeness of the films that teach the finding; of a clinic's films nothing is
     published."""
     run, fed = maker.run, set(maker.run.dataset.feedback)
@@ -163,7 +163,7 @@ def written_report(
     refused: Refusals,
     *,
     with_films: bool,
-    points: Sequence[Words] = (),
+    points: Sequence[LocalisedText] = (),
     elsewhere: str = "",
 ) -> Path:
     """Write the report to ``path``. ``refused``: by the golden gate, after the others. ``with_films``: show example
@@ -200,4 +200,4 @@ def _whole(folder: Path) -> bool:
 
 
 def _words_digest(run: RecipeRun) -> str:
-    return sha256_of(run.near / run.recipe.describe)
+    return file_sha256(run.near / run.recipe.describe)

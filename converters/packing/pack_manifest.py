@@ -16,17 +16,24 @@ from converters.packing.words import PackWords, Source
 from converters.tasks.interface import FEATURES
 from converters.training import steps, train
 from converters.training.steps import RecipeRun
-from firmware_app.packs.manifest import FILE_NAME, Artefact, Companion, Manifest, TypicalityFile, sha256_of
-from firmware_app.packs.proof import (
+from firmware_app.packs.evidence import (
     DataSource,
     GateVerdict,
+    InferenceSpeed,
     MapAgreement,
-    Pointing,
+    PointingAccuracy,
     ReferenceAgreement,
-    Refused,
-    Speed,
+    RefusedArtefact,
 )
-from firmware_app.packs.tasks.typicality import FILE_NAME as TYPICALITY
+from firmware_app.packs.manifest import (
+    MANIFEST_FILE,
+    Artefact,
+    CompanionFile,
+    Manifest,
+    TypicalityFile,
+    file_sha256,
+)
+from firmware_app.packs.typicality import TYPICALITY_FILE as TYPICALITY
 
 UNMEASURED = 1.0
 
@@ -68,7 +75,7 @@ def described(run: RecipeRun, folder: Path) -> Manifest:
         refused=tuple(_refusal(one) for one in judged if one["outcome"] == "refused"),
         speed=tuple(_speeds(run)),
         maps=tuple(agreed(one) for one in mapped["artefacts"] if (one["runtime"], one["precision"]) in keys),
-        pointing=Pointing.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
+        pointing=PointingAccuracy.model_validate(mapped["pointing"]) if mapped.get("pointing") else None,
         reference=ReferenceAgreement.model_validate(point["reference"]) if "reference" in point else None,
         typicality=typical_file(run, folder),
         abstain=point.get("abstain"),
@@ -92,7 +99,7 @@ def _began_from(run: RecipeRun) -> Iterable[tuple[str, str]]:
     start = "" if run.recipe.distill is None else run.recipe.distill.start
     if start.startswith(train.OTHER_PACK):
         name = start.removeprefix(train.OTHER_PACK)
-        yield name, str(_told(run.work.parents[1] / name / FILE_NAME).get("weights_licence") or "")
+        yield name, str(_told(run.work.parents[1] / name / MANIFEST_FILE).get("weights_licence") or "")
     elif start.startswith(train.PRETRAINED):
         for source in _told((run.near / start.removeprefix(train.PRETRAINED)).with_suffix(".json")).get("sources", ()):
             yield source["name"], source["licence"]
@@ -117,13 +124,13 @@ def entry(path: Path, key: Key, made: Path) -> Artefact:
             "path": path.name,
             "runtime": key[0],
             "precision": key[1],
-            "sha256": sha256_of(path),
+            "sha256": file_sha256(path),
             "bytes": path.stat().st_size,
             "opset": onnx_file.opset(path) if path.suffix == ".onnx" else None,
             "batch": 1 if path.suffix == ".tflite" or one_at_a_time(made) else "dynamic",
             "golden_tolerance": UNMEASURED,
             "files": [
-                Companion(path=one.name, sha256=sha256_of(one), bytes=one.stat().st_size)
+                CompanionFile(path=one.name, sha256=file_sha256(one), bytes=one.stat().st_size)
                 for one in artefacts.files_of(path)[1:]
             ],
         }
@@ -145,7 +152,7 @@ def typical_file(run: RecipeRun, folder: Path) -> TypicalityFile | None:
     return TypicalityFile.model_validate(
         {
             "path": path.name,
-            "sha256": sha256_of(path),
+            "sha256": file_sha256(path),
             "bytes": path.stat().st_size,
             "passes": fit["passes"],
             "films": fit["films"],
@@ -198,8 +205,8 @@ def _verdict(entry: dict[str, Any]) -> GateVerdict:
     return GateVerdict(runtime=entry["runtime"], precision=entry["precision"], outcome=entry["outcome"], said=said)
 
 
-def _refusal(entry: dict[str, Any]) -> Refused:
-    return Refused(runtime=entry["runtime"], precision=entry["precision"], why=entry["why"])
+def _refusal(entry: dict[str, Any]) -> RefusedArtefact:
+    return RefusedArtefact(runtime=entry["runtime"], precision=entry["precision"], why=entry["why"])
 
 
 def agreed(entry: Mapping[str, Any]) -> MapAgreement:
@@ -218,10 +225,10 @@ def agreed(entry: Mapping[str, Any]) -> MapAgreement:
     )
 
 
-def _speeds(run: RecipeRun) -> list[Speed]:
+def _speeds(run: RecipeRun) -> list[InferenceSpeed]:
     account = run.ledger.read("speed")
     return [
-        Speed(
+        InferenceSpeed(
             runtime=one["runtime"] if one["name"] in NAMES.values() else one["name"],
             precision=one["precision"],
             milliseconds=one["milliseconds"],

@@ -13,8 +13,8 @@ from converters.packing.typicality_model import PASSES, Features
 from converters.tasks.interface import FEATURES
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.tasks.typicality import FILE_NAME
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.typicality import TYPICALITY_FILE
 
 
 def typicality_step(run: RecipeRun) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def typicality_step(run: RecipeRun) -> dict[str, Any]:
     features_by_file = {key: features(run, shipped, key, pixels) for key in model_files.present(run)}
     wider = unseen(run)
     model, limits = typicality_model.judged(features_by_file, groups, run.recipe.seed, wider)
-    path = model.save(run.work / FILE_NAME)
+    path = model.save(run.work / TYPICALITY_FILE)
     results = {
         "passes": PASSES,
         "films": len(names),
@@ -69,5 +69,5 @@ def unseen(run: RecipeRun) -> float:
 
 def features(run: RecipeRun, fold: Fold, key: Key, films: NDArray[np.uint8]) -> Features:
     """(N, H, W) uint8 → (N, F): what a file of a fold's network says of each film."""
-    session = choice.get(key[0]).load(model_files.floats(run, fold) / NAMES[key])
+    session = registry.get_runtime(key[0]).load(model_files.floats(run, fold) / NAMES[key])
     return typicality_model.features(session, run.spec, FEATURES, films)

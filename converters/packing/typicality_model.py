@@ -1,6 +1,6 @@
 """What the training films look like to a network: the model of their features, and the limit of each model file.
 
-The model (:mod:`firmware_app.packs.tasks.typicality`) is fitted to the features that all files give for the films which
+The model (:mod:`firmware_app.packs.typicality`) is fitted to the features that all files give for the films which
 the network learnt from. So the effect of quantization is part of the spread and does not make a film look unfamiliar.
 The limit is set for each file that ships: the distance below which a share :data:`PASSES` of the films lies, each
 judged by a model fitted without its part; then widened, because films that the network has not learnt from lie farther
@@ -18,7 +18,7 @@ from converters.data.preprocessing import inputs, rounded
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import DistanceLimit
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.tasks.typicality import Typicality
+from firmware_app.packs.typicality import TypicalityModel
 
 Key = tuple[str, str]
 """(runtime, precision) of a model file."""
@@ -72,7 +72,7 @@ def features(session: Session, spec: InputSpec, output: str, films: NDArray[np.u
 
 def judged(
     features_by_file: Mapping[Key, Features], groups: Sequence[str], seed: int, wider: float
-) -> tuple[Typicality, tuple[DistanceLimit, ...]]:
+) -> tuple[TypicalityModel, tuple[DistanceLimit, ...]]:
     """The model of what all files say of the films of ``groups``, and each file's limit, ``wider`` by this factor."""
     learnt = list(features_by_file.values())
     limits = []
@@ -82,7 +82,7 @@ def judged(
     return fitted(learnt), tuple(limits)
 
 
-def fitted(features_by_file: Sequence[Features]) -> Typicality:
+def fitted(features_by_file: Sequence[Features]) -> TypicalityModel:
     """The model of the features, (N, F) of each file, of the N films that a network learnt from."""
     values = np.concatenate(features_by_file).astype(np.float64)
     mean, spread = values.mean(axis=0), values.std(axis=0)
@@ -92,7 +92,7 @@ def fitted(features_by_file: Sequence[Features]) -> Typicality:
     explained = np.cumsum(variances) / max(float(variances.sum()), 1e-12)
     kept = min(most, int(np.searchsorted(explained, EXPLAINED)) + 1)
     noise = max(float(variances[kept:].sum()) / max(len(mean) - kept, 1), 1e-4)
-    return Typicality(
+    return TypicalityModel(
         mean.astype(np.float32),
         scale.astype(np.float32),
         directions[:kept].astype(np.float32),

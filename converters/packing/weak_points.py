@@ -9,15 +9,15 @@ from typing import Any
 
 from converters.report.catalogue import pair
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
+from firmware_app.packs.evidence import UNSEEN, Measurement
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import UNSEEN, Measured
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
 
 WANTED_AGREEMENT = 0.9
 LITTLE_POINTING = 0.5
 
 
-def points(manifest: Manifest) -> list[Words]:
+def points(manifest: Manifest) -> list[LocalisedText]:
     """All of them, English and Chinese."""
     fields = manifest.model_dump(mode="json")
     rows = manifest.measured
@@ -32,7 +32,7 @@ def points(manifest: Manifest) -> list[Words]:
         *_without_int8(manifest, fields.get("refused") or ()),
         *_doubtful(fields.get("maps") or (), fields.get("pointing")),
     )
-    return [*manifest.weak_points, *(Words(en=english, zh=chinese) for english, chinese in measured)]
+    return [*manifest.weak_points, *(LocalisedText(en=english, zh=chinese) for english, chinese in measured)]
 
 
 def rate(value: float | None, interval: Sequence[float] | None) -> str:
@@ -40,18 +40,20 @@ def rate(value: float | None, interval: Sequence[float] | None) -> str:
     return "–" if value is None or interval is None else f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
-def _whole(rows: Iterable[Measured]) -> list[Measured]:
+def _whole(rows: Iterable[Measurement]) -> list[Measurement]:
     """Rows of all films of a part; neither groups nor sources that were left out."""
     return [row for row in rows if "[" not in row.split]
 
 
-def _worst(rows: Iterable[Measured], value: Callable[[Measured], float | None]) -> tuple[float, Measured] | None:
+def _worst(
+    rows: Iterable[Measurement], value: Callable[[Measurement], float | None]
+) -> tuple[float, Measurement] | None:
     """The row in which ``value`` is least, of those that have one."""
     known = [(number, row) for row in rows if (number := value(row)) is not None]
     return min(known, key=lambda one: one[0]) if known else None
 
 
-def _rates(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
+def _rates(rows: Sequence[Measurement]) -> Iterable[tuple[str, str]]:
     """Missed positives and false positives, each from the row with the lowest rate."""
     if (missing := _worst(_whole(rows), lambda row: row.sensitivity)) and missing[0] < 1.0:
         value, row = missing
@@ -65,16 +67,16 @@ def _rates(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
         yield pair("weak_specificity", called=negatives - round(value * negatives), negatives=negatives, value=shown)
 
 
-def _few(rows: Sequence[Measured]) -> Iterable[tuple[str, str]]:
+def _few(rows: Sequence[Measurement]) -> Iterable[tuple[str, str]]:
     positives = min((row.positives for row in _whole(rows) if row.positives), default=0)
     if 0 < positives < FEW_POSITIVES:
         yield pair("weak_few", positives=positives, missed=f"{min(100.0, 300.0 / positives):.1f}")
 
 
-def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
+def _group(rows: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
     """The group with the lowest upper ends of both rates' intervals."""
 
-    def hope(row: Measured) -> float | None:
+    def hope(row: Measurement) -> float | None:
         ends = (row.sensitivity_ci, row.specificity_ci)
         return None if None in ends else sum(interval[1] for interval in ends if interval)
 
@@ -92,7 +94,7 @@ def _group(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
         )
 
 
-def _strange(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
+def _strange(rows: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
     """The source on which a network that never saw it was worst."""
     if worst := _worst((row for row in rows if row.unseen), lambda row: row.auc):
         row = worst[1]
@@ -106,7 +108,7 @@ def _strange(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
         )
 
 
-def _off(rows: Iterable[Measured]) -> Iterable[tuple[str, str]]:
+def _off(rows: Iterable[Measurement]) -> Iterable[tuple[str, str]]:
     worst = _worst(_whole(rows), lambda row: None if row.ece is None else -row.ece)
     if worst and -worst[0] > MISCALIBRATED:
         yield pair("weak_ece", ece=f"{rate(worst[1].ece, worst[1].ece_ci)} [{worst[1].split}]")

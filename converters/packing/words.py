@@ -8,12 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from converters.failures import RecipeInvalid
 from converters.packing import licences
-from firmware_app.packs import licence
-from firmware_app.packs.hardware import Hardware
+from firmware_app.packs import manifest_types
+from firmware_app.packs.evidence import ReferenceImage
 from firmware_app.packs.manifest import FollowUpRules
-from firmware_app.packs.proof import Reference
-from firmware_app.packs.scope import Care, Route
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.requirements import Hardware, QualityPolicy, Route
 
 
 class WordsTable(BaseModel):
@@ -26,9 +25,9 @@ class FindingWords(WordsTable):
     """A finding that the pack looks for; ``unit`` is that of a grade or a measured number."""
 
     code: str
-    label: Words
+    label: LocalisedText
     priority: Literal["urgent", "soon"]
-    unit: Words | None = None
+    unit: LocalisedText | None = None
 
 
 class Source(WordsTable):
@@ -58,20 +57,20 @@ class PackWords(WordsTable):
     A pack of one finding has ``[finding]``, one of several ``[[findings]]``.
     """
 
-    title: Words
+    title: LocalisedText
     drawn_as: Literal["child", "adult", "ultrasound", "volume"]
     route: Route
     finding: FindingWords | None = None
     findings: tuple[FindingWords, ...] = ()
-    intended_use: Words
-    not_for: Words
-    not_looked_for: Words | None = None
-    weak_points: tuple[Words, ...] = Field(min_length=1)
+    intended_use: LocalisedText
+    not_for: LocalisedText
+    not_looked_for: LocalisedText | None = None
+    weak_points: tuple[LocalisedText, ...] = Field(min_length=1)
     data: tuple[Source, ...] = Field(min_length=1)
     elsewhere: tuple[Cited, ...] = ()
-    references: tuple[Reference, ...] = ()
-    quality: Care = Care()
-    weights_licence: str | None = Field(None, pattern=licence.SPDX)
+    references: tuple[ReferenceImage, ...] = ()
+    quality: QualityPolicy = QualityPolicy()
+    weights_licence: str | None = Field(None, pattern=manifest_types.SPDX_PATTERN)
     """Of the weights, an SPDX identifier; unsaid it follows from the data (:mod:`converters.packing.licences`)."""
     follow_up: FollowUpRules | None = None
     hardware: Hardware = Hardware()

@@ -10,15 +10,15 @@ from tuf.api.metadata import TargetFile
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, tuf_keys
 from converters.publishing.signed_state import DAYS, State
-from firmware_app.packs import tree
-from firmware_app.packs.manifest import sha256_of
-from firmware_app.packs.offers import Index, Offer, version_key
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs import pack_folder
+from firmware_app.packs.manifest import file_sha256
+from firmware_app.packs.offers import PackOffer, RepositoryIndex, parse_version
+from firmware_app.packs.pack_folder import Pack
 
 
 def publish(
     pack: Path | None, folder: Path, keys: Path, days: int = DAYS, passphrase: bytes | None = None
-) -> State[Index]:
+) -> State[RepositoryIndex]:
     """Add a finished pack to the repository in ``folder``, or without one sign anew what is there.
 
     The signatures are good for ``days``. The same pack once more is no error; other files under a version that is out
@@ -26,7 +26,7 @@ def publish(
     :class:`~firmware_app.core.errors.PackError`; the repository is then as it was.
     """
     offered = described(pack) if pack is not None else None
-    with signed_state.publication(folder, Index(), keys, passphrase) as publication:
+    with signed_state.publication(folder, RepositoryIndex(), keys, passphrase) as publication:
         index = _with(publication.state.index, offered)
         if offered is not None and pack is not None:
             for file in offered.files:
@@ -34,17 +34,17 @@ def publish(
         return publication.sign(index, _targets(index), days)
 
 
-def described(folder: Path) -> Offer:
+def described(folder: Path) -> PackOffer:
     """A pack folder as an offer, after it was compared with its manifest and its SHA256SUMS."""
     pack = Pack.load(folder.resolve())
     pack.verify()
-    tree.check(pack.folder)
+    pack_folder.check_sums(pack.folder)
     files = [
-        {"path": path, "sha256": sha256_of(pack.folder / path), "bytes": (pack.folder / path).stat().st_size}
-        for path in tree.files_of(pack.folder)
+        {"path": path, "sha256": file_sha256(pack.folder / path), "bytes": (pack.folder / path).stat().st_size}
+        for path in pack_folder.list_files(pack.folder)
     ]
     try:
-        return Offer.model_validate(
+        return PackOffer.model_validate(
             {
                 "name": pack.name,
                 "version": pack.manifest.version,
@@ -56,18 +56,18 @@ def described(folder: Path) -> Offer:
         raise RepositoryUnusable(str(folder), error.errors(include_url=False)[0]["msg"]) from error
 
 
-def _with(index: Index, offer: Offer | None) -> Index:
+def _with(index: RepositoryIndex, offer: PackOffer | None) -> RepositoryIndex:
     if offer is None:
         return index
     same = [one for one in index.packs if (one.name, one.version) == (offer.name, offer.version)]
     if same and same[0].files != offer.files:
         raise AlreadyPublished(offer.name, offer.version)
     others = [one for one in index.packs if one not in same]
-    packs = sorted([*others, offer], key=lambda one: (one.name, version_key(one.version)))
+    packs = sorted([*others, offer], key=lambda one: (one.name, parse_version(one.version)))
     return index.model_copy(update={"packs": tuple(packs)})
 
 
-def _targets(index: Index) -> dict[str, TargetFile]:
+def _targets(index: RepositoryIndex) -> dict[str, TargetFile]:
     targets = {}
     for offer in index.packs:
         custom = {"custom": {"pack": offer.name, "version": offer.version}}

@@ -22,7 +22,7 @@ from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Tar
 from converters.failures import OutputUnwritable, RepositoryUnusable
 from converters.publishing import tuf_keys
 from converters.workflow.atomic import writing
-from firmware_app.packs.offers import INDEX, METADATA, TARGETS
+from firmware_app.packs.offers import INDEX_FILE, METADATA_FOLDER, TARGETS_FOLDER
 
 DAYS: Final = 400
 TIMESTAMP: Final = "timestamp.json"
@@ -52,7 +52,7 @@ class Publication(Generic[IndexModel]):
 
     def put(self, source: Path, target: str, digest: str) -> None:
         """Copy the file that *target* names."""
-        path = self.folder / TARGETS / _hashed(target, digest)
+        path = self.folder / TARGETS_FOLDER / _hashed(target, digest)
         with writing(path) as part:
             shutil.copyfile(source, part)
         _sync(path.parent)
@@ -60,12 +60,14 @@ class Publication(Generic[IndexModel]):
     def sign(self, index: IndexModel, targets: Mapping[str, TargetFile], days: int) -> State[IndexModel]:
         """Offer *index*, whose files *targets* are: write what is new beside what is in use, then the timestamp."""
         folder, state, expires = self.folder, self.state, _expiry(days)
-        metadata = folder / METADATA
+        metadata = folder / METADATA_FOLDER
         content = index.model_dump_json(by_alias=True, indent=1).encode() + b"\n"
-        entry = TargetFile.from_data(INDEX, content, ["sha256"])
-        _write(folder / TARGETS / _hashed(INDEX, entry.hashes["sha256"]), content)
+        entry = TargetFile.from_data(INDEX_FILE, content, ["sha256"])
+        _write(folder / TARGETS_FOLDER / _hashed(INDEX_FILE, entry.hashes["sha256"]), content)
         number = state.number + 1
-        data = _signed(Targets(number, expires=expires, targets={INDEX: entry, **targets}), self.signers["targets"])
+        data = _signed(
+            Targets(number, expires=expires, targets={INDEX_FILE: entry, **targets}), self.signers["targets"]
+        )
         _write(metadata / f"{number}.targets.json", data)
         snapshot = Snapshot(
             number, expires=expires, meta={"targets.json": MetaFile.from_data(number, data, ["sha256"])}
@@ -74,7 +76,7 @@ class Publication(Generic[IndexModel]):
         _write(metadata / f"{number}.snapshot.json", data)
         timestamp = Timestamp(number, expires=expires, snapshot_meta=MetaFile.from_data(number, data, ["sha256"]))
         _write(metadata / f"{state.root.signed.version}.root.json", state.root.to_bytes())
-        for kept in (folder / TARGETS, metadata, folder):
+        for kept in (folder / TARGETS_FOLDER, metadata, folder):
             _sync(kept)
         _write(metadata / TIMESTAMP, _signed(timestamp, self.signers["timestamp"]))
         _sync(metadata)
@@ -103,7 +105,7 @@ def read(folder: Path, keys: Path, empty: IndexModel) -> State[IndexModel]:
 
     Raises :class:`~converters.failures.RepositoryUnusable` or :class:`~converters.failures.PublisherKeysUnusable`.
     """
-    metadata = folder / METADATA
+    metadata = folder / METADATA_FOLDER
     if not (metadata / TIMESTAMP).is_file():
         return State(tuf_keys.root_of(keys / tuf_keys.ROOT_FILE), 0, _expiry(0), empty)
     root = tuf_keys.root_of(max(metadata.glob("*.root.json"), key=lambda path: int(path.name.split(".")[0])))
@@ -116,8 +118,8 @@ def read(folder: Path, keys: Path, empty: IndexModel) -> State[IndexModel]:
         data = (metadata / f"{meta.version}.targets.json").read_bytes()
         meta.verify_length_and_hashes(data)
         targets = _checked(root, "targets", data)
-        listed = targets.targets[INDEX]
-        data = (folder / TARGETS / _hashed(INDEX, listed.hashes["sha256"])).read_bytes()
+        listed = targets.targets[INDEX_FILE]
+        data = (folder / TARGETS_FOLDER / _hashed(INDEX_FILE, listed.hashes["sha256"])).read_bytes()
         listed.verify_length_and_hashes(data)
         return State(root, timestamp.version, timestamp.expires, type(empty).model_validate_json(data))
     except FileNotFoundError as error:

@@ -15,8 +15,8 @@ from tuf.api.metadata import TargetFile
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, tuf_keys
 from converters.publishing.signed_state import DAYS, State
-from firmware_app.appliance.updates.offers import VERSION, Ring, SoftwareIndex, SoftwareOffer, hidden
-from firmware_app.packs.manifest import sha256_of
+from firmware_app.appliance.software_offers import VERSION, Ring, SoftwareIndex, SoftwareOffer, hide_box_id
+from firmware_app.packs.manifest import file_sha256
 
 _KINDS: Final = (
     (re.compile(rf"lantern-(?P<version>{VERSION})\.raucb", re.ASCII), "lantern-{arch}", b"hsqs", "a RAUC bundle"),
@@ -76,7 +76,7 @@ def described(file: Path) -> SoftwareOffer:
                 "version": found["version"],
                 "machine": machine.format(arch=arch),
                 "file": file.name,
-                "sha256": sha256_of(file),
+                "sha256": file_sha256(file),
                 "bytes": file.stat().st_size,
             }
             try:
@@ -149,7 +149,7 @@ def command(options: argparse.Namespace) -> int:
     """Publish, and say what is offered to whom now."""
     passphrase = tuf_keys.passphrase_of(options.passphrase_file)
     version = described(options.file).version if options.file else options.version
-    boxes = tuple(hidden(version, box) if options.hide else box for box in options.box)
+    boxes = tuple(hide_box_id(version, box) if options.hide else box for box in options.box)
     try:
         ring = Ring(boxes=boxes, percent=options.ring) if options.ring != _NOBODY else None
     except ValidationError as error:

@@ -14,7 +14,7 @@ from converters.formats.model_files import floats, present
 from converters.quantizing import timing
 from converters.training import steps
 from converters.training.steps import RecipeRun
-from firmware_app.core import progress
+from firmware_app.core import console
 from firmware_app.imaging.model_input import InputSpec
 
 ROUNDS = 3
@@ -41,7 +41,7 @@ def speed_step(run: RecipeRun) -> dict[str, Any]:
 def timed(asked: Sequence[Asked], said: str) -> list[dict[str, Any]]:
     """A row for each of ``asked``: its key, name and bytes, and the milliseconds of one film."""
     times: list[list[float]] = [[] for _ in asked]
-    with progress.counter(said) as advance:
+    with console.show_progress(said) as advance:
         for _ in range(ROUNDS):
             for (*_, request), own in zip(asked, times, strict=True):
                 own += timing.timed_apart(request, TIMES)

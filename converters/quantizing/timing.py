@@ -76,9 +76,9 @@ def timed(ask: Ask, times: int) -> list[float]:
 
 def file_asked(runtime: str, path: Path, name: str, film: Film, threads: int) -> Ask:
     """One inference of a model file, as the box makes it."""
-    from firmware_app.packs.runtimes import choice
+    from firmware_app.packs.runtimes import registry
 
-    module = choice.get(runtime)
+    module = registry.get_runtime(runtime)
     session = module.load(path, module.Config(threads=threads))
     return lambda: session.infer({name: film})
 

@@ -13,9 +13,9 @@ from converters.evaluation import metrics
 from converters.packing.weak_points import rate
 from converters.report.catalogue import both, pair, say
 from converters.report.table import table
+from firmware_app.packs.evidence import ExternalValidation, Measurement
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Elsewhere, Measured
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
 
 HEAD = ("runtime", "precision", "films_of", "films", "auc", "sensitivity", "specificity", "wrong", "get_a_number")
 _REASONS = {
@@ -33,7 +33,7 @@ class Row:
 
     runtime: str
     precision: str
-    films: Words
+    films: LocalisedText
     rest: tuple[str, ...]
 
 
@@ -48,38 +48,38 @@ def rows(manifest: Manifest) -> Iterator[Row]:
         yield _row(left, left.split, "", f"{left.n} ({left.positives})")
 
 
-def _row(one: Elsewhere | Measured, name: str, suffix: str, count: str) -> Row:
+def _row(one: ExternalValidation | Measurement, name: str, suffix: str, count: str) -> Row:
     english, chinese = pair("with_a_number" if suffix else "all_films")
     figures = (rate(getattr(one, f"{key}{suffix}"), getattr(one, f"{key}{suffix}_ci")) for key in _MEASURES)
     share = rate(one.passed, one.passed_ci) if suffix else "–"
-    films = Words(en=f"{name}, {english}", zh=f"{name}，{chinese}")
+    films = LocalisedText(en=f"{name}, {english}", zh=f"{name}，{chinese}")
     return Row(one.runtime, one.precision, films, (count, *figures, share))
 
 
-def unseen(manifest: Manifest) -> list[Measured]:
+def unseen(manifest: Manifest) -> list[Measurement]:
     """The rows of networks that had not seen a source."""
     return [row for row in manifest.measured if row.unseen]
 
 
-def remarks(one: Elsewhere) -> Iterator[Words]:
+def remarks(one: ExternalValidation) -> Iterator[LocalisedText]:
     """What belongs to a set's rows: whose it is, why numbers are missing, what was refused and set aside."""
     if one.citation or one.licence:
         whose = "; ".join(word for word in (one.citation, one.licence) if word)
-        yield Words(en=f"{one.source}: {whose}.", zh=f"{one.source}：{whose}。")
+        yield LocalisedText(en=f"{one.source}: {whose}.", zh=f"{one.source}：{whose}。")
     for words in dict.fromkeys(one.why.values()):
         names = [name for name, why in one.why.items() if why == words]
         english, chinese = pair(_REASONS[words]) if words in _REASONS else (words, words)
-        yield Words(
+        yield LocalisedText(
             en=f"{one.source}: no {', '.join(_measure(name, 0) for name in names)}: {english}.",
             zh=f"{one.source}：无{'、'.join(_measure(name, 1) for name in names)}：{chinese}。",
         )
     if one.refused:
         counts = ", ".join(f"{code} {count}" for code, count in one.refused.items())
         english, chinese = pair("refused_elsewhere", source=one.source, counts=counts)
-        yield Words(en=english, zh=chinese)
+        yield LocalisedText(en=english, zh=chinese)
     if one.set_aside:
         english, chinese = pair("set_aside", source=one.source, count=one.set_aside)
-        yield Words(en=english, zh=chinese)
+        yield LocalisedText(en=english, zh=chinese)
 
 
 def _measure(name: str, language: int) -> str:

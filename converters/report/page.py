@@ -17,8 +17,8 @@ from converters.report.style import STYLE
 from converters.report.table import table
 from converters.report.weak_section import FEW_POSITIVES, LITTLE_SPECIFICITY, MISCALIBRATED
 from converters.workflow.atomic import write_text
+from firmware_app.packs.manifest_types import LocalisedText
 from firmware_app.packs.tasks.interface import FindingPart
-from firmware_app.packs.tasks.part import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Subject:
 
     pack: str
     version: str
-    title: Words
+    title: LocalisedText
     finding: FindingPart
-    weak_points: tuple[Words, ...]
+    weak_points: tuple[LocalisedText, ...]
     split: str
     main: Key
     original: Key | None = None
     prevalence: Prevalence = field(default_factory=Prevalence)
     taught: bool = False
     """The network that ships learnt from a teacher; where a source was left out, it was from the teacher's training."""
-    points: tuple[Words, ...] = ()
+    points: tuple[LocalisedText, ...] = ()
     """All weak points, as the card of the finished pack has them; without them the page tells what is known so far."""
     elsewhere: str = ""
     """The section on other places, where the finished pack is known (:mod:`converters.report.elsewhere_section`)."""

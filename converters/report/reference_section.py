@@ -1,7 +1,7 @@
 """The comparison with the network's own script (``[reference]``), in words: the same on the card and in the report."""
 
 from converters.report.catalogue import both, pair, say
-from firmware_app.packs.proof import ReferenceAgreement
+from firmware_app.packs.evidence import ReferenceAgreement
 
 
 def words(agreement: ReferenceAgreement) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.statistics.selective import Curve
-from firmware_app.packs.proof import ReferenceAgreement
+from firmware_app.packs.evidence import ReferenceAgreement
 
 
 @dataclass(frozen=True, slots=True)

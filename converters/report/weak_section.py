@@ -8,7 +8,7 @@ from pathlib import Path
 from converters.failures import OutputUnwritable
 from converters.report.catalogue import both, say
 from converters.workflow.atomic import write_text
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
 
 NAME = "report.html"
 FEW_POSITIVES = 300
@@ -28,12 +28,12 @@ def section(items: Iterable[str]) -> str:
     return f"<section class='weak'><h2>{say('weak')}</h2>\n<ul>{listed}</ul></section>"
 
 
-def listed(points: Iterable[Words]) -> list[str]:
+def listed(points: Iterable[LocalisedText]) -> list[str]:
     """Weak points as HTML."""
     return [both(one.en, one.zh) for one in points]
 
 
-def rewrite(folder: Path, title: Words, points: Sequence[Words], elsewhere: str) -> None:
+def rewrite(folder: Path, title: LocalisedText, points: Sequence[LocalisedText], elsewhere: str) -> None:
     """Give the report of a pack, where it has one, the title, weak points and the section ``elsewhere`` of its card.
 
     Raises :class:`OutputUnwritable` where the page is none of ours.

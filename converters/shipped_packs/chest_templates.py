@@ -4,7 +4,7 @@
 
 FOLDER holds `chest-xray/kermany224_train` (children, CC BY 4.0) and `chest-xray-nih` (adults, free use with
 attribution).  Half of the patients, by a checksum of their number, are learnt from; ``python -m bench.quality``
-measures on the others.  Writes `firmware_app/imaging/quality/chest.npz`: a few hundred weights and two average films,
+measures on the others.  Writes `firmware_app/imaging/chest.npz`: a few hundred weights and two average films,
 which identify nobody.
 """
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from converters.data import datasets
 from converters.data.datasets import Film
-from firmware_app.imaging.quality import chest
-from firmware_app.imaging.quality.look import Look
+from firmware_app.imaging import quality_measures
+from firmware_app.imaging.quality_measures import ReducedFrame
 
 Grey = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -40,7 +40,9 @@ _DAMPING: Final = 0.7
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m converters.shipped_packs.chest_templates")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, default=Path(chest.__file__).with_name(chest.FILE_NAME))
+    parser.add_argument(
+        "--out", type=Path, default=Path(quality_measures.__file__).with_name(quality_measures.TEMPLATES_FILE)
+    )
     options = parser.parse_args()
     groups = [[one.read() for one in films if is_learnt_from(one.patient)] for films in sets(options.data)]
     learnt(groups).save(options.out)
@@ -59,15 +61,15 @@ def is_learnt_from(patient: str) -> bool:
     return zlib.crc32(patient.encode()) % 2 == 0
 
 
-def learnt(groups: Sequence[Sequence[Grey]]) -> chest.Templates:
+def learnt(groups: Sequence[Sequence[Grey]]) -> quality_measures.ChestTemplates:
     """The templates of *groups* of films, each group with an average film of its own."""
     frames = [frame for group in groups for frame in group]
-    whole = np.stack([Look.at(frame).thumbnail for frame in frames])
+    whole = np.stack([ReducedFrame.at(frame).thumbnail for frame in frames])
     cut = np.stack([_cut(frames, whole, side) for side in SIDES])
     kinds = np.split(whole, np.cumsum([len(group) for group in groups])[:-1])
     means = np.stack([kind.mean(axis=0).reshape(-1) for kind in kinds])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    return chest.Templates(*(part.astype(np.float32) for part in (_upright(whole), cut, means)))
+    return quality_measures.ChestTemplates(*(part.astype(np.float32) for part in (_upright(whole), cut, means)))
 
 
 def without(frame: Grey, side: str, share: float) -> Grey:
@@ -79,7 +81,7 @@ def without(frame: Grey, side: str, share: float) -> Grey:
 
 def _upright(whole: Matrix) -> Matrix:
     """One template whose product is larger with a film as it lies than with the film turned (conditional logit)."""
-    turned = np.stack([np.stack(chest.turns(one)).reshape(4, -1) for one in whole])
+    turned = np.stack([np.stack(quality_measures.quarter_turns(one)).reshape(4, -1) for one in whole])
     weights = np.zeros(turned.shape[2])
     for _ in range(_STEPS):
         odds = turned @ weights
@@ -95,7 +97,9 @@ def _upright(whole: Matrix) -> Matrix:
 
 def _cut(frames: Sequence[Grey], whole: Matrix, side: str) -> Matrix:
     """Weights and constant of a logistic regression of films without a share of *side* against whole ones."""
-    lacking = [Look.at(without(frame, side, SHARES[at % len(SHARES)])).thumbnail for at, frame in enumerate(frames)]
+    lacking = [
+        ReducedFrame.at(without(frame, side, SHARES[at % len(SHARES)])).thumbnail for at, frame in enumerate(frames)
+    ]
     rows = np.concatenate([whole, np.stack(lacking)]).reshape(2 * len(whole), -1)
     rows = np.hstack([rows, np.ones((len(rows), 1))])
     wanted = np.repeat([0.0, 1.0], len(whole))

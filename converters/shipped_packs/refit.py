@@ -7,7 +7,8 @@ sums; every other file stays as it is, bit for bit.
 
 The recipe may ask for another crop of the input too.  Then the test part is measured anew as a whole, which is another
 look at it, the golden images are asked again, and the manifest keeps how many of the other films are read otherwise now
-(:class:`~firmware_app.packs.proof.Recut`): what was measured on those with the networks of the folds cannot be again.
+(:class:`~firmware_app.packs.evidence.CropChange`): what was measured on those with the networks of the folds cannot be
+again.
 
 How much farther films lie that the network has not learnt from was measured on the networks of the folds when the pack
 was made; these may be gone.  The factor is the manifest's, or, where that does not tell it, the limits that the pack
@@ -42,14 +43,14 @@ from converters.recipe import Recipe, load_recipe
 from converters.report import weak_section
 from converters.workflow import ledger
 from converters.workflow.atomic import put
-from firmware_app.core import progress
+from firmware_app.core import console
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.packs import tree
-from firmware_app.packs.manifest import DistanceLimit, Manifest, TypicalityFile, sha256_of
-from firmware_app.packs.proof import Measured, Recut
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks.typicality import Typicality
+from firmware_app.packs import pack_folder
+from firmware_app.packs.evidence import CropChange, Measurement
+from firmware_app.packs.manifest import DistanceLimit, Manifest, TypicalityFile, file_sha256
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.typicality import TypicalityModel
 
 SAME = 0.005
 """By how much the factors of a pack's files may differ: the manifest has the limits with four decimal places."""
@@ -115,7 +116,7 @@ class Refit:
         """The same of the films as the pack read them before."""
         return self._said(prepared(self.films, self.pack.manifest.input)) if self.recropped else self.plain
 
-    def fitted(self) -> tuple[Typicality, TypicalityFile]:
+    def fitted(self) -> tuple[TypicalityModel, TypicalityFile]:
         """The model, and its entry in the manifest but for the file's size and digest."""
         features, groups, wider = self.plain, self._groups, self.unseen()
         varied = self.recipe.typicality.other_clinics
@@ -135,7 +136,7 @@ class Refit:
         _, bare = typicality_model.judged(self.before, self._groups, self.recipe.seed, 1.0)
         return factor(self.old.limits, bare, str(self.pack.folder))
 
-    def recut(self) -> Recut | None:
+    def recut(self) -> CropChange | None:
         """What the manifest keeps of another crop; ``None`` where it is the one that the networks were trained with."""
         manifest = self.pack.manifest
         if not self.recropped:
@@ -144,13 +145,13 @@ class Refit:
         test = set(self.dataset.division.test)
         rest = [film for film in self.dataset.films.films if film.name not in test]
         other = 0
-        with progress.counter(f"{self.dataset.films.name}: read both ways") as advance:
+        with console.show_progress(f"{self.dataset.films.name}: read both ways") as advance:
             for done, film in enumerate(rest, 1):
                 other += not np.array_equal(film.tensor(was), film.tensor(self.spec))
                 advance(done, len(rest))
-        return Recut(was=was.crop, films=len(rest), other=other) if was != self.spec else None
+        return CropChange(was=was.crop, films=len(rest), other=other) if was != self.spec else None
 
-    def measured(self, made: Pack, data: Sequence[Measured], *, anew: bool = False) -> tuple[Measured, ...]:
+    def measured(self, made: Pack, data: Sequence[Measurement], *, anew: bool = False) -> tuple[Measurement, ...]:
         """The rows of the manifest, with the films that get a number from ``made`` counted anew.
 
         With another crop, or ``anew``, the rows of the test part are new as a whole.
@@ -165,10 +166,10 @@ class Refit:
                 continue
             condition = row.split.partition("[")[2].removesuffix("]")
             films = evaluate.where(test, condition) if condition else test
-            with progress.counter(f"{made.name} {row.precision} {row.runtime}: read") as advance:
+            with console.show_progress(f"{made.name} {row.precision} {row.runtime}: read") as advance:
                 result, _ = evaluate.evaluate(made, films, row.split, row.runtime, row.precision, advance)
             fresh = {name: value for name, value in result.row().items() if whole or "passed" in name}
-            rows.append(Measured.model_validate({**row.model_dump(), **fresh}))
+            rows.append(Measurement.model_validate({**row.model_dump(), **fresh}))
         return tuple(rows)
 
     @cached_property
@@ -183,7 +184,7 @@ class Refit:
         manifest, features = self.pack.manifest, dict[Key, Features]()
         for key in ((one.runtime, one.precision) for one in self.old.limits):
             print(f"{self.pack.name}: asking {key[0]} {key[1]}", file=sys.stderr, flush=True)
-            session = choice.get(key[0]).load(self.pack.artefact(*key))
+            session = registry.get_runtime(key[0]).load(self.pack.artefact(*key))
             features[key] = typicality_model.features(session, manifest.input, manifest.output.features or "", pixels)
         return features
 
@@ -220,7 +221,7 @@ def refitted(refit: Refit, out: Path) -> Path:
 def _write(refit: Refit, folder: Path) -> None:
     model, entry = refit.fitted()
     path = model.save(folder / entry.path)
-    entry = entry.model_copy(update={"sha256": sha256_of(path), "bytes": path.stat().st_size})
+    entry = entry.model_copy(update={"sha256": file_sha256(path), "bytes": path.stat().st_size})
     was = refit.pack.manifest
     made_by = {**was.made_by, "typicality": ledger.code()}
     manifest = was.model_copy(update={"version": refit.recipe.version, "typicality": entry, "made_by": made_by})
@@ -233,7 +234,7 @@ def _write(refit: Refit, folder: Path) -> None:
     weak_section.renumber(folder, refit.recipe.version, day)
     card.rewrite(folder)
     Pack.load(folder).verify()
-    tree.write(folder)
+    pack_folder.write_sums(folder)
 
 
 def _recropped(refit: Refit, folder: Path, manifest: Manifest, day: str) -> Manifest:

@@ -49,13 +49,19 @@ from converters.tasks.classify import MAP
 from converters.tasks.interface import Outputs
 from converters.workflow import ledger
 from converters.workflow.atomic import put
-from firmware_app.core import progress
+from firmware_app.core import console
 from firmware_app.core.errors import InferenceFailed
-from firmware_app.packs import tree
-from firmware_app.packs.manifest import DistanceLimit, Manifest, sha256_of
-from firmware_app.packs.proof import GateVerdict, MapAgreement, Measured, Refused, Speed
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs import pack_folder
+from firmware_app.packs.evidence import (
+    GateVerdict,
+    InferenceSpeed,
+    MapAgreement,
+    Measurement,
+    RefusedArtefact,
+)
+from firmware_app.packs.manifest import DistanceLimit, Manifest, file_sha256
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 
 INT8 = "int8"
 WHERE = "beside the pack's own float file, on films that its network has learnt from: "
@@ -112,7 +118,9 @@ class Requantizing:
         held = {one.path for one in self.pack.manifest.artefacts}
         wanted = artefacts.wanted(self.refit.recipe)
         known = [one for one in register.known().values() if not one.static and (one.runtime, INT8) in wanted]
-        return [one.runtime for one in known if one.int8_from in held and one.runtime in choice.available()]
+        return [
+            one.runtime for one in known if one.int8_from in held and one.runtime in registry.list_available_runtimes()
+        ]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -251,7 +259,7 @@ def _write(work: Requantizing, folder: Path) -> None:
     weak_section.add(folder, page.requantized(searches, {one.runtime: one.refusal for one in found}, was.version, day))
     card.rewrite(folder)
     Pack.load(folder).verify()
-    tree.write(folder)
+    pack_folder.write_sums(folder)
 
 
 def _kept(folder: Path, manifest: Manifest) -> Pack:
@@ -264,13 +272,13 @@ def _golden(work: Requantizing, pack: Pack, was: Manifest, found: Sequence[Made]
     output = pack.manifest.output.features
 
     def original(film: NDArray[np.float32]) -> Outputs:
-        given = choice.get(SOURCE[0]).load(pack.artefact(*SOURCE)).infer({pack.manifest.input.name: film})
+        given = registry.get_runtime(SOURCE[0]).load(pack.artefact(*SOURCE)).infer({pack.manifest.input.name: film})
         return {name: values for name, values in given.items() if name != output}
 
     judged = gate.judged(pack, original)
     manifest = gate.without_refused(pack, judged)
     before = {one.path: one for one in was.artefacts if one.precision != INT8}
-    gone = [Refused(runtime=one.runtime, precision=INT8, why=one.refusal) for one in found if not one.taken]
+    gone = [RefusedArtefact(runtime=one.runtime, precision=INT8, why=one.refusal) for one in found if not one.taken]
     floats = [one for one in was.gates if one.precision != INT8 or (one.runtime, INT8) not in NAMES]
     return manifest.model_copy(
         update={
@@ -310,11 +318,11 @@ def _familiar(refit: Refit, wider: float, folder: Path) -> Manifest:
     noted = manifest.model_copy(update={"typicality": manifest.typicality.model_copy(update={"unseen": wider})})
     model, entry = replace(refit, pack=_kept(folder, noted)).fitted()
     path = model.save(folder / entry.path)
-    entry = entry.model_copy(update={"sha256": sha256_of(path), "bytes": path.stat().st_size})
+    entry = entry.model_copy(update={"sha256": file_sha256(path), "bytes": path.stat().st_size})
     return noted.model_copy(update={"typicality": entry})
 
 
-def _speeds(pack: Pack) -> list[Speed]:
+def _speeds(pack: Pack) -> list[InferenceSpeed]:
     """The time of each file of the new pack, in turns; the networks in PyTorch are not at hand."""
     manifest, found = pack.manifest, []
     for one in manifest.artefacts:
@@ -324,7 +332,7 @@ def _speeds(pack: Pack) -> list[Speed]:
             found.append(speed.asked(key, pack.folder / one.path, manifest.input, size))
     rows = speed.timed(found, f"{pack.name}: timed")
     return [
-        Speed(
+        InferenceSpeed(
             runtime=row["runtime"],
             precision=row["precision"],
             milliseconds=row["milliseconds"],
@@ -337,17 +345,17 @@ def _speeds(pack: Pack) -> list[Speed]:
     ]
 
 
-def _measured(work: Requantizing, made: Pack) -> tuple[Measured, ...]:
+def _measured(work: Requantizing, made: Pack) -> tuple[Measurement, ...]:
     """The rows of the test part anew, file by file, with those of new files; other rows as they were."""
     old, test = work.pack.manifest.measured, work.refit.dataset.part("test")
     like = next((row for row in old if (row.split, row.runtime, row.precision) == ("test", *SOURCE)), None)
-    rows: list[Measured] = []
+    rows: list[Measurement] = []
     if like is not None:
         held = {(one.runtime, one.precision) for one in made.manifest.artefacts}
         read = [key for key in NAMES if key in held]
         read += [key for row in old if row.split == "test" and (key := (row.runtime, row.precision)) not in NAMES]
         for runtime, precision in dict.fromkeys(read):
-            with progress.counter(f"{made.name} {precision} {runtime}: read") as advance:
+            with console.show_progress(f"{made.name} {precision} {runtime}: read") as advance:
                 result, _ = evaluate.evaluate(made, test, "test", runtime, precision, advance)
             words = like.command.replace(f"--runtime {SOURCE[0]}", f"--runtime {runtime}")
             rows.append(as_row(result, words.replace(f"--precision {SOURCE[1]}", f"--precision {precision}")))

@@ -4,7 +4,8 @@ Net benefit at a threshold probability t, per film: ``TP / n - FP / n * t / (1 -
 to act from t on means that a miss is (1 - t) / t times as bad as a false alarm, so 5 : 1 is t = 1/6.
 
 The curve depends on the prevalence.  Where the clinic's is given, films are weighted to that prevalence, and the
-probabilities are those that the box gives there (:mod:`firmware_app.packs.prior`); else it is that of the films.
+probabilities are those that the box gives there (:mod:`firmware_app.packs.prevalence_adjustment`); else it is that of
+the films.
 """
 
 from collections.abc import Sequence

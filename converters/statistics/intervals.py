@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.statistics.rates import Z95 as Z95
-from firmware_app.core.statistics.rates import Rate as Rate
+from firmware_app.core.accuracy import Z95 as Z95
+from firmware_app.core.accuracy import Rate as Rate
 
 RESAMPLES = 2000
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.statistics.intervals import Rate, limits, resamples
-from firmware_app.imaging.morphology import components
+from firmware_app.imaging.pixel_operations import label_components
 
 LEAST_OVERLAP = 0.1
 FROC_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -45,8 +45,8 @@ class Marks:
 def marked(probability: NDArray[np.float32], truth: Mask, threshold: float) -> Marks:
     """The marks of one film or volume: components of ``probability`` ≥ ``threshold`` against those of ``truth``."""
     mask, true = probability >= threshold, truth.astype(bool)
-    marks, n_marks = components(mask)
-    lesions, n_lesions = components(true)
+    marks, n_marks = label_components(mask)
+    lesions, n_lesions = label_components(true)
     together = np.zeros((n_lesions + 1, n_marks + 1), dtype=np.int64)
     np.add.at(together, (lesions.ravel(), marks.ravel()), 1)
     size_lesion, size_mark = together.sum(axis=1), together.sum(axis=0)

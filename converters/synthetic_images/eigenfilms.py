@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.proof import Distance
+from firmware_app.packs.evidence import TrainingDistance
 
 COMPONENTS = 40
 FILMS_EACH = 11
@@ -101,11 +101,11 @@ class Neighbourhood:
         flat = to_model_input(film.astype(np.float32), spec).reshape(-1)
         return float(np.sqrt(((self.films - flat) ** 2).mean(axis=1)).min() / self.usual)
 
-    def evidence(self, film: NDArray[np.uint8]) -> Distance:
+    def evidence(self, film: NDArray[np.uint8]) -> TrainingDistance:
         """The manifest's record of that distance."""
         nearest = round(self.distance(film) - 5e-4, 3)
         count = len(self.films)
-        return Distance(pixels=DISTANCE_PX, components=components_of(count), nearest=nearest, films=count)
+        return TrainingDistance(pixels=DISTANCE_PX, components=components_of(count), nearest=nearest, films=count)
 
 
 def neighbourhood(films: NDArray[np.uint8], patients: Sequence[str]) -> Neighbourhood:

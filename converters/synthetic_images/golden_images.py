@@ -17,10 +17,10 @@ from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.golden_cases.cases import FOLDER, TOLERANCE
 from converters.synthetic_images import eigenfilms, phantom
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.manifest import sha256_of
-from firmware_app.packs.proof import Golden
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.evidence import GoldenCase
+from firmware_app.packs.manifest import file_sha256
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 
 DRAWS = 30
 STEPS = 400
@@ -37,7 +37,7 @@ MOST_OPACITIES = 3
 PHANTOM_TRIES = 20
 
 
-def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body, seed: int) -> list[Golden]:
+def make(pack: Pack, train: FilmSet, patients: Sequence[str], body: phantom.Body, seed: int) -> list[GoldenCase]:
     """Draw, choose and write the golden images of a pack into its folder; returns their entries.
 
     ``patients`` names the group of each training film. A label for which no film can be drawn that is far from every
@@ -80,7 +80,7 @@ def _sample(
     def lack(film: NDArray[np.uint8]) -> tuple[float, float, float]:
         """How much it lacks to be sure, to be read, and to be far from training."""
         frame = film.astype(np.float32)
-        answer = judge.probability(frame, choice.DEFAULT, "fp32")
+        answer = judge.probability(frame, registry.DEFAULT, "fp32")
         unsure = max(0.0, answer - sure if label == 0 else sure - answer)
         return unsure, judge.strangeness(frame), max(0.0, FAR - near.distance(film))
 
@@ -107,7 +107,7 @@ def _sample(
     return kept
 
 
-def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, seed: int) -> Golden:
+def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, seed: int) -> GoldenCase:
     """The first drawn film on which the runtimes agree, or the one on which they come nearest to that."""
     spec = judge.pack.manifest.input
 
@@ -132,13 +132,13 @@ def _phantom(judge: AllRuntimes, body: phantom.Body, opacities: int, path: str, 
     return _entry(judge, best, path, None)
 
 
-def _entry(judge: AllRuntimes, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> Golden:
+def _entry(judge: AllRuntimes, film: NDArray[np.uint8], path: str, near: eigenfilms.Neighbourhood | None) -> GoldenCase:
     target = judge.pack.folder / path
     Image.fromarray(film).save(target, optimize=True)
-    return Golden(
+    return GoldenCase(
         kind="phantom" if near is None else "sample",
         path=path,
-        sha256=sha256_of(target),
+        sha256=file_sha256(target),
         expected=judge.expected(film.astype(np.float32)),
         tolerance={precision: TOLERANCE[precision] for precision in judge.stated},
         distance=None if near is None else near.evidence(film),

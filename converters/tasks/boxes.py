@@ -22,7 +22,7 @@ from converters.failures import DataUnreadable, GateFailed
 from converters.statistics import intervals
 from converters.statistics.lesions import LEAST_OVERLAP, Marks
 from converters.tasks.interface import Answers, Outputs, Task
-from firmware_app.imaging.morphology import components
+from firmware_app.imaging.pixel_operations import label_components
 from firmware_app.packs.tasks import boxes
 from firmware_app.packs.tasks.interface import Frame, Section
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from firmware_app.imaging.model_input import InputSpec
 
 MAP = "map"
-OWN = boxes.OWN
+OWN = boxes.OWN_CALIBRATION
 
 Found = tuple[boxes.Corners, ...]
 
@@ -149,7 +149,7 @@ class Boxes(Task):
         if film.boxes is None and film.mask is None:
             return None
         spec = section.findings[0]
-        found = boxes.decoded(outputs[section.output.map][0], spec.bias, spec.calibration, spec.threshold)
+        found = boxes.decode_boxes(outputs[section.output.map][0], spec.bias, spec.calibration, spec.threshold)
         return matched(found, fractions(film))
 
     def golden_probability(self, recorded: Any, code: str) -> float | None:
@@ -172,7 +172,7 @@ def fractions(film: Film) -> Found:
     mask = film.outlined()
     if mask is None:
         raise DataUnreadable(film.name, "it has no boxes and no outline")
-    numbers, count = components(mask)
+    numbers, count = label_components(mask)
     rows, columns = mask.shape
     found: list[boxes.Corners] = []
     for number in range(1, count + 1):
@@ -182,9 +182,9 @@ def fractions(film: Film) -> Found:
     return tuple(found)
 
 
-def matched(found: list[boxes.Scored], true: Found) -> Marks:
+def matched(found: list[boxes.ScoredBox], true: Found) -> Marks:
     """The boxes of one film against the true ones, which they hit from the overlap of lesions on."""
-    hit = [[boxes.overlap(one[:4], box) >= LEAST_OVERLAP for one in found] for box in true]
+    hit = [[boxes.box_overlap(one[:4], box) >= LEAST_OVERLAP for one in found] for box in true]
     best = tuple(max((one[4] for one, on in zip(found, row, strict=True) if on), default=0.0) for row in hit)
     stray = tuple(one[4] for number, one in enumerate(found) if not any(row[number] for row in hit))
     return Marks(best, stray, None)
@@ -194,7 +194,7 @@ def counted(answers: Answers, truth: NDArray[Any], cut: float) -> NDArray[np.int
     """(N, 3): lesions found, lesions missed and false boxes of each film at ``cut``, a probability."""
     rows = []
     for cells, true in zip(answers, truth, strict=True):
-        marks = matched(boxes.decoded(cells, 0.0, OWN, cut), true)
+        marks = matched(boxes.decode_boxes(cells, 0.0, OWN, cut), true)
         found = sum(score > 0.0 for score in marks.hits)
         rows.append((found, len(marks.hits) - found, len(marks.false)))
     return np.array(rows, dtype=np.int64).reshape(-1, 3)

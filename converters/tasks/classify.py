@@ -22,11 +22,11 @@ from converters.tasks import kinds, two_networks, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings
 from converters.training import targets as film_targets
-from firmware_app.core.statistics.standardised import FILMS, MOST_MOVED
-from firmware_app.packs.tasks import classify, weak_marks
-from firmware_app.packs.tasks.classify import Calibration, FindingSpec, MarksSpec, Measure
+from firmware_app.core.operating_point import COUNTS, MOST_MOVED
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.tasks import classify
+from firmware_app.packs.tasks.classify import Calibration, FindingSpec, MarksSpec, ValueScale
 from firmware_app.packs.tasks.interface import FindingPart, Frame, Section, UsualScores
-from firmware_app.packs.tasks.part import Words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,13 +47,13 @@ if TYPE_CHECKING:
 MAP = "map"
 FULL_SCALE_PERCENTILE = 75.0
 """The map is drawn at full strength from this percentile of the strongest cells of positive held-back films."""
-NO_MAP = Words(
+NO_MAP = LocalisedText(
     en="It does not show where: the network gives a number without a map, so no heat map is drawn.",
     zh="不显示位置：该网络只给出数值而没有热力图，因此不绘制热力图。",
 )
 
 
-WEAK_MARKS = Words(
+WEAK_MARKS = LocalisedText(
     en="Its boxes are taken from the heat map of a network that learnt from image labels, without outlines: they show "
     "where it looked, not where a lesion ends, and no size may be read from them.",
     zh="其方框取自热力图：该网络只学习了图像级标注，没有学习轮廓。方框只表示模型关注的位置，不是病灶边界，不可据此测量大小。",
@@ -240,7 +240,7 @@ class Classify(Task):
                 map=MAP,
                 features=features,
                 full_scale=point["full_scale"],
-                members=None if two is None else classify.Members.model_validate(two),
+                members=None if two is None else classify.NetworkPair.model_validate(two),
             )
         return classify.Output(
             map=MAP,
@@ -264,7 +264,7 @@ class Classify(Task):
             if len(words) != 1 or words[0].unit is None:
                 raise ValueError("a grade or a number is one finding, and its words have a unit")
             offset, scale = point.get("scale", (0.0, 1.0))
-            measure = Measure(unit=words[0].unit, at_least=kind.at_least, scale=scale, offset=offset)
+            measure = ValueScale(unit=words[0].unit, at_least=kind.at_least, scale=scale, offset=offset)
             channel = kind.channel if isinstance(kind, Grades) else 0
             return (_finding(point, words[0], channel, point["biases"][channel], measure),)
         known = {one.code: one for one in words}
@@ -275,19 +275,19 @@ class Classify(Task):
             _finding(point["findings"][k], known[code], k, point["biases"][k], None) for k, code in enumerate(codes)
         )
 
-    def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
+    def weak_points(self, point: Mapping[str, Any]) -> tuple[LocalisedText, ...]:
         """A map of one cell shows no place, and places are no outlines."""
         return (*((NO_MAP,) if point.get("one_cell") else ()), *((WEAK_MARKS,) if "marks" in point else ()))
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The map's mean with the bias, before calibration: exact where a probability would round to 0 or 1."""
-        return classify.scores(outputs[section.output.map][0], section.output, section.findings[:1])[0]
+        return classify.finding_logits(outputs[section.output.map][0], section.output, section.findings[:1])[0]
 
     def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """The logits of all findings, and of grades the grade."""
         cells = outputs[section.output.map][0]
-        graded = [float(classify.grade(cells, section.output))] if section.output.kind == "grades" else []
-        return np.array([*classify.scores(cells, section.output, section.findings), *graded])
+        graded = [float(classify.count_grade(cells, section.output))] if section.output.kind == "grades" else []
+        return np.array([*classify.finding_logits(cells, section.output, section.findings), *graded])
 
     def statistics(self, section: Section, box_scores: NDArray[np.float64], films: FilmSet) -> tuple[Statistic, ...]:
         """See :mod:`converters.evaluation.target_measures`."""
@@ -303,8 +303,8 @@ class Classify(Task):
         spec, activation = section.findings[0], outputs[section.output.map][0]
         if spec.marks is None:
             return None
-        shown = classify.findings(activation, section.findings, section.output)[0].positive
-        return weak_labels.judged(weak_marks.evidence(activation, spec) if shown else None, spec.marks, film)
+        shown = classify.make_findings(activation, section.findings, section.output)[0].positive
+        return weak_labels.judged(classify.finding_evidence(activation, spec) if shown else None, spec.marks, film)
 
     parity_of = "logit"
 
@@ -367,7 +367,7 @@ def _marking(code: str, marks: MarksSpec) -> str:
 
 def _following(usual: UsualScores) -> str:
     return (
-        f"On a box the threshold follows the scores of a machine's first {FILMS[0]} to {FILMS[-1]} films, by at most "
+        f"On a box the threshold follows the scores of a machine's first {COUNTS[0]} to {COUNTS[-1]} films, by at most "
         f"{MOST_MOVED:g} log odds, until films of it are confirmed: as many spreads from their mean as here from the "
         f"log odds of {usual.films} held-back films (mean {usual.mean:g}, spread {usual.spread:g}, mixed at a "
         f"prevalence of {usual.prevalence:g}). The numbers of this card are at the threshold as it is here."
@@ -375,7 +375,7 @@ def _following(usual: UsualScores) -> str:
 
 
 def _finding(
-    point: Mapping[str, Any], words: FindingWords, channel: int, bias: float, measure: Measure | None
+    point: Mapping[str, Any], words: FindingWords, channel: int, bias: float, measure: ValueScale | None
 ) -> FindingSpec:
     return FindingSpec(
         code=words.code,

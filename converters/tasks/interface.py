@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from converters.evaluation.threshold import odds
 from converters.recipe import Recipe, Table
-from firmware_app.packs.tasks import register
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.tasks import registry
 from firmware_app.packs.tasks.interface import Answer, FindingPart, Frame, OutputPart, Section
-from firmware_app.packs.tasks.part import Words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,7 +218,7 @@ class Task(ABC):
             raise ValueError(f"the words tell {len(words)} findings, and the pack has one")
         return (self.finding(point, words[0]),)
 
-    def weak_points(self, point: Mapping[str, Any]) -> tuple[Words, ...]:
+    def weak_points(self, point: Mapping[str, Any]) -> tuple[LocalisedText, ...]:
         """Weak points that follow from the operating point, for the card, before the numbers."""
         return ()
 
@@ -226,7 +226,7 @@ class Task(ABC):
 
     def answer(self, section: Section, outputs: Outputs, frame: Frame) -> Answer:
         """What the box says of one film, by its own module of this key."""
-        return register.get(self.key).answer(section, outputs, frame)
+        return registry.get_task(self.key).answer(section, outputs, frame)
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The first finding's score for one film (a batch of one): the log odds of the box's probability."""

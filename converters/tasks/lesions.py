@@ -27,8 +27,8 @@ from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, found
 from converters.tasks.classify import drawn
 from converters.tasks.interface import Answers, Judged, Outputs, Task
-from firmware_app.imaging.model_input import fitted
-from firmware_app.imaging.morphology import components
+from firmware_app.imaging.model_input import resize
+from firmware_app.imaging.pixel_operations import label_components
 from firmware_app.packs.tasks import boxes, classify, lesions
 from firmware_app.packs.tasks.interface import FindingPart, Frame, Section
 from firmware_app.packs.tasks.lesions import OF_LESIONS, OF_PICTURE, Candidate
@@ -79,13 +79,13 @@ class Parts:
     @cached_property
     def chances(self) -> NDArray[np.float64]:
         """(L, H, W) probabilities of the outline."""
-        return lesions.probabilities(self.outline, len(self.outline))
+        return lesions.outline_probabilities(self.outline, len(self.outline))
 
     @cached_property
     def candidates(self) -> list[Candidate]:
         """The detections, as the box makes them."""
-        shown = classify.probability(self.shown, boxes.OWN)
-        return lesions.detections(self.cells, self.points, self.chances, shown)
+        shown = classify.calibrate(self.shown, boxes.OWN_CALIBRATION)
+        return lesions.find_detections(self.cells, self.points, self.chances, shown)
 
 
 class Lesions(Task):
@@ -228,7 +228,7 @@ class Lesions(Task):
             bias = float(logit) - float(evidence[0].mean(dtype=np.float64))
             for candidate in one.candidates:
                 if candidate.score >= detect:
-                    given.append(lesions.evidence_of(candidate, evidence, 0) + bias)
+                    given.append(lesions.mean_evidence(candidate, evidence, 0) + bias)
                     labels.append(int(original.labels[number]))
         known = np.array(labels, dtype=np.int64)
         if len(known) < 2 or known.all() or not known.any():
@@ -305,7 +305,7 @@ class Lesions(Task):
             of=OF_LESIONS,
             channel=1,
             bias=point["biases"][1],
-            calibration=boxes.OWN,
+            calibration=boxes.OWN_CALIBRATION,
         )
         return (self.finding(point, words[0]), lesion)
 
@@ -313,7 +313,7 @@ class Lesions(Task):
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """The film's finding, before calibration."""
-        return classify.logit(outputs[section.output.map][0], section.findings[0])
+        return classify.finding_logit(outputs[section.output.map][0], section.findings[0])
 
     def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """The film's finding, and the strongest lesion's log odds."""
@@ -337,7 +337,7 @@ class Lesions(Task):
         if truth is None:
             return None
         output = section.output
-        shown = classify.logit(outputs[output.map][0], section.findings[1])
+        shown = classify.finding_logit(outputs[output.map][0], section.findings[1])
         parts = Parts(shown, outputs[output.boxes][0], outputs[output.points][0], outputs[output.outline][0])
         organ = film.outlined(self.organ) if self.organ else None
         return marked(parts, truth, output.cut, section.findings[1].threshold, organ)
@@ -383,7 +383,7 @@ def masks_of(films: FilmSet, shape: tuple[int, ...], organ: str | None) -> NDArr
         made.append(
             np.stack(
                 [
-                    np.zeros(shape, dtype=np.bool_) if one is None else fitted(one.astype(np.float32), shape) > 0.5
+                    np.zeros(shape, dtype=np.bool_) if one is None else resize(one.astype(np.float32), shape) > 0.5
                     for one in parts
                 ]
             )
@@ -400,9 +400,9 @@ def marked(
     """
     shape, chances = truth.shape, parts.chances
     shown = [one for one in parts.candidates if one.score >= detect]
-    outline = chances[0] if chances.shape[1:] == shape else fitted(chances[0].astype(np.float32), shape).astype(float)
-    masks = [lesions.covered(one, outline, cut) for one in shown]
-    numbers, count = components(truth)
+    outline = chances[0] if chances.shape[1:] == shape else resize(chances[0].astype(np.float32), shape).astype(float)
+    masks = [lesions.covered_cells(one, outline, cut) for one in shown]
+    numbers, count = label_components(truth)
     hit: NDArray[np.bool_] = np.zeros((count, len(shown)), dtype=np.bool_)
     for lesion in range(count):
         true = numbers == lesion + 1
@@ -415,7 +415,7 @@ def marked(
     union = np.any(masks, axis=0) if masks else np.zeros(shape, dtype=np.bool_)
     of_organ = None
     if organ is not None and organ.any() and len(chances) > 1:
-        of_organ = dice(fitted(chances[1].astype(np.float32), shape) >= 0.5, organ)
+        of_organ = dice(resize(chances[1].astype(np.float32), shape) >= 0.5, organ)
     return Marks(best, stray, dice(union, truth), of_organ)
 
 

@@ -108,7 +108,7 @@ class Segment(Classify):
 
     def logit(self, section: Section, outputs: Outputs, frame: Frame) -> float:
         """That of the strongest cell."""
-        return segment.strongest(outputs[section.output.map][0], section.findings[0])
+        return segment.strongest_logit(outputs[section.output.map][0], section.findings[0])
 
     def box_scores(self, section: Section, outputs: Outputs, frame: Frame) -> NDArray[np.float64]:
         """The score alone."""

@@ -19,7 +19,7 @@ from converters.failures import GateFailed
 from converters.recipe import Recipe
 from converters.statistics import intervals
 from firmware_app.packs.tasks import classify
-from firmware_app.packs.tasks.classify import Members
+from firmware_app.packs.tasks.classify import NetworkPair
 
 OWN: Final = (1, 2)
 """Where the map of :class:`converters.nets.pair.Pair` has each network's own channel."""
@@ -60,7 +60,7 @@ def disagreement(
 
     ``cells`` (N, 3, h, w) are the maps of films that neither had seen; ``point`` is the pooled finding's.
     """
-    apart = np.array([classify.apart(one, OWN) for one in cells])
+    apart = np.array([classify.network_distance(one, OWN) for one in cells])
     allowed = int(recipe.abstain.disagreement * len(apart) + 1e-9)
     limit = min(1.0, float(np.ceil(np.sort(apart)[::-1][allowed] * 1e6) / 1e6))
     given, patients = apart <= limit, np.array(original.patients)
@@ -80,7 +80,7 @@ def disagreement(
     }
 
 
-def told(two: Members) -> str:
+def told(two: NetworkPair) -> str:
     """The pool in words, for the card."""
     shares = " and ".join(f"{name} {weight:g}" for name, weight in zip(two.networks, two.weights, strict=True))
     return (

@@ -20,7 +20,7 @@ from converters.failures import GateFailed
 from converters.statistics import intervals
 from converters.statistics.lesions import Marks, cut_at
 from converters.tasks import boxes
-from firmware_app.packs.tasks import weak_marks
+from firmware_app.packs.tasks import classify
 from firmware_app.packs.tasks.classify import Calibration, MarksSpec
 
 REACH: Final = 0.5
@@ -50,7 +50,7 @@ def chosen(
     calibration = Calibration(kind="platt", slope=round(slope, 6), intercept=round(intercept, 6))
     every = MarksSpec(calibration=calibration, threshold=0.0, threshold_rule="none", reach=REACH)
     scores = [
-        [one[4] for one in weak_marks.places(film, every)] if is_shown else []
+        [one[4] for one in classify.find_candidate_boxes(film, every)] if is_shown else []
         for film, is_shown in zip(evidence, shown, strict=True)
     ]
     stray = [score for film, label in zip(scores, labels, strict=True) if not label for score in film]
@@ -69,4 +69,6 @@ def judged(evidence: NDArray[np.float64] | None, marks: MarksSpec, film: Film) -
     """
     if film.boxes is None and film.mask is None:
         return None
-    return boxes.matched([] if evidence is None else weak_marks.places(evidence, marks), boxes.fractions(film))
+    return boxes.matched(
+        [] if evidence is None else classify.find_candidate_boxes(evidence, marks), boxes.fractions(film)
+    )

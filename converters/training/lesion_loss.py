@@ -26,9 +26,8 @@ from converters.recipe import Changes
 from converters.training.augment import Affine, regreyed
 from converters.training.targets import Targets, balanced
 from converters.workflow.device import in_sixteen_bits
-from firmware_app.imaging.lesions.measures import measured
-from firmware_app.imaging.lesions.outlines import traced
-from firmware_app.imaging.morphology import components
+from firmware_app.imaging.lesion_outlines import measure_outline, trace_outline
+from firmware_app.imaging.pixel_operations import label_components
 
 SMALL: Final = 1.0 / 8.0
 """A lesion whose long axis is shorter than this share of the picture's side is one for the points (32 of 256 px)."""
@@ -184,7 +183,7 @@ def lesion_pieces(masks: Tensor, shape: tuple[int, int]) -> list[list[NDArray[np
     cells = functional.adaptive_avg_pool2d(masks[:, None], shape)[:, 0].numpy() >= 0.5
     pieces = []
     for one in cells:
-        numbers, count = components(one)
+        numbers, count = label_components(one)
         pieces.append([numbers == n for n in range(1, count + 1) if int((numbers == n).sum()) >= LEAST_CELLS])
     return pieces
 
@@ -210,7 +209,7 @@ def aimed(lesions: Sequence[NDArray[np.bool_]], coarse: tuple[int, int], fine: t
 
 def _axes(mask: NDArray[np.bool_], wide: float, high: float) -> tuple[float, float]:
     """The long and the short axis of a mask, in cells; of one too thin for an outline the sides of its box."""
-    found = measured(traced(mask.astype(np.float64), 0.5))
+    found = measure_outline(trace_outline(mask.astype(np.float64), 0.5))
     return (found.long, found.short) if found else (max(wide, high), min(wide, high))
 
 

@@ -26,7 +26,7 @@ from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun as RecipeRun
 from converters.workflow.recipe_run import begun, noted
 from converters.workflow.recipe_run import tables as tables
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 
 def train_step(run: RecipeRun) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def latency_ms(run: RecipeRun, net: CamNet, runtime: str) -> float:
     source = artefacts.float_file(runtime)
     with TemporaryDirectory() as folder:
         artefacts.export(net, run.spec, Path(folder), (source,))
-        module = choice.get(runtime)
+        module = registry.get_runtime(runtime)
         session = module.load(Path(folder) / artefacts.NAMES[source], module.Config(threads=2))
     film = {run.spec.name: artefacts.noise(run.spec, 1).numpy()}
     times = []

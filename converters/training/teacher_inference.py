@@ -13,7 +13,7 @@ from torch import Tensor
 from converters.formats import openvino_ir, quiet
 from converters.nets import CamNet
 from converters.workflow.device import device, in_sixteen_bits
-from firmware_app.packs.runtimes.openvino import core
+from firmware_app.packs.runtimes.openvino import shared_core
 
 Opinion = Callable[[Tensor], tuple[Tensor, Tensor]]
 """(B, 1, …) films in [0, 1] → maps (B, K, …) and features (B, F), float32, without gradients."""
@@ -53,6 +53,6 @@ class _InOpenVino:
             model = self._model.clone()
             model.reshape([-1, *size])
             hints = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-            self._compiled[size] = core().compile_model(model, "CPU", hints)
+            self._compiled[size] = shared_core().compile_model(model, "CPU", hints)
         answer = self._compiled[size](films.contiguous().numpy())
         return torch.from_numpy(answer[0]), torch.from_numpy(answer[1])

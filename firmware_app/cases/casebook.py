@@ -1,4 +1,4 @@
-"""Queries on clinical.db: the content of a case, and the state of the queue."""
+"""Queries on clinical.db: the content of a case, the state of the queue, and the newest images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import forms, media, quarantine, revisions, study_cases
-from firmware_app.cases.lesions import following
+from firmware_app.cases import follow_up, lesion_tracking, quarantine, row_json, study_cases, usb_import
 from firmware_app.core import clock
+from firmware_app.core.database import Database
 from firmware_app.core.errors import CaseUnknown, NotReadYet, RevisionUnknown
 from firmware_app.core.records import (
     Case,
@@ -26,8 +26,7 @@ from firmware_app.core.records import (
     ReadingStatus,
     Reason,
 )
-from firmware_app.core.sqlite.database import Database
-from firmware_app.dicom.headers.other_objects import KINDS
+from firmware_app.dicom.sop_classes import OBJECT_KINDS
 
 WITHOUT_IMAGE: Final = (
     "(c.priority IS NULL AND c.fresh = 0"
@@ -41,7 +40,7 @@ _NEWEST_ASSOCIATIONS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class QueueCounts:
     """The state of the queue in numbers."""
 
     cases: int
@@ -56,13 +55,13 @@ class Casebook:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def counts(self) -> Counts:
+    def counts(self) -> QueueCounts:
         row = self.database.connection.execute(
             "SELECT (SELECT COUNT(*) FROM cases), (SELECT COUNT(*) FROM instances),"
             " (SELECT COUNT(*) FROM instances WHERE state = 'waiting')"
         ).fetchone()
         cases, instances, waiting = row
-        return Counts(cases, instances, waiting, quarantine.refused(self.database.connection))
+        return QueueCounts(cases, instances, waiting, quarantine.count_refused(self.database.connection))
 
     def senders(self) -> dict[str, tuple[int, clock.Stamp]]:
         """What has sent images on the newest associations: its source -> how many, and when the last one came."""
@@ -72,7 +71,7 @@ class Casebook:
             " WHERE a.id > (SELECT MAX(id) FROM associations) - ? GROUP BY a.source",
             (_NEWEST_ASSOCIATIONS,),
         ).fetchall()
-        return {row[0]: (row[1], clock.parse(row[2])) for row in rows}
+        return {row[0]: (row[1], clock.parse_stamp(row[2])) for row in rows}
 
     def newest(self) -> clock.Stamp | None:
         """The time of the newest row, by order of arrival; None before the first."""
@@ -84,7 +83,7 @@ class Casebook:
         stamps = []
         for (text,) in rows:
             with suppress(ValueError):  # a value that was not written by the box
-                stamps.append(clock.parse(text))
+                stamps.append(clock.parse_stamp(text))
         return max(stamps, key=lambda one: one.at, default=None)
 
     def case(self, reference: str) -> Case:
@@ -130,7 +129,7 @@ class Casebook:
                 row["reference"],
                 reference,
                 row["file"],
-                forms.header().validate_json(row["header"]) if row["header"] is not None else None,
+                row_json.header_adapter().validate_json(row["header"]) if row["header"] is not None else None,
             )
             for row in rows
         )
@@ -150,7 +149,7 @@ class Casebook:
             " ORDER BY sequence LIMIT 32",
             (reference,),
         )
-        return [forms.header().validate_json(row["header"]) for row in rows]
+        return [row_json.header_adapter().validate_json(row["header"]) for row in rows]
 
     def knows(self, instance: str) -> bool:
         """Whether the box has an instance with this reference."""
@@ -164,7 +163,7 @@ class Casebook:
         ).fetchone()
         return str(row[0] or "") if row else ""
 
-    def homeless(self) -> Case | None:
+    def unassigned_files(self) -> Case | None:
         """The arrivals without a case (refused by the gateway), as a case without a reference; None without any."""
         files = self._files(None)
         if not files:
@@ -174,24 +173,24 @@ class Casebook:
     def conclusion(self, reference: str, revision: int) -> Conclusion:
         """What an earlier *revision* of a case said, or its newest; raises `CaseUnknown` and `RevisionUnknown`."""
         self.case(reference)
-        said = revisions.conclusion(self.database.connection, reference, revision)
+        said = follow_up.load_conclusion(self.database.connection, reference, revision)
         if said is None:
             raise RevisionUnknown(revision=revision)
         return said
 
     def background(self, case: Case) -> tuple[str, ...]:
         """The codes of the facts that are known of the patient's background."""
-        return revisions.known(self.database.connection, case)
+        return follow_up.list_known_facts(self.database.connection, case)
 
     def _assemble(self, row: sqlite3.Row) -> Case:
         """The case of a row of `cases`.  Advice is of a finished revision: while images come, there is none."""
         reference, priority = row["reference"], row["priority"]
-        said = None if row["fresh"] else revisions.conclusion(self.database.connection, reference, row["revision"])
-        incomplete = media.incomplete(self.database.connection, reference)
-        shared = study_cases.shared(self.database.connection, reference)
+        said = None if row["fresh"] else follow_up.load_conclusion(self.database.connection, reference, row["revision"])
+        incomplete = usb_import.explain_incompleteness(self.database.connection, reference)
+        shared = study_cases.explain_shared_study(self.database.connection, reference)
         warnings = tuple(one for one in (incomplete, shared) if one is not None)
         readings = tuple(
-            _warned(forms.reading().validate_json(row[0]), warnings)
+            _add_warnings(row_json.reading_adapter().validate_json(row[0]), warnings)
             for row in self.database.connection.execute(
                 "SELECT r.body FROM readings r LEFT JOIN instances i ON i.reference = r.key"
                 " WHERE r.case_reference = ? ORDER BY i.sequence",
@@ -200,14 +199,14 @@ class Casebook:
         )
         return Case(
             reference,
-            study_cases.study_of(row),
+            study_cases.get_study_uid(row),
             row["modality"],
             row["revision"],
             Priority(priority) if priority else None,
             self._files(reference),
             readings,
-            strongest(readings),
-            following.lesions_of(readings),
+            select_strongest(readings),
+            lesion_tracking.find_lesions(readings),
             follow_up=said.follow_up if said is not None else None,
             incomplete=incomplete,
         )
@@ -222,7 +221,7 @@ class Casebook:
         return tuple(_file_record(row) for row in rows)
 
 
-def strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
+def select_strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
     """Of each finding the strongest among *readings*, a positive one before all others."""
     best: dict[str, Finding] = {}
     for finding in (finding for reading in readings for finding in reading.findings):
@@ -232,7 +231,7 @@ def strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
     return tuple(best.values())
 
 
-def _warned(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:
+def _add_warnings(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:
     """*reading* with what is to be known of its case, shown before its numbers."""
     if not warnings:
         return reading
@@ -246,9 +245,33 @@ def _file_record(row: sqlite3.Row) -> FileRecord:
     if row["outcome"] == "duplicate":
         return FileRecord(path, instance, FileStatus.DUPLICATE, None)
     if row["kind"] is not None:  # not an image: it is only kept
-        return FileRecord(path, instance, FileStatus.READ, Reason(KINDS.get(row["kind"], KINDS["other"])))
+        return FileRecord(path, instance, FileStatus.READ, Reason(OBJECT_KINDS.get(row["kind"], OBJECT_KINDS["other"])))
     if row["body"] is None:
         return FileRecord(path, instance, FileStatus.CANNOT_JUDGE, Reason.of(NotReadYet()))
-    reading = forms.reading().validate_json(row["body"])
+    reading = row_json.reading_adapter().validate_json(row["body"])
     status = FileStatus.READ if reading.status is ReadingStatus.READ else FileStatus.CANNOT_JUDGE
     return FileRecord(path, instance, status, reading.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """One image: its number in the order of arrival, and its file below the state directory."""
+
+    sequence: int
+    file: str
+
+
+def find_newest_image(database: Database) -> int:
+    """The number of the newest image; 0 where there is none."""
+    row = database.connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM instances").fetchone()
+    return int(row[0])
+
+
+def list_new_images(database: Database, sequence: int, modality: str) -> list[NewImage]:
+    """The images of *modality* behind this number, in order."""
+    rows = database.connection.execute(
+        "SELECT sequence, file FROM instances WHERE sequence > ? AND json_extract(header, '$.modality') = ?"
+        " ORDER BY sequence",
+        (sequence, modality),
+    )
+    return [NewImage(int(row["sequence"]), str(row["file"])) for row in rows]

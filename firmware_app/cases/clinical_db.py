@@ -1,7 +1,14 @@
-"""clinical.db: arrivals, instances and cases, and their readings.
+"""clinical.db: arrivals, instances and cases, and their readings; and whether it agrees with the disk and the clock.
 
-Three modules work on the file: the gateway writes arrivals and instances (`clinical.admission`), the reader writes
-readings (`clinical.reading_queue`), and every process queries it (`clinical.casebook`).
+Three modules work on the file: the gateway writes arrivals and instances (`cases.arrival_journal`), the reader writes
+readings (`cases.reading_queue`), and every process queries it (`cases.casebook`).
+
+The database alone does not show that it was restored without its images, or that the disk lost files; so the files of
+the recorded images can be counted.
+
+A change of the box's time, or of its time source, is an entry in the audit with the number of seconds.  With this, a
+time written under an untrusted clock can be corrected later: times from the same boot before the entry are off by that
+many seconds.
 """
 
 from __future__ import annotations
@@ -12,14 +19,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases.admission import ArrivalJournal
-from firmware_app.cases.admission import Held as Held
-from firmware_app.cases.casebook import Counts as Counts
+from firmware_app.cases.arrival_journal import ArrivalJournal
+from firmware_app.cases.arrival_journal import StoredInstance as StoredInstance
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.casebook import QueueCounts as QueueCounts
 from firmware_app.cases.reading_queue import Claim as Claim
 from firmware_app.cases.reading_queue import ReadingQueue
-from firmware_app.core import clock
-from firmware_app.core.sqlite import clean_mark
-from firmware_app.core.sqlite.database import Database
+from firmware_app.core import clock, database_health
+from firmware_app.core.clock import SLACK_S, TimeSource
+from firmware_app.core.database import Database
+from firmware_app.core.state_dir import StateDir
 
 # Step n brings schema n - 1 to schema n.
 _STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 36)))
@@ -29,7 +38,7 @@ LEAST_VERSION: Final = 33
 _KEYED_VERSION: Final = 4  # the first version whose references are made with a secret; before, they were random
 
 
-class Clinical(ArrivalJournal, ReadingQueue):
+class ClinicalDatabase(ArrivalJournal, ReadingQueue):
     """The clinical database.  Safe to share between the threads of one process.
 
     *folder* holds the references' secret, if that is not beside the file.  With *keeps_every_line* the journal has no
@@ -47,7 +56,7 @@ class Clinical(ArrivalJournal, ReadingQueue):
         Raises `ReferencesLost` when the secret with which images were named is lost.
         """
         folder = resources.files(__package__)
-        unnamed = clean_mark.version(self.database.path) < _KEYED_VERSION
+        unnamed = database_health.read_schema_version(self.database.path) < _KEYED_VERSION
         self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
         self.establish_references(unnamed)
 
@@ -56,4 +65,55 @@ class Clinical(ArrivalJournal, ReadingQueue):
         self.database.require(SCHEMA_VERSION)
         with suppress(sqlite3.DatabaseError):  # the damage has been noted; it must not stop the clock
             if (newest := self.newest()) is not None:
-                clock.here().newest_was(newest.at.timestamp())
+                clock.current_clock().newest_was(newest.at.timestamp())
+
+
+def count_lost_files(clinical: ClinicalDatabase, state: StateDir) -> int:
+    """How many recorded images have no file, or one of another size.  A file that this process may not see counts as
+    present."""
+    rows = clinical.database.connection.execute("SELECT reference, file, bytes FROM instances").fetchall()
+    gone = [row["reference"] for row in rows if not has_file(state.root / row["file"], row["bytes"])]
+    known = "SELECT 1 FROM instances WHERE reference = ?"  # retention may have deleted it meanwhile, with its row
+    return sum(clinical.database.connection.execute(known, (one,)).fetchone() is not None for one in gone)
+
+
+def has_file(path: Path, size: int) -> bool:
+    """Whether *path* is a file of *size* bytes, or this process may not see it."""
+    try:
+        return path.stat().st_size == size
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+ACTOR = "box"
+CLOCK_CHANGED = "clock.changed"
+
+
+class ClockChanges:
+    """Records time changes; one process of the box calls `look` from time to time."""
+
+    def __init__(self, clinical: ClinicalDatabase) -> None:
+        self._audit = Audit(clinical.database)
+        self._known = _read_clock()
+
+    def look(self) -> None:
+        """Write an entry if the time or its source has changed."""
+        (source, began), (before, began_before) = _read_clock(), self._known
+        if source is not before or abs(began - began_before) > SLACK_S:
+            self._audit.record(
+                ACTOR,
+                CLOCK_CHANGED,
+                source=source.value,
+                before=before.value,
+                seconds=round(began - began_before),
+                boot=clock.boot_id(),
+            )
+            self._known = source, began
+
+
+def _read_clock() -> tuple[TimeSource, float]:
+    """The time source, and the time at which this boot began by it."""
+    standing = clock.current_clock().standing()
+    return standing.source, standing.stamp.at.timestamp() - clock.uptime_seconds()

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.cases import standings
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.asking import Asked
-from firmware_app.cases.scored import Place
+from firmware_app.cases import audit, suspensions
+from firmware_app.cases.model_scores import ConfirmationReason, ModelSite
 from firmware_app.core import clock
+from firmware_app.core.clinic_accuracy import ScoredImage
+from firmware_app.core.database import Database
 from firmware_app.core.errors import ConfirmationUnknown, ResultShown
-from firmware_app.core.sqlite.database import Database
-from firmware_app.core.statistics.confirmed import FilmRead
 
 NEWEST: Final = 5_000
 """Figures rest on so many films at most, the newest: older ones say less of today, and a page must not take long."""
@@ -58,7 +56,7 @@ _UNREAD: Final = (
 HIDDEN: Final = f"EXISTS (SELECT 1 FROM scored s WHERE {_UNREAD})"
 """True in SQL while a doctor is asked to read the case of that reference before its result is shown."""
 
-Tested = Mapping[tuple[Place, str], int]
+ConfirmedCounts = Mapping[tuple[ModelSite, str], int]
 """(place, finding) -> how many films are confirmed there."""
 RANK: Final = {source: rank for rank, source in enumerate(Source)}
 
@@ -75,23 +73,23 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ConfirmationRequest:
     """A finding of a case that is asked for and has no truth yet."""
 
     case: str
     finding: str
-    asked: Asked
+    asked: ConfirmationReason
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SiteImages:
     """The films of a pack on a machine for one finding.
 
     `aside`: films whose truth is known although they were not asked for.  They are not in the figures: who chose them,
     and why, nobody knows.  By `sources`: how many truths that count come from each.
     """
 
-    films: tuple[FilmRead, ...]
+    films: tuple[ScoredImage, ...]
     aside: int
     sources: dict[Source, int]
 
@@ -124,7 +122,7 @@ class Confirmations:
                 "INSERT INTO shown (case_reference, scores, actor, at)"
                 " SELECT :case, COUNT(DISTINCT finding), :actor, :at FROM scored WHERE case_reference = :case"
                 " ON CONFLICT DO NOTHING",
-                {"case": case, "actor": actor, "at": clock.text()},
+                {"case": case, "actor": actor, "at": clock.stamp_text()},
             )
 
     def of_case(self, case: str) -> tuple[Confirmation, ...]:
@@ -132,11 +130,11 @@ class Confirmations:
         rows = self._database.connection.execute(
             "SELECT * FROM confirmations WHERE case_reference = ? ORDER BY sequence", (case,)
         )
-        return tuple(confirmation_in(row) for row in rows)
+        return tuple(parse_confirmation(row) for row in rows)
 
     def truth(self, case: str, finding: str) -> Confirmation | None:
         """The word that counts; ``None`` where nobody has said, or the last word of each source is "unsure"."""
-        return counting([one for one in self.of_case(case) if one.finding == finding])
+        return select_decisive([one for one in self.of_case(case) if one.finding == finding])
 
     def scored(self, case: str) -> tuple[str, ...]:
         """The findings of *case* for which a pack gave a score: those that can be confirmed."""
@@ -145,17 +143,17 @@ class Confirmations:
         )
         return tuple(row[0] for row in rows)
 
-    def asked(self, case: str) -> dict[str, Asked]:
+    def asked(self, case: str) -> dict[str, ConfirmationReason]:
         """Why the truth of each finding of *case* is asked for; findings that are not asked for are left out."""
         rows = self._database.connection.execute(
             "SELECT finding, asked FROM scored WHERE case_reference = ? AND asked IS NOT NULL ORDER BY sequence",
             (case,),
         )
-        return {row["finding"]: Asked(row["asked"]) for row in rows}
+        return {row["finding"]: ConfirmationReason(row["asked"]) for row in rows}
 
     def confirm(
         self, case: str, finding: str, truth: Truth, source: Source, actor: str, *, complete: bool = False
-    ) -> tuple[Place, ...]:
+    ) -> tuple[ModelSite, ...]:
         """Store one word, with its entry in the audit; returns where a pack was suspended because of it.
 
         *complete*: the outcomes of all films of that time were given, not of chosen ones, so that this one counts also
@@ -186,48 +184,48 @@ class Confirmations:
         connection.execute(
             "INSERT INTO confirmations (case_reference, finding, truth, source, complete, actor, at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (case, finding, truth, source, complete, actor, clock.text()),
+            (case, finding, truth, source, complete, actor, clock.stamp_text()),
         )
         said = {"finding": finding, "truth": truth.value, "source": source.value}
         audit.append(connection, actor, "finding.confirmed", case, said)
 
-    def counts(self, connection: sqlite3.Connection, words: Iterable[tuple[str, str]]) -> Tested:
+    def counts(self, connection: sqlite3.Connection, words: Iterable[tuple[str, str]]) -> ConfirmedCounts:
         """Where packs gave scores for these (case, finding), and how many films are confirmed there."""
-        found = {(place, finding) for case, finding in words for place in _places(connection, case, finding)}
+        found = {(place, finding) for case, finding in words for place in _find_sites(connection, case, finding)}
         return {(place, finding): self._confirmed(connection, place, finding) for place, finding in sorted(found)}
 
-    def test(self, connection: sqlite3.Connection, before: Tested) -> tuple[Place, ...]:
+    def test(self, connection: sqlite3.Connection, before: ConfirmedCounts) -> tuple[ModelSite, ...]:
         """Suspend each pack that is unfit now, inside the caller's transaction; returns where.
 
         *before*: `counts` from before the words that are to be tested.
         """
         gone = []
         for (place, finding), count in before.items():
-            after = standings.testing_after(connection, place)
+            after = suspensions.find_test_start(connection, place)
             if after is not None:
                 films = self.films(place, finding, after=after).films
-                if standings.suspend_if_unfit(connection, place, finding, films, count):
+                if suspensions.suspend_if_unfit(connection, place, finding, films, count):
                     gone.append(place)
         return tuple(gone)
 
-    def _confirmed(self, connection: sqlite3.Connection, place: Place, finding: str) -> int:
+    def _confirmed(self, connection: sqlite3.Connection, place: ModelSite, finding: str) -> int:
         """How many films are confirmed of those that are tested now."""
-        after = standings.testing_after(connection, place)
+        after = suspensions.find_test_start(connection, place)
         return (
             0 if after is None else sum(one.truth is not None for one in self.films(place, finding, after=after).films)
         )
 
     # --- the figures ---------------------------------------------------------------------------------------------
 
-    def places(self) -> tuple[tuple[Place, str], ...]:
+    def places(self) -> tuple[tuple[ModelSite, str], ...]:
         """Every (pack, version, machine) with the findings it gave scores for, the latest used first."""
         rows = self._database.connection.execute(
             "SELECT pack, version, machine, finding FROM scored GROUP BY pack, version, machine, finding"
             " ORDER BY MAX(sequence) DESC"
         )
-        return tuple((Place(row["pack"], row["version"], row["machine"]), row["finding"]) for row in rows)
+        return tuple((ModelSite(row["pack"], row["version"], row["machine"]), row["finding"]) for row in rows)
 
-    def films(self, place: Place, finding: str, *, after: int = 0) -> Known:
+    def films(self, place: ModelSite, finding: str, *, after: int = 0) -> SiteImages:
         """The newest `NEWEST` films of *place* for *finding*, of those after the row *after*, with their truths."""
         connection = self._database.connection
         newest = "SELECT * FROM scored WHERE pack = ? AND version = ? AND machine = ? AND finding = ? AND sequence > ?"
@@ -241,23 +239,23 @@ class Confirmations:
             (finding, *values),
         )
         for row in rows:
-            said.setdefault(row["case_reference"], []).append(confirmation_in(row))
+            said.setdefault(row["case_reference"], []).append(parse_confirmation(row))
             if row["complete"]:
                 complete.add(row["case_reference"])
         films, aside, sources = [], 0, dict.fromkeys(Source, 0)
         for row in reversed(scored):
             case = row["case_reference"]
-            word = counting(said.get(case, ()))
+            word = select_decisive(said.get(case, ()))
             wanted = row["asked"] is not None or case in complete
             aside += word is not None and not wanted
             truth = word.truth is Truth.POSITIVE if word is not None and wanted else None
             if word is not None and wanted:
                 sources[word.source] += 1
             asked, way = (1.0, 1) if case in complete else (row["probability"], 0)
-            films.append(FilmRead(row["score"], asked, truth, word is not None and word.source.by_eye, way))
-        return Known(tuple(films), aside, sources)
+            films.append(ScoredImage(row["score"], asked, truth, word is not None and word.source.by_eye, way))
+        return SiteImages(tuple(films), aside, sources)
 
-    def wanted(self, limit: int = 50) -> tuple[Wanted, ...]:
+    def wanted(self, limit: int = 50) -> tuple[ConfirmationRequest, ...]:
         """Findings that are asked for, of cases that are still here, and have no truth yet; the newest first."""
         rows = self._database.connection.execute(
             "SELECT s.case_reference, s.finding, s.asked FROM scored s WHERE s.asked IS NOT NULL"
@@ -266,25 +264,27 @@ class Confirmations:
             " AND c.finding = s.finding) GROUP BY s.case_reference, s.finding ORDER BY MAX(s.sequence) DESC LIMIT ?",
             (limit,),
         )
-        return tuple(Wanted(row["case_reference"], row["finding"], Asked(row["asked"])) for row in rows)
+        return tuple(
+            ConfirmationRequest(row["case_reference"], row["finding"], ConfirmationReason(row["asked"])) for row in rows
+        )
 
 
-def counting(words: Iterable[Confirmation]) -> Confirmation | None:
+def select_decisive(words: Iterable[Confirmation]) -> Confirmation | None:
     """The last word of the highest source that is not unsure."""
     last = {one.source: one for one in words}
     sure = [one for one in last.values() if one.truth is not Truth.UNSURE]
     return min(sure, key=lambda one: RANK[one.source], default=None)
 
 
-def _places(connection: sqlite3.Connection, case: str, finding: str) -> list[Place]:
+def _find_sites(connection: sqlite3.Connection, case: str, finding: str) -> list[ModelSite]:
     rows = connection.execute(
         "SELECT pack, version, machine FROM scored WHERE case_reference = ? AND finding = ?", (case, finding)
     )
-    return [Place(row["pack"], row["version"], row["machine"]) for row in rows]
+    return [ModelSite(row["pack"], row["version"], row["machine"]) for row in rows]
 
 
-def confirmation_in(row: sqlite3.Row) -> Confirmation:
+def parse_confirmation(row: sqlite3.Row) -> Confirmation:
     """The word in a row of `confirmations`."""
     return Confirmation(
-        row["finding"], Truth(row["truth"]), Source(row["source"]), row["actor"], clock.parse(row["at"])
+        row["finding"], Truth(row["truth"]), Source(row["source"]), row["actor"], clock.parse_stamp(row["at"])
     )

@@ -1,7 +1,10 @@
-"""The export's side of clinical.db: the files of a case, the secret for their new identities, and the audit entries.
+"""The export's side of clinical.db: the files of a case, the secret for new identities, audit entries, and consents.
 
 The audit records an export before anything leaves the box, and its end.  If the end could not be written (a full disk,
 a power cut), the entry stays open; the next start of the box or the next export closes it with an unknown end.
+
+A case is given to a model engineer for training only with the patient's consent, as a doctor noted it.  What was given
+already is recorded too.
 """
 
 from __future__ import annotations
@@ -11,22 +14,21 @@ import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.cases import staging
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.accounts.audit import AuditEntry
+from firmware_app.cases import audit, export_staging
+from firmware_app.cases.audit import AuditEntry
 from firmware_app.cases.casebook import Casebook
 from firmware_app.cases.references import References
-from firmware_app.core import lockfile
-from firmware_app.core.errors import ExportHeld, StateUnusable
-from firmware_app.core.lockfile import NoLocks
+from firmware_app.core import clock, locks
+from firmware_app.core.database import Database
+from firmware_app.core.errors import CaseUnknown, ExportHeld, StateUnusable
+from firmware_app.core.locks import NoLocks
 from firmware_app.core.records import Detail
-from firmware_app.core.sqlite.database import Database
 from firmware_app.core.state_dir import StateDir, clear_away
 
 log = logging.getLogger("lantern.export")
@@ -66,7 +68,7 @@ class Exports:
         )
         return tuple(ExportImage(row[0], row[1], bool(row[2])) for row in rows)
 
-    def told_observations(self, case: str) -> set[str]:
+    def sent_observations(self, case: str) -> set[str]:
         """Every FHIR Observation that a message of *case* ever had."""
         rows = self._database.connection.execute("SELECT uid FROM told_observations WHERE case_reference = ?", (case,))
         return {row["uid"] for row in rows}
@@ -106,9 +108,9 @@ class Exports:
                 raise ExportHeld(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
             yield
 
-    def telling(self, case: str, person: str, **marks: int) -> Telling:
+    def telling(self, case: str, person: str, **marks: int) -> ExportAudit:
         """The audit entries for an export of *case* by *person* at the console."""
-        return Telling(self, self._database, case, person, marks)
+        return ExportAudit(self, self._database, case, person, marks)
 
     def close_left(self) -> None:
         """Record an unknown end for each export that was killed; does nothing while an export is under way.
@@ -153,17 +155,17 @@ class Exports:
         entries = []
         for row in rows:
             try:
-                entries.append(audit.entry_of(row))
+                entries.append(audit.parse_entry(row))
             except ValueError:  # it was altered; `lantern audit verify` names it
                 continue
         return entries
 
     def _locked(self, how: int, seconds: float = 0.0) -> AbstractContextManager[bool]:
-        return _locked(self._database.path, how, seconds)
+        return _lock(self._database.path, how, seconds)
 
 
 @dataclass(slots=True)
-class Telling:
+class ExportAudit:
     """The audit entries of one export: its beginning and one end.  Both are durable on return."""
 
     exports: Exports
@@ -187,44 +189,113 @@ class Telling:
             audit.Audit(self.database).record(audit.CONSOLE, action, self.case, **details)
 
 
-def sweep_stages(state: StateDir) -> None:
+def remove_stale_stages(state: StateDir) -> None:
     """Remove what killed exports left on the box's own disk.
 
     While an export is under way, or on a disk without locks, only folders of an earlier boot are removed.
     """
     with suppress(OSError):
         try:
-            with _locked(state.clinical_db, fcntl.LOCK_EX) as alone:
-                staging.sweep(state, of_this_boot=alone)
+            with _lock(state.clinical_db, fcntl.LOCK_EX) as alone:
+                export_staging.remove_stages(state, of_this_boot=alone)
         except NoLocks:
-            staging.sweep(state, of_this_boot=False)
+            export_staging.remove_stages(state, of_this_boot=False)
 
 
 @contextmanager
-def _locked(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
+def _lock(database: Path, how: int, seconds: float = 0.0) -> Iterator[bool]:
     """Whether the lock was acquired within *seconds*; on a read-only disk, where no export can begin, whether a shared
     lock is enough.  Raises `NoLocks` and `OSError`."""
     path = database.with_name(database.name + _LOCK)
-    descriptor = _opened(path)
+    descriptor = _open_lock(path)
     if descriptor is None:
         yield how == fcntl.LOCK_SH
         return
     try:
-        taken = lockfile.lock(descriptor, how, seconds)
+        taken = locks.acquire_lock(descriptor, how, seconds)
         if not taken and seconds:
-            log.warning("%s is held by %s", path.name, lockfile.holders(descriptor) or "another process")
+            log.warning("%s is held by %s", path.name, locks.describe_holders(descriptor) or "another process")
         yield taken
     finally:
         os.close(descriptor)
 
 
-def _opened(path: Path) -> int | None:
+def _open_lock(path: Path) -> int | None:
     """The lock file's descriptor; None where the clinical group has put something else in its place."""
     try:
-        return lockfile.opened(path)
+        return locks.open_lock_file(path)
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
     clear_away(path)
     log.warning("%s was no file, and was put out of the way", path.name)
-    return lockfile.opened(path)
+    return locks.open_lock_file(path)
+
+
+_LAST = "sequence IN (SELECT MAX(sequence) FROM feedback_consents GROUP BY case_reference)"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a doctor noted of a case: that the patient agrees, and that no words in its pictures name anybody."""
+
+    given: bool
+    looked: bool
+    actor: str
+    at: clock.Stamp
+
+    @property
+    def allows(self) -> bool:
+        """Whether the case may be given away."""
+        return self.given and self.looked
+
+
+class FeedbackConsents:
+    """The consents of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def consent(self, case: str) -> Consent | None:
+        """What was noted last of *case*; None where nobody has noted anything."""
+        row = self._database.connection.execute(
+            f"SELECT * FROM feedback_consents WHERE case_reference = ? AND {_LAST}", (case,)
+        ).fetchone()
+        if row is None:
+            return None
+        return Consent(bool(row["given"]), bool(row["looked"]), row["actor"], clock.parse_stamp(row["at"]))
+
+    def note(self, case: str, actor: str, *, given: bool, looked: bool) -> None:
+        """Note the consent, or that it is taken back; raises `CaseUnknown`."""
+        with self._database.transaction() as connection:
+            if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
+                raise CaseUnknown(case=case[:40])
+            connection.execute(
+                "INSERT INTO feedback_consents (case_reference, given, looked, actor, at) VALUES (?, ?, ?, ?, ?)",
+                (case, given, looked, actor, clock.stamp_text()),
+            )
+            details: dict[str, Detail] = {"given": int(given), "looked": int(looked)}
+            audit.append(connection, actor, "feedback.consent", case, details)
+
+    def cases(self) -> tuple[str, ...]:
+        """The cases that may be given away, in the order of their consents."""
+        rows = self._database.connection.execute(
+            f"SELECT case_reference FROM feedback_consents WHERE {_LAST} AND given = 1 AND looked = 1 ORDER BY sequence"
+        )
+        return tuple(row["case_reference"] for row in rows)
+
+    def given(self) -> dict[str, str]:
+        """Instance -> the state in which it was given."""
+        return dict(self._database.connection.execute("SELECT instance, state FROM feedback_given").fetchall())
+
+    def leave(self, films: Mapping[tuple[str, str], str], actor: str, **facts: Detail) -> None:
+        """Record, before it leaves, that a file with *films*, (case, instance) -> state, was made by *actor*."""
+        with self._database.transaction() as connection:
+            for (case, instance), state in films.items():
+                connection.execute(
+                    "INSERT OR REPLACE INTO feedback_given (instance, case_reference, state, at) VALUES (?, ?, ?, ?)",
+                    (instance, case, state, clock.stamp_text()),
+                )
+            for case in dict.fromkeys(case for case, _ in films):
+                count = sum(1 for of, _ in films if of == case)
+                audit.append(connection, actor, "feedback.exported", case, {"films": count, **facts})

@@ -1,26 +1,33 @@
-"""Changes of packs: a person asks on the page, and the reader does it between two images.
+"""Changes of packs: rollbacks that a person asks for, and versions on trial.
 
-A row names the version that is to be left, or whose trial is to end, so that a reader killed in the middle never does
-it twice.
+A person asks for a change on the page, and the reader makes it between two images.  A row names the version that is to
+be left, or whose trial is to end, so that a reader killed in the middle never does it twice.
+
+Of a trial, the link on the disk says which version is on trial (`packs.pack_store`); the rows here hold its state and
+both results for every image that was read twice.  They hold numbers, codes and references, and nothing of a patient.
 """
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.forms import reason_in, reason_text
+from firmware_app.cases import audit
+from firmware_app.cases.confirmations import Confirmations, Truth
+from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
-from firmware_app.core.records import Reason
-from firmware_app.core.sqlite.database import Database
+from firmware_app.core.database import Database
+from firmware_app.core.records import Finding, Instance, Reading, ReadingStatus, Reason
+from firmware_app.packs.trial_rules import ComparedVersions, PairedReading
 
-ASKED: Final = "pack.rollback_asked"
-DONE: Final = "pack.rolled_back"
+ROLLBACK_ASKED: Final = "pack.rollback_asked"
+ROLLED_BACK: Final = "pack.rolled_back"
 
 
-class Wish(StrEnum):
+class PackAction(StrEnum):
     """What a person asks for: the version before, or the version on trial put in use or dropped."""
 
     BACK = "back"
@@ -28,7 +35,11 @@ class Wish(StrEnum):
     DROP = "drop"
 
 
-_ASKED: Final = {Wish.BACK: ASKED, Wish.COMMIT: "pack.commit_asked", Wish.DROP: "pack.drop_asked"}
+_REQUESTED: Final = {
+    PackAction.BACK: ROLLBACK_ASKED,
+    PackAction.COMMIT: "pack.commit_asked",
+    PackAction.DROP: "pack.drop_asked",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,7 @@ class PackChange:
     at: clock.Stamp
     asked: bool
     reason: Reason | None
-    wish: Wish = Wish.BACK
+    wish: PackAction = PackAction.BACK
 
 
 class PackChanges:
@@ -50,15 +61,15 @@ class PackChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ask(self, pack: str, version: str, actor: str, wish: Wish = Wish.BACK) -> None:
+    def ask(self, pack: str, version: str, actor: str, wish: PackAction = PackAction.BACK) -> None:
         """Have the reader leave this *version* of *pack* for the one before, or end its trial."""
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO pack_changes (pack, version, actor, at, wish) VALUES (?, ?, ?, ?, ?)",
-                (pack, version, actor, clock.text("seconds"), wish),
+                (pack, version, actor, clock.stamp_text("seconds"), wish),
             )
-            named = "before" if wish is Wish.BACK else "version"
-            audit.append(connection, actor, _ASKED[wish], "", {"pack": pack, named: version})
+            named = "before" if wish is PackAction.BACK else "version"
+            audit.append(connection, actor, _REQUESTED[wish], "", {"pack": pack, named: version})
 
     def asked(self) -> list[PackChange]:
         return [one for one in self.all().values() if one.asked]
@@ -71,10 +82,10 @@ class PackChanges:
                 row["pack"],
                 row["version"],
                 row["actor"],
-                clock.parse(row["at"]),
+                clock.parse_stamp(row["at"]),
                 bool(row["asked"]),
-                reason_in(row["reason"]),
-                Wish(row["wish"]),
+                parse_reason(row["reason"]),
+                PackAction(row["wish"]),
             )
             for row in rows
         }
@@ -84,8 +95,248 @@ class PackChanges:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE pack_changes SET asked = 0, reason = ? WHERE pack = ? AND version = ?",
-                (reason_text(reason), change.pack, change.version),
+                (dump_reason(reason), change.pack, change.version),
             )
-            if version is not None and change.wish is Wish.BACK:  # the end of a trial has its own entry (`pack_trials`)
+            if (
+                version is not None and change.wish is PackAction.BACK
+            ):  # the end of a trial has its own entry (`pack_trials`)
                 details = {"pack": change.pack, "version": version, "before": change.version}
-                audit.append(connection, change.actor, DONE, "", details)
+                audit.append(connection, change.actor, ROLLED_BACK, "", details)
+
+
+BOX: Final = "box"
+"""The actor where the box itself ends a trial."""
+_ACTIONS: Final = {"committed": "pack.committed", "left": "pack.left", "dropped": "pack.dropped"}
+
+
+class TrialState(StrEnum):
+    """How far a trial is."""
+
+    RUNNING = "running"
+    COMMITTED = "committed"
+    LEFT = "left"
+    DROPPED = "dropped"
+
+
+class TrialOutcome(StrEnum):
+    """What came of an image for the version on trial.  `GONE`: its file was deleted before."""
+
+    READ = "read"
+    CANNOT_JUDGE = "cannot-judge"
+    FAILED = "failed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class PackTrial:
+    """The last trial of a pack.  Of its `images`, those that the serving version gave a number for, `same` got the same
+    answer from both; on `failed` the version on trial failed."""
+
+    pack: str
+    version: str
+    before: str
+    mark: int
+    began: clock.Stamp
+    state: TrialState
+    reason: Reason | None
+    noted: bool
+    images: int = 0
+    same: int = 0
+    failed: int = 0
+
+    @property
+    def judged(self) -> ComparedVersions:
+        return ComparedVersions(self.pack, self.version, self.before)
+
+    @property
+    def runs(self) -> bool:
+        return self.state is TrialState.RUNNING
+
+    @property
+    def tells(self) -> Reason | None:
+        """Why it was left by itself, until a person has noted that."""
+        return self.reason if self.state is TrialState.LEFT and not self.noted else None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialImage:
+    """An image that waits to be read by the version on trial; `tries` children were lost over it."""
+
+    sequence: int
+    instance: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrialResult:
+    """What the version on trial said of one image."""
+
+    seen: TrialOutcome
+    called: bool | None = None
+    score: float | None = None
+    ms: float | None = None
+    code: str | None = None
+
+
+def find_call(findings: Sequence[Finding], code: str) -> tuple[bool, float]:
+    """Whether the finding of that *code* is positive, and its probability; of any, where there is none of that code."""
+    own = [one for one in findings if one.code == code] or findings
+    return any(one.positive for one in own), max((one.probability for one in own), default=0.0)
+
+
+class PackTrials:
+    """The trials of one clinical database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, PackTrial]:
+        """The last trial of each pack, by its name."""
+        rows = self._database.connection.execute("SELECT * FROM pack_trials ORDER BY pack").fetchall()
+        return {row["pack"]: self._trial(row) for row in rows}
+
+    def of(self, pack: str) -> PackTrial | None:
+        return self.all().get(pack)
+
+    def begin(self, pack: str, version: str, before: str, mark: int) -> None:
+        """A version was put on trial, or has another to be compared with: what was kept of an earlier trial goes."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM trial_images WHERE pack = ?", (pack,))
+            connection.execute(
+                "INSERT OR REPLACE INTO pack_trials (pack, version, before, mark, began) VALUES (?, ?, ?, ?, ?)",
+                (pack, version, before, mark, clock.stamp_text("seconds")),
+            )
+            audit.append(connection, BOX, "pack.on_trial", "", {"pack": pack, "version": version, "before": before})
+
+    def end(self, trial: PackTrial, state: TrialState, actor: str, reason: Reason | None = None) -> None:
+        """The trial is over; does nothing where it was over already."""
+        with self._database.transaction() as connection:
+            ended = connection.execute(
+                "UPDATE pack_trials SET state = ?, ended = ?, actor = ?, reason = ?"
+                " WHERE pack = ? AND mark = ? AND state = 'running'",
+                (state, clock.stamp_text("seconds"), actor, dump_reason(reason), trial.pack, trial.mark),
+            ).rowcount
+            if ended:
+                said = {"pack": trial.pack, "version": trial.version, "before": trial.before}
+                said |= {"code": reason.code} if reason is not None else {}
+                audit.append(connection, actor, _ACTIONS[state], "", said)
+
+    def note(self, pack: str, actor: str) -> None:
+        """A person has seen that a version was left."""
+        with self._database.transaction() as connection:
+            noted = connection.execute(
+                "UPDATE pack_trials SET noted = 1 WHERE pack = ? AND state = 'left' AND noted = 0", (pack,)
+            ).rowcount
+            if noted:
+                audit.append(connection, actor, "pack.left_noted", "", {"pack": pack})
+
+    def codes(self) -> list[str]:
+        """Of the versions that were left by themselves and that nobody has noted yet."""
+        return [one.tells.code for one in self.all().values() if one.tells is not None]
+
+    # --- the images ----------------------------------------------------------------------------------------------
+
+    def add(self, trial: PackTrial, instance: Instance, reading: Reading, finding: str, most: int) -> None:
+        """Have the version on trial read this image too, unless *most* images with a number are there already.
+
+        *finding*: the pack's first one, which its figures are of.
+        """
+        called, score = find_call(reading.findings, finding) if reading.status is ReadingStatus.READ else (None, None)
+        self._database.connection.execute(
+            "INSERT OR IGNORE INTO trial_images (pack, version, instance, case_reference, serving_status,"
+            " serving_called, serving_score, serving_ms, serving_code) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            " WHERE (SELECT COUNT(*) FROM trial_images WHERE pack = ? AND serving_status = 'read'"
+            " AND status <> 'gone') < ?",
+            (
+                trial.pack,
+                trial.version,
+                instance.reference,
+                instance.case,
+                reading.status,
+                called,
+                score,
+                reading.timing.infer,
+                reading.reason.code if reading.reason is not None else None,
+                trial.pack,
+                most,
+            ),
+        )
+
+    def next(self, trial: PackTrial) -> TrialImage | None:
+        """The oldest image that waits."""
+        row = self._database.connection.execute(
+            "SELECT sequence, instance, tries FROM trial_images WHERE pack = ? AND version = ? AND status = 'waiting'"
+            " ORDER BY sequence LIMIT 1",
+            (trial.pack, trial.version),
+        ).fetchone()
+        return TrialImage(row["sequence"], row["instance"], row["tries"]) if row is not None else None
+
+    def stumble(self, image: TrialImage) -> int:
+        """A child was lost over *image*; returns how many by now."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "UPDATE trial_images SET tries = tries + 1 WHERE sequence = ? RETURNING tries", (image.sequence,)
+            ).fetchone()
+        return int(row[0]) if row is not None else 0
+
+    def keep(self, image: TrialImage, result: TrialResult) -> None:
+        """The second result for *image*."""
+        self._database.connection.execute(
+            "UPDATE trial_images SET status = ?, called = ?, score = ?, ms = ?, code = ? WHERE sequence = ?",
+            (result.seen, result.called, result.score, result.ms, result.code, image.sequence),
+        )
+
+    def read_twice(self, trial: PackTrial, finding: str) -> list[PairedReading]:
+        """Every image that the serving version gave a number for and the other has seen, with what doctors said of
+        *finding* in its case."""
+        rows = self._database.connection.execute(
+            "SELECT * FROM trial_images WHERE pack = ? AND version = ? AND serving_status = 'read'"
+            " AND status IN ('read', 'cannot-judge', 'failed') ORDER BY sequence",
+            (trial.pack, trial.version),
+        ).fetchall()
+        cases = {row["case_reference"] for row in rows if row["serving_called"]}
+        truths = {case: self._truth(case, finding, case in cases) for case in {row["case_reference"] for row in rows}}
+        return [
+            PairedReading(
+                row["case_reference"],
+                bool(row["serving_called"]),
+                None if row["called"] is None else bool(row["called"]),
+                truths[row["case_reference"]],
+                row["serving_ms"],
+                row["ms"],
+            )
+            for row in rows
+        ]
+
+    def _truth(self, case: str, finding: str, called: bool) -> bool | None:
+        """What is known of *finding* in *case*, which the serving version has *called* or not: an outcome or a doctor's
+        own reading, else the doctor's last verdict."""
+        confirmed = Confirmations(self._database).truth(case, finding)
+        if confirmed is not None:
+            return confirmed.truth is Truth.POSITIVE
+        row = self._database.connection.execute(
+            "SELECT verdict FROM verdicts WHERE case_reference = ? AND finding = ? AND verdict IN ('agree', 'disagree')"
+            " ORDER BY at DESC LIMIT 1",
+            (case, finding),
+        ).fetchone()
+        return None if row is None else called is (row["verdict"] == "agree")
+
+    def _trial(self, row: sqlite3.Row) -> PackTrial:
+        counts: Sequence[int] = self._database.connection.execute(
+            "SELECT COALESCE(SUM(serving_status = 'read' AND status IN ('read', 'cannot-judge', 'failed')), 0),"
+            " COALESCE(SUM(serving_called = called), 0),"
+            " COALESCE(SUM(serving_status = 'read' AND status = 'failed'), 0)"
+            " FROM trial_images WHERE pack = ? AND version = ?",
+            (row["pack"], row["version"]),
+        ).fetchone()
+        return PackTrial(
+            row["pack"],
+            row["version"],
+            row["before"],
+            row["mark"],
+            clock.parse_stamp(row["began"]),
+            TrialState(row["state"]),
+            parse_reason(row["reason"]),
+            bool(row["noted"]),
+            *counts,
+        )

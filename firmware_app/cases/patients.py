@@ -3,7 +3,7 @@
 A case may be tied to a registered patient (`clinical.registrations`): by the gateway when the image has the
 registration's UID or numbers, or by a person.  Then the registered values hold.
 
-The header's values are in ``display/<instance>/identity.json`` (`firmware_app.dicom.headers.identity`), written by the
+The header's values are in ``display/<instance>/identity.json`` (`firmware_app.dicom.patient_data`), written by the
 gateway when the image arrives and again by the decode child.  A correction is a row of its own in clinical.db, never a
 change of the image.  It comes with an audit entry that names the fields, and of age and sex the values before and
 after.  If the age changed, the case is read again.
@@ -16,24 +16,23 @@ import sqlite3
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from firmware_app.cases import forms
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.patient import AGE_UNITS as AGE_UNITS
-from firmware_app.cases.patient import LONGEST as LONGEST
-from firmware_app.cases.patient import SEXES as SEXES
-from firmware_app.cases.patient import Patient as Patient
-from firmware_app.cases.patient import clean as clean
+from firmware_app.cases import audit, row_json
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.patient_identity import AGE_UNITS as AGE_UNITS
+from firmware_app.cases.patient_identity import LONGEST as LONGEST
+from firmware_app.cases.patient_identity import SEXES as SEXES
+from firmware_app.cases.patient_identity import Patient as Patient
+from firmware_app.cases.patient_identity import clean as clean
 from firmware_app.core import clock
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import age, identity
-from firmware_app.dicom.headers.person import Person, Relation, among
-from firmware_app.dicom.worklist_entry import WorklistEntry
+from firmware_app.dicom import patient_data
+from firmware_app.dicom.patient_data import Person, Relation, compare_with_known
+from firmware_app.dicom.worklist import WorklistEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class DisplayedPatient:
     """The patient as shown, and which fields a person entered."""
 
     patient: Patient
@@ -45,7 +44,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PatientChange:
     """One change of a case's patient: by whom, when, to which registration, and the fields with old and new value."""
 
     actor: str
@@ -57,7 +56,7 @@ class Change:
 class Patients:
     """The patients of one box's cases."""
 
-    def __init__(self, clinical: Clinical, state: StateDir) -> None:
+    def __init__(self, clinical: ClinicalDatabase, state: StateDir) -> None:
         self._clinical, self._display = clinical, state.display
 
     def imaged(self, case: str) -> Patient:
@@ -71,13 +70,13 @@ class Patients:
         )
         patient, persons = Patient(), list[Person]()
         for row in rows:
-            said, person = _read(self._display / row["reference"] / identity.FILE_NAME)
+            said, person = _read(self._display / row["reference"] / patient_data.IDENTITY_FILE)
             if row["header"]:
-                header = forms.header().validate_json(row["header"])
-                said = replace(said, age=age.shown(header))
+                header = row_json.header_adapter().validate_json(row["header"])
+                said = replace(said, age=patient_data.age_text(header))
                 person = replace(person, birth_date=header.birth_date or "")
             if not person.is_unknown:
-                if persons and among(person, persons) is not Relation.SAME:
+                if persons and compare_with_known(person, persons) is not Relation.SAME:
                     continue
                 persons.append(person)
             patient = _completed(patient, said)
@@ -85,20 +84,20 @@ class Patients:
                 break
         return patient
 
-    def known(self, case: str) -> Known:
+    def known(self, case: str) -> DisplayedPatient:
         """The patient as shown to people."""
         imaged = self.imaged(case)
         row = self._clinical.database.connection.execute(
             "SELECT * FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
         ).fetchone()
         if row is None:
-            return Known(imaged)
+            return DisplayedPatient(imaged)
         entered = _of_row(row)
-        return Known(
+        return DisplayedPatient(
             replace(imaged, **entered), frozenset(entered), row["actor"], row["version"], row["registration"] or ""
         )
 
-    def history(self, case: str) -> list[Change]:
+    def history(self, case: str) -> list[PatientChange]:
         """Every change of the patient of *case*, the first one first."""
         imaged = shown = self.imaged(case)
         changes = []
@@ -107,7 +106,7 @@ class Patients:
         ):
             before, shown = shown, replace(imaged, **_of_row(row))
             values = tuple((name, getattr(before, name), getattr(shown, name)) for name in _changed(before, shown))
-            changes.append(Change(row["actor"], clock.parse(row["at"]), row["registration"] or "", values))
+            changes.append(PatientChange(row["actor"], clock.parse_stamp(row["at"]), row["registration"] or "", values))
         return changes
 
     def correct(self, case: str, patient: Patient, actor: str) -> int:
@@ -131,7 +130,7 @@ class Patients:
         before = self.known(case)
         if before.registration == (entry.accession if entry is not None else ""):
             return 0
-        patient = registered_patient(self.imaged(case), entry)
+        patient = apply_registration(self.imaged(case), entry)
         action = "patient.tied" if entry is not None else "patient.untied"
         accession = entry.accession if entry is not None else ""
         changed = _changed(before.patient, patient)
@@ -154,7 +153,7 @@ class Patients:
                 "INSERT INTO identities (case_reference, version, name, patient_id, age, sex, actor, at, registration)"
                 " VALUES (?, (SELECT COALESCE(MAX(version), 0) + 1 FROM identities WHERE case_reference = ?),"
                 " ?, ?, ?, ?, ?, ?, ?)",
-                (case, case, *values, actor, clock.text("seconds"), registration or None),
+                (case, case, *values, actor, clock.stamp_text("seconds"), registration or None),
             )
             again = self._clinical.reopen(case) if "age" in changed else 0
             details: dict[str, Detail] = {"fields": " ".join(changed), "again": again}
@@ -167,7 +166,7 @@ class Patients:
         return again
 
 
-def registered_patient(imaged: Patient, entry: WorklistEntry | None) -> Patient:
+def apply_registration(imaged: Patient, entry: WorklistEntry | None) -> Patient:
     """The patient of images that say *imaged* once they are tied to *entry*: what it does not know is theirs."""
     if entry is None:
         return imaged
@@ -207,7 +206,7 @@ def _read(path: Path) -> tuple[Patient, Person]:
     patient = Patient(
         clean(texts.get("name", "")),
         clean(texts.get("patient_id", "")),
-        age.clean_age(texts.get("age", "")),
+        patient_data.clean_age(texts.get("age", "")),
         sex if sex in SEXES else "",
     )
     return patient, Person(patient.patient_id, texts.get("issuer", ""), patient.name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.core import clock
+from firmware_app.core.database import Database
 from firmware_app.core.errors import (
     ClipWithoutPictures,
     DecodeGaveUp,
@@ -24,7 +25,6 @@ from firmware_app.core.errors import (
     Undecodable,
 )
 from firmware_app.core.records import Reason
-from firmware_app.core.sqlite.database import Database
 
 MOST_LINES: Final = 2_000
 """How many refusals, and how many duplicates, the journal keeps as single lines."""
@@ -57,7 +57,7 @@ class QuarantinedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RefusalCount:
     """How often one code occurred, including lines no longer kept, and when last."""
 
     code: str
@@ -87,7 +87,7 @@ class Quarantine:
         )
         return [
             QuarantinedObject(
-                clock.parse(row["at"]),
+                clock.parse_stamp(row["at"]),
                 row["place"],
                 Reason(row["code"], json.loads(row["details"] or "{}")),
                 row["case_reference"],
@@ -95,7 +95,7 @@ class Quarantine:
             for row in rows
         ]
 
-    def counts(self) -> list[Count]:
+    def counts(self) -> list[RefusalCount]:
         """Every code that ever occurred, the most frequent first."""
         rows = self._connection.execute(
             "SELECT code, SUM(count) AS count, MAX(latest) AS latest FROM ("
@@ -106,14 +106,14 @@ class Quarantine:
             ") GROUP BY code ORDER BY count DESC, code",
             _SET_ASIDE,
         )
-        return [Count(row["code"], row["count"], clock.parse(row["latest"])) for row in rows]
+        return [RefusalCount(row["code"], row["count"], clock.parse_stamp(row["latest"])) for row in rows]
 
     @property
     def _connection(self) -> sqlite3.Connection:
         return self._database.connection
 
 
-def refused(connection: sqlite3.Connection) -> int:
+def count_refused(connection: sqlite3.Connection) -> int:
     """How many objects the gateway has ever refused."""
     row = connection.execute(
         "SELECT (SELECT COUNT(*) FROM arrivals WHERE outcome = 'refused')"
@@ -122,13 +122,13 @@ def refused(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def forgotten(connection: sqlite3.Connection) -> int:
+def count_removed_lines(connection: sqlite3.Connection) -> int:
     """How many lines have been removed from the journal."""
     row = connection.execute("SELECT COALESCE(SUM(count), 0) FROM forgotten").fetchone()
     return int(row[0])
 
 
-def bound(connection: sqlite3.Connection, outcome: str) -> None:
+def limit_journal(connection: sqlite3.Connection, outcome: str) -> None:
     """Replace the oldest journal lines of *outcome* by counts once there are clearly more than `MOST_LINES`.
 
     Inside the caller's transaction.  The newest line of an object in ``set_aside/`` is kept: it says what that file is,

@@ -12,18 +12,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import forms, machine_scores, revisions, scored
-from firmware_app.cases.asking import Shares
+from firmware_app.cases import follow_up, model_scores, row_json
 from firmware_app.cases.casebook import Casebook
-from firmware_app.cases.scored import Examined
+from firmware_app.cases.model_scores import CalibrationSample, SamplingShares
 from firmware_app.core import clock, notify
-from firmware_app.core.records import Case, Entered, FollowUp, Instance, Priority, Reading
-from firmware_app.core.sqlite.database import Database
+from firmware_app.core.database import Database
+from firmware_app.core.records import Case, EnteredFacts, FollowUp, Instance, Priority, Reading
 
 # A case is as urgent as its most urgent reading; an image that was read outranks those that could not be read.
 _RANK = {Priority.URGENT: 0, Priority.SOON: 1, Priority.ROUTINE: 2, Priority.CANNOT_JUDGE: 3}
 
-# A revision number that the hospital may know from before a rebuild is never used again (`appliance.recovery`).
+# A revision number that the hospital may know from before a rebuild is never used again (`appliance.rescue`).
 NEXT_REVISION: Final = "(MAX({revision}, (SELECT COALESCE(MAX(revision_floor), 0) FROM rescues)) + 1)"
 
 
@@ -47,9 +46,9 @@ class Claim:
 class Sampling:
     """What a reading says for local calibration, and how films are drawn that the clinic is asked to confirm."""
 
-    examined: Examined
+    examined: CalibrationSample
     secret: bytes
-    shares: Shares
+    shares: SamplingShares
 
 
 class ReadingQueue(Casebook):
@@ -88,7 +87,7 @@ class ReadingQueue(Casebook):
         """An instance with what people have entered of it."""
         age = _entered_age(self.database, row["case_reference"])
         entered = _entered(self.database, row["reference"], age, row["header"] is None)
-        header = forms.header().validate_json(row["header"]) if row["header"] else None
+        header = row_json.header_adapter().validate_json(row["header"]) if row["header"] else None
         if header is not None and age is not None:
             header = replace(header, patient_age=age, birth_date=None)  # the birth date may contradict the entered age
         return Instance(row["reference"], row["case_reference"], row["file"], header, entered)
@@ -119,13 +118,13 @@ class ReadingQueue(Casebook):
                 return
             written = connection.execute(
                 "INSERT INTO readings (key, case_reference, body, at) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (instance.reference, instance.case, forms.reading().dump_json(reading).decode(), _now()),
+                (instance.reference, instance.case, row_json.reading_adapter().dump_json(reading).decode(), _now()),
             ).rowcount
             if written and sampling is not None and not _is_earlier(self.database, instance.case):
                 examined = sampling.examined
-                scored.record(connection, instance.case, examined, sampling.secret, sampling.shares)
+                model_scores.record_scores(connection, instance.case, examined, sampling.secret, sampling.shares)
                 if examined.following is not None:
-                    machine_scores.follow(connection, examined.place, examined.following)
+                    model_scores.update_device_scores(connection, examined.place, examined.following)
             connection.execute(
                 "UPDATE instances SET state = 'done', read_at = ? WHERE reference = ?", (_now(), instance.reference)
             )
@@ -177,7 +176,7 @@ class ReadingQueue(Casebook):
                 background = self.background(case)
                 if advise is not None:
                     case = replace(case, follow_up=advise(case, background))
-                revisions.record(connection, case, background)
+                follow_up.record_conclusion(connection, case, background)
                 if report is not None and not _is_earlier(self.database, row[0]):
                     report(case)
         return [row[0] for row in rows]
@@ -206,7 +205,7 @@ class ReadingQueue(Casebook):
             f" WHERE reference IN ({again})",
             (case,),
         ).rowcount
-        scored.forget(connection, case)
+        model_scores.delete_scores(connection, case)
         if count:  # all images of a study have a header, or it is one picture: no reading is left to set the priority
             connection.execute(
                 "UPDATE cases SET fresh = 1, priority = NULL, touched = ? WHERE reference = ?", (time.monotonic(), case)
@@ -227,14 +226,14 @@ def _entered_age(database: Database, case: str) -> str | None:
     return row[0] if row else None
 
 
-def _entered(database: Database, instance: str, age: str | None, is_picture: bool) -> Entered | None:
+def _entered(database: Database, instance: str, age: str | None, is_picture: bool) -> EnteredFacts | None:
     """What a person has said of the image; of a picture with the entered *age*.  None for nothing."""
     row = database.connection.execute(
         "SELECT modality, body_part, view, population FROM entered WHERE instance = ? ORDER BY version DESC LIMIT 1",
         (instance,),
     ).fetchone()
-    said = Entered(*row) if row is not None else Entered()
-    if said == Entered():
+    said = EnteredFacts(*row) if row is not None else EnteredFacts()
+    if said == EnteredFacts():
         return None
     return replace(said, age=age) if is_picture and age is not None else said
 
@@ -246,4 +245,4 @@ def _is_earlier(database: Database, case: str) -> bool:
 
 
 def _now() -> str:
-    return clock.text()
+    return clock.stamp_text()

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core import disk_fault
+from firmware_app.core import disk
 from firmware_app.core.errors import ReferencesLost, StateUnusable
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import sync_directory
@@ -49,7 +49,7 @@ class References:
 
     def case_of_another(self, study: str, person: str) -> str:
         """The reference of a case of another patient in a *study* that has a case; *person*:
-        `dicom.headers.person.key`."""
+        `dicom.patient_data.key`."""
         return self._named("c", "study of", f"{study}\0{person}")
 
     def instance(self, header: Header | None, sha256: str) -> str:
@@ -131,10 +131,10 @@ class References:
             sync_directory(self._path.parent)
         except OSError as error:
             fresh.unlink(missing_ok=True)
-            raise disk_fault.named(self._path.parent, error) from None
+            raise disk.classify_disk_error(self._path.parent, error) from None
 
 
-def whole(folder: Path) -> bool:
+def has_key_file(folder: Path) -> bool:
     """Whether the file's copy in *folder* exists and has the right length."""
     return References(folder)._read() is not None
 

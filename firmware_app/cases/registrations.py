@@ -14,17 +14,14 @@ from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import Final
 
-from firmware_app.cases import study_cases
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.forms import reason_in, reason_text
+from firmware_app.cases import audit, study_cases
+from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
+from firmware_app.core.database import Database
 from firmware_app.core.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
 from firmware_app.core.records import Header, Reason
-from firmware_app.core.sqlite.database import Database
-from firmware_app.dicom.examinations import EXAMINATIONS
-from firmware_app.dicom.headers.age import LARGEST_DIFFERENCE_YEARS, completed_years
-from firmware_app.dicom.headers.person import Person
-from firmware_app.dicom.worklist_entry import WorklistEntry
+from firmware_app.dicom.patient_data import LARGEST_DIFFERENCE_YEARS, Person, completed_years
+from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry
 
 ACTOR: Final = "box"
 LEFT_OUT: Final = "worklist.left_out"
@@ -39,7 +36,7 @@ _CASE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Registration:
     """A registration, who made it when, and the case with its images."""
 
     registered: WorklistEntry
@@ -55,7 +52,7 @@ class Registrations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, new: WorklistEntry, actor: str, *, same_person: bool = False) -> Entry:
+    def add(self, new: WorklistEntry, actor: str, *, same_person: bool = False) -> Registration:
         """Keep *new*, durable on return; a second time with its accession number it is the same entry.
 
         Raises `NumberOfAnother` when the patient's number was registered with another name, birth date or sex, unless
@@ -68,7 +65,7 @@ class Registrations:
                     raise NumberOfAnother
                 connection.execute(
                     f"INSERT INTO registrations ({_COLUMNS}, actor, at) VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
-                    (*(getattr(new, name) for name in _FIELDS), actor, clock.text("seconds")),
+                    (*(getattr(new, name) for name in _FIELDS), actor, clock.stamp_text("seconds")),
                 )
                 _forget_old(connection)
                 audit.append(connection, actor, "registration.added", "", {"registration": new.accession})
@@ -100,7 +97,7 @@ class Registrations:
                     new += connection.execute(
                         f"INSERT OR IGNORE INTO registrations ({_COLUMNS}, actor, at)"
                         f" VALUES ({', '.join('?' * len(_FIELDS))}, ?, ?)",
-                        (*values, ACTOR, clock.text("seconds")),
+                        (*values, ACTOR, clock.stamp_text("seconds")),
                     ).rowcount
                 elif row["tied"] is None and (row["cancelled"] or values != tuple(row[name] for name in _FIELDS)):
                     connection.execute(
@@ -121,14 +118,14 @@ class Registrations:
                 "INSERT INTO worklists_asked (origin, patients, reason, at) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (origin) DO UPDATE SET patients = COALESCE(?, patients), reason = excluded.reason,"
                 " at = excluded.at",
-                (origin, patients or 0, reason_text(reason), clock.text("seconds"), patients),
+                (origin, patients or 0, dump_reason(reason), clock.stamp_text("seconds"), patients),
             )
 
     def told(self, origin: str) -> tuple[int, Reason | None] | None:
         """What came of asking *origin* last: patients, and why it did not answer or that some were left out; None where
         it was not asked yet."""
         row = self._database.connection.execute("SELECT * FROM worklists_asked WHERE origin = ?", (origin,)).fetchone()
-        return None if row is None else (row["patients"], reason_in(row["reason"]))
+        return None if row is None else (row["patients"], parse_reason(row["reason"]))
 
     def cancel(self, accession: str, actor: str) -> None:
         """Take an entry off the worklist; raises `RegistrationUnknown` or `RegistrationImaged`."""
@@ -140,22 +137,22 @@ class Registrations:
                 connection.execute("UPDATE registrations SET cancelled = 1 WHERE accession = ?", (accession,))
                 audit.append(connection, actor, "registration.cancelled", "", {"registration": accession})
 
-    def entry(self, accession: str) -> Entry:
+    def entry(self, accession: str) -> Registration:
         """The entry with this accession number; raises `RegistrationUnknown`."""
         found = self._entries("r.accession = ?", (accession,), 1)
         if not found:
             raise RegistrationUnknown(accession=accession[:16])
         return found[0]
 
-    def latest(self, limit: int) -> list[Entry]:
+    def latest(self, limit: int) -> list[Registration]:
         """At most *limit* entries, the newest first, the cancelled ones too."""
         return self._entries("1 = 1", (), limit)
 
-    def without_images(self, limit: int) -> list[Entry]:
+    def without_images(self, limit: int) -> list[Registration]:
         """At most *limit* entries that are neither cancelled nor tied to a case, the newest first."""
         return self._entries(f"r.cancelled = 0 AND {_CASE} IS NULL", (), limit)
 
-    def of_study(self, study_uid: str) -> Entry | None:
+    def of_study(self, study_uid: str) -> Registration | None:
         """The entry whose Study Instance UID this is."""
         return next(iter(self._entries("r.study_uid = ?", (study_uid,), 1)), None)
 
@@ -174,17 +171,17 @@ class Registrations:
         )
         return [WorklistEntry(*row) for row in rows]
 
-    def _entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Entry]:
+    def _entries(self, condition: str, values: tuple[object, ...], limit: int) -> list[Registration]:
         rows = self._database.connection.execute(
             f"SELECT r.*, {_CASE} AS tied FROM registrations r WHERE {condition} ORDER BY sequence DESC LIMIT ?",
             (*values, limit),
         )
         return [
-            Entry(
+            Registration(
                 WorklistEntry(*(row[name] for name in _FIELDS)),
                 bool(row["cancelled"]),
                 row["actor"],
-                clock.parse(row["at"]),
+                clock.parse_stamp(row["at"]),
                 row["tied"],
             )
             for row in rows
@@ -209,7 +206,7 @@ def tie_arrival(
     years = completed_years(header)
     if row is None or _contradicts(row, years, identity.get("sex", "")):
         return
-    if not study_cases.belongs(
+    if not study_cases.matches_registered_person(
         connection, header, person, Person(row["patient_id"], "", row["person_name"], row["birth_date"])
     ):
         return
@@ -228,7 +225,7 @@ def tie_arrival(
             None if is_known else row["age"],
             sex,
             row["actor"],
-            clock.text("seconds"),
+            clock.stamp_text("seconds"),
             row["accession"],
         ),
     )

@@ -1,35 +1,163 @@
-"""What doctors say of a case in their own words, and every verdict that was ever given on it.
+"""What doctors say of a case: remarks, every verdict that was ever given, drawings, and the rules for two readers.
 
-Nothing here is changed or taken away while the case exists: a later word stands beside the earlier ones, each with its
-author and time.  What counts of the verdicts on a case is in `clinical.worklist`; of those on one image the last word
-of each doctor counts (`current`).
+Nothing here is changed or taken away while the case exists: a later remark stands beside the earlier ones, each with
+its author and time.  Which verdicts on a case count is decided in `cases.worklist`; of those on one image the last
+one of each doctor counts (`select_current`).
+
+A drawing says where something is on an image: a box, or an outline.  It is kept with the remark that it was drawn for.
+
+Two doctors may read a case without knowing each other's verdicts.  A doctor has read it once they have a verdict on
+every finding of the current reading.  Until two have, nobody sees another's verdicts.  Then the verdicts of these two
+are final, and where they differ a third doctor, who sees both, decides.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.drawings import Drawing
+from firmware_app.cases import audit
 from firmware_app.cases.reading_queue import NEXT_REVISION
 from firmware_app.core import clock
+from firmware_app.core.database import Database
 from firmware_app.core.errors import CaseUnknown
 from firmware_app.core.records import Detail
-from firmware_app.core.sqlite.database import Database
 
-LONGEST: Final = 2000
+if TYPE_CHECKING:
+    from firmware_app.cases.worklist import DoctorVerdict
+
+MOST_POINTS: Final = 400
+_MOST_CHARACTERS: Final = 16_000
+_LEAST_PX: Final = 2.0
+"""A box or an outline that is smaller, or as thin, is a slip of the hand."""
+_LARGEST_PX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A place on one frame of an image.
+
+    `points` are (x, y) in pixels of the original frame: two opposite corners of a box, or the corners of an outline.
+    """
+
+    instance: str
+    frame: int
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is no place."""
+        if not 2 <= len(self.points) <= MOST_POINTS or self.frame < 0:
+            raise ValueError(len(self.points))
+        if not all(math.isfinite(side) and 0 <= side <= _LARGEST_PX for point in self.points for side in point):
+            raise ValueError("a point lies outside every frame")
+        x0, y0, x1, y1 = self.box
+        if min(x1 - x0, y1 - y0) < _LEAST_PX:
+            raise ValueError("too small")
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the smallest box that holds it."""
+        across, down = [x for x, _ in self.points], [y for _, y in self.points]
+        return min(across), min(down), max(across), max(down)
+
+    @property
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """Its corners; empty where it is a box."""
+        return self.points if len(self.points) > 2 else ()
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps({"instance": self.instance, "frame": self.frame, "points": self.points})
+
+    @classmethod
+    def parse(cls, text: str) -> Drawing:
+        """What `text` wrote, or a page sent; raises `ValueError`."""
+        if len(text) > _MOST_CHARACTERS:
+            raise ValueError(len(text))
+        try:
+            told = json.loads(text)
+            points = tuple((round(float(x), 1), round(float(y), 1)) for x, y in told["points"])
+            return cls(str(told["instance"]), int(told["frame"]), points)
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+
+    def audited(self) -> dict[str, Detail]:
+        """What the audit keeps of it: its box, and a digest of all of it."""
+        digest = hashlib.sha256(self.text().encode()).hexdigest()[:16]
+        sides = " ".join(f"{side:.0f}" for side in self.box)
+        return {
+            "image": self.instance,
+            "frame": self.frame,
+            "box": sides,
+            "corners": len(self.outline),
+            "sha256": digest,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DoubleReading:
+    """How far the readers of one case are: the first two who have `spoken`, the findings on which these `differ`, and
+    the third doctor who has `settled` them, empty as long as nobody has."""
+
+    spoken: tuple[str, ...]
+    differ: tuple[str, ...] = ()
+    settled: str = ""
+
+    @property
+    def blind(self) -> bool:
+        """Whether nobody may see another's words yet."""
+        return len(self.spoken) < 2
+
+    @property
+    def complete(self) -> bool:
+        """Whether no doctor's word is wanted any more."""
+        return not self.blind and (not self.differ or bool(self.settled))
+
+    def binds(self, actor: str) -> bool:
+        """Whether the words of *actor* stand and can no longer be changed."""
+        return not self.blind and (actor in self.spoken or actor == self.settled)
+
+    def wants(self, actor: str) -> bool:
+        """Whether the case still needs a word of *actor*."""
+        return not self.complete and actor not in self.spoken
+
+
+def compare_readers(verdicts: Iterable[DoctorVerdict], findings: Collection[str]) -> DoubleReading:
+    """The readers of a case with these *findings*; *verdicts* stand in the order in which they were given."""
+    words: dict[str, dict[str, str]] = {}
+    turns: dict[tuple[str, str], int] = {}
+    for turn, one in enumerate(verdicts):
+        if not one.earlier and one.finding in findings:
+            said = words.pop(one.actor, {})  # who spoke last stands last
+            words[one.actor] = {**said, one.finding: one.verdict}
+            turns[one.actor, one.finding] = turn
+    spoken = tuple(actor for actor, said in words.items() if said.keys() == set(findings))[:2]
+    if len(spoken) < 2:
+        return DoubleReading(spoken)
+    first, second = (words[actor] for actor in spoken)
+    differ = tuple(code for code in findings if first[code] != second[code])
+    known = max(turns[actor, code] for actor in spoken for code in findings)  # from then on all words can be seen
+    third = (
+        actor for actor in words if actor not in spoken and all(turns.get((actor, code), -1) > known for code in differ)
+    )
+    return DoubleReading(spoken, differ, next(third, "") if differ else "")
+
+
+LONGEST_REMARK: Final = 2000
 """Characters of one remark."""
 SHOWN: Final = f"CASE c.fresh WHEN 1 THEN {NEXT_REVISION.format(revision='c.revision')} ELSE c.revision END"
 """In SQL, the revision of case *c* that a page shows: an open revision already shows its future number."""
 _CONTROL: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-class Kind(StrEnum):
+class RemarkKind(StrEnum):
     """What sort of word it is."""
 
     IMPRESSION = "impression"
@@ -45,7 +173,7 @@ class Remark:
     `instance` is the image that it is of, empty for the whole case; `drawing` is what was drawn for it.
     """
 
-    kind: Kind
+    kind: RemarkKind
     text: str
     finding: str
     instance: str
@@ -56,7 +184,7 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnFigures:
+class DoctorFigures:
     """How often one doctor said what of a finding that the box had found, or had not."""
 
     finding: str
@@ -65,10 +193,10 @@ class OwnFigures:
     count: int
 
 
-def clean(text: str) -> str:
-    """*text* without control and direction characters, its lines kept; at most `LONGEST` characters."""
+def clean_remark(text: str) -> str:
+    """*text* without control and direction characters, its lines kept; at most `LONGEST_REMARK` characters."""
     lines = (" ".join(line.split()) for line in _CONTROL.sub(" ", text.replace("\r\n", "\n")).split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()[:LONGEST]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()[:LONGEST_REMARK]
 
 
 class Remarks:
@@ -87,22 +215,22 @@ class Remarks:
         return tuple(_remark(row) for row in rows)
 
     def add(
-        self, case: str, kind: Kind, text: str, actor: str, instance: str = "", drawing: Drawing | None = None
+        self, case: str, kind: RemarkKind, text: str, actor: str, instance: str = "", drawing: Drawing | None = None
     ) -> None:
         """Keep a remark.  Raises `CaseUnknown`, and `ValueError` for an empty one or an image of another case."""
-        text = clean(text)
-        if not text or kind is Kind.VERDICT:
+        text = clean_remark(text)
+        if not text or kind is RemarkKind.VERDICT:
             raise ValueError(kind)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM cases WHERE reference = ?", (case,)).fetchone() is None:
                 raise CaseUnknown(case=case[:40])
             for one in filter(None, (instance, drawing.instance if drawing else "")):
                 require_image(connection, case, one)
-            insert(connection, case, kind, text, actor, instance=instance, drawing=drawing)
+            insert_remark(connection, case, kind, text, actor, instance=instance, drawing=drawing)
             details: dict[str, Detail] = {"kind": kind.value, **(drawing.audited() if drawing else {})}
             audit.append(connection, actor, "case.remarked", case, details)
 
-    def own(self, actor: str) -> tuple[OwnFigures, ...]:
+    def own(self, actor: str) -> tuple[DoctorFigures, ...]:
         """The last verdicts of *actor* on each finding of each case that is still here, counted."""
         rows = self._database.connection.execute(
             "SELECT finding, positive, text, COUNT(*) AS count FROM remarks WHERE sequence IN (SELECT MAX(sequence)"
@@ -111,7 +239,7 @@ class Remarks:
             (actor,),
         )
         return tuple(
-            OwnFigures(
+            DoctorFigures(
                 row["finding"], None if row["positive"] is None else bool(row["positive"]), row["text"], row["count"]
             )
             for row in rows
@@ -125,15 +253,15 @@ class Remarks:
         return tuple((row["case_reference"], _remark(row)) for row in rows)
 
 
-def current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
+def select_current(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     """Those that nobody has replaced: of the verdicts the last of each doctor on a finding of the case or of an image,
     unless it took the one before back; and everything that is no verdict."""
     everything = tuple(remarks)
-    last = {(one.actor, one.finding, one.instance): one for one in everything if one.kind is Kind.VERDICT}
+    last = {(one.actor, one.finding, one.instance): one for one in everything if one.kind is RemarkKind.VERDICT}
     return tuple(
         one
         for one in everything
-        if one.kind is not Kind.VERDICT or (one.text and last[one.actor, one.finding, one.instance] is one)
+        if one.kind is not RemarkKind.VERDICT or (one.text and last[one.actor, one.finding, one.instance] is one)
     )
 
 
@@ -144,10 +272,10 @@ def require_image(connection: sqlite3.Connection, case: str, instance: str) -> N
         raise ValueError(instance)
 
 
-def insert(
+def insert_remark(
     connection: sqlite3.Connection,
     case: str,
-    kind: Kind,
+    kind: RemarkKind,
     text: str,
     actor: str,
     *,
@@ -169,7 +297,7 @@ def insert(
             text,
             drawing.text() if drawing else None,
             actor,
-            clock.text(),
+            clock.stamp_text(),
             case,
         ),
     )
@@ -177,12 +305,12 @@ def insert(
 
 def _remark(row: sqlite3.Row) -> Remark:
     return Remark(
-        Kind(row["kind"]),
+        RemarkKind(row["kind"]),
         row["text"],
         row["finding"],
         row["instance"],
         row["actor"],
-        clock.parse(row["at"]),
+        clock.parse_stamp(row["at"]),
         bool(row["earlier"]),
         Drawing.parse(row["drawing"]) if row["drawing"] else None,
     )

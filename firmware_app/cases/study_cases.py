@@ -19,8 +19,14 @@ from firmware_app.cases.references import References
 from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Header, Reason
-from firmware_app.dicom.headers.header import examine
-from firmware_app.dicom.headers.person import Person, Relation, among, relation, same_number
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.patient_data import (
+    Person,
+    Relation,
+    compare_persons,
+    compare_with_known,
+    have_same_number,
+)
 
 SHARED: Final = register(
     "hint.study_shared",
@@ -33,7 +39,7 @@ _LEARNED: Final = 64
 """Objects of a case that are looked at where an earlier Lantern has kept nothing of its patient."""
 
 
-def of_study(connection: sqlite3.Connection, study: str | None) -> list[str]:
+def list_cases_of_study(connection: sqlite3.Connection, study: str | None) -> list[str]:
     """The cases of *study*, the first one first."""
     rows = connection.execute(
         "SELECT reference FROM cases WHERE study_uid = ?1 OR shared_study = ?1 ORDER BY rowid", (study,)
@@ -41,22 +47,22 @@ def of_study(connection: sqlite3.Connection, study: str | None) -> list[str]:
     return [str(row[0]) for row in rows]
 
 
-def study_of(row: sqlite3.Row) -> str | None:
+def get_study_uid(row: sqlite3.Row) -> str | None:
     """The Study Instance UID of a row of `cases`."""
     uid: str | None = row["study_uid"] or row["shared_study"]
     return uid
 
 
-def shared(connection: sqlite3.Connection, case: str) -> Reason | None:
+def explain_shared_study(connection: sqlite3.Connection, case: str) -> Reason | None:
     """Why *case* may be of a machine that mixed patients; None where its study has one only."""
     row = connection.execute("SELECT * FROM cases WHERE reference = ?", (case,)).fetchone()
-    study = study_of(row) if row is not None else None
-    return Reason(SHARED) if study is not None and len(of_study(connection, study)) > 1 else None
+    study = get_study_uid(row) if row is not None else None
+    return Reason(SHARED) if study is not None and len(list_cases_of_study(connection, study)) > 1 else None
 
 
-def find(connection: sqlite3.Connection, root: Path, header: Header | None, person: Person) -> str | None:
+def find_case(connection: sqlite3.Connection, root: Path, header: Header | None, person: Person) -> str | None:
     """The case that an object belongs to; None where it opens one.  *root*: the state directory."""
-    cases = of_study(connection, header.study_instance_uid) if header is not None else []
+    cases = list_cases_of_study(connection, header.study_instance_uid) if header is not None else []
     if not cases or header is None:
         return None
     said = {case: _persons(connection, root, case) for case in cases}
@@ -66,7 +72,7 @@ def find(connection: sqlite3.Connection, root: Path, header: Header | None, pers
     entered = [case for case in cases if _has_entered(connection, case, person)]
     if len(entered) == 1:
         return entered[0]
-    relations = {case: among(person, persons) for case, persons in said.items()}
+    relations = {case: compare_with_known(person, persons) for case, persons in said.items()}
     same = [case for case in cases if relations[case] is Relation.SAME]
     if len(same) == 1:
         return same[0]
@@ -76,12 +82,12 @@ def find(connection: sqlite3.Connection, root: Path, header: Header | None, pers
     return _with_series(connection, possible, header.series_instance_uid)
 
 
-def opened(
+def identify_new_case(
     connection: sqlite3.Connection, references: References, header: Header | None, sha256: str, person: Person
 ) -> tuple[str, str | None, str | None]:
     """Reference, `study_uid` and `shared_study` of the case that an object opens."""
     study = header.study_instance_uid if header is not None else None
-    others = of_study(connection, study)
+    others = list_cases_of_study(connection, study)
     if header is None or study is None or not others:
         return references.case(header, sha256), study, None
     if len(others) == 1:  # its results say from now on that there is another patient
@@ -93,7 +99,7 @@ def opened(
     return references.case_of_another(study, person.key()), None, study
 
 
-def note(connection: sqlite3.Connection, case: str, header: Header | None, person: Person) -> None:
+def record_person(connection: sqlite3.Connection, case: str, header: Header | None, person: Person) -> None:
     """Keep what an object of *case* says of the patient."""
     if header is not None and header.study_instance_uid is not None:
         connection.execute(
@@ -103,10 +109,12 @@ def note(connection: sqlite3.Connection, case: str, header: Header | None, perso
         )
 
 
-def belongs(connection: sqlite3.Connection, header: Header, person: Person, registered: Person) -> bool:
+def matches_registered_person(
+    connection: sqlite3.Connection, header: Header, person: Person, registered: Person
+) -> bool:
     """Whether an object may be of the *registered* patient by what it says; in a shared study it has to say so."""
-    found = relation(person, registered)
-    if len(of_study(connection, header.study_instance_uid)) > 1:
+    found = compare_persons(person, registered)
+    if len(list_cases_of_study(connection, header.study_instance_uid)) > 1:
         return found is Relation.SAME
     return found in (Relation.SAME, Relation.OPEN)
 
@@ -123,12 +131,12 @@ def _persons(connection: sqlite3.Connection, root: Path, case: str) -> Sequence[
         (case, _LEARNED),
     ).fetchall():
         try:
-            examined = examine(root / file)
+            examined = examine_file(root / file)
         except (IntakeError, OSError):
             continue
         found.setdefault(examined.person, examined.header)
     for person, header in found.items():
-        note(connection, case, header, person)
+        record_person(connection, case, header, person)
     return list(found)
 
 
@@ -137,7 +145,7 @@ def _has_entered(connection: sqlite3.Connection, case: str, person: Person) -> b
     row = connection.execute(
         "SELECT patient_id FROM identities WHERE case_reference = ? ORDER BY version DESC LIMIT 1", (case,)
     ).fetchone()
-    return row is not None and same_number(person, Person(row[0] or ""))
+    return row is not None and have_same_number(person, Person(row[0] or ""))
 
 
 def _with_series(connection: sqlite3.Connection, cases: Sequence[str], series: str | None) -> str | None:

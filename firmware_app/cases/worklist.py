@@ -18,15 +18,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from firmware_app.cases import forms, media, remarks, two_readers
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.casebook import WITHOUT_IMAGE, strongest
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import audit, remarks, row_json, usb_import
+from firmware_app.cases.casebook import WITHOUT_IMAGE, select_strongest
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import HIDDEN, Confirmations, Source, Truth
-from firmware_app.cases.drawings import Drawing
 from firmware_app.cases.remarks import SHOWN as SHOWN
-from firmware_app.cases.remarks import Kind
-from firmware_app.cases.two_readers import Readers
+from firmware_app.cases.remarks import DoubleReading, Drawing, RemarkKind
 from firmware_app.core import clock
 from firmware_app.core.errors import CaseUnknown, NotReadYet
 from firmware_app.core.records import Finding, Priority, ReadingStatus, Reason
@@ -48,7 +45,7 @@ _TABS: Final = {
 # Cases that are unread or incomplete come before routine cases: no result does not mean normal.
 _HIDDEN = HIDDEN.format(case="c.reference")
 _RANK = f"""CASE WHEN c.priority = 'urgent' OR {_HIDDEN} THEN 0 WHEN c.priority = 'soon' THEN 1
-    WHEN c.priority = 'routine' AND NOT {media.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
+    WHEN c.priority = 'routine' AND NOT {usb_import.INCOMPLETE.format(case="c.reference")} THEN 3 ELSE 2 END"""
 # Who has waited longest comes first, by order of arrival and not by time: the box's clock may be wrong today (1970).
 _ORDERS: Final = {
     "open": f"{_RANK}, c.rowid",
@@ -70,11 +67,11 @@ class CaseChanged(Exception):
     """An image or a reading has arrived since the page was opened; nothing was written."""
 
 
-class WordsStand(CaseChanged):
+class VerdictsLocked(CaseChanged):
     """Both readers have spoken, and their words can no longer be changed; nothing was written."""
 
 
-class WordMissing(Exception):
+class VerdictMissing(Exception):
     """A finding of the current case has no doctor's verdict; nothing was written."""
 
 
@@ -90,7 +87,7 @@ class DoctorVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CaseCompletion:
     """Who marked a case as done, and when."""
 
     actor: str
@@ -98,7 +95,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class WorklistRow:
     """One case in a list."""
 
     case: str
@@ -111,10 +108,10 @@ class Row:
     reason: Reason | None
     incomplete: Reason | None = None
     verdicts: tuple[DoctorVerdict, ...] = ()
-    done: Done | None = None
+    done: CaseCompletion | None = None
     hidden: bool = False
     """A doctor is asked to read the case first: `priority` and `findings` are left out."""
-    readers: Readers | None = None
+    readers: DoubleReading | None = None
     """Where two doctors read each case: how far they are."""
 
 
@@ -130,21 +127,21 @@ class ReadingProgress:
 class Worklist:
     """The lists of one clinical database; with *two_readers* two doctors read each case (`clinical.two_readers`)."""
 
-    def __init__(self, clinical: Clinical, *, two_readers: bool = False) -> None:
+    def __init__(self, clinical: ClinicalDatabase, *, two_readers: bool = False) -> None:
         self._clinical, self._two_readers = clinical, two_readers
 
     @property
     def _connection(self) -> sqlite3.Connection:
         return self._clinical.database.connection
 
-    def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[Row]:
+    def rows(self, tab: Tab, limit: int, offset: int = 0) -> list[WorklistRow]:
         """At most *limit* cases of *tab* in its order."""
         rows = self._connection.execute(
             f"{_SELECT} WHERE {_TABS[tab]} ORDER BY {_ORDERS[tab]} LIMIT ? OFFSET ?", (limit, offset)
         ).fetchall()
         return [self._row(row) for row in rows]
 
-    def row(self, case: str) -> Row | None:
+    def row(self, case: str) -> WorklistRow | None:
         """The row of one case; None where the box has none."""
         row = self._connection.execute(f"{_SELECT} WHERE c.reference = ?", (case,)).fetchone()
         return self._row(row) if row is not None else None
@@ -220,14 +217,14 @@ class Worklist:
         said = {word.finding for word in self.verdicts(case) if not word.earlier}
         return tuple(finding for finding in self._clinical.case(case).findings if finding.code not in said)
 
-    def readers(self, case: str) -> Readers | None:
+    def readers(self, case: str) -> DoubleReading | None:
         """How far the two readers of *case* are; None where one is enough.  Raises `CaseUnknown`."""
         return self._readers(self._clinical.case(case).findings, self.verdicts(case)) if self._two_readers else None
 
-    def _readers(self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]) -> Readers | None:
+    def _readers(self, findings: tuple[Finding, ...], verdicts: tuple[DoctorVerdict, ...]) -> DoubleReading | None:
         if not self._two_readers or not findings:
             return None
-        return two_readers.of(verdicts, [one.code for one in findings])
+        return remarks.compare_readers(verdicts, [one.code for one in findings])
 
     def wanted_of(self, case: str, actor: str) -> tuple[Finding, ...]:
         """The findings of *case* on which *actor* has to say a word before "Done"; raises `CaseUnknown`."""
@@ -240,14 +237,14 @@ class Worklist:
             return ()
         return tuple(one for one in open_ones if readers.blind or one.code in readers.differ)
 
-    def done(self, case: str) -> Done | None:
+    def done(self, case: str) -> CaseCompletion | None:
         """Who marked the current state of *case* as done; None when nobody did."""
         row = self._connection.execute(
             "SELECT r.actor, r.at FROM cases c JOIN reviews r ON r.case_reference = c.reference"
             f" WHERE c.reference = ? AND {DONE}",
             (case,),
         ).fetchone()
-        return Done(row["actor"], moment(row["at"])) if row else None
+        return CaseCompletion(row["actor"], moment(row["at"])) if row else None
 
     def is_done(self, case: str) -> bool:
         return self.done(case) is not None
@@ -306,18 +303,18 @@ class Worklist:
         )
         if drawing is not None:
             remarks.require_image(connection, case, drawing.instance)
-        remarks.insert(
-            connection, case, Kind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
+        remarks.insert_remark(
+            connection, case, RemarkKind.VERDICT, verdict, actor, finding=finding, positive=positive, drawing=drawing
         )
         drawn = drawing.audited() if drawing is not None else {}
         audit.append(connection, actor, "finding.judged", case, {"finding": finding, "verdict": verdict, **drawn})
         self._confirm(connection, case, finding, verdict, actor)
 
     def require_free(self, case: str, actor: str) -> None:
-        """Raise `WordsStand` where the words of *actor* on *case* can no longer be changed."""
+        """Raise `VerdictsLocked` where the words of *actor* on *case* can no longer be changed."""
         readers = self.readers(case)
         if readers is not None and readers.binds(actor):
-            raise WordsStand
+            raise VerdictsLocked
 
     def _box_says(self, case: str, finding: str) -> bool | None:
         """Whether *finding* is positive in *case* now; None where the case has no such finding."""
@@ -342,7 +339,7 @@ class Worklist:
     def withdraw(self, case: str, finding: str, actor: str) -> None:
         """Remove a doctor's verdict on *finding*; does nothing if there is none.
 
-        A case that then lacks a verdict is no longer done.  Raises `WordsStand`.
+        A case that then lacks a verdict is no longer done.  Raises `VerdictsLocked`.
         """
         with self._clinical.database.transaction() as connection:
             self.require_free(case, actor)
@@ -351,7 +348,9 @@ class Worklist:
             )
             if gone.rowcount:
                 positive = self._box_says(case, finding)
-                remarks.insert(connection, case, Kind.VERDICT, "", actor, finding=finding, positive=positive)
+                remarks.insert_remark(
+                    connection, case, RemarkKind.VERDICT, "", actor, finding=finding, positive=positive
+                )
                 audit.append(connection, actor, "finding.withdrawn", case, {"finding": finding})
                 left = [one.verdict for one in self.verdicts(case) if one.finding == finding and not one.earlier]
                 if finding in {one.code for one in self._clinical.case(case).findings}:
@@ -366,7 +365,7 @@ class Worklist:
         another word is wanted, it stays open for another doctor.
 
         Raises, without writing anything, `CaseUnknown`, `NotReadYet` while an image waits, `CaseChanged` if the case
-        differs from the token *seen*, `WordMissing`, or `ValueError` for an unknown verdict.
+        differs from the token *seen*, `VerdictMissing`, or `ValueError` for an unknown verdict.
         """
         with self._clinical.database.transaction() as connection:
             if connection.execute(f"SELECT 1 FROM cases c WHERE c.reference = ? AND {_WAITING}", (case,)).fetchone():
@@ -375,7 +374,7 @@ class Worklist:
             for finding, word in words.items():
                 self._say(connection, case, finding, word, actor)
             if self.wanted_of(case, actor):
-                raise WordMissing
+                raise VerdictMissing
             readers = self.readers(case)
             if readers is not None and not readers.complete:
                 audit.append(connection, actor, "case.read", case)
@@ -398,18 +397,18 @@ class Worklist:
             _reopen(connection, case, actor)
             return True
 
-    def _row(self, row: sqlite3.Row) -> Row:
+    def _row(self, row: sqlite3.Row) -> WorklistRow:
         readings = [
-            forms.reading().validate_json(body)
+            row_json.reading_adapter().validate_json(body)
             for (body,) in self._connection.execute(
                 "SELECT body FROM readings WHERE case_reference = ?", (row["reference"],)
             )
         ]
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
         hidden, priority = bool(row["hidden"]), Priority(row["priority"]) if row["priority"] else None
-        findings = () if hidden else tuple(sorted(strongest(readings), key=lambda one: not one.positive))
+        findings = () if hidden else tuple(sorted(select_strongest(readings), key=lambda one: not one.positive))
         verdicts = self.verdicts(row["reference"])
-        return Row(
+        return WorklistRow(
             row["reference"],
             None if hidden else priority,
             row["modality"],
@@ -418,9 +417,9 @@ class Worklist:
             row["waiting"],
             findings,
             reasons[0] if reasons else None,
-            media.incomplete(self._connection, row["reference"]),
+            usb_import.explain_incompleteness(self._connection, row["reference"]),
             verdicts,
-            Done(row["actor"], moment(row["at"])) if row["done"] else None,
+            CaseCompletion(row["actor"], moment(row["at"])) if row["done"] else None,
             hidden,
             self._readers(findings, verdicts),
         )
@@ -434,8 +433,8 @@ def _reopen(connection: sqlite3.Connection, case: str, actor: str) -> None:
 
 def moment(text: str) -> clock.Stamp:
     """The stamp of a stored time."""
-    return clock.parse(text)
+    return clock.parse_stamp(text)
 
 
 def _now() -> str:
-    return clock.text()
+    return clock.stamp_text()

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware_app.cli import user
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.core.clinic_accuracy import Estimate
     from firmware_app.core.settings import Config
-    from firmware_app.core.statistics.confirmed import Estimate
-    from firmware_app.monitoring.overview import Here, Overview
+    from firmware_app.monitoring.local_performance import LocalPerformance, PerformanceOverview
 
 _DONE, _FAILED = 0, 1
 _Run = Callable[[argparse.Namespace], int]
@@ -100,19 +100,19 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _show(options: argparse.Namespace) -> int:
-    from firmware_app.core.statistics.confirmed import Needed
+    from firmware_app.core.clinic_accuracy import ImagesNeeded
 
     config, clinical, overview = _open(options)
     shown = overview.all()
     for here in shown:
         found = overview.figures(here, cautious=options.cautious)
         if options.json:
-            from firmware_app.monitoring.points import figures_of
+            from firmware_app.monitoring.operating_points import format_figures
 
-            needs = [{name: getattr(one, name) for name in Needed.__slots__} for one in overview.needed(found)]
-            _print_json(_object(here) | {"figures": figures_of(found), "needed": needs})
+            needs = [{name: getattr(one, name) for name in ImagesNeeded.__slots__} for one in overview.needed(found)]
+            _print_json(_object(here) | {"figures": format_figures(found), "needed": needs})
             continue
-        language = for_screen(config.box.language)
+        language = printable_language(config.box.language)
         print(f"{here.place.pack} {here.place.version}  {here.label(language)}  {here.place.machine}  {here.machine}")
         print(
             f"  {here.state.value}, threshold {here.threshold:.4f}; {found.read} read, {found.confirmed} confirmed, "
@@ -135,18 +135,20 @@ def _show(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from firmware_app.core.errors import OutcomesUnreadable
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.monitoring.outcomes import Outcomes
+    from firmware_app.monitoring.outcomes import OutcomeImport
 
     config, clinical, _ = _open(options)
-    person = user.account(options.account, config)
+    person = user.find_account(options.account, config)
     try:
         data = options.file.read_bytes()
     except OSError as error:
         raise OutcomesUnreadable(path=str(options.file), detail=error.strerror or "") from None
-    table = Outcomes(clinical, StateDir(config.state.dir))
+    table = OutcomeImport(clinical, StateDir(config.state.dir))
     checked = table.check(data, options.file.name)
     for one in checked.errors:
-        text = one.reason.text(config.box.language if options.json else for_screen(config.box.language, sys.stderr))
+        text = one.reason.text(
+            config.box.language if options.json else printable_language(config.box.language, sys.stderr)
+        )
         if options.json:
             _print_json({"line": one.line, "error": {"code": one.reason.code, "text": text}})
         else:
@@ -170,7 +172,10 @@ def _import(options: argparse.Namespace) -> int:
 
 def _propose(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
+    person, here = (
+        user.find_account(options.account, config),
+        overview.here(options.pack, options.machine, options.finding),
+    )
     threshold, told = options.threshold, {}
     if threshold is None:
         suggestion = overview.suggestion(here, options.miss_costs, options.prevalence)
@@ -200,7 +205,10 @@ def _propose(options: argparse.Namespace) -> int:
 
 def _confirm(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person, here = user.account(options.account, config), overview.here(options.pack, options.machine, options.finding)
+    person, here = (
+        user.find_account(options.account, config),
+        overview.here(options.pack, options.machine, options.finding),
+    )
     point = overview.agree(here, options.content, person.shown, person.role)
     if options.json:
         _print_json({"in_force": point is not None, "threshold": point.threshold if point is not None else None})
@@ -214,7 +222,7 @@ def _confirm(options: argparse.Namespace) -> int:
 
 def _undo(options: argparse.Namespace) -> int:
     config, clinical, overview = _open(options)
-    person = user.account(options.account, config)
+    person = user.find_account(options.account, config)
     overview.undo(overview.here(options.pack, options.machine, options.finding), person.shown)
     here = overview.here(options.pack, options.machine, options.finding)
     if options.json:
@@ -232,22 +240,22 @@ def _undo(options: argparse.Namespace) -> int:
 # --- details ------------------------------------------------------------------------------------------------------
 
 
-def _open(options: argparse.Namespace) -> tuple[Config, Clinical, Overview]:
-    from firmware_app.cases.clinical_db import Clinical
-    from firmware_app.core.clock import timekeeping
-    from firmware_app.core.settings import load
+def _open(options: argparse.Namespace) -> tuple[Config, ClinicalDatabase, PerformanceOverview]:
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.core import clock
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.monitoring.overview import Overview
+    from firmware_app.monitoring.local_performance import PerformanceOverview
 
-    config = load(options.config)
+    config = load_config(options.config)
     state = StateDir(config.state.dir)
-    timekeeping.begin(state, "console", writes=False)
-    clinical = Clinical(state.clinical_db)
+    clock.start_clock(state, "console", writes=False)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    return config, clinical, Overview(clinical, config)
+    return config, clinical, PerformanceOverview(clinical, config)
 
 
-def _object(here: Here) -> dict[str, Any]:
+def _object(here: LocalPerformance) -> dict[str, Any]:
     proposal, suspension, unlabelled = here.proposal, here.suspension, here.unlabelled
     return {
         "pack": here.place.pack,
@@ -293,7 +301,7 @@ def _written(estimate: Estimate | None) -> str:
 
 
 def _say(config: Config, sentence: str, **details: object) -> None:
-    print(translate(sentence, for_screen(config.box.language)).format(**details))
+    print(translate(sentence, printable_language(config.box.language)).format(**details))
 
 
 def _print_json(value: Mapping[str, object]) -> None:

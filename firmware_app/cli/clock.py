@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from firmware_app.core.language import for_screen
+from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
     from firmware_app.core.settings import Config
@@ -41,33 +41,33 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _show(options: argparse.Namespace) -> int:
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.core import clock as clock_module
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
+    clock_module.start_clock(StateDir(config.state.dir), "console", writes=False)
     _tell(options, config)
     return _DONE
 
 
 def _set(options: argparse.Namespace) -> int:
     from firmware_app.core import clock
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.core import clock as clock_module
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
     state = StateDir(config.state.dir)
     state.prepare()
-    timekeeping.begin(state, "console")
-    moment = datetime.now(UTC) if options.time is None else read(options.time)
+    clock_module.start_clock(state, "console")
+    moment = datetime.now(UTC) if options.time is None else parse_time(options.time)
     before = clock.stamp()
-    confirm(moment, back=options.back)
+    confirm_time(moment, back=options.back)
     _audited(config, before)
     _tell(options, config)
     return _DONE
 
 
-def read(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """The moment in *text*, in the machine's time zone unless it names one; raises `TimeUnclear`."""
     from firmware_app.core.errors import TimeUnclear
 
@@ -79,19 +79,19 @@ def read(text: str) -> datetime:
         raise TimeUnclear(given=text[:40]) from None
 
 
-def confirm(moment: datetime, *, back: bool = False) -> None:
+def confirm_time(moment: datetime, *, back: bool = False) -> None:
     """Set the time to a person's *moment*.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
     from firmware_app.core import clock
-    from firmware_app.core.clock import SLACK_S, Implausible, TimeSource
-    from firmware_app.core.clock.memory import EARLIEST, LATEST
+    from firmware_app.core.clock import SLACK_S, ImplausibleTime, TimeSource
+    from firmware_app.core.clock_memory import EARLIEST, LATEST
     from firmware_app.core.errors import TimeGoesBack, TimeOutOfRange
 
-    certain = clock.here().memory().certain()
+    certain = clock.current_clock().memory().certain()
     if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
         raise TimeGoesBack(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
     try:
-        clock.here().learn(moment.timestamp(), TimeSource.PERSON)
-    except Implausible:
+        clock.current_clock().learn(moment.timestamp(), TimeSource.PERSON)
+    except ImplausibleTime:
         bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
         raise TimeOutOfRange(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
 
@@ -103,29 +103,31 @@ def _minute(moment: datetime) -> str:
 
 
 def _audited(config: Config, before: object) -> None:
-    from firmware_app.cases.accounts.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core.clock import Stamp
     from firmware_app.core.state_dir import StateDir
 
     assert isinstance(before, Stamp)
-    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
     clinical.create()
     Audit(clinical.database).record(CONSOLE, "clock.set", before=before.text("seconds"))
     clinical.database.close()
 
 
 def _tell(options: argparse.Namespace, config: Config) -> None:
-    from firmware_app.appliance.checks import timepiece
+    from firmware_app.appliance.checks import system_clock
     from firmware_app.core import clock
 
     if options.json:
-        print(json.dumps(timepiece.status()))
+        print(json.dumps(system_clock.status()))
     else:
-        print(timepiece.sentence(clock.here().standing()).text(for_screen(config.box.language)))
+        print(
+            system_clock.clock_sentence(clock.current_clock().standing()).text(printable_language(config.box.language))
+        )
 
 
 def _config(options: argparse.Namespace) -> Config:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
-    return load(options.config)
+    return load_config(options.config)

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.appliance.care.factory_reset import Outcome, Plan
+    from firmware_app.appliance.factory_reset import ResetOutcome, ResetPlan
     from firmware_app.core.settings import Config
     from firmware_app.core.state_dir import StateDir
 
@@ -68,18 +68,18 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _reset(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.care import factory_reset
+    from firmware_app.appliance import factory_reset
     from firmware_app.core.errors import ResetNeedsRoot
-    from firmware_app.core.settings import DEFAULT_PATH, load
+    from firmware_app.core.settings import DEFAULT_PATH, load_config
     from firmware_app.core.state_dir import StateDir
 
     if os.geteuid() != 0:
         raise ResetNeedsRoot
-    config = load(options.config)
+    config = load_config(options.config)
     state = StateDir(config.state.dir)
     say = _sayer(config, options.json)
     path = options.config or DEFAULT_PATH
-    plan = factory_reset.plan_of(config, path, state)
+    plan = factory_reset.make_plan(config, path, state)
     if factory_reset.is_begun(state):
         say(_GOES_ON)
     else:
@@ -96,7 +96,7 @@ def _reset(options: argparse.Namespace) -> int:
     return _DONE
 
 
-def _announce(plan: Plan, state: StateDir, say: _Say) -> None:
+def _announce(plan: ResetPlan, state: StateDir, say: _Say) -> None:
     say(_GOES, state=str(state.root))
     if plan.backup:
         say(_GOES_ELSEWHERE, path=plan.backup)
@@ -112,28 +112,31 @@ def _ask(box: str, config: Config) -> None:
     from firmware_app.core.errors import ResetNotNamed
 
     if sys.stdin.isatty():
-        print(translate(_TYPE, for_screen(config.box.language)).format(box=box), end="", flush=True)
+        print(translate(_TYPE, printable_language(config.box.language)).format(box=box), end="", flush=True)
     if sys.stdin.readline().strip() != box:
         raise ResetNotNamed(box=box)
 
 
 def _stop(config: Config, state: StateDir) -> None:
     """End the box; raises `AlreadyRunning` where a process of it does not end, or is not systemd's."""
-    from firmware_app.core import presence, system_program
+    from firmware_app.core import programs, run_status
     from firmware_app.core.errors import AlreadyRunning
-    from firmware_app.core.system_program import ProgramFailed
+    from firmware_app.core.programs import ProgramFailed
 
     try:
         if _SYSTEMD.is_dir():
-            system_program.run("systemctl", "stop", "lantern.target", "lantern-*", seconds=_STOP_S)
+            programs.run_program("systemctl", "stop", "lantern.target", "lantern-*", seconds=_STOP_S)
     except ProgramFailed:
         raise AlreadyRunning(state=str(state.root)) from None
-    if any(presence.is_running(state, name) for name in {*presence.expected(config), *presence.ALL, "supervisor"}):
+    if any(
+        run_status.is_running(state, name)
+        for name in {*run_status.expected_processes(config), *run_status.ALL_PROCESSES, "supervisor"}
+    ):
         raise AlreadyRunning(state=str(state.root))
 
 
-def _tell(outcome: Outcome, config: Config, say: _Say) -> None:
-    from firmware_app.appliance.provisioning.answers import UNPROVISIONED
+def _tell(outcome: ResetOutcome, config: Config, say: _Say) -> None:
+    from firmware_app.appliance.provisioning_answers import UNPROVISIONED
 
     say(_GONE)
     if outcome.device:
@@ -141,7 +144,7 @@ def _tell(outcome: Outcome, config: Config, say: _Say) -> None:
     elif not outcome.kept:
         say(_NOT_ENCRYPTED)
     for reason in outcome.kept:
-        print(reason.text(for_screen(config.box.language)))
+        print(reason.text(printable_language(config.box.language)))
     if outcome.backup_left:
         say(_BACKUP_LEFT, path=str(outcome.plan.backup))
     if outcome.plan.locked:
@@ -151,7 +154,7 @@ def _tell(outcome: Outcome, config: Config, say: _Say) -> None:
 
 
 def _sayer(config: Config, quiet: bool) -> _Say:
-    language = for_screen(config.box.language)
+    language = printable_language(config.box.language)
 
     def say(message: str, **values: str) -> None:
         if not quiet:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
     from firmware_app.core.settings import Config
@@ -37,41 +37,41 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _status(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.checks import doctor
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.appliance import doctor
+    from firmware_app.core import clock
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    status = doctor.status(config)
+    clock.start_clock(StateDir(config.state.dir), "console", writes=False)
+    status = doctor.collect_status(config)
     if options.json:
         _print_json(status)
     else:
-        print(doctor.describe(status))
+        print(doctor.format_status(status))
     if options.qr:
         _print_card(options)
     return _DONE if status["running"] else _FAILED
 
 
 def _print_card(options: argparse.Namespace) -> None:
-    from firmware_app.appliance.care import front
+    from firmware_app.appliance import tls_front
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
-    without = translate(N_("The page has no certificate here."), for_screen(config.box.language, sys.stderr))
-    print(front.card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
+    without = translate(N_("The page has no certificate here."), printable_language(config.box.language, sys.stderr))
+    print(tls_front.page_card(config, StateDir(config.state.dir)) or without, file=sys.stderr)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.checks import doctor
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.appliance import doctor
+    from firmware_app.core import clock
     from firmware_app.core.language import LANGUAGES
-    from firmware_app.core.settings import load_with_source
+    from firmware_app.core.settings import load_config_with_source
     from firmware_app.core.state_dir import StateDir
 
-    config, source = load_with_source(options.config)
-    timekeeping.begin(StateDir(config.state.dir), "console", writes=False)
-    checks = doctor.examine(config, source, dials=not options.no_dial)
+    config, source = load_config_with_source(options.config)
+    clock.start_clock(StateDir(config.state.dir), "console", writes=False)
+    checks = doctor.run_checks(config, source, dials=not options.no_dial)
     for check in checks:
         if options.json:
             _print_json(
@@ -87,21 +87,22 @@ def _doctor(options: argparse.Namespace) -> int:
             )
         else:
             about = "".join(f"{fact}  " for fact in (check.at, check.case) if fact)
-            print(f"{check.result:<5}{check.name:<12}{about}{check.reason.text(for_screen(config.box.language))}")
+            print(
+                f"{check.result:<5}{check.name:<12}{about}{check.reason.text(printable_language(config.box.language))}"
+            )
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
 def _selftest(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.checks import selftest
-    from firmware_app.core import progress
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.appliance import selftest
+    from firmware_app.core import clock, console
     from firmware_app.core.language import LANGUAGES
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
-    timekeeping.begin(StateDir(config.state.dir), "care")
-    with progress.counter("tested") as advance:
-        checks = selftest.run(config, advance)
+    clock.start_clock(StateDir(config.state.dir), "care")
+    with console.show_progress("tested") as advance:
+        checks = selftest.run_selftest(config, advance)
     for check in checks:
         if options.json:
             texts = {language: check.reason.text(language) for language in LANGUAGES}
@@ -115,7 +116,7 @@ def _selftest(options: argparse.Namespace) -> int:
                 }
             )
         else:
-            print(f"{check.result:<5}{check.name:<12}{check.reason.text(for_screen(config.box.language))}")
+            print(f"{check.result:<5}{check.name:<12}{check.reason.text(printable_language(config.box.language))}")
     return _FAILED if any(check.result == "fail" for check in checks) else _DONE
 
 
@@ -124,6 +125,6 @@ def _print_json(value: Mapping[str, object]) -> None:
 
 
 def _config(options: argparse.Namespace) -> Config:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
-    return load(options.config)
+    return load_config(options.config)

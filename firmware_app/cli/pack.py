@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from firmware_app.cli import measure
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.cli import pack_measure
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cases.pack_trials import PackTrial
+    from firmware_app.cases.pack_changes import PackTrial
     from firmware_app.core.settings import Config
-    from firmware_app.packs.installed import PackStore
-    from firmware_app.packs.installing import Change
-    from firmware_app.packs.shelf import Pack
-    from firmware_app.reading.precedence import Overlap
+    from firmware_app.packs.installer import PackChange
+    from firmware_app.packs.pack_folder import Pack
+    from firmware_app.packs.pack_store import PackStore
+    from firmware_app.reading.routing import PackOverlap
 
 _Run = Callable[[argparse.Namespace], int]
 _Parser = argparse.ArgumentParser
@@ -33,7 +33,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
     """Add `pack` with its commands to the parser; *command* makes one as the rest of `lantern` does."""
     pack = commands.add_parser("pack", help="model packs on this box", epilog="Example: lantern pack list")
     below = pack.add_subparsers(required=True, metavar="COMMAND")
-    measure.add_to(below, command)
+    pack_measure.add_to(below, command)
     command(below, "list", _list, "every pack in use, its version, origin and licence", "lantern pack list --json")
     show = command(
         below,
@@ -79,13 +79,13 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _list(options: argparse.Namespace) -> int:
-    from firmware_app.packs.licence import spoken
-    from firmware_app.reading import precedence
+    from firmware_app.packs.manifest_types import format_licence
+    from firmware_app.reading import routing
 
     config, store = _open(options)
     shelf = store.survey()
-    shared = precedence.overlaps(shelf.packs, config, store)
-    language = config.box.language if options.json else for_screen(config.box.language)
+    shared = routing.find_overlaps(shelf.packs, config, store)
+    language = config.box.language if options.json else printable_language(config.box.language)
     trials = _trials(config)
     for pack in shelf.packs:
         entry = {**_identity(pack), "title": pack.manifest.title.text(language), "from": _origin(pack, store)}
@@ -94,13 +94,13 @@ def _list(options: argparse.Namespace) -> int:
         if options.json:
             _print_json(entry)
         else:
-            under = spoken(pack.manifest.weights_licence)
+            under = format_licence(pack.manifest.weights_licence)
             print("{name:<24}{version:<10}{from:<11}{under:<15}{title}".format(**entry, under=under))
             _tell_trial(pack.name, store, trials, config)
     if not options.json:
         _tell_order(shared, config)
     for error in shelf.broken:
-        print(f"{error.code}: {error.text(for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
+        print(f"{error.code}: {error.text(printable_language(config.box.language, sys.stderr))}", file=sys.stderr)
     if not shelf.packs and not options.json:
         print("There is no model pack on this box. “lantern pack install NAME --repository PLACE” brings one.")
     return _DONE
@@ -109,7 +109,7 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     config, store = _open(options)
     pack = store.find(options.pack)
-    manifest, language = pack.manifest, for_screen(config.box.language)
+    manifest, language = pack.manifest, printable_language(config.box.language)
     if options.json:
         described = manifest.model_dump(mode="json", by_alias=True)
         _print_json({**described, "from": _origin(pack, store), "folder": str(pack.folder)})
@@ -131,7 +131,7 @@ def _show(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from firmware_app.core.errors import PackError
-    from firmware_app.packs import installing
+    from firmware_app.packs import installer
 
     config, store = _open(options)
     shelf = store.survey()
@@ -139,7 +139,7 @@ def _verify(options: argparse.Namespace) -> int:
     wrong: list[PackError] = [] if options.pack else list(shelf.broken)
     for pack in packs:
         try:
-            installing.verify(pack, store)
+            installer.verify_pack(pack, store)
         except PackError as error:
             wrong.append(error)
         else:
@@ -152,29 +152,29 @@ def _verify(options: argparse.Namespace) -> int:
             entry = {"name": unusable.details.get("pack"), "version": None, "whole": False}
             _print_json({**entry, "code": unusable.code, "text": unusable.text(config.box.language)})
         else:
-            print(f"{unusable.code}: {unusable.text(for_screen(config.box.language))}")
+            print(f"{unusable.code}: {unusable.text(printable_language(config.box.language))}")
     return _FAILED if wrong else _DONE
 
 
 def _install(options: argparse.Namespace) -> int:
-    from firmware_app.core import progress
-    from firmware_app.packs import installing
-    from firmware_app.packs.repository import ROOT, fingerprint
-    from firmware_app.reading import precedence
+    from firmware_app.core import console
+    from firmware_app.packs import installer
+    from firmware_app.packs.repository import ROOT_FILE, fingerprint
+    from firmware_app.reading import routing
 
     config, store = _open(options, writing=True)
     trial, was = config.packs.trial_images > 0, store.trialled(options.pack)
-    wish = installing.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
-    with progress.counter("fetched bytes", enabled=not options.json) as advance:
-        change = installing.install(store, wish, advance, _judge(config, store))
-    publisher = fingerprint((store.publisher / ROOT).read_bytes())
+    wish = installer.InstallRequest(options.pack, options.repository, options.version, options.root, trial)
+    with console.show_progress("fetched bytes", enabled=not options.json) as advance:
+        change = installer.install_pack(store, wish, advance, _judge(config, store))
+    publisher = fingerprint((store.publisher / ROOT_FILE).read_bytes())
     if not change.age_judged:
         print("The box's clock is not confirmed, so the age of this repository was not checked.", file=sys.stderr)
     if change.before != change.pack.manifest.version:
         _audited(config, "pack.installed", change)
     elif change.on_trial not in (None, was):
         _record(config, "pack.installed", pack=options.pack, version=str(change.on_trial), before=change.before)
-    shared = [one for one in precedence.overlaps(store.survey().packs, config, store) if options.pack in one.names]
+    shared = [one for one in routing.find_overlaps(store.survey().packs, config, store) if options.pack in one.names]
     _tell(options, store, change, publisher=publisher, age_judged=change.age_judged, **_order(options.pack, shared))
     if not options.json:
         _tell_order(shared, config)
@@ -185,7 +185,7 @@ def _install(options: argparse.Namespace) -> int:
 
 def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
     """The checks before a pack is used: its precedence is settled, and its golden cases give the right results here."""
-    right_here = _right_here(config)
+    right_here = _golden_check(config)
 
     def judge(pack: Pack) -> None:
         _refuse_unordered(pack, config, store)
@@ -197,46 +197,46 @@ def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
 def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
     """Refuse a new pack that shares images with another until `[packs] prefer` says which is used."""
     from firmware_app.core.errors import PackOverlaps
-    from firmware_app.reading import precedence
+    from firmware_app.reading import routing
 
     packs = store.survey().packs
-    shared = precedence.overlaps(packs, config, store)
+    shared = routing.find_overlaps(packs, config, store)
     known = {frozenset(one.names) for one in shared}
     others = [other for other in packs if other.name != pack.name]
-    for one in precedence.overlaps([*others, pack], config, store):
+    for one in routing.find_overlaps([*others, pack], config, store):
         if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
             raise PackOverlaps(pack=pack.name, other=next(name for name in one.names if name != pack.name))
 
 
-def _right_here(config: Config) -> Callable[[Pack], None]:
+def _golden_check(config: Config) -> Callable[[Pack], None]:
     """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
     from firmware_app.core.errors import PackNotRightHere
-    from firmware_app.reading.children import trial
+    from firmware_app.reading import variant_trial
 
     def judge(pack: Pack) -> None:
-        results = trial.proved(pack, config) or []
+        results = variant_trial.prove_pack(pack, config) or []
         if not results or not results[-1].right:
-            detail = trial.detail_of(results)
+            detail = variant_trial.describe_failures(results)
             raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
 
     return judge
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    from firmware_app.packs import installing
+    from firmware_app.packs import installer
 
     config, store = _open(options, writing=True)
-    change = installing.roll_back(store, options.pack)
+    change = installer.roll_back(store, options.pack)
     _audited(config, "pack.rolled_back", change)
     _tell(options, store, change)
     return _DONE
 
 
 def _commit(options: argparse.Namespace) -> int:
-    from firmware_app.packs import installing
+    from firmware_app.packs import installer
 
     config, store = _open(options, writing=True)
-    change = installing.commit(store, options.pack)
+    change = installer.commit_trial(store, options.pack)
     _end_trial(config, change.pack.name, change.pack.manifest.version, "committed")
     if options.json:
         _tell(options, store, change)
@@ -248,10 +248,10 @@ def _commit(options: argparse.Namespace) -> int:
 
 
 def _drop(options: argparse.Namespace) -> int:
-    from firmware_app.packs import installing
+    from firmware_app.packs import installer
 
     config, store = _open(options, writing=True)
-    version = installing.drop(store, options.pack)
+    version = installer.drop_trial(store, options.pack)
     _end_trial(config, options.pack, version, "dropped")
     serving = store.find(options.pack)
     if options.json:
@@ -262,10 +262,10 @@ def _drop(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    from firmware_app.packs import installing
+    from firmware_app.packs import installer
 
     config, store = _open(options, writing=True)
-    gone = installing.remove(store, options.pack)
+    gone = installer.remove_pack(store, options.pack)
     left = gone.left.manifest.version if gone.left else None
     _record(config, "pack.removed", pack=options.pack, version=left or "", before=gone.version)
     if options.json:
@@ -279,8 +279,8 @@ def _remove(options: argparse.Namespace) -> int:
 # --- printing -----------------------------------------------------------------------------------------------------
 
 
-def _tell(options: argparse.Namespace, store: PackStore, change: Change, **more: object) -> None:
-    came = _came(change, store)
+def _tell(options: argparse.Namespace, store: PackStore, change: PackChange, **more: object) -> None:
+    came = _changed_pack(change, store)
     if options.json:
         on_trial = {"on_trial": change.on_trial} if change.on_trial else {}
         licence = {"weights_licence": came.manifest.weights_licence}
@@ -300,9 +300,9 @@ def _tell(options: argparse.Namespace, store: PackStore, change: Change, **more:
         print("A running reader starts anew with it by itself.")
 
 
-def _came(change: Change, store: PackStore) -> Pack:
+def _changed_pack(change: PackChange, store: PackStore) -> Pack:
     """The version that the change brought: in use, or on trial."""
-    from firmware_app.packs.shelf import Pack
+    from firmware_app.packs.pack_folder import Pack
 
     if change.on_trial is None:
         return change.pack
@@ -311,13 +311,13 @@ def _came(change: Change, store: PackStore) -> Pack:
 
 def _licence_of(pack: Pack) -> str:
     """A sentence on the weights' licence."""
-    from firmware_app.packs.licence import is_non_commercial, spoken
+    from firmware_app.packs.manifest_types import format_licence, is_non_commercial
 
     licence = pack.manifest.weights_licence
     if licence is None:
         return "This pack does not say under which licence its weights may be used."
     commercial = ": not for commercial use." if is_non_commercial(licence) else "."
-    return f"Its weights may be used under {spoken(licence)}{commercial}"
+    return f"Its weights may be used under {format_licence(licence)}{commercial}"
 
 
 def _on_trial(name: str, store: PackStore, trials: dict[str, PackTrial]) -> dict[str, object]:
@@ -338,10 +338,10 @@ def _tell_trial(name: str, store: PackStore, trials: dict[str, PackTrial], confi
         told = "  on trial: {version}, {images} images of {most} so far, the same answer for {same}, failed on {failed}"
         print(told.format(**about["on_trial"], most=config.packs.trial_images))  # type: ignore[arg-type]
     elif "left" in about and (why := trials[name].tells) is not None:
-        print(f"  {why.code}: {why.text(for_screen(config.box.language))}")
+        print(f"  {why.code}: {why.text(printable_language(config.box.language))}")
 
 
-def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
+def _order(name: str, shared: Sequence[PackOverlap]) -> dict[str, object]:
     """Which packs come before *name* for images that fit both, and which come after it."""
     return {
         "yields_to": [one.asked for one in shared if one.passed_over == name],
@@ -349,9 +349,9 @@ def _order(name: str, shared: Sequence[Overlap]) -> dict[str, object]:
     }
 
 
-def _tell_order(shared: Sequence[Overlap], config: Config) -> None:
+def _tell_order(shared: Sequence[PackOverlap], config: Config) -> None:
     for one in shared:
-        print(one.reason.text(for_screen(config.box.language)))
+        print(one.reason.text(printable_language(config.box.language)))
 
 
 def _identity(pack: Pack) -> dict[str, object]:
@@ -370,17 +370,17 @@ def _print_json(value: dict[str, object]) -> None:
 
 
 def _open(options: argparse.Namespace, *, writing: bool = False) -> tuple[Config, PackStore]:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.packs.installed import PackStore
+    from firmware_app.packs.pack_store import PackStore
 
-    config = load(options.config)
+    config = load_config(options.config)
     if writing:
         StateDir(config.state.dir).prepare()
     return config, PackStore.of(config)
 
 
-def _audited(config: Config, action: str, change: Change) -> None:
+def _audited(config: Config, action: str, change: PackChange) -> None:
     version = change.pack.manifest.version
     _record(config, action, pack=change.pack.name, version=version, before=change.before or "")
 
@@ -389,15 +389,15 @@ def _trials(config: Config) -> dict[str, PackTrial]:
     """The last trial of each pack; none where the database cannot be asked."""
     import sqlite3
 
-    from firmware_app.cases.clinical_db import Clinical
-    from firmware_app.cases.pack_trials import PackTrials
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.cases.pack_changes import PackTrials
     from firmware_app.core.errors import LanternError
     from firmware_app.core.state_dir import StateDir
 
     path = StateDir(config.state.dir).clinical_db
     if not path.exists():
         return {}
-    clinical = Clinical(path)
+    clinical = ClinicalDatabase(path)
     try:
         clinical.require()
         return PackTrials(clinical.database).all()
@@ -409,25 +409,25 @@ def _trials(config: Config) -> dict[str, PackTrial]:
 
 def _end_trial(config: Config, pack: str, version: str, state: Literal["committed", "dropped"]) -> None:
     """Note who ended the trial; where no reader has begun it yet, in the audit alone."""
-    from firmware_app.cases.accounts.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import Clinical
-    from firmware_app.cases.pack_trials import PackTrials, TrialState
+    from firmware_app.cases.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.cases.pack_changes import PackTrials, TrialState
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.reading import changing_packs
+    from firmware_app.reading import trial_runner
 
-    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
     clinical.create()
-    if not changing_packs.end(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
+    if not trial_runner.end_trial(PackTrials(clinical.database), pack, TrialState(state), CONSOLE):
         Audit(clinical.database).record(CONSOLE, f"pack.{state}", pack=pack, version=version)
     clinical.database.close()
 
 
 def _record(config: Config, action: str, **details: str) -> None:
-    from firmware_app.cases.accounts.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core.state_dir import StateDir
 
-    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
     clinical.create()
     Audit(clinical.database).record(CONSOLE, action, **details)
     clinical.database.close()

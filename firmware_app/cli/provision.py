@@ -28,12 +28,12 @@ from firmware_app.core.errors import (
     ProvisioningUndecided,
     TrustNeeded,
 )
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.appliance.provisioning.first_start import IdentityPaths, Provisioned
+    from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
+    from firmware_app.core.key_files import Tpm
     from firmware_app.core.settings import Config
-    from firmware_app.core.tpm import Chip
     from firmware_app.uplink.messages.envelope import BoxBundle
 
 _Parser = argparse.ArgumentParser
@@ -90,18 +90,18 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _provision(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.provisioning.first_start import IdentityPaths
-    from firmware_app.core.clock import timekeeping
-    from firmware_app.core.settings import load
+    from firmware_app.appliance.first_start import IdentityPaths
+    from firmware_app.core import clock
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
 
-    config = load(_source(options))
-    timekeeping.begin(StateDir(config.state.dir), "console")
+    config = load_config(_source(options))
+    clock.start_clock(StateDir(config.state.dir), "console")
     places = IdentityPaths.of(config, options.write or options.config, options.keys)
     try:
         return _step(options)(options, config, places)
     except EOFError:  # Ctrl-D at a question; all of them are asked before anything is written
-        print(f"\n{translate(_LEFT, for_screen(config.box.language, sys.stderr))}", file=sys.stderr)
+        print(f"\n{translate(_LEFT, printable_language(config.box.language, sys.stderr))}", file=sys.stderr)
         return _FAILED
 
 
@@ -119,70 +119,80 @@ def _step(options: argparse.Namespace) -> Callable[[argparse.Namespace, Config, 
     if options.enrolment is not None:
         return _complete
     if options.line is not None:
-        return _line
+        return _ask_over_uplink
     if options.label is not None:
         return _label
-    return _by_talk
+    return _by_dialogue
 
 
 # --- a talk, a file ---------------------------------------------------------------------------------------------------
 
 
-def _by_talk(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
+def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     from dataclasses import replace
 
-    from firmware_app.appliance.provisioning import box_identity, first_start, naming
-    from firmware_app.appliance.provisioning.answers import Answers
-    from firmware_app.appliance.provisioning.dialogue import Dialogue
+    from firmware_app.appliance import box_identity, first_start, network_name
+    from firmware_app.appliance.provisioning_answers import Answers
+    from firmware_app.appliance.provisioning_dialogue import Dialogue
     from firmware_app.core.key_files import KeyFiles
 
     if options.json or not sys.stdin.isatty():
         raise ConsoleNeeded
     _require_writable(places.config, places.keys)
-    kept = first_start.on_file(_source(options), config)
-    own = first_start.own_id(kept, places)
-    default = replace(Answers.present(kept, naming.machine(), own or options.id), language=config.box.language)
+    kept = first_start.load_file_settings(_source(options), config)
+    own = first_start.read_box_id(kept, places)
+    default = replace(
+        Answers.present(kept, network_name.hardware_name(), own or options.id), language=config.box.language
+    )
     trusted = KeyFiles(places.keys).hospital
-    known = box_identity.hospital_of(trusted) if trusted.exists() else None
+    known = box_identity.read_hospital(trusted) if trusted.exists() else None
     agreed = Dialogue(input, print, default, known, fixed=own is not None).run()
     if agreed is None:
         return _FAILED
     # The dialogue has asked whether the box changes its hospital.
-    given = first_start.apply(agreed.answers, agreed.hospital, kept, places, _chip(options), another=True)
-    _tell(options, given, places, first_start.offer_code(places, agreed.code), agreed.answers.language)
+    given = first_start.apply_answers(agreed.answers, agreed.hospital, kept, places, _chip(options), another=True)
+    _tell(options, given, places, first_start.offer_first_code(places, agreed.code), agreed.answers.language)
     return _DONE
 
 
 def _by_file(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance.provisioning import enrolment, first_start, provisioning_folder, signed_file
-    from firmware_app.appliance.provisioning.signed_file import Proof
+    from firmware_app.appliance import (
+        first_start,
+        provisioning_files,
+        signed_provisioning,
+        uplink_enrolment,
+    )
+    from firmware_app.appliance.signed_provisioning import HospitalProof
 
     _require_writable(places.config, places.keys)
-    proof, kept = Proof(options.code, options.fingerprint), first_start.on_file(_source(options), config)
-    box = options.id or first_start.own_id(kept, places)
-    counts = signed_file.counting(places, proof.fingerprint)
+    proof, kept = (
+        HospitalProof(options.code, options.fingerprint),
+        first_start.load_file_settings(_source(options), config),
+    )
+    box = options.id or first_start.read_box_id(kept, places)
+    counts = signed_provisioning.make_hospital_filter(places, proof.fingerprint)
     try:
-        offer = provisioning_folder.find(options.file, box, counts=counts)
+        offer = provisioning_files.find_file(options.file, box, counts=counts)
     except ProvisioningUndecided as many:
         if proof.code is None:
             if not sys.stdin.isatty():
                 raise
-            proof = Proof(_label_code(config.box.language))
-        trying = translate(_TRYING, for_screen(config.box.language, sys.stderr))
+            proof = HospitalProof(_label_code(config.box.language))
+        trying = translate(_TRYING, printable_language(config.box.language, sys.stderr))
         print(trying.format(count=many.count), file=sys.stderr)
-        offer = provisioning_folder.find(options.file, box, proof.code, counts)
+        offer = provisioning_files.find_file(options.file, box, proof.code, counts)
     try:
-        signed_file.examine(offer, kept, places, proof)
+        signed_provisioning.check_file(offer, kept, places, proof)
     except TrustNeeded:
         if not sys.stdin.isatty():
             raise
-        proof = Proof(_label_code(_spoken(config, offer.content.language)))
-    given = signed_file.take(offer, kept, places, proof, _chip(options))
-    code = first_start.offer_code(places, proof.code) if given.changed or proof.code else None
+        proof = HospitalProof(_label_code(_spoken(config, offer.content.language)))
+    given = signed_provisioning.take_file(offer, kept, places, proof, _chip(options))
+    code = first_start.offer_first_code(places, proof.code) if given.changed or proof.code else None
     language = _spoken(config, offer.content.language)
     asks = False
     if proof.code and given.hospital is not None and options.keys is None:
-        asks = enrolment.ask(places.state, proof.code, given.hospital.host, given.hospital.port)
+        asks = uplink_enrolment.request_enrolment(places.state, proof.code, given.hospital.host, given.hospital.port)
     if options.json:
         _print_given(given, places, code, language)
     else:
@@ -198,13 +208,13 @@ def _spoken(config: Config, of_the_file: str) -> str:
 
 
 def _label_code(language: str) -> str:
-    return getpass.getpass(f"{translate(_LABEL_CODE, for_screen(language))}: ")
+    return getpass.getpass(f"{translate(_LABEL_CODE, printable_language(language))}: ")
 
 
-def _chip(options: argparse.Namespace) -> Chip | None:
-    from firmware_app.core import tpm
+def _chip(options: argparse.Namespace) -> Tpm | None:
+    from firmware_app.core import key_files
 
-    return None if options.no_tpm else tpm.chip()
+    return None if options.no_tpm else key_files.find_tpm()
 
 
 def _require_writable(*wanted_places: Path) -> None:
@@ -216,7 +226,7 @@ def _require_writable(*wanted_places: Path) -> None:
 
 
 def _sayer(language: str) -> Callable[..., None]:
-    spoken = for_screen(language)
+    spoken = printable_language(language)
 
     def say(message: str, **values: str) -> None:
         print(translate(message, spoken).format(**values))
@@ -225,9 +235,9 @@ def _sayer(language: str) -> Callable[..., None]:
 
 
 def _tell(
-    options: argparse.Namespace, given: Provisioned, places: IdentityPaths, code: str | None, language: str
+    options: argparse.Namespace, given: ProvisioningResult, places: IdentityPaths, code: str | None, language: str
 ) -> None:
-    from firmware_app.appliance.provisioning import naming
+    from firmware_app.appliance import network_name
 
     say = _sayer(language)
     bundle = str(places.keys / "box.json")
@@ -243,23 +253,23 @@ def _tell(
     if given.sealed:
         say(_SEALED)
     if code is not None:
-        say(_FIRST, address=naming.address(given.config), code=code)
+        say(_FIRST, address=network_name.page_address(given.config), code=code)
     for reason in given.undone:
-        print(reason.text(for_screen(language, sys.stderr)), file=sys.stderr)
+        print(reason.text(printable_language(language, sys.stderr)), file=sys.stderr)
 
 
 def _show_bundle(made: BoxBundle, bundle: str, language: str) -> None:
     """Print the box's public bundle for the hospital: as a QR code where the screen has room, and as text."""
-    from firmware_app.appliance.provisioning import box_identity
+    from firmware_app.appliance import box_identity
 
-    drawn = box_identity.qr(made)
+    drawn = box_identity.format_qr(made)
     lines = drawn.splitlines()
     room = shutil.get_terminal_size()
     if not sys.stdout.isatty() or (len(lines) < room.lines and max(map(len, lines)) <= room.columns):
         print(drawn)
     else:
-        print(f"{translate(_NO_ROOM, for_screen(language)).format(bundle=bundle)}\n")
-    print(f"{box_identity.printed(made)}\n")
+        print(f"{translate(_NO_ROOM, printable_language(language)).format(bundle=bundle)}\n")
+    print(f"{box_identity.format_text(made)}\n")
 
 
 def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
@@ -268,7 +278,7 @@ def _completing(options: argparse.Namespace, places: IdentityPaths) -> str:
     return shlex.join(["lantern", "provision", "--enrolment", "FILE", *keys, "--write", str(places.config.absolute())])
 
 
-def _print_given(given: Provisioned, places: IdentityPaths, code: str | None, language: str) -> None:
+def _print_given(given: ProvisioningResult, places: IdentityPaths, code: str | None, language: str) -> None:
     _print_json(
         {
             **_bundle_facts(given.made, places),
@@ -290,10 +300,12 @@ def _bundle_facts(made: BoxBundle, places: IdentityPaths) -> dict[str, object]:
 
 
 def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance.provisioning import box_identity
+    from firmware_app.appliance import box_identity
 
     _require_writable(places.keys)
-    made, hospital = box_identity.begin(places.keys, options.id or config.box.id, options.hospital, _chip(options))
+    made, hospital = box_identity.begin_identity(
+        places.keys, options.id or config.box.id, options.hospital, _chip(options)
+    )
     if options.json:
         _print_json({**_bundle_facts(made, places), "hospital": hospital.fingerprint})
         return _DONE
@@ -309,21 +321,20 @@ def _keys(options: argparse.Namespace, config: Config, places: IdentityPaths) ->
 
 
 def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance.provisioning import box_identity, first_start
+    from firmware_app.appliance import box_identity, first_start
     from firmware_app.core.settings import Config as Checked
-    from firmware_app.core.settings import describe
-    from firmware_app.core.state_dir import sync_directory
-    from firmware_app.core.whole_files import write_whole
+    from firmware_app.core.settings import describe_config
+    from firmware_app.core.state_dir import sync_directory, write_atomically
 
     _require_writable(places.keys, *([options.write] if options.write else []))
-    kept = first_start.on_file(_source(options), config)
-    box = box_identity.complete(places.keys, options.enrolment)
-    settings = box_identity.settings(places.keys)
+    kept = first_start.load_file_settings(_source(options), config)
+    box = box_identity.complete_identity(places.keys, options.enrolment)
+    settings = box_identity.make_settings(places.keys)
     if options.write:
         tree = kept.model_dump()
         for section, values in settings.items():
             tree[section].update(values)
-        write_whole(options.write, describe(Checked.model_validate(tree)).encode("utf-8"), 0o644)
+        write_atomically(options.write, describe_config(Checked.model_validate(tree)).encode("utf-8"), 0o644)
         sync_directory(options.write.absolute().parent)
     if options.json:
         _print_json({"box": box, "settings": settings})
@@ -334,21 +345,23 @@ def _complete(options: argparse.Namespace, config: Config, places: IdentityPaths
         say(_WRITTEN, config=str(options.write), command=_RESTART)
     else:
         say(_TO_WRITE)
-        from firmware_app.core.settings import as_toml
+        from firmware_app.core.settings import to_toml
 
-        print(f"\n{as_toml(settings)}", end="")
+        print(f"\n{to_toml(settings)}", end="")
     return _DONE
 
 
-def _line(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
+def _ask_over_uplink(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
     """Ask over the line, for a box that has its keys."""
-    from firmware_app.appliance.provisioning import enrolment
+    from firmware_app.appliance import uplink_enrolment
 
     _require_writable(places.state.line_keys)
-    host, port = enrolment.broker_in(options.line)
+    host, port = uplink_enrolment.parse_broker(options.line)
     if options.code is None and not sys.stdin.isatty():
         raise ConsoleNeeded
-    asks = enrolment.ask(places.state, options.code or _label_code(config.box.language), host, port)
+    asks = uplink_enrolment.request_enrolment(
+        places.state, options.code or _label_code(config.box.language), host, port
+    )
     if options.json:
         _print_json({"asks": asks, "broker": f"{host}:{port}"})
     else:
@@ -357,14 +370,14 @@ def _line(options: argparse.Namespace, config: Config, places: IdentityPaths) ->
 
 
 def _label(options: argparse.Namespace, config: Config, places: IdentityPaths) -> int:
-    from firmware_app.appliance.provisioning import authority, first_start, label, naming
+    from firmware_app.appliance import box_label, certificate_authority, first_start, network_name
 
-    box = first_start.own_id(config, places)
+    box = first_start.read_box_id(config, places)
     if box is None:
         raise NotProvisioned(folder=str(places.keys))
-    address = f"https://{naming.host(box)}.local/"
-    fingerprint = authority.fingerprint(places.state)
-    drawn = label.page(box, config.box.name, address, fingerprint, config.box.language)
+    address = f"https://{network_name.mdns_host(box)}.local/"
+    fingerprint = certificate_authority.authority_fingerprint(places.state)
+    drawn = box_label.make_label(box, config.box.name, address, fingerprint, config.box.language)
     try:
         options.label.write_text(drawn, "utf-8")
     except OSError as error:
@@ -374,7 +387,7 @@ def _label(options: argparse.Namespace, config: Config, places: IdentityPaths) -
         return _DONE
     print(options.label)
     if fingerprint is None:
-        print(translate(_NO_CERTIFICATE, for_screen(config.box.language, sys.stderr)), file=sys.stderr)
+        print(translate(_NO_CERTIFICATE, printable_language(config.box.language, sys.stderr)), file=sys.stderr)
     return _DONE
 
 

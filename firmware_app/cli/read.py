@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cli.offline import Skipped
+    from firmware_app.cli.offline_reading import SkippedFiles
     from firmware_app.core.records import Case
     from firmware_app.core.settings import Config
 
@@ -82,14 +82,14 @@ def _path(text: str) -> Path:
 
 
 def _read(options: argparse.Namespace) -> int:
-    from firmware_app.cli import offline
-    from firmware_app.core import progress
+    from firmware_app.cli import offline_reading
+    from firmware_app.core import console
     from firmware_app.core.errors import ModalityUnknown, NotARegularFile, NothingToRead
-    from firmware_app.core.settings import load
-    from firmware_app.ingest.given_paths import not_followed
+    from firmware_app.core.settings import load_config
+    from firmware_app.ingest.input_files import count_skipped
 
-    config = load(options.config)
-    aside = for_screen(config.box.language, sys.stderr)
+    config = load_config(options.config)
+    aside = printable_language(config.box.language, sys.stderr)
     clean, printed, total, unnamed = True, 0, 0, False
 
     def tell(done: int, of: int) -> None:
@@ -97,13 +97,13 @@ def _read(options: argparse.Namespace) -> int:
         total = of
         line(done, of)
 
-    def tell_skipped(skipped: offline.Skipped) -> None:
+    def tell_skipped(skipped: offline_reading.SkippedFiles) -> None:
         line.clear()
         for sentence in _skipped(skipped, aside):
             print(sentence, file=sys.stderr)
 
-    with progress.counter("read", enabled=not options.quiet) as line:
-        cases = offline.read_paths(
+    with console.show_progress("read", enabled=not options.quiet) as line:
+        cases = offline_reading.read_paths(
             options.paths,
             config,
             pack=options.pack,
@@ -124,7 +124,7 @@ def _read(options: argparse.Namespace) -> int:
             line.clear()
             print(_stopped(printed, total, aside), file=sys.stderr)
             return _INTERRUPTED
-    if left := not_followed(options.paths):
+    if left := count_skipped(options.paths):
         print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
     if unnamed and options.pack is None:
         sentence = N_(
@@ -134,7 +134,7 @@ def _read(options: argparse.Namespace) -> int:
     if not total:
         print(NothingToRead().text(aside), file=sys.stderr)
     elif not options.json:
-        print(translate(NOT_DIAGNOSTIC, for_screen(config.box.language)))
+        print(translate(NOT_DIAGNOSTIC, printable_language(config.box.language)))
     return _DONE if clean and total else _UNJUDGED
 
 
@@ -155,7 +155,7 @@ def _background(given: str | None) -> Mapping[str, bool]:
     return said
 
 
-def _skipped(skipped: Skipped, language: str) -> Iterator[str]:
+def _skipped(skipped: SkippedFiles, language: str) -> Iterator[str]:
     if skipped.files:
         sentence = N_("Not read again: {count} files that an earlier run with this --out has read.")
         yield translate(sentence, language).format(count=skipped.files)
@@ -172,9 +172,9 @@ def _stopped(printed: int, total: int, language: str) -> str:
 
 
 def _print(case: Case, config: Config, *, as_json: bool) -> None:
-    from firmware_app.results import case_line, case_text
+    from firmware_app.results import case_json, case_text
 
     if as_json:
-        print(json.dumps(case_line.case_object(case, config.box.language), ensure_ascii=False), flush=True)
+        print(json.dumps(case_json.case_to_json(case, config.box.language), ensure_ascii=False), flush=True)
     else:
-        print(case_text.page(case, for_screen(config.box.language)), flush=True)
+        print(case_text.format_page(case, printable_language(config.box.language)), flush=True)

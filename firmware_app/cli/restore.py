@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_app.core.language import N_, NN_, for_screen, plural, translate
+from firmware_app.core.language import N_, NN_, printable_language, translate, translate_plural
 
 if TYPE_CHECKING:
-    from firmware_app.appliance.care.locked.restoring import Restored
+    from firmware_app.appliance.locked_restore import RestoreResult
     from firmware_app.core.settings import Config
 
 _DONE = 0
@@ -54,13 +54,13 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _code(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.care.locked import recovery_code
+    from firmware_app.appliance import locked_backup
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
     state = StateDir(config.state.dir)
     state.prepare()
-    code = recovery_code.make(state, new=options.new)
+    code = locked_backup.make_recovery_code(state, new=options.new)
     if options.json:
         print(json.dumps({"code": code}))
     else:
@@ -70,26 +70,28 @@ def _code(options: argparse.Namespace) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.care.locked import restoring
-    from firmware_app.core import presence
+    from firmware_app.appliance import locked_restore
+    from firmware_app.core import run_status
+    from firmware_app.core.console import ProgressLine
     from firmware_app.core.errors import AlreadyRunning
-    from firmware_app.core.progress import Counter
     from firmware_app.core.settings import DEFAULT_PATH
     from firmware_app.core.state_dir import StateDir
 
     config = _config(options)
-    if any(presence.is_running(StateDir(config.state.dir), name) for name in presence.expected(config)):
+    if any(run_status.is_running(StateDir(config.state.dir), name) for name in run_status.expected_processes(config)):
         raise AlreadyRunning(state=str(config.state.dir))
     settings_at = None if options.keep_settings else options.config or DEFAULT_PATH
-    restoring.refuse_unless_possible(StateDir(config.state.dir), options.folder)
+    locked_restore.require_restorable(StateDir(config.state.dir), options.folder)
     if settings_at is not None:
         _make_writable(settings_at)
     if sys.stdin.isatty():
         _say(config, N_("Type the recovery code from the paper:"))
     code = sys.stdin.readline()
-    counter = Counter("restored", not options.json)
+    counter = ProgressLine("restored", not options.json)
     own = None if settings_at is None else config
-    restored = restoring.restore(StateDir(config.state.dir), options.folder, code, own, settings_at, counter)
+    restored = locked_restore.restore_backup(
+        StateDir(config.state.dir), options.folder, code, own, settings_at, counter
+    )
     counter.clear()
     if options.json:
         print(json.dumps(asdict(restored), default=str))
@@ -111,10 +113,10 @@ def _make_writable(settings_at: Path) -> None:
         raise RestoreSettings(path=str(folder), detail=os.strerror(errno.EACCES))
 
 
-def _tell(config: Config, restored: Restored) -> None:
-    language = for_screen(config.box.language)
+def _tell(config: Config, restored: RestoreResult) -> None:
+    language = printable_language(config.box.language)
     print(
-        plural(
+        translate_plural(
             *NN_("Restored: the databases and {n} image.", "Restored: the databases and {n} images."),
             restored.images,
             language,
@@ -129,7 +131,7 @@ def _tell(config: Config, restored: Restored) -> None:
         )
     if restored.missing:
         print(
-            plural(
+            translate_plural(
                 *NN_(
                     "{n} image is missing in the backup or damaged there: its case has a reading and no picture.",
                     "{n} images are missing in the backup or damaged there: their cases have readings and no pictures.",
@@ -157,10 +159,10 @@ def _tell(config: Config, restored: Restored) -> None:
 
 
 def _say(config: Config, sentence: str, **details: str) -> None:
-    print(translate(sentence, for_screen(config.box.language)).format(**details))
+    print(translate(sentence, printable_language(config.box.language)).format(**details))
 
 
 def _config(options: argparse.Namespace) -> Config:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
-    return load(options.config)
+    return load_config(options.config)

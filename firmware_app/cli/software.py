@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_app.core.errors import SoftwareCurrent, SoftwareNoRepository, SoftwareNotHere
-from firmware_app.core.language import for_screen
+from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
-    from firmware_app.appliance.updates.channel import Answer, Wish
-    from firmware_app.appliance.updates.machine import Machine
+    from firmware_app.appliance.software_bundle import InstalledSystem
+    from firmware_app.appliance.software_channel import UpdateOffer, UpdateRequest
     from firmware_app.core.settings import Config
     from firmware_app.core.state_dir import StateDir
 
@@ -64,12 +64,16 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _status(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.checks import own_software
-    from firmware_app.appliance.updates import record
+    from firmware_app.appliance import software_record
+    from firmware_app.appliance.checks import installed_software
 
     config, state, machine = _open(options)
-    language = config.box.language if options.json else for_screen(config.box.language)
-    left, last, offered = record.left(state), record.outcome(state), record.offered(state)
+    language = config.box.language if options.json else printable_language(config.box.language)
+    left, last, offered = (
+        software_record.read_abandoned_slot(state),
+        software_record.read_outcome(state),
+        software_record.read_offered(state),
+    )
     if options.json:
         _print_json(
             {
@@ -85,7 +89,7 @@ def _status(options: argparse.Namespace) -> int:
                 }
                 if left
                 else None,
-                "left_versions": sorted(record.left_versions(state)),
+                "left_versions": sorted(software_record.list_abandoned_versions(state)),
                 "offered": {
                     "version": offered.version,
                     "bytes": offered.bytes,
@@ -106,7 +110,7 @@ def _status(options: argparse.Namespace) -> int:
             }
         )
         return _DONE
-    for check in own_software.checks(state, machine):
+    for check in installed_software.check_software(state, machine):
         print(check.reason.text(language))
     if offered:
         print(offered.reason.text(language) if offered.reason else f"Version {offered.version} is offered.")
@@ -116,32 +120,43 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.updates import channel, record
+    from firmware_app.appliance import software_channel, software_record
 
     config, state, machine = _open(options)
     wish = _wish(config, options)
-    answer = channel.check(state, machine, config.box.id, record.left_versions(state), wish)
+    answer = software_channel.check_repository(
+        state, machine, config.box.id, software_record.list_abandoned_versions(state), wish
+    )
     _tell(options, config, answer, installed=False)
     return _DONE
 
 
 def _install(options: argparse.Namespace) -> int:
-    from firmware_app.appliance.updates import bundle, channel, record, service
+    from firmware_app.appliance import (
+        software_bundle,
+        software_channel,
+        software_record,
+        software_service,
+    )
 
     config, state, machine = _open(options)
     wish = _wish(config, options)
     if not machine.kind:
         raise SoftwareNotHere
-    with channel.alone(state):
-        answer = channel.fetch(state, machine, config.box.id, record.left_versions(state), wish, _show)
+    with software_channel.lock_installation(state):
+        answer = software_channel.fetch_update(
+            state, machine, config.box.id, software_record.list_abandoned_versions(state), wish, _show
+        )
         if answer.path is not None and machine.packaged:
             done = subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=False, stdout=sys.stderr)
             if done.returncode:
                 return _FAILED  # apt has said why
         elif answer.path is not None:
-            found = bundle.read(answer.path)
-            bundle.judge(found, machine, record.left_versions(state), again=wish.again)
-            service.renew(state, found, service.CHANNEL, answer.offer.file)
+            found = software_bundle.read_bundle(answer.path)
+            software_bundle.judge_bundle(
+                found, machine, software_record.list_abandoned_versions(state), again=wish.again
+            )
+            software_service.install_file(state, found, software_service.CHANNEL, answer.offer.file)
     if answer.refusal is not None and not isinstance(answer.refusal, SoftwareCurrent):
         raise answer.refusal
     _tell(options, config, answer, installed=answer.path is not None)
@@ -150,7 +165,7 @@ def _install(options: argparse.Namespace) -> int:
     return _DONE
 
 
-def _tell(options: argparse.Namespace, config: Config, answer: Answer, *, installed: bool) -> None:
+def _tell(options: argparse.Namespace, config: Config, answer: UpdateOffer, *, installed: bool) -> None:
     offer, refusal = answer.offer, answer.refusal
     if options.json:
         _print_json(
@@ -169,7 +184,7 @@ def _tell(options: argparse.Namespace, config: Config, answer: Answer, *, instal
         )
         return
     if refusal is not None:
-        print(refusal.text(for_screen(config.box.language)))
+        print(refusal.text(printable_language(config.box.language)))
     elif installed:
         print(f"{offer.version} is installed.")
     else:
@@ -183,27 +198,29 @@ def _show(done: int, total: int) -> None:
         print(f"\rfetching {total / 1e6:.0f} MB" + (": done\n" if done == total else " …"), end="", file=sys.stderr)
 
 
-def _wish(config: Config, options: argparse.Namespace) -> Wish:
-    from firmware_app.appliance.updates import settings
-    from firmware_app.appliance.updates.channel import Wish
+def _wish(config: Config, options: argparse.Namespace) -> UpdateRequest:
+    from firmware_app.appliance import software_requests
+    from firmware_app.appliance.software_channel import UpdateRequest
     from firmware_app.core.state_dir import StateDir
 
-    repository = options.repository or settings.chosen(config, StateDir(config.state.dir)).repository
+    repository = (
+        options.repository or software_requests.read_channel_settings(config, StateDir(config.state.dir)).repository
+    )
     if not repository:
         raise SoftwareNoRepository
-    return Wish(repository, options.root, options.version, getattr(options, "again", False))
+    return UpdateRequest(repository, options.root, options.version, getattr(options, "again", False))
 
 
-def _open(options: argparse.Namespace) -> tuple[Config, StateDir, Machine]:
-    from firmware_app.appliance.updates.machine import here
-    from firmware_app.core.clock import timekeeping
-    from firmware_app.core.settings import load
+def _open(options: argparse.Namespace) -> tuple[Config, StateDir, InstalledSystem]:
+    from firmware_app.appliance.software_bundle import read_installed_system
+    from firmware_app.core import clock
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
 
-    config = load(options.config)
+    config = load_config(options.config)
     state = StateDir(config.state.dir)
-    timekeeping.begin(state, "console", writes=False)
-    return config, state, here()
+    clock.start_clock(state, "console", writes=False)
+    return config, state, read_installed_system()
 
 
 def _print_json(value: dict[str, object]) -> None:

@@ -10,51 +10,50 @@ import sys
 from pathlib import Path
 
 from firmware_app.core.errors import LanternError, StateForbidden, StoreDamaged
-from firmware_app.core.language import LANGUAGES, for_screen, visible
+from firmware_app.core.language import LANGUAGES, escape_controls, printable_language
 
 
-def refuse(error: LanternError, options: argparse.Namespace) -> None:
+def print_error(error: LanternError, options: argparse.Namespace) -> None:
     """Print *error* on stderr, and with --json also on stdout, where the program expects its result."""
-    spoken = language(options)
+    spoken = output_language(options)
     if options.json:
         print(json.dumps({"error": {"code": error.code, "text": error.text(spoken)}}, ensure_ascii=False), flush=True)
-    print(visible(f"{error.code}: {error.text(for_screen(spoken, sys.stderr))}"), file=sys.stderr)
+    print(escape_controls(f"{error.code}: {error.text(printable_language(spoken, sys.stderr))}"), file=sys.stderr)
 
 
-def of_the_store(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
+def explain_store_error(error: sqlite3.Error, options: argparse.Namespace) -> LanternError:
     """SQLite's *error* as one of the box's own; damage is reported in the same words as by the processes."""
-    from firmware_app.core import disk_fault
-    from firmware_app.core.settings import load
-    from firmware_app.core.sqlite import damage
+    from firmware_app.core import database_health, disk
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
 
-    root = load(options.config).state.dir
-    if damage.is_damage(error):
+    root = load_config(options.config).state.dir
+    if database_health.is_damage(error):
         for database in StateDir(root).databases:
-            if damage.noted(database):
+            if database_health.has_damage_note(database):
                 return StoreDamaged(database=database.name)
-    return disk_fault.named(root, error)
+    return disk.classify_disk_error(root, error)
 
 
-def of_the_state(error: OSError, options: argparse.Namespace) -> LanternError:
+def explain_state_error(error: OSError, options: argparse.Namespace) -> LanternError:
     """The error for a state directory that cannot be used; an error outside the state is raised unchanged."""
-    from firmware_app.core import disk_fault
-    from firmware_app.core.settings import load
+    from firmware_app.core import disk
+    from firmware_app.core.settings import load_config
 
-    root = load(options.config).state.dir
+    root = load_config(options.config).state.dir
     if error.filename is None or not Path(str(error.filename)).is_relative_to(root):
         raise error
     if isinstance(error, PermissionError):
         return StateForbidden(path=str(root))
-    return disk_fault.named(root, error)
+    return disk.classify_disk_error(root, error)
 
 
-def language(options: argparse.Namespace) -> str:
+def output_language(options: argparse.Namespace) -> str:
     """The box's language; where its configuration cannot be used, that of the environment, or the default."""
-    from firmware_app.core.settings import BoxSection, load
+    from firmware_app.core.settings import BoxSection, load_config
 
     try:
-        return load(options.config).box.language
+        return load_config(options.config).box.language
     except LanternError:
         named = os.environ.get("LANTERN_BOX__LANGUAGE", "")
         return named if named in LANGUAGES else BoxSection().language

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cases.accounts.accounts_db import Accounts, User
+    from firmware_app.cases.accounts import Accounts, User
     from firmware_app.core.settings import Config
 
 _ROLES: Final = ("doctor", "technician", "auditor")
@@ -24,27 +24,27 @@ _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, _Run, str, str], _Parser]
 
 
-def accounts(config: Config) -> Accounts:
+def open_accounts(config: Config) -> Accounts:
     """The accounts database of the box, made when it is not there yet."""
-    from firmware_app.appliance.recovery import rescue
-    from firmware_app.cases.accounts.accounts_db import Accounts
-    from firmware_app.core.clock import timekeeping
+    from firmware_app.appliance import rescue
+    from firmware_app.cases.accounts import Accounts
+    from firmware_app.core import clock
     from firmware_app.core.state_dir import StateDir
 
     state = StateDir(config.state.dir)
     state.prepare()
-    timekeeping.begin(state, "console")
-    rescue.mend(state, state.accounts_db)  # perhaps no process runs yet that would repair it
+    clock.start_clock(state, "console")
+    rescue.rescue_database(state, state.accounts_db)  # perhaps no process runs yet that would repair it
     database = Accounts(state.accounts_db)
     database.create()
     return database
 
 
-def account(name: str, config: Config) -> User:
+def find_account(name: str, config: Config) -> User:
     """The account in use that a person names; raises `AccountUnknown`."""
     from firmware_app.core.errors import AccountUnknown
 
-    found = accounts(config).find(name)
+    found = open_accounts(config).find(name)
     if found is None or found.disabled:
         raise AccountUnknown
     return found
@@ -68,7 +68,7 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 def _list(options: argparse.Namespace) -> int:
     config = _config(options)
-    users = accounts(config).users()
+    users = open_accounts(config).users()
     for user in users:
         state = "disabled" if user.disabled else "in use" if user.has_password else "waits for its code"
         if options.json:
@@ -82,7 +82,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _claim(options: argparse.Namespace) -> int:
     config = _config(options)
-    code = accounts(config).first_claim()
+    code = open_accounts(config).first_claim()
     if code is None:
         _say(config, N_("There is an account already. “lantern user add NAME” makes another."))
         return 1
@@ -92,10 +92,10 @@ def _claim(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    from firmware_app.cases.accounts.accounts_db import Role
+    from firmware_app.cases.accounts import Role
 
     config = _config(options)
-    code = accounts(config).add(options.name, Role(options.role))
+    code = open_accounts(config).add(options.name, Role(options.role))
     _audited(config, "user.added", account=options.name, role=options.role)
     _tell(options, config, code)
     return 0
@@ -103,7 +103,7 @@ def _add(options: argparse.Namespace) -> int:
 
 def _passwd(options: argparse.Namespace) -> int:
     config = _config(options)
-    code = accounts(config).renew(options.name)
+    code = open_accounts(config).renew(options.name)
     _audited(config, "user.renewed", account=options.name)
     _tell(options, config, code)
     return 0
@@ -111,7 +111,7 @@ def _passwd(options: argparse.Namespace) -> int:
 
 def _disable(options: argparse.Namespace) -> int:
     config = _config(options)
-    accounts(config).disable(options.name)
+    open_accounts(config).disable(options.name)
     _audited(config, "user.disabled", account=options.name)
     if not options.json:
         _say(config, N_("The account is disabled and its sessions have ended."))
@@ -126,22 +126,22 @@ def _tell(options: argparse.Namespace, config: Config, code: str) -> None:
 
 
 def _say(config: Config, sentence: str, **details: str) -> None:
-    print(translate(sentence, for_screen(config.box.language)).format(**details))
+    print(translate(sentence, printable_language(config.box.language)).format(**details))
 
 
 def _audited(config: Config, action: str, **details: str) -> None:
-    from firmware_app.cases.accounts.audit import CONSOLE, Audit
-    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.audit import CONSOLE, Audit
+    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.core.state_dir import StateDir
 
-    clinical = Clinical(StateDir(config.state.dir).clinical_db)
+    clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
     clinical.create()
     Audit(clinical.database).record(CONSOLE, action, **details)
     clinical.database.close()
 
 
 def _config(options: argparse.Namespace) -> Config:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
     path: Path | None = options.config
-    return load(path)
+    return load_config(path)

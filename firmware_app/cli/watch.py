@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cases.clinical_db import Clinical
-    from firmware_app.cli.bedside.live_page import LivePage
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.cli.live_examination import LivePage
     from firmware_app.core.live_frame import LiveFolder
     from firmware_app.core.records import Finding
     from firmware_app.core.settings import Config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.packs.shelf import Pack
-    from firmware_app.reading.bedside.grabber import Sourced
-    from firmware_app.reading.bedside.watching import LiveReading, Told, Watching
+    from firmware_app.packs.pack_folder import Pack
+    from firmware_app.reading.frame_grabber import FrameSource
+    from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 
 _Parser = argparse.ArgumentParser
 Command = Callable[["argparse._SubParsersAction[_Parser]", str, Callable[[argparse.Namespace], int], str, str], _Parser]
@@ -63,19 +63,19 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 
 def _watch(options: argparse.Namespace) -> int:
-    from firmware_app.cases.clinical_db import Clinical
-    from firmware_app.cli.bedside import given_source
+    from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.cli import live_examination
     from firmware_app.core import live_frame as live
-    from firmware_app.core import presence
+    from firmware_app.core import run_status
     from firmware_app.core.errors import AlreadyRunning, WatchedAlready
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
-    from firmware_app.reading.bedside.grabber import Refused
-    from firmware_app.reading.bedside.watching import Watching
+    from firmware_app.reading.frame_grabber import FrameRefused
+    from firmware_app.reading.live_session import LiveSession
 
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # so that all is tidied
-    config = load(options.config)
-    source = given_source.sourced(options.source, loop=options.loop)
+    config = load_config(options.config)
+    source = live_examination.parse_source(options.source, loop=options.loop)
     pack = _pack(options.pack, config)
     state = StateDir(config.state.dir)
     has_box = state.clinical_db.is_file()
@@ -83,22 +83,22 @@ def _watch(options: argparse.Namespace) -> int:
     with ExitStack() as tidying:
         clinical = adopted = page = None
         if has_box:
-            clinical = Clinical(state.clinical_db)
+            clinical = ClinicalDatabase(state.clinical_db)
             clinical.require()
             tidying.callback(clinical.database.close)
-            adopted = _at_this_clinic(clinical, config, pack)
+            adopted = _local_thresholds(clinical, config, pack)
             try:
-                tidying.enter_context(presence.held(state, live.PROCESS))
+                tidying.enter_context(run_status.hold_process_lock(state, live.WATCH_PROCESS))
             except AlreadyRunning:
                 raise WatchedAlready from None
-            live.remove_left(_left_behind(state))
+            live.remove_stale_folder(_find_stale_folder(state))
         folder = live.LiveFolder(state.run if has_box else None)
         tidying.callback(folder.remove)
         if clinical is not None:
             page = _page(folder, state, clinical, config, pack)
-            presence.announce(state, live.PROCESS, {"folder": str(folder.path), "source": source.kind})
-            tidying.callback(presence.withdraw, state, live.PROCESS)
-        watching = Watching(source, pack, config, folder.path, adopted or (lambda findings: findings))
+            run_status.announce_process(state, live.WATCH_PROCESS, {"folder": str(folder.path), "source": source.kind})
+            tidying.callback(run_status.withdraw_announcement, state, live.WATCH_PROCESS)
+        watching = LiveSession(source, pack, config, folder.path, adopted or (lambda findings: findings))
         tidying.callback(watching.close)
         ends = time.monotonic() + options.seconds if options.seconds else None
         try:
@@ -108,7 +108,7 @@ def _watch(options: argparse.Namespace) -> int:
                     page.keep_what_is_wished(watching)
                 if ends is not None and time.monotonic() > ends:
                     break
-        except Refused as refused:
+        except FrameRefused as refused:
             raise refused.error() from None
         except KeyboardInterrupt:
             report.finish()
@@ -118,9 +118,9 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 def _every(
-    watching: Watching, source: Sourced, clinical: Clinical | None, state: StateDir, pack: Pack
-) -> Iterator[LiveReading | Told | None]:
-    from firmware_app.cli.bedside.arrivals import Newest
+    watching: LiveSession, source: FrameSource, clinical: ClinicalDatabase | None, state: StateDir, pack: Pack
+) -> Iterator[LiveReading | SessionEvent | None]:
+    from firmware_app.cli.live_examination import ArrivingImages
     from firmware_app.core.errors import StoreNotReady
 
     if source.kind != "dicom":
@@ -128,13 +128,13 @@ def _every(
         return
     if clinical is None:
         raise StoreNotReady(database=state.clinical_db.name)
-    yield from watching.arrivals(Newest(clinical, state, pack.manifest.route.modalities[0]).newest)
+    yield from watching.arrivals(ArrivingImages(clinical, state, pack.manifest.route.modalities[0]).newest)
 
 
 def _pack(name: str | None, config: Config) -> Pack:
     """The pack of this name, or the only one that reads ultrasound pictures."""
     from firmware_app.core.errors import PackOfVolumes, PackUnclear, PackUnknown
-    from firmware_app.packs.installed import PackStore
+    from firmware_app.packs.pack_store import PackStore
 
     packs = PackStore.of(config).survey().packs
     if name is not None:
@@ -150,8 +150,8 @@ def _pack(name: str | None, config: Config) -> Pack:
     return found[0]
 
 
-def _at_this_clinic(
-    clinical: Clinical, config: Config, pack: Pack
+def _local_thresholds(
+    clinical: ClinicalDatabase, config: Config, pack: Pack
 ) -> Callable[[tuple[Finding, ...]], tuple[Finding, ...]]:
     """The clinic's own thresholds; raises `PackUnfitHere` for a pack that is suspended."""
     from firmware_app.core.errors import PackUnfitHere
@@ -164,18 +164,18 @@ def _at_this_clinic(
     return lambda findings: local.adopted(chosen, findings)[0]
 
 
-def _page(folder: LiveFolder, state: StateDir, clinical: Clinical, config: Config, pack: Pack) -> LivePage:
-    from firmware_app.cli.bedside.live_page import LivePage
+def _page(folder: LiveFolder, state: StateDir, clinical: ClinicalDatabase, config: Config, pack: Pack) -> LivePage:
+    from firmware_app.cli.live_examination import LivePage
 
     return LivePage(folder, state, clinical, config, pack.manifest)
 
 
-def _left_behind(state: StateDir) -> object:
+def _find_stale_folder(state: StateDir) -> object:
     """The folder that a killed `lantern watch` has announced; to be called by the one that holds the lock."""
-    from firmware_app.core.live_frame import PROCESS
+    from firmware_app.core.live_frame import WATCH_PROCESS
 
     try:
-        said = json.loads((state.run / f"{PROCESS}.json").read_text("utf-8"))
+        said = json.loads((state.run / f"{WATCH_PROCESS}.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return said.get("folder") if isinstance(said, dict) else None
@@ -185,33 +185,36 @@ class _Report:
     """What is printed, and what is told to the page."""
 
     def __init__(self, config: Config, *, as_json: bool) -> None:
-        from firmware_app.cli.bedside.told import Rate
+        from firmware_app.cli.live_examination import FrameRate
 
         self._config, self._as_json = config, as_json
-        self._rate, self._said = Rate(), 0.0
+        self._rate, self._said = FrameRate(), 0.0
         self._delays: list[float] = []
         self._last: LiveReading | None = None
         self._hz = 0.0
 
-    def tell(self, one: LiveReading | Told | None, page: LivePage | None) -> None:
+    def tell(self, one: LiveReading | SessionEvent | None, page: LivePage | None) -> None:
         """Print *one*: each with --json, else a line a second."""
-        from firmware_app.cli.bedside import told
-        from firmware_app.reading.bedside.watching import Told
+        from firmware_app.cli import live_examination
+        from firmware_app.reading.live_session import SessionEvent
 
         if one is None:
             return
         now = time.monotonic()
-        if not isinstance(one, Told):
+        if not isinstance(one, SessionEvent):
             self._hz, self._last = self._rate.of(now), one
             if len(self._delays) < _MOST_DELAYS:
                 self._delays.append(one.delay_ms)
         if page is not None:
             page.show(one, self._hz)
         if self._as_json:
-            print(json.dumps(told.line(one, self._hz, self._config.box.language), ensure_ascii=False), flush=True)
-        elif isinstance(one, Told):
+            print(
+                json.dumps(live_examination.format_line(one, self._hz, self._config.box.language), ensure_ascii=False),
+                flush=True,
+            )
+        elif isinstance(one, SessionEvent):
             if one.reason is not None:
-                print(one.reason.text(for_screen(self._config.box.language)), flush=True)
+                print(one.reason.text(printable_language(self._config.box.language)), flush=True)
         elif now - self._said > _SAY_S:
             self._said = now
             print(self._line(one), flush=True)
@@ -225,7 +228,7 @@ class _Report:
             "{read} of {came} frames read, {dropped} dropped; delay {median:.0f} ms in the middle, "
             "{most:.0f} ms for 95 of 100."
         )
-        said = translate(sentence, for_screen(self._config.box.language, sys.stderr)).format(
+        said = translate(sentence, printable_language(self._config.box.language, sys.stderr)).format(
             read=self._last.counts.read,
             came=self._last.counts.came,
             dropped=self._last.counts.dropped,
@@ -235,11 +238,11 @@ class _Report:
         print(said, file=sys.stderr)
 
     def _line(self, one: LiveReading) -> str:
-        from firmware_app.results.case_text import finding_text
+        from firmware_app.results.case_text import format_finding
 
-        language = for_screen(self._config.box.language)
+        language = printable_language(self._config.box.language)
         said = one.reason.text(language) if one.reason is not None else ""
-        said = said or "; ".join(finding_text(finding, language) for finding in one.findings)
+        said = said or "; ".join(format_finding(finding, language) for finding in one.findings)
         sentence = N_("{rate:.0f} frames a second, delay {delay:.0f} ms, {dropped} dropped. {said}")
         return translate(sentence, language).format(
             rate=self._hz, delay=one.delay_ms, dropped=one.counts.dropped, said=said

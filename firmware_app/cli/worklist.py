@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from firmware_app.cli import user
-from firmware_app.core.language import N_, for_screen, translate
+from firmware_app.core.language import N_, printable_language, translate
 
 if TYPE_CHECKING:
-    from firmware_app.cases.registrations import Entry, Registrations
+    from firmware_app.cases.registrations import Registration, Registrations
     from firmware_app.core.settings import Config
 
 _DONE = 0
@@ -68,11 +68,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    from firmware_app.cases.registration.entry import checked
+    from firmware_app.cases.registration_entry import check_registration
     from firmware_app.core import clock
 
     config, registrations, close = _open(options)
-    person = user.account(options.account, config)
+    person = user.find_account(options.account, config)
     form = {
         "patient_id": options.id,
         "name": options.name,
@@ -82,7 +82,7 @@ def _add(options: argparse.Namespace) -> int:
         "sex": options.sex,
         "examination": options.examination,
     }
-    new = checked(form, clock.now().astimezone())
+    new = check_registration(form, clock.now().astimezone())
     _print(registrations.add(new, person.shown, same_person=options.same_person), config, as_json=options.json)
     close()
     return _DONE
@@ -90,29 +90,29 @@ def _add(options: argparse.Namespace) -> int:
 
 def _cancel(options: argparse.Namespace) -> int:
     config, registrations, close = _open(options)
-    registrations.cancel(options.accession, user.account(options.account, config).shown)
+    registrations.cancel(options.accession, user.find_account(options.account, config).shown)
     _print(registrations.entry(options.accession), config, as_json=options.json)
     close()
     return _DONE
 
 
 def _open(options: argparse.Namespace) -> tuple[Config, Registrations, Callable[[], None]]:
-    from firmware_app.cases.clinical_db import Clinical
+    from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.registrations import Registrations
-    from firmware_app.core.clock import timekeeping
-    from firmware_app.core.settings import load
+    from firmware_app.core import clock as clock_module
+    from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
 
-    config = load(options.config)
+    config = load_config(options.config)
     state = StateDir(config.state.dir)
-    timekeeping.begin(state, "console", writes=False)
-    clinical = Clinical(state.clinical_db)
+    clock_module.start_clock(state, "console", writes=False)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     return config, Registrations(clinical.database), clinical.database.close
 
 
-def _print(entry: Entry, config: Config, *, as_json: bool) -> None:
-    from firmware_app.dicom.examinations import EXAMINATIONS
+def _print(entry: Registration, config: Config, *, as_json: bool) -> None:
+    from firmware_app.dicom.worklist import EXAMINATIONS
 
     one = entry.registered
     state = "cancelled" if entry.cancelled else "imaged" if entry.case is not None else "waiting"
@@ -120,10 +120,10 @@ def _print(entry: Entry, config: Config, *, as_json: bool) -> None:
         values = {name: getattr(one, name) for name in type(one).__slots__}
         print(json.dumps({**values, "state": state, "case": entry.case, "actor": entry.actor}, ensure_ascii=False))
         return
-    examination = EXAMINATIONS[one.examination].text(for_screen(config.box.language))
+    examination = EXAMINATIONS[one.examination].text(printable_language(config.box.language))
     when = f"{one.scheduled[:4]}-{one.scheduled[4:6]}-{one.scheduled[6:8]} {one.scheduled[8:10]}:{one.scheduled[10:12]}"
     print(f"{one.accession}  {when}  {state:<10}{one.patient_id}  {one.name}  {one.age}  {one.sex}  {examination}")
 
 
 def _say(config: Config, sentence: str) -> None:
-    print(translate(sentence, for_screen(config.box.language)))
+    print(translate(sentence, printable_language(config.box.language)))

@@ -33,7 +33,7 @@ def N_(message: str) -> str:  # noqa: N802 - the field's own name for "mark for 
 
 
 def NN_(one: str, many: str) -> tuple[str, str]:  # noqa: N802
-    """Mark a message with its plural for the catalogue; `plural` translates it."""
+    """Mark a message with its plural for the catalogue; `translate_plural` translates it."""
     return one, many
 
 
@@ -51,7 +51,7 @@ def register_counted(code: str, count: str, forms: tuple[str, str]) -> str:
     return register(code, many)
 
 
-def terms(placeholder: str, words: Mapping[str, str]) -> None:
+def register_terms(placeholder: str, words: Mapping[str, str]) -> None:
     """Say how people call the values that sentences fill into *placeholder*: codes of DICOM, say, in English words.
 
     Of several values that are joined by ``+`` each is called so.
@@ -59,7 +59,7 @@ def terms(placeholder: str, words: Mapping[str, str]) -> None:
     _TERMS[placeholder] = words
 
 
-def codes() -> Mapping[str, str]:
+def list_codes() -> Mapping[str, str]:
     """Every code known so far with its English sentence (the catalogue test and `doctor` read it)."""
     return dict(_SENTENCES)
 
@@ -81,17 +81,17 @@ def _catalogue(language: str) -> gettext.NullTranslations:
     return gettext.NullTranslations()
 
 
-def own_name(language: str) -> str:
+def language_name(language: str) -> str:
     """The name of *language* in that language: its catalogue's text for “English”."""
     return translate(N_("English"), language)
 
 
-def tag(language: str) -> str:
+def html_tag(language: str) -> str:
     """*language* as HTML names it (BCP 47): ``zh-CN`` for ``zh_CN``."""
     return language.replace("_", "-")
 
 
-def spoken() -> str:
+def terminal_language() -> str:
     """The language of the terminal by the POSIX locale variables; English where the box does not have it."""
     chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
     exact = [language for language in LANGUAGES if chosen.startswith(language)]
@@ -103,27 +103,30 @@ def translate(message: str, language: str) -> str:
     return _catalogue(language).gettext(message)
 
 
-def plural(one: str, many: str, count: int, language: str) -> str:
+def translate_plural(one: str, many: str, count: int, language: str) -> str:
     """The catalogue's text for *count* things, with ``{n}`` filled by it."""
     return _catalogue(language).ngettext(one, many, count).format(n=count)
 
 
-def say(code: str, details: Mapping[str, object], language: str) -> str:
+def render_sentence(code: str, details: Mapping[str, object], language: str) -> str:
     """The sentence of *code* in *language*, its ``{placeholders}`` filled from *details*.
 
     A code written by a newer version has no sentence here; it is then shown by its name rather than hidden.
     """
     message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
-    named = {name: term(name, value, language) if isinstance(value, str) else value for name, value in details.items()}
-    return _chosen(code, message, details, language).format_map(_Details({"code": code, **named}))
+    named = {
+        name: translate_term(name, value, language) if isinstance(value, str) else value
+        for name, value in details.items()
+    }
+    return _select_form(code, message, details, language).format_map(_Details({"code": code, **named}))
 
 
-def template(code: str, language: str) -> str:
+def sentence_template(code: str, language: str) -> str:
     """The sentence of *code* in *language* with its ``{placeholders}``; of a counted one the form for many."""
-    return _chosen(code, _SENTENCES[code], {}, language)
+    return _select_form(code, _SENTENCES[code], {}, language)
 
 
-def _chosen(code: str, message: str, details: Mapping[str, object], language: str) -> str:
+def _select_form(code: str, message: str, details: Mapping[str, object], language: str) -> str:
     count, one = _PLURALS.get(code, ("", ""))
     number = details.get(count)
     if isinstance(number, int):
@@ -131,8 +134,8 @@ def _chosen(code: str, message: str, details: Mapping[str, object], language: st
     return _catalogue(language).ngettext(one, message, 2) if one else translate(message, language)
 
 
-def term(placeholder: str, value: str, language: str) -> str:
-    """What people call *value* in *placeholder* (`terms`); *value* itself where it has no other name."""
+def translate_term(placeholder: str, value: str, language: str) -> str:
+    """What people call *value* in *placeholder* (`register_terms`); *value* itself where it has no other name."""
     words = _TERMS.get(placeholder)
     if words is None:
         return value
@@ -147,7 +150,7 @@ class _Details(dict[str, object]):
         return "…"
 
 
-def for_screen(language: str, stream: TextIO | None = None) -> str:
+def printable_language(language: str, stream: TextIO | None = None) -> str:
     """The language for what is printed on *stream* (default: stdout): *language*, or English where that is not shown.
 
     It is not where the stream's encoding lacks its characters, nor on the kernel's console (``TERM=linux``), which has
@@ -163,7 +166,7 @@ def for_screen(language: str, stream: TextIO | None = None) -> str:
 
 def _can_be_written(language: str, stream: TextIO) -> bool:
     try:
-        own_name(language).encode(getattr(stream, "encoding", None) or "utf-8")
+        language_name(language).encode(getattr(stream, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return False
     return True
@@ -179,7 +182,7 @@ def _is_on_screen(stream: TextIO) -> bool:
         return False
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """*text* for a terminal: control characters and marks of writing direction are shown as escapes, such as ``\\x1b``.
 
     A file's name may contain any of them, and a terminal would obey it.

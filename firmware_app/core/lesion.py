@@ -52,7 +52,7 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class LesionSightings:
     """What a case's lesion was summed up from.
 
     `marks`: instance and frame of each mark.  `of`: how many frames were read in those instances.  `ranges`: the least
@@ -107,7 +107,7 @@ class Lesion:
     axes: tuple[Line, ...] = ()
     picture: tuple[int, int] | None = None
     look: tuple[float, ...] = ()
-    seen: Seen | None = None
+    seen: LesionSightings | None = None
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box
@@ -150,7 +150,7 @@ class Lesion:
         return ends[1] if ends is not None else one
 
 
-def overlap(one: Sequence[float], other: Sequence[float]) -> float:
+def box_overlap(one: Sequence[float], other: Sequence[float]) -> float:
     """Intersection over union of two boxes x0, y0, x1, y1; 0 where neither has an area."""
     across = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
     down = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))

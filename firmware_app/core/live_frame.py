@@ -18,21 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.core.whole_files import read_plain
+from firmware_app.core.state_dir import read_plain_file
 
-PROCESS: Final = "watch"
+WATCH_PROCESS: Final = "watch"
 """Under this name `lantern watch` announces itself in ``run/``."""
 _PREFIX: Final = "lantern-live-"
 _MEMORY: Final = Path("/dev/shm")
 _NEWEST: Final = "newest"
 _LENGTHS: Final = struct.Struct("<III")
 _MOST_BYTES: Final = 32 * 1024 * 1024
-_MOST_WISH_BYTES: Final = 1024
-_MOST_WISHES: Final = 16
+_MOST_REQUEST_BYTES: Final = 1024
+_MOST_REQUESTS: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class FrameRequest:
     """That the frame of this number be kept, by the account *actor*."""
 
     sequence: int
@@ -40,7 +40,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class LiveFrame:
     """What was told last: a JSON object, and the frame as JPEG and the heat map as PNG, which may be empty."""
 
     told: dict[str, Any]
@@ -53,7 +53,7 @@ class Newest:
         return _LENGTHS.pack(len(text), len(self.jpeg), len(self.heat)) + text + self.jpeg + self.heat
 
     @classmethod
-    def of_bytes(cls, data: bytes) -> Newest:
+    def of_bytes(cls, data: bytes) -> LiveFrame:
         """The inverse of `to_bytes`; raises `ValueError`."""
         if len(data) < _LENGTHS.size:
             raise ValueError("it is too short")
@@ -78,7 +78,7 @@ class LiveFolder:
                 os.chown(self.path, -1, beside.stat().st_gid)
                 self.path.chmod(0o770)
 
-    def publish(self, newest: Newest) -> None:
+    def publish(self, newest: LiveFrame) -> None:
         """Replace what was told."""
         fresh = self.path / f".{_NEWEST}"
         fresh.write_bytes(newest.to_bytes())
@@ -87,13 +87,13 @@ class LiveFolder:
             os.chown(fresh, -1, self.path.stat().st_gid)
         fresh.replace(self.path / _NEWEST)
 
-    def wishes(self) -> list[Wish]:
-        """The wishes since the last call, at most `_MOST_WISHES`; what has not their form is removed unread."""
+    def take_requests(self) -> list[FrameRequest]:
+        """The wishes since the last call, at most `_MOST_REQUESTS`; what has not their form is removed unread."""
         wishes = []
-        for path in sorted(one for one in self.path.iterdir() if one.name.startswith("wish-"))[:_MOST_WISHES]:
+        for path in sorted(one for one in self.path.iterdir() if one.name.startswith("wish-"))[:_MOST_REQUESTS]:
             try:
-                said = json.loads(read_plain(path, _MOST_WISH_BYTES)[0])
-                wishes.append(Wish(int(said["sequence"]), str(said["actor"])[:64]))
+                said = json.loads(read_plain_file(path, _MOST_REQUEST_BYTES)[0])
+                wishes.append(FrameRequest(int(said["sequence"]), str(said["actor"])[:64]))
             except (OSError, ValueError, KeyError, TypeError):
                 pass
             path.unlink(missing_ok=True)
@@ -104,22 +104,22 @@ class LiveFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
-def remove_left(folder: object) -> None:
+def remove_stale_folder(folder: object) -> None:
     """Remove the folder that a killed `lantern watch` has left, by the name it announced."""
     path = Path(str(folder or ""))
     if path.name.startswith(_PREFIX) and path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def newest(folder: Path) -> Newest | None:
+def read_live_frame(folder: Path) -> LiveFrame | None:
     """What was told last; None where nothing was, or the watching has ended."""
     try:
-        return Newest.of_bytes(read_plain(folder / _NEWEST, _MOST_BYTES)[0])
+        return LiveFrame.of_bytes(read_plain_file(folder / _NEWEST, _MOST_BYTES)[0])
     except (OSError, ValueError):
         return None
 
 
-def wish(folder: Path, sequence: int, actor: str) -> None:
+def request_frame(folder: Path, sequence: int, actor: str) -> None:
     """Ask for the frame of this number to be kept; raises `OSError`."""
     path = folder / f"wish-{secrets.token_hex(8)}.json"
     fresh = path.with_name(f".{path.name}")

@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.core.errors import LanternError
-from firmware_app.core.language import N_, register, say, translate
+from firmware_app.core.language import N_, register, render_sentence, translate
 from firmware_app.core.lesion import FINDING_TAG as FINDING_TAG
 from firmware_app.core.lesion import Feature as Feature
 from firmware_app.core.lesion import Lesion as Lesion
-from firmware_app.core.lesion import Seen as Seen
+from firmware_app.core.lesion import LesionSightings as LesionSightings
 
 Detail = str | int | float
 _ADVISED: Final = register("follow_up", N_("{advice} (Rule: {rule}. Source: {source})"))
@@ -76,7 +76,7 @@ class Reason:
         return cls(error.code, error.details)
 
     def text(self, language: str) -> str:
-        return say(self.code, self.details, language)
+        return render_sentence(self.code, self.details, language)
 
 
 # PS3.5 9.1: components of digits, with dots between them, at most 64 characters.
@@ -99,8 +99,8 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """What the sequences of a header say of how the image was taken (`dicom.headers.coded`); each value once."""
+class CodedFacts:
+    """What the sequences of a header say of how the image was taken (`dicom.coded_entries`); each value once."""
 
     views: tuple[Code, ...] = ()
     view_modifiers: tuple[Code, ...] = ()
@@ -144,8 +144,8 @@ class Header:
     manufacturer: str | None = None  # of the imaging machine, with the next two (PS3.3 C.7.5.1)
     model_name: str | None = None
     station_name: str | None = None
-    own_result: bool = False  # a result object that a box of this kind made (`dicom.headers.own_results`)
-    coded: Coded = Coded()
+    own_result: bool = False  # a result object that a box of this kind made (`dicom.sop_classes`)
+    coded: CodedFacts = CodedFacts()
     patient_position: str | None = None  # HFS, HFDL, … (PS3.3 C.7.3.1.1.2)
     positioner_type: str | None = None
     primary_angle: str | None = None  # of the beam about the patient, in degrees (PS3.3 C.8.7.5.1.2)
@@ -164,10 +164,10 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class EnteredFacts:
     """What a person has said of an image where the image itself says nothing; an empty text says nothing either.
 
-    `modality` and `body_part` are words of DICOM, `view` one of `dicom.headers.view`; `population` is ``adult`` or
+    `modality` and `body_part` are words of DICOM, `view` one of `dicom.view`; `population` is ``adult`` or
     ``children``.  `age` (AS) is the patient's as entered, of a picture that has no header to hold it.
     """
 
@@ -193,7 +193,7 @@ class Instance:
     case: str
     file: str
     header: Header | None
-    entered: Entered | None = None
+    entered: EnteredFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +340,9 @@ class FollowUp:
         facts = [named(words) for words in self.background.values()]
         details = {"advice": named(self.advice), "rule": named(self.rule), "source": self.source}
         separator = translate(N_(", "), language)
-        return say(_RAISED if facts else _ADVISED, {**details, "background": separator.join(facts)}, language)
+        return render_sentence(
+            _RAISED if facts else _ADVISED, {**details, "background": separator.join(facts)}, language
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The state directory: its folders, their modes, and how files become durable.
+"""The state directory: its folders, their modes, and how its files are written safely.
 
 incoming/    half-received objects; emptied at start, never read
 images/      accepted objects, ab/abcdef….dcm by the sha256 of the file, never changed again
@@ -13,32 +13,37 @@ run/         the status of the running processes; trials.json: the trials of the
              ballast: preallocated, released when the disk is full, so that the databases can still be written
 exchange/    exchange.db, and the uplink's status: all that the uplink's user may open
 line/        the box's keys and the hospital's public bundle, made by provisioning
-provision/   on an installed box: requests of its first page, and their results (provisioning/first_request.py)
-software/    on an installed box: a file that renews it on its way from a browser, and what root is asked (software/)
+provision/   on an installed box: requests of its first page, and their results
+software/    on an installed box: a software file on its way from a browser, and the requests to root
 channel/     root's: the publisher of software that is trusted, and what was fetched from it
-packs/       model packs that were installed, and the publisher they are trusted from (packs/installed.py)
-usb/         receipts of what was copied from sticks, and marks by which known files are recognized (intake/stick)
-backup/      the ring of copies of the databases (store/rescue/ring.py), or where it lies on another disk
-factory-reset.json  while a factory reset is under way (care/factory_reset.py)
-.exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user (staging.py)
+packs/       model packs that were installed, and the publisher they are trusted from
+usb/         receipts of what was copied from sticks, and marks by which known files are recognized
+backup/      the ring of copies of the databases, or the name of the other disk that holds it
+factory-reset.json  while a factory reset is under way
+.exporting-…/  while a case is sealed: one de-identified object at a time, open only to the exporting user
 
-On an installed box only root may write in the state directory itself (care/preparation.py): a user who could rename or
-replace one of these folders could gain access to everything.
+On an installed box only root may write in the state directory itself: a user who could rename or replace one of these
+folders could gain access to everything.  Files are replaced atomically.  Another user of a folder may have planted a
+link or a folder under a name: it is moved out of the way, and never opened or followed.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import secrets
+import sqlite3
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeVar
 
-from firmware_app.core import disk_fault
-from firmware_app.core.disk_fault import free_bytes as free_bytes
+from firmware_app.core import disk
+from firmware_app.core.disk import free_bytes as free_bytes
 from firmware_app.core.errors import ResetUnfinished
-from firmware_app.core.planted import clear_away as clear_away
-from firmware_app.core.planted import put_in_place as put_in_place
 
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
@@ -87,7 +92,7 @@ class StateDir:
 
     @property
     def trials(self) -> Path:
-        """The results of trying the runtimes (`packs.results`)."""
+        """The results of trying the runtimes (`packs.execution_variants`)."""
         return self.run / "trials.json"
 
     @property
@@ -109,7 +114,7 @@ class StateDir:
 
     @property
     def enrol_call(self) -> Path:
-        """What the uplink asks while the box is not enrolled; root writes it (`appliance.provisioning.enrolment`)."""
+        """What the uplink asks while the box is not enrolled; root writes it (`appliance.uplink_enrolment`)."""
         return self.line_keys / "enrol.json"
 
     @property
@@ -145,7 +150,7 @@ class StateDir:
 
     @property
     def factory_reset(self) -> Path:
-        """There while a factory reset is under way: nothing of the box starts then (`appliance.care.factory_reset`)."""
+        """There while a factory reset is under way: nothing of the box starts then (`appliance.factory_reset`)."""
         return self.root / "factory-reset.json"
 
     @property
@@ -189,7 +194,7 @@ class StateDir:
             for folder in dict.fromkeys(changed):
                 sync_directory(folder)
         except OSError as error:
-            raise disk_fault.named(self.root, error) from None
+            raise disk.classify_disk_error(self.root, error) from None
 
     def prepare_ballast(self, megabytes: int) -> None:
         """Reserve *megabytes* of disk for `release_ballast`.
@@ -258,3 +263,83 @@ def sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+log = logging.getLogger("lantern.state")
+
+
+def clear_away(path: Path) -> None:
+    """Free the name *path*, whatever has it.  A folder that is not empty is renamed, not deleted: that could take as
+    long as whoever made it likes."""
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        try:
+            path.rmdir()
+        except OSError:
+            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}"))
+
+
+def put_in_place(fresh: Path, path: Path) -> None:
+    """Give the file *fresh* the name *path* in one step, also where a folder stands there.  Raises `OSError`."""
+    try:
+        fresh.replace(path)
+    except IsADirectoryError:
+        clear_away(path)
+        log.warning("%s was not a file; it was moved out of the way", path.name)
+        fresh.replace(path)
+
+
+def write_atomically(path: Path, data: bytes, mode: int) -> None:
+    """Write a file atomically; durable once the folder is synced too.
+
+    The temporary file is always new, never an existing one.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    clear_away(fresh)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with open(descriptor, "wb") as handle:  # noqa: PTH123 - the descriptor carries the mode
+        os.fchmod(descriptor, mode)  # whatever the umask of a terminal says
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+    fresh.replace(path)
+
+
+def read_plain_file(path: Path, most: int, *, follow: bool = False) -> tuple[bytes, os.stat_result]:
+    """The first *most* bytes of a file, and its stat result.
+
+    Raises `OSError`, also for anything but a plain file (a folder, a pipe, a device; a link, unless *follow*).
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        with open(descriptor, "rb", closefd=False) as handle:
+            return handle.read(most), status
+    finally:
+        os.close(descriptor)
+
+
+def link_atomically(path: Path, target: str) -> None:
+    """Create or replace a symbolic link atomically: it points to the old or the new target at any time."""
+    fresh = path.with_name(f".{path.name}.new")
+    clear_away(fresh)
+    fresh.symlink_to(target)
+    fresh.replace(path)
+    sync_directory(path.parent)
+
+
+Done = TypeVar("Done")
+_DISK_FULL_CODES: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+
+
+def retry_with_ballast(state: StateDir, work: Callable[[], Done]) -> Done:
+    """The result of *work*; if the disk is too full, the ballast is released and *work* is tried again."""
+    try:
+        return work()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in _DISK_FULL_CODES or not state.release_ballast():
+            raise
+        return work()

@@ -1,23 +1,40 @@
-"""What storage over DICOM needs of the box: the door that keeps objects, and the records of the clinical database.
+"""What storage over DICOM needs: the spool of an object being received, the door that keeps it, and the records.
 
-The services of the DICOM port and of DICOMweb know the box only by these interfaces; `ingest` and `cases` implement
-them.
+A spool is a file in ``incoming/``, hashed as it grows, and removed unless the door keeps it.  The services of the DICOM
+port and of DICOMweb know the box only by the interfaces here; `ingest` and `cases` implement them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from firmware_app.core.errors import IdentityMismatch, LanternError
+from firmware_app.core import disk
+from firmware_app.core.database import Database
+from firmware_app.core.errors import (
+    DiskFailing,
+    DiskFull,
+    DiskReadOnly,
+    IdentityMismatch,
+    LanternError,
+    NotKept,
+    NotKeptFailing,
+    NotKeptReadOnly,
+    ObjectTooLarge,
+    SpaceShort,
+    StoreError,
+)
 from firmware_app.core.records import UID_MOST, Header
-from firmware_app.core.sqlite.database import Database
-from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.commitment import Answer, Reference
-from firmware_app.dicom.spool import Spool
+from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.dicom.commitment import CommitmentAnswer, ObjectReference
 
 
 class Outcome(StrEnum):
@@ -44,7 +61,7 @@ class Expectation(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Announced:
+class AnnouncedObject:
     """What the sender's C-STORE request named (PS3.7 9.3.1.1, Affected SOP Class and Instance UID)."""
 
     sop_class_uid: str
@@ -74,7 +91,7 @@ class AssociationJournal(Protocol):
 
 
 class ImageDoor(Protocol):
-    """The one place where the box accepts an object (`ingest.accept.Door`)."""
+    """The one place where the box accepts an object (`ingest.intake.ImageIntake`)."""
 
     @property
     def state(self) -> StateDir: ...
@@ -94,14 +111,107 @@ class ImageDoor(Protocol):
 
 
 class CommitmentRecords(Protocol):
-    """The commitments of one clinical database (`results.queue.commitments.Commitments`)."""
+    """The commitments of one clinical database (`results.storage_commitment.StorageCommitments`)."""
 
-    def answer(self, root: Path, transaction_uid: str, objects: Sequence[Reference]) -> Answer: ...
+    def answer(self, root: Path, transaction_uid: str, objects: Sequence[ObjectReference]) -> CommitmentAnswer: ...
 
-    def owe(self, calling_ae: str, said: Answer) -> int: ...
+    def owe(self, calling_ae: str, said: CommitmentAnswer) -> int: ...
 
-    def reported(self, said: Answer) -> bool: ...
+    def reported(self, said: CommitmentAnswer) -> bool: ...
 
     def delivered(self, sequence: int) -> None: ...
 
     def ended(self, sequence: int | None = None) -> None: ...
+
+
+_RECHECK_BYTES: Final = 4_000_000  # a large object must not use up the reserve between two checks of the free space
+
+
+def check_space(folder: Path, reserve_bytes: int, coming_bytes: int = 0) -> None:
+    """Raise `SpaceShort` unless *coming_bytes* fit and leave *reserve_bytes* free."""
+    with disk_errors(folder):
+        free = free_bytes(folder)
+    if free - coming_bytes < reserve_bytes:
+        raise SpaceShort(free_mb=free // 1_000_000)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn an `OSError` inside the block into the error from `explain_not_kept`."""
+    try:
+        yield
+    except OSError as error:
+        raise explain_not_kept(folder, error) from None
+
+
+def explain_not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) -> SpaceShort | NotKept:
+    """The answer to the sender for *error*, which came from the disk or a database below *folder*."""
+    if isinstance(error, StoreError):  # the database must not be opened, or the secret behind the references is lost
+        known, detail = error, error.code
+    elif isinstance(error, sqlite3.Error):
+        known, detail = (
+            disk.classify_disk_error(folder, error),
+            getattr(error, "sqlite_errorname", type(error).__name__),
+        )
+    else:
+        known, detail = disk.classify_disk_error(folder, error), error.strerror or type(error).__name__
+    if isinstance(known, DiskFull):
+        return SpaceShort(free_mb=known.free_mb)
+    kind = {DiskReadOnly: NotKeptReadOnly, DiskFailing: NotKeptFailing}.get(type(known), NotKept)
+    return kind(detail=detail)
+
+
+class Spool:
+    """A growing file.  `sha256` covers every byte written so far, so that the file need not be read again."""
+
+    def __init__(self, folder: Path, *, reserve_bytes: int, limit_bytes: int, prefix: bytes = b"") -> None:
+        check_space(folder, reserve_bytes)
+        self.path = folder / f"{secrets.token_hex(12)}.part"
+        self.size = 0
+        self._reserve, self._limit, self._recheck = reserve_bytes, limit_bytes, _RECHECK_BYTES
+        self._hash = hashlib.sha256()
+        with disk_errors(folder):
+            self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660)
+        if prefix:
+            try:
+                self.write(prefix)
+            except (SpaceShort, NotKept, ObjectTooLarge):
+                self.discard()
+                raise
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Append *piece*.  Raises `ObjectTooLarge`, `SpaceShort` or `NotKept`; then only `discard` may follow."""
+        self.size += len(piece)
+        if self.size > self._limit:
+            raise ObjectTooLarge(limit_mb=self._limit // 1_000_000)
+        if self.size > self._recheck:
+            # The object's final size is unknown, so as much again must stay free: an endless one cannot fill the disk.
+            check_space(self.path.parent, self._reserve, self.size)
+            self._recheck = self.size + _RECHECK_BYTES
+        self._hash.update(piece)
+        with disk_errors(self.path.parent):
+            while piece:
+                piece = piece[os.write(self.descriptor, piece) :]
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def sync(self) -> None:
+        """Return only when every byte is on the disk."""
+        with disk_errors(self.path.parent):
+            os.fsync(self.descriptor)
+
+    def discard(self) -> None:
+        """Remove the file; a link that the door made elsewhere stays.  May be called again."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+            with suppress(OSError):  # on a failed disk; the next start empties the folder
+                self.path.unlink()
+
+
+def empty_incoming(folder: Path) -> None:
+    """Remove what a killed process left half-received; none of it was acknowledged."""
+    for left in folder.iterdir():
+        left.unlink(missing_ok=True)

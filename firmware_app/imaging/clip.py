@@ -27,16 +27,16 @@ from firmware_app.core.errors import (
     Undecodable,
     VideoReaderMissing,
 )
-from firmware_app.imaging.codec.bounds import DECODING_ERRORS, MOST_FRAMES
-from firmware_app.imaging.display import ShownFrame, greys
-from firmware_app.imaging.grey.pipeline import luminance
-from firmware_app.imaging.pixel_size import SQUARE, aspect_of
-from firmware_app.imaging.ultrasound import regions
+from firmware_app.imaging import ultrasound_regions
+from firmware_app.imaging.display import DisplayFrame, to_greys
+from firmware_app.imaging.grey_scale import luminance
+from firmware_app.imaging.image_limits import DECODING_ERRORS, MOST_FRAMES
+from firmware_app.imaging.pixel_size import SQUARE, pixel_aspect
 
 LARGEST_FRAME_PX: Final = 16 * 1024 * 1024
 """Twice a 4K frame: an ultrasound machine records what its screen shows."""
 _PROGRAM_STREAM: Final = "mpeg"
-FILES: Final = ("mov", "avi", _PROGRAM_STREAM)
+FILE_FORMATS: Final = ("mov", "avi", _PROGRAM_STREAM)
 BIT_STREAMS: Final = ("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "mov")
 """The containers that PS3.5 8.2.5 to 8.2.11 allow for a video in a DICOM object, and bare bit streams."""
 _SEEKABLE: Final = ("mov", "avi")
@@ -76,7 +76,7 @@ class Track:
         except ImagingError:
             self.close()
             raise
-        except (*DECODING_ERRORS, error()):
+        except (*DECODING_ERRORS, pyav_error()):
             self.close()
             raise Undecodable(detail="the clip is broken") from None
 
@@ -94,13 +94,13 @@ class Track:
         ratio = self._stream.sample_aspect_ratio  # width to height, None or 0 where the file does not say it
         if not ratio:
             return SQUARE
-        return aspect_of((float(ratio), 1.0) if self._on_its_side else (1.0, float(ratio)))
+        return pixel_aspect((float(ratio), 1.0) if self._on_its_side else (1.0, float(ratio)))
 
     @property
     def frames_per_second(self) -> float | None:
         """The mean frame rate in the file; None where it has none or an impossible one."""
         rate = self._stream.average_rate
-        return regions.believed_hz([float(rate)]) if rate else None
+        return ultrasound_regions.plausible_rate([float(rate)]) if rate else None
 
     def close(self) -> None:
         if self._container is not None:
@@ -114,14 +114,14 @@ class Track:
             raise Undecodable(detail=f"there is no frame {index}")
         try:
             return self._frame_at(index, seeking=self._seeks)
-        except (*DECODING_ERRORS, error(), Undecodable):
+        except (*DECODING_ERRORS, pyav_error(), Undecodable):
             if not self._seeks:
                 self._at = self.frames  # the decoder's position is no longer known
                 raise Undecodable(detail=f"frame {index} of the clip is broken") from None
         try:  # frames after a key frame may need earlier ones: decode again from the beginning
             self._restart()
             return self._frame_at(index, seeking=False)
-        except (*DECODING_ERRORS, error()):
+        except (*DECODING_ERRORS, pyav_error()):
             self._at = self.frames
             raise Undecodable(detail=f"frame {index} of the clip is broken") from None
 
@@ -134,7 +134,7 @@ class Track:
         return bool(self._stamps) and self._format.startswith(_SEEKABLE)
 
     def _open(self) -> None:
-        av = library()
+        av = load_pyav()
         self._file.seek(0)
         whitelist = {"format_whitelist": ",".join(self._formats), "codec_whitelist": _CODECS}
         try:
@@ -151,7 +151,7 @@ class Track:
                 raise PixelsUnsupported(detail=f"a clip compressed as {context.name}")
             context.thread_type, context.thread_count = "NONE", 1
             context.options = {"err_detect": "explode", "ec": "0", "max_pixels": str(LARGEST_FRAME_PX)}
-        except (*DECODING_ERRORS, error()):
+        except (*DECODING_ERRORS, pyav_error()):
             raise Undecodable(detail="the clip is broken") from None
         if self.rows * self.columns > LARGEST_FRAME_PX:
             raise FrameTooLarge(columns=self.columns, rows=self.rows, megapixels=LARGEST_FRAME_PX // 1_000_000)
@@ -183,7 +183,9 @@ class Track:
             for pts, dts in sorted(keys):
                 self._keys.append(bisect_left(self._stamps, pts))
                 self._key_stamps.append(dts)
-        if self._format == _PROGRAM_STREAM and self._formats == FILES:  # in DICOM the header says how many frames
+        if (
+            self._format == _PROGRAM_STREAM and self._formats == FILE_FORMATS
+        ):  # in DICOM the header says how many frames
             _check_times(ordered)
         self._restart()
 
@@ -214,7 +216,7 @@ class Track:
             raise Undecodable(detail=f"frame {index} of the clip is broken")
         if (frame.height, frame.width) != (self.rows, self.columns):
             raise Undecodable(detail=f"frame {index} of the clip is {frame.width} × {frame.height} pixels")
-        upright = pixels(frame)
+        upright = upright_pixels(frame)
         self._on_its_side = int(frame.rotation) // 90 % 2 == 1
         self._shape = self._shape or upright.shape[:2]
         if upright.shape[:2] != self._shape:  # a broken stream can change the frame size midway
@@ -224,7 +226,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """An opened clip (a `film.Film`).  The last decoded frame is kept: the model and the viewer use the same one."""
+    """An opened clip (an `ImageFile`).  The last decoded frame is kept: the model and the viewer use the same one."""
 
     track: Track
     _last: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
@@ -260,26 +262,26 @@ class Clip:
         """None: only a DICOM header names padding pixels."""
 
     def grey(self, index: int) -> NDArray[np.float32]:
-        """(H, W) float32, as `film.Film.grey`."""
+        """(H, W) float32, as `ImageFile.grey`."""
         pixels = self._pixels(index)
         return luminance(pixels) if pixels.ndim == 3 else pixels.astype(np.float32)
 
     def aspect(self, index: int) -> float:
-        """As `film.Film.aspect`, of the clip's sample aspect ratio."""
+        """As `ImageFile.aspect`, of the clip's sample aspect ratio."""
         self._pixels(index)
         return self.track.aspect
 
     def ends(self, index: int) -> tuple[float, float]:
-        """As `film.Film.ends`: 8 bits."""
+        """As `ImageFile.ends`: 8 bits."""
         return 0.0, 255.0
 
-    def shown(self, index: int) -> ShownFrame:
-        """As `film.Film.shown`; clips carry no window."""
+    def shown(self, index: int) -> DisplayFrame:
+        """As `ImageFile.shown`; clips carry no window."""
         pixels = self._pixels(index)
         if pixels.ndim == 3:
-            return ShownFrame(pixels, aspect=self.track.aspect)
-        shown, slope, intercept = greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
-        return ShownFrame(shown, slope, intercept, aspect=self.track.aspect)
+            return DisplayFrame(pixels, aspect=self.track.aspect)
+        shown, slope, intercept = to_greys(pixels.astype(np.float32), 1.0, False, (0.0, 255.0))
+        return DisplayFrame(shown, slope, intercept, aspect=self.track.aspect)
 
     def _pixels(self, index: int) -> NDArray[np.uint8]:
         if index not in self._last:
@@ -289,18 +291,18 @@ class Clip:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Clip]:
+def open_clip(path: Path) -> Iterator[Clip]:
     """Open the clip at *path*; raises `VideoReaderMissing`, `FrameTooLarge` or `Undecodable`."""
     file: BinaryIO
     with path.open("rb") as file:
-        track = Track(file, FILES)
+        track = Track(file, FILE_FORMATS)
         try:
             yield Clip(track)
         finally:
             track.close()
 
 
-def pixels(frame: Any) -> NDArray[np.uint8]:
+def upright_pixels(frame: Any) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3) uint8 of a decoded frame of PyAV, upright."""
     made: NDArray[np.uint8] = frame.to_ndarray(format="gray" if frame.format.name in _GREYS else "rgb24")
     turns = int(frame.rotation) // 90 % 4  # a phone stores its orientation beside the frames
@@ -325,7 +327,7 @@ def _check_times(shown: Sequence[int]) -> None:
         raise Undecodable(detail="frames of the clip are missing")
 
 
-def library() -> Any:
+def load_pyav() -> Any:
     """PyAV, imported only when a clip arrives: it takes 50 MB, and most boxes never receive one."""
     try:
         import av
@@ -334,5 +336,5 @@ def library() -> Any:
     return av
 
 
-def error() -> type[Exception]:
-    return library().error.FFmpegError  # type: ignore[no-any-return]
+def pyav_error() -> type[Exception]:
+    return load_pyav().error.FFmpegError  # type: ignore[no-any-return]

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging.codec import png, screen_picture
-from firmware_app.imaging.pixel_size import SQUARE, UNKNOWN, Spacing, squared
+from firmware_app.imaging import picture_encoding
+from firmware_app.imaging.pixel_size import SQUARE, UNKNOWN, Spacing, square_pixel_size
 
 if TYPE_CHECKING:  # the inference child draws heat maps without pydicom
-    from firmware_app.imaging.grey.overlays import Layer
-    from firmware_app.imaging.ultrasound.regions import Region
+    from firmware_app.imaging.overlays import OverlayLayer
+    from firmware_app.imaging.ultrasound_regions import Region
 
 LONGEST_SIDE_PX: Final = 2048
 MOST_FRAMES: Final = 64
@@ -38,7 +38,7 @@ _ROWS_AT_A_TIME: Final = 32  # a whole film of 32 megapixels as floats would not
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class WindowChoice:
     """A window in greys that a person may choose, by the machine's own *name* for it (often empty)."""
 
     centre: float
@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownFrame:
+class DisplayFrame:
     """One frame for display.
 
     `pixels` is (H, W) uint16 with polarity applied, or (H, W, 3) uint8.  A grey *g* stands for the modality value
@@ -64,8 +64,8 @@ class ShownFrame:
     width: float | None = None
     function: str = "LINEAR"
     inverted: bool = False
-    windows: tuple[Choice, ...] = ()
-    layers: tuple[Layer, ...] = ()
+    windows: tuple[WindowChoice, ...] = ()
+    layers: tuple[OverlayLayer, ...] = ()
     spacing: Spacing = field(default_factory=lambda: Spacing(UNKNOWN))
     regions: tuple[Region, ...] = ()
     rate_hz: float | None = None
@@ -77,7 +77,7 @@ class ShownFrame:
     """``HU`` where the modality values are Hounsfield units."""
 
 
-def greys(
+def to_greys(
     values: NDArray[np.float32], step: float, inverted: bool, limits: tuple[float, float] | None = None
 ) -> tuple[NDArray[np.uint16], float, float]:
     """Modality *values* (H, W), which differ by multiples of *step*, as uint16 greys with their slope and intercept.
@@ -101,7 +101,7 @@ def greys(
     return shown, 1.0 / signed, origin
 
 
-def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
+def select_display_frames(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
     """The frames of a clip that are shown: all up to `MOST_FRAMES`, else the *read* ones and others evenly spread."""
     if frames <= MOST_FRAMES:
         return tuple(range(frames))
@@ -112,33 +112,33 @@ def for_people(frames: int, read: Sequence[int] = ()) -> tuple[int, ...]:
     return tuple(sorted({*wanted, *(spare[at * len(spare) // room] for at in range(room))}))
 
 
-def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
+def write_frame(shown: DisplayFrame, folder: Path, index: int, frames: int, among: Sequence[int] | None = None) -> None:
     """Write ``frame-NNN.png``, its layers and ``frame-NNN.json`` into *folder*, each whole or not at all.
 
     Beside a heavy frame of a single image stands ``frame-NNN-screen.jpg``, and beside the first frame ``thumb.jpg``
-    (`screen_picture`). The frames in between of a long clip come afterwards and are light (`write_light`). A layer is
-    ``frame-NNN-layer-L.png``, white where it is set. The JSON names the other files and is written last. *among* are
-    the frames that are shown, if these are not all.
+    (`picture_encoding`). The frames in between of a long clip come afterwards and are light (`write_light_frame`). A
+    layer is ``frame-NNN-layer-L.png``, white where it is set. The JSON names the other files and is written last.
+    *among* are the frames that are shown, if these are not all.
     """
-    image = reduced(shown.pixels, aspect=shown.aspect)
+    image = reduce_pixels(shown.pixels, aspect=shown.aspect)
     name = f"frame-{index:03d}"
     if image.mode == "I;16":
-        encoded = png.grey16(np.asarray(image))
-        _place(encoded, folder / f"{name}.png")
+        encoded = picture_encoding.encode_grey16(np.asarray(image))
+        _write_whole(encoded, folder / f"{name}.png")
         size = len(encoded)
     else:
-        size = save(image, folder / f"{name}.png")
-    screen = _screen(
-        shown, image, folder, name, heavy=frames == 1 and size > screen_picture.MOST_BYTES, first=index == 0
+        size = save_png(image, folder / f"{name}.png")
+    screen = _write_screen_picture(
+        shown, image, folder, name, heavy=frames == 1 and size > picture_encoding.MOST_BYTES, first=index == 0
     )
     layers = []
     for number, layer in enumerate(shown.layers):
         # A drawn line is thinner than a pixel of a reduced frame: any of it counts.
         mask = Image.fromarray(layer.mask.astype(np.uint8) * 255).resize(image.size, Image.Resampling.BOX)
-        save(mask.point(lambda grey: 255 if grey else 0), folder / f"{name}-layer-{number}.png")
+        save_png(mask.point(lambda grey: 255 if grey else 0), folder / f"{name}-layer-{number}.png")
         layers.append({"layer": number, "group": f"{layer.group:04X}", "kind": layer.kind})
     facts: dict[str, Any] = {
-        **_facts(shown, index, frames),
+        **_frame_facts(shown, index, frames),
         "frames_shown": min(frames, MOST_FRAMES) if among is None else len(among),
         **({"shown": list(among)} if among is not None and len(among) < frames else {}),
         "shown_rows": image.height,
@@ -146,34 +146,34 @@ def write(shown: ShownFrame, folder: Path, index: int, frames: int, among: Seque
         "layers": layers,
         **({"screen": screen} if screen else {}),
     }
-    _place(json.dumps(facts).encode(), folder / f"{name}.json")
+    _write_whole(json.dumps(facts).encode(), folder / f"{name}.json")
 
 
-def write_light(shown: ShownFrame, folder: Path, index: int, frames: int) -> None:
+def write_light_frame(shown: DisplayFrame, folder: Path, index: int, frames: int) -> None:
     """Write a frame in between of a long clip: ``frame-NNN-screen.jpg`` and ``frame-NNN.json``, and no PNG."""
-    name, image, said = f"frame-{index:03d}", reduced(shown.pixels, aspect=shown.aspect), {}
+    name, image, said = f"frame-{index:03d}", reduce_pixels(shown.pixels, aspect=shown.aspect), {}
     if image.mode == "I;16":
         window = None if shown.centre is None or shown.width is None else (shown.centre, shown.width)
-        image, said["centre"], said["width"] = screen_picture.eight_bits(np.asarray(image), window)
-    data, size = screen_picture.made(image)
+        image, said["centre"], said["width"] = picture_encoding.to_eight_bits(np.asarray(image), window)
+    data, size = picture_encoding.encode_screen_picture(image)
     folder.mkdir(parents=True, exist_ok=True)
-    _place(data, folder / f"{name}-screen.jpg")
+    _write_whole(data, folder / f"{name}-screen.jpg")
     facts = {
-        **_facts(shown, index, frames),
+        **_frame_facts(shown, index, frames),
         "shown_rows": size["rows"],
         "shown_columns": size["columns"],
         "layers": [],
         "screen": {**said, **size},
     }
-    _place(json.dumps(facts).encode(), folder / f"{name}.json")
+    _write_whole(json.dumps(facts).encode(), folder / f"{name}.json")
 
 
-def is_there(folder: Path, index: int) -> bool:
+def is_frame_written(folder: Path, index: int) -> bool:
     """Whether frame *index* was written for people, whole or as a light picture."""
     return (folder / f"frame-{index:03d}.json").exists()
 
 
-def made_whole(folder: Path) -> None:
+def mark_complete(folder: Path) -> None:
     """Say of a clip whose frames were all written that all are shown, and which of them are of full depth (`full`).
 
     Raises `OSError` and `ValueError` where it was not written.
@@ -182,10 +182,10 @@ def made_whole(folder: Path) -> None:
     facts = json.loads(path.read_text("utf-8"))
     full = facts.pop("shown", None)
     if full is not None:
-        _place(json.dumps({**facts, "frames_shown": facts["frames"], "full": full}).encode(), path)
+        _write_whole(json.dumps({**facts, "frames_shown": facts["frames"], "full": full}).encode(), path)
 
 
-def _facts(shown: ShownFrame, index: int, frames: int) -> dict[str, Any]:
+def _frame_facts(shown: DisplayFrame, index: int, frames: int) -> dict[str, Any]:
     """What the JSON of a frame says of it, however it was written."""
     rows, columns = shown.pixels.shape[:2]
     return {
@@ -210,8 +210,8 @@ def _facts(shown: ShownFrame, index: int, frames: int) -> dict[str, Any]:
     }
 
 
-def _screen(
-    shown: ShownFrame, image: Image.Image, folder: Path, name: str, *, heavy: bool, first: bool
+def _write_screen_picture(
+    shown: DisplayFrame, image: Image.Image, folder: Path, name: str, *, heavy: bool, first: bool
 ) -> dict[str, Any]:
     """Write what a doctor sees before the frame itself; what is known of it, empty where the frame is light."""
     if not (heavy or first):
@@ -219,17 +219,17 @@ def _screen(
     said: dict[str, Any] = {}
     if image.mode == "I;16":
         window = None if shown.centre is None or shown.width is None else (shown.centre, shown.width)
-        image, said["centre"], said["width"] = screen_picture.eight_bits(np.asarray(image), window)
+        image, said["centre"], said["width"] = picture_encoding.to_eight_bits(np.asarray(image), window)
     if first:
-        _place(screen_picture.thumbnail(image), folder / THUMBNAIL)
+        _write_whole(picture_encoding.encode_thumbnail(image), folder / THUMBNAIL)
     if not heavy:
         return {}
-    data, size = screen_picture.made(image)
-    _place(data, folder / f"{name}-screen.jpg")
+    data, size = picture_encoding.encode_screen_picture(image)
+    _write_whole(data, folder / f"{name}-screen.jpg")
     return {**said, **size}
 
 
-def reduced(
+def reduce_pixels(
     pixels: NDArray[np.uint16] | NDArray[np.uint8], longest: int = LONGEST_SIDE_PX, aspect: float = SQUARE
 ) -> Image.Image:
     """*pixels*, (H, W) or (H, W, 3), as an image with a longer side of at most *longest* pixels, all of them square.
@@ -237,14 +237,14 @@ def reduced(
     Pixels whose height over width is *aspect* are stretched along their longer side.
     """
     rows, columns = pixels.shape[:2]
-    down, across = squared(aspect)
+    down, across = square_pixel_size(aspect)
     scale = min(1.0, longest / max(rows * down, columns * across))
     width, height = max(1, round(columns * across * scale)), max(1, round(rows * down * scale))
-    smaller = _shrunk(pixels, min(width, columns), min(height, rows))
-    return smaller if smaller.size == (width, height) else _stretched(smaller, width, height)
+    smaller = _shrink(pixels, min(width, columns), min(height, rows))
+    return smaller if smaller.size == (width, height) else _stretch(smaller, width, height)
 
 
-def _shrunk(pixels: NDArray[np.uint16] | NDArray[np.uint8], width: int, height: int) -> Image.Image:
+def _shrink(pixels: NDArray[np.uint16] | NDArray[np.uint8], width: int, height: int) -> Image.Image:
     rows, columns = pixels.shape[:2]
     if (width, height) == (columns, rows):
         return Image.fromarray(pixels)
@@ -260,25 +260,25 @@ def _shrunk(pixels: NDArray[np.uint16] | NDArray[np.uint8], width: int, height: 
     return Image.fromarray(smaller)
 
 
-def _stretched(image: Image.Image, width: int, height: int) -> Image.Image:
+def _stretch(image: Image.Image, width: int, height: int) -> Image.Image:
     if image.mode != "I;16":
         return image.resize((width, height), Image.Resampling.BILINEAR)
     greys = Image.fromarray(np.asarray(image).astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
     return Image.fromarray(np.rint(np.asarray(greys)).astype(np.uint16))
 
 
-def save(image: Image.Image, path: Path) -> int:
+def save_png(image: Image.Image, path: Path) -> int:
     """Save a PNG at *path*, whole or not at all; with fast compression, because a doctor waits for the film.
 
     Returns how many bytes it has.
     """
     encoded = io.BytesIO()
     image.save(encoded, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    _place(encoded.getvalue(), path)
+    _write_whole(encoded.getvalue(), path)
     return encoded.tell()
 
 
-def _place(data: bytes, path: Path) -> None:
+def _write_whole(data: bytes, path: Path) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     os.replace(part, path)

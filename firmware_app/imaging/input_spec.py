@@ -9,7 +9,7 @@ from typing import ClassVar, Final, Literal
 FrameRule = Literal["middle", "interval", "score"]
 """How frames are chosen from a clip (`imaging.keyframes`)."""
 QualityKind = Literal["none", "chest_film", "ultrasound"]
-"""The kind of pictures from which the quality limits were learnt (`imaging.quality.limits`)."""
+"""The kind of pictures from which the quality limits were learnt (`imaging.image_limits`)."""
 Crop = Literal["whole", "sector", "frame"]
 """Which part of a picture the model gets."""
 Greys = Literal["percentiles", "full"]
@@ -22,7 +22,7 @@ LARGEST_SIDE_PX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What a pack demands of an image before its model sees it; the keys are those of `packs.scope.Care`."""
+    """What a pack demands of an image before its model sees it; its keys are those of `QualityPolicy`."""
 
     kind: QualityKind = "none"
     photographs: bool = False
@@ -44,7 +44,7 @@ class InputSpec:
     at the model's size (:mod:`.lee1980`).
 
     ``low_percentile`` and ``high_percentile`` (percent, 0 to 100) are the greys that become 0 and 1. With ``greys``
-    "full" these are black and white of the file instead (:attr:`firmware_app.imaging.film.Film.ends`).
+    "full" these are black and white of the file instead (:attr:`firmware_app.imaging.image_file.ImageFile.ends`).
 
     ``resize`` "letterbox" keeps the film's aspect: it lies in the middle, with black bars at two of its sides.
     Raises :class:`ValueError`, quoting the value, for an impossible spec.

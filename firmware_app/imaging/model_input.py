@@ -2,10 +2,10 @@
 
 Promise: the same frame and the same :class:`InputSpec` give the same tensor in a converter and in a clinic. The whole
 film (or by the spec, the box around an ultrasound sector, or the film without an even border) is resized to the model's
-size: squashed, or with its aspect kept and black bars beside it. :func:`view` says which part of the frame the input
-covers, so a position in the activation map scales linearly back to the frame. Grey values are stretched between two
-percentiles *of the resized film*, so exposure, bit depth and rescale slope do not matter, and burned-in letters or dead
-pixels do not set the scale; or, by the spec, between black and white of the file.
+size: squashed, or with its aspect kept and black bars beside it. :func:`find_view` says which part of the frame the
+input covers, so a position in the activation map scales linearly back to the frame. Grey values are stretched between
+two percentiles *of the resized film*, so exposure, bit depth and rescale slope do not matter, and burned-in letters or
+dead pixels do not set the scale; or, by the spec, between black and white of the file.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.imaging.grey.pipeline import luminance
+from firmware_app.imaging import outside_anatomy, pixel_operations, ultrasound_sector
+from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.input_spec import InputSpec as InputSpec
 from firmware_app.imaging.pixel_size import SQUARE
-from firmware_app.imaging.quality import beside
-from firmware_app.imaging.ultrasound import lee1980, sector
 
 if TYPE_CHECKING:  # the inference child makes inputs of golden images without pydicom
-    from firmware_app.imaging.film import Film
+    from firmware_app.imaging.image_file import ImageFile
 
 REDUCE_ABOVE = 4
 """A film larger than the model input by more than this factor is first averaged in whole blocks, which is faster."""
@@ -35,7 +34,7 @@ EIGHT_BITS: Final = (0.0, 255.0)
 def to_model_input(
     frame: NDArray[np.float32],
     spec: InputSpec,
-    area: sector.Sector | None = None,
+    area: ultrasound_sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
     ends: tuple[float, float] = EIGHT_BITS,
     aspect: float = SQUARE,
@@ -59,26 +58,26 @@ def to_model_input(
     if (not coloured and frame.ndim != len(spec.shape)) or frame.size == 0:
         wanted = "(H, W) image" if spec.depth is None else "(D, H, W) volume"
         raise ValueError(f"a frame of shape {frame.shape} is not a {wanted}")
-    box = part(luminance(frame) if coloured else frame, spec, area, hidden)
+    box = find_crop(luminance(frame) if coloured else frame, spec, area, hidden)
     films = [
-        laid(plane, spec, box, bars=False, aspect=aspect)
+        lay_out(plane, spec, box, bars=False, aspect=aspect)
         for plane in (np.moveaxis(frame, 2, 0) if coloured else (frame,))
     ]
     if not all(bool(np.isfinite(film).all()) for film in films):
         raise ValueError("the frame holds values that are not finite")
     if spec.despeckle == "lee":
-        films = [lee1980.filtered(film) for film in films]
+        films = [pixel_operations.lee_filter(film) for film in films]
     if spec.greys == "percentiles":
         grey = luminance(np.stack(films, axis=-1)) if coloured else films[0]
-        veil = None if hidden is None else laid(hidden.astype(np.float32), spec, box, bars=False, aspect=aspect)
-        low, high = np.percentile(_seen(grey, veil), (spec.low_percentile, spec.high_percentile))
+        veil = None if hidden is None else lay_out(hidden.astype(np.float32), spec, box, bars=False, aspect=aspect)
+        low, high = np.percentile(_visible_pixels(grey, veil), (spec.low_percentile, spec.high_percentile))
         ends = float(low), float(high)
-    stretched = np.stack([_barred(stretch(film, *ends), spec) for film in films])
+    stretched = np.stack([_add_bars(stretch(film, *ends), spec) for film in films])
     return (np.repeat(stretched, spec.channels, axis=0) if not coloured else stretched)[np.newaxis]
 
 
-def frame_of(
-    film: Film, index: int, spec: InputSpec, grey: NDArray[np.float32] | None = None
+def read_model_frame(
+    film: ImageFile, index: int, spec: InputSpec, grey: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float32], tuple[float, float]]:
     """Frame *index* of a film as :func:`to_model_input` takes it for this spec, and its ``ends``.
 
@@ -90,22 +89,22 @@ def frame_of(
     return film.grey(index) if grey is None else grey, film.ends(index) if spec.greys == "full" else EIGHT_BITS
 
 
-def part(
+def find_crop(
     grey: NDArray[np.float32],
     spec: InputSpec,
-    area: sector.Sector | None = None,
+    area: ultrasound_sector.Sector | None = None,
     hidden: NDArray[np.bool_] | None = None,
-) -> sector.Box | None:
+) -> ultrasound_sector.Box | None:
     """What the spec crops of a frame, x0, y0, x1, y1; None: nothing. The arguments are :func:`to_model_input`'s."""
     if spec.crop == "sector":
-        area = area or sector.of_still(grey)
+        area = area or ultrasound_sector.detect_sector(grey)
         return None if area is None else area.box
-    return beside.framed(grey, hidden) if spec.crop == "frame" else None
+    return outside_anatomy.find_bordered_box(grey, hidden) if spec.crop == "frame" else None
 
 
-def view(
-    rows: int, columns: int, spec: InputSpec, box: sector.Box | None = None, aspect: float = SQUARE
-) -> sector.Box | None:
+def find_view(
+    rows: int, columns: int, spec: InputSpec, box: ultrasound_sector.Box | None = None, aspect: float = SQUARE
+) -> ultrasound_sector.Box | None:
     """What the model's input covers of a frame that is cut to *box*, in pixels of it; None: the frame as a whole.
 
     With a letterbox it is more than the frame has: the bars count as if the frame went on.
@@ -113,7 +112,7 @@ def view(
     if spec.resize == "squash":
         return box
     x0, y0, x1, y1 = box or (0, 0, columns, rows)
-    height, width = _inner((y1 - y0, x1 - x0), spec, aspect)
+    height, width = _inner_shape((y1 - y0, x1 - x0), spec, aspect)
     top, left = (spec.height - height) // 2, (spec.width - width) // 2
     down, across = (y1 - y0) / height, (x1 - x0) / width
     ends = (x0 - left * across, y0 - top * down, x0 + (spec.width - left) * across, y0 + (spec.height - top) * down)
@@ -121,10 +120,10 @@ def view(
     return None if seen == (0, 0, columns, rows) else seen
 
 
-def laid(
+def lay_out(
     plane: NDArray[np.float32],
     spec: InputSpec,
-    box: sector.Box | None = None,
+    box: ultrasound_sector.Box | None = None,
     *,
     bars: bool = True,
     aspect: float = SQUARE,
@@ -133,12 +132,12 @@ def laid(
 
     A mask is laid over the input so.
     """
-    plane = plane if box is None else cut(plane, box)
-    film = fitted(plane, _inner(plane.shape, spec, aspect))
-    return _barred(film, spec) if bars else film
+    plane = plane if box is None else crop(plane, box)
+    film = resize(plane, _inner_shape(plane.shape, spec, aspect))
+    return _add_bars(film, spec) if bars else film
 
 
-def _inner(shape: tuple[int, ...], spec: InputSpec, aspect: float) -> tuple[int, ...]:
+def _inner_shape(shape: tuple[int, ...], spec: InputSpec, aspect: float) -> tuple[int, ...]:
     """The size of a film of *shape* within the model's input."""
     if spec.resize == "squash":
         return spec.shape
@@ -148,7 +147,7 @@ def _inner(shape: tuple[int, ...], spec: InputSpec, aspect: float) -> tuple[int,
     return max(1, round(high * scale)), max(1, round(columns * scale))
 
 
-def _barred(film: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
+def _add_bars(film: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
     """*film* in the middle of an input of zeros."""
     if film.shape == spec.shape:
         return film
@@ -158,13 +157,13 @@ def _barred(film: NDArray[np.float32], spec: InputSpec) -> NDArray[np.float32]:
     return whole
 
 
-def cut(frame: NDArray[np.float32], box: sector.Box) -> NDArray[np.float32]:
+def crop(frame: NDArray[np.float32], box: ultrasound_sector.Box) -> NDArray[np.float32]:
     """What lies in *box*, (x0, y0, x1, y1), of a (H, W) frame."""
     x0, y0, x1, y1 = box
     return frame[y0:y1, x0:x1]
 
 
-def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def _visible_pixels(film: NDArray[np.float32], veil: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """The pixels of the resized *film* without a contribution of a hidden pixel (1 in *veil*); all if none remain."""
     if veil is None:
         return film
@@ -172,7 +171,7 @@ def _seen(film: NDArray[np.float32], veil: NDArray[np.float32] | None) -> NDArra
     return seen if seen.size else film
 
 
-def fitted(frame: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def resize(frame: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Resize (H, W) or (D, H, W) to ``shape`` (:func:`squash`): a volume slice by slice, then along its depth."""
     if len(shape) == 2:
         return squash(frame, *shape)

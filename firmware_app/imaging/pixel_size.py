@@ -46,7 +46,7 @@ class Scale:
     first: bool = False
 
 
-def aspect_of(size: tuple[float, float] | None) -> float:
+def pixel_aspect(size: tuple[float, float] | None) -> float:
     """A pixel's height over its width, of its *size* (down, across) in any unit; `SQUARE` where that cannot be."""
     aspect = size[0] / size[1] if size is not None and size[1] > 0 else SQUARE
     return aspect if is_aspect(aspect) and abs(aspect - SQUARE) > _SQUARE_WITHIN else SQUARE
@@ -57,23 +57,23 @@ def is_aspect(aspect: float) -> bool:
     return 1 / _LONGEST <= aspect <= _LONGEST
 
 
-def squared(aspect: float) -> tuple[float, float]:
+def square_pixel_size(aspect: float) -> tuple[float, float]:
     """The size (down, across) of a pixel of this *aspect* in square pixels as wide as its shorter side."""
     return max(aspect, 1.0), max(1 / aspect, 1.0)
 
 
-def scale_at(scales: Sequence[Scale], box: Sequence[float]) -> tuple[float, float] | None:
+def find_scale(scales: Sequence[Scale], box: Sequence[float]) -> tuple[float, float] | None:
     """The pixel size (down, across) where the whole of *box* (x0, y0, x1, y1) lies in one part; None elsewhere.
 
     Of several parts one of high priority, then the smallest, as in the viewer (`web/static/ruler.js`; PS3.3 C.8.5.5).
     """
     x0, y0, x1, y1 = box
-    one, other = _part_at(scales, x0, y0), _part_at(scales, x1, y1)
+    one, other = _find_part(scales, x0, y0), _find_part(scales, x1, y1)
     if one is None or one != other or one.mm_down is None or one.mm_across is None:
         return None
     return one.mm_down, one.mm_across
 
 
-def _part_at(scales: Sequence[Scale], x: float, y: float) -> Scale | None:
+def _find_part(scales: Sequence[Scale], x: float, y: float) -> Scale | None:
     holding = [one for one in scales if one.x0 <= x <= one.x1 and one.y0 <= y <= one.y1]
     return min(holding, key=lambda one: (not one.first, (one.x1 - one.x0) * (one.y1 - one.y0)), default=None)

@@ -14,7 +14,8 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import decimals
+from firmware_app.imaging import header_values
+from firmware_app.imaging.dicom_source import HEADER_ERRORS
 from firmware_app.imaging.pixel_size import (
     AT_DETECTOR,
     CALIBRATED,
@@ -24,9 +25,8 @@ from firmware_app.imaging.pixel_size import (
     UNCALIBRATED,
     UNKNOWN,
     Spacing,
-    aspect_of,
+    pixel_aspect,
 )
-from firmware_app.imaging.source import BROKEN
 
 _SLICES: Final = frozenset({"CT", "MR", "PT", "NM"})
 _NO_X_RAYS: Final = frozenset(
@@ -38,23 +38,23 @@ _PROJECTIONS: Final = frozenset({"CR", "DX", "MG", "IO", "PX", "RF", "XA", "RG",
 _SAME: Final = 1e-3  # of the value: some makers round one of the two
 
 
-def of(header: Dataset, frame: int = 0) -> Spacing:
+def read_spacing(header: Dataset, frame: int = 0) -> Spacing:
     """The pixel spacing of one *frame*, by PS3.3 10.7.1.1 for projections and C.7.6.2 for slices."""
-    measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
-    modality = _text(header, "Modality")
-    stated = decimals.pair(measures, "PixelSpacing")
-    detector = None if modality in _NO_X_RAYS else decimals.pair(header, "ImagerPixelSpacing")
-    scanned = decimals.pair(header, "NominalScannedPixelSpacing")
+    measures = next(_group_items(header, frame, "PixelMeasuresSequence"), header)
+    modality = _read_code(header, "Modality")
+    stated = header_values.read_pair(measures, "PixelSpacing")
+    detector = None if modality in _NO_X_RAYS else header_values.read_pair(header, "ImagerPixelSpacing")
+    scanned = header_values.read_pair(header, "NominalScannedPixelSpacing")
     if detector is None and _is_slice(header, frame):
         return Spacing(PATIENT, stated, stated) if stated else Spacing(UNKNOWN)
     if "SequenceOfUltrasoundRegions" in header:  # each region has its own scale; no single value holds for the frame
         return Spacing(UNKNOWN)
-    if stated and _text(measures, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
+    if stated and _read_code(measures, "PixelSpacingCalibrationType") in ("GEOMETRY", "FIDUCIAL"):
         return Spacing(CALIBRATED, stated, stated)
-    if stated and detector and not _alike(stated, detector):
+    if stated and detector and not _are_alike(stated, detector):
         return Spacing(CALIBRATED, stated, stated)
     if detector:
-        magnified = decimals.of(header, "EstimatedRadiographicMagnificationFactor").single
+        magnified = header_values.read_decimals(header, "EstimatedRadiographicMagnificationFactor").single
         if magnified is not None and magnified >= 1:
             return Spacing(ESTIMATED, None, (detector[0] / magnified, detector[1] / magnified))
         return Spacing(AT_DETECTOR, None, detector)
@@ -66,45 +66,47 @@ def of(header: Dataset, frame: int = 0) -> Spacing:
     return Spacing(AT_DETECTOR if modality in _PROJECTIONS else UNCALIBRATED, None, stated)
 
 
-def aspect(header: Dataset, frame: int = 0) -> float:
+def read_aspect(header: Dataset, frame: int = 0) -> float:
     """A pixel's height over its width: of its spacing, else of Pixel Aspect Ratio (PS3.3 C.7.6.3.1.7)."""
-    measures = next(_groups(header, frame, "PixelMeasuresSequence"), header)
-    size = decimals.pair(measures, "PixelSpacing")
-    if _text(header, "Modality") not in _NO_X_RAYS:
-        size = size or decimals.pair(header, "ImagerPixelSpacing")
-    return aspect_of(
-        size or decimals.pair(header, "NominalScannedPixelSpacing") or decimals.pair(header, "PixelAspectRatio")
+    measures = next(_group_items(header, frame, "PixelMeasuresSequence"), header)
+    size = header_values.read_pair(measures, "PixelSpacing")
+    if _read_code(header, "Modality") not in _NO_X_RAYS:
+        size = size or header_values.read_pair(header, "ImagerPixelSpacing")
+    return pixel_aspect(
+        size
+        or header_values.read_pair(header, "NominalScannedPixelSpacing")
+        or header_values.read_pair(header, "PixelAspectRatio")
     )
 
 
 def _is_slice(header: Dataset, frame: int) -> bool:
     """Whether its pixels lie in a plane of the patient: by its modality, else by its image orientation."""
-    if _text(header, "Modality") in _SLICES:
+    if _read_code(header, "Modality") in _SLICES:
         return True
     if "SequenceOfUltrasoundRegions" in header:
         return False
-    return any(map(_has_directions, (header, *_groups(header, frame, "PlaneOrientationSequence"))))
+    return any(map(_has_directions, (header, *_group_items(header, frame, "PlaneOrientationSequence"))))
 
 
 def _has_directions(item: Dataset) -> bool:
-    return len(decimals.of(item, "ImageOrientationPatient").values) == 6
+    return len(header_values.read_decimals(item, "ImageOrientationPatient").values) == 6
 
 
-def _groups(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
+def _group_items(header: Dataset, frame: int, name: str) -> Iterator[Dataset]:
     """The items of the functional group *name* for *frame*, the frame's own before the shared one."""
     for keyword, index in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
         try:
             yield header[keyword][index][name][0]
-        except BROKEN:
+        except HEADER_ERRORS:
             continue
 
 
-def _text(header: Dataset, keyword: str) -> str:
+def _read_code(header: Dataset, keyword: str) -> str:
     try:
         return str(header.get(keyword) or "").strip().upper()
-    except BROKEN:
+    except HEADER_ERRORS:
         return ""
 
 
-def _alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _are_alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return all(math.isclose(a, b, rel_tol=_SAME) for a, b in zip(one, other, strict=True))

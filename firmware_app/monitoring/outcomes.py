@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
-from firmware_app.cases.scored import Place
+from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core.errors import OutcomesUnreadable, OutcomesUnusable
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import identity
+from firmware_app.dicom import patient_data
 
 MOST_BYTES: Final = 20_000_000
 _COLUMNS: Final = {
@@ -94,7 +94,7 @@ class LineError:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedOutcomes:
     """A whole file: its usable lines, and the errors of the others."""
 
     outcomes: tuple[Outcome, ...]
@@ -102,22 +102,22 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ImportedOutcomes:
     """What an import did: new words, lines that said what was known already, and where a pack was suspended."""
 
     added: int
     known: int
-    suspended: tuple[Place, ...]
+    suspended: tuple[ModelSite, ...]
 
 
-class Outcomes:
+class OutcomeImport:
     """The import of one box."""
 
-    def __init__(self, clinical: Clinical, state: StateDir) -> None:
+    def __init__(self, clinical: ClinicalDatabase, state: StateDir) -> None:
         self._clinical, self._state = clinical, state
         self._confirmations = Confirmations(clinical.database)
 
-    def check(self, data: bytes, name: str = "") -> Checked:
+    def check(self, data: bytes, name: str = "") -> CheckedOutcomes:
         """Look at every line of the file *data*; writes nothing.  Raises `OutcomesUnreadable`, naming it *name*."""
         index = _Index.of(self._clinical.database.connection, self._state)
         found: dict[tuple[str, str, Source], Outcome] = {}
@@ -130,9 +130,9 @@ class Outcomes:
             before = found.setdefault((outcome.case, outcome.finding, outcome.source), outcome)
             if before.truth is not outcome.truth:
                 errors.append(LineError(line, Reason(CONTRADICTED, {"other": before.line})))
-        return Checked(tuple(found.values()), tuple(errors))
+        return CheckedOutcomes(tuple(found.values()), tuple(errors))
 
-    def take(self, checked: Checked, actor: str, *, complete: bool = False) -> Taken:
+    def take(self, checked: CheckedOutcomes, actor: str, *, complete: bool = False) -> ImportedOutcomes:
         """Store every outcome of *checked*, all in one transaction, and test the packs afterwards.
 
         *complete*: the file has the outcomes of all films of its time, not of chosen ones.  Raises `OutcomesUnusable`
@@ -152,7 +152,7 @@ class Outcomes:
             for one in new:
                 says.write(connection, one.case, one.finding, one.truth, one.source, actor, complete=complete)
             suspended = says.test(connection, before)
-        return Taken(len(new), len(checked.outcomes) - len(new), suspended)
+        return ImportedOutcomes(len(new), len(checked.outcomes) - len(new), suspended)
 
 
 def _rows(data: bytes, name: str) -> Iterator[tuple[int, Mapping[str, str]]]:
@@ -243,7 +243,7 @@ class _Index:
             return Reason(NO_SUCH_FINDING, {"findings": ", ".join(known)})
         if not finding and len(known) > 1:
             return Reason(SEVERAL_FINDINGS, {"findings": ", ".join(known)})
-        truth, source = _meant(_TRUTHS, row.get("outcome", "")), _meant(_SOURCES, row.get("source", ""))
+        truth, source = _match_word(_TRUTHS, row.get("outcome", "")), _match_word(_SOURCES, row.get("source", ""))
         if truth is None:
             return Reason(NO_OUTCOME)
         if source is None and row.get("source"):
@@ -267,7 +267,7 @@ class _Index:
         return next(iter(fitting)) if len(fitting) == 1 else Reason(SEVERAL_CASES, {"count": len(fitting)})
 
 
-def _meant(words: Mapping[_Word, tuple[str, ...]], text: str) -> _Word | None:
+def _match_word(words: Mapping[_Word, tuple[str, ...]], text: str) -> _Word | None:
     return next((word for word, names in words.items() if text.strip().casefold() in names), None)
 
 
@@ -289,7 +289,7 @@ def _plain(text: str) -> str:
 
 def _identity(folder: Path) -> Mapping[str, str]:
     try:
-        content = json.loads((folder / identity.FILE_NAME).read_text("utf-8"))
+        content = json.loads((folder / patient_data.IDENTITY_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return {key: value for key, value in content.items() if isinstance(value, str)} if isinstance(content, dict) else {}

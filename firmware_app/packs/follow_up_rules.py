@@ -11,14 +11,14 @@ from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
-from firmware_app.packs.tasks.part import Part, Words
+from firmware_app.packs.manifest_types import LocalisedText, ManifestPart
 
 _CODE: Final = r"^[a-z][a-z0-9_]{0,39}$"
 _Codes = tuple[Annotated[str, Field(pattern=_CODE)], ...]
 _Terms = tuple[Annotated[str, Field(min_length=1)], ...]
 
 
-class Range(Part):
+class NumberRange(ManifestPart):
     """Numbers from ``at_least`` on and below ``below``; one of the two may be left out."""
 
     at_least: float | None = None
@@ -39,18 +39,18 @@ class Range(Part):
         return self
 
 
-class Fact(Part):
+class BackgroundFact(ManifestPart):
     """A fact of the patient's background, as people are asked for it, and the diagnoses that state it in a header.
 
-    A diagnosis is ``SCHEME:CODE``, for example ``I10:B18.1`` (:mod:`firmware_app.imaging.diagnoses`).
+    A diagnosis is ``SCHEME:CODE``, for example ``I10:B18.1`` (:mod:`firmware_app.imaging.image_properties`).
     """
 
     code: str = Field(pattern=_CODE)
-    label: Words
+    label: LocalisedText
     diagnoses: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+$")], ...] = ()
 
 
-class Row(Part):
+class RuleRow(ManifestPart):
     """One rule.  It holds when everything that it says is so; it says at least one of the first three.
 
     ``finding``: a lesion of the case belongs to this finding, or with ``score`` has it with such a probability; its
@@ -60,14 +60,14 @@ class Row(Part):
     """
 
     code: str = Field(pattern=_CODE)
-    advice: Words
-    rule: Words
+    advice: LocalisedText
+    rule: LocalisedText
     source: str = Field(min_length=8)
     finding: str | None = None
     positive: _Codes = ()
     nothing: bool = False
-    score: Range | None = None
-    long_axis_mm: Range | None = None
+    score: NumberRange | None = None
+    long_axis_mm: NumberRange | None = None
     features: dict[str, _Terms] = Field(default_factory=dict)
     background: _Codes = ()
 
@@ -82,11 +82,11 @@ class Row(Part):
         return self
 
 
-class FollowUpRules(Part):
+class FollowUpRules(ManifestPart):
     """The table: ``background`` are the facts that its rows may ask for."""
 
-    rows: tuple[Row, ...] = Field(min_length=1)
-    background: tuple[Fact, ...] = ()
+    rows: tuple[RuleRow, ...] = Field(min_length=1)
+    background: tuple[BackgroundFact, ...] = ()
 
     @model_validator(mode="after")
     def _known_facts(self) -> Self:

@@ -1,7 +1,14 @@
 """The manifest of a model pack (``manifest.json``, schema ``lantern.pack/1``): the only place a model is described.
 
-It says which patients the model may read, its inputs and outputs, how a logit becomes a probability and a decision, its
-accuracy on unseen films, and its weaknesses. Unknown keys are refused, values are frozen.
+It states which patients the model may read, its inputs and outputs, how a logit becomes a probability and a decision,
+its accuracy on unseen images, and its weaknesses.  Unknown keys are refused, values are frozen.
+
+`AbstentionRange` states when an image gets no number because the model is not sure of it: its probability lies where
+both classes lie.  This is split-conformal prediction, each class by itself ("Mondrian": Vovk, Gammerman & Shafer 2005;
+Angelopoulos & Bates 2023, Found. Trends Mach. Learn. 16:494).  Of images like those of the pack's home, at most a share
+``error`` of those with the finding lie at or below ``low``, and at most so many of those without it at or above
+``high``.  Between the two an image may show the finding or not (or, where the classes lie wide apart, looks like
+neither), and the box gives no number.
 """
 
 import hashlib
@@ -14,38 +21,73 @@ from pydantic import BaseModel, Field, ValidationError, create_model, model_vali
 
 from firmware_app.core.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.packs import licence
-from firmware_app.packs.follow_up_rules import FollowUpRules as FollowUpRules
-from firmware_app.packs.hardware import Hardware
-from firmware_app.packs.proof import (
+from firmware_app.packs import manifest_types
+from firmware_app.packs.evidence import (
+    CropChange,
     DataSource,
-    Elsewhere,
+    ExternalValidation,
+    FrozenTestSet,
     GateVerdict,
-    Golden,
+    GoldenCase,
+    InferenceSpeed,
     MapAgreement,
-    Measured,
-    Pointing,
-    Recut,
+    Measurement,
+    PointingAccuracy,
     ReferenceAgreement,
-    Refused,
-    Speed,
-    TestPart,
+    RefusedArtefact,
 )
-from firmware_app.packs.scope import Care, Route
-from firmware_app.packs.tasks import register
-from firmware_app.packs.tasks.abstain import Abstain
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import FindingPart, OutputPart, Section, Task
-from firmware_app.packs.tasks.part import PackPath, Part, Precision, Probability, RuntimeName, Sha256, Words
+from firmware_app.packs.follow_up_rules import FollowUpRules as FollowUpRules
+from firmware_app.packs.manifest_types import (
+    Interval,
+    LocalisedText,
+    ManifestPart,
+    PackPath,
+    Precision,
+    Probability,
+    RuntimeName,
+    Sha256,
+)
+from firmware_app.packs.requirements import Hardware, QualityPolicy, Route
+from firmware_app.packs.tasks import registry
+from firmware_app.packs.tasks.interface import FindingPart, FramePolicy, OutputPart, Section, Task
+
+
+class AbstentionRange(ManifestPart):
+    """The limits, as probabilities at the prevalence of the pack's calibration, and what they cost at home.
+
+    ``films`` were held back from the networks that judged them; ``given`` is the share of these that gets a number, and
+    ``wrong`` the share of those with one that is wrong, with limits that were set without the film's own part.
+    Intervals are 95 %, patients resampled.
+    """
+
+    error: float = Field(gt=0.0, lt=0.5)
+    low: Probability
+    high: Probability
+    films: int = Field(ge=1)
+    given: Probability
+    given_ci: Interval
+    wrong: Probability | None = None
+    wrong_ci: Interval | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"the limits {self.low} and {self.high} are not ordered")
+        return self
+
+    def unsure(self, probability: float) -> bool:
+        """Whether a film of this probability gets no number."""
+        return self.low <= probability <= self.high
+
 
 SCHEMA = "lantern.pack/1"
-FILE_NAME = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 _TASK = r"^[a-z][a-z0-9_-]{0,31}$"
 MOST_PIXELS = 16 * 1024 * 1024
 """The most pixels of all frames of a clip together, at the model's size: half of the largest message to the reader."""
 
 
-class Companion(Part):
+class CompanionFile(ManifestPart):
     """A file that a model file needs beside itself: the weights of an OpenVINO ``.xml``."""
 
     path: PackPath
@@ -53,7 +95,7 @@ class Companion(Part):
     bytes: int = Field(gt=0)
 
 
-class Artefact(Part):
+class Artefact(ManifestPart):
     """One model file for one runtime and precision.
 
     ``batch`` says how many films it takes at once. ``golden_tolerance`` is how far its probabilities may lie from the
@@ -68,7 +110,7 @@ class Artefact(Part):
     bytes: int = Field(gt=0)
     opset: int | None = Field(None, ge=1)
     batch: Literal["dynamic", 1] = "dynamic"
-    files: tuple[Companion, ...] = ()
+    files: tuple[CompanionFile, ...] = ()
     golden_tolerance: Probability | None = None
 
     @property
@@ -77,7 +119,7 @@ class Artefact(Part):
         return ((self.path, self.sha256), *((one.path, one.sha256) for one in self.files))
 
 
-class DistanceLimit(Part):
+class DistanceLimit(ManifestPart):
     """The distance beyond which one artefact's features count as unlike those of the training images."""
 
     runtime: RuntimeName
@@ -85,8 +127,8 @@ class DistanceLimit(Part):
     limit: float = Field(gt=0.0)
 
 
-class TypicalityFile(Part):
-    """The model of what the training images look like (:mod:`firmware_app.packs.tasks.typicality`), and its limits.
+class TypicalityFile(ManifestPart):
+    """The model of what the training images look like (:mod:`firmware_app.packs.typicality`), and its limits.
 
     In cross-validation a share ``passes`` of the ``films`` stays below the limit. With ``varied`` each film counts
     twice: as it is, and as another clinic's machine might give it. ``unseen``, where known, is the factor by which the
@@ -114,7 +156,7 @@ class _Named(BaseModel):
     task: str = Field(pattern=_TASK)
 
 
-class Manifest(Part):
+class Manifest(ManifestPart):
     """A whole manifest; :meth:`load` is how one is read.
 
     ``output`` and ``findings`` belong to the task: a real manifest is of the class that :meth:`of_task` makes.
@@ -123,14 +165,14 @@ class Manifest(Part):
     schema_id: Literal["lantern.pack/1"] = Field(alias="schema")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    title: Words
+    title: LocalisedText
     task: str = Field(pattern=_TASK)
     route: Route
     input: InputSpec
-    frames: Frames = Frames()
-    quality: Care = Care()
+    frames: FramePolicy = FramePolicy()
+    quality: QualityPolicy = QualityPolicy()
     hardware: Hardware = Hardware()
-    weights_licence: str | None = Field(None, pattern=licence.SPDX, max_length=64)
+    weights_licence: str | None = Field(None, pattern=manifest_types.SPDX_PATTERN, max_length=64)
     """The licence of the weights, an SPDX identifier; ``None`` in packs from before it was asked for."""
     follow_up: FollowUpRules | None = None
     output: OutputPart
@@ -139,24 +181,24 @@ class Manifest(Part):
     calibration_prevalence: Probability | None = None
     artefacts: tuple[Artefact, ...] = Field(min_length=1)
     data: tuple[DataSource, ...] = Field(min_length=1)
-    measured: tuple[Measured, ...]
-    measured_elsewhere: tuple[Elsewhere, ...] = ()
-    intended_use: Words
-    not_for: Words
-    not_looked_for: Words | None = None
+    measured: tuple[Measurement, ...]
+    measured_elsewhere: tuple[ExternalValidation, ...] = ()
+    intended_use: LocalisedText
+    not_for: LocalisedText
+    not_looked_for: LocalisedText | None = None
     """A short list for the doctor, shown beside every result: "nodules and masses, fractures"."""
-    weak_points: tuple[Words, ...] = Field(min_length=1)
-    golden: tuple[Golden, ...] = ()
+    weak_points: tuple[LocalisedText, ...] = Field(min_length=1)
+    golden: tuple[GoldenCase, ...] = ()
     gates: tuple[GateVerdict, ...] = ()
-    refused: tuple[Refused, ...] = ()
-    speed: tuple[Speed, ...] = ()
+    refused: tuple[RefusedArtefact, ...] = ()
+    speed: tuple[InferenceSpeed, ...] = ()
     maps: tuple[MapAgreement, ...] = ()
-    pointing: Pointing | None = None
+    pointing: PointingAccuracy | None = None
     reference: ReferenceAgreement | None = None
     typicality: TypicalityFile | None = None
-    abstain: Abstain | None = None
-    test_part: TestPart | None = None
-    recut: Recut | None = None
+    abstain: AbstentionRange | None = None
+    test_part: FrozenTestSet | None = None
+    recut: CropChange | None = None
     made_by: dict[str, str] = Field(default_factory=dict)
     """Step of the converter → digest of the code that did it, "" where it was not noted."""
 
@@ -195,14 +237,14 @@ class Manifest(Part):
     @property
     def answering(self) -> Task:
         """The module of its task."""
-        return register.get(self.task)
+        return registry.get_task(self.task)
 
     @property
     def section(self) -> Section:
         """What it says to its task."""
         return Section(self.output, self.findings, self.frames)
 
-    def promise(self, golden: Golden, artefact: Artefact) -> tuple[Any, float] | None:
+    def promise(self, golden: GoldenCase, artefact: Artefact) -> tuple[Any, float] | None:
         """(expected answer, tolerance) that ``artefact`` must meet for a golden case; ``None`` if unsaid."""
         measured = artefact.golden_tolerance is not None
         expected = golden.expected.get("fp32" if measured else artefact.precision)
@@ -215,7 +257,7 @@ class Manifest(Part):
     @cache
     def of_task(key: str) -> "type[Manifest]":
         """The manifests of packs for one task; raises :class:`LookupError` for a task that is not installed."""
-        task = register.get(key)
+        task = registry.get_task(key)
         return create_model(
             "Manifest",
             __base__=Manifest,
@@ -230,10 +272,10 @@ class Manifest(Part):
         Raises :class:`~firmware_app.core.errors.PackManifestInvalid` saying what is wrong with it, and
         :class:`~firmware_app.core.errors.PackTaskUnread` where no module of this box has its task.
         """
-        path = folder / FILE_NAME
+        path = folder / MANIFEST_FILE
         try:
             data = path.read_bytes()
-            task = _task(data)
+            task = _read_task(data)
             manifest = (Manifest if task is None else cls.of_task(task)).model_validate_json(data)
         except LookupError as error:
             raise PackTaskUnread(pack=folder.name, task=str(task)) from error
@@ -252,7 +294,7 @@ class Manifest(Part):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
-def _task(data: bytes) -> str | None:
+def _read_task(data: bytes) -> str | None:
     """The task that a manifest names; ``None`` where it names none, which its validation then says."""
     try:
         return _Named.model_validate_json(data).task
@@ -260,7 +302,7 @@ def _task(data: bytes) -> str | None:
         return None
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -20,22 +20,22 @@ from firmware_app.core.errors import (
     PackTruncated,
 )
 from firmware_app.packs import signed_folder
-from firmware_app.packs.offers import Index, Offer
-from firmware_app.packs.signed_folder import ROOT as ROOT
-from firmware_app.packs.signed_folder import Failures, SignedFolder
+from firmware_app.packs.offers import PackOffer, RepositoryIndex
+from firmware_app.packs.signed_folder import ROOT_FILE as ROOT_FILE
+from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder
 from firmware_app.packs.signed_folder import fingerprint as fingerprint
 
 Progress = Callable[[int, int], None]
 
 
-class Repository:
-    """One repository as its publisher signed it. :func:`opened` is how one is made."""
+class PackRepository:
+    """One repository as its publisher signed it. :func:`open_repository` is how one is made."""
 
-    def __init__(self, signed: SignedFolder[Index]) -> None:
+    def __init__(self, signed: SignedFolder[RepositoryIndex]) -> None:
         self.place, self.age_judged, self.index = signed.place, signed.age_judged, signed.index
         self._signed = signed
 
-    def offer(self, name: str, version: str | None = None) -> Offer:
+    def offer(self, name: str, version: str | None = None) -> PackOffer:
         """The newest version of a pack, or that one; raises :class:`~firmware_app.core.errors.PackNotOffered`."""
         entry = self.index.find(name, version)
         if entry is None:
@@ -43,7 +43,7 @@ class Repository:
             raise PackNotOffered(repository=self.place, pack=f"{name} {version or ''}".rstrip(), offered=offered)
         return entry
 
-    def fetch(self, offer: Offer, folder: Path, on_progress: Progress) -> None:
+    def fetch(self, offer: PackOffer, folder: Path, on_progress: Progress) -> None:
         """Bring every file of ``offer`` into ``folder``, each with the digest and length that were signed.
 
         ``on_progress`` is called with (done, total) bytes.  Raises a :class:`~firmware_app.core.errors.PackError` that
@@ -57,12 +57,12 @@ class Repository:
 
 
 @contextmanager
-def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path) -> Iterator[Repository]:
-    """The repository at ``place``, as `signed_folder.opened`; ``pack`` is only named in errors.
+def open_repository(place: str, pack: str, trust: Path, root: Path | None, scratch: Path) -> Iterator[PackRepository]:
+    """The repository at ``place``, as `signed_folder.open_signed_folder`; ``pack`` is only named in errors.
 
     Raises a :class:`~firmware_app.core.errors.PackError`, and ``OSError`` when this box cannot write.
     """
-    failures = Failures(
+    failures = RepositoryErrors(
         unknown=partial(PackPublisherUnknown, pack=pack),
         unreachable=PackRepositoryUnreadable,
         unusable=PackRepositoryInvalid,
@@ -75,5 +75,5 @@ def opened(place: str, pack: str, trust: Path, root: Path | None, scratch: Path)
         other_publisher=PackPublisherOther,
         other_kind=PackKindOther,
     )
-    with signed_folder.opened(place, Index, trust, root, scratch, failures) as signed:
-        yield Repository(signed)
+    with signed_folder.open_signed_folder(place, RepositoryIndex, trust, root, scratch, failures) as signed:
+        yield PackRepository(signed)

@@ -1,17 +1,25 @@
-"""Hints that a doctor should read before a result: sentences shown with a number that do not refuse it."""
+"""The hints on a reading: what was assumed, how the pixels were interpreted, and how the image was taken.
+
+Each quality measure that reached its limit gives a hint, and so does each sign of a confounder that is known to change
+a pack's probability (docs/decisions/quality.md).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import N_, register
-from firmware_app.core.records import Entered, Finding, Header, Reason
-from firmware_app.dicom.headers.header import examine
+from firmware_app.core.records import EnteredFacts, Finding, Header, Reason
+from firmware_app.dicom import view
+from firmware_app.dicom.charset import possible_readings
+from firmware_app.dicom.header import examine_file
+from firmware_app.imaging import image_limits
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.imaging.quality import limits
+from firmware_app.packs.requirements import QualityPolicy
 
 VIEW_ASSUMED: Final = register(
     "hint.view_assumed", N_("The film does not say from which side it was taken; it was read as a frontal film.")
@@ -114,7 +122,7 @@ COARSE: Final = register(
         "{height}. Fine shadows are lost. Send the original image."
     ),
 )
-OF_PIXELS: Final = (
+PIXEL_HINTS: Final = (
     COLOURS_CORRECTED,
     COLOURS_UNSURE,
     FRAMES_LEFT,
@@ -123,8 +131,8 @@ OF_PIXELS: Final = (
     GREYS_UNREADABLE,
     SIZES_UNREADABLE,
 )
-"""What the decode child may say of how it understood the pixels (`imaging.photometric`, `imaging.picture`,
-`imaging.doubts`)."""
+"""What the decode child may say of how it understood the pixels (`imaging.colour_models`, `imaging.picture`,
+`imaging.grey_transforms`)."""
 BESIDE: Final = register(
     "hint.beside",
     N_(
@@ -155,76 +163,170 @@ COLOURED: Final = 0.02
 0.1 (`bench.sector`)."""
 
 
-def hint(code: str, **details: str | int | float) -> Reason:
+def make_hint(code: str, **details: str | int | float) -> Reason:
     """A registered hint with the values of its sentence."""
     return Reason(code, details)
 
 
-def of_identity(header: Header | None) -> tuple[Reason, ...]:
+def list_identity_hints(header: Header | None) -> tuple[Reason, ...]:
     """The hint for an object that was accepted although one of its UIDs is not valid."""
     faulty = () if header is None else header.faulty_uids
-    return (hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
+    return (make_hint(UID_FAULTY, keywords=", ".join(faulty)),) if faulty else ()
 
 
-def of_file(path: Path, header: Header | None) -> tuple[Reason, ...]:
+def list_file_hints(path: Path, header: Header | None) -> tuple[Reason, ...]:
     """The hint for an object that was accepted although other bytes than padding follow it."""
     if header is None:
         return ()
     try:
-        examined = examine(path)
+        examined = examine_file(path)
     except (IntakeError, OSError):  # the decoder will say what is wrong with it
         return ()
-    return (hint(BYTES_FOLLOW, count=examined.trailing),) if examined.is_followed else ()
+    return (make_hint(BYTES_FOLLOW, count=examined.trailing),) if examined.is_followed else ()
 
 
-def of_entered(entered: Entered | None) -> tuple[Reason, ...]:
+def list_entry_hints(entered: EnteredFacts | None) -> tuple[Reason, ...]:
     """The hint that a person has said what the image shows."""
-    return (hint(ENTERED),) if entered is not None else ()
+    return (make_hint(ENTERED),) if entered is not None else ()
 
 
-def of_pixels(codes: Sequence[str]) -> tuple[Reason, ...]:
-    """The hints on how the pixels were understood, from *codes* of `OF_PIXELS`."""
-    return tuple(hint(code) for code in codes)
+def list_pixel_hints(codes: Sequence[str]) -> tuple[Reason, ...]:
+    """The hints on how the pixels were understood, from *codes* of `PIXEL_HINTS`."""
+    return tuple(make_hint(code) for code in codes)
 
 
-def of_resolution(columns: int, rows: int, spec: InputSpec) -> tuple[Reason, ...]:
+def list_resolution_hints(columns: int, rows: int, spec: InputSpec) -> tuple[Reason, ...]:
     """The hint where the image has fewer pixels than the model's input, so that it is enlarged.
 
     Every training image was made *spec*'s size (`imaging.model_input`); so it never learnt from less."""
     if columns >= spec.width and rows >= spec.height:
         return ()
-    return (hint(COARSE, columns=columns, rows=rows, width=spec.width, height=spec.height),)
+    return (make_hint(COARSE, columns=columns, rows=rows, width=spec.width, height=spec.height),)
 
 
-def of_unfamiliar(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:
+def list_unfamiliar_hints(read: Sequence[int], counted: Sequence[int]) -> tuple[Reason, ...]:
     """The hint where not all frames *read* (of the clip, from 0) were *counted* (places among those read)."""
     left = ", ".join(str(frame + 1) for at, frame in enumerate(read) if at not in counted)
-    return (hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
+    return (make_hint(FRAMES_UNFAMILIAR, frames=left),) if left else ()
 
 
-def of_beside(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
+def list_beside_hints(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[Reason, ...]:
     """The hint where a positive finding rests on what is not tissue (shares *beside* it, by code)."""
-    share, code = not_of_tissue(findings, beside)
-    return (hint(BESIDE, percent=round(100 * share), finding=code),) if share >= limits.BESIDE else ()
+    share, code = find_beside_share(findings, beside)
+    return (
+        (make_hint(BESIDE, percent=round(100 * share), finding=code),)
+        if share >= image_limits.OUTSIDE_HINT_SHARE
+        else ()
+    )
 
 
-def not_of_tissue(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[float, str]:
+def find_beside_share(findings: Sequence[Finding], beside: Mapping[str, float]) -> tuple[float, str]:
     """The largest of the shares *beside* the tissue that a positive finding has, and its code; 0 without one."""
     shares = [(beside.get(finding.code, 0.0), finding.code) for finding in findings if finding.positive]
     return max(shares, default=(0.0, ""))
 
 
-def of_frames(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:
+def list_frame_hints(read: Sequence[int], frames: int, coloured: float, *, flow: bool = False) -> tuple[Reason, ...]:
     """The hints for a clip of which some frames were *read* (from 0), and for a picture with colours in it or with
     colour *flow* in its header."""
     hints: tuple[Reason, ...] = ()
     if frames > 1 and len(read) == 1:
-        hints += (hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
+        hints += (make_hint(ONE_FRAME, frame=read[0] + 1, frames=frames),)
     elif frames > 1:
         numbers = ", ".join(str(frame + 1) for frame in read)
-        hints += (hint(FRAMES_READ, frames=frames, count=len(read), read=numbers),)
+        hints += (make_hint(FRAMES_READ, frames=frames, count=len(read), read=numbers),)
     if coloured >= COLOURED:
-        hints += (hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
+        hints += (make_hint(COLOUR_DOPPLER, percent=round(100 * coloured)),)
     elif flow:
-        hints += (hint(COLOUR_FLOW),)
+        hints += (make_hint(COLOUR_FLOW),)
     return hints
+
+
+_PALE: Final = register(
+    "hint.pale",
+    N_("The image is very pale: it may be underexposed, or its window is wrong. Shadows in it may be hidden or false."),
+)
+_DARK: Final = register(
+    "hint.dark",
+    N_("The image is very dark: it may be overexposed, or its window is wrong. Shadows in it may be hidden."),
+)
+CHEST_FILM_HINTS: Final = {
+    "blur": register("hint.blur", N_("The image is blurred: small shadows cannot be seen. Please repeat it.")),
+    "motion": register(
+        "hint.motion", N_("The image shows motion: please repeat it, with the breath held and the patient supported.")
+    ),
+    "noise": register(
+        "hint.noise", N_("The image is grainy, as with too little exposure. Fine shadows in it may be grain.")
+    ),
+    "pale": _PALE,
+    "dark": _DARK,
+    "burnt_white": _PALE,
+    "burnt_black": _DARK,
+    "metal": register(
+        "hint.metal",
+        N_("Something very bright, such as metal, lies over the patient. It may hide or imitate a finding."),
+    ),
+    "cut_off": register(
+        "hint.cut_off",
+        N_("A part of the chest seems to be cut off. What lies outside the image was not read."),
+    ),
+    "turned": register(
+        "hint.turned", N_("The film may lie on its side or upside down. If it does, turn it and send it again.")
+    ),
+    "unlike": register(
+        "hint.unlike", N_("The image looks little like a frontal chest film. Check what was sent before you trust it.")
+    ),
+}
+_GAIN_HIGH: Final = register(
+    "hint.gain_high", N_("The ultrasound picture is too bright: turn the gain down and take it again.")
+)
+ULTRASOUND_HINTS: Final = {
+    "blur": CHEST_FILM_HINTS["blur"],
+    "noise": CHEST_FILM_HINTS["noise"],
+    "pale": _GAIN_HIGH,
+    "dark": register(
+        "hint.gain_low",
+        N_("The ultrasound picture is almost black: turn the gain up, use more gel, and take it again."),
+    ),
+    "burnt_white": _GAIN_HIGH,
+}
+QUALITY_HINTS: Final = {"none": {}, "chest_film": CHEST_FILM_HINTS, "ultrasound": ULTRASOUND_HINTS}
+
+CONFOUNDER_HINTS: Final = {
+    "view_ap": register(
+        "hint.confounder_view_ap",
+        N_("The film was taken from the front (AP), as of patients who cannot stand; that alone moves this model."),
+    ),
+    "bedside": register(
+        "hint.confounder_bedside",
+        N_("The film was taken at the bedside; that alone, whatever it shows, moves this model."),
+    ),
+    "metal": register(
+        "hint.confounder_metal",
+        N_("Something very bright, such as metal or a tube, lies over the patient; that alone moves this model."),
+    ),
+}
+_BEDSIDE: Final = re.compile(r"\b(PORTABLE|BEDSIDE|MOBILE)\b|床[旁边]|移动")
+
+ReachedLimits = Sequence[tuple[str, float]]
+
+
+def list_quality_hints(fired: ReachedLimits, care: QualityPolicy, header: Header | None) -> tuple[Reason, ...]:
+    """The hints for the measures in *fired* and for the pack's confounders that the image shows; each sentence once."""
+    sentences = QUALITY_HINTS[care.kind]
+    signs: set[str] = {one.sign for one in care.confounders}
+    hints: dict[str, Reason] = {}
+    for name, number in fired:
+        code = CONFOUNDER_HINTS["metal"] if name == "metal" and "metal" in signs else sentences[name]
+        hints.setdefault(code, make_hint(code, measure=name, number=number))
+    if header is not None:
+        for sign in sorted(signs & _find_signs(header)):
+            hints.setdefault(CONFOUNDER_HINTS[sign], make_hint(CONFOUNDER_HINTS[sign]))
+    return tuple(hints.values())
+
+
+def _find_signs(header: Header) -> set[str]:
+    """The signs of confounders in a header."""
+    words = " ".join(filter(None, (header.series_description, header.study_description)))
+    shown = {"bedside"} if any(_BEDSIDE.search(one.upper()) for one in possible_readings(words)) else set()
+    return shown | ({"view_ap"} if view.find_view(header) == "AP" else set())

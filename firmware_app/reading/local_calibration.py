@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import machine_scores, machines
-from firmware_app.cases.asking import Shares
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.machine_scores import MachineScores
-from firmware_app.cases.machines import Machine
+from firmware_app.cases import imaging_devices, model_scores
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.imaging_devices import ImagingDevice
+from firmware_app.cases.model_scores import CalibrationSample, DeviceScores, ModelSite, SamplingShares, Score
 from firmware_app.cases.reading_queue import Sampling
-from firmware_app.cases.scored import Examined, Place, Score
-from firmware_app.cases.standings import Standings
+from firmware_app.cases.suspensions import Suspensions
+from firmware_app.core.operating_point import standardise_probability
 from firmware_app.core.records import Finding, Header, LocalState, Reading, ReadingStatus
 from firmware_app.core.settings import Config
-from firmware_app.core.statistics.standardised import standardised_probability
-from firmware_app.monitoring.points import Points
-from firmware_app.packs import prior
+from firmware_app.monitoring.operating_points import OperatingPoints
+from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.manifest import Manifest
 
 PURPOSE: Final = "local calibration"
@@ -26,36 +24,36 @@ PURPOSE: Final = "local calibration"
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class LocalModel:
     """A pack on the machine of one image."""
 
     manifest: Manifest
-    machine: Machine
+    machine: ImagingDevice
 
     @property
-    def place(self) -> Place:
-        return Place(self.manifest.name, self.manifest.version, self.machine.digest)
+    def place(self) -> ModelSite:
+        return ModelSite(self.manifest.name, self.manifest.version, self.machine.digest)
 
 
 class LocalCalibration:
     """Asked by the reader for each image that a pack may read."""
 
-    def __init__(self, clinical: Clinical, config: Config) -> None:
-        self._standings = Standings(clinical.database)
-        self._points = Points(clinical.database, clinical.database.path.parent)
+    def __init__(self, clinical: ClinicalDatabase, config: Config) -> None:
+        self._standings = Suspensions(clinical.database)
+        self._points = OperatingPoints(clinical.database, clinical.database.path.parent)
         self._prevalence = config.reader.prevalence
-        self._shares = Shares(config.calibration.before, config.calibration.low)
+        self._shares = SamplingShares(config.calibration.before, config.calibration.low)
         self._clinical = clinical
         self._secret: bytes | None = None
 
-    def chosen(self, manifest: Manifest, header: Header | None) -> Chosen:
+    def chosen(self, manifest: Manifest, header: Header | None) -> LocalModel:
         """The pack of *manifest* on the machine that made the image."""
-        return Chosen(manifest, machines.of(header, self._key()))
+        return LocalModel(manifest, imaging_devices.identify_device(header, self._key()))
 
-    def is_suspended(self, chosen: Chosen) -> bool:
+    def is_suspended(self, chosen: LocalModel) -> bool:
         return self._standings.is_suspended(chosen.place)
 
-    def adopted(self, chosen: Chosen, findings: tuple[Finding, ...]) -> tuple[tuple[Finding, ...], LocalState]:
+    def adopted(self, chosen: LocalModel, findings: tuple[Finding, ...]) -> tuple[tuple[Finding, ...], LocalState]:
         """*findings* with the clinic's own thresholds where these are in force; calibrated where each has one."""
         manifest = chosen.manifest
         points = {one.code: self._points.in_force(chosen.place, one.code, manifest.files) for one in findings}
@@ -69,7 +67,7 @@ class LocalCalibration:
         all_in_force = bool(points) and len(confirmed) == len(points)
         return moved, LocalState.CALIBRATED if all_in_force else LocalState.PROVISIONAL
 
-    def unsure_between(self, chosen: Chosen) -> tuple[float, float] | None:
+    def unsure_between(self, chosen: LocalModel) -> tuple[float, float] | None:
         """(low, high): from where to where a probability, at the pack's own prevalence, is not given on this machine.
 
         They move with the threshold that follows the machine's scores.  ``None`` for a pack that withholds none.
@@ -81,14 +79,12 @@ class LocalCalibration:
         files = chosen.manifest.files
         if usual is None or here is None or self._points.in_force(chosen.place, first.code, files) is not None:
             return abstain.low, abstain.high
-        low, high = (
-            standardised_probability(one, usual.log_odds, here.log_odds) for one in (abstain.low, abstain.high)
-        )
+        low, high = (standardise_probability(one, usual.log_odds, here.log_odds) for one in (abstain.low, abstain.high))
         return low, high
 
     def sampling(
         self,
-        chosen: Chosen,
+        chosen: LocalModel,
         reading: Reading,
         distance: float | None,
         watched: Mapping[str, float],
@@ -109,7 +105,7 @@ class LocalCalibration:
         refused = reading.status is ReadingStatus.CANNOT_JUDGE
         place = chosen.place
         following = next((one.code for one in chosen.manifest.findings if one.usual_scores is not None), None)
-        examined = Examined(
+        examined = CalibrationSample(
             place.pack,
             place.version,
             chosen.machine,
@@ -122,26 +118,34 @@ class LocalCalibration:
         )
         return Sampling(examined, self._key(), self._shares)
 
-    def _standardised(self, chosen: Chosen, code: str) -> float | None:
+    def _standardised(self, chosen: LocalModel, code: str) -> float | None:
         """The threshold of *code* by the machine's scores; ``None`` where it does not follow them (yet)."""
         spec = next(one for one in chosen.manifest.findings if one.code == code)
         here = self._scores(chosen, code)
         if spec.usual_scores is None or here is None:
             return None
-        return standardised_probability(spec.threshold, spec.usual_scores.log_odds, here.log_odds)
+        return standardise_probability(spec.threshold, spec.usual_scores.log_odds, here.log_odds)
 
-    def _scores(self, chosen: Chosen, code: str) -> MachineScores | None:
-        return machine_scores.in_force(self._clinical.database.connection, chosen.place, code)
+    def _scores(self, chosen: LocalModel, code: str) -> DeviceScores | None:
+        return model_scores.find_device_scores(self._clinical.database.connection, chosen.place, code)
 
     def _here(self, manifest: Manifest, code: str, threshold: float) -> float:
         """*threshold*, of the pack's own prevalence, at the clinic's."""
-        given, wanted = prior.of_the_pack(manifest), self._prevalence.get(code)
-        return threshold if wanted is None or not 0.0 < given < 1.0 else prior.shifted(threshold, given, wanted)
+        given, wanted = prevalence_adjustment.pack_prevalence(manifest), self._prevalence.get(code)
+        return (
+            threshold
+            if wanted is None or not 0.0 < given < 1.0
+            else prevalence_adjustment.shift_probability(threshold, given, wanted)
+        )
 
     def _at_home(self, manifest: Manifest, code: str, probability: float) -> float:
         """*probability*, of the clinic's prevalence, at the pack's own."""
-        given, wanted = prior.of_the_pack(manifest), self._prevalence.get(code)
-        return probability if wanted is None or not 0.0 < given < 1.0 else prior.shifted(probability, wanted, given)
+        given, wanted = prevalence_adjustment.pack_prevalence(manifest), self._prevalence.get(code)
+        return (
+            probability
+            if wanted is None or not 0.0 < given < 1.0
+            else prevalence_adjustment.shift_probability(probability, wanted, given)
+        )
 
     def _key(self) -> bytes:
         if self._secret is None:

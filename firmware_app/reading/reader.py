@@ -15,8 +15,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.cases.clinical_db import Claim, Clinical
-from firmware_app.core.children.child import ChildLost
+from firmware_app.cases.clinical_db import Claim, ClinicalDatabase
+from firmware_app.core.child_process import ChildLost
 from firmware_app.core.errors import (
     CannotJudge,
     DecodeGaveUp,
@@ -34,29 +34,27 @@ from firmware_app.core.errors import (
 from firmware_app.core.records import Case, FollowUp, FramesRead, LocalState, Priority, Reading, ReadingStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.imaging.quality import limits
-from firmware_app.packs.installed import PackStore
+from firmware_app.imaging import image_limits
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.shelf import Pack
-from firmware_app.reading import attempt as attempts
-from firmware_app.reading import conclusion, hints, precedence, quality_hints, routing
-from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.children.inference import (
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.pack_store import PackStore
+from firmware_app.reading import hints, reader_steps, routing
+from firmware_app.reading import reader_steps as attempts
+from firmware_app.reading.benchmark import VariantBenchmark
+from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
+from firmware_app.reading.faults import FaultLog, WriteRetry
+from firmware_app.reading.inference import (
+    FrameGeometry,
     ImageAtFault,
     Inference,
-    Inferred,
+    InferenceResult,
     PackUnusable,
-    Shown,
-    Unfamiliar,
-    Unsure,
+    UnfamiliarImage,
+    UnsureAnswer,
 )
-from firmware_app.reading.faults import Faults
 from firmware_app.reading.local_calibration import LocalCalibration
-from firmware_app.reading.measuring import Measuring
-from firmware_app.reading.patience import Patience
-from firmware_app.reading.trials import Trials
-from firmware_app.reading.whole_clips import WholeClips
+from firmware_app.reading.reader_steps import ClipCompletion, ReadingAttempt
+from firmware_app.reading.trial_runner import TrialRunner
 
 log = logging.getLogger("lantern.reader")
 
@@ -79,7 +77,7 @@ class Reader:
         self,
         config: Config,
         state: StateDir,
-        clinical: Clinical,
+        clinical: ClinicalDatabase,
         forced: str | None = None,
         stop: threading.Event | None = None,
     ) -> None:
@@ -90,19 +88,19 @@ class Reader:
         """
         self._config, self._state, self._clinical, self._forced = config, state, clinical, forced
         self._waits = stop is not None
-        self.patience = Patience(state, clinical.database, stop)
-        self._faults = Faults()
-        packs = _packs(config, self._faults)
+        self.patience = WriteRetry(state, clinical.database, stop)
+        self._faults = FaultLog()
+        packs = _load_packs(config, self._faults)
         if forced is not None and forced not in {pack.name for pack in packs}:
             raise PackUnknown(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
         self.inference = Inference(packs, config, self._faults)
-        self.clips = WholeClips(state, clinical, self.decoder)
-        self._measuring = Measuring(self.inference, config, state, self._faults) if self._waits else None
+        self.clips = ClipCompletion(state, clinical, self.decoder)
+        self._measuring = VariantBenchmark(self.inference, config, state, self._faults) if self._waits else None
         self._looked = time.monotonic()
         self._local = LocalCalibration(clinical, config)
         self._learn()
-        self.trials = Trials(config, state, clinical, self._serving) if self._waits else None
+        self.trials = TrialRunner(config, state, clinical, self._serving) if self._waits else None
 
     def warm(self) -> Mapping[str, str | int | None]:
         """Return when both children are ready, with what the reader says of itself; raises `ChildWillNotStart`."""
@@ -125,7 +123,7 @@ class Reader:
         claim = self.patience.carry_out(lambda: self._clinical.claim(case))
         if claim is None:
             return False
-        attempt = Attempt(claim.instance, time.perf_counter())
+        attempt = ReadingAttempt(claim.instance, time.perf_counter())
         if self._measuring is not None:
             self._measuring.interrupt()
         if self.trials is not None:
@@ -147,7 +145,7 @@ class Reader:
 
     def advise(self, case: Case, known: Collection[str]) -> FollowUp | None:
         """What should follow for *case*, by the rules in its packs; *known*: the facts about the patient."""
-        return conclusion.follow_up(case, self._manifests, known)
+        return reader_steps.advise_follow_up(case, self._manifests, known)
 
     def facts(self) -> tuple[str, ...]:
         """The codes of all facts about a patient that the rules of the working packs ask for."""
@@ -164,7 +162,7 @@ class Reader:
         pause = RETRY_WHILE_OTHERS_WORK_SECONDS if before else RETRY_SECONDS
         if self.inference.is_whole() or time.monotonic() - self._looked < pause:
             return False
-        self.inference.offer(_packs(self._config, self._faults))
+        self.inference.offer(_load_packs(self._config, self._faults))
         if self._measuring is not None:
             self._measuring.recall()
         self._learn()
@@ -200,9 +198,9 @@ class Reader:
     def _learn(self) -> None:
         self._manifests = {name: pack.manifest for name, pack in sorted(self.inference.packs.items())}
         store = PackStore.of(self._config)
-        self._rules = precedence.candidates(self.inference.packs.values(), self._config, store)
+        self._rules = routing.list_candidates(self.inference.packs.values(), self._config, store)
 
-    def _read(self, claim: Claim, attempt: Attempt) -> Reading:
+    def _read(self, claim: Claim, attempt: ReadingAttempt) -> Reading:
         instance = claim.instance
         try:
             chosen = routing.route(
@@ -220,49 +218,55 @@ class Reader:
         attempt.chosen = here
         decoded = self._decode(attempt, chosen.pack)
         if isinstance(decoded, Reason):
-            attempt.hints += hints.of_pixels(self.decoder.hints)
+            attempt.hints += hints.list_pixel_hints(self.decoder.hints)
             return attempt.cannot_for(chosen.pack, decoded)
         frames = 1 if self._manifests[chosen.pack].input.depth is not None else decoded.frames  # a volume is read whole
-        attempt.hints += hints.of_frames(decoded.read, frames, decoded.coloured, flow=decoded.flow)
-        attempt.hints += hints.of_pixels(decoded.hints)
-        attempt.hints += hints.of_resolution(*decoded.seen, self._manifests[chosen.pack].input)
+        attempt.hints += hints.list_frame_hints(decoded.read, frames, decoded.coloured, flow=decoded.flow)
+        attempt.hints += hints.list_pixel_hints(decoded.hints)
+        attempt.hints += hints.list_resolution_hints(*decoded.seen, self._manifests[chosen.pack].input)
         attempt.watched = decoded.watched
-        attempt.hints += quality_hints.of(decoded.quality, self._manifests[chosen.pack].quality, instance.header)
+        attempt.hints += hints.list_quality_hints(
+            decoded.quality, self._manifests[chosen.pack].quality, instance.header
+        )
         try:
             return self._infer(attempt, chosen.pack, decoded)
         finally:
             if not self.decoder.end():
                 attempt.display_missing = True
 
-    def _decode(self, attempt: Attempt, pack: str | None) -> Decoded | Reason:
+    def _decode(self, attempt: ReadingAttempt, pack: str | None) -> DecodedImage | Reason:
         attempt.phase = DecodeGaveUp
         manifest = self._manifests[pack] if pack else None
-        spec, taking = (manifest.input, attempts.taking(manifest, attempt.instance)) if manifest else (None, Taking())
+        spec, taking = (
+            (manifest.input, attempts.make_decode_options(manifest, attempt.instance))
+            if manifest
+            else (None, DecodeOptions())
+        )
         folder = self._state.display / attempt.instance.reference
         path = self._state.root / attempt.instance.file
-        attempt.hints += hints.of_file(path, attempt.instance.header)
+        attempt.hints += hints.list_file_hints(path, attempt.instance.header)
         decoded = self.decoder.begin(path, attempt.instance.header is None, spec, folder, taking)
-        if isinstance(decoded, Decoded):
+        if isinstance(decoded, DecodedImage):
             attempt.frames = decoded.frames
             attempt.decode_ms = decoded.milliseconds
         return decoded
 
-    def _show(self, attempt: Attempt) -> Reason | None:
+    def _show(self, attempt: ReadingAttempt) -> Reason | None:
         """Frames for people of an image that no pack may read; why not, where it cannot be opened at all."""
         decoded = self._decode(attempt, None)
         if isinstance(decoded, Reason):
             return decoded
         attempt.display_missing = not self.decoder.end()
         if not attempt.display_missing:
-            attempt.hints += hints.of_pixels(self.decoder.hints)
+            attempt.hints += hints.list_pixel_hints(self.decoder.hints)
         return self.decoder.refusal
 
-    def _infer(self, attempt: Attempt, pack: str, decoded: Decoded) -> Reading:
+    def _infer(self, attempt: ReadingAttempt, pack: str, decoded: DecodedImage) -> Reading:
         attempt.phase = InferenceGaveUp
         folder = self._state.display / attempt.instance.reference
         begun = time.perf_counter()
         try:
-            shown = Shown(
+            shown = FrameGeometry(
                 attempt.instance.reference,
                 decoded.read,
                 decoded.rows,
@@ -276,25 +280,25 @@ class Reader:
             inferred = self.inference.infer(pack, shown, decoded.arrays, folder, limits_here)
         except ImageAtFault:
             return attempt.cannot(InferenceFailed(pack=pack, runtime="-", detail="it gives no number for this image"))
-        except Unfamiliar as far:
+        except UnfamiliarImage as far:
             # Rounded apart, so that a person never reads that the limit was kept.
             attempt.distance = far.distance
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
             return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
-        except Unsure as unsure:
+        except UnsureAnswer as unsure:
             attempt.withheld = unsure.probability
             return attempt.cannot(PackUnsure(pack=pack))
         finally:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
-        attempt.hints += hints.of_unfamiliar(decoded.read, inferred.counted)
-        of_a_clip = None if self._manifests[pack].input.depth is not None else _frames_read(decoded, inferred)
+        attempt.hints += hints.list_unfamiliar_hints(decoded.read, inferred.counted)
+        of_a_clip = None if self._manifests[pack].input.depth is not None else _list_frames_read(decoded, inferred)
         attempt.distance = inferred.distance
         findings, local = self._local.adopted(attempt.chosen, inferred.findings)
-        share, _ = hints.not_of_tissue(findings, inferred.beside)
-        if share >= limits.SHORTCUT:
+        share, _ = hints.find_beside_share(findings, inferred.beside)
+        if share >= image_limits.OUTSIDE_REFUSAL_SHARE:
             return attempt.cannot(ExplainShortcut(pack=pack, percent=round(100 * share)))
-        attempt.hints = hints.of_beside(findings, inferred.beside) + attempt.hints
+        attempt.hints = hints.list_beside_hints(findings, inferred.beside) + attempt.hints
         others = self._manifests[pack].not_looked_for
         reading = replace(
             attempt.read(findings, inferred.lesions, inferred.identity, of_a_clip),
@@ -304,13 +308,13 @@ class Reader:
         rules = self._manifests[pack].follow_up
         return replace(reading, background=rules.stated(decoded.stated.diagnoses)) if rules is not None else reading
 
-    def _failed(self, attempt: Attempt, lost: ChildLost) -> None:
+    def _failed(self, attempt: ReadingAttempt, lost: ChildLost) -> None:
         failures = self.patience.carry_out(lambda: self._clinical.record_failure(attempt.instance.reference))
         log.warning("a child was lost over an image, try %d (%s)", failures, lost.detail)
         if failures >= MOST_FAILURES:
             self._finish(attempt, attempt.gave_up(lost, self._config.reader.memory_mb))
 
-    def _finish(self, attempt: Attempt, reading: Reading) -> None:
+    def _finish(self, attempt: ReadingAttempt, reading: Reading) -> None:
         complete, priority = attempt.complete(reading), self._priority(reading)
         chosen = attempt.chosen
         sampling = (
@@ -332,7 +336,7 @@ class Reader:
         return min(positive, key=list(Priority).index, default=Priority.ROUTINE)
 
 
-def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
+def _list_frames_read(decoded: DecodedImage, inferred: InferenceResult) -> FramesRead | None:
     """Which frames of a clip the findings are about; None for a film."""
     if decoded.frames == 1:
         return None
@@ -347,7 +351,7 @@ def _frames_read(decoded: Decoded, inferred: Inferred) -> FramesRead | None:
     )
 
 
-def _packs(config: Config, faults: Faults) -> list[Pack]:
+def _load_packs(config: Config, faults: FaultLog) -> list[Pack]:
     """Every usable pack of the box by name; one that cannot be used is named in the log and left out."""
     shelf = PackStore.of(config).survey()
     for error in shelf.broken:

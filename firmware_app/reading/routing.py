@@ -1,15 +1,19 @@
 """Which pack may read an image: a pure function of its header, the packs' rules and the clinic's setting.
 
-A pack whose rule contradicts the header is always refused.  A missing value is assumed only where a person or a setting
-says so, and then a hint states the assumption.
+A pack whose rule contradicts the header is always refused.  A missing value is assumed only where a person or a
+setting says so, and then a hint states the assumption.
+
+Where several packs fit, the clinic's order decides, then the shipped packs come first, then the name.  With an order by
+name alone, a new pack called “a-…” would take the images of a pack that is in use.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from firmware_app.core.errors import (
     AgeOutside,
@@ -29,10 +33,16 @@ from firmware_app.core.errors import (
     ViewNotCovered,
     ViewUnclear,
 )
-from firmware_app.core.records import Entered, Header, Reason
-from firmware_app.dicom.headers import age, body_part, orientation, view
-from firmware_app.dicom.headers.entered import completed
+from firmware_app.core.language import N_, register
+from firmware_app.core.records import EnteredFacts, Header, Reason
+from firmware_app.dicom import body_part, patient_data, view
+from firmware_app.dicom.view import complete_header
 from firmware_app.reading import hints
+
+if TYPE_CHECKING:
+    from firmware_app.core.settings import Config
+    from firmware_app.packs.pack_folder import Pack
+    from firmware_app.packs.pack_store import PackStore
 
 Population = Literal["adult", "children", "ask"]
 
@@ -41,7 +51,7 @@ _FRONTAL: Final = frozenset({"AP", "PA"})
 _FOR_PROCESSING: Final = frozenset(_STORAGE + suffix for suffix in ("1.1.1", "1.2.1", "1.3.1"))  # PS3.4 B.5
 
 
-class Ages(Protocol):
+class AgeRange(Protocol):
     """A range of completed years."""
 
     @property
@@ -52,8 +62,8 @@ class Ages(Protocol):
         """Whether *years* is in the range."""
 
 
-class Rule(Protocol):
-    """Whom a pack may read (`packs.scope.Route`)."""
+class RoutingRule(Protocol):
+    """Whom a pack may read (`packs.requirements.Route`)."""
 
     @property
     def modalities(self) -> tuple[str, ...]: ...
@@ -62,7 +72,7 @@ class Rule(Protocol):
     @property
     def views(self) -> tuple[str, ...]: ...
     @property
-    def age_years(self) -> Ages: ...
+    def age_years(self) -> AgeRange: ...
     @property
     def population(self) -> Literal["children", "adult", "any"]: ...
 
@@ -72,11 +82,11 @@ class PackCandidate:
     """A pack's name with its rule."""
 
     pack: str
-    rule: Rule
+    rule: RoutingRule
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RoutingDecision:
     """The pack that may read the image, and what had to be assumed for it."""
 
     pack: str
@@ -88,8 +98,8 @@ def route(
     packs: Sequence[PackCandidate],
     usual_population: Population,
     forced: str | None = None,
-    entered: Entered | None = None,
-) -> Chosen:
+    entered: EnteredFacts | None = None,
+) -> RoutingDecision:
     """The pack for an image, the first of *packs* where several fit; *header* is None for a picture without one.
 
     *entered* is what a person has said of it; it counts where the header says nothing.
@@ -103,29 +113,29 @@ def route(
         raise NoPackInstalled
     assumed: list[Reason] = []
     if entered is not None:
-        header = completed(header, entered)
+        header = complete_header(header, entered)
     if forced is not None:
         packs = [candidate for candidate in packs if candidate.pack == forced]
         if not packs:
             raise PackUnknown(pack=forced)
-        assumed.append(hints.hint(hints.PACK_FORCED, pack=forced))
+        assumed.append(hints.make_hint(hints.PACK_FORCED, pack=forced))
     if header is None:
         if forced is None:
             raise ModalityUnknown
-        return Chosen(packs[0].pack, tuple(assumed))
-    packs = _of_modality(header, packs, forced is not None)
-    _refuse_raw(header)
-    packs = _of_body_part(header, packs, forced is not None, assumed)
-    packs = _of_view(header, packs, forced is not None, assumed)
+        return RoutingDecision(packs[0].pack, tuple(assumed))
+    packs = _match_modality(header, packs, forced is not None)
+    _refuse_raw_data(header)
+    packs = _match_body_part(header, packs, forced is not None, assumed)
+    packs = _match_view(header, packs, forced is not None, assumed)
     if {"L", "R"} <= set(header.coded.sides):
         raise SideContradicted
-    packs = _of_age(header, packs, usual_population, forced is not None, assumed, entered)
-    return Chosen(packs[0].pack, tuple(assumed))
+    packs = _match_age(header, packs, usual_population, forced is not None, assumed, entered)
+    return RoutingDecision(packs[0].pack, tuple(assumed))
 
 
-def may_share(one: Rule, other: Rule, usual_population: Population) -> bool:
+def may_overlap(one: RoutingRule, other: RoutingRule, usual_population: Population) -> bool:
     """Whether one image can fit both rules, also an image that does not state its view or age."""
-    parts = _coarse(one.body_parts) & _coarse(other.body_parts)
+    parts = _list_coarse_parts(one.body_parts) & _list_coarse_parts(other.body_parts)
     if not (set(one.modalities) & set(other.modalities) and parts - {None}):
         return False
     views_differ = one.views and other.views and set(one.views).isdisjoint(other.views)
@@ -137,7 +147,7 @@ def may_share(one: Rule, other: Rule, usual_population: Population) -> bool:
     return all(rule.population in (usual_population, "any") for rule in (one, other))  # an image without an age
 
 
-def _of_modality(header: Header, packs: Sequence[PackCandidate], given: bool) -> Sequence[PackCandidate]:
+def _match_modality(header: Header, packs: Sequence[PackCandidate], given: bool) -> Sequence[PackCandidate]:
     modality = (header.modality or "").strip().upper()
     if not modality:
         if given:
@@ -149,19 +159,19 @@ def _of_modality(header: Header, packs: Sequence[PackCandidate], given: bool) ->
     return kept
 
 
-def _refuse_raw(header: Header) -> None:
+def _refuse_raw_data(header: Header) -> None:
     """Refuse raw detector data: it is linear in exposure, often inverted, and no pack was trained on any."""
     intent = re.sub(r"[^A-Z]", "", (header.presentation_intent or "").upper())
     if intent == "FORPROCESSING" or header.sop_class_uid in _FOR_PROCESSING:
         raise ForProcessing
 
 
-def _of_body_part(
+def _match_body_part(
     header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
 ) -> Sequence[PackCandidate]:
-    part, contradicting = body_part.of(header), body_part.contradiction(header)
+    part, contradicting = body_part.find_body_part(header), body_part.contradicting_parts(header)
     if contradicting:
-        read = frozenset[str | None]().union(*(_coarse(candidate.rule.body_parts) for candidate in packs))
+        read = frozenset[str | None]().union(*(_list_coarse_parts(candidate.rule.body_parts) for candidate in packs))
         covered = [one for one in contradicting if one in read]
         if not covered:
             raise BodyPartNotCovered(body_part="+".join(contradicting))
@@ -172,33 +182,35 @@ def _of_body_part(
         if given:
             return packs
         raise BodyPartUnknown
-    if body_part.stated(header) is None:
-        assumed.append(hints.hint(hints.BODY_PART_FROM_TEXT))
-    kept = [candidate for candidate in packs if part in _coarse(candidate.rule.body_parts)]
+    if body_part.stated_body_part(header) is None:
+        assumed.append(hints.make_hint(hints.BODY_PART_FROM_TEXT))
+    kept = [candidate for candidate in packs if part in _list_coarse_parts(candidate.rule.body_parts)]
     if not kept:
         raise BodyPartNotCovered(body_part=part)
     return kept
 
 
-def _coarse(names: tuple[str, ...]) -> frozenset[str | None]:
-    return frozenset(body_part.examined(name) for name in names)
+def _list_coarse_parts(names: tuple[str, ...]) -> frozenset[str | None]:
+    return frozenset(body_part.parse_body_part(name) for name in names)
 
 
-def _of_view(
+def _match_view(
     header: Header, packs: Sequence[PackCandidate], given: bool, assumed: list[Reason]
 ) -> Sequence[PackCandidate]:
     if not any(candidate.rule.views for candidate in packs):
         return packs
-    if orientation.is_mirrored(header.patient_orientation):
-        assumed.append(hints.hint(hints.MIRRORED, orientation=(header.patient_orientation or "").strip().upper()[:16]))
-    seen = view.stated(header)
-    if seen is view.Ambiguity.CONTRADICTED:
+    if view.is_mirrored(header.patient_orientation):
+        assumed.append(
+            hints.make_hint(hints.MIRRORED, orientation=(header.patient_orientation or "").strip().upper()[:16])
+        )
+    seen = view.find_view(header)
+    if seen is view.AmbiguousView.CONTRADICTED:
         raise ViewContradicted
-    if seen is view.Ambiguity.MIXED and not given:
+    if seen is view.AmbiguousView.MIXED and not given:
         raise ViewUnclear
     if not isinstance(seen, str):
         if not given:
-            assumed.append(hints.hint(hints.VIEW_ASSUMED))
+            assumed.append(hints.make_hint(hints.VIEW_ASSUMED))
         return [candidate for candidate in packs if _reads_frontal(candidate.rule)] or packs
     wanted = _FRONTAL if seen == view.FRONTAL else {seen}
     kept = [candidate for candidate in packs if not candidate.rule.views or wanted & set(candidate.rule.views)]
@@ -207,29 +219,29 @@ def _of_view(
     return kept
 
 
-def _reads_frontal(rule: Rule) -> bool:
+def _reads_frontal(rule: RoutingRule) -> bool:
     return not rule.views or not _FRONTAL.isdisjoint(rule.views)
 
 
-def _of_age(
+def _match_age(
     header: Header,
     packs: Sequence[PackCandidate],
     usual: Population,
     given: bool,
     assumed: list[Reason],
-    entered: Entered | None,
+    entered: EnteredFacts | None,
 ) -> Sequence[PackCandidate]:
-    years = age.stated(header)
+    years = patient_data.parse_age(header)
     if entered is not None and entered.population and not isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.population in (entered.population, "any")]
         if not kept:
             raise AgeUnknown
         return kept
-    if years is age.NotKnown.UNCLEAR:
+    if years is patient_data.AgeUnknown.UNCLEAR:
         raise AgeUnclear
     if isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
-        other = age.otherwise(header)
+        other = patient_data.conflicting_age(header)
         if other is not None and kept != [one for one in packs if one.rule.age_years.holds(other)]:
             raise AgeUnclear
         if not kept:
@@ -242,5 +254,63 @@ def _of_age(
         raise AgeUnknown
     if all(candidate.rule.population == "any" for candidate in kept):
         return kept
-    assumed.append(hints.hint(hints.AGE_ASSUMED_ADULT if usual == "adult" else hints.AGE_ASSUMED_CHILD))
+    assumed.append(hints.make_hint(hints.AGE_ASSUMED_ADULT if usual == "adult" else hints.AGE_ASSUMED_CHILD))
     return kept
+
+
+_OVERLAP: Final = register(
+    "doctor.packs_overlap",
+    N_(
+        "Images that fit both “{asked}” and “{passed_over}” are read by “{asked}”, though nobody chose that. "
+        "Name the one to be asked under [packs] prefer."
+    ),
+)
+_CHOSEN: Final = register(
+    "doctor.packs_chosen",
+    N_("Images that fit both “{asked}” and “{passed_over}” are read by “{asked}”, as [packs] prefer says."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PackOverlap:
+    """Two packs that one image may fit: *asked* is, *passed_over* is not.  `is_chosen`: by `[packs] prefer`."""
+
+    asked: str
+    passed_over: str
+    is_chosen: bool
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both."""
+        return self.asked, self.passed_over
+
+    @property
+    def reason(self) -> Reason:
+        """It as a sentence."""
+        return Reason(_CHOSEN if self.is_chosen else _OVERLAP, {"asked": self.asked, "passed_over": self.passed_over})
+
+
+def order_packs(packs: Iterable[Pack], config: Config, store: PackStore) -> list[Pack]:
+    """*packs* as they are asked: those of `[packs] prefer` in that order, the shipped ones, the installed ones."""
+    wanted = config.packs.prefer
+
+    def rank(pack: Pack) -> tuple[int, bool, str]:
+        place = wanted.index(pack.name) if pack.name in wanted else len(wanted)
+        return place, not store.is_shipped(pack.name), pack.name
+
+    return sorted(packs, key=rank)
+
+
+def list_candidates(packs: Iterable[Pack], config: Config, store: PackStore) -> list[PackCandidate]:
+    """*packs* for `routing.route`, in the order in which they are asked."""
+    return [PackCandidate(pack.name, pack.manifest.route) for pack in order_packs(packs, config, store)]
+
+
+def find_overlaps(packs: Iterable[Pack], config: Config, store: PackStore) -> list[PackOverlap]:
+    """Every two of *packs* that one image may fit."""
+    usual, wanted = config.box.usual_population, config.packs.prefer
+    return [
+        PackOverlap(first.name, second.name, first.name in wanted)
+        for first, second in combinations(order_packs(packs, config, store), 2)
+        if may_overlap(first.manifest.route, second.manifest.route, usual)
+    ]

@@ -6,21 +6,21 @@ from dataclasses import replace
 from typing import Final
 
 from firmware_app.cases import result_versions
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.patients import Known, Patients
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.patients import DisplayedPatient, Patients
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import Kind, Remark, Remarks
-from firmware_app.cases.worklist import Done, Worklist
+from firmware_app.cases.remarks import Remark, RemarkKind, Remarks
+from firmware_app.cases.worklist import CaseCompletion, Worklist
 from firmware_app.core.errors import NotReadYet, RegistrationUnknown
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
-from firmware_app.results.result import Opinion, Result, Signature, SourceImage, Written
+from firmware_app.results.result import Opinion, Result, Signature, SourceImage, WrittenRemark
 
 _PURPOSE: Final = "result objects"
 
 
-def gathered(config: Config, clinical: Clinical, case: str) -> Result:
+def gather_result(config: Config, clinical: ClinicalDatabase, case: str) -> Result:
     """The current result of *case*; its version is durable on return.
 
     Raises `CaseUnknown`, `NotReadYet` for a case without a reading, and `ReferencesLost`.
@@ -44,21 +44,21 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
             for one in worklist.verdicts(case)
             if not one.earlier and one.verdict != "none" and not is_blind
         ),
-        _signature(done) if done is not None else None,
+        _convert_signature(done) if done is not None else None,
         config.box.name or config.box.id,
         config.box.language,
         clinical.subkey(_PURPOSE).hex(),
         f"Lantern {version()}",
         by_hand=() if patient.registration else tuple(sorted(patient.entered)),
         written=tuple(
-            _written(one)
+            _convert_remark(one)
             for one in Remarks(clinical.database).of_case(case)
-            if one.kind is not Kind.VERDICT and not is_blind
+            if one.kind is not RemarkKind.VERDICT and not is_blind
         ),
-        person_name=_person_name(clinical, patient),
+        person_name=_find_person_name(clinical, patient),
     )
     maker = {"box": result.box, "language": result.language, "software": result.software}
-    numbered = result_versions.current(
+    numbered = result_versions.find_current_version(
         clinical.database, case, result.state, result.signed_state, result.pictures_state, maker
     )
     first = {**maker, **numbered.maker}  # a version of an older Lantern names no maker
@@ -75,7 +75,7 @@ def gathered(config: Config, clinical: Clinical, case: str) -> Result:
     )
 
 
-def _person_name(clinical: Clinical, known: Known) -> str:
+def _find_person_name(clinical: ClinicalDatabase, known: DisplayedPatient) -> str:
     """The registered name, unless the patient's was corrected since, or the registration is forgotten."""
     if not known.registration:
         return ""
@@ -86,10 +86,10 @@ def _person_name(clinical: Clinical, known: Known) -> str:
     return registered.person_name if registered.name == known.patient.name else ""
 
 
-def _written(one: Remark) -> Written:
+def _convert_remark(one: Remark) -> WrittenRemark:
     at = one.at.at.astimezone().isoformat(timespec="seconds")
-    return Written(one.kind.value, one.text, one.instance, one.actor, at, one.at.trusted)
+    return WrittenRemark(one.kind.value, one.text, one.instance, one.actor, at, one.at.trusted)
 
 
-def _signature(done: Done) -> Signature:
+def _convert_signature(done: CaseCompletion) -> Signature:
     return Signature(done.actor, done.at.at.astimezone().isoformat(timespec="seconds"), done.at.trusted)

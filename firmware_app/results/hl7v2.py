@@ -1,34 +1,111 @@
 """A case as one HL7 v2.5.1 message ORU^R01, for hospital information systems that take nothing newer.
 
-One OBX for each doctor's verdict and each finding (present or absent, then probability and threshold), each lesion and
-each reading that could not be judged, one for each sentence, and one for the printed report (chapter 7.4 of the
-standard).  OBX-11 and OBR-25 are P, and F once a doctor has finished the case; of a finding that a doctor has rejected,
-what the model said stays P.
+The message has one OBX for each doctor's verdict, for each finding (present or absent, then probability and threshold),
+for each lesion, for each reading that could not be judged, for each sentence, and for the printed report (chapter 7.4
+of the standard). OBX-11 and OBR-25 are P, and F once a doctor has finished the case. Where a doctor has rejected a
+finding, the model's own statement stays P.
+
+The data types follow chapter 2.A: names, times, numbers, and text with its escape sequences, converted from DICOM's.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import hl7
 from pydicom.sr.coding import Code
 
-from firmware_app.cases.patient import clean
-from firmware_app.cases.registration import names
+from firmware_app.cases import patient_identity
+from firmware_app.cases.patient_identity import clean
 from firmware_app.core.records import Header, ReadingStatus
-from firmware_app.dicom.headers import identity
-from firmware_app.results import wording
-from firmware_app.results.dicom_objects import concepts
-from firmware_app.results.dicom_objects.making import uids_of
-from firmware_app.results.dicom_objects.source import patient_name
-from firmware_app.results.fhir.bundle import TITLE, accession, sentences
-from firmware_app.results.hl7v2_types import escaped, lines, number, time, xpn
+from firmware_app.dicom import patient_data
+from firmware_app.results import case_text
+from firmware_app.results.dicom_objects import coded_concepts
+from firmware_app.results.dicom_objects.result_context import derive_uids
+from firmware_app.results.dicom_objects.source_headers import read_patient_name
+from firmware_app.results.fhir_bundle import TITLE, find_accession, list_sentences
 from firmware_app.results.result import Result
+
+_ESCAPES: Final = {"|": "F", "^": "S", "&": "T", "~": "R", "\\": "E"}
+_DATE: Final = re.compile(r"\d{4}(?:\d\d(?:\d\d)?)?", re.ASCII)
+_TIME: Final = re.compile(r"(\d\d(?:\d\d(?:\d\d)?)?)(?:\.\d*)?", re.ASCII)
+_TIME_FORMS: Final = {4: "%Y", 6: "%Y%m", 8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+_DAY: Final = 8
+_REPRESENTATIONS: Final = ("A", "I", "P")
+"""Table 0465, in the order of the groups of a PN (PS3.5 6.2.1)."""
+_LEGAL: Final = "L"
+"""Table 0200."""
+
+
+def escape_text(text: str) -> str:
+    """*text* with its delimiters and control characters escaped (2.7)."""
+    return "".join(_escape_letter(letter) for letter in text)
+
+
+def _escape_letter(letter: str) -> str:
+    if letter in _ESCAPES:
+        return f"\\{_ESCAPES[letter]}\\"
+    return f"\\X{letter.encode().hex().upper()}\\" if unicodedata.category(letter) == "Cc" else letter
+
+
+def split_lines(text: str) -> list[str]:
+    """A TX: the lines of *text*, each a repetition of the field."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def format_nm(value: float) -> str:
+    """An NM of four digits; it has no exponent."""
+    return f"{Decimal(f'{value:.4g}'):f}"
+
+
+def format_xpn(person_name: str) -> list[tuple[str, ...]]:
+    """The repetitions of an XPN for a PN (PS3.5 6.2.1): each group one, with its representation.
+
+    DICOM has prefix and suffix in this order, HL7 in the other.  A name in Latin letters alone needs no representation.
+    """
+    groups = [[part.strip() for part in group.split("^")] for group in person_name.split("=")]
+    made: list[tuple[str, ...]] = []
+    for group, place in zip(groups, _REPRESENTATIONS, strict=False):
+        if any(group):
+            family, given, middle, prefix, *suffixes = (*group, "", "", "", "")
+            suffix = " ".join(filter(None, suffixes))
+            written = "I" if place == "A" and patient_identity.is_chinese("".join(group)) else place
+            made.append((family, given, middle, suffix, prefix, "", _LEGAL, written))
+    if [one[-1] for one in made] != ["A"]:
+        return made
+    told = max(number for number, part in enumerate(made[0][:5], 1) if part)
+    return [made[0][:told]]
+
+
+def format_ts(date: str | None, time: str | None = None) -> str:
+    """The TS of a DA and a TM, each also in the form of ACR-NEMA; as much of it as is valid, perhaps nothing.
+
+    A TM may end after its hours or minutes, and so may a TS; after a year or a month no hour may come.
+    """
+    day = (date or "").strip().replace(".", "")
+    if _DATE.fullmatch(day) is None or not _is_valid(day):
+        return ""
+    found = _TIME.fullmatch((time or "").strip().replace(":", ""))
+    if found is None or len(day) < _DAY or not _is_valid(day + found[1]):
+        return day
+    return day + found[1]
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        datetime.strptime(text, _TIME_FORMS[len(text)])
+    except ValueError:
+        return False
+    return True
+
 
 VERSION: Final = "2.5.1"
 SUFFIX: Final = ".hl7"
@@ -38,8 +115,8 @@ _CONTROL_ID: Final = 20
 """Characters of MSH-10."""
 _APPLICATION: Final = 20
 """Characters of a name in MSH-3 and MSH-4 (HD.1)."""
-_PROBABILITY: Final = concepts.private("probability", "Probability")
-_THRESHOLD: Final = concepts.private("threshold", "Threshold of the operating point")
+_PROBABILITY: Final = coded_concepts.make_private_code("probability", "Probability")
+_THRESHOLD: Final = coded_concepts.make_private_code("threshold", "Threshold of the operating point")
 
 Components = str | tuple[str, ...]
 """A text, or its components."""
@@ -48,7 +125,7 @@ Field = Components | list[str] | list[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Observed:
+class _Observation:
     """One OBX: its type, code, sub-id and value; `unit` of a number.  `rejected`: a doctor disagrees with it."""
 
     kind: str
@@ -59,24 +136,24 @@ class _Observed:
     rejected: bool = False
 
 
-def message_of(result: Result, pdf: bytes | None = None) -> str:
+def build_message(result: Result, pdf: bytes | None = None) -> str:
     """The message, its segments ended by carriage returns; the same result gives the same text."""
     message = hl7.parse("MSH|^~\\&|\r")
-    message[0] = _head(message, result)
-    for segment in (_patient(result), _order(result), *_observations(result, pdf)):
-        message.append(_segment(message, segment))
+    message[0] = _add_head(message, result)
+    for segment in (_build_patient(result), _build_order(result), *_build_observations(result, pdf)):
+        message.append(_build_segment(message, segment))
     return f"{message}".rstrip("\r") + "\r"
 
 
-def _head(message: Any, result: Result) -> Any:
-    uid = uids_of(result).of("hl7", result.version)
+def _add_head(message: Any, result: Result) -> Any:
+    uid = derive_uids(result).of("hl7", result.version)
     control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
     fields: list[Field] = [
         "LANTERN",
         result.box[:_APPLICATION],
         "",
         "",
-        _time(result.made_at),
+        _format_iso_time(result.made_at),
         "",
         _MESSAGE_TYPE,
         control_id,
@@ -89,110 +166,124 @@ def _head(message: Any, result: Result) -> Any:
         "",
         _CHARACTERS,
     ]
-    return message.create_segment([*message[0][:3], *(_field(message, one) for one in fields)])
+    return message.create_segment([*message[0][:3], *(_build_field(message, one) for one in fields)])
 
 
-def _patient(result: Result) -> dict[int, Field]:
+def _build_patient(result: Result) -> dict[int, Field]:
     patient = result.patient
-    return {0: "PID", 1: "1", 3: patient.patient_id, 5: xpn(_person_name(result)), 8: patient.sex or "U"}
+    return {0: "PID", 1: "1", 3: patient.patient_id, 5: format_xpn(_choose_person_name(result)), 8: patient.sex or "U"}
 
 
-def _person_name(result: Result) -> str:
+def _choose_person_name(result: Result) -> str:
     """The patient's name with its components: as registered, as an image has it, or as a person wrote it."""
     shown = result.patient.name
     if result.person_name:
         return result.person_name
     for image in result.images:
-        told = patient_name(image)
-        if told and clean(identity.spoken(told)) == shown:
+        told = read_patient_name(image)
+        if told and clean(patient_data.readable_name(told)) == shown:
             return told
     is_divided = any(delimiter in shown for delimiter in "^=")
-    return shown if is_divided or not names.is_chinese(shown) else "^".join(names.parts(shown)).rstrip("^")
+    return (
+        shown
+        if is_divided or not patient_identity.is_chinese(shown)
+        else "^".join(patient_identity.split_name(shown)).rstrip("^")
+    )
 
 
-def _order(result: Result) -> dict[int, Field]:
+def _build_order(result: Result) -> dict[int, Field]:
     signature = result.signature
-    times = (time(one.study_date, one.study_time) for one in _headers(result))
+    times = (format_ts(one.study_date, one.study_time) for one in _list_headers(result))
     return {
         0: "OBR",
         1: "1",
-        2: accession(result),
+        2: find_accession(result),
         3: result.case.reference or "",
-        4: _coded(TITLE),
+        4: _format_code(TITLE),
         7: next(filter(None, times), ""),
-        22: _time(result.made_at),
+        22: _format_iso_time(result.made_at),
         25: "F" if signature is not None else "P",
         32: signature.actor if signature is not None else "",
     }
 
 
-def _observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Field]]:
+def _build_observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Field]]:
     status = "F" if result.signature is not None else "P"
-    for count, one in enumerate(_observed(result, pdf), 1):
+    for count, one in enumerate(_list_observations(result, pdf), 1):
         yield {
             0: "OBX",
             1: str(count),
             2: one.kind,
-            3: _coded(one.code),
+            3: _format_code(one.code),
             4: str(one.sub_id),
             5: one.value,
-            6: _coded(one.unit) if one.unit is not None else "",
+            6: _format_code(one.unit) if one.unit is not None else "",
             11: "P" if one.rejected else status,
         }
 
 
-def _observed(result: Result, pdf: bytes | None) -> Iterator[_Observed]:
+def _list_observations(result: Result, pdf: bytes | None) -> Iterator[_Observation]:
     language, group = result.language, 0
     for reading in result.case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
             group += 1
-            yield _Observed("TX", concepts.UNJUDGED, group, lines(reading.reason.text(language)))
+            yield _Observation("TX", coded_concepts.UNJUDGED, group, split_lines(reading.reason.text(language)))
         for one in reading.findings:
             group += 1
-            presence, rejected = concepts.PRESENT if one.positive else concepts.ABSENT, result.is_rejected(one.code)
+            presence, rejected = (
+                coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
+                result.is_rejected(one.code),
+            )
             for said in result.opinions:
                 if said.finding == one.code:
-                    verdict = _coded(concepts.ASSESSMENTS[said.verdict])
-                    yield _Observed("CWE", concepts.DOCTORS_ASSESSMENT, group, verdict)
-            yield _Observed("CWE", concepts.finding(one, one.code), group, _coded(presence), rejected=rejected)
+                    verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
+                    yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
+            yield _Observation(
+                "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
+            )
             for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
-                yield _Observed("NM", code, group, number(100 * share), concepts.PERCENT, rejected)
+                yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected)
     findings = result.case.findings
     for count, lesion in enumerate(result.case.lesions, 1):
         group += 1
         found = next((one for one in findings if one.code == lesion.finding), None)
-        text, rejected = wording.lesion(lesion, count, findings, language), result.is_rejected(lesion.finding)
-        yield _Observed("TX", concepts.finding(found, lesion.finding), group, lines(text), rejected=rejected)
-    for sentence in sentences(result):
+        text, rejected = (
+            case_text.describe_lesion(lesion, count, findings, language),
+            result.is_rejected(lesion.finding),
+        )
+        yield _Observation(
+            "TX", coded_concepts.code_finding(found, lesion.finding), group, split_lines(text), rejected=rejected
+        )
+    for sentence in list_sentences(result):
         group += 1
-        yield _Observed("TX", TITLE, group, lines(sentence))
+        yield _Observation("TX", TITLE, group, split_lines(sentence))
     if pdf is not None:
-        yield _Observed("ED", TITLE, group + 1, ("", "application", "pdf", "Base64", base64.b64encode(pdf).decode()))
+        yield _Observation("ED", TITLE, group + 1, ("", "application", "pdf", "Base64", base64.b64encode(pdf).decode()))
 
 
-def _headers(result: Result) -> Iterator[Header]:
+def _list_headers(result: Result) -> Iterator[Header]:
     return (one.header for one in result.images if one.header is not None)
 
 
-def _coded(code: Code) -> tuple[str, str, str]:
+def _format_code(code: Code) -> tuple[str, str, str]:
     return code.value, code.meaning, code.scheme_designator
 
 
-def _segment(message: Any, fields: dict[int, Field]) -> Any:
-    return message.create_segment([_field(message, fields.get(number, "")) for number in range(max(fields) + 1)])
+def _build_segment(message: Any, fields: dict[int, Field]) -> Any:
+    return message.create_segment([_build_field(message, fields.get(number, "")) for number in range(max(fields) + 1)])
 
 
-def _field(message: Any, value: Field) -> Any:
+def _build_field(message: Any, value: Field) -> Any:
     repetitions = value if isinstance(value, list) else [value]
-    return message.create_field([message.create_repetition(_components(message, one)) for one in repetitions])
+    return message.create_field([message.create_repetition(_split_components(message, one)) for one in repetitions])
 
 
-def _components(message: Any, value: Components) -> list[Any]:
+def _split_components(message: Any, value: Components) -> list[Any]:
     parts = [value] if isinstance(value, str) else value
-    return [message.create_component([escaped(part)]) for part in parts]
+    return [message.create_component([escape_text(part)]) for part in parts]
 
 
-def _time(text: str) -> str:
+def _format_iso_time(text: str) -> str:
     """A TS (2.A.79) from ISO 8601."""
     at = datetime.fromisoformat(text)
     return f"{at:%Y%m%d%H%M%S%z}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from firmware_app.cases.patient import Patient
+from firmware_app.cases.patient_identity import Patient
 from firmware_app.core.records import Case, Header
 
 
@@ -33,7 +33,7 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenRemark:
     """What one doctor wrote of the case, or of one of its images: ``impression``, ``missed`` or ``note``."""
 
     kind: str
@@ -79,7 +79,7 @@ class Result:
     drawn_at: str = ""
     by_hand: tuple[str, ...] = ()
     """The fields of the patient that a person entered, in place of what the images say."""
-    written: tuple[Written, ...] = ()
+    written: tuple[WrittenRemark, ...] = ()
     person_name: str = ""
     """The patient's name as DICOM has it (PN), where the patient is registered."""
 
@@ -121,10 +121,10 @@ def _digest(result: Result) -> str:
     exclude: dict[str, Any] = dict.fromkeys(empty | follows, True)
     if silent:
         exclude["case"] = {"readings": silent}
-    return hashlib.sha256(form().dump_json(said, exclude=exclude)).hexdigest()
+    return hashlib.sha256(result_adapter().dump_json(said, exclude=exclude)).hexdigest()
 
 
 @cache
-def form() -> TypeAdapter[Result]:
+def result_adapter() -> TypeAdapter[Result]:
     """How a `Result` is written and read."""
     return TypeAdapter(Result)

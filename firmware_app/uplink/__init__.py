@@ -1,1 +1,1 @@
-"""The line to the hospital: messages, sealing, the outbox, and the connection to the broker."""
+"""The uplink to the hospital: messages, sealing, the outbox, and the connection to the broker."""

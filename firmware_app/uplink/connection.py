@@ -23,8 +23,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmware_app.core import clock
-from firmware_app.core.clock.certificates import Fault, PeerNotInDate, go_by_box_time, judge
+from firmware_app.core import certificates, clock
+from firmware_app.core.certificates import (
+    CertificateFault,
+    PeerOutOfDate,
+    check_certificate_dates,
+    check_dates_by_box_time,
+)
 from firmware_app.core.errors import (
     BrokerClosed,
     BrokerExpired,
@@ -44,16 +49,16 @@ from firmware_app.core.errors import (
     PlainLineRefused,
     UplinkError,
 )
-from firmware_app.core.settings import UplinkSection, tls_files
+from firmware_app.core.settings import UplinkSection
 
 _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 6.0
 _KEEPALIVE_S: Final = 60
 _SESSION_S: Final = 7 * 86_400
 _REFUSED: Final = 0x80  # MQTT 5 2.4: reason codes from here on are failures
-_UNHEARD: Final = 0x10  # MQTT 5 3.4.2.1: no matching subscribers
-_ALERT: Final = re.compile(r"\[SSL: (?:SSLV3|TLSV1)_ALERT_(\w+)\]")
-_DATES: Final = {"BAD_CERTIFICATE": "bad certificate", "CERTIFICATE_EXPIRED": "certificate expired"}
+_NO_SUBSCRIBERS: Final = 0x10  # MQTT 5 3.4.2.1: no matching subscribers
+_TLS_ALERT: Final = re.compile(r"\[SSL: (?:SSLV3|TLSV1)_ALERT_(\w+)\]")
+_DATE_ALERTS: Final = {"BAD_CERTIFICATE": "bad certificate", "CERTIFICATE_EXPIRED": "certificate expired"}
 """Alerts (RFC 8446, 6.2) of a broker for which a certificate or its list of revoked ones does not hold at this time."""
 _WRONG_PROTOCOL: Final = "Unsupported protocol version"
 
@@ -116,8 +121,8 @@ class Connection:
         try:
             self._connect(client)
             self._wait(client, lambda: bool(self._answer))
-        except PeerNotInDate as error:
-            raise _broker_out_of_date(error.fault, self._settings.host) from None
+        except PeerOutOfDate as error:
+            raise _broker_certificate_error(error.fault, self._settings.host) from None
         except ssl.SSLCertVerificationError as error:
             raise BrokerUntrusted(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
@@ -132,8 +137,8 @@ class Connection:
         self.close()
         if self._answer and self._answer != _WRONG_PROTOCOL:
             raise BrokerRefused(reason=self._answer)
-        if self._alert in _DATES:
-            raise BrokerFindsOutOfDate(detail=_DATES[self._alert], **where)  # type: ignore[arg-type]
+        if self._alert in _DATE_ALERTS:
+            raise BrokerFindsOutOfDate(detail=_DATE_ALERTS[self._alert], **where)  # type: ignore[arg-type]
         raise BrokerClosed(**where)  # type: ignore[arg-type]
 
     def post(self, post: Post) -> int | None:
@@ -222,7 +227,7 @@ class Connection:
 
     def _logged(self, _client: mqtt.Client, _data: object, _level: int, text: str) -> None:
         """paho tells only its log why reading failed; in TLS 1.3 the broker's word on our certificate comes then."""
-        if alert := _ALERT.search(text):
+        if alert := _TLS_ALERT.search(text):
             self._alert = alert[1]
 
     def _disconnected(self, *_: object) -> None:
@@ -235,7 +240,7 @@ class Connection:
     def _published(
         self, _client: mqtt.Client, _data: object, number: int, reason: ReasonCode, _said: Properties | None
     ) -> None:
-        self._on_posted(number, str(reason) if reason.value >= _REFUSED else None, reason.value == _UNHEARD)
+        self._on_posted(number, str(reason) if reason.value >= _REFUSED else None, reason.value == _NO_SUBSCRIBERS)
 
 
 # --- TLS ----------------------------------------------------------------------------------------------------------
@@ -254,8 +259,8 @@ def tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except OSError as error:  # ssl.SSLError is one
-        raise BundleInvalid(path=tls_files.at_fault(settings), detail=error.strerror or str(error)) from None
-    return go_by_box_time(context)
+        raise BundleInvalid(path=certificates.find_faulty_file(settings), detail=error.strerror or str(error)) from None
+    return check_dates_by_box_time(context)
 
 
 def check_certificates(settings: UplinkSection) -> None:
@@ -270,28 +275,28 @@ def check_certificates(settings: UplinkSection) -> None:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:
             raise BundleInvalid(path=str(path), detail=str(error)[:120]) from None
-        clock.here().passed(certificate.not_valid_before_utc.timestamp())
-        fault = judge(certificate)
+        clock.current_clock().passed(certificate.not_valid_before_utc.timestamp())
+        fault = check_certificate_dates(certificate)
         if fault is not None:
-            raise _out_of_date(fault, path.name)
+            raise _own_certificate_error(fault, path.name)
 
 
-def _out_of_date(fault: Fault, file: str) -> UplinkError:
+def _own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
     """The error of one of the box's own certificates."""
-    now, starts, ends = _said(fault)
+    now, starts, ends = _format_dates(fault)
     if fault.ended:
         return (CertificateExpired if fault.by_clock else CertificateOver)(file=file, ends=ends, now=now)
     return (CertificateNotYetValid if fault.by_clock else CertificateTooEarly)(file=file, starts=starts, now=now)
 
 
-def _broker_out_of_date(fault: Fault, host: str) -> UplinkError:
-    now, starts, ends = _said(fault)
+def _broker_certificate_error(fault: CertificateFault, host: str) -> UplinkError:
+    now, starts, ends = _format_dates(fault)
     if fault.ended:
         return (BrokerExpiredByClock if fault.by_clock else BrokerExpired)(host=host, ends=ends, now=now)
     return (BrokerNotYetByClock if fault.by_clock else BrokerNotYet)(host=host, starts=starts, now=now)
 
 
-def _said(fault: Fault) -> tuple[str, str, str]:
+def _format_dates(fault: CertificateFault) -> tuple[str, str, str]:
     return f"{fault.now:%Y-%m-%d %H:%M}", f"{fault.starts:%Y-%m-%d}", f"{fault.ends:%Y-%m-%d}"
 
 

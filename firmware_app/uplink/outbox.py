@@ -1,7 +1,14 @@
-"""The outbox in clinical.db: a row for every case revision that the hospital has not signed for yet.
+"""What clinical.db keeps for the uplink: the outbox, and the stream of exchange.db that it last agreed with.
 
-The row is written in the transaction that closes the revision, and stays until the signed receipt, whatever happens to
-exchange.db.  It keeps the number and the hash under which it was sent, because the uplink's user may write exchange.db.
+`Outbox` has a row for every case revision that the hospital has not signed for yet.  The row is written in the
+transaction that closes the revision, and stays until the signed receipt, whatever happens to exchange.db.  It keeps the
+number and the hash under which it was sent, because the uplink's user may write exchange.db.
+
+`KnownStream` remembers the stream, the highest number given out, and the hospital's newest key.  exchange.db may be
+lost, restored from an old copy, or written by an attacker who controls the uplink.  If it does not match this row, a
+new stream begins, and everything without a receipt is sent again.
+
+The reader loads this module always, so it has no cryptography.
 """
 
 from __future__ import annotations
@@ -16,10 +23,12 @@ from typing import Final
 
 from firmware_app.core import clock
 from firmware_app.core.clock import Stamp
+from firmware_app.core.database import Database
 from firmware_app.core.records import Case, Priority, ReadingStatus
-from firmware_app.core.sqlite.database import Database
-from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.exchange.exchange_db import OutgoingRow, StreamCounters
+from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import (
+    MOST_SEQ,
     Brief,
     FindingBrief,
     Mark,
@@ -30,9 +39,9 @@ from firmware_app.uplink.messages.summary import (
     size_band,
 )
 
-_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
+_PACK_VERSION: Final = re.compile(r"\d{1,4}\.\d{1,4}\.\d{1,4}", re.ASCII)
 _MOST_FINDINGS: Final = 32
-_BRIEF_BYTES: Final = Version.SECOND.most_bytes - 220  # 220: the most that `Origin` takes
+_BRIEF_BYTES: Final = WireVersion.SECOND.most_bytes - 220  # 220: the most that `Origin` takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Outbox:
 
     def put(self, case: Case) -> None:
         """Inside the caller's transaction: add this revision of *case*."""
-        brief = brief_of(case, clock.stamp())
+        brief = make_brief(case, clock.stamp())
         self.database.connection.execute(
             "INSERT INTO outbox (case_reference, revision, urgent, body) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (case_reference, revision) DO NOTHING",
@@ -56,7 +65,7 @@ class Outbox:
             "SELECT body FROM outbox WHERE relayed = 0 AND urgent >= ? ORDER BY urgent DESC, rowid LIMIT ?",
             (urgent_only, limit),
         )
-        return [fitted(Brief.from_object(json.loads(row[0]))) for row in rows]
+        return [shorten_brief(Brief.from_object(json.loads(row[0]))) for row in rows]
 
     def handed_on(self, rows: Collection[tuple[Brief | Mark, int, str]]) -> None:
         """Record the message number and hash of each row in exchange.db; inside the caller's transaction."""
@@ -116,7 +125,11 @@ class Outbox:
 def _keep_receipts(
     connection: sqlite3.Connection, which: str, values: Collection[tuple[object, ...]], signed_at: int | None
 ) -> None:
-    at = Stamp(datetime.fromtimestamp(signed_at, UTC), True).text("seconds") if signed_at else clock.text("seconds")
+    at = (
+        Stamp(datetime.fromtimestamp(signed_at, UTC), True).text("seconds")
+        if signed_at
+        else clock.stamp_text("seconds")
+    )
     connection.executemany(
         "INSERT INTO hospital_receipts (case_reference, revision, at)"
         f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which} GROUP BY case_reference"
@@ -126,14 +139,14 @@ def _keep_receipts(
     )
 
 
-def fitted(brief: Brief) -> Brief:
+def shorten_brief(brief: Brief) -> Brief:
     """*brief* with as many findings, the most probable first, as always fit into an envelope of form 2."""
     while brief.findings and len(brief.encode()) > _BRIEF_BYTES:
         brief = replace(brief, findings=brief.findings[:-1])
     return brief
 
 
-def brief_of(case: Case, taken: clock.Stamp) -> Brief:
+def make_brief(case: Case, taken: clock.Stamp) -> Brief:
     """All that the hospital may know about *case*.
 
     Never raises for a case of this box: values outside the permitted form are shortened or become "other".
@@ -149,7 +162,7 @@ def brief_of(case: Case, taken: clock.Stamp) -> Brief:
         revision=case.revision,
         modality=Modality.of(case.modality),
         pack=pack.name[:40] if pack else None,
-        pack_version=pack.version if pack and _VERSION.fullmatch(pack.version) else None,
+        pack_version=pack.version if pack and _PACK_VERSION.fullmatch(pack.version) else None,
         runtime=SummaryRuntime.of(pack.runtime) if pack else None,
         priority=case.priority or Priority.CANNOT_JUDGE,
         findings=tuple(FindingBrief(finding.code[:64], round(100 * finding.probability)) for finding in findings),
@@ -158,5 +171,57 @@ def brief_of(case: Case, taken: clock.Stamp) -> Brief:
         quality=quality_code(said.code if said else None),
         latency_ms=round(max((reading.timing.total for reading in case.readings), default=0)),
         verdict=Opinion.NONE,
-        hour=clock.hour(taken),
+        hour=clock.trusted_hour(taken),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStream:
+    """The row `line_memory` of one clinical database."""
+
+    database: Database
+
+    def agrees(self, counters: StreamCounters) -> bool:
+        """Whether *counters* of exchange.db are of the known stream, have not decreased and have numbers left."""
+        row = self.database.connection.execute("SELECT stream, highest, session FROM line_memory").fetchone()
+        return (
+            row is not None
+            and row["stream"] == counters.stream
+            and row["highest"] <= counters.highest < MOST_SEQ
+            and row["session"] <= counters.session < MOST_SEQ
+        )
+
+    def stream(self) -> str | None:
+        """The stream that is known."""
+        row = self.database.connection.execute("SELECT stream FROM line_memory").fetchone()
+        return row["stream"] if row else None
+
+    def begin(self, counters: StreamCounters) -> None:
+        """Use this stream from now on; inside the caller's transaction."""
+        self.database.connection.execute(
+            "INSERT INTO line_memory (id, stream, highest, session) VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
+            " SET stream = excluded.stream, highest = excluded.highest, session = excluded.session",
+            (counters.stream, counters.highest, counters.session),
+        )
+
+    def gave(self, rows: Collection[OutgoingRow]) -> None:
+        """Record that these numbers were used; inside the caller's transaction."""
+        highest = max(row.seq for row in rows)
+        self.database.connection.execute("UPDATE line_memory SET highest = MAX(highest, ?)", (highest,))
+
+    def connected(self, session: int) -> None:
+        """Record the number of the uplink's latest connection; written only when it has changed."""
+        connection = self.database.connection
+        if connection.execute("SELECT session FROM line_memory").fetchone()[0] < session:
+            connection.execute("UPDATE line_memory SET session = ?", (session,))
+
+    def keep_keys(self, hospital: str, signed: bytes) -> None:
+        """The newest keys message of *hospital*, as it was signed."""
+        self.database.connection.execute("UPDATE line_memory SET hospital = ?, keys = ?", (hospital, signed))
+
+    def keys(self, hospital: str) -> bytes | None:
+        """The newest keys message of *hospital*; None before the first."""
+        row = self.database.connection.execute(
+            "SELECT keys FROM line_memory WHERE hospital = ?", (hospital,)
+        ).fetchone()
+        return bytes(row[0]) if row and row[0] is not None else None

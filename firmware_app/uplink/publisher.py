@@ -21,13 +21,12 @@ from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import free_bytes
 from firmware_app.core.version import version
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.exchange.exchange_db import Exchange, Outgoing
+from firmware_app.uplink.exchange.exchange_db import Exchange, OutgoingRow
+from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.credentials import open_keys
 from firmware_app.uplink.messages.envelope import HospitalBundle, seal
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.figures import PlaceFigures
-from firmware_app.uplink.messages.keys import seal_key
-from firmware_app.uplink.messages.software import RunningSoftware
+from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
     ClinicFigures,
     DriftWatch,
@@ -38,11 +37,10 @@ from firmware_app.uplink.messages.summary import (
     PresenceKind,
     SoftwareState,
 )
-from firmware_app.uplink.messages.watch import WatchedPlace
 
 log = logging.getLogger("lantern.uplink")
 
-WINDOW: Final = 64
+SEND_WINDOW: Final = 64
 """The most digests sent without a receipt; alerts have a window of their own, so that digests never delay them."""
 _AGAIN_FIRST_S: Final = 15.0
 _UNHEARD_FIRST_S: Final = 1.0
@@ -54,14 +52,14 @@ _LAST_BEAT: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
+class _SentRow:
     """A row that was sent: it is due again when this much time has passed without a receipt."""
 
     again_at: float
     wait: float
 
 
-def fits(post: Post, most_bytes: int | None) -> bool:
+def fits_packet_limit(post: Post, most_bytes: int | None) -> bool:
     """Whether a broker that takes packets of *most_bytes* would take *post*; it closes the line over a longer one."""
     return most_bytes is None or len(post.payload) + len(post.topic) + _HEADER_BYTES <= most_bytes
 
@@ -75,17 +73,17 @@ class Publisher:
         """*folder* is where free disk space is looked at."""
         self._exchange, self._box, self._identity, self._hospital = exchange, box, identity, hospital
         self._folder, self._stream = folder, ""
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, _SentRow] = {}
         self._posted: dict[int, int] = {}  # number of the post -> row
         self._taken: set[int] = set()  # rows that the broker has, in this connection or before
         self._unconfirmed_since: float | None = None
         self._session, self._beat = 0, 0
-        self._told: tuple[PlaceFigures, ...] = ()
-        self._watched: set[WatchedPlace] = set()
+        self._told: tuple[SiteFigures, ...] = ()
+        self._watched: set[SiteDrift] = set()
         self._software: RunningSoftware | None = None
         self._signed_keys: bytes | None = None
-        self._version = Version.FIRST  # until the hospital has signed that it speaks another
-        self._seal_to: X25519PublicKey = seal_key(hospital.seal)
+        self._version = WireVersion.FIRST  # until the hospital has signed that it speaks another
+        self._seal_to: X25519PublicKey = parse_seal_key(hospital.seal)
         self._will = self._sealing()
 
     # --- the connection's life -----------------------------------------------------------------------------------
@@ -102,7 +100,7 @@ class Publisher:
         self._will = self._sealing()
         return self._presence(PresenceKind.DEATH, _LAST_BEAT)
 
-    def _sealing(self) -> tuple[Version, X25519PublicKey]:
+    def _sealing(self) -> tuple[WireVersion, X25519PublicKey]:
         return self._version, self._seal_to
 
     def will_holds(self) -> bool:
@@ -127,17 +125,17 @@ class Publisher:
 
     def _say(self, connection: Connection, state: PresenceKind, beat: int) -> None:
         post = self._presence(state, beat)
-        if fits(post, connection.most_bytes):
+        if fits_packet_limit(post, connection.most_bytes):
             connection.post(post)
 
     def _tell_figures(self, connection: Connection) -> None:
         """Send how the packs do at the clinic and which software runs, where that is new in this connection; form 1 has
         no word for it."""
-        if self._version is Version.FIRST:
+        if self._version is WireVersion.FIRST:
             return
         health = self._exchange.line().health
         origin = Origin(self._box, self._stream, self._session, clock.boot_id())
-        hour = clock.hour(clock.stamp())
+        hour = clock.trusted_hour(clock.stamp())
         said = ClinicFigures(origin, self._beat, health.figures, hour)
         if health.figures != self._told and self._posted_figures(connection, said):
             self._told = health.figures
@@ -152,7 +150,7 @@ class Publisher:
 
     def _posted_figures(self, connection: Connection, said: ClinicFigures | DriftWatch | SoftwareState) -> bool:
         post = self._sealed(said.encode(), said.kind)
-        if fits(post, connection.most_bytes):
+        if fits_packet_limit(post, connection.most_bytes):
             connection.post(post)
             return True
         return False
@@ -173,7 +171,7 @@ class Publisher:
                 self._version = version
                 self._sent.clear()
             if keys.serial > self._hospital.serial:
-                self._seal_to = seal_key(keys.seal)
+                self._seal_to = parse_seal_key(keys.seal)
                 self._sent.clear()
         self._signed_keys = signed
 
@@ -183,10 +181,10 @@ class Publisher:
         waiting = self._exchange.still_waiting(self._sent)
         self._sent = {seq: sent for seq, sent in self._sent.items() if seq in waiting}
         under_way = {seq for seq, sent in self._sent.items() if now < sent.again_at}
-        room = WINDOW - len(under_way)
+        room = SEND_WINDOW - len(under_way)
         rows = self._exchange.due(room, under_way) if room > 0 else []
-        if not rows and room > -WINDOW:
-            rows = self._exchange.due(WINDOW + room, under_way, urgent_only=True)
+        if not rows and room > -SEND_WINDOW:
+            rows = self._exchange.due(SEND_WINDOW + room, under_way, urgent_only=True)
         for row in rows:
             self._send(connection, row, now)
         return len(rows) > 0
@@ -209,18 +207,18 @@ class Publisher:
         if seq is None:
             return
         if unheard and (sent := self._sent.get(seq)) and sent.wait == _AGAIN_FIRST_S:
-            self._sent[seq] = _Sent(time.monotonic() + _UNHEARD_FIRST_S, _UNHEARD_FIRST_S)
+            self._sent[seq] = _SentRow(time.monotonic() + _UNHEARD_FIRST_S, _UNHEARD_FIRST_S)
         if refusal is None:
             self._taken.add(seq)
         else:
             log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
             self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
 
-    def _send(self, connection: Connection, row: Outgoing, now: float) -> None:
+    def _send(self, connection: Connection, row: OutgoingRow, now: float) -> None:
         message = row.message(self._box)
         try:
             post = self._sealed(message.encode(), message.kind)
-            if not fits(post, connection.most_bytes):
+            if not fits_packet_limit(post, connection.most_bytes):
                 raise MessageTooLarge(size=len(post.payload), limit=connection.most_bytes or 0)
         except MessageTooLarge as error:
             log.error("summary %d is set aside: %s", row.seq, error)
@@ -231,7 +229,7 @@ class Publisher:
             self._posted[number] = row.seq
             before = self._sent.get(row.seq)
             wait = min(2 * before.wait, _AGAIN_MOST_S) if before else _AGAIN_FIRST_S
-            self._sent[row.seq] = _Sent(now + wait, wait)
+            self._sent[row.seq] = _SentRow(now + wait, wait)
 
     def _sealed(self, body: bytes, kind: Kind) -> Post:
         return Post(
@@ -251,9 +249,9 @@ class Publisher:
             unread=line.unread,
             free_mb=free_bytes(self._folder) // 1_000_000,
             audit_head=line.audit_head,
-            hour=clock.hour(clock.stamp()),
+            hour=clock.trusted_hour(clock.stamp()),
         )
-        if self._version is not Version.FIRST:
+        if self._version is not WireVersion.FIRST:
             values = {one.name: getattr(said, one.name) for one in fields(said)}
             said = Presence(**values, faults=line.health.faults, packs=line.health.packs)
         return self._sealed(said.encode(), said.kind)

@@ -1,40 +1,46 @@
 """The reader's side of the uplink: copies the outbox to exchange.db, and processes what the hospital has signed.
 
-It continues after a kill or a full disk between any two statements: rows in exchange.db that are not recorded in
+The relay continues after a kill or a full disk between any two statements: rows in exchange.db that are not recorded in
 clinical.db are deleted and copied again, and a receipt is deleted only after everything that it settles.  The content
 of exchange.db is never trusted, because the uplink's user may write it.
+
+`ReceiptClock` learns the time from the receipts.  A receipt says when it was signed, but not how long it was delayed at
+the broker.  It cannot have been signed before the numbers in it were given out, and the seconds since then are counted
+here by a counter that cannot be set.  So a receipt for a message sent s seconds ago is at most s seconds old.  If s is
+small, the receipt gives the current time (Cristian 1989, "Probabilistic clock synchronization").
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final
 
 from cryptography import x509
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, notify
+from firmware_app.core.clock import ImplausibleTime, TimeSource
 from firmware_app.core.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.exchange.exchange_db import Exchange, Health, Incoming, Outgoing
-from firmware_app.uplink.exchange.known_stream import KnownStream
-from firmware_app.uplink.exchange.receipt_time import ReceiptTime
+from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange, IncomingMessage, OutgoingRow
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, version_of
-from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
+from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import MERGED_MARKS, Brief, FirstReceipt, Kind, Receipt, body_hash, decode
-from firmware_app.uplink.outbox import Outbox
+from firmware_app.uplink.outbox import KnownStream, Outbox
 
 log = logging.getLogger("lantern.relay")
 
 _BATCH: Final = 200
 
 
-def _dated(config: Config) -> float:
+def _certificate_start(config: Config) -> float:
     """When the certificate begins with which the hospital's authority let this box in."""
     if config.uplink.tls_cert is None:
         return 0.0
@@ -51,7 +57,7 @@ class Relay:
 
     def __init__(
         self,
-        clinical: Clinical,
+        clinical: ClinicalDatabase,
         exchange: Exchange,
         box: str,
         hospital: HospitalBundle,
@@ -61,24 +67,26 @@ class Relay:
         """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
         self._clinical, self._exchange, self._box = clinical, exchange, box
         self._hospital, self._budget = hospital, budget_bytes
-        self._mark, self._dated, self._time = -1, dated, ReceiptTime(dated)
+        self._mark, self._dated, self._time = -1, dated, ReceiptClock(dated)
         self._broken_off = False  # a step ended between two writes
         self._memory = KnownStream(clinical.database)
         self._resume()
 
     @classmethod
-    def of(cls, config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
+    def of(cls, config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
         """The relay of this box; None when there is no line, or it is not set up (which is said in the log)."""
         if not config.uplink.enabled:
             return None
         exchange = Exchange(state.exchange_db)
         try:
             exchange.create()
-            hospital = credentials.hospital(config.uplink)
+            hospital = credentials.load_hospital(config.uplink)
         except LanternError as error:
             log.error("nothing is handed to the line: %s", error)
             return None
-        return cls(clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000, _dated(config))
+        return cls(
+            clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000, _certificate_start(config)
+        )
 
     def called(self) -> bool:
         """Whether the uplink has written since the last time this was asked; about 4 µs."""
@@ -88,7 +96,7 @@ class Relay:
     def close(self) -> None:
         self._exchange.database.close()
 
-    def step(self, health: Health | None = None) -> None:
+    def step(self, health: BoxHealth | None = None) -> None:
         """Copy waiting rows and process received messages; *health* is the box's new health, None if unchanged.
 
         If a database cannot be written, or its content is invalid, the step is tried again next time.
@@ -102,7 +110,7 @@ class Relay:
             self._broken_off = True
             log.error("the summaries wait in the outbox (%s)", error.code)
 
-    def _step(self, health: Health | None) -> None:
+    def _step(self, health: BoxHealth | None) -> None:
         clock.stamp()  # which also hands the uplink, who cannot ask for it, what the box knows of the time
         counters = self._exchange.counters()
         if self._broken_off or not self._memory.agrees(counters):
@@ -110,7 +118,7 @@ class Relay:
             self._broken_off = False
         else:
             self._memory.connected(counters.session)
-        self._act()
+        self._process_incoming()
         self._hand_on()
         self._exchange.note(
             unread=self._clinical.unread(), audit_head=Audit(self._clinical.database).head().hash, health=health
@@ -135,7 +143,7 @@ class Relay:
     def _begin_stream(self) -> int:
         """Hand on all that has no receipt in a new stream; returns how many summaries that are."""
         self._exchange.begin_stream()
-        self._time = ReceiptTime(self._dated)  # the numbers begin at 1 again
+        self._time = ReceiptClock(self._dated)  # the numbers begin at 1 again
         with self._clinical.database.transaction():
             self._memory.begin(self._exchange.counters())
             return Outbox(self._clinical.database).hand_on_again()
@@ -161,7 +169,7 @@ class Relay:
             self._remember([merged])
         return True
 
-    def _remember(self, rows: list[Outgoing]) -> None:
+    def _remember(self, rows: list[OutgoingRow]) -> None:
         handed = []
         for row in rows:
             hashed = body_hash(row.message(self._box).encode())
@@ -172,32 +180,32 @@ class Relay:
             self._memory.gave(rows)
         self._time.handed_on(row.seq for row in rows)
 
-    def _act(self) -> None:
+    def _process_incoming(self) -> None:
         while received := self._exchange.incoming():
             notify.alive()
             for one in received:
                 try:
-                    self._obey(one)
+                    self._process_message(one)
                 except LanternError as error:
                     log.warning("a message of the kind %s was not used: %s", one.kind.value, error)
             self._exchange.finish(received)
 
-    def _obey(self, one: Incoming) -> None:
+    def _process_message(self, one: IncomingMessage) -> None:
         if one.kind is Kind.KEYS:
             self._keep_keys(one.body)
             return
         body = open_signed(one.body, one.kind, self._box, self._hospital.verify_key)
         if one.kind is not Kind.ACK:
             raise MessageInvalid(field="kind")  # commands come with a later version
-        if version_of(one.body) is Version.SECOND:
+        if read_wire_version(one.body) is WireVersion.SECOND:
             self._settle(decode(body, Receipt))
-        elif self._speaks() is Version.FIRST:
+        elif self._speaks() is WireVersion.FIRST:
             self._settle_unnamed(decode(body, FirstReceipt))
 
-    def _speaks(self) -> Version:
+    def _speaks(self) -> WireVersion:
         """The latest form in which the hospital has signed its key."""
         keys = self._memory.keys(self._hospital.verify)
-        return Version.FIRST if keys is None else version_of(keys)
+        return WireVersion.FIRST if keys is None else read_wire_version(keys)
 
     def _ours(self, receipt: Receipt | FirstReceipt) -> bool:
         """Whether a receipt is for this stream; one of an exchange.db that is no more settles nothing."""
@@ -247,7 +255,7 @@ class Relay:
         """The hospital's newest key, in the latest form it has spoken, is kept here and copied to the exchange."""
         keys, version = credentials.open_keys(signed, self._box, self._hospital)
         kept = self._memory.keys(self._hospital.verify)
-        known, spoken = self._hospital.serial, Version.FIRST
+        known, spoken = self._hospital.serial, WireVersion.FIRST
         if kept is not None:
             before, spoken = credentials.open_keys(kept, self._box, self._hospital)
             known = max(known, before.serial)
@@ -259,3 +267,60 @@ class Relay:
             self._memory.keep_keys(self._hospital.verify, signed)
             log.info("the hospital's sealing key is number %d; it speaks form %d of the line", keys.serial, version)
         self._exchange.keep_keys(self._hospital.verify, keys.serial, signed)
+
+
+clock_log = logging.getLogger("lantern.clock")
+
+MOST_RECEIPT_AGE_S: Final = 600.0
+"""A receipt that may be older than this does not set the clock: it would be off by up to half of it."""
+_CONFIRMED_WITHIN: Final = timedelta(hours=1)
+_MOST_NUMBERS_KEPT: Final = 4096
+
+
+class ReceiptClock:
+    """What one relay learns about the time.  The numbers it has given out are kept only here, in memory: someone who
+    carries the messages can delay or repeat a receipt, but must not be able to set the clock with it."""
+
+    def __init__(self, dated: float = 0.0) -> None:
+        """*dated*: when the box's certificate begins, in Unix seconds; 0 where it has none."""
+        self._dated, self._apart = dated, False
+        self._given: dict[int, float] = {}
+        self._highest = 0
+
+    def handed_on(self, seqs: Iterable[int]) -> None:
+        """These numbers are given out now.  A number given out before may already have its receipt, and is ignored."""
+        now = clock.uptime_seconds()
+        for seq in seqs:
+            if seq > self._highest:
+                self._given[seq], self._highest = now, seq
+        while len(self._given) > _MOST_NUMBERS_KEPT:
+            del self._given[next(iter(self._given))]
+
+    def signed(self, at: int) -> None:
+        """The hospital has signed a message at *at*: by its clock this moment has passed."""
+        clock.current_clock().passed(float(at), dated=self._dated)
+
+    def answered(self, at: int, taken: Iterable[int]) -> None:
+        """A receipt for these numbers of this box's own stream, signed at *at*; the clock is set by it if it is
+        certainly fresh."""
+        given = [self._given.pop(seq) for seq in taken if seq in self._given]
+        if not given:
+            return
+        age = clock.uptime_seconds() - max(given) + 1.0  # `at` has whole seconds
+        if age > MOST_RECEIPT_AGE_S:
+            return
+        before = clock.current_clock().standing()
+        if before.source in (TimeSource.HOSPITAL, TimeSource.HOSPITAL_ALONE) and before.learned is not None:
+            shown, since = before.stamp.at.timestamp(), before.stamp.at - before.learned
+            if at <= shown <= at + age and since < _CONFIRMED_WITHIN:  # the clock is right and was confirmed recently
+                return
+        try:
+            after = clock.current_clock().learn(at + age / 2, TimeSource.HOSPITAL, dated=self._dated)
+        except ImplausibleTime:
+            if not self._apart:
+                clock_log.error("the hospital's clock and this box contradict each other; the box keeps its own time")
+            self._apart = True
+            return
+        self._apart = False
+        if before.source is not after.source:
+            clock_log.info("the box's time comes from the hospital's receipt now")

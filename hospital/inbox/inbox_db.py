@@ -22,7 +22,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from firmware_app.core.errors import Contradicted, LanternError, Outdated, Replayed, SealKeyRetired
-from firmware_app.uplink.messages.keys import VerifyKey, verify_key
+from firmware_app.uplink.messages.public_keys import VerifyKey, parse_verify_key
 from firmware_app.uplink.messages.summary import (
     Brief,
     ClinicFigures,
@@ -33,23 +33,22 @@ from firmware_app.uplink.messages.summary import (
     SoftwareState,
     Summary,
 )
-from hospital.inbox import heard, software, summaries, watches
-from hospital.inbox.heard import BoxRow
-from hospital.inbox.schema import bring_up_to_date
-from hospital.inbox.summaries import CaseRow
+from hospital.inbox import inbox_tables
+from hospital.inbox.inbox_tables import BoxRow, CaseRow
+from hospital.inbox.schema import migrate
 
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
 """One box's rubbish pushes out its own, not that of another."""
-ORDINARY: Final = (Replayed.code, Outdated.code, SealKeyRetired.code)
+ORDINARY_CODES: Final = (Replayed.code, Outdated.code, SealKeyRetired.code)
 """Reasons that come up by themselves: a lost receipt, a broker that delivers again, a key that was rotated meanwhile.
 Of these one row of each box and kind is kept, with a count, so that they push out no others."""
-_ORDINARY_SQL: Final = f"code IN {ORDINARY!r}"
+_ORDINARY_SQL: Final = f"code IN {ORDINARY_CODES!r}"
 _ASIDE_BYTES: Final = 4096
 _BUSY_S: Final = 15.0
 
 
-class Counting(Enum):
+class CountResult(Enum):
     """The result of counting a message."""
 
     COUNTED = "counted"
@@ -57,7 +56,7 @@ class Counting(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownKeys:
     """The boxes' keys as they were at one `data_version` of a connection."""
 
     mark: int
@@ -123,7 +122,7 @@ class Inbox:
             folder = self.path.parent.stat()
             os.chown(self.path, folder.st_uid, folder.st_gid)
         with self.transaction() as connection:
-            bring_up_to_date(connection)
+            migrate(connection)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -174,16 +173,16 @@ class Inbox:
         file."""
         connection = self.connection
         mark: int = connection.execute("PRAGMA data_version").fetchone()[0]
-        known: _Known | None = getattr(self._local, "known", None)
+        known: _KnownKeys | None = getattr(self._local, "known", None)
         if known is None or known.mark != mark:
             rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
             keys = {
-                row["box"]: verify_key(row["verify"])
+                row["box"]: parse_verify_key(row["verify"])
                 if row["revoked_at"] is None and VerifyKey().accepts(row["verify"])
                 else None
                 for row in rows
             }
-            self._local.known = known = _Known(mark, keys)
+            self._local.known = known = _KnownKeys(mark, keys)
         return known.keys
 
     def newest(self) -> str | None:
@@ -208,7 +207,7 @@ class Inbox:
 
     # --- messages, inside the caller's transaction -----------------------------------------------------------------
 
-    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> Counting:
+    def count(self, message: Summary | Digest, body: bytes, envelope: bytes) -> CountResult:
         """Count a verified message once.  Raises `Replayed` for the same bytes, `Contradicted` for the same number
         with another body; nothing is written then."""
         origin = message.origin
@@ -227,12 +226,12 @@ class Inbox:
                 raise Contradicted
             if row["envelope"] == digests[1]:
                 raise Replayed
-            heard.spoke(self.connection, origin.box, now)
-            return Counting.KNOWN
+            inbox_tables.record_activity(self.connection, origin.box, now)
+            return CountResult.KNOWN
         for content in [message.brief] if isinstance(message, Summary) else message.marks:
             self._case(origin.box, content, now)
-        heard.spoke(self.connection, origin.box, now)
-        return Counting.COUNTED
+        inbox_tables.record_activity(self.connection, origin.box, now)
+        return CountResult.COUNTED
 
     def _case(self, box: str, content: Brief | Mark, now: str) -> None:
         brief = json.dumps(content.to_object()) if isinstance(content, Brief) else None
@@ -253,7 +252,7 @@ class Inbox:
             (origin.box, origin.stream, origin.seq, presence.beat, json.dumps(presence.to_object()), now),
         ).rowcount
         if changed:
-            heard.said(self.connection, presence, now)
+            inbox_tables.record_presence(self.connection, presence, now)
             return True
         row = self.connection.execute(
             "SELECT session, beat, json_extract(body, '$.state') FROM presence WHERE box = ? AND stream = ?",
@@ -262,7 +261,7 @@ class Inbox:
         if tuple(row) == (origin.seq, presence.beat, presence.state.value):
             return False
         if not again:
-            heard.said_older(self.connection, origin.box, now)
+            inbox_tables.record_older_presence(self.connection, origin.box, now)
         raise Outdated
 
     def keep_figures(self, figures: ClinicFigures, *, again: bool = False) -> bool:
@@ -277,7 +276,7 @@ class Inbox:
             (origin.box, origin.stream, origin.seq, figures.beat, json.dumps(figures.to_object()), now),
         ).rowcount
         if changed:
-            heard.spoke(self.connection, origin.box, now)
+            inbox_tables.record_activity(self.connection, origin.box, now)
             return True
         row = self.connection.execute("SELECT body FROM figures WHERE box = ?", (origin.box,)).fetchone()
         if again or row["body"] == json.dumps(figures.to_object()):
@@ -294,27 +293,27 @@ class Inbox:
         ]
 
     def keep_watch(self, watch: DriftWatch, *, again: bool = False) -> bool:
-        """Keep whether the films of a machine have changed, as `watches.keep`."""
+        """Keep whether the films of a machine have changed, as `inbox_tables.keep_drift`."""
         now = _now()
-        kept = watches.keep(self.connection, watch, now, again=again)
+        kept = inbox_tables.keep_drift(self.connection, watch, now, again=again)
         if kept:
-            heard.spoke(self.connection, watch.origin.box, now)
+            inbox_tables.record_activity(self.connection, watch.origin.box, now)
         return kept
 
     def keep_software(self, said: SoftwareState, *, again: bool = False) -> bool:
-        """Keep which software a box runs, as `software.keep`."""
+        """Keep which software a box runs, as `inbox_tables.keep_software`."""
         now = _now()
-        kept = software.keep(self.connection, said, now, again=again)
+        kept = inbox_tables.keep_software(self.connection, said, now, again=again)
         if kept:
-            heard.spoke(self.connection, said.origin.box, now)
+            inbox_tables.record_activity(self.connection, said.origin.box, now)
         return kept
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a
-        count; of `ORDINARY` reasons the number alone."""
+        count; of `ORDINARY_CODES` reasons the number alone."""
         now = _now()
         kept, mark = payload[:_ASIDE_BYTES], payload
-        if error.code in ORDINARY:
+        if error.code in ORDINARY_CODES:
             kept, mark = b"", f"{box}\x00{kind}".encode()
         self.connection.execute(
             "INSERT INTO aside (code, details, box, kind, sha256, payload, first_at, last_at)"
@@ -332,15 +331,15 @@ class Inbox:
     # --- questions -----------------------------------------------------------------------------------------------
 
     def cases(self) -> list[CaseRow]:
-        """Every case revision, the newest last, all in memory; `summaries.stream` yields them one by one."""
-        return list(summaries.stream(self.connection))
+        """Every case revision, the newest last, all in memory; `inbox_tables.stream_cases` yields them one by one."""
+        return list(inbox_tables.stream_cases(self.connection))
 
     def boxes(self) -> list[BoxRow]:
         """Every enrolled box that was not revoked, by name."""
-        return heard.boxes(self.connection)
+        return inbox_tables.list_boxes(self.connection)
 
     def aside(self, limit: int = 100, *, also_ordinary: bool = True) -> list[dict[str, Any]]:
-        """Messages that were not counted, the newest first; those for an `ORDINARY` reason may be left out."""
+        """Messages that were not counted, the newest first; those for an `ORDINARY_CODES` reason may be left out."""
         which = "" if also_ordinary else f" WHERE NOT {_ORDINARY_SQL}"
         rows = self.connection.execute(
             f"SELECT id, code, details, box, kind, times, first_at, last_at FROM aside{which}"
@@ -348,11 +347,12 @@ class Inbox:
             (limit,),
         )
         return [
-            {**dict(row), "details": json.loads(row["details"]), "ordinary": row["code"] in ORDINARY} for row in rows
+            {**dict(row), "details": json.loads(row["details"]), "ordinary": row["code"] in ORDINARY_CODES}
+            for row in rows
         ]
 
     def ordinary(self) -> int:
-        """How many messages were not counted for an `ORDINARY` reason."""
+        """How many messages were not counted for an `ORDINARY_CODES` reason."""
         row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
         return int(row[0])
 

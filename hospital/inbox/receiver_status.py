@@ -1,21 +1,26 @@
-"""The receiver's connection to the broker: the receiver records its state, the page and `/healthz` read it.
+"""The receiver's state: its connection to the broker, and why the inbox cannot be written.
 
-Without the broker nothing is known about any box. The state is kept in inbox.db, so it outlives the receiver; an old
-entry shows that the receiver does not run.
+The receiver records its state; the page and `/healthz` read it.  Without the broker nothing is known about any box.
+The state is kept in inbox.db, so it outlives the receiver; an old entry shows that the receiver does not run.
+
+Why the inbox cannot be written is asked of the file system at once, since a full disk has no room for the answer.
+`InboxProblem` carries it from the receiver to the page within the process of `serve`.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import InboxError
+from firmware_app.core.errors import HospitalDiskFull, HospitalDiskReadOnly, InboxError, InboxUnwritten
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.trouble import LiveTrouble
 
 KEEP_ALIVE_S: Final = 15
 """So often the broker answers at least, while there is nothing else to say."""
@@ -41,22 +46,22 @@ class ReceiverStatus:
     error: str | None = None
     """Why the line last ended or was not opened; None while it stands."""
     doubt: str | None = None
-    """Why it signs no time, an `own_clock.Doubt`; None while it does."""
+    """Why it signs no time, a `receiver_clock.ClockDoubt`; None while it does."""
 
     def codes(self, now: datetime) -> list[str]:
         """Codes of what is wrong, for `/healthz`; empty when the broker is connected and receipts carry the time."""
-        if not _recent(self.written_at, now, _OLD):
+        if not _is_recent(self.written_at, now, _OLD):
             return ["hospital.receiver_silent"]
-        if self.since is None or not _recent(self.heard_at, now, _SILENCE):
+        if self.since is None or not _is_recent(self.heard_at, now, _SILENCE):
             return ["hospital.broker_silent"]
         return [CLOCK_DOUBTFUL] if self.doubt else []
 
 
-def _recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
+def _is_recent(at: datetime | None, now: datetime, within: timedelta) -> bool:
     return at is not None and -_AHEAD <= now - at <= within
 
 
-def read(connection: sqlite3.Connection) -> ReceiverStatus:
+def read_receiver_status(connection: sqlite3.Connection) -> ReceiverStatus:
     """The receiver's last entry."""
     row = connection.execute("SELECT written_at, since, heard_at, error, doubt FROM receiver").fetchone()
     if row is None:
@@ -68,11 +73,11 @@ def read(connection: sqlite3.Connection) -> ReceiverStatus:
 class ReceiverStatusRecorder:
     """The receiver's side: notes what happens on the connection, and writes it to the inbox every few seconds."""
 
-    def __init__(self, inbox: Inbox, live: LiveTrouble | None = None) -> None:
+    def __init__(self, inbox: Inbox, live: InboxProblem | None = None) -> None:
         """*live* is shared with the page of this process: on a full disk nothing can be written here."""
-        self._inbox, self._live = inbox, live or LiveTrouble()
+        self._inbox, self._live = inbox, live or InboxProblem()
         self._failed = float("-inf")
-        before = read(inbox.connection)
+        before = read_receiver_status(inbox.connection)
         self._since: datetime | None = None
         self._heard_at, self._error, self._doubt = before.heard_at, before.error, before.doubt
         self._written = 0.0
@@ -119,3 +124,30 @@ class ReceiverStatusRecorder:
                 (*(at.isoformat(timespec="milliseconds") if at else None for at in said), self._error, self._doubt),
             )
         self._written = time.monotonic()
+
+
+_FULL_BYTES: Final = 65_536
+"""With less than this SQLite cannot begin a transaction in a new log."""
+_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT)
+
+
+def explain_write_error(inbox_db: Path, error: OSError | sqlite3.Error) -> InboxError:
+    """What the person who looks after this computer must know of *error*, which came when *inbox_db* was written."""
+    name, number = getattr(error, "sqlite_errorname", ""), getattr(error, "errno", None)
+    try:
+        room = os.statvfs(inbox_db.parent)
+    except OSError as gone:
+        return InboxUnwritten(path=str(inbox_db), detail=gone.strerror or str(gone))
+    if room.f_flag & os.ST_RDONLY or number == errno.EROFS:
+        return HospitalDiskReadOnly(path=str(inbox_db.parent))
+    no_files = room.f_files > 0 and room.f_favail == 0
+    if name == "SQLITE_FULL" or number in _FULL_ERRORS or room.f_bavail * room.f_frsize < _FULL_BYTES or no_files:
+        return HospitalDiskFull(path=str(inbox_db.parent))
+    return InboxUnwritten(path=str(inbox_db), detail=str(error)[:200])
+
+
+class InboxProblem:
+    """Why nothing can be received just now; None where it can.  Set by the receiver, read by the page's threads."""
+
+    def __init__(self) -> None:
+        self.error: InboxError | None = None

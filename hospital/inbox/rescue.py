@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core.errors import InboxDamaged, InboxNeedsRoom, InboxPutBack, InboxRebuilt
-from firmware_app.core.sqlite.salvage.wreck import DamagedCopy, Wreck, carry
-from hospital.house import House
-from hospital.inbox import losses
+from firmware_app.core.salvage import DamagedCopy, DamagedDatabase, copy_table
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
-from hospital.keys import keyring
 
 _SPARE_BYTES: Final = 4_000_000
 _PAGES: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rescued:
+class RescueResult:
     """The result of a rescue: the rows of each table now, and where the damaged file is kept."""
 
     damage: str
@@ -39,7 +39,7 @@ class Rescued:
         return InboxRebuilt(self.damage, self.rows["cases"], self.rows["boxes"], str(self.kept))
 
 
-def damage(inbox_db: Path) -> str | None:
+def find_damage(inbox_db: Path) -> str | None:
     """What `PRAGMA quick_check` finds wrong; None when the file is sound or not there yet."""
     if not inbox_db.exists():
         return None
@@ -53,15 +53,15 @@ def damage(inbox_db: Path) -> str | None:
     return None if answer == "ok" else answer.splitlines()[-1]
 
 
-def rescue(house: House) -> Rescued | None:
+def rescue_inbox(house: HospitalSite) -> RescueResult | None:
     """Rebuild a damaged inbox; None when it is sound. No other process may have it open.
 
     May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
     Raises `InboxNeedsRoom`.
     """
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
-    defect = damage(house.inbox_db)
-    if defect is None and (house.inbox_db.exists() or not fresh.exists() or damage(fresh)):
+    defect = find_damage(house.inbox_db)
+    if defect is None and (house.inbox_db.exists() or not fresh.exists() or find_damage(fresh)):
         _remove(fresh)
         _remove(_copy_beside(fresh))
         return None
@@ -75,10 +75,12 @@ def rescue(house: House) -> Rescued | None:
         rows: dict[str, int] = {
             table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
         }
-    return Rescued(defect or "an earlier start was cut short while it made the file again", rows, kept)
+    return RescueResult(defect or "an earlier start was cut short while it made the file again", rows, kept)
 
 
-def put_back(house: House, connection: sqlite3.Connection, alive: Callable[[], None] = lambda: None) -> InboxPutBack:
+def put_inbox_back(
+    house: HospitalSite, connection: sqlite3.Connection, alive: Callable[[], None] = lambda: None
+) -> InboxPutBack:
     """Write what *connection* holds, whose files were removed or replaced, to the inbox's place again.
 
     What lies there now is kept in `damaged/`; the boxes enrolled since are taken over.  *alive* is called now and then.
@@ -92,13 +94,13 @@ def put_back(house: House, connection: sqlite3.Connection, alive: Callable[[], N
     with closing(sqlite3.connect(held, isolation_level=None)) as copy:
         connection.backup(copy, pages=_PAGES, progress=lambda *_: alive())
         copy.execute("PRAGMA journal_mode=DELETE").fetchone()
-    if defect := damage(held):
+    if defect := find_damage(held):
         raise InboxDamaged(detail=defect)
     what = InboxPutBack(path=str(house.root / "damaged"))
     with closing(Inbox(held)) as inbox:
         with inbox.transaction() as copy:
-            house.enrol_known(copy)
-            losses.note(copy, what)
+            house.enrol_known_boxes(copy)
+            inbox_tables.record_loss(copy, what)
         inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()
     held.rename(fresh)
     _put_in_place(house, fresh)
@@ -114,7 +116,7 @@ def _check_room(inbox_db: Path, defect: str) -> None:
         raise InboxNeedsRoom(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
 
 
-def _rebuild(house: House, fresh: Path) -> None:
+def _rebuild(house: HospitalSite, fresh: Path) -> None:
     """Write *fresh* from the readable rows of the inbox and from `boxes/`; all of it is on the disk on return."""
     inbox = Inbox(fresh)
     with closing(inbox):
@@ -122,16 +124,16 @@ def _rebuild(house: House, fresh: Path) -> None:
         inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, whole after each commit
         inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
         damaged = DamagedCopy(house.inbox_db, _copy_beside(fresh))
-        with closing(Wreck(damaged, inbox.connection)) as wreck, inbox.transaction() as new:
-            tables = {table: carry(wreck, table, new) for table in wreck.tables}
+        with closing(DamagedDatabase(damaged, inbox.connection)) as wreck, inbox.transaction() as new:
+            tables = {table: copy_table(wreck, table, new) for table in wreck.tables}
             if tables["boxes"].is_damaged or damaged.unused_commits:
                 _keep_revoked(wreck, new)
-            house.enrol_known(new)
+            house.enrol_known_boxes(new)
     _remove(_copy_beside(fresh))
     keyring.sync(house.root)
 
 
-def _keep_revoked(wreck: Wreck, new: sqlite3.Connection) -> None:
+def _keep_revoked(wreck: DamagedDatabase, new: sqlite3.Connection) -> None:
     """Old pages from before a revocation may be recovered too: a box is revoked if any row says so."""
     box, revoked_at = (wreck.columns("boxes").index(name) for name in ("box", "revoked_at"))
     for _, row in wreck.scanned("boxes"):
@@ -148,7 +150,7 @@ def _tables(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(question).fetchall()]
 
 
-def _put_in_place(house: House, fresh: Path) -> Path:
+def _put_in_place(house: HospitalSite, fresh: Path) -> Path:
     """Move the damaged file aside and *fresh* to its place; returns where the damaged one is now.
 
     The file goes before its log, so that a kill between them leaves either both in place or no `inbox.db`.

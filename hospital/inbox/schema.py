@@ -27,7 +27,7 @@ STEPS: Final[tuple[str, ...]] = (
         id INTEGER PRIMARY KEY CHECK (id = 1), said_at TEXT NOT NULL, cases INTEGER NOT NULL  -- their last rowid
     ) STRICT;
     """,
-    # Why the receiver doubts this machine's clock, a value of `own_clock.Doubt`; NULL: it does not.
+    # Why the receiver doubts this machine's clock, a value of `receiver_clock.ClockDoubt`; NULL: it does not.
     "ALTER TABLE receiver ADD COLUMN doubt TEXT;",
     # How the packs do at each clinic: the latest word of each box.
     """
@@ -82,7 +82,7 @@ STEPS: Final[tuple[str, ...]] = (
 )
 
 
-def bring_up_to_date(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection) -> None:
     """Run the steps that this file has not seen, inside the caller's transaction; raises `InboxNewer`."""
     seen: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if seen > len(STEPS):

@@ -29,22 +29,21 @@ from firmware_app.core.errors import (
     LanternError,
 )
 from firmware_app.uplink.messages.envelope import BoxBundle
-from hospital import enrolling
-from hospital.house import House
-from hospital.inbox import losses, receiver_status, software, watches
-from hospital.inbox.heard import BoxRow
+from hospital import box_enrolment, certificate_authority
+from hospital.enrolment_front import group_address
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import inbox_tables, receiver_status
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.trouble import LiveTrouble
-from hospital.keys import dates
-from hospital.line.enrol_front import counted
-from hospital.page import tonight
+from hospital.inbox.inbox_tables import BoxRow
+from hospital.inbox.receiver_status import InboxProblem
+from hospital.page import urgent_cases
 
 _T = TypeVar("_T")
 _FRESH_S: Final = 1.0
 _MINUTE_S: Final = 60.0
 _BETWEEN_S: Final = 0.02  # between two queries; the receiver runs in the same process and needs the rest
 _MOST_WATCHED: Final = 100
-MEANINGS: Final = {
+FAULT_MEANINGS: Final = {
     "pack.fell_sensitivity": "模型漏诊比说明卡多 the model misses more than its card says",
     "pack.fell_specificity": "模型误判阳性比说明卡多 the model calls more films wrongly than its card says",
     "pack.trial_crashed": "新版模型试用时中止 a new model stopped on trial",
@@ -71,7 +70,7 @@ _HEADERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class SilentBox:
     """A box that needs a look: `minutes` since its last message (None when there is none or it is unknown), whether
     that was a goodbye, whether it repeats old messages, and whether the last one came while this machine's clock was
     ahead."""
@@ -83,17 +82,17 @@ class Silence:
     ahead: bool
 
 
-def silent(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[Silence]:
+def find_silent_boxes(boxes: list[BoxRow], now: datetime, after: timedelta) -> list[SilentBox]:
     """The boxes not heard of for longer than *after*, those whose last message was a goodbye, and those that only
     repeat old messages; the longest silence first."""
     rows = []
     for box in boxes:
         last = datetime.fromisoformat(box.last_at) if box.last_at else None
         gone = box.gone and not box.older  # it sends, but with old numbers
-        ahead = last is not None and last - now > tonight.AHEAD
+        ahead = last is not None and last - now > urgent_cases.AHEAD
         if last is None or gone or box.older or ahead or now - last > after:
             minutes = int((now - last) / timedelta(minutes=1)) if last and not ahead else None
-            rows.append(Silence(box.box, minutes, gone, box.older, ahead))
+            rows.append(SilentBox(box.box, minutes, gone, box.older, ahead))
     return sorted(rows, key=lambda one: -(one.minutes if one.minutes is not None else 10**9))
 
 
@@ -131,58 +130,58 @@ class Alarm:
 
 
 def create_app(
-    house: House, silent_after: timedelta, hosts: list[str] | None = None, live: LiveTrouble | None = None
+    house: HospitalSite, silent_after: timedelta, hosts: list[str] | None = None, live: InboxProblem | None = None
 ) -> Flask:
     """The page over one hospital's inbox.  *hosts* are the names it answers to (default: this machine's own); *live* is
     shared with the receiver of this process."""
-    live, early_boxes = live or LiveTrouble(), _Minute()
+    live, early_boxes = live or InboxProblem(), _MinuteCache()
     app = Flask(__name__)
     app.config["TRUSTED_HOSTS"] = hosts or ["127.0.0.1", "localhost", "[::1]"]
     app.config["MAX_CONTENT_LENGTH"] = 4096
     answers = QueryCache(house.inbox_db)
 
     def alarms(inbox: Inbox) -> list[Alarm]:
-        early = early_boxes.kept(lambda: list[DateError](dates.early_boxes(house.root / "boxes")))
-        return [*_now_wrong(house, live), *map(_alarm, early), *_happened(inbox)]
+        early = early_boxes.kept(lambda: list[DateError](certificate_authority.find_early_boxes(house.root / "boxes")))
+        return [*_current_alarms(house, live), *map(_make_alarm, early), *_loss_alarms(inbox)]
 
     @app.get("/")
     def all_boxes() -> str:
-        return answers.get("", lambda inbox: _tonight(inbox, silent_after, alarms(inbox)))
+        return answers.get("", lambda inbox: _render_tonight(inbox, silent_after, alarms(inbox)))
 
     @app.get("/box/<box>")
     def one_box(box: str) -> str:
         before = request.args.get("before", type=int)
         if before is not None and not 0 <= before < 2**63:  # row numbers of SQLite end here
             before = None
-        text = answers.get(f"{box} {before}", lambda inbox: _of_box(inbox, box, before))
+        text = answers.get(f"{box} {before}", lambda inbox: _render_box(inbox, box, before))
         return text or abort(404)
 
     @app.get("/enrol")
     def enrol() -> str:
-        return _enrolling(answers)
+        return _render_enrolment(answers)
 
     @app.post("/enrol")
     def enrol_by_code() -> tuple[str, int]:
         if not _is_sent_by_our_page(hosts or ()):
             abort(403)  # another site's page cannot know the code, but could use up the tries
-        code, source = request.form.get("code", "")[:40], counted(request.remote_addr or "")
+        code, source = request.form.get("code", "")[:40], group_address(request.remote_addr or "")
         try:
-            made = enrolling.approve(house, code, enrolling.Actor.PAGE, source)
+            made = box_enrolment.enrol_by_label_code(house, code, box_enrolment.Actor.PAGE, source)
         except LanternError as error:
-            return _enrolling(answers, error=error), 409
-        return _enrolling(answers, box=made), 200
+            return _render_enrolment(answers, error=error), 409
+        return _render_enrolment(answers, box=made), 200
 
     @app.get("/healthz")
     def healthz() -> dict[str, object]:
         try:
-            codes = answers.get("/", lambda inbox: _codes(inbox, alarms(inbox)))
+            codes = answers.get("/", lambda inbox: _alarm_codes(inbox, alarms(inbox)))
         except sqlite3.Error:
-            codes = [one.code for one in _now_wrong(house, live)] or ["hospital.inbox"]
+            codes = [one.code for one in _current_alarms(house, live)] or ["hospital.inbox"]
         return {"status": "degraded" if codes else "ok", "codes": codes}
 
     @app.errorhandler(sqlite3.Error)
     def unread(_error: sqlite3.Error) -> tuple[str, int]:
-        return render_template("unread.html", path=house.inbox_db, alarms=_now_wrong(house, live)), 503
+        return render_template("unread.html", path=house.inbox_db, alarms=_current_alarms(house, live)), 503
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -192,17 +191,17 @@ def create_app(
     return app
 
 
-def _now_wrong(house: House, live: LiveTrouble) -> list[Alarm]:
+def _current_alarms(house: HospitalSite, live: InboxProblem) -> list[Alarm]:
     """What is wrong at this moment, whether or not the inbox can be read."""
     own: list[HospitalError] = [live.error] if live.error else []
-    return [*map(_alarm, [*own, *dates.faults(house.tls)])]
+    return [*map(_make_alarm, [*own, *certificate_authority.find_date_faults(house.tls)])]
 
 
-def _alarm(error: HospitalError) -> Alarm:
+def _make_alarm(error: HospitalError) -> Alarm:
     return Alarm(error.code, {tag: error.text(tag) for tag in _TAGS})
 
 
-class _Minute:
+class _MinuteCache:
     """What reads a file of each box is asked once a minute."""
 
     def __init__(self) -> None:
@@ -214,15 +213,15 @@ class _Minute:
         return self._errors
 
 
-def _happened(inbox: Inbox) -> list[Alarm]:
+def _loss_alarms(inbox: Inbox) -> list[Alarm]:
     """What has happened to the inbox, until a person has seen it."""
-    unseen = losses.unseen(inbox.connection)
+    unseen = inbox_tables.list_unseen_losses(inbox.connection)
     return [Alarm(loss.code, {tag: loss.text(tag) for tag in _TAGS}, loss.at) for loss in unseen]
 
 
-def _codes(inbox: Inbox, alarms: list[Alarm]) -> list[str]:
+def _alarm_codes(inbox: Inbox, alarms: list[Alarm]) -> list[str]:
     """Of the alarms, and how the receiver stands with the broker, unless it says itself that it cannot write."""
-    standing = receiver_status.read(inbox.connection).codes(datetime.now(UTC))
+    standing = receiver_status.read_receiver_status(inbox.connection).codes(datetime.now(UTC))
     codes = [one.code for one in alarms]
     return list(dict.fromkeys(codes if _cannot_write(alarms) else [*codes, *standing]))
 
@@ -250,44 +249,44 @@ def _is_sent_by_our_page(named: Collection[str]) -> bool:
         return False
 
 
-def _tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
-    running = software.latest(inbox.connection)
-    now, receiver, boxes = datetime.now(UTC), receiver_status.read(inbox.connection), inbox.boxes()
-    codes = _codes(inbox, alarms)
+def _render_tonight(inbox: Inbox, silent_after: timedelta, alarms: list[Alarm]) -> str:
+    running = inbox_tables.list_latest_software(inbox.connection)
+    now, receiver, boxes = datetime.now(UTC), receiver_status.read_receiver_status(inbox.connection), inbox.boxes()
+    codes = _alarm_codes(inbox, alarms)
     unheard = {"hospital.receiver_silent", "hospital.broker_silent"} & {*codes}
     return render_template(
         "tonight.html",
         now=now,
-        meanings=MEANINGS,
+        meanings=FAULT_MEANINGS,
         receiver=receiver,
         codes=codes,
         alarms=alarms,
         explained=any(one.code.startswith(_EXPLAINED) for one in alarms),
         unheard=bool(unheard) or _cannot_write(alarms),
-        urgent=tonight.urgent(inbox.connection, now),
-        silent=silent(boxes, now, silent_after),
+        urgent=urgent_cases.urgent(inbox.connection, now),
+        silent=find_silent_boxes(boxes, now, silent_after),
         boxes=boxes,
         aside=inbox.aside(20, also_ordinary=False),
         ordinary=inbox.ordinary(),
-        watched=watches.latest(inbox.connection)[:_MOST_WATCHED],
-        asking=enrolling.asking(inbox),
-        versions=software.counted(running),
+        watched=inbox_tables.list_latest_drift(inbox.connection)[:_MOST_WATCHED],
+        asking=box_enrolment.list_waiting_boxes(inbox),
+        versions=inbox_tables.count_versions(running),
         left=[one for one in running if one["left"]],
         slots={one["box"]: one["slot"] for one in running if one["slot"]},
     )
 
 
-def _enrolling(answers: QueryCache, box: BoxBundle | None = None, error: LanternError | None = None) -> str:
+def _render_enrolment(answers: QueryCache, box: BoxBundle | None = None, error: LanternError | None = None) -> str:
     """The form for a label's code, and the boxes that wait for it."""
-    asking = answers.get(f"enrol {box.box if box else ''}", enrolling.asking)
+    asking = answers.get(f"enrol {box.box if box else ''}", box_enrolment.list_waiting_boxes)
     said = {tag: error.text(tag) for tag in _TAGS} if error else None
     return render_template("enrol.html", asking=asking, box=box, error=said)
 
 
-def _of_box(inbox: Inbox, box: str, before: int | None) -> str | None:
+def _render_box(inbox: Inbox, box: str, before: int | None) -> str | None:
     """The page of one box; None for an unknown box."""
-    page = tonight.of_box(inbox.connection, box, datetime.now(UTC), before)
-    weeks = watches.weeks(inbox.connection, box)[:_MOST_WATCHED]
+    page = urgent_cases.list_box_cases(inbox.connection, box, datetime.now(UTC), before)
+    weeks = inbox_tables.list_drift_weeks(inbox.connection, box)[:_MOST_WATCHED]
     if not page.cases and all(row.box != box for row in inbox.boxes()):
         return None
     return render_template("box.html", box=box, page=page, before=before, weeks=weeks)

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from firmware_app.cases import stick_status
-from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.cases import usb_import
+from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core.errors import StickNotAll
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
@@ -85,11 +85,11 @@ def stick(box: Clinic) -> Iterator[None]:
     """A stick of which not all came in: every page says so."""
     state = StateDir(box.state)
     reason = Reason.of(StickNotAll(count=1200))
-    stick_status.write(
+    usb_import.write_status(
         state, StickStatus(StickStage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
     )
     yield
-    (state.run / f"{stick_status.NAME}.json").unlink()
+    (state.run / f"{usb_import.STATUS_NAME}.json").unlink()
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases import scored
-from firmware_app.cases.asking import Shares
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import model_scores
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations
-from firmware_app.cases.machines import Machine
-from firmware_app.cases.scored import Examined, Score
+from firmware_app.cases.imaging_devices import ImagingDevice
+from firmware_app.cases.model_scores import CalibrationSample, SamplingShares, Score
 from tests import toy_pack
 from tests.browser.clinic import Clinic as Box
 from tests.browser.clinic import Person, synthetic_film
@@ -122,7 +121,7 @@ def seats(request: pytest.FixtureRequest, tmp_path: Path, axe: str) -> Iterator[
 def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: bool = False) -> Path:
     """The box reads so many films more, and a register tells what became of each; *upside_down*: high scores mean
     that it is not there."""
-    clinical = Clinical(box.state / "clinical" / "clinical.db")
+    clinical = ClinicalDatabase(box.state / "clinical" / "clinical.db")
     place, finding = Confirmations(clinical.database).places()[0]
     lines = ["case,outcome,source,note"]  # with what the box does not need, as registers have it
     with clinical.database.transaction() as connection:
@@ -130,8 +129,10 @@ def register(box: Box, folder: Path, auc: float, films: int, *, upside_down: boo
             case = f"c-{secrets.token_hex(10)}"
             there = truth is not upside_down
             score = 1.0 - score if upside_down and there else score
-            examined = Examined(place.pack, place.version, Machine(place.machine), (Score(finding, score, 0.5),))
-            scored.record(connection, case, examined, bytes(32), Shares(0.0, 0.1))
+            examined = CalibrationSample(
+                place.pack, place.version, ImagingDevice(place.machine), (Score(finding, score, 0.5),)
+            )
+            model_scores.record_scores(connection, case, examined, bytes(32), SamplingShares(0.0, 0.1))
             lines.append(f"{case},{'positive' if there else 'negative'},laboratory,{'x' * 200}")
     clinical.database.close()
     table = folder / f"register-{films}.csv"

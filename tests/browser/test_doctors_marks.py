@@ -7,7 +7,7 @@ from typing import Any
 
 from selenium.webdriver.common.action_chains import ActionChains
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.remarks import Remark, Remarks
 from firmware_app.core.state_dir import StateDir
 from tests.browser.clinic import Clinic, Person, synthetic_film
@@ -15,7 +15,7 @@ from tests.browser.conftest import DOCTOR
 
 
 def kept(box: Clinic, case: str) -> tuple[Remark, ...]:
-    clinical = Clinical(StateDir(box.state).clinical_db)
+    clinical = ClinicalDatabase(StateDir(box.state).clinical_db)
     try:
         return Remarks(clinical.database).of_case(case)
     finally:

@@ -15,11 +15,11 @@ import pytest
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 
-from firmware_app.core.settings import load
-from firmware_app.uplink.messages.credentials import bundle
+from firmware_app.core.settings import load_config
+from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.envelope import BoxBundle
-from hospital import prepare
-from hospital.house import House
+from hospital import new_boxes
+from hospital.hospital_site import HospitalSite
 from tests import toy_pack
 from tests.browser.clinic import PASSWORD, Clinic, Person, clinic
 from tests.peers import needed
@@ -35,7 +35,7 @@ class NewBox:
 
     def answer(self) -> None:
         """What `lantern-provision.path` and its service do: root answers, and the box starts again."""
-        command = [sys.executable, "-m", "firmware_app.appliance.provisioning.first_page", "--config", str(self.file)]
+        command = [sys.executable, "-m", "firmware_app.appliance.provisioning_service", "--config", str(self.file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.stderr == ""
         if done.returncode == 0:
@@ -44,7 +44,7 @@ class NewBox:
     def screen(self) -> str:
         """What the box's own screen shows."""
         out = self.file.parent / "code.issue"
-        screen = "firmware_app.appliance.provisioning.console"
+        screen = "firmware_app.appliance.first_code_screen"
         command = [sys.executable, "-m", screen, "--config", str(self.file), "--out", str(out)]
         subprocess.run(command, check=True, timeout=60)
         return out.read_text("utf-8")
@@ -110,7 +110,7 @@ def fits_a_phone(person: Person, name: str) -> None:
     person.screen(1024, 900)
 
 
-def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_path: Path) -> None:
+def test_a_new_box_is_set_up_from_a_browser(house: HospitalSite, person: Person, tmp_path: Path) -> None:
     with new_box(tmp_path / "box") as box:
         request = box.running.state / "provision" / "request.json"
         person.driver.get(box.running.url)
@@ -152,13 +152,13 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         person.find("svg.qr")
         person.picture("first-start")
         fits_a_phone(person, "done")
-        config = load(box.file, {})
+        config = load_config(box.file, {})
         assert (config.box.id, config.box.name, config.dicom.allowed_calling) == (
             "clinic-7",
             "清河卫生院",
             ("DX1", "US1"),
         )
-        made = bundle(box.running.state / "line" / "box.json", BoxBundle)
+        made = load_bundle(box.running.state / "line" / "box.json", BoxBundle)
         assert made.fingerprint in person.find(".facts").text
         enrolled, _ = house.enrol(box.running.state / "line" / "box.json")
         assert enrolled == made
@@ -174,9 +174,9 @@ def test_a_new_box_is_set_up_from_a_browser(house: House, person: Person, tmp_pa
         assert box.screen() == ""
 
 
-def test_a_file_from_a_stick_needs_only_the_label(house: House, person: Person, tmp_path: Path) -> None:
+def test_a_file_from_a_stick_needs_only_the_label(house: HospitalSite, person: Person, tmp_path: Path) -> None:
     rows = [(2, {"box": "clinic-8", "clinic": "东山卫生院"}), (3, {"box": "clinic-9", "clinic": "西河卫生院"})]
-    eight, nine = prepare.prepare(house, "list.csv", rows, tmp_path / "out", 30)
+    eight, nine = new_boxes.write_provisioning_files(house, "list.csv", rows, tmp_path / "out", 30)
     with new_box(tmp_path / "box") as box:
         offered = box.running.state / "provision" / "offered"
         offered.mkdir()
@@ -195,7 +195,7 @@ def test_a_file_from_a_stick_needs_only_the_label(house: House, person: Person, 
         working.join(60)
         box.running.expect("viewer")
         person.until(lambda: "clinic-9" in outcome(box, person))
-        assert load(box.file, {}).box.name == "西河卫生院"
+        assert load_config(box.file, {}).box.name == "西河卫生院"
         person.press("a[href='/claim']")
         for name, text in (("code", nine.code), ("name", "li"), ("password", PASSWORD), ("again", PASSWORD)):
             person.type(f"main [name={name}]", text)

@@ -10,7 +10,7 @@ import pytest
 from pydicom import dcmread
 from selenium.webdriver.support.ui import Select
 
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts import Accounts, Role
 from tests.browser.clinic import PASSWORD, Clinic, Person, synthetic_film
 from tests.browser.conftest import DOCTOR
 from tests.films import save

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from firmware_app.appliance.updates import handover, record, service
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import remembered
+from firmware_app.appliance import software_record, software_requests, software_service
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import run_status
 from firmware_app.core.errors import SoftwareNotSigned
 from tests.browser.clinic import PASSWORD, Person
 from tests.peers import needed
@@ -43,18 +43,20 @@ def flashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlashedBox]:
     box = FlashedBox(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{folder / 'bin'}:{os.environ['PATH']}")
-        patch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
+        patch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: BOX)
         yield box
 
 
 @pytest.fixture(scope="module")
 def url(flashed: FlashedBox) -> Iterator[str]:
-    clinical, accounts = Clinical(flashed.state.clinical_db), Accounts(flashed.state.accounts_db)
+    clinical, accounts = ClinicalDatabase(flashed.state.clinical_db), Accounts(flashed.state.accounts_db)
     clinical.create()
     accounts.create()
     config = flashed.config(repository="https://updates.example/lantern")
     app = create_app(config, flashed.state, clinical, accounts, Silent(None))
-    server: Any = create_server(app, host="127.0.0.1", port=0, threads=4, max_request_body_size=handover.PIECE_BYTES)
+    server: Any = create_server(
+        app, host="127.0.0.1", port=0, threads=4, max_request_body_size=software_requests.PIECE_BYTES
+    )
     threading.Thread(target=server.run, daemon=True).start()
     (flashed.folder / "code").write_text(accounts.add("zhou", Role.TECHNICIAN))
     yield f"http://127.0.0.1:{server.effective_port}"
@@ -82,14 +84,14 @@ def test_a_file_is_sent_installed_and_its_progress_is_shown(flashed: FlashedBox,
     technician.driver.find_element("css selector", "input[type=file]").send_keys(str(file))
     technician.press("#upload button")
     technician.find("#doing")
-    assert handover.waits(flashed.state)
-    assert service.run(flashed.config(), flashed.state, BOX)
+    assert software_requests.is_request_waiting(flashed.state)
+    assert software_service.carry_out_requests(flashed.config(), flashed.state, BOX)
     assert flashed.installed.read_bytes() == file.read_bytes()
     technician.until(lambda: "0.4.0" in technician.find("#doing").text)
 
 
 def test_a_file_that_is_refused_says_why(flashed: FlashedBox, url: str, technician: Person, tmp_path: Path) -> None:
-    remembered.keep(flashed.state, record.NAME, {})
+    run_status.write_check_result(flashed.state, software_record.NAME, {})
     technician.speak("en")
     technician.driver.get(f"{url}/software")
     wrong = shutil.copy(flashed.bundle("0.5.0"), tmp_path / "film.raucb")
@@ -101,15 +103,17 @@ def test_a_file_that_is_refused_says_why(flashed: FlashedBox, url: str, technici
     technician.driver.find_element("css selector", "input[type=file]").send_keys(str(old))
     technician.press("#upload button")
     technician.find("#doing")
-    service.run(flashed.config(), flashed.state, BOX)
+    software_service.carry_out_requests(flashed.config(), flashed.state, BOX)
     technician.until(lambda: "is not later than 0.3.0" in technician.find("#software").text)
 
 
 @pytest.mark.parametrize("language", ["zh_CN", "en"])
 def test_the_page_fits_the_desk_and_the_phone(flashed: FlashedBox, url: str, technician: Person, language: str) -> None:
     flashed.leave("0.4.0")
-    record.note_done(flashed.state, "stick", "lantern-0.4.0.raucb", SoftwareNotSigned(file="lantern-0.4.0.raucb"))
-    record.note_offered(flashed.state, "0.5.0+git20261125.1a2b3c4d5", 412_000_000, None)
+    software_record.note_outcome(
+        flashed.state, "stick", "lantern-0.4.0.raucb", SoftwareNotSigned(file="lantern-0.4.0.raucb")
+    )
+    software_record.note_offered(flashed.state, "0.5.0+git20261125.1a2b3c4d5", 412_000_000, None)
     technician.screen(1366, 768)
     technician.driver.get(f"{url}/software")
     technician.speak(language)

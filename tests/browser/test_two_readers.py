@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from converters.data import feedback
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film

@@ -14,8 +14,8 @@ from PIL import Image
 from converters import cli, tasks
 from converters.failures import RecipeInvalid
 from converters.recipe import load_recipe
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks import register
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.tasks import registry
 from tests.converters.conftest import QUICK, SIDE, WORDS
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), str(ROOT))))
-    for known in (tasks.known, tasks.get, register.modules):
+    for known in (tasks.known, tasks.get, registry.list_task_modules):
         known.cache_clear()
     return folder
 

@@ -15,9 +15,9 @@ from PIL import Image
 from converters import cli
 from converters.synthetic_images import phantom
 from firmware_app.imaging.input_spec import Greys
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack, survey
-from firmware_app.packs.ways import Way
+from firmware_app.packs.execution_variants import ExecutionVariant
+from firmware_app.packs.pack_folder import Pack, scan_packs
+from firmware_app.packs.runtimes import registry
 from firmware_app.reading.children import golden_cases
 
 EXAMPLES = Path(__file__).parents[2] / "converters" / "examples"
@@ -127,9 +127,9 @@ def test_a_module_with_its_weights_becomes_a_pack_whose_map_means_its_own_answer
     refused = {(one.runtime, one.precision) for one in pack.manifest.refused}
     assert len(passed) + len(refused) == 7
     assert {"onnxruntime", "openvino", "litert"} <= {one.runtime for one in pack.manifest.artefacts}
-    assert [one.name for one in survey(own / "out").packs] == ["own-model"]
+    assert [one.name for one in scan_packs(own / "out").packs] == ["own-model"]
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
-    answer = choice.get("onnxruntime").load(pack.folder / "model.fp32.onnx").infer({"film": film})
+    answer = registry.get_runtime("onnxruntime").load(pack.folder / "model.fp32.onnx").infer({"film": film})
     assert answer["map"].shape == (1, 1, 8, 8)
     net = own_model.network().eval()
     net.load_state_dict(checkpoint.foreign_state(own / "own_model.pt"))
@@ -165,7 +165,7 @@ def test_a_box_prepares_colours_and_a_letterbox_as_the_recipe_says(own: Path, fi
     with Image.open(pack.folder / "golden" / "phantom-opacities.png") as drawn:
         assert (drawn.mode, drawn.width < drawn.height) == ("RGB", True)
     for one in pack.manifest.artefacts:
-        tried = golden_cases.attempt(pack, Way(one.runtime, one.precision), {})
+        tried = golden_cases.run_variant(pack, ExecutionVariant(one.runtime, one.precision), {})
         assert tried.cases == len(pack.manifest.golden) >= 2
 
 
@@ -200,7 +200,7 @@ def test_a_network_that_outlines_volumes_goes_through_and_a_box_takes_its_pack(
     assert test.dice_ci is not None
     assert test.lesion_sensitivity is not None
     assert "## Outlines" in (pack.folder / "CARD.md").read_text()
-    assert [one.name for one in survey(tmp_path).packs] == ["meshnet"]
+    assert [one.name for one in scan_packs(tmp_path).packs] == ["meshnet"]
     capfd.readouterr()
     assert cli.main(["evaluate", str(pack.folder), "--data", str(volumes), "--precision", "fp32", "--json"]) == 0
     told = json.loads(capfd.readouterr().out)

@@ -17,9 +17,9 @@ ASKED = """
 import json, sys
 import numpy as np, onnxruntime
 from pathlib import Path
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry as choice
 film = {"film": np.ones((1, 1, 64, 64), np.float32)}
-ours = choice.get("onnxruntime").load(Path(sys.argv[1])).infer(film)["map"]
+ours = choice.get_runtime("onnxruntime").load(Path(sys.argv[1])).infer(film)["map"]
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 plain = session.run(output_names=["map"], input_feed=film)[0]
 print(json.dumps([float(ours.mean()), float(plain.mean())]))
@@ -75,9 +75,9 @@ def logits(outputs: object) -> NDArray[np.float64]:
 
 
 def answers(runtime: str, path: Path, films: NDArray[np.float32]) -> NDArray[np.float64]:
-    from firmware_app.packs.runtimes import choice
+    from firmware_app.packs.runtimes import registry
 
-    session = choice.get(runtime).load(path)
+    session = registry.get_runtime(runtime).load(path)
     return np.concatenate([logits(session.infer({"film": film[np.newaxis]})) for film in films])
 
 
@@ -119,13 +119,13 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
     from converters.quantizing import ptq_search
     from converters.recipe import Gate
     from firmware_app.imaging.model_input import InputSpec
-    from firmware_app.packs.runtimes.openvino import core
+    from firmware_app.packs.runtimes.openvino import shared_core
 
     torch.manual_seed(0)
     folder, films = exported(build("lite0-cut"), tmp_path / "fold0"), discs(4)
     monkeypatch.setattr(onnx_file, "quantize_static_qdq", in_ranges_a_channel)
     monkeypatch.setattr(onnx_file, "_recentred", lambda _source, path, _films: path)  # it cannot run such a file
-    monkeypatch.setattr(openvino_ir, "folded", core().read_model)
+    monkeypatch.setattr(openvino_ir, "folded", shared_core().read_model)
     files = artefacts.Rounded(runtime, InputSpec("film", SIDE, SIDE), [folder], [films], logits)
     near = np.arange(4.0)
     found = ptq_search.search(files, tmp_path / "tries", near, lambda _: near, lambda _: [], Gate(), control=False)

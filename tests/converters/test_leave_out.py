@@ -10,7 +10,7 @@ from converters import cli
 from converters.packing import card
 from converters.packing.card_notes import HOW_UNSEEN
 from converters.report.step_results import Accounts
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 from tests import toy_pack
 from tests.converters.conftest import PLAIN, write_recipe
 from tests.converters.test_training import with_sources

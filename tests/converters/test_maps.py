@@ -14,7 +14,7 @@ from converters import cli
 from converters.recipe import load_recipe
 from converters.synthetic_images import phantom
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 from tests.converters.conftest import ONE_FOLD, PLAIN, SIDE, write_recipe
 
 RUNTIMES = {"onnxruntime", "openvino", "litert"}

@@ -13,7 +13,7 @@ from converters.failures import RecipeInvalid
 from converters.formats import foreign_onnx
 from converters.recipe import Recipe
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 from tests.converters.conftest import WORDS
 
 FILM = np.random.default_rng(0).random((1, 1, 8, 8), dtype=np.float32)
@@ -54,7 +54,7 @@ def saved(path: Path, ending: tuple[tuple[str, dict[str, Any]], ...] = (), chann
 def answered(source: Path, wanted: Recipe, film: np.ndarray[Any, Any] = FILM, channels: int = 1) -> float:
     spec = InputSpec("film", 8, 8, channels=3 if channels == 3 else 1)
     made = foreign_onnx.adapted(source, source.with_suffix(".made.onnx"), spec, wanted)
-    given = choice.get("onnxruntime").load(made).infer({"film": film})["map"]
+    given = registry.get_runtime("onnxruntime").load(made).infer({"film": film})["map"]
     return float(given.reshape(-1)[0])
 
 

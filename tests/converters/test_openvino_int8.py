@@ -89,11 +89,11 @@ def test_the_file_for_an_npu_has_fixed_shapes_and_no_zero_point(
     depthwise: Path, films: NDArray[np.float32], tmp_path: Path
 ) -> None:
     from converters.formats import npu_file
-    from firmware_app.packs.runtimes.openvino import core
+    from firmware_app.packs.runtimes.openvino import shared_core
 
     float_file = depthwise.with_name(npu_file.int8_from)  # of a fold: only the one with an open batch is there
     path = npu_file.quantize(float_file, tmp_path / "model.npu.xml", films, "minmax", lambda out: out["map"])
-    model = core().read_model(path)
+    model = shared_core().read_model(path)
     assert all(output.partial_shape.is_static for node in model.get_ops() for output in node.outputs())
     assert list(model.input().shape) == [1, 1, SIDE, SIDE]
     ranges = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]

@@ -14,7 +14,7 @@ from converters.data import datasets
 from converters.data.preprocessing import prepared
 from converters.training import fitting
 from converters.training.train import restored
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 from tests import films as dicom
 from tests.converters.conftest import ONE_FOLD, on_a_box, write_recipe
 

@@ -15,8 +15,8 @@ import pytest
 from converters import cli
 from converters.golden_cases import cases
 from converters.report.step_results import Accounts
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
 
 RUNTIMES = ("onnxruntime", "openvino", "litert")
@@ -121,7 +121,7 @@ def test_three_runtimes_answer_as_pytorch_does(chain: Path, films: Path) -> None
     from converters.training import fitting
     from converters.training.train import restored
 
-    assert set(choice.available()) == set(RUNTIMES)
+    assert set(registry.list_available_runtimes()) == set(RUNTIMES)
     pack, held = Pack.load(chain / "out" / "toy-disc"), datasets.image_folder(films, "disc")
     net = restored(chain / "out" / "work" / "toy-disc" / "pruned.whole.pt")
     wanted = fitting.predicted(net, prepared(held, pack.manifest.input))
@@ -159,7 +159,7 @@ def test_a_float_file_answers_as_the_network_it_was_made_from(chain: Path) -> No
     with torch.no_grad():
         maps, features = net(torch.from_numpy(film))
     for runtime, name in (("onnxruntime", "model.fp32.onnx"), ("litert", "model.fp32.tflite")):
-        answer = choice.get(runtime).load(work / "artefacts" / "fold0" / name).infer({"film": film})
+        answer = registry.get_runtime(runtime).load(work / "artefacts" / "fold0" / name).infer({"film": film})
         assert np.abs(answer["map"] - maps.numpy()).max() < 1e-4 * max(1.0, float(maps.abs().max()))
         assert np.abs(answer["features"] - features.numpy()).max() < 1e-3
 

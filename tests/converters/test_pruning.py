@@ -56,14 +56,14 @@ def test_a_latency_is_measured_in_the_runtime_of_the_recipe(films: Path, tmp_pat
     from converters.nets import build
     from converters.recipe import load_recipe
     from converters.training import steps
-    from firmware_app.packs.runtimes import choice
+    from firmware_app.packs.runtimes import registry
     from firmware_app.packs.runtimes.interface import Session
 
     path = write_recipe(tmp_path, prune={"keep": None, "latency_ms": 1e-3, "runtime": runtime, "steps": 1})
     recipe = load_recipe(path)
     run = steps.RecipeRun(recipe, tmp_path, films, tmp_path / "work")
     asked: list[Path] = []
-    module = choice.get(runtime)
+    module = registry.get_runtime(runtime)
     load = module.load
 
     def noted(path: Path, config: object) -> Session:

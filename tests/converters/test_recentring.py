@@ -11,7 +11,7 @@ SIDE, COUNT = 224, 24
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "litert"])
 def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None:
     from converters.formats import onnx_file, openvino_ir, tflite_file
-    from firmware_app.packs.runtimes import choice
+    from firmware_app.packs.runtimes import registry
 
     source = Path("models/breast-ultrasound/model.fp32.onnx")  # of a network that has learnt, so that its logits differ
     chance = np.random.default_rng(7)
@@ -24,7 +24,7 @@ def test_film_means_keep_centre_and_spread(runtime: str, tmp_path: Path) -> None
         made = tflite_file.quantize(floats, tmp_path / "model.int8.tflite", images, method, lambda out: out["map"])
     else:
         made = onnx_file.quantize(source, tmp_path / "model.int8.onnx", images, "minmax", lambda out: out["map"])
-    sessions = choice.get("onnxruntime").load(source), choice.get(runtime).load(made)
+    sessions = registry.get_runtime("onnxruntime").load(source), registry.get_runtime(runtime).load(made)
     wanted, given = (
         np.array([session.infer({"image": image[np.newaxis]})["map"].mean() for image in images], np.float64)
         for session in sessions

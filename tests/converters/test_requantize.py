@@ -9,8 +9,8 @@ import pytest
 from converters import cli
 from converters.golden_cases import cases
 from converters.packing import card
-from firmware_app.packs import tree
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_folder import Pack
 
 
 def test_a_pack_gets_new_int8_files_without_its_checkpoints(
@@ -50,6 +50,6 @@ def test_a_pack_gets_new_int8_files_without_its_checkpoints(
     report = (new.folder / "report.html").read_text(encoding="utf-8")
     assert "Version 0.0.2" in report
     assert report.count("class='requantized'") == 1
-    tree.check(new.folder)
-    done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=new.folder, check=False)
+    pack_folder.check_sums(new.folder)
+    done = subprocess.run(["sha256sum", "--check", "--quiet", pack_folder.SUMS_FILE], cwd=new.folder, check=False)
     assert done.returncode == 0

@@ -8,8 +8,8 @@ import pytest
 from converters import cli
 from converters.explanation import occlusion
 from firmware_app.core.errors import InferenceFailed
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from tests.converters.conftest import ONE_FOLD, write_recipe
 
 
@@ -37,7 +37,9 @@ def test_the_static_and_the_signed_file_are_in_the_pack_and_answer_as_the_float_
     from converters.formats import tensorrt_file
 
     film = np.random.default_rng(0).random((1, 1, 64, 64), dtype=np.float32)
-    sessions = {name: choice.get("onnxruntime").load(pack.folder / name) for name in files if name.endswith(".onnx")}
+    sessions = {
+        name: registry.get_runtime("onnxruntime").load(pack.folder / name) for name in files if name.endswith(".onnx")
+    }
     told = {name: session.infer({"film": film})["map"] for name, session in sessions.items()}
     plain = told["model.fp32.onnx"]
     assert np.abs(told["model.static.onnx"] - plain).max() < 1e-4 * max(1.0, float(np.abs(plain).max()))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from converters import cli
 from converters.evaluation import evaluate
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 from tests.converters.conftest import WORDS
 
 SIDE = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import presence
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import run_status
 from firmware_app.core.state_dir import StateDir
 from tests.faults.ledger import Ledger
 from tests.faults.modality import Film, Stack, store
@@ -31,7 +31,7 @@ class Modality:
 
 def waiting(state: Path) -> int:
     """How many images wait to be read."""
-    clinical = Clinical(StateDir(state).clinical_db)
+    clinical = ClinicalDatabase(StateDir(state).clinical_db)
     try:
         return clinical.counts().waiting
     finally:
@@ -40,6 +40,6 @@ def waiting(state: Path) -> int:
 
 def port_of(state: Path) -> int:
     """The gateway's port; after a restart on port 0 it is another one."""
-    until(lambda: presence.announcement(StateDir(state), "gateway") is not None)
-    announced = presence.announcement(StateDir(state), "gateway")
+    until(lambda: run_status.read_announcement(StateDir(state), "gateway") is not None)
+    announced = run_status.read_announcement(StateDir(state), "gateway")
     return int(announced["port"] or 0) if announced else 0  # killed between the two lines: nothing listens on 0

@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.core import presence
-from firmware_app.core.settings import Config, describe
+from firmware_app.appliance import box_identity
+from firmware_app.core import run_status
+from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
 from tests.wire.line_rig import Place, free_port
@@ -50,7 +50,7 @@ class Clinic:
         if site is not None:
             tree |= _provisioned(self.state, site, self.name)
             tree["uplink"]["port"] = broker or site.port
-        self._config.write_text(describe(Config.model_validate(tree)), "utf-8")
+        self._config.write_text(describe_config(Config.model_validate(tree)), "utf-8")
         self.environment = environment(
             root,
             LANTERN_DICOM__PORT=str(self.port),
@@ -131,7 +131,7 @@ class Clinic:
 
     def announced(self, role: str) -> dict[str, str | int | None] | None:
         """What a process that is ready says of itself."""
-        return presence.announcement(self.state, role)
+        return run_status.read_announcement(self.state, role)
 
     def ready(self, *roles: str, seconds: float = 60.0) -> float:
         """Wait until *roles* are ready; the seconds that took."""
@@ -176,7 +176,7 @@ def _kill(process: psutil.Process) -> None:
 def _provisioned(state: StateDir, site: Place, name: str) -> dict[str, Any]:
     """The two steps of `lantern provision`, and the settings they give."""
     state.prepare()
-    box_identity.begin(state.line_keys, name, site.house.bundle_file)
+    box_identity.begin_identity(state.line_keys, name, site.house.bundle_file)
     _, enrolment = site.house.enrol(state.line_keys / "box.json")
-    box_identity.complete(state.line_keys, enrolment)
-    return {"state": {"dir": str(state.root)}, **box_identity.settings(state.line_keys)}
+    box_identity.complete_identity(state.line_keys, enrolment)
+    return {"state": {"dir": str(state.root)}, **box_identity.make_settings(state.line_keys)}

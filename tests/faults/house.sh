@@ -42,7 +42,7 @@ ln -sf "$home/python3" opt/lantern/venv/bin/python
 for path in opt/lantern/venv/lib/python*/site-packages/_editable_impl_lantern_box.pth; do
     echo /opt/lantern/source > "$path"
 done
-printf '#!/opt/lantern/venv/bin/python\nfrom firmware_app.cli.cli import main\nraise SystemExit(main())\n' > opt/lantern/venv/bin/lantern
+printf '#!/opt/lantern/venv/bin/python\nfrom firmware_app.cli.command_line import main\nraise SystemExit(main())\n' > opt/lantern/venv/bin/lantern
 chmod 755 opt/lantern/venv/bin/lantern
 ln -s /opt/lantern/venv/bin/lantern usr/local/bin/lantern
 

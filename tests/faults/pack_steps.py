@@ -11,9 +11,9 @@ import sys
 import time
 from pathlib import Path
 
-from firmware_app.packs import installing
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.installing import InstallRequest
+from firmware_app.packs import installer
+from firmware_app.packs.installer import InstallRequest
+from firmware_app.packs.pack_store import PackStore
 from tests.publishing_rig import NAME
 
 _STEPS = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.chmod", "open"})
@@ -23,9 +23,11 @@ def changed(store: PackStore, repository: Path, verb: str) -> None:
     """Make the change *verb*."""
     if verb == "install":
         wish = InstallRequest(NAME, str(repository), trial=True)
-        installing.install(store, wish, lambda _done, _total: None, lambda _pack: None)
+        installer.install_pack(store, wish, lambda _done, _total: None, lambda _pack: None)
     else:
-        {"commit": installing.commit, "drop": installing.drop, "rollback": installing.roll_back}[verb](store, NAME)
+        {"commit": installer.commit_trial, "drop": installer.drop_trial, "rollback": installer.roll_back}[verb](
+            store, NAME
+        )
 
 
 def killed_at(folder: Path, verb: str, step: int) -> bool:

@@ -17,14 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from firmware_app.appliance.processes import importer
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.stick_status import StickStatus
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.usb_import import StickStatus
 from firmware_app.core.settings import Config, StateSection, UsbSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick import mount_table, mounting
-from firmware_app.ingest.stick.file_system import FileSystem
-from firmware_app.ingest.stick.handover import Handed, Word
-from firmware_app.ingest.stick.signals import Signals
+from firmware_app.ingest import stick_mounting
+from firmware_app.ingest.stick_feedback import StatusIndicator
+from firmware_app.ingest.stick_handover import ReceivedStick, Word
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults.loopfs import run
 from tests.peers import missing as not_here
 from tests.peers import need_root, peer
@@ -67,16 +67,16 @@ class Stick:
 
     def plug(self, kind: FileSystem | None = None) -> FileSystem:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.kind = mounting.attach(self.device, self.files, kind)
+        self.kind = stick_mounting.mount_stick(self.device, self.files, kind)
         return self.kind
 
     @contextmanager
-    def handed(self) -> Iterator[Handed]:
+    def handed(self) -> Iterator[ReceivedStick]:
         """The mounted stick as the importer gets it."""
         root = os.open(self.files, os.O_RDONLY | os.O_DIRECTORY)
         try:
             kind = self.kind.value if self.kind else ""
-            yield Handed(Word(kind, mounting.number(self.device)), root)
+            yield ReceivedStick(Word(kind, stick_mounting.device_number(self.device)), root)
         finally:
             os.close(root)
 
@@ -103,11 +103,11 @@ class Stick:
 
     def unplug(self) -> None:
         """In order: unmounted, as the mounter does when the device has gone."""
-        mounting.detach(self.files)
+        stick_mounting.unmount_stick(self.files)
 
     def close(self) -> None:
         self.unplug()
-        mounting.release(self.device)
+        stick_mounting.make_writable(self.device)
         run("losetup", "--detach", str(self.device))
 
 
@@ -192,10 +192,10 @@ def with_dicomdir(folder: Path, images: list[Path]) -> None:
     assert (folder / "DICOMDIR").exists(), done.stderr
 
 
-SILENT = Signals(Path("/nonexistent"), Path("/nonexistent"))
+SILENT = StatusIndicator(Path("/nonexistent"), Path("/nonexistent"))
 
 
-def importing(config: Config, made: Stick, signals: Signals = SILENT) -> StickStatus:
+def importing(config: Config, made: Stick, signals: StatusIndicator = SILENT) -> StickStatus:
     """Copy the plugged stick to the end."""
     with made.handed() as handed:
         ended = importer.run(config, handed, threading.Event(), signals)
@@ -203,11 +203,11 @@ def importing(config: Config, made: Stick, signals: Signals = SILENT) -> StickSt
     return ended
 
 
-def box(state: Path) -> tuple[Config, StateDir, Clinical]:
+def box(state: Path) -> tuple[Config, StateDir, ClinicalDatabase]:
     """A box with an empty clinical database, for which USB is switched on."""
     made = StateDir(state)
     made.prepare()
-    clinical = Clinical(made.clinical_db)
+    clinical = ClinicalDatabase(made.clinical_db)
     clinical.create()
     retention = Config().retention.model_copy(update={"high_water_free_mb": 16})
     config = Config(state=StateSection(dir=state), usb=UsbSection(enabled=True), retention=retention)
@@ -222,7 +222,7 @@ def await_true(asked: Callable[[], object], seconds: float = 30) -> None:
 
 
 def is_mounted(place: Path) -> bool:
-    return mount_table.at(place) is not None
+    return stick_mounting.find_mount(place) is not None
 
 
 def _blank(image: Path, megabytes: int) -> None:

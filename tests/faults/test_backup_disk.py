@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import backup
-from firmware_app.appliance.checks import own_care
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import backup
+from firmware_app.appliance.checks import maintenance
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import BackupDiskOpen
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults.loopfs import run
 from tests.faults.sticks import await_true, need_sticks, users_of
 from tests.peers import peer
@@ -34,7 +34,7 @@ MADE = {
 def state(tmp_path: Path) -> StateDir:
     made = StateDir(tmp_path / "state")
     made.prepare()
-    clinical = Clinical(made.clinical_db)
+    clinical = ClinicalDatabase(made.clinical_db)
     clinical.create()
     clinical.database.close()
     accounts = Accounts(made.accounts_db)
@@ -87,7 +87,7 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
         with pytest.raises(BackupDiskOpen, match="ext4"):
             backup.run(settings)
         assert [path for path in place.rglob("*") if path.is_file()] == []
-        assert next(own_care.backup(settings, state)).reason.code == BackupDiskOpen.code
+        assert next(maintenance.check_backup(settings, state)).reason.code == BackupDiskOpen.code
 
 
 def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: StateDir, tmp_path: Path) -> None:

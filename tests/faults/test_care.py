@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance import backup_ring
 from firmware_app.appliance.checks import databases
-from firmware_app.appliance.checks import own_care as doctor
+from firmware_app.appliance.checks import maintenance as doctor
 from firmware_app.appliance.checks.check import Check
-from firmware_app.appliance.recovery import ring
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
@@ -35,7 +35,7 @@ from tests.unit.test_clearing import files_with_a_row
 
 pytestmark = pytest.mark.appliance
 
-PLACE = {"retention": "care", "backup": "care"}
+PLACE = {"retention": "appliance", "backup": "appliance"}
 KEEP = {"LANTERN_RETENTION__KEEP_DAYS": "3", "LANTERN_RETENTION__BALLAST_MB": "4"}
 BY_AGE = {**KEEP, "LANTERN_RETENTION__DAYS": "60", "LANTERN_RETENTION__ROOM_MB": "0"}
 _MEGABYTE = 1 << 20
@@ -80,7 +80,7 @@ def box(root: Path, films: Path, old: int, new: int) -> tuple[StateDir, list[str
 
 def check_consistent(state: StateDir) -> set[str]:
     """The cases: each that is there has its files, and a file without a row is known to leave, whatever was killed."""
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     try:
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
@@ -114,7 +114,7 @@ def test_on_a_disk_without_a_free_byte_finished_work_makes_room(tmp_path: Path) 
         assert gone == old[: len(gone)], "the oldest first"
         assert 5 <= len(gone) < 20
         assert f"Finished cases deleted: {len(gone)}" in done.stdout
-        assert f"Finished cases deleted: {len(gone)}" in said(state, doctor.retention)
+        assert f"Finished cases deleted: {len(gone)}" in said(state, doctor.check_retention)
 
 
 def test_a_power_cut_while_cases_are_deleted_leaves_each_whole_or_gone(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_backup_that_was_told_of_survives_a_power_cut(tmp_path: Path) -> None:
             disk.restore_power()
             assert done.returncode == 0, done.stderr
             for name in ("clinical.db",):
-                newest = ring.newest_whole(state, name)
+                newest = backup_ring.find_newest_whole(state, name)
                 assert newest is not None
                 assert newest[0].number == number
 
@@ -170,15 +170,15 @@ def test_a_ring_on_another_disk_is_used_is_never_made_beside_it_and_keeps_what_i
     other = {"LANTERN_BACKUP__DIR": str(mount), "LANTERN_BACKUP__KEEP": "3"}
     with small_disk(mount, "size=40m"):
         assert care("backup", state, "--now", **other).returncode == 0
-        assert ring.newest_whole(state, "clinical.db") is not None
+        assert backup_ring.find_newest_whole(state, "clinical.db") is not None
         assert stat.S_IMODE((mount / "000001" / "accounts.db").stat().st_mode) == 0o600, "no group of the accounts here"
-        assert str(mount) in said(state, doctor.backup)
+        assert str(mount) in said(state, doctor.check_backup)
         (mount / "filler").write_bytes(bytes(free_bytes(mount)))
         full = care("backup", state, "--now", **other)
         assert full.returncode == 1
         assert "There is no room for a backup" in full.stderr
-        assert [copy.number for copy in ring.copies(state)] == [1]
-        assert "There is no room for a backup" in said(state, doctor.backup)
+        assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
+        assert "There is no room for a backup" in said(state, doctor.check_backup)
     gone = care("backup", state, "--now", **other)
     assert gone.returncode == 1
     assert "The disk for backups is not there" in gone.stderr
@@ -194,7 +194,7 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
         running.wait_ready()
         assert all(modality.store(number, running.ready["gateway"]["port"]) for number in range(4))
         until(lambda: waiting(state.root) == 0)
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         until(lambda: all(case.revision for case in clinical.cases()))
         cases = [case.reference or "" for case in clinical.cases()]
         for case in cases:
@@ -210,7 +210,7 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     with served(state.root, **settings(packs)) as running:
         running.wait_ready()
         until(lambda: waiting(state.root) == 0)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     assert sorted(case.reference or "" for case in clinical.cases()) == sorted(cases)
     for case in cases:
         words = [(word.finding, word.actor, word.verdict) for word in Worklist(clinical).verdicts(case)]
@@ -218,5 +218,7 @@ def test_a_box_whose_database_is_gone_has_its_images_its_people_and_its_audit_ag
     audit = Audit(clinical.database)
     assert audit.verify(head.hash)[1].code == "audit.cut_off", "the hospital's head is in it, and the chain fits"
     clinical.database.close()
-    assert said(state, databases.rescues).count("came from the backup of") == 2, "for the images and for the accounts"
+    assert said(state, databases.check_rescues).count("came from the backup of") == 2, (
+        "for the images and for the accounts"
+    )
     assert "li" in lantern(state.root, "user", "list", **settings(packs)).stdout.split()

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from firmware_app.core import clock
-from firmware_app.core.clock import Stamp
-from firmware_app.core.clock.memory import EARLIEST
-from firmware_app.core.clock.timekeeping import FILE
+from firmware_app.core.clock import CLOCK_FILE, Stamp
+from firmware_app.core.clock_memory import EARLIEST
 from firmware_app.core.state_dir import StateDir
 from tests.box import LANTERN, environment
 from tests.faults.shifted_clock import EPOCH, RIGHT, TEN_YEARS_BEHIND, ShiftedClock
@@ -43,11 +42,11 @@ class Box:
         with sqlite3.connect(self.state.clinical_db) as connection:
             (text,) = connection.execute("SELECT at FROM audit ORDER BY sequence DESC LIMIT 1").fetchone()
         connection.close()
-        return clock.parse(text)
+        return clock.parse_stamp(text)
 
     def restart(self) -> None:
         """The machine starts again: what is kept is of another boot than this one."""
-        path = self.state.run / FILE
+        path = self.state.run / CLOCK_FILE
         path.write_text(json.dumps({**json.loads(path.read_bytes()), "boot": "0" * 16}))
 
     def doctor(self) -> str:

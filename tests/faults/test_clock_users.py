@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.clock.timekeeping import FILE
+from firmware_app.core.clock import CLOCK_FILE
 from firmware_app.core.state_dir import StateDir
 from tests.peers import REPOSITORY, need_root
 
@@ -21,14 +21,14 @@ import json, os, time
 from pathlib import Path
 from firmware_app.core import clock
 from firmware_app.core.clock import TimeSource
-from firmware_app.core.clock import timekeeping
+from firmware_app.core import clock as timekeeping
 from firmware_app.core.state_dir import StateDir
 os.setgroups({groups})
 os.setresgid(*[{groups}[0]] * 3)
 os.setresuid(*[{user}] * 3)
-made = timekeeping.begin(StateDir(Path({state!r})), {process!r})
+made = timekeeping.start_clock(StateDir(Path({state!r})), {process!r})
 {what}
-print(clock.here().standing().source.value)
+print(clock.current_clock().standing().source.value)
 """
 
 
@@ -66,19 +66,19 @@ def test_what_one_user_of_the_clinic_learns_all_go_by(state: StateDir) -> None:
     assert tell(state, GATEWAY, [CLINICAL], "gateway", _LEARN).stdout == "person\n"
     assert tell(state, READER, [CLINICAL, EXCHANGE], "reader", "clock.stamp()").stdout == "person\n"
     assert tell(state, UPLINK, [EXCHANGE], "uplink").stdout == "person\n"
-    status = (state.run / FILE).stat()
+    status = (state.run / CLOCK_FILE).stat()
     assert (status.st_gid, status.st_mode & 0o777) == (CLINICAL, 0o660)
 
 
 def test_the_uplink_can_open_no_memory_but_its_copy_and_is_believed_by_nobody(state: StateDir) -> None:
     assert tell(state, READER, [CLINICAL, EXCHANGE], "reader", _LEARN).stdout == "person\n"
-    refused = tell(state, UPLINK, [EXCHANGE], "uplink", f"open({str(state.run / FILE)!r})")
+    refused = tell(state, UPLINK, [EXCHANGE], "uplink", f"open({str(state.run / CLOCK_FILE)!r})")
     assert "PermissionError" in refused.stderr
-    copy = state.exchange_db.parent / FILE
+    copy = state.exchange_db.parent / CLOCK_FILE
     forged = {**json.loads(copy.read_bytes()), "turn": 99, "newest": 2e9}
     assert tell(state, UPLINK, [EXCHANGE], "uplink", f"Path({str(copy)!r}).write_text({json.dumps(forged)!r})").stdout
     assert json.loads(copy.read_bytes())["turn"] == 99
     assert tell(state, GATEWAY, [CLINICAL], "gateway", "clock.stamp()").stdout == "person\n"
-    assert json.loads((state.run / FILE).read_bytes())["turn"] == 0
+    assert json.loads((state.run / CLOCK_FILE).read_bytes())["turn"] == 0
     tell(state, READER, [CLINICAL, EXCHANGE], "reader", "made.learn(time.time() + 200, TimeSource.HOSPITAL)")
     assert json.loads(copy.read_bytes())["turn"] == 0

@@ -7,9 +7,9 @@ import random
 import sqlite3
 from pathlib import Path
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core.sqlite import damage
+from firmware_app.appliance import rescue
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import database_health
 from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.box import lantern, served
@@ -45,7 +45,7 @@ def overwrite(path: Path, page: int, chance: random.Random) -> None:
 
 def cases(state: Path) -> dict[str, str]:
     """SOP Instance UID -> case of every image."""
-    clinical = Clinical(StateDir(state).clinical_db)
+    clinical = ClinicalDatabase(StateDir(state).clinical_db)
     try:
         rows = clinical.database.connection.execute("SELECT sop_uid, case_reference FROM instances").fetchall()
         return {row[0]: row[1] for row in rows}
@@ -54,7 +54,7 @@ def cases(state: Path) -> dict[str, str]:
 
 
 def read(state: Path) -> int:
-    clinical = Clinical(StateDir(state).clinical_db)
+    clinical = ClinicalDatabase(StateDir(state).clinical_db)
     try:
         rows = clinical.database.connection.execute("SELECT body ->> '$.status' FROM readings").fetchall()
         return sum(row[0] == "read" for row in rows)
@@ -94,7 +94,7 @@ def test_a_box_that_starts_on_a_damaged_database_has_every_acknowledged_image_an
             output = lantern(state, "doctor", **settings(packs)).stdout
         assert "was damaged and rebuilt on" in output
         assert (path.parent / "damaged" / str(number) / "clinical.db").exists()
-    assert len(list(rescue.reports(StateDir(state)))) == len(places)
+    assert len(list(rescue.list_reports(StateDir(state)))) == len(places)
 
 
 def test_damage_met_under_way_stops_all_processes_and_mends_without_a_person(tmp_path: Path) -> None:
@@ -108,18 +108,18 @@ def test_damage_met_under_way_stops_all_processes_and_mends_without_a_person(tmp
         assert all(modality.store(number, box.ready["gateway"]["port"]) for number in range(IMAGES // 2))
         until(lambda: waiting(state) == 0)
         before = cases(state)
-        clinical = Clinical(path)
+        clinical = ClinicalDatabase(path)
         clinical.database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         clinical.database.close()
         overwrite(path, root_of(path, "sqlite_autoindex_instances_2"), chance)
         # The next image is looked for in that index; until the box is back it is not acknowledged.
         for number in range(IMAGES // 2, IMAGES):
             until(lambda number=number: modality.store(number, port_of(state)))  # type: ignore[misc]
-        until(lambda: not damage.noted(path) and waiting(state) == 0)
+        until(lambda: not database_health.has_damage_note(path) and waiting(state) == 0)
         after = cases(state)
         assert sorted(after) == sorted(modality.uids)
         assert before.items() <= after.items()
-        assert len(list(rescue.reports(StateDir(state)))) == 1
+        assert len(list(rescue.list_reports(StateDir(state)))) == 1
 
 
 def test_damaged_accounts_and_exchange_do_not_keep_the_box_from_starting(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.checks import doctor, hardware
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import disk_fault
+from firmware_app.appliance import doctor
+from firmware_app.appliance.checks import hardware
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import disk
 from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.spool import not_kept
+from firmware_app.dicom.storage import explain_not_kept
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from web import standing
 from web.app import create_app
@@ -64,15 +65,15 @@ def test_each_has_its_own_code_for_doctor_page_and_sender(
         assert page.look() is None
         attack(loop)
         for error in (met(state.run), met_by_sqlite(database)):
-            trouble = disk_fault.named(state.run, error)
+            trouble = disk.classify_disk_error(state.run, error)
             assert isinstance(trouble, DiskTrouble)
-            refused = not_kept(state.run, error)
+            refused = explain_not_kept(state.run, error)
             assert (trouble.code, refused.code, refused.dimse_status) == (code, refusal, status)
             for sentence in (trouble, refused):
                 assert ("replace" in sentence.text("en")) == (code == "disk.failing")
                 assert ("更换" in sentence.text("zh_CN")) == (code == "disk.failing")
         database.close()
-        assert code in {check.reason.code for check in hardware.disk(state.run, 16)}
+        assert code in {check.reason.code for check in hardware.check_disk(state.run, 16)}
         assert [check.reason.code for check in doctor._state(config, state)] == [code]
         fresh = Disk(config, state).look()
         assert fresh is not None
@@ -90,7 +91,7 @@ def test_a_page_that_is_left_open_hears_that_the_disk_fails_and_that_it_works_ag
         state.run.rmdir()
         state.run.symlink_to(loop.mount)  # the databases stay readable, as they do where only some writes fail
         config = Config.model_validate({"state": {"dir": str(state.root)}, "retention": {"high_water_free_mb": 16}})
-        clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+        clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
         clinical.create()
         accounts.create()
         box: Box = create_app(config, state, clinical, accounts).extensions["lantern"]

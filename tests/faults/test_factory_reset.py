@@ -19,11 +19,11 @@ CONFIG = '[box]\nid = "clinic-7"\n[viewer]\nhost = "127.0.0.1"\n[retention]\nhig
 CUT = """
 import os
 from pathlib import Path
-from firmware_app.appliance.care import factory_reset
-from firmware_app.core.settings import load
+from firmware_app.appliance import factory_reset
+from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
 factory_reset._first_settings = lambda *_: os._exit(9)
-factory_reset.reset(load(), Path("/etc/lantern/lantern.toml"), StateDir(Path("{state}")))
+factory_reset.reset(load_config(), Path("/etc/lantern/lantern.toml"), StateDir(Path("{state}")))
 """
 THREE = tuple(f"lantern-{name}.service" for name in ("gateway", "reader", "viewer"))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import SpaceShort
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from tests.objects import file_of, film, new_uid
 from tests.peers import need_root
 from tests.small_disk import small_disk
@@ -22,9 +22,9 @@ def test_a_really_full_disk_is_space_short_and_loses_nothing(tmp_path: Path, opt
     with small_disk(tmp_path / "small", options) as mount:
         state = StateDir(mount / "state")
         state.prepare()
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         clinical.create()
-        door = Door(state, clinical, high_water_free_mb=0, max_object_mb=64)
+        door = ImageIntake(state, clinical, high_water_free_mb=0, max_object_mb=64)
         given, accepted = tmp_path / "given", 0
         with pytest.raises(SpaceShort):  # noqa: PT012 - the number that fitted is part of what is asserted
             for _ in range(40):

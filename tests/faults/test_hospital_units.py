@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.summary import decode
 from tests.faults.systemd_house import House
@@ -79,7 +79,7 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
     bundle = tmp_path / "hospital.json"
     bundle.write_text(house.read(f"{FOLDER}/hospital.json"))
     assert decode(bundle.read_bytes().strip(), HospitalBundle).host == "127.0.0.1"
-    box_identity.begin(tmp_path / "line", "clinic-7", bundle)
+    box_identity.begin_identity(tmp_path / "line", "clinic-7", bundle)
     house.copy(tmp_path / "line" / "box.json", Path("/mnt/box.json"))
     house.run(f"{TYPED} enrol /mnt/box.json")
     answer = json.loads(house.run(f"{TYPED} revoke clinic-7 --json"))
@@ -87,6 +87,6 @@ def test_a_box_revoked_by_root_is_cut_off_at_the_running_broker(house: House, tm
 
 
 def test_the_receiver_may_have_the_broker_read_the_list_again(house: House) -> None:
-    code = f"from pathlib import Path; from hospital.line import broker; print(broker.reread(Path('{FOLDER}/broker')))"
+    code = f"from pathlib import Path; from hospital import broker; print(broker.reread(Path('{FOLDER}/broker')))"
     done = house.attempt(SERVICES[-1], f"import sys; sys.path.insert(0, '/opt/lantern/source'); {code}")
     assert done.stdout.strip() == "True", done.stderr

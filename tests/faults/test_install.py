@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.installation import ground, removal
-from firmware_app.appliance.installation.machine import Machine, Record
+from firmware_app.appliance.installation import installer, uninstaller
+from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from firmware_app.core.errors import InstallPortTaken
-from firmware_app.core.settings import load
+from firmware_app.core.settings import load_config
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, no_package, peer, release
 
@@ -166,7 +166,7 @@ def test_the_engineers_converters_are_not_on_a_box(pristine: Path) -> None:
 
 
 def test_the_first_configuration_is_valid_and_leaves_the_viewer_behind_its_front(pristine: Path) -> None:
-    config = load(pristine / "etc/lantern/lantern.toml", {})
+    config = load_config(pristine / "etc/lantern/lantern.toml", {})
     assert config.state.dir == Path("/var/lib/lantern")
     assert config.viewer.host == "127.0.0.1"
     assert config.viewer.behind_front
@@ -309,11 +309,11 @@ def test_a_debian_package_that_another_one_needs_by_now_stays(monkeypatch: pytes
         asked.append(command)
         return "Purg dbus [1.14]\nRemv network-manager [1.42]\n" if "--simulate" in command else ""
 
-    monkeypatch.setattr(removal, "run", apt)
-    monkeypatch.setattr(removal, "present", lambda: {"dbus", "network-manager"})
-    removal._remove_packages(Machine(), Record(packages=["dbus"]))
+    monkeypatch.setattr(uninstaller, "run", apt)
+    monkeypatch.setattr(uninstaller, "present", lambda: {"dbus", "network-manager"})
+    uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus"]))
     assert [command[1] for command in asked] == ["--simulate"]
-    removal._remove_packages(Machine(), Record(packages=["dbus", "network-manager"]))
+    uninstaller._remove_packages(TargetSystem(), InstallationRecord(packages=["dbus", "network-manager"]))
     assert [command[1] for command in asked] == ["--simulate", "--simulate", "purge"]
 
 
@@ -354,9 +354,9 @@ def test_a_port_that_another_program_holds_is_named_before_anything_is_changed()
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InstallPortTaken) as refused:
-            ground.need_port(port)
+            installer.require_free_port(port)
     assert f"port {port}" in refused.value.text("en")
-    ground.need_port(port)
+    installer.require_free_port(port)
 
 
 # --- the whole of it, by `make test-install` ----------------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_a_debian_that_has_nothing_yet_becomes_a_box_as_the_handbook_says_it(bar
     before, home = run("dpkg-query --show"), run("ls -A /root")
     run("cd /srv/lantern && dpkg -i build/wheels/make_*.deb && make install WHEELS=build/wheels")
     assert "nothing was changed" in run("make --silent -C /srv/lantern install WHEELS=build/wheels")
-    run("/opt/lantern/venv/bin/python -m firmware_app.appliance.care.preparation")
+    run("/opt/lantern/venv/bin/python -m firmware_app.appliance.preparation")
     tested = run("lantern selftest --json || true")
     shipped = [*(REPOSITORY / "models").glob("*/manifest.json")]
     assert tested.count('"selftest.golden_ok"') == len(shipped) > 0, tested

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import backup
-from firmware_app.appliance.care.locked import batch, making, recovery_code, restoring
-from firmware_app.appliance.recovery import ring
+from firmware_app.appliance import backup, backup_ring, locked_backup, locked_folder, locked_restore
 from firmware_app.core.errors import LockedDiskAbsent, LockedFailed, LockedNoRoom, RestoreCut
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
@@ -32,7 +30,7 @@ def state(tmp_path: Path) -> StateDir:
 
 @pytest.fixture
 def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopFileSystem]:
-    monkeypatch.setattr(batch, "_MOST_FILES", 4)
+    monkeypatch.setattr(locked_folder, "_MOST_FILES", 4)
     with loop_file_system(tmp_path, megabytes=64) as made:
         yield made
 
@@ -46,8 +44,8 @@ def admit(state: StateDir, name: str, size: int) -> None:
     (state.root / file).write_bytes(secrets.token_bytes(size))
 
 
-def copied(state: StateDir) -> ring.Copy:
-    return ring.Ring(state.backup).make(state.databases, 3, 0)
+def copied(state: StateDir) -> backup_ring.BackupCopy:
+    return backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
 
 
 def images(state: StateDir) -> dict[str, bytes]:
@@ -55,30 +53,30 @@ def images(state: StateDir) -> dict[str, bytes]:
 
 
 def test_a_full_disk_keeps_the_last_whole_night_and_goes_on_when_there_is_room(state: StateDir, tmp_path: Path) -> None:
-    code, before = recovery_code.make(state), images(state)
+    code, before = locked_backup.make_recovery_code(state), images(state)
     with small_disk(tmp_path / "disk", "size=24m") as disk:
-        making.make(state, disk, copied(state), 1)
+        locked_backup.make_locked_backup(state, disk, copied(state), 1)
         filler = disk / "films-of-a-wedding"
         filler.write_bytes(bytes(4_000_000))
         admit(state, "new", 3_000_000)
         newer = copied(state)
         with pytest.raises(LockedNoRoom, match="locked_keep"):
-            making.make(state, disk, newer, 1)
+            locked_backup.make_locked_backup(state, disk, newer, 1)
         assert (disk / "sets" / "000001.list").exists(), "the oldest goes only when a later one is whole"
-        assert not making.is_there(disk, newer)
+        assert not locked_backup.is_locked(disk, newer)
         first = StateDir(tmp_path / "first")
-        assert restoring.restore(first, disk, code).images == IMAGES
+        assert locked_restore.restore_backup(first, disk, code).images == IMAGES
         assert images(first) == before
         filler.unlink()
-        making.make(state, disk, newer, 1)
+        locked_backup.make_locked_backup(state, disk, newer, 1)
         assert [path.name for path in sorted((disk / "sets").iterdir())] == ["000002.list", "000002.lnb"]
-        assert restoring.restore(StateDir(tmp_path / "second"), disk, code).images == IMAGES + 1
+        assert locked_restore.restore_backup(StateDir(tmp_path / "second"), disk, code).images == IMAGES + 1
 
 
 def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes_on(
     state: StateDir, share: LoopFileSystem, tmp_path: Path
 ) -> None:
-    code = recovery_code.make(state)
+    code = locked_backup.make_recovery_code(state)
     copy = copied(state)
 
     def cut(done: int, of: int) -> None:
@@ -86,35 +84,35 @@ def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes
         share.cut_power()
 
     with pytest.raises(LockedFailed, match="next run goes on"):
-        making.make(state, share.mount, copy, 1, tell=cut)
+        locked_backup.make_locked_backup(state, share.mount, copy, 1, tell=cut)
     share.restore_power()
     there = [path for path in (share.mount / "files").rglob("*.lnb") if path.stat().st_size]
     assert len(there) == 4
-    assert not making.is_there(share.mount, copy)
+    assert not locked_backup.is_locked(share.mount, copy)
     told: list[int] = []
-    making.make(state, share.mount, copy, 1, tell=lambda _done, of: told.append(of))
+    locked_backup.make_locked_backup(state, share.mount, copy, 1, tell=lambda _done, of: told.append(of))
     assert set(told) == {IMAGES - 4}
     other = StateDir(tmp_path / "other")
-    assert restoring.restore(other, share.mount, code).images == IMAGES
+    assert locked_restore.restore_backup(other, share.mount, code).images == IMAGES
     assert images(other) == images(state)
 
 
 def test_a_restoring_from_a_share_that_goes_is_begun_again(
     state: StateDir, share: LoopFileSystem, tmp_path: Path
 ) -> None:
-    code = recovery_code.make(state)
-    making.make(state, share.mount, copied(state), 1)
+    code = locked_backup.make_recovery_code(state)
+    locked_backup.make_locked_backup(state, share.mount, copied(state), 1)
     other = StateDir(tmp_path / "other")
     with pytest.raises(RestoreCut, match="run the same command again"):
-        restoring.restore(other, share.mount, code, tell=lambda _done, _of: share.detach())
+        locked_restore.restore_backup(other, share.mount, code, tell=lambda _done, _of: share.detach())
     assert not other.clinical_db.exists()
     share.attach()
-    assert restoring.restore(other, share.mount, code).images == IMAGES
+    assert locked_restore.restore_backup(other, share.mount, code).images == IMAGES
     assert images(other) == images(state)
 
 
 def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: Path) -> None:
-    recovery_code.make(state)
+    locked_backup.make_recovery_code(state)
     place = tmp_path / "clinic"
     place.mkdir()
     config = Config.model_validate(

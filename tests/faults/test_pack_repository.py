@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import repository
-from firmware_app.packs import installing
-from firmware_app.packs.installed import PackStore
+from firmware_app.packs import installer
+from firmware_app.packs.pack_store import PackStore
 from tests.faults.loopfs import loop_file_system
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.publishing_rig import NAME, World, fill, pack
@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_the_old_version_in_use_and_nothing_half_installed(
         world.store = PackStore(disk.mount / "packs", world.store.shipped)
         fill(disk.mount, leave_kb)
         assert world.refused().code == "pack.disk_full"
-        installing.verify(world.store.find(NAME), world.store)
+        installer.verify_pack(world.store.find(NAME), world.store)
         disk.free()
         assert world.install().pack.manifest.version == "1.1.0"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.packs import installing
-from firmware_app.packs.installed import PackStore
+from firmware_app.packs import installer
+from firmware_app.packs.pack_store import PackStore
 from tests.faults import pack_steps
 from tests.faults.loopfs import loop_file_system
 from tests.publishing_rig import NAME, World
@@ -19,7 +19,7 @@ BEFORE: dict[str, Callable[[World], object]] = {
     "install": lambda _world: None,
     "commit": lambda world: world.install(trial=True),
     "drop": lambda world: world.install(trial=True),
-    "rollback": lambda world: (world.install(trial=True), installing.commit(world.store, NAME)),
+    "rollback": lambda world: (world.install(trial=True), installer.commit_trial(world.store, NAME)),
 }
 AFTER = {  # verb -> (in use, on trial), before and after
     "install": (("1.0.0", None), ("1.0.0", "1.1.0")),
@@ -44,11 +44,11 @@ def world(tmp_path: Path) -> World:
 def serves(store: PackStore) -> tuple[str, str | None]:
     """The whole version in use and the whole version on trial."""
     used = store.find(NAME)
-    installing.verify(used, store)
+    installer.verify_pack(used, store)
     on_trial = store.trialled(NAME)
     if on_trial is not None:
         (kept,) = [one for one in store.versions(NAME) if one.manifest.version == on_trial]
-        installing.verify(kept, store)
+        installer.verify_pack(kept, store)
     return used.manifest.version, on_trial
 
 
@@ -57,9 +57,9 @@ def again(world: World, verb: str) -> None:
     if verb == "install":
         world.install(trial=True)
     elif verb == "rollback" and serves(world.store)[0] == "1.1.0":
-        installing.roll_back(world.store, NAME)
+        installer.roll_back(world.store, NAME)
     elif verb in ("commit", "drop") and world.store.trialled(NAME) is not None:
-        (installing.commit if verb == "commit" else installing.drop)(world.store, NAME)
+        (installer.commit_trial if verb == "commit" else installer.drop_trial)(world.store, NAME)
 
 
 @pytest.mark.parametrize("verb", list(AFTER))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.pack_trials import TrialState
+from firmware_app.cases.pack_changes import TrialState
 from tests.faults.test_reader_kills import ReaderProcess
 from tests.process.test_pack_trial import RIGHT, _runtimes_as_installed
 from tests.reading_rig import until

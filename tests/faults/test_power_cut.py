@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import loop_file_system
 from tests.objects import EXPLICIT, film, new_uid
@@ -61,7 +61,7 @@ def test_an_image_cut_off_midway_is_gone_and_the_box_takes_it_again(tmp_path: Pa
 
 def kept(state: StateDir) -> dict[str, str]:
     """SOP Instance UID → sha256 of the data set, of every image that has its row and whose bytes are intact."""
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     try:
         clinical.create()
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"

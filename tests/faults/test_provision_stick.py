@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance import provisioning_files, provisioning_request
 from firmware_app.appliance.processes import importer
-from firmware_app.appliance.provisioning import first_request, offered_files
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick.handover import Handed, Word
-from firmware_app.ingest.stick.signals import Signals
-from hospital.house import House
+from firmware_app.ingest.stick_feedback import StatusIndicator
+from firmware_app.ingest.stick_handover import ReceivedStick, Word
+from hospital.hospital_site import HospitalSite
 from tests.faults import sticks
 from tests.faults.sticks import Stick
 from tests.shelf import prepared
@@ -24,7 +24,7 @@ from tests.shelf import prepared
 @pytest.fixture
 def box(tmp_path: Path) -> tuple[Config, StateDir]:
     """A new box that trusts the hospital already, so that one file of it would be taken by itself."""
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("mqtt.hospital.example", 8883)
     config, state, clinical = sticks.box(tmp_path / "state")
     clinical.database.close()
@@ -39,9 +39,9 @@ def box(tmp_path: Path) -> tuple[Config, StateDir]:
 
 
 def imported(config: Config, made: Stick, word: Word | None = None) -> None:
-    silent = Signals(Path("/nonexistent"), Path("/nonexistent"))
+    silent = StatusIndicator(Path("/nonexistent"), Path("/nonexistent"))
     with made.handed() as handed:
-        importer.run(config, Handed(word or handed.word, handed.root), threading.Event(), silent)
+        importer.run(config, ReceivedStick(word or handed.word, handed.root), threading.Event(), silent)
 
 
 def without(image: Path, folder: bytes) -> None:
@@ -62,8 +62,8 @@ def test_the_one_file_that_damage_has_left_is_not_taken_for_this_box_s(
     with sticks.stick(image, tmp_path / "usb") as made:
         made.plug()
         imported(config, made)
-    assert offered_files.offers(state) == ["clinic-7"]  # the code of its label decides
-    assert not first_request.waits(state)
+    assert provisioning_files.list_offers(state) == ["clinic-7"]  # the code of its label decides
+    assert not provisioning_request.is_waiting(state)
 
 
 def test_the_only_file_of_a_whole_stick_is_taken_and_of_one_that_cannot_be_judged_it_is_not(
@@ -77,6 +77,6 @@ def test_the_only_file_of_a_whole_stick_is_taken_and_of_one_that_cannot_be_judge
         made.plug()
         with made.handed() as handed:
             imported(config, made, replace(handed.word, kind=""))
-        assert not first_request.waits(state)
+        assert not provisioning_request.is_waiting(state)
         imported(config, made)
-    assert first_request.waits(state)
+    assert provisioning_request.is_waiting(state)

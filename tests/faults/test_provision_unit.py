@@ -19,7 +19,7 @@ pytestmark = pytest.mark.appliance
 STATE = StateDir(Path("/var/lib/lantern"))
 ASK = """
 from pathlib import Path
-from firmware_app.appliance.provisioning import first_request
+from firmware_app.appliance import provisioning_request as first_request
 from firmware_app.core.state_dir import StateDir
 answers = dict(box="{box}", clinic="清河卫生院", language="zh_CN", zone="{zone}", ae_title="LANTERN", calling="")
 first_request.ask(StateDir(Path("/var/lib/lantern")), first_request.FirstRequest(answers=answers, request="{number}"))

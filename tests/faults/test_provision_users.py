@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.provisioning import first_request
+from firmware_app.appliance import provisioning_request
 from tests.peers import REPOSITORY, need_root
 from tests.shelf import Box
 
@@ -20,9 +20,9 @@ ANSWERS = {"box": "clinic-7", "clinic": "Clear River", "language": "en", "zone":
 _DOES = """
 import json, os
 from pathlib import Path
-from firmware_app.core import presence
-from firmware_app.appliance.provisioning import first_request, provisioning_folder
-from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.core import run_status as presence
+from firmware_app.appliance import provisioning_request as first_request, provisioning_files as provisioning_folder
+from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.core.state_dir import StateDir
 os.setgroups([{group}])
 os.setresgid(*[{group}] * 3)
@@ -44,7 +44,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     for folder in (made.state.run, made.state.provision):
         os.chown(folder, 0, CLINICAL)
         folder.chmod(0o2770)
-    monkeypatch.setattr(first_request, "VIEWER", VIEWER)
+    monkeypatch.setattr(provisioning_request, "VIEWER", VIEWER)
     return made
 
 
@@ -72,7 +72,7 @@ PLACE = "state.provision / 'request.json'"
 )
 def test_the_importer_cannot_ask_in_the_viewers_name(box: Box, does: str) -> None:
     """Its group may write to what the viewer leaves in `run`, and the file remains the viewer's."""
-    as_user(box, VIEWER_ID, "with presence.held(state, 'viewer'): pass")
+    as_user(box, VIEWER_ID, "with presence.hold_process_lock(state, 'viewer'): pass")
     lock = (box.state.run / "viewer.lock").stat()
     assert (lock.st_uid, lock.st_mode & 0o777) == (VIEWER_ID, 0o660)
     as_user(box, IMPORTER_ID, does)
@@ -80,7 +80,7 @@ def test_the_importer_cannot_ask_in_the_viewers_name(box: Box, does: str) -> Non
     assert answer.reason.code == "provision.request"
     assert "another user" in answer.text("en")
     assert box.config.box.id == "unprovisioned"
-    assert not first_request.waits(box.state)
+    assert not provisioning_request.is_waiting(box.state)
 
 
 def test_a_request_of_the_viewer_that_has_two_names_is_not_heard(box: Box) -> None:
@@ -95,7 +95,7 @@ def test_a_folder_that_cannot_be_read_leaves_no_file_the_only_one(box: Box) -> N
     stick = box.state.run / "stick"
     (stick / "more").mkdir(parents=True)
     stick.chmod(0o755)
-    looks = f"print(provisioning_folder.look(Path({str(stick)!r})).whole)"
+    looks = f"print(provisioning_folder.read_folder(Path({str(stick)!r})).whole)"
     assert as_user(box, IMPORTER_ID, looks) == "True\n"
     (stick / "more").chmod(0o700)
     assert as_user(box, IMPORTER_ID, looks) == "False\n"

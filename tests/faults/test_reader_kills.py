@@ -40,9 +40,9 @@ class ReaderProcess:
         assert self._process.poll() is None
 
     def _announced(self) -> bool:
-        from firmware_app.core import presence
+        from firmware_app.core import run_status
 
-        announced = presence.announcement(self._box.state, "reader")
+        announced = run_status.read_announcement(self._box.state, "reader")
         return announced is not None and announced["pid"] == self._process.pid
 
     def has_ended(self) -> bool:

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases import stick_status
-from firmware_app.cases.stick_status import StickStage
+from firmware_app.cases import usb_import
+from firmware_app.cases.usb_import import StickStage
 from firmware_app.core.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
-from firmware_app.ingest.stick import drivers, mount_table, mounting
-from firmware_app.ingest.stick.file_system import FileSystem, probe
+from firmware_app.ingest import stick_mounting
+from firmware_app.ingest.stick_mounting import FileSystem, probe_file_system
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick
@@ -69,7 +69,7 @@ def test_the_kernel_refuses_every_write_to_a_mounted_stick(tmp_path: Path, kind:
     before = digest(image)
     with stick(image, tmp_path / "usb") as plugged:
         assert plugged.plug() is kind
-        mount_table.require_safe(plugged.files)
+        stick_mounting.require_safe_mount(plugged.files)
         file = next(path for path in plugged.files.iterdir() if path.name.casefold() == "image.dcm")
         writes = (
             lambda: (plugged.files / "NEW").write_bytes(b"x"),
@@ -100,18 +100,18 @@ def test_a_driver_that_drops_an_option_in_silence_is_caught_and_nothing_is_opene
         plugged.files.mkdir(parents=True)
         run(peer("mount.exfat-fuse"), "-o", "ro,nosuid,nodev,noexec", str(plugged.device), str(plugged.files))
         with pytest.raises(StickUnsafe) as unsafe:
-            mount_table.require_safe(plugged.files)
+            stick_mounting.require_safe_mount(plugged.files)
         assert unsafe.value.missing == "noexec, nosymfollow"  # the first was asked for
         ended = importing(config, plugged)
         assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.REFUSED, StickUnsafe.code)
     assert clinical.counts().instances == 0
-    assert stick_status.read(state) == ended
+    assert usb_import.read_status(state) == ended
 
 
 def test_a_mount_that_is_not_as_asked_for_is_taken_down_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = tmp_path / "content"
     content.mkdir()
-    monkeypatch.setattr(mount_table, "NEEDED", (*mount_table.NEEDED, "sealed"))  # what no kernel grants
+    monkeypatch.setattr(stick_mounting, "NEEDED", (*stick_mounting.NEEDED, "sealed"))  # what no kernel grants
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
         with pytest.raises(StickUnsafe):
             plugged.plug()
@@ -140,7 +140,7 @@ def test_only_four_file_systems_are_ever_handed_to_a_driver(tmp_path: Path) -> N
                 plugged.plug()
             assert not sticks.is_mounted(plugged.files), name
     with pytest.raises(StickForeign) as foreign:
-        probe(refused["linux"])
+        probe_file_system(refused["linux"])
     assert foreign.value.kind == "ext4"
 
 
@@ -217,7 +217,7 @@ def test_what_is_no_block_device_is_not_mounted(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(bytes(1 << 20))
     with pytest.raises(StickNotMounted):
-        mounting.attach(file, tmp_path / "usb" / "x" / "files")
+        stick_mounting.mount_stick(file, tmp_path / "usb" / "x" / "files")
 
 
 # --- what is taken --------------------------------------------------------------------------------------------------
@@ -317,8 +317,8 @@ def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
         with stick(image, tmp_path / "usb") as plugged, pytest.raises(StickForeign):
             plugged.plug()
         # What follows is what would happen if blkid could be deceived.
-        fat = replace(drivers.DRIVERS[FileSystem.FAT], kernel="ext4", options="noload")
-        monkeypatch.setitem(drivers.DRIVERS, FileSystem.FAT, fat)
+        fat = replace(stick_mounting.DRIVERS[FileSystem.FAT], kernel="ext4", options="noload")
+        monkeypatch.setitem(stick_mounting.DRIVERS, FileSystem.FAT, fat)
         kind = FileSystem.FAT
     else:
         image = sticks.disc(tmp_path / "disc.iso", content, "-R")

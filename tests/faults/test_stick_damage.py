@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.stick_status import StickStage
+from firmware_app.cases.usb_import import StickStage
 from firmware_app.core.errors import StickNotMounted
-from firmware_app.ingest.stick import space
-from firmware_app.ingest.stick.file_system import FileSystem
-from firmware_app.ingest.stick.search import search
+from firmware_app.ingest import stick_space
+from firmware_app.ingest.stick_files import search_stick
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.sticks import box, importing, stick
 from tests.objects import file_of, film, new_uid
@@ -51,8 +51,8 @@ def test_a_whole_stick_that_was_much_written_to_is_never_called_damaged(
             churn(draw, place, 2000 if seed == 2 else 300)
     with stick(image, tmp_path / "usb") as plugged:
         plugged.plug(kind)
-        assert not search(plugged.files).unread
-        assert not space.has_lost(plugged.files, kind.value)
+        assert not search_stick(plugged.files).unread
+        assert not stick_space.has_lost(plugged.files, kind.value)
 
 
 def churn(draw: random.Random, place: Path, count: int) -> None:

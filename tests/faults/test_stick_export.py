@@ -12,11 +12,11 @@ import pytest
 
 from firmware_app.core.errors import ExportFolderUnusable, ExportUnsure
 from firmware_app.core.state_dir import sync_directory
-from firmware_app.ingest.stick.file_system import FileSystem
-from firmware_app.results.export import sealed_case
-from firmware_app.uplink.messages.sealed_export import HEAD
+from firmware_app.ingest.stick_mounting import FileSystem
+from firmware_app.results import sealed_case
+from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from hospital import cli as hospital_cli
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
@@ -77,7 +77,9 @@ def fill(path: Path) -> None:
             handle.write(bytes(4096))
 
 
-def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(box: Box, house: House, stick: Mounted) -> None:
+def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(
+    box: Box, house: HospitalSite, stick: Mounted
+) -> None:
     before = stick.place / "mine"
     with pytest.raises(OSError, match="No space left"):
         fill(before)
@@ -91,7 +93,7 @@ def test_a_full_stick_is_said_to_be_full_and_keeps_nothing_of_the_case(box: Box,
 
 
 def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure(
-    box: Box, house: House, stick: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Box, house: HospitalSite, stick: Mounted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pulled(folder: Path) -> None:
         stick.pull()
@@ -111,7 +113,7 @@ def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure
 
 
 def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
-    box: Box, house: House, stick: Mounted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, stick: Mounted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def pull(done: int, total: int) -> None:
         if done == 1:
@@ -128,7 +130,7 @@ def test_a_stick_that_is_pulled_out_holds_no_file_that_looks_like_a_case(
     assert not [path for path in left if path.name == f"{box.case}{sealed_case.SUFFIX}"]
     (tmp_path / "out").mkdir()
     for path in left:
-        assert not path.read_bytes()[:HEAD].strip(b"\0")
+        assert not path.read_bytes()[:EXPORT_HEAD_BYTES].strip(b"\0")
         words = ["open", str(path), "--out", str(tmp_path / "out"), "--dir", str(house.root)]
         assert hospital_cli.main(words) == 1
         assert "hospital.carried_unknown" in capsys.readouterr().err

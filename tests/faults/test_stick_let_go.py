@@ -16,8 +16,8 @@ import pytest
 from firmware_app.appliance.processes import mounter
 from firmware_app.core import notify
 from firmware_app.core.settings import Config, UsbSection
-from firmware_app.ingest.stick import handover, mounting
-from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest import stick_handover, stick_mounting
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import stick
@@ -82,7 +82,7 @@ def test_a_failure_behind_the_mount_is_not_left_mounted_nor_sealed(
         assert is_sealed(made.device)
         raise MemoryError
 
-    monkeypatch.setattr(handover, "Word", fails)
+    monkeypatch.setattr(stick_handover, "Word", fails)
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "unused") as made:
         with pytest.raises(MemoryError):
             held(usb, made.device, monkeypatch)
@@ -110,7 +110,7 @@ def test_a_disk_that_the_box_runs_from_is_left_as_it_is(
     with stick(sticks.linux(tmp_path / "ext4.img", content), tmp_path / "unused") as made:
         run("mount", "-o", "ro,noload", str(made.device), str(place))
         try:
-            mounting._set_read_only(made.device, True)
+            stick_mounting._set_read_only(made.device, True)
             assert held(usb, made.device, monkeypatch) == [("-", True)]
             assert is_sealed(made.device)
             assert sticks.is_mounted(place)

@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.processes import importer
-from firmware_app.cases import stick_status
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.stick_status import StickStage
+from firmware_app.cases import usb_import
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.usb_import import StickStage
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick import handover
-from firmware_app.ingest.stick.file_system import FileSystem
-from firmware_app.ingest.stick.signals import Signals
-from firmware_app.results.case_line import case_object
-from firmware_app.results.case_text import page, row
+from firmware_app.ingest import stick_handover
+from firmware_app.ingest.stick_feedback import StatusIndicator
+from firmware_app.ingest.stick_mounting import FileSystem
+from firmware_app.results.case_json import case_to_json
+from firmware_app.results.case_text import format_page, format_row
 from firmware_app.uplink.outbox import Outbox
 from tests.faults import sticks
 from tests.faults.sticks import Stick, await_true, box, importing, stick
@@ -53,7 +53,7 @@ def image(tmp_path: Path) -> Path:
     return sticks.written(tmp_path / "exfat.img", content, FileSystem.EXFAT)
 
 
-def read_all(clinical: Clinical) -> None:
+def read_all(clinical: ClinicalDatabase) -> None:
     """What the reader would do: one calm reading for each image, then the revision."""
     while claim := clinical.claim():
         pack = PackIdentity("chest", "1.0.0", "onnxruntime", "int8")
@@ -63,7 +63,7 @@ def read_all(clinical: Clinical) -> None:
     clinical.close_revisions(0.0, report=Outbox(clinical.database).put)
 
 
-def held(state: StateDir, clinical: Clinical) -> list[str]:
+def held(state: StateDir, clinical: ClinicalDatabase) -> list[str]:
     """Every image that the box says it has, after a look at its bytes."""
     rows = clinical.database.connection.execute("SELECT reference, file, sha256 FROM instances").fetchall()
     for _, file, sha256 in rows:
@@ -71,10 +71,10 @@ def held(state: StateDir, clinical: Clinical) -> list[str]:
     return [one[0] for one in rows]
 
 
-def pulled_in_the_middle(config: Config, state: StateDir, plugged: Stick) -> stick_status.StickStatus:
+def pulled_in_the_middle(config: Config, state: StateDir, plugged: Stick) -> usb_import.StickStatus:
     with ThreadPoolExecutor(1) as threads:
         working = threads.submit(importing, config, plugged)
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         await_true(lambda: clinical.counts().instances >= SEEN)
         clinical.database.close()
         plugged.pull()
@@ -98,11 +98,11 @@ def test_a_pulled_stick_leaves_an_incomplete_case_and_the_same_stick_makes_it_wh
     (case,) = clinical.cases()
     assert case.incomplete is not None
     assert case.revision == 1
-    line = case_object(case, "en")
+    line = case_to_json(case, "en")
     assert line["incomplete"]["code"] == "stick.incomplete"
     assert {reading["quality"]["hints"][0]["code"] for reading in line["readings"]} == {"stick.incomplete"}
-    assert case.incomplete.text("en") in page(case, "en")
-    assert "incomplete" in row(case, "en")
+    assert case.incomplete.text("en") in format_page(case, "en")
+    assert "incomplete" in format_row(case, "en")
     assert [brief.quality for brief in Outbox(clinical.database).waiting(9)] == ["stick.incomplete"]
 
     with stick(image, tmp_path / "usb") as plugged:
@@ -151,7 +151,7 @@ def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_pa
 
 def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:
     config, state, clinical = box(tmp_path / "state")
-    silent = Signals(tmp_path / "no-led", tmp_path / "no-speaker")
+    silent = StatusIndicator(tmp_path / "no-led", tmp_path / "no-speaker")
     environment = {
         **os.environ,
         "LANTERN_STATE__DIR": str(state.root),
@@ -162,10 +162,10 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
         kind = plugged.plug()
         stop = threading.Event()
         with ThreadPoolExecutor(1) as threads:
-            word = handover.Word(kind.value, "7:0")
-            offering = threads.submit(handover.offer, plugged.folder, word, plugged.files, stop)
+            word = stick_handover.Word(kind.value, "7:0")
+            offering = threads.submit(stick_handover.offer_stick, plugged.folder, word, plugged.files, stop)
             try:
-                await_true((plugged.folder / handover.SOCKET).exists)
+                await_true((plugged.folder / stick_handover.SOCKET).exists)
                 command = [
                     sys.executable,
                     "-m",
@@ -183,7 +183,7 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
                 assert said is not None
                 assert (said.stage, said.reason and said.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
                 importer.farewell(config, silent)
-                last = stick_status.read(state)
+                last = usb_import.read_status(state)
                 assert last is not None
                 assert last.stage is StickStage.UNFINISHED
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

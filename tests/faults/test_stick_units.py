@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.systemd_house import House
@@ -118,8 +118,8 @@ def test_the_kernel_refuses_the_importer_every_write_to_the_stick(plugged: Plugg
         """
 import errno, os
 from pathlib import Path
-from firmware_app.ingest.stick import handover
-with handover.taken(Path("/run/lantern/stick")) as handed:
+from firmware_app.ingest import stick_handover as handover
+with handover.receive_stick(Path("/run/lantern/stick")) as handed:
     handed.require_safe()
     names = os.listdir(handed.root)
     assert "IM0000" in names or "im0000" in names, names

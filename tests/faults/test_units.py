@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import drop_ins
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.core.settings import Config, describe
+from firmware_app.appliance import box_identity, unit_drop_ins
+from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
-from hospital.house import House as Hospital
+from hospital.hospital_site import HospitalSite as Hospital
 from tests.faults.systemd_house import House
 from tests.films import film, save
 from tests.peers import REPOSITORY, need_root, peer
@@ -90,9 +89,9 @@ def test_the_uplink_is_in_no_group_that_opens_an_image() -> None:
 
 
 def test_a_drop_in_goes_when_its_reason_has_gone(tmp_path: Path) -> None:
-    assert drop_ins.write(tmp_path, {"a.service": ("Nice=1",)})
-    assert not drop_ins.write(tmp_path, {"a.service": ("Nice=1",)})
-    assert drop_ins.write(tmp_path, {})
+    assert unit_drop_ins.write_drop_ins(tmp_path, {"a.service": ("Nice=1",)})
+    assert not unit_drop_ins.write_drop_ins(tmp_path, {"a.service": ("Nice=1",)})
+    assert unit_drop_ins.write_drop_ins(tmp_path, {})
     assert not list(tmp_path.glob("*/*"))
 
 
@@ -120,16 +119,16 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     hospital = Hospital(folder / "hospital")
     hospital.establish("127.0.0.1", 8883)
     keys = folder / "line"
-    box_identity.begin(keys, "clinic-7", hospital.bundle_file)
-    box_identity.complete(keys, hospital.enrol(keys / "box.json")[1])
+    box_identity.begin_identity(keys, "clinic-7", hospital.bundle_file)
+    box_identity.complete_identity(keys, hospital.enrol(keys / "box.json")[1])
     tree = {
         "state": {"dir": str(STATE.root)},
         "viewer": {"host": "127.0.0.1"},
         "retention": {"high_water_free_mb": 16, "ballast_mb": 4},
         "pacs": {"host": PRIVATE, "send": True, "wait_seconds": 0.1},
-        **box_identity.settings(keys),
+        **box_identity.make_settings(keys),
     }
-    config = describe(Config.model_validate(tree)).replace(str(keys), str(STATE.line_keys))
+    config = describe_config(Config.model_validate(tree)).replace(str(keys), str(STATE.line_keys))
     with House() as house:
         house.install(config)
         house.run(f"ip address add {PUBLIC}/32 dev lo; ip address add {PRIVATE}/32 dev lo")

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.children import child
+from firmware_app.core import child_process
 from tests.fuzz import corpus, coverage, seeds, targets
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ class Campaign:
             self.process = subprocess.Popen(
                 [*_command(self.target, *flags), *folders],
                 cwd=ROOT,
-                env=child.environment(),
+                env=child_process.child_environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,

@@ -16,7 +16,7 @@ import atheris
 # pydicom's dictionaries are one literal each, which takes long and branches nowhere.
 _LITERALS = ["pydicom._dicom_dict", "pydicom._private_dict", "pydicom._uid_dict", "pydicom.sr"]
 with atheris.instrument_imports(include=["firmware_app", "pydicom"], exclude=_LITERALS):
-    from firmware_app.core.children import confinement
+    from firmware_app.core import child_loop
     from firmware_app.core.settings import ReaderSection
     from tests.fuzz import mutator, targets
 
@@ -26,7 +26,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     target = targets.TARGETS[sys.argv[1]]
-    confinement.confine(ReaderSection().memory_mb)
+    child_loop.confine(ReaderSection().memory_mb)
 
     def once(data: bytes) -> None:
         target(data)

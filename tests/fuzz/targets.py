@@ -17,15 +17,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import LANGUAGES
 from firmware_app.core.records import Header
-from firmware_app.dicom.headers import file_kind
-from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, examine_open, looks_like_data_set
-from firmware_app.dicom.scp import file_meta
+from firmware_app.dicom import file_meta, picture_formats
+from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_descriptor, looks_like_data_set
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children import decode_child, decoder
+from firmware_app.reading import decoder
+from firmware_app.reading.children import decode_child
 
 SPEC: Final = InputSpec("input", 24, 20)
 BUDGET: Final = 3
@@ -46,12 +46,12 @@ def door(data: bytes) -> Header | None:
     head = data[:_HEAD_BYTES]
     is_dicom = head[_PREFIXED] == MAGIC
     try:
-        if not is_dicom and (suffix := file_kind.kind(head)) is not None:
-            _on_disk(data, lambda descriptor: file_kind.check_complete(descriptor, suffix))
+        if not is_dicom and (suffix := picture_formats.detect_format(head)) is not None:
+            _on_disk(data, lambda descriptor: picture_formats.check_complete(descriptor, suffix))
             return None
         if not is_dicom and not looks_like_data_set(head):
             return None
-        examined = _on_disk(data, examine_open)
+        examined = _on_disk(data, examine_descriptor)
     except IntakeError as error:
         _check_sentence(error)
         return None
@@ -64,9 +64,9 @@ def door(data: bytes) -> Header | None:
     elif data.startswith(b"\x02\x00"):
         stored = file_meta.PREAMBLE + data
     else:
-        stored = file_meta.prefix(*uids) + data
+        stored = file_meta.encode_file_meta(*uids) + data
     try:
-        again = _on_disk(stored, examine_open).header
+        again = _on_disk(stored, examine_descriptor).header
     except IntakeError as error:
         raise Finding(f"taken, but not readable as it is stored: {error.code}") from error
     if again != header:
@@ -80,7 +80,7 @@ def child(data: bytes) -> str:
     try:
         file = folder / "file"
         file.write_bytes(data)
-        is_picture = data[_PREFIXED] != MAGIC and file_kind.kind(data[:_HEAD_BYTES]) is not None
+        is_picture = data[_PREFIXED] != MAGIC and picture_formats.detect_format(data[:_HEAD_BYTES]) is not None
         is_ultrasound = is_picture or b"CS\x02\0US" in data[:4096]
         answers = decode_child.work(
             ChildMessage(
@@ -107,7 +107,7 @@ def _checked(answers: list[ChildMessage]) -> str:
     """Hold the answers against what the reader's side believes (`reading.decoder`)."""
     first = answers[0]
     if "refusal" in first.header:
-        reason = decoder.refused(first)
+        reason = decoder.parse_refusal(first)
         if reason is None:
             raise Finding(f"a refusal that the reader does not know: {first.header['refusal'].get('code')}")
         if len(answers) != 1 or not all(reason.text(language) for language in LANGUAGES):

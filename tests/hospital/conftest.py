@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
+def house(tmp_path: Path) -> HospitalSite:
+    made = HospitalSite(tmp_path / "hospital")
     made.establish("127.0.0.1", 8883)
     return made
 
 
 @pytest.fixture
-def inbox(house: House) -> Iterator[Inbox]:
+def inbox(house: HospitalSite) -> Iterator[Inbox]:
     made = Inbox(house.inbox_db)
     yield made
     made.close()

@@ -16,31 +16,30 @@ from types import SimpleNamespace
 
 import pytest
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
-from hospital import backup, cli
-from hospital.house import House
+from hospital import backup, certificate_authority, cli, keyring
+from hospital.hospital_site import HospitalSite
 from hospital.inbox import rescue
 from hospital.inbox.inbox_db import Inbox
-from hospital.keys import keyring, revocation
-from hospital.line.receiver import Receiver
+from hospital.receiver import Receiver
 
 BOXES, CASES = 5, 4000
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
+def house(tmp_path: Path) -> HospitalSite:
+    made = HospitalSite(tmp_path / "hospital")
     made.establish("127.0.0.1", 8883)
     for number in range(BOXES):
-        box_identity.begin(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
+        box_identity.begin_identity(tmp_path / f"box-{number}", f"clinic-{number}", made.bundle_file)
         made.enrol(tmp_path / f"box-{number}" / "box.json")
     return made
 
 
-def fill(house: House) -> None:
+def fill(house: HospitalSite) -> None:
     inbox = Inbox(house.inbox_db)
     with inbox.transaction():
         for seq in range(1, CASES + 1):
@@ -66,31 +65,33 @@ def fill(house: House) -> None:
     inbox.close()
 
 
-def counted(house: House) -> set[str]:
+def counted(house: HospitalSite) -> set[str]:
     inbox = Inbox(house.inbox_db)
     cases = {row.case for row in inbox.cases()}
     inbox.close()
     return cases
 
 
-def test_a_backup_restored_elsewhere_is_the_hospital_with_a_key_that_boxes_take(house: House, tmp_path: Path) -> None:
+def test_a_backup_restored_elsewhere_is_the_hospital_with_a_key_that_boxes_take(
+    house: HospitalSite, tmp_path: Path
+) -> None:
     fill(house)
-    file = backup.backup(house, tmp_path)
+    file = backup.write_backup(house, tmp_path)
     for _ in range(3):  # the boxes learn of keys number 2 to 4 after the backup
         highest = house.rotate().serial
-    other = House(tmp_path / "new" / "hospital")
-    done = backup.restore(other, file)
+    other = HospitalSite(tmp_path / "new" / "hospital")
+    done = backup.restore_backup(other, file)
 
     assert (done.boxes, done.cases) == (BOXES, CASES)
-    assert done.serial == other.bundle().serial == keyring.load(other.keys).serial > highest
+    assert done.serial == other.bundle().serial == keyring.load_keys(other.keys).serial > highest
     assert other.bundle().verify == house.bundle().verify
     assert counted(other) == counted(house)
     assert other.enrolment("clinic-1").read_bytes() == house.enrolment("clinic-1").read_bytes()
     assert str(other.tls) in (other.broker / "mosquitto.conf").read_text()
 
 
-def test_a_backup_is_for_its_owner_alone_and_holds_no_sealing_key(house: House, tmp_path: Path) -> None:
-    file = backup.backup(house, tmp_path / "copy.tar")
+def test_a_backup_is_for_its_owner_alone_and_holds_no_sealing_key(house: HospitalSite, tmp_path: Path) -> None:
+    file = backup.write_backup(house, tmp_path / "copy.tar")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     (seal,) = house.keys.glob("seal-*.pem")
     assert seal.read_bytes() not in file.read_bytes()
@@ -98,36 +99,36 @@ def test_a_backup_is_for_its_owner_alone_and_holds_no_sealing_key(house: House, 
 
 
 @pytest.mark.parametrize("damage", ["cut off", "changed"])
-def test_a_backup_that_is_not_whole_is_refused(house: House, tmp_path: Path, damage: str) -> None:
-    file = backup.backup(house, tmp_path / "copy.tar")
+def test_a_backup_that_is_not_whole_is_refused(house: HospitalSite, tmp_path: Path, damage: str) -> None:
+    file = backup.write_backup(house, tmp_path / "copy.tar")
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content if damage == "changed" else content[: len(content) // 2])
-    other = House(tmp_path / "other")
+    other = HospitalSite(tmp_path / "other")
     with pytest.raises(CopyUnusable):
-        backup.restore(other, file)
+        backup.restore_backup(other, file)
     assert not other.bundle_file.exists()
 
 
-def test_a_hospital_that_is_there_is_not_overwritten(house: House, tmp_path: Path) -> None:
-    file = backup.backup(house, tmp_path)
+def test_a_hospital_that_is_there_is_not_overwritten(house: HospitalSite, tmp_path: Path) -> None:
+    file = backup.write_backup(house, tmp_path)
     with pytest.raises(RestoreOccupied):
-        backup.restore(house, file)
+        backup.restore_backup(house, file)
 
 
-def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: House) -> None:
-    assert backup.restored_in_place(house).serial > 10_000 - 1
-    assert keyring.load(house.keys).serial == house.bundle().serial
+def test_a_folder_put_back_from_a_plain_copy_gets_a_key_that_boxes_take(house: HospitalSite) -> None:
+    assert backup.restore_in_place(house).serial > 10_000 - 1
+    assert keyring.load_keys(house.keys).serial == house.bundle().serial
 
 
-def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: House, tmp_path: Path) -> None:
-    file = backup.backup(house, tmp_path)
+def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: HospitalSite, tmp_path: Path) -> None:
+    file = backup.write_backup(house, tmp_path)
     for call in itertools.count():
-        other = House(tmp_path / f"other-{call}")
-        died = killed_before(call, partial(backup.restore, other, file))
+        other = HospitalSite(tmp_path / f"other-{call}")
+        died = killed_before(call, partial(backup.restore_backup, other, file))
         with suppress(RestoreOccupied):
-            backup.restore(other, file)
-        assert keyring.load(other.keys).serial == other.bundle().serial > 40_000
+            backup.restore_backup(other, file)
+        assert keyring.load_keys(other.keys).serial == other.bundle().serial > 40_000
         with closing(other.open_inbox()) as inbox:
             assert len(inbox.verify_keys()) == BOXES
         if not died:
@@ -135,12 +136,12 @@ def test_a_restore_that_is_killed_anywhere_can_be_repeated(house: House, tmp_pat
     assert call > 10, "it died at every step"
 
 
-def test_a_sound_inbox_is_left_alone(house: House) -> None:
-    assert rescue.rescue(house) is None
+def test_a_sound_inbox_is_left_alone(house: HospitalSite) -> None:
+    assert rescue.rescue_inbox(house) is None
     assert not (house.root / "damaged").exists()
 
 
-def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: House) -> None:
+def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: HospitalSite) -> None:
     fill(house)
     whole = house.inbox_db.read_bytes()
     torn = bytearray(whole)
@@ -148,29 +149,29 @@ def test_a_damaged_inbox_is_made_again_from_the_rows_that_can_be_read(house: Hou
         torn[page * 4096 : (page + 1) * 4096] = b"\xa5" * 4096
     house.inbox_db.write_bytes(torn)
 
-    done = rescue.rescue(house)
+    done = rescue.rescue_inbox(house)
 
     assert done is not None
     assert done.kept.read_bytes() == torn
     assert len(counted(house)) == done.rows["cases"] > CASES * 0.95
-    assert rescue.rescue(house) is None, "it is sound now"
+    assert rescue.rescue_inbox(house) is None, "it is sound now"
 
 
 def test_a_damaged_inbox_without_the_room_to_make_it_again_is_refused_with_a_sentence(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torn = b"\xa5" * 40_000
     house.inbox_db.write_bytes(torn)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_000_000))
     with pytest.raises(InboxNeedsRoom) as refused:
-        rescue.rescue(house)
+        rescue.rescue_inbox(house)
     assert refused.value.missing_mb == 4
     assert house.inbox_db.read_bytes() == torn
     assert not list(house.root.glob("inbox.db.new*"))
 
 
 @pytest.mark.parametrize("lost", ["the first page", "the header", "the end"])
-def test_an_inbox_that_sqlite_cannot_open_any_more_is_read_from_its_pages(house: House, lost: str) -> None:
+def test_an_inbox_that_sqlite_cannot_open_any_more_is_read_from_its_pages(house: HospitalSite, lost: str) -> None:
     fill(house)
     torn = bytearray(house.inbox_db.read_bytes())
     if lost == "the end":
@@ -180,7 +181,7 @@ def test_an_inbox_that_sqlite_cannot_open_any_more_is_read_from_its_pages(house:
         torn[:size] = b"\xa5" * size
     before = counted(house)
     house.inbox_db.write_bytes(torn)
-    done = rescue.rescue(house)
+    done = rescue.rescue_inbox(house)
     assert done is not None
     after = counted(house)
     assert set(after) <= set(before)
@@ -203,7 +204,7 @@ def killed_before(call: int, work: Callable[[], object]) -> bool:
         return outer
 
     for owner, name in (
-        (rescue, "carry"),
+        (rescue, "copy_table"),
         (keyring, "sync"),
         (keyring, "write_file"),
         (Path, "rename"),
@@ -216,17 +217,17 @@ def killed_before(call: int, work: Callable[[], object]) -> bool:
         os._exit(0)
 
 
-def test_a_rescue_that_is_killed_anywhere_loses_no_row(house: House) -> None:
+def test_a_rescue_that_is_killed_anywhere_loses_no_row(house: HospitalSite) -> None:
     fill(house)
     torn = bytearray(house.inbox_db.read_bytes())
     torn[-4096 * 3 : -4096 * 2] = b"\xa5" * 4096
     house.inbox_db.write_bytes(torn)
-    rescue.rescue(house)
+    rescue.rescue_inbox(house)
     wanted = counted(house)
     for call in itertools.count():
         house.inbox_db.write_bytes(torn)
-        died = killed_before(call, lambda: rescue.rescue(house))
-        rescue.rescue(house)
+        died = killed_before(call, lambda: rescue.rescue_inbox(house))
+        rescue.rescue_inbox(house)
         assert (call, counted(house)) == (call, wanted)
         with closing(house.open_inbox()) as inbox:
             assert len(inbox.verify_keys()) == BOXES
@@ -236,8 +237,10 @@ def test_a_rescue_that_is_killed_anywhere_loses_no_row(house: House) -> None:
     assert call > 10, "it died at every step"
 
 
-def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_back(house: House) -> None:
-    revocation.revoke(house.tls, revocation.issued(house.tls, "clinic-1", house.enrolment("clinic-1")))
+def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_back(house: HospitalSite) -> None:
+    certificate_authority.revoke_certificates(
+        house.tls, certificate_authority.list_issued_certificates(house.tls, "clinic-1", house.enrolment("clinic-1"))
+    )
     for file in house.root.glob("inbox.db*"):
         file.unlink()
     with closing(house.open_inbox()) as inbox:
@@ -246,9 +249,9 @@ def test_an_inbox_that_is_lost_knows_the_boxes_again_but_takes_no_revoked_one_ba
     assert [box for box, key in keys.items() if key is None] == ["clinic-1"]
 
 
-def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: House) -> None:
+def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: HospitalSite) -> None:
     house.inbox_db.write_bytes(b"\xa5" * 40_000)
-    done = rescue.rescue(house)
+    done = rescue.rescue_inbox(house)
     assert done is not None
     assert (done.rows["boxes"], done.rows["cases"]) == (BOXES, 0)
     inbox = Inbox(house.inbox_db)
@@ -257,7 +260,7 @@ def test_an_inbox_of_which_nothing_can_be_read_knows_its_boxes_still(house: Hous
 
 
 def test_an_inbox_that_turns_out_damaged_ends_serve_with_a_sentence(
-    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    house: HospitalSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def met(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")

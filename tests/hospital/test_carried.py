@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hospital import carried
+from hospital import sealed_cases
 
 
 def test_a_ctrl_c_at_the_instant_the_folder_is_made_leaves_none(
@@ -20,6 +20,6 @@ def test_a_ctrl_c_at_the_instant_the_folder_is_made_leaves_none(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "mkdir", interrupted)
-    with pytest.raises(KeyboardInterrupt), carried._fresh(out):
+    with pytest.raises(KeyboardInterrupt), sealed_cases._make_new_folder(out):
         pass
     assert list(out.iterdir()) == []

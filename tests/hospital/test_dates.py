@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from firmware_app.appliance.provisioning import box_identity
-from hospital.house import House
-from hospital.keys import authority, revocation
+from firmware_app.appliance import box_identity
+from hospital import certificate_authority
+from hospital.hospital_site import HospitalSite
 from hospital.page.app import create_app
 
 AHEAD = timedelta(days=400)
@@ -34,35 +34,35 @@ class AnotherTime(datetime):
 def ahead(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The hospital's clock is more than a year ahead until the returned function is called."""
     shifted = type("Ahead", (AnotherTime,), {"by": AHEAD})
-    for module in (revocation, authority):
+    for module in (certificate_authority, certificate_authority):
         monkeypatch.setattr(module, "datetime", shifted)
     return monkeypatch.undo
 
 
-def listed(house: House) -> x509.CertificateRevocationList:
-    return x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+def listed(house: HospitalSite) -> x509.CertificateRevocationList:
+    return x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
 
 
-def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
-    box_identity.begin(folder, "clinic-7", house.bundle_file)
+def enrol(house: HospitalSite, folder: Path, *, replace: bool = False) -> None:
+    box_identity.begin_identity(folder, "clinic-7", house.bundle_file)
     house.enrol(folder / "box.json", replace=replace)
 
 
-def codes(house: House) -> list[str]:
+def codes(house: HospitalSite) -> list[str]:
     answer = create_app(house, timedelta(minutes=15)).test_client().get("/healthz", base_url="http://localhost")
     return list(answer.get_json()["codes"])
 
 
-def broker(house: House, *words: str) -> tuple[int, list[str]]:
+def broker(house: HospitalSite, *words: str) -> tuple[int, list[str]]:
     """Status and codes of `lantern-hospital broker`."""
     command = [sys.executable, "-m", "hospital.cli", "broker", "--json", "--dir", str(house.root), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, json.loads(done.stdout)["faults"]
 
 
-def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(house: House, ahead: Any) -> None:
+def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(house: HospitalSite, ahead: Any) -> None:
     certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
-    revocation.revoke(house.tls, [certificate])
+    certificate_authority.revoke_certificates(house.tls, [certificate])
     ahead()
     assert listed(house).last_update_utc > datetime.now(UTC), "as the wrong clock wrote it"
     assert "hospital.list_early" in codes(house)
@@ -74,10 +74,12 @@ def test_a_list_written_by_a_clock_that_was_ahead_is_named_and_written_again(hou
 
 
 def test_a_list_written_by_a_clock_that_was_far_behind_is_written_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: HospitalSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocation, "datetime", type("Behind", (AnotherTime,), {"by": -timedelta(days=3000)}))
-    revocation._write(house.tls, {})
+    monkeypatch.setattr(
+        certificate_authority, "datetime", type("Behind", (AnotherTime,), {"by": -timedelta(days=3000)})
+    )
+    certificate_authority._write_list(house.tls, {})
     monkeypatch.undo()
     assert "hospital.list_over" in codes(house)
     house.renew_list()
@@ -87,12 +89,14 @@ def test_a_list_written_by_a_clock_that_was_far_behind_is_written_again(
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"])
-def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(house: House, tmp_path: Path, content: bytes | None) -> None:
+def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(
+    house: HospitalSite, tmp_path: Path, content: bytes | None
+) -> None:
     enrol(house, tmp_path / "first")
     enrol(house, tmp_path / "second", replace=True)
     before = {entry.serial_number for entry in listed(house)}
     assert len(before) == 1
-    file = house.tls / revocation.LIST
+    file = house.tls / certificate_authority.REVOCATION_LIST
     file.unlink() if content is None else file.write_bytes(content)
     assert "hospital.list_unusable" in codes(house)
     house.renew_list()
@@ -103,7 +107,7 @@ def test_a_lost_or_damaged_list_keeps_out_whom_it_kept_out(house: House, tmp_pat
 def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_early(
     tmp_path: Path, ahead: Any
 ) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
     ahead()
     assert "hospital.certificate_early" in codes(house)
@@ -111,7 +115,7 @@ def test_a_hospital_made_by_a_clock_that_was_ahead_is_told_which_certificate_is_
     assert (status, found[0]) == (1, "hospital.certificate_early")
 
 
-def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(house: House, ahead: Any, tmp_path: Path) -> None:
+def test_a_box_enrolled_by_a_clock_that_was_ahead_is_named(house: HospitalSite, ahead: Any, tmp_path: Path) -> None:
     enrol(house, tmp_path / "box")
     ahead()
     house.renew_list()

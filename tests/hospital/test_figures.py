@@ -9,18 +9,17 @@ import pytest
 
 from firmware_app.core.errors import Outdated
 from firmware_app.core.records import LocalState
-from firmware_app.uplink.messages.figures import PlaceFigures
+from firmware_app.uplink.messages.box_reports import MeasureDrift, MeasureTrend, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.summary import ClinicFigures, DriftWatch, Origin
-from firmware_app.uplink.messages.watch import Drifting, MeasureWatch, WatchedPlace
-from hospital.house import House
-from hospital.inbox import watches
+from hospital import message_verification
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
-from hospital.line import ingest
 from hospital.page.app import create_app
 
 
 def figures(session: int, beat: int, confirmed: int, stream: str = "5") -> ClinicFigures:
-    place = PlaceFigures(
+    place = SiteFigures(
         "chest-xray-child",
         "1.2.0",
         "m-" + "0" * 20,
@@ -52,13 +51,13 @@ def test_the_latest_word_of_a_box_counts(tmp_path: Path) -> None:
 
 
 def test_the_topic_is_known() -> None:
-    assert ingest.address("lantern/v1/up/clinic-7/drift")[1].value == "drift"
+    assert message_verification.parse_topic("lantern/v1/up/clinic-7/drift")[1].value == "drift"
 
 
 def watch(session: int, beat: int, now: int, machine: str = "1", stream: str = "5") -> DriftWatch:
-    state = Drifting.CHANGED if now > 1000 else Drifting.STEADY
-    place = WatchedPlace(
-        "chest-xray-child", "1.2.0", "m-" + machine * 20, 700, (MeasureWatch("refused", 100, now, 31, state),)
+    state = MeasureTrend.CHANGED if now > 1000 else MeasureTrend.STEADY
+    place = SiteDrift(
+        "chest-xray-child", "1.2.0", "m-" + machine * 20, 700, (MeasureDrift("refused", 100, now, 31, state),)
     )
     return DriftWatch(Origin("clinic-7", stream * 32, session, "b" * 16), beat, place, None)
 
@@ -75,9 +74,9 @@ def test_the_page_names_the_machine_whose_films_have_changed(tmp_path: Path) -> 
     assert inbox.keep_watch(watch(1, 2, 4200, machine="2"))
     with pytest.raises(Outdated):
         inbox.keep_watch(watch(1, 1, 150, machine="2"))
-    latest = [(row["machine"][2], row["changed"]) for row in watches.latest(inbox.connection)]
+    latest = [(row["machine"][2], row["changed"]) for row in inbox_tables.list_latest_drift(inbox.connection)]
     assert latest == [("2", ["refused"]), ("1", [])], "a change comes first"
-    client = create_app(House(tmp_path), timedelta(minutes=15)).test_client()
+    client = create_app(HospitalSite(tmp_path), timedelta(minutes=15)).test_client()
     for address in ("/", "/box/clinic-7"):
         page = client.get(address, base_url="http://localhost").text
         assert all(one in page for one in ("m-22222222", "1.0% → 42.0%", "无变化")), address
@@ -87,6 +86,8 @@ def test_the_last_word_of_each_week_is_kept(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path / "inbox.db")
     inbox.create()
     for day in range(1, 29):
-        watches.keep(inbox.connection, watch(1, day, day), f"2026-06-{day:02d}T00:00:00+00:00")
-    kept = [(row["week"], row["measures"][0]["now"]) for row in watches.weeks(inbox.connection, "clinic-7")]
+        inbox_tables.keep_drift(inbox.connection, watch(1, day, day), f"2026-06-{day:02d}T00:00:00+00:00")
+    kept = [
+        (row["week"], row["measures"][0]["now"]) for row in inbox_tables.list_drift_weeks(inbox.connection, "clinic-7")
+    ]
     assert kept == [("2026-W26", 28), ("2026-W25", 21), ("2026-W24", 14), ("2026-W23", 7)]

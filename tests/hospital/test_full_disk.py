@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import open_signed, seal
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
     Brief,
     Kind,
@@ -91,7 +91,7 @@ class Publisher:
             None,
         )
         body = Summary(Origin(self._box.name, "5" * 32, seq, "b" * 16), brief).encode()
-        sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, seal_key(self._bundle.seal))
+        sealed = seal(body, Kind.DIGEST, self._box.name, self._box.identity, parse_seal_key(self._bundle.seal))
         self._client.publish(f"lantern/v1/up/{self._box.name}/digest", sealed, qos=1).wait_for_publish(20)
         return brief.case
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.errors import KeysMissing
-from hospital.keys import keyring
+from hospital import keyring
 
 # Dies by SIGKILL at the argv[3]th event argv[2] (of `sys.addaudithook`) in the folder, before what it announces.
 _DOOMED = """
 import os, signal, sys
 from pathlib import Path
-from hospital.keys import keyring
+from hospital import keyring
 
 folder, name, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -47,9 +47,9 @@ def seals(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(("event", "times"), INSTANTS)
 def test_a_rotation_that_was_killed_leaves_one_key_and_never_an_old_one(tmp_path: Path, event: str, times: int) -> None:
-    keyring.make(tmp_path)
+    keyring.make_keys(tmp_path)
     rotate_and_die(tmp_path, event, times)
-    survived = keyring.load(tmp_path)
+    survived = keyring.load_keys(tmp_path)
     assert seals(tmp_path) == [f"seal-{survived.current.hex()}.pem"]
     after = keyring.rotate(tmp_path)
     assert seals(tmp_path) == [f"seal-{after.current.hex()}.pem"]
@@ -57,18 +57,18 @@ def test_a_rotation_that_was_killed_leaves_one_key_and_never_an_old_one(tmp_path
 
 
 def test_who_looks_during_a_rotation_sees_one_key_or_the_next_and_destroys_none(tmp_path: Path) -> None:
-    first = keyring.make(tmp_path)
+    first = keyring.make_keys(tmp_path)
     rotations = 20
     turning = threading.Thread(target=lambda: [keyring.rotate(tmp_path) for _ in range(rotations)])
     turning.start()
     serials = [first.serial]
     while turning.is_alive():
-        serials.append(keyring.load(tmp_path).serial)
+        serials.append(keyring.load_keys(tmp_path).serial)
     turning.join()
     assert serials == sorted(serials)
-    assert keyring.load(tmp_path).serial == first.serial + rotations
+    assert keyring.load_keys(tmp_path).serial == first.serial + rotations
 
 
 def test_a_folder_without_keys_says_so(tmp_path: Path) -> None:
     with pytest.raises(KeysMissing):
-        keyring.load(tmp_path / "nowhere")
+        keyring.load_keys(tmp_path / "nowhere")

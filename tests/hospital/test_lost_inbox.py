@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from firmware_app.core.records import Priority
-from hospital.house import House
-from hospital.inbox import losses
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_full_disk import Publisher, fill
 from tests.small_disk import small_disk
@@ -31,23 +31,23 @@ def site(tmp_path: Path) -> Iterator[Place]:
         yield made
 
 
-def remove(house: House) -> None:
+def remove(house: HospitalSite) -> None:
     for ending in ("", "-wal", "-shm"):
         house.inbox_db.with_name(f"inbox.db{ending}").unlink()
 
 
-def remove_log(house: House) -> None:
+def remove_log(house: HospitalSite) -> None:
     house.inbox_db.with_name("inbox.db-wal").unlink()
 
 
-def put_an_old_one_there(house: House) -> None:
+def put_an_old_one_there(house: HospitalSite) -> None:
     old = house.root / "old.db"
     with closing(Inbox(old)) as inbox:
         inbox.create()
     old.replace(house.inbox_db)
 
 
-def rows(house: House) -> set[str]:
+def rows(house: HospitalSite) -> set[str]:
     """The cases that a program sees which opens the inbox now."""
     try:
         with closing(sqlite3.connect(f"{house.inbox_db.as_uri()}?mode=ro", uri=True)) as inbox:
@@ -75,7 +75,7 @@ def has_code(site: Place, code: str) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("harm", [remove, remove_log, put_an_old_one_there])
-def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, harm: Callable[[House], None]) -> None:
+def test_no_receipt_without_its_row_at_the_inboxs_place(site: Place, harm: Callable[[HospitalSite], None]) -> None:
     box = site.box("clinic-7")
     publisher = Publisher(site, box)
     try:
@@ -115,9 +115,9 @@ def test_a_start_without_the_inbox_alarms_until_somebody_has_seen_it(site: Place
     wait_for(lambda: health(site) == {"status": "ok", "codes": []}, because="somebody has seen it")
 
 
-def test_a_new_hospital_has_lost_nothing(house: House) -> None:
+def test_a_new_hospital_has_lost_nothing(house: HospitalSite) -> None:
     with closing(house.open_inbox()) as inbox:
-        assert losses.unseen(inbox.connection) == []
+        assert inbox_tables.list_unseen_losses(inbox.connection) == []
 
 
 def test_a_full_disk_is_named_at_once(tmp_path: Path) -> None:

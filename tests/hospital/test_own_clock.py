@@ -9,9 +9,9 @@ import pytest
 
 from firmware_app.uplink.messages.summary import Origin, Presence, PresenceKind
 from hospital import cli
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
-from hospital.line.own_clock import OwnClock
+from hospital.receiver_clock import ReceiverClock
 
 
 def says(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) -> Presence:
@@ -19,7 +19,7 @@ def says(box: str, off: timedelta, state: PresenceKind = PresenceKind.HEALTH) ->
     return Presence(Origin(box, "5" * 32, 1, "b" * 16), state, 0, "0.1.0", 0, 0, None, 900, None, hour, (), ())
 
 
-def signs(clock: OwnClock) -> bool:
+def signs(clock: ReceiverClock) -> bool:
     signed = clock.now()
     assert signed is None or abs(signed - time.time()) < 5
     return signed is not None
@@ -27,7 +27,7 @@ def signs(clock: OwnClock) -> bool:
 
 @pytest.mark.parametrize("off", [timedelta(days=-300), timedelta(days=3)])
 def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timedelta, inbox: Inbox) -> None:
-    clock = OwnClock(inbox)
+    clock = ReceiverClock(inbox)
     clock.heard(says("a", off))
     assert signs(clock), "one box may be wrong itself"
     clock.heard(says("b", off))
@@ -39,7 +39,7 @@ def test_a_clock_that_several_boxes_contradict_by_days_is_not_signed(off: timede
 def test_a_box_that_is_gone_and_what_waited_at_the_broker_are_no_witnesses(
     inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, off, since = OwnClock(inbox), timedelta(days=-9), time.monotonic()
+    clock, off, since = ReceiverClock(inbox), timedelta(days=-9), time.monotonic()
 
     def contradict(state: PresenceKind = PresenceKind.HEALTH) -> None:
         for box in ("a", "b"):
@@ -76,16 +76,18 @@ def test_a_clock_that_is_behind_the_inbox_is_not_signed_until_a_box_bears_it_out
     inbox: Inbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_case(inbox, timedelta(days=400))
-    clock = OwnClock(inbox)
+    clock = ReceiverClock(inbox)
     assert not signs(clock)
     assert "doubtful" in caplog.text
     clock.heard(says("a", timedelta()))
     assert signs(clock)
 
 
-def test_a_person_says_once_that_the_clock_is_right_and_every_later_start_knows_it(house: House, inbox: Inbox) -> None:
+def test_a_person_says_once_that_the_clock_is_right_and_every_later_start_knows_it(
+    house: HospitalSite, inbox: Inbox
+) -> None:
     add_case(inbox, timedelta(days=400))
-    contradicted, behind = OwnClock(inbox), OwnClock(inbox)
+    contradicted, behind = ReceiverClock(inbox), ReceiverClock(inbox)
     for box in ("a", "b"):
         contradicted.heard(says(box, timedelta(days=-3)))
     assert not signs(contradicted)
@@ -93,7 +95,7 @@ def test_a_person_says_once_that_the_clock_is_right_and_every_later_start_knows_
     assert cli.main(["clock-is-right", "--dir", str(house.root)]) == 0
     assert signs(contradicted)
     assert signs(behind)
-    assert signs(OwnClock(inbox))
+    assert signs(ReceiverClock(inbox))
     assert inbox.newest() is None
     add_case(inbox, timedelta(days=1))
     assert inbox.newest() is not None, "what comes later counts"
@@ -101,7 +103,7 @@ def test_a_person_says_once_that_the_clock_is_right_and_every_later_start_knows_
 
 def test_a_persons_word_ends_when_the_clock_leaps(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     inbox.say_clock_is_right()
-    clock, now = OwnClock(inbox), time.time()
+    clock, now = ReceiverClock(inbox), time.time()
     for box in ("a", "b"):
         clock.heard(says(box, timedelta()))
     for off in (31 * 86_400, -3 * 86_400):

@@ -18,15 +18,14 @@ from firmware_app.core.errors import LanternError, Outdated, Replayed, SealKeyRe
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital import cli
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status, schema
-from hospital.inbox.heard import BoxRow
 from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
-from hospital.inbox.receiver_status import ReceiverStatus
-from hospital.inbox.trouble import LiveTrouble
+from hospital.inbox.inbox_tables import BoxRow
+from hospital.inbox.receiver_status import InboxProblem, ReceiverStatus
 from hospital.page import app as page
-from hospital.page import tonight
-from hospital.page.app import create_app, silent
+from hospital.page import urgent_cases
+from hospital.page.app import create_app, find_silent_boxes
 from tests.hospital.test_receiving import count, presence, summary
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -44,7 +43,7 @@ class Desk:
         return page.text
 
 
-def desk(house: House) -> Desk:
+def desk(house: HospitalSite) -> Desk:
     """A fresh page, which has answered nothing yet."""
     return Desk(create_app(house, timedelta(minutes=15)).test_client())
 
@@ -88,7 +87,7 @@ def test_a_broker_that_is_not_heard_has_a_code(
     assert ReceiverStatus(ago(written), ago(since), ago(heard)).codes(NOW) == codes
 
 
-def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inbox: Inbox) -> None:
+def test_no_box_is_called_online_while_the_broker_is_not_heard(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
     word = receiver_status.ReceiverStatusRecorder(inbox)
@@ -106,7 +105,7 @@ def test_no_box_is_called_online_while_the_broker_is_not_heard(house: House, inb
     assert answer == {"status": "degraded", "codes": ["hospital.broker_silent"]}
 
 
-def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inbox) -> None:
+def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     count(inbox, summary())
     word = receiver_status.ReceiverStatusRecorder(inbox)
@@ -122,7 +121,7 @@ def test_a_doubtful_clock_is_on_the_page_and_has_a_code(house: House, inbox: Inb
     assert "clock is doubtful" not in desk(house).text()
 
 
-def test_an_inbox_that_is_not_there_is_no_quiet_night(house: House) -> None:
+def test_an_inbox_that_is_not_there_is_no_quiet_night(house: HospitalSite) -> None:
     for file in house.root.glob("inbox.db*"):
         file.unlink()
     page = desk(house).client
@@ -134,7 +133,7 @@ def test_an_inbox_that_is_not_there_is_no_quiet_night(house: House) -> None:
 # --- urgent cases ---------------------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: House, inbox: Inbox) -> None:
+def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.enrol("clinic-8", "1" * 64, replace=False)
     hear_the_broker(inbox)
@@ -153,14 +152,14 @@ def test_the_page_shows_tonights_urgent_cases_and_silent_boxes(house: House, inb
 
 
 def test_a_flood_of_one_box_hides_no_urgent_case_of_another_and_says_how_many_it_leaves_out(
-    house: House, inbox: Inbox
+    house: HospitalSite, inbox: Inbox
 ) -> None:
     add_cases(inbox, "quiet", 3)
     add_cases(inbox, "flooding", 450)
     asked = desk(house)
     text = asked.text()
     assert [text.count(f"c-quiet-{at}-") for at in range(3)] == [1, 1, 1]
-    assert text.count("c-flooding-") == tonight.ROOM - 3
+    assert text.count("c-flooding-") == urgent_cases.ROOM - 3
     assert "253 more" in text
 
     address, seen = "/box/flooding", ""
@@ -172,7 +171,9 @@ def test_a_flood_of_one_box_hides_no_urgent_case_of_another_and_says_how_many_it
     assert all(seen.count(f"c-flooding-{at}-") == 1 for at in range(450))
 
 
-def test_cases_of_a_future_hide_none_of_today_and_leave_when_a_day_has_passed(house: House, inbox: Inbox) -> None:
+def test_cases_of_a_future_hide_none_of_today_and_leave_when_a_day_has_passed(
+    house: HospitalSite, inbox: Inbox
+) -> None:
     def add(number: int, moment: str, first: int) -> None:
         with inbox.transaction() as connection:
             connection.executemany(
@@ -192,9 +193,9 @@ def test_cases_of_a_future_hide_none_of_today_and_leave_when_a_day_has_passed(ho
 
 
 def test_more_cases_than_are_counted_are_at_least_so_many(
-    house: House, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    house: HospitalSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tonight, "MOST_COUNTED", 300)
+    monkeypatch.setattr(urgent_cases, "MOST_COUNTED", 300)
     add_cases(inbox, "flooding", 301)
     text = desk(house).text()
     assert "≥ 300" in text
@@ -211,16 +212,16 @@ def test_more_cases_than_are_counted_are_at_least_so_many(
     ],
 )
 def test_boxes_share_the_page(counts: dict[str, int], shares: dict[str, int]) -> None:
-    assert tonight.share(counts, 200) == shares
+    assert urgent_cases.share_room(counts, 200) == shares
 
 
 @pytest.mark.parametrize("before", [-1, 2**63, 10**23])
-def test_a_number_that_no_row_has_shows_the_newest(house: House, inbox: Inbox, before: int) -> None:
+def test_a_number_that_no_row_has_shows_the_newest(house: HospitalSite, inbox: Inbox, before: int) -> None:
     add_cases(inbox, "a", 1)
     assert "c-a-0-" in desk(house).text(f"/box/a?before={before}")
 
 
-def test_script_in_what_a_box_says_stays_text(house: House, inbox: Inbox) -> None:
+def test_script_in_what_a_box_says_stays_text(house: HospitalSite, inbox: Inbox) -> None:
     add_cases(inbox, "<script>alert(1)</script>", 1)
     text = desk(house).text()
     assert "<script>" not in text
@@ -236,11 +237,11 @@ def test_a_box_is_silent_when_it_was_not_heard_or_said_goodbye() -> None:
         return BoxRow(name, last, gone, older, None)
 
     boxes = [heard("a", 3), heard("b", 20), heard("c", 2, gone=True), heard("d", None), heard("e", 90)]
-    rows = silent(boxes, NOW, timedelta(minutes=15))
+    rows = find_silent_boxes(boxes, NOW, timedelta(minutes=15))
     assert [(one.box, one.said_goodbye) for one in rows] == [("d", False), ("e", False), ("b", False), ("c", True)]
 
 
-def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: House, inbox: Inbox) -> None:
+def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.connection.execute("UPDATE heard SET at = '2099-01-01T00:00:00.000+00:00'")
@@ -249,7 +250,7 @@ def test_a_box_last_heard_while_the_clock_was_ahead_is_silent(house: House, inbo
 
 @pytest.mark.parametrize(("before", "after"), [("5", "6"), ("6", "5")])
 def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
-    house: House, inbox: Inbox, before: str, after: str
+    house: HospitalSite, inbox: Inbox, before: str, after: str
 ) -> None:
     """`exchange.db` was lost; the broker tells of the old line's end in the same batch as the new one's birth."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
@@ -266,7 +267,7 @@ def test_the_last_will_of_a_stream_that_is_gone_disconnects_no_box(
     assert "disconnected" in desk(house).text()
 
 
-def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: House, inbox: Inbox) -> None:
+def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: HospitalSite, inbox: Inbox) -> None:
     """`exchange.db` was put back: what the box says of itself has numbers that were used before."""
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
@@ -283,14 +284,14 @@ def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: House, 
     assert "It sends old numbers only" not in text
 
 
-def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: House, inbox: Inbox) -> None:
+def test_a_summary_after_the_goodbye_shows_that_the_box_is_there(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
     count(inbox, summary())
     assert "disconnected" not in desk(house).text()
 
 
-def test_what_the_broker_delivers_twice_is_no_old_number(house: House, inbox: Inbox) -> None:
+def test_what_the_broker_delivers_twice_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.hear(presence(1, 1))
@@ -299,7 +300,7 @@ def test_what_the_broker_delivers_twice_is_no_old_number(house: House, inbox: In
     assert "It sends old numbers only" not in desk(house).text()
 
 
-def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: House, inbox: Inbox) -> None:
+def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(house: HospitalSite, inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.hear(presence(1, 10**9, PresenceKind.DEATH))
@@ -309,7 +310,7 @@ def test_a_last_will_after_the_goodbye_of_the_same_session_is_no_old_number(hous
     assert "It sends old numbers only" not in text
 
 
-def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: House, inbox: Inbox) -> None:
+def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(house: HospitalSite, inbox: Inbox) -> None:
     for box in ("clinic-7", "clinic-8"):
         inbox.enrol(box, "0" * 64, replace=False)
     old = (PresenceKind.HEALTH, 1, "0.1.0", 0, 0, None, 900, None, None)
@@ -329,16 +330,16 @@ def test_the_page_shows_version_packs_and_faults_of_the_boxes_that_say_them(hous
 
 
 def test_however_many_look_the_inbox_is_asked_once_a_second(
-    house: House, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    house: HospitalSite, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[datetime] = []
-    ask = tonight.urgent
+    ask = urgent_cases.urgent
 
-    def counting(connection: sqlite3.Connection, now: datetime) -> tonight.Urgent:
+    def counting(connection: sqlite3.Connection, now: datetime) -> urgent_cases.UrgentCases:
         asked.append(now)
         return ask(connection, now)
 
-    monkeypatch.setattr(tonight, "urgent", counting)
+    monkeypatch.setattr(urgent_cases, "urgent", counting)
     monkeypatch.setattr(page, "_FRESH_S", 3600.0)  # a second that lasts as long as the test
     looked = desk(house)
     for _ in range(10):
@@ -361,14 +362,14 @@ def traced(connection: sqlite3.Connection) -> Iterator[list[str]]:
 def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -> None:
     add_cases(inbox, "a", 3)
     with traced(inbox.connection) as statements:
-        page = tonight.urgent(inbox.connection, datetime.now(UTC))
-        tonight.of_box(inbox.connection, "a", datetime.now(UTC), None)
-        tonight.of_box(inbox.connection, "a", datetime.now(UTC), 2)
+        page = urgent_cases.urgent(inbox.connection, datetime.now(UTC))
+        urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), None)
+        urgent_cases.list_box_cases(inbox.connection, "a", datetime.now(UTC), 2)
         inbox.boxes()
         inbox.aside()
         inbox.aside(20, also_ordinary=False)
         inbox.ordinary()
-        receiver_status.read(inbox.connection)
+        receiver_status.read_receiver_status(inbox.connection)
     assert len(page.cases) == 3
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
     assert any("USING INDEX cases_urgent (box=? AND received_at>?" in step for step in steps), steps
@@ -409,7 +410,7 @@ def test_an_inbox_of_the_last_version_knows_when_its_boxes_were_heard(tmp_path: 
     inbox.close()
 
 
-def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: House) -> None:
+def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: HospitalSite) -> None:
     client = desk(house).client
     assert "没有设备在等待" in client.get("/enrol", base_url="http://localhost").text
     elsewhere = client.post(
@@ -438,7 +439,7 @@ FROM_ELSEWHERE = [
 
 
 @pytest.mark.parametrize("headers", FROM_ELSEWHERE)
-def test_a_page_from_elsewhere_uses_up_no_tries(house: House, headers: dict[str, str]) -> None:
+def test_a_page_from_elsewhere_uses_up_no_tries(house: HospitalSite, headers: dict[str, str]) -> None:
     client = desk(house).client
     for _ in range(7):
         answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost", headers=headers)
@@ -458,7 +459,7 @@ def test_a_page_from_elsewhere_uses_up_no_tries(house: House, headers: dict[str,
     ],
 )
 def test_the_pages_own_form_is_taken_also_from_browsers_without_fetch_metadata(
-    house: House, headers: dict[str, str]
+    house: HospitalSite, headers: dict[str, str]
 ) -> None:
     client = page.create_app(house, timedelta(minutes=15), ["localhost", "hospital.example"]).test_client()
     answer = client.post("/enrol", data={"code": "x"}, base_url="http://localhost:8090", headers=headers)
@@ -466,7 +467,7 @@ def test_the_pages_own_form_is_taken_also_from_browsers_without_fetch_metadata(
     assert answer.headers["Referrer-Policy"] == "same-origin", "else a browser says null of our own form"
 
 
-def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: House) -> None:
+def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: HospitalSite) -> None:
     client = desk(house).client
 
     def typed(address: str) -> str:
@@ -479,7 +480,7 @@ def test_wrong_codes_of_one_machine_leave_the_page_open_for_another(house: House
 
 
 @pytest.mark.parametrize("path", ["/", "/enrol", "/healthz", "/box/clinic-7", "/static/tonight.css"])
-def test_a_name_that_is_not_the_pages_reaches_nothing(house: House, path: str) -> None:
+def test_a_name_that_is_not_the_pages_reaches_nothing(house: HospitalSite, path: str) -> None:
     """Whoever owns a name can point it at this machine (DNS rebinding)."""
     client = desk(house).client
     assert client.get(path, base_url="http://evil.example").status_code == 400
@@ -488,7 +489,7 @@ def test_a_name_that_is_not_the_pages_reaches_nothing(house: House, path: str) -
 
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
 def test_a_page_for_others_is_warned_of(
-    house: House, host: str, warns: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    house: HospitalSite, host: str, warns: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Nobody:
         """In the place of a listener: a test listens on this machine only."""
@@ -499,7 +500,7 @@ def test_a_page_for_others_is_warned_of(
     monkeypatch.setattr("socket.create_server", lambda _address: Nobody())
     monkeypatch.setattr("waitress.server.create_server", lambda *_a, **_s: SimpleNamespace(run=lambda: None))
     options = cli._parser().parse_args(["serve", "--page-host", host])
-    cli._serve_page(house, options, LiveTrouble())
+    cli._serve_page(house, options, InboxProblem())
     assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
 
 
@@ -508,7 +509,7 @@ ORDINARY = [Replayed(), Outdated(), SealKeyRetired(key="0" * 16)]
 
 @pytest.mark.parametrize("error", ORDINARY, ids=lambda error: error.code)
 def test_what_comes_up_by_itself_does_not_look_like_an_attack(
-    house: House, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
+    house: HospitalSite, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with inbox.transaction():
         inbox.set_aside(TopicUnknown(), "clinic-7", "alert", b"a stranger's")
@@ -523,7 +524,7 @@ def test_what_comes_up_by_itself_does_not_look_like_an_attack(
     assert {row["code"]: row["ordinary"] for row in rows} == {error.code: True, "hospital.topic": False}
 
 
-def test_a_quiet_inbox_has_no_messages_aside(house: House, inbox: Inbox) -> None:
+def test_a_quiet_inbox_has_no_messages_aside(house: HospitalSite, inbox: Inbox) -> None:
     with inbox.transaction():
         inbox.set_aside(Replayed(), "clinic-7", "alert", b"1")
     assert "Messages kept aside" not in desk(house).text()

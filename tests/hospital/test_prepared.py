@@ -16,14 +16,14 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.appliance.provisioning import signed_file as provisioning_file
-from firmware_app.appliance.provisioning.first_start import IdentityPaths
-from firmware_app.appliance.provisioning.signed_file import Proof
+from firmware_app.appliance import box_identity
+from firmware_app.appliance import signed_provisioning as provisioning_file
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core.errors import KeysMissing, RowUnusable
-from firmware_app.core.settings import load
-from hospital import prepare
-from hospital.house import House
+from firmware_app.core.settings import load_config
+from hospital import new_boxes
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.peers import REPOSITORY
 
@@ -31,13 +31,13 @@ BOXES = 200
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    made = House(tmp_path / "hospital")
+def house(tmp_path: Path) -> HospitalSite:
+    made = HospitalSite(tmp_path / "hospital")
     made.establish("mqtt.hospital.example", 8883)
     return made
 
 
-def command(house: House, *arguments: str) -> list[dict[str, str]]:
+def command(house: HospitalSite, *arguments: str) -> list[dict[str, str]]:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root), "--json"],
         capture_output=True,
@@ -58,7 +58,7 @@ def listed(path: Path, encoding: str) -> Path:
 
 @pytest.mark.timeout(600)
 @pytest.mark.appliance
-def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Path) -> None:
+def test_two_hundred_boxes_from_one_list_are_enrolled(house: HospitalSite, tmp_path: Path) -> None:
     boxes = command(
         house, "enrol", "--csv", str(listed(tmp_path / "boxes.csv", "gb18030")), "--out", str(tmp_path / "o")
     )
@@ -69,10 +69,10 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Pa
         root.mkdir(parents=True)
         file = root / "lantern.toml"
         file.write_text(f'[state]\ndir = "{root}"\n')
-        config = load(file, {})
+        config = load_config(file, {})
         places = IdentityPaths.of(config, file)
-        offer = provisioning_file.read(Path(one["file"]))
-        given = provisioning_file.take(offer, config, places, Proof(code=one["code"]))
+        offer = provisioning_file.read_file(Path(one["file"]))
+        given = provisioning_file.take_file(offer, config, places, HospitalProof(code=one["code"]))
         assert given.config.box.id == one["box"]
         assert given.config.dicom.ae_title == one["box"].upper().replace("CLINIC-", "BOX")
         bundles.append(places.keys / "box.json")
@@ -82,30 +82,34 @@ def test_two_hundred_boxes_from_one_list_are_enrolled(house: House, tmp_path: Pa
     assert len(inbox.verify_keys()) == BOXES
     inbox.close()
     for one, keys in zip(enrolled, bundles, strict=True):
-        assert box_identity.complete(keys.parent, Path(one["enrolment"])) == one["box"]
+        assert box_identity.complete_identity(keys.parent, Path(one["enrolment"])) == one["box"]
         certificate = x509.load_pem_x509_certificate((keys.parent / "tls.crt").read_bytes())
         (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         assert name.value == one["box"]
-        assert box_identity.settings(keys.parent)["uplink"]["enabled"] is True
+        assert box_identity.make_settings(keys.parent)["uplink"]["enabled"] is True
 
 
-def test_a_sheet_that_was_printed_stays_good(house: House, tmp_path: Path) -> None:
+def test_a_sheet_that_was_printed_stays_good(house: HospitalSite, tmp_path: Path) -> None:
     rows = [(number, {"box": f"clinic-{number}", "clinic": f"第{number}卫生院"}) for number in range(2, 5)]
-    first = prepare.prepare(house, "l", rows, tmp_path / "o", 30)
-    again = prepare.prepare(house, "l", rows, tmp_path / "o", 30)
+    first = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
+    again = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
     assert [one.kept for one in first] == [False] * 3
     assert [one.kept for one in again] == [True] * 3
     assert [one.code for one in again] == [one.code for one in first]
-    elsewhere = prepare.prepare(house, "l", rows, tmp_path / "p", 30)
+    elsewhere = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "p", 30)
     assert [one.code for one in elsewhere] == [one.code for one in first]
     changed = [(2, {**rows[0][1], "ae_title": "OTHER"}), *rows[1:]]
-    assert [one.kept for one in prepare.prepare(house, "l", changed, tmp_path / "o", 30)] == [False, True, True]
+    assert [one.kept for one in new_boxes.write_provisioning_files(house, "l", changed, tmp_path / "o", 30)] == [
+        False,
+        True,
+        True,
+    ]
 
 
-def test_the_sheet_names_each_box_once_and_is_not_for_everybody(house: House, tmp_path: Path) -> None:
+def test_the_sheet_names_each_box_once_and_is_not_for_everybody(house: HospitalSite, tmp_path: Path) -> None:
     rows = [(2, {"box": "clinic-1", "clinic": "<清河>"}), (3, {"box": "clinic-2", "clinic": "Two", "language": "en"})]
-    made = prepare.prepare(house, "l", rows, tmp_path / "o", 30)
-    sheet = tmp_path / "o" / prepare.SHEET
+    made = new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
+    sheet = tmp_path / "o" / new_boxes.LABEL_SHEET
     text = sheet.read_text("utf-8")
     assert re.findall(r"class=code>([^<]+)<", text) == [one.code for one in made]
     assert text.count("<svg") == 2
@@ -117,16 +121,16 @@ def test_the_sheet_names_each_box_once_and_is_not_for_everybody(house: House, tm
         assert one.code.replace("-", "") not in one.file.read_text().upper()
 
 
-def test_one_box_needs_no_list(house: House, tmp_path: Path) -> None:
+def test_one_box_needs_no_list(house: HospitalSite, tmp_path: Path) -> None:
     (one,) = command(
         house, "enrol", "--out", str(tmp_path), "--days", "7", "--new", "box=clinic-1", "clinic=清河卫生院"
     )
-    content = provisioning_file.read(Path(one["file"])).content
+    content = provisioning_file.read_file(Path(one["file"])).content
     assert (content.box, content.clinic, content.ae_title) == ("clinic-1", "清河卫生院", "LANTERN")
     assert content.expires - content.made == 7 * 86_400
 
 
-def printed(house: House, *arguments: str) -> str:
+def printed(house: HospitalSite, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "hospital.cli", *arguments, "--dir", str(house.root)],
         capture_output=True,
@@ -141,7 +145,7 @@ def commands(text: str, program: str) -> list[list[str]]:
     return [shlex.split(line) for line in text.splitlines() if line.startswith(f"  {program} ")]
 
 
-def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_path: Path) -> None:
+def test_what_the_hospital_says_is_typed_as_it_stands_there(house: HospitalSite, tmp_path: Path) -> None:
     """From the list to the box that may talk, by nothing but the commands that were printed."""
     out = tmp_path / "o"
     ours = printed(house, "enrol", "--out", str(out), "--new", "box=clinic-1", "clinic=清河卫生院")
@@ -175,27 +179,38 @@ def test_what_the_hospital_says_is_typed_as_it_stands_there(house: House, tmp_pa
     )
     (complete,) = commands(done.stdout, "lantern")
     on_the_box(complete, house.root / "boxes")
-    assert load(file, {}).uplink.enabled
-    assert load(file, {}).box.name == "清河卫生院"
+    assert load_config(file, {}).uplink.enabled
+    assert load_config(file, {}).box.name == "清河卫生院"
 
 
-def test_the_help_and_the_handbooks_explain_the_list(house: House, tmp_path: Path) -> None:
+def test_the_help_and_the_handbooks_explain_the_list(house: HospitalSite, tmp_path: Path) -> None:
     helped = printed(house, "enrol", "--help")
     books = [(REPOSITORY / "docs" / name).read_text("utf-8") for name in ("operations.en.md", "operations.zh_CN.md")]
     for text in (helped, *books):
-        asked = [name for name in prepare.COLUMNS if not name.startswith("pacs_")]  # those are accepted, and not used
+        asked = [
+            name for name in new_boxes.LIST_COLUMNS if not name.startswith("pacs_")
+        ]  # those are accepted, and not used
         assert [name for name in asked if not re.search(rf"^(\| `)?{name}\b", text, re.MULTILINE)] == []
         assert "pacs_" in text
         example = re.search(r"^ *box,clinic.*\n(?: *[a-z0-9-]+,.*\n)+", text, re.MULTILINE)
         assert example
         list_file = tmp_path / "boxes.csv"
         list_file.write_text(textwrap.dedent(example[0]), "utf-8")
-        assert len(prepare.prepare(house, "boxes.csv", prepare.rows(list_file), tmp_path / "o", 30)) == 2
+        assert (
+            len(
+                new_boxes.write_provisioning_files(
+                    house, "boxes.csv", new_boxes.read_box_list(list_file), tmp_path / "o", 30
+                )
+            )
+            == 2
+        )
 
 
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     with pytest.raises(KeysMissing):
-        prepare.prepare(House(tmp_path / "none"), "l", [(2, {"box": "a", "clinic": "b"})], tmp_path / "o", 30)
+        new_boxes.write_provisioning_files(
+            HospitalSite(tmp_path / "none"), "l", [(2, {"box": "a", "clinic": "b"})], tmp_path / "o", 30
+        )
     assert not (tmp_path / "o").exists()
 
 
@@ -204,9 +219,9 @@ def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
     [("zone", "Mars"), ("zone", "Asia/Peking"), ("zone", "asia/shanghai"), ("box", "unprovisioned")],
 )
 def test_what_the_box_would_refuse_is_refused_with_its_line(
-    house: House, tmp_path: Path, column: str, value: str
+    house: HospitalSite, tmp_path: Path, column: str, value: str
 ) -> None:
     rows = [(2, {"box": "clinic-1", "clinic": "Q"}), (3, {"box": "clinic-2", "clinic": "Q", column: value})]
     with pytest.raises(RowUnusable, match=f"Line 3 .*{column} = '{value}'"):
-        prepare.prepare(house, "l", rows, tmp_path / "o", 30)
+        new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
     assert not (tmp_path / "o").exists()

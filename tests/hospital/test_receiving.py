@@ -14,7 +14,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.errors import (
     BoxEnrolled,
     BundleInvalid,
@@ -42,14 +42,12 @@ from firmware_app.uplink.messages.summary import (
     Summary,
     SummaryRuntime,
 )
-from hospital import cli
-from hospital.house import House
+from hospital import cli, keyring, message_verification
+from hospital.broker import format_box_acl
+from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox import schema
-from hospital.inbox.inbox_db import Counting, Inbox
-from hospital.keys import keyring
-from hospital.line import ingest
-from hospital.line.broker import acl_lines
+from hospital.inbox.inbox_db import CountResult, Inbox
 
 
 def origin(seq: int = 1, stream: str = "5") -> Origin:
@@ -76,7 +74,7 @@ def summary(seq: int = 1, case: int = 1, priority: Priority = Priority.URGENT, s
     return Summary(origin(seq, stream), brief)
 
 
-def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> Counting:
+def count(inbox: Inbox, message: Summary | Digest, envelope: bytes = b"e") -> CountResult:
     with inbox.transaction():
         return inbox.count(message, message.encode(), envelope)
 
@@ -88,10 +86,10 @@ def presence(session: int, beat: int, state: PresenceKind = PresenceKind.HEALTH,
 # --- keys and boxes -------------------------------------------------------------------------------------------------
 
 
-def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: House) -> None:
-    before = keyring.load(house.keys)
+def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: HospitalSite) -> None:
+    before = keyring.load_keys(house.keys)
     bundle = house.rotate()
-    after = keyring.load(house.keys)
+    after = keyring.load_keys(house.keys)
     assert (after.serial, bundle.serial) == (2, 2)
     assert after.verify_public == before.verify_public
     assert before.current in after.retired
@@ -100,29 +98,29 @@ def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: House) -> 
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
 
 
-def test_keys_are_made_once_and_missed_with_a_sentence(house: House, tmp_path: Path) -> None:
+def test_keys_are_made_once_and_missed_with_a_sentence(house: HospitalSite, tmp_path: Path) -> None:
     with pytest.raises(KeysExist):
         house.establish("127.0.0.1", 8883)
     with pytest.raises(KeysMissing, match="keys new"):
-        House(tmp_path / "none").rotate()
+        HospitalSite(tmp_path / "none").rotate()
 
 
-def test_a_box_is_enrolled_under_its_own_name_only(house: House, tmp_path: Path) -> None:
-    box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+def test_a_box_is_enrolled_under_its_own_name_only(house: HospitalSite, tmp_path: Path) -> None:
+    box_identity.begin_identity(tmp_path / "a", "clinic-7", house.bundle_file)
     box, written = house.enrol(tmp_path / "a" / "box.json")
     certificate = x509.load_pem_x509_certificate(json.loads(written.read_text())["certificate"].encode())
     assert certificate.subject.rfc4514_string() == "CN=clinic-7"
     assert certificate.not_valid_before_utc < datetime.now(UTC) - timedelta(days=1)
     assert house.enrol(tmp_path / "a" / "box.json")[0] == box, "asked again, it answers again"
-    box_identity.begin(tmp_path / "b", "clinic-7", house.bundle_file)
+    box_identity.begin_identity(tmp_path / "b", "clinic-7", house.bundle_file)
     with pytest.raises(BoxEnrolled):
         house.enrol(tmp_path / "b" / "box.json")
     house.enrol(tmp_path / "b" / "box.json", replace=True)
-    assert acl_lines("clinic-7").count("lantern/v1/up/clinic-7/") == 6
+    assert format_box_acl("clinic-7").count("lantern/v1/up/clinic-7/") == 6
 
 
-def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) -> None:
-    made, _ = box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
+def test_a_bundle_that_someone_changed_is_refused(house: HospitalSite, tmp_path: Path) -> None:
+    made, _ = box_identity.begin_identity(tmp_path / "a", "clinic-7", house.bundle_file)
     changed = tmp_path / "changed.json"
     changed.write_bytes(BoxBundle("clinic-8", made.verify, made.tls, made.proof).encode())
     with pytest.raises(SignatureForged):
@@ -136,8 +134,8 @@ def test_a_bundle_that_someone_changed_is_refused(house: House, tmp_path: Path) 
 
 
 def test_a_message_counts_once(inbox: Inbox) -> None:
-    assert count(inbox, summary(), b"first") is Counting.COUNTED
-    assert count(inbox, summary(), b"sealed again") is Counting.KNOWN
+    assert count(inbox, summary(), b"first") is CountResult.COUNTED
+    assert count(inbox, summary(), b"sealed again") is CountResult.KNOWN
     with pytest.raises(Replayed):
         count(inbox, summary(), b"first")
     with pytest.raises(Contradicted):
@@ -172,19 +170,19 @@ def test_a_transaction_that_fails_changes_nothing_and_stands_before_no_later_one
     with pytest.raises(Contradicted):
         contradicting()
     assert inbox.cases() == []
-    assert count(inbox, summary(1)) is Counting.COUNTED
+    assert count(inbox, summary(1)) is CountResult.COUNTED
 
 
 def test_one_bad_message_hinders_none_of_its_batch(inbox: Inbox) -> None:
     with inbox.transaction():
         for number in range(1, 6):
-            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is Counting.COUNTED
+            assert inbox.count(summary(number, case=number), b"%d" % number, b"e") is CountResult.COUNTED
             with pytest.raises(Contradicted):
                 inbox.count(summary(number, case=number + 100), b"other", b"f")
     assert [int(row.case[2:], 16) for row in inbox.cases()] == [1, 2, 3, 4, 5]
 
 
-def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: House, inbox: Inbox) -> None:
+def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(house: HospitalSite, inbox: Inbox) -> None:
     first, second = (Ed25519PrivateKey.generate().public_key() for _ in range(2))
     other = Inbox(house.inbox_db)
     assert inbox.verify_keys() == {}
@@ -211,14 +209,14 @@ def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch:
 )
 def test_a_topic_is_ours_or_none(topic: str) -> None:
     with pytest.raises(TopicUnknown):
-        ingest.address(topic)
+        message_verification.parse_topic(topic)
 
 
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
 def test_summaries_are_printed_one_json_object_a_line(
-    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+    house: HospitalSite, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     count(inbox, summary())
     assert cli.main(["summaries", "--json", "--dir", str(house.root)]) == 0

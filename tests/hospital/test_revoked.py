@@ -10,32 +10,36 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.errors import BoxRevoked
 from firmware_app.uplink.messages.summary import Kind
-from hospital.house import House
+from hospital import certificate_authority, keyring, message_verification
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
-from hospital.keys import authority, keyring, revocation
-from hospital.line import ingest
 
 
-def enrol(house: House, folder: Path, *, replace: bool = False) -> None:
+def enrol(house: HospitalSite, folder: Path, *, replace: bool = False) -> None:
     if not folder.exists():
-        box_identity.begin(folder, "clinic-7", house.bundle_file)
+        box_identity.begin_identity(folder, "clinic-7", house.bundle_file)
     house.enrol(folder / "box.json", replace=replace)
 
 
-def on_the_list(house: House) -> set[int]:
-    listed = x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+def on_the_list(house: HospitalSite) -> set[int]:
+    listed = x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
     assert listed.is_signature_valid(x509.load_pem_x509_certificate((house.tls / "ca.crt").read_bytes()).public_key())  # type: ignore[arg-type]
     return {entry.serial_number for entry in listed}
 
 
-def given(house: House) -> set[int]:
-    return {one.serial_number for one in revocation.issued(house.tls, "clinic-7", house.enrolment("clinic-7"))}
+def given(house: HospitalSite) -> set[int]:
+    return {
+        one.serial_number
+        for one in certificate_authority.list_issued_certificates(house.tls, "clinic-7", house.enrolment("clinic-7"))
+    }
 
 
-def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(house: House, tmp_path: Path) -> None:
+def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(
+    house: HospitalSite, tmp_path: Path
+) -> None:
     enrol(house, tmp_path / "first")
     enrol(house, tmp_path / "first")  # the certificate again, for the same key: nobody lost anything
     former = given(house)
@@ -45,10 +49,10 @@ def test_a_box_that_comes_with_new_keys_has_its_former_certificates_revoked(hous
     assert len(given(house)) == 3
 
 
-def test_processes_that_revoke_at_once_all_reach_the_list(house: House) -> None:
+def test_processes_that_revoke_at_once_all_reach_the_list(house: HospitalSite) -> None:
     key = ec.generate_private_key(ec.SECP256R1()).public_key()
     certificates = [
-        x509.load_pem_x509_certificate(authority.issue(house.tls, f"clinic-{number}", key).encode())
+        x509.load_pem_x509_certificate(certificate_authority.issue(house.tls, f"clinic-{number}", key).encode())
         for number in range(12)
     ]
     processes = []
@@ -56,7 +60,7 @@ def test_processes_that_revoke_at_once_all_reach_the_list(house: House) -> None:
         processes.append(os.fork())
         if not processes[-1]:
             try:
-                revocation.revoke(house.tls, [certificate])
+                certificate_authority.revoke_certificates(house.tls, [certificate])
             finally:
                 os._exit(0)
     for process in processes:
@@ -64,24 +68,26 @@ def test_processes_that_revoke_at_once_all_reach_the_list(house: House) -> None:
     assert on_the_list(house) == {certificate.serial_number for certificate in certificates}
 
 
-def test_the_list_is_renewed_long_before_it_ends(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_is_renewed_long_before_it_ends(house: HospitalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = x509.load_pem_x509_certificate((house.tls / "broker.crt").read_bytes())
-    revocation.revoke(house.tls, [certificate])
-    assert not revocation.renew(house.tls)
-    monkeypatch.setattr(revocation, "_DAYS", timedelta(days=170))
-    revocation._write(house.tls, revocation._entries(house.tls))
+    certificate_authority.revoke_certificates(house.tls, [certificate])
+    assert not certificate_authority.renew_revocation_list(house.tls)
+    monkeypatch.setattr(certificate_authority, "_DAYS", timedelta(days=170))
+    certificate_authority._write_list(house.tls, certificate_authority._read_list_entries(house.tls))
     monkeypatch.undo()
-    assert revocation.renew(house.tls)
-    listed = x509.load_pem_x509_crl((house.tls / revocation.LIST).read_bytes())
+    assert certificate_authority.renew_revocation_list(house.tls)
+    listed = x509.load_pem_x509_crl((house.tls / certificate_authority.REVOCATION_LIST).read_bytes())
     assert listed.next_update_utc is not None
     assert listed.next_update_utc > datetime.now(UTC) + timedelta(days=360)
     assert on_the_list(house) == {certificate.serial_number}
 
 
-def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: House, tmp_path: Path) -> None:
+def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalSite, tmp_path: Path) -> None:
     enrol(house, tmp_path / "first")
     inbox = Inbox(house.inbox_db)
     inbox.revoke("clinic-7")
     with pytest.raises(BoxRevoked):
-        ingest.opened(b"", "clinic-7", Kind.ALERT, keyring.load(house.keys), inbox.verify_keys())
+        message_verification.open_message(
+            b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.verify_keys()
+        )
     inbox.close()

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hospital import cli
-from hospital.house import House
-from hospital.inbox import summaries
+from hospital.hospital_site import HospitalSite
+from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 
 BEGUN = datetime(2026, 11, 22, tzinfo=UTC)
@@ -38,7 +38,7 @@ def add_cases(inbox: Inbox, number: int) -> None:
         connection.executemany("INSERT INTO cases VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
-def listed(house: House, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
+def listed(house: HospitalSite, capsys: pytest.CaptureFixture[str], *options: str) -> list[int]:
     """The numbers of the cases that the command prints."""
     since = () if "--since" in options else ("--since", "all")
     assert cli.main(["summaries", "--json", "--dir", str(house.root), *since, *options]) == 0
@@ -47,7 +47,7 @@ def listed(house: House, capsys: pytest.CaptureFixture[str], *options: str) -> l
 
 def test_a_long_list_is_never_in_memory_as_a_whole(inbox: Inbox) -> None:
     add_cases(inbox, 30_000)
-    rows = summaries.stream(inbox.connection)
+    rows = inbox_tables.stream_cases(inbox.connection)
     first = next(rows)
     with inbox.transaction() as connection:  # what comes while the list is read is on it: nothing was read ahead
         connection.execute("INSERT INTO cases SELECT 'late', 'c', 1, 'routine', NULL, NULL, '2099' WHERE true")
@@ -64,7 +64,7 @@ def test_a_long_list_is_never_in_memory_as_a_whole(inbox: Inbox) -> None:
 
 
 def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
-    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+    house: HospitalSite, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_cases(inbox, 2500)
     assert listed(house, capsys) == list(range(2500))
@@ -77,7 +77,7 @@ def test_the_list_is_of_one_box_and_from_a_time_on_where_it_is_asked_so(
 
 
 def test_without_a_time_the_last_30_days_are_listed_and_what_is_left_out_is_said(
-    house: House, inbox: Inbox, capsys: pytest.CaptureFixture[str]
+    house: HospitalSite, inbox: Inbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def came(case: int, ago: timedelta) -> None:
         moment = (datetime.now(UTC) - ago).isoformat(timespec="milliseconds")
@@ -99,10 +99,10 @@ def test_without_a_time_the_last_30_days_are_listed_and_what_is_left_out_is_said
     assert [lists("--since", "all"), lists("--json", "--since", "all")] == [(2, False)] * 2
 
 
-def test_a_line_of_json_is_the_row_itself(house: House, inbox: Inbox) -> None:
+def test_a_line_of_json_is_the_row_itself(house: HospitalSite, inbox: Inbox) -> None:
     add_cases(inbox, 3)
-    rows = [dataclasses.asdict(row) for row in summaries.stream(inbox.connection)]
-    assert [json.loads(line) for line in summaries.lines(inbox.connection)] == rows
+    rows = [dataclasses.asdict(row) for row in inbox_tables.stream_cases(inbox.connection)]
+    assert [json.loads(line) for line in inbox_tables.stream_json_lines(inbox.connection)] == rows
 
 
 @pytest.mark.parametrize("command", ["summaries", "aside", "figures", "enrolments", "broker"])
@@ -119,14 +119,14 @@ def test_a_folder_without_a_hospital_is_refused_and_stays_as_it_is(
 def test_the_list_is_read_by_an_index_and_sorted_by_nobody(inbox: Inbox, box: str | None) -> None:
     statements: list[str] = []
     inbox.connection.set_trace_callback(statements.append)
-    list(summaries.stream(inbox.connection, since="2026", box=box))
+    list(inbox_tables.stream_cases(inbox.connection, since="2026", box=box))
     inbox.connection.set_trace_callback(None)
     steps = [row["detail"] for text in statements for row in inbox.connection.execute(f"EXPLAIN QUERY PLAN {text}")]
     used = "cases_received (" if box is None else "cases_of_box (box=? AND "
     assert steps == [f"SEARCH cases USING INDEX {used}received_at>?)"]
 
 
-def test_a_list_whose_reader_has_gone_ends_without_a_word(house: House, inbox: Inbox) -> None:
+def test_a_list_whose_reader_has_gone_ends_without_a_word(house: HospitalSite, inbox: Inbox) -> None:
     add_cases(inbox, 5000)
     command = [
         sys.executable,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli import cli
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli import command_line
 from firmware_app.core.state_dir import StateDir
 from tests.peers import need_root
 
@@ -20,7 +20,7 @@ def examined(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     """The results and English sentences of each check."""
     monkeypatch.setenv("LANTERN_STATE__DIR", str(folder))
     capsys.readouterr()
-    assert cli.main(["doctor", "--json"]) == 1
+    assert command_line.main(["doctor", "--json"]) == 1
     checks: dict[str, list[str]] = {}
     for line in capsys.readouterr().out.splitlines():
         line_of = json.loads(line)
@@ -46,7 +46,7 @@ def test_a_place_where_no_state_can_be_made_is_a_sentence(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LANTERN_STATE__DIR", str(tmp_path / "file" / "lantern"))
-    assert cli.main(["doctor"]) == 1
+    assert command_line.main(["doctor"]) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("store.unusable: ")
     assert "Not a directory" in said
@@ -68,7 +68,7 @@ def test_whoever_may_not_look_into_the_state_is_told_to_use_sudo(tmp_path: Path,
     need_root()
     script = (
         "import os, sys\n"
-        "from firmware_app.cli import cli\n"
+        "from firmware_app.cli import command_line as cli\n"
         "def quiet(words):\n"
         "    out = os.dup(1); os.dup2(os.open(os.devnull, os.O_WRONLY), 1); cli.main(words); os.dup2(out, 1)\n"
         "quiet(sys.argv[1:])\n"  # a plain user may not read the tester's own Python: all is loaded by now
@@ -77,7 +77,7 @@ def test_whoever_may_not_look_into_the_state_is_told_to_use_sudo(tmp_path: Path,
     )
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     clinical.database.close()
     environment = {**os.environ, "LANTERN_STATE__DIR": str(state.root), "LANTERN_BOX__LANGUAGE": "en"}

@@ -17,18 +17,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.appliance.care import backup, retention
-from firmware_app.appliance.checks import doctor as health
-from firmware_app.appliance.checks import hardware, metrics, own_care, selftest
+from firmware_app.appliance import backup, metrics, retention, selftest
+from firmware_app.appliance import doctor as health
+from firmware_app.appliance.checks import hardware, maintenance
 from firmware_app.appliance.checks.check import Check
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import clock, remembered
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import clock, database_health, run_status
 from firmware_app.core.errors import ConfigInvalid
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs.results import Results
+from firmware_app.packs.execution_variants import TrialResults
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
 from tests.unit.test_backup_ring import overwrite, root_of
@@ -70,7 +69,7 @@ def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_p
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
     steps: list[tuple[int, int]] = []
-    checks = selftest.run(config(state, packs), lambda done, total: steps.append((done, total)))
+    checks = selftest.run_selftest(config(state, packs), lambda done, total: steps.append((done, total)))
     result_of = results(checks)
     for name in ("disk", "databases", "packs", "temperature"):
         assert result_of[name] == "ok", name
@@ -78,10 +77,10 @@ def test_a_box_that_works_passes_but_for_the_processes_that_nobody_started(tmp_p
     assert result_of.keys() >= {"disk", "databases", "clock", "temperature", "memory", "packs"}
     assert steps[0] == (0, steps[0][1])
     assert steps[-1][0] == steps[-1][1]
-    kept = remembered.known(state, selftest.NAME)
+    kept = run_status.read_check_result(state, selftest.NAME)
     assert len(kept["checks"]) == len(checks)
     assert not list(state.run.glob(".selftest*")), "the test file is gone"
-    assert own_care.trouble(state) == [], "that a process does not run is asked anew each time"
+    assert maintenance.list_troubles(state) == [], "that a process does not run is asked anew each time"
 
 
 def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_path: Path, packs: Path) -> None:
@@ -90,14 +89,14 @@ def test_a_model_that_answers_wrongly_fails_and_the_reader_passes_it_over(tmp_pa
     answer = json.loads(manifest.read_text("utf-8"))
     answer["golden"] = _golden(packs / "toy-adult", 0.9)
     manifest.write_text(json.dumps(answer), "utf-8")
-    (checks,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
+    (checks,) = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "packs"]
     assert (checks.result, checks.reason.code) == ("fail", "runtime.wrong")
-    assert "selftest.packs" in own_care.trouble(state)
-    doctor = {check.reason.code: check.result for check in own_care.selftest(config(state), state)}
+    assert "selftest.packs" in maintenance.list_troubles(state)
+    doctor = {check.reason.code: check.result for check in maintenance.check_selftest(config(state), state)}
     assert doctor["doctor.selftest_bad"] == "fail"
     assert doctor["runtime.wrong"] == "fail"
-    assert Results(state.trials).mark() != 0, "what it found is where the reader looks"
-    (again,) = [check for check in selftest.run(config(state, packs)) if check.name == "packs"]
+    assert TrialResults(state.trials).mark() != 0, "what it found is where the reader looks"
+    (again,) = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "packs"]
     assert again.reason.code == "doctor.way_none"
 
 
@@ -112,10 +111,10 @@ def test_a_damaged_database_fails_and_is_noted_so_that_the_box_mends_it(tmp_path
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
-    checks = [check for check in selftest.run(config(state, packs)) if check.name == "databases"]
+    checks = [check for check in selftest.run_selftest(config(state, packs)) if check.name == "databases"]
     assert [(check.result, check.reason.code) for check in checks] == [("fail", "store.damaged")]
-    assert damage.noted(state.clinical_db)
-    assert "selftest.databases" in own_care.trouble(state)
+    assert database_health.has_damage_note(state.clinical_db)
+    assert "selftest.databases" in maintenance.list_troubles(state)
 
 
 def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
@@ -124,16 +123,16 @@ def test_on_a_full_disk_the_ballast_makes_room_for_what_the_selftest_found(
     state = StateDir(tmp_path / "state")
     state.prepare()
     state.prepare_ballast(1)
-    really = remembered.keep
+    really = run_status.write_check_result
 
     def keep_while_full(*arguments: Any) -> None:
         if state.ballast.exists():
             raise OSError(errno.ENOSPC, "No space left on device")
         really(*arguments)
 
-    monkeypatch.setattr(remembered, "keep", keep_while_full)
-    checks = selftest.run(config(state, packs))
-    assert len(remembered.known(state, selftest.NAME)["checks"]) == len(checks)
+    monkeypatch.setattr(run_status, "write_check_result", keep_while_full)
+    checks = selftest.run_selftest(config(state, packs))
+    assert len(run_status.read_check_result(state, selftest.NAME)["checks"]) == len(checks)
     assert not state.ballast.exists()
 
 
@@ -143,20 +142,20 @@ def test_the_doctor_tells_no_old_news_of_what_it_looks_at_itself(tmp_path: Path)
     stopped = Check("gateway", "fail", Reason(health._PROCESS_MISSING, {"process": "gateway"}))
     full = Check("disk", "fail", Reason(hardware.DISK_LOW, {"free_mb": 1, "limit_mb": 16}))
     wrong = Check("packs", "fail", Reason(selftest.NO_PACK))
-    remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
-    summary, fault = own_care.selftest(config(state), state)
+    run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full, wrong]))
+    summary, fault = maintenance.check_selftest(config(state), state)
     assert summary.reason.details["faults"] == 1
     assert fault.reason.code == selftest.NO_PACK
     assert fault.at is not None, "it says when it was so"
-    remembered.keep(state, selftest.NAME, selftest.as_object([stopped, full]))
-    (only,) = own_care.selftest(config(state), state)
-    assert (only.result, only.reason.code) == ("ok", own_care.TESTED_SINCE)
+    run_status.write_check_result(state, selftest.NAME, selftest.as_object([stopped, full]))
+    (only,) = maintenance.check_selftest(config(state), state)
+    assert (only.result, only.reason.code) == ("ok", maintenance.TESTED_SINCE)
 
 
 def test_the_sentences_are_kept_as_codes_and_name_nobody(tmp_path: Path, packs: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [1])
     clinical.database.close()
-    selftest.run(config(state, packs))
+    selftest.run_selftest(config(state, packs))
     kept = (state.run / "selftest.json").read_text("utf-8")
     assert cases[0] not in kept
     assert "answers" not in kept
@@ -184,12 +183,12 @@ def test_heat_is_held_against_the_machines_own_limit(
 ) -> None:
     _sensor(tmp_path, 0, 40)
     _sensor(tmp_path, 1, celsius, passive=60, critical=critical)
-    (check,) = hardware.temperature(tmp_path)
+    (check,) = hardware.check_temperature(tmp_path)
     assert check.result == result
 
 
 def test_a_machine_without_a_sensor_says_so_and_is_well(tmp_path: Path) -> None:
-    (check,) = hardware.temperature(tmp_path)
+    (check,) = hardware.check_temperature(tmp_path)
     assert (check.result, check.reason.code) == ("ok", hardware.NO_SENSOR)
 
 
@@ -211,7 +210,7 @@ def test_memory_is_what_is_free_and_how_long_programs_waited(
     (tmp_path / "pressure" / "memory").write_text(
         f"some avg10=0.00 avg60=0.00 avg300=90.00 total=9\nfull avg10=0.00 avg60=0.00 avg300={stalled:.2f} total=1\n"
     )
-    assert results(list(hardware.memory(tmp_path)))["memory"] == result
+    assert results(list(hardware.check_memory(tmp_path)))["memory"] == result
 
 
 # --- doctor and /healthz ---------------------------------------------------------------------------------------------
@@ -220,12 +219,12 @@ def test_memory_is_what_is_free_and_how_long_programs_waited(
 def test_the_doctor_tells_of_a_box_that_never_cared_for_itself(tmp_path: Path, packs: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
-    codes = {check.reason.code: check.result for check in health.examine(config(state, packs))}
+    codes = {check.reason.code: check.result for check in health.run_checks(config(state, packs))}
     assert codes["doctor.selftest_none"] == "warn"
     assert codes["doctor.backup_none"] == "warn"
     backup.run(config(state))
-    remembered.keep(state, selftest.NAME, {**selftest.as_object([]), "at": clock.text("seconds")})
-    codes = {check.reason.code: check.result for check in health.examine(config(state, packs))}
+    run_status.write_check_result(state, selftest.NAME, {**selftest.as_object([]), "at": clock.stamp_text("seconds")})
+    codes = {check.reason.code: check.result for check in health.run_checks(config(state, packs))}
     assert codes["doctor.selftest_ok"] == "ok"
     assert codes["doctor.backup_ok"] == "ok"
 
@@ -234,11 +233,11 @@ def test_the_doctor_tells_when_the_timers_have_stopped(tmp_path: Path, monkeypat
     state, clinical, _, _ = finished(tmp_path / "state", [1])
     clinical.database.close()
     backup.run(config(state))
-    remembered.keep(state, selftest.NAME, selftest.as_object([]))
+    run_status.write_check_result(state, selftest.NAME, selftest.as_object([]))
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + timedelta(days=10))
-    assert [check.reason.code for check in own_care.selftest(config(state), state)] == ["doctor.selftest_old"]
-    assert [check.reason.code for check in own_care.backup(config(state), state)] == ["doctor.backup_old"]
+    assert [check.reason.code for check in maintenance.check_selftest(config(state), state)] == ["doctor.selftest_old"]
+    assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_old"]
 
 
 def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doctor(tmp_path: Path) -> None:
@@ -247,25 +246,27 @@ def test_what_another_version_kept_is_shown_by_its_code_and_never_breaks_the_doc
     for content in ("", "[]", "{}", '{"at": 3, "checks": 7, "failed": 0}', "\0"):
         for name in (selftest.NAME, backup.NAME, retention.NAME):
             (state.run / f"{name}.json").write_text(content, "utf-8")
-        assert own_care.trouble(state) == []
-        assert [check.result for check in own_care.selftest(config(state), state)] == ["warn"]
-        list(own_care.backup(config(state), state))
-        list(own_care.retention(config(state), state))
+        assert maintenance.list_troubles(state) == []
+        assert [check.result for check in maintenance.check_selftest(config(state), state)] == ["warn"]
+        list(maintenance.check_backup(config(state), state))
+        list(maintenance.check_retention(config(state), state))
     newer = {"check": "lamp", "result": "fail", "code": "lamp.dark", "details": {"watts": 3}}
     known = {"check": "disk", "result": "fail", "code": hardware.DISK_LOW, "details": {}}
-    remembered.keep(state, selftest.NAME, {"at": clock.text(), "checks": [newer, known], "failed": ["lamp", "../x"]})
-    checks = list(own_care.selftest(config(state), state))
+    run_status.write_check_result(
+        state, selftest.NAME, {"at": clock.stamp_text(), "checks": [newer, known], "failed": ["lamp", "../x"]}
+    )
+    checks = list(maintenance.check_selftest(config(state), state))
     assert [check.reason.code for check in checks] == ["doctor.selftest_bad", "lamp.dark"]
     assert all(check.reason.text("en") and check.reason.text("zh_CN") for check in checks)
-    assert own_care.trouble(state) == ["selftest.lamp"]
+    assert maintenance.list_troubles(state) == ["selftest.lamp"]
 
 
 def test_status_tells_what_the_reader_has_loaded_from_what_only_lies_on_the_disk(tmp_path: Path) -> None:
-    report = health.status(config(StateDir(tmp_path)))
+    report = health.collect_status(config(StateDir(tmp_path)))
     report["packs"] = [{"name": "chest", "version": "1.0.0"}, {"name": "breast", "version": "2.0.0"}]
-    assert "none is loaded" in health.describe(report)
+    assert "none is loaded" in health.format_status(report)
     report["processes"]["reader"] = {"pid": 1, "packs": "chest 1.0.0 (openvino int8)"}
-    shown = health.describe(report)
+    shown = health.format_status(report)
     assert "loaded: chest 1.0.0 (openvino int8)" in shown
     assert "on the disk, not loaded: breast 2.0.0" in shown
 
@@ -282,11 +283,11 @@ def test_the_hourly_clearing_restores_the_ballast_though_it_deletes_nothing(tmp_
 
 def test_healthz_says_codes_only(tmp_path: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
-    remembered.keep(
-        state, backup.NAME, {"at": clock.text(), "result": "fail", "code": "care.backup_room", "details": {}}
+    run_status.write_check_result(
+        state, backup.NAME, {"at": clock.stamp_text(), "result": "fail", "code": "care.backup_room", "details": {}}
     )
-    remembered.keep(
-        state, retention.NAME, {"at": clock.text(), "result": "warn", "code": retention.STUCK, "details": {}}
+    run_status.write_check_result(
+        state, retention.NAME, {"at": clock.stamp_text(), "result": "warn", "code": retention.STUCK, "details": {}}
     )
     assert {"backup.failed", "retention.stuck"} <= set(trouble(Disk(config(state), state), clinical, state))
     clinical.database.close()
@@ -316,7 +317,7 @@ def test_by_age_what_is_older_goes_and_the_newest_days_of_work_stay(tmp_path: Pa
     done = retention.run(settings)
     assert (done.reason.code, list(done.cases)) == (retention.DELETED, cases[:2])
     assert retention.run(settings).reason.code == retention.NOTHING
-    assert {check.result for check in own_care.retention(settings, state)} == {"ok"}
+    assert {check.result for check in maintenance.check_retention(settings, state)} == {"ok"}
 
 
 @pytest.mark.usefixtures("trusted")
@@ -348,8 +349,10 @@ def test_a_full_disk_on_which_nothing_may_go_is_told_with_the_reasons(
         "unsigned": 0,
         "recent": 0,
     }
-    assert "retention.stuck" in own_care.trouble(state)
-    assert [check.reason.text("en") for check in own_care.retention(settings, state)] == [stuck.reason.text("en")]
+    assert "retention.stuck" in maintenance.list_troubles(state)
+    assert [check.reason.text("en") for check in maintenance.check_retention(settings, state)] == [
+        stuck.reason.text("en")
+    ]
 
 
 def test_where_nobody_told_the_time_nothing_is_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,16 +367,16 @@ def test_retention_that_is_off_says_so(tmp_path: Path) -> None:
     clinical.database.close()
     settings = config(state, retention=keeps())
     assert retention.run(settings).reason.code == retention.OFF
-    assert [check.reason.code for check in own_care.retention(settings, state)] == [retention.OFF]
+    assert [check.reason.code for check in maintenance.check_retention(settings, state)] == [retention.OFF]
 
 
 def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -> None:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
     file = tmp_path / "lantern.toml"
     file.write_text("[retention]\ndays = 10\nkeep_days = 30\n", "utf-8")
     with pytest.raises(ConfigInvalid, match="keep_days, which is 30"):
-        load(file, {})
+        load_config(file, {})
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
@@ -382,8 +385,8 @@ def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -
 def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [2, 1])
     backup.run(config(state))
-    remembered.keep(state, selftest.NAME, selftest.as_object([Check("packs", "fail", Reason("x"))]))
-    text = metrics.text(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
+    run_status.write_check_result(state, selftest.NAME, selftest.as_object([Check("packs", "fail", Reason("x"))]))
+    text = metrics.format_metrics(config(state, dicom={"ae_title": "SECRET"}), state, clinical)
     values = {}
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -404,9 +407,11 @@ def test_the_numbers_are_well_formed_and_say_nothing_of_anybody(tmp_path: Path) 
 
 def test_a_database_that_does_not_answer_is_a_number_too(tmp_path: Path) -> None:
     state, clinical, _, _ = finished(tmp_path / "state", [1])
-    damage.note(state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
     clinical.database.close()
-    assert "lantern_database_readable 0" in metrics.text(config(state), state, Clinical(state.clinical_db))
+    assert "lantern_database_readable 0" in metrics.format_metrics(
+        config(state), state, ClinicalDatabase(state.clinical_db)
+    )
 
 
 def test_metrics_are_for_this_machine_only_and_never_keep_the_viewer_down(tmp_path: Path) -> None:
@@ -435,7 +440,7 @@ def test_images_whose_files_are_gone_are_told_by_doctor_and_selftest(tmp_path: P
     settings = config(state, packs)
 
     def told() -> list[dict[str, object]]:
-        both = (health.examine(settings), selftest.run(settings))
+        both = (health.run_checks(settings), selftest.run_selftest(settings))
         return [dict(check.reason.details) for checks in both for check in checks if check.name == "images"]
 
     assert told() == []

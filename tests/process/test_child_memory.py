@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.core.children.child import Child
+from firmware_app.core.child_process import Child
 from firmware_app.core.records import Reason
-from firmware_app.imaging.grey.overlays import MOST_LAYERS
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.imaging.overlays import MOST_LAYERS
+from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
 
 MEMORY_MB = 384
@@ -57,7 +57,7 @@ def test_large_films_that_no_model_may_see_leave_room_for_the_one_behind_them(tm
         mapped.append(mapped_mb(decoder))
     assert mapped[-1] - mapped[1] < 16, mapped  # one film's words alone are 24 MB; the first leaves the heap as large
     assert mapped[-1] - mapped[0] < 32, mapped
-    assert isinstance(decoder.begin(good, False, SPEC, tmp_path / "shown"), Decoded)
+    assert isinstance(decoder.begin(good, False, SPEC, tmp_path / "shown"), DecodedImage)
     assert decoder.end()
     assert decoder.pid == child
 
@@ -76,7 +76,7 @@ def test_an_image_that_no_childs_memory_suffices_for_is_refused_and_costs_only_t
         assert refused.code == "imaging.memory"
         assert not caplog.records  # no fresh child is asked: it would have no more room than this one had
         assert decoder.pid != first
-        assert isinstance(decoder.begin(small, False, SPEC, tmp_path / "shown"), Decoded)
+        assert isinstance(decoder.begin(small, False, SPEC, tmp_path / "shown"), DecodedImage)
         assert decoder.end()
     finally:
         decoder.close()
@@ -85,7 +85,7 @@ def test_an_image_that_no_childs_memory_suffices_for_is_refused_and_costs_only_t
 def test_an_image_that_the_fresh_child_has_room_for_is_read(tmp_path: Path, decoder: Decoder) -> None:
     path, first = film(tmp_path, "good.dcm"), decoder.pid
     starved(decoder)
-    assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), Decoded)
+    assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), DecodedImage)
     assert decoder.end()
     assert decoder.pid != first
 
@@ -93,7 +93,7 @@ def test_an_image_that_the_fresh_child_has_room_for_is_read(tmp_path: Path, deco
 def test_frames_for_people_are_tried_in_a_fresh_child_as_well(tmp_path: Path, decoder: Decoder) -> None:
     path, first = film(tmp_path, "good.dcm"), decoder.pid
     starved(decoder)
-    assert isinstance(decoder.begin(path, False, None, tmp_path / "shown"), Decoded)
+    assert isinstance(decoder.begin(path, False, None, tmp_path / "shown"), DecodedImage)
     assert decoder.pid == first  # its facts alone need no room
     assert decoder.end()
     assert decoder.pid != first
@@ -111,7 +111,7 @@ def test_a_good_film_with_all_overlays_that_there_can_be_is_shown_with_the_first
         made.add_new((group, 0x0050), "SS", [1, 1])
         made.add_new((group, 0x3000), "OW", b"\xff" * (side * side // 8))
     path, first = films.save(tmp_path, "overlays.dcm", made), decoder.pid
-    assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), Decoded)
+    assert isinstance(decoder.begin(path, False, SPEC, tmp_path / "shown"), DecodedImage)
     assert decoder.end()
     assert decoder.pid == first
     assert len(list((tmp_path / "shown").glob("*-layer-*.png"))) == MOST_LAYERS

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clearing import Clearing
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_deletion import CaseDeletion
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from tests.finished import finished, killed_at, on_the_disk
 from tests.unit.test_clearing import clear, files_with_a_row
@@ -20,13 +20,13 @@ def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: P
     for call in range(0, 45, 3):
         state = StateDir(Path(shutil.copytree(whole.root, tmp_path / str(call))))
         killed += killed_at(call, lambda state=state: _cleared_anew(state))  # type: ignore[misc]
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         listed = {row[0] for row in clinical.database.connection.execute("SELECT name FROM leaving")}
         assert files_with_a_row(clinical) <= on_the_disk(state), "a case that is there has its files"
         unknown = {name for name in on_the_disk(state) if name.startswith("images/")} - files_with_a_row(clinical)
         assert unknown <= listed, "a file without a row is known to leave"
         assert Audit(clinical.database).verify()[0]
-        clearing = Clearing(state, clinical)
+        clearing = CaseDeletion(state, clinical)
         clearing.finish()
         clear(clearing)
         assert [case.reference for case in clinical.cases()] == cases[2:]
@@ -36,4 +36,4 @@ def test_a_kill_at_any_file_operation_leaves_each_case_whole_or_gone(tmp_path: P
 
 
 def _cleared_anew(state: StateDir) -> None:
-    clear(Clearing(state, Clinical(state.clinical_db)))
+    clear(CaseDeletion(state, ClinicalDatabase(state.clinical_db)))

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from converters import cli as converters_cli
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli import cli
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli import command_line
 from firmware_app.core.errors import VideoReaderMissing, base
-from firmware_app.core.language import codes, say, visible
+from firmware_app.core.language import escape_controls, list_codes, render_sentence
 from firmware_app.core.state_dir import StateDir
 from hospital import cli as hospital_cli
 
@@ -38,7 +38,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDir:
 def damaged(state: StateDir) -> StateDir:
     """A box whose database is no database any more."""
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     clinical.database.close()
     state.clinical_db.write_bytes(b"no database" * 1000)
@@ -57,7 +57,11 @@ def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser
                 yield from parsers(below)
 
 
-COMMANDS = {"lantern": cli._parser, "lantern-hospital": hospital_cli._parser, "lantern-convert": converters_cli.parser}
+COMMANDS = {
+    "lantern": command_line._parser,
+    "lantern-hospital": hospital_cli._parser,
+    "lantern-convert": converters_cli.parser,
+}
 
 
 @pytest.mark.parametrize("program", COMMANDS)
@@ -75,7 +79,7 @@ def test_every_help_has_an_example_that_is_understood(program: str, capsys: pyte
 
 def test_the_help_of_read_says_how_it_ends_and_where_it_works(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        cli.main(["read", "--help"])
+        command_line.main(["read", "--help"])
     said = capsys.readouterr().out
     for word in ("Exit status: 0", "3 something", "130", "TMPDIR=", "LANTERN_BOX__LANGUAGE=", "--pack NAME"):
         assert word in said
@@ -88,7 +92,7 @@ def test_a_program_is_told_of_a_damaged_box_in_the_form_that_it_asked_for_and_al
     """The first to stumble leaves a note, by which the next one knows."""
     said = []
     for _ in range(3):
-        assert cli.main([*command.split(), "--json"]) == 1
+        assert command_line.main([*command.split(), "--json"]) == 1
         said.append(capsys.readouterr())
     (line,) = said[0].out.splitlines()
     error = json.loads(line)["error"]
@@ -131,7 +135,7 @@ def test_whoever_stops_reading_is_no_success_and_no_traceback(
 def test_every_line_of_the_doctor_of_a_damaged_box_is_an_object(
     damaged: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["doctor", "--json"]) == 1
+    assert command_line.main(["doctor", "--json"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"check", "result", "code", "text"} <= set.intersection(*(set(one) for one in lines))
     assert [one["result"] for one in lines if one["check"] == "database"] == ["fail"]
@@ -142,7 +146,7 @@ def test_a_refusal_is_in_the_language_of_the_box(
     state: StateDir, tmp_path: Path, language: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "box.toml").write_text(f'[box]\nlanguage = "{language}"\n')
-    assert cli.main(["case", "show", "c-1", "--config", str(tmp_path / "box.toml")]) == 1
+    assert command_line.main(["case", "show", "c-1", "--config", str(tmp_path / "box.toml")]) == 1
     said = capsys.readouterr().err
     code, _, sentence = said.strip().partition(": ")
     assert code.startswith("store.")
@@ -153,15 +157,17 @@ def test_a_configuration_that_cannot_be_used_is_told_in_the_language_that_is_lef
     state: StateDir, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = ["config", "check", "--config", str(tmp_path / "none.toml")]
-    assert cli.main(missing) == 1
+    assert command_line.main(missing) == 1
     assert is_chinese(capsys.readouterr().err)  # what a box speaks unless told otherwise
     monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    assert cli.main(missing) == 1
+    assert command_line.main(missing) == 1
     assert not is_chinese(capsys.readouterr().err)
 
 
 def test_no_sentence_that_read_can_say_promises_what_only_a_box_keeps() -> None:
-    said = {code: text for code, text in codes().items() if code.partition(".")[0] in ("intake", "imaging", "reading")}
+    said = {
+        code: text for code, text in list_codes().items() if code.partition(".")[0] in ("intake", "imaging", "reading")
+    }
     assert len(said) > 30
     for code, text in said.items():
         if code not in OF_THE_BOX:
@@ -177,7 +183,7 @@ def test_the_part_that_is_missing_is_added_to_this_very_installation(monkeypatch
 
 
 def test_a_record_of_another_version_that_lacks_a_detail_is_shown_all_the_same() -> None:
-    assert "“… -m pip install av”" in say("imaging.no_video", {}, "en")
+    assert "“… -m pip install av”" in render_sentence("imaging.no_video", {}, "en")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "gb18030"])
@@ -262,7 +268,7 @@ def test_a_refusal_that_names_a_path_of_another_time_is_an_object_too(
 ) -> None:
     """A name in GBK is no UTF-8; Python holds its bytes as surrogates, which no UTF-8 can say."""
     missing = os.fsdecode(os.fsencode(tmp_path) + b"/\xd0\xd8.toml")
-    assert cli.main(["config", "check", "--json", "--config", missing]) == 1
+    assert command_line.main(["config", "check", "--json", "--config", missing]) == 1
     said = capsys.readouterr()
     assert missing in json.loads(said.out)["error"]["text"]
     assert "\\udcd0\\udcd8" in said.err
@@ -270,7 +276,7 @@ def test_a_refusal_that_names_a_path_of_another_time_is_an_object_too(
 
 def test_a_path_that_is_empty_is_not_the_folder_one_stands_in(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["read", ""])
+        command_line.main(["read", ""])
     assert ended.value.code == 2
     assert "a path is empty" in capsys.readouterr().err
 
@@ -287,7 +293,7 @@ def test_a_path_that_is_empty_is_not_the_folder_one_stands_in(capsys: pytest.Cap
     ],
 )
 def test_a_terminal_is_given_nothing_to_obey(raw: str, shown: str) -> None:
-    assert visible(raw) == shown
+    assert escape_controls(raw) == shown
 
 
 def test_ctrl_c_while_the_options_are_read_is_one_word(
@@ -296,9 +302,9 @@ def test_ctrl_c_while_the_options_are_read_is_one_word(
     def interrupted() -> argparse.ArgumentParser:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_parser", interrupted)
+    monkeypatch.setattr(command_line, "_parser", interrupted)
     monkeypatch.setenv("LANTERN_BOX__LANGUAGE", "en")
-    assert cli.main(["status"]) == 130
+    assert command_line.main(["status"]) == 130
     assert capsys.readouterr().err == "Stopped.\n"
 
 
@@ -308,7 +314,7 @@ def test_ctrl_c_while_the_command_is_still_loaded_ends_it_without_a_word() -> No
         "from firmware_app import __main__\n"
         "class Pressed:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'firmware_app.cli.cli': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'firmware_app.cli.command_line': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Pressed())\n"
         "sys.exit(__main__.main())\n"
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.children.confinement import LARGEST_FILE_BYTES, NICENESS
+from firmware_app.core.child_loop import LARGEST_FILE_BYTES, NICENESS
 from firmware_app.core.records import Reason
-from firmware_app.reading.children.decoder import Decoder
+from firmware_app.reading.decoder import Decoder
 from tests.peers import REPOSITORY
 from tests.wire.line_rig import wait_for
 
@@ -71,7 +71,7 @@ def test_it_has_only_so_much_time_of_the_processor_for_a_job(tmp_path: Path) -> 
 
 def test_it_dies_with_its_reader_also_while_it_can_listen_to_nobody() -> None:
     lines = f"""
-from firmware_app.reading.children.decoder import Decoder
+from firmware_app.reading.decoder import Decoder
 decoder = Decoder({MEMORY_MB}, 10.0)
 decoder.warm()
 print(decoder.pid, flush=True)
@@ -100,7 +100,7 @@ def lives(pid: int) -> bool:
 
 PRODUCT = """
 import numpy as np
-from firmware_app.core.children import confinement
+from firmware_app.core import child_loop as confinement
 square, column = np.ones((256, 256), np.float32), np.ones(256, np.float32)
 confinement.confine(4)
 print(int((square @ column).sum()))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.errors import IntakeError
-from firmware_app.ingest.accept import Door
-from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests.peers import pydicom_file
 from tests.unit.test_cut_files import NAMES, SPEC
 from tests.unit.test_cut_files import child as child
@@ -17,7 +17,7 @@ from tests.unit.test_cut_files import child as child
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_object_gets_past_neither_the_real_door_nor_the_real_child(
-    tmp_path: Path, door: Door, child: Decoder, name: str
+    tmp_path: Path, door: ImageIntake, child: Decoder, name: str
 ) -> None:
     path = tmp_path / name
     path.write_bytes(pydicom_file(name).read_bytes())
@@ -27,7 +27,7 @@ def test_a_cut_object_gets_past_neither_the_real_door_nor_the_real_child(
         with pytest.raises(IntakeError):
             door.accept_file(path)
         answer = child.begin(path, False, SPEC, tmp_path / "display")
-        if isinstance(answer, Decoded):  # the cut is behind the pixels
+        if isinstance(answer, DecodedImage):  # the cut is behind the pixels
             assert child.end()
             assert length == size - 2
         else:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.child_process import Child, ChildLost
 from firmware_app.core.records import Reason
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.reading.faults import Faults
+from firmware_app.reading.decoder import DecodedImage, Decoder
+from firmware_app.reading.faults import FaultLog
 
 SPEC = InputSpec("image", 8, 8)
 FACTS = {"read": [0], "frames": 1, "rows": 9, "columns": 9}
@@ -43,14 +43,14 @@ def deceived(header: dict[str, Any], zeros: int = 0) -> Iterator[Decoder]:
         decoder.close()
 
 
-def asked(decoder: Decoder) -> Decoded | Reason:
+def asked(decoder: Decoder) -> DecodedImage | Reason:
     return decoder.begin(Path("film.dcm"), False, SPEC, Path("shown"))
 
 
 def test_the_form_itself_is_believed() -> None:
     with deceived({**FACTS, "_arrays": [["input", "f", SHAPE]]}, 4 * COUNT) as decoder:
         answer = asked(decoder)
-    assert isinstance(answer, Decoded)
+    assert isinstance(answer, DecodedImage)
     assert (answer.rows, answer.columns) == (9, 9)
 
 
@@ -121,7 +121,7 @@ def test_a_long_detail_is_cut() -> None:
 
 
 def test_a_fault_is_said_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    faults = Faults()
+    faults = FaultLog()
     with caplog.at_level(logging.ERROR, "lantern.reader"):
         for sentence in ("full", "full", "broken", "full"):
             faults.say(sentence)

@@ -9,14 +9,14 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.references import KEY_FILE, References
 from firmware_app.cli import user
 from firmware_app.core.errors import ExportGaveUp, ExportThere, ReferencesLost
-from firmware_app.core.settings import Config, load
-from firmware_app.results.export import folder as export
-from hospital.house import House
+from firmware_app.core.settings import Config, load_config
+from firmware_app.results import deidentified_export as export
+from hospital.hospital_site import HospitalSite
 from tests import films, printed
 from tests.exporting_rig import STUDY, Box
 from tests.exporting_rig import box as box
@@ -26,7 +26,7 @@ from tests.results import read
 
 @pytest.mark.parametrize("way", ["--stick", "--to"])
 def test_export_is_off_until_somebody_switches_it_on(
-    box: Box, house: House, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, way: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert Config().export.enabled is False
     monkeypatch.delenv("LANTERN_EXPORT__ENABLED")
@@ -103,7 +103,7 @@ def test_the_same_image_has_the_same_new_uid_in_every_export(box: Box) -> None:
 
 @pytest.mark.parametrize("person", ["nobody", "wang"])
 def test_only_an_account_in_use_may_be_named(box: Box, person: str, capsys: pytest.CaptureFixture[str]) -> None:
-    accounts = user.accounts(load())
+    accounts = user.open_accounts(load_config())
     accounts.add("wang", Role.DOCTOR)
     accounts.disable("wang")
     accounts.database.close()
@@ -127,7 +127,7 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
         folder.mkdir()
         (folder / "file").write_text(folder.name)
     with pytest.raises(ExportThere):
-        export.named(fresh, final)
+        export.rename_finished(fresh, final)
     assert (final / "file").read_text() == "final"
 
 
@@ -142,7 +142,7 @@ def test_what_came_while_the_export_ran_is_not_written_over_either(box: Box) -> 
     ],
 )
 def test_a_link_a_file_or_the_box_s_own_folder_takes_no_export(
-    box: Box, house: House, kind: str, code: str, way: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, kind: str, code: str, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = box.folder / "target"
     if kind == "link":
@@ -162,7 +162,13 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows(box: Box, capsys: pyte
 
     with pytest.raises(KeyboardInterrupt):
         export.export_case(
-            load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=interrupt
+            load_config(),
+            Exports(box.clinical.database),
+            box.case,
+            box.stick,
+            person="li",
+            looked=True,
+            on_progress=interrupt,
         )
     assert list(box.stick.iterdir()) == []
     assert box.actions == ["export.begun", "export.stopped"]
@@ -195,7 +201,7 @@ def test_a_case_of_which_nothing_may_leave_makes_no_folder(box: Box, capsys: pyt
 
 
 def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = export._Worker(2048, b"k" * 32, looked=True)
+    worker = export._ExportWorker(2048, b"k" * 32, looked=True)
     (image, *_) = Exports(box.clinical.database).images(box.case)
     monkeypatch.setattr(export, "_SECONDS", 0.0)
     with pytest.raises(ExportGaveUp):

@@ -17,19 +17,18 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance import database_repair
 from firmware_app.appliance.checks import databases
-from firmware_app.appliance.recovery import mending
-from firmware_app.cases import exports
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.exports import DONE, Exports, Telling
-from firmware_app.core import lockfile, progress
+from firmware_app.cases import audit, exports
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.exports import DONE, ExportAudit, Exports
+from firmware_app.core import console, locks
 from firmware_app.core.errors import ExportHeld, ExportUnrecorded
-from firmware_app.core.settings import Config, load
+from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import free_bytes, sync_directory
-from firmware_app.results.export import folder as export
-from firmware_app.results.export import sealed_case
-from hospital.house import House
+from firmware_app.results import deidentified_export as export
+from firmware_app.results import sealed_case
+from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box
 from tests.exporting_rig import house as house
 from tests.small_disk import small_disk
@@ -74,19 +73,19 @@ def exported(box: Box, at_last: object = None) -> None:
             at_last()
 
     export.export_case(
-        load(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=tell
+        load_config(), Exports(box.clinical.database), box.case, box.stick, person="li", looked=True, on_progress=tell
     )
 
 
 def start(box: Box) -> None:
     """As the box does at each start."""
     box.clinical.database.close()
-    mending.make_ready(box.state, box.state.clinical_db)
+    database_repair.prepare_database(box.state, box.state.clinical_db)
 
 
 def doctor(box: Box) -> list[str | None]:
     """The cases of which the doctor says that nobody knows how their export ended."""
-    checks = databases.database(load(), box.state)
+    checks = databases.check_databases(load_config(), box.state)
     return [check.case for check in checks if check.reason.code == "doctor.export_unknown"]
 
 
@@ -100,7 +99,9 @@ def test_a_disk_that_fills_before_the_last_line_of_the_audit_costs_the_ballast(b
 def test_an_export_whose_end_finds_no_room_is_said_to_be_whole_and_unrecorded(
     box: Box, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress.Counter, "__call__", lambda _self, done, total: fill(box) if done == total else None)
+    monkeypatch.setattr(
+        console.ProgressLine, "__call__", lambda _self, done, total: fill(box) if done == total else None
+    )
     assert box.run() == 1
     said = capsys.readouterr().err
     assert f"export.unrecorded: 2 of 2 images were exported to {box.stick / box.case}" in said
@@ -131,7 +132,7 @@ def test_the_next_export_closes_what_the_one_before_left_open(box: Box) -> None:
 
 
 def test_an_export_that_is_under_way_is_left_alone(box: Box) -> None:
-    exported(box, lambda: mending.make_ready(box.state, box.state.clinical_db))
+    exported(box, lambda: database_repair.prepare_database(box.state, box.state.clinical_db))
     assert box.actions == ["export.begun", "export.done"]
     seen: list[list[str | None]] = []
     (box.stick / box.case).rename(box.folder / "before")
@@ -156,15 +157,15 @@ def test_what_stopped_an_export_is_told_also_when_the_audit_takes_no_line(box: B
 def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
     box: Box, when: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    end = Telling.end
+    end = ExportAudit.end
 
-    def interrupted(telling: Telling, action: str, **counts: int) -> None:
+    def interrupted(telling: ExportAudit, action: str, **counts: int) -> None:
         if when == "before":
             signal.raise_signal(signal.SIGINT)
         end(telling, action, **counts)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Telling, "end", interrupted)
+    monkeypatch.setattr(ExportAudit, "end", interrupted)
     assert box.run() == 0
     assert "2 of 2 images exported to" in capsys.readouterr().out
     assert box.actions == ["export.begun", "export.done"]
@@ -175,14 +176,14 @@ def test_ctrl_c_at_the_last_line_of_the_audit_comes_too_late(
 def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning(
     box: Box, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Telling.begin
+    begin = ExportAudit.begin
 
-    def interrupted(telling: Telling, **counts: int) -> None:
+    def interrupted(telling: ExportAudit, **counts: int) -> None:
         if when == "after":
             begin(telling, **counts)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Telling, "begin", interrupted)
+    monkeypatch.setattr(ExportAudit, "begin", interrupted)
     assert box.run() == 130
     assert box.actions == ([] if when == "before" else ["export.begun", "export.stopped"])
     assert doctor(box) == []
@@ -190,7 +191,9 @@ def test_ctrl_c_right_after_the_first_line_of_the_audit_leaves_no_open_beginning
 
 
 @pytest.mark.parametrize(("number", "way"), [(signal.SIGHUP, "--stick"), (signal.SIGTERM, "--to")])
-def test_a_signal_stops_an_export_as_ctrl_c_does(box: Box, house: House, number: signal.Signals, way: str) -> None:
+def test_a_signal_stops_an_export_as_ctrl_c_does(
+    box: Box, house: HospitalSite, number: signal.Signals, way: str
+) -> None:
     words = [sys.executable, "-m", "firmware_app", "case", "export", box.case, way, str(box.stick)]
     stopped = subprocess.Popen(
         [*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -202,7 +205,7 @@ def test_a_signal_stops_an_export_as_ctrl_c_does(box: Box, house: House, number:
     nothing_is_left(box)
 
 
-def test_an_ssh_line_that_is_lost_stops_an_export_as_ctrl_c_does(box: Box, house: House) -> None:
+def test_an_ssh_line_that_is_lost_stops_an_export_as_ctrl_c_does(box: Box, house: HospitalSite) -> None:
     words = ["case", "export", box.case, "--stick", str(box.stick), "--person", "li", "--looked"]
     pid, terminal = pty.fork()
     if not pid:
@@ -234,7 +237,12 @@ def nothing_is_left(box: Box) -> None:
 @pytest.mark.parametrize("way", ["--stick", "--to"])
 @pytest.mark.parametrize("what", ["the disk fails", "Ctrl-C"])
 def test_what_happens_when_the_case_has_got_its_name_leaves_nobody_sure(
-    box: Box, house: House, way: str, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box,
+    house: HospitalSite,
+    way: str,
+    what: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def ended(folder: Path) -> None:
         if what == "the disk fails" and folder == box.stick:
@@ -253,15 +261,15 @@ def test_what_happens_when_the_case_has_got_its_name_leaves_nobody_sure(
 
 
 def test_a_stick_that_is_out_before_the_last_word_costs_that_word(
-    box: Box, house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = sealed_case.message
+    message = sealed_case.describe_sealed_file
 
     def out(path: Path, config: Config) -> str:
         path.unlink()
         return message(path, config)
 
-    monkeypatch.setattr(sealed_case, "message", out)
+    monkeypatch.setattr(sealed_case, "describe_sealed_file", out)
     assert box.run(way="--stick") == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("It is sealed; only the hospital opens it: ")
     assert box.actions == ["export.begun", "export.done"]
@@ -346,10 +354,10 @@ def test_an_old_lock_on_a_disk_that_became_read_only_is_no_obstacle(tmp_path: Pa
         lock = disk / "clinical.db-export"
         lock.touch()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        assert lockfile.opened(lock) is None
-        with exports._locked(disk / "clinical.db", fcntl.LOCK_SH) as taken:
+        assert locks.open_lock_file(lock) is None
+        with exports._lock(disk / "clinical.db", fcntl.LOCK_SH) as taken:
             assert taken
-        with exports._locked(disk / "clinical.db", fcntl.LOCK_EX) as alone:
+        with exports._lock(disk / "clinical.db", fcntl.LOCK_EX) as alone:
             assert not alone
 
 

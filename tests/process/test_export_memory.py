@@ -9,7 +9,7 @@ from imagecodecs import jpeg2k_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.core.children.child import Child
+from firmware_app.core.child_process import Child
 from tests import films
 
 

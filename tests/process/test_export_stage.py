@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import preparation
+from firmware_app.appliance import preparation
+from firmware_app.cases import export_staging
 from firmware_app.cases import exports as store_exports
-from firmware_app.cases import staging
 from firmware_app.cases.exports import Exports
-from firmware_app.cli.cli import main
+from firmware_app.cli.command_line import main
 from firmware_app.core.errors import ExportNoRoom, StateUnusable
 from firmware_app.core.state_dir import StateDir, free_bytes
-from firmware_app.dicom.spool import empty_incoming
-from firmware_app.results.export import folder as export
-from firmware_app.results.export.departure import ExportOutcome
-from hospital.house import House
+from firmware_app.dicom.storage import empty_incoming
+from firmware_app.results import deidentified_export as export
+from firmware_app.results.export_session import ExportOutcome
+from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box, opened, sealed
 from tests.exporting_rig import house as house
 from tests.peers import need_root
@@ -59,7 +59,7 @@ small = pytest.mark.parametrize("box", ["small"], indirect=True)
 @pytest.fixture
 def before_sealing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
     """Have something done when an object is written and not yet sealed."""
-    each = export.each
+    each = export.export_images
 
     def do(work: Callable[[], None]) -> None:
         def worked(*arguments: object, **named: object) -> Iterator[ExportOutcome]:
@@ -67,7 +67,7 @@ def before_sealing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], No
                 work()
                 yield one
 
-        monkeypatch.setattr(export, "each", worked)
+        monkeypatch.setattr(export, "export_images", worked)
 
     return do
 
@@ -77,7 +77,7 @@ def stages(state: StateDir) -> list[Path]:
 
 
 def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sealed(
-    box: Box, house: House, tmp_path: Path, before_sealing: Callable[[Callable[[], None]], None]
+    box: Box, house: HospitalSite, tmp_path: Path, before_sealing: Callable[[Callable[[], None]], None]
 ) -> None:
     need_root()
     secret = tmp_path / "secret"
@@ -111,14 +111,14 @@ def test_who_runs_as_the_clinical_group_puts_nothing_in_the_place_of_what_is_sea
 
 
 def test_a_gateway_that_starts_again_takes_nothing_from_an_export(
-    box: Box, house: House, before_sealing: Callable[[Callable[[], None]], None]
+    box: Box, house: HospitalSite, before_sealing: Callable[[Callable[[], None]], None]
 ) -> None:
     before_sealing(lambda: empty_incoming(box.state.incoming))
     assert sealed(box).stat().st_size > 0
 
 
 def test_what_goes_wrong_on_the_box_s_own_disk_is_not_said_of_the_stick(
-    box: Box, house: House, before_sealing: Callable[[Callable[[], None]], None]
+    box: Box, house: HospitalSite, before_sealing: Callable[[Callable[[], None]], None]
 ) -> None:
     def lose() -> None:
         for path in (*box.state.incoming.iterdir(), *(file for stage in stages(box.state) for file in stage.iterdir())):
@@ -130,7 +130,7 @@ def test_what_goes_wrong_on_the_box_s_own_disk_is_not_said_of_the_stick(
     assert list(box.stick.iterdir()) == []
 
 
-def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start(box: Box, house: House) -> None:
+def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start(box: Box, house: HospitalSite) -> None:
     words = [sys.executable, "-m", "firmware_app", "case", "export", box.case, "--stick", str(box.stick)]
     for then in (lambda: sealed(box), lambda: preparation._clear_away(box.state)):
         killed = subprocess.Popen([*words, "--person", "li", "--looked"], stdout=subprocess.DEVNULL)
@@ -148,7 +148,7 @@ def test_what_a_killed_export_left_goes_at_the_next_export_and_at_the_next_start
         for path in box.stick.iterdir():
             path.unlink()
         with Exports(box.clinical.database).under_way():
-            store_exports.sweep_stages(box.state)
+            store_exports.remove_stale_stages(box.state)
             assert stages(box.state) == [left], "one is under way, and this may be its folder"
         then()
         assert stages(box.state) == []
@@ -170,7 +170,7 @@ def test_a_folder_that_a_person_made_is_not_swept_away(
     shared.chmod(0o755)
     os.chown(other, _NOBODY, _NOBODY)
     link.symlink_to(tmp_path / "far")
-    store_exports.sweep_stages(box.state)
+    store_exports.remove_stale_stages(box.state)
     assert not left.exists()
     assert [folder.name for folder in (*mine, shared, other, link) if not (folder / "00001.dcm").exists()] == []
     messages = [record.getMessage() for record in caplog.records]
@@ -186,15 +186,19 @@ def test_where_an_export_may_be_under_way_only_what_an_earlier_boot_left_goes(
 
     name = "0123456789abcdef"
     earlier, nameless = box.state.root / f".exporting-{name}-{name}", box.state.root / f".exporting-{name}"
-    with staging.stage(box.state) as mine, Exports(box.clinical.database).under_way(), monkeypatch.context() as patched:
+    with (
+        export_staging.create_stage(box.state) as mine,
+        Exports(box.clinical.database).under_way(),
+        monkeypatch.context() as patched,
+    ):
         for folder in (earlier, nameless):
             folder.mkdir(mode=0o700)
             (folder / "00001.dcm").write_bytes(b"DICM")
         if why == "no locks":
             patched.setattr(fcntl, "flock", no_locks)
-        store_exports.sweep_stages(box.state)
+        store_exports.remove_stale_stages(box.state)
         assert stages(box.state) == sorted([mine, nameless])
-    store_exports.sweep_stages(box.state)
+    store_exports.remove_stale_stages(box.state)
     assert stages(box.state) == []
 
 
@@ -211,7 +215,7 @@ def fill(box: Box, left: int, beside_mb: int = _KEPT_MB) -> None:
 @small
 @pytest.mark.parametrize("way", ["--stick", "--to"])
 def test_an_export_leaves_the_room_that_images_need(
-    box: Box, house: House, way: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, way: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(box, 400_000)
     assert box.run(way=way) == 1
@@ -222,7 +226,7 @@ def test_an_export_leaves_the_room_that_images_need(
 
 
 @small
-def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Box, house: House) -> None:
+def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Box, house: HospitalSite) -> None:
     fill(box, 1_500_000)
     with pytest.raises(ExportNoRoom):
         box.seal()
@@ -230,7 +234,7 @@ def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Bo
 
 
 @small
-def test_a_disk_that_takes_no_more_images_still_seals_a_case_onto_a_stick(box: Box, house: House) -> None:
+def test_a_disk_that_takes_no_more_images_still_seals_a_case_onto_a_stick(box: Box, house: HospitalSite) -> None:
     with small_disk(box.stick, "size=24m"):
         fill(box, 1_500_000, _BALLAST_MB)
         assert sealed(box).stat().st_size > 0
@@ -239,7 +243,7 @@ def test_a_disk_that_takes_no_more_images_still_seals_a_case_onto_a_stick(box: B
 
 @small
 def test_what_lies_on_the_box_s_own_disk_until_it_is_sealed_leaves_room_for_the_databases(
-    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with small_disk(box.stick, "size=24m"):
         fill(box, 400_000, _BALLAST_MB)

@@ -17,9 +17,8 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import convert_color_space
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, JPEGLSLossless
 
-from firmware_app.core.children.child import Child
-from firmware_app.imaging import dicom_film
-from firmware_app.imaging.deidentify import pixel_element, writing
+from firmware_app.core.child_process import Child
+from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
 from tests import films, peers
 from tests.unit.test_deidentified_pixels import COLUMNS, IDENTITIES, ROWS, inside, palette, screen, ultrasound
 
@@ -48,7 +47,7 @@ def coloured(photometric: str) -> tuple[FileDataset, NDArray[np.uint8]]:
 
 def left(folder: Path, dataset: FileDataset) -> Path:
     out = folder / "out.dcm"
-    writing.write(films.save(folder, "clip.dcm", dataset), out, IDENTITIES, None, looked=True)
+    deidentification.write_deidentified(films.save(folder, "clip.dcm", dataset), out, IDENTITIES, None, looked=True)
     return out
 
 
@@ -73,7 +72,7 @@ def test_a_clip_leaves_smaller_and_everybody_reads_its_words(tmp_path: Path, pho
     words = by_dcmtk(out).reshape(samples.shape)
     assert np.array_equal(words[:, mask], samples[:, mask])
     assert (words[:, ~mask] == words[0][~mask][0]).all()
-    with dicom_film.opened(out) as after, dicom_film.opened(tmp_path / "clip.dcm") as before:
+    with dicom_image.open_dicom_image(out) as after, dicom_image.open_dicom_image(tmp_path / "clip.dcm") as before:
         assert after.frames == FRAMES
         for index in range(FRAMES):
             assert np.array_equal(after.shown(index).pixels[mask], before.shown(index).pixels[mask])
@@ -124,7 +123,7 @@ def test_frames_of_any_shape_leave_with_their_words(tmp_path: Path, size: tuple[
     if syntax == JPEGLSLossless:
         streams = list(generate_frames(exported.PixelData, number_of_frames=3))
         assert [len(stream) % 2 for stream in streams] == [0, 0, 0]
-    with dicom_film.opened(out) as after:
+    with dicom_image.open_dicom_image(out) as after:
         assert np.array_equal(np.stack([after.reader.frame(index) for index in range(3)]), clip)
 
 
@@ -148,7 +147,7 @@ def test_a_clip_too_long_for_the_child_s_time_leaves_as_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset, clip = coloured("RGB")
-    monkeypatch.setattr(pixel_element, "_MOST_STREAMED", clip.nbytes - 1)
+    monkeypatch.setattr(deidentified_pixels, "_MOST_STREAMED", clip.nbytes - 1)
     assert dcmread(left(tmp_path, dataset)).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
 
 

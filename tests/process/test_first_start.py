@@ -14,16 +14,24 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import front, preparation
-from firmware_app.appliance.checks import doctor
-from firmware_app.appliance.provisioning import console, first_page, first_request, first_start, naming, offered_files
-from firmware_app.appliance.provisioning.first_page import DONE
-from firmware_app.appliance.provisioning.first_request import FirstRequest
-from firmware_app.core import system_program, tpm
+from firmware_app.appliance import (
+    doctor,
+    first_code_screen,
+    first_start,
+    network_name,
+    preparation,
+    provisioning_files,
+    provisioning_request,
+    provisioning_service,
+    tls_front,
+)
+from firmware_app.appliance.provisioning_request import FirstRequest
+from firmware_app.appliance.provisioning_service import DONE
+from firmware_app.core import key_files, programs
 from firmware_app.core.errors import SealingFailed, UnitsNotReread
+from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.state_dir import StateDir
-from firmware_app.core.system_program import ProgramFailed
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from tests.shelf import Box, prepared
 
 ANSWERS = {"box": "clinic-7", "clinic": "清河卫生院", "language": "zh_CN", "zone": "Asia/Urumqi", "ae_title": "LANTERN"}
@@ -78,7 +86,7 @@ def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
     box: Box, installed: Installed, script: str
 ) -> None:
     installed("timedatectl", script)
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
     made = box.answered()
     assert (made.reason.code, box.config.box.id) == (DONE, "clinic-7")
     (undone,) = made.undone
@@ -86,8 +94,8 @@ def test_a_machine_that_takes_no_time_zone_is_a_box_all_the_same_and_says_so(
     assert undone.details["zone"] == "Asia/Urumqi"
     assert WORDS[script] in str(undone.details["detail"])
     assert "timedatectl set-timezone Asia/Urumqi" in made.text("en")
-    assert first_request.result(box.state) == made  # the page shows it too
-    assert not first_request.waits(box.state)
+    assert provisioning_request.read_result(box.state) == made  # the page shows it too
+    assert not provisioning_request.is_waiting(box.state)
 
 
 def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at_last(
@@ -96,8 +104,8 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
     """The page shows its QR code and has its file to take, whatever became of the clock."""
     installed("timedatectl", REFUSES)
 
-    def told(**changed: str) -> first_request.FirstResult:
-        first_request.ask(box.state, FirstRequest(answers={**ANSWERS, **changed}))
+    def told(**changed: str) -> provisioning_request.FirstResult:
+        provisioning_request.ask(box.state, FirstRequest(answers={**ANSWERS, **changed}))
         return box.answered()
 
     first, again = told(), told()
@@ -112,7 +120,7 @@ def test_what_was_told_once_more_is_answered_as_before_and_sets_the_time_zone_at
 
 def test_a_time_zone_that_was_taken_is_not_spoken_of(box: Box, installed: Installed) -> None:
     installed("timedatectl", "exit 0")
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
     made = box.answered()
     assert (made.reason.code, made.undone) == (DONE, ())
 
@@ -123,13 +131,13 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
 ) -> None:
     """Keys that were once written openly stay so."""
     installed("systemd-creds", script)
-    monkeypatch.setattr(tpm, "_ASK_S", SOON_S)
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    refused = first_page.answer(box.config, box.places, tpm.chip)
+    monkeypatch.setattr(key_files, "_ASK_S", SOON_S)
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    refused = provisioning_service.answer_request(box.config, box.places, key_files.find_tpm)
     assert refused is not None
     assert refused.reason.code == SealingFailed.code
     assert WORDS[script] in str(refused.reason.details["detail"])
-    assert not first_request.waits(box.state)
+    assert not provisioning_request.is_waiting(box.state)
     assert box.config.box.id == "unprovisioned"
     assert not (box.state.line_keys / "identity.pem").exists()
 
@@ -137,13 +145,13 @@ def test_where_nobody_says_whether_there_is_a_chip_no_key_is_made(
 @pytest.mark.parametrize("script", ["", "exit 11"])
 def test_a_machine_without_a_chip_has_none(installed: Installed, script: str) -> None:
     installed("systemd-creds", script)
-    assert tpm.chip() is None
+    assert key_files.find_tpm() is None
 
 
 @pytest.mark.parametrize("script", [HANGS, ""])
 def test_a_box_that_does_not_start_again_says_so_on_its_page(
     box: Box,
-    house: House,
+    house: HospitalSite,
     installed: Installed,
     script: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -151,20 +159,20 @@ def test_a_box_that_does_not_start_again_says_so_on_its_page(
 ) -> None:
     installed("systemctl", script)
     installed("timedatectl", "exit 0")
-    monkeypatch.setattr(first_page, "_RESTART_S", SOON_S)
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    assert first_page.main(["--config", str(box.file), "--restart"]) == 1
+    monkeypatch.setattr(provisioning_service, "_RESTART_S", SOON_S)
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    assert provisioning_service.main(["--config", str(box.file), "--restart"]) == 1
     assert "provision.start_needed: " in capsys.readouterr().err
-    result = first_request.result(box.state)
+    result = provisioning_request.read_result(box.state)
     assert result is not None
     assert (result.reason.code, [one.code for one in result.undone]) == (DONE, ["provision.start_needed"])
     assert box.config.box.id == "clinic-7"
 
 
 def test_the_console_is_told_what_was_not_done(
-    box: Box, house: House, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from firmware_app.cli.cli import main
+    from firmware_app.cli.command_line import main
 
     made = prepared(house, tmp_path / "out", zone="Asia/Urumqi")
     options = ["--code", made.code, "--no-tpm", "--config", str(box.file)]
@@ -177,7 +185,7 @@ def test_the_console_is_told_what_was_not_done(
 @pytest.mark.parametrize(("asked", "expected"), [("en", "This box is now clinic-7"), ("", "clinic-7")])
 def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
     box: Box,
-    house: House,
+    house: HospitalSite,
     tmp_path: Path,
     asked: str,
     expected: str,
@@ -185,7 +193,7 @@ def test_the_console_speaks_the_language_that_was_asked_for_to_the_end(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The hospital's file makes it a Chinese box; LANTERN_BOX__LANGUAGE is the person at the console."""
-    from firmware_app.cli.cli import main
+    from firmware_app.cli.command_line import main
 
     monkeypatch.delenv("LANTERN_BOX__LANGUAGE", raising=False)
     if asked:
@@ -203,10 +211,10 @@ def test_a_network_that_is_not_told_the_name_is_a_sentence(
     box: Box, installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     installed("busctl", script)
-    monkeypatch.setattr(naming, "_ASK_S", SOON_S)
-    monkeypatch.setattr(naming, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(network_name, "_ASK_S", SOON_S)
+    monkeypatch.setattr(network_name, "_PATIENCE_S", 0.0)
     monkeypatch.setenv("LANTERN_STATE__DIR", str(box.state.root))
-    assert naming.main() == 1
+    assert network_name.main() == 1
     said = capsys.readouterr().err
     assert said.startswith("setup.name_not_taken: ")
     assert WORDS[script] in said
@@ -221,11 +229,11 @@ def test_units_that_systemd_did_not_read_anew_are_told_and_read_at_the_next_star
     (tmp_path / preparation.NOT_REREAD).touch()
     installed("systemctl", script)
     with pytest.raises(UnitsNotReread):
-        preparation._have_reread(tmp_path)
+        preparation._reload_systemd(tmp_path)
     (check,) = doctor._units(box.config, box.state)
     assert WORDS[script] in check.reason.text("en")
     installed("systemctl", "exit 0")
-    preparation._have_reread(tmp_path)
+    preparation._reload_systemd(tmp_path)
     assert list(doctor._units(box.config, box.state)) == []
     assert not (tmp_path / preparation.NOT_REREAD).exists()
 
@@ -235,25 +243,25 @@ def test_a_machine_that_does_not_tell_its_addresses_has_none(
     installed: Installed, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed("ip", script)
-    monkeypatch.setattr(front, "_LOOK_S", SOON_S)
-    assert front.addresses() == ()
+    monkeypatch.setattr(tls_front, "_LOOK_S", SOON_S)
+    assert tls_front.list_addresses() == ()
 
 
 def test_a_program_is_asked_without_a_terminal_and_what_it_leaves_behind_is_not_waited_for(
     installed: Installed,
 ) -> None:
     installed("asks", "read answer || echo nobody")
-    assert system_program.run("asks", seconds=5.0) == b"nobody\n"
+    assert programs.run_program("asks", seconds=5.0) == b"nobody\n"
     installed("leaves", "sleep 60 & exit 3")
     with pytest.raises(ProgramFailed):
-        system_program.run("leaves", seconds=0.3)
+        programs.run_program("leaves", seconds=0.3)
 
 
 def test_accounts_that_cannot_be_opened_are_a_sentence_on_the_console(
     box: Box, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     box.state.accounts_db.write_bytes(b"no database" * 1000)
-    assert console.main(["--config", str(box.file), "--out", str(tmp_path / "code.issue")]) == 1
+    assert first_code_screen.main(["--config", str(box.file), "--out", str(tmp_path / "code.issue")]) == 1
     assert capsys.readouterr().err.startswith("store.")
 
 
@@ -305,9 +313,9 @@ def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kin
     answer = box.answered()
     assert answer.reason.code == "provision.request"
     assert "Open the page and answer again" in answer.text("en")
-    assert not first_request.waits(box.state)  # else systemd would wake root for it again and again
-    assert first_page.answer(box.config, box.places) is None
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    assert not provisioning_request.is_waiting(box.state)  # else systemd would wake root for it again and again
+    assert provisioning_service.answer_request(box.config, box.places) is None
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
     assert box.answered().reason.code == DONE
 
 
@@ -316,17 +324,17 @@ def test_what_is_no_request_is_refused_in_words_and_out_of_the_way(box: Box, kin
 def test_what_is_no_offered_file_is_refused_in_words(box: Box, kind: Callable[[Path], None]) -> None:
     (box.state.provision / "offered").mkdir()
     kind(box.state.provision / "offered" / "clinic-7.lantern.json")
-    first_request.ask(box.state, FirstRequest(file="clinic-7"))
+    provisioning_request.ask(box.state, FirstRequest(file="clinic-7"))
     answer = box.answered()
     assert answer.reason.code == "provision.file"
-    assert not first_request.waits(box.state)
+    assert not provisioning_request.is_waiting(box.state)
 
 
 def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box) -> None:
     a_full_folder(box.state.provision / "result.json")
-    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
-    made = first_page.answer(box.config, box.places)
-    assert first_request.result(box.state) == made
+    provisioning_request.ask(box.state, FirstRequest(answers={"box": "-"}))
+    made = provisioning_service.answer_request(box.config, box.places)
+    assert provisioning_request.read_result(box.state) == made
     (aside,) = box.state.provision.glob(".result.json.*/something")
     assert aside.read_text() == "of somebody"
 
@@ -334,11 +342,11 @@ def test_a_folder_where_the_answer_goes_is_put_aside_with_what_is_in_it(box: Box
 def test_an_answer_that_cannot_be_written_is_a_sentence_and_wakes_root_once(
     box: Box, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
+    provisioning_request.ask(box.state, FirstRequest(answers={"box": "-"}))
     with no_room():
-        assert first_page.main(["--config", str(box.file)]) == 1
+        assert provisioning_service.main(["--config", str(box.file)]) == 1
     assert capsys.readouterr().err.startswith("provision.request: ")
-    assert not first_request.waits(box.state)
+    assert not provisioning_request.is_waiting(box.state)
 
 
 @pytest.mark.parametrize("plant", [Path.mkdir, a_full_folder])
@@ -347,14 +355,14 @@ def test_a_folder_where_an_answer_or_a_request_is_written_first_is_put_out_of_th
 ) -> None:
     for name in (".request.json.new", ".result.json.new"):
         plant(box.state.provision / name)
-    first_request.ask(box.state, FirstRequest(answers={"box": "-"}))
+    provisioning_request.ask(box.state, FirstRequest(answers={"box": "-"}))
     made = box.answered()
-    assert first_request.result(box.state) == made
-    assert not first_request.waits(box.state)
+    assert provisioning_request.read_result(box.state) == made
+    assert not provisioning_request.is_waiting(box.state)
 
 
 def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
-    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Box, house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prepared(house, tmp_path / "stick")
     (box.file.parent / "hospital.json").write_bytes(house.bundle_file.read_bytes())
@@ -362,6 +370,6 @@ def test_a_request_that_cannot_be_laid_down_does_not_end_the_import_of_a_stick(
     def full(state: StateDir, request: FirstRequest) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(first_request, "ask", full)
-    (reason,) = offered_files.from_stick(made.file.parent, box.config, box.places, whole=True)
+    monkeypatch.setattr(provisioning_request, "ask", full)
+    (reason,) = provisioning_files.offer_from_stick(made.file.parent, box.config, box.places, whole=True)
     assert reason.code == "provision.request"

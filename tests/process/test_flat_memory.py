@@ -13,7 +13,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, RLELossless
 
-from firmware_app.imaging.codec.bounds import MOST_FRAMES
+from firmware_app.imaging.image_limits import MOST_FRAMES
 from tests import clips, films
 from tests.peers import REPOSITORY
 
@@ -25,10 +25,10 @@ ALLOWED_MB = 16
 READ_ALL = r"""
 import json, re, sys
 from pathlib import Path
-from firmware_app.imaging import film
-from firmware_app.core.children import confinement
+from firmware_app.imaging import image_file as film
+from firmware_app.core import child_loop as confinement
 confinement.confine(512)
-with film.opened(Path(sys.argv[1]), is_picture=sys.argv[2] == "picture") as opened:
+with film.open_image_file(Path(sys.argv[1]), is_picture=sys.argv[2] == "picture") as opened:
     total = sum(float(opened.grey(index).max()) for index in range(opened.frames))
     peak = int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))[1])
     print(json.dumps([opened.frames, total, peak / 1024]))

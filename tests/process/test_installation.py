@@ -20,10 +20,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.installation import ground, hospital, programs, removal, setting_up
+from firmware_app.appliance.installation import hospital_installer, installer, programs, uninstaller
 from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
-from firmware_app.appliance.installation.machine import VENV, Machine, Record
 from firmware_app.appliance.installation.programs import ProgramSource
+from firmware_app.appliance.installation.target_system import VENV, InstallationRecord, TargetSystem
 from firmware_app.core.errors import (
     InstallPackaged,
     InstallPackagesMissing,
@@ -62,7 +62,7 @@ class PowerCutError(Exception):
     """Here and now."""
 
 
-class Running(Machine):
+class Running(TargetSystem):
     """A folder in the place of the running machine, whose apt and dpkg work in it."""
 
     @property
@@ -150,7 +150,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("DPKG_ROOT", str(root))
     monkeypatch.setenv("DPKG_ADMINDIR", str(root / "var/lib/dpkg"))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setattr(ground, "PORTS", ())
+    monkeypatch.setattr(installer, "PORTS", ())
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     made = Place(Running(root), ProgramSource(tree, wheels, ""), apt)
     pack(made)
@@ -167,9 +167,9 @@ def everything(root: Path) -> set[Path]:
     return set(root.rglob("*"))
 
 
-def install(place: Place) -> Record:
-    record = place.machine.record or Record()
-    ground.packages(place.machine, record, place.source)
+def install(place: Place) -> InstallationRecord:
+    record = place.machine.record or InstallationRecord()
+    installer.packages(place.machine, record, place.source)
     return record
 
 
@@ -200,7 +200,7 @@ def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
     spoil(place)
     before = everything(place.root)
     with pytest.raises(InstallWheelStale if spoil is stale else InstallWheelDamaged) as refused:
-        setting_up.install(place.machine, place.source)
+        installer.install(place.machine, place.source)
     assert place.wheel.name in refused.value.text("en")
     assert everything(place.root) == before
 
@@ -216,20 +216,20 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
     before = everything(place.root)
     with pytest.raises(InstallWheelsForeign) as refused:
-        setting_up.install(place.machine, place.source)
+        installer.install(place.machine, place.source)
     sentence = refused.value.text("en")
     assert "Debian 12 (bookworm)" in sentence
     assert "the other one" in sentence
     with pytest.raises(InstallWheelsForeign):
-        hospital.install(place.machine, place.source)
+        hospital_installer.install(place.machine, place.source)
     assert everything(place.root) == before
     made_for.write_text(json.dumps(asdict(here)), "utf-8")
-    ground.suits(place.machine, place.source)
+    installer.check_wheels(place.machine, place.source)
 
 
 def test_the_hospitals_computer_has_its_broker_from_the_given_folder(place: Place) -> None:
     """The apt of this test knows of no other place."""
-    hospital.packages(place.machine, place.source)
+    hospital_installer.install_packages(place.machine, place.source)
     assert (place.root / "usr/sbin/mosquitto").exists()
 
 
@@ -279,9 +279,9 @@ def test_what_came_with_lantern_is_on_record_before_it_comes_and_goes_with_it(pl
     assert on_record(place) == sorted(_DEBS)
     assert (place.root / "usr/sbin/nginx").exists()
     place.apt()
-    removal._remove_packages(place.machine, Record(packages=[*_DEBS, "never-came"]))
+    uninstaller._remove_packages(place.machine, InstallationRecord(packages=[*_DEBS, "never-came"]))
     assert not (place.root / "usr/sbin/nginx").exists()
-    assert not ground.present()
+    assert not installer.present()
 
 
 def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_leaves_nothing_unrecorded(
@@ -329,8 +329,8 @@ def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) 
     install(place)
     (place.root / _MASK).parent.mkdir(parents=True, exist_ok=True)
     (place.root / _MASK).symlink_to("/dev/null")
-    removal._remove_packages(place.machine, place.machine.record or Record())
-    assert not ground.present()
+    uninstaller._remove_packages(place.machine, place.machine.record or InstallationRecord())
+    assert not installer.present()
     assert not os.path.lexists(place.root / _MASK)
 
 
@@ -351,7 +351,7 @@ def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> Non
 
 def test_make_wheels_collects_every_package_that_make_install_asks_for() -> None:
     collected = (REPOSITORY / "Makefile").read_text("utf-8").partition("$(FROM_NOTHING) install ")[2].split(" > ")[0]
-    assert set(ground.PROGRAMS.values()) <= set(collected.split())
+    assert set(installer.PROGRAMS.values()) <= set(collected.split())
 
 
 def test_a_mask_of_somebody_else_stays(place: Place) -> None:
@@ -368,10 +368,10 @@ def test_files_are_on_record_before_they_are_written(place: Place, monkeypatch: 
     def power_cut(*_: object) -> None:
         raise PowerCutError
 
-    files = dict(setting_up._files(place.source.tree / "systemd"))
-    monkeypatch.setattr(Machine, "link", power_cut)
+    files = dict(installer._files(place.source.tree / "systemd"))
+    monkeypatch.setattr(TargetSystem, "link", power_cut)
     with pytest.raises(PowerCutError):
-        setting_up._place(place.machine, Record(), files)
+        installer._place(place.machine, InstallationRecord(), files)
     record = place.machine.record
     assert record is not None
     assert set(record.files) == {str(path) for path in files}
@@ -388,22 +388,22 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
         folder.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
     machine.link(VENV, "programs/old")
-    machine.put(setting_up.UNITS / setting_up.TARGET, b"of the old version")
-    machine.remember(Record(running="the old version"))
+    machine.put(installer.UNITS / installer.TARGET, b"of the old version")
+    machine.remember(InstallationRecord(running="the old version"))
     stopped: list[str] = []
 
     def run(*command: str, **_: object) -> None:
-        if command[:3] != ("systemctl", "stop", setting_up.TARGET):
+        if command[:3] != ("systemctl", "stop", installer.TARGET):
             raise PowerCutError
-        stopped.append(programs.in_use(machine))
+        stopped.append(programs.read_stamp_in_use(machine))
 
-    monkeypatch.setattr(ground, "packages", lambda *_: None)
-    monkeypatch.setattr(setting_up, "run", run)
+    monkeypatch.setattr(installer, "packages", lambda *_: None)
+    monkeypatch.setattr(installer, "run", run)
     with pytest.raises(PowerCutError):
-        setting_up.install(machine, place.source)
+        installer.install(machine, place.source)
     assert stopped == ["old"]
-    assert programs.in_use(machine) == fresh.name
-    assert machine.at(setting_up.UNITS / setting_up.TARGET).read_bytes() != b"of the old version"
+    assert programs.read_stamp_in_use(machine) == fresh.name
+    assert machine.at(installer.UNITS / installer.TARGET).read_bytes() != b"of the old version"
     assert (kept / "oldest").exists()
     record = machine.record
     assert record is not None
@@ -420,26 +420,29 @@ def test_the_package_takes_over_a_box_that_make_install_made_and_make_then_refus
     fresh = machine.at("opt/lantern/programs") / place.source.stamp()
     fresh.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
-    setting_up._place(machine, Record(), setting_up.files_of(place.source.tree))
-    machine.put(setting_up.of_package(setting_up.UNITS) / setting_up.TARGET, b"[Unit]\n")  # dpkg has unpacked
+    installer._place(machine, InstallationRecord(), installer.collect_files(place.source.tree))
+    machine.put(installer.package_path(installer.UNITS) / installer.TARGET, b"[Unit]\n")  # dpkg has unpacked
     for name in ("_users", "_enable"):
-        monkeypatch.setattr(setting_up, name, lambda _: None)
+        monkeypatch.setattr(installer, name, lambda _: None)
     monkeypatch.setattr(programs, "finish", lambda *_: None)
-    setting_up.configure(machine, place.source)
-    assert not list(machine.at(setting_up.UNITS).glob("lantern*"))
+    installer.configure(machine, place.source)
+    assert not list(machine.at(installer.UNITS).glob("lantern*"))
     assert not machine.at("usr/local/bin/lantern").is_symlink()
-    assert machine.at(setting_up.AVAHI).exists(), "it lies where the package has it"
-    for refused in (lambda: setting_up.install(machine, place.source), lambda: removal.announce(machine, set())):
+    assert machine.at(installer.AVAHI).exists(), "it lies where the package has it"
+    for refused in (
+        lambda: installer.install(machine, place.source),
+        lambda: uninstaller.announce_removal(machine, set()),
+    ):
         with pytest.raises(InstallPackaged):
             refused()
 
 
 def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """As root of a box whose source is gone: only what is installed tells who they are."""
-    root, machine = place.root, Machine(place.root)
-    monkeypatch.setattr(removal, "_OWN_USERS", root / "nowhere")
-    files = dict(setting_up._files(place.source.tree / "systemd"))
-    setting_up._place(machine, Record(), files)
+    root, machine = place.root, TargetSystem(place.root)
+    monkeypatch.setattr(uninstaller, "_OWN_USERS", root / "nowhere")
+    files = dict(installer._files(place.source.tree / "systemd"))
+    installer._place(machine, InstallationRecord(), files)
     (root / "etc/passwd").write_text("lantern-reader:x:990:990::/:/bin/false\n", "utf-8")
     (root / "etc/group").write_text("lantern-reader:x:990:\n", "utf-8")
     (root / "var/lib/lantern/images").mkdir(parents=True)
@@ -448,21 +451,21 @@ def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypa
         raise PowerCutError
 
     with monkeypatch.context() as cut_off:
-        cut_off.setattr(removal, "_remove_users", power_cut)
+        cut_off.setattr(uninstaller, "_remove_users", power_cut)
         with pytest.raises(PowerCutError):
-            removal.uninstall(machine, set())
+            uninstaller.uninstall(machine, set())
     assert not (root / "var/lib/lantern").exists()
-    removal.uninstall(machine, set())
+    uninstaller.uninstall(machine, set())
     assert "lantern-reader" not in (root / "etc/passwd").read_text("utf-8")
-    assert not (root / setting_up.SYSUSERS).exists()
+    assert not (root / installer.SYSUSERS).exists()
     assert not (root / "opt/lantern").exists()
     with pytest.raises(NotInstalled):
-        removal.uninstall(machine, set())
+        uninstaller.uninstall(machine, set())
 
 
 def test_programs_that_a_cut_removal_has_left_without_a_record_go_with_the_next(place: Place) -> None:
     (place.root / "opt/lantern/programs").mkdir(parents=True)
-    removal.uninstall(Machine(place.root), set())
+    uninstaller.uninstall(TargetSystem(place.root), set())
     assert not (place.root / "opt/lantern").exists()
 
 

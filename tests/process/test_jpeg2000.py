@@ -11,7 +11,7 @@ from imagecodecs import jpeg2k_encode
 from pydicom.uid import JPEG2000
 
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
 from tests.unit.test_jpeg2000 import COLUMNS, ROWS, coded, noise, saved
 
@@ -19,17 +19,17 @@ SHORT_OF_MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from firmware_app.imaging import source
-from firmware_app.imaging.jpeg import jpeg2000
-from firmware_app.imaging.codec.stored import FrameReader as Reader
-from firmware_app.core.children import confinement
-with source.opened(Path(sys.argv[1])) as found:
+from firmware_app.imaging import dicom_source as source
+from firmware_app.imaging.codec import deep_jpeg as jpeg2000
+from firmware_app.imaging.codec.stored_frames import FrameReader as Reader
+from firmware_app.core import child_loop as confinement
+with source.open_source(Path(sys.argv[1])) as found:
     stream = Reader(found).compressed(0)
     jpeg2000.os.sched_getaffinity = lambda _: {0}
-    jpeg2000.samples(stream)
+    jpeg2000.decode_jpeg2000(stream)
     confinement.confine(4)
     jpeg2000.os.sched_getaffinity = lambda _: {0, 1}
-    print(np.asarray(jpeg2000.samples(stream), np.int64).sum())
+    print(np.asarray(jpeg2000.decode_jpeg2000(stream), np.int64).sum())
 """
 
 
@@ -50,7 +50,7 @@ def test_a_film_of_27_megapixels_is_read_whatever_its_threads_took(tmp_path: Pat
     try:
         decoder.warm()
         first = decoder.pid
-        assert isinstance(decoder.begin(path, False, InputSpec("image", 224, 224), tmp_path / "shown"), Decoded)
+        assert isinstance(decoder.begin(path, False, InputSpec("image", 224, 224), tmp_path / "shown"), DecodedImage)
         assert decoder.end()
         assert decoder.pid == first
     finally:

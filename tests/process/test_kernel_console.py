@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.provisioning import console
-from firmware_app.core.settings import load
+from firmware_app.appliance import first_code_screen
+from firmware_app.core.settings import load_config
 from tests.process.test_provision_talk import console as provisioning
 
 Screen = Callable[..., str]
@@ -87,6 +87,6 @@ def test_a_box_that_shall_speak_chinese_is_provisioned_in_english_there(
 
 def test_the_first_code_above_the_log_in_is_in_english(tmp_path: Path) -> None:
     (tmp_path / "state/provision").mkdir(parents=True)  # as `make install` leaves it
-    shown = console.shown(load(None, {"LANTERN_STATE__DIR": str(tmp_path / "state")}))
+    shown = first_code_screen.make_screen_text(load_config(None, {"LANTERN_STATE__DIR": str(tmp_path / "state")}))
     assert "give this code:" in shown
     assert not is_chinese(shown)

@@ -19,23 +19,22 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless
 
-from firmware_app.core.children import child_loop
-from firmware_app.core.children.child import ChildLost
+from firmware_app.core import child_loop
+from firmware_app.core.child_process import ChildLost
 from firmware_app.core.errors import DecodeGaveUp, FrameTooLarge, InferenceGaveUp, Undecodable
 from firmware_app.core.records import Reason
-from firmware_app.imaging import film, picture
-from firmware_app.imaging.codec import raster
+from firmware_app.imaging import image_file, picture
 from firmware_app.imaging.input_spec import Demands, InputSpec
-from firmware_app.reading.attempt import Attempt
-from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
-from firmware_app.reading.hints import OF_PIXELS
+from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
+from firmware_app.reading.hints import PIXEL_HINTS
+from firmware_app.reading.reader_steps import ReadingAttempt
 from tests import films
 from tests.peers import REPOSITORY
 from tests.wire import bombs
 
 MEMORY_MB = 384
 SPEC = InputSpec("image", 224, 224, crop="frame")
-CARE = Taking("middle", 1, "DX", Demands("chest_film"))
+CARE = DecodeOptions("middle", 1, "DX", Demands("chest_film"))
 Pixels = np.ndarray[Any, Any]
 
 
@@ -61,11 +60,11 @@ def decoder() -> Iterator[Decoder]:
     made.close()
 
 
-def read(decoder: Decoder, path: Path, shown: Path) -> Decoded:
+def read(decoder: Decoder, path: Path, shown: Path) -> DecodedImage:
     """*path*, read for a model and shown to people by one child."""
     first = decoder.pid
     decoded = decoder.begin(path, path.suffix != ".dcm", SPEC, shown, CARE)
-    assert isinstance(decoded, Decoded), decoded
+    assert isinstance(decoded, DecodedImage), decoded
     assert decoder.end()
     assert decoder.pid == first
     return decoded
@@ -109,8 +108,8 @@ def test_a_phones_photograph_is_read_smaller_than_it_was_taken_and_says_so(
     photograph(rows, columns).save(tmp_path / name, **options)
     decoded = read(decoder, tmp_path / name, tmp_path / "shown")
     assert (decoded.rows, decoded.columns) == shown
-    assert decoded.hints == (picture.REDUCED,)
-    assert picture.REDUCED in OF_PIXELS
+    assert decoded.hints == (picture.REDUCED_HINT,)
+    assert picture.REDUCED_HINT in PIXEL_HINTS
 
 
 def made(mode: str, rows: int = 90, columns: int = 70) -> Image.Image:
@@ -138,15 +137,15 @@ def test_made_smaller_it_is_the_same_picture(
     exif[0x0112] = orientation
     path = tmp_path / f"film{suffix}"
     made(mode).save(path, exif=exif)
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         whole, seen = opened.grey(0), opened.shown(0)
         assert opened.hints == ()
     monkeypatch.setattr(picture, "WHOLE_PX", 90 * 70 // 4)
-    monkeypatch.setattr(raster, "_STRIP_PX", 1000)
-    with film.opened(path, is_picture=True) as opened:
+    monkeypatch.setattr(picture, "_STRIP_PX", 1000)
+    with image_file.open_image_file(path, is_picture=True) as opened:
         smaller, shown = opened.grey(0), opened.shown(0)
         assert (opened.rows, opened.columns) == smaller.shape == (whole.shape[0] // 2, whole.shape[1] // 2)
-        assert opened.hints == (picture.REDUCED,)
+        assert opened.hints == (picture.REDUCED_HINT,)
     means = whole.reshape(smaller.shape[0], 2, smaller.shape[1], 2).mean((1, 3))
     span = float(np.ptp(whole))
     assert np.abs(smaller - means).max() < (0.05 if suffix == ".jpg" else 0.01) * span
@@ -156,10 +155,10 @@ def test_made_smaller_it_is_the_same_picture(
 def test_strips_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, mode in enumerate(("L", "RGB", "RGBA", "P", "I;16", "1")):
         made(mode).save(tmp_path / f"{number}.png")
-        with film.opened(tmp_path / f"{number}.png", is_picture=True) as opened:
+        with image_file.open_image_file(tmp_path / f"{number}.png", is_picture=True) as opened:
             whole = opened.grey(0)
-        monkeypatch.setattr(raster, "_STRIP_PX", 7 * 70)
-        with film.opened(tmp_path / f"{number}.png", is_picture=True) as opened:
+        monkeypatch.setattr(picture, "_STRIP_PX", 7 * 70)
+        with image_file.open_image_file(tmp_path / f"{number}.png", is_picture=True) as opened:
             np.testing.assert_array_equal(opened.grey(0), whole)
         monkeypatch.undo()
 
@@ -194,7 +193,7 @@ def test_what_is_too_large_is_refused_by_its_header_with_its_size_and_the_limit(
     tmp_path: Path, name: str, data: bytes, limit: int
 ) -> None:
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(FrameTooLarge) as refused, film.opened(tmp_path / name, is_picture=True):
+    with pytest.raises(FrameTooLarge) as refused, image_file.open_image_file(tmp_path / name, is_picture=True):
         pass
     error = refused.value
     assert error.megapixels == limit
@@ -208,16 +207,16 @@ def test_a_jpeg_of_one_scan_is_not_kept_as_a_whole(tmp_path: Path) -> None:
     for name, stream in (("grey.jpg", bombs.jpeg_of_scans(11_000, 1, 1)), ("colour.jpg", jpeg_head(11_000, 11_000))):
         (tmp_path / name).write_bytes(stream)
         with (tmp_path / name).open("rb") as file, Image.open(file) as image:
-            assert raster.most_px(image) == raster.LARGEST_PX
+            assert picture.largest_px(image) == picture.LARGEST_PX
 
 
 def test_a_strip_that_libtiff_has_no_room_for_counts(tmp_path: Path) -> None:
     blank = Image.new("RGB", (7000, 6500))
     blank.save(tmp_path / "t.tif", compression="tiff_lzw", tiffinfo={278: 6500})
-    with pytest.raises(FrameTooLarge), film.opened(tmp_path / "t.tif", is_picture=True):
+    with pytest.raises(FrameTooLarge), image_file.open_image_file(tmp_path / "t.tif", is_picture=True):
         pass
     blank.save(tmp_path / "t.tif", compression="tiff_lzw")
-    with film.opened(tmp_path / "t.tif", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "t.tif", is_picture=True) as opened:
         assert opened.rows == 3250
 
 
@@ -233,14 +232,14 @@ def test_a_large_jpeg_that_lost_data_is_damaged_and_not_too_large(
     photograph(640, 480).convert(mode).save(buffer, "JPEG", quality=90, **options)
     whole, path = buffer.getvalue(), tmp_path / "film.jpg"
     path.write_bytes(whole)
-    with film.opened(path, is_picture=True) as opened:
-        assert (opened.rows, opened.hints) == (160, (picture.REDUCED,))
+    with image_file.open_image_file(path, is_picture=True) as opened:
+        assert (opened.rows, opened.hints) == (160, (picture.REDUCED_HINT,))
     begin, refused = whole.index(b"\xff\xda"), 0
     for part in range(1, 20):
         at = begin + 20 + part * (len(whole) - begin - 100) // 20
         path.write_bytes(whole[:at] + whole[at + 60 :])
         try:
-            with film.opened(path, is_picture=True):
+            with image_file.open_image_file(path, is_picture=True):
                 pass
         except Undecodable:
             refused += 1
@@ -270,8 +269,8 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
     try:
         decoder.warm()
         decoded = decoder.begin(tmp_path / "film.png", True, SPEC, tmp_path / "shown", CARE)
-        assert isinstance(decoded, Decoded | Reason)
-        assert isinstance(decoded, Decoded) == (memory_mb == 192)
+        assert isinstance(decoded, DecodedImage | Reason)
+        assert isinstance(decoded, DecodedImage) == (memory_mb == 192)
         if isinstance(decoded, Reason):
             assert decoded.code == "imaging.memory"
             assert "need not be damaged" in decoded.text("en")
@@ -281,7 +280,7 @@ def test_memory_that_is_too_little_is_called_so_and_loses_no_child(
 
 _DYING = """
 import ctypes, os, socket, sys
-from firmware_app.core.children import wire
+from firmware_app.core import child_messages as wire
 with socket.socket(fileno=int(sys.argv[1])) as channel:
     wire.send(channel, wire.ChildMessage({"ready": True}))
     wire.receive(channel)
@@ -290,7 +289,7 @@ with socket.socket(fileno=int(sys.argv[1])) as channel:
 """
 _WATCHING = """
 import sys
-from firmware_app.core.children.child import Child, ChildLost
+from firmware_app.core.child_process import Child, ChildLost
 child = Child("dying", (sys.argv[1],), silent=True)
 child.await_ready()
 try:
@@ -319,7 +318,7 @@ def test_of_a_child_that_dies_it_is_known_how_much_memory_it_had(
 
 
 def test_a_decoder_that_died_with_much_memory_in_use_is_no_sign_of_a_damaged_file(tmp_path: Path) -> None:
-    attempt = Attempt.__new__(Attempt)
+    attempt = ReadingAttempt.__new__(ReadingAttempt)
     attempt._of = ("i-1",)
     attempt.phase = DecodeGaveUp
     codes = [

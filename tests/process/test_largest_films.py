@@ -15,7 +15,7 @@ from PIL import Image
 
 from firmware_app.imaging import display
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import films
 
 MEMORY_MB = 384
@@ -49,7 +49,7 @@ def test_the_largest_film_is_shown_by_the_child_that_read_it(
     try:
         decoder.warm()
         child = decoder.pid
-        assert isinstance(decoder.begin(path, False, spec, shown), Decoded)
+        assert isinstance(decoder.begin(path, False, spec, shown), DecodedImage)
         assert decoder.end()
         assert decoder.pid == child
     finally:
@@ -63,7 +63,7 @@ def test_the_largest_film_is_shown_by_the_child_that_read_it(
 @pytest.mark.parametrize(("rows", "columns", "longest"), [(700, 500, 300), (431, 997, 100), (640, 640, 320)])
 def test_a_film_made_smaller_in_strips_is_as_one_made_smaller_at_once(rows: int, columns: int, longest: int) -> None:
     greys = films.shapes(3, rows, columns, 65535)
-    smaller = display.reduced(greys, longest)
+    smaller = display.reduce_pixels(greys, longest)
     once = Image.fromarray(greys.astype(np.float32)).resize(smaller.size, Image.Resampling.BOX)
     assert max(smaller.size) == longest
     assert np.array_equal(np.asarray(smaller), np.rint(np.asarray(once)).astype(np.uint16))

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cli.cli import main
+from firmware_app.cli.command_line import main
 from firmware_app.core.records import Priority, Reading, ReadingStatus
-from firmware_app.reading.children.inference import Inference, Inferred, Shown
-from firmware_app.results import case_line
+from firmware_app.reading.inference import FrameGeometry, Inference, InferenceResult
+from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 
 LEAST = 120
@@ -31,7 +31,7 @@ def test_a_film_below_the_packs_least_size_is_refused_before_the_model_is_asked(
 ) -> None:
     asked, infer = [], Inference.infer
 
-    def noted(self: Inference, pack: str, shown: Shown, *more: Any) -> Inferred:
+    def noted(self: Inference, pack: str, shown: FrameGeometry, *more: Any) -> InferenceResult:
         asked.append(shown.instance)
         return infer(self, pack, shown, *more)
 
@@ -41,7 +41,7 @@ def test_a_film_below_the_packs_least_size_is_refused_before_the_model_is_asked(
         box.read(small, large)
         refused, read, case = box.reading(small), box.reading(large), box.case(small)
         assert (box.state.display / small.reference / "frame-000.png").exists(), "a person must see the film"
-        line = case_line.case_object(case, "zh_CN")
+        line = case_json.case_to_json(case, "zh_CN")
     assert asked == [large.reference]
     assert read.status is ReadingStatus.READ
     assert (refused.status, reading_rig.why(refused)) == (ReadingStatus.CANNOT_JUDGE, "reading.too_small")

@@ -11,10 +11,10 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
-from firmware_app.cli import offline
+from firmware_app.cli import offline_reading
 from firmware_app.core.errors import BackgroundUnknown
 from firmware_app.core.records import Case
-from firmware_app.results.case_line import case_object
+from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig, toy_pack
 
 ROWS, COLUMNS = 256, 512
@@ -101,7 +101,7 @@ def test_sizes_come_in_millimetres_by_the_headers_scale(case: Case) -> None:
 
 
 def test_the_cases_json_has_outline_axes_and_features_beside_what_it_always_had(case: Case) -> None:
-    (lesion,) = json.loads(json.dumps(case_object(case, "en")))["lesions"]
+    (lesion,) = json.loads(json.dumps(case_to_json(case, "en")))["lesions"]
     assert all(lesion[name] is not None for name in ("area_px", "long_axis_mm", "short_axis_mm", "volume_mm3"))
     x0, y0, x1, y1 = SPOT
     reach = 64  # a cell
@@ -118,7 +118,7 @@ def test_facts_from_the_command_line_and_from_coded_diagnoses_raise_the_advice(t
     stated = films.save(tmp_path, "stated.dcm", clip(AdmittingDiagnosesCodeSequence=[coded]))
 
     def advised(*paths: Path, **background: bool) -> list[str]:
-        cases = offline.read_paths(paths, config, background=background)
+        cases = offline_reading.read_paths(paths, config, background=background)
         return [case.follow_up.code for case in cases if case.follow_up is not None]
 
     assert advised(plain, stated) == ["follow_up.seen", "follow_up.raised"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.reading.children.decoder import Decoded, Decoder, Taking
+from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
 from tests import films
 
 
@@ -14,8 +14,8 @@ def test_a_letterboxed_film_comes_out_of_the_child_with_its_square(tmp_path: Pat
     decoder = Decoder(384, 60.0)
     try:
         spec = InputSpec("film", 224, 224, resize="letterbox", channels=3, greys="full")
-        found = decoder.begin(path, False, spec, tmp_path / "shown", Taking("middle", 1, "DX"))
-        assert isinstance(found, Decoded), found
+        found = decoder.begin(path, False, spec, tmp_path / "shown", DecodeOptions("middle", 1, "DX"))
+        assert isinstance(found, DecodedImage), found
         assert decoder.end()
     finally:
         decoder.close()

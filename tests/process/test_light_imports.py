@@ -20,7 +20,7 @@ def test_evaluating_needs_no_pytorch(pack: Path, folder: Path) -> None:
 
 
 def test_the_arithmetic_needs_no_numpy() -> None:
-    code = "import sys, firmware_app.packs.prior; raise SystemExit('numpy' in sys.modules)"
+    code = "import sys, firmware_app.packs.prevalence_adjustment; raise SystemExit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

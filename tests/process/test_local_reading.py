@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Confirmations
-from firmware_app.cases.machine_scores import _write as _write_scores
-from firmware_app.cases.standings import Standings, _write
+from firmware_app.cases.model_scores import _write as _write_scores
+from firmware_app.cases.suspensions import Suspensions, _write
+from firmware_app.core.drift_tests import NUMBERS
+from firmware_app.core.operating_point import LogOdds, log_odds
 from firmware_app.core.records import LocalState, Priority, Reading, ReadingStatus
-from firmware_app.core.statistics.shift import NUMBERS
-from firmware_app.core.statistics.standardised import LogOdds, log_odds
-from firmware_app.imaging.quality.limits import LIMITS, WATCHED
-from firmware_app.monitoring.points import Points
-from firmware_app.results import case_line
+from firmware_app.imaging.image_limits import DRIFT_MEASURES, QUALITY_LIMITS
+from firmware_app.monitoring.operating_points import OperatingPoints
+from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 from tests.process.test_unsure import ABSTAIN
 
@@ -38,10 +38,10 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
         (row,) = rig.clinical.database.connection.execute("SELECT * FROM watched")
         assert abs(row["score"] - finding.probability) < 1e-9
         measured = {name for name in NUMBERS if row[name] is not None}
-        checked = LIMITS[reader.inference.packs[place.pack].manifest.quality.kind]
-        assert measured - {"score", "distance"} == {name for name in WATCHED if name in checked}
+        checked = QUALITY_LIMITS[reader.inference.packs[place.pack].manifest.quality.kind]
+        assert measured - {"score", "distance"} == {name for name in DRIFT_MEASURES if name in checked}
 
-        points = Points(rig.clinical.database, rig.state.clinical_db.parent)
+        points = OperatingPoints(rig.clinical.database, rig.state.clinical_db.parent)
         files = reader.inference.packs[place.pack].manifest.files
         threshold = (finding.probability + finding.positive) / 2  # on the other side of the film's score
         proposal = points.propose(place, files, code, threshold, {}, "wang", Role.TECHNICIAN)
@@ -61,11 +61,11 @@ def test_a_pack_on_a_machine_from_provisional_to_calibrated_to_suspended(tmp_pat
         assert (third.reason.code, third.reason.details["pack"]) == ("pack.unfit_here", place.pack)
         case = rig.clinical.case(next(iter(rig.clinical.references()[-1:])))
         assert case.priority is Priority.CANNOT_JUDGE
-        said = case_line.case_object(case, "en")["local_calibration"]
+        said = case_json.case_to_json(case, "en")["local_calibration"]
         assert (said["state"], said["code"]) == ("suspended", "pack.unfit_here")
         assert (rig.state.display / third.instances[0] / "frame-000.png").exists(), "a person must see the film"
 
-        Standings(rig.clinical.database).resume(place, "li")
+        Suspensions(rig.clinical.database).resume(place, "li")
         assert read_one().status is ReadingStatus.READ
 
 

@@ -61,7 +61,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def ask(box: Box, *words: str) -> int:
-    from firmware_app.cli.cli import main
+    from firmware_app.cli.command_line import main
 
     return main(["case", "export", box.case, *words, "--person", "li"])
 

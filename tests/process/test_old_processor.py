@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.packs.shelf import list_packs, shipped_packs_dir
+from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
 from tests import old_processor
 
 REPOSITORY = Path(__file__).parents[2]

@@ -11,14 +11,14 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
-from firmware_app.cli.cli import main
-from firmware_app.core.sqlite import damage
-from firmware_app.dicom.headers import sop_classes
-from firmware_app.dicom.headers.other_objects import KINDS, kind_of
+from firmware_app.cli.command_line import main
+from firmware_app.core import database_health
+from firmware_app.dicom import sop_classes
+from firmware_app.dicom.sop_classes import OBJECT_KINDS, kind_of_class
 from tests import films, reading_rig
 from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer
@@ -56,14 +56,14 @@ def beside(of: FileDataset, suffix: str) -> FileDataset:
     ],
 )
 def test_the_sop_class_says_what_is_no_image(suffix: str, kind: str) -> None:
-    assert kind_of(STORAGE + suffix) == kind
+    assert kind_of_class(STORAGE + suffix) == kind
 
 
 def test_no_class_of_images_is_taken_for_another_object() -> None:
     newer = {STORAGE + suffix for suffix in ("6.3", "14.1", "30", "77.1.7", "481.23")}
     images = (sop_classes._IMAGES | newer) - {STORAGE + SEG}
-    assert [uid for uid in sorted(images) if kind_of(uid)] == []
-    assert kind_of("1.3.12.2.1107.5.9.1") is None  # a maker's own: nobody knows
+    assert [uid for uid in sorted(images) if kind_of_class(uid)] == []
+    assert kind_of_class("1.3.12.2.1107.5.9.1") is None  # a maker's own: nobody knows
 
 
 @pytest.fixture
@@ -122,9 +122,9 @@ def test_a_rebuilt_database_still_knows_it(box: Rig) -> None:
     alone = box.admit(beside(reading_rig.tiny_film(2), KO))
     read(box)
     box.clinical.database.close()
-    damage.note(box.state.clinical_db)
-    rescue.mend(box.state, box.state.clinical_db)
-    clinical = Clinical(box.state.clinical_db)
+    database_health.write_damage_note(box.state.clinical_db)
+    rescue.rescue_database(box.state, box.state.clinical_db)
+    clinical = ClinicalDatabase(box.state.clinical_db)
     clinical.require()
     clinical.close_revisions(0)
     assert clinical.counts().waiting == 0
@@ -175,5 +175,5 @@ def test_lantern_read_has_one_entry_for_each_file_and_no_fault(
     assert sum(len(line["files"]) for line in lines) == len(entries) == 10
     assert {file["status"] for file in entries.values()} == {"read"}
     assert entries["film.dcm"]["reason"] is None
-    assert entries["3.dcm"]["reason"]["code"] == KINDS["segmentation"]
+    assert entries["3.dcm"]["reason"]["code"] == OBJECT_KINDS["segmentation"]
     assert [[line["case"] is None, len(line["readings"])] for line in lines] == [[False, 1], [True, 0]]

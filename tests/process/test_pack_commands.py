@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from converters.cli import main as convert
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli.cli import main as lantern
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli.command_line import main as lantern
 from firmware_app.core.state_dir import StateDir
 from tests import made_runtime, toy_pack
 from tests.publishing_rig import NAME, pack, sums
@@ -70,7 +70,7 @@ def test_a_technician_needs_these_commands(tmp_path: Path, state: StateDir, caps
     (wrong,) = printed(capsys, "verify", NAME, status=1)
     assert (wrong["whole"], wrong["code"]) == (False, "pack.digest")
     assert printed(capsys, "rollback", NAME)[0]["version"] == "1.0.0"
-    entries = Audit(Clinical(state.clinical_db).database).latest(9)
+    entries = Audit(ClinicalDatabase(state.clinical_db).database).latest(9)
     assert [one.action.removeprefix("pack.") for one in reversed(entries)] == [
         "installed",
         "installed",
@@ -193,7 +193,7 @@ def test_an_installed_pack_is_removed_and_audited_and_comes_again(
     printed(capsys, *offered)
     assert printed(capsys, "remove", NAME) == [{"name": NAME, "removed": "1.0.0", "version": None}]
     assert [one["name"] for one in printed(capsys, "list")] == ["shipped-adult"]
-    (newest, _) = Audit(Clinical(state.clinical_db).database).latest(2)
+    (newest, _) = Audit(ClinicalDatabase(state.clinical_db).database).latest(2)
     assert (newest.action, dict(newest.details)) == ("pack.removed", {"pack": NAME, "version": "", "before": "1.0.0"})
     printed(capsys, *offered)
     assert lantern(["pack", "remove", NAME]) == 0

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.pack_changes import PackChanges, Wish
-from firmware_app.cases.pack_trials import PackTrials, TrialState
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.pack_changes import PackAction, PackChanges, PackTrials, TrialState
 from firmware_app.core.errors import PackTrialFailed
 from firmware_app.core.records import ReadingStatus, Reason
-from firmware_app.packs import installing
-from firmware_app.packs.runtimes import choice
-from firmware_app.reading import changing_packs
+from firmware_app.packs import installer
+from firmware_app.packs.runtimes import registry
+from firmware_app.reading import trial_runner
 from firmware_app.reading.reader import Reader
-from firmware_app.reading.shadow import Shadow
+from firmware_app.reading.shadow_reader import ShadowReader
 from tests.publishing_rig import NAME
 from tests.trial_rig import NEW, OLD, box, drive, reader
 
@@ -35,7 +34,7 @@ LIES_ALWAYS = f"return {{{{'map': pooled + (1.0 if {FLAG} else 0.0)}}}}"
 @pytest.fixture(autouse=True)
 def _runtimes_as_installed() -> Iterator[None]:
     yield
-    choice.installed.cache_clear()
+    registry.list_runtimes.cache_clear()
 
 
 def test_a_version_that_does_as_well_takes_over_after_its_images(
@@ -51,7 +50,7 @@ def test_a_version_that_does_as_well_takes_over_after_its_images(
         rows = clinic.rig.clinical.database.connection.execute("SELECT * FROM trial_images").fetchall()
         assert all(abs(row["score"] - row["serving_score"]) < 0.01 for row in rows)  # both results are kept
         assert clinic.serving() == NEW
-        assert installing.roll_back(clinic.store, NAME).pack.manifest.version == OLD
+        assert installer.roll_back(clinic.store, NAME).pack.manifest.version == OLD
         actions = [one.action for one in Audit(clinic.rig.clinical.database).latest(9)]
         assert actions == ["pack.committed", "pack.on_trial"]
     with reader(clinic) as again:
@@ -130,12 +129,12 @@ def test_what_is_put_in_use_or_gone_back_from_at_the_console_starts_the_reader_a
 ) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic:
         with reader(clinic) as made:
-            installing.drop(clinic.store, NAME)
+            installer.drop_trial(clinic.store, NAME)
             assert not drive(made, lambda: not clinic.trial().runs), "the same version reads on"
             clinic.install(trial=False)
             assert drive(made, lambda: False)
         with reader(clinic) as made:
-            installing.roll_back(clinic.store, NAME)
+            installer.roll_back(clinic.store, NAME)
             assert drive(made, lambda: False)
         assert clinic.serving() == OLD
 
@@ -144,7 +143,7 @@ def test_a_trial_whose_own_code_fails_ends_and_says_so(tmp_path: Path, monkeypat
     def broken(*_: object) -> None:
         raise KeyError("a fault of the program")
 
-    monkeypatch.setattr(Shadow, "_prove", broken)
+    monkeypatch.setattr(ShadowReader, "_prove", broken)
     with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
         clinic.film(1)
         drive(made, lambda: made.trials is not None and bool(made.trials.codes()))
@@ -178,7 +177,7 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
         with reader(clinic):
             trial = clinic.trial()
         if state is TrialState.COMMITTED:
-            installing.commit(clinic.store, NAME)  # its link first
+            installer.commit_trial(clinic.store, NAME)  # its link first
         else:
             why = PackTrialFailed(pack=NAME, version=NEW, before=OLD, images=3)
             PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.of(why))  # the row first
@@ -190,18 +189,18 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
         assert clinic.serving() == (NEW if state is TrialState.COMMITTED else OLD)
 
 
-@pytest.mark.parametrize(("wish", "serving"), [(Wish.COMMIT, NEW), (Wish.DROP, OLD)])
+@pytest.mark.parametrize(("wish", "serving"), [(PackAction.COMMIT, NEW), (PackAction.DROP, OLD)])
 def test_a_person_on_the_page_ends_a_trial_early_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: Wish, serving: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: PackAction, serving: str
 ) -> None:
     with box(tmp_path, monkeypatch, RIGHT) as clinic, reader(clinic) as made:
         database = clinic.rig.clinical.database
         PackChanges(database).ask(NAME, NEW, "zhou", wish)
-        assert changing_packs.carried_out(clinic.rig.config, database) is (wish is Wish.COMMIT)
-        assert not changing_packs.carried_out(clinic.rig.config, database)
+        assert trial_runner.apply_pack_changes(clinic.rig.config, database) is (wish is PackAction.COMMIT)
+        assert not trial_runner.apply_pack_changes(clinic.rig.config, database)
         assert clinic.serving() == serving
         assert not clinic.trial().runs
-        assert drive(made, lambda: wish is Wish.DROP) is (wish is Wish.COMMIT)
+        assert drive(made, lambda: wish is PackAction.DROP) is (wish is PackAction.COMMIT)
         (ended, asked, _) = Audit(database).latest(3)
         assert (ended.actor, ended.action) == ("zhou", "pack.committed" if serving == NEW else "pack.dropped")
         assert asked.actor == "zhou"

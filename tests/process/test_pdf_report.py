@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases import signed_reports
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import result_versions
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.worklist import Worklist
-from firmware_app.cli.cli import main
+from firmware_app.cli.command_line import main
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.results.gathering import gathered
-from firmware_app.results.pdf import making
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.results import rendering
+from firmware_app.results.gathering import gather_result
 from tests import exporting_rig, films, printed
 from tests.exporting_rig import Box
 from tests.results import read
@@ -33,10 +33,10 @@ def _font() -> None:
 
 
 @pytest.fixture
-def signed(tmp_path: Path, state: StateDir, clinical: Clinical) -> tuple[Config, str]:
+def signed(tmp_path: Path, state: StateDir, clinical: ClinicalDatabase) -> tuple[Config, str]:
     """A box with one case that a doctor has finished."""
     config = Config.model_validate({"state": {"dir": state.root}, "box": {"name": "Clinic"}})
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64)
     case = door.accept_file(films.save(tmp_path, "one.dcm", films.film())).case
     read(clinical, case)
     clinical.database.connection.execute("UPDATE instances SET state = 'done'")
@@ -45,40 +45,42 @@ def signed(tmp_path: Path, state: StateDir, clinical: Clinical) -> tuple[Config,
 
 
 def test_what_a_doctor_has_signed_is_the_same_file_after_an_upgrade_and_under_a_new_name(
-    signed: tuple[Config, str], clinical: Clinical, monkeypatch: pytest.MonkeyPatch
+    signed: tuple[Config, str], clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, case = signed
-    before = making.pdf_of(config, gathered(config, clinical, case), "en")
+    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
     assert "Signedattheboxbyli" in printed.words(before)
     monkeypatch.setattr("firmware_app.results.gathering.version", lambda: "9.9")
     renamed = config.model_copy(update={"box": config.box.model_copy(update={"name": "Another"})})
-    after = gathered(renamed, clinical, case)
+    after = gather_result(renamed, clinical, case)
     assert (after.version, after.box) == (1, "Clinic")
-    monkeypatch.setattr("firmware_app.results.pdf.making._made", lambda *_: pytest.fail("it was made again"))
-    assert making.pdf_of(renamed, after, "en") == before
+    monkeypatch.setattr("firmware_app.results.rendering._render_report", lambda *_: pytest.fail("it was made again"))
+    assert rendering.render_pdf(renamed, after, "en") == before
 
 
 def test_a_change_after_the_signature_is_a_new_version_and_the_earlier_one_stays(
-    signed: tuple[Config, str], state: StateDir, clinical: Clinical
+    signed: tuple[Config, str], state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     config, case = signed
-    before = making.pdf_of(config, gathered(config, clinical, case), "en")
+    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
     patients = Patients(clinical, state)
     patients.correct(case, replace(patients.known(case).patient, name="Li Wei"), "li")
-    after = printed.words(making.pdf_of(config, gathered(config, clinical, case), "en"))
+    after = printed.words(rendering.render_pdf(config, gather_result(config, clinical, case), "en"))
     assert "Version2of" in after
     assert "itreplacestheearlierones" in after
-    first, second = sorted((state.root / signed_reports.FOLDER / case).iterdir())
+    first, second = sorted((state.root / result_versions.REPORTS_FOLDER / case).iterdir())
     assert (first.name[:4], second.name[:4]) == ("0001", "0002")
     assert first.read_bytes() == before
 
 
-def test_a_damaged_signed_report_is_made_again(signed: tuple[Config, str], state: StateDir, clinical: Clinical) -> None:
+def test_a_damaged_signed_report_is_made_again(
+    signed: tuple[Config, str], state: StateDir, clinical: ClinicalDatabase
+) -> None:
     config, case = signed
-    before = making.pdf_of(config, gathered(config, clinical, case), "en")
-    (kept,) = (state.root / signed_reports.FOLDER / case).iterdir()
+    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
+    (kept,) = (state.root / result_versions.REPORTS_FOLDER / case).iterdir()
     kept.write_bytes(before[:1000])
-    assert making.pdf_of(config, gathered(config, clinical, case), "en") == before == kept.read_bytes()
+    assert rendering.render_pdf(config, gather_result(config, clinical, case), "en") == before == kept.read_bytes()
 
 
 def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk) -> None:
@@ -94,7 +96,7 @@ def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk)
 
 
 def test_a_report_that_cannot_be_made_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.results.pdf.making._SECONDS", 0.0)
+    monkeypatch.setattr("firmware_app.results.rendering._REPORT_SECONDS", 0.0)
     answer = desk.person("li").get(f"/case/{desk.case}/report.pdf", headers=HTML)
     assert answer.status_code == 503
     assert "report.gave_up" in answer.text

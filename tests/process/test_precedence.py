@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from firmware_app.appliance.checks import doctor
+from firmware_app.appliance import doctor
 from firmware_app.core.errors import CannotJudge
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs.installed import KEPT, PackStore
-from firmware_app.packs.scope import Route
-from firmware_app.reading import precedence
-from firmware_app.reading.routing import PackCandidate, Population, may_share, route
+from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
+from firmware_app.packs.requirements import Route
+from firmware_app.reading import routing
+from firmware_app.reading.routing import PackCandidate, Population, may_overlap, route
 from tests import reading_rig, toy_pack
 from tests.unit.test_routing import FILM
 
@@ -29,15 +29,15 @@ def box(folder: Path, *prefer: str) -> Config:
     shipped, state = folder / "shipped", folder / "state"
     if not shipped.exists():
         toy_pack.write_both(shipped)
-        toy_pack.write(state / "packs" / KEPT / "1.0.0", OWN, "adult", 18, None)
-        (state / "packs" / OWN).symlink_to(Path(KEPT, "1.0.0", OWN))
+        toy_pack.write(state / "packs" / KEPT_FOLDER / "1.0.0", OWN, "adult", 18, None)
+        (state / "packs" / OWN).symlink_to(Path(KEPT_FOLDER, "1.0.0", OWN))
     sections = {"state": {"dir": state}, "packs": {"dir": shipped, "prefer": prefer}, "reader": {"precision": "fp32"}}
     return Config.model_validate(sections)
 
 
 def order(config: Config) -> list[str]:
     store = PackStore.of(config)
-    return [pack.name for pack in precedence.ordered(store.survey().packs, config, store)]
+    return [pack.name for pack in routing.order_packs(store.survey().packs, config, store)]
 
 
 def told(config: Config) -> list[tuple[str, str, dict[str, Any]]]:
@@ -56,10 +56,10 @@ def test_the_clinic_s_order_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_order_can_be_given_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    from firmware_app.core.settings import load
+    from firmware_app.core.settings import load_config
 
     monkeypatch.setenv("LANTERN_PACKS__PREFER", f"{OWN}, toy-adult")
-    assert load().packs.prefer == (OWN, "toy-adult")
+    assert load_config().packs.prefer == (OWN, "toy-adult")
 
 
 @pytest.mark.parametrize(("prefer", "asked"), [((), "toy-adult"), ((OWN,), OWN)])
@@ -79,7 +79,7 @@ def test_the_doctor_warns_of_an_order_that_nobody_chose_and_of_a_name_that_is_no
     assert told(box(tmp_path)) == [("warn", "doctor.packs_overlap", pair)]
     assert told(box(tmp_path, "toy-adult")) == [("ok", "doctor.packs_chosen", pair)]
     assert told(box(tmp_path, "toy-adult", "gone"))[1:] == [("warn", "doctor.prefer_idle", {"pack": "gone"})]
-    checks = [check for check in doctor.examine(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
+    checks = [check for check in doctor.run_checks(box(tmp_path)) if check.reason.code == "doctor.packs_overlap"]
     assert [(check.name, check.result) for check in checks] == [("packs", "warn")]
 
 
@@ -89,7 +89,7 @@ def test_the_shipped_packs_share_no_image() -> None:
         usual_config = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": usual})})
         store = PackStore.of(usual_config)
         assert len(store.survey().packs) >= 3
-        assert precedence.overlaps(store.survey().packs, usual_config, store) == []
+        assert routing.find_overlaps(store.survey().packs, usual_config, store) == []
 
 
 def rules() -> list[Route]:
@@ -141,7 +141,10 @@ def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(u
     seen = set()
     for one, other in itertools.combinations([PackCandidate(str(at), rule) for at, rule in enumerate(rules())], 2):
         decides = any(asked(image, one, other) != asked(image, other, one) for image in IMAGES)
-        assert may_share(one.rule, other.rule, usual) == may_share(other.rule, one.rule, usual) == decides, (one, other)
+        assert may_overlap(one.rule, other.rule, usual) == may_overlap(other.rule, one.rule, usual) == decides, (
+            one,
+            other,
+        )
         seen.add(decides)
     assert seen == {True, False}
 
@@ -149,14 +152,14 @@ def test_two_rules_share_an_image_exactly_where_the_order_of_the_packs_decides(u
 def test_an_image_that_one_pack_finds_unfit_names_the_pack_in_its_line(tmp_path: Path) -> None:
     import numpy as np
 
-    from firmware_app.results.case_line import case_object
+    from firmware_app.results.case_json import case_to_json
     from tests import films
 
     with reading_rig.rig(reading_rig.config(tmp_path)) as rig, reading_rig.reader(rig) as reader:
         small = rig.admit(films.film(np.full((1, 1), 9, np.uint16)))
         raw = rig.admit(reading_rig.tiny_film(1, PresentationIntentType="FOR PROCESSING"))
         reading_rig.read_all(reader)
-        lines = [case_object(rig.case(film), "en") for film in (small, raw)]
+        lines = [case_to_json(rig.case(film), "en") for film in (small, raw)]
     reasons = [reading["reason"] for line in lines for reading in line["readings"]]
     packs_of = {reason["code"]: reason.get("pack") for reason in json.loads(json.dumps(reasons))}
     assert packs_of == {"quality.too_small": "toy-adult", "reading.for_processing": None}
@@ -172,4 +175,4 @@ def test_a_pack_whose_name_ends_another_ones_is_not_called_loaded_with_it() -> N
         "page": None,
         "packs": [{"name": name, "version": "1.0.0"} for name in ("chest", "adult-chest")],
     }
-    assert doctor.describe(report).endswith("on the disk, not loaded: chest 1.0.0")
+    assert doctor.format_status(report).endswith("on the disk, not loaded: chest 1.0.0")

@@ -8,20 +8,20 @@ import sys
 
 import pytest
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.errors import ProvisionedAlready
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from tests.shelf import Box
 from tests.unit.test_provision_again import box as box
 from tests.unit.test_provision_again import given, kept
 from tests.unit.test_provision_again import other as other
 
 
-def test_step_by_step_gives_no_other_hospital(house: House, other: House, box: Box) -> None:
+def test_step_by_step_gives_no_other_hospital(house: HospitalSite, other: HospitalSite, box: Box) -> None:
     given(box, house.bundle())
     before = kept(box)
     with pytest.raises(ProvisionedAlready):
-        box_identity.begin(box.places.keys, "clinic-7", other.bundle_file)
+        box_identity.begin_identity(box.places.keys, "clinic-7", other.bundle_file)
     command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file)]
     asked = [*command, "--id", "clinic-7", "--hospital", str(other.bundle_file)]
     english = {**os.environ, "LANTERN_BOX__LANGUAGE": "en"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.provisioning import first_page, first_request
-from firmware_app.appliance.provisioning.first_request import FirstRequest
-from firmware_app.cli import cli
+from firmware_app.appliance import provisioning_request, provisioning_service
+from firmware_app.appliance.provisioning_request import FirstRequest
+from firmware_app.cli import command_line
 from firmware_app.core.settings import Config
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from tests.shelf import CLINIC, Box, prepared
 
 ANSWERS = {"box": "clinic-7", "clinic": "X", "language": "en", "zone": "Asia/Shanghai", "ae_title": "LANTERN"}
@@ -29,27 +29,27 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Box:
     return made
 
 
-def by_file(box: Box, house: House) -> None:
+def by_file(box: Box, house: HospitalSite) -> None:
     made = prepared(house, box.root / "out")
     asked = ["--file", str(made.file), "--code", made.code, "--no-tpm", "--config", str(box.file)]
-    assert cli.main(["provision", *asked]) == 0
+    assert command_line.main(["provision", *asked]) == 0
 
 
-def step_by_step(box: Box, house: House) -> None:
+def step_by_step(box: Box, house: HospitalSite) -> None:
     common = ["--no-tpm", "--write", str(box.file)]
-    assert cli.main(["provision", "--id", CLINIC["box"], "--hospital", str(house.bundle_file), *common]) == 0
+    assert command_line.main(["provision", "--id", CLINIC["box"], "--hospital", str(house.bundle_file), *common]) == 0
     _, answer = house.enrol(box.places.keys / "box.json")
-    assert cli.main(["provision", "--enrolment", str(answer), *common]) == 0
+    assert command_line.main(["provision", "--enrolment", str(answer), *common]) == 0
 
 
-def by_the_first_page(box: Box, house: House) -> None:
-    first_request.ask(box.state, FirstRequest(answers=ANSWERS))
-    assert first_page.main(["--config", str(box.file)]) == 0
+def by_the_first_page(box: Box, house: HospitalSite) -> None:
+    provisioning_request.ask(box.state, FirstRequest(answers=ANSWERS))
+    assert provisioning_service.main(["--config", str(box.file)]) == 0
 
 
 @pytest.mark.parametrize("way", [by_file, step_by_step, by_the_first_page])
 def test_what_stands_in_the_environment_alone_is_not_written(
-    box: Box, house: House, way: Callable[[Box, House], None]
+    box: Box, house: HospitalSite, way: Callable[[Box, HospitalSite], None]
 ) -> None:
     way(box, house)
     assert box.config.box.id == "clinic-7"

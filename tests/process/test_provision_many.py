@@ -6,13 +6,13 @@ import json
 import subprocess
 import sys
 
-from hospital.prepare import Prepared
+from hospital.new_boxes import PreparedBox
 from tests.shelf import Box
 from tests.unit.test_provision_many import box as box
 from tests.unit.test_provision_many import stick as stick
 
 
-def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[Prepared], box: Box) -> None:
+def test_at_the_console_a_folder_is_given_as_a_person_would(stick: list[PreparedBox], box: Box) -> None:
     def say(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "firmware_app", "provision", "--config", str(box.file), "--json"]
         return subprocess.run(

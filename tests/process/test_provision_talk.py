@@ -20,21 +20,21 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from firmware_app.appliance.provisioning import authority, first_start
-from firmware_app.appliance.provisioning.answers import QUESTIONS, Answers, present_zone
-from firmware_app.appliance.provisioning.authority import Names
-from firmware_app.appliance.provisioning.first_start import IdentityPaths
-from firmware_app.cases.accounts.accounts_db import Accounts
+from firmware_app.appliance import certificate_authority, first_start
+from firmware_app.appliance.certificate_authority import PageNames
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers, read_time_zone
+from firmware_app.cases.accounts import Accounts
 from firmware_app.core.errors import LanternError, ProvisionedAlready
-from firmware_app.core.settings import load
-from hospital.house import House
+from firmware_app.core.settings import load_config
+from hospital.hospital_site import HospitalSite
 from tests.shelf import prepared
 
 WAIT_S = 60.0
 # As from a shell that somebody sits at: a test that runs in the background inherits a SIGINT that is ignored.
 _MAIN = (
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from firmware_app.cli.cli import main; sys.exit(main())"
+    "from firmware_app.cli.command_line import main; sys.exit(main())"
 )
 
 
@@ -103,7 +103,7 @@ def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
+def test_the_answers_make_a_box(house: HospitalSite, tmp_path: Path) -> None:
     with console(tmp_path) as person:
         person.answer(
             ("Language", "2"),
@@ -130,7 +130,7 @@ def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
         shown = person.until("2345-6789-ABCD")
         assert "▀" in shown or "█" in shown
         assert person.ends() == 0
-    config = load(tmp_path / "etc/lantern.toml", {})
+    config = load_config(tmp_path / "etc/lantern.toml", {})
     assert (config.box.id, config.box.name, config.box.language) == ("clinic-7", "Clear River Clinic", "en")
     assert (config.dicom.ae_title, config.dicom.allowed_calling) == ("LANTERN", ("DX1", "US1"))
     assert config.uplink.host == "mqtt.hospital.example"
@@ -142,10 +142,10 @@ def test_the_answers_make_a_box(house: House, tmp_path: Path) -> None:
     accounts.database.close()
 
 
-def test_asked_again_enter_keeps_everything(house: House, tmp_path: Path) -> None:
-    answers = Answers("clinic-7", "清河卫生院", "zh_CN", present_zone(), "LANTERN", ("DX1",))
+def test_asked_again_enter_keeps_everything(house: HospitalSite, tmp_path: Path) -> None:
+    answers = Answers("clinic-7", "清河卫生院", "zh_CN", read_time_zone(), "LANTERN", ("DX1",))
     places = places_of(tmp_path)
-    first_start.apply(answers, house.bundle(), load(places.config, {}), places)
+    first_start.apply_answers(answers, house.bundle(), load_config(places.config, {}), places)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
     with console(tmp_path, "--config", str(places.config)) as person:
         for _ in range(7):  # language, name, zone, own title, senders, hospital, code; the id is not asked again
@@ -158,12 +158,14 @@ def test_asked_again_enter_keeps_everything(house: House, tmp_path: Path) -> Non
     assert {name: after[name] for name in before} == before
 
 
-def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(house: House, tmp_path: Path) -> None:
-    other = House(tmp_path / "other")
+def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(
+    house: HospitalSite, tmp_path: Path
+) -> None:
+    other = HospitalSite(tmp_path / "other")
     other.establish("other.example", 8883)
-    answers = Answers("clinic-7", "Clear River", "en", present_zone(), "LANTERN", ("DX1",))
+    answers = Answers("clinic-7", "Clear River", "en", read_time_zone(), "LANTERN", ("DX1",))
     places = places_of(tmp_path)
-    first_start.apply(answers, house.bundle(), load(places.config, {}), places)
+    first_start.apply_answers(answers, house.bundle(), load_config(places.config, {}), places)
     with console(tmp_path, "--config", str(places.config)) as person:
         person.answer(
             *[(r"\]: ", "")] * 5,
@@ -176,7 +178,7 @@ def test_another_hospital_is_taken_only_when_a_person_says_that_it_is_meant(hous
             (r"other\.example[\s\S]*y / N", "y"),
         )
         assert person.ends() == 0
-    assert load(tmp_path / "etc/lantern.toml", {}).uplink.host == "other.example"
+    assert load_config(tmp_path / "etc/lantern.toml", {}).uplink.host == "other.example"
 
 
 @pytest.fixture
@@ -186,10 +188,12 @@ def near() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_on_a_small_screen_a_sentence_stands_for_the_code_that_would_run_off_it(house: House, near: Path) -> None:
-    answers = Answers("clinic-7", "Clear River", "en", present_zone(), "LANTERN")
+def test_on_a_small_screen_a_sentence_stands_for_the_code_that_would_run_off_it(
+    house: HospitalSite, near: Path
+) -> None:
+    answers = Answers("clinic-7", "Clear River", "en", read_time_zone(), "LANTERN")
     places = places_of(near)
-    first_start.apply(answers, house.bundle(), load(places.config, {}), places)
+    first_start.apply_answers(answers, house.bundle(), load_config(places.config, {}), places)
     with console(near, "--config", str(places.config), rows=25) as person:
         person.answer(*[(r"\]: ", "")] * 7, ("y / N", "y"))
         shown = person.until("make the first account")
@@ -203,7 +207,7 @@ def places_of(folder: Path) -> IdentityPaths:
     file = folder / "etc/lantern.toml"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f'[state]\ndir = "{folder / "state"}"\n')
-    return IdentityPaths.of(load(file, {}), file)
+    return IdentityPaths.of(load_config(file, {}), file)
 
 
 ENTERED = [("Language", "2"), ("Name", "X"), ("Box id", ""), *[(r"\]: ", "")] * 5]
@@ -225,19 +229,19 @@ def test_whoever_says_no_leaves_nothing_behind(tmp_path: Path) -> None:
     assert files(tmp_path) == []
 
 
-def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: House, tmp_path: Path) -> None:
+def test_of_a_stick_for_many_boxes_the_code_that_is_asked_for_decides(house: HospitalSite, tmp_path: Path) -> None:
     seven, eight = (prepared(house, tmp_path / "stick", box=f"clinic-{number}") for number in (7, 8))
     with console(tmp_path, "--file", str(seven.file.parent)) as person:
         person.answer(("Code on the label|标签上的", eight.code))
         assert person.ends() == 0
-    assert load(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
+    assert load_config(tmp_path / "etc/lantern.toml", {}).box.id == "clinic-8"
 
 
 @pytest.mark.parametrize(
     ("boxes", "end"), [((7,), "ctrl-c"), ((7, 8), "ctrl-d")], ids=["of an unknown hospital", "for many boxes"]
 )
 def test_whoever_leaves_when_the_label_is_asked_for_leaves_nothing_behind(
-    house: House, tmp_path: Path, boxes: tuple[int, ...], end: str
+    house: HospitalSite, tmp_path: Path, boxes: tuple[int, ...], end: str
 ) -> None:
     for number in boxes:
         prepared(house, tmp_path / "stick", box=f"clinic-{number}")
@@ -259,23 +263,24 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.appliance
-def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_path: Path) -> None:
+def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: HospitalSite, tmp_path: Path) -> None:
     """Whatever is on the disk then, the configuration is whole, names no missing file, and asking again ends it."""
     script = (
-        "import sys, json\nfrom pathlib import Path\nfrom firmware_app.core.settings import load\n"
-        "from firmware_app.appliance.provisioning import box_identity, first_start\n"
-        "from firmware_app.appliance.provisioning.answers import Answers\n"
-        "from firmware_app.appliance.provisioning.first_start import IdentityPaths\nimport os\n"
-        "from firmware_app.core import whole_files as files\n"
+        "import sys, json\nfrom pathlib import Path\nfrom firmware_app.core.settings import load_config\n"
+        "from firmware_app.appliance import box_identity, first_start\n"
+        "from firmware_app.appliance.provisioning_answers import Answers\n"
+        "from firmware_app.appliance.first_start import IdentityPaths\nimport os\n"
+        "from firmware_app.core import state_dir as files\n"
         "count, stop = [0], int(sys.argv[3])\n"
         "def audited(event, args):\n"
         "    if event in ('os.rename', 'open') and '.new' in str(args[0]):\n"
         "        count[0] += 1\n"
         "        if count[0] == stop: os.kill(os.getpid(), 9)\n"
-        "file = Path(sys.argv[1]); config = load(file, {}); places = IdentityPaths.of(config, file)\n"
+        "file = Path(sys.argv[1]); config = load_config(file, {}); places = IdentityPaths.of(config, file)\n"
         "sys.addaudithook(audited)\n"
         "answers = Answers('clinic-7', 'X', 'en', 'Asia/Shanghai', 'LANTERN')\n"
-        "first_start.apply(answers, box_identity.hospital_of(Path(sys.argv[2])), config, places)\nprint(count[0])\n"
+        "first_start.apply_answers(answers, box_identity.read_hospital(Path(sys.argv[2])), config, places)\n"
+        "print(count[0])\n"
     )
     steps = 1
     while True:
@@ -284,7 +289,7 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
         places = places_of(folder)
         command = [sys.executable, "-c", script, str(places.config), str(house.bundle_file), str(steps)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        config = load(places.config, {})
+        config = load_config(places.config, {})
         assert config.box.id in {"unprovisioned", "clinic-7"}
         if config.box.id == "clinic-7":
             assert config.uplink.identity is not None
@@ -293,21 +298,21 @@ def test_a_kill_at_any_instant_leaves_a_box_that_is_or_is_not(house: House, tmp_
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         answers = Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN")
-        given = first_start.apply(answers, house.bundle(), config, places)
+        given = first_start.apply_answers(answers, house.bundle(), config, places)
         given.made.prove()
-        assert load(places.config, {}).box.id == "clinic-7"
+        assert load_config(places.config, {}).box.id == "clinic-7"
         steps += 1
     assert steps > 8
 
 
-def test_a_box_keeps_its_id(house: House, tmp_path: Path) -> None:
+def test_a_box_keeps_its_id(house: HospitalSite, tmp_path: Path) -> None:
     places = places_of(tmp_path)
     answers = Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN")
-    first_start.apply(answers, None, load(places.config, {}), places)
+    first_start.apply_answers(answers, None, load_config(places.config, {}), places)
     other = Answers("clinic-8", "X", "en", "Asia/Shanghai", "LANTERN")
     with pytest.raises(ProvisionedAlready):
-        first_start.apply(other, house.bundle(), load(places.config, {}), places)
-    assert load(places.config, {}).box.id == "clinic-7"
+        first_start.apply_answers(other, house.bundle(), load_config(places.config, {}), places)
+    assert load_config(places.config, {}).box.id == "clinic-7"
 
 
 def test_the_clock_shows_the_clinics_time_and_nobody_elses_is_touched(tmp_path: Path) -> None:
@@ -319,8 +324,8 @@ def test_the_clock_shows_the_clinics_time_and_nobody_elses_is_touched(tmp_path: 
     places = IdentityPaths(plain.config, plain.keys, plain.state, etc)
     before = Path("/etc/localtime").lstat()
     answers = Answers("clinic-7", "X", "en", "Asia/Urumqi", "LANTERN")
-    first_start.apply(answers, None, load(places.config, {}), places)
-    assert present_zone(etc / "localtime") == "Asia/Urumqi"
+    first_start.apply_answers(answers, None, load_config(places.config, {}), places)
+    assert read_time_zone(etc / "localtime") == "Asia/Urumqi"
     assert (etc / "timezone").read_text() == "Asia/Urumqi\n"
     assert Path("/etc/localtime").lstat() == before
 
@@ -363,10 +368,13 @@ def test_a_chinese_keyboards_commas_separate_too() -> None:
     assert question.check("DX1，US1、 CT1;DX1") == ("DX1", "US1", "CT1")
 
 
-def test_the_label_says_where_and_who(house: House, tmp_path: Path) -> None:
+def test_the_label_says_where_and_who(house: HospitalSite, tmp_path: Path) -> None:
     places = places_of(tmp_path)
-    first_start.apply(
-        Answers("clinic-7", "清河 <b>卫生院", "en", "Asia/Shanghai", "LANTERN"), None, load(places.config, {}), places
+    first_start.apply_answers(
+        Answers("clinic-7", "清河 <b>卫生院", "en", "Asia/Shanghai", "LANTERN"),
+        None,
+        load_config(places.config, {}),
+        places,
     )
     command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(tmp_path / "label.html")]
     done = subprocess.run(
@@ -383,7 +391,9 @@ def test_the_label_says_where_and_who(house: House, tmp_path: Path) -> None:
 def test_a_label_without_a_fingerprint_says_why(tmp_path: Path) -> None:
     """It is compared with what the browser shows: a label that is silent of it is believed to be whole."""
     places = places_of(tmp_path)
-    first_start.apply(Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN"), None, load(places.config, {}), places)
+    first_start.apply_answers(
+        Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN"), None, load_config(places.config, {}), places
+    )
     label = tmp_path / "label.html"
     command = [sys.executable, "-m", "firmware_app", "provision", "--label", str(label)]
 
@@ -394,6 +404,8 @@ def test_a_label_without_a_fingerprint_says_why(tmp_path: Path) -> None:
 
     assert "has no certificate yet" in printed()
     assert "print this label again" in label.read_text("utf-8")
-    authority.prepare(places.state, Names(("lantern-clinic-7.local",), ()), datetime.now(UTC))
+    certificate_authority.prepare_certificates(
+        places.state, PageNames(("lantern-clinic-7.local",), ()), datetime.now(UTC)
+    )
     assert printed() == ""
-    assert str(authority.fingerprint(places.state)) in label.read_text("utf-8")
+    assert str(certificate_authority.authority_fingerprint(places.state)) in label.read_text("utf-8")

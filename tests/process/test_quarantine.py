@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 
-from firmware_app.appliance.checks import doctor as health
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import doctor as health
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import Truncated, Undecodable
 from firmware_app.core.settings import Config
 from tests.unit.test_quarantine import NAME, admitted, cannot
 
 
-def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: Clinical) -> None:
+def test_the_doctor_lists_the_newest_and_counts_every_reason(clinical: ClinicalDatabase) -> None:
     for _ in range(14):
         clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
     broken = admitted(clinical)
     cannot(clinical, broken, Undecodable(detail="cut"))
     config = Config.model_validate({"state": {"dir": clinical.database.path.parent.parent}})
-    checks = [check for check in health.examine(config) if check.name == "refused"]
+    checks = [check for check in health.run_checks(config) if check.name == "refused"]
     rows = [(check.reason.code, check.case) for check in checks]
     assert rows[0] == ("doctor.refused", None)
     assert rows[1] == ("imaging.undecodable", broken.case)

@@ -8,9 +8,9 @@ import pytest
 
 from converters.packing import card
 from converters.report import weak_section
-from firmware_app.packs import tree
+from firmware_app.packs import pack_folder
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
 from tests.small_disk import small_disk
 from tests.unit.test_refit import WIDER, Place
 from tests.unit.test_refit import place as place
@@ -38,7 +38,7 @@ def test_the_limits_are_new_and_every_model_file_is_as_it_was(place: Place) -> N
     report = (made.folder / weak_section.NAME).read_text(encoding="utf-8")
     assert "Version 0.0.2" in report
     assert "0.0.1" not in report
-    done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=made.folder, check=False)
+    done = subprocess.run(["sha256sum", "--check", "--quiet", pack_folder.SUMS_FILE], cwd=made.folder, check=False)
     assert done.returncode == 0
 
 
@@ -53,5 +53,5 @@ def test_where_the_old_pack_cannot_be_moved_it_stays_as_it_is(
         assert place.ask(folder, recipe, out) == 1
         assert str(folder) in capsys.readouterr().err
         Pack.load(folder).verify()
-        done = subprocess.run(["sha256sum", "--check", "--quiet", tree.FILE_NAME], cwd=folder, check=False)
+        done = subprocess.run(["sha256sum", "--check", "--quiet", pack_folder.SUMS_FILE], cwd=folder, check=False)
         assert (done.returncode, [path.name for path in out.iterdir()]) == (0, ["toy-adult"])

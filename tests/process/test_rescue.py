@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from tests.unit.test_rescue import SEED, Known, check_rebuilt, overwrite
 from tests.unit.test_rescue import closed as closed
@@ -27,7 +27,7 @@ def stale(tmp_path: Path) -> StateDir:
     """Behind the valid end of the log stand commits of killed writers, over whose beginning others have written."""
     running = StateDir(tmp_path / "running")
     running.prepare()
-    clinical = Clinical(running.clinical_db)
+    clinical = ClinicalDatabase(running.clinical_db)
     clinical.create()
     connection = clinical.database.connection
     connection.execute("PRAGMA wal_autocheckpoint=0")
@@ -70,9 +70,9 @@ def test_commits_behind_the_end_of_the_log_are_told_and_no_damage(
     stale: StateDir, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = stale.clinical_db.read_bytes()
-    rescue.mend(stale, stale.clinical_db)
+    rescue.rescue_database(stale, stale.clinical_db)
     assert "transactions behind the end of clinical.db's log are not used" in caplog.text
-    assert list(rescue.reports(stale)) == []
+    assert list(rescue.list_reports(stale)) == []
     assert stale.clinical_db.read_bytes() == before
 
 
@@ -82,9 +82,9 @@ def test_a_rescue_uses_nothing_that_never_was_committed(stale: StateDir) -> None
         rows = connection.execute("SELECT * FROM audit").fetchall()
     connection.close()
     overwrite(stale.clinical_db, page - 1, random.Random(SEED))
-    rescue.mend(stale, stale.clinical_db)
-    [(_, report)] = rescue.reports(stale)
-    clinical = Clinical(stale.clinical_db)
+    rescue.rescue_database(stale, stale.clinical_db)
+    [(_, report)] = rescue.list_reports(stale)
+    clinical = ClinicalDatabase(stale.clinical_db)
     kept = clinical.database.connection.execute("SELECT * FROM audit").fetchall()
     assert [tuple(row) for row in kept][:-1] == rows
     assert [row[3] for row in rows] == ["opened", "opened", "later"]
@@ -101,7 +101,7 @@ def test_a_rescue_that_is_killed_at_a_file_operation_is_finished_by_the_next(clo
         state = closed.copy(tmp_path / str(call))
         overwrite(state.clinical_db, 0, random.Random(SEED))
         killed += mended_until(state, call)
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
         check_rebuilt(state, closed)
     assert killed > 10
 
@@ -118,7 +118,7 @@ def mended_until(state: StateDir, call: int) -> bool:
     if child == 0:
         try:
             sys.addaudithook(count)
-            rescue.mend(state, state.clinical_db)
+            rescue.rescue_database(state, state.clinical_db)
         finally:
             os._exit(0)
     _, status = os.waitpid(child, 0)

@@ -17,9 +17,9 @@ def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(
     lines = (
         "import gc, signal, sys\n"
         "from pathlib import Path\n"
-        "from firmware_app.packs.runtimes import choice\n"
+        "from firmware_app.packs.runtimes import registry as choice\n"
         "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
-        "first, second = (choice.get(sys.argv[1]).load(Path(sys.argv[2])) for _ in range(2))\n"
+        "first, second = (choice.get_runtime(sys.argv[1]).load(Path(sys.argv[2])) for _ in range(2))\n"
         "del first\ngc.collect()\ndel second\ngc.collect()\n"
         "signal.raise_signal(signal.SIGUSR1)\n"
     )
@@ -32,8 +32,9 @@ def test_a_signal_is_still_handled_when_models_have_gone_in_any_order(
 def test_neither_asking_for_runtimes_nor_checking_their_settings_imports_a_library_or_numpy() -> None:
     """Also the gateway and the uplink check the configuration, and run no model."""
     code = (
-        "import sys\nfrom firmware_app.core import settings as config\nfrom firmware_app.packs.runtimes import choice\n"
-        "config.load()\n[choice.get(key) for key in choice.installed()]\n"
+        "import sys\nfrom firmware_app.core import settings as config\n"
+        "from firmware_app.packs.runtimes import registry\n"
+        "config.load_config()\n[registry.get_runtime(key) for key in registry.list_runtimes()]\n"
         "libraries = {'onnxruntime', 'openvino', 'ai_edge_litert', 'numpy'}\n"
         "raise SystemExit(bool(libraries & {name.split('.')[0] for name in sys.modules}))"
     )
@@ -44,7 +45,9 @@ def test_neither_asking_for_runtimes_nor_checking_their_settings_imports_a_libra
 def test_a_runtime_reports_to_nobody(tmp_path: Path, runtime: str) -> None:
     """The wheels of two carry a telemetry client: ONNX Runtime's leaves its id in the temporary folder once it runs,
     OpenVINO's in the home folder when it is imported, and asks for its maker's address."""
-    code = f"from firmware_app.packs.runtimes import choice; print(choice.get('{runtime}').probe().available)"
+    code = (
+        f"from firmware_app.packs.runtimes import registry; print(registry.get_runtime('{runtime}').probe().available)"
+    )
     environment = {**os.environ, "TMPDIR": str(tmp_path), "HOME": str(tmp_path)}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     trace = tmp_path / "trace"

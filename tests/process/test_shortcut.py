@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import UltrasoundImageStorage
 
 from firmware_app.core.records import Priority, ReadingStatus
-from firmware_app.results import case_line
+from firmware_app.results import case_json
 from tests import drawn_marks, films, reading_rig, toy_pack
 
 ROWS, COLUMNS = 270, 360
@@ -54,7 +54,7 @@ def test_what_rests_on_marks_is_not_judged_and_what_rests_on_tissue_is_read(tmp_
         of_marks, of_tissue = box.admit(picture(lettered(tissue()))), box.admit(picture(echoes()))
         box.read(of_marks, of_tissue)
         refused, read, case = box.reading(of_marks), box.reading(of_tissue), box.case(of_marks)
-        line = case_line.case_object(case, "zh_CN")
+        line = case_json.case_to_json(case, "zh_CN")
     assert (refused.status, reading_rig.why(refused)) == (ReadingStatus.CANNOT_JUDGE, "explain.shortcut")
     assert (refused.findings, case.findings, case.priority) == ((), (), Priority.CANNOT_JUDGE)
     assert refused.reason is not None

@@ -16,15 +16,15 @@ import pytest
 
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, software, tuf_keys
+from firmware_app.appliance import software_bundle, software_channel
 from firmware_app.appliance.installation import signing
-from firmware_app.appliance.updates import bundle, channel
-from firmware_app.appliance.updates.machine import Machine, here, is_later
-from firmware_app.appliance.updates.offers import Ring
-from firmware_app.cli.cli import main
+from firmware_app.appliance.software_bundle import InstalledSystem, is_later, read_installed_system
+from firmware_app.appliance.software_offers import Ring
+from firmware_app.cli.command_line import main
 from firmware_app.core import clock
 from firmware_app.core.errors import PackKindOther, SoftwareDamaged, SoftwareError, SoftwareKindOther, SoftwareNotSigned
 from firmware_app.packs import repository
-from firmware_app.packs.offers import Index
+from firmware_app.packs.offers import RepositoryIndex
 from tests.software_rig import ALL, BOX, Channel, rauc_config
 from tests.software_rig import bundle as make_bundle
 
@@ -101,7 +101,9 @@ def test_a_version_comes_from_a_folder_and_the_next_from_a_web_server_that_only_
 def test_a_version_goes_from_one_box_to_a_share_to_all_and_can_be_withdrawn(signed: Channel) -> None:
     def given(ring: Ring | None) -> str | None:
         software.publish(None, "0.5.0", ring, signed.repository, signed.keys)
-        answer = channel.check(signed.state, BOX, "clinic-7", (), channel.Wish(str(signed.repository), signed.root))
+        answer = software_channel.check_repository(
+            signed.state, BOX, "clinic-7", (), software_channel.UpdateRequest(str(signed.repository), signed.root)
+        )
         return answer.offer.version if answer.refusal is None else answer.refusal.code
 
     signed.publish("0.5.0", Ring(boxes=("clinic-1",)))
@@ -163,10 +165,10 @@ def test_expired_signatures_are_refused_unless_the_clock_cannot_be_right(
     old = Channel(tmp_path)
     old.publish("0.4.0", days=-1)
     assert refused(old) == "software.expired"
-    standing = clock.here().standing()
+    standing = clock.current_clock().standing()
     behind = replace(standing, condition=clock.Condition.BEHIND)
-    monkeypatch.setattr(type(clock.here()), "standing", lambda _self: behind)
-    monkeypatch.setattr(type(clock.here().memory()), "certain", lambda _self: 0.0)
+    monkeypatch.setattr(type(clock.current_clock()), "standing", lambda _self: behind)
+    monkeypatch.setattr(type(clock.current_clock().memory()), "certain", lambda _self: 0.0)
     answer = old.fetch()
     assert (answer.path is not None, answer.age_judged) == (True, False)
 
@@ -180,18 +182,18 @@ def test_a_pulled_stick_or_a_line_that_breaks_leaves_nothing_half(signed: Channe
 
 
 def test_a_full_disk_is_said_before_a_byte_is_fetched(signed: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr(software_channel, "free_bytes", lambda _folder: 1000)
     assert refused(signed) == "software.disk_full"
 
 
 def test_one_fetches_and_one_installs_at_a_time(signed: Channel) -> None:
-    wish = channel.Wish(str(signed.repository), signed.root)
-    with channel._opened(signed.state, wish), pytest.raises(SoftwareError, match=r"software\.busy"):
+    wish = software_channel.UpdateRequest(str(signed.repository), signed.root)
+    with software_channel._open_repository(signed.state, wish), pytest.raises(SoftwareError, match=r"software\.busy"):
         signed.fetch()
     with (
-        channel.alone(signed.state),
+        software_channel.lock_installation(signed.state),
         pytest.raises(SoftwareError, match=r"software\.busy"),
-        channel.alone(signed.state),
+        software_channel.lock_installation(signed.state),
     ):
         pass
 
@@ -199,7 +201,7 @@ def test_one_fetches_and_one_installs_at_a_time(signed: Channel) -> None:
 def test_what_a_power_cut_left_is_removed(signed: Channel) -> None:
     signed.fetch()
     (signed.state.channel / ".fetching").mkdir()
-    channel.tidy(signed.state)
+    software_channel.remove_leftovers(signed.state)
     assert {path.name for path in signed.state.channel.iterdir()} == {"publisher", ".lock", ".renewing"}
 
 
@@ -213,29 +215,29 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> signing.Keys:
 
 def test_a_file_of_the_right_key_says_version_and_machine(tmp_path: Path, keys: signing.Keys) -> None:
     config = f"--conf={rauc_config(tmp_path, keys)}"
-    made = bundle.read(make_bundle(tmp_path, "0.4.0", keys), config)
+    made = software_bundle.read_bundle(make_bundle(tmp_path, "0.4.0", keys), config)
     assert (made.version, made.machine) == ("0.4.0", "lantern-x86_64")
-    bundle.judge(made, BOX, ())
-    other = bundle.read(make_bundle(tmp_path, "0.5.0", keys, compatible="lantern-aarch64"), config)
+    software_bundle.judge_bundle(made, BOX, ())
+    other = software_bundle.read_bundle(make_bundle(tmp_path, "0.5.0", keys, compatible="lantern-aarch64"), config)
     with pytest.raises(SoftwareError, match=r"software\.machine"):
-        bundle.judge(other, BOX, ())
+        software_bundle.judge_bundle(other, BOX, ())
 
 
 def test_a_file_of_another_key_a_changed_manifest_and_a_cut_one_are_refused(tmp_path: Path, keys: signing.Keys) -> None:
     config = f"--conf={rauc_config(tmp_path, keys)}"
     with pytest.raises(SoftwareNotSigned):
-        bundle.read(make_bundle(tmp_path, "0.4.0", signing.keys(tmp_path / "other")), config)
+        software_bundle.read_bundle(make_bundle(tmp_path, "0.4.0", signing.keys(tmp_path / "other")), config)
     good = make_bundle(tmp_path, "0.5.0", keys)
     whole = good.read_bytes()
     good.write_bytes(whole.replace(b"version=0.5.0", b"version=9.5.0"))  # the signed manifest stands at the end
     with pytest.raises(SoftwareNotSigned):
-        bundle.read(good, config)
+        software_bundle.read_bundle(good, config)
     good.write_bytes(whole[:-100])
     with pytest.raises(SoftwareDamaged):
-        bundle.read(good, config)
+        software_bundle.read_bundle(good, config)
     good.write_bytes(b"no bundle at all" * 1000)
     with pytest.raises(SoftwareDamaged):
-        bundle.read(good, config)
+        software_bundle.read_bundle(good, config)
 
 
 def test_debians_order_of_versions_decides(tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ def test_a_flashed_disk_says_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "etc/lantern-image").write_text("0.4.0+g1\n")
     (tmp_path / "etc/rauc/system.conf").write_text("[system]\ncompatible=lantern-x86_64\n")
     (tmp_path / "proc/cmdline").write_text("quiet rauc.slot=B root=/dev/dm-0\n")
-    assert here(tmp_path) == Machine("lantern-x86_64", "0.4.0+g1", "B")
+    assert read_installed_system(tmp_path) == InstalledSystem("lantern-x86_64", "0.4.0+g1", "B")
 
 
 # --- the commands -----------------------------------------------------------------------------------------------------
@@ -259,7 +261,7 @@ def test_a_flashed_disk_says_what_it_is(tmp_path: Path) -> None:
 def test_the_command_says_what_is_offered_and_why_it_waits(
     signed: Channel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
+    monkeypatch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: BOX)
     config = signed.folder / "lantern.toml"
     config.write_text(
         f'[box]\nid = "clinic-7"\n[state]\ndir = "{signed.state.root}"\n'
@@ -300,12 +302,12 @@ def test_a_file_that_only_has_the_name_of_software_is_not_published(signed: Chan
 
 
 def test_a_repository_of_packs_is_told_from_one_of_software(signed: Channel) -> None:
-    with signed_state.publication(signed.folder / "packs", Index(), signed.keys, None) as publication:
-        publication.sign(Index(), {}, 30)
+    with signed_state.publication(signed.folder / "packs", RepositoryIndex(), signed.keys, None) as publication:
+        publication.sign(RepositoryIndex(), {}, 30)
     with pytest.raises(SoftwareKindOther):
         signed.fetch(str(signed.folder / "packs"))
     with (
         pytest.raises(PackKindOther),
-        repository.opened(str(signed.repository), "toy", signed.folder / "trust", signed.root, signed.folder),
+        repository.open_repository(str(signed.repository), "toy", signed.folder / "trust", signed.root, signed.folder),
     ):
         pass

@@ -18,12 +18,17 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import software
-from firmware_app.appliance.care import renewal
+from firmware_app.appliance import (
+    software_channel,
+    software_record,
+    software_requests,
+    software_service,
+    stick_update,
+)
 from firmware_app.appliance.installation import signing
-from firmware_app.appliance.updates import channel, handover, record, service, settings
-from firmware_app.appliance.updates.handover import Request
-from firmware_app.appliance.updates.offers import Ring
-from firmware_app.core import remembered
+from firmware_app.appliance.software_offers import Ring
+from firmware_app.appliance.software_requests import SoftwareRequest
+from firmware_app.core import run_status
 from firmware_app.core.errors import SoftwareDiskFull, SoftwareError
 from tests.software_rig import ALL, BOX, FlashedBox
 
@@ -31,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 KILLED = """
 import os, sys
 from firmware_app.core.settings import Config
-from firmware_app.appliance.updates import service
+from firmware_app.appliance import software_service as service
 from firmware_app.core.state_dir import StateDir
 from tests.software_rig import BOX
 left, config = int(sys.argv[1]), Config.model_validate_json(sys.argv[2])
@@ -42,7 +47,7 @@ def dying(event, _arguments):
             os._exit(9)
         left -= 1
 sys.addaudithook(dying)
-service.run(config, StateDir(config.state.dir), BOX)
+service.carry_out_requests(config, StateDir(config.state.dir), BOX)
 """
 
 
@@ -77,7 +82,7 @@ def test_what_a_browser_sent_is_installed_and_nothing_lies_about(box: FlashedBox
     assert box.send(file)
     assert box.installed.read_bytes() == file.read_bytes()
     assert box.code() == "software.installed"
-    assert record.doing(box.state) == record.Doing("starting", "0.4.0", 100)
+    assert software_record.read_progress(box.state) == software_record.UpdateProgress("starting", "0.4.0", 100)
     assert box.lying_in_the_spool() == []
 
 
@@ -96,53 +101,55 @@ def test_an_installation_that_fails_says_so_and_what_runs_goes_on(box: FlashedBo
     box.ends(1)
     assert not box.send(box.bundle("0.4.0"))
     assert box.code() == "software.not_installed"
-    assert record.doing(box.state) is None
+    assert software_record.read_progress(box.state) is None
     assert box.lying_in_the_spool() == []
 
 
 def test_an_upload_that_breaks_off_leaves_nothing_that_could_be_installed(box: FlashedBox) -> None:
     file = box.bundle("0.4.0")
     data = file.read_bytes()
-    token = handover.begin(box.state, file.name, len(data), 0)
-    at = handover.append(box.state, token, 0, data[:1000])
-    assert handover.append(box.state, token, 0, data[:1000]) == at == 1000, "a piece that came twice is taken once"
+    token = software_requests.begin_upload(box.state, file.name, len(data), 0)
+    at = software_requests.append_piece(box.state, token, 0, data[:1000])
+    assert software_requests.append_piece(box.state, token, 0, data[:1000]) == at == 1000, (
+        "a piece that came twice is taken once"
+    )
     with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
-        handover.finish(box.state, token, len(data))
-    handover.ask(box.state, Request("upload"))
-    assert not service.run(box.config(), box.state, BOX)
+        software_requests.finish_upload(box.state, token, len(data))
+    software_requests.submit_request(box.state, SoftwareRequest("upload"))
+    assert not software_service.carry_out_requests(box.config(), box.state, BOX)
     assert box.code() == "software.upload_broken"
     assert box.lying_in_the_spool() == [f"part-{token}"]
     os.utime(box.state.software / f"part-{token}", (0, 0))
-    service.run(box.config(), box.state, BOX)
+    software_service.carry_out_requests(box.config(), box.state, BOX)
     assert box.lying_in_the_spool() == [], "an hour later it is gone"
 
 
 def test_a_second_upload_takes_the_place_of_the_first(box: FlashedBox) -> None:
-    first = handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 0)
-    second = handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 0)
+    first = software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 0)
+    second = software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 0)
     with pytest.raises(SoftwareError, match=r"software\.upload_broken"):
-        handover.append(box.state, first, 0, b"x")
+        software_requests.append_piece(box.state, first, 0, b"x")
     assert box.lying_in_the_spool() == [f"part-{second}"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "lantern-0.4.0.raucb.exe", "film.dcm", "lantern-/x.raucb"])
 def test_a_name_that_no_such_file_has_is_refused(box: FlashedBox, name: str) -> None:
     with pytest.raises(SoftwareError, match=r"software\.upload_form"):
-        handover.begin(box.state, name, 9000, 0)
+        software_requests.begin_upload(box.state, name, 9000, 0)
 
 
 def test_a_file_for_which_the_disk_has_no_room_is_refused_before_it_is_sent(box: FlashedBox) -> None:
     with pytest.raises(SoftwareError, match=r"software\.upload_form"):
-        handover.begin(box.state, "lantern-0.4.0.raucb", handover.MOST_BYTES + 1, 0)
+        software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", software_requests.MOST_BYTES + 1, 0)
     with pytest.raises(SoftwareDiskFull):
-        handover.begin(box.state, "lantern-0.4.0.raucb", 9000, 1 << 60)
+        software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 1 << 60)
 
 
 def test_a_request_of_another_form_is_taken_away_and_does_nothing(box: FlashedBox) -> None:
     for data in (b"{", b'{"what": "reboot"}', b'{"what": "upload", "again": "yes"}', b"[]"):
         (box.state.software / "request.json").write_bytes(data)
-        assert not service.run(box.config(), box.state, BOX)
-        assert not handover.waits(box.state)
+        assert not software_service.carry_out_requests(box.config(), box.state, BOX)
+        assert not software_requests.is_request_waiting(box.state)
     assert not box.installed.exists()
 
 
@@ -154,20 +161,22 @@ def offer(box: FlashedBox, version: str, ring: Ring = ALL) -> Path:
     software.publish(file, "", ring, box.repository, box.keys)
     trust = box.state.channel / "publisher"
     if not trust.exists():  # a person gives root.json once
-        channel.check(box.state, BOX, "clinic-7", (), channel.Wish(str(box.repository), box.root))
+        software_channel.check_repository(
+            box.state, BOX, "clinic-7", (), software_channel.UpdateRequest(str(box.repository), box.root)
+        )
     return file
 
 
 def test_the_channel_is_only_looked_at_until_a_person_asks(box: FlashedBox) -> None:
     file = offer(box, "0.4.0")
     config = box.config(repository=str(box.repository))
-    assert not service.run(config, box.state, BOX)
-    offered = record.offered(box.state)
+    assert not software_service.carry_out_requests(config, box.state, BOX)
+    offered = software_record.read_offered(box.state)
     assert offered is not None
     assert (offered.version, offered.reason) == ("0.4.0", None)
     assert not box.installed.exists()
-    handover.ask(box.state, Request("channel"))
-    assert service.run(config, box.state, BOX)
+    software_requests.submit_request(box.state, SoftwareRequest("channel"))
+    assert software_service.carry_out_requests(config, box.state, BOX)
     assert box.installed.read_bytes() == file.read_bytes()
     assert box.lying_in_the_spool() == []
 
@@ -176,31 +185,33 @@ def test_a_cut_before_any_step_leaves_the_old_or_the_new_and_the_next_try_ends_w
     file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
     for left in range(99):
         box.installed.unlink(missing_ok=True)
-        remembered.keep(box.state, record.NAME, {})
-        handover.ask(box.state, Request("channel"))
+        run_status.write_check_result(box.state, software_record.NAME, {})
+        software_requests.submit_request(box.state, SoftwareRequest("channel"))
         arguments = [str(left), config.model_dump_json()]
         done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, cwd=ROOT, capture_output=True)
         if done.returncode == 0:
             break
         assert done.returncode == 9, done.stderr.decode()
         assert not box.installed.exists() or box.installed.read_bytes() == file.read_bytes()
-        handover.take(box.state)
-        service.run(config, box.state, BOX)  # the timer's next look
+        software_requests.take_request(box.state)
+        software_service.carry_out_requests(config, box.state, BOX)  # the timer's next look
         assert box.lying_in_the_spool() == []
-        assert record.offered(box.state) is not None
+        assert software_record.read_offered(box.state) is not None
     assert left > 5
     assert box.installed.read_bytes() == file.read_bytes()
 
 
 def test_a_box_without_a_channel_asks_nobody(box: FlashedBox) -> None:
     offer(box, "0.4.0")
-    assert not service.run(box.config(), box.state, BOX)
-    assert record.offered(box.state) is None
+    assert not software_service.carry_out_requests(box.config(), box.state, BOX)
+    assert software_record.read_offered(box.state) is None
 
 
 def choose(box: FlashedBox, repository: str, root: str = "") -> str:
-    handover.ask(box.state, Request("choose", repository=repository, automatic=True, root=root))
-    assert not service.run(box.config(), box.state, BOX)
+    software_requests.submit_request(
+        box.state, SoftwareRequest("choose", repository=repository, automatic=True, root=root)
+    )
+    assert not software_service.carry_out_requests(box.config(), box.state, BOX)
     return box.code()
 
 
@@ -212,14 +223,16 @@ def test_a_channel_that_the_page_names_is_kept_when_it_has_proved_to_be_signed(
     assert choose(box, address) == "software.no_publisher"
     assert choose(box, "https://no address", root) == "software.address"
     assert choose(box, address, "{}") == "software.root"
-    assert settings.chosen(box.config(), box.state) == settings.Chosen()
+    assert software_requests.read_channel_settings(box.config(), box.state) == software_requests.ChannelSettings()
     assert choose(box, address, root) == "software.chosen"
-    assert settings.chosen(box.config(), box.state) == settings.Chosen(address, automatic=True)
-    offered = record.offered(box.state)
+    assert software_requests.read_channel_settings(box.config(), box.state) == software_requests.ChannelSettings(
+        address, automatic=True
+    )
+    offered = software_record.read_offered(box.state)
     assert offered is not None
     assert offered.version == "0.4.0"
     assert choose(box, "") == "software.unchosen"
-    assert settings.chosen(box.config(), box.state).repository == ""
+    assert software_requests.read_channel_settings(box.config(), box.state).repository == ""
     assert box.lying_in_the_spool() == ["chosen.json"]
 
 
@@ -228,10 +241,10 @@ def test_the_channel_installs_by_itself_only_by_night_where_it_may(
 ) -> None:
     offer(box, "0.4.0")
     config = box.config(repository=str(box.repository), automatic=True)
-    monkeypatch.setattr(service, "_is_night", lambda: False)
-    assert not service.run(config, box.state, BOX)
-    monkeypatch.setattr(service, "_is_night", lambda: True)
-    assert service.run(config, box.state, BOX)
+    monkeypatch.setattr(software_service, "_is_night", lambda: False)
+    assert not software_service.carry_out_requests(config, box.state, BOX)
+    monkeypatch.setattr(software_service, "_is_night", lambda: True)
+    assert software_service.carry_out_requests(config, box.state, BOX)
 
 
 def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_signed(
@@ -239,8 +252,8 @@ def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_si
 ) -> None:
     offer(box, "0.4.0")
     software.publish(box.bundle("0.5.0", signing.keys(tmp_path / "other")), "", ALL, box.repository, box.keys)
-    handover.ask(box.state, Request("channel"))
-    assert not service.run(box.config(repository=str(box.repository)), box.state, BOX)
+    software_requests.submit_request(box.state, SoftwareRequest("channel"))
+    assert not software_service.carry_out_requests(box.config(repository=str(box.repository)), box.state, BOX)
     assert box.code() == "software.not_signed"
     assert box.lying_in_the_spool() == []
 
@@ -248,8 +261,8 @@ def test_a_file_whose_own_signature_is_wrong_is_refused_although_the_index_is_si
 def test_a_version_that_was_left_is_not_installed_again_by_itself_by_no_way(box: FlashedBox) -> None:
     file, config = offer(box, "0.4.0"), box.config(repository=str(box.repository))
     box.leave("0.4.0")
-    handover.ask(box.state, Request("channel"))
-    assert not service.run(config, box.state, BOX)
+    software_requests.submit_request(box.state, SoftwareRequest("channel"))
+    assert not software_service.carry_out_requests(config, box.state, BOX)
     assert box.code() == "software.left"
     assert not box.send(file)
     assert not box.installed.exists()
@@ -260,7 +273,7 @@ def test_a_version_that_was_left_is_remembered_when_a_later_one_is_left_too(box:
     box.leave("0.4.0")
     assert box.send(box.bundle("0.5.0"))
     box.leave("0.5.0")
-    assert record.left_versions(box.state) == {"0.4.0", "0.5.0"}
+    assert software_record.list_abandoned_versions(box.state) == {"0.4.0", "0.5.0"}
 
 
 # --- from a stick -----------------------------------------------------------------------------------------------------
@@ -277,10 +290,10 @@ def plug_in(box: FlashedBox, monkeypatch: pytest.MonkeyPatch, *files: Path) -> l
             return None
         return run(command, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
-    monkeypatch.setattr(renewal, "load", box.config)
+    monkeypatch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: BOX)
+    monkeypatch.setattr(stick_update, "load_config", box.config)
     monkeypatch.setattr("subprocess.run", noted)
-    renewal._renew(files)
+    stick_update._renew(files)
     return started
 
 
@@ -292,7 +305,7 @@ def test_a_stick_renews_the_box_once_and_not_again_after_the_version_was_left(
     assert box.installed.read_bytes() == file.read_bytes()
     box.leave("0.4.0")
     assert plug_in(box, monkeypatch, file) == [], "the stick is still plugged in"
-    ended = record.outcome(box.state)
+    ended = software_record.read_outcome(box.state)
     assert ended is not None
     assert (ended.origin, ended.file, ended.reason.code) == ("stick", "lantern-0.4.0.raucb", "software.left")
 
@@ -302,14 +315,14 @@ def test_a_stick_with_a_repository_renews_only_the_boxes_whose_turn_it_is(
 ) -> None:
     started = plug_in(box, monkeypatch)
     file = offer(box, "0.4.0", Ring(boxes=("clinic-1",)))
-    assert renewal._by_channel(box.repository) == 0
+    assert stick_update._by_channel(box.repository) == 0
     assert (box.code(), started) == ("software.waits", [])
     software.publish(None, "0.4.0", ALL, box.repository, box.keys)
-    assert renewal._by_channel(box.repository) == 0
+    assert stick_update._by_channel(box.repository) == 0
     assert started == ["systemctl reboot"]
     assert box.installed.read_bytes() == file.read_bytes()
     shutil.rmtree(box.repository / "targets")
-    assert renewal._by_channel(box.repository) == 0, "a stick that was pulled"
+    assert stick_update._by_channel(box.repository) == 0, "a stick that was pulled"
     assert box.code() == "software.unreachable"
     assert box.lying_in_the_spool() == []
 

@@ -8,31 +8,33 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from firmware_app.appliance.care import state_volume
-from firmware_app.appliance.care.state_volume import MARK, NAME, Header, Places, step
+from firmware_app.appliance import state_volume
+from firmware_app.appliance.state_volume import MARK, NAME, LuksHeader, VolumePaths, next_step
 from tests.peers import peer
 
 
 def test_a_disk_that_was_never_ready_is_formatted_and_one_that_was_never_again() -> None:
-    ready = Header(NAME, frozenset({"1"}))
-    assert step(None, made=False) == "format"
-    assert step(Header("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
-    assert step(ready, made=False) == "open", "the partition beside it was lost"
-    assert step(ready, made=True) == "open"
-    assert step(Header(NAME), made=True) == "format", "its keys were erased"
-    assert step(None, made=True) == "stop", "a header that is gone is no reason to write a new one over what is left"
+    ready = LuksHeader(NAME, frozenset({"1"}))
+    assert next_step(None, made=False) == "format"
+    assert next_step(LuksHeader("", frozenset({"0"})), made=False) == "format", "the power went while it was made"
+    assert next_step(ready, made=False) == "open", "the partition beside it was lost"
+    assert next_step(ready, made=True) == "open"
+    assert next_step(LuksHeader(NAME), made=True) == "format", "its keys were erased"
+    assert next_step(None, made=True) == "stop", (
+        "a header that is gone is no reason to write a new one over what is left"
+    )
 
 
 def test_a_factory_reset_ends_every_key_and_the_next_start_makes_a_new_disk(tmp_path: Path) -> None:
     places = _made(tmp_path)
     before = state_volume._header(places)
     assert before is not None
-    assert step(before, made=True) == "open"
-    state_volume.erase(places)
+    assert next_step(before, made=True) == "open"
+    state_volume.erase_volume_keys(places)
     after = state_volume._header(places)
     assert after is not None
     assert not after.keys
-    assert step(after, made=places.made.exists()) == "format"
+    assert next_step(after, made=places.made.exists()) == "format"
     assert sorted(path.name for path in places.config.iterdir()) == ["reset"]
 
 
@@ -64,9 +66,9 @@ def test_a_key_file_that_a_power_cut_left_behind_goes_without_a_word_from_the_di
     assert header.keys == {"1"}
 
 
-def _made(folder: Path) -> Places:
+def _made(folder: Path) -> VolumePaths:
     """A volume that is ready, in a file."""
-    places = Places(folder / "disk.img", folder / "config")
+    places = VolumePaths(folder / "disk.img", folder / "config")
     places.config.mkdir()
     with places.device.open("wb") as made:
         made.truncate(32 << 20)

@@ -10,24 +10,24 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.core import tpm
+from firmware_app.core import key_files
 from firmware_app.core.errors import CarriedKeyRetired, ExportThere, SealingFailed
 from firmware_app.core.key_files import KeyFiles
-from firmware_app.results.export import folder as export
-from firmware_app.results.export import sealed_case
+from firmware_app.results import deidentified_export as export
+from firmware_app.results import sealed_case
 from firmware_app.uplink.exchange.exchange_db import Exchange
+from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from firmware_app.uplink.messages.envelope import sign
-from firmware_app.uplink.messages.sealed_export import HEAD
 from firmware_app.uplink.messages.summary import Keys, Kind
-from hospital.house import House
-from hospital.keys import keyring
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import BOX, STUDY, Box, carried, opened, sealed
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
 
 
 def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = sealed(box)
     assert file.name == f"{box.case}.lantern-sealed"
@@ -51,7 +51,7 @@ def test_a_case_leaves_as_one_file_that_only_the_hospital_opens(
     ]
 
 
-def test_what_came_while_it_was_sealed_is_not_written_over(box: Box, house: House) -> None:
+def test_what_came_while_it_was_sealed_is_not_written_over(box: Box, house: HospitalSite) -> None:
     def come(done: int, total: int) -> None:
         (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_text("mine")
 
@@ -61,10 +61,10 @@ def test_what_came_while_it_was_sealed_is_not_written_over(box: Box, house: Hous
     assert box.audited()[-1].action == "export.stopped"
 
 
-def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(box: Box, house: House) -> None:
+def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(box: Box, house: HospitalSite) -> None:
     def interrupt(done: int, total: int) -> None:
         (begun,) = box.stick.iterdir()
-        assert begun.read_bytes()[:HEAD] in (b"", bytes(HEAD))
+        assert begun.read_bytes()[:EXPORT_HEAD_BYTES] in (b"", bytes(EXPORT_HEAD_BYTES))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -74,7 +74,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_audit_knows_of_a_sealed_one_too(bo
 
 
 def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_has_heard_of_it(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = carried(box, house)
     house.rotate()
@@ -82,7 +82,7 @@ def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_h
     assert CarriedKeyRetired.code in capsys.readouterr().err
     file.unlink()
 
-    keys = keyring.load(house.keys)
+    keys = keyring.load_keys(house.keys)
     message = Keys(BOX, keys.serial, keys.seal_public)
     exchange = Exchange(box.state.exchange_db)
     exchange.create()
@@ -92,10 +92,10 @@ def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_h
 
 
 def test_a_signing_key_under_the_security_chip_is_opened_by_it(
-    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @dataclass(frozen=True, slots=True)
-    class Chip(tpm.Chip):
+    class Chip(key_files.Tpm):
         """Turns bytes round; what a real one does is tested with a TPM in software."""
 
         works: bool = True
@@ -109,9 +109,9 @@ def test_a_signing_key_under_the_security_chip_is_opened_by_it(
     keys = KeyFiles(box.state.line_keys)
     keys.sealed[0].write_bytes(keys.identity.read_bytes()[::-1])
     keys.identity.unlink()
-    monkeypatch.setattr(tpm, "chip", Chip)
+    monkeypatch.setattr(key_files, "find_tpm", Chip)
     assert opened(house, sealed(box), tmp_path / "out") == 0
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").unlink()
-    monkeypatch.setattr(tpm, "chip", lambda: Chip(works=False))
+    monkeypatch.setattr(key_files, "find_tpm", lambda: Chip(works=False))
     assert box.run(way="--stick") == 1
     assert "the chip is another one" in capsys.readouterr().err

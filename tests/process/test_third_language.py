@@ -30,16 +30,16 @@ LABEL = "Hela"
 PAGES = """
 import json, re, sys
 from pathlib import Path
-from firmware_app.core.settings import load
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.core.settings import load_config
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
 from web.app import create_app
 from web.checkup import Checkup
 
-config = load()
+config = load_config()
 state = StateDir(config.state.dir)
-clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
 accounts.create()
 case = next(iter(clinical.cases())).reference
 client = create_app(config, state, clinical, accounts, Checkup(None)).test_client()

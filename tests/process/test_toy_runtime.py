@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cli.cli import main
-from firmware_app.packs.runtimes import choice
+from firmware_app.cli.command_line import main
+from firmware_app.packs.runtimes import registry
 from tests import films, made_runtime, reading_rig
 
 MODULE = """
@@ -48,7 +48,7 @@ def _toy_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     made_runtime.install(tmp_path / "site", monkeypatch, {"toy": ""})
     (tmp_path / "site" / "made_toy.py").write_text(MODULE)
     yield
-    choice.installed.cache_clear()
+    registry.list_runtimes.cache_clear()
 
 
 @pytest.mark.parametrize(("section", "runtime"), [("[runtimes.toy]\npool = 8\n", "toy"), ("", None)])
@@ -56,7 +56,7 @@ def test_a_runtime_of_another_package_reads_a_pack_with_its_own_setting(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str, runtime: str | None
 ) -> None:
     """Without its setting it answers the pack's golden image wrongly, so the setting is what makes it read."""
-    made_runtime.pack(tmp_path / "packs", (choice.DEFAULT,))  # the file of another runtime, which it reads as well
+    made_runtime.pack(tmp_path / "packs", (registry.DEFAULT,))  # the file of another runtime, which it reads as well
     films.save(tmp_path, "film.dcm", reading_rig.tiny_film(1))
     toml = tmp_path / "lantern.toml"
     toml.write_text(

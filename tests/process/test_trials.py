@@ -14,20 +14,24 @@ from typing import ClassVar
 import psutil
 import pytest
 
-from firmware_app.appliance.checks import speed
-from firmware_app.cli.cli import main
+from firmware_app.appliance.checks import runtimes
+from firmware_app.cli.command_line import main
 from firmware_app.core.records import ReadingStatus, Reason
+from firmware_app.core.runtimes import RuntimeSettings
 from firmware_app.core.settings import Config, ReaderSection
-from firmware_app.core.settings.runtimes import RuntimeSettings
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs import ways
-from firmware_app.packs.results import Results, TrialResult, key, processor
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.ways import Way
-from firmware_app.reading import comparison, measuring
-from firmware_app.reading.children import trial
-from firmware_app.reading.faults import Faults
+from firmware_app.packs import execution_variants
+from firmware_app.packs.execution_variants import (
+    ExecutionVariant,
+    TrialResult,
+    TrialResults,
+    describe_processor,
+    result_key,
+)
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
+from firmware_app.reading import benchmark, variant_trial
+from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.reader import Reader
 from tests import made_runtime, reading_rig, toy_pack
 
@@ -38,7 +42,7 @@ ONE = RuntimeSettings(1)
 @pytest.fixture(autouse=True)
 def _runtimes_as_installed() -> Iterator[None]:
     yield
-    choice.installed.cache_clear()
+    registry.list_runtimes.cache_clear()
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
     made: Callable[..., Pack], body: str, code: str, part: str
 ) -> None:
     before = set(psutil.Process().children())
-    result = trial.tried(made(made=body), Way("made", "fp32"), ONE, LIMIT_S)
+    result = variant_trial.try_variant(made(made=body), ExecutionVariant("made", "fp32"), ONE, LIMIT_S)
     assert result.reason is not None
     assert (result.right, result.reason.code) == (False, code)
     assert part in result.reason.text("en")
@@ -74,7 +78,7 @@ def test_a_runtime_that_fails_its_trial_is_told_with_a_sentence(
 
 
 def test_a_right_runtime_is_timed_over_its_golden_images(made: Callable[..., Pack]) -> None:
-    result = trial.tried(made(made=made_runtime.SLOW), Way("made", "fp32"), ONE)
+    result = variant_trial.try_variant(made(made=made_runtime.SLOW), ExecutionVariant("made", "fp32"), ONE)
     assert (result.right, result.cases, result.version) == (True, 1, "1.0")
     assert result.milliseconds is not None
     assert result.milliseconds >= 30.0
@@ -84,12 +88,14 @@ def test_a_runtime_that_cannot_be_imported_is_absent_and_not_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top="import nonesuch_library\n")
-    result = trial.tried(Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), Way("made", "fp32"), ONE)
+    result = variant_trial.try_variant(
+        Pack.load(made_runtime.pack(tmp_path / "packs", ("made",))), ExecutionVariant("made", "fp32"), ONE
+    )
     assert result.reason is not None
     assert result.reason.code == "runtime.unavailable"
     assert "nonesuch_library" in result.reason.text("en")
-    assert not trial.is_kept(result)
-    assert not trial.probed(["made"])["made"]["available"]
+    assert not variant_trial.is_kept(result)
+    assert not variant_trial.probe_runtimes(["made"])["made"]["available"]
 
 
 def test_the_doctor_outlives_a_runtime_that_kills_whoever_imports_it(
@@ -97,7 +103,7 @@ def test_the_doctor_outlives_a_runtime_that_kills_whoever_imports_it(
 ) -> None:
     top = "import os; os._exit(9)\n"
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, top=top)
-    probes = trial.probed(["onnxruntime", "made"])
+    probes = variant_trial.probe_runtimes(["onnxruntime", "made"])
     assert (probes["onnxruntime"]["available"], probes["made"]["available"]) == (True, False)
     assert "exit 9" in probes["made"]["detail"]
 
@@ -106,17 +112,17 @@ def test_ours_are_found_by_entry_point_and_nobody_takes_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": "", "openvino": ""})
-    assert tuple(choice.installed()) == ("onnxruntime", "openvino", "litert", "made")
-    assert choice.installed()["openvino"].value == "firmware_app.packs.runtimes.openvino"
-    assert choice.installed_version("made") == "1.0"
+    assert tuple(registry.list_runtimes()) == ("onnxruntime", "openvino", "litert", "made")
+    assert registry.list_runtimes()["openvino"].value == "firmware_app.packs.runtimes.openvino"
+    assert registry.installed_version("made") == "1.0"
 
 
 # --- the order ----------------------------------------------------------------------------------------------------
 
 
-def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[Way, TrialResult]:
+def tried(runtime: str, precision: str, milliseconds: float | None) -> tuple[ExecutionVariant, TrialResult]:
     reason = None if milliseconds is not None else Reason("runtime.wrong", {})
-    return Way(runtime, precision), TrialResult(runtime, precision, "1", milliseconds, 6, reason)
+    return ExecutionVariant(runtime, precision), TrialResult(runtime, precision, "1", milliseconds, 6, reason)
 
 
 @pytest.mark.parametrize(
@@ -143,19 +149,19 @@ def test_the_fastest_right_way_is_used_as_far_as_the_configuration_lets_it(
     )
     config = ReaderSection.model_validate(settings)
     candidates = [way for way in results if way.runtime in (config.runtimes or (way.runtime,))]
-    assert str(ways.ranked(candidates, results, config)[0]) == best
+    assert str(execution_variants.rank_variants(candidates, results, config)[0]) == best
 
 
 def test_an_unmeasured_box_begins_with_the_default_runtime(tmp_path: Path) -> None:
     pack = Pack.load(toy_pack.write(tmp_path, "toy", "adult", 18, None, int8=b"x"))
-    assert [str(way) for way in ways.possible(pack, ReaderSection())] == [
+    assert [str(way) for way in execution_variants.list_variants(pack, ReaderSection())] == [
         "onnxruntime int8",
         "onnxruntime fp32",
         "openvino int8",
         "openvino fp32",
     ]
     pinned = ReaderSection.model_validate({"runtimes": ["openvino"], "precision": "fp32"})
-    assert [str(way) for way in ways.possible(pack, pinned)] == ["openvino fp32", "openvino int8"]
+    assert [str(way) for way in execution_variants.list_variants(pack, pinned)] == ["openvino fp32", "openvino int8"]
 
 
 def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_file(tmp_path: Path) -> None:
@@ -163,8 +169,12 @@ def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_fil
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["refused"] = [{"runtime": "openvino", "precision": "int8", "why": "too many lost"}]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert Way("openvino", "int8") not in ways.possible(Pack.load(folder), ReaderSection())
-    assert Way("onnxruntime", "int8") in ways.possible(Pack.load(folder), ReaderSection())
+    assert ExecutionVariant("openvino", "int8") not in execution_variants.list_variants(
+        Pack.load(folder), ReaderSection()
+    )
+    assert ExecutionVariant("onnxruntime", "int8") in execution_variants.list_variants(
+        Pack.load(folder), ReaderSection()
+    )
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -173,11 +183,11 @@ def test_what_the_gates_refused_is_not_brought_back_through_another_runtimes_fil
 def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
     made: Callable[..., Pack], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
-    results = Results(tmp_path / "trials.json")
+    pack, way = made(made=made_runtime.RIGHT), ExecutionVariant("made", "fp32")
+    results = TrialResults(tmp_path / "trials.json")
     result = TrialResult("made", "fp32", "1.0", 4.2, 1, None)
     results.keep(pack, result, RuntimeSettings(2))
-    assert Results(tmp_path / "trials.json").known(pack, [way], RuntimeSettings(2)) == {way: result}
+    assert TrialResults(tmp_path / "trials.json").known(pack, [way], RuntimeSettings(2)) == {way: result}
     assert results.known(pack, [way], ONE) == {}
     made_runtime.install(tmp_path / "site", monkeypatch, {"made": made_runtime.RIGHT}, version="1.1")
     assert results.known(pack, [way], RuntimeSettings(2)) == {}
@@ -185,17 +195,17 @@ def test_a_result_is_remembered_for_this_file_this_version_and_these_threads(
 
 def test_a_sentence_survives_being_remembered(made: Callable[..., Pack], tmp_path: Path) -> None:
     pack = made(made=made_runtime.LIES)
-    result = trial.tried(pack, Way("made", "fp32"), ONE)
-    results = Results(tmp_path / "trials.json")
+    result = variant_trial.try_variant(pack, ExecutionVariant("made", "fp32"), ONE)
+    results = TrialResults(tmp_path / "trials.json")
     results.keep(pack, result, ONE)
-    assert results.known(pack, [Way("made", "fp32")], ONE) == {Way("made", "fp32"): result}
+    assert results.known(pack, [ExecutionVariant("made", "fp32")], ONE) == {ExecutionVariant("made", "fp32"): result}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"form": 1, "results": {"a": 1}}', '{"form": 99, "results": {}}'])
 def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack], tmp_path: Path, text: str) -> None:
-    pack, way = made(made=made_runtime.RIGHT), Way("made", "fp32")
+    pack, way = made(made=made_runtime.RIGHT), ExecutionVariant("made", "fp32")
     (tmp_path / "trials.json").write_text(text)
-    results = Results(tmp_path / "trials.json")
+    results = TrialResults(tmp_path / "trials.json")
     assert results.known(pack, [way], ONE) == {}
     results.keep(pack, TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE)
     assert way in results.known(pack, [way], ONE)
@@ -204,7 +214,7 @@ def test_a_file_that_cannot_be_read_is_as_good_as_none(made: Callable[..., Pack]
 
 def test_a_disk_that_does_not_take_it_costs_nothing_else(made: Callable[..., Pack], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    Results(tmp_path / "file" / "trials.json").keep(
+    TrialResults(tmp_path / "file" / "trials.json").keep(
         made(made=made_runtime.RIGHT), TrialResult("made", "fp32", "1.0", 4.2, 1, None), ONE
     )
     assert (tmp_path / "file").read_text() == "not a folder"
@@ -216,16 +226,16 @@ def test_another_processor_is_another_trial(tmp_path: Path) -> None:
     processors = []
     for number, (model, flags) in enumerate([("A", "avx2"), ("B", "avx2"), ("A", "avx2 vnni"), ("A", "avx2")]):
         (tmp_path / str(number)).write_text(cpuinfo.format(model=model, flags=flags))
-        processors.append(processor(tmp_path / str(number)))
+        processors.append(describe_processor(tmp_path / str(number)))
     assert len(set(processors)) == 3
     assert processors[0] == processors[3]
 
 
 def test_a_crash_is_tried_once_more_and_then_believed() -> None:
     crash = Reason("runtime.stopped", {})
-    assert not trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=1))
-    assert trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=trial.MOST_TRIES))
-    assert trial.is_final(TrialResult("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
+    assert not variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=1))
+    assert variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, crash, tries=variant_trial.MOST_TRIES))
+    assert variant_trial.is_final(TrialResult("made", "fp32", None, None, 0, Reason("runtime.wrong", {})))
 
 
 # --- the reader ---------------------------------------------------------------------------------------------------
@@ -234,7 +244,7 @@ def test_a_crash_is_tried_once_more_and_then_believed() -> None:
 @pytest.fixture
 def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Config]:
     """A configuration over the made pack, of a box that need not wait to be idle."""
-    monkeypatch.setattr(measuring, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(benchmark, "IDLE_SECONDS", 0.0)
 
     def config(**reader: object) -> Config:
         return reading_rig.config(tmp_path, tmp_path / "packs", **{"precision": "any", **reader})
@@ -251,7 +261,7 @@ def read_one(rig: reading_rig.Rig, reader: Reader, number: int) -> str:
     return reading.pack.runtime
 
 
-def lacks(reader: Reader, pack: str, way: Way) -> bool:
+def lacks(reader: Reader, pack: str, way: ExecutionVariant) -> bool:
     return way not in reader.inference.ways(pack)
 
 
@@ -280,11 +290,19 @@ def test_what_the_technician_pinned_stays_although_it_is_slower(
         reading_rig.rig(configured) as rig,
         closing(Reader(configured, rig.state, rig.clinical, stop=Event())) as reader,
     ):
-        results = Results(rig.state.trials)
-        settle(reader, lambda: Way("aslow", "fp32") in results.known(pack, [Way("aslow", "fp32")], RuntimeSettings()))
+        results = TrialResults(rig.state.trials)
+        settle(
+            reader,
+            lambda: (
+                ExecutionVariant("aslow", "fp32")
+                in results.known(pack, [ExecutionVariant("aslow", "fp32")], RuntimeSettings())
+            ),
+        )
         assert not any(reader.measure() for _ in range(5))
         assert read_one(rig, reader, 1) == "aslow"
-        assert results.known(pack, [Way("bfast", "fp32")], RuntimeSettings()) == {}  # nothing outside the pin is tried
+        assert (
+            results.known(pack, [ExecutionVariant("bfast", "fp32")], RuntimeSettings()) == {}
+        )  # nothing outside the pin is tried
 
 
 @pytest.mark.parametrize("body", [made_runtime.LIES, made_runtime.CRASHES])
@@ -292,18 +310,18 @@ def test_a_wrong_or_crashing_runtime_is_passed_over_for_good_and_reading_goes_on
     made: Callable[..., Pack], box: Callable[..., Config], caplog: pytest.LogCaptureFixture, body: str
 ) -> None:
     pack = made(abad=body, bgood=made_runtime.RIGHT)
-    bad = Way("abad", "fp32")
+    bad = ExecutionVariant("abad", "fp32")
     with reading_rig.rig(box()) as rig:
-        for number in range(1, trial.MOST_TRIES + 1):
+        for number in range(1, variant_trial.MOST_TRIES + 1):
             with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
                 settle(reader, partial(lacks, reader, pack.name, bad))
                 assert read_one(rig, reader, number) == "bgood"
         assert "It is not run in this way" in caplog.text
         with closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
             assert bad not in reader.inference.ways(pack.name)  # remembered: before any film is read
-        sentences = [check.reason.text("en") for check in speed.chosen(rig.config, rig.state)]
+        sentences = [check.reason.text("en") for check in runtimes.check_execution_variants(rig.config, rig.state)]
     assert any("abad" in sentence and "not run in this way" in sentence for sentence in sentences)
-    results = Results(rig.state.trials).known(pack, [bad], RuntimeSettings())
+    results = TrialResults(rig.state.trials).known(pack, [bad], RuntimeSettings())
     assert not results[bad].right
 
 
@@ -316,8 +334,8 @@ def test_a_runtime_that_answers_wrongly_reads_not_even_the_first_film(
         reader.measure()
         assert "It is not run in this way" in caplog.text
         assert (
-            not Results(rig.state.trials)
-            .known(pack, [Way("abad", "fp32")], RuntimeSettings())[Way("abad", "fp32")]
+            not TrialResults(rig.state.trials)
+            .known(pack, [ExecutionVariant("abad", "fp32")], RuntimeSettings())[ExecutionVariant("abad", "fp32")]
             .right
         )
 
@@ -329,7 +347,7 @@ def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_
     with reading_rig.rig(box()) as rig, closing(Reader(rig.config, rig.state, rig.clinical, stop=Event())) as reader:
         reader.warm()
         mine = set(psutil.Process().children())
-        results = Results(rig.state.trials)
+        results = TrialResults(rig.state.trials)
         settle(reader, lambda: results.mark() != 0)  # the good one is through; the one that hangs is next
         settle(reader, lambda: bool(set(psutil.Process().children()) - mine))
         assert read_one(rig, reader, 1) == "agood"
@@ -341,16 +359,19 @@ def test_a_film_that_comes_while_a_runtime_hangs_in_its_trial_does_not_wait_for_
 # The children's pack in INT8 on LiteRT and on ONNX Runtime, ms: `lantern pack measure --again` on a machine that others
 # used too (2026-11-22).  When it was quiet, both took 1.3 ms.
 AFTERNOONS = ((1.406, 1.413), (2.842, 0.806), (2.33, 1.861), (1.272, 4.174), (1.252, 1.301))
-LITE, ONNX = Way("litert", "fp32"), Way("onnxruntime", "fp32")  # of the toy pack, which stands for it
+LITE, ONNX = (
+    ExecutionVariant("litert", "fp32"),
+    ExecutionVariant("onnxruntime", "fp32"),
+)  # of the toy pack, which stands for it
 
 
 class Taken:
     """A trial of which the outcome is in a table: what each way takes now."""
 
-    now: ClassVar[dict[Way, float | None]] = {}
+    now: ClassVar[dict[ExecutionVariant, float | None]] = {}
     turns: ClassVar[int] = 0
 
-    def __init__(self, pack: Pack, way: Way, settings: RuntimeSettings, tries: int = 1) -> None:
+    def __init__(self, pack: Pack, way: ExecutionVariant, settings: RuntimeSettings, tries: int = 1) -> None:
         self.pack, self.way = pack, way
 
     def outcome(self) -> TrialResult:
@@ -366,41 +387,41 @@ class Speaker:
     def __init__(self, pack: Pack) -> None:
         self.packs, self.order = {pack.name: pack}, [LITE, ONNX]
 
-    def ways(self, name: str) -> list[Way]:
+    def ways(self, name: str) -> list[ExecutionVariant]:
         return self.order
 
     def take_wrong(self) -> list[object]:
         return []
 
-    def pass_over(self, name: str, way: Way, why: str) -> None:
+    def pass_over(self, name: str, way: ExecutionVariant, why: str) -> None:
         self.order = [one for one in self.order if one != way]
 
-    def succession(self, orders: dict[str, list[Way]], seconds: float) -> SimpleNamespace:
+    def succession(self, orders: dict[str, list[ExecutionVariant]], seconds: float) -> SimpleNamespace:
         loaded = [SimpleNamespace(header={"loaded": True})]
         return SimpleNamespace(is_done=lambda: True, stop=lambda: None, answers=loaded, child=None)
 
-    def succeed(self, child: object, orders: dict[str, list[Way]]) -> None:
+    def succeed(self, child: object, orders: dict[str, list[ExecutionVariant]]) -> None:
         (self.order,) = orders.values()
 
 
 @pytest.fixture
-def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Way]:
+def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ExecutionVariant]:
     """A start of the box with what was measured that day, if anything was; what the pack is run on in the end."""
-    monkeypatch.setattr(measuring, "IDLE_SECONDS", 0.0)
-    monkeypatch.setattr(measuring, "Trial", Taken)
+    monkeypatch.setattr(benchmark, "IDLE_SECONDS", 0.0)
+    monkeypatch.setattr(benchmark, "VariantTrial", Taken)
     pack = Pack.load(made_runtime.pack(tmp_path / "packs", ("litert", "onnxruntime")))
     config = reading_rig.config(tmp_path, tmp_path / "packs", precision="any")
     state = StateDir(tmp_path / "state")
     state.prepare()
 
-    def one(measured: tuple[float, float] | None, now: tuple[float, float | None]) -> Way:
+    def one(measured: tuple[float, float] | None, now: tuple[float, float | None]) -> ExecutionVariant:
         Taken.now, Taken.turns = dict(zip((LITE, ONNX), now, strict=True)), 0
         for way, milliseconds in zip((LITE, ONNX), measured or (), strict=False):
-            Results(state.trials).keep(
+            TrialResults(state.trials).keep(
                 pack, tried(way.runtime, way.precision, milliseconds)[1], config.runtime_settings
             )
         speaker = Speaker(pack)
-        tending = measuring.Measuring(speaker, config, state, Faults())  # type: ignore[arg-type]
+        tending = benchmark.VariantBenchmark(speaker, config, state, FaultLog())  # type: ignore[arg-type]
         while not tending.is_at_rest:
             tending.tend()
         return speaker.order[0]
@@ -408,21 +429,23 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     return one
 
 
-def test_a_noisy_afternoon_changes_no_runtime(afternoon: Callable[..., Way]) -> None:
+def test_a_noisy_afternoon_changes_no_runtime(afternoon: Callable[..., ExecutionVariant]) -> None:
     assert {lite < onnx for lite, onnx in AFTERNOONS} == {True, False}  # the fastest was now one, now the other
     assert {afternoon(pair, (1.3, 1.3)) for pair in AFTERNOONS} == {LITE}
 
 
-def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(afternoon: Callable[..., Way]) -> None:
+def test_a_way_that_is_faster_by_a_fifth_in_turns_takes_over_and_stays(
+    afternoon: Callable[..., ExecutionVariant],
+) -> None:
     assert afternoon((1.4, 1.5), (1.4, 1.5)) == LITE
     assert afternoon((1.4, 1.1), (1.4, 1.13)) == LITE  # 19 %
     assert afternoon((1.4, 1.1), (1.4, 1.1)) == ONNX
-    assert Taken.turns == 2 * comparison.TURNS
+    assert Taken.turns == 2 * benchmark.TURNS
     assert afternoon((1.2, 1.4), (1.2, 1.4)) == ONNX  # 14 % the other way round
     assert Taken.turns == 0
 
 
-def test_a_way_that_fails_gives_way_at_once_and_the_next_one_stays(afternoon: Callable[..., Way]) -> None:
+def test_a_way_that_fails_gives_way_at_once_and_the_next_one_stays(afternoon: Callable[..., ExecutionVariant]) -> None:
     assert afternoon((1.4, 0.7), (1.4, 0.7)) == ONNX
     assert afternoon((0.7, 1.4), (0.7, None)) == LITE  # it fails while it is measured in turns
     assert afternoon(None, (0.7, 0.1)) == LITE
@@ -454,7 +477,9 @@ def test_the_command_prints_the_table_and_what_is_used(
     assert (tmp_path / "state" / "run" / "trials.json").read_bytes() == before  # nothing was tried again
     monkeypatch.setenv("LANTERN_READER__RUNTIMES", "clies")
     assert main(["pack", "measure"]) == 3
-    assert [check.result for check in speed.chosen(_config(tmp_path), StateDir(tmp_path / "state"))] == ["warn", "fail"]
+    assert [
+        check.result for check in runtimes.check_execution_variants(_config(tmp_path), StateDir(tmp_path / "state"))
+    ] == ["warn", "fail"]
 
 
 def _config(folder: Path) -> Config:
@@ -465,4 +490,6 @@ def _config(folder: Path) -> Config:
 
 def test_the_key_of_a_result_holds_for_one_way_only(made: Callable[..., Pack]) -> None:
     pack = made(made=made_runtime.RIGHT, other=made_runtime.RIGHT)
-    assert key(pack, Way("made", "fp32"), ONE) != key(pack, Way("other", "fp32"), ONE)
+    assert result_key(pack, ExecutionVariant("made", "fp32"), ONE) != result_key(
+        pack, ExecutionVariant("other", "fp32"), ONE
+    )

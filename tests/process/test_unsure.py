@@ -12,17 +12,17 @@ import pytest
 
 from firmware_app.core.errors import PackManifestInvalid
 from firmware_app.core.records import Priority, ReadingStatus
-from firmware_app.packs.manifest import FILE_NAME, Manifest
-from firmware_app.results import case_line
+from firmware_app.packs.manifest import MANIFEST_FILE, Manifest
+from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 
 ABSTAIN = {"error": 0.1, "films": 100, "given": 0.7, "given_ci": [0.6, 0.8], "wrong": 0.1, "wrong_ci": [0.05, 0.2]}
 
 
 def abstains(pack: Path, **entry: float) -> Mapping[str, Any]:
-    manifest = json.loads((pack / FILE_NAME).read_text())
+    manifest = json.loads((pack / MANIFEST_FILE).read_text())
     manifest["abstain"] = {**ABSTAIN, **entry}
-    (pack / FILE_NAME).write_text(json.dumps(manifest))
+    (pack / MANIFEST_FILE).write_text(json.dumps(manifest))
     return dict(manifest)
 
 
@@ -44,7 +44,7 @@ def test_a_film_between_the_limits_gets_a_reason_and_no_number_and_one_beyond_th
         box.read(*both)
         sure, unsure = box.reading(both[ordered[0][1]]), box.reading(both[ordered[1][1]])
         case = box.case(both[ordered[1][1]])
-        line = case_line.case_object(case, "zh_CN")
+        line = case_json.case_to_json(case, "zh_CN")
         heat_map = box.state.display / both[ordered[1][1]].reference / "bright.png"
         assert not heat_map.exists()
     assert (sure.status, sure.findings[0].probability) == (ReadingStatus.READ, low)
@@ -78,6 +78,6 @@ def test_limits_that_no_film_can_meet_are_no_manifest(tmp_path: Path) -> None:
         Manifest.load(pack)
     manifest = dict(abstains(pack, low=0.4, high=0.6))
     manifest["findings"] = [*manifest["findings"], {**manifest["findings"][0], "code": "dark"}]
-    (pack / FILE_NAME).write_text(json.dumps(manifest))
+    (pack / MANIFEST_FILE).write_text(json.dumps(manifest))
     with pytest.raises(PackManifestInvalid, match="there are several"):
         Manifest.load(pack)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.imaging import clip, display
 from firmware_app.reading.children import decode_child
-from firmware_app.reading.children.decoder import Decoded, Decoder
-from firmware_app.reading.whole_clips import WholeClips
+from firmware_app.reading.decoder import DecodedImage, Decoder
+from firmware_app.reading.reader_steps import ClipCompletion
 from tests import clips as made_clips
 from tests import films
 from tests.finished import opened
@@ -29,7 +29,7 @@ def long_clip(folder: Path) -> Path:
     return films.save(folder, "long.dcm", films.film(greys, Rows=32, NumberOfFrames=FRAMES, BitsStored=12, HighBit=11))
 
 
-def file_of(clinical: Clinical, instance: str) -> str:
+def file_of(clinical: ClinicalDatabase, instance: str) -> str:
     row = clinical.database.connection.execute("SELECT file FROM instances WHERE reference = ?", (instance,)).fetchone()
     return str(row[0])
 
@@ -44,11 +44,11 @@ def test_every_frame_of_a_long_clip_is_there_in_the_end(tmp_path: Path) -> None:
     instance = door.accept_file(long_clip(tmp_path)).instance
     decoder = Decoder(1024, 30.0)
     try:
-        clips = WholeClips(state, clinical, decoder)
+        clips = ClipCompletion(state, clinical, decoder)
         assert not clips.step()
         folder, path = state.display / instance, state.root / file_of(clinical, instance)
         decoded = decoder.begin(path, False, None, folder)
-        assert isinstance(decoded, Decoded)
+        assert isinstance(decoded, DecodedImage)
         assert decoder.end()
         full = shown(state, instance)["shown"]
         clips.note(instance, decoded.frames)
@@ -70,7 +70,7 @@ def test_a_clip_that_cannot_be_opened_any_more_is_left_as_it_is(tmp_path: Path) 
     (state.root / file_of(clinical, instance)).write_bytes(b"gone bad")
     decoder = Decoder(1024, 30.0)
     try:
-        clips = WholeClips(state, clinical, decoder)
+        clips = ClipCompletion(state, clinical, decoder)
         clips.note(instance, FRAMES)
         assert clips.step()
         assert not clips.step()
@@ -82,7 +82,7 @@ def test_a_clip_that_cannot_be_opened_any_more_is_left_as_it_is(tmp_path: Path) 
 @pytest.mark.parametrize("frames", [1, display.MOST_FRAMES])
 def test_what_is_shown_whole_already_is_not_noted(tmp_path: Path, frames: int) -> None:
     state, clinical, _ = opened(tmp_path / "state")
-    clips = WholeClips(state, clinical, None)  # type: ignore[arg-type]
+    clips = ClipCompletion(state, clinical, None)  # type: ignore[arg-type]
     clips.note("i-0", frames)
     assert not clips.step()
     clinical.database.close()
@@ -96,10 +96,10 @@ def test_a_full_disk_keeps_the_clip_waiting_and_it_is_whole_when_there_is_room(
     decoder = Decoder(1024, 30.0)
     with small_disk(state.display, "size=4m") as disk:
         try:
-            clips = WholeClips(state, clinical, decoder)
+            clips = ClipCompletion(state, clinical, decoder)
             path = state.root / file_of(clinical, instance)
             decoded = decoder.begin(path, False, None, disk / instance)
-            assert isinstance(decoded, Decoded)
+            assert isinstance(decoded, DecodedImage)
             assert decoder.end()
             clips.note(instance, decoded.frames)
             filler = disk / "filler"

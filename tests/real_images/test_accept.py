@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from tests.peers import dicom_files, shared
 from tests.unit.test_accept import judged
 
 
-def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: Clinical) -> None:
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=512)
+def test_every_real_file_is_taken_or_refused_with_a_code(state: StateDir, clinical: ClinicalDatabase) -> None:
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=512)
     verdicts = judged(door, dicom_files(shared("data", "dicom")))
     assert (
         sum(

@@ -6,10 +6,10 @@ import pytest
 from bench import foreign_sets, unfamiliar
 from bench.foreign_sets import Frame, Grey
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack, shipped_packs_dir
+from firmware_app.packs.pack_folder import Pack, shipped_packs_dir
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.tasks import classify
+from firmware_app.packs.typicality import FamiliarityCheck
 from tests import peers
 
 MOST = 40
@@ -29,9 +29,9 @@ def some_films(pack: str) -> list[Frame]:
 def refused(name: str, frames: list[Frame]) -> float:
     """The share that the float file's limit refuses."""
     pack = Pack.load(shipped_packs_dir() / name)
-    familiar = Familiar.of(pack, choice.DEFAULT, "fp32")
+    familiar = FamiliarityCheck.of(pack, registry.DEFAULT, "fp32")
     assert familiar is not None
-    session = choice.get(choice.DEFAULT).load(pack.artefact(choice.DEFAULT, "fp32"))
+    session = registry.get_runtime(registry.DEFAULT).load(pack.artefact(registry.DEFAULT, "fp32"))
     return float(np.mean(unfamiliar._distances(pack, session, familiar, frames) > familiar.limit))
 
 
@@ -52,11 +52,11 @@ def test_a_black_frame_makes_no_child_ill() -> None:
     """The child's network calls every sixth healthy film in a narrow black frame ill; so it is given none."""
     pack = Pack.load(shipped_packs_dir() / unfamiliar.CHILD)
     spec, output = pack.manifest.input, pack.manifest.section.output
-    session = choice.get(choice.DEFAULT).load(pack.artefact(choice.DEFAULT, "int8"))
+    session = registry.get_runtime(registry.DEFAULT).load(pack.artefact(registry.DEFAULT, "int8"))
 
     def positive(grey: Grey) -> bool:
         activation = session.infer({spec.name: to_model_input(grey, spec)})[output.map][0]
-        return classify.findings(activation, pack.manifest.section.findings)[0].positive
+        return classify.make_findings(activation, pack.manifest.section.findings)[0].positive
 
     answers = [
         (positive(one.grey), positive(np.pad(one.grey, width, constant_values=one.grey.min())))

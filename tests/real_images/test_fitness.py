@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_app.imaging import film
-from firmware_app.imaging.quality import fitness
+from firmware_app.imaging import image_file, quality_checks
 from tests.peers import shared
 from tests.unit.test_fitness import SPEC
 
@@ -18,5 +17,5 @@ def test_no_film_of_the_shared_collections_is_refused(folder: str, every: int) -
     paths = sorted(path for path in shared("data", folder).rglob("*") if path.suffix in (".jpg", ".jpeg"))
     assert len(paths) > 1000
     for path in paths[::every]:
-        with film.opened(path, is_picture=True) as opened:
-            fitness.check(opened.grey(0), SPEC)
+        with image_file.open_image_file(path, is_picture=True) as opened:
+            quality_checks.check_fitness(opened.grey(0), SPEC)

@@ -11,7 +11,7 @@ import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from tests import peers
 
 
@@ -27,7 +27,7 @@ def _refusals(files: list[Path]) -> dict[str, str]:
     assert files
     for path in files:
         try:
-            with film.opened(path, is_picture=False) as opened:
+            with image_file.open_image_file(path, is_picture=False) as opened:
                 for index in {0, opened.frames // 2}:
                     grey = opened.grey(index)
                     assert grey.shape == (opened.rows, opened.columns), path.name
@@ -65,9 +65,9 @@ def test_twelve_bit_jpeg_is_the_film_that_it_was_made_of() -> None:
     """A chest film of the shared collection, lossy at 12 bits beside lossless; saturated pixels do not wrap around."""
     prefix = "nema-compsamples__medical.nema.org__compsamples"
     folder = peers.shared("data", "dicom")
-    with film.opened(folder / f"{prefix}_j2k__IMAGES__J2KR__RG3_J2KR", is_picture=False) as lossless:
+    with image_file.open_image_file(folder / f"{prefix}_j2k__IMAGES__J2KR__RG3_J2KR", is_picture=False) as lossless:
         expected = lossless.grey(0)
-    with film.opened(folder / f"{prefix}_jpeg__IMAGES__JPLY__RG3_JPLY", is_picture=False) as lossy:
+    with image_file.open_image_file(folder / f"{prefix}_jpeg__IMAGES__JPLY__RG3_JPLY", is_picture=False) as lossy:
         assert np.abs(lossy.grey(0) - expected).max() < 0.1
 
 
@@ -92,7 +92,7 @@ def test_no_film_is_ever_inverted() -> None:
         warnings.simplefilter("ignore")
         for path in [*peers.dicom_files(pydicom_data()), *peers.pydicom_files()]:
             try:
-                with film.opened(path, is_picture=False) as opened:
+                with image_file.open_image_file(path, is_picture=False) as opened:
                     actual = opened.grey(0).astype(np.float64)
             except ImagingError:
                 continue  # refused, so shown to nobody

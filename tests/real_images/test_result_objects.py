@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.errors import LanternError
-from firmware_app.dicom.headers.header import examine
-from firmware_app.dicom.headers.other_objects import kind_in
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.sop_classes import object_kind
 from tests.peers import dicom_files, shared
 from tests.results import faults, report_faults, result_of, written
 
@@ -23,10 +23,10 @@ def test_objects_of_every_real_image_are_valid(tmp_path: Path) -> None:
     faulty, tried, kinds = {}, 0, set()
     for path in dicom_files(shared("data", "dicom")):
         try:
-            header = examine(path).header
+            header = examine_file(path).header
         except LanternError:
             continue
-        if kind_in(header) is not None or not header.has_pixels:
+        if object_kind(header) is not None or not header.has_pixels:
             continue
         tried += 1
         made = written(result_of(path, tmp_path / "display", version=2, signed=tried % 2 == 0), tmp_path / "objects")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from firmware_app.core.errors import ImageUnfit
-from firmware_app.imaging import film
-from firmware_app.imaging.quality import fitness
+from firmware_app.imaging import image_file, quality_checks
 from tests.peers import shared
 from tests.unit.test_ultrasound_input import WHOLE
 
@@ -15,9 +14,9 @@ def test_no_real_ultrasound_is_refused_by_the_limits_of_its_modality() -> None:
     assert len(images) > 600
     refused = []
     for path in images:
-        with film.opened(path, is_picture=True) as opened:
+        with image_file.open_image_file(path, is_picture=True) as opened:
             try:
-                fitness.check(opened.grey(0), WHOLE, fitness.ULTRASOUND)
+                quality_checks.check_fitness(opened.grey(0), WHOLE, quality_checks.ULTRASOUND_LIMITS)
             except ImageUnfit as error:
                 refused.append((path.name, error.code))
     assert refused == []

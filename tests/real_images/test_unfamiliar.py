@@ -14,11 +14,11 @@ from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from firmware_app.core.errors import PackManifestInvalid, RuntimeFault
 from firmware_app.core.records import Priority, Reading, ReadingStatus
-from firmware_app.packs.manifest import FILE_NAME, Manifest
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.ways import Way
+from firmware_app.packs.execution_variants import ExecutionVariant
+from firmware_app.packs.manifest import MANIFEST_FILE, Manifest
+from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading.children import golden_cases
-from firmware_app.results import case_line
+from firmware_app.results import case_json
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 
@@ -41,10 +41,10 @@ def box(tmp_path: Path) -> Iterator[Rig]:
     """An adult pack that knows its films, a child pack that has said nothing of its own, a pack for clips."""
     packs = toy_pack.write_both(tmp_path / "packs")
     clips = toy_pack.write(packs, "toy-clips", "any", None, None)
-    manifest = json.loads((clips / FILE_NAME).read_text())
+    manifest = json.loads((clips / MANIFEST_FILE).read_text())
     manifest["route"] |= {"modalities": ["US"], "body_parts": ["BREAST"], "views": []}
     manifest["frames"] = {"rule": "interval", "budget": 4}
-    (clips / FILE_NAME).write_text(json.dumps(manifest))
+    (clips / MANIFEST_FILE).write_text(json.dumps(manifest))
     for pack in (packs / "toy-adult", clips):
         toy_pack.learns(pack, [known(number) for number in range(40)], LIMIT)
     with reading_rig.rig(reading_rig.config(tmp_path, packs)) as made:
@@ -86,7 +86,7 @@ def test_an_image_unlike_them_gets_a_reason_a_sentence_and_no_number(box: Rig) -
     shown = box.state.display / strange.reference
     assert (shown / "frame-000.png").exists()  # a doctor sees it all the same
     assert not (shown / "bright.png").exists()
-    line = case_line.case_object(case, "en")
+    line = case_json.case_to_json(case, "en")
     assert line["readings"][0]["reason"]["code"] == "reading.unfamiliar"
 
 
@@ -116,14 +116,14 @@ def test_a_model_that_gives_no_features_is_the_runtimes_fault_and_not_the_images
     toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
     (folder / "fp32.onnx").write_bytes(toy_pack.onnx())
     with pytest.raises(RuntimeFault, match="no feature vector"):
-        golden_cases.attempt(Pack.load(folder), Way("onnxruntime", "fp32"), {"threads": 1})
+        golden_cases.run_variant(Pack.load(folder), ExecutionVariant("onnxruntime", "fp32"), {"threads": 1})
 
 
 def test_a_manifest_that_judges_features_names_the_output_that_gives_them(tmp_path: Path) -> None:
     folder = toy_pack.write(tmp_path, "toy-adult", "adult", 18, None)
     toy_pack.learns(folder, [known(number) for number in range(3)], LIMIT)
-    manifest = json.loads((folder / FILE_NAME).read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     del manifest["output"]["features"]
-    (folder / FILE_NAME).write_text(json.dumps(manifest))
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     with pytest.raises(PackManifestInvalid, match="feature vector"):
         Manifest.load(folder)

@@ -7,8 +7,19 @@ from datetime import datetime
 from hypothesis import strategies as st
 
 from firmware_app.core.records import LocalState, Priority
-from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
-from firmware_app.uplink.messages.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.box_reports import (
+    MOST_MEASURES,
+    MOST_SELF_TEST_PARTS,
+    MOST_SITE_FIGURES,
+    DiskSlot,
+    LeftSlot,
+    MeasureDrift,
+    MeasureTrend,
+    RunningSoftware,
+    SiteDrift,
+    SiteFigures,
+    SlotLeftReason,
+)
 from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
     MOST_MARKS,
@@ -31,7 +42,6 @@ from firmware_app.uplink.messages.summary import (
     Summary,
     SummaryRuntime,
 )
-from firmware_app.uplink.messages.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
 
 
 def _digits(count: int) -> st.SearchStrategy[str]:
@@ -85,7 +95,7 @@ PRESENCES = st.builds(
 )
 ESTIMATES = st.lists(st.integers(0, 100), max_size=3).map(tuple)
 PLACES = st.builds(
-    PlaceFigures,
+    SiteFigures,
     BOXES,
     st.just("1.20.3"),
     _digits(20).map(lambda digits: f"m-{digits}"),
@@ -99,22 +109,22 @@ PLACES = st.builds(
     ESTIMATES,
     ESTIMATES,
 )
-FIGURES = st.builds(ClinicFigures, ORIGINS, COUNTS, st.lists(PLACES, max_size=MOST_PLACES).map(tuple), HOURS)
+FIGURES = st.builds(ClinicFigures, ORIGINS, COUNTS, st.lists(PLACES, max_size=MOST_SITE_FIGURES).map(tuple), HOURS)
 NUMBERS = st.integers(-(10**9), 10**9)
 MEASURES = st.builds(
-    MeasureWatch,
+    MeasureDrift,
     st.sampled_from(["called", "refused_at_home", "pale"]),
     NUMBERS,
     NUMBERS,
     st.integers(0, 9999),
-    st.sampled_from(Drifting),
+    st.sampled_from(MeasureTrend),
 )
 WATCHES = st.builds(
     DriftWatch,
     ORIGINS,
     COUNTS,
     st.builds(
-        WatchedPlace,
+        SiteDrift,
         BOXES,
         st.just("1.20.3"),
         _digits(20).map(lambda digits: f"m-{digits}"),
@@ -126,10 +136,10 @@ WATCHES = st.builds(
 VERSIONS = st.from_regex(r"[0-9][A-Za-z0-9.+~-]{0,63}", fullmatch=True)
 LEFT = st.builds(
     LeftSlot,
-    st.sampled_from(Slot),
+    st.sampled_from(DiskSlot),
     st.none() | VERSIONS,
-    st.sampled_from(LeftFor),
-    st.lists(st.sampled_from(["packs", "gateway", "databases"]), max_size=MOST_PARTS).map(tuple),
+    st.sampled_from(SlotLeftReason),
+    st.lists(st.sampled_from(["packs", "gateway", "databases"]), max_size=MOST_SELF_TEST_PARTS).map(tuple),
 )
 SOFTWARE = st.builds(
     SoftwareState,
@@ -139,7 +149,7 @@ SOFTWARE = st.builds(
         RunningSoftware,
         st.none() | st.just("lantern-x86_64"),
         VERSIONS,
-        st.none() | st.sampled_from(Slot),
+        st.none() | st.sampled_from(DiskSlot),
         st.none() | LEFT,
     ),
     HOURS,

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from pydicom import dcmread
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import (
     FileEmpty,
     FileOfZeros,
@@ -31,26 +31,26 @@ from firmware_app.core.errors import (
 )
 from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.state_dir import StateDir, free_bytes
-from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest.accept import TRAILING_BYTES, Door
-from firmware_app.ingest.folder import WatchedFolder
-from firmware_app.ingest.sameness import Sameness, compare
+from firmware_app.ingest.duplicates import ObjectComparison, compare_objects
+from firmware_app.ingest.intake import TRAILING_BYTES, ImageIntake
+from firmware_app.ingest.watched_folder import WatchedFolder
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, sequence
 from tests.peers import pydicom_file, pydicom_files
 
 
-def journal(clinical: Clinical) -> list[tuple[str, str | None]]:
+def journal(clinical: ClinicalDatabase) -> list[tuple[str, str | None]]:
     rows = clinical.database.connection.execute("SELECT outcome, code FROM arrivals ORDER BY sequence").fetchall()
     return [(row[0], row[1]) for row in rows]
 
 
-def kept_file(door: Door) -> Path:
+def kept_file(door: ImageIntake) -> Path:
     [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
     return door.state.root / str(row[0])
 
 
-def nothing_left(door: Door) -> bool:
+def nothing_left(door: ImageIntake) -> bool:
     kept = [path for path in door.state.images.rglob("*") if path.is_file()]
     return not kept and not list(door.state.incoming.iterdir())
 
@@ -58,7 +58,7 @@ def nothing_left(door: Door) -> bool:
 # --- taken --------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: Door, at: Path) -> None:
+def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: ImageIntake, at: Path) -> None:
     content = file_of(film())
     at.write_bytes(content)
     admission = door.accept_file(at)
@@ -70,7 +70,7 @@ def test_a_file_is_copied_under_the_name_of_its_bytes_and_left_alone(door: Door,
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
-def test_a_file_without_preamble_or_meta_information_is_completed(door: Door, at: Path, syntax: str) -> None:
+def test_a_file_without_preamble_or_meta_information_is_completed(door: ImageIntake, at: Path, syntax: str) -> None:
     at.write_bytes(film(syntax=syntax))
     door.accept_file(at)
     kept = dcmread(kept_file(door))
@@ -79,7 +79,7 @@ def test_a_file_without_preamble_or_meta_information_is_completed(door: Door, at
     assert kept.Rows == 16
 
 
-def test_a_file_that_lacks_only_its_preamble_is_completed(door: Door, at: Path) -> None:
+def test_a_file_that_lacks_only_its_preamble_is_completed(door: ImageIntake, at: Path) -> None:
     content = file_of(film())
     at.write_bytes(content[132:])
     door.accept_file(at)
@@ -87,7 +87,7 @@ def test_a_file_that_lacks_only_its_preamble_is_completed(door: Door, at: Path) 
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
-def test_a_picture_is_taken_without_a_header_and_refused_when_cut(door: Door, at: Path, form: str) -> None:
+def test_a_picture_is_taken_without_a_header_and_refused_when_cut(door: ImageIntake, at: Path, form: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((64, 48), 60).save(buffer, form)
     picture = buffer.getvalue()
@@ -102,7 +102,7 @@ def test_a_picture_is_taken_without_a_header_and_refused_when_cut(door: Door, at
             door.accept_file(at)
 
 
-def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(door: Door, at: Path) -> None:
+def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(door: ImageIntake, at: Path) -> None:
     data_set = film(sop_instance="2.25.5")
     at.write_bytes(file_of(data_set))
     first = door.accept_file(at)
@@ -114,7 +114,7 @@ def test_the_same_object_again_is_a_duplicate_also_with_other_meta_information(d
 
 @pytest.mark.parametrize("left", [b"MEDVIEW CR-85\r\n", bytes(512), b"\xff" * 16, b"\x01"])
 def test_what_a_machine_leaves_behind_an_object_is_kept_with_it_and_noted(
-    door: Door, at: Path, left: bytes, caplog: pytest.LogCaptureFixture
+    door: ImageIntake, at: Path, left: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     data_set = film(sop_instance="2.25.5", study="2.25.7")
     at.write_bytes(file_of(data_set + left))
@@ -129,7 +129,7 @@ def test_what_a_machine_leaves_behind_an_object_is_kept_with_it_and_noted(
 
 
 def test_nothing_is_noted_of_an_object_that_ends_where_it_ends(
-    door: Door, at: Path, caplog: pytest.LogCaptureFixture
+    door: ImageIntake, at: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     at.write_bytes(file_of(film() + element(0xFFFCFFFC, b"OB", bytes(126))))  # Data Set Trailing Padding is of it
     with caplog.at_level(logging.INFO, "lantern.door"):
@@ -138,7 +138,7 @@ def test_nothing_is_noted_of_an_object_that_ends_where_it_ends(
 
 
 @pytest.mark.parametrize("brand", ["heic", "heix", "hevc", "mif1", "msf1", "avif", "avis"])
-def test_a_picture_as_phones_store_them_is_no_cut_clip(door: Door, at: Path, brand: str) -> None:
+def test_a_picture_as_phones_store_them_is_no_cut_clip(door: ImageIntake, at: Path, brand: str) -> None:
     at.write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + bytes(4) + b"mif1heic" + b"\0\0\1\0meta" + bytes(400))
     with pytest.raises(PhonePicture) as refused:
         door.accept_file(at)
@@ -165,7 +165,7 @@ VIEWS = sequence(0x00540220, item(element(0x00080104, b"LO", b"frontal")))
     ],
 )
 def test_the_same_pixels_with_a_corrected_header_are_kept_aside_and_not_acknowledged(
-    door: Door, at: Path, said: bytes, corrected: bytes
+    door: ImageIntake, at: Path, said: bytes, corrected: bytes
 ) -> None:
     data_set = film(sop_instance="2.25.5", study="2.25.7", extra=VIEWS)
     at.write_bytes(file_of(data_set))
@@ -181,7 +181,7 @@ def test_the_same_pixels_with_a_corrected_header_are_kept_aside_and_not_acknowle
 
 
 def test_what_a_router_may_rewrite_does_not_make_another_image(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.objects.new_uid", lambda: "2.25.8")
     given = {"sop_instance": "2.25.5", "study": "2.25.7", "pixels": os.urandom(512)}
@@ -202,13 +202,13 @@ def test_what_a_router_may_rewrite_does_not_make_another_image(
 def test_every_instance_of_pydicom_is_the_same_as_itself(tmp_path: Path) -> None:
     for path in pydicom_files():
         try:
-            examine(path)
+            examine_file(path)
         except IntakeError:
             continue
-        assert compare(path, path) is Sameness.SAME
+        assert compare_objects(path, path) is ObjectComparison.SAME
 
 
-def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: Door, at: Path) -> None:
+def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: ImageIntake, at: Path) -> None:
     clinical = door.clinical
     at.write_bytes(file_of(film()))
     admission = door.accept_file(at)
@@ -236,7 +236,7 @@ def test_an_image_whose_file_was_lost_is_read_again_once_it_is_back(door: Door, 
 
 
 def test_a_commit_that_reports_an_error_but_took_effect_keeps_its_file(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admit = door.clinical.admit
 
@@ -252,7 +252,7 @@ def test_a_commit_that_reports_an_error_but_took_effect_keeps_its_file(
 
 
 def test_a_commit_that_a_recovery_may_find_keeps_its_file(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_named: object) -> Instance:
         error = sqlite3.OperationalError("disk I/O error")
@@ -278,7 +278,7 @@ def test_the_folders_that_prepare_makes_are_durable(tmp_path: Path, monkeypatch:
     assert synced == []
 
 
-def test_a_cut_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
+def test_a_cut_file_is_healed_by_a_resend(door: ImageIntake, at: Path) -> None:
     at.write_bytes(file_of(film()))
     door.accept_file(at)
     kept_file(door).chmod(0o600)
@@ -290,7 +290,7 @@ def test_a_cut_file_is_healed_by_a_resend(door: Door, at: Path) -> None:
 
 
 def test_a_name_left_by_a_killed_process_is_taken_over_and_made_durable(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = file_of(film())
     at.write_bytes(content)
@@ -299,13 +299,13 @@ def test_a_name_left_by_a_killed_process_is_taken_over_and_made_durable(
     orphan.parent.mkdir()
     orphan.write_bytes(content)  # linked, but killed before the directory was synced and the row written
     synced: list[Path] = []
-    monkeypatch.setattr("firmware_app.ingest.accept.sync_directory", synced.append)
+    monkeypatch.setattr("firmware_app.ingest.intake.sync_directory", synced.append)
     assert door.accept_file(at).outcome is Outcome.ACCEPTED
     assert kept_file(door) == orphan
     assert {orphan.parent, orphan.parent.parent} <= set(synced)
 
 
-def test_other_pixels_under_the_same_identity_are_set_aside(door: Door, at: Path) -> None:
+def test_other_pixels_under_the_same_identity_are_set_aside(door: ImageIntake, at: Path) -> None:
     at.write_bytes(file_of(film(sop_instance="2.25.5")))
     admission = door.accept_file(at)
     at.write_bytes(file_of(film(sop_instance="2.25.5")))
@@ -317,7 +317,7 @@ def test_other_pixels_under_the_same_identity_are_set_aside(door: Door, at: Path
     assert tuple(rows[1]) == (f"set_aside/{aside.name}", admission.case)
 
 
-def test_a_file_named_in_gbk_is_taken_and_its_name_is_readable(door: Door, tmp_path: Path) -> None:
+def test_a_file_named_in_gbk_is_taken_and_its_name_is_readable(door: ImageIntake, tmp_path: Path) -> None:
     given = tmp_path / os.fsdecode("胸部.dcm".encode("gbk"))
     given.write_bytes(file_of(film()))
     admission = door.accept_file(given)
@@ -328,7 +328,9 @@ def test_a_file_named_in_gbk_is_taken_and_its_name_is_readable(door: Door, tmp_p
 # --- refused ------------------------------------------------------------------------------------------------------
 
 
-def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Door, tmp_path: Path, at: Path) -> None:
+def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(
+    door: ImageIntake, tmp_path: Path, at: Path
+) -> None:
     real = tmp_path / "real"
     real.write_bytes(file_of(film()))
     at.symlink_to(real)
@@ -345,26 +347,26 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(door: Doo
 @pytest.mark.parametrize(
     "content", [b"hello, this is a text\n" * 40, b"\0" * 4000 + b"x", b"%PDF-1.4" + b" " * 300, b"0" * 128 + b"DIC"]
 )
-def test_what_is_no_image_is_called_so(door: Door, at: Path, content: bytes) -> None:
+def test_what_is_no_image_is_called_so(door: ImageIntake, at: Path, content: bytes) -> None:
     at.write_bytes(content)
     with pytest.raises(NotAnImage):
         door.accept_file(at)
     assert nothing_left(door)
 
 
-def test_a_refused_object_leaves_a_line_and_no_bytes(door: Door, at: Path) -> None:
+def test_a_refused_object_leaves_a_line_and_no_bytes(door: ImageIntake, at: Path) -> None:
     at.write_bytes(file_of(film())[:-10])
     with pytest.raises(IntakeError):
         door.accept_file(at, "as the person gave it")
     assert nothing_left(door)
-    homeless = door.clinical.homeless()
+    homeless = door.clinical.unassigned_files()
     assert homeless is not None
     assert [(file.path, file.reason and file.reason.code) for file in homeless.files] == [
         ("as the person gave it", "intake.truncated")
     ]
 
 
-def test_an_object_above_the_limit_is_refused_before_it_is_copied(door: Door, at: Path) -> None:
+def test_an_object_above_the_limit_is_refused_before_it_is_copied(door: ImageIntake, at: Path) -> None:
     at.write_bytes(file_of(film(extra=element(0x00090010, b"OB", b""))))
     os.truncate(at, 9_000_000)
     with pytest.raises(ObjectTooLarge) as refused:
@@ -373,9 +375,11 @@ def test_an_object_above_the_limit_is_refused_before_it_is_copied(door: Door, at
     assert nothing_left(door)
 
 
-def test_no_image_is_taken_above_the_high_water_mark(state: StateDir, clinical: Clinical, at: Path) -> None:
+def test_no_image_is_taken_above_the_high_water_mark(state: StateDir, clinical: ClinicalDatabase, at: Path) -> None:
     at.write_bytes(file_of(film()))
-    greedy = Door(state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8)
+    greedy = ImageIntake(
+        state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8
+    )
     with pytest.raises(SpaceShort):
         greedy.accept_file(at)
     assert journal(clinical) == [("refused", "intake.space_short")]
@@ -386,7 +390,7 @@ def test_no_image_is_taken_above_the_high_water_mark(state: StateDir, clinical: 
 
 
 def test_a_database_that_cannot_be_written_takes_no_image(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_arguments: object, **_named: object) -> Instance:
         raise sqlite3.OperationalError("database is locked")
@@ -398,7 +402,9 @@ def test_a_database_that_cannot_be_written_takes_no_image(
     assert nothing_left(door)
 
 
-def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ballast_is_spent_to_write_down_a_refusal(
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     door.state.prepare_ballast(1)
     record = door.clinical.record_refusal
 
@@ -418,7 +424,7 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(door: Door, at: Path, monk
 # --- everything we have --------------------------------------------------------------------------------------------
 
 
-def judged(door: Door, paths: list[Path]) -> dict[str, str]:
+def judged(door: ImageIntake, paths: list[Path]) -> dict[str, str]:
     verdicts = {}
     for path in paths:
         try:
@@ -428,7 +434,7 @@ def judged(door: Door, paths: list[Path]) -> dict[str, str]:
     return verdicts
 
 
-def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: Door) -> None:
+def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: ImageIntake) -> None:
     paths = pydicom_files()
     verdicts = judged(door, paths)
     assert verdicts["CT_small.dcm"] in ("accepted", "duplicate")
@@ -441,7 +447,7 @@ def test_every_file_of_pydicom_is_taken_or_refused_with_a_code(door: Door) -> No
 # --- the watched folder --------------------------------------------------------------------------------------------
 
 
-def test_the_folder_takes_a_file_only_at_rest_and_only_once(door: Door, tmp_path: Path) -> None:
+def test_the_folder_takes_a_file_only_at_rest_and_only_once(door: ImageIntake, tmp_path: Path) -> None:
     folder = tmp_path / "watched"
     (folder / "deep" / "er").mkdir(parents=True)
     given = folder / "deep" / "er" / "film.dcm"
@@ -462,7 +468,9 @@ def test_the_folder_takes_a_file_only_at_rest_and_only_once(door: Door, tmp_path
     assert journal(door.clinical) == [("accepted", None)]
 
 
-def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once(door: Door, tmp_path: Path) -> None:
+def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once(
+    door: ImageIntake, tmp_path: Path
+) -> None:
     folder = tmp_path / "watched"
     folder.mkdir()
     (folder / "notes.txt").write_text("no image")
@@ -478,22 +486,24 @@ def test_the_folder_takes_a_changed_file_again_and_journals_what_it_refuses_once
     assert journal(door.clinical)[2:] == [("accepted", None)]
 
 
-def test_the_folder_waits_while_the_disk_is_short(state: StateDir, clinical: Clinical, tmp_path: Path) -> None:
+def test_the_folder_waits_while_the_disk_is_short(state: StateDir, clinical: ClinicalDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "watched"
     folder.mkdir()
     (folder / "film.dcm").write_bytes(file_of(film()))
-    greedy = Door(state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8)
+    greedy = ImageIntake(
+        state, clinical, high_water_free_mb=free_bytes(state.root) // 1_000_000 + 1000, max_object_mb=8
+    )
     watched = WatchedFolder(folder, greedy)
     for _ in range(3):
         watched.look()
     assert journal(clinical) == []  # it is the box's trouble, not the file's, and no line for every look
-    patient = WatchedFolder(folder, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    patient = WatchedFolder(folder, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
     for _ in range(3):
         patient.look()
     assert journal(clinical) == [("accepted", None)]
 
 
-def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: Door, tmp_path: Path) -> None:
+def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: ImageIntake, tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "watched", tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "film.dcm").write_bytes(file_of(film()))
@@ -508,7 +518,7 @@ def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: Door, t
     assert journal(door.clinical) == [("accepted", None)]
 
 
-def test_a_file_that_was_lost_on_its_way_says_that_it_is_empty(door: Door, at: Path) -> None:
+def test_a_file_that_was_lost_on_its_way_says_that_it_is_empty(door: ImageIntake, at: Path) -> None:
     for content, kind in ((b"", FileEmpty), (b"\0", FileOfZeros), (bytes(3_000_000), FileOfZeros)):
         at.write_bytes(content)
         with pytest.raises(kind) as refused:

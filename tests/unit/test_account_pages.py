@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
 from tests.unit.test_viewer import HTML, PASSWORD, Desk, desk, post
 
 __all__ = ["desk"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts import accounts_db as store
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases import accounts as store
+from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core import errors
 from firmware_app.core.state_dir import StateDir
 
@@ -182,7 +182,7 @@ def test_one_address_cannot_try_many_names(accounts: Accounts) -> None:
 
 
 def test_many_addresses_slow_each_other_at_one_name_and_lock_nobody_out(accounts: Accounts) -> None:
-    for number in range(store.BESIEGED):
+    for number in range(store.ATTACK_FAILURES):
         assert accounts.take_try("li", f"10.1.0.{number}")
     assert [accounts.take_try("li", "10.2.0.1") for _ in range(3)] == [True, False, False], "one try instead of five"
     known = f"{store.DEVICE}0123"

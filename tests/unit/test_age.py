@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from firmware_app.core.records import Header
-from firmware_app.dicom.headers.age import NotKnown, birth_date, completed_years, shown, stated
+from firmware_app.dicom.patient_data import AgeUnknown, age_text, completed_years, parse_age, parse_birth_date
 
 
 def header(age: str | None = None, birth: str | None = None, study: str | None = None) -> Header:
@@ -47,18 +47,18 @@ UNCLEAR = ["Y", "abcY", "45", "-01Y", "-05Y", "131Y", "999Y", "000Y", "000M", "4
 
 @pytest.mark.parametrize("text", UNCLEAR)
 def test_an_age_that_is_given_and_not_understood_is_unclear_and_never_absent(text: str) -> None:
-    assert stated(header(text)) is NotKnown.UNCLEAR
+    assert parse_age(header(text)) is AgeUnknown.UNCLEAR
     assert completed_years(header(text)) is None
 
 
 @pytest.mark.parametrize(("text", "birth"), [(None, None), ("", ""), (" ", "00000000"), (None, "0000.00.00")])
 def test_only_silence_is_absence(text: str | None, birth: str | None) -> None:
-    assert stated(header(text, birth, "20260101")) is NotKnown.ABSENT
+    assert parse_age(header(text, birth, "20260101")) is AgeUnknown.ABSENT
 
 
 def test_a_zero_that_nobody_typed_is_told_from_a_newborn_by_the_dates() -> None:
-    assert stated(header("000Y", "19700101", "20260102")) == 56
-    assert stated(header("000M", "20260101", "20260102")) == 0
+    assert parse_age(header("000Y", "19700101", "20260102")) == 56
+    assert parse_age(header("000M", "20260101", "20260102")) == 0
 
 
 @pytest.mark.parametrize(
@@ -68,46 +68,46 @@ def test_a_zero_that_nobody_typed_is_told_from_a_newborn_by_the_dates() -> None:
         ("20200615", "20260615", 6),
         ("2020.06.15", "20260615", 6),
         ("20240229", "20250228", 0),
-        ("20260101", "20250101", NotKnown.UNCLEAR),
-        ("18000101", "20260101", NotKnown.UNCLEAR),
-        ("20201301", "20260101", NotKnown.UNCLEAR),
-        ("", "20260101", NotKnown.ABSENT),
-        ("20200101", None, NotKnown.UNCLEAR),
+        ("20260101", "20250101", AgeUnknown.UNCLEAR),
+        ("18000101", "20260101", AgeUnknown.UNCLEAR),
+        ("20201301", "20260101", AgeUnknown.UNCLEAR),
+        ("", "20260101", AgeUnknown.ABSENT),
+        ("20200101", None, AgeUnknown.UNCLEAR),
     ],
 )
 def test_without_a_stated_age_birth_and_study_date_give_it(
-    birth: str, study: str | None, years: int | NotKnown
+    birth: str, study: str | None, years: int | AgeUnknown
 ) -> None:
-    assert stated(header(None, birth, study)) == years
+    assert parse_age(header(None, birth, study)) == years
 
 
 def test_the_stated_age_wins_over_dates_that_nearly_agree() -> None:
-    assert stated(header("003Y", "20210101", "20260101")) == 3
-    assert stated(header("003Y", "20211301", "20260101")) == 3
+    assert parse_age(header("003Y", "20210101", "20260101")) == 3
+    assert parse_age(header("003Y", "20211301", "20260101")) == 3
 
 
 @pytest.mark.parametrize(
     ("said", "born", "age"),
     [
         ("120Y", None, 120),
-        ("121Y", None, NotKnown.UNCLEAR),
+        ("121Y", None, AgeUnknown.UNCLEAR),
         (None, "19061121", 120),
-        (None, "19051121", NotKnown.UNCLEAR),
+        (None, "19051121", AgeUnknown.UNCLEAR),
         ("034Y", "19901121", 34),
-        ("034Y", "19891121", NotKnown.UNCLEAR),
+        ("034Y", "19891121", AgeUnknown.UNCLEAR),
         ("034Y", "19941121", 34),
-        ("034Y", "19951121", NotKnown.UNCLEAR),
+        ("034Y", "19951121", AgeUnknown.UNCLEAR),
         (None, "19921122", 33),
         (None, "19921121", 34),
     ],
 )
-def test_an_age_is_believed_up_to_here(said: str | None, born: str | None, age: int | NotKnown) -> None:
-    assert stated(header(said, born, "20261121")) == age
+def test_an_age_is_believed_up_to_here(said: str | None, born: str | None, age: int | AgeUnknown) -> None:
+    assert parse_age(header(said, born, "20261121")) == age
 
 
 @pytest.mark.parametrize("birth", ["19500101", "20190101", "20270101"])
 def test_an_age_that_contradicts_the_dates_is_unclear(birth: str) -> None:
-    assert stated(header("003Y", birth, "20260101")) is NotKnown.UNCLEAR
+    assert parse_age(header("003Y", birth, "20260101")) is AgeUnknown.UNCLEAR
 
 
 @given(st.dates(date(1904, 1, 2), date(2026, 1, 1)), st.integers(0, 110))
@@ -129,14 +129,14 @@ PLACEHOLDERS = ["19000101", "19010101", "1900.01.01", "18991230", "18000101", "1
 @pytest.mark.parametrize("study", ["19950302", "20061121", "20261121"])
 @pytest.mark.parametrize("birth", PLACEHOLDERS)
 def test_a_placeholder_birth_date_is_no_age(birth: str, study: str) -> None:
-    assert stated(header(None, birth, study)) is NotKnown.UNCLEAR
-    assert (shown(header(None, birth, study)), birth_date(birth)) == ("", "")
+    assert parse_age(header(None, birth, study)) is AgeUnknown.UNCLEAR
+    assert (age_text(header(None, birth, study)), parse_birth_date(birth)) == ("", "")
 
 
 @pytest.mark.parametrize("birth", PLACEHOLDERS)
 def test_beside_a_placeholder_the_stated_age_counts(birth: str) -> None:
-    assert stated(header("012Y", birth, "20261121")) == 12
-    assert shown(header("012Y", birth, "20261121")) == "012Y"
+    assert parse_age(header("012Y", birth, "20261121")) == 12
+    assert age_text(header("012Y", birth, "20261121")) == "012Y"
 
 
 @pytest.mark.parametrize(
@@ -150,25 +150,25 @@ def test_beside_a_placeholder_the_stated_age_counts(birth: str) -> None:
     ],
 )
 def test_the_age_that_a_console_computes_from_a_placeholder_is_none_either(said: str, birth: str, study: str) -> None:
-    assert stated(header(said, birth, study)) is NotKnown.UNCLEAR
-    assert shown(header(said, birth, study)) == ""
+    assert parse_age(header(said, birth, study)) is AgeUnknown.UNCLEAR
+    assert age_text(header(said, birth, study)) == ""
 
 
 @pytest.mark.parametrize("said", ["126Y", "255Y", "999Y", "999M", "999W", "999D"])
 def test_an_implausible_age_is_as_if_absent(said: str) -> None:
-    assert stated(header(said)) is NotKnown.UNCLEAR
-    assert shown(header(said)) == ""
-    assert stated(header(said, "20140301", "20261121")) == 12
-    assert shown(header(said, "20140301", "20261121")) == "012Y"
+    assert parse_age(header(said)) is AgeUnknown.UNCLEAR
+    assert age_text(header(said)) == ""
+    assert parse_age(header(said, "20140301", "20261121")) == 12
+    assert age_text(header(said, "20140301", "20261121")) == "012Y"
 
 
 def test_a_zero_that_nobody_typed_is_not_shown_as_a_newborn() -> None:
-    assert shown(header("000Y", "19700101", "20260102")) == "056Y"
-    assert shown(header("000Y")) == ""
+    assert age_text(header("000Y", "19700101", "20260102")) == "056Y"
+    assert age_text(header("000Y")) == ""
 
 
 def test_a_real_birth_date_is_kept() -> None:
-    assert [birth_date(text) for text in ("20140301", "2014.03.01", "19700101", "", "20141301", None)] == [
+    assert [parse_birth_date(text) for text in ("20140301", "2014.03.01", "19700101", "", "20141301", None)] == [
         "20140301",
         "20140301",
         "19700101",

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core.config_sections import ArchiveSection
 from firmware_app.core.errors import PacsKindRefused, PacsUncommitted
 from firmware_app.core.records import Reason
-from firmware_app.core.settings.sections import ArchiveSection
-from firmware_app.dicom.scu import connection
-from firmware_app.dicom.scu.peer import ArchivePeer
-from firmware_app.results.queue.archive_line import ArchiveLine
-from firmware_app.results.queue.due import DueCase
-from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
+from firmware_app.dicom import storage_scu
+from firmware_app.dicom.peers import ArchivePeer
+from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
+from firmware_app.results.archive_workers import ArchiveSender
+from firmware_app.results.due_cases import DueCase
 
 SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
 LateWord = Reason.of(PacsUncommitted(pacs="ARCHIVE", own="LANTERN"))
@@ -47,20 +47,20 @@ class Archive:
 
 
 @pytest.fixture
-def queue(clinical: Clinical) -> SendingQueue:
+def queue(clinical: ClinicalDatabase) -> SendingQueue:
     made = SendingQueue(clinical.database)
     made.set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
     return made
 
 
 @pytest.fixture
-def line(clinical: Clinical, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ArchiveLine]:
+def line(clinical: ClinicalDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ArchiveSender]:
     (tmp_path / "one.dcm").write_bytes(b"")
 
-    def to(archive: Archive, **settings: Any) -> ArchiveLine:
-        monkeypatch.setattr(connection, "dialled", archive.answering)
+    def to(archive: Archive, **settings: Any) -> ArchiveSender:
+        monkeypatch.setattr(storage_scu, "dial_archive", archive.answering)
         section = ArchiveSection.model_validate({"host": "10.0.0.5", "ae_title": "ARCHIVE", "send": True, **settings})
-        return ArchiveLine(ArchivePeer("pacs", section, "LANTERN"), clinical.database, tmp_path, threading.Event())
+        return ArchiveSender(ArchivePeer("pacs", section, "LANTERN"), clinical.database, tmp_path, threading.Event())
 
     return to
 
@@ -71,22 +71,22 @@ def put(queue: SendingQueue, *kinds: str) -> None:
     queue.put(DueCase("c-1", 1, False), 1, made, {"pacs": {"sr", "sc"}})
 
 
-def stages(queue: SendingQueue) -> list[Stage]:
+def stages(queue: SendingQueue) -> list[SendingStage]:
     return [one.stage for one in queue.of_case("c-1")]
 
 
-def test_hundreds_of_refused_objects_stop_no_other(queue: SendingQueue, line: Callable[..., ArchiveLine]) -> None:
+def test_hundreds_of_refused_objects_stop_no_other(queue: SendingQueue, line: Callable[..., ArchiveSender]) -> None:
     put(queue, *["sr"] * 205, "sc")
     archive = Archive(SC)
     one = line(archive)
     while one.turn():
         assert archive.dialled < 4
-    assert stages(queue) == [Stage.WAITING] * 205 + [Stage.ACCEPTED]
+    assert stages(queue) == [SendingStage.WAITING] * 205 + [SendingStage.ACCEPTED]
 
 
 @pytest.mark.parametrize("commitment", [False, True])
 def test_what_is_stored_is_believed_when_commitment_is_switched_off_or_no_longer_offered(
-    queue: SendingQueue, line: Callable[..., ArchiveLine], commitment: bool
+    queue: SendingQueue, line: Callable[..., ArchiveSender], commitment: bool
 ) -> None:
     put(queue, "sr")
     queue.succeeded(queue.waiting("pacs")[0], commits=True)
@@ -94,13 +94,13 @@ def test_what_is_stored_is_believed_when_commitment_is_switched_off_or_no_longer
     archive = Archive(SR)
     line(archive, commitment=commitment).turn()
     assert archive.dialled == commitment
-    assert stages(queue) == [Stage.ACCEPTED]
+    assert stages(queue) == [SendingStage.ACCEPTED]
     (told,) = queue.archives()
     assert (told.reason, told.commits) == (None, False)
 
 
 def test_an_association_without_a_context_puts_off_the_objects_and_not_the_archive(
-    queue: SendingQueue, line: Callable[..., ArchiveLine]
+    queue: SendingQueue, line: Callable[..., ArchiveSender]
 ) -> None:
     put(queue, "sr")
     archive = Archive(SC)
@@ -111,4 +111,4 @@ def test_an_association_without_a_context_puts_off_the_objects_and_not_the_archi
     assert (refused.reason.details["kind"], refused.failures) == ("sr", 1)
     put(queue, "sr", "sc")
     one.turn()
-    assert stages(queue) == [Stage.WAITING, Stage.ACCEPTED]
+    assert stages(queue) == [SendingStage.WAITING, SendingStage.ACCEPTED]

@@ -32,12 +32,12 @@ RANK = {name: rank for rank, name in enumerate(ORDER)}
 PIXEL_SIDE = ("firmware_app.imaging", "firmware_app.packs", "firmware_app.reading")
 SHARED_WITH_CONVERTERS = (
     "firmware_app.core",
-    "firmware_app.dicom.headers",
+    "firmware_app.dicom",
     "firmware_app.imaging",
     "firmware_app.packs",
     "firmware_app.reading.routing",  # films of other places are refused by the box's own rules, not by a copy of them
     "firmware_app.uplink.messages.feedback",  # the box writes a clinic's feedback, the converters read it
-    "firmware_app.appliance.updates.offers",  # the publisher's tool writes the index of software, the box reads it
+    "firmware_app.appliance.software_offers",  # the publisher's tool writes the index of software, the box reads it
 )
 SHARED_WITH_HOSPITAL = ("firmware_app.core", "firmware_app.uplink.messages")
 VIEWER_NEVER = ("firmware_app.packs.runtimes", "firmware_app.ingest", "firmware_app.dicom.scp")
@@ -138,12 +138,12 @@ def test_arrows_point_down(package: str) -> None:
 @pytest.mark.parametrize(
     ("package", "here", "name"),
     [
-        ("firmware_app", "ingest", "firmware_app.imaging.film"),
+        ("firmware_app", "ingest", "firmware_app.imaging.image_file"),
         ("firmware_app", "uplink", "firmware_app.reading"),
-        ("firmware_app", "cases", "firmware_app.cli.cli"),
+        ("firmware_app", "cases", "firmware_app.cli.command_line"),
         ("firmware_app", "core", "firmware_app.packs.manifest"),
         ("firmware_app", "reading", "web"),
-        ("web", "", "firmware_app.packs.runtimes.choice"),
+        ("web", "", "firmware_app.packs.runtimes.registry"),
         ("converters", "", "firmware_app.cases.clinical_db"),
         ("converters", "elsewhere", "firmware_app.reading.reader"),
         ("hospital", "", "firmware_app.cases.clinical_db"),
@@ -161,8 +161,8 @@ def test_no_packages_of_the_box_import_each_other_in_a_cycle() -> None:
 def test_a_cycle_is_seen(tmp_path: Path) -> None:
     for file, text in {
         "firmware_app/store/relay.py": "from firmware_app.uplink import line\n",
-        "firmware_app/uplink/line.py": "def send():\n    from firmware_app.uplink.messages.keys import Key\n",
-        "firmware_app/uplink/messages/keys.py": "import firmware_app.store.relay\n",
+        "firmware_app/uplink/line.py": "def send():\n    from firmware_app.uplink.messages.public_keys import Key\n",
+        "firmware_app/uplink/messages/public_keys.py": "import firmware_app.store.relay\n",
         "firmware_app/reading/reader.py": "from firmware_app.store import relay\n",
     }.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)

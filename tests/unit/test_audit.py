@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts import audit as chain
-from firmware_app.cases.accounts.audit import Audit, AuditEntry
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import audit as chain
+from firmware_app.cases.audit import Audit, AuditEntry
+from firmware_app.cases.clinical_db import ClinicalDatabase
 
 
 @pytest.fixture
-def audit(clinical: Clinical) -> Audit:
+def audit(clinical: ClinicalDatabase) -> Audit:
     made = Audit(clinical.database)
     for number in range(1, 6):
         made.record("li", "case.viewed", f"c-{number:020x}")
     return made
 
 
-def altered(clinical: Clinical, tmp_path: Path, statement: str) -> Audit:
+def altered(clinical: ClinicalDatabase, tmp_path: Path, statement: str) -> Audit:
     """The audit after someone with the disk in hand, and no respect for triggers, has been at it."""
     clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     copy = tmp_path / "copy.db"
@@ -32,7 +32,7 @@ def altered(clinical: Clinical, tmp_path: Path, statement: str) -> Audit:
         connection.execute("DROP TRIGGER audit_is_fixed")
         connection.execute(statement)
     connection.close()
-    return Audit(Clinical(copy).database)
+    return Audit(ClinicalDatabase(copy).database)
 
 
 def test_a_whole_audit_is_whole(audit: Audit) -> None:
@@ -55,7 +55,7 @@ def test_a_whole_audit_is_whole(audit: Audit) -> None:
     ],
 )
 def test_the_first_bad_entry_is_named(
-    audit: Audit, clinical: Clinical, tmp_path: Path, statement: str, first_bad: int
+    audit: Audit, clinical: ClinicalDatabase, tmp_path: Path, statement: str, first_bad: int
 ) -> None:
     assert audit.verify()[0]
     whole, sentence = altered(clinical, tmp_path, statement).verify()
@@ -63,7 +63,9 @@ def test_the_first_bad_entry_is_named(
     assert (sentence.code, sentence.details["sequence"]) == (chain.BROKEN, first_bad)
 
 
-def test_a_cut_off_end_shows_against_the_head_that_was_told(audit: Audit, clinical: Clinical, tmp_path: Path) -> None:
+def test_a_cut_off_end_shows_against_the_head_that_was_told(
+    audit: Audit, clinical: ClinicalDatabase, tmp_path: Path
+) -> None:
     head = audit.head().hash
     shorter = altered(clinical, tmp_path, "DELETE FROM audit WHERE sequence > 3")
     assert shorter.verify()[0]  # on its own, the rest fits
@@ -74,14 +76,14 @@ def test_a_cut_off_end_shows_against_the_head_that_was_told(audit: Audit, clinic
     assert audit.verify(head)[0]
 
 
-def test_the_box_itself_cannot_change_an_entry(audit: Audit, clinical: Clinical) -> None:
+def test_the_box_itself_cannot_change_an_entry(audit: Audit, clinical: ClinicalDatabase) -> None:
     for statement in ("UPDATE audit SET actor = 'x'", "DELETE FROM audit"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             clinical.database.connection.execute(statement)
     assert audit.verify()[0]
 
 
-def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: Clinical) -> None:
+def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: ClinicalDatabase) -> None:
     before = audit.head()
     with pytest.raises(ZeroDivisionError), clinical.database.transaction() as connection:  # noqa: PT012
         chain.append(connection, "li", "case.done")
@@ -91,7 +93,7 @@ def test_a_change_that_fails_leaves_no_entry(audit: Audit, clinical: Clinical) -
 
 @pytest.mark.parametrize("changes", [{"actor": "nobody"}, {"at": "2026-01-01"}, {"case": "c-0"}, {"action": "none"}])
 def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(
-    audit: Audit, clinical: Clinical, changes: dict[str, str]
+    audit: Audit, clinical: ClinicalDatabase, changes: dict[str, str]
 ) -> None:
     for trigger in ("audit_is_kept", "audit_is_fixed"):  # the forger has the disk in hand
         clinical.database.connection.execute(f"DROP TRIGGER {trigger}")
@@ -104,7 +106,7 @@ def test_whoever_mends_an_entry_has_to_write_the_whole_rest_anew(
     assert not audit.verify(head)[0]
 
 
-def put(clinical: Clinical, entry: AuditEntry, its_hash: str) -> None:
+def put(clinical: ClinicalDatabase, entry: AuditEntry, its_hash: str) -> None:
     """Write *entry* with *its_hash* over the one of its number."""
     clinical.database.connection.execute(
         "UPDATE audit SET at = ?, actor = ?, action = ?, case_reference = ?, previous = ?, hash = ? WHERE sequence = ?",

@@ -12,18 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import backup
-from firmware_app.appliance.checks import own_care
-from firmware_app.appliance.recovery import rescue, ring
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clearing import Clearing
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import backup, backup_ring, rescue
+from firmware_app.appliance.checks import maintenance
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_deletion import CaseDeletion
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.worklist import Worklist
+from firmware_app.core import database_health
 from firmware_app.core.errors import BackupDiskAbsent, BackupNoRoom, BackupNotWhole, BackupUnderWay, StoreDamaged
 from firmware_app.core.settings import Config
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from tests.finished import DOCTOR, film, finished, opened, read_all, sign, taken
@@ -53,8 +52,8 @@ def state(tmp_path: Path) -> StateDir:
     return state
 
 
-def made(state: StateDir, keep: int = 3) -> ring.Copy:
-    return ring.Ring(state.backup).make(state.databases, keep, 0)
+def made(state: StateDir, keep: int = 3) -> backup_ring.BackupCopy:
+    return backup_ring.BackupRing(state.backup).make(state.databases, keep, 0)
 
 
 def config(state: StateDir, **more: object) -> Config:
@@ -71,12 +70,12 @@ def config(state: StateDir, **more: object) -> Config:
 def test_a_backup_holds_every_database_whole_and_only_the_newest_are_kept(state: StateDir) -> None:
     numbers = [made(state).number for _ in range(5)]
     assert numbers == [1, 2, 3, 4, 5]
-    assert [copy.number for copy in ring.copies(state)] == [5, 4, 3]
+    assert [copy.number for copy in backup_ring.list_copies(state)] == [5, 4, 3]
     assert sorted(path.name for path in state.backup.iterdir()) == ["000003", "000004", "000005"]
     for name in ("clinical.db", "accounts.db", "exchange.db"):
-        newest = ring.newest_whole(state, name)
+        newest = backup_ring.find_newest_whole(state, name)
         assert newest is not None
-        with ring.opened(newest[1]) as connection:
+        with backup_ring.open_copy(newest[1]) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert not list(newest[1].parent.glob(f"{name}-*")), "one file, without a log"
 
@@ -98,18 +97,18 @@ def test_a_copy_of_the_accounts_lies_open_to_the_accounts_group_and_to_no_other(
         "accounts.db": few,
     }
     assert {stat.S_IMODE(one.st_mode) for one in status_of.values()} == {0o660}
-    assert ring.newest_whole(state, "accounts.db") is not None
+    assert backup_ring.find_newest_whole(state, "accounts.db") is not None
     assert not list(state.accounts_db.parent.glob("copy-of-*"))
 
 
 def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: StateDir) -> None:
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.database.connection.execute("PRAGMA wal_autocheckpoint=0")
     Audit(clinical.database).record("li", "logged.in")
     made(state)
-    newest = ring.newest_whole(state, "clinical.db")
+    newest = backup_ring.find_newest_whole(state, "clinical.db")
     assert newest is not None
-    with ring.opened(newest[1]) as connection:
+    with backup_ring.open_copy(newest[1]) as connection:
         assert connection.execute("SELECT action FROM audit ORDER BY sequence DESC").fetchone()[0] == "logged.in"
     clinical.database.close()
 
@@ -119,37 +118,37 @@ def test_a_damaged_database_makes_no_backup_and_is_noted(state: StateDir) -> Non
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
     with pytest.raises(BackupNotWhole):
         made(state)
-    assert damage.noted(state.clinical_db)
-    assert [copy.number for copy in ring.copies(state)] == [1]
+    assert database_health.has_damage_note(state.clinical_db)
+    assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
     with pytest.raises(StoreDamaged):
         backup.run(config(state), now=True)
-    assert next(check.reason.code for check in own_care.backup(config(state), state)) == "store.damaged"
-    assert "backup.failed" in own_care.trouble(state)
+    assert next(check.reason.code for check in maintenance.check_backup(config(state), state)) == "store.damaged"
+    assert "backup.failed" in maintenance.list_troubles(state)
 
 
 def test_a_backup_that_went_bad_is_passed_over(state: StateDir) -> None:
     for _ in range(2):
         made(state)
     overwrite(state.backup / "000002" / "clinical.db", 3)
-    newest = ring.newest_whole(state, "clinical.db")
+    newest = backup_ring.find_newest_whole(state, "clinical.db")
     assert newest is not None
     assert newest[0].number == 1
     shutil.rmtree(state.backup / "000001")
-    assert ring.newest_whole(state, "clinical.db") is None
+    assert backup_ring.find_newest_whole(state, "clinical.db") is None
 
 
 def test_the_last_backup_is_never_given_up_for_room(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(3):
         made(state)
-    monkeypatch.setattr(ring, "free_bytes", lambda folder: 1_000)
+    monkeypatch.setattr(backup_ring, "free_bytes", lambda folder: 1_000)
     with pytest.raises(BackupNoRoom) as raised:
         made(state)
     assert raised.value.missing_mb > 0
-    assert [copy.number for copy in ring.copies(state)] == [3]
+    assert [copy.number for copy in backup_ring.list_copies(state)] == [3]
 
 
 def test_two_backups_at_once_are_one(state: StateDir) -> None:
-    with ring._alone(state.backup), pytest.raises(BackupUnderWay):
+    with backup_ring._alone(state.backup), pytest.raises(BackupUnderWay):
         made(state)
 
 
@@ -158,7 +157,7 @@ def test_a_backup_is_made_when_one_is_due(state: StateDir) -> None:
     assert backup.run(config(state)).code == "backup.not_due"
     assert backup.run(config(state), now=True).code == "backup.done"
     assert backup.run(config(state, every_hours=0)).details["number"] == 3
-    assert [check.reason.code for check in own_care.backup(config(state), state)] == ["doctor.backup_ok"]
+    assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_ok"]
 
 
 def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: Path) -> None:
@@ -168,7 +167,7 @@ def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: 
         with pytest.raises(BackupDiskAbsent):
             backup.run(config(state, dir=folder))
         assert not any(folder.glob("*"))
-    assert [check.reason.code for check in own_care.backup(config(state, dir=mount), state)] == [
+    assert [check.reason.code for check in maintenance.check_backup(config(state, dir=mount), state)] == [
         "care.backup_disk",
         "doctor.backup_none",
     ]
@@ -212,15 +211,15 @@ def test_what_people_entered_comes_back_from_the_newest_backup(state: StateDir, 
     else:
         for page in {root_of(state.clinical_db, name) for name in (*PEOPLE, "audit")}:
             overwrite(state.clinical_db, page)
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert people(state) == before
     after = rows(state.clinical_db, "audit")
     assert after[: len(entries)] == entries
-    ((_, report),) = rescue.reports(state)
+    ((_, report),) = rescue.list_reports(state)
     assert report.restored == len(entries) + sum(map(len, before.values()))
     assert report.people == 0
     assert report.backup
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     whole, reason = Audit(clinical.database).verify()
     # Nothing shows whether entries came behind the backup's last, so the chain fits and is not called whole.
     assert (whole, reason.code, reason.details["after"]) == (False, "audit.cut_off", len(entries))
@@ -233,14 +232,14 @@ def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -
     for path in state.clinical_db.parent.glob("*"):
         if path.is_file():
             path.unlink()
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert {row[0] for row in rows(state.clinical_db, "cases")} == {row[0] for row in names}
 
 
 @pytest.mark.parametrize("how", ["changed", "withdrawn"])
 def test_a_word_that_was_taken_back_after_the_backup_does_not_come_back(state: StateDir, how: str) -> None:
     made(state)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     case, other = [row.case for row in Worklist(clinical).rows("done", 9)]
     if how == "changed":
         Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
@@ -249,33 +248,33 @@ def test_a_word_that_was_taken_back_after_the_backup_does_not_come_back(state: S
     Worklist(clinical).judge(other, "pneumonia", "unsure", "another doctor")
     clinical.database.close()
     overwrite(state.clinical_db, root_of(state.clinical_db, "verdicts"))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert [row[0] for row in rows(state.clinical_db, "verdicts")] == [other]
 
 
 def test_a_row_that_is_still_there_is_not_replaced_by_an_older_one(state: StateDir) -> None:
     made(state)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     (case, _) = [row.case for row in Worklist(clinical).rows("done", 9)]
     Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
     clinical.database.close()
     before = rows(state.clinical_db, "verdicts")
     overwrite(state.clinical_db, root_of(state.clinical_db, "sqlite_autoindex_verdicts_1"))
-    damage.note(state.clinical_db)
-    rescue.mend(state, state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert rows(state.clinical_db, "verdicts") == before
 
 
 def test_a_deleted_case_does_not_come_back_from_the_ring(state: StateDir) -> None:
     made(state)
-    clinical = Clinical(state.clinical_db)
-    clearing = Clearing(state, clinical)
+    clinical = ClinicalDatabase(state.clinical_db)
+    clearing = CaseDeletion(state, clinical)
     (one,) = clearing.candidates(LIMITS)[0]
     assert clearing.delete(one)
     left = {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
     clinical.database.close()
     state.clinical_db.unlink()
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert {row[0] for row in rows(state.clinical_db, "cases")} == left
     for table in ("identities", "verdicts", "reviews"):
         assert {row[0] for row in rows(state.clinical_db, table)} == left
@@ -286,17 +285,17 @@ def test_a_backup_of_a_history_that_went_another_way_gives_the_audit_nothing(sta
     for path in state.clinical_db.parent.glob("clinical.db*"):
         path.unlink()
     shutil.move(state.backup / "000001", state.root / "hidden")
-    rescue.mend(state, state.clinical_db)  # without it: the numbers begin anew
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)  # without it: the numbers begin anew
+    clinical = ClinicalDatabase(state.clinical_db)
     Audit(clinical.database).record("li", "logged.in")
     entries = rows(state.clinical_db, "audit")
     clinical.database.close()
     shutil.move(state.root / "hidden", state.backup / "000001")
     overwrite(state.clinical_db, root_of(state.clinical_db, "identities"))
-    damage.note(state.clinical_db)
-    rescue.mend(state, state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert rows(state.clinical_db, "audit")[: len(entries)] == entries
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     assert Audit(clinical.database).verify()[1].code != "audit.broken"
     clinical.database.close()
 
@@ -307,7 +306,7 @@ def test_lost_accounts_come_back_without_a_password_and_the_hospitals_key_as_it_
     for database in (state.accounts_db, state.exchange_db):
         overwrite(database, 0)
         overwrite(database, root_of_copy(state, database.name))
-        rescue.mend(state, database)
+        rescue.rescue_database(state, database)
     accounts = Accounts(state.accounts_db)
     (user,) = accounts.users()
     assert (user.name, user.role, user.has_password) == ("li", Role.DOCTOR, False)
@@ -328,7 +327,7 @@ def test_nothing_is_taken_from_a_ring_where_nothing_is_lost(tmp_path: Path) -> N
     clinical.database.close()
     made(state)
     overwrite(state.clinical_db, root_of(state.clinical_db, "instances_case"))
-    damage.note(state.clinical_db)
-    rescue.mend(state, state.clinical_db)
-    ((_, report),) = rescue.reports(state)
+    database_health.write_damage_note(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    ((_, report),) = rescue.list_reports(state)
     assert (report.restored, report.backup) == (0, "")

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import mending, preconditions, rescue
-from firmware_app.cases.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.appliance import database_repair, rescue
+from firmware_app.cases.clinical_db import SCHEMA_VERSION, ClinicalDatabase
+from firmware_app.core import database_health, locks
 from firmware_app.core.errors import (
     RescueNeedsRoom,
     StateUnusable,
@@ -23,7 +24,6 @@ from firmware_app.core.errors import (
     StoreTooNew,
     StoreUnreadable,
 )
-from firmware_app.core.sqlite import clean_mark, damage, guard
 from firmware_app.core.state_dir import StateDir
 
 
@@ -31,7 +31,7 @@ from firmware_app.core.state_dir import StateDir
 def state(tmp_path: Path) -> StateDir:
     made = StateDir(tmp_path)
     made.prepare()
-    clinical = Clinical(made.clinical_db)
+    clinical = ClinicalDatabase(made.clinical_db)
     clinical.create()
     clinical.database.close()
     return made
@@ -58,9 +58,9 @@ def test_a_newer_versions_damaged_database_is_not_touched(state: StateDir, only_
         overwrite_a_table(state)
     before = state.clinical_db.read_bytes()
     with pytest.raises(StoreTooNew):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
-    assert not damage.noted_in(state.databases)
+    assert not database_health.has_any_damage_note(state.databases)
     newer.close()
 
 
@@ -74,13 +74,13 @@ def test_a_newer_versions_database_that_sqlite_cannot_open_is_not_touched(state:
         file.write(b"\xff" * 8)
     before = state.clinical_db.read_bytes()
     with pytest.raises(StoreTooNew):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
 
 
 def test_looking_for_the_version_leaves_nothing_beside_the_database(state: StateDir) -> None:
     before = set(state.clinical_db.parent.iterdir())
-    assert clean_mark.version(state.clinical_db) == SCHEMA_VERSION
+    assert database_health.read_schema_version(state.clinical_db) == SCHEMA_VERSION
     assert set(state.clinical_db.parent.iterdir()) == before
 
 
@@ -88,48 +88,48 @@ def test_after_an_end_in_order_only_the_beginning_is_looked_at(
     state: StateDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Path] = []
-    find = damage.find
+    find = database_health.find_damage
 
     def told(database: Path) -> str | None:
         looked.append(database)
         return find(database)
 
-    monkeypatch.setattr(damage, "find", told)
-    mending.left_in_order([state.clinical_db])
-    rescue.mend(state, state.clinical_db)
+    monkeypatch.setattr(database_health, "find_damage", told)
+    database_repair.mark_clean([state.clinical_db])
+    rescue.rescue_database(state, state.clinical_db)
     assert looked == []
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()  # from here on a power cut is no end in order
     clinical.database.close()
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert looked == [state.clinical_db]
 
 
 def test_a_file_that_somebody_touched_after_the_end_is_looked_at(state: StateDir) -> None:
-    mending.left_in_order([state.clinical_db])
-    assert clean_mark.is_clean(state.clinical_db)
+    database_repair.mark_clean([state.clinical_db])
+    assert database_health.was_closed_cleanly(state.clinical_db)
     overwrite_a_table(state)
-    rescue.mend(state, state.clinical_db)
-    assert len(list(rescue.reports(state))) == 1
+    rescue.rescue_database(state, state.clinical_db)
+    assert len(list(rescue.list_reports(state))) == 1
 
 
 def test_being_looked_at_is_not_called_damage(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_PATIENCE_S", 0.0)
-    with guard.alone(state.clinical_db, 0.0) as alone:
+    monkeypatch.setattr(locks, "_PATIENCE_S", 0.0)
+    with locks.lock_exclusively(state.clinical_db, 0.0) as alone:
         assert alone
         with pytest.raises(StoreLookedAt):
-            Clinical(state.clinical_db).require()
+            ClinicalDatabase(state.clinical_db).require()
 
 
 def test_waiting_for_others_ends_with_the_box_and_names_them(state: StateDir, caplog: pytest.LogCaptureFixture) -> None:
-    other = Clinical(state.clinical_db)
+    other = ClinicalDatabase(state.clinical_db)
     other.require()
-    damage.note(state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
     stop = threading.Event()
     stop.set()
     began = time.monotonic()
     with pytest.raises(StoreDamaged):
-        rescue.mend(state, state.clinical_db, stop)
+        rescue.rescue_database(state, state.clinical_db, stop)
     assert time.monotonic() - began < 10.0
     assert f"process {os.getpid()}" in caplog.text
     other.database.close()
@@ -142,8 +142,8 @@ def test_without_locks_a_database_is_opened_and_never_rebuilt(state: StateDir, m
     monkeypatch.setattr(fcntl, "flock", no_locks)
     overwrite_a_table(state)
     before = state.clinical_db.read_bytes()
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     clinical.database.close()
     assert state.clinical_db.read_bytes() == before
@@ -154,22 +154,22 @@ def test_a_lock_file_that_cannot_be_opened_is_no_read_only_disk(state: StateDir)
     lock.unlink()
     lock.mkdir()
     with pytest.raises(StateUnusable):
-        Clinical(state.clinical_db).require()
+        ClinicalDatabase(state.clinical_db).require()
     with pytest.raises(StateUnusable):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
 
 
 def test_a_database_that_cannot_be_opened_is_a_sentence(state: StateDir) -> None:
     state.clinical_db.unlink()
     state.clinical_db.symlink_to(state.root / "images")
     with pytest.raises((StoreUnreadable, StateUnusable)):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
 
 
 def test_too_little_room_is_told_before_anything_is_done(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite_a_table(state)
-    monkeypatch.setattr(preconditions, "free_bytes", lambda _folder: 0)
+    monkeypatch.setattr(rescue, "free_bytes", lambda _folder: 0)
     with pytest.raises(RescueNeedsRoom) as refused:
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
     assert refused.value.missing_mb >= 4
     assert not (state.clinical_db.parent / "damaged").exists()

@@ -10,18 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.records import Finding
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, image_limits, model_frames, outside_anatomy, ultrasound_sector
 from firmware_app.imaging.model_input import InputSpec, to_model_input
-from firmware_app.imaging.quality import beside, limits
-from firmware_app.imaging.ultrasound import sector
 from firmware_app.reading import hints
-from firmware_app.reading.children.inference_child import Models
+from firmware_app.reading.children.inference_child import LoadedModels
 from tests import drawn_marks, films, screens, toy_pack
 
 Pixels = np.ndarray[Any, Any]
-SIDE = limits.BESIDE_CELLS
+SIDE = image_limits.OUTSIDE_CELLS
 WHOLE = (0, 0, 300, 400)
 
 
@@ -41,20 +39,20 @@ def bordered(ground: float, left: int = 30, right: int = 20, top: int = 40, bott
 
 def test_a_film_without_borders_is_exposed_to_its_edges() -> None:
     for seed in range(5):
-        assert beside.exposed(body(seed=seed)) == WHOLE
-        assert beside.of_film(body(seed=seed)) is None
+        assert outside_anatomy.find_exposed_box(body(seed=seed)) == WHOLE
+        assert outside_anatomy.cells_of_radiograph(body(seed=seed)) is None
 
 
 @pytest.mark.parametrize("ground", [0.0, 300.0, 6000.0], ids=["black", "dark", "white"])
 def test_even_borders_are_found_to_the_pixel(ground: float) -> None:
-    assert beside.exposed(bordered(ground)) == (30, 40, 280, 390)
+    assert outside_anatomy.find_exposed_box(bordered(ground)) == (30, 40, 280, 390)
     noisy = bordered(ground) + np.random.default_rng(0).normal(0, 20, (400, 300))
-    assert beside.exposed(noisy.astype(np.float32)) == (30, 40, 280, 390)
+    assert outside_anatomy.find_exposed_box(noisy.astype(np.float32)) == (30, 40, 280, 390)
 
 
 def test_a_large_film_is_looked_at_in_samples() -> None:
     large: Pixels = bordered(0.0).repeat(8, axis=0).repeat(8, axis=1)
-    x0, y0, x1, y1 = beside.exposed(large)
+    x0, y0, x1, y1 = outside_anatomy.find_exposed_box(large)
     assert np.abs(np.subtract((x0, y0, x1, y1), (240, 320, 2240, 3120))).max() < 16
 
 
@@ -62,52 +60,52 @@ def test_letters_in_a_border_belong_to_it() -> None:
     made = bordered(0.0)
     made[10:25, 40:150] = 4000  # a line of letters, with even lines before and behind it
     made[100:160, 5:20] = 4000  # a marker in the side
-    assert beside.exposed(made) == (30, 40, 280, 390)
+    assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
 
 
 def test_dark_air_beside_a_body_is_no_border_where_the_body_reaches_the_edge() -> None:
     made = body()
     made[:250, :60] = made[:250, 240:] = 400  # air above the arms, as dark as the lungs
-    assert beside.exposed(made) == WHOLE
+    assert outside_anatomy.find_exposed_box(made) == WHOLE
 
 
 def test_a_burnt_abdomen_is_no_border_for_it_ends_in_no_edge() -> None:
     made = body()
     made[340:] = made.max()
     made[280:340] += np.linspace(0, 1, 60, dtype=np.float32)[:, np.newaxis] * (made.max() - made[280:340])
-    assert beside.exposed(made)[3] == 400
+    assert outside_anatomy.find_exposed_box(made)[3] == 400
 
 
 def test_a_frame_within_a_frame_is_taken_whole() -> None:
     made = bordered(0.0)
     made[:4], made[-4:], made[:, :4], made[:, -4:] = 9000, 9000, 9000, 9000
-    assert beside.exposed(made) == (30, 40, 280, 390)
+    assert outside_anatomy.find_exposed_box(made) == (30, 40, 280, 390)
 
 
 def test_a_picture_that_is_even_to_its_middle_has_no_border_that_could_be_told() -> None:
-    assert beside.exposed(np.zeros((400, 300), np.float32)) == WHOLE
-    assert beside.exposed(np.full((1, 1), 7.0, np.float32)) == (0, 0, 1, 1)
+    assert outside_anatomy.find_exposed_box(np.zeros((400, 300), np.float32)) == WHOLE
+    assert outside_anatomy.find_exposed_box(np.full((1, 1), 7.0, np.float32)) == (0, 0, 1, 1)
     made = body()
     made[:190] = 0
-    assert beside.exposed(made) == WHOLE
+    assert outside_anatomy.find_exposed_box(made) == WHOLE
 
 
 def test_padding_lies_beside_and_sets_no_scale() -> None:
     made, hidden = body(), np.zeros((400, 300), np.bool_)
     hidden[200:, :100] = True
     made[hidden] = -32768
-    cells = beside.of_film(made, hidden)
+    cells = outside_anatomy.cells_of_radiograph(made, hidden)
     assert cells is not None
     assert cells[SIDE // 2 :, : SIDE // 3].min() == 255
     assert cells[: SIDE // 2 - 1].max() == cells[:, SIDE // 3 + 1 :].max() == 0
     framed, within = bordered(0.0), np.zeros((400, 300), np.bool_)
     within[180:220, 140:160] = True
     framed[within] = -32768
-    assert beside.exposed(framed, within) == (30, 40, 280, 390)
+    assert outside_anatomy.find_exposed_box(framed, within) == (30, 40, 280, 390)
 
 
 def test_the_cells_say_how_much_of_them_lies_beside() -> None:
-    cells = beside.of_film(bordered(0.0, 30, 0, 0, 0))
+    cells = outside_anatomy.cells_of_radiograph(bordered(0.0, 30, 0, 0, 0))
     assert cells is not None
     assert cells.shape == (SIDE, SIDE)
     assert cells.mean() / 255 == pytest.approx(0.1, abs=0.002)
@@ -120,7 +118,7 @@ def test_a_large_film_costs_a_few_milliseconds() -> None:
     taken = []
     for _ in range(9):
         begun = time.thread_time()
-        beside.of_film(frame)
+        outside_anatomy.cells_of_radiograph(frame)
         taken.append(time.thread_time() - begun)
     assert min(taken) < 0.02  # 1.6 ms of an idle core (`bench.beside`)
 
@@ -130,9 +128,9 @@ def test_a_large_film_costs_a_few_milliseconds() -> None:
 
 def test_what_surrounds_a_sector_lies_beside_it() -> None:
     drawn = screens.screen("curved", 3)
-    area = sector.of_still(drawn.pixels.astype(np.float32))
+    area = ultrasound_sector.detect_sector(drawn.pixels.astype(np.float32))
     assert area is not None
-    cells = beside.of_sector(area)
+    cells = outside_anatomy.cells_of_sector(area)
     assert cells is not None
     assert cells.mean() / 255 == pytest.approx(1 - drawn.truth.mean(), abs=0.02)
 
@@ -140,10 +138,10 @@ def test_what_surrounds_a_sector_lies_beside_it() -> None:
 def test_in_a_sectors_box_only_its_corners_lie_beside() -> None:
     mask = np.zeros((300, 400), np.bool_)
     mask[100:200, 100:300] = True
-    whole = sector.Sector(mask, (100, 100, 300, 200), "texture")
-    assert beside.of_sector(whole, whole.box) is None
+    whole = ultrasound_sector.Sector(mask, (100, 100, 300, 200), "texture")
+    assert outside_anatomy.cells_of_sector(whole, whole.box) is None
     mask[100:150, 100:200] = False
-    cells = beside.of_sector(sector.Sector(mask, whole.box, "texture"), whole.box)
+    cells = outside_anatomy.cells_of_sector(ultrasound_sector.Sector(mask, whole.box, "texture"), whole.box)
     assert cells is not None
     assert (cells[: SIDE // 2, : SIDE // 2].min(), cells[SIDE // 2 :].max(), cells[:, SIDE // 2 :].max()) == (255, 0, 0)
 
@@ -157,24 +155,24 @@ def test_evidence_is_weighed_where_it_is_drawn() -> None:
     for column, share in ((0, 1.0), (7, 0.0), (3, 0.875), (4, 0.125)):
         strengths = np.zeros((8, 8), np.float32)
         strengths[3, column] = 0.4
-        assert beside.share(strengths, cells) == pytest.approx(share, abs=0.01)
-    assert beside.share(np.ones((8, 8), np.float32), cells) == pytest.approx(0.5, abs=0.01)
-    assert beside.share(np.zeros((8, 8), np.float32), cells) == 0.0
+        assert outside_anatomy.outside_share(strengths, cells) == pytest.approx(share, abs=0.01)
+    assert outside_anatomy.outside_share(np.ones((8, 8), np.float32), cells) == pytest.approx(0.5, abs=0.01)
+    assert outside_anatomy.outside_share(np.zeros((8, 8), np.float32), cells) == 0.0
 
 
 def test_only_a_positive_finding_gives_the_hint_and_only_from_the_limit_on() -> None:
     def said(probability: float, share: float) -> list[str]:
         finding = Finding("f", {"en": "F"}, probability, 0.5)
-        return [one.text("en").split(" of ")[0] for one in hints.of_beside([finding], {"f": share})]
+        return [one.text("en").split(" of ")[0] for one in hints.list_beside_hints([finding], {"f": share})]
 
-    assert said(0.9, limits.BESIDE) == ["30 per cent"]
-    assert said(0.9, limits.BESIDE - 0.001) == []
+    assert said(0.9, image_limits.OUTSIDE_HINT_SHARE) == ["30 per cent"]
+    assert said(0.9, image_limits.OUTSIDE_HINT_SHARE - 0.001) == []
     assert said(0.4, 1.0) == []
-    assert hints.of_beside([Finding("f", {"en": "F"}, 0.9, 0.5)], {}) == ()
+    assert hints.list_beside_hints([Finding("f", {"en": "F"}, 0.9, 0.5)], {}) == ()
 
 
 def test_of_a_clip_the_strongest_frame_counts(tmp_path: Path) -> None:
-    models = Models()
+    models = LoadedModels()
     pack = toy_pack.write(tmp_path, "toy", "any", None, None)
     way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
     load = {"job": "load", "folder": str(pack), **way}
@@ -195,15 +193,15 @@ def test_evidence_that_goes_with_the_marks_is_not_of_tissue() -> None:
     evidence[2, 2], evidence[5, 5] = 0.6, 0.2
     without = evidence.copy()
     without[2, 2] = 0.0
-    assert beside.share(evidence, None, without) == pytest.approx(0.75)
-    assert beside.share(evidence, None, evidence) == 0.0
-    assert beside.share(evidence, None, np.ones_like(evidence)) == 0.0
+    assert outside_anatomy.outside_share(evidence, None, without) == pytest.approx(0.75)
+    assert outside_anatomy.outside_share(evidence, None, evidence) == 0.0
+    assert outside_anatomy.outside_share(evidence, None, np.ones_like(evidence)) == 0.0
     everywhere = np.full((SIDE, SIDE), 255, np.uint8)
-    assert beside.share(evidence, everywhere, without) == pytest.approx(1.0)
+    assert outside_anatomy.outside_share(evidence, everywhere, without) == pytest.approx(1.0)
 
 
 def test_the_same_frame_without_its_marks_is_asked_about_too(tmp_path: Path) -> None:
-    models = Models()
+    models = LoadedModels()
     pack = toy_pack.write(tmp_path, "toy", "any", None, None)
     way = {"runtime": "onnxruntime", "precision": "fp32", "settings": {"threads": 1}}
     list(models.work(ChildMessage({"job": "load", "folder": str(pack), **way})))
@@ -220,31 +218,31 @@ def test_the_same_frame_without_its_marks_is_asked_about_too(tmp_path: Path) -> 
 # --- what a model is given --------------------------------------------------------------------------------------------
 
 
-def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> for_model.ModelFrames:
+def taken(folder: Path, pixels: Pixels, modality: str, crop: Any = "whole") -> model_frames.ModelFrames:
     path = folder / "picture.png"
     Image.fromarray(pixels).save(path)
-    with film.opened(path, is_picture=True) as opened:
-        return for_model.taken(opened, InputSpec("image", 64, 64, crop=crop), modality=modality)
+    with image_file.open_image_file(path, is_picture=True) as opened:
+        return model_frames.prepare_frames(opened, InputSpec("image", 64, 64, crop=crop), modality=modality)
 
 
 def test_a_film_is_looked_at_for_borders_and_ultrasound_for_its_sector(tmp_path: Path) -> None:
     edged = (bordered(0.0) / 16).astype(np.uint8)
-    of_film, cells = taken(tmp_path, edged, "CR").beside, beside.of_film(edged.astype(np.float32))
+    of_film, cells = taken(tmp_path, edged, "CR").beside, outside_anatomy.cells_of_radiograph(edged.astype(np.float32))
     assert of_film is not None
     assert cells is not None
     assert np.array_equal(of_film[0], cells)
     drawn = screens.screen("curved", 3).pixels
-    area = sector.of_still(drawn.astype(np.float32))
+    area = ultrasound_sector.detect_sector(drawn.astype(np.float32))
     assert area is not None
     for crop, box in (("whole", None), ("sector", area.box)):
-        of_screen, cells = taken(tmp_path, drawn, "US", crop).beside, beside.of_sector(area, box)
+        of_screen, cells = taken(tmp_path, drawn, "US", crop).beside, outside_anatomy.cells_of_sector(area, box)
         assert of_screen is not None
         assert cells is not None
         assert np.array_equal(of_screen[0], cells)
 
 
 def test_without_a_sector_nothing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sector, "of_still", lambda frame: None)
+    monkeypatch.setattr(ultrasound_sector, "detect_sector", lambda frame: None)
     edged = (bordered(0.0) / 16).astype(np.uint8)
     assert taken(tmp_path, edged, "US").beside is None
 
@@ -264,21 +262,21 @@ def test_marks_are_painted_over_in_ultrasound_alone(tmp_path: Path) -> None:
 
 def test_a_cut_that_is_asked_for_is_told_whatever_the_modality(tmp_path: Path) -> None:
     drawn = screens.screen("curved", 3).pixels
-    area = sector.of_still(drawn.astype(np.float32))
+    area = ultrasound_sector.detect_sector(drawn.astype(np.float32))
     assert area is not None
     assert taken(tmp_path, drawn, "OT", "sector").box == area.box
 
 
 def test_a_clip_without_a_sector_is_not_cut_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sector.Watch, "sector", lambda self: None)
+    monkeypatch.setattr(ultrasound_sector.SectorDetector, "sector", lambda self: None)
     frames = [one.pixels for one in screens.clip("curved", 3, 4, rows=300, columns=400)]
     made = films.film(
         np.concatenate(frames).astype(np.uint8), NumberOfFrames=4, Rows=300, Modality="US", ViewPosition=None
     )
     path = films.save(tmp_path, "clip.dcm", made)
     spec = InputSpec("image", 64, 64, crop="sector")
-    with film.opened(path, is_picture=False) as opened:
-        read = for_model.taken(opened, spec, "interval", 2, "US")
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        read = model_frames.prepare_frames(opened, spec, "interval", 2, "US")
         whole = [to_model_input(opened.grey(at), InputSpec("image", 64, 64)) for at in read.read]
     assert read.box is None
     assert np.array_equal(read.tensors, np.concatenate(whole))

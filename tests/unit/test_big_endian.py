@@ -13,7 +13,7 @@ import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from tests import films
 from tests.unit.test_deidentified_pixels import exported
 from tests.unit.test_overlays import with_plane
@@ -40,7 +40,7 @@ def of_words(pixels: Pixels, syntax: Any, **attributes: Any) -> FileDataset:
 
 
 def grey(folder: Path, made: FileDataset, frame: int = 0) -> Pixels:
-    with film.opened(films.save(folder, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "film.dcm", made), is_picture=False) as opened:
         return opened.grey(frame)
 
 
@@ -82,7 +82,7 @@ def test_an_overlay_plane_is_where_it_was_drawn(tmp_path: Path, syntax: Any, ori
     plane[0, :3] = plane[2, 1] = 1
     made = with_plane(of_words(ramp(), syntax), plane, origin=origin)
     made[0x6000, 0x3000].value = in_words(made[0x6000, 0x3000].value, syntax)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         [layer] = opened.shown(0).layers
     expected = np.zeros((ROWS + 8, COLUMNS + 8), bool)
     expected[origin[0] - 1 : origin[0] + 2, origin[1] - 1 : origin[1] + 3] = plane
@@ -116,12 +116,12 @@ def test_a_palette_gives_its_colours_and_leaves_as_it_is(
         keyword = f"{name.format(colour)}ColorLookupTableData"
         made.add_new(keyword, "OW", in_words(data.astype(kind).tobytes(), syntax))
         expected.append(entries)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         seen = opened.shown(0).pixels
     np.testing.assert_allclose(seen, np.stack(expected, -1)[ramp()], atol=1 if is_segmented else 0)
     cleaned, _ = exported(tmp_path, made)
     assert np.array_equal(np.frombuffer(cleaned.PixelData, np.uint8)[: ROWS * COLUMNS], ramp().ravel())
-    with film.opened(tmp_path / "out.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "out.dcm", is_picture=False) as opened:
         np.testing.assert_array_equal(opened.shown(0).pixels, seen)
 
 
@@ -158,7 +158,7 @@ def test_each_frame_is_itself_also_where_it_begins_within_a_word(
     clip = np.random.default_rng(2).integers(0, 250, shape).astype(kind)
     made = films.film(clip[0], syntax=syntax, pixel_data=in_words(clip.tobytes(), syntax), NumberOfFrames=3)
     made["PixelData"].VR = "OW"
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         for frame in range(3):
             if not is_colour:
                 np.testing.assert_array_equal(opened.grey(frame), clip[frame])

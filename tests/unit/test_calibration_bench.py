@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from bench import calibration
 from bench.calibration import FIT, UNFIT
-from firmware_app.cases.asking import Shares
+from firmware_app.cases.model_scores import SamplingShares
 
-SHARES = Shares(0.1, 0.1)
+SHARES = SamplingShares(0.1, 0.1)
 
 
 def test_the_intervals_of_small_clinics_hold_the_truth() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import user
-from firmware_app.cli.cli import main
-from firmware_app.core.settings import load
+from firmware_app.cli.command_line import main
+from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, read
@@ -32,13 +32,13 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"LANTERN_{name}", str(value))
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     lines = [
         f"{read(clinical, number, score)},{int(truth)}" for number, (score, truth) in enumerate(binormal(120, 0.9))
     ]
     clinical.database.close()
-    accounts = user.accounts(load())
+    accounts = user.open_accounts(load_config())
     accounts.add("Li", Role.DOCTOR)
     accounts.add("Wang", Role.TECHNICIAN)
     path = tmp_path / "register.csv"
@@ -70,7 +70,7 @@ def test_a_threshold_set_without_confirmed_results_is_shown_and_taken_back(
     register: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toy_pack.follows(register.parent / "packs" / "toy-child")
-    clinical = Clinical(StateDir(register.parent / "state").clinical_db)
+    clinical = ClinicalDatabase(StateDir(register.parent / "state").clinical_db)
     read(clinical, 120, 0.5, following=True)
     clinical.database.close()
     (shown,) = printed(capsys, "show")

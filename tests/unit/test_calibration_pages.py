@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.core.records import LocalState
 from tests import toy_pack
@@ -37,7 +37,7 @@ def clinic(desk: Desk, tmp_path: Path) -> Desk:
     return desk
 
 
-def confirm(clinical: Clinical, auc: float, films: int) -> None:
+def confirm(clinical: ClinicalDatabase, auc: float, films: int) -> None:
     says = Confirmations(clinical.database)
     for number, (score, truth) in enumerate(binormal(films, auc)):
         case = read(clinical, number, score)

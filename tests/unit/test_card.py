@@ -12,9 +12,8 @@ from converters.data.predictions import Predictions
 from converters.packing import card, card_notes, weak_points
 from converters.packing.words import load_words
 from converters.report import elsewhere_section, weak_section
-from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Elsewhere, Golden, Measured, ReferenceAgreement
-from firmware_app.packs.tasks.abstain import Abstain
+from firmware_app.packs.evidence import ExternalValidation, GoldenCase, Measurement, ReferenceAgreement
+from firmware_app.packs.manifest import AbstentionRange, Manifest
 from tests import toy_pack
 
 
@@ -45,7 +44,7 @@ def test_other_places_and_weak_points_stand_before_every_number_of_home(manifest
 
 
 def test_a_card_and_a_report_lead_with_other_places(manifest: Manifest) -> None:
-    row = Elsewhere(
+    row = ExternalValidation(
         source="county",
         licence="CC BY 4.0",
         citation="Some A et al., 2020",
@@ -187,8 +186,8 @@ def test_a_map_that_agrees_badly_or_points_beside_the_lesion_is_a_weak_point(man
     assert "| 0.950 | – |" in text
 
 
-def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measured:
-    return Measured.model_validate(
+def unseen(value: str, area: float, runtime: str = "pytorch, teacher") -> Measurement:
+    return Measurement.model_validate(
         {
             "runtime": runtime,
             "precision": "fp32",
@@ -217,7 +216,7 @@ def test_what_withheld_numbers_cost_and_gain_is_told_where_any_are_withheld(mani
         "wrong_passed_ci": (0.1, 0.35),
     }
     row = unseen("PA", 0.82).model_copy(update=told)
-    entry = Abstain(
+    entry = AbstentionRange(
         error=0.1, low=0.25, high=0.75, films=90, given=0.6, given_ci=(0.5, 0.7), wrong=0.1, wrong_ci=(0.0, 0.2)
     )
     text = card.text(manifest.model_copy(update={"measured": (row,), "abstain": entry}))
@@ -284,8 +283,8 @@ def test_a_page_that_is_no_report_of_ours_is_not_touched(tmp_path: Path, capsys:
     assert (folder / weak_section.NAME).read_text() == "<p>mine</p>"
 
 
-def row(split: str, sensitivity: float, specificity: float, n: int = 80, positives: int = 30) -> Measured:
-    return Measured.model_validate(
+def row(split: str, sensitivity: float, specificity: float, n: int = 80, positives: int = 30) -> Measurement:
+    return Measurement.model_validate(
         {
             "runtime": "onnxruntime",
             "precision": "fp32",
@@ -326,7 +325,7 @@ def test_what_the_numbers_confess_is_on_the_card_too(manifest: Manifest) -> None
 
 
 def test_an_answer_without_a_drawn_film_is_told(manifest: Manifest) -> None:
-    sample = Golden.model_validate(
+    sample = GoldenCase.model_validate(
         {
             "kind": "sample",
             "path": "golden/sample-negative-1.png",

@@ -17,6 +17,7 @@ from firmware_app.core.records import (
     FileStatus,
     Finding,
     Lesion,
+    LesionSightings,
     PackIdentity,
     Priority,
     Quality,
@@ -24,11 +25,10 @@ from firmware_app.core.records import (
     ReadingStatus,
     Reason,
     Scope,
-    Seen,
     Timing,
 )
 from firmware_app.reading import hints
-from firmware_app.results.case_line import case_object
+from firmware_app.results.case_json import case_to_json
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
 
@@ -42,7 +42,7 @@ READ = Reading(
     Timing(9.5, 5.25, 20.0),
     (FINDING,),
     (Lesion("i-1", 0, (1, 2, 3, 4), 0.5),),
-    Quality(hints=(hints.hint(hints.VIEW_ASSUMED),)),
+    Quality(hints=(hints.make_hint(hints.VIEW_ASSUMED),)),
 )
 UNJUDGED = Reading(
     Scope.INSTANCE, ("i-2",), ReadingStatus.CANNOT_JUDGE, Reason.of(AgeOutside(age=10)), None, Timing(0, 0, 1)
@@ -78,12 +78,12 @@ HOMELESS = Case(
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
 @pytest.mark.parametrize("case", [CASE, HOMELESS], ids=["case", "homeless"])
 def test_the_object_keeps_the_schema(case: Case, language: str) -> None:
-    made = json.loads(json.dumps(case_object(case, language)))
+    made = json.loads(json.dumps(case_to_json(case, language)))
     jsonschema.validate(made, SCHEMA, jsonschema.Draft202012Validator)
 
 
 def test_labels_and_sentences_are_in_the_asked_language() -> None:
-    english, chinese = case_object(CASE, "en"), case_object(CASE, "zh_CN")
+    english, chinese = case_to_json(CASE, "en"), case_to_json(CASE, "zh_CN")
     assert english["findings"][0]["label"] == "Pneumonia"
     assert chinese["findings"][0]["label"] == "肺炎"
     assert "10 years" in english["files"][1]["reason"]["text"]
@@ -91,7 +91,7 @@ def test_labels_and_sentences_are_in_the_asked_language() -> None:
 
 
 def test_a_number_is_what_the_reading_said_and_the_verdict_goes_with_it() -> None:
-    finding = case_object(CASE, "en")["readings"][0]["findings"][0]
+    finding = case_to_json(CASE, "en")["readings"][0]["findings"][0]
     assert finding == {
         "code": "pneumonia",
         "label": "Pneumonia",
@@ -99,11 +99,11 @@ def test_a_number_is_what_the_reading_said_and_the_verdict_goes_with_it() -> Non
         "threshold": 0.41,
         "positive": True,
     }
-    assert case_object(CASE, "en")["readings"][0]["milliseconds"] == {"decode": 9.5, "infer": 5.25, "total": 20.0}
+    assert case_to_json(CASE, "en")["readings"][0]["milliseconds"] == {"decode": 9.5, "infer": 5.25, "total": 20.0}
 
 
 def test_hints_are_sentences() -> None:
-    hint = case_object(CASE, "en")["readings"][0]["quality"]["hints"][0]
+    hint = case_to_json(CASE, "en")["readings"][0]["quality"]["hints"][0]
     assert hint["code"] == "hint.view_assumed"
     assert hint["text"].startswith("The film does not say")
 
@@ -122,9 +122,9 @@ def test_a_lesion_that_was_put_together_says_of_what_and_keeps_the_schema() -> N
         features=(Feature("shape", "oval", 0.8, 0.9),),
         outline=((1.0, 2.0), (30.0, 2.0), (30.0, 40.0)),
         axes=((1.0, 2.0, 30.0, 40.0),),
-        seen=Seen((("i-1", 3), ("i-1", 5)), 8, {"long_axis_mm": (12.0, 13.0)}, {"malignant": 1}),
+        seen=LesionSightings((("i-1", 3), ("i-1", 5)), 8, {"long_axis_mm": (12.0, 13.0)}, {"malignant": 1}),
     )
-    made = json.loads(json.dumps(case_object(replace(CASE, lesions=(whole,)), "en")))
+    made = json.loads(json.dumps(case_to_json(replace(CASE, lesions=(whole,)), "en")))
     jsonschema.validate(made, SCHEMA, jsonschema.Draft202012Validator)
     (lesion,) = made["lesions"]
     assert lesion["seen"] == {

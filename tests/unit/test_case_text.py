@@ -13,9 +13,9 @@ OTHER = FileRecord("c.dcm", "i-2", FileStatus.READ, None)
 
 def images(case: Case) -> int:
     """What stands under ``images``."""
-    head = case_text.heading()
+    head = case_text.format_heading()
     end = head.index("images") + len("images")
-    return int(case_text.row(case, "en")[end - len("images") : end])
+    return int(case_text.format_row(case, "en")[end - len("images") : end])
 
 
 def test_an_image_that_was_sent_twice_counts_once() -> None:

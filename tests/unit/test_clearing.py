@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases import signed_reports
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clearing import AgeLimits, Clearing, KeptCases
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases import result_versions
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion, KeptCases
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.quarantine import refused
-from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.quarantine import count_refused
+from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.signed_reports import SignedReport
+from firmware_app.cases.result_versions import SignedReport
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core.sqlite import damage
+from firmware_app.core import database_health
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
-from firmware_app.results.queue import due
-from firmware_app.results.queue.queue import SendingQueue
+from firmware_app.results import due_cases
+from firmware_app.results.archive_queue import SendingQueue
 from firmware_app.uplink.outbox import Outbox
 from tests.finished import DOCTOR, NOW, days_ago, film, finished, on_the_disk, opened, read_all, sign, taken
 
@@ -34,28 +34,28 @@ AGE = 30
 LIMITS = AgeLimits(NOW, NOW - timedelta(days=AGE), days_of_work=1)
 
 
-def may_go(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
+def may_go(clearing: CaseDeletion, limits: AgeLimits = LIMITS) -> list[str]:
     return [one.case for one in clearing.candidates(limits)[0]]
 
 
-def clear(clearing: Clearing, limits: AgeLimits = LIMITS) -> list[str]:
+def clear(clearing: CaseDeletion, limits: AgeLimits = LIMITS) -> list[str]:
     return [one.case for one in clearing.candidates(limits)[0] if clearing.delete(one)]
 
 
 def test_a_case_whose_results_are_due_for_an_archive_stays_until_they_are_made(tmp_path: Path) -> None:
     state, clinical, _, (case, _) = finished(tmp_path / "state", [200, 1])
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     (gone,) = clearing.candidates(LIMITS)[0]
     SendingQueue(clinical.database).set_up({"pacs": "10.0.0.5:104 ARCHIVE"})
     sign(clinical, case)
     assert clearing.candidates(LIMITS)[1].unsent == 1
     assert not clearing.delete(gone)
-    (one,) = due.cases(clinical.database)
-    due.settle(clinical.database, one)
+    (one,) = due_cases.list_due_cases(clinical.database)
+    due_cases.settle_case(clinical.database, one)
     assert clear(clearing) == [case]
 
 
-def files_with_a_row(clinical: Clinical) -> set[str]:
+def files_with_a_row(clinical: ClinicalDatabase) -> set[str]:
     connection = clinical.database.connection
     return {row[0] for row in connection.execute("SELECT file FROM instances")}
 
@@ -66,18 +66,20 @@ def test_a_finished_case_goes_with_its_files_and_rows_and_the_audit_says_so(tmp_
     assert patients.correct(cases[0], replace(patients.known(cases[0]).patient, name="Li Hua"), DOCTOR) == 0
     known = patients.known(cases[0]).patient
     form = {"patient_id": "7", "name": "Li Hua", "age": known.age, "sex": known.sex, "examination": "chest"}
-    registered = Registrations(clinical.database).add(checked(form, datetime.now().astimezone()), DOCTOR).registered
+    registered = (
+        Registrations(clinical.database).add(check_registration(form, datetime.now().astimezone()), DOCTOR).registered
+    )
     assert patients.tie(cases[0], registered, DOCTOR) == 0
     clinical.database.connection.execute("INSERT INTO listed_more VALUES (?, 3)", (cases[0],))
     for case in cases:
         SignedReport(state, case, 1, "0" * 64, "en").keep(b"%PDF-1.7 %%EOF")
-    before = refused(clinical.database.connection)
+    before = count_refused(clinical.database.connection)
     with pytest.raises(Exception, match="conflict"):  # the same identity with other bytes is set aside
         door.accept_file(_altered(tmp_path / "state-films" / "0.dcm"))
     assert list(state.set_aside.iterdir())
-    assert clear(Clearing(state, clinical)) == cases[:2]
+    assert clear(CaseDeletion(state, clinical)) == cases[:2]
     assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == {cases[2]}
-    assert [one.name for one in (state.root / signed_reports.FOLDER).iterdir()] == [cases[2]]
+    assert [one.name for one in (state.root / result_versions.REPORTS_FOLDER).iterdir()] == [cases[2]]
     left = on_the_disk(state)
     assert len(left) == 3, "one image and two files for people"
     assert files_with_a_row(clinical) <= left
@@ -94,7 +96,7 @@ def test_a_finished_case_goes_with_its_files_and_rows_and_the_audit_says_so(tmp_
     assert {entry.case for entry in entries} == set(cases[:2])
     assert all(entry.actor == "box" and entry.details["images"] == 1 for entry in entries)
     assert Audit(clinical.database).verify()[0]
-    assert refused(clinical.database.connection) == before + 1, "what was refused stays counted"
+    assert count_refused(clinical.database.connection) == before + 1, "what was refused stays counted"
     assert not list(clinical.database.connection.execute("SELECT * FROM leaving"))
     clinical.database.close()
 
@@ -106,7 +108,7 @@ def test_a_name_is_not_left_in_a_free_page(tmp_path: Path) -> None:
         patients.correct(case, replace(patients.known(case).patient, name=f"Somebody-{number:04d}"), DOCTOR)
     clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert state.clinical_db.read_bytes().count(b"Somebody-") >= len(cases)
-    assert clear(Clearing(state, clinical)) == cases[:-1]
+    assert clear(CaseDeletion(state, clinical)) == cases[:-1]
     clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert set(re.findall(rb"Somebody-\d{4}", state.clinical_db.read_bytes())) == {b"Somebody-0050"}
     clinical.database.close()
@@ -120,42 +122,42 @@ def _altered(path: Path) -> Path:
     return altered
 
 
-def _image_waits(state: StateDir, clinical: Clinical, case: str) -> None:
+def _image_waits(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("UPDATE instances SET state = 'waiting' WHERE case_reference = ?", (case,))
 
 
-def _revision_is_open(state: StateDir, clinical: Clinical, case: str) -> None:
+def _revision_is_open(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("UPDATE cases SET fresh = 1 WHERE reference = ?", (case,))
 
 
-def _summary_waits(state: StateDir, clinical: Clinical, case: str) -> None:
+def _summary_waits(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     with clinical.database.transaction():
         Outbox(clinical.database).put(clinical.case(case))
 
 
-def _summary_is_only_relayed(state: StateDir, clinical: Clinical, case: str) -> None:
+def _summary_is_only_relayed(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     _summary_waits(state, clinical, case)
     with clinical.database.transaction():
         Outbox(clinical.database).handed_on([(one, 1, "0" * 32) for one in Outbox(clinical.database).waiting(9)])
 
 
-def _doctor_is_not_done(state: StateDir, clinical: Clinical, case: str) -> None:
+def _doctor_is_not_done(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("DELETE FROM reviews WHERE case_reference = ?", (case,))
 
 
-def _doctor_was_done_with_an_earlier_revision(state: StateDir, clinical: Clinical, case: str) -> None:
+def _doctor_was_done_with_an_earlier_revision(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("UPDATE cases SET revision = revision + 1 WHERE reference = ?", (case,))
 
 
-def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: Clinical, case: str) -> None:
+def _doctor_said_nothing_of_the_finding(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     clinical.database.connection.execute("DELETE FROM verdicts WHERE case_reference = ?", (case,))
 
 
-def _doctor_had_no_opinion(state: StateDir, clinical: Clinical, case: str) -> None:
+def _doctor_had_no_opinion(state: StateDir, clinical: ClinicalDatabase, case: str) -> None:
     Worklist(clinical).judge(case, "pneumonia", "none", DOCTOR)
 
 
-HOLDS: dict[Callable[[StateDir, Clinical, str], None], str] = {
+HOLDS: dict[Callable[[StateDir, ClinicalDatabase, str], None], str] = {
     _image_waits: "unread",
     _revision_is_open: "unread",
     _summary_waits: "unsent",
@@ -168,9 +170,11 @@ HOLDS: dict[Callable[[StateDir, Clinical, str], None], str] = {
 
 
 @pytest.mark.parametrize("hold", HOLDS, ids=lambda hold: hold.__name__.strip("_"))
-def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[StateDir, Clinical, str], None]) -> None:
+def test_unread_unsent_and_unsigned_work_stays(
+    tmp_path: Path, hold: Callable[[StateDir, ClinicalDatabase, str], None]
+) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, 100, 1])
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     assert may_go(clearing) == cases[:2]
     ((one, other), _) = clearing.candidates(LIMITS)
     hold(state, clinical, cases[0])
@@ -185,7 +189,7 @@ def test_unread_unsent_and_unsigned_work_stays(tmp_path: Path, hold: Callable[[S
 
 def test_what_came_after_the_cut_off_stays(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, AGE + 1, AGE - 1, 1])
-    candidates, kept = Clearing(state, clinical).candidates(LIMITS)
+    candidates, kept = CaseDeletion(state, clinical).candidates(LIMITS)
     assert [one.case for one in candidates] == cases[:2]
     assert kept == KeptCases(recent=2)
     clinical.database.close()
@@ -195,7 +199,7 @@ def test_a_negative_finding_asks_for_no_word_of_a_doctor_but_the_case_for_a_look
     state, clinical, door = opened(tmp_path / "state")
     cases = [taken(door, film(tmp_path / "films", number), days_ago(200 - number)) for number in range(3)]
     read_all(state, clinical, probability=0.2)
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     assert may_go(clearing) == []
     for case in cases:
         sign(clinical, case)
@@ -205,7 +209,7 @@ def test_a_negative_finding_asks_for_no_word_of_a_doctor_but_the_case_for_a_look
 
 def test_an_image_that_comes_between_the_look_and_the_deletion_keeps_its_case(tmp_path: Path) -> None:
     state, clinical, door, cases = finished(tmp_path / "state", [200, 1])
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     (one,) = clearing.candidates(LIMITS)[0]
     late = taken(door, film(tmp_path / "late", 7, study=0), days_ago(200))
     assert late == cases[0]
@@ -217,7 +221,7 @@ def test_an_image_that_comes_between_the_look_and_the_deletion_keeps_its_case(tm
 # --- clocks ----------------------------------------------------------------------------------------------------------
 
 
-def _came(clinical: Clinical, times: list[str]) -> None:
+def _came(clinical: ClinicalDatabase, times: list[str]) -> None:
     for number, at in enumerate(times, 1):
         clinical.database.connection.execute("UPDATE instances SET received_at = ? WHERE sequence = ?", (at, number))
 
@@ -226,27 +230,27 @@ def test_an_image_is_no_older_than_those_before_it(tmp_path: Path) -> None:
     """The clock stood in 1970 when the second came."""
     state, clinical, _, cases = finished(tmp_path / "state", [200, 20, 20, 1])
     _came(clinical, [days_ago(200), "1970-01-01T00:00:00.000+00:00", days_ago(20), days_ago(1)])
-    assert may_go(Clearing(state, clinical)) == cases[:2]
+    assert may_go(CaseDeletion(state, clinical)) == cases[:2]
     _came(clinical, [days_ago(20), "1970-01-01T00:00:00.000+00:00", days_ago(20), days_ago(1)])
-    assert may_go(Clearing(state, clinical)) == []
+    assert may_go(CaseDeletion(state, clinical)) == []
     clinical.database.close()
 
 
 def test_an_image_whose_time_nobody_vouched_for_is_as_new_as_the_next_one(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, 190, 180, 1])
     _came(clinical, [days_ago(200), days_ago(190) + "?", days_ago(20), days_ago(1)])
-    assert may_go(Clearing(state, clinical)) == cases[:1]
+    assert may_go(CaseDeletion(state, clinical)) == cases[:1]
     _came(clinical, [days_ago(200), days_ago(190) + "?", days_ago(180), days_ago(1)])
-    assert may_go(Clearing(state, clinical)) == cases[:3]
+    assert may_go(CaseDeletion(state, clinical)) == cases[:3]
     _came(clinical, [days_ago(200), *(days_ago(190 - n) + "?" for n in range(3))])
-    assert may_go(Clearing(state, clinical)) == cases[:1], "behind it nobody ever told the time"
+    assert may_go(CaseDeletion(state, clinical)) == cases[:1], "behind it nobody ever told the time"
     clinical.database.close()
 
 
 def test_an_image_of_the_future_says_nothing_of_its_age(tmp_path: Path) -> None:
     state, clinical, _, cases = finished(tmp_path / "state", [200, 190, 1])
     _came(clinical, [days_ago(200), days_ago(-3000), days_ago(1)])
-    assert may_go(Clearing(state, clinical)) == cases[:1]
+    assert may_go(CaseDeletion(state, clinical)) == cases[:1]
     clinical.database.close()
 
 
@@ -254,7 +258,7 @@ def test_a_clock_that_jumps_ahead_deletes_nothing_of_the_newest_days_of_work(tmp
     state, clinical, _, cases = finished(tmp_path / "state", range(40, 0, -1))
     ahead = NOW + timedelta(days=5000)
     limits = AgeLimits(ahead, ahead - timedelta(days=AGE), days_of_work=30)
-    assert may_go(Clearing(state, clinical), limits) == cases[:10]
+    assert may_go(CaseDeletion(state, clinical), limits) == cases[:10]
     clinical.database.close()
 
 
@@ -264,7 +268,7 @@ def test_a_clock_that_jumps_ahead_deletes_nothing_of_the_newest_days_of_work(tmp
 def test_a_deleted_case_that_comes_again_goes_on_behind_the_revision_that_the_hospital_knows(tmp_path: Path) -> None:
     state, clinical, door, cases = finished(tmp_path / "state", [200, 1])
     known = clinical.case(cases[0]).revision
-    assert clear(Clearing(state, clinical)) == cases[:1]
+    assert clear(CaseDeletion(state, clinical)) == cases[:1]
     again = door.accept_file(tmp_path / "state-films" / "0.dcm")
     assert (again.outcome, again.case) == (Outcome.ACCEPTED, cases[0])
     read_all(state, clinical)
@@ -275,15 +279,15 @@ def test_a_deleted_case_that_comes_again_goes_on_behind_the_revision_that_the_ho
         "UPDATE instances SET received_at = ? WHERE case_reference = ?", (days_ago(100), cases[0])
     )
     clinical.database.connection.execute("UPDATE instances SET sequence = 0 WHERE case_reference = ?", (cases[0],))
-    assert clear(Clearing(state, clinical)) == cases[:1]
+    assert clear(CaseDeletion(state, clinical)) == cases[:1]
     row = clinical.database.connection.execute("SELECT revision, arrivals FROM retired").fetchone()
     assert tuple(row) == (known + 1, 2)
     clinical.database.close()
 
 
-def _rows_gone_files_left(state: StateDir, clinical: Clinical, monkeypatch: pytest.MonkeyPatch) -> None:
+def _rows_gone_files_left(state: StateDir, clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed right behind the commit that deletes the oldest case."""
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     with monkeypatch.context() as cut:
         cut.setattr(clearing, "_remove", lambda case: None)
         assert clearing.delete(clearing.candidates(LIMITS)[0][0])
@@ -297,7 +301,7 @@ def test_the_same_image_sent_again_while_its_files_leave_keeps_its_file(
     again = door.accept_file(tmp_path / "state-films" / "0.dcm")
     assert again.outcome is Outcome.ACCEPTED
     read_all(state, clinical)
-    assert Clearing(state, clinical).finish() == 1
+    assert CaseDeletion(state, clinical).finish() == 1
     assert files_with_a_row(clinical) <= on_the_disk(state)
     assert (state.display / again.instance / "0.png").exists()
     assert clinical.case(cases[0]).files
@@ -313,7 +317,7 @@ def test_an_image_whose_file_leaves_between_its_link_and_its_row_is_put_there_ag
 
     def linked(spool: object, file: str) -> bool:
         is_new = link(spool, file)  # type: ignore[arg-type]
-        Clearing(state, clinical).finish()  # the other process is just here
+        CaseDeletion(state, clinical).finish()  # the other process is just here
         return is_new
 
     with monkeypatch.context() as between:
@@ -327,7 +331,7 @@ def test_an_image_whose_file_leaves_between_its_link_and_its_row_is_put_there_ag
 def test_a_rescue_brings_no_deleted_case_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not from its files, which are still there, and not from free pages, which are overwritten."""
     state, clinical, _, cases = finished(tmp_path / "state", range(240, 200, -1))
-    clearing = Clearing(state, clinical)
+    clearing = CaseDeletion(state, clinical)
     for one in clearing.candidates(LIMITS)[0][:-2]:
         assert clearing.delete(one)
     _rows_gone_files_left(state, clinical, monkeypatch)
@@ -338,13 +342,13 @@ def test_a_rescue_brings_no_deleted_case_back(tmp_path: Path, monkeypatch: pytes
         with state.clinical_db.open("r+b") as file:
             file.seek(4096 * page)
             file.write(b"\xa5" * 4096)
-    damage.note(state.clinical_db)
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == known
-    ((_, report),) = rescue.reports(state)
+    ((_, report),) = rescue.list_reports(state)
     assert report.missing == 0
-    assert Clearing(state, clinical).finish() == 1
+    assert CaseDeletion(state, clinical).finish() == 1
     assert files_with_a_row(clinical) == {name for name in on_the_disk(state) if name.startswith("images/")}
     clinical.database.close()
 
@@ -363,8 +367,8 @@ def test_a_study_of_which_only_a_report_came_goes_by_its_age(tmp_path: Path) -> 
     connection = clinical.database.connection  # as the door takes what is no image
     connection.execute("UPDATE instances SET kind = 'report', state = 'done' WHERE case_reference = ?", (cases[0],))
     connection.execute("UPDATE cases SET fresh = 0 WHERE reference = ?", (cases[0],))
-    (one,), kept = Clearing(state, clinical).candidates(LIMITS)
+    (one,), kept = CaseDeletion(state, clinical).candidates(LIMITS)
     assert (one.case, one.without_image) == (cases[0], True)
     assert kept == KeptCases(unread=1)
-    assert Clearing(state, clinical).delete(one)
+    assert CaseDeletion(state, clinical).delete(one)
     clinical.database.close()

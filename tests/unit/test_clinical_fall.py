@@ -9,27 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
-from firmware_app.cases.pack_changes import PackChanges
-from firmware_app.cases.pack_trials import PackTrials, TrialState
+from firmware_app.cases.pack_changes import PackChanges, PackTrials, TrialState
+from firmware_app.core.drift_tests import (
+    ALPHA,
+    BettingWealth,
+    CardAccuracy,
+    ConfirmedCall,
+    FallTest,
+    find_alarm,
+)
 from firmware_app.core.errors import PackTrialStalled
-from firmware_app.core.language import codes
+from firmware_app.core.language import list_codes
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.core.statistics.fall import ALPHA, ConfirmedCall, Fall, Promise, Wealth, alarmed
-from firmware_app.monitoring.falling import Falling, promised
-from firmware_app.monitoring.falls import Falls
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.shelf import list_packs, shipped_packs_dir
-from firmware_app.uplink.exchange.exchange_db import Health
-from hospital.page.app import MEANINGS
+from firmware_app.monitoring.performance_drops import PerformanceDrops, PerformanceDropTest, find_promise
+from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
+from firmware_app.packs.pack_store import PackStore
+from firmware_app.uplink.exchange.exchange_db import BoxHealth
+from hospital.page.app import FAULT_MEANINGS
 from tests.publishing_rig import NAME, World, pack, sums
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
 __all__ = ["desk"]
 
-CARD, BELOW = Promise(0.9, 0.9), 0.19
+CARD, BELOW = CardAccuracy(0.9, 0.9), 0.19
 
 
 def films(sensitivity: float, specificity: float, count: int, seed: int) -> Iterator[ConfirmedCall]:
@@ -46,7 +51,7 @@ def films(sensitivity: float, specificity: float, count: int, seed: int) -> Iter
 
 
 def test_a_model_as_good_as_its_card_is_rarely_accused_however_often_one_looks() -> None:
-    alarms = sum(alarmed(CARD, films(0.9, 0.9, 600, seed)) is not None for seed in range(200))
+    alarms = sum(find_alarm(CARD, films(0.9, 0.9, 600, seed)) is not None for seed in range(200))
     assert alarms <= 6  # 200 clinics at ALPHA each: two are expected at most
 
 
@@ -57,7 +62,7 @@ def test_a_fall_after_a_long_good_time_is_found(sensitivity: float, specificity:
     delays = []
     for seed in range(20):
         before, after = films(0.92, 0.92, 300, seed), films(sensitivity, specificity, 600, 1000 + seed)
-        found = alarmed(CARD, [*before, *after])
+        found = find_alarm(CARD, [*before, *after])
         assert found is not None
         assert found[0] == measure
         delays.append(found[1] - 300)
@@ -65,14 +70,14 @@ def test_a_fall_after_a_long_good_time_is_found(sensitivity: float, specificity:
 
 
 def test_the_wealth_of_all_bets_is_one_at_the_start_and_a_ratio_of_one_keeps_it() -> None:
-    wealth = Wealth()
+    wealth = BettingWealth()
     for _ in range(130):
         assert wealth.value == pytest.approx(1.0)
         wealth.take(1.0)
 
 
 def test_called_films_are_asked_for_more_often_and_that_is_no_fall() -> None:
-    test = Fall(Promise(0.9, 0.9))
+    test = FallTest(CardAccuracy(0.9, 0.9))
     for film in films(0.9, 0.9, 400, 5):
         test.take(film)
     called = [film.called for film in films(0.9, 0.9, 400, 5) if not film.positive]
@@ -82,7 +87,7 @@ def test_called_films_are_asked_for_more_often_and_that_is_no_fall() -> None:
 
 def test_every_shipped_card_promises_something() -> None:
     for one in list_packs(shipped_packs_dir()):
-        promise = promised(one.manifest)
+        promise = find_promise(one.manifest)
         assert promise is not None
         assert 0.5 < promise.sensitivity < 1.0
         assert 0.5 < promise.specificity < 1.0
@@ -137,7 +142,7 @@ def confirm(desk: Desk, number: int, called: bool, truth: Truth, version: str = 
 
 
 def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: World) -> None:
-    falling = Falling(desk.clinical, desk.config)
+    falling = PerformanceDropTest(desk.clinical, desk.config)
     doctor = desk.person("wang")
     falling.look()
     for number in range(40):
@@ -146,7 +151,7 @@ def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: W
     falling.look()
     assert falling.codes([(NAME, "1.1.0")]) == ["pack.fell_specificity"]
     assert falling.codes([(NAME, "1.0.0")]) == []  # which does not serve
-    (fall,) = Falls(desk.clinical.database).all()
+    (fall,) = PerformanceDrops(desk.clinical.database).all()
     assert (fall.version, fall.measure) == ("1.1.0", "specificity")
     page = doctor.get("/", headers=HTML, follow_redirects=True).text
     assert "calls more films wrongly at this clinic" in page
@@ -157,14 +162,14 @@ def test_doctor_and_hospital_are_told_and_one_tap_goes_back(desk: Desk, world: W
     assert f'action="/models/{NAME}/back"' not in doctor.get("/", headers=HTML, follow_redirects=True).text
 
 
-@pytest.mark.parametrize("code", [code for code in codes() if code.startswith(("pack.fell", "pack.trial"))])
+@pytest.mark.parametrize("code", [code for code in list_codes() if code.startswith(("pack.fell", "pack.trial"))])
 def test_every_such_code_fits_the_health_summary_and_the_hospital_knows_it(code: str) -> None:
-    assert Health.of([code], []).faults == (code,)
-    assert code in MEANINGS
+    assert BoxHealth.of([code], []).faults == (code,)
+    assert code in FAULT_MEANINGS
 
 
 def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(desk: Desk, world: World) -> None:
-    Falls(desk.clinical.database).found(NAME, "1.1.0", "sensitivity", 80)
+    PerformanceDrops(desk.clinical.database).found(NAME, "1.1.0", "sensitivity", 80)
     trials = PackTrials(desk.clinical.database)
     trials.begin(NAME, "1.2.0", "1.1.0", 1)
     trial = trials.of(NAME)
@@ -179,7 +184,7 @@ def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(d
     assert post(doctor, f"/models/{NAME}/noted").status_code == 303
     page = doctor.get("/models", headers=HTML).text
     assert not any(text in page for text in told)
-    assert Falling(desk.clinical, desk.config).codes([(NAME, "1.1.0")]) == []
+    assert PerformanceDropTest(desk.clinical, desk.config).codes([(NAME, "1.1.0")]) == []
     assert trials.codes() == []
 
 

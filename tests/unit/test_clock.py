@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.clock import Clock, ClockFile, Condition, Implausible, Stamp, TimeSource, parse
+from firmware_app.core.clock import (
+    Clock,
+    ClockFile,
+    Condition,
+    ImplausibleTime,
+    Stamp,
+    TimeSource,
+    parse_stamp,
+)
 from tests.machine import IN_1970, IN_2040, TODAY, Machine
 
 
@@ -25,13 +33,13 @@ def seconds(stamp: Stamp) -> float:
 def test_a_stamp_is_read_as_it_was_written_mark_and_all(trusted: bool) -> None:
     stamp = Stamp(datetime(2026, 11, 21, 3, 15, 9, 250_000, tzinfo=UTC), trusted)
     assert stamp.text() == "2026-11-21T03:15:09.250+00:00" + ("" if trusted else "?")
-    assert parse(stamp.text()) == stamp
+    assert parse_stamp(stamp.text()) == stamp
 
 
 @pytest.mark.parametrize("text", ["", "?", "yesterday", "2026-13-01", "2026-11-21T03:15:09+00:00??"])
 def test_what_is_no_time_is_not_read_as_one(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse(text)
+        parse_stamp(text)
 
 
 def test_what_one_process_learns_another_goes_by_within_a_second(file: ClockFile) -> None:
@@ -142,7 +150,7 @@ def test_network_time_that_contradicts_the_hospital_is_told_and_not_taken(file: 
 def test_a_time_that_cannot_be_changes_nothing(file: ClockFile) -> None:
     clock = Clock(file, kernel=Machine())
     before = clock.memory()
-    with pytest.raises(Implausible):
+    with pytest.raises(ImplausibleTime):
         clock.learn(0.0, TimeSource.PERSON)
     assert clock.memory().anchor == before.anchor
 

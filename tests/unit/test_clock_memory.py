@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_app.core.clock.memory import (
+from firmware_app.core.clock_memory import (
     AHEAD_S,
     EARLIEST,
     LATEST,
     SLACK_S,
     Anchor,
     ClockMemory,
-    Implausible,
+    ImplausibleTime,
     TimeSource,
 )
 
@@ -89,7 +89,7 @@ def test_within_a_turn_the_time_never_goes_back_and_never_leaves_the_bounds(
         elif what == "passed":
             memory = memory.passed(elapsed, value)
         else:
-            with suppress(Implausible):
+            with suppress(ImplausibleTime):
                 memory = memory.learned(elapsed, value, TimeSource(what))
         memory, now = memory.observed(elapsed)
         assert (memory.turn, now) >= before
@@ -150,7 +150,7 @@ def test_a_process_that_has_not_heard_of_the_way_back_does_not_undo_it() -> None
 
 def test_a_person_who_was_wrong_by_years_is_outvoted_by_the_hospital_and_the_machine() -> None:
     memory = seen(TODAY).learned(20.0, IN_2040, TimeSource.PERSON).observed(20.0)[0]
-    with pytest.raises(Implausible):
+    with pytest.raises(ImplausibleTime):
         memory.learned(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=IN_1970)
     memory, now = memory.learned(30.0, TODAY + 30, TimeSource.HOSPITAL, wall=TODAY).observed(30.0)
     assert (now, memory.source(30.0)) == (TODAY + 30, TimeSource.HOSPITAL)
@@ -166,18 +166,18 @@ IN_2031 = TODAY + 5 * 365 * DAY
 def test_a_hospital_whose_clock_is_wrong_moves_no_confirmed_time(source: TimeSource, off: float) -> None:
     began = ClockMemory().entered("today", 10.0, TODAY, None).learned(10.0, TODAY, source, wall=TODAY)
     memory = began.observed(10.0)[0]
-    with pytest.raises(Implausible):
+    with pytest.raises(ImplausibleTime):
         memory.learned(20.0, TODAY + off, TimeSource.HOSPITAL, wall=TODAY)
     assert memory.passed(20.0, TODAY + off) == memory
 
 
 def test_one_receipt_moves_an_unconfirmed_time_a_year_and_no_more() -> None:
     memory = seen(TODAY).entered("today", 30.0, IN_1970, None)
-    with pytest.raises(Implausible):
+    with pytest.raises(ImplausibleTime):
         memory.learned(30.0, IN_2031, TimeSource.HOSPITAL)
     assert memory.passed(30.0, IN_2031) == memory
     young = ClockMemory().entered("today", 30.0, IN_1970, None)
-    with pytest.raises(Implausible):
+    with pytest.raises(ImplausibleTime):
         young.learned(30.0, IN_2031, TimeSource.HOSPITAL, dated=TODAY)
     assert young.passed(30.0, IN_2031, dated=TODAY) == young
 
@@ -232,7 +232,7 @@ def test_network_time_that_is_days_from_the_hospitals_is_taken() -> None:
 @pytest.mark.parametrize("moment", [0.0, EARLIEST - 1, LATEST + 1])
 def test_nobody_is_believed_outside_the_bounds(moment: float) -> None:
     for source in (TimeSource.PERSON, TimeSource.NETWORK, TimeSource.HOSPITAL):
-        with pytest.raises(Implausible):
+        with pytest.raises(ImplausibleTime):
             seen(TODAY).learned(20.0, moment, source)
 
 

@@ -12,9 +12,9 @@ import pytest
 from flask.testing import FlaskClient
 from markupsafe import escape
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit, AuditEntry
-from firmware_app.cases.time_changes import CHANGED, TimeChanges
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit, AuditEntry
+from firmware_app.cases.clinical_db import CLOCK_CHANGED, ClockChanges
 from firmware_app.core import clock
 from firmware_app.core.clock import Clock, TimeSource
 from firmware_app.core.language import translate
@@ -29,10 +29,10 @@ BANNER = "The box's clock is not confirmed; its times are marked until it is."
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """The box's machine, its clock in 1970; the clock of the tests is restored afterwards."""
-    before, made = clock.here(), Machine(IN_1970)
-    clock.use(Clock(kernel=made))
+    before, made = clock.current_clock(), Machine(IN_1970)
+    clock.use_clock(Clock(kernel=made))
     yield made
-    clock.use(before)
+    clock.use_clock(before)
 
 
 def read(client: FlaskClient, page: str, language: str = "en") -> str:
@@ -61,7 +61,7 @@ def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_m
     came(desk, 1)
     shown = read(doctor, "/", language)
     assert escape(translate(BANNER, language)) in shown
-    clock.here().learn(TODAY, TimeSource.PERSON)
+    clock.current_clock().learn(TODAY, TimeSource.PERSON)
     came(desk, 2)
     shown = read(doctor, "/", language)
     assert escape(translate(BANNER, language)) not in shown
@@ -72,7 +72,7 @@ def test_the_list_marks_what_came_under_a_clock_nobody_vouched_for_and_goes_on_m
 
 def test_the_audit_page_marks_them_too_and_the_chain_is_whole(machine: Machine, desk: Desk) -> None:
     auditor = desk.person("wu", Role.AUDITOR)
-    clock.here().learn(TODAY, TimeSource.PERSON)
+    clock.current_clock().learn(TODAY, TimeSource.PERSON)
     desk.person("li")
     shown = read(auditor, "/audit")
     assert MARK in shown
@@ -83,7 +83,7 @@ def test_the_audit_page_marks_them_too_and_the_chain_is_whole(machine: Machine, 
 def test_learning_the_time_ends_no_session_and_voids_no_code(machine: Machine, desk: Desk) -> None:
     code = desk.accounts.add("wang", Role.DOCTOR)
     doctor = desk.person("li")
-    clock.here().learn(TODAY, TimeSource.HOSPITAL)
+    clock.current_clock().learn(TODAY, TimeSource.HOSPITAL)
     assert "logout" in read(doctor, "/")
     assert desk.accounts.claim(code) is not None
 
@@ -106,7 +106,7 @@ def test_a_person_at_the_screen_sets_the_clock_forward_and_is_audited(machine: M
 )
 def test_a_slip_at_the_screen_is_refused_with_its_sentence(machine: Machine, desk: Desk, typed: str, code: str) -> None:
     doctor = desk.person("li")
-    clock.here().learn(TODAY, TimeSource.PERSON)
+    clock.current_clock().learn(TODAY, TimeSource.PERSON)
     clock.stamp()
     answer = post(doctor, "/box/clock", time=typed)
     assert answer.status_code == 400
@@ -120,14 +120,14 @@ def test_an_auditor_sets_no_clock(machine: Machine, desk: Desk) -> None:
 
 
 def test_the_audit_says_by_how_much_the_time_moved(machine: Machine, desk: Desk, tmp_path: Path) -> None:
-    changes = TimeChanges(desk.clinical)
+    changes = ClockChanges(desk.clinical)
     before = clock.stamp().at.timestamp()
     machine.wait(60.0)
     changes.look()
-    clock.here().learn(TODAY, TimeSource.HOSPITAL)
+    clock.current_clock().learn(TODAY, TimeSource.HOSPITAL)
     changes.look()
     changes.look()
-    actual = [one for one in entries(desk) if one.action == CHANGED]
+    actual = [one for one in entries(desk) if one.action == CLOCK_CHANGED]
     assert len(actual) == 1
     assert actual[0].details["source"] == "hospital_alone"
     assert actual[0].details["seconds"] == round(TODAY - before - 60)

@@ -24,12 +24,12 @@ from firmware_app.core.errors import (
     ViewContradicted,
     ViewNotCovered,
 )
-from firmware_app.core.records import Code, Coded, Entered, Header
-from firmware_app.dicom.headers import body_part, view
-from firmware_app.dicom.headers.element_stream import ITEMS_KEPT
-from firmware_app.dicom.headers.entered import completed
-from firmware_app.dicom.headers.header import examine
-from firmware_app.packs.scope import AgeRange, Route
+from firmware_app.core.records import Code, CodedFacts, EnteredFacts, Header
+from firmware_app.dicom import body_part, view
+from firmware_app.dicom.element_stream import ITEMS_KEPT
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.view import complete_header
+from firmware_app.packs.requirements import AgeRange, Route
 from firmware_app.reading.routing import PackCandidate, route
 from tests import films, objects
 
@@ -63,7 +63,7 @@ def coded(value: str, scheme: str, meaning: str = "", **more: Any) -> Dataset:
 
 
 def header_of(folder: Path, **attributes: Any) -> Header:
-    return examine(films.save(folder, "film.dcm", films.film(**attributes))).header
+    return examine_file(films.save(folder, "film.dcm", films.film(**attributes))).header
 
 
 def hints(header: Header, candidates: list[PackCandidate] = FRONTAL_CHEST) -> list[str]:
@@ -105,13 +105,13 @@ def test_codes_are_read_however_their_sequences_are_written(tmp_path: Path, synt
             ],
         )
     )
-    expected = Coded(
+    expected = CodedFacts(
         views=(Code(*AP), Code(*PA)),
         view_modifiers=(Code("399196006", "SCT", "cephalad"), Code("1", "99A", "grid")),
         regions=(Code("T-D3000", "SRT", "Chest"),),
         sides=("L",),
     )
-    assert examine(path).header.coded == expected
+    assert examine_file(path).header.coded == expected
 
 
 def test_codes_in_the_functional_groups_of_an_enhanced_object_are_read(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_code_whose_vr_a_router_did_not_know_is_read(tmp_path: Path) -> None:
     )
     path = tmp_path / "film.dcm"
     path.write_bytes(objects.file_of(objects.film(extra=objects.element(0x00540220, b"UN", objects.item(implicit)))))
-    assert examine(path).header.coded.views == (Code("T-D8700", "SRT", "Hand"),)
+    assert examine_file(path).header.coded.views == (Code("T-D8700", "SRT", "Hand"),)
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_a_value_that_only_its_tag_makes_a_sequence_does_not_refuse_an_object(tm
     after = objects.element(0x00400254, b"LO", b"Chest", syntax=objects.IMPLICIT)
     path = tmp_path / "film.dcm"
     path.write_bytes(objects.file_of(objects.film(syntax=objects.IMPLICIT, extra=value + after), objects.IMPLICIT))
-    assert examine(path).header.study_words == ("Chest",)
+    assert examine_file(path).header.study_words == ("Chest",)
 
 
 def test_a_hostile_number_of_items_costs_no_memory(tmp_path: Path) -> None:
     item = objects.item(objects.element(0x00080100, b"SH", b"X") + objects.sequence(0x00540222, objects.item(b"")))
     path = tmp_path / "film.dcm"
     path.write_bytes(objects.file_of(objects.film(extra=objects.sequence(0x00540220, *[item] * (20 * ITEMS_KEPT)))))
-    examined = examine(path)
+    examined = examine_file(path)
     assert (examined.header.coded.views, examined.header.has_pixels) == ((Code("X"),), True)
 
 
@@ -175,7 +175,7 @@ def test_a_code_is_in_the_character_set_of_its_item(tmp_path: Path) -> None:
             + objects.film()
         )
     )
-    assert examine(path).header.coded.regions == (Code("", "", "胸部"),)
+    assert examine_file(path).header.coded.regions == (Code("", "", "胸部"),)
 
 
 # --- the part of the body -------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_code_that_contradicts_the_word_gives_no_number(tmp_path: Path, region
     opposite = header_of(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=[coded(*CHEST)])
     with pytest.raises(BodyPartContradicted):
         hints(opposite)
-    assert body_part.of(header) is None
+    assert body_part.find_body_part(header) is None
 
 
 def test_a_code_whose_meaning_in_the_header_is_another_gives_no_number(tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
     for position in (None, expected if expected != "FRONTAL" else "PA"):
         header = header_of(tmp_path, ViewPosition=position, ViewCodeSequence=[coded(value, scheme)])
         assert hints(header) == []
-        assert view.stated(header) == (position or expected)
+        assert view.find_view(header) == (position or expected)
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ def test_sides_that_agree_change_nothing(tmp_path: Path, attributes: dict[str, A
 
 def test_a_person_decides_where_the_header_contradicts_itself(tmp_path: Path) -> None:
     header = header_of(tmp_path, AnatomicRegionSequence=[coded(*HAND)], ViewCodeSequence=[coded(*LEFT_LATERAL)])
-    said = completed(header, Entered(body_part="CHEST", view="FRONTAL"))
-    assert (body_part.of(said), view.stated(said)) == ("CHEST", "FRONTAL")
+    said = complete_header(header, EnteredFacts(body_part="CHEST", view="FRONTAL"))
+    assert (body_part.find_body_part(said), view.find_view(said)) == ("CHEST", "FRONTAL")
     clear = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*HAND)])
-    assert completed(clear, Entered(body_part="CHEST")) == clear
+    assert complete_header(clear, EnteredFacts(body_part="CHEST")) == clear

@@ -15,9 +15,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLossless, RLELossless
 
-from firmware_app.imaging import doubts, film, picture
-from firmware_app.imaging.codec import stored
-from firmware_app.imaging.grey import colour, photometric
+from firmware_app.imaging import colour_models, grey_transforms, image_file, picture
+from firmware_app.imaging.codec import stored_frames
 from firmware_app.reading import hints
 from tests import films, lossless_jpeg
 
@@ -41,26 +40,26 @@ PARTIAL_BY_HAND = {(255, 255, 255): (235, 128, 128), (0, 0, 0): (16, 128, 128), 
 @pytest.mark.parametrize(("rgb", "ybr"), BY_HAND.items())
 def test_ybr_full_is_turned_back_within_a_level(rgb: tuple[int, int, int], ybr: tuple[int, int, int]) -> None:
     stored = np.array([[ybr]], np.uint8)
-    assert np.abs(colour.from_ybr_full(stored)[0, 0].astype(int) - rgb).max() <= 2
-    assert np.abs(colour.from_ybr_full(stored.astype(np.uint16) * 256, 16)[0, 0] / 256.0 - rgb).max() <= 2.1
-    assert np.abs(colour.to_ybr_full(np.array([[rgb]], np.uint8))[0, 0].astype(int) - ybr).max() <= 1
+    assert np.abs(colour_models.ybr_full_to_rgb(stored)[0, 0].astype(int) - rgb).max() <= 2
+    assert np.abs(colour_models.ybr_full_to_rgb(stored.astype(np.uint16) * 256, 16)[0, 0] / 256.0 - rgb).max() <= 2.1
+    assert np.abs(colour_models.rgb_to_ybr_full(np.array([[rgb]], np.uint8))[0, 0].astype(int) - ybr).max() <= 1
 
 
 @pytest.mark.parametrize(("rgb", "ybr"), PARTIAL_BY_HAND.items())
 def test_ybr_partial_is_turned_back(rgb: tuple[int, int, int], ybr: tuple[int, int, int]) -> None:
-    assert np.abs(colour.from_ybr_partial(np.array([[ybr]], np.uint8))[0, 0].astype(int) - rgb).max() <= 3
+    assert np.abs(colour_models.ybr_partial_to_rgb(np.array([[ybr]], np.uint8))[0, 0].astype(int) - rgb).max() <= 3
 
 
 @given(RGB)
 def test_colours_survive_the_way_to_ybr_and_back(rgb: Pixels) -> None:
-    back = colour.from_ybr_full(colour.to_ybr_full(rgb))
+    back = colour_models.ybr_full_to_rgb(colour_models.rgb_to_ybr_full(rgb))
     assert np.abs(back.astype(int) - rgb.astype(int)).max(initial=0) <= 2
 
 
 @given(RGB, st.integers(9, 16))
 def test_deep_colours_survive_it_too(rgb: Pixels, bits: int) -> None:
     deep = rgb.astype(np.uint16) << (bits - 8)
-    back = colour.from_ybr_full(colour.to_ybr_full(deep, bits), bits)
+    back = colour_models.ybr_full_to_rgb(colour_models.rgb_to_ybr_full(deep, bits), bits)
     assert np.abs(back.astype(int) - deep.astype(int)).max(initial=0) <= 2
 
 
@@ -78,7 +77,7 @@ def scene(rows: int = 48, columns: int = 64) -> Pixels:
 
 
 def seen(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
-    with film.opened(films.save(folder, "colour.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "colour.dcm", dataset), is_picture=False) as opened:
         pixels_shown = opened.shown(0).pixels
         np.testing.assert_allclose(opened.grey(0), pixels_shown @ np.array([0.299, 0.587, 0.114]), atol=1e-3)
         return pixels_shown, opened.hints
@@ -89,7 +88,7 @@ def seen(folder: Path, dataset: Any) -> tuple[Pixels, tuple[str, ...]]:
 @pytest.mark.parametrize("syntax", ["little", "big", "rle"])
 def test_planes_and_models_give_the_same_picture(tmp_path: Path, planar: int, model: str, syntax: str) -> None:
     rgb = scene()
-    stored = rgb if model == "RGB" else colour.to_ybr_full(rgb)
+    stored = rgb if model == "RGB" else colour_models.rgb_to_ybr_full(rgb)
     data = np.moveaxis(stored, -1, 0).tobytes() if planar else stored.tobytes()
     attributes: dict[str, Any] = {"PhotometricInterpretation": model, "PlanarConfiguration": planar}
     if syntax == "big":
@@ -114,7 +113,7 @@ def shared_chroma(ybr: Pixels) -> bytes:
 @pytest.mark.parametrize("subsampled", [True, False])
 def test_ybr_full_422_is_read_with_and_without_its_subsampling(tmp_path: Path, subsampled: bool) -> None:
     rgb = np.repeat(scene()[:, ::2], 2, axis=1)
-    ybr = colour.to_ybr_full(rgb)
+    ybr = colour_models.rgb_to_ybr_full(rgb)
     data = shared_chroma(ybr) if subsampled else ybr.tobytes()
     pixels_shown, _ = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation="YBR_FULL_422"))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
@@ -152,10 +151,10 @@ def test_native_pixels_under_the_wrong_model_are_shown_right_and_it_is_said(
     tmp_path: Path, stored: str, declared: str
 ) -> None:
     rgb = scene()
-    data = (rgb if stored == "RGB" else colour.to_ybr_full(rgb)).tobytes()
+    data = (rgb if stored == "RGB" else colour_models.rgb_to_ybr_full(rgb)).tobytes()
     pixels_shown, said = seen(tmp_path, films.film(rgb, pixel_data=data, PhotometricInterpretation=declared))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).max() <= 2
-    assert said == (() if stored == declared else (photometric.CORRECTED,))
+    assert said == (() if stored == declared else (colour_models.COLOURS_CORRECTED_HINT,))
 
 
 IDS = {
@@ -206,7 +205,7 @@ def test_a_jpeg_under_any_name_and_any_marker_is_never_green(
     )
     pixels_shown, said = seen(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (() if stored[:3] == declared[:3] else (photometric.CORRECTED,))
+    assert said == (() if stored[:3] == declared[:3] else (colour_models.COLOURS_CORRECTED_HINT,))
 
 
 def undecidable(rows: int = 48, columns: int = 64) -> Pixels:
@@ -218,9 +217,9 @@ def undecidable(rows: int = 48, columns: int = 64) -> Pixels:
 @pytest.mark.parametrize("declared", ["RGB", "YBR_FULL"])
 def test_where_the_pixels_prove_nothing_the_header_is_believed(tmp_path: Path, declared: str) -> None:
     pixels = undecidable()
-    assert photometric.of_pixels(pixels) is None
+    assert colour_models.model_of_pixels(pixels) is None
     pixels_shown, said = seen(tmp_path, films.film(pixels, PhotometricInterpretation=declared))
-    expected = pixels if declared == "RGB" else colour.from_ybr_full(pixels)
+    expected = pixels if declared == "RGB" else colour_models.ybr_full_to_rgb(pixels)
     np.testing.assert_array_equal(pixels_shown, expected)
     assert said == ()
 
@@ -236,7 +235,7 @@ def test_where_only_the_stream_contradicts_the_header_it_is_believed_and_doubt_i
     )
     pixels_shown, said = seen(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (photometric.UNSURE,)
+    assert said == (colour_models.COLOURS_UNSURE_HINT,)
 
 
 def before(stream: bytes, marker: bytes, inserted: bytes) -> bytes:
@@ -267,7 +266,7 @@ def test_stored_rgb_is_never_converted_by_libjpeg_whose_guess_is_another(
     made = films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream, PhotometricInterpretation=declared)
     pixels_shown, said = seen(tmp_path, made)
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (() if declared == "RGB" else (photometric.UNSURE,))
+    assert said == (() if declared == "RGB" else (colour_models.COLOURS_UNSURE_HINT,))
 
 
 @pytest.mark.parametrize("junk", [b"\0", b"\x12\xff\0\x34"])
@@ -277,7 +276,7 @@ def test_bytes_between_segments_hide_no_marker_of_colours(tmp_path: Path, marker
     stream = encapsulate([before(jpeg(rgb, "YBR_FULL", "jfif"), marker, junk)])
     pixels_shown, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (photometric.UNSURE,)
+    assert said == (colour_models.COLOURS_UNSURE_HINT,)
 
 
 def unmarked(rgb: Pixels, subsampling: int) -> bytes:
@@ -295,13 +294,15 @@ def test_shared_chroma_proves_that_a_jpeg_is_no_rgb(tmp_path: Path, subsampling:
     stream = encapsulate([unmarked(rgb, subsampling)])
     pixels_shown, said = seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))
     assert np.abs(pixels_shown.astype(int) - rgb.astype(int)).mean() < 2
-    assert said == (photometric.UNSURE,)
+    assert said == (colour_models.COLOURS_UNSURE_HINT,)
 
 
 def test_an_unmarked_jpeg_under_the_name_of_rgb_is_doubted(tmp_path: Path) -> None:
     rgb = undecidable()
     stream = encapsulate([unmarked(rgb, 0)])
-    assert seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))[1] == (photometric.UNSURE,)
+    assert seen(tmp_path, films.film(rgb, syntax=JPEGBaseline8Bit, pixel_data=stream))[1] == (
+        colour_models.COLOURS_UNSURE_HINT,
+    )
 
 
 COLOUR_LAYOUTS = [("u1", 7, 6), ("u2", 12, 15), ("u2", 12, 11), ("u2", 10, 13), ("u2", 16, 15)]
@@ -319,7 +320,7 @@ def test_a_colour_is_its_value_wherever_that_lies_in_its_words(
     if syntax == "lossless JPEG":
         data = encapsulate([lossless_jpeg.encoded(words, high_bit + 1)])
         made = films.film(words, syntax=JPEGLossless, pixel_data=data, **layout)
-    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
         pixels_shown = opened.shown(0).pixels
         np.testing.assert_allclose(opened.grey(0), values @ np.array([0.299, 0.587, 0.114]), rtol=1e-4)
     assert np.abs(pixels_shown - values * (255.0 / (2**stored - 1))).max() <= 1
@@ -328,44 +329,53 @@ def test_a_colour_is_its_value_wherever_that_lies_in_its_words(
 def test_bits_beside_a_colour_are_no_part_of_it(tmp_path: Path) -> None:
     values = undecidable().astype(np.uint16) << 2
     made = films.film((values << 2) | 0xC003, BitsStored=10, HighBit=11)
-    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
         assert np.abs(opened.shown(0).pixels - values * (255.0 / 1023)).max() <= 1
 
 
 def test_a_clip_that_begins_black_is_believed_until_a_frame_proves_its_colours(tmp_path: Path) -> None:
     rgb = scene()
     black = np.zeros_like(rgb)
-    data = b"".join(colour.to_ybr_full(frame).tobytes() for frame in (black, rgb, black))
+    data = b"".join(colour_models.rgb_to_ybr_full(frame).tobytes() for frame in (black, rgb, black))
     made = films.film(rgb, pixel_data=data, NumberOfFrames=3, PhotometricInterpretation="RGB")
-    with film.opened(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
         hints_after = []
         opened.shown(0)
         hints_after.append(opened.hints)
         assert np.abs(opened.shown(1).pixels.astype(int) - rgb.astype(int)).max() <= 2
         hints_after.append(opened.hints)
-        assert hints_after == [(), (photometric.CORRECTED,)]
+        assert hints_after == [(), (colour_models.COLOURS_CORRECTED_HINT,)]
         assert opened.shown(2).pixels.max() <= 1
 
 
 @pytest.mark.parametrize("level", [0, 60, 128, 255])
 def test_an_even_grey_field_proves_ybr_of_nothing(level: int) -> None:
     field = np.full((32, 32, 3), level, np.uint8)
-    assert photometric.of_pixels(field) in (None, "RGB")
-    assert photometric.of_pixels(colour.to_ybr_full(field)) is None
+    assert colour_models.model_of_pixels(field) in (None, "RGB")
+    assert colour_models.model_of_pixels(colour_models.rgb_to_ybr_full(field)) is None
 
 
 @given(hnp.arrays(np.uint8, (16, 16, 3)))
 def test_what_came_from_rgb_is_never_proved_to_be_rgb_once_it_is_ybr(rgb: Pixels) -> None:
-    assert photometric.of_pixels(colour.to_ybr_full(rgb)) != "RGB"
+    assert colour_models.model_of_pixels(colour_models.rgb_to_ybr_full(rgb)) != "RGB"
 
 
 @given(st.binary(max_size=64))
 def test_no_bytes_can_break_the_look_at_a_stream(noise: bytes) -> None:
     for head in (b"", b"\xff\xd8", b"\xff\xd8\xff\xc0", b"\xff\x4f\xff\x51", b"\xff\xd8\xff\xee\x00\x0eAdobe"):
-        assert photometric.of_stream(head + noise) in (None, "RGB", "YBR_FULL")
+        assert colour_models.model_of_stream(head + noise) in (None, "RGB", "YBR_FULL")
 
 
 def test_each_hint_of_the_pixels_has_its_sentence() -> None:
-    of_numbers = {doubts.MENDED, doubts.GREYS, doubts.SIZES}
-    others = {photometric.CORRECTED, photometric.UNSURE, stored.FRAMES_LEFT, picture.REDUCED}
-    assert of_numbers | others == set(hints.OF_PIXELS)
+    of_numbers = {
+        grey_transforms.NUMBERS_MENDED_HINT,
+        grey_transforms.GREYS_UNREADABLE_HINT,
+        grey_transforms.SIZES_UNREADABLE_HINT,
+    }
+    others = {
+        colour_models.COLOURS_CORRECTED_HINT,
+        colour_models.COLOURS_UNSURE_HINT,
+        stored_frames.FRAMES_LEFT_HINT,
+        picture.REDUCED_HINT,
+    }
+    assert of_numbers | others == set(hints.PIXEL_HINTS)

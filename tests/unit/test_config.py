@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from firmware_app.core import errors
 from firmware_app.core import settings as config
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.runtimes import registry
 
 
 def written(folder: Path, text: str) -> Path:
@@ -21,14 +21,14 @@ def written(folder: Path, text: str) -> Path:
 
 def test_an_unknown_key_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigUnknownKey) as caught:
-        config.load(written(tmp_path, "[dicom]\nprot = 104\n"), {})
+        config.load_config(written(tmp_path, "[dicom]\nprot = 104\n"), {})
     assert caught.value.key == "dicom.prot"
     assert "port" in caught.value.known
 
 
 def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigUnknownKey, match="box, state, dicom"):
-        config.load(written(tmp_path, "[dcm]\nport = 104\n"), {})
+        config.load_config(written(tmp_path, "[dcm]\nport = 104\n"), {})
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,18 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
     with pytest.raises(errors.ConfigInvalid) as caught:
-        config.load(written(tmp_path, text), {})
+        config.load_config(written(tmp_path, text), {})
     assert caught.value.key == key
 
 
 def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigMissing):
-        config.load(tmp_path / "nothing.toml", {})
+        config.load_config(tmp_path / "nothing.toml", {})
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigNotToml, match=r"Line 1 of"):
-        config.load(written(tmp_path, "[dicom\n"), {})
+        config.load_config(written(tmp_path, "[dicom\n"), {})
 
 
 # --- a file that is none ------------------------------------------------------------------------------------------
@@ -71,20 +71,20 @@ def test_broken_toml_says_where(tmp_path: Path) -> None:
 def test_a_byte_order_mark_of_windows_is_no_part_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "lantern.toml"
     path.write_bytes(b"\xef\xbb\xbf[dicom]\r\nport = 104\r\n")
-    assert config.load(path, {}).dicom.port == 104
+    assert config.load_config(path, {}).dicom.port == 104
 
 
 def test_a_file_in_gbk_is_refused_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "lantern.toml"
     path.write_bytes('[box]\nid = "b"\nname = "卫生院"\n'.encode("gbk"))
     with pytest.raises(errors.ConfigNotUtf8) as caught:
-        config.load(path, {})
+        config.load_config(path, {})
     assert caught.value.line == 3
 
 
 def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
     with pytest.raises(errors.ConfigIsFolder):
-        config.load(tmp_path, {})
+        config.load_config(tmp_path, {})
 
 
 # --- where a value was written ------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
 def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: str, key: str, line: int) -> None:
     path = written(tmp_path, text)
     with pytest.raises(errors.ConfigUnknownKey) as caught:
-        config.load(path, {})
+        config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
 
 
@@ -118,32 +118,32 @@ def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: 
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
     path = written(tmp_path, text)
     with pytest.raises(errors.ConfigInvalid) as caught:
-        config.load(path, {})
+        config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
 
 
 def test_a_value_of_the_environment_is_named_by_its_variable() -> None:
     with pytest.raises(errors.ConfigInvalid) as caught:
-        config.load(None, {"LANTERN_DICOM__PORT": "many"})
+        config.load_config(None, {"LANTERN_DICOM__PORT": "many"})
     assert caught.value.place == "LANTERN_DICOM__PORT"
 
 
 def test_the_environment_sets_a_second_archive(tmp_path: Path) -> None:
     variables = {"LANTERN_PACS__MORE__COUNTY__HOST": "10.0.0.5", "LANTERN_PACS__MORE__COUNTY__OBJECTS": "sr, sc"}
-    assert config.load(written(tmp_path, ""), variables).pacs.more["county"].objects == ("sr", "sc")
+    assert config.load_config(written(tmp_path, ""), variables).pacs.more["county"].objects == ("sr", "sc")
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "[dicom]\nport = 104\n")
     environment = {"LANTERN_DICOM__PORT": "0", "LANTERN_DICOM__ALLOWED_CALLING": "CR1, US1", "OTHER": "x"}
-    loaded = config.load(path, environment)
+    loaded = config.load_config(path, environment)
     assert loaded.dicom.port == 0
     assert loaded.dicom.allowed_calling == ("CR1", "US1")
 
 
 def test_an_unknown_key_in_the_environment_is_refused() -> None:
     with pytest.raises(errors.ConfigUnknownKey):
-        config.load(None, {"LANTERN_DICOM__PROT": "1"})
+        config.load_config(None, {"LANTERN_DICOM__PROT": "1"})
 
 
 @pytest.mark.parametrize(
@@ -158,12 +158,12 @@ def test_an_unknown_key_in_the_environment_is_refused() -> None:
 )
 def test_a_broken_override_is_a_sentence_and_no_traceback(name: str, text: str) -> None:
     with pytest.raises(errors.ConfigInvalid):
-        config.load(None, {name: text})
+        config.load_config(None, {name: text})
 
 
 def test_every_key_has_a_title_and_a_help_line() -> None:
     sections = [field.annotation for name, field in config.Config.model_fields.items() if name != "runtimes"]
-    for model in (*sections, *(choice.get(key).Config for key in choice.installed())):
+    for model in (*sections, *(registry.get_runtime(key).Config for key in registry.list_runtimes())):
         assert isinstance(model, type)
         assert issubclass(model, BaseModel)
         assert model.__doc__
@@ -173,29 +173,31 @@ def test_every_key_has_a_title_and_a_help_line() -> None:
 
 
 def test_what_config_show_prints_is_the_same_configuration(tmp_path: Path) -> None:
-    loaded = config.load(None, {"LANTERN_DICOM__ALLOWED_CALLING": "A,B", "LANTERN_STATE__DIR": str(tmp_path)})
-    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+    loaded = config.load_config(None, {"LANTERN_DICOM__ALLOWED_CALLING": "A,B", "LANTERN_STATE__DIR": str(tmp_path)})
+    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 @pytest.mark.parametrize("text", ["pneumonia=0.02, nodule=0.1", '{"pneumonia": 0.02, "nodule": 0.1}'])
 def test_prevalences_come_from_the_environment_and_are_printed_as_toml(tmp_path: Path, text: str) -> None:
-    loaded = config.load(None, {"LANTERN_READER__PREVALENCE": text, "LANTERN_STATE__DIR": str(tmp_path)})
+    loaded = config.load_config(None, {"LANTERN_READER__PREVALENCE": text, "LANTERN_STATE__DIR": str(tmp_path)})
     assert loaded.reader.prevalence == {"pneumonia": 0.02, "nodule": 0.1}
-    assert "prevalence = { pneumonia = 0.02, nodule = 0.1 }" in config.describe(loaded)
-    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+    assert "prevalence = { pneumonia = 0.02, nodule = 0.1 }" in config.describe_config(loaded)
+    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 def test_a_second_archive_stands_below_the_first_and_is_shown_as_it_can_be_loaded(tmp_path: Path) -> None:
     text = '[pacs]\nhost = "10.0.0.4"\n[pacs.more.county]\nhost = "10.0.0.5"\nsend = true\nobjects = ["sr"]\n'
-    loaded = config.load(written(tmp_path, text), {})
+    loaded = config.load_config(written(tmp_path, text), {})
     assert list(loaded.pacs.archives) == ["pacs", "county"]
     assert loaded.pacs.sends
-    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 def test_every_runtime_that_is_installed_may_be_pinned() -> None:
-    pinned = ",".join(choice.installed())
-    assert config.load(None, {"LANTERN_READER__RUNTIMES": pinned}).reader.runtimes == tuple(choice.installed())
+    pinned = ",".join(registry.list_runtimes())
+    assert config.load_config(None, {"LANTERN_READER__RUNTIMES": pinned}).reader.runtimes == tuple(
+        registry.list_runtimes()
+    )
 
 
 # --- the runtimes' own sections ------------------------------------------------------------------------------------
@@ -203,14 +205,16 @@ def test_every_runtime_that_is_installed_may_be_pinned() -> None:
 
 def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tmp_path: Path) -> None:
     path = written(tmp_path, '[reader]\nthreads = 2\n[runtimes.openvino]\ncache_dir = "/var/cache/ov"\n')
-    loaded = config.load(path, {"LANTERN_RUNTIMES__OPENVINO__EXACT": "false", "LANTERN_STATE__DIR": str(tmp_path)})
+    loaded = config.load_config(
+        path, {"LANTERN_RUNTIMES__OPENVINO__EXACT": "false", "LANTERN_STATE__DIR": str(tmp_path)}
+    )
     expected = {"threads": 2, "cache_dir": "/var/cache/ov", "exact": False}
     assert loaded.runtime_settings.of("openvino") == expected
     assert loaded.runtime_settings.of("onnxruntime") == {"threads": 2}
-    shown = config.describe(loaded)
+    shown = config.describe_config(loaded)
     assert "[runtimes.openvino]\n# threads = 0 " in shown
     assert "# [runtimes.onnxruntime]\n" in shown
-    assert config.load(written(tmp_path, shown), {}) == loaded
+    assert config.load_config(written(tmp_path, shown), {}) == loaded
 
 
 @pytest.mark.parametrize(
@@ -222,19 +226,19 @@ def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tm
 )
 def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
     with pytest.raises(errors.ConfigUnknownKey) as caught:
-        config.load(written(tmp_path, section), {})
+        config.load_config(written(tmp_path, section), {})
     assert (caught.value.key, caught.value.known) == (key, known)
 
 
 @pytest.mark.parametrize("name", ["openvino", "nothing__at_all"])
 def test_a_runtimes_override_that_is_no_key_is_refused(name: str) -> None:
     with pytest.raises((errors.ConfigUnknownKey, errors.ConfigInvalid)):
-        config.load(None, {f"LANTERN_RUNTIMES__{name}": "x"})
+        config.load_config(None, {f"LANTERN_RUNTIMES__{name}": "x"})
 
 
 def test_every_character_that_a_name_may_hold_is_written_as_toml() -> None:
     name = "".join(map(chr, (*range(1, 0x180), 0x1F600)))
-    assert tomllib.loads(config.as_toml({"box": {"name": name}})) == {"box": {"name": name}}
+    assert tomllib.loads(config.to_toml({"box": {"name": name}})) == {"box": {"name": name}}
 
 
 # --- a file that was written by the box ----------------------------------------------------------------------------
@@ -242,12 +246,12 @@ def test_every_character_that_a_name_may_hold_is_written_as_toml() -> None:
 
 def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) -> None:
     """As the handbook says it of a second archive and of the hospital's worklist."""
-    shown = config.describe(config.load(None, {"LANTERN_STATE__DIR": str(tmp_path)}))
+    shown = config.describe_config(config.load_config(None, {"LANTERN_STATE__DIR": str(tmp_path)}))
     archive, worklist = '[pacs.more.county]\nhost = "10.0.0.5"', '[worklist.hospital]\nhost = "10.0.0.6"'
     added = f'\n{archive}\n{worklist}\n[worklist.stations]\nCR1 = "DX"\n'
-    loaded = config.load(written(tmp_path, shown + added), {})
+    loaded = config.load_config(written(tmp_path, shown + added), {})
     assert (loaded.pacs.more["county"].host, loaded.worklist.hospital.host) == ("10.0.0.5", "10.0.0.6")
-    assert config.load(written(tmp_path, config.describe(loaded)), {}) == loaded
+    assert config.load_config(written(tmp_path, config.describe_config(loaded)), {}) == loaded
 
 
 @pytest.mark.parametrize(
@@ -255,5 +259,5 @@ def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) 
 )
 def test_a_section_that_stands_twice_is_named_as_such(tmp_path: Path, text: str) -> None:
     with pytest.raises(errors.ConfigTwice) as caught:
-        config.load(written(tmp_path, text), {})
+        config.load_config(written(tmp_path, text), {})
     assert caught.value.line == 4

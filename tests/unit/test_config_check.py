@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from firmware_app.core.settings import checking, load_with_source
+from firmware_app.core import config_check
+from firmware_app.core.settings import load_config_with_source
 
 
 def pair(folder: Path, name: str, passphrase: bytes | None = None) -> None:
@@ -49,10 +50,10 @@ def found(folder: Path, text: str) -> list[tuple[str, str, int]]:
     """Code, key and line of each finding; ``@`` stands for *folder*."""
     path = folder / "lantern.toml"
     path.write_text(text.replace("@", str(folder)), "utf-8")
-    config, source = load_with_source(path, {"LANTERN_STATE__DIR": str(folder / "state")})
+    config, source = load_config_with_source(path, {"LANTERN_STATE__DIR": str(folder / "state")})
     return [
         (finding.code, finding.key, int(finding.place.rpartition(":")[2]))
-        for finding in checking.findings(config, source)
+        for finding in config_check.check_config(config, source)
     ]
 
 
@@ -117,6 +118,6 @@ def test_what_a_service_would_stumble_over_is_named_with_its_line(
 def test_a_state_folder_that_is_a_file_is_found(folder: Path) -> None:
     path = folder / "lantern.toml"
     path.write_text(f'[box]\n[state]\ndir = "{folder}/text"\n')
-    (finding,) = checking.findings(*load_with_source(path, {}))
+    (finding,) = config_check.check_config(*load_config_with_source(path, {}))
     assert (finding.code, finding.place) == ("config.not_a_folder", f"{path}:3")
     assert os.fspath(folder / "text") in finding.text("en")

@@ -7,7 +7,7 @@ from typing import Final
 
 from firmware_app.core import errors
 from firmware_app.core.errors import LanternError
-from firmware_app.dicom.headers import transfer_syntax
+from firmware_app.dicom import transfer_syntax
 from tests import statement
 from tests.peers import REPOSITORY
 
@@ -26,7 +26,7 @@ def test_every_transfer_syntax_that_the_door_takes_is_in_the_statement() -> None
     for whole in re.findall(r"(\.4\.\d+)\(\.1\)", table):
         stated.add(whole + ".1")
     stated |= {f".4.{number}{form}" for number in range(102, 107) for form in ("", ".1")}  # a range in the table
-    assert {uid.removeprefix(_ROOT) for uid in transfer_syntax.ACCEPTED} <= stated
+    assert {uid.removeprefix(_ROOT) for uid in transfer_syntax.ACCEPTED_SYNTAXES} <= stated
 
 
 def test_every_code_in_the_statement_exists() -> None:

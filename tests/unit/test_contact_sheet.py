@@ -22,7 +22,7 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
-from firmware_app.results import contact_sheet, table
+from firmware_app.results import overview
 
 PACK = PackIdentity("breast-ultrasound", "1.0.0", "onnxruntime", "int8")
 
@@ -53,7 +53,7 @@ def case(reference: str, priority: Priority, name: str = "a.dcm", probability: f
 
 
 def rows(*cases: Case) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(table.csv(cases, "en"))))
+    return list(csv.DictReader(io.StringIO(overview.format_csv(cases, "en"))))
 
 
 def test_the_most_urgent_stands_first_and_what_could_not_be_judged_before_what_is_routine() -> None:
@@ -64,20 +64,22 @@ def test_the_most_urgent_stands_first_and_what_could_not_be_judged_before_what_i
         case("c-4", Priority.URGENT),
         case("c-5", Priority.SOON, probability=0.95),
     ]
-    page = contact_sheet.page(cases, lambda _: None, "en")
+    page = overview.render_contact_sheet(cases, lambda _: None, "en")
     assert re.findall(r"\bc-\d", page) == ["c-4", "c-5", "c-3", "c-2", "c-1"]
 
 
 def test_nothing_that_a_file_brings_becomes_markup() -> None:
     evil = '"><script>alert(1)<\\script>.png'
-    shown = contact_sheet.Pictures(f"c-1/{evil}", f"c-1/{evil}")
-    page = contact_sheet.page([case("c-1", Priority.SOON, evil)], lambda _: shown, "en")
+    shown = overview.PictureLinks(f"c-1/{evil}", f"c-1/{evil}")
+    page = overview.render_contact_sheet([case("c-1", Priority.SOON, evil)], lambda _: shown, "en")
     assert "<script" not in page
     assert page.count("&lt;script&gt;alert(1)") == 3
 
 
 def test_a_card_says_finding_lesion_with_its_size_and_why_there_is_no_result() -> None:
-    page = contact_sheet.page([case("c-1", Priority.SOON), case("c-2", Priority.CANNOT_JUDGE)], lambda _: None, "en")
+    page = overview.render_contact_sheet(
+        [case("c-1", Priority.SOON), case("c-2", Priority.CANNOT_JUDGE)], lambda _: None, "en"
+    )
     assert "Mass: found, 0.90 (threshold 0.50)" in page
     assert "Lesion 1, Mass, score 0.87. Long axis 12.3 mm, short axis 8.1 mm. Area 78 mm²." in page
     assert "(quality.blank)" in page
@@ -85,7 +87,9 @@ def test_a_card_says_finding_lesion_with_its_size_and_why_there_is_no_result() -
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:
-    page = contact_sheet.page([case("c-1", Priority.SOON)], lambda _: contact_sheet.Pictures("c-1/a", "c-1/b"), "zh_CN")
+    page = overview.render_contact_sheet(
+        [case("c-1", Priority.SOON)], lambda _: overview.PictureLinks("c-1/a", "c-1/b"), "zh_CN"
+    )
     assert re.findall(r'(?:src|href)="([^"]*)"', page) == ["c-1/b", "c-1/a"]
     assert "<script" not in page
     assert 'lang="zh-CN"' in page

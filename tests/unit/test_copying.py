@@ -12,16 +12,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.usb_import import StickStage, StickStatus
+from firmware_app.core import database_health
 from firmware_app.core.records import Reason
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.ingest.stick import search, space
-from firmware_app.ingest.stick.copied_marks import Memory
-from firmware_app.ingest.stick.copying import Copying
-from firmware_app.ingest.stick.handover import Word
+from firmware_app.ingest import stick_files, stick_space
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
+from firmware_app.ingest.stick_handover import Word
 from tests.objects import file_of, film, new_uid
 from tests.peers import pydicom_file
 from tests.unit.test_dicomdir import dicomdir, record
@@ -33,7 +32,7 @@ class Bench:
 
     root: Path
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
 
     def put(self, name: str, study: str = "1.2.3") -> Path:
         path = self.root / name
@@ -48,10 +47,10 @@ class Bench:
         stop: threading.Event | None = None,
         reserve_mb: int = 1,
     ) -> StickStatus:
-        door = Door(self.state, self.clinical, reserve_mb, 4)
-        marks = Memory(self.state.usb / "marks", self.clinical.knows)
+        door = ImageIntake(self.state, self.clinical, reserve_mb, 4)
+        marks = CopiedMarks(self.state.usb / "marks", self.clinical.knows)
         device = "{}:{}".format(*_number(self.root))
-        return Copying(self.root, Word("", device), door, marks, during, stop or threading.Event()).run(
+        return StickCopier(self.root, Word("", device), door, marks, during, stop or threading.Event()).run(
             StickStatus(StickStage.SEARCHING, "now")
         )
 
@@ -70,7 +69,7 @@ def _number(path: Path) -> tuple[int, int]:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     root = tmp_path / "stick"
     root.mkdir()
@@ -137,11 +136,11 @@ def test_a_damaged_database_is_let_go_of(bench: Bench) -> None:
 
     def stumble(status: StickStatus) -> None:
         if status.looked == 1:
-            damage.note(bench.state.clinical_db)
+            database_health.write_damage_note(bench.state.clinical_db)
 
     ended = bench.copy(stumble)
     assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
-    damage.forget(bench.state.clinical_db)
+    database_health.remove_damage_note(bench.state.clinical_db)
 
 
 def test_half_an_image_is_refused_and_nothing_beside_it_passes_for_whole(bench: Bench) -> None:
@@ -160,7 +159,7 @@ def test_a_stick_that_holds_more_than_it_lists_leaves_its_cases_incomplete(
 ) -> None:
     bench.put("a")
     with monkeypatch.context() as damaged:
-        damaged.setattr(space, "has_lost", lambda root, kind: True)
+        damaged.setattr(stick_space, "has_lost", lambda root, kind: True)
         for _ in range(2):
             ended = bench.copy()
             assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, "stick.damaged")
@@ -175,10 +174,10 @@ def test_a_stick_pulled_while_its_space_is_compared_is_pulled_and_not_damaged(
     bench.put("a")
 
     def pulled(root: Path, kind: str) -> bool:
-        monkeypatch.setattr(search, "is_there", lambda root, device: False)
+        monkeypatch.setattr(stick_files, "is_there", lambda root, device: False)
         return True
 
-    monkeypatch.setattr(space, "has_lost", pulled)
+    monkeypatch.setattr(stick_space, "has_lost", pulled)
     ended = bench.copy()
     assert (ended.stage, ended.new, ended.reason and ended.reason.code) == (StickStage.UNFINISHED, 1, "stick.pulled")
 

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from firmware_app.core.errors import EndNotMarked, ImagingError, IntakeError, Truncated, Undecodable
-from firmware_app.dicom.headers import clip_extent, file_kind, tiff_extent
-from firmware_app.dicom.headers.header import examine
-from firmware_app.imaging import film
+from firmware_app.dicom import picture_formats
+from firmware_app.dicom.header import examine_file
+from firmware_app.imaging import image_file
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.ingest.accept import Door
-from firmware_app.reading.children.decoder import Decoded, Decoder
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import clips
 from tests.peers import pydicom_file
 
@@ -53,7 +53,7 @@ SPEC = InputSpec("image", 32, 32)
 
 
 def frames(path: Path) -> list[np.ndarray[Any, Any]]:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return [opened.grey(index) for index in range(opened.frames)]
 
 
@@ -70,12 +70,12 @@ def test_a_cut_object_is_refused_at_the_door_and_no_cut_frame_is_decoded(tmp_pat
     path = tmp_path / name
     path.write_bytes(pydicom_file(name).read_bytes())
     whole = frames(path)
-    examine(path)
+    examine_file(path)
     tried = 0
     for length in cuts(path):
         tried += 1
         with pytest.raises(IntakeError):
-            examine(path)
+            examine_file(path)
         try:
             left = frames(path)
         except ImagingError:
@@ -138,15 +138,15 @@ def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str)
     data = PICTURES[kind]()
     path = tmp_path / "picture"
     path.write_bytes(data)
-    suffix = file_kind.kind(data[:64])
+    suffix = picture_formats.detect_format(data[:64])
     assert suffix is not None
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        file_kind.check_complete(descriptor, suffix)
+        picture_formats.check_complete(descriptor, suffix)
         for length in {len(data) - 3, *range(17, len(data) - 3, 211)}:
             os.truncate(path, length)
             with pytest.raises(EndNotMarked if suffix == ".mpg" else Truncated):
-                file_kind.check_complete(descriptor, suffix)
+                picture_formats.check_complete(descriptor, suffix)
             path.write_bytes(data)
     finally:
         os.close(descriptor)
@@ -154,14 +154,14 @@ def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str)
 
 @pytest.mark.parametrize("kind", ["mp4", "avi", "mpg"])
 def test_a_clip_is_taken_by_the_door_and_read_by_the_child(
-    tmp_path: Path, door: Door, child: Decoder, kind: str
+    tmp_path: Path, door: ImageIntake, child: Decoder, kind: str
 ) -> None:
     path = tmp_path / "clip"
     path.write_bytes(PICTURES[kind]())
     door.accept_file(path)
     [kept] = door.state.images.rglob(f"*.{kind}")
     answer = child.begin(kept, True, SPEC, tmp_path / "display")
-    assert isinstance(answer, Decoded)
+    assert isinstance(answer, DecodedImage)
     assert (answer.frames, answer.rows, answer.columns) == (30, clips.ROWS, clips.COLUMNS)
     assert child.end()
 
@@ -170,17 +170,17 @@ def test_a_program_stream_that_does_not_say_where_it_ends_is_taken_for_a_cut_one
     """Discs have packs in the middle, too, that are filled up."""
     disc, plain = clips.made("mpeg2video", "dvd", 20), clips.made("mpeg2video", "mpeg", 200, g="12")
     for stream in (disc, plain[:-2048]):
-        assert not any(clip_extent.program_stream_reaches_its_end(stream[:end]) for end in range(len(stream) + 1))
+        assert not any(picture_formats.is_complete_program_stream(stream[:end]) for end in range(len(stream) + 1))
     for stream in (disc + END_CODE, plain, plain + END_CODE, plain + END_CODE + bytes(100)):
-        assert clip_extent.program_stream_reaches_its_end(stream)
+        assert picture_formats.is_complete_program_stream(stream)
     for stream in (plain + b"\0", plain + plain[:2048], END_CODE, plain[:12] + END_CODE, plain + END_CODE + plain):
-        assert not clip_extent.program_stream_reaches_its_end(stream)
+        assert not picture_formats.is_complete_program_stream(stream)
 
 
 def test_a_program_stream_of_tiny_packets_is_followed_for_a_bounded_time() -> None:
     stream = b"\0\0\1\xba" + b"\x21" * 8 + b"\0\0\1\xe0\0\1\0" * 3_000_000 + END_CODE
     begun = time.process_time()
-    assert not clip_extent.program_stream_reaches_its_end(stream)
+    assert not picture_formats.is_complete_program_stream(stream)
     assert time.process_time() - begun < 2.0
 
 
@@ -195,7 +195,7 @@ def test_packs_lost_in_the_middle_of_a_program_stream_are_never_passed_over(tmp_
 
 
 def read_whole(path: Path) -> None:
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         for index in range(opened.frames):
             opened.grey(index)
 
@@ -207,7 +207,7 @@ def test_a_tiff_whose_directories_go_in_circles_ends() -> None:
     data[end : end + 4] = data[4:8]
     with io.BytesIO(data) as file, Image.open(file) as image:
         assert image.size == (70, 90)
-    assert tiff_extent.reaches_its_end(bytes(data))
+    assert picture_formats.is_complete_tiff(bytes(data))
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ from firmware_app.core.errors import (
     Undecodable,
     VideoReaderMissing,
 )
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from tests import clips, films, htj2k, lossless_jpeg
 
 ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
@@ -56,7 +56,7 @@ def greys(folder: Path, dataset: FileDataset, syntax: UID | None = None) -> list
         written = dataset.file_meta.TransferSyntaxUID.encode()
         written += b"\0" * (len(written) % 2)
         path.write_bytes(path.read_bytes().replace(written, syntax.encode().ljust(len(written), b"\0"), 1))
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return [opened.grey(index) for index in range(opened.frames)]
 
 
@@ -110,7 +110,7 @@ def test_high_throughput_jpeg_2000_is_the_pattern_that_it_was_made_of(tmp_path: 
     [lossy] = greys(tmp_path, of_frames([htj2k.LOSSY], htj2k.grey(), HTJ2K, **twelve))
     np.testing.assert_allclose(lossy, htj2k.grey(), atol=1)
     dataset = of_frames([htj2k.COLOUR], htj2k.colour(), HTJ2KLossless, PhotometricInterpretation="YBR_RCT")
-    with film.opened(films.save(tmp_path, "colour.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "colour.dcm", dataset), is_picture=False) as opened:
         np.testing.assert_array_equal(opened.shown(0).pixels, htj2k.colour())
 
 
@@ -179,7 +179,7 @@ def test_a_compressed_object_that_leaves_out_its_vrs_is_read(tmp_path: Path) -> 
     data = data[:140] + struct.pack("<L", int.from_bytes(data[140:144], "little") + 4) + data[144:]
     data += b"\xe0\x7f\x10\x00\xff\xff\xff\xff" + encapsulate([out.getvalue()]) + b"\xfe\xff\xdd\xe0\0\0\0\0"
     (tmp_path / "implicit.dcm").write_bytes(data)
-    with film.opened(tmp_path / "implicit.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "implicit.dcm", is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(0), pixels, atol=2)
 
 
@@ -194,7 +194,7 @@ def test_fragments_under_a_native_syntax_are_not_taken_for_pixels(tmp_path: Path
     path = films.save(tmp_path, "film.dcm", of_frames([htj2k.GREY], htj2k.grey(), HTJ2KLossless))
     lying = path.read_bytes().replace(b"1.2.840.10008.1.2.4.201\0", b"1.2.840.10008.1.2.1\0\0\0\0\0")
     path.write_bytes(lying)
-    with pytest.raises(Undecodable), film.opened(path, is_picture=False) as opened:
+    with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=False) as opened:
         opened.grey(0)
 
 
@@ -265,7 +265,7 @@ def test_one_frame_is_all_its_fragments_however_small(tmp_path: Path, syntax: UI
     table = _item(struct.pack("<L", 0) if has_table else b"")
     data = table + b"".join(_item(piece) for piece in pieces) + b"\xfe\xff\xdd\xe0\0\0\0\0"
     dataset = films.film(pixels, syntax=syntax, pixel_data=data)
-    with film.opened(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(0), pixels, atol=12 if syntax == JPEGBaseline8Bit else 0)
         assert opened.hints == ()
 
@@ -288,7 +288,7 @@ def test_frames_of_run_lengths_in_several_fragments_are_put_together(tmp_path: P
     items = b"".join(_item(piece) for frame in pieces for piece in frame)
     data = _item(table) + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
     dataset = films.film(pixels[0], syntax=RLELossless, pixel_data=data, NumberOfFrames=3, **extra)
-    with film.opened(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
         for index, expected in enumerate(pixels):
             seen = opened.shown(index).pixels if kind == "RGB" else opened.grey(index)
             np.testing.assert_array_equal(seen, expected)
@@ -393,7 +393,7 @@ def _like(frame: Pixels, number: int) -> bool:
 def test_a_clip_gives_each_frame_in_any_order(tmp_path: Path, codec: str, container: str) -> None:
     path = tmp_path / f"clip.{container}"
     path.write_bytes(clips.made(codec, container, 40, g="12"))
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         assert (opened.rows, opened.columns, opened.frames) == (clips.ROWS, clips.COLUMNS, 40)
         for index in ORDER:
             assert _like(opened.shown(index).pixels, index), index
@@ -417,7 +417,7 @@ def _of_video(stream: bytes, syntax: str, frames: int, per_fragment: int) -> Fil
 def test_a_video_in_a_dicom_object_gives_each_frame(tmp_path: Path, codec: str, container: str, syntax: str) -> None:
     stream = clips.made(codec, container, 40, g="12")
     path = films.save(tmp_path, "video.dcm", _of_video(stream, syntax, 40, 1000))
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert opened.frames == 40
         for index in ORDER:
             assert _like(opened.shown(index).pixels, index), index
@@ -426,7 +426,7 @@ def test_a_video_in_a_dicom_object_gives_each_frame(tmp_path: Path, codec: str, 
 def test_a_video_with_fewer_frames_than_its_header_says_is_refused(tmp_path: Path) -> None:
     stream = clips.made("libx264", "h264", 40)
     path = films.save(tmp_path, "video.dcm", _of_video(stream, "1.2.840.10008.1.2.4.102", 41, len(stream)))
-    with pytest.raises(Undecodable), film.opened(path, is_picture=False) as opened:
+    with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=False) as opened:
         opened.grey(0)
 
 
@@ -441,7 +441,7 @@ def test_a_clip_of_sound_alone_says_that_it_holds_no_picture(tmp_path: Path, con
             sound.sample_rate = 16000
             clip.mux(stream.encode(sound))
         clip.mux(stream.encode(None))
-    with pytest.raises(ClipWithoutPictures) as refused, film.opened(path, is_picture=True):
+    with pytest.raises(ClipWithoutPictures) as refused, image_file.open_image_file(path, is_picture=True):
         pass
     assert "no picture" in refused.value.text("en")
 
@@ -458,7 +458,10 @@ def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
 
     (tmp_path / "clip.mp4").write_bytes(clips.made("libx264", "mp4", 4))
     monkeypatch.setattr(builtins, "__import__", without_av)
-    with pytest.raises(VideoReaderMissing) as refused, film.opened(tmp_path / "clip.mp4", is_picture=True):
+    with (
+        pytest.raises(VideoReaderMissing) as refused,
+        image_file.open_image_file(tmp_path / "clip.mp4", is_picture=True),
+    ):
         pass
     assert "-m pip install av" in refused.value.text("en")
 
@@ -470,7 +473,7 @@ def test_a_broken_frame_of_a_clip_is_refused_and_its_neighbours_are_not(tmp_path
     middle = starts[4] + 8 + (starts[5] - starts[4]) * 3 // 4
     broken[middle : middle + 60] = b"\xff\xd9" * 30
     (tmp_path / "clip.avi").write_bytes(broken)
-    with film.opened(tmp_path / "clip.avi", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "clip.avi", is_picture=True) as opened:
         with pytest.raises(Undecodable):
             opened.grey(4)
         assert _like(opened.shown(6).pixels, 6)

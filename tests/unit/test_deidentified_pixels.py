@@ -23,13 +23,13 @@ from pydicom.uid import (
 )
 
 from firmware_app.core.errors import ExportNoSector, ExportTextFound, ExportTextUnchecked, ExportTooLarge
-from firmware_app.imaging.deidentify import pixels, text, writing
-from firmware_app.imaging.deidentify.text import Detector, model_file
-from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging import deidentification, deidentified_pixels, text_detection
+from firmware_app.imaging.deidentified_header import Pseudonyms
+from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
 from tests import films, peers
 
-IDENTITIES = Identities(b"k" * 32)
+IDENTITIES = Pseudonyms(b"k" * 32)
 ROWS, COLUMNS = 128, 160
 REGION = (40, 30, 140, 110)  # x0, y0, x1, y1 of the sector, the last ones outside
 
@@ -75,10 +75,10 @@ def palette(entries: bytes) -> dict[str, Any]:
     return attributes
 
 
-def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, writing.Written]:
+def exported(folder: Path, dataset: FileDataset) -> tuple[FileDataset, deidentification.DeidentifiedFile]:
     path, out = films.save(folder, "film.dcm", dataset), folder / "out.dcm"
     out.unlink(missing_ok=True)
-    done = writing.write(path, out, IDENTITIES, None, looked=True)
+    done = deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
     return dcmread(out), done
 
 
@@ -266,7 +266,7 @@ def test_ultrasound_under_another_modality_is_ultrasound_by_its_class(tmp_path: 
 def test_a_clip_that_would_not_fit_on_a_stick_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "LARGEST_FILE_BYTES", 64 << 20)
+    monkeypatch.setattr(deidentification, "LARGEST_FILE_BYTES", 64 << 20)
     with pytest.raises(ExportTooLarge):
         exported(tmp_path, films.film(films.shapes(1)))
     assert not (tmp_path / "out.dcm").exists()
@@ -278,16 +278,16 @@ def test_nothing_is_written_over_and_no_link_is_followed(tmp_path: Path) -> None
     victim.write_bytes(b"mine")
     out.symlink_to(victim)
     with pytest.raises(FileExistsError):
-        writing.write(path, out, IDENTITIES, None, looked=True)
+        deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
     assert victim.read_bytes() == b"mine"
 
 
 # --- letters ------------------------------------------------------------------------------------------------------
 
 
-def detector() -> Detector:
-    file = model_file()
-    loaded = Detector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
+def detector() -> TextDetector:
+    file = text_model_file()
+    loaded = TextDetector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
     if loaded is None:
         peers.missing("needs rapidocr's model file (pip install --no-deps rapidocr)")
     return loaded
@@ -296,7 +296,7 @@ def detector() -> Detector:
 def test_without_a_look_nothing_leaves(tmp_path: Path) -> None:
     path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1)))
     with pytest.raises(ExportTextUnchecked):
-        writing.write(path, tmp_path / "out.dcm", IDENTITIES, None, looked=False)
+        deidentification.write_deidentified(path, tmp_path / "out.dcm", IDENTITIES, None, looked=False)
     assert not (tmp_path / "out.dcm").exists()
 
 
@@ -305,15 +305,15 @@ def test_a_name_in_the_picture_keeps_it_on_the_box_until_a_person_has_looked(tmp
     ImageDraw.Draw(picture).text((120, 180), "ZHANG SAN", fill=255, font_size=24)
     path, out = films.save(tmp_path, "film.dcm", films.film(np.array(picture))), tmp_path / "out.dcm"
     with pytest.raises(ExportTextFound) as refused:
-        writing.write(path, out, IDENTITIES, detector(), looked=False)
+        deidentification.write_deidentified(path, out, IDENTITIES, detector(), looked=False)
     assert refused.value.frame == 1
     assert not out.exists()
-    assert writing.write(path, out, IDENTITIES, None, looked=True).text_check == "person"
+    assert deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True).text_check == "person"
 
 
 def test_a_film_without_letters_leaves_and_says_that_a_detector_looked(tmp_path: Path) -> None:
     path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1, 384, 384)))
-    done = writing.write(path, tmp_path / "out.dcm", IDENTITIES, detector(), looked=False)
+    done = deidentification.write_deidentified(path, tmp_path / "out.dcm", IDENTITIES, detector(), looked=False)
     assert (done.text_check, done.frames_checked) == ("detector", 1)
     assert "text in pixels: detector found none" in dcmread(tmp_path / "out.dcm").DeidentificationMethod
 
@@ -331,7 +331,7 @@ def test_the_name_around_the_sector_is_gone_before_the_detector_looks(tmp_path: 
     looking = detector()
     assert looking.boxes(picture)
     path = films.save(tmp_path, "film.dcm", dataset)
-    assert writing.write(path, tmp_path / "out.dcm", IDENTITIES, looking, looked=False).blacked
+    assert deidentification.write_deidentified(path, tmp_path / "out.dcm", IDENTITIES, looking, looked=False).blacked
 
 
 def test_places_of_text_are_joined_and_specks_are_none() -> None:
@@ -339,10 +339,10 @@ def test_places_of_text_are_joined_and_specks_are_none() -> None:
     likely[8:24, 8:40] = 0.9
     likely[40:56, 48:80] = 0.35  # seen, but nowhere near sure
     likely[60:61, 4:8] = 1.0
-    assert [(x0 // 4, y0 // 4) for x0, y0, _, _ in text.joined(likely)] == [(2, 2), (1, 15)]
+    assert [(x0 // 4, y0 // 4) for x0, y0, _, _ in text_detection.join_cells(likely)] == [(2, 2), (1, 15)]
 
 
 def test_the_detector_s_picture_is_neither_too_small_nor_too_large() -> None:
-    assert text._size(320, 269) == (864, 736)
-    assert max(text._size(3000, 2500)) == text.LONGER_SIDE_PX
-    assert pixels.is_ultrasound(ultrasound(screen()))
+    assert text_detection._input_size(320, 269) == (864, 736)
+    assert max(text_detection._input_size(3000, 2500)) == text_detection.LONGER_SIDE_PX
+    assert deidentified_pixels.is_ultrasound(ultrasound(screen()))

@@ -18,12 +18,11 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from firmware_app.imaging.deidentify import attributes, kept, profile, writing
-from firmware_app.imaging.deidentify.profile import Action
-from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging import deidentification, deidentified_header
+from firmware_app.imaging.deidentified_header import ProfileAction, Pseudonyms
 from tests import films
 
-IDENTITIES = Identities(b"a secret of the box, 32 bytes lon")
+IDENTITIES = Pseudonyms(b"a secret of the box, 32 bytes lon")
 STUDY = "1.2.826.0.1.3680043.9.1"
 
 CANARIES = ("ZHANGSAN", "张三", "19650302", "056Y", "130501.77", "1.2.826.99.411521", "canary.invalid")
@@ -75,16 +74,21 @@ def nested(one: DataElement) -> Dataset:
     return data
 
 
-TABLE = sorted(profile.actions().items())
+TABLE = sorted(deidentified_header.profile_actions().items())
 
 
 def test_the_table_is_the_whole_table_of_its_edition() -> None:
     """PS3.15 2026c, Table E.1-1: one row for curves and two for overlays are groups and not counted here."""
     assert len(TABLE) == 652
-    assert profile.action(0x50041234) is profile.action(0x60023000) is profile.action(0x00091001) is Action.REMOVE
-    assert profile.action(Tag("PatientName")) is Action.EMPTY
-    assert profile.action(Tag("SOPInstanceUID")) is Action.NEW_UID
-    assert profile.action(Tag("Rows")) is None
+    assert (
+        deidentified_header.profile_action(0x50041234)
+        is deidentified_header.profile_action(0x60023000)
+        is deidentified_header.profile_action(0x00091001)
+        is ProfileAction.REMOVE
+    )
+    assert deidentified_header.profile_action(Tag("PatientName")) is ProfileAction.EMPTY
+    assert deidentified_header.profile_action(Tag("SOPInstanceUID")) is ProfileAction.NEW_UID
+    assert deidentified_header.profile_action(Tag("Rows")) is None
 
 
 @pytest.mark.parametrize("depth", ["top", "nested"])
@@ -93,15 +97,17 @@ def test_every_attribute_of_the_profile_comes_out_as_its_action_says(depth: str)
         if tag in (Tag("PatientName"), Tag("PatientID")):
             continue  # renamed, see below
         one = element(tag, None if dictionary_has_tag(tag) else "LO")
-        result = attributes.cleaned(nested(one), IDENTITIES)
+        result = deidentified_header.clean_header(nested(one), IDENTITIES)
         place = result if depth == "top" else result.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
         actual, name = place.get(tag), f"{Tag(tag)} {action}"
-        if action is Action.REMOVE or not dictionary_has_tag(tag) or Tag(tag).group < 8:  # no data set's, PS3.5 7.1
+        if (
+            action is ProfileAction.REMOVE or not dictionary_has_tag(tag) or Tag(tag).group < 8
+        ):  # no data set's, PS3.5 7.1
             assert actual is None, name
-        elif action is Action.EMPTY:
+        elif action is ProfileAction.EMPTY:
             assert actual is not None, name
             assert actual.is_empty, name
-        elif action is Action.NEW_UIDS_INSIDE:
+        elif action is ProfileAction.NEW_UIDS_INSIDE:
             assert actual.value[0].ReferencedSOPInstanceUID == IDENTITIES.uid("1.2.826.99.411521"), name
             assert "PatientComments" not in actual.value[0], name
         elif one.VR == "UI":
@@ -119,7 +125,7 @@ def canary_object() -> Dataset:
         if tag >> 16 < 8 or keyword in _NEEDED or tag >> 16 >= 0x7FE0 or not keyword:
             continue
         kind = vr.split(" or ")[0]
-        if kind in _TEXTS and tag not in kept.TABLES:
+        if kind in _TEXTS and tag not in deidentified_header.TABLE_TAGS:
             data[tag] = DataElement(tag, kind, _TEXTS[kind])
     return data
 
@@ -159,7 +165,10 @@ def planted(folder: Path) -> Path:
 @pytest.mark.filterwarnings("ignore")
 def test_a_name_planted_in_every_text_of_the_dictionary_is_nowhere_in_the_bytes(tmp_path: Path) -> None:
     path, out = planted(tmp_path), tmp_path / "out.dcm"
-    before, writing_it = path.read_bytes(), writing.write(path, out, IDENTITIES, None, looked=True)
+    before, writing_it = (
+        path.read_bytes(),
+        deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True),
+    )
     after = out.read_bytes()
     for canary in CANARIES:
         for encoding in ("utf-8", "gb18030", "utf-16-le"):
@@ -173,10 +182,10 @@ def test_text_in_a_number_s_place_goes_and_numbers_stay() -> None:
     data = Dataset()
     data.SOPInstanceUID, data.KVP, data.SliceThickness = "2.25.1", "120.50", "1.25"
     data.WindowCenter = ["40", "-600.5"]
-    cleaned = attributes.cleaned(data, IDENTITIES)
+    cleaned = deidentified_header.clean_header(data, IDENTITIES)
     assert (str(cleaned.KVP), [str(one) for one in cleaned.WindowCenter]) == ("120.50", ["40", "-600.5"])
-    assert kept.decimals(["120", "ZHANG"]) is None
-    assert kept.decimals(["4115211965030212345678"]) is None
+    assert deidentified_header.check_decimals(["120", "ZHANG"]) is None
+    assert deidentified_header.check_decimals(["4115211965030212345678"]) is None
 
 
 def test_a_value_that_the_standard_does_not_list_does_not_stay_in_a_coded_string() -> None:
@@ -184,7 +193,7 @@ def test_a_value_that_the_standard_does_not_list_does_not_stay_in_a_coded_string
     data.SOPInstanceUID, data.Modality, data.BodyPartExamined = "2.25.1", "US", "ZHANGSAN"
     data.ImageType = ["ORIGINAL", "PRIMARY", "ZHANGSAN", "0011"]
     data.PatientOrientation = ["L", "ZHANGSAN"]
-    cleaned = attributes.cleaned(data, IDENTITIES)
+    cleaned = deidentified_header.clean_header(data, IDENTITIES)
     assert cleaned.Modality == "US"
     assert "BodyPartExamined" not in cleaned
     assert list(cleaned.ImageType) == ["ORIGINAL", "PRIMARY", "OTHER", "0011"]
@@ -196,7 +205,7 @@ def test_a_code_is_written_again_in_the_standard_s_words_or_goes() -> None:
     known.CodeValue, known.CodingSchemeDesignator, known.CodeMeaning = "76752008", "SCT", "ZHANGSAN's breast"
     typed.CodeValue, typed.CodingSchemeDesignator, typed.CodeMeaning = "411521", "99LOCAL", "ZHANGSAN"
     data.SOPInstanceUID, data.AnatomicRegionSequence = "2.25.1", [known, typed]
-    (again,) = attributes.cleaned(data, IDENTITIES).AnatomicRegionSequence
+    (again,) = deidentified_header.clean_header(data, IDENTITIES).AnatomicRegionSequence
     assert (again.CodeValue, again.CodingSchemeDesignator, again.CodeMeaning) == (
         "76752008",
         "SCT",
@@ -208,7 +217,7 @@ def test_one_patient_gets_one_name_and_another_patient_another() -> None:
     def named(patient: str, key: bytes = b"k" * 32) -> str:
         data = Dataset()
         data.PatientID, data.PatientName, data.SOPInstanceUID = patient, "ZHANG^SAN", "2.25.1"
-        cleaned = attributes.cleaned(data, Identities(key))
+        cleaned = deidentified_header.clean_header(data, Pseudonyms(key))
         assert cleaned.PatientID == str(cleaned.PatientName)
         return str(cleaned.PatientID)
 
@@ -223,7 +232,7 @@ def test_a_new_uid_is_valid_and_the_same_every_time(old: str) -> None:
     new = UID(IDENTITIES.uid(old))
     assert new.is_valid
     assert new == IDENTITIES.uid(old + "\0")
-    assert new != Identities(b"another").uid(old)
+    assert new != Pseudonyms(b"another").uid(old)
     assert new.startswith("2.25.")
 
 
@@ -241,7 +250,7 @@ def test_references_within_a_study_still_lead_to_their_images() -> None:
         other.ReferencedSOPInstanceUID = f"{STUDY}.1.{(number + 1) % 3}"
         other.ReferencedSOPClassUID = SecondaryCaptureImageStorage
         data.ReferencedImageSequence = [other]
-        cleaned.append(attributes.cleaned(data, IDENTITIES))
+        cleaned.append(deidentified_header.clean_header(data, IDENTITIES))
     for number, one in enumerate(cleaned):
         (other,) = one.ReferencedImageSequence
         assert other.ReferencedSOPInstanceUID == cleaned[(number + 1) % 3].SOPInstanceUID
@@ -253,7 +262,7 @@ def test_references_within_a_study_still_lead_to_their_images() -> None:
 
 def test_the_object_says_what_was_done_to_it(tmp_path: Path) -> None:
     path, out = films.save(tmp_path, "film.dcm", films.film(films.shapes(2))), tmp_path / "out.dcm"
-    writing.write(path, out, IDENTITIES, None, looked=True)
+    deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
     cleaned = dcmread(out)
     assert (cleaned.PatientIdentityRemoved, cleaned.LongitudinalTemporalInformationModified) == ("YES", "REMOVED")
     assert cleaned.BurnedInAnnotation == "NO"

@@ -6,20 +6,30 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.entries import Entries
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.image_notes import ImageDescriptions
 from firmware_app.core.errors import AgeUnknown, BodyPartNotCovered, ViewNotCovered
-from firmware_app.core.records import Entered, Header, Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
-from firmware_app.packs.scope import AgeRange, Route
-from firmware_app.reading import choices
+from firmware_app.core.records import (
+    EnteredFacts,
+    Header,
+    Instance,
+    Priority,
+    Reading,
+    ReadingStatus,
+    Reason,
+    Scope,
+    Timing,
+)
+from firmware_app.packs.requirements import AgeRange, Route
+from firmware_app.reading import entry_choices
 from firmware_app.reading.routing import PackCandidate, route
-from firmware_app.results import kinds
+from firmware_app.results import terms
 from tests.unit.test_routing import FILM, PACKS
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
 __all__ = ["desk"]
-CHEST = Entered("CR", "CHEST", "FRONTAL", "adult")
+CHEST = EnteredFacts("CR", "CHEST", "FRONTAL", "adult")
 BREAST = Route(
     modalities=("US",), body_parts=("BREAST",), views=(), age_years=AgeRange(min=18, max=None), population="adult"
 )
@@ -34,11 +44,11 @@ def test_a_picture_goes_to_the_pack_for_what_a_person_has_said() -> None:
     with pytest.raises(ViewNotCovered):
         route(None, PACKS, "ask", entered=replace(CHEST, view="LATERAL"))
     with pytest.raises(AgeUnknown):
-        route(None, [PackCandidate("breast", BREAST)], "ask", entered=Entered("US", "BREAST", "", "children"))
+        route(None, [PackCandidate("breast", BREAST)], "ask", entered=EnteredFacts("US", "BREAST", "", "children"))
 
 
 def test_what_the_header_says_stands_whatever_a_person_says() -> None:
-    said = Entered("US", "CHEST", "FRONTAL", "children")
+    said = EnteredFacts("US", "CHEST", "FRONTAL", "children")
     assert route(FILM, PACKS, "ask", entered=said).pack == "adult"
     for film in (replace(FILM, body_part="ABDOMEN"), replace(FILM, body_part=None, study_description="腹部")):
         with pytest.raises(BodyPartNotCovered):
@@ -49,15 +59,15 @@ def test_what_the_header_says_stands_whatever_a_person_says() -> None:
 
 def test_what_is_offered_comes_from_the_packs_and_leaves_out_what_the_header_excludes() -> None:
     def names(header: Header | None) -> list[str]:
-        return [kinds.entered(one.said, "en") for one in choices.read_by(header, RULES)]
+        return [terms.format_entry(one.said, "en") for one in entry_choices.list_choices(header, RULES)]
 
     chest = ["Chest X-ray, from the front", "Chest X-ray, from the side"]
     assert names(None) == [*chest, "Breast ultrasound"]
     assert names(replace(FILM, body_part=None, view_position=None)) == chest
     assert names(replace(FILM, modality="US", body_part=None)) == ["Breast ultrasound"]
     assert names(replace(FILM, view_position=None)) == ["from the front", "from the side"]
-    assert set(choices.populations(None, RULES)) == {"adult", "children"}
-    assert choices.populations(FILM, RULES) == {}
+    assert set(entry_choices.list_populations(None, RULES)) == {"adult", "children"}
+    assert entry_choices.list_populations(FILM, RULES) == {}
 
 
 def picture(desk: Desk) -> Instance:
@@ -93,7 +103,7 @@ def test_a_doctor_says_what_a_picture_shows_and_it_is_read_again_with_that(desk:
 
 def test_a_reading_made_without_what_was_said_meanwhile_is_not_written(desk: Desk) -> None:
     made = picture(desk)
-    entries = Entries(desk.clinical)
+    entries = ImageDescriptions(desk.clinical)
     assert entries.enter(made.case, [made.reference], CHEST, "li") == 1
     claim = desk.clinical.claim(made.case)
     assert claim is not None
@@ -101,7 +111,7 @@ def test_a_reading_made_without_what_was_said_meanwhile_is_not_written(desk: Des
     stale = Reading(Scope.INSTANCE, (made.reference,), ReadingStatus.CANNOT_JUDGE, UNKNOWN, None, Timing(1, 0, 1))
     desk.clinical.finish(claim.instance, stale, Priority.CANNOT_JUDGE)
     assert desk.clinical.case(made.case).readings == ()
-    assert entries.enter(made.case, [made.reference], Entered(), "wu") == 0  # it waits already
+    assert entries.enter(made.case, [made.reference], EnteredFacts(), "wu") == 0  # it waits already
     again = desk.clinical.claim(made.case)
     assert again is not None
     assert again.instance.entered is None

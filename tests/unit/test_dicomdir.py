@@ -8,9 +8,8 @@ from struct import pack
 import pydicom
 import pytest
 
-from firmware_app.ingest.stick import dicomdir as lists
-from firmware_app.ingest.stick.dicomdir import Listed, listed, ordered
-from firmware_app.ingest.stick.search import search
+from firmware_app.ingest import stick_files as lists
+from firmware_app.ingest.stick_files import ListedImage, list_images, order_files, search_stick
 from tests.objects import EXPLICIT, element, file_of, item, sequence
 from tests.peers import pydicom_file
 
@@ -44,7 +43,11 @@ def test_a_list_is_read_in_its_order_with_the_study_of_each_image(defined: bool)
         record("IMAGE", file="D", defined=defined),
         defined=defined,
     )
-    assert list(listed(data)) == [Listed(("A", "B"), "1.2.3"), Listed(("C",), "1.2.4"), Listed(("D",), "")]
+    assert list(list_images(data)) == [
+        ListedImage(("A", "B"), "1.2.3"),
+        ListedImage(("C",), "1.2.4"),
+        ListedImage(("D",), ""),
+    ]
 
 
 @pytest.mark.parametrize("name", ["DICOMDIR", "DICOMDIR-nooffset", "DICOMDIR-nopatient", "DICOMDIR-reordered"])
@@ -56,24 +59,24 @@ def test_what_real_recorders_write_is_read_as_pydicom_reads_it(name: str) -> Non
         if "ReferencedFileID" in one
     ]
     assert len(known) > 10
-    assert [one.parts for one in listed(path.read_bytes())] == known
+    assert [one.parts for one in list_images(path.read_bytes())] == known
 
 
 def test_a_list_that_is_cut_anywhere_is_of_use_as_far_as_it_goes() -> None:
     data = dicomdir(record("STUDY", study="1.2"), *(record("IMAGE", file=f"I{n}") for n in range(20)))
-    whole = list(listed(data))
-    counts = [len(list(listed(data[:end]))) for end in range(len(data) + 1)]
+    whole = list(list_images(data))
+    counts = [len(list(list_images(data[:end]))) for end in range(len(data) + 1)]
     assert counts == sorted(counts)
     assert counts[-1] == 20
     assert counts[-200] >= 15
-    assert all(list(listed(data[:end])) == whole[:count] for end, count in enumerate(counts))
+    assert all(list(list_images(data[:end])) == whole[:count] for end, count in enumerate(counts))
 
 
 def test_nesting_without_end_ends_the_list_and_nothing_else() -> None:
     deep = b""
     for _ in range(2000):
         deep = element(0x00081199, b"SQ", pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF) + deep, length=0xFFFFFFFF)
-    assert list(listed(dicomdir(record("IMAGE", file="A"), item(deep)))) == [Listed(("A",), "")]
+    assert list(list_images(dicomdir(record("IMAGE", file="A"), item(deep)))) == [ListedImage(("A",), "")]
 
 
 def test_the_list_gives_the_order_and_leads_nowhere(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_the_list_gives_the_order_and_leads_nowhere(tmp_path: Path) -> None:
     (root / "DICOMDIR").write_bytes(
         dicomdir(record("STUDY", study="1.2"), *(record("IMAGE", file=name) for name in names))
     )
-    listing = ordered(search(root).files)
+    listing = order_files(search_stick(root).files)
     assert [one.parts for one in listing.files] == [("c",), ("sub", "d"), ("DICOMDIR",), ("a",), ("b",)]
     assert listing.listed_more == {"1.2": 5}
     assert listing.lists == 1
@@ -106,7 +109,7 @@ def test_a_list_in_a_folder_speaks_of_that_folder(tmp_path: Path) -> None:
         (tmp_path / disc).mkdir()
         (tmp_path / disc / "I1").write_bytes(b"x")
         (tmp_path / disc / "dicomdir").write_bytes(dicomdir(record("IMAGE", file="I1")))
-    listing = ordered(search(tmp_path).files)
+    listing = order_files(search_stick(tmp_path).files)
     assert [one.parts for one in listing.files[:2]] == [("one", "I1"), ("two", "I1")]
     assert (listing.lists, listing.listed_more) == (2, {})
 
@@ -117,5 +120,5 @@ def test_a_huge_list_is_read_no_further_than_its_limit(tmp_path: Path) -> None:
         handle.write(dicomdir(record("IMAGE", file="A"))[:-8])
         handle.truncate(8_000_000_000)
     (tmp_path / "a").write_bytes(b"x")
-    assert lists.MOST_BYTES < 8_000_000_000
-    assert ordered(search(tmp_path).files).files[0].parts in {("a",), ("DICOMDIR",)}
+    assert lists.MOST_DICOMDIR_BYTES < 8_000_000_000
+    assert order_files(search_stick(tmp_path).files).files[0].parts in {("a",), ("DICOMDIR",)}

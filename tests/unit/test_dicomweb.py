@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as some
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.matching import NotAQuestion, matcher
-from firmware_app.dicom.web import parts, retrieving, searching
-from firmware_app.dicom.web.app import create_app
-from firmware_app.dicom.web.media import MediaType, chosen
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom import qido_rs, stow_rs, wado_rs
+from firmware_app.dicom.dicomweb_server import create_app
+from firmware_app.dicom.media_types import MediaType, choose_media_type
+from firmware_app.dicom.query_keys import InvalidQuery, create_matcher
+from firmware_app.ingest.intake import ImageIntake
 from tests.objects import file_of, film
 
 STUDIES = "/dicom-web/studies"
@@ -26,17 +26,17 @@ QUOTED = 'multipart/related; type="application/dicom"; boundary=b'
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def door(tmp_path: Path) -> Iterator[ImageIntake]:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    yield Door(state, clinical, high_water_free_mb=1, max_object_mb=64)
+    yield ImageIntake(state, clinical, high_water_free_mb=1, max_object_mb=64)
     clinical.database.close()
 
 
 @pytest.fixture
-def client(door: Door) -> FlaskClient:
+def client(door: ImageIntake) -> FlaskClient:
     return create_app(door).test_client()
 
 
@@ -70,7 +70,7 @@ def multipart(content: bytes, boundary: str = "b", head: str = "Content-Type: ap
     ],
 )
 def test_a_media_type_is_read_whatever_its_case_and_quotes(
-    client: FlaskClient, door: Door, content_type: str, boundary: str
+    client: FlaskClient, door: ImageIntake, content_type: str, boundary: str
 ) -> None:
     answer = client.post(STUDIES, data=multipart(file_of(film()), boundary), content_type=content_type)
     assert (answer.status_code, door.clinical.unread()) == (200, 1), answer.text
@@ -79,7 +79,7 @@ def test_a_media_type_is_read_whatever_its_case_and_quotes(
 @pytest.mark.parametrize(
     "content_type", ["application/dicom", "Application/DICOM; transfer-syntax=1.2.840.10008.1.2.1"]
 )
-def test_one_object_may_come_bare(client: FlaskClient, door: Door, content_type: str) -> None:
+def test_one_object_may_come_bare(client: FlaskClient, door: ImageIntake, content_type: str) -> None:
     answer = client.post(STUDIES, data=file_of(film()), content_type=content_type)
     assert (answer.status_code, door.clinical.unread()) == (200, 1)
 
@@ -97,7 +97,7 @@ def test_one_object_may_come_bare(client: FlaskClient, door: Door, content_type:
     ],
 )
 def test_a_media_type_that_is_not_stored_is_named_in_the_answer(
-    client: FlaskClient, door: Door, content_type: str, status: int
+    client: FlaskClient, door: ImageIntake, content_type: str, status: int
 ) -> None:
     answer = client.post(STUDIES, data=multipart(file_of(film())), headers={"Content-Type": content_type})
     assert (answer.status_code, door.clinical.unread()) == (status, 0)
@@ -112,7 +112,7 @@ def test_a_boundary_keeps_its_case(client: FlaskClient) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def test_a_content_coding_is_refused_by_its_name(client: FlaskClient, door: Door) -> None:
+def test_a_content_coding_is_refused_by_its_name(client: FlaskClient, door: ImageIntake) -> None:
     answer = client.post(STUDIES, data=b"\x1f\x8b", content_type=QUOTED, headers={"Content-Encoding": "gzip"})
     assert (answer.status_code, "gzip" in answer.text, door.clinical.unread()) == (415, True, 0)
 
@@ -149,7 +149,9 @@ HEAD = b"Content-Type: application/dicom\r\n\r\n"
         "blanks between",
     ],
 )
-def test_a_multipart_is_read_as_the_standard_of_mail_allows_it(client: FlaskClient, door: Door, body: bytes) -> None:
+def test_a_multipart_is_read_as_the_standard_of_mail_allows_it(
+    client: FlaskClient, door: ImageIntake, body: bytes
+) -> None:
     answer = client.post(STUDIES, data=body, content_type=QUOTED)
     assert (answer.status_code, door.clinical.unread()) == (200, 1), answer.text
     assert answer.json is not None
@@ -160,14 +162,16 @@ def test_a_multipart_is_read_as_the_standard_of_mail_allows_it(client: FlaskClie
     "body",
     [b"", b"--b--\r\n", b"no boundary", b"--b\r\n" + HEAD + CONTENT, b"--bb\r\n" + HEAD + CONTENT + b"\r\n--bb--"],
 )
-def test_a_body_without_a_whole_object_is_refused_with_a_sentence(client: FlaskClient, door: Door, body: bytes) -> None:
+def test_a_body_without_a_whole_object_is_refused_with_a_sentence(
+    client: FlaskClient, door: ImageIntake, body: bytes
+) -> None:
     answer = client.post(STUDIES, data=body, content_type=QUOTED)
     assert (answer.status_code, answer.mimetype, door.clinical.unread()) == (400, "text/plain", 0)
     assert list(door.state.incoming.iterdir()) == []
 
 
 def test_a_body_that_is_cut_after_a_whole_object_says_that_one_of_them_is_not_stored(
-    client: FlaskClient, door: Door
+    client: FlaskClient, door: ImageIntake
 ) -> None:
     second = b"\r\n--b\r\n" + HEAD + CONTENT[:-9]
     answer = client.post(STUDIES, data=b"--b\r\n" + HEAD + CONTENT + second, content_type=QUOTED)
@@ -214,7 +218,7 @@ def test_the_parts_are_the_same_bytes_wherever_the_reads_cut(contents: list[byte
     limit = "an=unlikely:boundary"
     body = b"".join(b"\r\n--" + limit.encode() + b"\t\r\nA: b\r\n c\r\n\r\n" + one for one in contents)
     kept = Kept()
-    parts.take(Trickle(b"before" + body + f"\r\n--{limit}--after".encode(), step), limit.encode(), kept)
+    stow_rs.read_objects(Trickle(b"before" + body + f"\r\n--{limit}--after".encode(), step), limit.encode(), kept)
     assert kept.parts == contents
 
 
@@ -233,7 +237,7 @@ def test_a_large_object_is_never_whole_in_memory() -> None:
 
     tracemalloc.start()
     taker = Counted()
-    parts.take(Large(), b"b", taker)  # type: ignore[arg-type]
+    stow_rs.read_objects(Large(), b"b", taker)  # type: ignore[arg-type]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert taker.count == 64 << 20
@@ -272,16 +276,16 @@ SYNTAX = "1.2.840.10008.1.2.1"
     ],
 )
 def test_the_form_of_an_answer_is_the_one_that_the_client_weighs_most(accept: str, form: str | None) -> None:
-    best = chosen(retrieving.forms("application/dicom", may_be_bare=True), accept)
+    best = choose_media_type(wado_rs.offered_types("application/dicom", may_be_bare=True), accept)
     assert (best and best.name) == form
 
 
 def test_several_objects_are_given_in_a_multipart_also_where_one_would_be_liked_bare() -> None:
-    forms = retrieving.forms("application/dicom", may_be_bare=False)
-    best = chosen(forms, "application/dicom, multipart/related; type=application/dicom; q=0.1")
+    forms = wado_rs.offered_types("application/dicom", may_be_bare=False)
+    best = choose_media_type(forms, "application/dicom, multipart/related; type=application/dicom; q=0.1")
     assert best is not None
     assert best.name == "multipart/related"
-    assert chosen(forms, "application/dicom") is None
+    assert choose_media_type(forms, "application/dicom") is None
 
 
 def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
@@ -292,7 +296,7 @@ def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
         ("text/html", "application/json", None),
         ("*/*", "text/html", None),
     ):
-        best = chosen(json, header, [asked])
+        best = choose_media_type(json, header, [asked])
         assert (best and best.name) == name, (header, asked)
 
 
@@ -317,8 +321,8 @@ def test_an_accept_parameter_chooses_among_what_the_header_takes() -> None:
     ],
 )
 def test_a_key_that_cannot_be_matched_is_no_question(key: tuple[str, str]) -> None:
-    with pytest.raises(NotAQuestion):
-        searching.parse([key])
+    with pytest.raises(InvalidQuery):
+        qido_rs.parse_query([key])
 
 
 @pytest.mark.parametrize(
@@ -341,5 +345,5 @@ def test_a_key_that_cannot_be_matched_is_no_question(key: tuple[str, str]) -> No
     ],
 )
 def test_a_key_matches_as_the_standard_says(vr: str, wanted: str, fitting: list[str], others: list[str]) -> None:
-    fits = matcher(vr, wanted)
+    fits = create_matcher(vr, wanted)
     assert [value for value in (*fitting, *others) if fits(value)] == fitting

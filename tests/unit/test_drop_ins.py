@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from firmware_app.appliance.care import drop_ins, preparation
+from firmware_app.appliance import preparation, unit_drop_ins
 from firmware_app.core.settings import Config, UplinkSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.messages import credentials
 from tests.peers import REPOSITORY
 
 
-def wanted(root: Path, **sections: dict[str, Any]) -> drop_ins.DropIns:
+def wanted(root: Path, **sections: dict[str, Any]) -> unit_drop_ins.DropIns:
     config = Config.model_validate({"state": {"dir": str(root)}, **sections})
-    return drop_ins.wanted(config, StateDir(root))
+    return unit_drop_ins.make_drop_ins(config, StateDir(root))
 
 
 def line(folder: Path) -> dict[str, str]:
@@ -50,9 +50,9 @@ def test_keys_that_the_chip_seals_are_unsealed_for_the_uplink(tmp_path: Path) ->
 
 def test_the_uplink_uses_what_it_was_handed_and_the_configured_path_of_the_rest(tmp_path: Path) -> None:
     settings = UplinkSection.model_validate(line(Path("/configured")))
-    assert credentials.handed_over(settings, "") == settings
+    assert credentials.use_systemd_credentials(settings, "") == settings
     (tmp_path / "identity.pem").touch()
-    handed = credentials.handed_over(settings, str(tmp_path))
+    handed = credentials.use_systemd_credentials(settings, str(tmp_path))
     assert (handed.identity, handed.tls_key) == (tmp_path / "identity.pem", Path("/configured/tls.key"))
 
 
@@ -110,7 +110,7 @@ def test_nobody_but_root_makes_or_renames_anything_in_the_root_of_the_state(tmp_
     state.prepare()
     lines = (REPOSITORY / "systemd/lantern.tmpfiles").read_text("utf-8").splitlines()
     (line,) = (words for text in lines if (words := text.split())[1:2] == ["/var/lib/lantern"])
-    (_, group, mode), *folders = preparation.folders(state)
+    (_, group, mode), *folders = preparation.list_folders(state)
     assert line == ["d", "/var/lib/lantern", f"{mode:04o}", "root", group, "-"]
     assert stat.S_IMODE(state.root.stat().st_mode) == mode
     assert not mode & (stat.S_IWGRP | stat.S_IWOTH)

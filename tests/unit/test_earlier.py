@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.checks import archives
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.earlier import Description, EarlierStudies, State
-from firmware_app.cases.registration import learned
-from firmware_app.cases.registration.agreement import Doubt, PatientKey, doubts
-from firmware_app.cases.registration.learned import LeftOut
+from firmware_app.cases import registration_entry
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, StudyDescription
+from firmware_app.cases.patient_identity import IdentityDoubt, PatientKey, find_doubts
+from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
-from firmware_app.cli import cli
+from firmware_app.cli import command_line
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.dicom.worklist_entry import WorklistEntry
+from firmware_app.dicom.worklist import WorklistEntry
 from tests.finished import days_ago, film, opened, read_all, taken
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
 
 OURS = PatientKey("QINGHE", "QH-7", "19580731", "M")
-SAID = Description("1.2.9", "20250101", "CR", "Chest", 2, "王小明", "QH-7", "", "19580731", "M", ("issuer",))
+SAID = StudyDescription("1.2.9", "20250101", "CR", "Chest", 2, "王小明", "QH-7", "", "19580731", "M", ("issuer",))
 
 
 @pytest.mark.parametrize(
@@ -33,29 +33,29 @@ SAID = Description("1.2.9", "20250101", "CR", "Chest", 2, "王小明", "QH-7", "
     [
         (OURS, OURS, ()),
         (OURS, replace(OURS, sex=""), ()),
-        (OURS, replace(OURS, sex="F"), (Doubt.SEX,)),
-        (OURS, replace(OURS, issuer="COUNTY"), (Doubt.ISSUER,)),
-        (OURS, replace(OURS, issuer=""), (Doubt.ISSUER,)),
-        (replace(OURS, issuer=""), replace(OURS, issuer=""), (Doubt.ISSUER,)),
-        (OURS, replace(OURS, number="QH-70"), (Doubt.NUMBER,)),
-        (OURS, replace(OURS, birth_date="19580713"), (Doubt.BIRTH_DATE,)),
-        (replace(OURS, birth_date=""), replace(OURS, birth_date=""), (Doubt.BIRTH_DATE,)),
+        (OURS, replace(OURS, sex="F"), (IdentityDoubt.SEX,)),
+        (OURS, replace(OURS, issuer="COUNTY"), (IdentityDoubt.ISSUER,)),
+        (OURS, replace(OURS, issuer=""), (IdentityDoubt.ISSUER,)),
+        (replace(OURS, issuer=""), replace(OURS, issuer=""), (IdentityDoubt.ISSUER,)),
+        (OURS, replace(OURS, number="QH-70"), (IdentityDoubt.NUMBER,)),
+        (OURS, replace(OURS, birth_date="19580713"), (IdentityDoubt.BIRTH_DATE,)),
+        (replace(OURS, birth_date=""), replace(OURS, birth_date=""), (IdentityDoubt.BIRTH_DATE,)),
     ],
 )
 def test_only_a_known_and_equal_issuer_number_and_birth_date_are_the_same_patients(
-    ours: PatientKey, theirs: PatientKey, doubtful: tuple[Doubt, ...]
+    ours: PatientKey, theirs: PatientKey, doubtful: tuple[IdentityDoubt, ...]
 ) -> None:
-    assert doubts(ours, theirs) == doubtful
+    assert find_doubts(ours, theirs) == doubtful
 
 
 @pytest.mark.parametrize("birth", ["19000101", "19010101", "99991231"])
 def test_an_equal_placeholder_is_no_equal_birth_date(birth: str) -> None:
-    assert doubts(replace(OURS, birth_date=birth), replace(OURS, birth_date=birth)) == (Doubt.BIRTH_DATE,)
+    assert find_doubts(replace(OURS, birth_date=birth), replace(OURS, birth_date=birth)) == (IdentityDoubt.BIRTH_DATE,)
 
 
 def test_the_clinics_issuer_stands_in_where_an_image_names_none() -> None:
-    assert doubts(replace(OURS, issuer="").or_issuer("QINGHE"), OURS) == ()
-    assert doubts(OURS, replace(OURS, issuer="COUNTY").or_issuer("QINGHE")) == (Doubt.ISSUER,)
+    assert find_doubts(replace(OURS, issuer="").or_issuer("QINGHE"), OURS) == ()
+    assert find_doubts(OURS, replace(OURS, issuer="COUNTY").or_issuer("QINGHE")) == (IdentityDoubt.ISSUER,)
 
 
 def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the_same(
@@ -85,7 +85,7 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
     assert known.asked() == [case]
     known.found(case, "pacs", [SAID, replace(SAID, study_uid="1.2.10", doubts=())])
     known.answered(case, None)
-    assert cli.main(["case", "earlier", case, "--json"]) == 0
+    assert command_line.main(["case", "earlier", case, "--json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(one["state"], one["doubts"], one["name"]) for one in told] == [
         ("found", ["issuer"], "王小明"),
@@ -96,7 +96,7 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
     assert "2025-01-01" in page
     number = told[0]["number"]
     assert post(doctor, f"/case/{case}/earlier/{number}").status_code == 302
-    assert {one.state for one in known.of_case(case)} == {State.WANTED}
+    assert {one.state for one in known.of_case(case)} == {FetchState.WANTED}
     assert post(doctor, f"/case/{case}/earlier/99").status_code == 404
     accounts.database.close()
     clinical.database.close()
@@ -104,17 +104,22 @@ def test_page_and_command_show_what_is_doubtful_and_a_person_says_that_it_is_the
 
 def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_none() -> None:
     said = {
-        learned.ACCESSION: "A-1",
-        learned.NAME: "LI^NA=李^娜",
-        learned.PATIENT_ID: "H-1",
-        learned.BIRTH_DATE: "19800102",
-        learned.SEX: "F",
-        learned.STUDY: "1.2.3",
-        learned.PROCEDURE_ID: "R-1",
+        registration_entry.ACCESSION: "A-1",
+        registration_entry.NAME: "LI^NA=李^娜",
+        registration_entry.PATIENT_ID: "H-1",
+        registration_entry.BIRTH_DATE: "19800102",
+        registration_entry.SEX: "F",
+        registration_entry.STUDY: "1.2.3",
+        registration_entry.PROCEDURE_ID: "R-1",
     }
-    step = {learned.MODALITY: "DX", learned.START_DATE: "20261124", learned.START_TIME: "0930", learned.STEP: "胸部"}
+    step = {
+        registration_entry.MODALITY: "DX",
+        registration_entry.START_DATE: "20261124",
+        registration_entry.START_TIME: "0930",
+        registration_entry.STEP: "胸部",
+    }
     today = date(2026, 11, 24)
-    one = learned.learned(said, step, "RIS", today)
+    one = registration_entry.parse_worklist_entry(said, step, "RIS", today)
     assert isinstance(one, WorklistEntry)
     assert (one.accession, one.name, one.age, one.scheduled, one.examination) == (
         "A-1",
@@ -123,33 +128,37 @@ def test_an_entry_of_the_hospital_without_a_number_a_name_or_a_known_machine_is_
         "20261124093000",
         "xray",
     )
-    without = learned.learned({**said, learned.ACCESSION: "", learned.BIRTH_DATE: "31.7.1958"}, step, "RIS", today)
+    without = registration_entry.parse_worklist_entry(
+        {**said, registration_entry.ACCESSION: "", registration_entry.BIRTH_DATE: "31.7.1958"}, step, "RIS", today
+    )
     assert isinstance(without, WorklistEntry)
     assert (without.accession, without.birth_date, without.age) == ("R-1", "", "")
-    placeholder = learned.learned({**said, learned.BIRTH_DATE: "19000101", learned.AGE: "126Y"}, step, "RIS", today)
+    placeholder = registration_entry.parse_worklist_entry(
+        {**said, registration_entry.BIRTH_DATE: "19000101", registration_entry.AGE: "126Y"}, step, "RIS", today
+    )
     assert isinstance(placeholder, WorklistEntry)
     assert (placeholder.birth_date, placeholder.age) == ("", "")
     for tag, value, reason in (
-        (learned.PATIENT_ID, "", LeftOut.PATIENT),
-        (learned.PATIENT_ID, "H" * 65, LeftOut.PATIENT),
-        (learned.NAME, "", LeftOut.NAME),
-        (learned.STUDY, "no UID", LeftOut.STUDY),
-        (learned.ACCESSION, "x" * 17, LeftOut.ACCESSION),  # SH has 16 characters (PS3.5 6.2)
-        (learned.ACCESSION, "检查1", LeftOut.ACCESSION),
+        (registration_entry.PATIENT_ID, "", OmissionReason.PATIENT),
+        (registration_entry.PATIENT_ID, "H" * 65, OmissionReason.PATIENT),
+        (registration_entry.NAME, "", OmissionReason.NAME),
+        (registration_entry.STUDY, "no UID", OmissionReason.STUDY),
+        (registration_entry.ACCESSION, "x" * 17, OmissionReason.ACCESSION),  # SH has 16 characters (PS3.5 6.2)
+        (registration_entry.ACCESSION, "检查1", OmissionReason.ACCESSION),
     ):
-        assert learned.learned({**said, tag: value}, step, "RIS", today) is reason
+        assert registration_entry.parse_worklist_entry({**said, tag: value}, step, "RIS", today) is reason
     for tag, value, reason in (
-        (learned.MODALITY, "ECG", LeftOut.MODALITY),
-        (learned.START_DATE, "", LeftOut.DATE),
+        (registration_entry.MODALITY, "ECG", OmissionReason.MODALITY),
+        (registration_entry.START_DATE, "", OmissionReason.DATE),
     ):
-        assert learned.learned(said, {**step, tag: value}, "RIS", today) is reason
+        assert registration_entry.parse_worklist_entry(said, {**step, tag: value}, "RIS", today) is reason
 
 
 def test_entries_that_are_left_out_are_said_by_their_reason(tmp_path: Path) -> None:
     state, clinical, _ = opened(tmp_path / "state")
     config = Config.model_validate({"worklist": {"hospital": {"host": "127.0.0.1", "ae_title": "RIS"}}})
     known = Registrations(clinical.database)
-    known.asked("RIS", 3, Reason(LEFT_OUT, {LeftOut.ACCESSION: 2, LeftOut.MODALITY: 1}))
+    known.asked("RIS", 3, Reason(LEFT_OUT, {OmissionReason.ACCESSION: 2, OmissionReason.MODALITY: 1}))
     checks = list(archives.examine(config, state))
     assert [(check.result, check.reason.code, check.reason.details) for check in checks] == [
         ("ok", "worklist.tells", {"worklist": "RIS", "patients": 3}),

@@ -28,19 +28,18 @@ from firmware_app.core.errors import (
     Truncated,
 )
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.element_stream import DEPTH_LIMIT
-from firmware_app.dicom.headers.header import examine
-from firmware_app.dicom.scp import command
-from firmware_app.dicom.scp.pdu import ProtocolViolation, presentation_data_values
-from firmware_app.dicom.spool import Spool
-from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom.element_stream import DEPTH_LIMIT
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.scp import dimse
+from firmware_app.dicom.scp.pdu import ProtocolViolation, split_data_values
+from firmware_app.dicom.storage import Outcome, Spool
+from firmware_app.ingest.intake import ImageIntake
 from tests.objects import DX, EXPLICIT, SEQUENCE_END, UNDEFINED, element, file_of, film, item
 from tests.wire.gateways import running
 from tests.wire.raw import Closed, RawClient
 
 
-def incoming(door: Door) -> list[Path]:
+def incoming(door: ImageIntake) -> list[Path]:
     return list(door.state.incoming.iterdir())
 
 
@@ -49,13 +48,13 @@ def incoming(door: Door) -> list[Path]:
 
 def test_one_pixel_byte_less_than_declared_is_less(at: Path) -> None:
     at.write_bytes(file_of(film(rows=3, columns=3, pixels=bytes(18))))
-    examine(at)
+    examine_file(at)
     at.write_bytes(file_of(film(rows=3, columns=3, pixels=bytes(16))))
     with pytest.raises(PixelLengthMismatch):
-        examine(at)
+        examine_file(at)
     at.write_bytes(file_of(film(rows=1, columns=1, extra=element(0x00280100, b"US", b"\x08\0"), pixels=b"")))
     with pytest.raises(PixelLengthMismatch):  # nothing at all where one byte was declared
-        examine(at)
+        examine_file(at)
 
 
 def test_nesting_is_bounded_exactly(at: Path) -> None:
@@ -64,19 +63,19 @@ def test_nesting_is_bounded_exactly(at: Path) -> None:
     one_more = pack("<HH2sHL", 0x0008, 0x1115, b"SQ", 0, UNDEFINED) + pack("<HHL", 0xFFFE, 0xE0DD, 0)
     deep = DEPTH_LIMIT // 2  # a sequence and its item are a level each
     at.write_bytes(file_of(film(extra=opened * deep + closed * deep)))
-    examine(at)
+    examine_file(at)
     at.write_bytes(file_of(film(extra=opened * deep + one_more + closed * deep)))
     with pytest.raises(NestedTooDeep):
-        examine(at)
+        examine_file(at)
 
 
 def test_a_sequence_that_the_end_of_the_file_cuts_off_is_not_whole(at: Path) -> None:
     said = element(0x7FE10010, b"SQ", item(element(0x00080104, b"LO", b"frontal")), length=UNDEFINED)
     at.write_bytes(file_of(film() + said + SEQUENCE_END))
-    examine(at)
+    examine_file(at)
     at.write_bytes(file_of(film() + said))
     with pytest.raises(Truncated):
-        examine(at)
+        examine_file(at)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_not
     at: Path, uid: str, faulty: tuple[str, ...]
 ) -> None:
     at.write_bytes(file_of(film(sop_instance=uid)))
-    header = examine(at).header
+    header = examine_file(at).header
     assert (header.sop_instance_uid, header.faulty_uids) == (uid, faulty)
 
 
@@ -113,7 +112,7 @@ def test_an_identity_is_refused_for_what_is_wrong_with_it(
 ) -> None:
     at.write_bytes(file_of(film(sop_instance=uid)))
     with pytest.raises(refusal, match=said):
-        examine(at)
+        examine_file(at)
 
 
 # --- a spool --------------------------------------------------------------------------------------------------------
@@ -134,10 +133,12 @@ def test_an_object_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(tmp_pa
 
 
 def test_a_file_that_would_eat_the_reserve_is_refused_before_it_is_copied(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at.write_bytes(file_of(film(rows=1500, columns=1500)))  # 4.5 MB
-    monkeypatch.setattr("firmware_app.dicom.spool.free_bytes", lambda _folder: 20_000_000)  # 16 of them are the reserve
+    monkeypatch.setattr(
+        "firmware_app.dicom.storage.free_bytes", lambda _folder: 20_000_000
+    )  # 16 of them are the reserve
     with pytest.raises(SpaceShort):
         door.accept_file(at)
     at.write_bytes(file_of(film()))
@@ -155,7 +156,7 @@ def test_an_object_without_an_end_leaves_as_much_room_as_it_takes(
 ) -> None:
     reserve, disk = 4_000_000, 30_000_000
     spool = Spool(tmp_path, reserve_bytes=reserve, limit_bytes=2 * disk)
-    monkeypatch.setattr("firmware_app.dicom.spool.free_bytes", lambda _folder: disk - spool.path.stat().st_size)
+    monkeypatch.setattr("firmware_app.dicom.storage.free_bytes", lambda _folder: disk - spool.path.stat().st_size)
     with pytest.raises(SpaceShort):
         write_megabytes(spool, 2 * disk // 1_000_000)
     taken = spool.path.stat().st_size
@@ -185,7 +186,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled_with_ballast(tmp_path: Path, m
 # --- nothing half-done ----------------------------------------------------------------------------------------------
 
 
-def test_a_picture_and_a_bare_data_set_leave_nothing_in_incoming(door: Door, at: Path) -> None:
+def test_a_picture_and_a_bare_data_set_leave_nothing_in_incoming(door: ImageIntake, at: Path) -> None:
     drawn = io.BytesIO()
     Image.effect_noise((64, 48), 60).save(drawn, "PNG")
     for content in (drawn.getvalue(), film()):
@@ -195,7 +196,7 @@ def test_a_picture_and_a_bare_data_set_leave_nothing_in_incoming(door: Door, at:
 
 
 def test_a_stick_that_is_pulled_in_the_middle_leaves_nothing(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at.write_bytes(file_of(film(rows=1200, columns=1200)))
     pread = os.pread
@@ -219,7 +220,11 @@ def linked(path: Path) -> None:
 
 @pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NotARegularFile), (linked, FileUnreadable)])
 def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as_one(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch, plant: Callable[[Path], None], refusal: type[IntakeError]
+    door: ImageIntake,
+    at: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    plant: Callable[[Path], None],
+    refusal: type[IntakeError],
 ) -> None:
     at.write_bytes(file_of(film()))
     lstat = os.lstat
@@ -236,7 +241,7 @@ def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as
             door.accept_file(at)
 
 
-def test_another_image_under_an_identity_whose_file_was_lost_is_a_conflict(door: Door, at: Path) -> None:
+def test_another_image_under_an_identity_whose_file_was_lost_is_a_conflict(door: ImageIntake, at: Path) -> None:
     at.write_bytes(file_of(film(sop_instance="2.25.5")))
     door.accept_file(at)
     [kept] = [path for path in door.state.images.rglob("*") if path.is_file()]
@@ -246,7 +251,9 @@ def test_another_image_under_an_identity_whose_file_was_lost_is_a_conflict(door:
         door.accept_file(at)
 
 
-def test_the_door_logs_no_name_that_a_sender_gave(door: Door, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_door_logs_no_name_that_a_sender_gave(
+    door: ImageIntake, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     given = tmp_path / "LI_Hua_1952.dcm"
     given.write_bytes(bytes(400))
     with caplog.at_level(logging.DEBUG), pytest.raises(IntakeError):
@@ -268,12 +275,12 @@ def test_the_door_logs_no_name_that_a_sender_gave(door: Door, tmp_path: Path, ca
 )
 def test_a_fragment_that_does_not_fit_its_pdu_breaks_the_rules(content: bytes) -> None:
     with pytest.raises(ProtocolViolation):
-        list(presentation_data_values(memoryview(content)))
+        list(split_data_values(memoryview(content)))
 
 
 def test_a_fragment_that_fits_exactly_is_read() -> None:
     whole = pack(">LBB", 4, 1, 3) + b"ab" + pack(">LBB", 2, 1, 0)
-    assert [(context, bytes(data)) for context, _, _, data in presentation_data_values(memoryview(whole))] == [
+    assert [(context, bytes(data)) for context, _, _, data in split_data_values(memoryview(whole))] == [
         (1, b"ab"),
         (1, b""),
     ]
@@ -297,6 +304,6 @@ def test_an_instance_of_another_class_than_its_contexts_is_refused(tmp_path: Pat
 
 def test_a_command_that_says_more_than_it_holds_is_none() -> None:
     whole = pack("<HHLH", 0, 0x0100, 2, 0x30) + pack("<HHLH", 0, 0x0800, 2, 0x0101)
-    assert command.parse(whole).field == 0x30
-    with pytest.raises(command.NotACommand):
-        command.parse(whole + pack("<HHL", 0, 0x1000, 9) + b"2.25.5\0\0")
+    assert dimse.parse_command(whole).field == 0x30
+    with pytest.raises(dimse.InvalidCommand):
+        dimse.parse_command(whole + pack("<HHL", 0, 0x1000, 9) + b"2.25.5\0\0")

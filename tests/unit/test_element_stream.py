@@ -25,8 +25,8 @@ from firmware_app.core.errors import (
     Truncated,
 )
 from firmware_app.core.records import Header
-from firmware_app.dicom.headers.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk
-from firmware_app.dicom.headers.header import examine, looks_like_data_set, pixel_digest
+from firmware_app.dicom.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk_data_set
+from firmware_app.dicom.header import examine_file, looks_like_data_set, pixel_digest
 from tests import objects
 from tests.fuzz import regressions
 from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short
@@ -35,7 +35,7 @@ from tests.peers import pydicom_file, pydicom_files
 
 def read(path: Path, content: bytes) -> Header:
     path.write_bytes(content)
-    return examine(path).header
+    return examine_file(path).header
 
 
 # --- what a whole object says -------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ def test_every_uncompressed_encoding_is_read(at: Path, syntax: str) -> None:
 @pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG])
 def test_a_data_set_without_meta_information_tells_its_encoding(at: Path, syntax: str) -> None:
     at.write_bytes(film(syntax=syntax))
-    examined = examine(at)
+    examined = examine_file(at)
     assert examined.header.transfer_syntax_uid == syntax
     assert not examined.has_meta
     assert looks_like_data_set(at.read_bytes()[:16])
@@ -131,7 +131,7 @@ def test_a_million_tiny_elements_are_refused_in_bounded_time() -> None:
     data = pack("<HHL", 0x0009, 0x1001, 0) * (ELEMENT_LIMIT + 1)
     before = time.process_time()
     with pytest.raises(Malformed):
-        walk(data, 0, IMPLICIT_LITTLE, ())
+        walk_data_set(data, 0, IMPLICIT_LITTLE, ())
     assert time.process_time() - before < 20
 
 
@@ -168,7 +168,7 @@ SYNTAXES = pytest.mark.parametrize("syntax", [objects.EXPLICIT, IMPLICIT, BIG], 
 def test_what_a_machine_leaves_behind_the_pixels_is_not_of_the_object(at: Path, junk: str, syntax: str) -> None:
     whole = film(sop_instance="1.2.3", syntax=syntax)
     at.write_bytes(file_of(whole + JUNK[junk], syntax))
-    examined = examine(at)
+    examined = examine_file(at)
     assert examined.header.sop_instance_uid == "1.2.3"
     assert (examined.trailing, examined.end) == (len(JUNK[junk]), len(file_of(whole, syntax)))
 
@@ -176,7 +176,7 @@ def test_what_a_machine_leaves_behind_the_pixels_is_not_of_the_object(at: Path, 
 @pytest.mark.parametrize("junk", JUNK)
 def test_what_a_machine_leaves_behind_compressed_pixels_is_not_of_the_object(at: Path, junk: str) -> None:
     at.write_bytes(file_of(film(pixel_element=fragments(b"ab")) + JUNK[junk], JPEG))
-    examined = examine(at)
+    examined = examine_file(at)
     assert examined.trailing == len(JUNK[junk])
     assert [at.read_bytes()[start : start + length] for start, length in examined.pixels] == [b"ab"]
 
@@ -184,19 +184,19 @@ def test_what_a_machine_leaves_behind_compressed_pixels_is_not_of_the_object(at:
 @pytest.mark.parametrize("pixels", [None, fragments(b"ab")])
 def test_a_delimiter_too_many_behind_the_pixels_is_not_of_the_object(at: Path, pixels: bytes | None) -> None:
     at.write_bytes(file_of(film(pixel_element=pixels) + objects.SEQUENCE_END, JPEG if pixels else objects.EXPLICIT))
-    assert examine(at).trailing == 8
+    assert examine_file(at).trailing == 8
 
 
 def test_what_a_machine_leaves_behind_a_report_is_not_of_the_object(at: Path) -> None:
     report = "1.2.840.10008.5.1.4.1.1.88.11"
     content = sequence(0x0040A730, item(element(0x0040A160, b"UT", b"text")))
     at.write_bytes(file_of(film(sop_class=report, pixel_element=content) + JUNK["a vendor's mark"], sop_class=report))
-    assert examine(at).trailing == len(JUNK["a vendor's mark"])
+    assert examine_file(at).trailing == len(JUNK["a vendor's mark"])
 
 
 def test_another_object_behind_the_pixels_changes_nothing_of_the_first(at: Path) -> None:
     at.write_bytes(file_of(film(sop_instance="1.2.3", rows=8) + film(sop_instance="1.2.4", rows=16)))
-    header = examine(at).header
+    header = examine_file(at).header
     assert (header.sop_instance_uid, header.rows) == ("1.2.3", 8)
 
 
@@ -311,17 +311,17 @@ def test_a_missing_study_is_tolerated(at: Path) -> None:
 
 def test_deflated_objects_and_disc_directories_are_named_for_what_they_are() -> None:
     with pytest.raises(TransferSyntaxRefused) as refused:
-        examine(pydicom_file("image_dfl.dcm"))
+        examine_file(pydicom_file("image_dfl.dcm"))
     assert "Deflated" in refused.value.name
     with pytest.raises(DirectoryRecord):
-        examine(pydicom_file("dicomdirtests/DICOMDIR"))
+        examine_file(pydicom_file("dicomdirtests/DICOMDIR"))
 
 
 def test_a_directory_without_meta_information_is_known_by_its_own_class(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.write_bytes(regressions.directory_without_meta_information())
     with pytest.raises(DirectoryRecord):
-        examine(bare)
+        examine_file(bare)
 
 
 def test_the_pixel_digest_sees_pixels_only(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_the_pixel_digest_sees_pixels_only(tmp_path: Path) -> None:
 
 def verdict(path: Path) -> str:
     try:
-        examine(path)
+        examine_file(path)
     except IntakeError as error:
         return error.code
     return "whole"
@@ -387,7 +387,7 @@ _small = settings(max_examples=150, deadline=None, suppress_health_check=[Health
 def test_no_bytes_make_the_walk_raise_anything_else(content: bytes) -> None:
     for encoding in (EXPLICIT_LITTLE, IMPLICIT_LITTLE):
         with suppress(IntakeError):
-            walk(content, 0, encoding, (0x7FE00010,))
+            walk_data_set(content, 0, encoding, (0x7FE00010,))
 
 
 @_small
@@ -402,12 +402,12 @@ def test_no_damage_to_a_real_header_makes_the_door_raise_anything_else(at: Path,
 
 def test_a_ct_header_is_read_in_half_a_millisecond(at: Path) -> None:
     at.write_bytes(pydicom_file("CT_small.dcm").read_bytes())
-    examine(at)
+    examine_file(at)
     best = min(_seconds_to_examine(at) for _ in range(50))
     assert best < 0.0005 * 4  # the goal, with room for a machine that four others share
 
 
 def _seconds_to_examine(path: Path) -> float:
     before = time.perf_counter()
-    examine(path)
+    examine_file(path)
     return time.perf_counter() - before

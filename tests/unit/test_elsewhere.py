@@ -15,8 +15,8 @@ from converters.elsewhere.box import Said
 from converters.elsewhere.sets import External
 from converters.failures import DataUnreadable
 from converters.statistics import intervals
+from firmware_app.packs.evidence import ExternalValidation
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Elsewhere
 from tests import toy_pack
 from tests.unit.test_evaluate import FINDING, grey
 
@@ -163,7 +163,7 @@ def test_the_rows_stand_in_the_manifest_and_a_second_look_replaces_them(
     for _ in range(2):
         assert cli.main(["elsewhere", str(pack), "--data", str(home), "--external", f"{there}=county"]) == 0
     (row,) = Manifest.load(pack).measured_elsewhere
-    assert isinstance(row, Elsewhere)
+    assert isinstance(row, ExternalValidation)
     assert (row.source, row.n, row.runtime, row.precision) == ("county", 2, "onnxruntime", "fp32")
     wanted = "evaluate OUT/toy --data DATA --external EXTERNAL=county --runtime onnxruntime --precision fp32 --json"
     assert row.command == f"lantern-convert {wanted}"

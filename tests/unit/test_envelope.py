@@ -27,17 +27,16 @@ from firmware_app.uplink.messages.envelope import (
     MOST_ENVELOPE,
     SUITE,
     BoxBundle,
-    context,
+    bind_context,
     key_id,
     open_sealed,
     open_signed,
+    read_wire_version,
     seal,
     sign,
-    version_of,
 )
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.form import MOST_BYTES
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES, WireVersion
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
@@ -61,8 +60,8 @@ def sealed(body: bytes = b"{}") -> bytes:
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.binary(max_size=1900), st.sampled_from(Version))
-def test_what_is_sealed_opens(body: bytes, version: Version) -> None:
+@given(st.binary(max_size=1900), st.sampled_from(WireVersion))
+def test_what_is_sealed_opens(body: bytes, version: WireVersion) -> None:
     envelope = seal(body, Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)
     assert opened(envelope) == body
     assert body not in envelope or len(body) < 4
@@ -112,33 +111,33 @@ def test_it_opens_only_where_and_as_what_it_was_meant() -> None:
 
 def test_a_signature_for_one_hospital_is_none_for_another() -> None:
     other = X25519PrivateKey.generate()
-    plain = SUITE.decrypt(sealed()[12:], HOSPITAL, context(b"up", Kind.ALERT, KEY, "a"))
+    plain = SUITE.decrypt(sealed()[12:], HOSPITAL, bind_context(b"up", Kind.ALERT, KEY, "a"))
     theirs = key_id(other.public_key())
-    passed_on = SUITE.encrypt(plain, other.public_key(), context(b"up", Kind.ALERT, theirs, "a"))
+    passed_on = SUITE.encrypt(plain, other.public_key(), bind_context(b"up", Kind.ALERT, theirs, "a"))
     with pytest.raises(SignatureForged):
         opened(b"LNU2" + theirs + passed_on, private={theirs: other})
 
 
 def test_the_length_tells_nothing() -> None:
-    lengths = {len(sealed(b"x" * size)) for size in (0, 1, 190, 191, 1_000, Version.SECOND.most_bytes)}
+    lengths = {len(sealed(b"x" * size)) for size in (0, 1, 190, 191, 1_000, WireVersion.SECOND.most_bytes)}
     assert lengths == {12 + 32 + 2_048 + 16}
 
 
 def test_in_form_1_the_length_tells_no_more_than_a_multiple_of_256() -> None:
     hospital = HOSPITAL.public_key()
-    lengths = [len(seal(b"x" * size, Kind.ALERT, "a", BOX, hospital, Version.FIRST)) for size in range(192)]
+    lengths = [len(seal(b"x" * size, Kind.ALERT, "a", BOX, hospital, WireVersion.FIRST)) for size in range(192)]
     assert set(lengths[:191]) == {316}
     assert lengths[191] == 572
 
 
-@pytest.mark.parametrize("version", Version)
-def test_too_long_a_body_is_not_sealed(version: Version) -> None:
+@pytest.mark.parametrize("version", WireVersion)
+def test_too_long_a_body_is_not_sealed(version: WireVersion) -> None:
     longest = b"x" * version.most_bytes
     assert opened(seal(longest, Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)) == longest
     with pytest.raises(MessageTooLarge):
         seal(longest + b"x", Kind.ALERT, "a", BOX, HOSPITAL.public_key(), version)
     with pytest.raises(MessageTooLarge):
-        sign(b"x" * (MOST_BYTES + 1), Kind.ACK, "a", BOX)
+        sign(b"x" * (MOST_MESSAGE_BYTES + 1), Kind.ACK, "a", BOX)
 
 
 def test_the_hospitals_word_is_for_one_box_and_one_purpose() -> None:
@@ -161,7 +160,7 @@ def test_a_point_of_small_order_on_the_wire_is_refused(point: str) -> None:
 
 def test_a_key_of_small_order_is_no_key() -> None:
     with pytest.raises(MessageInvalid):
-        seal_key("00" * 32)
+        parse_seal_key("00" * 32)
 
 
 def test_a_box_proves_that_it_holds_its_key() -> None:
@@ -181,32 +180,34 @@ def vectors() -> dict[str, Any]:
     return loaded
 
 
-@pytest.mark.parametrize(("version", "name"), [*((version, "up") for version in Version), (Version.SECOND, "figures")])
-def test_the_documents_messages_open_as_it_says(version: Version, name: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "name"), [*((version, "up") for version in WireVersion), (WireVersion.SECOND, "figures")]
+)
+def test_the_documents_messages_open_as_it_says(version: WireVersion, name: str) -> None:
     known = vectors()
     hospital = X25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_seal_private"]))
     box = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(known["box_sign_private"]))
     up = known[f"form {version}"][name]
     key = key_id(hospital.public_key())
     assert key.hex() == known["hospital_seal_key_id"]
-    bound = context(b"up", Kind(up["kind"]), key, up["box"], version)
+    bound = bind_context(b"up", Kind(up["kind"]), key, up["box"], version)
     assert bound == up["info"].replace("\\0", "\0").encode("ascii")
     envelope = bytes.fromhex(up["envelope"])
     body = open_sealed(envelope, Kind(up["kind"]), up["box"], box.public_key(), {key: hospital})
-    assert (body.decode(), version_of(envelope)) == (up["body"], version)
-    assert decode_up(body, first=version is Version.FIRST).encode() == body
+    assert (body.decode(), read_wire_version(envelope)) == (up["body"], version)
+    assert decode_up(body, first=version is WireVersion.FIRST).encode() == body
     assert box.sign(bound + b"\x00" + body).hex() == up["signature"]
 
 
-@pytest.mark.parametrize("version", Version)
-def test_the_documents_receipt_is_signed_as_it_says(version: Version) -> None:
+@pytest.mark.parametrize("version", WireVersion)
+def test_the_documents_receipt_is_signed_as_it_says(version: WireVersion) -> None:
     known = vectors()
     down = known[f"form {version}"]["down"]
     hospital = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(known["hospital_sign_private"]))
     signed = sign(down["body"].encode(), Kind(down["kind"]), down["box"], hospital, version)
     assert signed.hex() == down["envelope"]
     body = open_signed(signed, Kind.ACK, down["box"], hospital.public_key())
-    if version is Version.FIRST:
+    if version is WireVersion.FIRST:
         assert decode(body, FirstReceipt).taken == (7,)
     else:
         (taken,) = decode(body, Receipt).taken

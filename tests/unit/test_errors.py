@@ -52,7 +52,7 @@ def test_a_code_never_changes_its_sentence() -> None:
 
 
 def test_a_code_from_a_newer_version_is_still_shown() -> None:
-    assert "future.code" in language.say("future.code", {}, "en")
+    assert "future.code" in language.render_sentence("future.code", {}, "en")
 
 
 def test_dicom_statuses_of_refusals_are_failures() -> None:

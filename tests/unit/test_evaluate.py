@@ -14,11 +14,11 @@ from converters.data.predictions import Predictions
 from converters.evaluation import box_inference, evaluate, metrics
 from converters.failures import DataUnreadable
 from converters.recipe import Data, Net, Recipe, Train
-from firmware_app.imaging import film, for_model
-from firmware_app.packs.proof import Measured
-from firmware_app.packs.shelf import Pack
+from firmware_app.imaging import image_file, model_frames
+from firmware_app.packs.evidence import Measurement
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.tasks.classify import Calibration, FindingSpec
-from firmware_app.packs.tasks.part import Words
 from tests import toy_pack
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -45,7 +45,7 @@ KEYS = [
 
 FINDING = FindingSpec(
     code="bright",
-    label=Words(en="Bright", zh="亮"),
+    label=LocalisedText(en="Bright", zh="亮"),
     channel=0,
     bias=0.0,
     calibration=Calibration(kind="platt", slope=1.0, intercept=0.0),
@@ -278,8 +278,8 @@ def test_hidden_padding_of_a_dicom_film_does_not_set_the_scale(pack: Path, tmp_p
     manifest = Pack.load(pack).manifest
     one, other = (box_inference.tensors(datasets.Film("f", path, 1, "p"), manifest) for path in (plain, padded))
     assert not np.array_equal(one, other)
-    with film.opened(padded, is_picture=False) as opened:
-        taken = for_model.taken(opened, manifest.input, modality="OT").tensors
+    with image_file.open_image_file(padded, is_picture=False) as opened:
+        taken = model_frames.prepare_frames(opened, manifest.input, modality="OT").tensors
     assert np.array_equal(other, taken)
     assert np.array_equal(datasets.Film("f", padded, 1, "p").tensor(manifest.input), taken)
 
@@ -505,8 +505,8 @@ def test_a_manifest_row_holds_the_numbers_of_the_evaluation(pack: Path, folder: 
         Pack.load(pack), datasets.image_folder(folder, "bright"), "all", "onnxruntime", "fp32"
     )
     row = result.row()
-    known = {name: value for name, value in row.items() if name in Measured.model_fields}
-    assert Measured.model_validate({**known, "command": "x"}).auc == 1.0
+    known = {name: value for name, value in row.items() if name in Measurement.model_fields}
+    assert Measurement.model_validate({**known, "command": "x"}).auc == 1.0
     assert {"ece", "brier", "sensitivity_at_90", "sensitivity_at_95_ci"} <= set(row)
     spec = Pack.load(pack).manifest.section.findings[0]
     called = predictions.logits >= metrics.threshold_logit(spec)

@@ -15,16 +15,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.cases import clinical_db
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core.database import Database
 from firmware_app.core.errors import BrokerRefused, Contradicted
 from firmware_app.core.records import Priority, Reason
-from firmware_app.core.sqlite.database import Database
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange import exchange_db as exchange_module
-from firmware_app.uplink.exchange.exchange_db import Exchange, Health
+from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange
 from firmware_app.uplink.messages.envelope import HospitalBundle, sign
-from firmware_app.uplink.messages.envelope_version import Version
+from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import (
     MOST_SEQ,
     Brief,
@@ -81,7 +81,7 @@ class Sides:
     """Both databases of one box, and what the hospital says to it."""
 
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
     exchange: Exchange
 
     def relay(self, budget_bytes: int = 10**9) -> Relay:
@@ -109,7 +109,7 @@ class Sides:
         no = tuple(RefusedMessage(seq, hashes[seq], code) for seq, code in refused.items())
         self.bring(Receipt(box, stream, messages, no, 0).encode())
 
-    def bring(self, receipt: bytes, version: Version = Version.SECOND) -> None:
+    def bring(self, receipt: bytes, version: WireVersion = WireVersion.SECOND) -> None:
         self.exchange.receive(Kind.ACK, sign(receipt, Kind.ACK, "clinic-7", SIGNER, version))
 
     def lose_exchange(self, *, put_back: Path | None = None) -> None:
@@ -130,7 +130,7 @@ class Sides:
 def sides(tmp_path: Path) -> Iterator[Sides]:
     state = StateDir(tmp_path)
     state.prepare()
-    made = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))
+    made = Sides(state, ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db))
     made.clinical.create()
     made.exchange.create()
     yield made
@@ -170,7 +170,7 @@ def test_over_budget_digests_are_merged_and_the_urgent_are_left_alone(sides: Sid
     carried = [row.content if isinstance(row.content, tuple) else (row.content,) for row in rows]
     assert sorted(one.case for part in carried for one in part) == sorted(brief(number).case for number in range(1250))
     merged = [row for row in rows if isinstance(row.content, tuple)]
-    assert max(len(row.message("clinic-7").encode()) for row in merged) <= Version.SECOND.most_bytes
+    assert max(len(row.message("clinic-7").encode()) for row in merged) <= WireVersion.SECOND.most_bytes
     for seq in range(1, 1_400, 200):
         sides.say(*(one for one in sides.seqs() if seq <= one < seq + 200))
     sides.relay().step()
@@ -241,8 +241,8 @@ def test_only_this_hospitals_word_for_this_box_and_stream_counts(sides: Sides) -
     assert sides.exchange.incoming() == [], "what is worth nothing does not pile up"
 
 
-@pytest.mark.parametrize("version", Version)
-def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version) -> None:
+@pytest.mark.parametrize("version", WireVersion)
+def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: WireVersion) -> None:
     relay = sides.relay()
 
     def offer(serial: int, key: str, box: str = "clinic-7") -> None:
@@ -261,13 +261,13 @@ def test_a_new_key_is_taken_only_when_it_is_newer(sides: Sides, version: Version
 
 
 def test_a_form_once_spoken_is_never_given_up_again(sides: Sides) -> None:
-    def offer(serial: int, version: Version) -> None:
+    def offer(serial: int, version: WireVersion) -> None:
         signed = sign(Keys("clinic-7", serial, public(b"4")).encode(), Kind.KEYS, "clinic-7", SIGNER, version)
         sides.exchange.receive(Kind.KEYS, signed)
         sides.relay().step()
 
-    offer(3, Version.SECOND)
-    offer(4, Version.FIRST)
+    offer(3, WireVersion.SECOND)
+    offer(4, WireVersion.FIRST)
     assert (sides.exchange.keys(BUNDLE.verify) or b"")[:4] == b"LND2"
     sides.lose_exchange()
     sides.relay().step()
@@ -411,12 +411,12 @@ def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form
     sides.wait([brief(1), brief(2)])
     relay.step()
     stream = sides.exchange.line().stream
-    sides.bring(FirstReceipt("clinic-7", stream, (1,), (), 0).encode(), Version.FIRST)
+    sides.bring(FirstReceipt("clinic-7", stream, (1,), (), 0).encode(), WireVersion.FIRST)
     relay.step()
     assert (Outbox(sides.clinical.database).count(), sides.seqs()) == (1, [2])
     keys = Keys("clinic-7", BUNDLE.serial, BUNDLE.seal).encode()
     sides.exchange.receive(Kind.KEYS, sign(keys, Kind.KEYS, "clinic-7", SIGNER))
-    sides.bring(FirstReceipt("clinic-7", stream, (2,), (), 0).encode(), Version.FIRST)
+    sides.bring(FirstReceipt("clinic-7", stream, (2,), (), 0).encode(), WireVersion.FIRST)
     relay.step()
     assert Outbox(sides.clinical.database).count() == 1
     sides.say(2)
@@ -443,7 +443,7 @@ def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> N
     )
     line.connection.executemany("INSERT INTO carries VALUES (?, 1, 9)", [(brief(n).case,) for n in (1, 2)])
     line.close()
-    sides = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))
+    sides = Sides(state, ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db))
     sides.clinical.create()
     sides.exchange.create()
     relay = sides.relay()
@@ -513,8 +513,8 @@ def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
 
 def test_faults_and_packs_travel_with_the_health_in_their_closed_form_only(sides: Sides) -> None:
     packs = [("chest-xray-child", "1.2.0"), ("Wang's pack", "1.0.0"), ("chest-xray-adult", "beta")]
-    sides.relay().step(Health.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs))
-    health = Health(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
+    sides.relay().step(BoxHealth.of(["backup.failed", "Wang Xiaoming", "selftest.disk"], packs))
+    health = BoxHealth(("backup.failed", "selftest.disk"), (PackBrief("chest-xray-child", "1.2.0"),))
     assert sides.exchange.line().health == health
     sides.relay().step()
     assert sides.exchange.line().health == health

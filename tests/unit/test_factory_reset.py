@@ -12,17 +12,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.appliance.care import backup, factory_reset, preparation, volume_key
-from firmware_app.appliance.care.locked import recovery_code
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli import cli
-from firmware_app.core import presence
+from firmware_app.appliance import backup, box_identity, factory_reset, locked_backup, preparation
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli import command_line
+from firmware_app.core import run_status
 from firmware_app.core.errors import ResetUnfinished, StateUnusable
-from firmware_app.core.settings import Config, describe, load
+from firmware_app.core.programs import ProgramMissing
+from firmware_app.core.settings import Config, describe_config, load_config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.core.system_program import ProgramMissing
 from tests.local_films import opened as clinic
 from tests.peers import need_root
 
@@ -49,12 +47,12 @@ class Installed:
         accounts.database.close()
         (self.state.images / "ab").mkdir()
         (self.state.images / "ab" / "abcd.dcm").write_bytes(PIXELS)
-        box_identity.own_keys(self.state.line_keys, "clinic-7")
+        box_identity.make_keys(self.state.line_keys, "clinic-7")
         self.pacs_key = self.etc / "pacs.key"
         self.pacs_key.write_text("secret")
         (self.etc / "hospital.json").write_text("{}")  # installed with the software
         (self.etc / "provisioned.json").write_text("{}")
-        recovery_code.make(self.state)
+        locked_backup.make_recovery_code(self.state)
         config = Config.model_validate(
             {
                 "box": {"id": "clinic-7", "name": "West", "language": "en"},
@@ -65,14 +63,14 @@ class Installed:
                 "retention": {"high_water_free_mb": 16, "ballast_mb": 0},
             }
         )
-        self.file.write_text(describe(config))
+        self.file.write_text(describe_config(config))
         (self.second / "000001").mkdir()
         (self.second / "000001" / "clinical.db").write_bytes(b"names")
         (self.second / "photos").write_bytes(b"not ours")
         (self.locked / "sets").mkdir()
 
-    def reset(self) -> factory_reset.Outcome:
-        return factory_reset.reset(load(self.file, {}), self.file, self.state)
+    def reset(self) -> factory_reset.ResetOutcome:
+        return factory_reset.reset(load_config(self.file, {}), self.file, self.state)
 
     def left(self) -> list[str]:
         places = (self.state.root, self.etc, self.second, self.locked)
@@ -96,7 +94,7 @@ def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(*command: str, **_options: object) -> bytes:
         raise ProgramMissing(f"{command[0]}: not installed")
 
-    monkeypatch.setattr("firmware_app.core.system_program.run", absent)
+    monkeypatch.setattr("firmware_app.core.programs.run_program", absent)
     monkeypatch.setattr("firmware_app.cli.factory_reset._SYSTEMD", Path("/nonexistent"))
 
 
@@ -108,7 +106,7 @@ def box(tmp_path: Path) -> Installed:
 def test_nothing_of_the_clinic_is_left_and_what_stays_is_told(box: Installed) -> None:
     outcome = box.reset()
     assert box.left() == GONE
-    config = load(box.file, {})
+    config = load_config(box.file, {})
     assert (config.box.id, config.backup.locked, config.pacs.tls_key) == ("unprovisioned", None, None)
     assert (config.state.dir, config.viewer.behind_front) == (box.state.root, True)
     assert (outcome.plan.box, outcome.plan.locked, outcome.backup_left) == ("clinic-7", str(box.locked), False)
@@ -117,14 +115,14 @@ def test_nothing_of_the_clinic_is_left_and_what_stays_is_told(box: Installed) ->
 def test_the_audit_of_the_new_box_begins_with_it(box: Installed) -> None:
     box.reset()
     box.state.prepare()
-    assert preparation.migrate(box.state)
-    assert preparation.migrate(box.state)
-    with closing(Clinical(box.state.clinical_db).database) as database:
+    assert preparation.migrate_databases(box.state)
+    assert preparation.migrate_databases(box.state)
+    with closing(ClinicalDatabase(box.state.clinical_db).database) as database:
         rows = database.connection.execute("SELECT action, details FROM audit").fetchall()
     assert [(row["action"], json.loads(row["details"])["box"]) for row in rows] == [("box.reset", "clinic-7")]
 
 
-CUTS = ["_destroy", "_first_settings", "_delete_ring", "_delete", "write_whole"]
+CUTS = ["_destroy", "_first_settings", "_delete_ring", "_delete", "write_atomically"]
 
 
 @pytest.mark.parametrize("step", CUTS)
@@ -140,10 +138,10 @@ def test_a_cut_at_any_step_leaves_no_box_that_starts_and_is_finished(
         if factory_reset.is_begun(box.state):
             with pytest.raises(ResetUnfinished):
                 box.state.prepare()
-            with pytest.raises(ResetUnfinished), presence.held(box.state, "uplink"):
+            with pytest.raises(ResetUnfinished), run_status.hold_process_lock(box.state, "uplink"):
                 pass
             with pytest.raises(ResetUnfinished):
-                backup.run(load(box.file, {}))
+                backup.run(load_config(box.file, {}))
         else:
             assert box.left() == before
         monkeypatch.setattr(factory_reset, step, whole)
@@ -193,11 +191,11 @@ def test_only_whoever_types_the_boxs_id_deletes_it(
 ) -> None:
     before = box.left()
     monkeypatch.setattr("sys.stdin", io.StringIO("clinic-8\n"))
-    assert cli.main(["factory-reset", "--config", str(box.file)]) == 1
+    assert command_line.main(["factory-reset", "--config", str(box.file)]) == 1
     assert "care.reset_name" in capsys.readouterr().err
     assert box.left() == before
     monkeypatch.setattr("sys.stdin", io.StringIO("clinic-7\n"))
-    assert cli.main(["factory-reset", "--config", str(box.file)]) == 0
+    assert command_line.main(["factory-reset", "--config", str(box.file)]) == 0
     said = capsys.readouterr().out
     assert f"encrypted backups in {box.locked}" in said
     assert "clinic-7" in said
@@ -206,8 +204,8 @@ def test_only_whoever_types_the_boxs_id_deletes_it(
 
 def test_a_box_that_runs_is_not_deleted(box: Installed) -> None:
     before = box.left()
-    with presence.held(box.state, "gateway"):
-        assert cli.main(["factory-reset", "--yes", "--config", str(box.file)]) == 1
+    with run_status.hold_process_lock(box.state, "gateway"):
+        assert command_line.main(["factory-reset", "--yes", "--config", str(box.file)]) == 1
     assert [name for name in box.left() if not name.endswith(".lock")] == before
 
 
@@ -228,16 +226,16 @@ LVM = {
 
 
 def test_the_encrypted_device_below_the_state_is_found() -> None:
-    assert volume_key.luks_below(IMAGE) == "/dev/sda5"
-    assert volume_key.luks_below(LVM) == "/dev/sda3"
-    assert volume_key.luks_below({"blockdevices": [tree("/dev/sda2", "ext4", tree("/dev/sda"))]}) is None
+    assert factory_reset.find_luks(IMAGE) == "/dev/sda5"
+    assert factory_reset.find_luks(LVM) == "/dev/sda3"
+    assert factory_reset.find_luks({"blockdevices": [tree("/dev/sda2", "ext4", tree("/dev/sda"))]}) is None
 
 
 def test_a_volume_that_the_machine_itself_lives_on_is_not_erased() -> None:
     alone = tree("/dev/sda5", None, tree("/dev/mapper/var", None, mounted="/var"))
     root = tree("/dev/sda3", None, tree("/dev/mapper/root", None, mounted="/"), tree("/dev/mapper/var", mounted="/var"))
-    assert not volume_key.holds_the_system({"blockdevices": [alone]})
-    assert volume_key.holds_the_system({"blockdevices": [root]})
+    assert not factory_reset.holds_system({"blockdevices": [alone]})
+    assert factory_reset.holds_system({"blockdevices": [root]})
 
 
 def test_its_keyslots_are_erased_by_cryptsetup(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -251,8 +249,8 @@ def test_its_keyslots_are_erased_by_cryptsetup(monkeypatch: pytest.MonkeyPatch, 
             return json.dumps(IMAGE if "--inverse" in command else {"blockdevices": [tree("/dev/sda5")]}).encode()
         return b""
 
-    monkeypatch.setattr("firmware_app.core.system_program.run", answer)
-    assert volume_key.erase_volume_key(tmp_path) == "/dev/sda5"
+    monkeypatch.setattr("firmware_app.core.programs.run_program", answer)
+    assert factory_reset.erase_volume_key(tmp_path) == "/dev/sda5"
     assert asked[-2:] == [
         ("cryptsetup", "isLuks", "--type", "luks2", "/dev/sda5"),
         ("cryptsetup", "--batch-mode", "erase", "/dev/sda5"),
@@ -260,4 +258,4 @@ def test_its_keyslots_are_erased_by_cryptsetup(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_where_nothing_is_encrypted_nothing_is_erased(tmp_path: Path) -> None:
-    assert volume_key.erase_volume_key(tmp_path) is None
+    assert factory_reset.erase_volume_key(tmp_path) is None

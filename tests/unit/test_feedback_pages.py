@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from converters.data import feedback as reading
-from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.audit import Audit
 from firmware_app.core.records import Header, Instance, Priority
-from firmware_app.imaging.codec import png
+from firmware_app.imaging import picture_encoding
 from tests.unit.test_viewer import HTML, SCRIPT, Desk, desk, post  # noqa: F401 - the fixture
 
 OWN = X25519PrivateKey.generate()
@@ -30,7 +30,7 @@ def giving(desk: Desk, tmp_path: Path) -> Desk:  # noqa: F811
     desk.config = desk.config.model_copy(update={"export": export})
     desk.app = desk.restarted()
     folder = desk.state.display / desk.instance.reference
-    (folder / "frame-000.png").write_bytes(png.grey16(np.full((200, 150), 777, np.uint16)))
+    (folder / "frame-000.png").write_bytes(picture_encoding.encode_grey16(np.full((200, 150), 777, np.uint16)))
     facts = {
         "columns": 300,
         "rows": 400,

@@ -13,13 +13,12 @@ from fhir.resources.R4B.bundle import Bundle
 from hl7apy.consts import VALIDATION_LEVEL
 from hl7apy.parser import parse_message
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
-from firmware_app.cases.patient import Patient
-from firmware_app.dicom.headers import identity
-from firmware_app.results import hl7v2
-from firmware_app.results.fhir import bundle
-from firmware_app.results.fhir.coding import Json
+from firmware_app.cases.patient_identity import Patient
+from firmware_app.dicom import patient_data
+from firmware_app.results import fhir_bundle, hl7v2
+from firmware_app.results.fhir_resources import Json
 from firmware_app.results.result import Result
 from tests import films
 from tests.results import PDF, result_of
@@ -40,8 +39,8 @@ def resources(made: Json, kind: str) -> list[Json]:
 def test_a_bundle_is_valid_and_final_once_signed(tmp_path: Path, header: bool, signed: bool) -> None:
     """R4B differs from R4 in none of these resources (its appendix of changes)."""
     film = films.save(tmp_path, "film.dcm", films.film())
-    made = bundle.bundle_of(result_of(film, tmp_path / "display", header=header, signed=signed), PDF)
-    Bundle.model_validate(json.loads(bundle.text_of(made)))
+    made = fhir_bundle.build_bundle(result_of(film, tmp_path / "display", header=header, signed=signed), PDF)
+    Bundle.model_validate(json.loads(fhir_bundle.format_bundle(made)))
     (report,) = resources(made, "DiagnosticReport")
     assert report["status"] == ("final" if signed else "preliminary")
     observed = resources(made, "Observation")
@@ -52,7 +51,7 @@ def test_a_bundle_is_valid_and_final_once_signed(tmp_path: Path, header: bool, s
 
 
 def test_a_bundle_says_what_the_report_says(result: Result) -> None:
-    made = bundle.bundle_of(result, PDF)
+    made = fhir_bundle.build_bundle(result, PDF)
     (report,), (study,) = resources(made, "DiagnosticReport"), resources(made, "ImagingStudy")
     assert report["subject"] == {"type": "Patient", "identifier": {"use": "usual", "value": "P-1"}, "display": "王小明"}
     assert "未经医生判断，不得用于诊断" in report["conclusion"]
@@ -71,7 +70,7 @@ def test_a_bundle_says_what_the_report_says(result: Result) -> None:
 
 
 def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: Result) -> None:
-    first, later = (bundle.bundle_of(replace(result, version=number)) for number in (1, 2))
+    first, later = (fhir_bundle.build_bundle(replace(result, version=number)) for number in (1, 2))
     asked = [[unquote(one["request"]["url"]) for one in made["entry"]] for made in (first, later)]
     assert asked[0] == asked[1]
     assert len(set(asked[0])) == len(asked[0])
@@ -82,19 +81,19 @@ def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: 
 
 
 def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_taken_back(
-    result: Result, clinical: Clinical
+    result: Result, clinical: ClinicalDatabase
 ) -> None:
     """Each reading has two marks; the case has one lesion, and later none."""
     exports = Exports(clinical.database)
     told = []
     for lesions in (result.case.lesions[:1], ()):
         case = replace(result.case, lesions=lesions)
-        made = bundle.bundle_of(replace(result, case=case), None, exports.told_observations("c-1"))
-        Bundle.model_validate(json.loads(bundle.text_of(made)))
-        exports.note_observations("c-1", bundle.observations_in(made))
+        made = fhir_bundle.build_bundle(replace(result, case=case), None, exports.sent_observations("c-1"))
+        Bundle.model_validate(json.loads(fhir_bundle.format_bundle(made)))
+        exports.note_observations("c-1", fhir_bundle.list_observations(made))
         told.append({one["fullUrl"]: one["resource"] for one in made["entry"]})
         assert sum("valueString" in one for one in resources(made, "Observation")) == len(lesions)
-        message = hl7v2.message_of(replace(result, case=case))
+        message = hl7v2.build_message(replace(result, case=case))
         assert message.count("|TX|233604007^Pneumonia^SCT|") == len(lesions)
     first, later = told
     assert first.keys() == later.keys()
@@ -106,7 +105,7 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_tak
 @pytest.mark.parametrize("signed", [True, False])
 def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_path: Path, signed: bool) -> None:
     film = films.save(tmp_path, "film.dcm", films.film())
-    made = hl7v2.message_of(result_of(film, tmp_path / "display", signed=signed), PDF)
+    made = hl7v2.build_message(result_of(film, tmp_path / "display", signed=signed), PDF)
     message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
     assert message.validate()
     assert message.msh.msh_9.value == "ORU^R01^ORU_R01"
@@ -123,9 +122,9 @@ def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_pa
 
 
 def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:
-    identity.write({"accession": "A-77"}, Path(result.images[0].display))
+    patient_data.write_identity({"accession": "A-77"}, Path(result.images[0].display))
     odd = replace(result, patient=Patient("𠮷^小|明&~\\", "P|^1", "045Y", "M"))
-    made = hl7v2.message_of(odd, PDF)
+    made = hl7v2.build_message(odd, PDF)
     segments = dict.fromkeys(line.split("|", 1)[0] for line in made.split("\r") if line)
     assert list(segments) == ["MSH", "PID", "OBR", "OBX"]
     message = parse_message(made, find_groups=False)
@@ -133,11 +132,11 @@ def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:
     assert message.obr.obr_2.value == "A-77"
     assert "|CWE|233604007^Pneumonia^SCT|1|52101004^Present^SCT|" in made
     assert f"^application^pdf^Base64^{base64.b64encode(PDF).decode()}|" in made
-    assert made == hl7v2.message_of(odd, PDF)
+    assert made == hl7v2.build_message(odd, PDF)
 
 
 def patient_segment(result: Result) -> list[str]:
-    made = hl7v2.message_of(result, PDF)
+    made = hl7v2.build_message(result, PDF)
     message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
     assert message.validate()
     return made.split("\r")[1].split("|")
@@ -163,7 +162,7 @@ def patient_segment(result: Result) -> list[str]:
 )
 def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str, field: str) -> None:
     film = films.save(tmp_path, "film.dcm", films.film(PatientName=person_name, SpecificCharacterSet="ISO_IR 192"))
-    shown = Patient(identity.spoken(person_name), "P-1", "", "F")
+    shown = Patient(patient_data.readable_name(person_name), "P-1", "", "F")
     made = patient_segment(result_of(film, tmp_path / "display", patient=shown))
     assert made[5] == field
 
@@ -216,7 +215,7 @@ def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, ti
     (image,) = result.images
     assert image.header is not None
     changed = replace(image, header=replace(image.header, study_date=date, study_time=time))
-    made = hl7v2.message_of(replace(result, images=(changed,)))
+    made = hl7v2.build_message(replace(result, images=(changed,)))
     message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
     assert message.validate()
     assert made.split("\rOBR|")[1].split("|")[6] == stamp
@@ -243,7 +242,7 @@ def test_the_lines_of_a_text_are_repetitions_and_a_small_number_has_no_exponent(
     (finding, *_), (reading, *others) = result.case.findings, result.case.readings
     tiny = replace(finding, probability=0.00000012, label={"en": "one\r\ntwo"})
     case = replace(result.case, readings=(replace(reading, findings=(tiny,)), *others), findings=(tiny,))
-    made = hl7v2.message_of(replace(result, case=case, language="en", opinions=()))
+    made = hl7v2.build_message(replace(result, case=case, language="en", opinions=()))
     assert "|0.000012|" in made
     assert "\n" not in made
     assert any("ne~two" in line and line.split("|")[2] == "TX" for line in made.split("\r") if line)

@@ -12,15 +12,20 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.appliance.care import preparation
-from firmware_app.appliance.provisioning import console, first_page, first_request, offered_files
-from firmware_app.appliance.provisioning.first_start import IdentityPaths
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.uplink.messages.credentials import bundle
-from firmware_app.uplink.messages.enrolling import EnrolCall
-from hospital import prepare
-from hospital.house import House
+from firmware_app.appliance import (
+    first_code_screen,
+    preparation,
+    provisioning_files,
+    provisioning_request,
+    provisioning_service,
+)
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.uplink.messages.credentials import load_bundle
+from firmware_app.uplink.messages.enrolment import EnrolCall
+from hospital import new_boxes
+from hospital.hospital_site import HospitalSite
 from tests.shelf import Box
 from web.app import create_app
 from web.checkup import Checkup
@@ -49,7 +54,7 @@ class New(Box):
     def __init__(self, root: Path) -> None:
         super().__init__(root, '[box]\nlanguage = "en"\n')
         self.state.provision.mkdir()
-        self.clinical, self.accounts = Clinical(self.state.clinical_db), Accounts(self.state.accounts_db)
+        self.clinical, self.accounts = ClinicalDatabase(self.state.clinical_db), Accounts(self.state.accounts_db)
         self.clinical.create()
         self.accounts.create()
 
@@ -74,7 +79,7 @@ def post(client: FlaskClient, page: str, source: str = "/setup", **form: object)
 
 def at_the_questions(new: New) -> FlaskClient:
     client = new.app().test_client()
-    code = console.shown(new.config).split()[-1]
+    code = first_code_screen.make_screen_text(new.config).split()[-1]
     assert post(client, "/setup", code=code).location == "/setup/questions"
     return client
 
@@ -90,12 +95,12 @@ def test_whoever_opens_a_new_box_comes_to_its_first_page(new: New) -> None:
 
 def test_nobody_passes_without_the_code_and_nobody_guesses_for_long(new: New) -> None:
     client = new.app().test_client()
-    code = console.shown(new.config).split()[-1]
+    code = first_code_screen.make_screen_text(new.config).split()[-1]
     for _ in range(5):
         assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=code).status_code == 429
     assert client.get("/setup/questions", headers=HTML).location == "/setup"
-    assert not first_request.waits(new.state)
+    assert not provisioning_request.is_waiting(new.state)
 
 
 def test_a_code_for_somebodys_password_opens_no_questions(new: New) -> None:
@@ -112,21 +117,21 @@ def test_wrong_answers_are_told_beside_their_questions_and_nothing_is_asked_of_r
     assert "is not a time zone" in answer.text
     assert "hospital" in answer.text
     assert 'value="Clear River"' in answer.text
-    assert not first_request.waits(new.state)
+    assert not provisioning_request.is_waiting(new.state)
 
 
-def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, house: House) -> None:
+def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, house: HospitalSite) -> None:
     client = at_the_questions(new)
     file = house.bundle_file.read_bytes()
     asked = post(
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital_file=(io.BytesIO(file), "hospital.json")
     )
     assert house.bundle().fingerprint in asked.text
-    assert not first_request.waits(new.state)
+    assert not provisioning_request.is_waiting(new.state)
     text = file.decode()
     for same in ("", "0000 0000 0000 0000"):
         post(client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=text, same=same)
-        assert not first_request.waits(new.state)
+        assert not provisioning_request.is_waiting(new.state)
     lines = "\r\n".join(text[at : at + 64] for at in range(0, len(text), 64))  # as a chat sent it
     answer = post(
         client, "/setup/questions", "/setup/questions", **ANSWERS, hospital=lines, same=house.bundle().fingerprint
@@ -134,7 +139,7 @@ def test_a_hospital_counts_only_after_its_fingerprint_was_compared(new: New, hou
     assert answer.location == "/setup/outcome"
     assert "Refresh" in client.get("/setup/outcome", headers=HTML).headers
     result = new.answered()
-    assert result.reason.code == first_page.DONE
+    assert result.reason.code == provisioning_service.DONE
     done = new.app().test_client()  # the viewer was started again; the browser has kept its cookie
     for cookie in (client._cookies or {}).values():
         done.set_cookie(cookie.key, cookie.value, domain="localhost", path="/")
@@ -153,9 +158,11 @@ def _written(new: New, data: bytes) -> Path:
     return path
 
 
-def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_path: Path) -> None:
-    (made,) = prepare.prepare(house, "l", [(2, {"box": "clinic-9", "clinic": "西河卫生院"})], tmp_path / "o", 30)
-    assert list(offered_files.from_stick(made.file.parent, new.config, new.places, whole=True))
+def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: HospitalSite, tmp_path: Path) -> None:
+    (made,) = new_boxes.write_provisioning_files(
+        house, "l", [(2, {"box": "clinic-9", "clinic": "西河卫生院"})], tmp_path / "o", 30
+    )
+    assert list(provisioning_files.offer_from_stick(made.file.parent, new.config, new.places, whole=True))
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
@@ -168,14 +175,14 @@ def test_the_label_of_a_file_from_a_stick_is_enough(new: New, house: House, tmp_
 
 
 def test_the_label_finds_its_hospital_s_file_beside_a_stranger_s_for_the_same_box(
-    new: New, house: House, tmp_path: Path
+    new: New, house: HospitalSite, tmp_path: Path
 ) -> None:
-    stranger = House(tmp_path / "stranger")
+    stranger = HospitalSite(tmp_path / "stranger")
     stranger.establish("evil.example", 8883)
     row = (2, {"box": "clinic-9", "clinic": "西河卫生院"})
-    (made,) = prepare.prepare(house, "l", [row], tmp_path / "stick/a", 30)
-    prepare.prepare(stranger, "l", [row], tmp_path / "stick/b", 30)
-    assert len(list(offered_files.from_stick(tmp_path / "stick", new.config, new.places, whole=True))) == 2
+    (made,) = new_boxes.write_provisioning_files(house, "l", [row], tmp_path / "stick/a", 30)
+    new_boxes.write_provisioning_files(stranger, "l", [row], tmp_path / "stick/b", 30)
+    assert len(list(provisioning_files.offer_from_stick(tmp_path / "stick", new.config, new.places, whole=True))) == 2
     client = new.app().test_client()
     assert post(client, "/setup", code="2222-2222-2222").status_code == 400
     assert post(client, "/setup", code=made.code).location == "/setup/outcome"
@@ -188,7 +195,7 @@ def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
     assert post(client, "/setup/questions", "/setup/questions", **ANSWERS).location == "/setup/outcome"
     (new.state.line_keys).mkdir()
     (new.state.line_keys / "box.json").write_text("{}")
-    assert first_page.answer(new.config, new.places) is not None
+    assert provisioning_service.answer_request(new.config, new.places) is not None
     answer = client.get("/setup/outcome", headers=HTML)
     assert answer.status_code == 409
     assert "box.json" in answer.text
@@ -198,12 +205,12 @@ def test_a_refusal_of_root_is_told_and_one_may_begin_again(new: New) -> None:
 def test_the_page_is_gone_for_good(new: New) -> None:
     """With an identity, with the first account, and wherever the software was only started, not installed."""
     password = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$aGFzaA"
-    code = console.shown(new.config).split()[-1]
+    code = first_code_screen.make_screen_text(new.config).split()[-1]
     before = new.app()
     new.accounts.redeem(code, "chen", password)
     for app in (before, new.app()):
         assert app.test_client().get("/setup", headers=HTML).status_code == 404
-    assert console.shown(new.config) == ""
+    assert first_code_screen.make_screen_text(new.config) == ""
 
 
 def test_a_laptop_is_not_asked(new: New) -> None:
@@ -211,11 +218,11 @@ def test_a_laptop_is_not_asked(new: New) -> None:
     client = new.app().test_client()
     assert client.get("/setup", headers=HTML).status_code == 404
     assert client.get("/login", headers=HTML).status_code == 200
-    assert console.shown(new.config) == ""
+    assert first_code_screen.make_screen_text(new.config) == ""
 
 
 def test_the_screen_tells_the_address_and_the_code_in_glyphs_that_it_has(new: New) -> None:
-    (shown,) = console.shown(new.config).strip().splitlines()
+    (shown,) = first_code_screen.make_screen_text(new.config).strip().splitlines()
     assert shown.isascii()
     assert "https://lantern-" in shown
     assert ".local/" in shown
@@ -229,14 +236,14 @@ def test_with_the_brokers_address_and_the_labels_code_the_box_asks_to_be_enrolle
         assert post(client, "/setup/questions", "/setup/questions", **{**asked, **wrong}).status_code == 400
     assert post(client, "/setup/questions", "/setup/questions", **asked).location == "/setup/outcome"
     places = IdentityPaths.of(new.config, new.state.root / "lantern.toml")
-    result = first_page.answer(new.config, places)
+    result = provisioning_service.answer_request(new.config, places)
     assert result is not None
     assert result.asks
-    call = bundle(new.state.enrol_call, EnrolCall)
+    call = load_bundle(new.state.enrol_call, EnrolCall)
     assert (call.host, call.port, call.request.box.box) == ("mqtt.hospital.example", 8883, "clinic-7")
     call.request.prove("2345 6789 abcd")
     assert "its label is typed" in client.get("/setup/outcome", headers=HTML).text
-    preparation.migrate(new.state)
-    preparation.migrate(new.state)  # at each start, and yet told once
+    preparation.migrate_databases(new.state)
+    preparation.migrate_databases(new.state)  # at each start, and yet told once
     entries = new.clinical.database.connection.execute("SELECT action FROM audit WHERE action LIKE 'enrolment.%'")
     assert [row["action"] for row in entries] == ["enrolment.asked"]

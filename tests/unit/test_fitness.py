@@ -10,10 +10,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from firmware_app.core.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file, quality_checks
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.imaging.quality import fitness
-from firmware_app.packs.shelf import shipped_packs_dir
+from firmware_app.packs.pack_folder import shipped_packs_dir
 from tests import films
 
 SPEC = InputSpec("image", 224, 224)
@@ -55,32 +54,32 @@ def text() -> Pixels:
 )
 def test_what_can_be_no_film_is_refused(pixels: Pixels, kind: type[ImageUnfit]) -> None:
     with pytest.raises(kind) as refused:
-        fitness.check(pixels.astype(np.float32), SPEC)
+        quality_checks.check_fitness(pixels.astype(np.float32), SPEC)
     assert refused.value.code.startswith("quality.")
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.stem)
 def test_every_golden_film_is_fit_in_either_polarity_at_any_exposure(path: Path) -> None:
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         grey = opened.grey(0)
     for frame in (grey, -grey, grey * np.float32(1e-3) + np.float32(7), grey[:, :256], grey[::2, ::2]):
-        fitness.check(frame, SPEC)
+        quality_checks.check_fitness(frame, SPEC)
 
 
 @pytest.mark.parametrize("path", ULTRASOUND, ids=lambda path: path.stem)
 def test_every_golden_ultrasound_image_is_fit_at_any_gain(path: Path) -> None:
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         grey = opened.grey(0)
     for frame in (grey, grey * np.float32(1e-3) + np.float32(7), grey[:, :300]):
-        fitness.check(frame, SPEC)
+        quality_checks.check_fitness(frame, SPEC)
 
 
 def test_the_real_chest_film_of_pydicom_data_is_fit() -> None:
     data_store = pytest.importorskip("data_store")
     for name in ("RG1_UNCR.dcm", "RG1_J2KI.dcm"):
-        with film.opened(Path(data_store.__file__).parent / "data" / name, is_picture=False) as opened:
-            fitness.check(opened.grey(0), SPEC)
+        with image_file.open_image_file(Path(data_store.__file__).parent / "data" / name, is_picture=False) as opened:
+            quality_checks.check_fitness(opened.grey(0), SPEC)
 
 
 def test_a_small_film_is_fit_for_a_small_model() -> None:
-    fitness.check(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))
+    quality_checks.check_fitness(films.shapes(3, 96, 80).astype(np.float32), InputSpec("image", 64, 64))

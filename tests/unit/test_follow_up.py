@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from converters import recipe
 from converters.failures import RecipeInvalid
 from converters.packing.words import load_words
-from firmware_app.cases.advice import advised
-from firmware_app.core.records import Feature, Finding, FollowUp, Lesion, Seen
+from firmware_app.cases.follow_up import find_advice
+from firmware_app.core.records import Feature, Finding, FollowUp, Lesion, LesionSightings
 from firmware_app.packs.follow_up_rules import FollowUpRules
-from firmware_app.results.case_line import case_object
+from firmware_app.results.case_json import case_to_json
 from tests.unit.test_case_line import CASE, SCHEMA
 
 PACK = "toy", "1.0.0"
@@ -62,7 +62,7 @@ def mass(size: float | None = None, **more: Any) -> Lesion:
 
 
 def code(*lesions: Lesion, findings: tuple[Finding, ...] = (LOW,), known: tuple[str, ...] = (), **more: bool) -> str:
-    told = advised(RULES, PACK, findings, lesions, known, **{"complete": True, **more})
+    told = find_advice(RULES, PACK, findings, lesions, known, **{"complete": True, **more})
     return told.code.removeprefix("follow_up.") if told is not None else ""
 
 
@@ -78,8 +78,8 @@ def test_the_patients_background_raises_the_advice_and_is_named_in_it() -> None:
     assert code(known=("virus",)) == "surveillance"
     assert code(mass(9.9), known=("virus",)) == "small_virus"
     assert code(mass(10.0), known=("virus",)) == "large", "no row asks for it here"
-    raised = advised(RULES, PACK, [LOW], [mass(9.9)], ["virus"], complete=True)
-    plain = advised(RULES, PACK, [LOW], [mass(10.0)], ["virus"], complete=True)
+    raised = find_advice(RULES, PACK, [LOW], [mass(9.9)], ["virus"], complete=True)
+    plain = find_advice(RULES, PACK, [LOW], [mass(10.0)], ["virus"], complete=True)
     assert raised is not None
     assert plain is not None
     assert raised.background == {"virus": {"en": "a virus", "zh_CN": "（a virus）"}}
@@ -111,7 +111,7 @@ def test_a_lesion_of_unknown_size_is_in_no_range() -> None:
 
 
 def test_the_largest_section_counts_and_not_the_median() -> None:
-    seen = Seen((("i-1", 0), ("i-1", 1)), 2, {"long_axis_mm": (6.0, 14.0)})
+    seen = LesionSightings((("i-1", 0), ("i-1", 1)), 2, {"long_axis_mm": (6.0, 14.0)})
     assert code(mass(9.0, seen=seen)) == "large"
 
 
@@ -123,14 +123,14 @@ def test_features_and_positive_findings_can_be_asked_for() -> None:
 
 
 def test_a_pack_without_rules_gives_no_advice() -> None:
-    assert advised(None, PACK, [HIGH], [mass(30.0)], ["virus"], complete=True) is None
-    assert case_object(CASE, "en")["follow_up"] is None
+    assert find_advice(None, PACK, [HIGH], [mass(30.0)], ["virus"], complete=True) is None
+    assert case_to_json(CASE, "en")["follow_up"] is None
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
 def test_the_advice_names_its_rule_and_source_in_the_cases_json(language: str) -> None:
-    advice = advised(RULES, PACK, [LOW], [mass(9.9)], ["virus"], complete=True)
-    made = json.loads(json.dumps(case_object(replace(CASE, follow_up=advice), language)))
+    advice = find_advice(RULES, PACK, [LOW], [mass(9.9)], ["virus"], complete=True)
+    made = json.loads(json.dumps(case_to_json(replace(CASE, follow_up=advice), language)))
     jsonschema.validate(made, SCHEMA, jsonschema.Draft202012Validator)
     told = made["follow_up"]
     assert (told["code"], told["pack"], told["version"]) == ("follow_up.small_virus", "toy", "1.0.0")
@@ -175,10 +175,10 @@ def test_the_table_on_the_page_about_own_models_is_one() -> None:
     page = (Path(__file__).parents[2] / "docs" / "your-own-model.md").read_text("utf-8")
     (block,) = (one for one in re.findall(r"```toml\n(.*?)```", page, re.DOTALL) if "[[follow_up.rows]]" in one)
     rules = FollowUpRules.model_validate(tomllib.loads(block)["follow_up"])
-    told = advised(rules, PACK, [], [mass(9.0)], rules.stated(("I10:B18.1",)), complete=True)
+    told = find_advice(rules, PACK, [], [mass(9.0)], rules.stated(("I10:B18.1",)), complete=True)
     assert told is not None
     assert told.code == "follow_up.short_interval"
-    assert advised(rules, PACK, [], [mass(9.0)], (), complete=True) is None
+    assert find_advice(rules, PACK, [], [mass(9.0)], (), complete=True) is None
 
 
 def test_a_packs_words_carry_its_rules(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, model_frames, outside_anatomy
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.imaging.quality import beside
-from firmware_app.reading import heat_map
+from firmware_app.reading.children import inference_child
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -49,8 +48,8 @@ def test_strips_that_do_not_run_around_are_left(sides: int) -> None:
     made = body().astype(np.float32)
     for side in (np.s_[:, :30], np.s_[:, -30:], np.s_[:30])[:sides]:
         made[side] = 0.0
-    assert beside.exposed(made) != (0, 0, 400, 500)
-    assert beside.framed(made) is None
+    assert outside_anatomy.find_exposed_box(made) != (0, 0, 400, 500)
+    assert outside_anatomy.find_bordered_box(made) is None
     assert np.array_equal(to_model_input(made, FRAME), to_model_input(made, WHOLE))
 
 
@@ -66,14 +65,14 @@ def test_padding_within_the_frame_is_still_not_counted() -> None:
 
 def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None:
     path = films.save(tmp_path, "framed.dcm", films.film(framed(40), BitsStored=12, HighBit=11))
-    with film.opened(path, is_picture=False) as opened:
-        taken = for_model.taken(opened, FRAME)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        taken = model_frames.prepare_frames(opened, FRAME)
         assert taken.box == (40, 40, 440, 540)
         assert taken.beside is None  # what is left out cannot be gone by
-        whole = for_model.taken(opened, WHOLE)
+        whole = model_frames.prepare_frames(opened, WHOLE)
         assert whole.box is None
         assert whole.beside is not None
-    drawn = heat_map.picture(np.ones((7, 7), np.float32), 580, 480, taken.box)
+    drawn = inference_child.render_heat_map(np.ones((7, 7), np.float32), 580, 480, taken.box)
     rows, columns = np.nonzero(drawn)
     scale = 256 / 580
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
@@ -83,8 +82,8 @@ def test_the_box_is_told_and_the_heat_map_lies_within_it(tmp_path: Path) -> None
 def test_frames_of_a_clip_are_not_cut_one_by_one(tmp_path: Path) -> None:
     stack = np.concatenate([framed(20), framed(40)[20:-20, 20:-20]])
     made = films.film(stack, BitsStored=12, HighBit=11, NumberOfFrames=2, Rows=540)
-    with film.opened(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
-        taken = for_model.taken(opened, FRAME, "interval", 2)
+    with image_file.open_image_file(films.save(tmp_path, "clip.dcm", made), is_picture=False) as opened:
+        taken = model_frames.prepare_frames(opened, FRAME, "interval", 2)
     assert len(taken.read) == 2
     assert taken.box is None
 

@@ -13,7 +13,7 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from firmware_app.reading.hints import FRAMES_LEFT
 from tests import films, lossless_jpeg
 
@@ -54,7 +54,7 @@ def test_frames_beyond_those_of_the_header_are_hinted_at(tmp_path: Path, syntax:
     made, frames = three(syntax)
     if named is not None:
         made.NumberOfFrames = named
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         assert opened.frames == max(1, named or 1)
         last = opened.frames - 1
         np.testing.assert_allclose(opened.grey(last), frames[last], atol=8 if syntax == "baseline" else 0)
@@ -65,7 +65,7 @@ def test_frames_beyond_those_of_the_header_are_hinted_at(tmp_path: Path, syntax:
 def test_nothing_is_hinted_where_the_header_names_every_frame(tmp_path: Path, syntax: str) -> None:
     made, frames = three(syntax)
     made.NumberOfFrames = 3
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(2), frames[2], atol=8 if syntax == "baseline" else 0)
         assert opened.hints == ()
 
@@ -77,13 +77,13 @@ def test_one_frame_in_several_fragments_is_not_several_frames(tmp_path: Path) ->
         for piece in (b"", stream[:1000], stream[1000:2000], stream[2000:] + b"\0" * (len(stream) % 2))
     )
     made = films.film(slope(), syntax=JPEGLosslessSV1, pixel_data=items + b"\xfe\xff\xdd\xe0\0\0\0\0")
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), slope())
         assert opened.hints == ()
 
 
 def test_a_padded_value_is_not_a_second_frame(tmp_path: Path) -> None:
     pixels = np.full((1, 1), 7, np.uint8)
-    with film.opened(films.save(tmp_path, "film.dcm", films.film(pixels)), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", films.film(pixels)), is_picture=False) as opened:
         assert opened.grey(0).shape == (1, 1)
         assert opened.hints == ()

@@ -17,9 +17,9 @@ from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from firmware_app.imaging import display, film, for_model
-from firmware_app.imaging.display import ShownFrame
-from firmware_app.imaging.grey.pipeline import Padding, StoredWords
+from firmware_app.imaging import display, image_file, model_frames
+from firmware_app.imaging.display import DisplayFrame
+from firmware_app.imaging.grey_scale import Padding, StoredWords
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from tests import films
@@ -30,12 +30,12 @@ OFTEN = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCh
 
 
 def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
-    with film.opened(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
         return opened.grey(frame)
 
 
-def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> ShownFrame:
-    with film.opened(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
+def shown(folder: Path, dataset: FileDataset, frame: int = 0) -> DisplayFrame:
+    with image_file.open_image_file(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
         return opened.shown(frame)
 
 
@@ -119,7 +119,7 @@ def test_a_long_word_holds_its_value_below_its_high_bit(
     layout_told: dict[str, Any] = {"BitsStored": stored, "HighBit": high_bit, "PixelRepresentation": int(signed)}
     made = films.film(written(values, layout, 0xA5A5A5A5), **layout_told)
     np.testing.assert_array_equal(grey(tmp_path, made), values.astype(np.float32))
-    with film.opened(tmp_path / "film.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "film.dcm", is_picture=False) as opened:
         seen = opened.shown(0)
     on_screen = seen.pixels.astype(np.float64) * seen.slope + seen.intercept
     np.testing.assert_allclose(on_screen, values, atol=2**stored / 65535)
@@ -177,7 +177,7 @@ def test_of_several_windows_the_first_is_used_and_the_others_are_offered_by_name
         for one in frame.windows
     ]
     assert windows == [("肺窗", 1000, 2000), ("BONE", 2500, 500)]
-    display.write(frame, tmp_path, 0, 1)
+    display.write_frame(frame, tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     assert [one["name"] for one in facts["windows"]] == ["肺窗", "BONE"]
     assert facts["windows"][0]["centre"] == facts["window"]["centre"]
@@ -322,7 +322,7 @@ def test_padding_is_as_dark_as_the_film_and_sets_neither_window_nor_greys(
     made.add_new("PixelPaddingValue", *value)
     if limit is not None:
         made.add_new("PixelPaddingRangeLimit", *limit)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         greys, people = opened.grey(0), opened.shown(0)
         np.testing.assert_array_equal(opened.hidden(0), mask)
     values = -pixels.astype(float) if photometric == "MONOCHROME1" else pixels.astype(float)
@@ -335,7 +335,7 @@ def test_padding_is_as_dark_as_the_film_and_sets_neither_window_nor_greys(
 @pytest.mark.parametrize("value", [9999, 63536])
 def test_padding_that_no_word_can_hold_hides_nothing(tmp_path: Path, value: int) -> None:
     made = films.film(RAMP, BitsStored=12, HighBit=11, PixelPaddingValue=value)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         assert opened.hidden(0) is None
         np.testing.assert_array_equal(opened.grey(0), RAMP)
 
@@ -352,8 +352,8 @@ def test_a_model_is_given_the_same_greys_however_much_padding_surrounds_them(tmp
     spec = InputSpec("x", 240, 240)
     made = films.film(framed)
     made.add_new("PixelPaddingValue", "SS", -2000)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        tensor = for_model.taken(opened, spec).tensors[0, 0]
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        tensor = model_frames.prepare_frames(opened, spec).tensors[0, 0]
     alone = to_model_input(inner.astype(np.float32), InputSpec("x", 120, 120))[0, 0]
     np.testing.assert_array_equal(tensor[60:180, 60:180], alone)
     assert tensor[:60].max() == 0

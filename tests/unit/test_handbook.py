@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.checks import handbook
-from firmware_app.cli import cli
+from firmware_app.cli import command_line
 from firmware_app.core.language import LANGUAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -18,7 +18,7 @@ LANGUAGE_AND_FILE = [(language, DOCS / name) for language, name in handbook.FILE
 
 
 def wanted() -> list[str]:
-    return [code for group in handbook.groups().values() for code in group]
+    return [code for group in handbook.list_groups().values() for code in group]
 
 
 def test_there_is_one_handbook_for_each_language() -> None:
@@ -27,12 +27,12 @@ def test_there_is_one_handbook_for_each_language() -> None:
 
 @pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
 def test_no_sentence_is_missing_stale_or_without_what_to_do(language: str, path: Path) -> None:
-    assert handbook.update(path, language, write=False) == []
+    assert handbook.update_chapter(path, language, write=False) == []
 
 
 def test_of_every_sentence_somebody_has_said_whether_the_doctor_can_say_it() -> None:
     assert len(wanted()) > 150
-    assert handbook.strangers() == []
+    assert handbook.list_unassigned_codes() == []
 
 
 def test_what_the_doctors_own_modules_register_is_in_the_handbook() -> None:
@@ -44,7 +44,7 @@ def test_what_the_doctors_own_modules_register_is_in_the_handbook() -> None:
 
 
 def test_chinese_advice_is_chinese() -> None:
-    written = handbook.advice((DOCS / handbook.FILES["zh_CN"]).read_text("utf-8"))
+    written = handbook.parse_advice((DOCS / handbook.FILES["zh_CN"]).read_text("utf-8"))
     assert [code for code, text in written.items() if not re.search("[\u4e00-\u9fff]", text)] == []
 
 
@@ -54,18 +54,18 @@ def test_a_missing_sentence_is_named_and_what_was_written_stays(language: str, p
     [entry] = re.findall(r"^\*\*.+\*\* `doctor\.gateway_silent`\\\n→ .+\n\n", text, re.MULTILINE)
     copy = tmp_path / path.name
     copy.write_text(text.replace(entry, ""), "utf-8")
-    problems = handbook.update(copy, language, write=True)
+    problems = handbook.update_chapter(copy, language, write=True)
     assert f"{path.name}: what to do is not written: doctor.gateway_silent" in problems
-    written = handbook.advice(copy.read_text("utf-8"))
+    written = handbook.parse_advice(copy.read_text("utf-8"))
     assert written.keys() == set(wanted()) - {"doctor.gateway_silent"}
-    assert written.items() <= handbook.advice(text).items()
+    assert written.items() <= handbook.parse_advice(text).items()
 
 
 @pytest.mark.parametrize(("language", "path"), LANGUAGE_AND_FILE)
 def test_every_command_in_the_handbook_is_one_that_the_box_has(language: str, path: Path) -> None:
     names = set(re.findall(r"`lantern ([a-z-]+)(?: ([a-z]+))?", path.read_text("utf-8")))
     assert len(names) > 10
-    known = _commands(cli._parser())
+    known = _commands(command_line._parser())
     for name, below in names:
         assert name in known, name
         assert not below or not known[name] or below in known[name], f"{name} {below}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care.heartbeat import Heart, Watch
+from firmware_app.appliance.supervisor import Heartbeat, HeartbeatMonitor
 from firmware_app.core.state_dir import StateDir
 
 
@@ -14,13 +14,13 @@ def test_beats_are_seen_silence_is_counted_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("firmware_app.appliance.care.heartbeat.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("firmware_app.appliance.supervisor.time.monotonic", lambda: now[0])
     state = StateDir(tmp_path)
     state.prepare()
-    watch = Watch(state, "gateway")
+    watch = HeartbeatMonitor(state, "gateway")
     now[0] += 60
     assert watch.silent_s() == 0  # it never ran, and another check says so
-    heart = Heart(state, "gateway")
+    heart = Heartbeat(state, "gateway")
     for _ in range(20):
         heart.beat()
         assert watch.silent_s() == 0

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import presence
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import run_status
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.results import hospital_answer
-from firmware_app.uplink.exchange.exchange_db import OPEN, Exchange
+from firmware_app.results import remote_status
+from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, Exchange
 from firmware_app.uplink.outbox import Outbox
 from tests.finished import opened
 
@@ -24,7 +24,7 @@ NOON = 1_796_212_800
 class Box:
     def __init__(self, folder: Path) -> None:
         self.state: StateDir
-        self.clinical: Clinical
+        self.clinical: ClinicalDatabase
         self.state, self.clinical, _ = opened(folder)
         self.exchange = Exchange(self.state.exchange_db)
         self.exchange.create()
@@ -48,7 +48,7 @@ class Box:
             connection.execute("UPDATE outbox SET relayed = 1, seq = ?, hash = 'h'", (seq,))
 
     def told(self) -> str | None:
-        self.answer = hospital_answer.of_case(self.config, self.state, self.clinical, CASE)
+        self.answer = remote_status.describe_hospital_delivery(self.config, self.state, self.clinical, CASE)
         return self.answer.state.code if self.answer else None
 
 
@@ -63,22 +63,22 @@ def box(tmp_path: Path) -> Iterator[Box]:
 def test_from_sealed_to_signed_for_the_page_says_only_what_is_sure(box: Box) -> None:
     assert box.told() is None  # read before there was a line
     box.put(1)
-    assert box.told() == hospital_answer.SEALED
+    assert box.told() == remote_status.SUMMARY_SEALED
     assert box.answer is not None
     assert box.answer.line is not None
     box.hand_on(7)
-    assert box.told() == hospital_answer.SEALED  # the line is down: nobody knows that it left
-    with presence.held(box.state, "uplink"):
-        box.exchange.tell(Reason(OPEN))
-        assert box.told() == hospital_answer.SENT
+    assert box.told() == remote_status.SUMMARY_SEALED  # the line is down: nobody knows that it left
+    with run_status.hold_process_lock(box.state, "uplink"):
+        box.exchange.tell(Reason(UPLINK_OPEN))
+        assert box.told() == remote_status.SUMMARY_SENT
     Outbox(box.clinical.database).settle([(7, "another")], NOON)
-    assert box.told() == hospital_answer.SEALED
+    assert box.told() == remote_status.SUMMARY_SEALED
     Outbox(box.clinical.database).settle([(7, "h")], NOON)
-    assert box.told() == hospital_answer.RECEIVED
+    assert box.told() == remote_status.SUMMARY_RECEIVED
     assert box.answer.at is not None
     assert int(box.answer.at.at.timestamp()) == NOON
     box.put(2)
-    assert box.told() == hospital_answer.EARLIER
+    assert box.told() == remote_status.SUMMARY_OUTDATED
 
 
 def test_what_the_hospital_will_not_take_is_not_called_sent(box: Box) -> None:
@@ -89,7 +89,7 @@ def test_what_the_hospital_will_not_take_is_not_called_sent(box: Box) -> None:
             "INSERT INTO outgoing (seq, urgent, boot, form, body, state)"
             " VALUES (1, 0, 'b', 'brief', '{}', 'quarantined')"
         )
-    assert box.told() == hospital_answer.SET_ASIDE
+    assert box.told() == remote_status.SUMMARY_SET_ASIDE
 
 
 def test_a_box_without_a_line_says_nothing(box: Box) -> None:

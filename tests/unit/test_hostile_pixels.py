@@ -15,7 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from firmware_app.core.errors import FrameTooLarge, ImagingError, NoPixels, PixelsUnsupported, Undecodable
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from tests import films
 
 
@@ -23,7 +23,7 @@ def refusal(path: Path) -> ImagingError:
     """How the file is refused, and that no more than a few megabytes were taken for it."""
     tracemalloc.start()
     try:
-        with pytest.raises(ImagingError) as refused, film.opened(path, is_picture=False) as opened:
+        with pytest.raises(ImagingError) as refused, image_file.open_image_file(path, is_picture=False) as opened:
             opened.grey(0)
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
@@ -109,7 +109,7 @@ def test_a_black_frame_that_nearly_nothing_is_left_of_is_read(tmp_path: Path, ho
     made = films.film(
         np.zeros((1, 1), np.uint8), syntax=JPEG2000Lossless, Rows=side, Columns=side, pixel_data=encapsulate([stream])
     )
-    with film.opened(films.save(tmp_path, "black.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "black.dcm", made), is_picture=False) as opened:
         assert not opened.grey(0).any()
 
 
@@ -144,7 +144,7 @@ def test_numbers_that_cannot_be_are_refused(
 
 
 def test_a_deflated_bomb_is_inflated_only_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.imaging.source.LARGEST_INFLATED_BYTES", 100_000)
+    monkeypatch.setattr("firmware_app.imaging.dicom_source.LARGEST_INFLATED_BYTES", 100_000)
     dataset = films.film(np.zeros((700, 700), np.uint8), syntax=DeflatedExplicitVRLittleEndian)
     assert isinstance(refusal(films.save(tmp_path, "deflated.dcm", dataset)), PixelsUnsupported)
 
@@ -152,7 +152,7 @@ def test_a_deflated_bomb_is_inflated_only_so_far(tmp_path: Path, monkeypatch: py
 def test_a_deflated_film_within_bounds_is_read(tmp_path: Path) -> None:
     pixels = np.arange(56, dtype=np.uint16).reshape(7, 8)
     path = films.save(tmp_path, "deflated.dcm", films.film(pixels, syntax=DeflatedExplicitVRLittleEndian))
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
 
 

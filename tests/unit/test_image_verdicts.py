@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.drawings import Drawing
-from firmware_app.cases.remarks import Remarks, current
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.remarks import Drawing, Remarks, select_current
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import Header, Instance, Priority
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
@@ -42,7 +41,7 @@ def drawn(instance: str, points: list[Any], frame: int = 0) -> str:
 
 
 def said(desk: Desk) -> list[tuple[Any, ...]]:  # noqa: F811
-    remarks = current(Remarks(desk.clinical.database).of_case(desk.case))
+    remarks = select_current(Remarks(desk.clinical.database).of_case(desk.case))
     return [(one.actor, one.instance, one.text, one.drawing) for one in remarks]
 
 

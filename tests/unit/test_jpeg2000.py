@@ -16,9 +16,9 @@ from pydicom.pixels import get_decoder
 from pydicom.uid import UID, JPEG2000Lossless
 
 from firmware_app.core.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging import film, source
-from firmware_app.imaging.codec.stored import FrameReader
-from firmware_app.imaging.jpeg import jpeg2000
+from firmware_app.imaging import dicom_source, image_file
+from firmware_app.imaging.codec import deep_jpeg
+from firmware_app.imaging.codec.stored_frames import FrameReader
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -44,15 +44,15 @@ def saved(folder: Path, stream: bytes, pixels: Pixels, syntax: UID = JPEG2000Los
 
 def words(path: Path) -> tuple[Pixels, bool]:
     """The words of the first frame, and whether they were decoded here and not by pydicom."""
-    with source.opened(path) as decoded:
+    with dicom_source.open_source(path) as decoded:
         reader = FrameReader(decoded)
         stream = reader.compressed(0)
         assert stream is not None
-        return reader.frame(0, raw=True), jpeg2000.is_plain(decoded, stream)
+        return reader.frame(0, raw=True), deep_jpeg.is_plain_jpeg2000(decoded, stream)
 
 
 def shown(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return np.asarray(opened.shown(0).pixels)
 
 
@@ -125,11 +125,11 @@ def test_a_stream_that_ends_without_its_marker_is_as_pydicom_takes_it(instead: b
     path = get_testdata_file("693_J2KR.dcm", download=False)
     if path is None:
         pytest.skip("693_J2KR.dcm is not installed (pydicom-data)")
-    with source.opened(Path(path)) as image:
+    with dicom_source.open_source(Path(path)) as image:
         reader = FrameReader(image)
         whole = reader.compressed(0)
         assert whole is not None
-        with pytest.raises(source.BROKEN):
+        with pytest.raises(dicom_source.HEADER_ERRORS):
             reader.frame(0, stream=whole[: whole.rindex(EOC)] + instead)
 
 
@@ -143,9 +143,9 @@ def test_components_that_are_not_alike_are_left_to_pydicom(tmp_path: Path, compo
     pixels = noise(ROWS, COLUMNS, 3)
     stream = coded(pixels)
     path = saved(tmp_path, stream, pixels, PhotometricInterpretation="RGB", PlanarConfiguration=0)
-    with source.opened(path) as image:
-        assert jpeg2000.is_plain(image, stream)
-        assert not jpeg2000.is_plain(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
+    with dicom_source.open_source(path) as image:
+        assert deep_jpeg.is_plain_jpeg2000(image, stream)
+        assert not deep_jpeg.is_plain_jpeg2000(image, stream[:COMPONENTS] + components + stream[COMPONENTS + 9 :])
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["code stream", "JP2"])
@@ -169,7 +169,7 @@ def test_a_broken_stream_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Mon
         asked.append(options)
         return jpeg2k_decode(*given, **options)
 
-    monkeypatch.setattr(jpeg2000, "jpeg2k_decode", counted)
+    monkeypatch.setattr(deep_jpeg, "jpeg2k_decode", counted)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     path = saved(tmp_path, bytes(stream), pixels)
     with pytest.raises(Undecodable):

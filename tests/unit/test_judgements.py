@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.worklist import WordMissing, Worklist
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.worklist import VerdictMissing, Worklist
 from firmware_app.core import clock
 from firmware_app.core.records import Header, Priority
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
@@ -106,7 +106,7 @@ def test_a_late_film_asks_for_another_look_and_another_word(desk: Desk) -> None:
 
 def test_a_case_whose_last_word_is_taken_back_is_not_done(desk: Desk) -> None:  # noqa: F811
     worklist = Worklist(desk.clinical)
-    with pytest.raises(WordMissing):
+    with pytest.raises(VerdictMissing):
         worklist.finish(desk.case, "li")
     worklist.finish(desk.case, "li", {"pneumonia": "agree"})
     assert worklist.is_done(desk.case)

@@ -10,11 +10,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from firmware_app.core.records import Finding
-from firmware_app.imaging import display
-from firmware_app.imaging.ultrasound import keyframes
-from firmware_app.packs.tasks import clips
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import Answer
+from firmware_app.imaging import display, keyframes
+from firmware_app.packs.tasks import interface
+from firmware_app.packs.tasks.interface import Answer, FramePolicy
 from tests import screens
 
 Pixels = np.ndarray[Any, Any]
@@ -29,7 +27,7 @@ def blurred(pixels: Pixels) -> Pixels:
 
 
 def chosen(frames: list[Pixels], rule: Any, budget: int) -> tuple[int, ...]:
-    return keyframes.chosen(lambda index: frames[index].astype(np.float32), len(frames), rule, budget).frames
+    return keyframes.choose_keyframes(lambda index: frames[index].astype(np.float32), len(frames), rule, budget).frames
 
 
 def test_a_film_is_its_one_frame_whatever_the_rule() -> None:
@@ -69,7 +67,7 @@ def test_a_frozen_clip_is_read_once_and_an_empty_one_all_the_same() -> None:
 
 def test_the_sector_is_found_on_the_way_and_letters_do_not_make_frames_different() -> None:
     frames = [one.pixels.astype(np.float32) for one in screens.clip("phased", 3, 20, rows=240, columns=320)]
-    frames_chosen = keyframes.chosen(frames.__getitem__, 20, "score", 4, find=True)
+    frames_chosen = keyframes.choose_keyframes(frames.__getitem__, 20, "score", 4, find=True)
     assert frames_chosen.sector is not None
     truth = screens.screen("phased", 3, rows=240, columns=320).truth
     assert screens.overlap(frames_chosen.sector.mask, truth) > 0.9
@@ -87,7 +85,7 @@ def test_three_thousand_frames_cost_no_more_memory_than_three_hundred_and_are_as
     for count in (300, 3_000):
         asked.clear()
         tracemalloc.start()
-        frames_chosen = keyframes.chosen(grey, count, "score", 8, find=True)
+        frames_chosen = keyframes.choose_keyframes(grey, count, "score", 8, find=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert asked == sorted(set(asked))
@@ -99,10 +97,10 @@ def test_three_thousand_frames_cost_no_more_memory_than_three_hundred_and_are_as
 
 
 def test_people_see_every_frame_of_a_short_clip_and_of_a_long_one_those_that_were_read() -> None:
-    assert display.for_people(1) == (0,)
-    assert display.for_people(64, (3,)) == tuple(range(64))
+    assert display.select_display_frames(1) == (0,)
+    assert display.select_display_frames(64, (3,)) == tuple(range(64))
     read = (7, 1234, 2_999)
-    shown = display.for_people(3_000, read)
+    shown = display.select_display_frames(3_000, read)
     assert {0, *read} <= set(shown)
     assert len(shown) == len(set(shown)) <= display.MOST_FRAMES
     assert shown == tuple(sorted(shown))
@@ -115,18 +113,18 @@ def answer(**probabilities: float) -> Answer:
 
 def test_a_clip_says_the_mean_of_its_two_strongest_frames() -> None:
     frames = [answer(mass=p, cyst=1 - p) for p in (0.1, 0.9, 0.5, 0.7)]
-    clip = clips.together(frames, Frames(rule="score", budget=8))
+    clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8))
     assert [one.probability for one in clip.findings] == pytest.approx([0.8, 0.7])
     assert clip.strongest == {"mass": 1, "cyst": 0}
-    clip = clips.together(frames, Frames(rule="score", budget=8, aggregate="max"))
+    clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8, aggregate="max"))
     assert [one.probability for one in clip.findings] == pytest.approx([0.9, 0.9])
-    clip = clips.together(frames, Frames(rule="score", budget=8, top=9))
+    clip = interface.combine_frames(frames, FramePolicy(rule="score", budget=8, top=9))
     assert [one.probability for one in clip.findings] == pytest.approx([0.55, 0.45])
 
 
 def test_one_frame_says_exactly_what_it_says_alone() -> None:
-    clip = clips.together([answer(mass=0.1234567890123)], Frames())
+    clip = interface.combine_frames([answer(mass=0.1234567890123)], FramePolicy())
     assert clip.findings[0].probability == 0.1234567890123
     assert clip.strongest == {"mass": 0}
     with pytest.raises(ValueError, match="no frame"):
-        clips.together([], Frames())
+        interface.combine_frames([], FramePolicy())

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from firmware_app.core.children.wire import LARGEST_HEADER_BYTES
+from firmware_app.core.child_messages import LARGEST_HEADER_BYTES
 from firmware_app.core.lesion import Feature, Lesion
-from firmware_app.imaging.lesions import description, features, outlines
-from firmware_app.imaging.lesions.measures import measured
-from firmware_app.imaging.morphology import Points
-from firmware_app.imaging.pixel_size import Scale, scale_at
+from firmware_app.imaging import lesion_description, lesion_outlines
+from firmware_app.imaging.lesion_outlines import measure_outline
+from firmware_app.imaging.pixel_operations import Points
+from firmware_app.imaging.pixel_size import Scale, find_scale
 from firmware_app.packs.tasks.interface import MOST_LESIONS
 from firmware_app.reading.children import inference_child
 
@@ -43,7 +43,7 @@ def waved(radius: float, share: float, waves: int) -> Points:
 
 def picture(outline: Points, inside: float, outside: float = 0.6, blur: int = 0) -> NDArray[np.float32]:
     """Tissue with grains, a lesion in it, and a margin that is as wide as *blur* says."""
-    mask = features.filled_polygon(outline, SIDE, SIDE).astype(np.float64)
+    mask = lesion_description.fill_outline(outline, SIDE, SIDE).astype(np.float64)
     for _ in range(blur):
         mask = np.mean([np.roll(mask, shift, axis) for axis in (0, 1) for shift in (-1, 1)], axis=0)
     grains = np.random.default_rng(7).normal(0.0, 0.04, mask.shape)
@@ -61,14 +61,14 @@ def terms(found: Any) -> dict[str, str]:
 def test_an_outline_runs_between_the_cells_and_cuts_their_corners() -> None:
     values = np.zeros((12, 12))
     values[2:10, 2:10] = 1.0
-    outline = outlines.traced(values, 0.5)
-    assert abs(outlines.area(outline)) == 8 * 8 - 4 * 0.125
+    outline = lesion_outlines.trace_outline(values, 0.5)
+    assert abs(lesion_outlines.polygon_area(outline)) == 8 * 8 - 4 * 0.125
     assert (min(x for x, _ in outline), max(y for _, y in outline)) == (2.0, 10.0)
 
 
 def test_an_outline_passes_where_the_value_passes_the_level() -> None:
     values = np.tile(np.linspace(0.0, 1.0, 11), (5, 1))  # 0.1 more from column to column
-    outline = outlines.traced(values, 0.25)
+    outline = lesion_outlines.trace_outline(values, 0.25)
     assert min(x for x, _ in outline) == pytest.approx(2.5 + 0.5)
     assert max(x for x, _ in outline) == 11.0, "it ends at the border"
 
@@ -76,8 +76,10 @@ def test_an_outline_passes_where_the_value_passes_the_level() -> None:
 def test_cells_that_touch_at_a_corner_have_one_outline_and_of_several_pieces_the_largest_is_outlined() -> None:
     values = np.zeros((12, 12))
     values[1:4, 1:4] = values[4:8, 4:8] = values[10, 10] = 1.0
-    assert abs(outlines.area(outlines.traced(values, 0.5))) == pytest.approx(9 + 16 - 6 * 0.125 + 2 * 0.125)
-    assert outlines.traced(np.zeros((3, 3)), 0.5) == []
+    assert abs(lesion_outlines.polygon_area(lesion_outlines.trace_outline(values, 0.5))) == pytest.approx(
+        9 + 16 - 6 * 0.125 + 2 * 0.125
+    )
+    assert lesion_outlines.trace_outline(np.zeros((3, 3)), 0.5) == []
 
 
 @pytest.mark.parametrize("degrees", [0.0, 30.0, 75.0, 120.0])
@@ -86,7 +88,7 @@ def test_a_turned_ellipse_has_its_axes_area_and_volume(degrees: float) -> None:
     turn = math.radians(degrees)
     along, beside = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
     drawn = (along / 60.0) ** 2 + (beside / 30.0) ** 2 <= 1.0
-    sizes = measured(outlines.traced(drawn.astype(float), 0.5))
+    sizes = measure_outline(lesion_outlines.trace_outline(drawn.astype(float), 0.5))
     assert sizes is not None
     assert [sizes.long, sizes.short] == pytest.approx([120.0, 60.0], abs=1.2)
     assert sizes.area == pytest.approx(math.pi * 60 * 30, rel=0.005)
@@ -97,7 +99,7 @@ def test_a_turned_ellipse_has_its_axes_area_and_volume(degrees: float) -> None:
 
 
 def test_sizes_are_measured_in_millimetres_along_each_side_of_a_pixel() -> None:
-    sizes = measured(ellipse(120.0, 60.0), (0.5, 0.1))  # 60 px down are 30 mm, 120 px across are 12 mm
+    sizes = measure_outline(ellipse(120.0, 60.0), (0.5, 0.1))  # 60 px down are 30 mm, 120 px across are 12 mm
     assert sizes is not None
     assert [sizes.long, sizes.short] == pytest.approx([30.0, 12.0], rel=1e-3)
     assert sizes.area == pytest.approx(math.pi / 4 * 30 * 12, rel=1e-3)
@@ -105,14 +107,14 @@ def test_sizes_are_measured_in_millimetres_along_each_side_of_a_pixel() -> None:
 
 
 def test_the_short_axis_stands_at_a_right_angle_to_the_longest_line() -> None:
-    sizes = measured([(0.0, 0.0), (40.0, 0.0), (40.0, 30.0), (0.0, 30.0)])
+    sizes = measure_outline([(0.0, 0.0), (40.0, 0.0), (40.0, 30.0), (0.0, 30.0)])
     assert sizes is not None
     assert [sizes.long, sizes.short, sizes.area] == pytest.approx([50.0, 2 * 40 * 30 / 50, 1200.0])
 
 
 def test_a_line_has_no_sizes() -> None:
-    assert measured([(0.0, 0.0), (5.0, 5.0), (9.0, 9.0)]) is None
-    assert measured([]) is None
+    assert measure_outline([(0.0, 0.0), (5.0, 5.0), (9.0, 9.0)]) is None
+    assert measure_outline([]) is None
 
 
 # --- description ------------------------------------------------------------------------------------------------------
@@ -131,19 +133,23 @@ def test_a_line_has_no_sizes() -> None:
     ids=["lying", "standing", "round", "three gentle waves", "star", "five deep waves"],
 )
 def test_shape_and_orientation_follow_the_outline(outline: Points, shape: str, orientation: str | None) -> None:
-    found = terms(features.of_outline(outline, (1.0, 1.0)))
+    found = terms(lesion_description.describe_outline(outline, (1.0, 1.0)))
     assert found["shape"] == shape
     assert orientation is None or found["orientation"] == orientation
 
 
 def test_what_lies_in_pixels_may_stand_in_millimetres() -> None:
-    assert terms(features.of_outline(ellipse(100.0, 80.0), (1.0, 1.0)))["orientation"] == "parallel"
-    assert terms(features.of_outline(ellipse(100.0, 80.0), (0.4, 0.2)))["orientation"] == "not_parallel"
+    assert terms(lesion_description.describe_outline(ellipse(100.0, 80.0), (1.0, 1.0)))["orientation"] == "parallel"
+    assert terms(lesion_description.describe_outline(ellipse(100.0, 80.0), (0.4, 0.2)))["orientation"] == "not_parallel"
 
 
 def test_a_confidence_is_a_half_at_the_limit_and_nearly_one_far_from_it() -> None:
     near, far = (
-        next(one for one in features.of_outline(ellipse(wide, 50.0), (1.0, 1.0)) if one.name == "orientation")
+        next(
+            one
+            for one in lesion_description.describe_outline(ellipse(wide, 50.0), (1.0, 1.0))
+            if one.name == "orientation"
+        )
         for wide in (50.5, 100.0)
     )
     assert near.confidence == pytest.approx(0.5, abs=0.05)
@@ -155,14 +161,16 @@ def test_a_confidence_is_a_half_at_the_limit_and_nearly_one_far_from_it() -> Non
 )
 def test_echoes_are_named_against_the_tissue_around(inside: float, echo: str) -> None:
     outline = ellipse(90.0, 60.0)
-    found = terms(features.of_greys(picture(outline, inside), outline))
+    found = terms(lesion_description.describe_greys(picture(outline, inside), outline))
     assert found["echo_pattern"] == echo
     assert ("margin" in found) == (echo != "isoechoic"), "what cannot be told from its surroundings has no margin"
 
 
 def test_a_sharp_edge_is_circumscribed_and_a_washed_one_is_not() -> None:
     outline = ellipse(90.0, 60.0)
-    sharp, washed = (terms(features.of_greys(picture(outline, 0.2, blur=blur), outline)) for blur in (0, 60))
+    sharp, washed = (
+        terms(lesion_description.describe_greys(picture(outline, 0.2, blur=blur), outline)) for blur in (0, 60)
+    )
     assert (sharp["margin"], washed["margin"]) == ("circumscribed", "not_circumscribed")
 
 
@@ -171,22 +179,25 @@ def test_what_is_drawn_below_a_lesion_is_its_shadow_or_enhancement(change: float
     outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
     greys = picture(outline, 0.3)
     greys[106:, 80:160] += np.float32(change)  # below it, as wide as it is
-    assert terms(features.of_greys(np.clip(greys, 0.01, 1.0), outline))["posterior_features"] == behind
+    assert terms(lesion_description.describe_greys(np.clip(greys, 0.01, 1.0), outline))["posterior_features"] == behind
 
 
 def test_nothing_is_said_of_what_lies_behind_at_the_end_of_the_picture_or_outside_the_sector() -> None:
     low = ellipse(80.0, 50.0, at=(MIDDLE, SIDE - 30.0))
-    assert "posterior_features" not in terms(features.of_greys(picture(low, 0.3), low))
+    assert "posterior_features" not in terms(lesion_description.describe_greys(picture(low, 0.3), low))
     outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
     greys = picture(outline, 0.3)
     greys[106:] = 0.0
-    assert "posterior_features" not in terms(features.of_greys(greys, outline))
+    assert "posterior_features" not in terms(lesion_description.describe_greys(greys, outline))
 
 
 def test_every_term_is_one_of_the_lexicons() -> None:
     outline = ellipse(80.0, 50.0, at=(MIDDLE, 80.0))
-    for feature in (*features.of_outline(outline, (1.0, 1.0)), *features.of_greys(picture(outline, 0.3), outline)):
-        assert feature.term in features.TERMS[feature.name]
+    for feature in (
+        *lesion_description.describe_outline(outline, (1.0, 1.0)),
+        *lesion_description.describe_greys(picture(outline, 0.3), outline),
+    ):
+        assert feature.term in lesion_description.TERMS[feature.name]
 
 
 # --- the whole mark ---------------------------------------------------------------------------------------------------
@@ -202,7 +213,7 @@ def test_a_mark_is_described_in_the_frame_of_which_the_model_saw_a_part() -> Non
     seen = picture(outline, 0.3)
     twice = [(100 + 2 * x, 50 + 2 * y) for x, y in outline]  # in the frame it is twice as large, and elsewhere
     view, size = (100, 50, 100 + 2 * SIDE, 50 + 2 * SIDE), (800, 600)
-    (whole,) = description.described([mark(twice)], seen, size, view, [Scale(0, 0, 800, 600, 0.1, 0.1)])
+    (whole,) = lesion_description.describe_lesions([mark(twice)], seen, size, view, [Scale(0, 0, 800, 600, 0.1, 0.1)])
     assert [whole.long_axis_px, whole.short_axis_px] == pytest.approx([180, 120], abs=1)
     assert [whole.long_axis_mm, whole.short_axis_mm] == pytest.approx([18, 12], abs=0.1)
     assert whole.volume_mm3 == pytest.approx(math.pi / 6 * 18 * 12 * 12, rel=0.02)
@@ -210,13 +221,13 @@ def test_a_mark_is_described_in_the_frame_of_which_the_model_saw_a_part() -> Non
     found = terms(whole.features)
     assert (found["shape"], found["echo_pattern"], found["margin"]) == ("oval", "hypoechoic", "circumscribed")
     assert whole.picture == size
-    assert len(whole.outline) == description.MOST_CORNERS
+    assert len(whole.outline) == lesion_description.MOST_CORNERS
     assert whole.look[0] == pytest.approx(0.3, abs=0.02)
 
 
 def test_without_a_scale_there_are_pixels_and_no_millimetres() -> None:
     outline = ellipse(90.0, 60.0)
-    (whole,) = description.described([mark(outline)], picture(outline, 0.3), (SIDE, SIDE))
+    (whole,) = lesion_description.describe_lesions([mark(outline)], picture(outline, 0.3), (SIDE, SIDE))
     assert (whole.long_axis_mm, whole.volume_mm3, whole.area_mm2) == (None, None, None)
     assert whole.volume_px3 == pytest.approx(math.pi / 6 * 90 * 60 * 60, rel=0.02)
 
@@ -224,7 +235,7 @@ def test_without_a_scale_there_are_pixels_and_no_millimetres() -> None:
 def test_a_box_without_an_outline_gets_no_axes_but_is_known_again() -> None:
     outline = ellipse(90.0, 60.0)
     box = Lesion("i-1", 0, (75.0, 90.0, 165.0, 150.0), 0.9)
-    (whole,) = description.described([box], picture(outline, 0.3), (SIDE, SIDE))
+    (whole,) = lesion_description.describe_lesions([box], picture(outline, 0.3), (SIDE, SIDE))
     assert (whole.long_axis_px, whole.features, whole.axes) == (None, (), ())
     assert len(whole.look) == 4
 
@@ -232,16 +243,16 @@ def test_a_box_without_an_outline_gets_no_axes_but_is_known_again() -> None:
 def test_what_a_model_gave_is_not_overwritten() -> None:
     outline, learned = ellipse(90.0, 60.0), Feature("shape", "irregular", 0.7, learned=True)
     given = mark(outline, long_axis_px=77.0, area_px=5, features=(learned,))
-    (whole,) = description.described([given], picture(outline, 0.3), (SIDE, SIDE))
+    (whole,) = lesion_description.describe_lesions([given], picture(outline, 0.3), (SIDE, SIDE))
     assert (whole.long_axis_px, whole.area_px) == (77.0, 5)
     assert [one for one in whole.features if one.name == "shape"] == [learned]
 
 
 def test_of_many_marks_the_weak_ones_keep_their_long_axis_alone() -> None:
     outline = ellipse(90.0, 60.0)
-    marks = [mark(outline, score=0.9 - 0.01 * number) for number in range(description.MOST_DESCRIBED + 2)]
-    whole = description.described(marks[::-1], picture(outline, 0.3), (SIDE, SIDE))
-    assert [bool(one.outline) for one in whole] == [False, False, *[True] * description.MOST_DESCRIBED]
+    marks = [mark(outline, score=0.9 - 0.01 * number) for number in range(lesion_description.MOST_DESCRIBED + 2)]
+    whole = lesion_description.describe_lesions(marks[::-1], picture(outline, 0.3), (SIDE, SIDE))
+    assert [bool(one.outline) for one in whole] == [False, False, *[True] * lesion_description.MOST_DESCRIBED]
     assert all(one.long_axis_px for one in whole)
     assert [one.features == () for one in whole][:3] == [True, True, False]
 
@@ -251,15 +262,17 @@ def test_a_clip_full_of_outlined_marks_still_fits_one_message() -> None:
     given = mark(outline, score=0.1234567890123456, tags={"finding": "a_finding_with_a_name"})
     given = dataclasses.replace(given, instance="i-" + "f" * 20)
     scales = [Scale(0, 0, 4096, 4096, 0.0123456, 0.0123456)]
-    frame = description.described([given] * MOST_LESIONS, picture(ellipse(90.0, 60.0), 0.3), (4096, 4096), None, scales)
-    told = [inference_child._brief(one) for one in frame] * 16
+    frame = lesion_description.describe_lesions(
+        [given] * MOST_LESIONS, picture(ellipse(90.0, 60.0), 0.3), (4096, 4096), None, scales
+    )
+    told = [inference_child._compact_lesion(one) for one in frame] * 16
     assert len(json.dumps(told)) < 0.98 * LARGEST_HEADER_BYTES
 
 
 def test_a_size_is_in_millimetres_only_where_the_whole_lesion_lies_in_one_scale() -> None:
     parts = [Scale(0, 0, 400, 300, 0.2, 0.1), Scale(0, 300, 400, 600, None, None), Scale(50, 50, 100, 100, 1.0, 1.0)]
-    assert scale_at(parts, (200, 10, 300, 90)) == (0.2, 0.1)
-    assert scale_at(parts, (60, 60, 90, 90)) == (1.0, 1.0), "of two parts the smaller one"
-    assert scale_at(parts, (60, 60, 200, 90)) is None
-    assert scale_at(parts, (10, 310, 90, 390)) is None
-    assert scale_at([], (10, 10, 90, 90)) is None
+    assert find_scale(parts, (200, 10, 300, 90)) == (0.2, 0.1)
+    assert find_scale(parts, (60, 60, 90, 90)) == (1.0, 1.0), "of two parts the smaller one"
+    assert find_scale(parts, (60, 60, 200, 90)) is None
+    assert find_scale(parts, (10, 310, 90, 390)) is None
+    assert find_scale([], (10, 10, 90, 90)) is None

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.cases import revisions
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli import cli
+from firmware_app.cases import follow_up
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli import command_line
 from firmware_app.core.records import (
     Feature,
     Finding,
@@ -30,8 +30,8 @@ from firmware_app.core.records import (
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.manifest import Manifest
-from firmware_app.reading import conclusion
-from firmware_app.results import wording
+from firmware_app.reading import reader_steps
+from firmware_app.results import case_text
 from tests import toy_pack
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
@@ -57,7 +57,7 @@ MASS = Lesion(
 class Desk:
     """A viewer with one ultrasound case that has a lesion, read by a pack with rules, and a doctor at it."""
 
-    clinical: Clinical
+    clinical: ClinicalDatabase
     manifest: Manifest
     case: str
     doctor: FlaskClient
@@ -67,7 +67,9 @@ class Desk:
 
     def close(self) -> None:
         manifests = {"toy": self.manifest}
-        self.clinical.close_revisions(0, advise=lambda case, known: conclusion.follow_up(case, manifests, known))
+        self.clinical.close_revisions(
+            0, advise=lambda case, known: reader_steps.advise_follow_up(case, manifests, known)
+        )
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     )
     state = StateDir(config.state.dir)
     state.prepare()
-    clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+    clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
     clinical.create()
     accounts.create()
     header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="US")
@@ -115,7 +117,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.mark.parametrize("more", ["", "/report"])
 def test_page_and_report_tell_the_lesion_and_the_follow_up_in_the_words_of_the_command(desk: Desk, more: str) -> None:
-    told = wording.paragraphs(desk.clinical.case(desk.case), "en")
+    told = case_text.describe_case(desk.clinical.case(desk.case), "en")
     page = desk.page(more)
     assert "Lesions marked: 1." in told
     for line in told[1:]:  # the finding has a card of its own
@@ -157,18 +159,20 @@ def test_the_command_prints_the_same_of_the_newest_revision_or_of_an_earlier_one
     (tmp_path / "box.toml").write_text(f'[state]\ndir = "{tmp_path / "state"}"\n[box]\nlanguage = "en"\n')
 
     def printed(*more: str) -> str:
-        assert cli.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), *more]) == 0
+        assert command_line.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), *more]) == 0
         return capsys.readouterr().out
 
     first = printed()
-    assert first.splitlines()[1:-1] == wording.paragraphs(desk.clinical.case(desk.case), "en")
+    assert first.splitlines()[1:-1] == case_text.describe_case(desk.clinical.case(desk.case), "en")
     assert first.startswith(f"Case {desk.case}, revision 1")
     assert first.endswith("Not for diagnostic use without a doctor.\n")
-    revisions.enter(desk.clinical.database, desk.case, {"family": True}, "li")
+    follow_up.enter_facts(desk.clinical.database, desk.case, {"family": True}, "li")
     desk.close()
     assert "because of" in printed()
     assert printed("--revision", "1") == first
     told = json.loads(printed("--revision", "1", "--json"))
     assert (told["revision"], told["text"]) == (1, first.splitlines()[1:])
-    assert cli.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), "--revision", "9"]) == 1
+    assert (
+        command_line.main(["case", "report", desk.case, "--config", str(tmp_path / "box.toml"), "--revision", "9"]) == 1
+    )
     assert "store.revision_unknown" in capsys.readouterr().err

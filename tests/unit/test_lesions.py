@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from converters.statistics import lesions
 from converters.statistics.lesions import Marks
-from firmware_app.imaging import morphology
+from firmware_app.imaging import pixel_operations
 
 
 def disc(side: int, *middles: tuple[int, int], radius: int = 3) -> NDArray[np.bool_]:
@@ -36,7 +36,7 @@ def flooded(mask: NDArray[np.bool_]) -> int:
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 1.0])
 def test_components_are_those_of_a_flood(shape: tuple[int, ...], share: float) -> None:
     mask = np.random.default_rng(4).random(shape) < share
-    numbers, count = morphology.components(mask)
+    numbers, count = pixel_operations.label_components(mask)
     assert count == flooded(mask)
     assert np.array_equal(numbers > 0, mask)
     assert set(np.unique(numbers)) - {0} == set(range(1, count + 1))
@@ -46,7 +46,7 @@ def test_a_long_winding_lesion_is_one() -> None:
     mask = np.zeros((41, 41), dtype=bool)
     mask[::2] = True
     mask[1::4, -1] = mask[3::4, 0] = True
-    assert morphology.components(mask)[1] == 1
+    assert pixel_operations.label_components(mask)[1] == 1
 
 
 def test_dice_is_one_for_the_same_outline_and_nought_for_another_place() -> None:

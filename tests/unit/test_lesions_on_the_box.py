@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from firmware_app.packs.tasks import lesions
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import Frame, Section
+from firmware_app.packs.tasks.interface import Frame, FramePolicy, Section
 
 FRAME = Frame(256, 256)
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": 0.0}
@@ -22,7 +21,7 @@ def section(organ: str = "") -> Section:
     mass = {"code": "mass", "label": {"en": "Mass"}, "of": "lesions", "channel": 1, "bias": 20.0, **common}
     names = {name: name for name in ("map", "outline", "boxes", "points")}
     output = lesions.Output.model_validate({**names, "full_scale": 2.0, "cut": 0.5, "organ": organ})
-    return Section(output, tuple(lesions.Finding.model_validate(one) for one in (malignant, mass)), Frames())
+    return Section(output, tuple(lesions.Finding.model_validate(one) for one in (malignant, mass)), FramePolicy())
 
 
 def empty(channels: int = 1) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, model_frames
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.tasks.interface import Frame
-from firmware_app.reading import heat_map
+from firmware_app.reading.children import inference_child
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -28,17 +28,17 @@ def spotted() -> Pixels:
     return made
 
 
-def taken(path: Path, spec: InputSpec) -> for_model.ModelFrames:
-    with film.opened(path, is_picture=path.suffix == ".png") as opened:
-        return for_model.taken(opened, spec)
+def taken(path: Path, spec: InputSpec) -> model_frames.ModelFrames:
+    with image_file.open_image_file(path, is_picture=path.suffix == ".png") as opened:
+        return model_frames.prepare_frames(opened, spec)
 
 
 @pytest.fixture
-def wide(tmp_path: Path) -> for_model.ModelFrames:
+def wide(tmp_path: Path) -> model_frames.ModelFrames:
     return taken(films.save(tmp_path, "wide.dcm", films.film(spotted(), BitsStored=12, HighBit=11)), SPEC)
 
 
-def test_a_letterbox_keeps_the_aspect_and_its_bars_are_black(wide: for_model.ModelFrames) -> None:
+def test_a_letterbox_keeps_the_aspect_and_its_bars_are_black(wide: model_frames.ModelFrames) -> None:
     tensor = wide.tensors[0, 0]
     height = round(ROWS * 224 / COLUMNS)
     top = (224 - height) // 2
@@ -49,10 +49,10 @@ def test_a_letterbox_keeps_the_aspect_and_its_bars_are_black(wide: for_model.Mod
     assert broad / tall == pytest.approx((SPOT[3] - SPOT[2]) / (SPOT[1] - SPOT[0]), rel=0.15)
 
 
-def test_what_is_found_in_a_letterbox_lies_on_its_place_in_the_picture(wide: for_model.ModelFrames) -> None:
+def test_what_is_found_in_a_letterbox_lies_on_its_place_in_the_picture(wide: model_frames.ModelFrames) -> None:
     """The heat map's strongest cells and a lesion's corners, from the model's square back to the wide film."""
     strengths = (wide.tensors[0, 0] >= 0.999).astype(np.float32)
-    drawn = np.argwhere(heat_map.picture(strengths, ROWS, COLUMNS, wide.box) > 127)
+    drawn = np.argwhere(inference_child.render_heat_map(strengths, ROWS, COLUMNS, wide.box) > 127)
     scale = 256 / COLUMNS
     assert (*drawn.min(axis=0), *(drawn.max(axis=0) + 1)) == pytest.approx(
         [side * scale for side in (SPOT[0], SPOT[2], SPOT[1], SPOT[3])], abs=1.5
@@ -63,7 +63,7 @@ def test_what_is_found_in_a_letterbox_lies_on_its_place_in_the_picture(wide: for
     assert Frame(ROWS, COLUMNS, box=wide.box).placed(0.0, 0.0, 1.0, 1.0) == (0.0, 0.0, COLUMNS, ROWS)
 
 
-def test_evidence_in_the_bars_counts_as_beside_the_film(wide: for_model.ModelFrames) -> None:
+def test_evidence_in_the_bars_counts_as_beside_the_film(wide: model_frames.ModelFrames) -> None:
     assert wide.beside is not None
     assert (wide.beside[0, 0] == 255).all()
     assert not wide.beside[0, len(wide.beside[0]) // 2].any()

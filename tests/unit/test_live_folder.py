@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli.bedside import told
-from firmware_app.cli.bedside.live_page import LivePage
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli import live_examination
+from firmware_app.cli.live_examination import LivePage
 from firmware_app.core import live_frame as live
-from firmware_app.core.live_frame import LiveFolder, Newest, Wish
+from firmware_app.core.live_frame import FrameRequest, LiveFolder, LiveFrame
 from firmware_app.core.records import Finding
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.imaging.live.sources import PacketClock
-from firmware_app.reading.bedside.watching import Counts, LiveReading
+from firmware_app.imaging.live_frames import PacketClock
+from firmware_app.reading.live_session import FrameCounts, LiveReading
 from tests import objects
 
 if TYPE_CHECKING:
     from firmware_app.packs.manifest import Manifest
-    from firmware_app.reading.bedside.watching import Watching
+    from firmware_app.reading.live_session import LiveSession
 
 
 @pytest.fixture
@@ -36,27 +36,27 @@ def folder(tmp_path: Path) -> Iterator[LiveFolder]:
 
 
 def test_what_is_told_comes_out_as_it_went_in(folder: LiveFolder) -> None:
-    assert live.newest(folder.path) is None
-    told = Newest({"event": "frame", "sequence": 3, "label": "乳腺"}, b"\xff\xd8jpeg", b"png")
+    assert live.read_live_frame(folder.path) is None
+    told = LiveFrame({"event": "frame", "sequence": 3, "label": "乳腺"}, b"\xff\xd8jpeg", b"png")
     folder.publish(told)
-    assert live.newest(folder.path) == told
+    assert live.read_live_frame(folder.path) == told
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\1\0\0\0", Newest({"a": 1}, b"12").to_bytes()[:-1], b"\2\0\0\0" + bytes(8) + b"[]"]
+    "data", [b"", b"\1\0\0\0", LiveFrame({"a": 1}, b"12").to_bytes()[:-1], b"\2\0\0\0" + bytes(8) + b"[]"]
 )
 def test_what_is_cut_short_is_nothing(folder: LiveFolder, data: bytes) -> None:
     (folder.path / "newest").write_bytes(data)
-    assert live.newest(folder.path) is None
+    assert live.read_live_frame(folder.path) is None
 
 
 def test_a_wish_is_heard_once_and_what_is_none_is_removed_unread(folder: LiveFolder, tmp_path: Path) -> None:
-    live.wish(folder.path, 17, "陈医生")
+    live.request_frame(folder.path, 17, "陈医生")
     (folder.path / "wish-junk").write_text("{")
     (tmp_path / "secret").write_text(json.dumps({"sequence": 1, "actor": "x"}))
     (folder.path / "wish-link").symlink_to(tmp_path / "secret")
-    assert folder.wishes() == [Wish(17, "陈医生")]
-    assert folder.wishes() == []
+    assert folder.take_requests() == [FrameRequest(17, "陈医生")]
+    assert folder.take_requests() == []
     assert (tmp_path / "secret").exists()
 
 
@@ -64,9 +64,9 @@ def test_only_a_folder_of_its_own_kind_is_removed_after_a_kill(folder: LiveFolde
     other = tmp_path / "images"
     other.mkdir()
     for name in (other, None, "", 7):
-        live.remove_left(name)
+        live.remove_stale_folder(name)
     assert other.is_dir()
-    live.remove_left(str(folder.path))
+    live.remove_stale_folder(str(folder.path))
     assert not folder.path.exists()
 
 
@@ -92,17 +92,19 @@ class Kept:
 
 
 def test_each_kept_frame_is_a_case_of_its_own_since_the_next_may_be_of_another_patient(
-    folder: LiveFolder, state: StateDir, clinical: Clinical
+    folder: LiveFolder, state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     manifest = SimpleNamespace(route=SimpleNamespace(body_parts=()))
     page = LivePage(folder, state, clinical, Config(), cast("Manifest", manifest))
     for sequence in (1, 2):
-        live.wish(folder.path, sequence, "li")
-        page.keep_what_is_wished(cast("Watching", Kept()))
+        live.request_frame(folder.path, sequence, "li")
+        page.keep_what_is_wished(cast("LiveSession", Kept()))
     assert len(clinical.references()) == 2
 
 
 def test_no_probability_is_shown_as_certain() -> None:
     findings = tuple(Finding("mass", {"en": "Mass"}, share, 0.5) for share in (1.0, 0.0, 0.5))
-    told_live = told.page(LiveReading(1, 2, 3, memoryview(b""), 0.0, Counts(), findings=findings), 25.0)
+    told_live = live_examination.format_page(
+        LiveReading(1, 2, 3, memoryview(b""), 0.0, FrameCounts(), findings=findings), 25.0
+    )
     assert [one["probability"] for one in told_live["findings"]] == [0.99, 0.01, 0.5]

@@ -7,26 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import mending
-from firmware_app.cases import asking, clearing, machines
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.asking import Asked, Shares
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import database_repair
+from firmware_app.cases import case_deletion, imaging_devices, model_scores
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
-from firmware_app.cases.scored import Place
-from firmware_app.cases.standings import Standings
+from firmware_app.cases.model_scores import ConfirmationReason, ModelSite, SamplingShares
+from firmware_app.cases.suspensions import Suspensions
 from firmware_app.core.errors import ConfirmationUnknown, NotSuspended, ResultShown
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers.header import examine
+from firmware_app.dicom.header import examine_file
 from tests import objects
 from tests.local_films import FINDING, PLACE, SECRET, binormal, opened, read
 
 
-def confirmed(clinical: Clinical, auc: float, count: int = 100, first: int = 0) -> list[Place]:
+def confirmed(clinical: ClinicalDatabase, auc: float, count: int = 100, first: int = 0) -> list[ModelSite]:
     """Films of a pack with this AUC until *count* of those that are asked for are confirmed; where it is suspended."""
     says, known = Confirmations(clinical.database), 0
-    suspended: list[Place] = []
+    suspended: list[ModelSite] = []
     for number, (score, truth) in enumerate(binormal(600, auc), start=first):
         case = read(clinical, number, score)
         if FINDING in says.asked(case):
@@ -43,30 +42,39 @@ def header(**said: str) -> Header:
 
 
 def test_the_draw_is_the_same_again_and_another_under_another_secret() -> None:
-    shares = Shares(0.1, 0.2)
-    drawn = [asking.draw(SECRET, f"c-{n}", FINDING, False, shares) for n in range(400)]
-    assert drawn == [asking.draw(SECRET, f"c-{n}", FINDING, False, shares) for n in range(400)]
-    assert drawn != [asking.draw(b"other", f"c-{n}", FINDING, False, shares) for n in range(400)]
+    shares = SamplingShares(0.1, 0.2)
+    drawn = [model_scores.draw_confirmation(SECRET, f"c-{n}", FINDING, False, shares) for n in range(400)]
+    assert drawn == [model_scores.draw_confirmation(SECRET, f"c-{n}", FINDING, False, shares) for n in range(400)]
+    assert drawn != [model_scores.draw_confirmation(b"other", f"c-{n}", FINDING, False, shares) for n in range(400)]
     asked = [one.asked for one in drawn]
-    assert 20 < asked.count(Asked.BEFORE) < 65
-    assert 45 < asked.count(Asked.LOW) < 105
+    assert 20 < asked.count(ConfirmationReason.BEFORE) < 65
+    assert 45 < asked.count(ConfirmationReason.LOW) < 105
     assert [one.probability for one in drawn] == pytest.approx([0.28] * 400)
 
 
 def test_every_film_that_is_called_is_asked_for_with_certainty() -> None:
-    drawn = [asking.draw(SECRET, f"c-{n}", FINDING, True, Shares(0.1, 0.2)) for n in range(50)]
-    assert {one.asked for one in drawn} == {Asked.BEFORE, Asked.CALLED}
+    drawn = [
+        model_scores.draw_confirmation(SECRET, f"c-{n}", FINDING, True, SamplingShares(0.1, 0.2)) for n in range(50)
+    ]
+    assert {one.asked for one in drawn} == {ConfirmationReason.BEFORE, ConfirmationReason.CALLED}
     assert {one.probability for one in drawn} == {1.0}
 
 
 def test_a_machine_is_known_again_by_its_header_and_by_nothing_else() -> None:
-    first = machines.of(header(manufacturer="Acme", model_name="X1", station_name="room 2"), SECRET)
-    same = machines.of(header(manufacturer="ACME ", model_name="x1", station_name="room  2", body_part="CHEST"), SECRET)
-    other = machines.of(header(manufacturer="Acme", model_name="X1", station_name="room 3"), SECRET)
+    first = imaging_devices.identify_device(header(manufacturer="Acme", model_name="X1", station_name="room 2"), SECRET)
+    same = imaging_devices.identify_device(
+        header(manufacturer="ACME ", model_name="x1", station_name="room  2", body_part="CHEST"), SECRET
+    )
+    other = imaging_devices.identify_device(header(manufacturer="Acme", model_name="X1", station_name="room 3"), SECRET)
     assert first.digest == same.digest != other.digest
     assert first.name == "Acme · X1 · room 2"
-    assert machines.of(header(manufacturer="Acme", model_name="X1", station_name="room 2"), b"x").digest != first.digest
-    assert machines.of(None, SECRET) == machines.of(header(), SECRET)
+    assert (
+        imaging_devices.identify_device(
+            header(manufacturer="Acme", model_name="X1", station_name="room 2"), b"x"
+        ).digest
+        != first.digest
+    )
+    assert imaging_devices.identify_device(None, SECRET) == imaging_devices.identify_device(header(), SECRET)
 
 
 def test_the_door_reads_the_machine_and_the_accession_number(tmp_path: Path) -> None:
@@ -78,8 +86,8 @@ def test_the_door_reads_the_machine_and_the_accession_number(tmp_path: Path) -> 
     )
     path = tmp_path / "film.dcm"
     path.write_bytes(objects.file_of(objects.film(extra=b"".join(objects.element(*one) for one in said))))
-    examined = examine(path)
-    assert machines.of(examined.header, SECRET).name == "Acme · X1 · R2"
+    examined = examine_file(path)
+    assert imaging_devices.identify_device(examined.header, SECRET).name == "Acme · X1 · R2"
     assert examined.identity["accession"] == "A17"
 
 
@@ -88,14 +96,14 @@ def test_words_outlive_their_case_and_a_damaged_database(tmp_path: Path) -> None
     case = read(clinical, 1, 0.9)
     Confirmations(clinical.database).confirm(case, FINDING, Truth.POSITIVE, Source.LABORATORY, "li")
     with clinical.database.transaction() as connection:
-        clearing._take_rows(connection, case, 1)
+        case_deletion._take_rows(connection, case, 1)
     clinical.database.close()
     with (tmp_path / "clinical" / "clinical.db").open("r+b") as file:
         file.write(bytes(4096))  # the schema: every row is found by its shape alone
     state = StateDir(tmp_path)
     state.prepare()
-    mending.make_ready(state, state.clinical_db)
-    rebuilt = Clinical(state.clinical_db)
+    database_repair.prepare_database(state, state.clinical_db)
+    rebuilt = ClinicalDatabase(state.clinical_db)
     (film,) = Confirmations(rebuilt.database).films(PLACE, FINDING).films
     assert film.truth is True
 
@@ -131,7 +139,7 @@ def test_a_finding_without_a_score_cannot_be_confirmed(tmp_path: Path) -> None:
 def test_a_reading_after_the_result_is_never_taken_for_one_before(tmp_path: Path) -> None:
     clinical = opened(tmp_path)
     says = Confirmations(clinical.database)
-    cases = [read(clinical, number, 0.9, shares=Shares(0.5, 0.2)) for number in range(12)]
+    cases = [read(clinical, number, 0.9, shares=SamplingShares(0.5, 0.2)) for number in range(12)]
     hidden = [case for case in cases if says.hidden(case)]
     assert 0 < len(hidden) < 12
     for case in (hidden[0], next(case for case in cases if case not in hidden)):
@@ -178,26 +186,26 @@ def test_what_waits_for_a_word_is_listed_until_it_has_one(tmp_path: Path) -> Non
 def test_an_unfit_pack_is_suspended_within_100_confirmed_films_and_a_fit_one_is_not(tmp_path: Path) -> None:
     unfit, fit = opened(tmp_path / "unfit"), opened(tmp_path / "fit")
     assert confirmed(unfit, 0.5) == [PLACE]
-    suspension = Standings(unfit.database).suspension(PLACE)
+    suspension = Suspensions(unfit.database).suspension(PLACE)
     assert suspension is not None
     assert suspension.finding == FINDING
     assert suspension.auc_low < suspension.auc < suspension.auc_high
     assert Audit(unfit.database).latest(1)[0].action == "calibration.suspended"
     assert confirmed(fit, 0.9) == []
-    assert Standings(fit.database).suspension(PLACE) is None
+    assert Suspensions(fit.database).suspension(PLACE) is None
 
 
 def test_a_new_version_and_a_new_machine_begin_anew(tmp_path: Path) -> None:
     clinical = opened(tmp_path)
     assert confirmed(clinical, 0.5)
-    for other in (Place("toy-child", "0.0.2", PLACE.machine), Place("toy-child", "0.0.1", "m-" + "2" * 20)):
-        assert Standings(clinical.database).suspension(other) is None
+    for other in (ModelSite("toy-child", "0.0.2", PLACE.machine), ModelSite("toy-child", "0.0.1", "m-" + "2" * 20)):
+        assert Suspensions(clinical.database).suspension(other) is None
 
 
 def test_a_person_lets_a_pack_go_on_and_only_later_films_are_tested(tmp_path: Path) -> None:
     clinical = opened(tmp_path)
     confirmed(clinical, 0.5)
-    standings = Standings(clinical.database)
+    standings = Suspensions(clinical.database)
     standings.resume(PLACE, "li")
     assert standings.suspension(PLACE) is None
     assert confirmed(clinical, 0.5, count=30, first=1000) == []

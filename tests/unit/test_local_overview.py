@@ -6,33 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.core.errors import NoPoint, PlaceUnknown, PointUnfounded
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
-from firmware_app.monitoring.overview import Overview
-from firmware_app.monitoring.told import Told
-from firmware_app.packs import prior
+from firmware_app.monitoring.local_performance import PerformanceOverview, PerformanceReport
+from firmware_app.packs import prevalence_adjustment
 from tests import toy_pack
 from tests.local_films import FINDING, MACHINE, PLACE, binormal, opened, read
 
 
 @pytest.fixture
-def clinical(tmp_path: Path) -> Clinical:
+def clinical(tmp_path: Path) -> ClinicalDatabase:
     return opened(tmp_path)
 
 
 @pytest.fixture
-def overview(clinical: Clinical, tmp_path: Path) -> Overview:
+def overview(clinical: ClinicalDatabase, tmp_path: Path) -> PerformanceOverview:
     packs = tmp_path / "packs"
     toy_pack.write(packs, "toy-child", "children", 1, 5)
     settings = {"packs": {"dir": packs}, "state": {"dir": tmp_path}, "reader": {"prevalence": {FINDING: 0.1}}}
-    return Overview(clinical, Config.model_validate(settings))
+    return PerformanceOverview(clinical, Config.model_validate(settings))
 
 
-def confirm(clinical: Clinical, auc: float, films: int, first: int = 0) -> None:
+def confirm(clinical: ClinicalDatabase, auc: float, films: int, first: int = 0) -> None:
     says = Confirmations(clinical.database)
     for number, (score, truth) in enumerate(binormal(films, auc), start=first):
         case = read(clinical, number, score)
@@ -40,7 +39,9 @@ def confirm(clinical: Clinical, auc: float, films: int, first: int = 0) -> None:
             says.confirm(case, FINDING, Truth.POSITIVE if truth else Truth.NEGATIVE, Source.LABORATORY, "li")
 
 
-def test_a_new_pack_is_provisional_and_says_what_it_lacks(clinical: Clinical, overview: Overview) -> None:
+def test_a_new_pack_is_provisional_and_says_what_it_lacks(
+    clinical: ClinicalDatabase, overview: PerformanceOverview
+) -> None:
     read(clinical, 1, 0.9)
     (here,) = overview.all()
     assert (here.state, here.machine, here.threshold, here.read) == (LocalState.PROVISIONAL, MACHINE.name, 0.5, 1)
@@ -52,7 +53,9 @@ def test_a_new_pack_is_provisional_and_says_what_it_lacks(clinical: Clinical, ov
         overview.suggestion(here, 5.0)
 
 
-def test_two_people_calibrate_a_pack_and_one_call_goes_back(clinical: Clinical, overview: Overview) -> None:
+def test_two_people_calibrate_a_pack_and_one_call_goes_back(
+    clinical: ClinicalDatabase, overview: PerformanceOverview
+) -> None:
     confirm(clinical, 0.9, 150)
     here = overview.here("toy-child", PLACE.machine)
     suggestion = overview.suggestion(here, 10.0)
@@ -69,7 +72,9 @@ def test_two_people_calibrate_a_pack_and_one_call_goes_back(clinical: Clinical, 
         overview.undo(back, "li")
 
 
-def test_a_suspended_pack_says_why_and_a_person_lets_it_go_on(clinical: Clinical, overview: Overview) -> None:
+def test_a_suspended_pack_says_why_and_a_person_lets_it_go_on(
+    clinical: ClinicalDatabase, overview: PerformanceOverview
+) -> None:
     confirm(clinical, 0.5, 160)
     here = overview.here("toy-child", PLACE.machine, FINDING)
     assert here.state is LocalState.SUSPENDED
@@ -78,7 +83,9 @@ def test_a_suspended_pack_says_why_and_a_person_lets_it_go_on(clinical: Clinical
     assert overview.here("toy-child", PLACE.machine).state is LocalState.PROVISIONAL
 
 
-def test_cautious_figures_are_wider_where_only_eyes_have_judged(clinical: Clinical, overview: Overview) -> None:
+def test_cautious_figures_are_wider_where_only_eyes_have_judged(
+    clinical: ClinicalDatabase, overview: PerformanceOverview
+) -> None:
     says = Confirmations(clinical.database)
     for number, (score, truth) in enumerate(binormal(120, 0.9)):
         case = read(clinical, number, score)
@@ -92,16 +99,20 @@ def test_cautious_figures_are_wider_where_only_eyes_have_judged(clinical: Clinic
     assert here.sources[Source.AFTER] == plain.confirmed > 0
 
 
-def test_a_threshold_is_shown_as_the_cases_page_shows_it(clinical: Clinical, overview: Overview) -> None:
+def test_a_threshold_is_shown_as_the_cases_page_shows_it(
+    clinical: ClinicalDatabase, overview: PerformanceOverview
+) -> None:
     read(clinical, 1, 0.9)
     (here,) = overview.all()
     assert here.manifest is not None
-    assert here.as_shown(0.5) == pytest.approx(prior.shifted(0.5, prior.of_the_pack(here.manifest), 0.1))
+    assert here.as_shown(0.5) == pytest.approx(
+        prevalence_adjustment.shift_probability(0.5, prevalence_adjustment.pack_prevalence(here.manifest), 0.1)
+    )
     assert here.label("en") != FINDING
 
 
-def test_the_hospital_is_told_numbers_and_no_name(clinical: Clinical, overview: Overview) -> None:
-    told = Told(clinical, overview._config)
+def test_the_hospital_is_told_numbers_and_no_name(clinical: ClinicalDatabase, overview: PerformanceOverview) -> None:
+    told = PerformanceReport(clinical, overview._config)
     assert told.figures() == ()
     confirm(clinical, 0.9, 60)
     (place,) = told.figures()
@@ -112,6 +123,6 @@ def test_the_hospital_is_told_numbers_and_no_name(clinical: Clinical, overview: 
     assert told.figures() is told.figures(), "nothing is counted again while nothing changes"
 
 
-def test_an_unknown_machine_is_refused(overview: Overview) -> None:
+def test_an_unknown_machine_is_refused(overview: PerformanceOverview) -> None:
     with pytest.raises(PlaceUnknown):
         overview.here("toy-child", "m-none")

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care.locked import making, recovery_code, restoring
-from firmware_app.appliance.care.locked.folder import LockedFolder
-from firmware_app.appliance.care.locked.settings import Taken
-from firmware_app.appliance.recovery import ring
-from firmware_app.cli import cli, restore
+from firmware_app.appliance import backup_ring, locked_backup, locked_restore
+from firmware_app.appliance.locked_backup import RestoredSettings
+from firmware_app.appliance.locked_folder import LockedFolder
+from firmware_app.cli import command_line, restore
 from firmware_app.core.errors import (
     BackupCodeMissing,
     BackupCodeThere,
@@ -26,11 +25,11 @@ from firmware_app.core.errors import (
     RestoreCut,
     RestoreNothing,
 )
-from firmware_app.core.settings import Config, load
+from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs import tree
-from firmware_app.packs.installed import KEPT, PUBLISHER
-from firmware_app.uplink.messages import locked_file
+from firmware_app.packs import pack_folder
+from firmware_app.packs.pack_store import KEPT_FOLDER, PUBLISHER_FOLDER
+from firmware_app.uplink.messages import encrypted_files
 from tests import toy_pack
 from tests.local_films import opened as clinic
 
@@ -48,37 +47,49 @@ def backed_up(folder: Path) -> tuple[StateDir, Path, str]:
     film = state.images / "ab" / "abcd.dcm"
     film.parent.mkdir()
     film.write_bytes(IMAGE)
-    code = recovery_code.make(state)
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    code = locked_backup.make_recovery_code(state)
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     return state, disk, code
 
 
 def test_a_code_is_read_as_people_type_it_and_a_slip_is_told() -> None:
-    code = locked_file.new_code()
-    wanted = locked_file.key_of(code).public_key()
-    assert locked_file.key_of(code.lower().replace("-", " ").replace("o", "0")).public_key() == wanted
+    code = encrypted_files.make_recovery_code()
+    wanted = encrypted_files.derive_recovery_key(code).public_key()
+    assert encrypted_files.derive_recovery_key(code.lower().replace("-", " ").replace("o", "0")).public_key() == wanted
     slip = ("B" if code[0] != "B" else "C") + code[1:]
     for wrong in (slip, code[:-1], "", "?" * 36):
         with pytest.raises(RecoveryCodeInvalid):
-            locked_file.key_of(wrong)
+            encrypted_files.derive_recovery_key(wrong)
 
 
-@pytest.mark.parametrize("length", [0, locked_file.PIECE, 2 * locked_file.PIECE + 5])
+@pytest.mark.parametrize("length", [0, encrypted_files.PIECE_BYTES, 2 * encrypted_files.PIECE_BYTES + 5])
 def test_a_file_that_was_cut_or_changed_is_refused(length: int) -> None:
-    key, content, file = locked_file.key_of(locked_file.new_code()), secrets.token_bytes(length), io.BytesIO()
-    locker = locked_file.Locker(file, key.public_key())
+    key, content, file = (
+        encrypted_files.derive_recovery_key(encrypted_files.make_recovery_code()),
+        secrets.token_bytes(length),
+        io.BytesIO(),
+    )
+    locker = encrypted_files.LockedFileWriter(file, key.public_key())
     locker.write(content)
     locker.finish()
     whole = file.getvalue()
-    assert b"".join(locked_file.opened(io.BytesIO(whole), key, "f")) == content
+    assert b"".join(encrypted_files.read_locked_file(io.BytesIO(whole), key, "f")) == content
     changed = bytearray(whole)
     changed[-1] ^= 1
-    cut_at_a_piece = whole[: locked_file.HEAD + locked_file.PIECE + 16] if length > locked_file.PIECE else whole[:-1]
+    cut_at_a_piece = (
+        whole[: encrypted_files.LOCKED_HEAD_BYTES + encrypted_files.PIECE_BYTES + 16]
+        if length > encrypted_files.PIECE_BYTES
+        else whole[:-1]
+    )
     for bad in (bytes(changed), cut_at_a_piece, whole[:50], b""):
         with pytest.raises(BackupDamaged):
-            list(locked_file.opened(io.BytesIO(bad), key, "f"))
+            list(encrypted_files.read_locked_file(io.BytesIO(bad), key, "f"))
     with pytest.raises(RecoveryCodeOther):
-        list(locked_file.opened(io.BytesIO(whole), locked_file.key_of(locked_file.new_code()), "f"))
+        list(
+            encrypted_files.read_locked_file(
+                io.BytesIO(whole), encrypted_files.derive_recovery_key(encrypted_files.make_recovery_code()), "f"
+            )
+        )
 
 
 def test_the_disk_shows_neither_names_nor_pixels_nor_which_images_there_are(tmp_path: Path) -> None:
@@ -88,7 +99,7 @@ def test_the_disk_shows_neither_names_nor_pixels_nor_which_images_there_are(tmp_
         assert b"SQLite format 3" not in path.read_bytes()
         assert "abcd" not in path.name
     with pytest.raises(BackupCodeThere):
-        recovery_code.make(state)
+        locked_backup.make_recovery_code(state)
 
 
 def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
@@ -96,7 +107,9 @@ def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
     (image,) = (disk / "files").rglob("*.lnb")
     before = image.stat().st_mtime_ns
     for _ in range(3):
-        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 2)
+        locked_backup.make_locked_backup(
+            state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 2
+        )
     assert [one.name for one in sorted((disk / "sets").iterdir())] == [
         "000003.list",
         "000003.lnb",
@@ -108,20 +121,20 @@ def test_an_image_is_locked_once_and_old_sets_go(tmp_path: Path) -> None:
 
 def test_after_a_new_code_everything_is_there_under_it(tmp_path: Path) -> None:
     state, disk, old = backed_up(tmp_path)
-    new = recovery_code.make(state, new=True)
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    new = locked_backup.make_recovery_code(state, new=True)
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     with pytest.raises(RecoveryCodeOther):
-        restoring.restore(StateDir(tmp_path / "other"), disk, old)
-    assert restoring.restore(StateDir(tmp_path / "other"), disk, new).images == 1
+        locked_restore.restore_backup(StateDir(tmp_path / "other"), disk, old)
+    assert locked_restore.restore_backup(StateDir(tmp_path / "other"), disk, new).images == 1
     assert (tmp_path / "other" / "images" / "ab" / "abcd.dcm").read_bytes() == IMAGE
 
 
 def test_an_image_whose_case_was_deleted_does_not_come_back(tmp_path: Path) -> None:
     state, disk, code = backed_up(tmp_path)
     (state.images / "ab" / "gone.dcm").write_bytes(IMAGE)
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     other = StateDir(tmp_path / "other")
-    assert restoring.restore(other, disk, code).images == 1
+    assert locked_restore.restore_backup(other, disk, code).images == 1
     assert [one.name for one in (other.images / "ab").iterdir()] == ["abcd.dcm"]
 
 
@@ -138,9 +151,9 @@ def test_a_restoring_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
         raise OSError(5, "Input/output error")
 
     with pytest.raises(RestoreCut, match="Input/output error"):
-        restoring.restore(other, disk, code, tell=cut)
+        locked_restore.restore_backup(other, disk, code, tell=cut)
     assert not other.clinical_db.exists(), "the databases come last"
-    assert restoring.restore(other, disk, code).images == 1
+    assert locked_restore.restore_backup(other, disk, code).images == 1
     assert other.clinical_db.exists()
     assert (other.images / "ab" / "abcd.dcm").read_bytes() == IMAGE
 
@@ -150,7 +163,7 @@ def test_a_damaged_image_is_counted_and_keeps_nothing_else_back(tmp_path: Path) 
     (image,) = (disk / "files").rglob("*.lnb")
     image.write_bytes(image.read_bytes()[:-100])
     other = StateDir(tmp_path / "other")
-    restored = restoring.restore(other, disk, code)
+    restored = locked_restore.restore_backup(other, disk, code)
     assert (restored.images, restored.missing) == (0, 1)
     assert other.clinical_db.exists()
     assert list(other.images.rglob("*")) == [other.images / "ab"]
@@ -158,10 +171,10 @@ def test_a_damaged_image_is_counted_and_keeps_nothing_else_back(tmp_path: Path) 
 
 def test_of_a_damaged_set_the_one_before_it_is_taken_and_it_says_so(tmp_path: Path) -> None:
     state, disk, code = backed_up(tmp_path)
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     newest = disk / "sets" / "000002.lnb"
     newest.write_bytes(newest.read_bytes()[:-1])
-    restored = restoring.restore(StateDir(tmp_path / "other"), disk, code)
+    restored = locked_restore.restore_backup(StateDir(tmp_path / "other"), disk, code)
     assert (restored.set, restored.damaged_sets) == ("000001.lnb", ("000002.lnb",))
 
 
@@ -180,39 +193,41 @@ def test_settings_and_packs_come_back_and_the_identity_does_not(tmp_path: Path) 
             "packs": {"dir": str(tmp_path / "none")},
         }
     )
-    pack = state.packs / KEPT / "0.0.1" / "toy"
+    pack = state.packs / KEPT_FOLDER / "0.0.1" / "toy"
     toy_pack.write(pack.parent, "toy", "adult", 18, None)
     (pack / "fp32.bin").write_bytes(b"beside fp32.onnx, in the same batch")
-    tree.write(pack)
+    pack_folder.write_sums(pack)
     (state.packs / "toy").symlink_to(pack.relative_to(state.packs))
-    (state.packs / PUBLISHER).mkdir()
-    (state.packs / PUBLISHER / "trusted-root.json").write_text("{}")
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3, former)
+    (state.packs / PUBLISHER_FOLDER).mkdir()
+    (state.packs / PUBLISHER_FOLDER / "trusted-root.json").write_text("{}")
+    locked_backup.make_locked_backup(
+        state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3, former
+    )
 
     (etc / "county-ca.pem").unlink()
     other = StateDir(tmp_path / "other")
     own = Config.model_validate({"box": {"id": "new-3"}, "state": {"dir": str(other.root)}})
-    restored = restoring.restore(other, disk, code, own, etc / "lantern.toml")
-    config = load(etc / "lantern.toml", {})
+    restored = locked_restore.restore_backup(other, disk, code, own, etc / "lantern.toml")
+    config = load_config(etc / "lantern.toml", {})
     assert (config.box.id, config.box.name, config.state.dir) == ("new-3", "West", other.root)
     assert (config.uplink, config.dicom, config.pacs) == (own.uplink, former.dicom, former.pacs)
     assert (etc / "county-ca.pem").read_text() == "a certificate"
-    assert restored.settings == Taken("clinic-7", (etc / "dicom.key",)), "a key is in no backup"
+    assert restored.settings == RestoredSettings("clinic-7", (etc / "dicom.key",)), "a key is in no backup"
     assert (restored.packs, restored.broken_packs) == (("toy 0.0.1",), ())
     assert (other.packs / "toy").readlink() == (state.packs / "toy").readlink()
-    assert (other.packs / PUBLISHER / "trusted-root.json").exists()
+    assert (other.packs / PUBLISHER_FOLDER / "trusted-root.json").exists()
     assert not (other.root / "settings").exists()
 
 
 def test_the_same_paper_opens_what_the_replacement_locks(tmp_path: Path) -> None:
     state, disk, code = backed_up(tmp_path)
     other = StateDir(tmp_path / "other")
-    restoring.restore(other, disk, code)
-    assert recovery_code.public_key(other) == recovery_code.public_key(state)
-    copy = ring.Ring(other.backup).make(other.databases, 3, 0, LockedFolder(disk).newest_number())
-    making.make(other, disk, copy, 1)
+    locked_restore.restore_backup(other, disk, code)
+    assert locked_backup.public_key(other) == locked_backup.public_key(state)
+    copy = backup_ring.BackupRing(other.backup).make(other.databases, 3, 0, LockedFolder(disk).newest_number())
+    locked_backup.make_locked_backup(other, disk, copy, 1)
     assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
-    assert restoring.restore(StateDir(tmp_path / "third"), disk, code).images == 1
+    assert locked_restore.restore_backup(StateDir(tmp_path / "third"), disk, code).images == 1
 
 
 def test_a_folder_of_another_box_is_left_as_it_is(tmp_path: Path) -> None:
@@ -220,7 +235,9 @@ def test_a_folder_of_another_box_is_left_as_it_is(tmp_path: Path) -> None:
     state, _, _ = backed_up(tmp_path / "two")
     before = sorted(disk.rglob("*"))
     with pytest.raises(BackupFolderOther):
-        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 1)
+        locked_backup.make_locked_backup(
+            state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 1
+        )
     assert sorted(disk.rglob("*")) == before
 
 
@@ -232,14 +249,14 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
     (state.images / "ab" / "abcd.dcm").unlink()  # cleared, with its row
     with closing(sqlite3.connect(state.clinical_db)) as connection, connection:
         connection.execute("DELETE FROM instances")
-    copy = ring.Ring(state.backup).make(state.databases, 3, 0)
+    copy = backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
     monkeypatch.setattr(LockedFolder, "complete", _fail)
     with pytest.raises(LockedFailed, match="gone"):
-        making.make(state, disk, copy, 1)
+        locked_backup.make_locked_backup(state, disk, copy, 1)
     assert image.exists(), "the night that needs it is the only one that is whole"
     assert (disk / "sets" / "000001.lnb").exists()
     monkeypatch.undo()
-    making.make(state, disk, copy, 1)
+    locked_backup.make_locked_backup(state, disk, copy, 1)
     assert [one.name for one in LockedFolder(disk).sets()] == ["000002.lnb"]
     assert not image.exists()
 
@@ -252,8 +269,10 @@ def test_a_film_that_the_box_has_lost_stays_where_an_earlier_night_has_it(tmp_pa
     state, disk, code = backed_up(tmp_path)
     (state.images / "ab" / "abcd.dcm").unlink()
     for _ in range(3):
-        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 1)
-    assert restoring.restore(StateDir(tmp_path / "other"), disk, code).images == 1
+        locked_backup.make_locked_backup(
+            state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 1
+        )
+    assert locked_restore.restore_backup(StateDir(tmp_path / "other"), disk, code).images == 1
     assert (tmp_path / "other" / "images" / "ab" / "abcd.dcm").read_bytes() == IMAGE
 
 
@@ -262,7 +281,9 @@ def test_a_night_of_an_earlier_version_stays_among_those_that_are_kept(tmp_path:
     (disk / "sets" / "000001.list").unlink()  # it wrote none
     (disk / "files").rename(disk / "images")
     for kept in (3, 3, 2):
-        making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), kept)
+        locked_backup.make_locked_backup(
+            state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), kept
+        )
     assert [one.name for one in LockedFolder(disk).sets()] == ["000004.lnb", "000003.lnb"]
     assert len(list((disk / "images").rglob("*.lnb"))) == 1, "and its images are not locked again"
     assert not list((disk / "files").rglob("*.lnb"))
@@ -272,8 +293,8 @@ def test_a_name_without_its_content_is_written_again(tmp_path: Path) -> None:
     state, disk, code = backed_up(tmp_path)
     (image,) = (disk / "files").rglob("*.lnb")
     image.write_bytes(b"")  # as after a pulled plug
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
-    assert restoring.restore(StateDir(tmp_path / "other"), disk, code).images == 1
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
+    assert locked_restore.restore_backup(StateDir(tmp_path / "other"), disk, code).images == 1
 
 
 def test_the_folder_is_looked_at_before_the_code_is_asked_for_and_a_missing_one_of_the_settings_is_made(
@@ -282,7 +303,9 @@ def test_the_folder_is_looked_at_before_the_code_is_asked_for_and_a_missing_one_
     settings = tmp_path / "etc" / "lantern.toml"
     settings.parent.mkdir()
     settings.write_text(f'[state]\ndir = "{tmp_path / "box"}"\n')
-    assert cli.main(["restore", str(tmp_path), "--config", str(settings)]) == 1  # pytest's stdin refuses to be read
+    assert (
+        command_line.main(["restore", str(tmp_path), "--config", str(settings)]) == 1
+    )  # pytest's stdin refuses to be read
     assert "care.restore_nothing" in capsys.readouterr().err
     restore._make_writable(tmp_path / "new" / "lantern.toml")
     assert (tmp_path / "new").is_dir()
@@ -292,6 +315,6 @@ def test_without_a_code_or_a_backup_nothing_is_done(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "box")
     state.prepare()
     with pytest.raises(BackupCodeMissing):
-        recovery_code.public_key(state)
+        locked_backup.public_key(state)
     with pytest.raises(RestoreNothing):
-        restoring.restore(state, tmp_path, locked_file.new_code())
+        locked_restore.restore_backup(state, tmp_path, encrypted_files.make_recovery_code())

@@ -13,8 +13,8 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging import dicom_film, film
-from firmware_app.imaging.codec.stored import FrameReader
+from firmware_app.imaging import dicom_image, image_file
+from firmware_app.imaging.codec.stored_frames import FrameReader
 from tests import films, lossless_jpeg
 
 Pixels = np.ndarray[Any, Any]
@@ -36,8 +36,8 @@ def wrapped(folder: Path, stream: bytes, bits: int, samples: int = 1, **attribut
 
 
 def words(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         return FrameReader(opened.source).frame(0, raw=True)
 
 
@@ -79,8 +79,8 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
     made = films.film(
         np.zeros((2, 2), np.int16), syntax=JPEGLosslessSV1, pixel_data=encapsulate([stream]), BitsStored=12, HighBit=11
     )
-    with film.opened(films.save(tmp_path, "signed.dcm", made), is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(films.save(tmp_path, "signed.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         np.testing.assert_array_equal(opened.measured(0), values)
 
 
@@ -97,7 +97,7 @@ def test_the_sign_is_that_of_the_bits_that_are_stored(tmp_path: Path) -> None:
 def test_a_broken_stream_is_undecodable_and_ends_no_process(tmp_path: Path, broken: Any) -> None:
     stream = lossless_jpeg.encoded(noise(12), 12)
     path = wrapped(tmp_path, broken(stream), 12)
-    with film.opened(path, is_picture=False) as opened, pytest.raises(Undecodable):
+    with image_file.open_image_file(path, is_picture=False) as opened, pytest.raises(Undecodable):
         opened.grey(0)
 
 
@@ -106,13 +106,16 @@ def test_a_stream_with_more_than_its_header_says_is_undecodable(
     tmp_path: Path, bits: int, allocated: int, samples: int
 ) -> None:
     stream = lossless_jpeg.encoded(noise(bits, *([samples] if samples > 1 else [])), bits)
-    with film.opened(wrapped(tmp_path, stream, allocated), is_picture=False) as opened, pytest.raises(Undecodable):
+    with (
+        image_file.open_image_file(wrapped(tmp_path, stream, allocated), is_picture=False) as opened,
+        pytest.raises(Undecodable),
+    ):
         opened.grey(0)
 
 
 def measured(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         return opened.measured(0)
 
 
@@ -160,8 +163,8 @@ def test_lossy_12_bits_beyond_what_is_stored_do_not_change_their_sign(tmp_path: 
         BitsStored=7,
         HighBit=6,
     )
-    with film.opened(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(films.save(tmp_path, "lossy.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         np.testing.assert_array_equal(opened.measured(0), -64)
 
 
@@ -179,8 +182,8 @@ def test_12_bits_in_colour_come_back_within_what_jpeg_loses(tmp_path: Path, subs
         HighBit=11,
         PhotometricInterpretation="YBR_FULL_422",
     )
-    with film.opened(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(films.save(tmp_path, "colour.dcm", made), is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         rgb = opened.rgb(0).astype(np.float64)
         np.testing.assert_allclose(rgb[8:24, 8:56], 200, atol=12)
         np.testing.assert_allclose(rgb[40:56, 8:56], np.broadcast_to((3000, 1500, 700), (16, 48, 3)), atol=12)

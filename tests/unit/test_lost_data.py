@@ -24,9 +24,9 @@ from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV
 from simplejpeg import decode_jpeg
 
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging import film
-from firmware_app.imaging.jpeg import codestream, jpeg8, jpeg_deep, lost_data
-from firmware_app.imaging.source import BROKEN
+from firmware_app.imaging import image_file
+from firmware_app.imaging.codec import codestream, deep_jpeg, jpeg
+from firmware_app.imaging.dicom_source import HEADER_ERRORS
 from tests import films, lossless_jpeg
 from tests.wire import bombs
 
@@ -78,7 +78,7 @@ def grey(folder: Path, stream: bytes, kind: str) -> Pixels:
         BitsStored=bits,
         HighBit=bits - 1,
     )
-    with film.opened(films.save(folder, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "film.dcm", made), is_picture=False) as opened:
         return opened.grey(0)
 
 
@@ -154,7 +154,7 @@ REAL = [
 def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name: str) -> None:
     path = get_testdata_file(name, download=False)
     assert isinstance(path, str)
-    with film.opened(Path(path), is_picture=False) as opened:
+    with image_file.open_image_file(Path(path), is_picture=False) as opened:
         whole = opened.grey(0)
     dataset = dcmread(path)
     frames = int(dataset.get("NumberOfFrames") or 1)
@@ -167,7 +167,7 @@ def test_a_real_file_is_taken_as_whole_and_refused_once_cut(tmp_path: Path, name
         dataset["PixelData"].is_undefined_length = True
         dataset.NumberOfFrames = 1
         dataset.save_as(tmp_path / "cut.dcm")
-        with film.opened(tmp_path / "cut.dcm", is_picture=False) as opened:
+        with image_file.open_image_file(tmp_path / "cut.dcm", is_picture=False) as opened:
             if kept == 1.0:
                 np.testing.assert_array_equal(opened.grey(0), whole)
             else:
@@ -231,13 +231,15 @@ ANYWHERE: dict[str, tuple[float, float, Callable[[], bytes]]] = {
 
 def decoded(stream: bytes) -> Pixels:
     """As of a DICOM object that says of its size what *stream* says."""
-    size, depth = codestream.size(stream), codestream.depth(stream)
+    size, depth = codestream.read_size(stream), codestream.read_depth(stream)
     if size is None or depth is None:
         raise Undecodable(detail="no header")
-    codestream.check(stream, *size, rle=False, frame_bytes=0)
+    codestream.check_stream(stream, *size, rle=False, frame_bytes=0)
     if depth.bits == 8 and LOSSLESS not in stream:
-        return jpeg8.decode(stream, depth.samples).astype(np.float64)
-    return jpeg_deep.decode(stream, depth.samples, 8 * -(-depth.bits // 8)).astype(np.float64) / (1 << depth.bits - 8)
+        return jpeg.decode_8_bit_jpeg(stream, depth.samples).astype(np.float64)
+    return deep_jpeg.decode_deep_jpeg(stream, depth.samples, 8 * -(-depth.bits // 8)).astype(np.float64) / (
+        1 << depth.bits - 8
+    )
 
 
 @pytest.mark.parametrize("kind", ANYWHERE)
@@ -255,7 +257,7 @@ def lost_from(kind: str, stream: bytes) -> tuple[int, int]:
     for _ in range(TRIALS):
         lost = chance.randint(1, 200)
         at = chance.randint(begin(stream), len(stream) - 2 - lost)
-        with suppress(Undecodable, *BROKEN):
+        with suppress(Undecodable, *HEADER_ERRORS):
             pixels = decoded((stream[:at] + stream[at + lost : -2]).rstrip(b"\xff") + EOI)
             taken += 1
             off += np.abs(pixels - whole).mean() > 1
@@ -285,7 +287,7 @@ def test_flat_blocks_whose_codes_are_zeros_are_read(optimize: bool) -> None:
 def is_refused(stream: bytes) -> bool:
     try:
         decoded(stream)
-    except (Undecodable, *BROKEN):
+    except (Undecodable, *HEADER_ERRORS):
         return True
     return False
 
@@ -320,7 +322,7 @@ def test_whole_streams_of_every_kind_are_read(size: tuple[int, int], kind: dict[
 def test_a_whole_lossless_stream_of_any_precision_and_shift_is_read(bits: int) -> None:
     for shift in (0, bits - 1):
         stream = lossless_jpeg.encoded(slope(bits), bits, shift=shift)
-        np.testing.assert_array_equal(jpeg_deep.decode(stream, 1, 16), slope(bits) >> shift << shift)
+        np.testing.assert_array_equal(deep_jpeg.decode_deep_jpeg(stream, 1, 16), slope(bits) >> shift << shift)
 
 
 @pytest.mark.parametrize("kind", [{}, {"progressive": True}, {"restart_marker_rows": 1}], ids=str)
@@ -337,7 +339,7 @@ def test_padding_before_the_end_is_no_loss(kind: dict[str, Any], padding: bytes)
 def test_bytes_between_segments_hide_no_loss(junk: bytes, marker: int) -> None:
     """libjpeg and Pillow pass them by."""
     stream = written(noisy((128, 128)), quality=90)
-    at = next(at for each, at in codestream.segments_of(stream) if each == marker)
+    at = next(at for each, at in codestream.iterate_segments(stream) if each == marker)
     with_junk = stream[:at] + junk + stream[at:]
     np.testing.assert_array_equal(decoded(with_junk), decoded(stream))
     assert is_refused(with_junk[: len(with_junk) * 3 // 4].rstrip(b"\xff") + EOI)
@@ -348,9 +350,9 @@ def test_what_lies_behind_the_end_of_a_picture_is_not_looked_at() -> None:
     stream = screen(3)
     lost = (stream[:-1000]).rstrip(b"\xff") + EOI
     for tail in (b"", bytes(9 << 20), b"\xff\xd0" * 40_000):
-        lost_data.check(stream + tail)
+        jpeg.check_lost_data(stream + tail)
         with pytest.raises(Undecodable):
-            lost_data.check(lost + tail)
+            jpeg.check_lost_data(lost + tail)
 
 
 # --- broken in other ways -----------------------------------------------------------------------------------------
@@ -358,7 +360,7 @@ def test_what_lies_behind_the_end_of_a_picture_is_not_looked_at() -> None:
 
 def test_what_is_left_of_a_lost_segment_between_scans_is_refused() -> None:
     stream = written(noisy((64, 64)), quality=90, progressive=True)
-    segments = list(codestream.segments_of(stream))
+    segments = list(codestream.iterate_segments(stream))
     scan = [number for number, (marker, _) in enumerate(segments) if marker == 0xDA][1]
     tables, behind = segments[scan + 1][1], segments[scan + 2][1]
     assert is_refused(stream[: tables - 5] + stream[behind - 9 :])
@@ -370,7 +372,7 @@ def test_a_picture_without_scan_or_end_or_with_a_broken_header_is_refused() -> N
     header, scan = stream.index(b"\xff\xc0"), stream.index(START_OF_SCAN)
     for broken in (stream[:scan] + EOI, stream[:-2], stream[: header + 2] + b"\0\2" + EOI):
         with pytest.raises(Undecodable):
-            lost_data.check(broken)
+            jpeg.check_lost_data(broken)
 
 
 def test_a_stream_that_turns_lossless_behind_its_header_is_refused() -> None:
@@ -380,7 +382,7 @@ def test_a_stream_that_turns_lossless_behind_its_header_is_refused() -> None:
     second = LOSSLESS + stream[header + 2 : header + 13]
     for at in (header, header + 13):
         with pytest.raises(Undecodable, match="more than one"):
-            lost_data.check(stream[:at] + second + stream[at:])
+            jpeg.check_lost_data(stream[:at] + second + stream[at:])
 
 
 def test_a_lossless_stream_is_never_decoded_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,9 +392,9 @@ def test_a_lossless_stream_is_never_decoded_smaller(monkeypatch: pytest.MonkeyPa
         asked.append(how)
         return np.asarray(decode_jpeg(stream, **how))
 
-    monkeypatch.setattr(lost_data, "decode_jpeg", watched)
+    monkeypatch.setattr(jpeg, "decode_jpeg", watched)
     for samples in (slope(8), np.stack([slope(8)] * 3, axis=-1)):
-        lost_data.check(lossless_jpeg.encoded(samples, 8))
+        jpeg.check_lost_data(lossless_jpeg.encoded(samples, 8))
     assert [set(how) for how in asked] == [{"colorspace"}] * 2
 
 
@@ -407,10 +409,10 @@ def test_the_zero_behind_ff_that_was_lost_is_found() -> None:
 def test_a_picture_that_lost_coded_data_is_refused(tmp_path: Path) -> None:
     stream, path = written(noisy((120, 140, 3)), quality=90), tmp_path / "picture.jpg"
     path.write_bytes(stream)
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         assert opened.grey(0).shape == (120, 140)
     path.write_bytes(stream[: len(stream) // 2] + stream[len(stream) // 2 + 900 :])
-    with pytest.raises(Undecodable), film.opened(path, is_picture=True) as opened:
+    with pytest.raises(Undecodable), image_file.open_image_file(path, is_picture=True) as opened:
         opened.grey(0)
 
 
@@ -432,7 +434,7 @@ def test_a_stream_made_to_take_long_is_refused_at_once(make: Callable[[], bytes]
     stream = make()
     begun = time.process_time()
     with pytest.raises(Undecodable, match=saying):
-        lost_data.check(stream)
+        jpeg.check_lost_data(stream)
     assert time.process_time() - begun < 1.0
 
 
@@ -450,5 +452,5 @@ def test_a_stream_made_to_take_long_is_refused_at_once(make: Callable[[], bytes]
 def test_a_whole_stream_made_to_take_long_is_checked_in_bounded_time(make: Callable[[], bytes]) -> None:
     stream = make()
     begun = time.process_time()
-    lost_data.check(stream)
+    jpeg.check_lost_data(stream)
     assert time.process_time() - begun < 2.0

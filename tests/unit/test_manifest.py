@@ -15,11 +15,11 @@ from firmware_app.core.errors import (
     PackTaskUnread,
     PackUnknown,
 )
-from firmware_app.packs.licence import is_non_commercial, spoken
-from firmware_app.packs.manifest import Manifest, sha256_of
-from firmware_app.packs.proof import Golden
-from firmware_app.packs.scope import AgeRange
-from firmware_app.packs.shelf import Pack, find_pack, list_packs, shipped_packs_dir, survey
+from firmware_app.packs.evidence import GoldenCase
+from firmware_app.packs.manifest import Manifest, file_sha256
+from firmware_app.packs.manifest_types import format_licence, is_non_commercial
+from firmware_app.packs.pack_folder import Pack, find_pack, list_packs, scan_packs, shipped_packs_dir
+from firmware_app.packs.requirements import AgeRange
 from tests import toy_pack
 
 
@@ -149,7 +149,7 @@ def own_files(folder: Path) -> Path:
     parts = {}
     for name in ("fp32.xml", "fp32.bin", "static.onnx"):
         (folder / name).write_bytes(name.encode())
-        parts[name] = {"path": name, "sha256": sha256_of(folder / name), "bytes": len(name)}
+        parts[name] = {"path": name, "sha256": file_sha256(folder / name), "bytes": len(name)}
     static = {**described, **parts["static.onnx"], "batch": 1}
     own = {"runtime": "openvino", "precision": "fp32", **parts["fp32.xml"], "files": [parts["fp32.bin"]]}
     return changed(folder, artefacts=[static, described, own])
@@ -174,7 +174,7 @@ def test_a_file_that_stands_beside_a_model_file_is_watched_too(folder: Path) -> 
 
 def test_a_measured_tolerance_is_kept_to_the_float_answer(folder: Path) -> None:
     manifest = Manifest.load(folder)
-    case = Golden(
+    case = GoldenCase(
         kind="phantom",
         path="golden/a.png",
         sha256="0" * 64,
@@ -211,7 +211,7 @@ def test_the_shipped_packs_are_found() -> None:
 def test_one_broken_pack_does_not_hide_the_others(tmp_path: Path) -> None:
     toy_pack.write(tmp_path, "toy", "adult", 18, None)
     (toy_pack.write(tmp_path, "broken", "adult", 18, None) / "manifest.json").write_text("{")
-    shelf = survey(tmp_path)
+    shelf = scan_packs(tmp_path)
     assert [pack.name for pack in shelf.packs] == ["toy"]
     assert [error.code for error in shelf.broken] == ["pack.manifest"]
 
@@ -257,7 +257,7 @@ def test_the_licence_of_the_weights_is_an_spdx_identifier_that_people_can_read(
     more = {} if licence is None else {"weights_licence": licence}
     manifest = Manifest.load(changed(folder, **more))
     assert manifest.weights_licence == licence
-    assert spoken(manifest.weights_licence) == words
+    assert format_licence(manifest.weights_licence) == words
     assert is_non_commercial(licence or "") == ("NC" in words)
 
 

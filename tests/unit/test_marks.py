@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from firmware_app.imaging.ultrasound import marks
+from firmware_app.imaging import ultrasound_marks
 from tests import drawn_marks
 
 LEAST_FOUND = {"text": 0.8, "ruler": 0.8, "callipers": 0.8, "arrow": 0.55}
@@ -16,27 +16,27 @@ LEAST_FOUND = {"text": 0.8, "ruler": 0.8, "callipers": 0.8, "arrow": 0.55}
 def test_most_of_each_kind_of_mark_is_found_and_little_beside_it(kind: str) -> None:
     for seed in range(3):
         drawn = drawn_marks.marked(drawn_marks.tissue(seed), kind, seed)
-        found = marks.strokes(drawn.pixels)
+        found = ultrasound_marks.find_strokes(drawn.pixels)
         assert (found & drawn.drawn).sum() >= LEAST_FOUND[kind] * drawn.drawn.sum()
         assert (found & ~drawn.drawn).mean() < 0.002
 
 
 def test_tissue_is_no_mark() -> None:
     for seed in range(5):
-        assert not marks.strokes(drawn_marks.tissue(seed)).any()
+        assert not ultrasound_marks.find_strokes(drawn_marks.tissue(seed)).any()
 
 
 def test_a_bright_level_layer_is_tissue_and_the_same_line_upright_is_a_mark() -> None:
     level, upright = (np.full((300, 300), 40, np.float32) for _ in range(2))
     level[150:152, 20:280] = 230
     upright[20:280, 150:152] = 230
-    assert not marks.strokes(level).any()
-    assert marks.strokes(upright)[20:280, 150:152].all()
+    assert not ultrasound_marks.find_strokes(level).any()
+    assert ultrasound_marks.find_strokes(upright)[20:280, 150:152].all()
 
 
 def test_in_coarse_grain_nothing_is_taken_for_a_mark() -> None:
     grain = np.random.default_rng(0).gamma(2.0, 40.0, (400, 400)).clip(0, 255).astype(np.float32)
-    assert marks.strokes(grain).mean() < 0.001
+    assert ultrasound_marks.find_strokes(grain).mean() < 0.001
 
 
 def test_thin_colour_is_a_mark_and_broad_colour_is_flow() -> None:
@@ -46,7 +46,7 @@ def test_thin_colour_is_a_mark_and_broad_colour_is_flow() -> None:
     draw.line((50, 80, 250, 80), fill=(0, 90, 0), width=2)
     draw.rectangle((100, 150, 200, 250), fill=(160, 20, 20))
     rgb = np.asarray(image)
-    found = marks.strokes(np.asarray(image.convert("L"), np.float32), rgb)
+    found = ultrasound_marks.find_strokes(np.asarray(image.convert("L"), np.float32), rgb)
     assert found[60, 60:240].all()
     assert found[80, 60:240].all()
     assert not found[140:260].any()
@@ -54,7 +54,7 @@ def test_thin_colour_is_a_mark_and_broad_colour_is_flow() -> None:
 
 def test_any_range_of_greys_is_searched() -> None:
     drawn = drawn_marks.marked(drawn_marks.tissue(0), "callipers", 0)
-    found = marks.strokes(drawn.pixels * 16 + 1000)
+    found = ultrasound_marks.find_strokes(drawn.pixels * 16 + 1000)
     assert (found & drawn.drawn).sum() >= 0.8 * drawn.drawn.sum()
 
 
@@ -63,7 +63,7 @@ def test_what_is_painted_over_has_the_greys_around_it_and_nothing_else_changes()
     drawn = ramp.copy()
     drawn[40:44, 30:90] = drawn[20:100, 60:63] = 1.0
     over = drawn > 0.9
-    painted = marks.painted_over(drawn[np.newaxis, np.newaxis], over)[0, 0]
+    painted = ultrasound_marks.paint_over(drawn[np.newaxis, np.newaxis], over)[0, 0]
     assert np.abs(painted - ramp).max() < 0.03
     away = np.ones_like(over)
     away[38:46, 28:92] = away[18:102, 58:65] = False
@@ -71,5 +71,5 @@ def test_what_is_painted_over_has_the_greys_around_it_and_nothing_else_changes()
 
 
 def test_a_picture_full_of_marks_is_painted_over_without_a_fault() -> None:
-    assert not marks.painted_over(np.ones((1, 1, 32, 32), np.float32), np.ones((32, 32), np.bool_)).any()
-    assert not marks.strokes(np.zeros((40, 40), np.float32)).any()
+    assert not ultrasound_marks.paint_over(np.ones((1, 1, 32, 32), np.float32), np.ones((32, 32), np.bool_)).any()
+    assert not ultrasound_marks.find_strokes(np.zeros((40, 40), np.float32)).any()

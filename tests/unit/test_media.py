@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.media import SOURCE, Media
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.usb_import import SOURCE, UsbImports
 from firmware_app.core.records import Header, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from tests.objects import DX, EXPLICIT
 
 
 @dataclass
 class Room:
-    clinical: Clinical
-    media: Media
+    clinical: ClinicalDatabase
+    media: UsbImports
 
     def association(self, source: str = SOURCE) -> int:
         return self.clinical.open_association(source)
@@ -52,9 +52,9 @@ class Room:
 
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
-    clinical = Clinical(tmp_path / "clinical" / "clinical.db")
+    clinical = ClinicalDatabase(tmp_path / "clinical" / "clinical.db")
     clinical.create()
-    return Room(clinical, Media(clinical.database))
+    return Room(clinical, UsbImports(clinical.database))
 
 
 def test_what_comes_on_a_stick_is_incomplete_from_its_first_image_on(room: Room) -> None:
@@ -75,16 +75,16 @@ def test_a_whole_pass_that_saw_every_image_of_an_earlier_import_makes_it_whole(r
     first, second = room.association(), room.association()
     old = [room.image(1, "1.1", first), room.image(2, "1.1", first)]
     new = room.image(3, "1.1", second)
-    room.media.met_to_the_end([old[0].reference, new.reference], {})
+    room.media.record_whole_stick([old[0].reference, new.reference], {})
     assert room.marked() == {"1.1"}  # one of the first import's images was not on this stick
-    room.media.met_to_the_end([one.reference for one in (*old, new)], {})
+    room.media.record_whole_stick([one.reference for one in (*old, new)], {})
     assert room.marked() == set()
 
 
 def test_another_stick_makes_no_case_whole_that_it_does_not_hold(room: Room) -> None:
     room.image(1, "1.1", room.association())
     other = room.image(2, "1.2", room.association())
-    room.media.met_to_the_end([other.reference], {})
+    room.media.record_whole_stick([other.reference], {})
     assert room.marked() == {"1.1"}
 
 
@@ -95,18 +95,18 @@ def test_a_case_that_becomes_whole_gets_another_revision_and_no_other_does(room:
     for association in (pulled, network):
         room.clinical.close_association(association)
     assert room.settle() == {image.case: 1, other.case: 1}
-    room.media.met_to_the_end([image.reference, other.reference], {})
+    room.media.record_whole_stick([image.reference, other.reference], {})
     assert room.settle() == {image.case: 2}
 
 
 def test_a_list_that_names_more_marks_its_case_until_they_come(room: Room) -> None:
     image = room.image(1, "1.1", room.association())
-    room.media.met_to_the_end([image.reference], {"1.1": 3, "9.9": 2})
+    room.media.record_whole_stick([image.reference], {"1.1": 3, "9.9": 2})
     reason = room.clinical.case(image.case).incomplete
     assert reason is not None
     assert (reason.code, reason.details) == ("stick.listed_more", {"count": 3})
     assert "3" in reason.text("en")
-    room.media.met_to_the_end([image.reference], {})
+    room.media.record_whole_stick([image.reference], {})
     assert room.marked() == set()
 
 
@@ -119,7 +119,7 @@ def test_the_mark_stands_before_every_hint_of_every_reading(room: Room) -> None:
 
 def test_a_lost_row_marks_too_much_and_never_too_little(room: Room) -> None:
     image = room.image(1, "1.1", room.association())
-    room.media.met_to_the_end([image.reference], {})
+    room.media.record_whole_stick([image.reference], {})
     assert room.marked() == set()
     room.clinical.database.connection.execute("DELETE FROM whole")
     assert room.marked() == {"1.1"}
@@ -128,6 +128,6 @@ def test_a_lost_row_marks_too_much_and_never_too_little(room: Room) -> None:
 def test_cases_are_told_with_their_mark(room: Room) -> None:
     first, second = room.association(), room.association()
     images = [room.image(1, "1.1", first), room.image(2, "1.2", second)]
-    room.media.met_to_the_end([images[1].reference], {})
+    room.media.record_whole_stick([images[1].reference], {})
     cases = room.media.cases_of([one.reference for one in images] + ["i-" + "0" * 20])
     assert cases == {images[0].case: True, images[1].case: False}

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import mending
+from firmware_app.appliance import database_repair
 from firmware_app.cases import clinical_db
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import SCHEMA_VERSION, Clinical
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import SCHEMA_VERSION, ClinicalDatabase
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import settings as config
+from firmware_app.core.database import Database
 from firmware_app.core.errors import StoreTooNew
 from firmware_app.core.records import Instance, Priority
-from firmware_app.core.sqlite.database import Database
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest.accept import Door
-from firmware_app.packs.shelf import Pack
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.packs.pack_folder import Pack
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
 
@@ -42,7 +42,7 @@ def test_a_first_version_database_is_brought_up_to_date_once(tmp_path: Path) -> 
     )
     old.close()
     for _start in range(2):
-        clinical = Clinical(path)
+        clinical = ClinicalDatabase(path)
         clinical.create()
         clinical.require()
         assert clinical.database.connection.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION > 1
@@ -60,7 +60,7 @@ def test_what_a_doctor_said_before_verdicts_stood_side_by_side_is_kept(tmp_path:
     old.connection.execute("INSERT INTO cases (reference, opened_at, touched) VALUES ('c-1', ?, 0)", (at,))
     old.connection.execute("INSERT INTO verdicts VALUES ('c-1', 'pneumonia', 'disagree', 1, 'li', ?)", (at,))
     old.close()
-    clinical = Clinical(path)
+    clinical = ClinicalDatabase(path)
     clinical.create()
     clinical.require()
     (kept,) = Worklist(clinical).verdicts("c-1")
@@ -69,14 +69,17 @@ def test_what_a_doctor_said_before_verdicts_stood_side_by_side_is_kept(tmp_path:
 
 
 def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
-    def tables(clinical: Clinical) -> list[tuple[str, str]]:
+    def tables(clinical: ClinicalDatabase) -> list[tuple[str, str]]:
         rows = clinical.database.connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
         return [(row["name"], row["sql"]) for row in rows]
 
     old = Database(tmp_path / "old" / "clinical.db")
     old.create([resources.files(clinical_db.__package__).joinpath("schema.sql").read_text("utf-8")])
     old.close()
-    updated, fresh = Clinical(tmp_path / "old" / "clinical.db"), Clinical(tmp_path / "new" / "clinical.db")
+    updated, fresh = (
+        ClinicalDatabase(tmp_path / "old" / "clinical.db"),
+        ClinicalDatabase(tmp_path / "new" / "clinical.db"),
+    )
     updated.create()
     fresh.create()
     assert tables(updated) == tables(fresh)
@@ -87,7 +90,7 @@ def test_a_new_database_is_the_same_as_an_updated_one(tmp_path: Path) -> None:
 
 
 def test_a_database_of_a_later_version_is_not_opened(tmp_path: Path) -> None:
-    later = Clinical(tmp_path / "clinical" / "clinical.db")
+    later = ClinicalDatabase(tmp_path / "clinical" / "clinical.db")
     later.create()
     with pytest.raises(StoreTooNew):
         later.database.create([""])
@@ -96,7 +99,7 @@ def test_a_database_of_a_later_version_is_not_opened(tmp_path: Path) -> None:
 
 def _renewed(state: StateDir, least: int) -> None:
     """A later version was here: one step more, which the code of schema *least* may use."""
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     with clinical.database.transaction() as connection:
         connection.execute("CREATE TABLE of_later (reference TEXT PRIMARY KEY) STRICT")
@@ -110,8 +113,8 @@ def test_after_a_slot_was_left_its_version_uses_the_databases_of_the_later_one(t
     state = StateDir(tmp_path)
     state.prepare()
     _renewed(state, SCHEMA_VERSION)
-    mending.make_ready(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    database_repair.prepare_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     made = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=None, association=None)
     assert isinstance(made, Instance)
@@ -125,8 +128,8 @@ def test_a_later_database_that_says_nothing_or_names_a_later_version_is_not_open
     state.prepare()
     _renewed(state, least)
     with pytest.raises(StoreTooNew):
-        mending.make_ready(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+        database_repair.prepare_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     with pytest.raises(StoreTooNew):
         clinical.require()
     clinical.database.close()
@@ -146,9 +149,9 @@ def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_pat
         with closing(sqlite3.connect(state.root / name, isolation_level=None)) as connection:
             connection.executescript("\n".join(statements))
     for database in state.databases:
-        mending.make_ready(state, database)
+        database_repair.prepare_database(state, database)
     clinical, exchange, accounts = (
-        Clinical(state.clinical_db),
+        ClinicalDatabase(state.clinical_db),
         Exchange(state.exchange_db),
         Accounts(state.accounts_db),
     )
@@ -165,7 +168,7 @@ def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_pat
     assert (exchange.line().outgoing, exchange.keys("verify")) == (1, b"signed")
     assert [(user.shown, user.disabled) for user in accounts.users()] == [("Doctor", False), ("left", True)]
     assert accounts.password_hash("doctor") == "$argon2id$hash"
-    door = Door(state, clinical, 1, 64)  # the names follow from the old key: the same images are known again
+    door = ImageIntake(state, clinical, 1, 64)  # the names follow from the old key: the same images are known again
     assert {door.accept_file(path).outcome for path in state.images.glob("*/*")} == {Outcome.DUPLICATE}
     for opened in (clinical.database, exchange.database, accounts.database):
         opened.close()
@@ -173,4 +176,4 @@ def test_a_state_and_a_pack_of_an_earlier_version_still_open(kept: Path, tmp_pat
     pack.verify()
     assert pack.manifest.findings[0].threshold == 0.5
     (tmp_path / "lantern.toml").write_text(written["config"], "utf-8")
-    assert config.load(tmp_path / "lantern.toml", {}).dicom.port == 11112
+    assert config.load_config(tmp_path / "lantern.toml", {}).dicom.port == 11112

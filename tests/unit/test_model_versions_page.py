@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.pack_changes import PackChanges
-from firmware_app.cases.pack_trials import PackTrials
-from firmware_app.core import presence
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.pack_changes import PackChanges, PackTrials
+from firmware_app.core import run_status
 from firmware_app.core.settings import Config
-from firmware_app.packs.installed import PackStore
-from firmware_app.reading import changing_packs
+from firmware_app.packs.pack_store import PackStore
+from firmware_app.reading import trial_runner
 from tests.publishing_rig import NAME, World
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
@@ -40,13 +39,13 @@ def test_one_tap_goes_back_one_version_and_is_audited_under_the_person(desk: Des
     page = technician.get("/models", headers=HTML).text
     for text in (f"{NAME} 1.2.0", "in use since", "Go back to 1.1.0", "does not run"):
         assert text in page, text
-    with presence.held(desk.state, "reader"):
-        presence.announce(desk.state, "reader", {"packs": f"{NAME} 1.2.0 (onnxruntime int8)"})
+    with run_status.hold_process_lock(desk.state, "reader"):
+        run_status.announce_process(desk.state, "reader", {"packs": f"{NAME} 1.2.0 (onnxruntime int8)"})
         assert "onnxruntime int8" in technician.get("/models", headers=HTML).text
     assert post(technician, f"/models/{NAME}/back").status_code == 303
     assert "asked for by zhou" in technician.get("/models", headers=HTML).text
-    assert changing_packs.carried_out(desk.config, desk.clinical.database)
-    assert not changing_packs.carried_out(desk.config, desk.clinical.database)
+    assert trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
+    assert not trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
     page = technician.get("/models", headers=HTML).text
     assert f"{NAME} 1.1.0" in page
     assert "Go back" not in page  # nothing lower is left on the box
@@ -86,8 +85,10 @@ def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) 
     changes = PackChanges(desk.clinical.database)
     changes.ask(NAME, "1.2.0", "zhou")
     [change] = changes.asked()
-    changing_packs._done(world.store, change, PackTrials(desk.clinical.database))  # and killed before it was noted
-    assert changing_packs.carried_out(desk.config, desk.clinical.database)
+    trial_runner._apply_pack_change(
+        world.store, change, PackTrials(desk.clinical.database)
+    )  # and killed before it was noted
+    assert trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
     assert world.store.linked(NAME) == "1.1.0"
     assert changes.asked() == []
 
@@ -95,6 +96,6 @@ def test_a_reader_killed_in_the_middle_goes_back_once(desk: Desk, world: World) 
 def test_what_cannot_be_rolled_back_says_why(desk: Desk, world: World) -> None:
     world.store.folder_of(NAME, "1.1.0").joinpath("manifest.json").unlink()
     PackChanges(desk.clinical.database).ask(NAME, "1.2.0", "zhou")
-    assert not changing_packs.carried_out(desk.config, desk.clinical.database)
+    assert not trial_runner.apply_pack_changes(desk.config, desk.clinical.database)
     assert PackChanges(desk.clinical.database).all()[NAME].reason is not None
     assert desk.person("wang", Role.AUDITOR).get("/models", headers=HTML).status_code == 403

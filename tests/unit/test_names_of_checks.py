@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import firmware_app
-from firmware_app.core import presence
+from firmware_app.core import run_status
 from web import words
 
 SOURCE = Path(firmware_app.__file__).parent
@@ -29,6 +29,6 @@ def named(path: Path) -> Iterator[str]:
 
 def test_every_check_has_a_name_for_people() -> None:
     names = {word for path in SOURCE.rglob("*.py") for word in named(path)}
-    names |= set(presence.ALL)
+    names |= set(run_status.ALL_PROCESSES)
     assert {"database", "backup", "selftest", "uplink"} <= names
     assert names - words.CHECKS.keys() == set()

@@ -16,9 +16,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorag
 
 from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core.errors import DirectoryRecord, IntakeError, NotARegularFile, PackedArchive
-from firmware_app.ingest.accept import Door
-from firmware_app.ingest.folder import WatchedFolder
-from firmware_app.ingest.given_paths import not_followed
+from firmware_app.ingest.input_files import count_skipped
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.ingest.watched_folder import WatchedFolder
 from tests import films
 
 
@@ -42,15 +42,17 @@ def stick(tmp_path: Path) -> Path:
     return folder
 
 
-def codes(door: Door) -> list[str]:
+def codes(door: ImageIntake) -> list[str]:
     return [entry.reason.code for entry in Quarantine(door.clinical.database).entries(99)]
 
 
-def images(door: Door) -> list[Path]:
+def images(door: ImageIntake) -> list[Path]:
     return [path for path in door.state.images.rglob("*") if path.is_file()]
 
 
-def test_links_pipes_sockets_and_devices_are_refused_one_by_one_and_none_is_opened(door: Door, stick: Path) -> None:
+def test_links_pipes_sockets_and_devices_are_refused_one_by_one_and_none_is_opened(
+    door: ImageIntake, stick: Path
+) -> None:
     given = sorted(stick.iterdir())
     for path in given:
         with pytest.raises(NotARegularFile):
@@ -59,7 +61,7 @@ def test_links_pipes_sockets_and_devices_are_refused_one_by_one_and_none_is_open
     assert images(door) == []
 
 
-def test_a_watched_folder_follows_none_of_them_and_says_so_once(door: Door, stick: Path) -> None:
+def test_a_watched_folder_follows_none_of_them_and_says_so_once(door: ImageIntake, stick: Path) -> None:
     watched = WatchedFolder(stick, door)
     for _ in range(4):
         watched.look()
@@ -69,8 +71,8 @@ def test_a_watched_folder_follows_none_of_them_and_says_so_once(door: Door, stic
 
 def test_lantern_read_names_how_many_it_did_not_follow(stick: Path) -> None:
     films.save(stick, "film.dcm", films.film(films.shapes(2, 96, 80)))
-    assert not_followed([stick]) == len(list(stick.iterdir())) - 1
-    assert not_followed([stick / "link.dcm"]) == 0  # given by name, it has a line of its own
+    assert count_skipped([stick]) == len(list(stick.iterdir())) - 1
+    assert count_skipped([stick / "link.dcm"]) == 0  # given by name, it has a line of its own
 
 
 def packed(kind: str) -> bytes:
@@ -93,7 +95,7 @@ def packed(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 @pytest.mark.parametrize("suffix", [".dcm", ".zip"])
-def test_no_archive_is_opened_whatever_it_is_called(door: Door, tmp_path: Path, kind: str, suffix: str) -> None:
+def test_no_archive_is_opened_whatever_it_is_called(door: ImageIntake, tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / f"images{suffix}"
     path.write_bytes(packed(kind))
     with pytest.raises(PackedArchive) as refused:
@@ -103,7 +105,7 @@ def test_no_archive_is_opened_whatever_it_is_called(door: Door, tmp_path: Path, 
     assert list(tmp_path.rglob("escaped*")) == []
 
 
-def test_an_archive_behind_a_dicom_preamble_loses_what_made_it_one(door: Door, tmp_path: Path) -> None:
+def test_an_archive_behind_a_dicom_preamble_loses_what_made_it_one(door: ImageIntake, tmp_path: Path) -> None:
     """A film that is a program or an archive as well: its first 128 bytes are zeroed on acceptance."""
     for number, magic in enumerate((b"PK\3\4", b"MZ", b"\x7fELF", b"#!/bin/sh\n", b"II*\0")):
         film = films.save(tmp_path, "film.dcm", films.film(films.shapes(number, 96, 80)))
@@ -114,7 +116,7 @@ def test_an_archive_behind_a_dicom_preamble_loses_what_made_it_one(door: Door, t
     assert all(path.read_bytes()[:132] == bytes(128) + b"DICM" for path in kept)
 
 
-def test_a_dicomdir_that_points_out_of_the_stick_is_not_followed(door: Door, tmp_path: Path) -> None:
+def test_a_dicomdir_that_points_out_of_the_stick_is_not_followed(door: ImageIntake, tmp_path: Path) -> None:
     stick = tmp_path / "disc"
     stick.mkdir()
     films.save(tmp_path, "secret.dcm", films.film(films.shapes(1, 96, 80)))
@@ -133,7 +135,7 @@ def test_a_dicomdir_that_points_out_of_the_stick_is_not_followed(door: Door, tmp
     assert images(door) == []
 
 
-def test_a_name_with_backslashes_and_dots_is_a_name_and_no_path(door: Door, tmp_path: Path) -> None:
+def test_a_name_with_backslashes_and_dots_is_a_name_and_no_path(door: ImageIntake, tmp_path: Path) -> None:
     path = tmp_path / "..\\..\\etc\\passwd.dcm"
     path.write_bytes(b"no image at all, but long enough to be looked at")
     with pytest.raises(IntakeError) as refused:

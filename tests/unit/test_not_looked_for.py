@@ -13,7 +13,7 @@ import pytest
 
 from converters.packing.words import load_words
 from firmware_app.core.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
-from firmware_app.results import case_line, case_text, contact_sheet, wording
+from firmware_app.results import case_json, case_text, overview
 from firmware_app.results.pdf import contents
 from firmware_app.results.result import Result
 from tests import films, printed
@@ -40,10 +40,10 @@ def made(tmp_path: Path, others: Mapping[str, str]) -> Result:
 @pytest.mark.parametrize("language", SENTENCES)
 def test_text_report_and_sheet_say_what_was_not_looked_for(language: str) -> None:
     case, sentence = replace(CASE, readings=(SCOPED, *CASE.readings[1:])), SENTENCES[language]
-    assert case_text.page(case, language).splitlines()[-1].strip() == sentence
-    assert wording.paragraphs(case, language)[1] == sentence
-    assert sentence in contact_sheet.page([case], lambda _: None, language)
-    line = case_line.case_object(case, language)
+    assert case_text.format_page(case, language).splitlines()[-1].strip() == sentence
+    assert case_text.describe_case(case, language)[1] == sentence
+    assert sentence in overview.render_contact_sheet([case], lambda _: None, language)
+    line = case_json.case_to_json(case, language)
     jsonschema.validate(line, SCHEMA)
     assert line["readings"][0]["not_looked_for"] == OTHERS[language]
 
@@ -56,7 +56,7 @@ def test_it_is_said_once_for_several_images_and_for_each_pack() -> None:
         not_looked_for={"en": "masses"},
         findings=(replace(FINDING, label={"en": "Fluid"}),),
     )
-    assert case_text.not_looked_for((SCOPED, again, other), "en") == [
+    assert case_text.list_not_looked_for((SCOPED, again, other), "en") == [
         SENTENCES["en"],
         "Not looked for: masses.",
     ]
@@ -67,18 +67,18 @@ def test_without_a_result_or_where_the_pack_does_not_say_it_nothing_is_said() ->
     nothing = Reading(
         Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(0, 0, 1), not_looked_for=OTHERS
     )
-    assert case_text.not_looked_for((READ, nothing), "en") == []
-    assert "not_looked_for" not in case_line.case_object(CASE, "en")["readings"][0]
+    assert case_text.list_not_looked_for((READ, nothing), "en") == []
+    assert "not_looked_for" not in case_json.case_to_json(CASE, "en")["readings"][0]
 
 
 def test_a_printed_report_says_it_under_the_findings(tmp_path: Path) -> None:
     result = made(tmp_path, OTHERS)
-    told = contents.contents(result, (), "en")["findings"]
+    told = contents.build_contents(result, (), "en")["findings"]
     assert told["scope"] == ["Not looked for: nodules, fractures."]
     printed.need_font()
     from firmware_app.results.pdf import typesetting
 
-    assert "未判读：结节、骨折" in printed.words(typesetting.pdf_of(result, "zh_CN"))
+    assert "未判读：结节、骨折" in printed.words(typesetting.typeset_report(result, "zh_CN"))
 
 
 def test_what_is_signed_stays_as_it_was_and_what_a_pack_says_is_part_of_it(

@@ -12,16 +12,21 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import decimals, doubts, film
-from firmware_app.imaging.deidentify import attributes
-from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging import (
+    deidentified_header,
+    grey_transforms,
+    header_values,
+    image_file,
+    scan_volumes,
+    slices,
+    ultrasound_regions,
+)
+from firmware_app.imaging import image_properties as ultrasound
+from firmware_app.imaging import scan_volumes as volume
+from firmware_app.imaging.deidentified_header import Pseudonyms
 from firmware_app.imaging.pixel_size import UNKNOWN
-from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.imaging.ultrasound import regions
-from firmware_app.imaging.volume import series, slices
-from firmware_app.imaging.volume import voxels as volume
-from firmware_app.results.dicom_objects.making import uids_of
-from firmware_app.results.dicom_objects.source import source_of
+from firmware_app.results.dicom_objects.result_context import derive_uids
+from firmware_app.results.dicom_objects.source_headers import read_source
 from tests import films, scans
 from tests.results import result_of
 
@@ -44,7 +49,7 @@ def saved(folder: Path, values: dict[str, bytes], **attributes: Any) -> Path:
 
 
 def hints(path: Path) -> tuple[str, ...]:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         opened.grey(0)
         return opened.hints
 
@@ -70,7 +75,7 @@ def hints(path: Path) -> tuple[str, ...]:
 def test_a_number_that_can_only_mean_one_thing_is_read_as_meant(written: bytes, meant: float, mended: bool) -> None:
     header = Dataset()
     films.as_written(header, RescaleIntercept=written)
-    found = decimals.of(header, "RescaleIntercept")
+    found = header_values.read_decimals(header, "RescaleIntercept")
     assert (found.single, found.mended, found.unreadable) == (meant, mended, False)
 
 
@@ -79,76 +84,76 @@ def test_a_comma_that_may_stand_for_thousands_is_no_number(written: bytes) -> No
     """-1,024 is -1024 where machines group digits, and -1.024 where they write a decimal comma."""
     header = Dataset()
     films.as_written(header, RescaleIntercept=written)
-    assert decimals.of(header, "RescaleIntercept").unreadable
+    assert header_values.read_decimals(header, "RescaleIntercept").unreadable
 
 
 def test_a_slope_has_no_thousands() -> None:
     header = Dataset()
     films.as_written(header, RescaleSlope=b"1,000")
-    assert decimals.of(header, "RescaleSlope").single == 1.0
+    assert header_values.read_decimals(header, "RescaleSlope").single == 1.0
 
 
 @pytest.mark.parametrize("written", UNREADABLE)
 def test_any_other_text_is_no_number(written: bytes) -> None:
     header = Dataset()
     films.as_written(header, RescaleSlope=written)
-    assert decimals.of(header, "RescaleSlope").single is None
+    assert header_values.read_decimals(header, "RescaleSlope").single is None
 
 
 def test_a_film_with_decimal_commas_looks_like_the_one_with_points(tmp_path: Path) -> None:
     points = {"RescaleSlope": b"0.8", "RescaleIntercept": b"-102.4", "WindowCenter": b"900.5", "WindowWidth": b"1000"}
     commas = {keyword: value.replace(b".", b",") for keyword, value in points.items()}
-    with film.opened(saved(tmp_path, points), is_picture=False) as opened:
+    with image_file.open_image_file(saved(tmp_path, points), is_picture=False) as opened:
         expected, plain = opened.grey(0), opened.hints
     path = saved(tmp_path, commas)
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), expected)
         # PS3.3 C.11.2.1.2.1 with 0.8 · 2000 − 102.4 = 1497.6, which lies above the window
         assert opened.grey(0).reshape(-1)[2000] == 1.0
-        assert doubts.MENDED in opened.hints
-    assert doubts.MENDED not in plain
+        assert grey_transforms.NUMBERS_MENDED_HINT in opened.hints
+    assert grey_transforms.NUMBERS_MENDED_HINT not in plain
 
 
 @pytest.mark.parametrize("link", ["RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"])
 @pytest.mark.parametrize("written", [b"abc", b"NaN", b"1e999", b"0,8,1"])
 def test_an_unreadable_link_drops_the_whole_grey_scale(tmp_path: Path, link: str, written: bytes) -> None:
     path = saved(tmp_path, {link: written}, **CT)
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)  # the stored values
         shown = opened.shown(0)
         assert (shown.centre, shown.windows, shown.unit) == (None, (), "")
         assert shown.pixels.reshape(-1)[[0, -1]] @ [0, 1] * shown.slope + shown.intercept == 4095.0
-        assert doubts.GREYS in opened.hints
+        assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
 
 
 def test_a_slope_of_zero_drops_the_whole_grey_scale(tmp_path: Path) -> None:
     path = saved(tmp_path, {}, **{**CT, "RescaleSlope": "0"})
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)
-        assert doubts.GREYS in opened.hints
+        assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
 
 
 def test_a_broken_modality_table_drops_the_window_too(tmp_path: Path) -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTData = [256, 0, 99], bytes(512)
     path = saved(tmp_path, {}, WindowCenter="100", WindowWidth="50", ModalityLUTSequence=[table])
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), RAMP)
-        assert doubts.GREYS in opened.hints
+        assert grey_transforms.GREYS_UNREADABLE_HINT in opened.hints
 
 
 def test_a_second_window_that_cannot_be_read_is_not_offered(tmp_path: Path) -> None:
     path = saved(tmp_path, {"WindowCenter": b"40\\abc\\-600"}, **{**CT, "WindowWidth": "400\\80\\1500"})
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         shown = opened.shown(0)
         assert len(shown.windows) == 2
         assert shown.windows[0].width * abs(shown.slope) == pytest.approx(400)
-        assert doubts.GREYS not in opened.hints
+        assert grey_transforms.GREYS_UNREADABLE_HINT not in opened.hints
 
 
 def test_the_polarity_of_a_film_stays_where_its_grey_scale_is_dropped(tmp_path: Path) -> None:
     path = saved(tmp_path, {"RescaleSlope": b"abc"}, PhotometricInterpretation="MONOCHROME1", RescaleIntercept="0")
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         assert np.array_equal(opened.grey(0), -RAMP.astype(np.float32))
 
 
@@ -159,19 +164,21 @@ def ct(folder: Path, **values: bytes) -> list[Path]:
     return scans.written(folder, made)
 
 
-def stacks(paths: list[Path]) -> series.Arranged:
-    return series.arranged([one for path in paths for one in slices.of(path)], volume.same_pixels)
+def stacks(paths: list[Path]) -> scan_volumes.ArrangedSeries:
+    return scan_volumes.arrange_slices(
+        [one for path in paths for one in slices.read_slices(path)], volume.have_same_pixels
+    )
 
 
 def test_a_ct_with_decimal_commas_has_the_same_hounsfield_units_in_the_same_places(tmp_path: Path) -> None:
-    expected = volume.hounsfield(stacks(ct(tmp_path / "points")).stacks[0])
+    expected = volume.read_hounsfield_volume(stacks(ct(tmp_path / "points")).stacks[0])
     commas = {"RescaleSlope": b"1,0", "RescaleIntercept": b"-1024,0 HU"}
     made = [scans.slice_of(cut) for cut in scans.cuts(4)]
     for one in made:
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
             text = "\\".join(str(value) for value in one[keyword].value)
             films.as_written(one, **{keyword: text.replace(".", ",").encode()}, **commas)
-    found = volume.hounsfield(stacks(scans.written(tmp_path / "commas", made)).stacks[0])
+    found = volume.read_hounsfield_volume(stacks(scans.written(tmp_path / "commas", made)).stacks[0])
     assert np.array_equal(found.voxels, expected.voxels)
     assert np.allclose(found.stack.affine, expected.stack.affine)
 
@@ -185,13 +192,13 @@ def test_a_ct_with_an_unreadable_rescale_is_no_volume(tmp_path: Path, values: di
 
 def test_a_ct_with_an_unreadable_window_keeps_its_hounsfield_units(tmp_path: Path) -> None:
     stack = stacks(ct(tmp_path, WindowCenter=b"abc", WindowWidth=b"400")).stacks[0]
-    assert volume.hounsfield(stack).unit == "HU"
+    assert volume.read_hounsfield_volume(stack).unit == "HU"
 
 
 def spaced(folder: Path, value: bytes, **attributes: Any) -> Any:
     path = saved(folder, {"PixelSpacing": value}, Modality="CT", ViewPosition=None, **attributes)
-    with film.opened(path, is_picture=False) as opened:
-        return opened.shown(0).spacing, ultrasound.scales(opened, 0), opened.hints
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        return opened.shown(0).spacing, ultrasound.pixel_scales(opened, 0), opened.hints
 
 
 @pytest.mark.parametrize("written", [b"0,143\\0,143", b"0.143 mm\\0.143 mm", b" 0.143\\0,143\0", b"0,143mm\\0,143MM"])
@@ -199,27 +206,27 @@ def test_a_pixel_size_is_read_as_it_is_meant_and_said_so(tmp_path: Path, written
     spacing, scales, said = spaced(tmp_path, written)
     assert spacing.mm == (0.143, 0.143)
     assert [(one.mm_down, one.mm_across) for one in scales] == [(0.143, 0.143)]
-    assert doubts.MENDED in said
+    assert grey_transforms.NUMBERS_MENDED_HINT in said
 
 
 @pytest.mark.parametrize("written", [b"0.143,0.143", b"0,143,0,143", b"0.143\\abc", b"0.0143 cm\\0.0143 cm", b"NaN\\1"])
 def test_of_a_pixel_size_that_cannot_be_read_nothing_is_used(tmp_path: Path, written: bytes) -> None:
     spacing, scales, said = spaced(tmp_path, written)
     assert (spacing.label, spacing.mm, scales) == (UNKNOWN, None, ())
-    assert doubts.SIZES in said
+    assert grey_transforms.SIZES_UNREADABLE_HINT in said
 
 
 def test_a_frame_rate_with_a_decimal_comma_is_that_rate() -> None:
     header = Dataset()
     films.as_written(header, FrameTime=b"40,0 ms")
-    assert regions.frames_per_second(header) == 25.0
+    assert ultrasound_regions.read_frame_rate(header) == 25.0
 
 
 def test_result_objects_take_the_rescale_as_it_is_meant_or_not_at_all(tmp_path: Path) -> None:
     def source(slope: bytes) -> Dataset:
         path = saved(tmp_path, {"RescaleSlope": slope, "RescaleIntercept": b"-1024,5"}, **CT)
         result = result_of(path, tmp_path / "display")
-        return source_of(result.images[0], result, uids_of(result))
+        return read_source(result.images[0], result, derive_uids(result))
 
     made = source(b"0,00000125")
     assert (made.RescaleSlope, made.RescaleIntercept) == (0.00000125, -1024.5)
@@ -231,7 +238,7 @@ def test_a_de_identified_object_has_the_numbers_as_meant_and_no_half_of_a_grey_s
     def cleaned(**values: bytes) -> Dataset:
         made = films.film(RAMP, **{**CT, "RescaleType": "HU"})
         films.as_written(made, **values)
-        return attributes.cleaned(made, Identities(bytes(32)))
+        return deidentified_header.clean_header(made, Pseudonyms(bytes(32)))
 
     whole = cleaned(RescaleSlope=b"0,8", RescaleIntercept=b"-1024 HU", PixelSpacing=b"0,143\\0.14300000000000000711")
     assert (whole.RescaleSlope, whole.RescaleIntercept) == (0.8, -1024.0)

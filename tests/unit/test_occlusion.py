@@ -10,8 +10,8 @@ from PIL import Image
 
 from converters.data import datasets
 from converters.explanation import occlusion
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from tests import toy_pack
 
 SIDE = 56
@@ -61,7 +61,7 @@ def test_a_map_that_tells_the_truth_agrees_with_occlusion(tmp_path: Path) -> Non
         Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(tmp_path / "films" / name / "0.png")
     films = datasets.image_folder(tmp_path / "films", "b").films
     manifest = pack.manifest
-    session = choice.get("onnxruntime").load(pack.artefact("onnxruntime", "fp32"))
+    session = registry.get_runtime("onnxruntime").load(pack.artefact("onnxruntime", "fp32"))
     model = occlusion.Model(session, manifest.input, manifest.section.findings[0], manifest.section.output.map)
     agreement = occlusion.compared(model, films, samples=400)
     assert agreement["occlusion"]["films"] == 2

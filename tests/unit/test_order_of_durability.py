@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import box_identity
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import InstanceConflict, NotKept, SpaceShort
 from firmware_app.core.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest.accept import Door
-from hospital.house import House
-from hospital.keys import keyring
+from firmware_app.ingest.intake import ImageIntake
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
 from tests.objects import DX, EXPLICIT, file_of, film
 from tests.reading_rig import until
 from tests.wire.gateways import running
@@ -97,11 +97,11 @@ def diary(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> Diary:
 
 
 @pytest.fixture
-def door(state: StateDir, diary: Diary) -> Iterator[Door]:
-    clinical = Clinical(state.clinical_db)
+def door(state: StateDir, diary: Diary) -> Iterator[ImageIntake]:
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     diary.events.clear()
-    yield Door(state, clinical, high_water_free_mb=16, max_object_mb=8)
+    yield ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8)
     clinical.database.close()
 
 
@@ -112,7 +112,7 @@ def at(tmp_path: Path) -> Path:
     return path
 
 
-def test_bytes_then_name_then_folder_then_row(door: Door, diary: Diary, at: Path) -> None:
+def test_bytes_then_name_then_folder_then_row(door: ImageIntake, diary: Diary, at: Path) -> None:
     door.accept_file(at)
     file = diary.named("link", "images")
     folder = str(Path(file).parent)
@@ -121,7 +121,9 @@ def test_bytes_then_name_then_folder_then_row(door: Door, diary: Diary, at: Path
     assert diary.in_order(("fsync", "images"), COMMIT)  # the folder itself is new
 
 
-def test_a_conflicting_object_is_as_durable_before_its_line_in_the_journal(door: Door, diary: Diary, at: Path) -> None:
+def test_a_conflicting_object_is_as_durable_before_its_line_in_the_journal(
+    door: ImageIntake, diary: Diary, at: Path
+) -> None:
     at.write_bytes(file_of(film(sop_instance="2.25.5")))
     door.accept_file(at)
     diary.events.clear()
@@ -149,14 +151,14 @@ def test_no_answer_is_sent_before_the_row_and_no_row_before_the_file(
 
 
 def test_the_folder_of_a_new_database_is_on_the_disk_before_its_first_row(state: StateDir, diary: Diary) -> None:
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     clinical.database.close()
     assert diary.in_order(("fsync", "clinical"), COMMIT)
 
 
 def test_a_folder_whose_sync_failed_is_not_trusted(
-    door: Door, diary: Diary, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, diary: Diary, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsync = os.fsync
 
@@ -175,7 +177,7 @@ def test_a_folder_whose_sync_failed_is_not_trusted(
 
 
 def test_a_file_is_not_taken_away_under_another_association_that_relies_on_it(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     admit, unlink = door.clinical.admit, os.unlink
     second = threading.Thread(target=door.accept_file, args=(at,))
@@ -209,7 +211,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-def judged_without_its_file(door: Door, at: Path) -> str:
+def judged_without_its_file(door: ImageIntake, at: Path) -> str:
     """An instance whose file was lost and which a reader then could not judge."""
     admission = door.accept_file(at)
     [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
@@ -218,7 +220,7 @@ def judged_without_its_file(door: Door, at: Path) -> str:
     return admission.instance
 
 
-def give_up(clinical: Clinical) -> None:
+def give_up(clinical: ClinicalDatabase) -> None:
     claim = clinical.claim()
     assert claim is not None
     reason = Reason("imaging.unreadable", {})
@@ -229,7 +231,7 @@ def give_up(clinical: Clinical) -> None:
 
 
 def test_a_power_cut_right_behind_the_returning_file_has_it_read_again(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = judged_without_its_file(door, at)
     replace = os.replace
@@ -247,7 +249,7 @@ def test_a_power_cut_right_behind_the_returning_file_has_it_read_again(
 
 
 def test_a_reader_that_was_quicker_than_the_returning_file_does_not_have_the_last_word(
-    door: Door, at: Path, monkeypatch: pytest.MonkeyPatch
+    door: ImageIntake, at: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instance = judged_without_its_file(door, at)
     replace = os.replace
@@ -269,10 +271,10 @@ def test_a_reader_that_was_quicker_than_the_returning_file_does_not_have_the_las
 def test_a_boxs_keys_are_on_the_disk_before_they_have_names_and_before_anyone_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house, folder = House(tmp_path / "hospital"), tmp_path / "line"
+    house, folder = HospitalSite(tmp_path / "hospital"), tmp_path / "line"
     house.establish("127.0.0.1", 8883)
     diary = Diary(tmp_path, monkeypatch)
-    box_identity.begin(folder, "clinic-7", house.bundle_file)
+    box_identity.begin_identity(folder, "clinic-7", house.bundle_file)
     for name in ("identity.pem", "tls.key", "box.json", "authority.crt", "hospital.json"):
         assert diary.in_order(("fsync", f"line/.{name}.new"), ("replace", f"line/{name}"), ("fsync", "line"))
 
@@ -281,7 +283,7 @@ def test_the_old_sealing_key_is_destroyed_only_when_the_new_one_is_on_the_disk_u
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = tmp_path / "keys"
-    before = keyring.make(keys)
+    before = keyring.make_keys(keys)
     diary = Diary(tmp_path, monkeypatch)
     after = keyring.rotate(keys)
     fresh, gone = f"keys/seal-{after.current.hex()}.pem", f"keys/seal-{before.current.hex()}.pem"

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.records import Priority
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
-from firmware_app.uplink.exchange.known_stream import KnownStream
 from firmware_app.uplink.messages.summary import Brief, Kind
-from firmware_app.uplink.outbox import Outbox
+from firmware_app.uplink.outbox import KnownStream, Outbox
 from tests.unit.test_exchange import Sides
 from tests.wire.line_rig import make_case
 
@@ -30,7 +29,7 @@ FINISH: Write = (Exchange, "finish")
 def box(tmp_path: Path) -> Iterator[Sides]:
     state = StateDir(tmp_path)
     state.prepare()
-    made = Sides(state, Clinical(state.clinical_db), Exchange(state.exchange_db))
+    made = Sides(state, ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db))
     made.clinical.create()
     made.exchange.create()
     yield made

@@ -7,27 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
-from firmware_app.cases.standings import Standings
+from firmware_app.cases.suspensions import Suspensions
 from firmware_app.core.errors import OutcomesUnreadable, OutcomesUnusable
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import identity
+from firmware_app.dicom import patient_data
 from firmware_app.monitoring import outcomes
-from firmware_app.monitoring.outcomes import Outcomes
+from firmware_app.monitoring.outcomes import OutcomeImport
 from tests.local_films import FINDING, PLACE, binormal, opened, read
 
 
 @dataclass(frozen=True)
 class Clinic:
-    clinical: Clinical
+    clinical: ClinicalDatabase
     state: StateDir
     cases: list[str]
 
     @property
-    def table(self) -> Outcomes:
-        return Outcomes(self.clinical, self.state)
+    def table(self) -> OutcomeImport:
+        return OutcomeImport(self.clinical, self.state)
 
     def truth(self, number: int) -> tuple[Truth, Source] | None:
         word = Confirmations(self.clinical.database).truth(self.cases[number], FINDING)
@@ -41,7 +41,7 @@ def clinic(tmp_path: Path) -> Clinic:
     rows = clinical.database.connection.execute("SELECT reference FROM instances ORDER BY sequence").fetchall()
     for number, row in enumerate(rows):
         said = {"patient_id": f"P{number // 3}", "accession": f"A{number}"}  # the first three are one patient's
-        identity.write(said, tmp_path / "display" / row[0])
+        patient_data.write_identity(said, tmp_path / "display" / row[0])
     return Clinic(clinical, StateDir(tmp_path), cases)
 
 
@@ -116,6 +116,6 @@ def test_an_import_that_shows_a_pack_unfit_suspends_it(tmp_path: Path) -> None:
     clinical, lines = opened(tmp_path), ["case,outcome"]
     for number, (score, truth) in enumerate(binormal(120, 0.5)):
         lines.append(f"{read(clinical, number, score)},{int(truth)}")
-    table = Outcomes(clinical, StateDir(tmp_path))
+    table = OutcomeImport(clinical, StateDir(tmp_path))
     assert table.take(table.check("\n".join(lines).encode()), "li", complete=True).suspended == (PLACE,)
-    assert Standings(clinical.database).suspension(PLACE) is not None
+    assert Suspensions(clinical.database).suspension(PLACE) is not None

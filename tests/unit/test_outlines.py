@@ -18,8 +18,8 @@ from converters.tasks import segment
 from firmware_app.core.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.shelf import shipped_packs_dir, survey
-from firmware_app.packs.tasks import classify, explain
+from firmware_app.packs.pack_folder import scan_packs, shipped_packs_dir
+from firmware_app.packs.tasks import activation_map, classify
 
 COUNT = 40
 LESION = np.zeros((8, 8, 8), dtype=bool)
@@ -119,7 +119,7 @@ def test_a_volume_becomes_a_tensor_with_its_depth() -> None:
 
 
 def test_nothing_is_drawn_of_a_map_that_is_a_single_cell() -> None:
-    assert explain.activation_map(np.full((1, 1, 1), 9.0, np.float32), 0, 4.0).tolist() == [[0.0]]
+    assert activation_map.draw_activation_map(np.full((1, 1, 1), 9.0, np.float32), 0, 4.0).tolist() == [[0.0]]
 
 
 @pytest.mark.parametrize("change", [{"task": "nobodys"}, {"input": InputSpec("film", 16, 16, depth=4)}])
@@ -132,7 +132,7 @@ def test_a_pack_for_what_the_box_cannot_read_is_passed_over_with_a_sentence(
     manifest = Manifest.load(tmp_path / "chest-xray-child")
     other = manifest.model_copy(update=change)
     (tmp_path / "chest-xray-child" / "manifest.json").write_text(other.to_json(), encoding="utf-8")
-    shelf = survey(tmp_path)
+    shelf = scan_packs(tmp_path)
     assert [pack.name for pack in shelf.packs] == ["chest-xray-adult"]
     (reason,) = shelf.broken
     assert isinstance(reason, PackTaskUnread)

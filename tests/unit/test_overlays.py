@@ -12,8 +12,8 @@ from PIL import Image
 from pydicom import dcmread, examples
 from pydicom.dataset import FileDataset
 
-from firmware_app.imaging import display, film
-from firmware_app.imaging.grey.overlays import Layer
+from firmware_app.imaging import display, image_file
+from firmware_app.imaging.overlays import OverlayLayer
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -50,8 +50,8 @@ def with_plane(
     return dataset
 
 
-def layers(folder: Path, dataset: FileDataset, frame: int = 0) -> tuple[Layer, ...]:
-    with film.opened(films.save(folder, "overlay.dcm", dataset), is_picture=False) as opened:
+def layers(folder: Path, dataset: FileDataset, frame: int = 0) -> tuple[OverlayLayer, ...]:
+    with image_file.open_image_file(films.save(folder, "overlay.dcm", dataset), is_picture=False) as opened:
         return opened.shown(frame).layers
 
 
@@ -73,10 +73,10 @@ def test_a_plane_lies_where_its_origin_says_and_is_cut_at_the_edges(tmp_path: Pa
 
 def test_a_model_sees_the_same_film_with_and_without_overlays(tmp_path: Path) -> None:
     plain = films.film(blank())
-    with film.opened(films.save(tmp_path, "a.dcm", plain), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "a.dcm", plain), is_picture=False) as opened:
         expected, people = opened.grey(0), opened.shown(0).pixels
     drawn = with_plane(with_plane(films.film(blank()), PLANE), np.ones((5, 7), np.uint8), group=0x6002)
-    with film.opened(films.save(tmp_path, "b.dcm", drawn), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "b.dcm", drawn), is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), expected)
         np.testing.assert_array_equal(opened.shown(0).pixels, people)
         assert [layer.group for layer in opened.shown(0).layers] == [0x6000, 0x6002]
@@ -95,7 +95,7 @@ def test_a_plane_in_the_unused_bits_of_the_words_is_a_layer_and_not_a_grey(tmp_p
     planes = layers(tmp_path, made)
     np.testing.assert_array_equal(planes[0].mask, mask.astype(bool))
     assert planes[0].kind == "region"
-    with film.opened(tmp_path / "overlay.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "overlay.dcm", is_picture=False) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
 
 
@@ -128,7 +128,7 @@ def test_a_plane_with_too_few_bytes_is_left_out_and_the_film_is_shown(tmp_path: 
 def test_the_plane_of_a_real_film_is_what_pydicom_makes_of_it() -> None:
     path = Path(str(examples.get_path("overlay")))
     expected = dcmread(path).overlay_array(0x6000)
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         np.testing.assert_array_equal(opened.shown(0).layers[0].mask, expected.astype(bool))
 
 
@@ -137,8 +137,8 @@ def test_layers_are_written_beside_the_frame_and_told_in_its_facts(tmp_path: Pat
     lines = np.zeros((2100, 4200), np.uint8)
     lines[100, :] = 1
     made[0x6000, 0x3000].value = plane_bits(lines)
-    with film.opened(films.save(tmp_path, "large.dcm", made), is_picture=False) as opened:
-        display.write(opened.shown(0), tmp_path, 0, 1)
+    with image_file.open_image_file(films.save(tmp_path, "large.dcm", made), is_picture=False) as opened:
+        display.write_frame(opened.shown(0), tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     assert facts["layers"] == [{"layer": 0, "group": "6000", "kind": "graphics"}]
     with Image.open(tmp_path / "frame-000-layer-0.png") as image:

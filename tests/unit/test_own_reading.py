@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.asking import Shares
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.model_scores import SamplingShares
 from firmware_app.cases.worklist import Worklist
 from tests.local_films import FINDING, read
 from tests.unit import test_viewer
@@ -20,7 +20,7 @@ OF_THE_RESULT = ("87%", "found", "routine", "Report", "data-heat", "/heat/")
 def hidden(desk: Desk) -> str:
     """A case that was drawn to be read first."""
     for number in range(100):
-        case = read(desk.clinical, number, 0.87, shares=Shares(0.9, 0.1))
+        case = read(desk.clinical, number, 0.87, shares=SamplingShares(0.9, 0.1))
         if Confirmations(desk.clinical.database).hidden(case):
             return case
     raise AssertionError("none of a hundred cases was drawn")
@@ -85,7 +85,7 @@ def test_a_case_to_be_read_first_stands_among_the_urgent_ones(desk: Desk, hidden
 
 
 def test_a_verdict_on_what_is_asked_for_is_a_reading_after_the_result(desk: Desk) -> None:
-    doctor, called = desk.person("li"), read(desk.clinical, 1, 0.87, shares=Shares(0.0, 0.1))
+    doctor, called = desk.person("li"), read(desk.clinical, 1, 0.87, shares=SamplingShares(0.0, 0.1))
     other = desk.person("wang")
     post(other, f"/case/{called}/verdict", finding=FINDING, verdict="agree")
     post(doctor, f"/case/{called}/verdict", finding=FINDING, verdict="disagree")
@@ -107,7 +107,7 @@ def test_a_verdict_on_what_nobody_asks_for_is_no_confirmation(desk: Desk) -> Non
 
 
 def test_an_outcome_is_entered_on_the_cases_page_and_stands_there(desk: Desk) -> None:
-    doctor, case = desk.person("li"), read(desk.clinical, 1, 0.87, shares=Shares(0.0, 0.1))
+    doctor, case = desk.person("li"), read(desk.clinical, 1, 0.87, shares=SamplingShares(0.0, 0.1))
     told = {"finding": FINDING, "truth": "negative", "source": "laboratory"}
     for wrong in ({"source": "own_reading_before_shown"}, {"truth": "none"}, {"finding": "cough"}):
         assert post(doctor, f"/case/{case}/outcome", **{**told, **wrong}).status_code == 400

@@ -21,7 +21,7 @@ from converters.publishing import repository, tuf_keys
 from firmware_app.core import clock
 from firmware_app.core.clock import Clock, ClockFile, TimeSource
 from firmware_app.core.errors import PackError
-from firmware_app.packs import installing, tree
+from firmware_app.packs import installer, pack_folder
 from tests.machine import IN_1970, Machine
 from tests.publishing_rig import NAME, World, pack
 
@@ -85,7 +85,7 @@ def test_a_pack_comes_from_a_stick_and_the_next_version_from_a_web_server(world:
     world.publish("1.1.0")
     second = world.install(serve(Quiet))
     assert (second.pack.manifest.version, second.before) == ("1.1.0", "1.0.0")
-    installing.verify(second.pack, world.store)
+    installer.verify_pack(second.pack, world.store)
     made = world.folder / "made" / "1.1.0" / NAME
     assert {path.relative_to(second.pack.folder): path.read_bytes() for path in second.pack.folder.rglob("*.*")} == {
         path.relative_to(made): path.read_bytes() for path in made.rglob("*.*")
@@ -101,7 +101,7 @@ def test_what_is_in_use_and_whole_is_not_fetched_again(world: World) -> None:
 def test_a_damaged_pack_is_mended_by_installing_it_again(world: World) -> None:
     folder = world.install(root=world.root).pack.folder
     (folder / "fp32.onnx").write_bytes(b"rubbish")
-    installing.verify(world.install().pack, world.store)
+    installer.verify_pack(world.install().pack, world.store)
 
 
 def test_the_version_before_is_kept_and_no_more(trusting: World) -> None:
@@ -109,17 +109,17 @@ def test_the_version_before_is_kept_and_no_more(trusting: World) -> None:
     trusting.publish("1.2.0")
     trusting.install()
     assert [one.manifest.version for one in trusting.store.versions(NAME)] == ["1.1.0", "1.2.0"]
-    assert installing.roll_back(trusting.store, NAME).pack.manifest.version == "1.1.0"
+    assert installer.roll_back(trusting.store, NAME).pack.manifest.version == "1.1.0"
     assert trusting.versions() == ["1.1.0"]
     with pytest.raises(PackError, match=r"pack\.no_previous"):
-        installing.roll_back(trusting.store, NAME)
+        installer.roll_back(trusting.store, NAME)
     assert trusting.versions() == ["1.1.0"]
 
 
 def test_the_first_installed_version_rolls_back_to_the_shipped_one(world: World) -> None:
     shutil.copytree(pack(world.folder / "old", "0.9.0"), world.store.shipped / NAME)
     assert world.install(root=world.root).before == "0.9.0"
-    assert installing.roll_back(world.store, NAME).pack.folder == world.store.shipped / NAME
+    assert installer.roll_back(world.store, NAME).pack.folder == world.store.shipped / NAME
     assert world.versions() == ["0.9.0"]
 
 
@@ -134,34 +134,34 @@ def test_a_pack_in_use_that_cannot_be_read_is_rolled_back(trusting: World) -> No
     folder = trusting.install().pack.folder
     (folder / "manifest.json").write_text("{")
     assert [error.code for error in trusting.store.survey().broken] == ["pack.manifest"]
-    assert installing.roll_back(trusting.store, NAME).before == "1.1.0"
+    assert installer.roll_back(trusting.store, NAME).before == "1.1.0"
     assert trusting.versions() == ["1.0.0"]
 
 
 def test_a_shipped_pack_takes_the_place_of_the_installed_one_that_is_removed(trusting: World) -> None:
     shutil.copytree(pack(trusting.folder / "old", "0.9.0"), trusting.store.shipped / NAME)
     trusting.install()
-    gone = installing.remove(trusting.store, NAME)
+    gone = installer.remove_pack(trusting.store, NAME)
     assert gone.left is not None
     assert (gone.version, gone.left.manifest.version) == ("1.1.0", "0.9.0")
     with pytest.raises(PackError, match=r"pack\.shipped"):
-        installing.remove(trusting.store, NAME)
+        installer.remove_pack(trusting.store, NAME)
 
 
 def test_the_files_of_a_removed_pack_serve_a_running_reader_until_the_next_change(trusting: World) -> None:
     old = trusting.install().pack
-    installing.remove(trusting.store, NAME)
+    installer.remove_pack(trusting.store, NAME)
     old.verify()
     assert trusting.versions() == []
     with pytest.raises(PackError, match=r"pack\.unknown"):
-        installing.remove(trusting.store, NAME)
+        installer.remove_pack(trusting.store, NAME)
     assert not list(trusting.store.installed.rglob(NAME))
 
 
 def test_a_pack_that_cannot_be_read_is_removed(trusting: World) -> None:
     folder = trusting.install().pack.folder
     (folder / "manifest.json").write_text("{")
-    assert installing.remove(trusting.store, NAME).version == "1.1.0"
+    assert installer.remove_pack(trusting.store, NAME).version == "1.1.0"
     assert (trusting.store.survey().packs, trusting.store.survey().broken) == ((), ())
 
 
@@ -286,7 +286,7 @@ def test_what_a_careless_publisher_signed_is_compared_with_its_own_sums(
     with pytest.raises(PackError, match=r"pack\.unlisted"):
         repository.publish(made, trusting.repository, trusting.keys)
     with monkeypatch.context() as careless:
-        careless.setattr(tree, "check", lambda _folder: None)
+        careless.setattr(pack_folder, "check_sums", lambda _folder: None)
         repository.publish(made, trusting.repository, trusting.keys)
     assert trusting.refused().code == "pack.unlisted"
 
@@ -311,7 +311,7 @@ def test_a_clock_that_nobody_vouches_for_refuses_only_what_has_certainly_expired
     repository.publish(pack(world.folder, "1.1.0"), world.repository, world.keys, days=-1)
     box = Clock(file, kernel=machine)
     assert not box.stamp().trusted
-    monkeypatch.setattr(clock, "here", lambda: box)
+    monkeypatch.setattr(clock, "current_clock", lambda: box)
     if code is None:
         assert not world.install().age_judged
     else:
@@ -331,6 +331,6 @@ def test_what_a_killed_installation_left_is_cleared_away(trusting: World) -> Non
 
 
 def test_two_installations_at_once_do_not_meet(trusting: World) -> None:
-    with installing._alone(trusting.store, NAME), pytest.raises(PackError, match=r"pack\.busy"):
+    with installer._lock_packs(trusting.store, NAME), pytest.raises(PackError, match=r"pack\.busy"):
         trusting.install()
     assert trusting.install().pack.manifest.version == "1.1.0"

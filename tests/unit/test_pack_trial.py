@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.errors import PackError
-from firmware_app.packs import hardware, installing
-from firmware_app.packs import trial as rules
-from firmware_app.packs.trial import Judged, ReadTwice
+from firmware_app.packs import installer, requirements
+from firmware_app.packs import trial_rules as rules
+from firmware_app.packs.trial_rules import ComparedVersions, PairedReading
 from tests.publishing_rig import NAME, World, pack, sums
 
-WHO = Judged("toy", "1.1.0", "1.0.0")
+WHO = ComparedVersions("toy", "1.1.0", "1.0.0")
 
 
 def image(
     case: int, serving: bool, fresh: bool | None, truth: bool | None = None, ms: tuple[float, float] = (10.0, 10.0)
-) -> ReadTwice:
-    return ReadTwice(f"c-{case}", serving, fresh, truth, *ms)
+) -> PairedReading:
+    return PairedReading(f"c-{case}", serving, fresh, truth, *ms)
 
 
-def code(images: list[ReadTwice]) -> str | None:
-    lost = rules.lost(WHO, images)
+def code(images: list[PairedReading]) -> str | None:
+    lost = rules.find_loss(WHO, images)
     return lost.code if lost is not None else None
 
 
@@ -49,8 +49,8 @@ def test_a_version_that_doctors_contradict_more_often_loses() -> None:
 
 def test_a_case_of_several_images_is_one_word_of_the_doctors() -> None:
     films = [image(7, True, False, truth=True) for _ in range(9)]
-    assert rules.discordant(films) == (1, 0)
-    assert rules.discordant([*films, image(7, False, True, truth=True)]) == (0, 0)
+    assert rules.count_discordant(films) == (1, 0)
+    assert rules.count_discordant([*films, image(7, False, True, truth=True)]) == (0, 0)
 
 
 def test_a_version_loses_by_time_only_where_it_is_clearly_slower_and_people_notice() -> None:
@@ -88,24 +88,24 @@ def test_the_next_version_is_on_trial_and_the_serving_one_and_the_one_before_sta
     assert world.versions() == ["1.1.0"]
     assert world.install(trial=True).on_trial == "1.2.0"  # nothing is done twice
     assert [one.manifest.version for one in world.store.versions(NAME)] == ["1.0.0", "1.1.0", "1.2.0"]
-    assert installing.roll_back(world.store, NAME).pack.manifest.version == "1.0.0"
+    assert installer.roll_back(world.store, NAME).pack.manifest.version == "1.0.0"
     assert world.store.trialled(NAME) is None  # it was compared with the version that is left
 
 
 def test_a_trial_that_is_won_serves_and_the_version_before_is_kept(world: World) -> None:
     world.install(trial=True)
-    assert installing.commit(world.store, NAME).before == "1.1.0"
+    assert installer.commit_trial(world.store, NAME).before == "1.1.0"
     assert world.versions() == ["1.2.0"]
     assert world.store.trialled(NAME) is None
     assert [one.manifest.version for one in world.store.versions(NAME)] == ["1.1.0", "1.2.0"]
     with pytest.raises(PackError, match=r"pack\.not_on_trial"):
-        installing.commit(world.store, NAME)
+        installer.commit_trial(world.store, NAME)
 
 
 def test_a_trial_that_is_dropped_leaves_the_serving_version_and_may_begin_again(world: World) -> None:
     world.install(trial=True)
     marks = world.store.trials()
-    assert installing.drop(world.store, NAME) == "1.2.0"
+    assert installer.drop_trial(world.store, NAME) == "1.2.0"
     assert world.versions() == ["1.1.0"]
     world.install(trial=True)
     assert world.store.trials() != marks  # another trial
@@ -115,7 +115,7 @@ def test_a_version_on_trial_that_was_damaged_does_not_serve(world: World) -> Non
     world.install(trial=True)
     (world.store.folder_of(NAME, "1.2.0") / "fp32.onnx").write_bytes(b"rubbish")
     with pytest.raises(PackError, match=r"pack\.digest"):
-        installing.commit(world.store, NAME)
+        installer.commit_trial(world.store, NAME)
     assert world.versions() == ["1.1.0"]
 
 
@@ -132,9 +132,9 @@ def test_an_older_copy_of_the_repository_is_refused_after_a_roll_back_and_a_remo
     shutil.copytree(world.repository, tmp_path / "stick")
     world.publish("1.3.0")
     world.install()
-    installing.roll_back(world.store, NAME)
+    installer.roll_back(world.store, NAME)
     assert world.refused(str(tmp_path / "stick")).code == "pack.rolled_back"
-    installing.remove(world.store, NAME)
+    installer.remove_pack(world.store, NAME)
     with pytest.raises(PackError, match=r"pack\.rolled_back"):  # it clears away what was removed
         world.install(str(tmp_path / "stick"))
     assert world.install().pack.manifest.version == "1.3.0"
@@ -159,8 +159,8 @@ HERE = {"x86_64": ["sse2"], "aarch64": []}
 def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
     world: World, monkeypatch: pytest.MonkeyPatch, wants: dict[str, object], detail: str
 ) -> None:
-    monkeypatch.setattr("firmware_app.packs.hardware.platform.machine", lambda: "x86_64")
-    monkeypatch.setattr(hardware, "features", lambda: frozenset({"sse2", "avx2"}))
+    monkeypatch.setattr("firmware_app.packs.requirements.platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(requirements, "cpu_features", lambda: frozenset({"sse2", "avx2"}))
     made = pack(world.folder / "wants", "1.4.0")
     manifest = json.loads((made / "manifest.json").read_text())
     (made / "manifest.json").write_text(json.dumps({**manifest, "hardware": wants}))
@@ -172,7 +172,7 @@ def test_a_pack_for_another_machine_is_refused_and_an_installed_one_is_not_used(
     world.publish_made(made)
     if not detail:
         assert world.install().pack.manifest.version == "1.4.0"
-        monkeypatch.setattr("firmware_app.packs.hardware.platform.machine", lambda: "riscv64")
+        monkeypatch.setattr("firmware_app.packs.requirements.platform.machine", lambda: "riscv64")
         shelf = world.store.survey()
         assert [one.code for one in shelf.broken] == (["pack.wrong_hardware"] if wants else [])
         return

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from firmware_app.core.errors import ImageOfPages
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, model_frames
 from firmware_app.imaging.input_spec import InputSpec
 from tests import films
 
@@ -34,9 +34,9 @@ def tiff(folder: Path, pages: list[Image.Image], tags: dict[int, dict[int, int]]
     return path
 
 
-def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[for_model.ModelFrames, int]:
-    with film.opened(path, is_picture=True) as opened:
-        return for_model.taken(opened, SPEC, modality=modality, **how), opened.frames
+def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[model_frames.ModelFrames, int]:
+    with image_file.open_image_file(path, is_picture=True) as opened:
+        return model_frames.prepare_frames(opened, SPEC, modality=modality, **how), opened.frames
 
 
 @pytest.mark.parametrize("second", [page(2), page(2, 200, 60), page(2, mode="RGB")])
@@ -45,7 +45,7 @@ def test_a_tiff_of_two_films_is_given_no_number(tmp_path: Path, second: Image.Im
     with pytest.raises(ImageOfPages) as refused:
         seen(path)
     assert refused.value.pages == 2
-    with film.opened(path, is_picture=True) as opened:  # and people are shown both
+    with image_file.open_image_file(path, is_picture=True) as opened:  # and people are shown both
         assert [opened.shown(index).pixels.shape[:2] for index in range(opened.frames)] == [
             (128, 96),
             (second.height, second.width),
@@ -85,7 +85,7 @@ def test_a_smaller_copy_or_a_mask_in_a_tiff_is_no_page_of_its_own(
     pages[place] = page(1, 64, 48)
     path = tiff(tmp_path, pages, {place: tags})
     _, frames = seen(path)
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         assert frames == 1
         assert (opened.rows, opened.columns) == (128, 96)
         np.testing.assert_array_equal(opened.grey(0), np.asarray(page(1)))
@@ -112,5 +112,5 @@ def test_a_phones_picture_is_its_first(tmp_path: Path, modality: str) -> None:
     path.write_bytes(phone_picture())
     taken, frames = seen(path, modality, rule="interval", budget=3)
     assert (taken.read, frames) == ((0,), 1)
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         assert np.abs(opened.grey(0) - np.asarray(page(1), np.float32)).max() < 16

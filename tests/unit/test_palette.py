@@ -15,8 +15,7 @@ from pydicom.dataset import FileDataset
 from pydicom.pixels.processing import _expand_segmented_lut
 
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging import film
-from firmware_app.imaging.grey import palette
+from firmware_app.imaging import image_file, palette
 from tests import films
 
 Pixels = np.ndarray[Any, Any]
@@ -35,7 +34,7 @@ def coloured(
 
 
 def shown(folder: Path, dataset: FileDataset) -> Pixels:
-    with film.opened(films.save(folder, "palette.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "palette.dcm", dataset), is_picture=False) as opened:
         return opened.shown(0).pixels
 
 
@@ -92,18 +91,18 @@ SEGMENTS = [
 @pytest.mark.parametrize(("words", "entries"), SEGMENTS)
 @pytest.mark.parametrize("width", [1, 2])
 def test_discrete_and_linear_segments_are_expanded(words: list[int], entries: list[int], width: int) -> None:
-    assert palette.expanded(np.array(words, f"u{width}")) == entries
+    assert palette.expand_segments(np.array(words, f"u{width}")) == entries
 
 
 def test_an_indirect_segment_repeats_others_from_its_byte_offset() -> None:
     sixteen = np.array([0, 2, 100, 200, 1, 2, 400, 2, 2, 0, 0], np.uint16)
-    assert palette.expanded(sixteen) == [100, 200, 300, 400] * 2
+    assert palette.expand_segments(sixteen) == [100, 200, 300, 400] * 2
     from_the_line = np.array([0, 2, 100, 200, 1, 2, 400, 2, 1, 8, 0], np.uint16)
-    assert palette.expanded(from_the_line) == [100, 200, 300, 400, 400, 400]
+    assert palette.expand_segments(from_the_line) == [100, 200, 300, 400, 400, 400]
     eight = np.array([0, 2, 10, 20, 1, 2, 40, 2, 1, 4, 0, 0, 0], np.uint8)
-    assert palette.expanded(eight) == [10, 20, 30, 40, 40, 40]
+    assert palette.expand_segments(eight) == [10, 20, 30, 40, 40, 40]
     far = np.array([0, 3, 7, 8, 9] + [0, 1, 1] * 22000 + [2, 1, 0x86E0 & 0xFFFF, 0], np.uint16)
-    assert palette.expanded(far, 70000)[:3] == [7, 8, 9]
+    assert palette.expand_segments(far, 70000)[:3] == [7, 8, 9]
 
 
 def test_an_offset_beyond_64_kib_is_read_from_both_its_words() -> None:
@@ -111,7 +110,7 @@ def test_an_offset_beyond_64_kib_is_read_from_both_its_words() -> None:
     offset = 2 * len(filler)
     words = [*filler, 0, 2, 11, 12, 2, 1, offset & 0xFFFF, offset >> 16]
     assert offset > 65536
-    assert palette.expanded(np.array(words, np.uint16), 70000)[-4:] == [11, 12, 11, 12]
+    assert palette.expand_segments(np.array(words, np.uint16), 70000)[-4:] == [11, 12, 11, 12]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_an_offset_beyond_64_kib_is_read_from_both_its_words() -> None:
 )
 def test_segments_that_cannot_be_are_refused(words: list[int]) -> None:
     with pytest.raises(ValueError, match="segment"):
-        palette.expanded(np.array(words, np.uint16))
+        palette.expand_segments(np.array(words, np.uint16))
 
 
 @given(
@@ -137,14 +136,14 @@ def test_segments_that_cannot_be_are_refused(words: list[int]) -> None:
 def test_any_segments_are_expanded_as_pydicom_expands_them(segments: list[list[int]], kind: str) -> None:
     words = [word for segment in [[0, 1, 128], *segments] for word in segment]
     theirs = _expand_segmented_lut(tuple(words), kind)
-    ours = palette.expanded(np.array(words, "u1" if kind == "<B" else "u2"))
+    ours = palette.expand_segments(np.array(words, "u1" if kind == "<B" else "u2"))
     assert len(ours) == len(theirs)
     assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1  # halves are rounded either way
 
 
 def test_endless_segments_end_with_the_table() -> None:
     words = np.array([0, 1, 5, *([1, 65535, 9] * 500)], np.uint16)
-    assert len(palette.expanded(words, 300)) == 300
+    assert len(palette.expand_segments(words, 300)) == 300
 
 
 @pytest.mark.parametrize("bits", [8, 16])

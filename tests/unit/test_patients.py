@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients, clean
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import errors
@@ -27,10 +27,10 @@ from firmware_app.core.records import (
     Timing,
 )
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import identity
-from firmware_app.dicom.headers.age import clean_age
-from firmware_app.dicom.headers.header import examine
-from firmware_app.imaging import header_words as opened
+from firmware_app.dicom import patient_data
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.patient_data import clean_age
+from firmware_app.imaging import header_values as opened
 from tests.films import film, save
 
 
@@ -38,7 +38,7 @@ from tests.films import film, save
 class Desk:
     """A database with one case that was not judged, because its film has no age."""
 
-    clinical: Clinical
+    clinical: ClinicalDatabase
     patients: Patients
     worklist: Worklist
     instance: Instance
@@ -61,7 +61,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
     instance = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
@@ -71,7 +71,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     clinical.finish(instance, unjudged, Priority.CANNOT_JUDGE)
     clinical.close_revisions(0)
     person = {"name": "王小明", "patient_id": "7", "sex": "M"}
-    identity.write(person, state.display / instance.reference)
+    patient_data.write_identity(person, state.display / instance.reference)
     yield Desk(clinical, Patients(clinical, state), Worklist(clinical), instance, state)
     clinical.database.close()
 
@@ -167,5 +167,5 @@ def test_a_name_comes_out_as_it_was_written(tmp_path: Path, charset: str | None,
     held = "X" * (len(written) + len(written) % 2)
     path = save(tmp_path, "a.dcm", film(PatientName=held, PatientID="77", SpecificCharacterSet=charset))
     path.write_bytes(path.read_bytes().replace(held.encode(), written.ljust(len(held))) if held else path.read_bytes())
-    assert opened.of(dcmread(path, stop_before_pixels=True)).get("name", "") == shown
-    assert examine(path).identity.get("name", "") == shown  # at the door, before a reader opens it
+    assert opened.read_identity(dcmread(path, stop_before_pixels=True)).get("name", "") == shown
+    assert examine_file(path).identity.get("name", "") == shown  # at the door, before a reader opens it

@@ -16,9 +16,10 @@ from firmware_app.cases.patients import Patient
 from firmware_app.core.errors import ReportError, ReportFontMissing, ReportGaveUp
 from firmware_app.core.records import Feature, FollowUp, Quality, Reason
 from firmware_app.core.settings import Config
-from firmware_app.results.pdf import fonts, making, plates, typesetting
-from firmware_app.results.pdf.fonts import Fonts
-from firmware_app.results.result import Result, Written
+from firmware_app.results import rendering
+from firmware_app.results.pdf import plates, typesetting
+from firmware_app.results.pdf.typesetting import FontLibrary
+from firmware_app.results.result import Result, WrittenRemark
 from tests import films, printed
 from tests.results import result_of
 
@@ -82,18 +83,18 @@ def result(tmp_path: Path) -> Result:
 
 @pytest.mark.parametrize(("language", "said"), [("zh_CN", IN_CHINESE), ("en", IN_ENGLISH)])
 def test_a_report_says_all_that_a_doctor_needs(result: Result, language: str, said: tuple[str, ...]) -> None:
-    told = printed.words(typesetting.pdf_of(result, language))
+    told = printed.words(typesetting.typeset_report(result, language))
     assert [one for one in said if one not in told] == []
 
 
 def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_page_one(result: Result) -> None:
     at = "2026-11-24T08:10:00+00:00"
     said = (
-        Written("note", "Fluid on the left.", "", "Li", at),
-        Written("impression", "Pleurisy. " * 190, "", "Li", at),
+        WrittenRemark("note", "Fluid on the left.", "", "Li", at),
+        WrittenRemark("impression", "Pleurisy. " * 190, "", "Li", at),
     )
     for written in (said, tuple(replace(one, text=one.text[:20]) for one in said)):
-        made = typesetting.pdf_of(replace(result, written=written), "en")
+        made = typesetting.typeset_report(replace(result, written=written), "en")
         told = printed.words(made)
         assert told.index("Impression:Pleurisy.") < told.index("Fluidontheleft.") < told.index("Probability")
         first = pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
@@ -104,19 +105,19 @@ def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_p
 
 def test_rare_characters_stay_whole_and_one_without_a_font_is_named_by_its_number(result: Result) -> None:
     rare, without = "𠮷㛃𬱖𫖯䶮", "\U0002a6a5"
-    assert fonts.found().lacking([rare + without]) == (without,)
+    assert typesetting.find_fonts().lacking([rare + without]) == (without,)
     named = replace(result, patient=Patient(f"{rare}{without}·买买提", "1", "003M", "F"))
-    told = printed.words(typesetting.pdf_of(named, "zh_CN"))
+    told = printed.words(typesetting.typeset_report(named, "zh_CN"))
     assert f"{rare}[U+2A6A5]·买买提" in told
     assert "以其编码代替：U+2A6A5" in told
 
 
 def test_a_box_without_a_chinese_font_says_so_and_still_prints_what_needs_none(result: Result) -> None:
-    bare = Fonts((), fonts.found([]).library)
+    bare = FontLibrary((), typesetting.find_fonts([]).library)
     with pytest.raises(ReportFontMissing, match="fonts-noto-cjk"):
-        typesetting.pdf_of(result, "zh_CN", bare)
+        typesetting.typeset_report(result, "zh_CN", bare)
     latin = replace(result, patient=Patient("Li Wei"), opinions=(), box="Clinic")
-    assert "LiWei" in printed.words(typesetting.pdf_of(latin, "en", bare))
+    assert "LiWei" in printed.words(typesetting.typeset_report(latin, "en", bare))
 
 
 def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tmp_path: Path) -> None:
@@ -140,13 +141,13 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tm
         patient=Patient("Wolfeschlegelsteinhausenbergerdorff" * 2, "9" * 64, "045Y", "M"),
     )
     for language in ("zh_CN", "en"):
-        made = typesetting.pdf_of(long, language)
+        made = typesetting.typeset_report(long, language)
         assert printed.pages(made) == 2
         assert len(made) <= 500_000
 
 
 def test_marks_are_black_and_white_and_show_on_any_ground(result: Result) -> None:
-    (plate,) = plates.plates(result.case, lambda _: Path(result.images[0].display))
+    (plate,) = plates.make_plates(result.case, lambda _: Path(result.images[0].display))
     assert plate.marked is not None
     plain, marked = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (plate.plain, plate.marked))
     assert plain.ndim == 2
@@ -158,12 +159,12 @@ def test_marks_are_black_and_white_and_show_on_any_ground(result: Result) -> Non
 
 
 def test_the_qr_code_on_paper_is_the_cases_reference(result: Result) -> None:
-    page = printed.drawn(typesetting.pdf_of(result, "zh_CN"))
+    page = printed.drawn(typesetting.typeset_report(result, "zh_CN"))
     assert [one.text for one in zxingcpp.read_barcodes(page)] == ["c-1f2e3d4c"]
 
 
 def test_every_font_is_embedded(result: Result) -> None:
-    document = pypdfium2.PdfDocument(typesetting.pdf_of(result, "zh_CN"))
+    document = pypdfium2.PdfDocument(typesetting.typeset_report(result, "zh_CN"))
     texts = [one for one in document[0].get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_TEXT]
     held = {pypdfium2.raw.FPDFFont_GetIsEmbedded(pypdfium2.raw.FPDFTextObj_GetFont(one.raw)) for one in texts}
     assert held == {1}
@@ -178,9 +179,9 @@ def test_only_a_missing_font_leaves_a_pdf_out_and_what_may_pass_is_raised(
         def refuse(*_: object, error: ReportError = error) -> bytes:
             raise error
 
-        monkeypatch.setattr(making, "pdf_of", refuse)
+        monkeypatch.setattr(rendering, "render_pdf", refuse)
         if isinstance(error, ReportGaveUp):
             with pytest.raises(ReportGaveUp):
-                making.pdf_if_possible(Config(), result)
+                rendering.render_pdf_if_possible(Config(), result)
         else:
-            assert making.pdf_if_possible(Config(), result) is None
+            assert rendering.render_pdf_if_possible(Config(), result) is None

@@ -20,8 +20,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from firmware_app.core.errors import FrameTooLarge, ImagingError, Undecodable
-from firmware_app.imaging import display, film
-from firmware_app.imaging.codec import png
+from firmware_app.imaging import display, image_file, picture_encoding
 from tests import films
 from tests.wire import bombs
 
@@ -41,7 +40,7 @@ def stored(draw: st.DrawFn) -> tuple[Pixels, int]:
 
 
 def grey(folder: Path, dataset: FileDataset, frame: int = 0) -> Pixels:
-    with film.opened(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(folder, "film.dcm", dataset), is_picture=False) as opened:
         greys = opened.grey(frame)
         assert greys.dtype == np.float32
         assert greys.shape == (opened.rows, opened.columns)
@@ -121,7 +120,7 @@ def test_an_inverse_presentation_lut_turns_a_film_over_once(
     pixels = np.arange(12, dtype=np.uint16).reshape(3, 4)
     dataset = films.film(pixels, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
     np.testing.assert_array_equal(grey(tmp_path, dataset), -pixels.astype(np.float32) if turned else pixels)
-    with film.opened(tmp_path / "film.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "film.dcm", is_picture=False) as opened:
         assert opened.shown(0).inverted == turned
 
 
@@ -208,7 +207,7 @@ def test_colour_becomes_luminance_for_a_model_and_stays_colour_for_people(tmp_pa
     pixels[0, 0] = (255, 255, 255)
     pixels[0, 1] = (0, 255, 0)
     path = films.save(tmp_path, "colour.dcm", films.film(pixels))
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(0)[0], [255, 0.587 * 255, 0], rtol=1e-5)
         np.testing.assert_array_equal(opened.shown(0).pixels, pixels)
 
@@ -232,9 +231,9 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
         RescaleSlope=2,
         RescaleIntercept=-30,
     )
-    with film.opened(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", dataset), is_picture=False) as opened:
         shown, model = opened.shown(0), opened.grey(0)
-    display.write(shown, tmp_path, 0, 1)
+    display.write_frame(shown, tmp_path, 0, 1)
     with Image.open(tmp_path / "frame-000.png") as image:
         greys = np.asarray(image).astype(np.float64)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
@@ -251,7 +250,7 @@ def test_what_people_see_keeps_every_grey_and_the_window_of_the_model(
 
 @given(hnp.arrays(np.uint16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12)))
 def test_our_png_is_what_any_reader_reads(pixels: Pixels) -> None:
-    with Image.open(io.BytesIO(png.grey16(pixels))) as image:
+    with Image.open(io.BytesIO(picture_encoding.encode_grey16(pixels))) as image:
         image.load()
         assert image.mode.startswith("I;16")
         np.testing.assert_array_equal(np.asarray(image), pixels)
@@ -260,13 +259,13 @@ def test_our_png_is_what_any_reader_reads(pixels: Pixels) -> None:
 def test_a_film_compressed_in_two_halves_is_what_any_reader_reads() -> None:
     noise = np.random.default_rng(3).normal(0, 40, (1201, 997))
     film_of_noise = (np.add.outer(np.arange(1201), np.arange(997)) * 20 + noise + 200).astype(np.uint16)
-    with Image.open(io.BytesIO(png.grey16(film_of_noise))) as image:
+    with Image.open(io.BytesIO(picture_encoding.encode_grey16(film_of_noise))) as image:
         np.testing.assert_array_equal(np.asarray(image), film_of_noise)
 
 
 def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
-    shown = display.ShownFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
-    display.write(shown, tmp_path, 0, 1)
+    shown = display.DisplayFrame(np.tile(np.arange(3000, dtype=np.uint16) * 20, (1500, 1)))
+    display.write_frame(shown, tmp_path, 0, 1)
     facts = json.loads((tmp_path / "frame-000.json").read_text())
     with Image.open(tmp_path / "frame-000.png") as image:
         assert image.size == (2048, 1024) == (facts["shown_columns"], facts["shown_rows"])
@@ -280,7 +279,7 @@ def test_a_large_film_is_shown_at_most_2048_pixels_long(tmp_path: Path) -> None:
 def test_a_picture_is_its_pixels(tmp_path: Path, kind: str) -> None:
     pixels = np.random.default_rng(5).integers(0, 256, (9, 7), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / f"picture.{kind}")
-    with film.opened(tmp_path / f"picture.{kind}", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / f"picture.{kind}", is_picture=True) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
         np.testing.assert_array_equal(opened.shown(0).pixels, pixels.astype(np.uint16) * 257)
 
@@ -288,14 +287,14 @@ def test_a_picture_is_its_pixels(tmp_path: Path, kind: str) -> None:
 def test_a_sixteen_bit_png_keeps_its_depth(tmp_path: Path) -> None:
     pixels = np.arange(60000, 60020, dtype=np.uint16).reshape(4, 5)
     Image.fromarray(pixels).save(tmp_path / "deep.png")
-    with film.opened(tmp_path / "deep.png", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "deep.png", is_picture=True) as opened:
         np.testing.assert_array_equal(opened.grey(0), pixels)
 
 
 def test_a_white_is_zero_tiff_is_not_shown_as_its_negative(tmp_path: Path) -> None:
     pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
     Image.fromarray(pixels).save(tmp_path / "w.tif", tiffinfo={262: 0})
-    with film.opened(tmp_path / "w.tif", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "w.tif", is_picture=True) as opened:
         assert opened.grey(0)[0, 0] > opened.grey(0)[3, 4]
 
 
@@ -318,7 +317,7 @@ def test_a_grey_tiff_laid_on_its_side_stands_upright(
     upright = at_orientation[orientation]
     more = [Image.fromarray(lying)] * (pages - 1)
     Image.fromarray(lying).save(tmp_path / "t.tif", save_all=True, append_images=more, tiffinfo={0x0112: orientation})
-    with film.opened(tmp_path / "t.tif", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "t.tif", is_picture=True) as opened:
         assert (opened.frames, opened.rows, opened.columns) == (pages, *upright.shape)
         np.testing.assert_array_equal(opened.grey(0), upright)
         assert (opened.rows, opened.columns) == upright.shape
@@ -328,13 +327,13 @@ def test_a_photograph_taken_sideways_stands_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(tmp_path / "p.jpg", exif=exif)
-    with film.opened(tmp_path / "p.jpg", is_picture=True) as opened:
+    with image_file.open_image_file(tmp_path / "p.jpg", is_picture=True) as opened:
         assert (opened.rows, opened.columns) == (30, 20) == opened.grey(0).shape
 
 
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(bombs.png(30_000, 30_000, bits=1))
-    with pytest.raises(FrameTooLarge), film.opened(tmp_path / "bomb.png", is_picture=True):
+    with pytest.raises(FrameTooLarge), image_file.open_image_file(tmp_path / "bomb.png", is_picture=True):
         pass
 
 
@@ -342,5 +341,5 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_noise_is_refused_with_a_code(tmp_path: Path, noise: bytes, is_picture: bool) -> None:
     (tmp_path / "noise").write_bytes(noise)
-    with pytest.raises(ImagingError), film.opened(tmp_path / "noise", is_picture=is_picture) as opened:
+    with pytest.raises(ImagingError), image_file.open_image_file(tmp_path / "noise", is_picture=is_picture) as opened:
         opened.grey(0)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from firmware_app.dicom.scp.places import Pace, Places, Standing, who_gives_way
+from firmware_app.dicom.scp.association_slots import AssociationSlots, EvictionClass, Throughput, choose_eviction
 
-Past = Callable[[Pace], None]
+Past = Callable[[Throughput], None]
 LONG = 3.0  # seconds that the newcomer still waits
 SHORT = 1.0
 MANY = 32  # as many wait in line at most
@@ -23,7 +23,7 @@ class Peer:
 
     name: str = "peer"
     address: str = "192.0.2.1"
-    pace: Pace = field(default_factory=Pace)
+    pace: Throughput = field(default_factory=Throughput)
     asked: threading.Event = field(default_factory=threading.Event)
 
     def give_way(self) -> None:
@@ -31,7 +31,7 @@ class Peer:
 
 
 def silent(seconds: float) -> Past:
-    def lived(pace: Pace) -> None:
+    def lived(pace: Throughput) -> None:
         pace.advance(seconds, 0)
 
     return lived
@@ -40,7 +40,7 @@ def silent(seconds: float) -> Past:
 def image(seconds: float, bytes_per_s: float, *, whole: bool = False, each_s: float = 0.25) -> Past:
     """An image that has been arriving for so long; acknowledged when it is *whole*."""
 
-    def lived(pace: Pace) -> None:
+    def lived(pace: Throughput) -> None:
         pace.begin_image()
         for _ in range(round(seconds / each_s)):
             pace.advance(each_s, round(bytes_per_s * each_s))
@@ -53,7 +53,7 @@ def image(seconds: float, bytes_per_s: float, *, whole: bool = False, each_s: fl
 def echoes(seconds: float, bytes_per_s: float) -> Past:
     """Messages that are no image."""
 
-    def lived(pace: Pace) -> None:
+    def lived(pace: Throughput) -> None:
         for _ in range(round(seconds * 4)):
             pace.advance(0.25, round(bytes_per_s / 4))
 
@@ -69,7 +69,7 @@ def peer(name: str, *past: Past, address: str = "192.0.2.1") -> Peer:
 
 
 def leaver(peers: list[Peer], remaining_s: float) -> str | None:
-    leaving = who_gives_way([*peers], time.monotonic(), remaining_s)
+    leaving = choose_eviction([*peers], time.monotonic(), remaining_s)
     return leaving.name if isinstance(leaving, Peer) else None
 
 
@@ -136,17 +136,17 @@ def test_who_waits_for_the_box_does_not_give_way() -> None:
 @pytest.mark.parametrize(
     ("past", "standing"),
     [
-        ((), Standing.NEW),
-        ((silent(60),), Standing.NEW),
-        (DRIPPER, Standing.NEW),
-        (MODEM, Standing.MOVING),
-        ((image(1, 2_000_000), silent(60)), Standing.NEW),
-        (THINKING, Standing.PROVEN),
-        ((image(4, 2_000_000, whole=True), image(20, 10)), Standing.PROVEN),
-        ((image(4, 2_000_000, whole=True), image(20, 10_000)), Standing.MOVING),
+        ((), EvictionClass.NEW),
+        ((silent(60),), EvictionClass.NEW),
+        (DRIPPER, EvictionClass.NEW),
+        (MODEM, EvictionClass.MOVING),
+        ((image(1, 2_000_000), silent(60)), EvictionClass.NEW),
+        (THINKING, EvictionClass.PROVEN),
+        ((image(4, 2_000_000, whole=True), image(20, 10)), EvictionClass.PROVEN),
+        ((image(4, 2_000_000, whole=True), image(20, 10_000)), EvictionClass.MOVING),
     ],
 )
-def test_what_would_be_lost_with_it(past: tuple[Past, ...], standing: Standing) -> None:
+def test_what_would_be_lost_with_it(past: tuple[Past, ...], standing: EvictionClass) -> None:
     assert peer("any", *past).pace.standing(time.monotonic()) is standing
 
 
@@ -157,7 +157,7 @@ class Queue:
     """Newcomers that wait in threads of their own for a place that one holds who is kept busy by the box."""
 
     def __init__(self) -> None:
-        self.places = Places(1)
+        self.places = AssociationSlots(1)
         self.holder = Peer("holder", "203.0.113.1")  # never gives way: it waits for the box
         assert self.places.take(self.holder)
         self.took: list[Peer] = []
@@ -210,7 +210,7 @@ def test_a_full_line_of_one_address_takes_no_more_of_it() -> None:
 
 
 def test_the_addresses_take_turns() -> None:
-    places = Places(2)
+    places = AssociationSlots(2)
     first, second = Peer("first", "198.51.100.9"), Peer("second", "203.0.113.1")
     assert places.take(first)
     assert places.take(second)
@@ -232,7 +232,7 @@ def test_the_addresses_take_turns() -> None:
 
 
 def test_a_silent_holder_is_asked_and_its_place_goes_to_the_newcomer() -> None:
-    places = Places(1)
+    places = AssociationSlots(1)
     holder = peer("silent", silent(5))
     assert places.take(holder)
     newcomer = Peer("newcomer")

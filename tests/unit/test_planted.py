@@ -11,19 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.care import preparation
+from firmware_app.appliance import preparation
 from firmware_app.appliance.checks import hardware
-from firmware_app.cases import stick_status
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import usb_import
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
-from firmware_app.cases.stick_status import StickStage, StickStatus
-from firmware_app.core import clock, presence, remembered
-from firmware_app.core.clock import timekeeping
-from firmware_app.core.clock.memory import ClockMemory
+from firmware_app.cases.usb_import import StickStage, StickStatus
+from firmware_app.core import clock, database_health, locks, run_status
+from firmware_app.core.clock_memory import ClockMemory
 from firmware_app.core.errors import StateUnusable
-from firmware_app.core.sqlite import damage, guard
 from firmware_app.core.state_dir import StateDir
-from firmware_app.packs import results
+from firmware_app.packs import execution_variants
 
 _SECRET = b"root's own file"
 
@@ -51,7 +49,7 @@ def tried(work: Callable[[], object]) -> None:
 
 
 def exporting(state: StateDir) -> None:
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     try:
         with Exports(clinical.database).under_way():
             pass
@@ -60,20 +58,20 @@ def exporting(state: StateDir) -> None:
 
 
 def holding(state: StateDir) -> None:
-    with presence.held(state, "reader"):
+    with run_status.hold_process_lock(state, "reader"):
         pass
 
 
 def opening(state: StateDir) -> None:
-    with guard.alone(state.clinical_db, 0.0):
+    with locks.lock_exclusively(state.clinical_db, 0.0):
         pass
 
 
 # Where something may be planted, by whoever writes that folder, and what then opens it.
 OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
     "the memory of time": (
-        f"run/{timekeeping.FILE}",
-        lambda state: clock.ClockFile(state.run / timekeeping.FILE).read(),
+        f"run/{clock.CLOCK_FILE}",
+        lambda state: clock.ClockFile(state.run / clock.CLOCK_FILE).read(),
     ),
     "its lock": (
         "run/clock.lock",
@@ -83,15 +81,15 @@ OPENED: dict[str, tuple[str, Callable[[StateDir], object]]] = {
         f"run/.clock.json.{os.getpid()}",
         lambda state: clock.ClockFile(state.run / "clock.json").change(_same, patient=False),
     ),
-    "what care remembers": ("run/selftest.json", lambda state: remembered.known(state, "selftest")),
+    "what care remembers": ("run/selftest.json", lambda state: run_status.read_check_result(state, "selftest")),
     "what care will remember": (
         f"run/.selftest.json.{os.getpid()}",
-        lambda state: remembered.keep(state, "selftest", {}),
+        lambda state: run_status.write_check_result(state, "selftest", {}),
     ),
     "the probe of the disk": ("run/probe", lambda state: hardware._written_and_read(state.run / "probe")),
     "the lock of a process": ("run/reader.lock", holding),
-    "the same, asked after": ("run/reader.lock", lambda state: presence.is_running(state, "reader")),
-    "what a process says of itself": ("run/reader.new", lambda state: presence.announce(state, "reader", {})),
+    "the same, asked after": ("run/reader.lock", lambda state: run_status.is_running(state, "reader")),
+    "what a process says of itself": ("run/reader.new", lambda state: run_status.announce_process(state, "reader", {})),
     "a database's lock": ("clinical/clinical.db-lock", opening),
     "the lock of an export": ("clinical/clinical.db-export", exporting),
 }
@@ -145,10 +143,10 @@ def test_a_folder_that_was_planted_is_put_out_of_the_way(state: StateDir, where:
 # The names under which they are read in the end.
 READ: dict[str, Callable[[StateDir], object]] = {
     "run/clock.json": lambda state: clock.ClockFile(state.run / "clock.json").change(_same, patient=False),
-    "run/selftest.json": lambda state: remembered.keep(state, "selftest", {}),
-    "run/reader.json": lambda state: presence.announce(state, "reader", {}),
-    "run/import.json": lambda state: stick_status.write(state, StickStatus(StickStage.SEARCHING, "")),
-    "run/trials.json": lambda state: results._write(state.trials, "{}"),
+    "run/selftest.json": lambda state: run_status.write_check_result(state, "selftest", {}),
+    "run/reader.json": lambda state: run_status.announce_process(state, "reader", {}),
+    "run/import.json": lambda state: usb_import.write_status(state, StickStatus(StickStage.SEARCHING, "")),
+    "run/trials.json": lambda state: execution_variants._write_text(state.trials, "{}"),
 }
 
 
@@ -174,10 +172,10 @@ def test_a_folder_that_was_planted_where_a_file_is_read_is_put_out_of_the_way_an
 
 
 def test_a_note_of_damage_and_a_new_database_are_made_in_their_own_place(state: StateDir, tmp_path: Path) -> None:
-    damage._note(state.clinical_db).symlink_to(tmp_path / "nologin")
-    damage.note(state.clinical_db)
+    database_health._note_path(state.clinical_db).symlink_to(tmp_path / "nologin")
+    database_health.write_damage_note(state.clinical_db)
     state.clinical_db.symlink_to(tmp_path / "nologin")
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     with pytest.raises(OSError, match="symbolic links"):
         clinical.create()
     clinical.database.close()

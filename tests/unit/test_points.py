@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.scored import Place
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core.errors import NoPoint, PointOutdated, PointRoleMissing, PointSamePerson
-from firmware_app.monitoring.points import FOLDER, Points, Proposal
+from firmware_app.monitoring.operating_points import FOLDER, OperatingPoints, Proposal
 from tests.local_films import FINDING, PLACE, opened
 
 FILES = {"model.onnx": "a" * 64}
@@ -20,26 +20,26 @@ FIGURES = {"confirmed": 120, "positives": 40, "sensitivity": [0.9, 0.78, 0.96]}
 
 
 @pytest.fixture
-def clinical(tmp_path: Path) -> Clinical:
+def clinical(tmp_path: Path) -> ClinicalDatabase:
     return opened(tmp_path)
 
 
 @pytest.fixture
-def points(clinical: Clinical, tmp_path: Path) -> Points:
-    return Points(clinical.database, tmp_path / "clinical")
+def points(clinical: ClinicalDatabase, tmp_path: Path) -> OperatingPoints:
+    return OperatingPoints(clinical.database, tmp_path / "clinical")
 
 
-def proposed(points: Points, threshold: float = 0.3) -> Proposal:
+def proposed(points: OperatingPoints, threshold: float = 0.3) -> Proposal:
     return points.propose(PLACE, FILES, FINDING, threshold, FIGURES, "wang", Role.TECHNICIAN)
 
 
-def in_force(points: Points) -> Path:
+def in_force(points: OperatingPoints) -> Path:
     assert points.agree(PLACE, FINDING, proposed(points).digest, "li", Role.DOCTOR) is not None
     (path,) = points._folder.glob("*.json")
     return path
 
 
-def test_one_person_alone_changes_nothing_and_two_do(points: Points, clinical: Clinical) -> None:
+def test_one_person_alone_changes_nothing_and_two_do(points: OperatingPoints, clinical: ClinicalDatabase) -> None:
     proposal = proposed(points)
     assert points.in_force(PLACE, FINDING, FILES) is None
     assert proposal.agreed == {"technician": "wang"}
@@ -61,14 +61,14 @@ def test_one_person_alone_changes_nothing_and_two_do(points: Points, clinical: C
     ("actor", "role", "error"), [("wang", Role.DOCTOR, PointSamePerson), ("chen", Role.AUDITOR, PointRoleMissing)]
 )
 def test_neither_the_same_person_nor_an_auditor_is_the_second(
-    points: Points, actor: str, role: Role, error: type[Exception]
+    points: OperatingPoints, actor: str, role: Role, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         points.agree(PLACE, FINDING, proposed(points).digest, actor, role)
     assert points.in_force(PLACE, FINDING) is None
 
 
-def test_who_looked_at_another_proposal_agrees_to_nothing(points: Points) -> None:
+def test_who_looked_at_another_proposal_agrees_to_nothing(points: OperatingPoints) -> None:
     first = proposed(points)
     proposed(points, 0.2)
     with pytest.raises(PointOutdated):
@@ -78,15 +78,15 @@ def test_who_looked_at_another_proposal_agrees_to_nothing(points: Points) -> Non
 @pytest.mark.parametrize(
     ("place", "finding", "files"),
     [
-        (Place(PLACE.pack, "1.0.1", PLACE.machine), FINDING, FILES),
-        (Place(PLACE.pack, PLACE.version, "m-" + "2" * 20), FINDING, FILES),
-        (Place("other", PLACE.version, PLACE.machine), FINDING, FILES),
+        (ModelSite(PLACE.pack, "1.0.1", PLACE.machine), FINDING, FILES),
+        (ModelSite(PLACE.pack, PLACE.version, "m-" + "2" * 20), FINDING, FILES),
+        (ModelSite("other", PLACE.version, PLACE.machine), FINDING, FILES),
         (PLACE, "cough", FILES),
         (PLACE, FINDING, {"model.onnx": "b" * 64}),
     ],
 )
 def test_a_point_holds_for_what_it_is_bound_to_and_for_nothing_else(
-    points: Points, place: Place, finding: str, files: dict[str, str]
+    points: OperatingPoints, place: ModelSite, finding: str, files: dict[str, str]
 ) -> None:
     path = in_force(points)
     other = path.with_name(f"{place.pack}.{place.version}.{place.machine}.{finding}.json")
@@ -96,7 +96,7 @@ def test_a_point_holds_for_what_it_is_bound_to_and_for_nothing_else(
     assert points.in_force(place, finding, files) is None
 
 
-def test_an_altered_file_and_a_lost_key_mean_the_packs_own_threshold(points: Points) -> None:
+def test_an_altered_file_and_a_lost_key_mean_the_packs_own_threshold(points: OperatingPoints) -> None:
     path = in_force(points)
     whole = path.read_text()
     altered = json.loads(whole)
@@ -110,7 +110,7 @@ def test_an_altered_file_and_a_lost_key_mean_the_packs_own_threshold(points: Poi
     assert points.in_force(PLACE, FINDING, FILES) is None
 
 
-def test_one_call_goes_back_and_the_file_stays(points: Points, clinical: Clinical) -> None:
+def test_one_call_goes_back_and_the_file_stays(points: OperatingPoints, clinical: ClinicalDatabase) -> None:
     path = in_force(points)
     points.undo(PLACE, FINDING, "li")
     assert points.in_force(PLACE, FINDING, FILES) is None
@@ -120,7 +120,7 @@ def test_one_call_goes_back_and_the_file_stays(points: Points, clinical: Clinica
         points.undo(PLACE, FINDING, "li")
 
 
-def test_a_new_point_takes_the_place_of_the_old_one(points: Points, tmp_path: Path) -> None:
+def test_a_new_point_takes_the_place_of_the_old_one(points: OperatingPoints, tmp_path: Path) -> None:
     in_force(points)
     second = points.agree(PLACE, FINDING, proposed(points, 0.2).digest, "li", Role.DOCTOR)
     assert second is not None

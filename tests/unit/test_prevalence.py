@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from firmware_app.core.records import Finding, PackIdentity
 from firmware_app.core.settings import Config
-from firmware_app.packs import prior
+from firmware_app.packs import prevalence_adjustment
+from firmware_app.packs.evidence import Measurement
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Measured
 from tests import toy_pack
 from web.blueprints import packs
 
@@ -27,7 +27,7 @@ def logit(share: float) -> float:
 
 @given(st.floats(0.0001, 0.9999), SHARES, SHARES)
 def test_the_shift_adds_the_difference_of_the_logits(probability: float, given_: float, wanted: float) -> None:
-    moved = prior.shifted(probability, given_, wanted)
+    moved = prevalence_adjustment.shift_probability(probability, given_, wanted)
     assert logit(moved) == pytest.approx(logit(probability) + logit(wanted) - logit(given_), abs=1e-6)
 
 
@@ -39,7 +39,7 @@ def test_the_shift_is_what_counting_films_of_the_rarer_population_gives() -> Non
         more_well = sick / wanted * (1 - wanted) / well  # each healthy film stands for so many
         for ill, healthy in zip(with_it, without, strict=True):
             counted = ill / (ill + healthy * more_well)
-            moved = prior.shifted(ill / (ill + healthy), sick / (sick + well), wanted)
+            moved = prevalence_adjustment.shift_probability(ill / (ill + healthy), sick / (sick + well), wanted)
             assert moved == pytest.approx(counted, rel=1e-9)
 
 
@@ -49,29 +49,29 @@ def test_no_decision_changes_with_the_prevalence(
 ) -> None:
     finding = Finding("bright", {"en": "Bright"}, probability, threshold)
     manifest = _manifest(calibration_prevalence=given_)
-    (moved,) = prior.at_the_clinic([finding], manifest, {"bright": wanted})
+    (moved,) = prevalence_adjustment.adjust_to_clinic([finding], manifest, {"bright": wanted})
     assert moved.positive is finding.positive
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_certainty_stays_certain(share: float) -> None:
-    assert prior.shifted(share, 0.7, 0.01) == share
+    assert prevalence_adjustment.shift_probability(share, 0.7, 0.01) == share
 
 
 @pytest.mark.parametrize(("given_", "wanted"), [(0.0, 0.5), (0.5, 1.0)])
 def test_a_prevalence_of_none_or_all_is_refused(given_: float, wanted: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        prior.shifted(0.5, given_, wanted)
+        prevalence_adjustment.shift_probability(0.5, given_, wanted)
 
 
 def test_without_a_clinics_number_nothing_is_shifted() -> None:
     finding = Finding("bright", {"en": "Bright"}, 0.8, 0.6)
-    assert prior.at_the_clinic([finding], _manifest(), {"other": 0.1}) == (finding,)
+    assert prevalence_adjustment.adjust_to_clinic([finding], _manifest(), {"other": 0.1}) == (finding,)
 
 
 def test_the_calibrations_prevalence_goes_before_the_trainings() -> None:
-    assert prior.of_the_pack(_manifest()) == 0.5
-    assert prior.of_the_pack(_manifest(calibration_prevalence=0.3)) == 0.3
+    assert prevalence_adjustment.pack_prevalence(_manifest()) == 0.5
+    assert prevalence_adjustment.pack_prevalence(_manifest(calibration_prevalence=0.3)) == 0.3
 
 
 def test_predictive_values_are_what_counting_ten_thousand_films_gives() -> None:
@@ -79,14 +79,16 @@ def test_predictive_values_are_what_counting_ten_thousand_films_gives() -> None:
     sick = films * share
     hits, false_alarms = sensitivity * sick, (1 - specificity) * (films - sick)
     clear, missed = specificity * (films - sick), (1 - sensitivity) * sick
-    ppv, npv = prior.values(sensitivity, specificity, share)
+    ppv, npv = prevalence_adjustment.compute_predictive_values(sensitivity, specificity, share)
     assert ppv == pytest.approx(hits / (hits + false_alarms))
     assert npv == pytest.approx(clear / (clear + missed))
 
 
 def test_a_test_that_marks_nothing_or_everything_says_no_more_than_the_prevalence() -> None:
     for sensitivity, specificity in ((0.0, 1.0), (1.0, 0.0)):
-        assert list(prior.values(sensitivity, specificity, 0.1)) == pytest.approx([0.1, 0.9])
+        assert list(prevalence_adjustment.compute_predictive_values(sensitivity, specificity, 0.1)) == pytest.approx(
+            [0.1, 0.9]
+        )
 
 
 @pytest.mark.parametrize(
@@ -102,20 +104,30 @@ def test_a_test_that_marks_nothing_or_everything_says_no_more_than_the_prevalenc
     ],
 )
 def test_a_share_is_told_in_films_and_never_as_none_or_all(share: float, counted: tuple[int, int]) -> None:
-    assert prior.counted(share) == counted
+    assert prevalence_adjustment.as_counts(share) == counted
 
 
 def test_a_pack_that_does_not_say_enough_gets_no_predictive_value() -> None:
     row = _measured()
     rare = {"bright": 0.02, "dark": 0.02}
-    assert prior.predictive(_manifest(), row, "bright", rare) is not None
-    assert prior.predictive(_manifest(), None, "bright", rare) is None
-    assert prior.predictive(_manifest(), row.model_copy(update={"specificity": None}), "bright", rare) is None
-    assert prior.predictive(_manifest(), row, "dark", rare) is None
+    assert prevalence_adjustment.find_predictive_values(_manifest(), row, "bright", rare) is not None
+    assert prevalence_adjustment.find_predictive_values(_manifest(), None, "bright", rare) is None
+    assert (
+        prevalence_adjustment.find_predictive_values(
+            _manifest(), row.model_copy(update={"specificity": None}), "bright", rare
+        )
+        is None
+    )
+    assert prevalence_adjustment.find_predictive_values(_manifest(), row, "dark", rare) is None
 
 
 def test_the_packs_own_prevalence_promises_no_clinic_anything() -> None:
-    assert prior.predictive(_manifest(calibration_prevalence=0.3), _measured(), "bright", {"dark": 0.02}) is None
+    assert (
+        prevalence_adjustment.find_predictive_values(
+            _manifest(calibration_prevalence=0.3), _measured(), "bright", {"dark": 0.02}
+        )
+        is None
+    )
 
 
 def test_the_viewer_is_told_of_the_very_form_that_read_the_film(tmp_path: Path) -> None:
@@ -147,8 +159,8 @@ def _manifest(**changes: object) -> Manifest:
     return Manifest.of_task("classify").model_validate({**manifest, **changes})
 
 
-def _measured() -> Measured:
-    return Measured(
+def _measured() -> Measurement:
+    return Measurement(
         runtime="onnxruntime",
         precision="fp32",
         split="test",

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import EndNotMarked, Undecodable
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import clip_extent
-from firmware_app.imaging.clip import BIT_STREAMS, FILES, Track
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom import picture_formats
+from firmware_app.imaging.clip import BIT_STREAMS, FILE_FORMATS, Track
+from firmware_app.ingest.intake import ImageIntake
 from tests import peers
 from tests.wire import bombs
 
@@ -59,7 +59,7 @@ def made(rate: Fraction, bits: int, picture: Callable[[int], np.ndarray[Any, Any
     return file.getvalue()
 
 
-def frames_of(stream: bytes, formats: tuple[str, ...] = FILES) -> int:
+def frames_of(stream: bytes, formats: tuple[str, ...] = FILE_FORMATS) -> int:
     """How many are there, each of which is read."""
     track = Track(io.BytesIO(stream), formats)
     try:
@@ -74,7 +74,7 @@ def frames_of(stream: bytes, formats: tuple[str, ...] = FILES) -> int:
 @pytest.mark.parametrize("make", [still, sweep])
 def test_a_whole_stream_is_read_though_frames_share_packs(make: Callable[[Fraction], bytes], rate: Fraction) -> None:
     stream = make(rate)
-    assert clip_extent.program_stream_reaches_its_end(stream)
+    assert picture_formats.is_complete_program_stream(stream)
     assert frames_of(stream) == FRAMES
     assert frames_of(stream, BIT_STREAMS) == FRAMES
 
@@ -90,16 +90,16 @@ def test_no_lost_pack_is_passed_over(make: Callable[[Fraction], bytes]) -> None:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def door(tmp_path: Path) -> Iterator[ImageIntake]:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    yield Door(state, clinical, high_water_free_mb=1, max_object_mb=64)
+    yield ImageIntake(state, clinical, high_water_free_mb=1, max_object_mb=64)
     clinical.database.close()
 
 
-def test_a_stream_whose_end_is_not_marked_is_not_called_incomplete(tmp_path: Path, door: Door) -> None:
+def test_a_stream_whose_end_is_not_marked_is_not_called_incomplete(tmp_path: Path, door: ImageIntake) -> None:
     path = tmp_path / "clip.mpg"
     path.write_bytes(still(RATES[0])[: -3 * 2048])
     with pytest.raises(EndNotMarked, match=r"intake\.end_not_marked: .*whether it is whole.*save it as MP4"):
@@ -108,9 +108,9 @@ def test_a_stream_whose_end_is_not_marked_is_not_called_incomplete(tmp_path: Pat
 
 def test_a_long_stream_is_whole_however_many_packets_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 2 KB with a header before each, as FFmpeg writes them: 53 MB of these are more than 50,000 of the two."""
-    monkeypatch.setattr(clip_extent, "_MOST_PACKETS", 50_000)  # a tenth
+    monkeypatch.setattr(picture_formats, "_MOST_PACKETS", 50_000)  # a tenth
     pack = PACK + b"\x21" * 8 + b"\0\0\1\xe0" + (2030).to_bytes(2) + bytes(2030)
     stream = pack * 26_000 + b"\0\0\1\xb9"
-    assert clip_extent.program_stream_reaches_its_end(stream)
-    assert not clip_extent.program_stream_reaches_its_end(stream[: -len(pack)])
-    assert not clip_extent.program_stream_reaches_its_end(bombs.mpeg_of_packets(200_000))
+    assert picture_formats.is_complete_program_stream(stream)
+    assert not picture_formats.is_complete_program_stream(stream[: -len(pack)])
+    assert not picture_formats.is_complete_program_stream(bombs.mpeg_of_packets(200_000))

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.checks.hospital_line import examine
-from firmware_app.appliance.provisioning import box_identity, first_request, first_start
-from firmware_app.appliance.provisioning.answers import Answers
-from firmware_app.appliance.provisioning.first_page import DONE
-from firmware_app.appliance.provisioning.first_request import FirstRequest
+from firmware_app.appliance import box_identity, first_start, provisioning_request
+from firmware_app.appliance.checks.hospital_uplink import examine
+from firmware_app.appliance.provisioning_answers import Answers
+from firmware_app.appliance.provisioning_request import FirstRequest
+from firmware_app.appliance.provisioning_service import DONE
 from firmware_app.core.errors import ProvisionedAlready
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.uplink.messages.envelope import HospitalBundle
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from tests.shelf import Box, prepared
 
 ANSWERS = Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANTERN")
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> House:
-    made = House(tmp_path / "other")
+def other(tmp_path: Path) -> HospitalSite:
+    made = HospitalSite(tmp_path / "other")
     made.establish("other.example", 8883)
     return made
 
@@ -36,13 +36,13 @@ def box(tmp_path: Path) -> Box:
 
 
 def given(box: Box, hospital: HospitalBundle | None, *, another: bool = False) -> None:
-    first_start.apply(ANSWERS, hospital, box.config, box.places, another=another)
+    first_start.apply_answers(ANSWERS, hospital, box.config, box.places, another=another)
 
 
-def enrolled(box: Box, house: House) -> None:
+def enrolled(box: Box, house: HospitalSite) -> None:
     """As `lantern provision --enrolment` leaves it."""
     _, answer = house.enrol(box.places.keys / "box.json", replace=True)
-    box_identity.complete(box.places.keys, answer)
+    box_identity.complete_identity(box.places.keys, answer)
     given(box, None)
     assert box.config.uplink.enabled
 
@@ -53,11 +53,11 @@ def kept(box: Box) -> dict[str, bytes]:
 
 
 def answered(box: Box, request: FirstRequest) -> str:
-    first_request.ask(box.state, request)
+    provisioning_request.ask(box.state, request)
     return box.answered().reason.code
 
 
-def test_the_first_page_cannot_give_another_hospital(house: House, other: House, box: Box) -> None:
+def test_the_first_page_cannot_give_another_hospital(house: HospitalSite, other: HospitalSite, box: Box) -> None:
     """Not even with the box's own id and its own answers, as a viewer that was taken over would ask."""
     given(box, house.bundle())
     before = kept(box)
@@ -68,7 +68,7 @@ def test_the_first_page_cannot_give_another_hospital(house: House, other: House,
 
 
 def test_the_first_page_cannot_give_a_hospital_to_a_box_that_has_an_identity_without_one(
-    other: House, box: Box
+    other: HospitalSite, box: Box
 ) -> None:
     given(box, None)
     before = kept(box)
@@ -87,7 +87,7 @@ def test_the_first_page_cannot_change_an_answer_that_the_box_has(box: Box) -> No
     assert kept(box) == before
 
 
-def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
+def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: HospitalSite, box: Box) -> None:
     """The configuration was written, its answer was not: asked again the same comes out."""
     request = FirstRequest(answers=ANSWERS.as_text(), hospital=house.bundle_file.read_text())
     assert answered(box, request) == DONE
@@ -96,7 +96,7 @@ def test_a_request_that_a_power_cut_left_unanswered_is_answered(house: House, bo
     assert kept(box) == before
 
 
-def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: House, box: Box) -> None:
+def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: HospitalSite, box: Box) -> None:
     made = prepared(house, box.state.provision / "offered")
     request = FirstRequest(file="clinic-7", code=made.code)
     assert answered(box, request) == DONE
@@ -105,7 +105,9 @@ def test_a_file_that_a_power_cut_left_unanswered_is_answered(house: House, box: 
     assert kept(box) == before
 
 
-def test_nothing_gives_another_hospital_unless_a_person_said_so(house: House, other: House, box: Box) -> None:
+def test_nothing_gives_another_hospital_unless_a_person_said_so(
+    house: HospitalSite, other: HospitalSite, box: Box
+) -> None:
     given(box, house.bundle())
     enrolled(box, house)
     before = kept(box)
@@ -114,7 +116,9 @@ def test_nothing_gives_another_hospital_unless_a_person_said_so(house: House, ot
     assert kept(box) == before
 
 
-def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House, other: House, box: Box) -> None:
+def test_a_box_of_another_hospital_waits_for_that_ones_certificate(
+    house: HospitalSite, other: HospitalSite, box: Box
+) -> None:
     """With the certificate of the hospital before, its line would be refused for ever."""
     given(box, house.bundle())
     enrolled(box, house)
@@ -123,4 +127,4 @@ def test_a_box_of_another_hospital_waits_for_that_ones_certificate(house: House,
     assert (uplink.host, uplink.enabled, uplink.tls_cert) == ("other.example", False, None)
     assert [reason.code for _, reason in examine(box.config, box.state)] == ["line.awaited"]
     enrolled(box, other)
-    assert box_identity.hospital_of(KeyFiles(box.places.keys).hospital) == other.bundle()
+    assert box_identity.read_hospital(KeyFiles(box.places.keys).hospital) == other.bundle()

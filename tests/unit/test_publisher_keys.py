@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.envelope import key_id, sign
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind
 from firmware_app.uplink.publisher import Publisher
 from tests.unit.test_exchange import BUNDLE, SIGNER, public
@@ -44,4 +44,4 @@ def test_only_a_newer_key_that_this_hospital_signed_is_used(
 ) -> None:
     keys = Keys("clinic-7", serial, public(b"7"))
     exchange.keep_keys(BUNDLE.verify, serial, sign(keys.encode(), Kind.KEYS, box, signer))
-    assert sealed_to(exchange) == key_id(seal_key(public(b"7") if taken else BUNDLE.seal))
+    assert sealed_to(exchange) == key_id(parse_seal_key(public(b"7") if taken else BUNDLE.seal))

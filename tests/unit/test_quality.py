@@ -12,13 +12,12 @@ import pytest
 from PIL import Image, ImageFilter
 
 from firmware_app.core.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, image_limits, model_frames, quality_checks, quality_measures
 from firmware_app.imaging.input_spec import Demands
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.imaging.quality import chest, judge, limits, measures
-from firmware_app.imaging.quality.look import Look
-from firmware_app.packs.shelf import shipped_packs_dir
-from firmware_app.reading import quality_hints
+from firmware_app.imaging.quality_measures import ReducedFrame
+from firmware_app.packs.pack_folder import shipped_packs_dir
+from firmware_app.reading import hints
 from tests import films, screens
 
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
@@ -29,7 +28,7 @@ Pixels = np.ndarray[Any, Any]
 
 
 def grey(path: Path = CLEAR) -> Pixels:
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         return opened.grey(0)
 
 
@@ -80,36 +79,36 @@ def with_metal(frame: Pixels, side: float) -> Pixels:
 @pytest.mark.parametrize(
     ("measure", "worsened", "steps"),
     [
-        (measures.blur, blurred, (0.5, 2, 4, 8)),
-        (measures.motion, moved, (1, 4, 8, 12)),
-        (measures.noise, grainy, (0, 0.03, 0.1, 0.3)),
-        (measures.pale, bent, (2, 1, 0.5, 0.2)),
-        (measures.dark, bent, (0.5, 1, 2, 5)),
-        (measures.burnt_black, cut_low, (1, 20, 40, 60)),
-        (measures.burnt_white, cut_high, (1, 20, 40, 60)),
-        (measures.metal, with_metal, (2, 12, 24)),
+        (quality_measures.measure_blur, blurred, (0.5, 2, 4, 8)),
+        (quality_measures.measure_motion, moved, (1, 4, 8, 12)),
+        (quality_measures.measure_noise, grainy, (0, 0.03, 0.1, 0.3)),
+        (quality_measures.measure_paleness, bent, (2, 1, 0.5, 0.2)),
+        (quality_measures.measure_darkness, bent, (0.5, 1, 2, 5)),
+        (quality_measures.measure_burnt_black, cut_low, (1, 20, 40, 60)),
+        (quality_measures.measure_burnt_white, cut_high, (1, 20, 40, 60)),
+        (quality_measures.measure_metal, with_metal, (2, 12, 24)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_the_more_an_image_is_spoiled_the_larger_its_number(
-    measure: Callable[[Look], float], worsened: Callable[[Pixels, float], Pixels], steps: tuple[float, ...]
+    measure: Callable[[ReducedFrame], float], worsened: Callable[[Pixels, float], Pixels], steps: tuple[float, ...]
 ) -> None:
-    numbers = [measure(Look.at(worsened(textured(), step))) for step in steps]
+    numbers = [measure(ReducedFrame.at(worsened(textured(), step))) for step in steps]
     assert all(less < more for less, more in pairwise(numbers)), numbers
 
 
 def test_a_number_does_not_depend_on_exposure_bit_depth_or_size() -> None:
     frame = textured()
     large = np.asarray(Image.fromarray(frame).resize((1500, 1500), Image.Resampling.BICUBIC))
-    plain = judge.measured(frame, "chest_film")
+    plain = quality_checks.measure_frame(frame, "chest_film")
     for other in (frame * np.float32(17) - np.float32(900), np.round(frame * 16), large):
-        for name, number in judge.measured(other.astype(np.float32), "chest_film").items():
+        for name, number in quality_checks.measure_frame(other.astype(np.float32), "chest_film").items():
             assert number == pytest.approx(plain[name], rel=0.1, abs=0.05), name
 
 
 def is_turned(film: Pixels) -> bool:
     try:
-        judge.check(judge.measured(film, "chest_film"), "chest_film")
+        quality_checks.check_measures(quality_checks.measure_frame(film, "chest_film"), "chest_film")
     except ImageTurned:
         return True
     return False
@@ -117,7 +116,7 @@ def is_turned(film: Pixels) -> bool:
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_no_golden_film_is_refused_as_lying_wrongly_and_every_one_is_on_its_side(path: Path) -> None:
-    judge.check(judge.measured(grey(path), "chest_film"), "chest_film")
+    quality_checks.check_measures(quality_checks.measure_frame(grey(path), "chest_film"), "chest_film")
     assert all(is_turned(np.rot90(grey(path), quarters)) for quarters in (1, 3))
 
 
@@ -127,20 +126,28 @@ def test_every_golden_film_upside_down_is_refused_but_drawn_ones_full_of_opaciti
 
 
 def test_a_film_without_its_side_looks_cut_off() -> None:
-    whole, third = chest.cut_off(Look.at(grey())), grey().shape[1] // 3
+    whole, third = quality_measures.measure_cut_off(ReducedFrame.at(grey())), grey().shape[1] // 3
     for part in (grey()[:, third:], grey()[:, :-third]):
-        assert chest.cut_off(Look.at(part)) > max(whole, limits.LIMITS["chest_film"]["cut_off"].hint)
+        assert quality_measures.measure_cut_off(ReducedFrame.at(part)) > max(
+            whole, image_limits.QUALITY_LIMITS["chest_film"]["cut_off"].hint
+        )
 
 
 def test_a_picture_of_stripes_is_no_chest() -> None:
     stripes = np.tile(np.sin(np.arange(300) / 15), (300, 1)).T.astype(np.float32)
-    assert chest.unlike(Look.at(stripes)) > limits.LIMITS["chest_film"]["unlike"].hint > chest.unlike(Look.at(grey()))
+    assert (
+        quality_measures.measure_unlikeness(ReducedFrame.at(stripes))
+        > image_limits.QUALITY_LIMITS["chest_film"]["unlike"].hint
+        > quality_measures.measure_unlikeness(ReducedFrame.at(grey()))
+    )
 
 
 def test_one_bad_frame_says_nothing_of_a_clip() -> None:
     good, bad = ({"blur": number} for number in (3.0, 9.0))
-    assert limits.fired(judge.of_frames([good, bad, good]), "ultrasound") == ()
-    assert limits.fired(judge.of_frames([bad, bad, good]), "ultrasound") == (("blur", 9.0),)
+    assert image_limits.find_quality_hints(quality_checks.median_measures([good, bad, good]), "ultrasound") == ()
+    assert image_limits.find_quality_hints(quality_checks.median_measures([bad, bad, good]), "ultrasound") == (
+        ("blur", 9.0),
+    )
 
 
 def test_ultrasound_is_told_to_be_too_bright_or_almost_black() -> None:
@@ -153,7 +160,7 @@ def test_ultrasound_is_told_to_be_too_bright_or_almost_black() -> None:
 
 
 def _fired(frame: Pixels) -> tuple[tuple[str, float], ...]:
-    return limits.fired(judge.measured(frame, "ultrasound"), "ultrasound")
+    return image_limits.find_quality_hints(quality_checks.measure_frame(frame, "ultrasound"), "ultrasound")
 
 
 def picture(folder: Path, pixels: Pixels) -> Path:
@@ -180,12 +187,12 @@ def tinted(balance: tuple[float, float, float]) -> Pixels:
 def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
     tmp_path: Path, balance: tuple[float, float, float], photographs: bool, refusal: type[ImageUnfit] | None
 ) -> None:
-    with film.opened(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
+    with image_file.open_image_file(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
         if refusal is None:
-            assert for_model.taken(opened, SPEC, demands=Demands(photographs=photographs)).read == (0,)
+            assert model_frames.prepare_frames(opened, SPEC, demands=Demands(photographs=photographs)).read == (0,)
         else:
             with pytest.raises(refusal):
-                for_model.taken(opened, SPEC, demands=Demands(photographs=photographs))
+                model_frames.prepare_frames(opened, SPEC, demands=Demands(photographs=photographs))
 
 
 @pytest.mark.parametrize("least_px", [None, 95, 96, 97, 300])
@@ -194,12 +201,12 @@ def test_a_pack_refuses_an_image_whose_shorter_side_is_below_its_least_size(
     tmp_path: Path, rows: int, columns: int, least_px: int | None
 ) -> None:
     path = picture(tmp_path, films.shapes(3, rows, columns, 255).astype(np.uint8))
-    with film.opened(path, is_picture=True) as opened:
+    with image_file.open_image_file(path, is_picture=True) as opened:
         if least_px is None or least_px <= 96:
-            assert for_model.taken(opened, SMALL, demands=Demands(least_px=least_px)).read == (0,)
+            assert model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=least_px)).read == (0,)
             return
         with pytest.raises(ImageBelowLeast) as refused:
-            for_model.taken(opened, SMALL, demands=Demands(least_px=least_px))
+            model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=least_px))
     assert (refused.value.columns, refused.value.rows, refused.value.least) == (columns, rows, least_px)
 
 
@@ -207,13 +214,13 @@ def test_the_least_size_is_of_what_the_model_sees_and_named_before_any_other_siz
     """A border that the model does not get makes no film larger; a film too small for both rules names the pack's."""
     framed = np.zeros((220, 220), np.uint8)
     framed[50:170, 50:170] = films.shapes(3, 120, 120, 255)
-    with film.opened(picture(tmp_path, framed), is_picture=True) as opened:
-        assert for_model.taken(opened, SMALL, demands=Demands(least_px=200)).read == (0,)
+    with image_file.open_image_file(picture(tmp_path, framed), is_picture=True) as opened:
+        assert model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=200)).read == (0,)
         with pytest.raises(ImageBelowLeast):
-            for_model.taken(opened, InputSpec("image", 64, 64, crop="frame"), demands=Demands(least_px=200))
+            model_frames.prepare_frames(opened, InputSpec("image", 64, 64, crop="frame"), demands=Demands(least_px=200))
     tiny = picture(tmp_path, films.shapes(3, 60, 60, 255).astype(np.uint8))
-    with film.opened(tiny, is_picture=True) as opened, pytest.raises(ImageBelowLeast):
-        for_model.taken(opened, SPEC, demands=Demands(least_px=256))
+    with image_file.open_image_file(tiny, is_picture=True) as opened, pytest.raises(ImageBelowLeast):
+        model_frames.prepare_frames(opened, SPEC, demands=Demands(least_px=256))
 
 
 def test_a_pack_that_names_no_least_size_reads_films_of_its_own_input_and_a_little_less(tmp_path: Path) -> None:
@@ -225,15 +232,15 @@ def test_a_pack_that_names_no_least_size_reads_films_of_its_own_input_and_a_litt
             if modality == "US"
             else films.shapes(3, side, side, 255).astype(np.uint8),
         )
-        with film.opened(path, is_picture=True) as opened:
-            assert for_model.taken(opened, SPEC, modality=modality).read == (0,)
+        with image_file.open_image_file(path, is_picture=True) as opened:
+            assert model_frames.prepare_frames(opened, SPEC, modality=modality).read == (0,)
 
 
 def test_a_pack_that_names_no_kind_has_no_limits_it_never_learnt() -> None:
-    assert judge.measured(np.zeros((9, 9), np.float32), "none") == {}
+    assert quality_checks.measure_frame(np.zeros((9, 9), np.float32), "none") == {}
 
 
 def test_every_measure_with_a_limit_has_a_sentence() -> None:
-    for kind, limit_of in limits.LIMITS.items():
-        assert set(limit_of) == set(quality_hints.OF_KIND[kind])
-        assert set(limit_of) <= set(judge.MEASURES)
+    for kind, limit_of in image_limits.QUALITY_LIMITS.items():
+        assert set(limit_of) == set(hints.QUALITY_HINTS[kind])
+        assert set(limit_of) <= set(quality_checks.MEASURES)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.cases import quarantine
-from firmware_app.cases.clinical_db import Clinical, Held
+from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
 from firmware_app.cases.quarantine import MOST_LINES, Quarantine
 from firmware_app.core.errors import (
     DecodeGaveUp,
@@ -25,21 +25,21 @@ __all__ = ["desk"]
 NAME = "/media/stick/LI_Hua_1952.dcm"
 
 
-def admitted(clinical: Clinical, number: int = 1) -> Instance:
+def admitted(clinical: ClinicalDatabase, number: int = 1) -> Instance:
     sha256 = f"{number:064x}"
     made = clinical.admit(path=NAME, file=f"images/{number}", sha256=sha256, size=1, header=None, association=None)
     assert isinstance(made, Instance)
     return made
 
 
-def cannot(clinical: Clinical, instance: Instance, why: LanternError) -> None:
+def cannot(clinical: ClinicalDatabase, instance: Instance, why: LanternError) -> None:
     reading = Reading(
         Scope.INSTANCE, (instance.reference,), ReadingStatus.CANNOT_JUDGE, Reason.of(why), None, Timing(0, 0, 0)
     )
     clinical.finish(instance, reading, Priority.CANNOT_JUDGE)
 
 
-def test_what_door_and_reader_refuse_stands_in_one_list_newest_first_without_a_name(clinical: Clinical) -> None:
+def test_what_door_and_reader_refuse_stands_in_one_list_newest_first_without_a_name(clinical: ClinicalDatabase) -> None:
     clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
     broken, unknown = admitted(clinical, 1), admitted(clinical, 2)
     cannot(clinical, broken, DecodeGaveUp(detail="out of time"))
@@ -58,22 +58,22 @@ def test_what_door_and_reader_refuse_stands_in_one_list_newest_first_without_a_n
     assert NAME not in repr(quarantine.entries(9))
 
 
-def test_an_image_that_is_read_again_leaves_the_list_until_it_fails_again(clinical: Clinical) -> None:
+def test_an_image_that_is_read_again_leaves_the_list_until_it_fails_again(clinical: ClinicalDatabase) -> None:
     broken = admitted(clinical)
     cannot(clinical, broken, Undecodable(detail="cut"))
     quarantine = Quarantine(clinical.database)
     assert len(quarantine) == 1
-    clinical.reread(Held(broken.reference, broken.case, broken.file, "1" * 64))
+    clinical.reread(StoredInstance(broken.reference, broken.case, broken.file, "1" * 64))
     assert (len(quarantine), quarantine.entries(9)) == (0, [])
 
 
 def test_a_sender_who_repeats_himself_for_ever_does_not_fill_the_journal(
-    clinical: Clinical, monkeypatch: pytest.MonkeyPatch
+    clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "MOST_LINES", 5)
     monkeypatch.setattr(quarantine, "_AT_ONCE", 5)
     image = admitted(clinical)
-    held = Held(image.reference, image.case, image.file, "1" * 64)
+    held = StoredInstance(image.reference, image.case, image.file, "1" * 64)
     for _ in range(30):
         clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
         clinical.record_duplicate(NAME, held)
@@ -83,18 +83,18 @@ def test_a_sender_who_repeats_himself_for_ever_does_not_fill_the_journal(
     actual = Quarantine(clinical.database)
     assert {count.code: count.count for count in actual.counts()} == {"intake.truncated": 30, "imaging.undecodable": 1}
     assert clinical.counts().refused == 31
-    assert quarantine.forgotten(clinical.database.connection) == 1 + 60 + 1 - lines
+    assert quarantine.count_removed_lines(clinical.database.connection) == 1 + 60 + 1 - lines
     assert actual.entries(1)[0].reason.code == "imaging.undecodable"
     assert clinical.case(image.case).files[0].status.value == "cannot-judge"  # its arrival stays
 
 
 def test_the_line_of_an_object_that_is_kept_aside_is_never_forgotten(
-    clinical: Clinical, monkeypatch: pytest.MonkeyPatch
+    clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quarantine, "MOST_LINES", 5)
     monkeypatch.setattr(quarantine, "_AT_ONCE", 5)
     image = admitted(clinical)
-    held = Held(image.reference, image.case, image.file, "1" * 64)
+    held = StoredInstance(image.reference, image.case, image.file, "1" * 64)
     for name in ("one", "two"):
         for _ in range(3):
             clinical.record_refusal(NAME, InstanceConflict(), held=held, kept_file=f"set_aside/{name}.dcm")
@@ -109,7 +109,7 @@ def test_the_line_of_an_object_that_is_kept_aside_is_never_forgotten(
 def test_a_single_run_says_what_became_of_each_of_its_files(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "run")
     state.prepare()
-    clinical = Clinical(state.clinical_db, keeps_every_line=True)
+    clinical = ClinicalDatabase(state.clinical_db, keeps_every_line=True)
     clinical.create()
     with clinical.database.transaction() as connection:
         connection.executemany(
@@ -117,13 +117,13 @@ def test_a_single_run_says_what_became_of_each_of_its_files(tmp_path: Path) -> N
             [(str(number), '{"where": "x"}', "2026-01-01T00:00:00+00:00") for number in range(MOST_LINES + 200)],
         )
     clinical.record_refusal(NAME, Truncated(where="x"))
-    homeless = clinical.homeless()
+    homeless = clinical.unassigned_files()
     assert homeless is not None
     assert len(homeless.files) == MOST_LINES + 201
     clinical.database.close()
 
 
-def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: Clinical) -> None:
+def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: ClinicalDatabase) -> None:
     connection = clinical.database.connection
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
@@ -137,12 +137,12 @@ def test_the_list_is_found_by_an_index_however_many_images_were_read(clinical: C
 
 
 def test_the_page_shows_sentences_to_doctor_and_technician_and_the_case_to_the_doctor(desk: Desk) -> None:
-    from firmware_app.cases.accounts.accounts_db import Role
+    from firmware_app.cases.accounts import Role
 
     doctor, technician = desk.person("li"), desk.person("wang", Role.TECHNICIAN)
     assert "Nothing was refused or set aside." in doctor.get("/quarantine", headers=HTML).text
     assert "/quarantine" not in doctor.get("/", headers=HTML).text
-    held = Held(desk.instance.reference, desk.case, desk.instance.file, "a" * 64)
+    held = StoredInstance(desk.instance.reference, desk.case, desk.instance.file, "a" * 64)
     desk.clinical.record_refusal(NAME, InstanceConflict(), held=held, kept_file="set_aside/x.dcm")
     assert 'href="/quarantine"' in doctor.get("/", headers=HTML).text
     assert 'href="/quarantine"' in technician.get("/box", headers=HTML).text

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue
+from firmware_app.appliance import rescue
 from firmware_app.cases import references
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import NotKept, ReferencesLost
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from tests.objects import file_of, film
 
 
@@ -20,37 +20,37 @@ def key_file(state: StateDir) -> Path:
     return state.clinical_db.parent / references.KEY_FILE
 
 
-def taken(state: StateDir, clinical: Clinical, at: Path, number: int) -> str:
+def taken(state: StateDir, clinical: ClinicalDatabase, at: Path, number: int) -> str:
     if not at.exists():  # no film is drawn twice
         at.write_bytes(file_of(film(study=f"2.25.{number}", sop_instance=f"2.25.{number}.1")))
-    return Door(state, clinical, 1, 64).accept_file(at).case
+    return ImageIntake(state, clinical, 1, 64).accept_file(at).case
 
 
-def forget_row(clinical: Clinical) -> None:
+def forget_row(clinical: ClinicalDatabase) -> None:
     clinical.database.connection.execute("DELETE FROM secrets")
 
 
-def test_the_secret_is_made_before_the_first_image(state: StateDir, clinical: Clinical) -> None:
+def test_the_secret_is_made_before_the_first_image(state: StateDir, clinical: ClinicalDatabase) -> None:
     assert len(key_file(state).read_bytes()) == 32
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
 def test_a_damaged_file_is_restored_from_the_database(
-    state: StateDir, clinical: Clinical, tmp_path: Path, damage: bytes | None
+    state: StateDir, clinical: ClinicalDatabase, tmp_path: Path, damage: bytes | None
 ) -> None:
     before = key_file(state).read_bytes()
     taken(state, clinical, tmp_path / "a.dcm", 1)
     key_file(state).unlink()
     if damage is not None:
         key_file(state).write_bytes(damage)
-    again = Clinical(state.clinical_db)
+    again = ClinicalDatabase(state.clinical_db)
     again.create()
     again.database.close()
     assert key_file(state).read_bytes() == before
 
 
 def test_a_changed_file_of_the_right_length_does_not_outweigh_the_proved_copy(
-    state: StateDir, clinical: Clinical
+    state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     before = key_file(state).read_bytes()
     key_file(state).write_bytes(bytes(32))
@@ -58,19 +58,21 @@ def test_a_changed_file_of_the_right_length_does_not_outweigh_the_proved_copy(
     assert key_file(state).read_bytes() == before
 
 
-def test_a_lost_row_is_restored_from_the_file(state: StateDir, clinical: Clinical, tmp_path: Path) -> None:
+def test_a_lost_row_is_restored_from_the_file(state: StateDir, clinical: ClinicalDatabase, tmp_path: Path) -> None:
     taken(state, clinical, tmp_path / "a.dcm", 1)
     forget_row(clinical)
     clinical.create()
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM secrets").fetchone()[0] == 1
 
 
-def test_no_second_secret_is_drawn_and_the_sender_is_told(state: StateDir, clinical: Clinical, tmp_path: Path) -> None:
+def test_no_second_secret_is_drawn_and_the_sender_is_told(
+    state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
+) -> None:
     taken(state, clinical, tmp_path / "a.dcm", 1)
     forget_row(clinical)
     key_file(state).unlink()
     clinical.database.close()
-    later = Clinical(state.clinical_db)
+    later = ClinicalDatabase(state.clinical_db)
     with pytest.raises(ReferencesLost):
         later.create()
     with pytest.raises(NotKept) as refused:
@@ -84,27 +86,27 @@ def test_no_second_secret_is_drawn_and_the_sender_is_told(state: StateDir, clini
 
 
 def test_a_rescue_finds_the_secret_in_the_wreck_and_keeps_every_name(
-    state: StateDir, clinical: Clinical, tmp_path: Path
+    state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
     case, secret = taken(state, clinical, tmp_path / "a.dcm", 1), key_file(state).read_bytes()
     clinical.database.close()
     key_file(state).unlink()
     with state.clinical_db.open("r+b") as file:
         file.write(random.Random(4).randbytes(200))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert key_file(state).read_bytes() == secret
-    again = Clinical(state.clinical_db)
+    again = ClinicalDatabase(state.clinical_db)
     assert taken(state, again, tmp_path / "a.dcm", 1) == case
     again.database.close()
 
 
 def test_a_rescue_without_any_copy_of_the_secret_is_refused(
-    state: StateDir, clinical: Clinical, tmp_path: Path
+    state: StateDir, clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
     taken(state, clinical, tmp_path / "a.dcm", 1)
     clinical.database.close()
     state.clinical_db.write_bytes(b"\xff" * 30000)
     key_file(state).unlink()
     with pytest.raises(ReferencesLost):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == b"\xff" * 30000

@@ -24,12 +24,12 @@ from converters.shipped_packs import refit
 from converters.shipped_packs.refit import Refit
 from converters.synthetic_images import acquisition_shift
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.packs import tree
-from firmware_app.packs.familiar import Familiar
-from firmware_app.packs.manifest import FILE_NAME, DistanceLimit, Manifest, sha256_of
-from firmware_app.packs.proof import Measured, Recut
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
+from firmware_app.packs import pack_folder
+from firmware_app.packs.evidence import CropChange, Measurement
+from firmware_app.packs.manifest import MANIFEST_FILE, DistanceLimit, Manifest, file_sha256
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.typicality import FamiliarityCheck
 from tests import films, toy_pack
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -91,7 +91,7 @@ def as_it_was(home: Path) -> Path:
     """A pack as it left the chain: its limit is that of its films as they are, :data:`WIDER` for unseen ones."""
     folder = toy_pack.write(home / "old", "toy-adult", "adult", 18, None)
     toy_pack.learns(folder, [picture(number) for number in range(COUNT)], 1.0)
-    manifest = json.loads((folder / FILE_NAME).read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
     names = opened.dataset.division.shipped.train
     manifest["typicality"]["films"] = len(names)
@@ -114,25 +114,25 @@ def as_it_was(home: Path) -> Path:
         "passed_ci": [0.0, 0.1],
     }
     manifest["measured"] = [row, {**row, "split": "out-of-fold", "passed": None, "passed_ci": None}]
-    (folder / FILE_NAME).write_text(json.dumps(manifest))
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     opened = Refit.of(folder, home / "toy-adult.toml", home / "data")
     groups = [opened.dataset.group_of[film.name] for film in opened.films.films]
     model, limits = typicality_model.judged(opened.plain, groups, 3, WIDER)
     path = model.save(folder / manifest["typicality"]["path"])
-    manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": sha256_of(path)}
+    manifest["typicality"] |= {"limits": [one.model_dump(mode="json") for one in limits], "sha256": file_sha256(path)}
     manifest["typicality"]["bytes"] = path.stat().st_size
-    (folder / FILE_NAME).write_text(json.dumps(manifest))
+    (folder / MANIFEST_FILE).write_text(json.dumps(manifest))
     page = f"<title>a</title><h1>a</h1>{say('written', version='0.0.1', day='2026-01-02')}{weak_section.section(())}"
     (folder / weak_section.NAME).write_text(page, encoding="utf-8")
-    tree.write(folder)
+    pack_folder.write_sums(folder)
     return folder
 
 
 def test_films_framed_by_another_clinics_machine_get_a_number_then_and_films_of_another_kind_none(place: Place) -> None:
     def refused(folder: Path, greys: list[acquisition_shift.Grey]) -> float:
-        known = Familiar.of(held := Pack.load(folder), "onnxruntime", "fp32")
+        known = FamiliarityCheck.of(held := Pack.load(folder), "onnxruntime", "fp32")
         assert known is not None
-        session = choice.get("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
+        session = registry.get_runtime("onnxruntime").load(held.artefact("onnxruntime", "fp32"))
         spec = held.manifest.input
         features = [session.infer({"image": to_model_input(one, spec)})["features"].reshape(-1) for one in greys]
         return float(np.mean([known.model.distance(one) > known.limit for one in features]))
@@ -173,14 +173,16 @@ def test_another_crop_is_taken_measured_anew_and_confessed(
         framed += 1
     recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
     old = copytree(place.made, tmp_path / "old" / "toy-adult")
-    manifest = json.loads((old / FILE_NAME).read_text()) | {"test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}}
+    manifest = json.loads((old / MANIFEST_FILE).read_text()) | {
+        "test_part": {"films": 30, "sha256": "0" * 64, "looks": 1}
+    }
     manifest["version"] = "0.0.1"
-    (old / FILE_NAME).write_text(json.dumps(manifest))
+    (old / MANIFEST_FILE).write_text(json.dumps(manifest))
     frozen_test_log.note(Manifest.load(old), "2026-01-02", tmp_path)
     assert place.ask(old, recipe, tmp_path / "out", data) == 0
     folder = tmp_path / "out" / "toy-adult"
     made = Manifest.load(folder)
-    assert (made.input.crop, made.recut) == ("frame", Recut(was="whole", films=COUNT - len(held), other=framed))
+    assert (made.input.crop, made.recut) == ("frame", CropChange(was="whole", films=COUNT - len(held), other=framed))
     counted, other = made.measured
     assert (counted.n, other) == (len(held), told_row(manifest, 1))
     assert counted.auc != told_row(manifest, 0).auc
@@ -213,25 +215,25 @@ def test_a_crop_with_which_the_golden_images_are_read_otherwise_is_refused(
     grey = np.pad(picture(1), 12)
     Image.fromarray(grey).save(old / "golden.png")
     answer = AllRuntimes(Pack.load(old)).expected(read_grey(old / "golden.png"))
-    manifest = json.loads((old / FILE_NAME).read_text()) | {"version": "0.0.1"}
+    manifest = json.loads((old / MANIFEST_FILE).read_text()) | {"version": "0.0.1"}
     manifest["golden"] = [
         {
             "kind": "phantom",
             "path": "golden.png",
-            "sha256": sha256_of(old / "golden.png"),
+            "sha256": file_sha256(old / "golden.png"),
             "expected": answer,
             "tolerance": {"fp32": 0.002},
         }
     ]
-    (old / FILE_NAME).write_text(json.dumps(manifest))
+    (old / MANIFEST_FILE).write_text(json.dumps(manifest))
     recipe = place.changed(tmp_path, "size = 64", 'size = 64, crop = "frame"')
     assert place.ask(old, recipe, tmp_path / "out") == 1
     assert "golden.png" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def told_row(manifest: dict[str, Any], at: int) -> Measured:
-    return Measured.model_validate(manifest["measured"][at])
+def told_row(manifest: dict[str, Any], at: int) -> Measurement:
+    return Measurement.model_validate(manifest["measured"][at])
 
 
 @pytest.mark.parametrize(

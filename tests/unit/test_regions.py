@@ -10,9 +10,8 @@ import pytest
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import film
-from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.imaging.ultrasound import regions, sector
+from firmware_app.imaging import image_file, ultrasound_regions, ultrasound_sector
+from firmware_app.imaging import image_properties as ultrasound
 from tests import films
 
 TISSUE: dict[str, Any] = {
@@ -55,7 +54,7 @@ def header(*items: dict[str, Any], **attributes: Any) -> Dataset:
 
 def scales(*items: dict[str, Any]) -> list[tuple[float | None, float | None]]:
     """What the page is told of each region; which of them a point lies in is the page's to find (`ruler.js`)."""
-    return [(region.mm_x, region.mm_y) for region in regions.of(header(*items), 480, 640)]
+    return [(region.mm_x, region.mm_y) for region in ultrasound_regions.read_regions(header(*items), 480, 640)]
 
 
 def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
@@ -66,15 +65,20 @@ def test_a_region_has_millimetres_where_its_axes_are_lengths() -> None:
 
 
 def test_the_sector_is_made_of_planes_only() -> None:
-    area = sector.of_regions(regions.of(header(TISSUE, SPECTRUM), 480, 640), 480, 640)
+    area = ultrasound_sector.sector_from_regions(
+        ultrasound_regions.read_regions(header(TISSUE, SPECTRUM), 480, 640), 480, 640
+    )
     assert area is not None
     assert (area.derived_from, area.box) == ("header", (100, 50, 500, 400))
-    assert sector.of_regions(regions.of(header(SPECTRUM), 480, 640), 480, 640) is None
+    assert (
+        ultrasound_sector.sector_from_regions(ultrasound_regions.read_regions(header(SPECTRUM), 480, 640), 480, 640)
+        is None
+    )
 
 
 @pytest.mark.parametrize(("flags", "first"), [(2, False), (3, True), (0, False), (1, True)])
 def test_a_region_of_high_priority_is_told_so(flags: int, first: bool) -> None:
-    (region,) = regions.of(header({**TISSUE, "RegionFlags": flags}), 480, 640)
+    (region,) = ultrasound_regions.read_regions(header({**TISSUE, "RegionFlags": flags}), 480, 640)
     assert region.first is first
 
 
@@ -95,25 +99,29 @@ def test_a_negative_delta_is_a_length_all_the_same_and_none_is_none() -> None:
     ],
 )
 def test_a_list_with_a_region_that_cannot_be_is_not_believed_at_all(lie: dict[str, Any]) -> None:
-    assert regions.of(header(TISSUE, {**TISSUE, **lie}), 480, 640) == ()
+    assert ultrasound_regions.read_regions(header(TISSUE, {**TISSUE, **lie}), 480, 640) == ()
 
 
 def test_a_region_that_holds_rubbish_costs_its_scale_and_not_the_film(tmp_path: Path) -> None:
     tagged = header(TISSUE)
     tagged.SequenceOfUltrasoundRegions[0].add(DataElement(0x00186016, "LO", "rubbish"))
     made = films.film(SequenceOfUltrasoundRegions=tagged.SequenceOfUltrasoundRegions)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
-        assert ultrasound.shown(opened, 0).regions == ()
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+        assert ultrasound.make_display_frame(opened, 0).regions == ()
 
 
 def test_a_region_that_ends_behind_the_last_column_is_cut_as_many_machines_write_it() -> None:
-    (region,) = regions.of(header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640)
+    (region,) = ultrasound_regions.read_regions(
+        header({**TISSUE, "RegionLocationMaxX1": 640, "RegionLocationMaxY1": 480}), 480, 640
+    )
     assert (region.x1, region.y1) == (640, 480)
 
 
 @pytest.mark.parametrize(("kind", "flow"), [(1, False), (2, True), (3, False), (None, False)])
 def test_colour_flow_is_told_by_the_data_type_of_a_region(kind: int | None, flow: bool) -> None:
-    (region,) = regions.of(header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640)
+    (region,) = ultrasound_regions.read_regions(
+        header({**TISSUE, "RegionDataType": kind, "RegionLocationMaxX1": 640}), 480, 640
+    )
     assert region.flow is flow
 
 
@@ -121,9 +129,9 @@ def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_bel
     for name in ("examples_ybr_color.dcm", "examples_palette.dcm"):
         path = pydicom.data.get_testdata_file(name, download=False)
         assert isinstance(path, str)
-        with film.opened(Path(path), is_picture=False) as opened:
-            assert ultrasound.stated_regions(opened) == ()
-            assert ultrasound.stated_sector(opened) is None
+        with image_file.open_image_file(Path(path), is_picture=False) as opened:
+            assert ultrasound.header_regions(opened) == ()
+            assert ultrasound.header_sector(opened) is None
 
 
 @pytest.mark.parametrize(
@@ -144,4 +152,6 @@ def test_the_regions_that_pydicoms_cut_and_shrunk_images_still_carry_are_not_bel
 def test_the_rate_of_a_clip_is_what_was_recorded_before_what_is_recommended(
     said: dict[str, Any], rate: float | None
 ) -> None:
-    assert regions.frames_per_second(header(**said)) == (None if rate is None else pytest.approx(rate, rel=1e-3))
+    assert ultrasound_regions.read_frame_rate(header(**said)) == (
+        None if rate is None else pytest.approx(rate, rel=1e-3)
+    )

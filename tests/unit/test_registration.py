@@ -9,39 +9,38 @@ from typing import get_args
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases import patient_identity, registration_entry
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.registration import id_card, names
-from firmware_app.cases.registration.entry import age_at, checked
+from firmware_app.cases.registration_entry import check_registration, format_age
 from firmware_app.cases.registrations import Registrations
 from firmware_app.core import errors
+from firmware_app.core.config_sections import Modality
 from firmware_app.core.records import Header, Instance
-from firmware_app.core.settings.sections import Modality
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.examinations import MODALITIES
-from firmware_app.dicom.worklist_entry import WorklistEntry
+from firmware_app.dicom.worklist import MODALITY_NAMES, WorklistEntry
 
 NOW = datetime(2026, 11, 24, 9, 30)
 FORM = {"patient_id": "QH-2041", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest"}
 
 
 @pytest.fixture
-def clinical(tmp_path: Path) -> Iterator[Clinical]:
+def clinical(tmp_path: Path) -> Iterator[ClinicalDatabase]:
     state = StateDir(tmp_path / "state")
     state.prepare()
-    made = Clinical(state.clinical_db)
+    made = ClinicalDatabase(state.clinical_db)
     made.create()
     yield made
     made.database.close()
 
 
 def entry(**more: str) -> WorklistEntry:
-    return checked({**FORM, **more}, NOW)
+    return check_registration({**FORM, **more}, NOW)
 
 
-def arrive(clinical: Clinical, number: int, study: str, **identity: str) -> str:
+def arrive(clinical: ClinicalDatabase, number: int, study: str, **identity: str) -> str:
     """The case of an image that came with this *identity*."""
     header = Header(
         "1.2", f"1.2.3.{number}", study, "1.2.3.9", "1.2.840.10008.1.2", modality="CR", patient_age=identity.get("age")
@@ -61,15 +60,15 @@ def arrive(clinical: Clinical, number: int, study: str, **identity: str) -> str:
 
 def test_an_id_cards_number_tells_birth_date_and_sex_and_every_mistyped_digit_is_found() -> None:
     number = "11010519491231002X"  # the standard's own example (GB 11643-1999)
-    card = id_card.read(number.lower(), NOW.date())
+    card = registration_entry.parse_id_card(number.lower(), NOW.date())
     assert card is not None
     assert (card.number, card.birth_date, card.sex) == (number, date(1949, 12, 31), "F")
-    assert id_card.read("QH-2041", NOW.date()) is None
+    assert registration_entry.parse_id_card("QH-2041", NOW.date()) is None
     for place in range(17):
         for digit in set("0123456789") - {number[place]}:
             wrong = number[:place] + digit + number[place + 1 :]
             try:
-                assert id_card.read(wrong, NOW.date()) is None, wrong  # no longer of a card's shape
+                assert registration_entry.parse_id_card(wrong, NOW.date()) is None, wrong  # no longer of a card's shape
             except errors.IdCardWrong:
                 continue
 
@@ -92,13 +91,13 @@ def test_a_name_gets_pinyin_with_the_family_name_first(name: str, person_name: s
 
 
 def test_every_modality_that_a_machine_can_have_is_of_a_kind() -> None:
-    assert set(get_args(Modality)) == set(MODALITIES)
+    assert set(get_args(Modality)) == set(MODALITY_NAMES)
 
 
 def test_a_name_that_cannot_be_sent_whole_is_refused() -> None:
     for name in ("", "a\\b", "a=b", "王\u202e小明", "王" * 64):
         with pytest.raises(errors.NameUnusable):
-            names.clean(name)
+            patient_identity.clean_name(name)
     with pytest.raises(errors.SpellingMissing):
         entry(name="王𠮷")  # no dictionary has its pinyin: somebody types it
     assert entry(name="王𠮷", spelled="wang ji").person_name == "WANG^JI=王^𠮷"
@@ -121,11 +120,13 @@ def test_birth_date_sex_and_age_follow_from_the_card_and_a_form_that_says_otherw
 
 
 def test_an_age_is_told_in_days_months_or_years() -> None:
-    ages = [age_at(date(*born), NOW.date()) for born in ((2026, 11, 20), (2025, 1, 25), (2008, 11, 25), (2008, 11, 24))]
+    ages = [
+        format_age(date(*born), NOW.date()) for born in ((2026, 11, 20), (2025, 1, 25), (2008, 11, 25), (2008, 11, 24))
+    ]
     assert ages == ["004D", "021M", "017Y", "018Y"]
 
 
-def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: Clinical) -> None:
+def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: ClinicalDatabase) -> None:
     register, one = Registrations(clinical.database), entry()
     assert register.add(one, "li") == register.add(one, "li")
     assert register.waiting(("xray",), NOW.date(), 9) == [one]
@@ -140,7 +141,7 @@ def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: Clinical) -> 
     assert "王" not in str(entries)
 
 
-def test_a_number_that_was_another_persons_is_asked_about(clinical: Clinical) -> None:
+def test_a_number_that_was_another_persons_is_asked_about(clinical: ClinicalDatabase) -> None:
     register = Registrations(clinical.database)
     register.add(entry(), "li")
     with pytest.raises(errors.NumberOfAnother):
@@ -151,7 +152,7 @@ def test_a_number_that_was_another_persons_is_asked_about(clinical: Clinical) ->
 
 
 def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_name(
-    clinical: Clinical, tmp_path: Path
+    clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
     register, patients = Registrations(clinical.database), Patients(clinical, StateDir(tmp_path / "state"))
     mine = register.add(entry(), "li").registered
@@ -177,7 +178,7 @@ def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_
 
 
 def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_kept(
-    clinical: Clinical, tmp_path: Path
+    clinical: ClinicalDatabase, tmp_path: Path
 ) -> None:
     register, patients = Registrations(clinical.database), Patients(clinical, StateDir(tmp_path / "state"))
     mine = register.add(entry(), "li").registered
@@ -198,7 +199,7 @@ def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_k
     ]
 
 
-def test_registrations_outlive_another_tables_damage(clinical: Clinical, tmp_path: Path) -> None:
+def test_registrations_outlive_another_tables_damage(clinical: ClinicalDatabase, tmp_path: Path) -> None:
     mine = Registrations(clinical.database).add(entry(), "li").registered
     (root,) = clinical.database.connection.execute(
         "SELECT rootpage FROM sqlite_schema WHERE name = 'superseded'"
@@ -210,7 +211,7 @@ def test_registrations_outlive_another_tables_damage(clinical: Clinical, tmp_pat
     with state.clinical_db.open("r+b") as file:
         file.seek((root - 1) * size)
         file.write(b"\xff" * size)
-    rescue.mend(state, state.clinical_db)
-    again = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    again = ClinicalDatabase(state.clinical_db)
     assert Registrations(again.database).entry(mine.accession).registered == mine
     again.database.close()

@@ -19,8 +19,8 @@ from converters.data.predictions import Predictions
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.report import catalogue
 from converters.report.step_results import Accounts
+from firmware_app.packs.manifest_types import LocalisedText
 from firmware_app.packs.tasks.classify import Calibration, FindingSpec
-from firmware_app.packs.tasks.part import Words
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
 
@@ -180,11 +180,11 @@ PREDICTIONS = {
 SUBJECT = report.Subject(
     pack="toy-disc",
     version="0.1.0",
-    title=Words(en="Bright <discs>", zh="亮盘"),
+    title=LocalisedText(en="Bright <discs>", zh="亮盘"),
     split="val",
     finding=FindingSpec(
         code="disc",
-        label=Words(en="Disc", zh="盘"),
+        label=LocalisedText(en="Disc", zh="盘"),
         channel=0,
         bias=0.0,
         threshold=0.2,
@@ -192,7 +192,7 @@ SUBJECT = report.Subject(
         calibration=Calibration(kind="platt", slope=1.4, intercept=-0.3),
         priority="soon",
     ),
-    weak_points=(Words(en="Only one hospital was seen.", zh="仅见过一家医院。"),),
+    weak_points=(LocalisedText(en="Only one hospital was seen.", zh="仅见过一家医院。"),),
     main=("openvino", "int8"),
     original=("onnxruntime", "fp32"),
 )

@@ -13,18 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue, ring
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import backup_ring, rescue
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
 from firmware_app.cases.worklist import Worklist
+from firmware_app.core import database_health
 from firmware_app.core.errors import RescueImpossible, StoreDamaged
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
 from tests import objects
@@ -60,9 +60,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
     folder = tmp_path_factory.mktemp("filled")
     state = StateDir(folder / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    door = Door(state, clinical, 1, 64)
+    door = ImageIntake(state, clinical, 1, 64)
     films = [_film(folder / f"{number}.dcm", number) for number in range(IMAGES)]
     films += [_picture(folder / f"{number}.bmp", number) for number in range(PICTURES)]
     for path in films:
@@ -85,7 +85,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
 def closed(filled: Known, tmp_path_factory: pytest.TempPathFactory) -> Known:
     """The same box after an orderly end: all that its log held is in the file."""
     state = filled.copy(tmp_path_factory.mktemp("closed") / "state")
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     clinical.database.close()
     return replace(filled, folder=state.root)
@@ -103,7 +103,7 @@ def _picture(path: Path, number: int) -> Path:
     return path
 
 
-def read_all(clinical: Clinical) -> int:
+def read_all(clinical: ClinicalDatabase) -> int:
     """Read what waits, and close every revision as the reader does; returns how many were read."""
     count = 0
     while (claim := clinical.claim()) is not None:
@@ -126,7 +126,7 @@ def reading(instance: Instance) -> Reading:
     )
 
 
-def revisions(clinical: Clinical) -> set[tuple[str, int]]:
+def revisions(clinical: ClinicalDatabase) -> set[tuple[str, int]]:
     rows = clinical.database.connection.execute("SELECT case_reference, revision FROM outbox").fetchall()
     return {(row[0], row[1]) for row in rows}
 
@@ -139,10 +139,10 @@ def overwrite(path: Path, page: int, chance: random.Random) -> None:
 
 def check_rebuilt(state: StateDir, known: Known) -> rescue.RescueReport:
     """Every promise that holds whatever was damaged."""
-    [(_, report)] = rescue.reports(state)
-    assert not damage.noted_in(state.databases)
-    assert damage.find(state.clinical_db) is None
-    clinical = Clinical(state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
+    assert not database_health.has_any_damage_note(state.databases)
+    assert database_health.find_damage(state.clinical_db) is None
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     try:
         connection = clinical.database.connection
@@ -150,7 +150,7 @@ def check_rebuilt(state: StateDir, known: Known) -> rescue.RescueReport:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         rows = connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
         assert {row[0]: (row[1], row[2]) for row in rows} == known.instances
-        door = Door(state, clinical, 1, 64)
+        door = ImageIntake(state, clinical, 1, 64)
         assert {door.accept_file(film).outcome for film in known.films} == {Outcome.DUPLICATE}
         carried = revisions(clinical)
         assert carried <= known.told
@@ -175,8 +175,8 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
         state = closed.copy(tmp_path / str(page))
         overwrite(state.clinical_db, page, chance)
         before = state.clinical_db.read_bytes()
-        rescue.mend(state, state.clinical_db)
-        if not list(rescue.reports(state)):
+        rescue.rescue_database(state, state.clinical_db)
+        if not list(rescue.list_reports(state)):
             with closing(sqlite3.connect(state.clinical_db)) as connection:
                 assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok", page
             continue
@@ -202,12 +202,12 @@ def test_a_file_that_is_no_database_any_more_is_rebuilt_from_its_leaves_and_the_
         path.unlink()
     else:
         path.write_bytes(b"no database at all\n" * 5000)
-    rescue.mend(state, path)
+    rescue.rescue_database(state, path)
     report = check_rebuilt(state, closed)
     assert (path.parent / "damaged" / "1" / "clinical.db").exists() == (first != "gone")
     if first in ("empty", "gone", "text"):
         assert report.admitted == report.again == IMAGES + PICTURES
-    clinical = Clinical(path)
+    clinical = ClinicalDatabase(path)
     waiting = dict(sorted(revisions(clinical)))  # the highest of each case
     clinical.database.close()
     assert waiting.keys() == {case for case, _ in closed.told}
@@ -218,11 +218,11 @@ def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: K
     state = filled.copy(tmp_path / "state")
     assert state.clinical_db.with_name("clinical.db-wal").stat().st_size > 0
     overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    if list(rescue.reports(state)):
+    rescue.rescue_database(state, state.clinical_db)
+    if list(rescue.list_reports(state)):
         check_rebuilt(state, filled)
     else:  # the log holds the first page too
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         assert clinical.database.connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances")
         assert {row[0]: (row[1], row[2]) for row in rows} == filled.instances
@@ -239,8 +239,8 @@ def punched(state: StateDir) -> None:
 
 def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, tmp_path: Path) -> None:
     running = closed.copy(tmp_path / "running")
-    clinical = Clinical(running.clinical_db)
-    door = Door(running, clinical, 1, 64)
+    clinical = ClinicalDatabase(running.clinical_db)
+    door = ImageIntake(running, clinical, 1, 64)
     for number in range(IMAGES, IMAGES + 3):
         assert door.accept_file(_film(tmp_path / f"{number}.dcm", number)).outcome is Outcome.ACCEPTED
     rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
@@ -248,11 +248,11 @@ def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, t
     clinical.database.close()
     state = StateDir(tmp_path / "killed")
     punched(state)
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert "3 images have no row" in report.cause
     assert (report.admitted, report.doubtful) == (3, 3)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     rows_after = clinical.database.connection.execute(
         "SELECT sha256, reference, case_reference FROM instances"
     ).fetchall()
@@ -290,9 +290,9 @@ def test_a_summary_that_waited_waits_after_the_outbox_was_lost(closed: Known, tm
     pages = leaves_of(state.clinical_db, "outbox")
     for page in [*pages, *([0] if first_page else [])]:
         overwrite(state.clinical_db, page, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     report = check_rebuilt(state, closed)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     after = revisions(clinical)
     clinical.database.close()
     assert closed.told
@@ -304,10 +304,10 @@ def test_a_summary_that_waited_waits_after_the_log_was_lost(filled: Known, tmp_p
     state = filled.copy(tmp_path / "state")
     punched(state)
     overwrite(state.clinical_db, 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert report.doubtful > 0
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     carried = revisions(clinical)
     read_all(clinical)
     after = revisions(clinical)
@@ -322,8 +322,8 @@ def test_no_number_is_used_twice_when_damaged_was_emptied_and_the_rows_are_lost(
     state = closed.copy(tmp_path / "state")
     for number in (1, 2):
         state.clinical_db.write_bytes(b"\xff" * 3 * PAGE)
-        rescue.mend(state, state.clinical_db)
-        [(_, report)] = rescue.reports(state)
+        rescue.rescue_database(state, state.clinical_db)
+        [(_, report)] = rescue.list_reports(state)
         assert (report.number, report.revision_floor) == (number, 1000 * number)
         shutil.rmtree(state.clinical_db.parent / "damaged")
 
@@ -332,8 +332,8 @@ def test_the_rows_of_earlier_rescues_count_too(closed: Known, tmp_path: Path) ->
     state = closed.copy(tmp_path / "state")
     for number in (1, 2):
         overwrite(state.clinical_db, 0, random.Random(SEED))
-        rescue.mend(state, state.clinical_db)
-        [(_, report)] = rescue.reports(state)
+        rescue.rescue_database(state, state.clinical_db)
+        [(_, report)] = rescue.list_reports(state)
         assert report.number == number
         shutil.rmtree(state.clinical_db.parent / "damaged")
         state.clinical_db.with_name("clinical.db-rescues").unlink()
@@ -349,7 +349,7 @@ def test_when_all_numbers_are_used_the_rescue_is_refused_and_nothing_is_touched(
     overwrite(state.clinical_db, 0, random.Random(SEED))
     before = state.clinical_db.read_bytes()
     with pytest.raises(RescueImpossible):
-        rescue.mend(state, state.clinical_db)
+        rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
     assert cut.read_bytes() == data
 
@@ -362,7 +362,7 @@ def test_what_people_entered_is_kept_or_counted(closed: Known, tmp_path: Path, t
     (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
     connection.close()
     overwrite(state.clinical_db, root - 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     report = check_rebuilt(state, closed)
     assert before > 0
     if table == "audit":  # its root is above the leaves: the page scan finds them all
@@ -374,14 +374,14 @@ def test_what_people_entered_is_kept_or_counted(closed: Known, tmp_path: Path, t
 
 def test_a_gap_in_the_audit_is_told_and_not_mended(closed: Known, tmp_path: Path) -> None:
     state = closed.copy(tmp_path / "state")
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.database.connection.execute("DROP TRIGGER audit_is_kept")
     clinical.database.connection.execute("DELETE FROM audit WHERE sequence BETWEEN 5 AND 9")
     assert Audit(clinical.database).verify()[1].code == "audit.broken"
     clinical.database.close()
     overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     whole, reason = Audit(clinical.database).verify()
     assert (whole, reason.code) == (False, "audit.lost")
     assert reason.details["first"] == 5
@@ -398,8 +398,8 @@ def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(closed: Kno
             (page,) = connection.execute("SELECT MAX(pageno) FROM dbstat WHERE name = 'audit'").fetchone()
         connection.close()
         overwrite(state.clinical_db, page - 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     last = clinical.database.connection.execute("SELECT COUNT(*) - 1 FROM audit").fetchone()[0]
     whole, reason = Audit(clinical.database).verify()
     clinical.database.close()
@@ -412,41 +412,41 @@ def test_nobody_opens_a_database_that_waits_to_be_rebuilt_and_nobody_rebuilds_an
     filled: Known, tmp_path: Path
 ) -> None:
     state = filled.copy(tmp_path / "state")
-    first = Clinical(state.clinical_db)
+    first = ClinicalDatabase(state.clinical_db)
     first.require()
     overwrite(state.clinical_db, 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    assert list(rescue.reports(state)) == []
+    rescue.rescue_database(state, state.clinical_db)
+    assert list(rescue.list_reports(state)) == []
     first.database.close()
-    damage.note(state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
     with pytest.raises(StoreDamaged):
-        Clinical(state.clinical_db).require()
+        ClinicalDatabase(state.clinical_db).require()
 
 
 def test_a_whole_database_is_left_alone(filled: Known, tmp_path: Path) -> None:
     state = filled.copy(tmp_path / "state")
     before = state.clinical_db.read_bytes()
-    damage.note(state.clinical_db)  # somebody stumbled, and the thorough check finds nothing
-    rescue.mend(state, state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)  # somebody stumbled, and the thorough check finds nothing
+    rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
-    assert list(rescue.reports(state)) == []
-    assert not damage.noted_in(state.databases)
+    assert list(rescue.list_reports(state)) == []
+    assert not database_health.has_any_damage_note(state.databases)
 
 
 def test_a_box_that_was_never_started_has_nothing_to_rescue(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.prepare()
     for database in state.databases:
-        rescue.mend(state, database)
-    assert list(rescue.reports(state)) == []
+        rescue.rescue_database(state, database)
+    assert list(rescue.list_reports(state)) == []
 
 
 def test_a_row_whose_file_is_gone_is_kept_and_counted(closed: Known, tmp_path: Path) -> None:
     state = closed.copy(tmp_path / "state")
     next(state.images.glob("*/*.dcm")).unlink()
     overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert report.missing == 1
 
 
@@ -458,12 +458,12 @@ def test_a_file_that_is_no_whole_image_any_more_is_counted_and_stays(filled: Kno
     broken.write_bytes(data[: len(data) // 2])
     for path in state.clinical_db.parent.glob("clinical.db*"):
         path.unlink()
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert broken.with_name(broken.name + ".damaged").read_bytes() == data[: len(data) // 2]
-    clinical = Clinical(state.clinical_db)
-    door = Door(state, clinical, 1, 64)
+    clinical = ClinicalDatabase(state.clinical_db)
+    door = ImageIntake(state, clinical, 1, 64)
     outcomes = [door.accept_file(film).outcome for film in filled.films]
     assert outcomes.count(Outcome.ACCEPTED) == 1  # the machine has it still
     assert broken.read_bytes() == data
@@ -477,8 +477,8 @@ def test_a_file_that_is_whole_but_strange_keeps_its_name(closed: Known, tmp_path
     strange.unlink()
     strange.write_bytes(data.replace(b"1.2.4.", b"x.y.z."))  # no identity: the door would refuse it
     state.clinical_db.unlink()
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert strange.exists()
 
@@ -497,8 +497,8 @@ def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_coming_back(
 
     monkeypatch.setattr(os, "pread", failing)
     state.clinical_db.unlink()
-    rescue.mend(state, state.clinical_db)
-    [(_, report)] = rescue.reports(state)
+    rescue.rescue_database(state, state.clinical_db)
+    [(_, report)] = rescue.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert bad.exists()
 
@@ -513,7 +513,7 @@ def test_columns_are_matched_by_name(closed: Known, tmp_path: Path) -> None:
     (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'arrivals'").fetchone()
     connection.close()
     overwrite(state.clinical_db, page - 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     report = check_rebuilt(state, closed)
     assert (report.lost["cases"], report.lost["instances"], report.admitted) == (0, 0, 0)
 
@@ -521,7 +521,7 @@ def test_columns_are_matched_by_name(closed: Known, tmp_path: Path) -> None:
 def test_what_is_set_aside_is_for_the_box_alone(closed: Known, tmp_path: Path) -> None:
     state = closed.copy(tmp_path / "state")
     overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     folder = state.clinical_db.parent / "damaged"
     assert [oct(path.stat().st_mode & 0o7777) for path in (folder, folder / "1")] == ["0o2770", "0o2770"]
     for path in (folder / "1" / "report.json", state.clinical_db, state.clinical_db.with_name("clinical.db-rescues")):
@@ -538,7 +538,7 @@ def test_what_points_nowhere_is_dropped_and_counted(closed: Known, tmp_path: Pat
         )
     connection.close()
     overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     assert check_rebuilt(state, closed).lost["superseded"] == 1
 
 
@@ -555,9 +555,9 @@ def test_which_films_were_given_away_is_kept(closed: Known, tmp_path: Path, page
     given = sorted(connection.execute("SELECT * FROM feedback_given").fetchall())
     (own,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'feedback_given'").fetchone()
     connection.close()
-    ring.Ring(state.backup).make(state.databases, 3, 0)
+    backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
     overwrite(state.clinical_db, 0 if page == "first" else own - 1, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
     with closing(sqlite3.connect(state.clinical_db)) as connection:
         assert sorted(connection.execute("SELECT * FROM feedback_given").fetchall()) == given
 
@@ -584,8 +584,8 @@ def test_references_that_an_older_version_drew_at_random_are_kept(closed: Known,
         leaves.append(int.from_bytes(data[start + 8 : start + 12], "big") - 1)
     for leaf in leaves:
         overwrite(state.clinical_db, leaf, random.Random(SEED))
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     rows_after = clinical.database.connection.execute(
         "SELECT sha256, reference, case_reference FROM instances"
     ).fetchall()
@@ -610,7 +610,7 @@ def test_a_damaged_exchange_is_a_new_stream(small: StateDir) -> None:
     exchange.keep_keys("verify", 3, b"signed")
     exchange.database.close()
     overwrite(small.exchange_db, 0, random.Random(SEED))
-    rescue.mend(small, small.exchange_db)
+    rescue.rescue_database(small, small.exchange_db)
     exchange.require()
     assert exchange.line().stream != stream
     assert exchange.keys("verify") == b"signed"
@@ -642,14 +642,14 @@ def test_whichever_page_of_the_accounts_is_damaged_no_old_password_and_no_lost_l
         state.prepare()
         state.accounts_db.write_bytes(whole)
         overwrite(state.accounts_db, page, random.Random(SEED))
-        rescue.mend(state, state.accounts_db)
+        rescue.rescue_database(state, state.accounts_db)
         accounts = Accounts(state.accounts_db)
         accounts.create()
         assert accounts.password_hash("doctor") in (None, "$argon2id$new")
         assert accounts.password_hash("left") is None
         for user in accounts.users():
             assert user.disabled == (user.name == "left")
-        if list(rescue.reports(state)):
+        if list(rescue.list_reports(state)):
             assert accounts.session_user(session) is None
             assert accounts.claim(code) is None
         kept += len(accounts.users()) == 2
@@ -671,7 +671,7 @@ def test_rows_that_an_older_page_still_holds_let_nobody_in(small: StateDir) -> N
     assert older != newer
     # Page 1, with the list of free pages, is gone; a freed leaf with the older rows comes before the present one.
     small.accounts_db.write_bytes(b"\xff" * PAGE + data[PAGE:start] + older + data[start + PAGE :] + newer)
-    rescue.mend(small, small.accounts_db)
+    rescue.rescue_database(small, small.accounts_db)
     accounts.create()
     assert [user.disabled for user in accounts.users()] == [False, True]
     assert accounts.password_hash("doctor") is None
@@ -685,7 +685,7 @@ def test_an_accounts_file_of_which_nothing_is_left_lets_nobody_in(small: StateDi
     accounts.add("doctor", Role.DOCTOR)
     accounts.database.close()
     small.accounts_db.write_bytes(b"\xff" * 30000)
-    rescue.mend(small, small.accounts_db)
+    rescue.rescue_database(small, small.accounts_db)
     accounts.create()
     assert accounts.users() == []
     assert accounts.password_hash("doctor") is None

@@ -11,19 +11,19 @@ from pydicom import dcmread
 from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.lesions import following
+from firmware_app.cases import lesion_tracking
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
-from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.records import FramesRead, Priority
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
-from firmware_app.results.dicom_objects import concepts
-from firmware_app.results.fhir.bundle import bundle_of
-from firmware_app.results.gathering import gathered
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.results.dicom_objects import coded_concepts
+from firmware_app.results.fhir_bundle import build_bundle
+from firmware_app.results.gathering import gather_result
 from tests import clips, films
 from tests.results import PDF, made_of, read, result_of, written
 
@@ -55,7 +55,7 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_in_every_object(tmp_path: Pa
     result = result_of(films.save(tmp_path, "clip.dcm", clip), tmp_path / "display")
     (reading, _), mark = result.case.readings, result.case.lesions[0]
     reading = replace(reading, lesions=(mark, replace(mark, frame=1, score=0.7)), frames=FramesRead(2, (0, 1)))
-    case = replace(result.case, readings=(reading,), lesions=following.lesions_of([reading]))
+    case = replace(result.case, readings=(reading,), lesions=lesion_tracking.find_lesions([reading]))
     made = {one.kind: one.data_set for one in made_of(replace(result, case=case))}
 
     (segment,) = made["seg"].SegmentSequence
@@ -162,15 +162,15 @@ def test_a_picture_is_another_object_once_a_person_has_said_whose_it_is(tmp_path
     for made in (after, last):
         (study,) = made[-1].data_set.CurrentRequestedProcedureEvidenceSequence
         assert study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == uids[1]
-    (imaged,) = [one["resource"] for one in bundle_of(signed)["entry"] if "series" in one["resource"]]
+    (imaged,) = [one["resource"] for one in build_bundle(signed)["entry"] if "series" in one["resource"]]
     assert imaged["series"][0]["instance"][0]["uid"] == str(uids[1])
 
 
 @pytest.mark.parametrize("lost", [(), ("private",), ("Manufacturer", "ManufacturerModelName")])
 def test_our_own_objects_that_come_back_are_kept_and_make_no_reading_and_no_case(
-    film: Path, tmp_path: Path, state: StateDir, clinical: Clinical, lost: tuple[str, ...]
+    film: Path, tmp_path: Path, state: StateDir, clinical: ClinicalDatabase, lost: tuple[str, ...]
 ) -> None:
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64)
     for path in written(result_of(film, tmp_path / "display"), tmp_path / "objects").values():
         data_set = dcmread(path)
         if lost == ("private",):
@@ -186,27 +186,27 @@ def test_our_own_objects_that_come_back_are_kept_and_make_no_reading_and_no_case
 
 
 def test_the_version_rises_only_when_the_case_says_something_else(
-    film: Path, state: StateDir, clinical: Clinical
+    film: Path, state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     config = Config.model_validate({"state": {"dir": state.root}})
-    door = Door(state, clinical, high_water_free_mb=16, max_object_mb=64)
+    door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64)
     case = door.accept_file(film).case
     read(clinical, case)
-    first = gathered(config, clinical, case)
+    first = gather_result(config, clinical, case)
     door.accept_file(film)  # a duplicate
-    assert gathered(config, clinical, case) == replace(first, case=clinical.case(case))
+    assert gather_result(config, clinical, case) == replace(first, case=clinical.case(case))
     clinical.database.connection.execute("UPDATE cases SET priority = ? WHERE reference = ?", (Priority.URGENT, case))
-    second = gathered(config, clinical, case)
+    second = gather_result(config, clinical, case)
     assert second.version == first.version + 1 == 2
     assert (second.drawn, second.drawn_at) == (1, first.made_at), "nothing that is drawn has changed"
     assert Worklist(clinical).done(case) is None
 
 
 def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corrected(
-    film: Path, state: StateDir, clinical: Clinical
+    film: Path, state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     config = Config.model_validate({"state": {"dir": state.root}})
-    case = Door(state, clinical, high_water_free_mb=16, max_object_mb=64).accept_file(film).case
+    case = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64).accept_file(film).case
     read(clinical, case)
     form = {
         "patient_id": "QH-1",
@@ -215,15 +215,15 @@ def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corre
         "sex": "M",
         "examination": "chest",
     }
-    entry = Registrations(clinical.database).add(checked(form, datetime.now().astimezone()), "li").registered
+    entry = Registrations(clinical.database).add(check_registration(form, datetime.now().astimezone()), "li").registered
     patients = Patients(clinical, state)
     patients.tie(case, entry, "li")
-    assert gathered(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
+    assert gather_result(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
     patients.correct(case, replace(patients.known(case).patient, name="欧阳峰"), "li")
-    assert gathered(config, clinical, case).person_name == ""
+    assert gather_result(config, clinical, case).person_name == ""
 
 
 def test_a_lung_opacity_has_a_code_of_the_standard_that_denies_no_nodule_or_mass() -> None:
-    code = concepts.finding(None, "lung_opacity")
+    code = coded_concepts.code_finding(None, "lung_opacity")
     assert code == codes.cid6104.Infiltrate
     assert code not in (codes.cid6104.Opacity, codes.cid6104.Nodule, codes.cid6104.Mass)

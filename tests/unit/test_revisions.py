@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases import revisions
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import follow_up
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import read as read_command
 from firmware_app.core.errors import BackgroundInvalid, CaseUnknown, RevisionUnknown
 from firmware_app.core.records import (
@@ -28,8 +28,8 @@ from firmware_app.core.records import (
 )
 from firmware_app.packs.follow_up_rules import FollowUpRules
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.shelf import list_packs, shipped_packs_dir
-from firmware_app.reading import conclusion
+from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
+from firmware_app.reading import reader_steps
 from tests import toy_pack
 from tests.unit.test_follow_up import RULES
 from tests.unit.test_store import admitted, read, unjudged
@@ -70,7 +70,7 @@ def seen(instance: Instance, size: float | None, **more: Any) -> Reading:
 class Desk:
     """A clinical database whose revisions are closed with the advice of one pack."""
 
-    def __init__(self, clinical: Clinical, manifest: Manifest) -> None:
+    def __init__(self, clinical: ClinicalDatabase, manifest: Manifest) -> None:
         self.clinical, self.manifests = clinical, {"toy": manifest}
 
     def bring(self, number: int, size: float | None, **more: Any) -> str:
@@ -83,11 +83,11 @@ class Desk:
         return self.clinical.close_revisions(0.0, advise=self.advise)
 
     def advise(self, case: Case, known: Collection[str]) -> FollowUp | None:
-        return conclusion.follow_up(case, self.manifests, known)
+        return reader_steps.advise_follow_up(case, self.manifests, known)
 
 
 @pytest.fixture
-def desk(clinical: Clinical, manifest: Manifest) -> Desk:
+def desk(clinical: ClinicalDatabase, manifest: Manifest) -> Desk:
     return Desk(clinical, manifest)
 
 
@@ -119,7 +119,7 @@ def test_a_fact_that_a_person_enters_raises_the_advice_in_the_next_revision_with
     desk.close()
     assert advice(desk.clinical.case(case)) == "follow_up.none"
     before = desk.clinical.case(case).findings
-    assert revisions.enter(desk.clinical.database, case, {"family": True}, "li") == 1
+    assert follow_up.enter_facts(desk.clinical.database, case, {"family": True}, "li") == 1
     assert desk.clinical.unread() == 0
     assert desk.close() == [case]
     after = desk.clinical.case(case)
@@ -127,19 +127,19 @@ def test_a_fact_that_a_person_enters_raises_the_advice_in_the_next_revision_with
     assert after.findings == before, "a background never changes a probability"
     assert desk.clinical.conclusion(case, 1).background == ()
     assert desk.clinical.conclusion(case, 2).background == ("family",)
-    assert revisions.enter(desk.clinical.database, case, {"family": True}, "li") == 0
+    assert follow_up.enter_facts(desk.clinical.database, case, {"family": True}, "li") == 0
     assert desk.close() == [], "the same word again changes nothing"
     entries = desk.clinical.database.connection.execute("SELECT action, actor, details FROM audit").fetchall()
     assert [tuple(row) for row in entries] == [("background.entered", "li", '{"fact": "family"}')]
     with pytest.raises(CaseUnknown):
-        revisions.enter(desk.clinical.database, "c-nowhere", {"family": True}, "li")
+        follow_up.enter_facts(desk.clinical.database, "c-nowhere", {"family": True}, "li")
 
 
 def test_what_a_person_says_stands_before_what_a_header_codes(desk: Desk) -> None:
     case = desk.bring(1, None, background=("family",))
     desk.close()
     assert advice(desk.clinical.case(case)) == "follow_up.surveillance"
-    revisions.enter(desk.clinical.database, case, {"family": False}, "li")
+    follow_up.enter_facts(desk.clinical.database, case, {"family": False}, "li")
     desk.close()
     assert advice(desk.clinical.case(case)) == "follow_up.none"
 
@@ -163,16 +163,18 @@ def test_what_another_pack_found_is_not_nothing(desk: Desk, manifest: Manifest) 
     desk.close()
     case = desk.clinical.case(first.case)
     plain = manifest.model_copy(update={"follow_up": None, "name": "p"})
-    assert conclusion.follow_up(case, {"toy": manifest, "p": plain}, ()) is None
+    assert reader_steps.advise_follow_up(case, {"toy": manifest, "p": plain}, ()) is None
     assert advice(case) == ""
 
 
 def test_a_refused_file_keeps_a_case_from_being_called_empty(desk: Desk) -> None:
     case = desk.clinical.case(desk.bring(1, None))
-    assert conclusion.follow_up(case, desk.manifests, ()) is not None
+    assert reader_steps.advise_follow_up(case, desk.manifests, ()) is not None
     refused = FileRecord("b.dcm", None, FileStatus.REFUSED, Reason("intake.truncated", {"where": "(7FE0,0010)"}))
-    assert conclusion.follow_up(replace(case, files=(*case.files, refused)), desk.manifests, ()) is None
-    assert conclusion.follow_up(replace(case, incomplete=Reason("stick.incomplete")), desk.manifests, ()) is None
+    assert reader_steps.advise_follow_up(replace(case, files=(*case.files, refused)), desk.manifests, ()) is None
+    assert (
+        reader_steps.advise_follow_up(replace(case, incomplete=Reason("stick.incomplete")), desk.manifests, ()) is None
+    )
 
 
 def test_no_shipped_pack_for_the_breast_calls_anything_urgent() -> None:

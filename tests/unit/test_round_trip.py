@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from firmware_app.imaging import film
-from firmware_app.imaging.grey.pipeline import StoredWords
+from firmware_app.imaging import image_file
+from firmware_app.imaging.grey_scale import StoredWords
 from tests import films
 from tests.unit.test_grey_pipeline import layouts, written
 
@@ -70,7 +70,7 @@ def test_stored_values_come_back_from_the_screen_and_from_the_window(
         WindowWidth=f"{width:.8g}",
         VOILUTFunction=function,
     )
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         shown, model = opened.shown(0), opened.grey(0).astype(np.float64)
     on_screen = shown.pixels.astype(np.float64) * shown.slope + shown.intercept
     np.testing.assert_allclose((on_screen - intercept) / slope, values, atol=0.51)
@@ -102,7 +102,7 @@ def test_colours_come_back_from_either_order_of_their_planes(
     in_order = laid.dtype.newbyteorder(">") if syntax == ExplicitVRBigEndian else laid.dtype
     raw = laid.astype(in_order).tobytes()
     made = films.film(rgb, syntax=syntax, pixel_data=raw + b"\0" * (len(raw) % 2), PlanarConfiguration=planar)
-    with film.opened(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
+    with image_file.open_image_file(films.save(tmp_path, "film.dcm", made), is_picture=False) as opened:
         shown, grey = opened.shown(0).pixels, opened.grey(0)
     top = np.iinfo(kind).max
     np.testing.assert_allclose(shown.astype(np.float64) * (top / 255), rgb, atol=top / 255)

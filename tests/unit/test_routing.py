@@ -26,10 +26,10 @@ from firmware_app.core.errors import (
     ViewUnclear,
 )
 from firmware_app.core.records import Header
-from firmware_app.dicom.headers import body_part
-from firmware_app.dicom.headers.header import examine
-from firmware_app.packs.scope import AgeRange, Route
-from firmware_app.reading.routing import Chosen, PackCandidate, Population, route
+from firmware_app.dicom import body_part
+from firmware_app.dicom.header import examine_file
+from firmware_app.packs.requirements import AgeRange, Route
+from firmware_app.reading.routing import PackCandidate, Population, RoutingDecision, route
 from tests import films
 
 
@@ -60,14 +60,14 @@ FILM = Header(
 )
 
 
-def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str | None = None) -> Chosen:
+def chosen(header: Header | None = FILM, usual: Population = "ask", forced: str | None = None) -> RoutingDecision:
     return route(header, PACKS, usual, forced)
 
 
 def test_a_pack_without_views_and_for_any_age_asks_for_neither() -> None:
     anyone = rule("any", None, None).model_copy(update={"views": ()})
     film = replace(FILM, view_position="LL", patient_age=None)
-    assert route(film, (PackCandidate("ultrasound", anyone),), "adult") == Chosen("ultrasound", ())
+    assert route(film, (PackCandidate("ultrasound", anyone),), "adult") == RoutingDecision("ultrasound", ())
 
 
 def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first() -> None:
@@ -78,13 +78,13 @@ def test_a_film_that_states_no_view_is_a_frontal_one_whichever_pack_stands_first
     assert route(from_the_side, (*PACKS, PackCandidate("lateral", lateral)), "ask").pack == "lateral"
 
 
-def codes(actual: Chosen) -> list[str]:
+def codes(actual: RoutingDecision) -> list[str]:
     return [hint.code for hint in actual.hints]
 
 
 def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> None:
-    assert chosen() == Chosen("adult", ())
-    assert chosen(replace(FILM, patient_age="003Y")) == Chosen("child", ())
+    assert chosen() == RoutingDecision("adult", ())
+    assert chosen(replace(FILM, patient_age="003Y")) == RoutingDecision("child", ())
     assert chosen(replace(FILM, patient_age=None, birth_date="20230101", study_date="20260101")).pack == "child"
 
 
@@ -124,7 +124,7 @@ def test_what_no_pack_was_made_for_is_refused_with_the_reason(
 
 def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) -> None:
     raw = films.film(PresentationIntentType="FOR PROCESSING", PatientOrientation=["A", "F"])
-    header = examine(films.save(tmp_path, "raw.dcm", raw)).header
+    header = examine_file(films.save(tmp_path, "raw.dcm", raw)).header
     assert (header.presentation_intent, header.patient_orientation) == ("FOR PROCESSING", "A\\F")
     with pytest.raises(ForProcessing):
         chosen(header)
@@ -311,8 +311,8 @@ def test_a_thoracic_spine_is_not_a_chest(text: str) -> None:
 
 
 def test_words_that_merely_hold_a_part_name_none() -> None:
-    assert body_part.parts_in("UNCHESTED orchestra") == frozenset()
-    assert body_part.parts_in("手术后复查") == frozenset()
+    assert body_part.find_parts("UNCHESTED orchestra") == frozenset()
+    assert body_part.find_parts("手术后复查") == frozenset()
 
 
 def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> None:

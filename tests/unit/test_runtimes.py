@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.runtimes.interface import Session, finite
-from firmware_app.packs.runtimes.openvino import core
+from firmware_app.packs.runtimes import registry
+from firmware_app.packs.runtimes.interface import Session, check_finite
+from firmware_app.packs.runtimes.openvino import shared_core
 from tests import toy_pack
 
 
-@pytest.fixture(params=tuple(choice.installed()))
+@pytest.fixture(params=tuple(registry.list_runtimes()))
 def runtime(request: pytest.FixtureRequest) -> str:
     key = str(request.param)
-    actual = choice.get(key).probe()
+    actual = registry.get_runtime(key).probe()
     if not actual.available:
         pytest.skip(f"{key} cannot be used here: {actual.detail}")
     return key
@@ -34,15 +34,15 @@ def model(runtime: str, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def session(runtime: str, model: Path) -> Session:
-    return choice.get(runtime).load(model)
+    return registry.get_runtime(runtime).load(model)
 
 
 def test_the_default_runtime_works_wherever_the_box_is_installed() -> None:
-    assert choice.DEFAULT in choice.available()
+    assert registry.DEFAULT in registry.list_available_runtimes()
 
 
 def test_a_probe_names_a_version(runtime: str) -> None:
-    actual = choice.get(runtime).probe()
+    actual = registry.get_runtime(runtime).probe()
     assert actual.version is not None
     assert actual.version[0].isdecimal()
 
@@ -75,13 +75,13 @@ def test_a_file_that_is_no_model_is_one_of_our_errors(runtime: str, tmp_path: Pa
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a model")
     with pytest.raises(InferenceFailed):
-        choice.get(runtime).load(broken)
+        registry.get_runtime(runtime).load(broken)
     with pytest.raises(InferenceFailed):
-        choice.get(runtime).load(tmp_path / "absent.onnx")
+        registry.get_runtime(runtime).load(tmp_path / "absent.onnx")
 
 
 def test_threads_can_be_set_and_an_unknown_setting_is_refused(runtime: str, model: Path) -> None:
-    module = choice.get(runtime)
+    module = registry.get_runtime(runtime)
     module.load(model, module.Config(threads=1))
     with pytest.raises(ValueError, match="treads"):
         module.Config.model_validate({"treads": 1})
@@ -94,30 +94,32 @@ def test_an_eight_bit_litert_file_takes_and_gives_float_numbers(tmp_path: Path) 
     film = np.zeros((1, 1, toy_pack.SIDE, toy_pack.SIDE), np.float32)
     film[..., : toy_pack.POOL, : toy_pack.POOL] = 0.5
     film[..., toy_pack.POOL :, toy_pack.POOL :] = 9.0
-    answer = choice.get("litert").load(path).infer({"image": film})["map"]
+    answer = registry.get_runtime("litert").load(path).infer({"image": film})["map"]
     assert answer.dtype == np.float32
     assert answer[0, 0, 0, 0] == pytest.approx(0.5)
     assert answer[0, 0, 1, 1] == pytest.approx(127 * toy_tflite.SCALE)  # clipped at the end of the range, not wrapped
 
 
 def test_openvino_reads_its_own_two_files(tmp_path: Path) -> None:
-    choice.get("openvino").probe()  # imports it without its telemetry
+    registry.get_runtime("openvino").probe()  # imports it without its telemetry
     openvino = pytest.importorskip("openvino")
     folder = toy_pack.write(tmp_path, "toy", "adult", 18, None)
-    openvino.save_model(core().read_model(folder / "fp32.onnx"), folder / "fp32.xml")
+    openvino.save_model(shared_core().read_model(folder / "fp32.onnx"), folder / "fp32.xml")
     film = np.full((1, 1, toy_pack.SIDE, toy_pack.SIDE), 0.25, np.float32)
-    assert choice.get("openvino").load(folder / "fp32.xml").infer({"image": film})["map"].mean() == pytest.approx(0.25)
+    assert registry.get_runtime("openvino").load(folder / "fp32.xml").infer({"image": film})[
+        "map"
+    ].mean() == pytest.approx(0.25)
     (folder / "fp32.bin").unlink()
     (folder / "fp32.xml").write_text("<net")
     with pytest.raises(InferenceFailed):
-        choice.get("openvino").load(folder / "fp32.xml")
+        registry.get_runtime("openvino").load(folder / "fp32.xml")
 
 
 def test_an_output_that_is_not_finite_never_leaves_a_runtime() -> None:
     with pytest.raises(InferenceFailed, match="finite"):
-        finite({"map": np.array([np.nan], np.float32)}, "toy", "onnxruntime")
+        check_finite({"map": np.array([np.nan], np.float32)}, "toy", "onnxruntime")
 
 
 def test_an_unknown_runtime_is_refused_by_name() -> None:
     with pytest.raises(RuntimeUnavailable, match="abacus"):
-        choice.get("abacus")
+        registry.get_runtime("abacus")

@@ -10,10 +10,9 @@ import pydicom.data
 import pytest
 from PIL import Image
 
-from firmware_app.imaging import film, morphology
-from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.imaging.ultrasound import sector
-from firmware_app.imaging.ultrasound.sector import Sector
+from firmware_app.imaging import image_file, pixel_operations, ultrasound_sector
+from firmware_app.imaging import image_properties as ultrasound
+from firmware_app.imaging.ultrasound_sector import Sector
 from tests import screens
 
 Pixels = np.ndarray[Any, Any]
@@ -32,7 +31,7 @@ def wheel(name: str) -> Path:
 
 
 def found_in(pixels: Pixels) -> Sector:
-    area = sector.of_still(pixels.astype(np.float32))
+    area = ultrasound_sector.detect_sector(pixels.astype(np.float32))
     assert area is not None
     return area
 
@@ -62,7 +61,7 @@ def test_it_is_found_after_jpeg_at_sixteen_bits_and_in_a_large_picture(kind: scr
 
 @pytest.mark.parametrize("kind", screens.KINDS)
 def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
-    watch = sector.Watch()
+    watch = ultrasound_sector.SectorDetector()
     for one in screens.clip(kind, 4, 6):
         watch.see(screens.compressed(one.pixels).astype(np.float32))
     area = watch.sector()
@@ -75,7 +74,7 @@ def test_what_moves_is_the_sector_of_a_clip(kind: screens.Kind) -> None:
 
 
 def test_a_frozen_clip_is_taken_as_the_still_that_it_is() -> None:
-    drawn, watch = screens.screen("curved", 6), sector.Watch()
+    drawn, watch = screens.screen("curved", 6), ultrasound_sector.SectorDetector()
     for _ in range(4):
         watch.see(drawn.pixels.astype(np.float32))
     area = watch.sector()
@@ -98,13 +97,13 @@ def test_a_black_picture_a_page_of_letters_and_no_frame_have_no_sector() -> None
     page = np.where(letters.drawn, letters.pixels, 0)
     page[: page.shape[0] // 20] = 0  # without the maker's bar
     for pixels in (np.zeros((300, 400)), page):
-        assert sector.of_still(pixels.astype(np.float32)) is None
-    assert sector.Watch().sector() is None
+        assert ultrasound_sector.detect_sector(pixels.astype(np.float32)) is None
+    assert ultrasound_sector.SectorDetector().sector() is None
 
 
 def test_the_arc_of_a_curved_probe_is_not_filled() -> None:
     drawn = screens.screen("curved", 2)
-    hull = morphology.filled(morphology.hull(drawn.truth), *drawn.truth.shape)
+    hull = pixel_operations.fill_polygon(pixel_operations.mask_hull(drawn.truth), *drawn.truth.shape)
     dip = hull & ~drawn.truth
     assert dip.sum() > 500
     assert found_in(drawn.pixels).outside[dip].mean() > 0.6
@@ -112,8 +111,8 @@ def test_the_arc_of_a_curved_probe_is_not_filled() -> None:
 
 @pytest.mark.parametrize("name", SEEN)
 def test_the_sectors_of_pydicoms_own_ultrasound_are_where_a_person_sees_them(name: str) -> None:
-    with film.opened(wheel(name), is_picture=False) as opened:
-        watch = sector.Watch()
+    with image_file.open_image_file(wheel(name), is_picture=False) as opened:
+        watch = ultrasound_sector.SectorDetector()
         for index in range(0, opened.frames, 3):
             watch.see(opened.grey(index))
         area = watch.sector()
@@ -125,19 +124,19 @@ def test_the_sectors_of_pydicoms_own_ultrasound_are_where_a_person_sees_them(nam
 def test_a_header_that_can_be_believed_tells_the_sector_of_the_clip_of_pydicom_data() -> None:
     data_store = pytest.importorskip("data_store")
     path = Path(data_store.__file__).parent / "data" / "color3d_jpeg_baseline.dcm"
-    with film.opened(path, is_picture=False) as opened:
-        area = ultrasound.sector_of(opened, 0)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        area = ultrasound.find_sector(opened, 0)
         assert area is not None
         assert (area.derived_from, area.box) == ("header", (84, 31, 596, 415))
-        assert ultrasound.frames_per_second(opened) == pytest.approx(30.0, abs=0.01)
+        assert ultrasound.frame_rate(opened) == pytest.approx(30.0, abs=0.01)
         assert ultrasound.colour_share(opened, 0, area) < 0.002
 
 
 def test_doppler_is_known_by_its_colours_and_grey_pictures_by_having_none() -> None:
     shares = {}
     for name in SEEN:
-        with film.opened(wheel(name), is_picture=False) as opened:
-            shares[name] = ultrasound.colour_share(opened, 0, ultrasound.sector_of(opened, 0))
+        with image_file.open_image_file(wheel(name), is_picture=False) as opened:
+            shares[name] = ultrasound.colour_share(opened, 0, ultrasound.find_sector(opened, 0))
     assert shares["examples_jpeg2k.dcm"] > 0.08
     assert shares["examples_palette.dcm"] < 0.002
     assert shares["examples_ybr_color.dcm"] < 0.002
@@ -148,16 +147,16 @@ def test_opening_takes_strokes_away_and_keeps_planes() -> None:
     mask[5:25, 5:25] = True
     mask[30, :] = True
     mask[:, 33] = True
-    kept = morphology.opened(mask, 2)
+    kept = pixel_operations.open_mask(mask, 2)
     assert kept.sum() == 400
-    assert np.array_equal(morphology.eroded(morphology.dilated(mask, 2), 2) & mask, mask)
+    assert np.array_equal(pixel_operations.erode(pixel_operations.dilate(mask, 2), 2) & mask, mask)
 
 
 def test_the_largest_piece_is_one_piece_however_it_winds() -> None:
     mask = np.zeros((30, 30), np.bool_)
     mask[2, 2:28] = mask[2:28, 2] = mask[27, 2:28] = True  # a C of 76 pixels
     mask[10:18, 10:18] = True  # 64, not touching it
-    piece = morphology.largest(mask)
+    piece = pixel_operations.largest_component(mask)
     assert piece.sum() == 26 + 26 + 26 - 2
     assert not piece[10:18, 10:18].any()
-    assert not morphology.largest(np.zeros((5, 5), np.bool_)).any()
+    assert not pixel_operations.largest_component(np.zeros((5, 5), np.bool_)).any()

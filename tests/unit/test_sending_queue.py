@@ -7,25 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.recovery import rescue
-from firmware_app.cases.clearing import AgeLimits, Clearing
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import rescue
+from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
+from firmware_app.core import database_health
 from firmware_app.core.records import Reason
-from firmware_app.core.sqlite import damage
-from firmware_app.dicom.headers.commitment import (
+from firmware_app.dicom.commitment import (
     NO_SUCH_OBJECT,
     PROCESSING_FAILURE,
-    Answer,
-    NotACommitment,
-    Reference,
-    answer,
-    parse,
+    CommitmentAnswer,
+    InvalidCommitment,
+    ObjectReference,
+    build_answer,
+    parse_commitment,
 )
-from firmware_app.results.queue import due
-from firmware_app.results.queue.commitments import Commitments
-from firmware_app.results.queue.due import DueCase
-from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
+from firmware_app.results import due_cases
+from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
+from firmware_app.results.due_cases import DueCase
+from firmware_app.results.storage_commitment import StorageCommitments
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, sign, taken
 
 PLACE = "10.0.0.5:104 ARCHIVE"
@@ -36,7 +36,7 @@ SAME_SC = MadeObject("sc", "1.2.4", "2.25.2", "c-1-2/sc-01.dcm")
 
 
 @pytest.fixture
-def queue(clinical: Clinical) -> SendingQueue:
+def queue(clinical: ClinicalDatabase) -> SendingQueue:
     made = SendingQueue(clinical.database)
     made.set_up({"pacs": PLACE})
     return made
@@ -46,14 +46,14 @@ def put(queue: SendingQueue, version: int, *objects: MadeObject, again: bool = F
     queue.put(DueCase("c-1", 1, again), version, objects, {"pacs": {"sr", "sc"}})
 
 
-def stages(queue: SendingQueue) -> dict[str, Stage]:
+def stages(queue: SendingQueue) -> dict[str, SendingStage]:
     return {one.sop_instance_uid: one.stage for one in queue.of_case("c-1")}
 
 
 def test_a_case_is_due_when_it_has_come_to_rest_and_whenever_a_person_says_something_of_it(tmp_path: Path) -> None:
     state, clinical, door = opened(tmp_path / "state")
     case, patients = taken(door, film(tmp_path / "films", 1), days_ago(0)), Patients(clinical, state)
-    assert due.cases(clinical.database) == []
+    assert due_cases.list_due_cases(clinical.database) == []
     read_all(state, clinical)
     for change in (
         lambda: None,
@@ -61,20 +61,20 @@ def test_a_case_is_due_when_it_has_come_to_rest_and_whenever_a_person_says_somet
         lambda: patients.correct(case, replace(patients.known(case).patient, name="Li"), "li"),
     ):
         change()
-        (one,) = due.cases(clinical.database)
+        (one,) = due_cases.list_due_cases(clinical.database)
         assert (one.case, one.again) == (case, False)
-        due.settle(clinical.database, one)
-        assert due.cases(clinical.database) == []
+        due_cases.settle_case(clinical.database, one)
+        assert due_cases.list_due_cases(clinical.database) == []
 
 
 def test_a_change_that_comes_while_the_objects_are_made_is_not_lost(tmp_path: Path) -> None:
     state, clinical, door = opened(tmp_path / "state")
     case = taken(door, film(tmp_path / "films", 1), days_ago(0))
     read_all(state, clinical)
-    (before,) = due.cases(clinical.database)
+    (before,) = due_cases.list_due_cases(clinical.database)
     sign(clinical, case)
-    due.settle(clinical.database, before)
-    assert [one.case for one in due.cases(clinical.database)] == [case]
+    due_cases.settle_case(clinical.database, before)
+    assert [one.case for one in due_cases.list_due_cases(clinical.database)] == [case]
 
 
 def test_a_newer_version_replaces_what_waits_and_sends_no_object_a_second_time(queue: SendingQueue) -> None:
@@ -88,7 +88,7 @@ def test_a_newer_version_replaces_what_waits_and_sends_no_object_a_second_time(q
 
 
 def test_only_a_person_has_an_object_sent_again(queue: SendingQueue) -> None:
-    for again, stage in ((False, Stage.ACCEPTED), (True, Stage.WAITING)):
+    for again, stage in ((False, SendingStage.ACCEPTED), (True, SendingStage.WAITING)):
         put(queue, 1, SR, again=again)
         for one in queue.waiting("pacs") if not again else ():
             queue.succeeded(one, commits=False)
@@ -97,17 +97,17 @@ def test_only_a_person_has_an_object_sent_again(queue: SendingQueue) -> None:
 
 
 def test_stored_is_not_sent_until_the_archive_has_committed_itself_to_this_request(
-    queue: SendingQueue, clinical: Clinical
+    queue: SendingQueue, clinical: ClinicalDatabase
 ) -> None:
-    commitments = Commitments(clinical.database, {"pacs": "ARCHIVE"})
+    commitments = StorageCommitments(clinical.database, {"pacs": "ARCHIVE"})
     put(queue, 1, SC, SR)
     for one in queue.waiting("pacs"):
         queue.succeeded(one, commits=True)
-    kept, lost = Reference("1.2.4", "2.25.2"), Reference("1.2.3", "2.25.1")
-    assert not commitments.reported(Answer("1.2.3.4", (kept, lost)))
-    assert set(stages(queue).values()) == {Stage.STORED}
+    kept, lost = ObjectReference("1.2.4", "2.25.2"), ObjectReference("1.2.3", "2.25.1")
+    assert not commitments.reported(CommitmentAnswer("1.2.3.4", (kept, lost)))
+    assert set(stages(queue).values()) == {SendingStage.STORED}
     transaction = commitments.ask("pacs", queue.stored("pacs"))
-    assert commitments.reported(Answer(transaction, (kept,), ((lost, NO_SUCH_OBJECT),)))
+    assert commitments.reported(CommitmentAnswer(transaction, (kept,), ((lost, NO_SUCH_OBJECT),)))
     assert stages(queue) == {"2.25.2": "committed", "2.25.1": "waiting"}
     (again,) = queue.waiting("pacs")
     assert again.reason == Reason("pacs.not_committed", {"pacs": "ARCHIVE", "failure": "0112H"})
@@ -120,17 +120,17 @@ def test_what_waits_outlives_the_case_and_a_rebuilt_database(tmp_path: Path) -> 
     queue.put(DueCase(case, 1, False), 1, [SR, SC], {"pacs": {"sr", "sc"}})
     sr = next(one for one in queue.waiting("pacs") if one.kind == "sr")
     queue.succeeded(sr, commits=False)
-    damage.note(state.clinical_db)
+    database_health.write_damage_note(state.clinical_db)
     clinical.database.close()
-    rescue.mend(state, state.clinical_db)
-    clinical = Clinical(state.clinical_db)
+    rescue.rescue_database(state, state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     queue = SendingQueue(clinical.database)
-    for one_due in due.cases(clinical.database):  # the rescue has it looked at again
-        due.settle(clinical.database, one_due)
-    clearing = Clearing(state, clinical)
+    for one_due in due_cases.list_due_cases(clinical.database):  # the rescue has it looked at again
+        due_cases.settle_case(clinical.database, one_due)
+    clearing = CaseDeletion(state, clinical)
     (one,) = clearing.candidates(AgeLimits(NOW, NOW, days_of_work=0))[0]
     assert clearing.delete(one)
-    assert due.cases(clinical.database) == []
+    assert due_cases.list_due_cases(clinical.database) == []
     assert [one.kind for one in queue.waiting("pacs")] == ["sc"]
     queue.tidy()
     assert [one.kind for one in queue.of_case(case)] == ["sc"]
@@ -140,17 +140,17 @@ def test_what_was_read_while_no_archive_got_results_is_not_sent_when_one_does_ag
     _, clinical, _, (case,) = finished(tmp_path / "state", [1])
     queue = SendingQueue(clinical.database)
     queue.set_up({"pacs": PLACE})
-    assert due.cases(clinical.database) == [], "the clinic had no archive when it was read"
+    assert due_cases.list_due_cases(clinical.database) == [], "the clinic had no archive when it was read"
     sign(clinical, case)
     queue.set_up({"pacs": PLACE})
-    assert [one.case for one in due.cases(clinical.database)] == [case]
+    assert [one.case for one in due_cases.list_due_cases(clinical.database)] == [case]
     for places in ({}, {"pacs": PLACE}):  # send = false, and later true
         queue.set_up(places)
-        assert due.cases(clinical.database) == []
+        assert due_cases.list_due_cases(clinical.database) == []
         assert [one.name for one in queue.archives()] == list(places)
         sign(clinical, case)
     queue.set_up({"pacs": PLACE, "county": "10.0.0.6:104 COUNTY"})
-    assert [one.case for one in due.cases(clinical.database)] == [case]
+    assert [one.case for one in due_cases.list_due_cases(clinical.database)] == [case]
 
 
 def test_another_archive_under_the_same_name_is_credited_with_nothing_and_gets_what_was_on_its_way(
@@ -166,7 +166,7 @@ def test_another_archive_under_the_same_name_is_credited_with_nothing_and_gets_w
     queue.set_up({"pacs": "10.0.0.6:104 OTHER"})
     assert queue.of_case(there) == queue.of_case(on_its_way) == []
     assert [one.sop_instance_uid for one in queue.waiting("pacs")] == [SC.sop_instance_uid]
-    assert [one.case for one in due.cases(clinical.database)] == [on_its_way]
+    assert [one.case for one in due_cases.list_due_cases(clinical.database)] == [on_its_way]
     assert queue.lacking(there, 1, ["pacs"]) == ["pacs"]
 
 
@@ -182,32 +182,32 @@ def test_the_box_answers_for_what_it_keeps_and_for_nothing_else(tmp_path: Path) 
     (sop_class,) = {
         str(one.header.sop_class_uid) for c in clinical.references() for one in clinical.images(c) if one.header
     }
-    whole, cut = (Reference(sop_class, row["sop_uid"]) for row in rows)
+    whole, cut = (ObjectReference(sop_class, row["sop_uid"]) for row in rows)
     (state.root / rows[1]["file"]).write_bytes(b"cut")
-    strange = Reference(sop_class, "1.2.3.4.5")
-    said = Commitments(clinical.database).answer(state.root, "1.2", [whole, whole, cut, strange])
-    assert said == Answer("1.2", (whole,), ((cut, PROCESSING_FAILURE), (strange, NO_SUCH_OBJECT)))
+    strange = ObjectReference(sop_class, "1.2.3.4.5")
+    said = StorageCommitments(clinical.database).answer(state.root, "1.2", [whole, whole, cut, strange])
+    assert said == CommitmentAnswer("1.2", (whole,), ((cut, PROCESSING_FAILURE), (strange, NO_SUCH_OBJECT)))
 
 
 @pytest.mark.parametrize("explicit", [True, False])
 def test_an_answer_is_read_as_it_was_written_and_a_hostile_one_refused(explicit: bool) -> None:
-    said = Answer("1.2.3", (Reference("1.2", "1.3"),), ((Reference("1.4", "1.5"), 0x0112),))
+    said = CommitmentAnswer("1.2.3", (ObjectReference("1.2", "1.3"),), ((ObjectReference("1.4", "1.5"), 0x0112),))
     data = _encoded(said, explicit)
-    assert parse(data, explicit=explicit) == said
-    endless = _encoded(Answer("1.2.3"), explicit) + b"\x08\x00\x99\x11" + (b"SQ\0\0" if explicit else b"")
+    assert parse_commitment(data, explicit=explicit) == said
+    endless = _encoded(CommitmentAnswer("1.2.3"), explicit) + b"\x08\x00\x99\x11" + (b"SQ\0\0" if explicit else b"")
     for hostile in (
         data[:-3],
         b"",
         endless + b"\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff" * 30_000,
         data.replace(b"1.2.3", b"a b c"),
     ):
-        with pytest.raises(NotACommitment):
-            parse(hostile, explicit=explicit)
+        with pytest.raises(InvalidCommitment):
+            parse_commitment(hostile, explicit=explicit)
 
 
-def _encoded(said: Answer, explicit: bool) -> bytes:
+def _encoded(said: CommitmentAnswer, explicit: bool) -> bytes:
     from pynetdicom.dsutils import encode
 
-    data: bytes | None = encode(answer(said), is_implicit_vr=not explicit, is_little_endian=True)
+    data: bytes | None = encode(build_answer(said), is_implicit_vr=not explicit, is_little_endian=True)
     assert data is not None
     return data

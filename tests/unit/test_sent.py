@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cli import cli
-from firmware_app.core import presence
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cli import command_line
+from firmware_app.core import run_status
 from firmware_app.core.errors import PacsFull
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.results import sent
-from firmware_app.results.queue import due
-from firmware_app.results.queue.due import DueCase
-from firmware_app.results.queue.queue import MadeObject, SendingQueue
+from firmware_app.results import due_cases, remote_status
+from firmware_app.results.archive_queue import MadeObject, SendingQueue
+from firmware_app.results.due_cases import DueCase
 from tests.finished import days_ago, film, opened, read_all, taken
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
@@ -44,12 +43,12 @@ class Clinic:
         )
 
     def put(self) -> None:
-        for one in due.cases(self.clinical.database):
-            due.settle(self.clinical.database, one)
+        for one in due_cases.list_due_cases(self.clinical.database):
+            due_cases.settle_case(self.clinical.database, one)
         self.queue.put(DueCase(self.case, 1, False), 1, [SC, SR], {"pacs": {"sr", "sc"}})
 
     def said(self) -> tuple[str, Reason | None]:
-        (one,) = sent.of_case(self.config, self.clinical.database, self.case)
+        (one,) = remote_status.describe_archive_delivery(self.config, self.clinical.database, self.case)
         return one.state.code, one.problem
 
 
@@ -72,7 +71,7 @@ def test_each_step_of_the_way_has_its_sentence(clinic: Clinic, commits: bool, co
     assert clinic.said() == ("sent.partly", full)
     clinic.queue.succeeded(last, commits=commits)
     assert clinic.said() == (code, None)
-    due.ask(clinic.clinical.database, clinic.case, "li")
+    due_cases.request_sending(clinic.clinical.database, clinic.case, "li")
     assert clinic.said() == ("sent.not_yet", None), "the newest word is not there"
 
 
@@ -95,16 +94,16 @@ def test_page_and_command_tell_a_kept_result_from_one_that_was_only_taken(
         ("PACS__SEND", "true"),
     ):
         monkeypatch.setenv(f"LANTERN_{name}", value)
-    assert cli.main(["case", "send", clinic.case, "--state", "--json"]) == 0
+    assert command_line.main(["case", "send", clinic.case, "--state", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == kept
-    assert due.cases(clinic.clinical.database) == []
-    assert cli.main(["case", "send", clinic.case]) == 0
-    assert [one.again for one in due.cases(clinic.clinical.database)] == [True]
+    assert due_cases.list_due_cases(clinic.clinical.database) == []
+    assert command_line.main(["case", "send", clinic.case]) == 0
+    assert [one.again for one in due_cases.list_due_cases(clinic.clinical.database)] == [True]
 
 
 def test_the_sender_runs_where_an_archive_is_entered_for_it_may_be_owed_an_answer() -> None:
     for pacs, runs in (({}, False), ({"host": "10.0.0.5"}, True)):
-        assert ("sender" in presence.expected(Config.model_validate({"pacs": pacs}))) is runs
+        assert ("sender" in run_status.expected_processes(Config.model_validate({"pacs": pacs}))) is runs
 
 
 def _page(clinic: Clinic) -> str:

@@ -15,20 +15,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_app.core.errors import NotHounsfield, VolumeTooLarge
-from firmware_app.imaging.volume import series, slices
-from firmware_app.imaging.volume import voxels as volume
-from firmware_app.imaging.volume.series import Arranged, Stack
+from firmware_app.imaging import scan_volumes, slices
+from firmware_app.imaging import scan_volumes as volume
+from firmware_app.imaging.scan_volumes import ArrangedSeries, SliceStack
 from tests import films, scans
 from tests.scans import Cut
 
 Numbers = np.ndarray[Any, Any]
 
 
-def arranged(paths: list[Path]) -> Arranged:
-    return series.arranged([one for path in paths for one in slices.of(path)], volume.same_pixels)
+def arranged(paths: list[Path]) -> ArrangedSeries:
+    return scan_volumes.arrange_slices(
+        [one for path in paths for one in slices.read_slices(path)], volume.have_same_pixels
+    )
 
 
-def only(paths: list[Path]) -> Stack:
+def only(paths: list[Path]) -> SliceStack:
     """The one stack that all of *paths* make."""
     volumes = arranged(paths)
     assert not volumes.left_out
@@ -36,13 +38,13 @@ def only(paths: list[Path]) -> Stack:
     return stack
 
 
-def codes(volumes: Arranged) -> list[str]:
+def codes(volumes: ArrangedSeries) -> list[str]:
     return sorted(one.reason.code for one in volumes.left_out)
 
 
-def check_densities(stack: Stack) -> None:
+def check_densities(stack: SliceStack) -> None:
     """Every voxel has the density of the place where the affine says it lies."""
-    voxels = volume.hounsfield(stack).voxels
+    voxels = volume.read_hounsfield_volume(stack).voxels
     indices = np.stack(np.meshgrid(*(np.arange(size) for size in voxels.shape), indexing="ij"), -1)
     homogeneous = np.concatenate([indices[..., ::-1], np.ones((*voxels.shape, 1))], -1)
     places = (homogeneous @ stack.affine.T)[..., :3]
@@ -64,7 +66,8 @@ def test_shuffled_slices_make_the_volume_that_was_scanned(tmp_path: Path) -> Non
 
 def test_a_scan_from_feet_to_head_and_one_from_head_to_feet_are_the_same_volume(tmp_path: Path) -> None:
     up, down = (
-        volume.read(only(scans.scan(tmp_path / name, scans.cuts(6)[::way]))) for name, way in (("up", 1), ("down", -1))
+        volume.read_volume(only(scans.scan(tmp_path / name, scans.cuts(6)[::way])))
+        for name, way in (("up", 1), ("down", -1))
     )
     np.testing.assert_array_equal(up.voxels, down.voxels)
     np.testing.assert_array_equal(up.stack.affine, down.stack.affine)
@@ -197,7 +200,7 @@ def test_passes_over_the_same_places_become_volumes_of_their_own(tmp_path: Path,
     volumes = arranged(scans.written(tmp_path, made))
     assert not volumes.left_out
     assert [len(stack.slices) for stack in volumes.stacks] == [5, 5]
-    one, other = (volume.read(stack).voxels for stack in volumes.stacks)
+    one, other = (volume.read_volume(stack).voxels for stack in volumes.stacks)
     assert abs(int(one[0, 0, 0]) - int(other[0, 0, 0])) == 1
 
 
@@ -215,7 +218,7 @@ def test_slices_of_another_size_pixel_orientation_or_frame_are_volumes_of_their_
     assert sorted(len(stack.slices) for stack in volumes.stacks) == [3, 4, 4, 4, 5]
     for stack in volumes.stacks:
         np.testing.assert_array_equal(
-            volume.read(stack).voxels,
+            volume.read_volume(stack).voxels,
             [
                 scans.density(Cut(one.position, one.across + one.down, one.pixel_mm, (one.rows, one.columns)).places())
                 for one in stack.slices
@@ -287,8 +290,8 @@ def test_each_slice_has_its_own_rescale(tmp_path: Path) -> None:
 
 
 def test_whole_values_take_two_bytes_a_voxel_and_others_four(tmp_path: Path) -> None:
-    whole = volume.read(only(scans.scan(tmp_path / "whole", scans.cuts(3)))).voxels
-    parts = volume.read(only(scans.scan(tmp_path / "parts", scans.cuts(3), slope=0.5))).voxels
+    whole = volume.read_volume(only(scans.scan(tmp_path / "whole", scans.cuts(3)))).voxels
+    parts = volume.read_volume(only(scans.scan(tmp_path / "parts", scans.cuts(3), slope=0.5))).voxels
     assert (whole.dtype.name, parts.dtype.name) == ("int16", "float32")
     np.testing.assert_array_equal(whole, parts)
 
@@ -298,7 +301,7 @@ def test_a_value_beyond_two_bytes_is_kept(tmp_path: Path) -> None:
     words = made[1].pixel_array.copy()
     words[2, 3] = 65535
     made[1].PixelData = words.tobytes()
-    voxels = volume.hounsfield(only(scans.written(tmp_path, made))).voxels
+    voxels = volume.read_hounsfield_volume(only(scans.written(tmp_path, made))).voxels
     assert voxels.dtype == np.float32
     assert voxels.max() == 65535 - 1024
     np.testing.assert_array_equal(voxels[0], scans.density(scans.cuts(3)[0].places()))
@@ -310,7 +313,7 @@ def test_padding_around_a_slice_is_air(tmp_path: Path) -> None:
         words = dataset.pixel_array.copy()
         words[:4] = 0
         dataset.PixelData = words.tobytes()
-    voxels = volume.hounsfield(only(scans.written(tmp_path, made))).voxels
+    voxels = volume.read_hounsfield_volume(only(scans.written(tmp_path, made))).voxels
     assert (voxels[:, :4] == volume.AIR_HU).all()
 
 
@@ -333,9 +336,9 @@ def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
             else:
                 setattr(dataset, keyword, value)
     stack = only(scans.written(tmp_path, made))
-    assert volume.read(stack).unit == ""
+    assert volume.read_volume(stack).unit == ""
     with pytest.raises(NotHounsfield, match=detail):
-        volume.hounsfield(stack)
+        volume.read_hounsfield_volume(stack)
 
 
 def test_a_volume_that_would_take_too_much_memory_is_refused_before_it_is_read(
@@ -346,7 +349,7 @@ def test_a_volume_that_would_take_too_much_memory_is_refused_before_it_is_read(
     for one in stack.slices:
         one.path.unlink()
     with pytest.raises(VolumeTooLarge):
-        volume.read(stack)
+        volume.read_volume(stack)
 
 
 # --- enhanced objects -----------------------------------------------------------------------------------------------

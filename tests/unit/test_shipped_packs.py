@@ -10,10 +10,10 @@ from converters.golden_cases.all_runtimes import AllRuntimes
 from converters.packing import card, sbom, weak_points
 from converters.recipe import load_recipe
 from converters.report import weak_section
-from firmware_app.packs import tree
-from firmware_app.packs.proof import Golden
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack, list_packs, shipped_packs_dir, survey
+from firmware_app.packs import pack_folder
+from firmware_app.packs.evidence import GoldenCase
+from firmware_app.packs.pack_folder import Pack, list_packs, scan_packs, shipped_packs_dir
+from firmware_app.packs.runtimes import registry
 
 PACKS = list_packs(shipped_packs_dir())
 CASES = [
@@ -25,7 +25,7 @@ LARGEST_FILE_BYTES = 10_500_000
 
 
 def test_every_shipped_pack_can_be_used() -> None:
-    shelf = survey(shipped_packs_dir())
+    shelf = scan_packs(shipped_packs_dir())
     assert shelf.broken == ()
     assert {pack.name for pack in shelf.packs} == {
         "breast-ultrasound",
@@ -57,7 +57,7 @@ def test_every_file_is_the_one_that_was_shipped(pack: Pack) -> None:
     assert not made & refused
     if pack.manifest.gates:  # made by the chain of recipes
         assert made | refused >= {(runtime, "int8") for runtime in ("onnxruntime", "openvino", "litert")}
-        tree.check(pack.folder)
+        pack_folder.check_sums(pack.folder)
 
 
 def test_every_file_is_listed_and_small_enough_for_the_repository(pack: Pack) -> None:
@@ -66,7 +66,7 @@ def test_every_file_is_listed_and_small_enough_for_the_repository(pack: Pack) ->
     listed |= {case.path for case in pack.manifest.golden if case.path}
     listed |= {"manifest.json", card.NAME}
     if pack.manifest.typicality is not None:
-        listed |= {pack.manifest.typicality.path, "report.html", sbom.NAME, tree.FILE_NAME}
+        listed |= {pack.manifest.typicality.path, "report.html", sbom.NAME, pack_folder.SUMS_FILE}
     files = {path.relative_to(pack.folder).as_posix(): path for path in pack.folder.rglob("*") if path.is_file()}
     assert set(files) == listed
     assert max(path.stat().st_size for path in files.values()) < LARGEST_FILE_BYTES
@@ -88,12 +88,12 @@ def test_the_report_names_the_weak_points_of_the_card(pack: Pack) -> None:
 
 @pytest.mark.parametrize(("pack", "case"), CASES)
 def test_a_golden_image_gets_the_expected_probability_everywhere(
-    pack: Pack, case: Golden, judges: dict[str, AllRuntimes]
+    pack: Pack, case: GoldenCase, judges: dict[str, AllRuntimes]
 ) -> None:
     if case.reference is not None and cases.located(case.reference) is None:
         pytest.skip(f"the package {case.reference.package} (extra demo) is not installed")
     judge = judges[pack.name]
-    assert choice.DEFAULT in judge.runtimes
+    assert registry.DEFAULT in judge.runtimes
     frame = cases.frame_of(pack, case)
     assert "fp32" in case.expected, "fill it: lantern-convert golden PACK --update-references"
     for runtime, precision in judge.sessions:

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from firmware_app.appliance.care.slot import Counter, verdict
+from firmware_app.appliance.boot_slot import BootCounter, judge_slot
 from firmware_app.appliance.installation.disk_image import Slot, partitions, table
 
 
 def test_a_new_version_whose_processes_or_models_fail_is_left() -> None:
-    assert verdict(frozenset({"gateway"}), was_good=False, other_ok=True) == "leave"
-    assert verdict(frozenset({"packs", "disk"}), was_good=False, other_ok=True) == "leave"
+    assert judge_slot(frozenset({"gateway"}), was_good=False, other_ok=True) == "leave"
+    assert judge_slot(frozenset({"packs", "disk"}), was_good=False, other_ok=True) == "leave"
 
 
 def test_a_version_is_not_blamed_for_the_disk_nor_left_once_it_was_good_or_where_there_is_no_other() -> None:
-    assert verdict(frozenset({"disk", "temperature"}), was_good=False, other_ok=True) == "good"
-    assert verdict(frozenset({"packs"}), was_good=True, other_ok=True) == "good"
-    assert verdict(frozenset({"packs"}), was_good=False, other_ok=False) == "good"
+    assert judge_slot(frozenset({"disk", "temperature"}), was_good=False, other_ok=True) == "good"
+    assert judge_slot(frozenset({"packs"}), was_good=True, other_ok=True) == "good"
+    assert judge_slot(frozenset({"packs"}), was_good=False, other_ok=False) == "good"
 
 
 def test_a_slot_that_should_run_and_does_not_was_passed_over_by_the_boot_counter() -> None:
-    counter = Counter.parse("ORDER=B A\nA_OK=1\nA_TRY=1\nB_OK=1\nB_TRY=3\n")
+    counter = BootCounter.parse("ORDER=B A\nA_OK=1\nA_TRY=1\nB_OK=1\nB_TRY=3\n")
     assert counter.passed_over("A")
     assert not counter.passed_over("B")
-    assert not Counter.parse("ORDER=B A\nA_OK=1\nB_OK=0\n").passed_over("A"), "RAUC is still writing it, or was cut off"
-    assert not Counter.parse("").passed_over("A"), "a torn file says nothing"
+    assert not BootCounter.parse("ORDER=B A\nA_OK=1\nB_OK=0\n").passed_over("A"), (
+        "RAUC is still writing it, or was cut off"
+    )
+    assert not BootCounter.parse("").passed_over("A"), "a torn file says nothing"
 
 
 def test_the_partitions_lie_one_behind_the_other_and_the_state_last() -> None:

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.updates.bundle import Bundle, judge
-from firmware_app.appliance.updates.channel import Wish, chosen
-from firmware_app.appliance.updates.machine import Machine, newest_first
-from firmware_app.appliance.updates.offers import Ring, SoftwareIndex, SoftwareOffer, hidden, place
+from firmware_app.appliance.software_bundle import InstalledSystem, SoftwareBundle, judge_bundle, newest_first
+from firmware_app.appliance.software_channel import UpdateRequest, choose_offer
+from firmware_app.appliance.software_offers import Ring, SoftwareIndex, SoftwareOffer, hide_box_id, rollout_place
 from firmware_app.core.errors import SoftwareError, SoftwareForAnotherMachine, SoftwareNotOffered
 
-BOX = Machine("lantern-x86_64", "0.3.0", "A")
+BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")
 BOXES = [f"clinic-{number}" for number in range(2000)]
 
 
@@ -34,8 +33,8 @@ def offer(version: str, percent: int = 100, *boxes: str, machine: str = "lantern
 
 def answer(*offers: SoftwareOffer, left: frozenset[str] = frozenset(), **wish: object) -> tuple[str, str | None]:
     """The version that is chosen, and the code of why it is not installed."""
-    asked = Wish("/stick", **wish)  # type: ignore[arg-type]
-    found, refusal = chosen(SoftwareIndex(software=offers), BOX, "clinic-7", left, asked, later)
+    asked = UpdateRequest("/stick", **wish)  # type: ignore[arg-type]
+    found, refusal = choose_offer(SoftwareIndex(software=offers), BOX, "clinic-7", left, asked, later)
     return found.version, refusal.code if refusal else None
 
 
@@ -53,14 +52,14 @@ def test_it_is_not_always_the_same_boxes_that_go_first() -> None:
 
 
 def test_the_place_of_a_box_never_changes_from_one_version_of_this_code_to_the_next() -> None:
-    assert round(place("0.4.0", "clinic-7"), 4) == 98.377
-    assert hidden("0.4.0", "clinic-7").startswith("sha256:fbd860c1")
+    assert round(rollout_place("0.4.0", "clinic-7"), 4) == 98.377
+    assert hide_box_id("0.4.0", "clinic-7").startswith("sha256:fbd860c1")
 
 
 def test_a_named_box_is_in_the_ring_by_its_id_or_by_its_hash() -> None:
     assert Ring(boxes=("clinic-7",)).holds("0.4.0", "clinic-7")
-    assert Ring(boxes=(hidden("0.4.0", "clinic-7"),)).holds("0.4.0", "clinic-7")
-    assert not Ring(boxes=(hidden("0.4.0", "clinic-7"),)).holds("0.5.0", "clinic-7"), "of that version alone"
+    assert Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).holds("0.4.0", "clinic-7")
+    assert not Ring(boxes=(hide_box_id("0.4.0", "clinic-7"),)).holds("0.5.0", "clinic-7"), "of that version alone"
     assert not Ring(boxes=("clinic-7",)).holds("0.4.0", "clinic-8")
 
 
@@ -90,9 +89,9 @@ def test_what_is_for_another_kind_of_machine_is_not_offered() -> None:
 
 def test_a_file_for_another_machine_is_refused_before_its_version_is_looked_at() -> None:
     with pytest.raises(SoftwareForAnotherMachine):
-        judge(Bundle(Path("lantern-0.4.0.raucb"), "0.4.0", "lantern-aarch64"), BOX, ())
+        judge_bundle(SoftwareBundle(Path("lantern-0.4.0.raucb"), "0.4.0", "lantern-aarch64"), BOX, ())
     with pytest.raises(SoftwareError, match=r"software\.current"):
-        judge(Bundle(Path("lantern-0.3.0.raucb"), "0.3.0", "lantern-x86_64"), BOX, ())
+        judge_bundle(SoftwareBundle(Path("lantern-0.3.0.raucb"), "0.3.0", "lantern-x86_64"), BOX, ())
 
 
 def test_versions_are_sorted_as_debian_does() -> None:

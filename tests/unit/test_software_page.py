@@ -11,25 +11,25 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.appliance.updates import handover, record
-from firmware_app.appliance.updates.handover import PIECE_BYTES, Request
-from firmware_app.appliance.updates.machine import Machine
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.core import remembered
+from firmware_app.appliance import software_record, software_requests
+from firmware_app.appliance.software_bundle import InstalledSystem
+from firmware_app.appliance.software_requests import PIECE_BYTES, SoftwareRequest
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.audit import Audit
+from firmware_app.core import run_status
 from firmware_app.core.errors import SoftwareLeft, SoftwareNotSigned
 from firmware_app.core.settings import Config
 from tests.unit.test_viewer import HTML, Desk, desk, post, token
 
 __all__ = ["desk"]
 
-BOX = Machine("lantern-x86_64", "0.3.0", "A")
+BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")
 NAME = "lantern-0.4.0.raucb"
 
 
 @pytest.fixture
 def flashed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: BOX)
+    monkeypatch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: BOX)
     desk.state.software.mkdir()
     return desk
 
@@ -56,7 +56,7 @@ def test_a_file_that_came_in_pieces_is_handed_to_root_and_audited_under_the_pers
     assert done.json == {"page": "/software"}
     assert (flashed.state.software / "upload.raucb").read_bytes() == data
     assert "asked; this takes a few seconds" in technician.get("/software", headers=HTML).text
-    assert handover.take(flashed.state) == Request("upload", again=True)
+    assert software_requests.take_request(flashed.state) == SoftwareRequest("upload", again=True)
     assert ("zhou", "software.asked") in [(one.actor, one.action) for one in Audit(flashed.clinical.database).latest(9)]
 
 
@@ -68,7 +68,7 @@ def test_a_piece_larger_than_agreed_is_refused_and_a_lost_one_may_come_again(fla
     assert sent(technician, f"/software/upload/{made}/0", b"x" * 100).json == {"at": 100}
     short = post(technician, f"/software/upload/{made}/done", size="1000000")
     assert (short.status_code, short.json["code"]) == (409, "software.upload_broken")  # type: ignore[index]
-    assert not handover.waits(flashed.state)
+    assert not software_requests.is_request_waiting(flashed.state)
 
 
 @pytest.mark.parametrize(("name", "size"), [("film.dcm", "9000"), (NAME, "-1"), (NAME, "9" * 11), (NAME, "")])
@@ -90,9 +90,9 @@ def test_only_a_technician_renews_the_box_and_no_other_sites_page(flashed: Desk)
 
 
 def test_the_page_shows_what_runs_why_a_slot_was_left_and_how_the_last_try_ended(flashed: Desk) -> None:
-    left = {"slot": "B", "version": "0.4.0", "code": record.UNFIT, "parts": "gateway"}
-    remembered.keep(flashed.state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {}, "left": left})
-    record.note_done(flashed.state, "stick", NAME, SoftwareNotSigned(file=NAME))
+    left = {"slot": "B", "version": "0.4.0", "code": software_record.UNFIT, "parts": "gateway"}
+    run_status.write_check_result(flashed.state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {}, "left": left})
+    software_record.note_outcome(flashed.state, "stick", NAME, SoftwareNotSigned(file=NAME))
     page = flashed.person("zhou", Role.TECHNICIAN).get("/software", headers=HTML).text
     for text in (
         "Version 0.3.0.",
@@ -103,7 +103,7 @@ def test_the_page_shows_what_runs_why_a_slot_was_left_and_how_the_last_try_ended
         "No channel is set up",
     ):
         assert text in page, text
-    record.note_doing(flashed.state, "installing", "0.5.0", 40)
+    software_record.note_progress(flashed.state, "installing", "0.5.0", 40)
     assert "Version 0.5.0 is being installed, 40 per cent" in flashed.person("li").get("/software", headers=HTML).text
 
 
@@ -112,20 +112,20 @@ def test_what_the_channel_offers_is_installed_at_a_tap_and_what_was_left_only_as
     flashed.config = Config.model_validate(values)
     flashed.app = flashed.restarted()
     technician = flashed.person("zhou", Role.TECHNICIAN)
-    record.note_offered(flashed.state, "0.4.0", 400_000_000, None)
+    software_record.note_offered(flashed.state, "0.4.0", 400_000_000, None)
     page = technician.get("/software", headers=HTML).text
     assert "Version 0.4.0 is for this box (400 MB)." in page
     assert "Install now" in page
     assert post(technician, "/software/channel").status_code == 303
-    assert handover.take(flashed.state) == Request("channel")
+    assert software_requests.take_request(flashed.state) == SoftwareRequest("channel")
     assert post(technician, "/software/channel", look="yes").status_code == 303
-    assert handover.take(flashed.state) == Request("look")
-    record.note_offered(flashed.state, "0.4.0", 400_000_000, SoftwareLeft(version="0.4.0"))
+    assert software_requests.take_request(flashed.state) == SoftwareRequest("look")
+    software_record.note_offered(flashed.state, "0.4.0", 400_000_000, SoftwareLeft(version="0.4.0"))
     page = technician.get("/software", headers=HTML).text
     assert "Install now" not in page
     assert "Install again" in page
     assert post(technician, "/software/channel", again="yes").status_code == 303
-    assert handover.take(flashed.state) == Request("channel", again=True)
+    assert software_requests.take_request(flashed.state) == SoftwareRequest("channel", again=True)
 
 
 def test_a_technician_sets_the_channel_where_the_configuration_names_none(flashed: Desk) -> None:
@@ -137,8 +137,8 @@ def test_a_technician_sets_the_channel_where_the_configuration_names_none(flashe
         "root": (io.BytesIO(b"{}"), "root.json"),
     }
     assert technician.post("/software/repository", data=form, headers=HTML).status_code == 303
-    asked = Request("choose", repository="https://updates.example/lantern", automatic=True, root="{}")
-    assert handover.take(flashed.state) == asked
+    asked = SoftwareRequest("choose", repository="https://updates.example/lantern", automatic=True, root="{}")
+    assert software_requests.take_request(flashed.state) == asked
     assert ("zhou", "software.channel") in [
         (one.actor, one.action) for one in Audit(flashed.clinical.database).latest(9)
     ]
@@ -147,12 +147,12 @@ def test_a_technician_sets_the_channel_where_the_configuration_names_none(flashe
 
 def test_without_a_channel_nothing_is_asked_of_root(flashed: Desk) -> None:
     assert post(flashed.person("zhou", Role.TECHNICIAN), "/software/channel").status_code == 404
-    assert not handover.waits(flashed.state)
+    assert not software_requests.is_request_waiting(flashed.state)
 
 
 def test_a_box_of_a_debian_package_says_how_it_is_renewed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     debian = replace(BOX, kind="debian-amd64", slot=None)
-    monkeypatch.setattr("firmware_app.appliance.updates.machine.here", lambda: debian)
+    monkeypatch.setattr("firmware_app.appliance.software_bundle.read_installed_system", lambda: debian)
     technician = desk.person("zhou", Role.TECHNICIAN)
     page = technician.get("/software", headers=HTML).text
     assert "apt install ./FILE.deb" in page
@@ -161,7 +161,7 @@ def test_a_box_of_a_debian_package_says_how_it_is_renewed(desk: Desk, monkeypatc
 
 
 def test_a_file_for_which_the_disk_has_no_room_is_refused(flashed: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover, "free_bytes", lambda _folder: 1000)
+    monkeypatch.setattr(software_requests, "free_bytes", lambda _folder: 1000)
     answer = post(flashed.person("zhou", Role.TECHNICIAN), "/software/upload", name=NAME, size="900000")
     assert (answer.status_code, answer.json["code"]) == (409, "software.disk_full")  # type: ignore[index]
     assert Path(flashed.state.software).is_dir()

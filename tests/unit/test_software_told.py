@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.checks import own_software
-from firmware_app.appliance.updates import record, telling
-from firmware_app.appliance.updates.machine import Machine
-from firmware_app.core import remembered
+from firmware_app.appliance import software_record
+from firmware_app.appliance.checks import installed_software
+from firmware_app.appliance.software_bundle import InstalledSystem
+from firmware_app.core import run_status
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink.messages.software import LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.box_reports import DiskSlot, LeftSlot, RunningSoftware, SlotLeftReason
 
-BOX = Machine("lantern-x86_64", "0.3.0+g1a2b3c", "A")
+BOX = InstalledSystem("lantern-x86_64", "0.3.0+g1a2b3c", "A")
 
 
 @pytest.fixture
@@ -26,24 +26,27 @@ def state(tmp_path: Path) -> StateDir:
 def leave(state: StateDir, code: str, parts: str = "", version: str = "0.4.0") -> None:
     """As care/slot.py writes it down."""
     left = {"slot": "B", "version": version, "code": code, "parts": parts} if code else None
-    remembered.keep(state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {"A": BOX.version}, "left": left})
+    run_status.write_check_result(
+        state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {"A": BOX.version}, "left": left}
+    )
 
 
 def test_the_doctor_says_what_runs_in_which_slot(state: StateDir) -> None:
-    (check,) = own_software.checks(state, BOX)
+    (check,) = installed_software.check_software(state, BOX)
     assert (check.name, check.result) == ("software", "ok")
     assert "0.3.0+g1a2b3c" in check.reason.text("en")
     assert "slot A" in check.reason.text("en")
-    (check,) = own_software.checks(state, Machine("debian-amd64", "0.3.0"))
+    (check,) = installed_software.check_software(state, InstalledSystem("debian-amd64", "0.3.0"))
     assert "slot" not in check.reason.text("en")
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [(record.UNFIT, "failed: gateway, packs"), (record.UNSTARTED, "did not start three times")]
+    ("code", "said"),
+    [(software_record.UNFIT, "failed: gateway, packs"), (software_record.UNSTARTED, "did not start three times")],
 )
 def test_the_doctor_says_why_a_slot_was_left(state: StateDir, code: str, said: str) -> None:
-    leave(state, code, "gateway, packs" if code == record.UNFIT else "")
-    _, check = own_software.checks(state, BOX)
+    leave(state, code, "gateway, packs" if code == software_record.UNFIT else "")
+    _, check = installed_software.check_software(state, BOX)
     assert (check.result, check.reason.code) == ("warn", code)
     assert "Version 0.4.0 in slot B" in check.reason.text("en")
     assert said in check.reason.text("en")
@@ -51,30 +54,38 @@ def test_the_doctor_says_why_a_slot_was_left(state: StateDir, code: str, said: s
 
 
 def test_a_slot_that_was_left_is_told_no_more_when_a_later_version_is_good(state: StateDir) -> None:
-    leave(state, record.UNFIT, "packs")
+    leave(state, software_record.UNFIT, "packs")
     leave(state, "")
-    assert [check.result for check in own_software.checks(state, BOX)] == ["ok"]
-    assert telling.told(state, BOX) == RunningSoftware("lantern-x86_64", BOX.version, Slot.A, None)
+    assert [check.result for check in installed_software.check_software(state, BOX)] == ["ok"]
+    assert software_record.report_software(state, BOX) == RunningSoftware(
+        "lantern-x86_64", BOX.version, DiskSlot.A, None
+    )
 
 
 def test_the_hospital_is_told_slot_version_code_and_parts(state: StateDir) -> None:
-    leave(state, record.UNFIT, "gateway, packs")
-    left = LeftSlot(Slot.B, "0.4.0", LeftFor.UNFIT, ("gateway", "packs"))
-    assert telling.told(state, BOX) == RunningSoftware("lantern-x86_64", BOX.version, Slot.A, left)
+    leave(state, software_record.UNFIT, "gateway, packs")
+    left = LeftSlot(DiskSlot.B, "0.4.0", SlotLeftReason.UNFIT, ("gateway", "packs"))
+    assert software_record.report_software(state, BOX) == RunningSoftware(
+        "lantern-x86_64", BOX.version, DiskSlot.A, left
+    )
 
 
 def test_what_has_not_the_closed_form_stays_on_the_box(state: StateDir) -> None:
-    leave(state, record.UNFIT, "packs, Wang Xiaoming", version="of Wang Xiaoming")
-    said = telling.told(state, BOX)
+    leave(state, software_record.UNFIT, "packs, Wang Xiaoming", version="of Wang Xiaoming")
+    said = software_record.report_software(state, BOX)
     assert said is not None
-    assert said.left == LeftSlot(Slot.B, None, LeftFor.UNFIT, ("packs",))
-    assert telling.told(state, Machine("", "a laptop of Wang Xiaoming")) is None
+    assert said.left == LeftSlot(DiskSlot.B, None, SlotLeftReason.UNFIT, ("packs",))
+    assert software_record.report_software(state, InstalledSystem("", "a laptop of Wang Xiaoming")) is None
 
 
 def test_a_torn_record_says_nothing(state: StateDir) -> None:
     for content in ("{", '{"left": 3}', '{"left": {"code": "rm -rf"}}'):
         (state.run / "slot.json").write_text(content, "utf-8")
-        assert record.left(state) is None
-        assert record.left_versions(state) == frozenset()
+        assert software_record.read_abandoned_slot(state) is None
+        assert software_record.list_abandoned_versions(state) == frozenset()
     (state.run / "software.json").write_text('{"doing": 1, "outcome": [], "offered": "x", "left": "y"}', "utf-8")
-    assert [record.doing(state), record.outcome(state), record.offered(state)] == [None] * 3
+    assert [
+        software_record.read_progress(state),
+        software_record.read_outcome(state),
+        software_record.read_offered(state),
+    ] == [None] * 3

@@ -109,7 +109,7 @@ def header(modality: str, attributes: dict[str, Any]) -> Dataset:
 
 def test_a_pixel_is_as_large_as_the_standard_lets_one_say() -> None:
     for modality, attributes, expected in CASES:
-        assert spacing.of(header(modality, attributes)) == expected, (modality, attributes)
+        assert spacing.read_spacing(header(modality, attributes)) == expected, (modality, attributes)
 
 
 def test_each_frame_of_an_enhanced_object_has_its_own_spacing() -> None:
@@ -120,9 +120,9 @@ def test_each_frame_of_an_enhanced_object_has_its_own_spacing() -> None:
 
     made = header("CT", {})
     made.SharedFunctionalGroupsSequence = Sequence([group(1, 1)])
-    assert spacing.of(made, 1).mm == (1, 1)
+    assert spacing.read_spacing(made, 1).mm == (1, 1)
     made.PerFrameFunctionalGroupsSequence = Sequence([group(2, 2), group(3, 4)])
-    assert spacing.of(made, 1).mm == (3, 4)
+    assert spacing.read_spacing(made, 1).mm == (3, 4)
 
 
 def test_the_directions_of_an_enhanced_object_stand_in_its_groups() -> None:
@@ -130,12 +130,12 @@ def test_the_directions_of_an_enhanced_object_stand_in_its_groups() -> None:
     shared.PixelMeasuresSequence = Sequence([header("", {"PixelSpacing": [1, 2]})])
     made = header("SEG", {})
     made.SharedFunctionalGroupsSequence = Sequence([shared])
-    assert spacing.of(made) == Spacing(UNCALIBRATED, None, (1, 2))
+    assert spacing.read_spacing(made) == Spacing(UNCALIBRATED, None, (1, 2))
     shared.PlaneOrientationSequence = Sequence([header("", {"ImageOrientationPatient": AXIAL})])
-    assert spacing.of(made) == Spacing(PATIENT, (1, 2), (1, 2))
+    assert spacing.read_spacing(made) == Spacing(PATIENT, (1, 2), (1, 2))
 
 
 def test_rubbish_in_the_header_is_no_size() -> None:
     made = header("CT", {})
     made.add_new("PixelSpacing", "LO", "wide\\broad")
-    assert spacing.of(made) == Spacing(UNKNOWN)
+    assert spacing.read_spacing(made) == Spacing(UNKNOWN)

@@ -19,14 +19,13 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from firmware_app.core.lesion import Lesion
-from firmware_app.imaging import clip, display, film, for_model
+from firmware_app.imaging import clip, display, image_file, lesion_description, model_frames
+from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import InputSpec
-from firmware_app.imaging.lesions import description
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.imaging.ultrasound import opened as ultrasound
 from firmware_app.packs.tasks.interface import Frame
-from firmware_app.reading import heat_map
-from firmware_app.results import overlay
+from firmware_app.reading.children import inference_child
+from firmware_app.results import key_images
 from firmware_app.results.pdf import plates
 from tests import clips, films
 from tests.results import made_of, result_of
@@ -90,8 +89,8 @@ def saved(folder: Path, aspect: float, said: dict[str, Any]) -> Path:
 
 
 @contextmanager
-def opened(folder: Path, aspect: float, said: dict[str, Any]) -> Iterator[film.Film]:
-    with film.opened(saved(folder, aspect, said), is_picture=False) as made:
+def opened(folder: Path, aspect: float, said: dict[str, Any]) -> Iterator[image_file.ImageFile]:
+    with image_file.open_image_file(saved(folder, aspect, said), is_picture=False) as made:
         yield made
 
 
@@ -106,8 +105,8 @@ def roundness(picture: Pixels | Image.Image) -> float:
 @pytest.mark.parametrize(("aspect", "said"), STATED)
 def test_a_disc_is_round_on_the_screen_and_in_the_list(tmp_path: Path, aspect: float, said: dict[str, Any]) -> None:
     with opened(tmp_path, aspect, said) as made:
-        display.write(ultrasound.shown(made, 0), tmp_path, 0, 1)
-        display.write_light(ultrasound.shown(made, 0), tmp_path, 1, 2)
+        display.write_frame(ultrasound.make_display_frame(made, 0), tmp_path, 0, 1)
+        display.write_light_frame(ultrasound.make_display_frame(made, 0), tmp_path, 1, 2)
     for name in ("frame-000.png", "thumb.jpg", "frame-001-screen.jpg"):
         with Image.open(tmp_path / name) as image:
             assert image.width == image.height
@@ -129,16 +128,16 @@ def test_pixels_that_are_square_or_about_which_nothing_can_be_are_left_as_they_a
     tmp_path: Path, said: dict[str, Any]
 ) -> None:
     with opened(tmp_path, 1.0, said) as made:
-        assert display.reduced(made.shown(0).pixels, aspect=made.aspect(0)).size == (SIDE, SIDE)
+        assert display.reduce_pixels(made.shown(0).pixels, aspect=made.aspect(0)).size == (SIDE, SIDE)
         assert made.aspect(0) == 1.0
 
 
 def test_a_large_film_is_round_within_the_size_of_the_screen() -> None:
     large = disc(2.0).repeat(13, axis=0).repeat(13, axis=1)  # 2600 rows, 5200 columns
-    picture = display.reduced(large, aspect=2.0)
+    picture = display.reduce_pixels(large, aspect=2.0)
     assert picture.size == (display.LONGEST_SIDE_PX, display.LONGEST_SIDE_PX)
     assert roundness(picture) == pytest.approx(1.0, abs=0.02)
-    colour = display.reduced(np.repeat((disc(0.5) >> 4).astype(np.uint8)[..., np.newaxis], 3, axis=2), aspect=0.5)
+    colour = display.reduce_pixels(np.repeat((disc(0.5) >> 4).astype(np.uint8)[..., np.newaxis], 3, axis=2), aspect=0.5)
     assert roundness(colour) == pytest.approx(1.0, abs=0.02)
 
 
@@ -149,15 +148,17 @@ def test_marks_lie_where_they_were_found_though_the_picture_is_stretched(
     """Places are told in pixels of the frame: the outline drawn over the picture runs along the disc's edge."""
     rows, columns = disc(aspect).shape
     with opened(tmp_path, aspect, said) as made:
-        display.write(made.shown(0), tmp_path, 0, 1)
+        display.write_frame(made.shown(0), tmp_path, 0, 1)
     mark = Lesion("i", 0, (columns / 4, rows / 4, columns * 0.75, rows * 0.75), 0.9, outline=rim(aspect))
-    drawn = overlay.marked_film_of(tmp_path, 0, [mark]).astype(int)
+    drawn = key_images.load_marked_frame(tmp_path, 0, [mark]).astype(int)
     y, x = np.nonzero(drawn[..., 0] - drawn[..., 2] > 100)  # yellow
     away = np.hypot((x + 0.5) / SIDE - 0.5, (y + 0.5) / SIDE - 0.5)
     assert abs(away - 0.25).max() < 0.02
     heat = np.zeros((rows, columns), np.float32)
     heat[disc(aspect) > 3000] = 1.0
-    blended = overlay.blend(overlay.film_of(tmp_path), heat_map.picture(heat, rows, columns))
+    blended = key_images.blend_heat_map(
+        key_images.load_frame(tmp_path), inference_child.render_heat_map(heat, rows, columns)
+    )
     assert roundness(blended[..., 0].astype(int) - blended[..., 2]) == pytest.approx(1.0, abs=0.03)
 
 
@@ -165,9 +166,9 @@ def test_marks_lie_where_they_were_found_though_the_picture_is_stretched(
 def test_a_disc_is_round_on_paper_and_in_the_archive(tmp_path: Path, aspect: float, said: dict[str, Any]) -> None:
     """PDF plate and Secondary Capture; the presentation state says the shape of the pixels (PS3.3 C.10.4)."""
     result = result_of(saved(tmp_path, aspect, said), tmp_path / "display")
-    with film.opened(Path(result.images[0].file), is_picture=False) as made:
-        display.write(made.shown(0), tmp_path / "display", 0, 1)
-    (plate,) = plates.plates(result.case, lambda _: tmp_path / "display")
+    with image_file.open_image_file(Path(result.images[0].file), is_picture=False) as made:
+        display.write_frame(made.shown(0), tmp_path / "display", 0, 1)
+    (plate,) = plates.make_plates(result.case, lambda _: tmp_path / "display")
     assert roundness(Image.open(io.BytesIO(plate.plain))) == pytest.approx(1.0, abs=0.03)
     bare = replace(result.case.readings[0], lesions=())
     plain = replace(result, case=replace(result.case, readings=(bare,), lesions=()))
@@ -189,7 +190,7 @@ def test_a_model_sees_the_disc_round_and_its_places_are_pixels_of_the_frame(
 ) -> None:
     rows, columns = disc(aspect).shape
     with opened(tmp_path, aspect, said) as made:
-        taken = for_model.taken(made, InputSpec("film", 200, 200, resize=resize))
+        taken = model_frames.prepare_frames(made, InputSpec("film", 200, 200, resize=resize))
     assert roundness(taken.tensors[0, 0]) == pytest.approx(1.0, abs=0.03)
     box = Frame(rows, columns, box=taken.box).placed(0.25, 0.25, 0.75, 0.75)
     assert box == pytest.approx((columns / 4, rows / 4, columns * 0.75, rows * 0.75), abs=2.0)
@@ -199,19 +200,19 @@ def test_a_wide_film_of_tall_pixels_is_no_film_of_an_odd_shape(tmp_path: Path) -
     """4 : 1 in pixels, 2 : 1 in the body."""
     pixels = films.shapes(4, 250, 1000)
     path = films.save(tmp_path, "wide.dcm", films.film(pixels, ImagerPixelSpacing=[0.4, 0.2]))
-    with film.opened(path, is_picture=False) as made:
-        assert for_model.taken(made, InputSpec("film", 200, 200)).read == (0,)
+    with image_file.open_image_file(path, is_picture=False) as made:
+        assert model_frames.prepare_frames(made, InputSpec("film", 200, 200)).read == (0,)
 
 
 def test_a_lesion_is_as_long_whichever_way_it_lies_and_round_where_it_is() -> None:
     aspect, (rows, columns) = 2.0, disc(2.0).shape
     mark = Lesion("i", 0, (columns / 4, rows / 4, columns * 0.75, rows * 0.75), 0.9, outline=rim(aspect))
     greys, size = (disc(aspect) / 4000).astype(np.float32), (columns, rows)
-    (found,) = description.described([mark], greys, size, aspect=aspect)
+    (found,) = lesion_description.describe_lesions([mark], greys, size, aspect=aspect)
     assert [found.long_axis_px, found.short_axis_px] == pytest.approx([SIDE / 2, SIDE / 2], rel=0.02)
     assert found.area_px == pytest.approx((disc(aspect) > 3000).sum(), rel=0.02)
     assert {one.name: one.term for one in found.features}["shape"] == "round"
-    (scaled,) = description.described([mark], greys, size, None, [Scale(0, 0, columns, rows, 0.4, 0.2)])
+    (scaled,) = lesion_description.describe_lesions([mark], greys, size, None, [Scale(0, 0, columns, rows, 0.4, 0.2)])
     assert [scaled.long_axis_mm, scaled.short_axis_mm] == pytest.approx([SIDE / 10, SIDE / 10], rel=0.02)
     (ax, ay, bx, by), (cx, cy, dx, dy) = scaled.axes  # at a right angle in the body
     assert (bx - ax) * (dx - cx) + (by - ay) * (dy - cy) * aspect**2 == pytest.approx(0.0, abs=SIDE)
@@ -221,6 +222,6 @@ def test_a_clip_of_tall_pixels_is_shown_as_its_file_says(tmp_path: Path) -> None
     """Sample aspect ratio is width to height (ISO/IEC 14496-12, 12.1.4)."""
     path = tmp_path / "clip.mp4"
     path.write_bytes(clips.made("libx264", "mp4", 3, aspect="1:2"))
-    with clip.opened(path) as made:
+    with clip.open_clip(path) as made:
         assert made.aspect(0) == 2.0
-        assert display.reduced(made.shown(1).pixels, aspect=made.shown(1).aspect).size == (64, 96)
+        assert display.reduce_pixels(made.shown(1).pixels, aspect=made.shown(1).aspect).size == (64, 96)

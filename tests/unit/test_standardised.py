@@ -11,14 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from converters.evaluation import threshold
-from firmware_app.core.statistics.standardised import (
-    FILMS,
+from firmware_app.core.operating_point import (
+    COUNTS,
     MOST_MOVED,
     LogOdds,
-    counted,
     log_odds,
-    standardised,
-    standardised_probability,
+    standardise_limit,
+    standardise_probability,
+    usable_count,
 )
 from firmware_app.packs.manifest import Manifest
 from tests import toy_pack
@@ -27,13 +27,13 @@ HOME = LogOdds(-0.5, 1.2)
 
 
 def test_a_machine_like_home_moves_nothing() -> None:
-    assert standardised(-0.27, HOME, HOME) == pytest.approx(-0.27)
-    assert standardised_probability(0.4328, HOME, HOME) == pytest.approx(0.4328)
+    assert standardise_limit(-0.27, HOME, HOME) == pytest.approx(-0.27)
+    assert standardise_probability(0.4328, HOME, HOME) == pytest.approx(0.4328)
 
 
 def test_a_limit_follows_the_mean_and_the_spread_of_the_machine() -> None:
-    assert standardised(-0.27, HOME, LogOdds(0.1, 1.2)) == pytest.approx(0.33)
-    assert standardised(0.7, HOME, LogOdds(-0.5, 0.9)) == pytest.approx(0.4)
+    assert standardise_limit(-0.27, HOME, LogOdds(0.1, 1.2)) == pytest.approx(0.33)
+    assert standardise_limit(0.7, HOME, LogOdds(-0.5, 0.9)) == pytest.approx(0.4)
 
 
 def test_shifted_films_are_called_as_the_same_films_at_home() -> None:
@@ -41,27 +41,27 @@ def test_shifted_films_are_called_as_the_same_films_at_home() -> None:
     films = [rng.gauss(-0.5, 1.2) for _ in range(200)]
     there = [0.6 + 0.8 * one for one in films]
     home, here = (LogOdds.of([1 / (1 + np.exp(-one)) for one in odds]) for odds in (films, there))
-    limit = standardised(0.2, home, here)
+    limit = standardise_limit(0.2, home, here)
     assert [one >= limit for one in there] == [one >= 0.2 for one in films]
 
 
 @pytest.mark.parametrize(("mean", "moved"), [(-9.0, -MOST_MOVED), (9.0, MOST_MOVED)])
 def test_no_limit_moves_farther_than_the_bound(mean: float, moved: float) -> None:
-    assert standardised(0.2, HOME, LogOdds(mean, 1.2)) == pytest.approx(0.2 + moved)
+    assert standardise_limit(0.2, HOME, LogOdds(mean, 1.2)) == pytest.approx(0.2 + moved)
 
 
 @pytest.mark.parametrize(("spread", "counts"), [(0.0, 0.6), (0.1, 0.6), (60.0, 2.4)])
 def test_a_spread_counts_as_half_to_twice_that_of_home(spread: float, counts: float) -> None:
-    assert standardised(0.0, HOME, LogOdds(-0.5, spread)) == standardised(0.0, HOME, LogOdds(-0.5, counts))
+    assert standardise_limit(0.0, HOME, LogOdds(-0.5, spread)) == standardise_limit(0.0, HOME, LogOdds(-0.5, counts))
 
 
 def test_limits_keep_their_order_and_certainty_stays() -> None:
     rng = random.Random(2)
     for _ in range(300):
         here = LogOdds(rng.gauss(-0.5, 2.0), rng.uniform(0.0, 4.0))
-        low, cut, high = (standardised_probability(one, HOME, here) for one in (0.2, 0.3, 0.9))
+        low, cut, high = (standardise_probability(one, HOME, here) for one in (0.2, 0.3, 0.9))
         assert 0.0 < low <= cut <= high < 1.0
-    assert [standardised_probability(one, HOME, LogOdds(3.0, 2.0)) for one in (0.0, 1.0)] == [0.0, 1.0]
+    assert [standardise_probability(one, HOME, LogOdds(3.0, 2.0)) for one in (0.0, 1.0)] == [0.0, 1.0]
 
 
 def test_scores_of_certainty_have_log_odds() -> None:
@@ -71,7 +71,7 @@ def test_scores_of_certainty_have_log_odds() -> None:
 
 def test_limits_are_set_after_fifty_films_and_stay_after_two_hundred() -> None:
     films = (0, 49, 50, 99, 100, 199, 200, 5000)
-    assert [counted(one) for one in films] == [0, 0, 50, 50, 100, 100, 200, FILMS[-1]]
+    assert [usable_count(one) for one in films] == [0, 0, 50, 50, 100, 100, 200, COUNTS[-1]]
 
 
 def test_scores_at_home_are_mixed_at_the_assumed_prevalence() -> None:

@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from firmware_app.imaging import diagnoses
+from firmware_app.imaging import image_properties, keyframes
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.imaging.ultrasound import keyframes
-from firmware_app.reading.stated import Stated, checked, diagnosis
+from firmware_app.reading.decoded_metadata import DecodedMetadata, check_metadata, format_diagnosis
 
 SCALES = Scale(0, 0, 640, 480, 0.2, 0.1, first=True), Scale(0, 480, 640, 500, None, None)
-WHOLE = Stated(SCALES, 30.0, (1.0, 0.25), ("I10:B18.1",))
+WHOLE = DecodedMetadata(SCALES, 30.0, (1.0, 0.25), ("I10:B18.1",))
 
 
 def test_what_was_stated_comes_back_the_same() -> None:
-    assert checked(json.loads(json.dumps(WHOLE.to_object())), read=2) == WHOLE
-    assert checked({}, read=3) == Stated()
+    assert check_metadata(json.loads(json.dumps(WHOLE.to_object())), read=2) == WHOLE
+    assert check_metadata({}, read=3) == DecodedMetadata()
 
 
 @pytest.mark.parametrize(
@@ -45,13 +44,13 @@ def test_what_was_stated_comes_back_the_same() -> None:
 )
 def test_anything_else_is_no_message(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^$"):
-        checked({**WHOLE.to_object(), **wrong}, read=2)
+        check_metadata({**WHOLE.to_object(), **wrong}, read=2)
 
 
 def test_free_text_in_the_place_of_a_code_is_no_diagnosis() -> None:
-    assert diagnosis(" I10 ", "B18.1") == "I10:B18.1"
-    assert diagnosis("I10", "hepatitis B?") is None
-    assert diagnosis("", "B18.1") is None
+    assert format_diagnosis(" I10 ", "B18.1") == "I10:B18.1"
+    assert format_diagnosis("I10", "hepatitis B?") is None
+    assert format_diagnosis("", "B18.1") is None
 
 
 def test_only_coded_admitting_diagnoses_are_taken_from_a_header() -> None:
@@ -61,8 +60,8 @@ def test_only_coded_admitting_diagnoses_are_taken_from_a_header() -> None:
     header.AdmittingDiagnosesCodeSequence = [item, half, item]
     header.AdmittingDiagnosesDescription = "no family history"
     header.AdditionalPatientHistory = "hepatitis C"
-    assert diagnoses.of_header(header) == (("I10", "B18.1"),)
-    assert diagnoses.of_header(Dataset()) == ()
+    assert image_properties.read_diagnoses(header) == (("I10", "B18.1"),)
+    assert image_properties.read_diagnoses(Dataset()) == ()
 
 
 def test_a_frames_weight_is_its_quality_against_the_best_of_the_clip() -> None:
@@ -70,8 +69,8 @@ def test_a_frames_weight_is_its_quality_against_the_best_of_the_clip() -> None:
     shifted = [np.roll(sharp, (down, across), (0, 1)) for down in range(3) for across in range(3)]
     blurred = np.asarray(np.mean(shifted, axis=0), np.float32)
     flat = np.full((96, 96), 90.0, np.float32)
-    weights = keyframes.weights([blurred, sharp, flat])
+    weights = keyframes.weigh_frames([blurred, sharp, flat])
     assert weights[1] == 1.0
     assert keyframes.LEAST_WEIGHT < weights[0] < 0.5
     assert weights[2] == keyframes.LEAST_WEIGHT
-    assert keyframes.weights([flat, flat]) == (1.0, 1.0)
+    assert keyframes.weigh_frames([flat, flat]) == (1.0, 1.0)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from PIL import Image
 
-from firmware_app.cli.cli import main
+from firmware_app.cli.command_line import main
 from firmware_app.core.errors import (
     BoxUnknown,
     CarriedAltered,
@@ -29,14 +29,19 @@ from firmware_app.core.errors import (
     SignatureForged,
 )
 from firmware_app.core.settings import Config
-from firmware_app.results.export import sealed_case
-from firmware_app.uplink.messages import sealed_export
+from firmware_app.results import sealed_case
+from firmware_app.uplink.messages import encrypted_files
+from firmware_app.uplink.messages.encrypted_files import (
+    EXPORT_HEAD_BYTES,
+    PIECE_BYTES,
+    SealedExportReader,
+    SealedExportWriter,
+)
 from firmware_app.uplink.messages.envelope import key_id, sign
-from firmware_app.uplink.messages.sealed_export import HEAD, PIECE, Opened, Sealer
 from firmware_app.uplink.messages.summary import Keys, Kind
 from hospital import cli as hospital_cli
-from hospital.house import House
-from hospital.keys import keyring
+from hospital import keyring
+from hospital.hospital_site import HospitalSite
 from tests import films
 from tests.exporting_rig import BOX, Box, carried, carried_as, opened
 from tests.exporting_rig import box as box
@@ -52,7 +57,7 @@ def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: py
 
 
 def test_nothing_is_written_over_by_either_side(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = b"another export"
     (box.stick / f"{box.case}{sealed_case.SUFFIX}").write_bytes(before)
@@ -70,11 +75,11 @@ def test_nothing_is_written_over_by_either_side(
 
 @pytest.mark.parametrize("at", ["head", "first piece", "last byte"])
 def test_one_changed_bit_anywhere_is_refused_and_leaves_nothing(
-    box: Box, house: House, tmp_path: Path, at: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, at: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = carried(box, house)
     data = bytearray(file.read_bytes())
-    data[{"head": HEAD - 20, "first piece": HEAD + 3, "last byte": -1}[at]] ^= 1
+    data[{"head": EXPORT_HEAD_BYTES - 20, "first piece": EXPORT_HEAD_BYTES + 3, "last byte": -1}[at]] ^= 1
     file.write_bytes(data)
     assert opened(house, file, tmp_path / "out") == 1
     assert CarriedAltered.code in capsys.readouterr().err
@@ -82,16 +87,16 @@ def test_one_changed_bit_anywhere_is_refused_and_leaves_nothing(
 
 
 def test_a_shortened_file_and_one_without_its_head_are_no_cases(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = carried(box, house)
     whole = file.read_bytes()
     for data, code in (
         (whole[:-1], CarriedCut.code),
-        (whole[: HEAD + 100], CarriedCut.code),
+        (whole[: EXPORT_HEAD_BYTES + 100], CarriedCut.code),
         (whole + b"x", CarriedAltered.code),
-        (bytes(HEAD) + whole[HEAD:], CarriedUnknown.code),
-        (whole[: HEAD - 1], CarriedUnknown.code),
+        (bytes(EXPORT_HEAD_BYTES) + whole[EXPORT_HEAD_BYTES:], CarriedUnknown.code),
+        (whole[: EXPORT_HEAD_BYTES - 1], CarriedUnknown.code),
         (b"", CarriedUnknown.code),
         (b"DICM" * 100, CarriedUnknown.code),
     ):
@@ -102,7 +107,7 @@ def test_a_shortened_file_and_one_without_its_head_are_no_cases(
 
 
 def test_a_file_or_a_folder_that_is_not_there_is_named(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert opened(house, tmp_path / "none", tmp_path / "out") == 1
     assert f"{tmp_path / 'none'} cannot be used: No such file" in capsys.readouterr().err
@@ -112,7 +117,7 @@ def test_a_file_or_a_folder_that_is_not_there_is_named(
 
 
 def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
-    box: Box, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sync, out = keyring.sync, tmp_path / "out"
 
@@ -131,17 +136,17 @@ def test_a_folder_that_fails_when_the_case_has_got_its_name_is_as_it_was(
 
 
 def test_another_hospital_cannot_open_it_and_says_so(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = carried(box, house)
-    other = House(tmp_path / "other")
+    other = HospitalSite(tmp_path / "other")
     other.establish("localhost", 8883)
     assert opened(other, file, tmp_path / "out") == 1
     assert CarriedElsewhere.code in capsys.readouterr().err
 
 
 def test_a_box_that_is_not_enrolled_is_not_believed(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = carried(box, house)
     house.inbox_db.unlink()
@@ -151,12 +156,12 @@ def test_a_box_that_is_not_enrolled_is_not_believed(
 
 
 def test_who_seals_in_the_name_of_a_box_without_its_key_is_refused_before_anything_is_written(
-    box: Box, house: House, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     forged = tmp_path / "forged"
-    seal_key = keyring.load(house.keys).private[keyring.load(house.keys).current].public_key()
+    seal_key = keyring.load_keys(house.keys).private[keyring.load_keys(house.keys).current].public_key()
     with forged.open("xb") as handle:
-        sealer = Sealer(handle, BOX, Ed25519PrivateKey.generate(), seal_key)
+        sealer = SealedExportWriter(handle, BOX, Ed25519PrivateKey.generate(), seal_key)
         sealer.write(b"x" * 1000)
         sealer.finish()
     assert opened(house, forged, tmp_path / "out") == 1
@@ -164,18 +169,21 @@ def test_who_seals_in_the_name_of_a_box_without_its_key_is_refused_before_anythi
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: House) -> None:
-    bundle, keys = house.bundle(), keyring.load(house.keys)
+def test_a_word_on_keys_that_is_forged_or_older_changes_nothing(house: HospitalSite) -> None:
+    bundle, keys = house.bundle(), keyring.load_keys(house.keys)
     fresh = X25519PrivateKey.generate().public_key().public_bytes_raw().hex()
     forged = sign(Keys(BOX, 9, fresh).encode(), Kind.KEYS, BOX, Ed25519PrivateKey.generate())
     older = sign(Keys(BOX, bundle.serial, fresh).encode(), Kind.KEYS, BOX, keys.signer)
     newer = sign(Keys(BOX, bundle.serial + 1, fresh).encode(), Kind.KEYS, BOX, keys.signer)
-    taken = [sealed_export.newest(bundle, BOX, word).public_bytes_raw().hex() for word in (None, forged, older, newer)]
+    taken = [
+        encrypted_files.choose_seal_key(bundle, BOX, word).public_bytes_raw().hex()
+        for word in (None, forged, older, newer)
+    ]
     assert taken == [bundle.seal, bundle.seal, bundle.seal, fresh]
 
 
 def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
-    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (box.state.line_keys / "identity.pem").unlink()
     assert box.run(way="--stick") == 1
@@ -185,7 +193,7 @@ def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
 
 
 def test_a_case_of_which_nothing_may_leave_makes_no_sealed_file(
-    box: Box, house: House, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.fromarray(films.shapes(3)).convert("L").save(box.folder / "film.png")
     case = box.take(box.folder / "film.png")
@@ -199,7 +207,7 @@ def test_a_folder_where_no_stick_was_mounted_is_told_on_a_box_with_two_disks_too
 
     def told(path: str, state: str) -> str:
         said = {"state": {"dir": state}, "box": {"language": "en"}}
-        return sealed_case.message(Path(path), Config.model_validate(said))
+        return sealed_case.describe_sealed_file(Path(path), Config.model_validate(said))
 
     assert "mount it there" in told("/etc/passwd", "/proc")
     assert "mount it there" in told("/proc/version", "/proc")
@@ -211,7 +219,7 @@ def test_a_stick_that_takes_no_file_so_large_says_what_would(tmp_path: Path) -> 
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
-        with pytest.raises(ExportCaseTooLarge), sealed_case._unfinished(tmp_path / "case") as handle:
+        with pytest.raises(ExportCaseTooLarge), sealed_case._open_unfinished(tmp_path / "case") as handle:
             handle.write(bytes(2 << 20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -230,7 +238,7 @@ class Pair:
 
     def seal(self, path: Path, *content: bytes) -> Path:
         with path.open("xb") as handle:
-            sealer = Sealer(handle, BOX, self.signer, self.private.public_key())
+            sealer = SealedExportWriter(handle, BOX, self.signer, self.private.public_key())
             for piece in content:
                 sealer.write(piece)
             sealer.finish()
@@ -239,23 +247,26 @@ class Pair:
     def open(self, path: Path, box: str = BOX) -> bytes:
         with path.open("rb") as handle:
             keys = {key_id(self.private.public_key()): self.private}
-            content, whole = Opened(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
+            content, whole = SealedExportReader(handle, {box: self.signer.public_key()}, keys), io.BytesIO()
             while piece := content.read(1000):
                 whole.write(piece)
             return whole.getvalue()
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE])
+@pytest.mark.parametrize("size", [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES])
 def test_what_was_sealed_comes_out_whatever_its_length(tmp_path: Path, size: int) -> None:
     pair, content = Pair(), bytes(number % 251 for number in range(size))
     assert pair.open(pair.seal(tmp_path / "file", content[:7], content[7:])) == content
 
 
 def test_pieces_that_change_places_or_come_from_another_file_are_refused(tmp_path: Path) -> None:
-    pair, step = Pair(), PIECE + 16
-    one = bytearray(pair.seal(tmp_path / "one", bytes(3 * PIECE)).read_bytes())
-    two = pair.seal(tmp_path / "two", bytes(3 * PIECE)).read_bytes()
-    first, second = slice(HEAD, HEAD + step), slice(HEAD + step, HEAD + 2 * step)
+    pair, step = Pair(), PIECE_BYTES + 16
+    one = bytearray(pair.seal(tmp_path / "one", bytes(3 * PIECE_BYTES)).read_bytes())
+    two = pair.seal(tmp_path / "two", bytes(3 * PIECE_BYTES)).read_bytes()
+    first, second = (
+        slice(EXPORT_HEAD_BYTES, EXPORT_HEAD_BYTES + step),
+        slice(EXPORT_HEAD_BYTES + step, EXPORT_HEAD_BYTES + 2 * step),
+    )
     mixed = one.copy()
     mixed[first] = two[first]
     one[first], one[second] = one[second], one[first]
@@ -281,7 +292,7 @@ def test_a_large_case_needs_no_large_memory(tmp_path: Path) -> None:
         pair.seal(tmp_path / "file", *(piece for _ in range(count)))
         with (tmp_path / "file").open("rb") as handle:
             keys = {key_id(pair.private.public_key()): pair.private}
-            content = Opened(handle, {BOX: pair.signer.public_key()}, keys)
+            content = SealedExportReader(handle, {BOX: pair.signer.public_key()}, keys)
             content.finish()
         assert tracemalloc.get_traced_memory()[1] < 6 << 20
     finally:
@@ -289,7 +300,7 @@ def test_a_large_case_needs_no_large_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil", "c-00000000000000000000/../../evil", "/etc/evil", "manifest.json"])
-def test_what_a_box_may_not_name_is_not_unpacked(box: Box, house: House, tmp_path: Path, name: str) -> None:
+def test_what_a_box_may_not_name_is_not_unpacked(box: Box, house: HospitalSite, tmp_path: Path, name: str) -> None:
     file = carried(box, house, name)
     assert opened(house, file, tmp_path / "out") == 1
     assert list((tmp_path / "out").iterdir()) == []
@@ -326,7 +337,7 @@ HARMFUL = {
 
 @pytest.mark.parametrize("what", HARMFUL)
 def test_what_a_box_that_was_taken_over_seals_is_refused_in_words(
-    box: Box, house: House, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
+    box: Box, house: HospitalSite, tmp_path: Path, what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     end = b"" if what in ("no end", "more than is there", "nothing") else bytes(1024)
     assert opened(house, carried_as(box, house, HARMFUL[what] + end), tmp_path / "out") == 1
@@ -334,7 +345,7 @@ def test_what_a_box_that_was_taken_over_seals_is_refused_in_words(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_name_of_many_megabytes_is_not_read(box: Box, house: House, tmp_path: Path) -> None:
+def test_a_name_of_many_megabytes_is_not_read(box: Box, house: HospitalSite, tmp_path: Path) -> None:
     file = carried_as(box, house, head("word", tarfile.GNUTYPE_LONGNAME, 48 << 20) + bytes(48 << 20) + GOOD)
     tracemalloc.start()
     try:
@@ -350,4 +361,4 @@ def test_a_stick_that_fails_at_the_head_is_named(tmp_path: Path) -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(CarriedAltered, match="piece 0"):
-        Opened(Ill(), {}, {})
+        SealedExportReader(Ill(), {}, {})

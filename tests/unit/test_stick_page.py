@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases import stick_files, stick_status
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.stick_status import StickStage, StickStatus
-from firmware_app.core import presence
+from firmware_app.cases import usb_import
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.usb_import import StickStage, StickStatus
+from firmware_app.core import run_status
 from firmware_app.core.errors import (
     DirectoryRecord,
     IdentityMismatch,
@@ -33,15 +33,15 @@ PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(StickPul
 
 def test_the_worklist_follows_the_copying(desk: Desk) -> None:
     doctor = desk.person("li")
-    with presence.held(desk.state, stick_status.NAME):
+    with run_status.hold_process_lock(desk.state, usb_import.STATUS_NAME):
         for status, words in (
             (StickStatus(StickStage.SEARCHING, AT), "A stick is being looked through. Leave it in."),
             (StickStatus(StickStage.COPYING, AT, found=200, looked=50), "files: 50 of 200"),
         ):
-            stick_status.write(desk.state, status)
+            usb_import.write_status(desk.state, status)
             for page in ("/", "/lists"):  # the second is what the page asks for when something has changed
                 assert words in doctor.get(page, headers=HTML).text
-    stick_status.write(desk.state, StickStatus(StickStage.DONE, AT, new=3, known=2))
+    usb_import.write_status(desk.state, StickStatus(StickStage.DONE, AT, new=3, known=2))
     shown = doctor.get("/", headers=HTML).text
     assert "All is copied from the stick. It can be taken out." in shown
     assert "New images: 3. Here already: 2." in shown
@@ -50,7 +50,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
 def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
     refused = {"intake.transfer_syntax": 33, "intake.truncated": 1000, "intake.pixel_length": 167, "intake.later": 1}
     reason = Reason.of(StickNotAll(count=1201))
-    stick_status.write(desk.state, StickStatus(StickStage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
+    usb_import.write_status(desk.state, StickStatus(StickStage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
     for page in ("/", "/stick"):
         shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
         assert "All is copied" not in shown
@@ -65,7 +65,7 @@ def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_c
 
 def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> None:
     before = sticks.strip(desk.state)
-    stick_status.write(desk.state, PULLED)
+    usb_import.write_status(desk.state, PULLED)
     assert before is None
     assert sticks.strip(desk.state) == PULLED
 
@@ -73,28 +73,30 @@ def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> 
 @pytest.mark.parametrize("role", [Role.DOCTOR, Role.TECHNICIAN])
 def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk, role: Role) -> None:
     person = desk.person("wang", role)
-    stick_status.write(desk.state, PULLED)
+    usb_import.write_status(desk.state, PULLED)
     assert StickPulled().text("en") in person.get("/box", headers=HTML).text
     assert post(person, "/stick/seen").status_code == 302
     assert StickPulled().text("en") not in person.get("/box", headers=HTML).text
-    stick_status.write(desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4"))))
+    usb_import.write_status(
+        desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4")))
+    )
     assert "ext4" in person.get("/box", headers=HTML).text
 
 
 def test_what_is_under_way_is_not_waved_away(desk: Desk) -> None:
     doctor = desk.person("li")
-    with presence.held(desk.state, stick_status.NAME):
-        stick_status.write(desk.state, StickStatus(StickStage.COPYING, AT))
+    with run_status.hold_process_lock(desk.state, usb_import.STATUS_NAME):
+        usb_import.write_status(desk.state, StickStatus(StickStage.COPYING, AT))
         assert post(doctor, "/stick/seen").status_code == 404
 
 
 def test_an_importer_that_died_is_not_waited_for(desk: Desk) -> None:
-    stick_status.write(desk.state, StickStatus(StickStage.COPYING, AT, found=9))
+    usb_import.write_status(desk.state, StickStatus(StickStage.COPYING, AT, found=9))
     assert "interrupted" in desk.person("li").get("/", headers=HTML).text
 
 
 def test_a_finished_stick_is_forgotten_when_it_is_taken_out(desk: Desk) -> None:
-    stick_status.write(desk.state, StickStatus(StickStage.DONE, AT, taken_out=True))
+    usb_import.write_status(desk.state, StickStatus(StickStage.DONE, AT, taken_out=True))
     assert 'class="stick' not in desk.person("li").get("/", headers=HTML).text
 
 
@@ -123,5 +125,5 @@ def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_pa
         errors += below
     assert len(kinds) > 15
     codes = [error.code for error in kinds if not issubclass(error, of_no_file)]
-    sentences_of = {code: stick_files.sentences({code: 1}, "en") for code in codes}
+    sentences_of = {code: usb_import.sentences({code: 1}, "en") for code in codes}
     assert [code for code, sentences in sentences_of.items() if code in sentences[0]] == []

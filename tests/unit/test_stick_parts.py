@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance.checks import sticks
-from firmware_app.cases import stick_status
-from firmware_app.cases.stick_status import StickStage, StickStatus
+from firmware_app.cases import usb_import
+from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, UsbSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick import drivers, file_system, handover, mount_table, receipt, search
-from firmware_app.ingest.stick.copied_marks import END_BYTES, Memory, mark
-from firmware_app.ingest.stick.search import StickFile
-from firmware_app.ingest.stick.signals import Signal, Signals
+from firmware_app.ingest import stick_feedback, stick_files, stick_handover, stick_mounting
+from firmware_app.ingest.stick_copying import END_BYTES, CopiedMarks, compute_mark
+from firmware_app.ingest.stick_feedback import Signal, StatusIndicator
+from firmware_app.ingest.stick_files import StickFile
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
 ENTRY = struct.Struct("@llHHi")
@@ -36,24 +36,26 @@ def table(options: str, place: str = "/run/lantern/usb/sdb1/files") -> str:
 
 def test_every_option_that_is_missing_is_named() -> None:
     place = Path("/run/lantern/usb/sdb1/files")
-    assert mount_table.require_safe(place, table(SAFE)).device == "8:17"
-    for option in mount_table.NEEDED:
+    assert stick_mounting.require_safe_mount(place, table(SAFE)).device == "8:17"
+    for option in stick_mounting.NEEDED:
         options = ",".join(one for one in SAFE.split(",") if one != option)
         with pytest.raises(StickUnsafe) as unsafe:
-            mount_table.require_safe(place, table(options))
+            stick_mounting.require_safe_mount(place, table(options))
         assert unsafe.value.missing == option
     with pytest.raises(StickUnsafe):
-        mount_table.require_safe(place, table(SAFE, "/run/lantern/usb/sdb2/files"))
+        stick_mounting.require_safe_mount(place, table(SAFE, "/run/lantern/usb/sdb2/files"))
 
 
 def test_a_mount_on_top_hides_the_safe_one_below() -> None:
     place = Path("/run/lantern/usb/sdb1/files")
     with pytest.raises(StickUnsafe):
-        mount_table.require_safe(place, table(SAFE) + "91 90 0:44 / /run/lantern/usb/sdb1/files rw - tmpfs x rw\n")
+        stick_mounting.require_safe_mount(
+            place, table(SAFE) + "91 90 0:44 / /run/lantern/usb/sdb1/files rw - tmpfs x rw\n"
+        )
 
 
 def test_a_place_with_a_blank_is_found() -> None:
-    assert mount_table.at(Path("/mnt/a stick"), table(SAFE, r"/mnt/a\040stick")) is not None
+    assert stick_mounting.find_mount(Path("/mnt/a stick"), table(SAFE, r"/mnt/a\040stick")) is not None
 
 
 @pytest.fixture
@@ -66,8 +68,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bin").mkdir()
     (tmp_path / "fuse").touch()
     for name, path in {"_FILE_SYSTEMS": "filesystems", "_MODULES": "modules", "_FUSE": "fuse"}.items():
-        monkeypatch.setattr(drivers, name, tmp_path / path)
-    monkeypatch.setitem(file_system.PATHS, "PATH", str(tmp_path / "bin"))
+        monkeypatch.setattr(stick_mounting, name, tmp_path / path)
+    monkeypatch.setitem(stick_mounting.TOOL_ENVIRONMENT, "PATH", str(tmp_path / "bin"))
     return tmp_path
 
 
@@ -92,22 +94,22 @@ def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has
     reason = Reason.of(StickNotAll(count=3))
     status = StickStatus(StickStage.UNFINISHED, "now", reason=reason)
     before = list(sticks.examine(config, state))
-    stick_status.write(state, status)
+    usb_import.write_status(state, status)
     assert [check.reason for check in sticks.examine(config, state) if check not in before] == [reason]
-    stick_status.write(state, replace(status, seen=True))
+    usb_import.write_status(state, replace(status, seen=True))
     assert list(sticks.examine(config, state)) == before
 
 
 def test_the_search_ends_in_a_folder_without_bottom_and_among_files_without_number(tmp_path: Path) -> None:
     deep = tmp_path
-    for _ in range(search.MOST_DEPTH + 3):
+    for _ in range(stick_files.MOST_DEPTH + 3):
         deep = deep / "d"
         deep.mkdir()
         (deep / "f").write_bytes(b"x")
-    listing = search.search(tmp_path)
+    listing = stick_files.search_stick(tmp_path)
     assert listing.overfull
-    assert len(listing.files) == search.MOST_DEPTH
-    few = search.search(tmp_path, most=3)
+    assert len(listing.files) == stick_files.MOST_DEPTH
+    few = stick_files.search_stick(tmp_path, most=3)
     assert few.overfull
     assert len(few.files) == 3
 
@@ -119,23 +121,23 @@ def test_what_systems_hide_and_what_is_no_file_is_counted_and_not_opened(tmp_pat
     (tmp_path / "link").symlink_to("/etc")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "I1").write_bytes(b"x")
-    listing = search.search(tmp_path)
+    listing = stick_files.search_stick(tmp_path)
     assert [one.parts for one in listing.files] == [("I1",)]
     assert (listing.others, listing.hidden) == (2, 2)
 
 
 def test_a_stick_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(StickPulled):
-        search.search(tmp_path / "gone")
-    assert not search.is_there(tmp_path / "gone", "7:0")
-    assert not search.is_there(tmp_path, "999:999")
+        stick_files.search_stick(tmp_path / "gone")
+    assert not stick_files.is_there(tmp_path / "gone", "7:0")
+    assert not stick_files.is_there(tmp_path, "999:999")
 
 
 def marked(path: Path, at: int = 0) -> str:
     data = path.read_bytes()
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return mark(StickFile(path, (path.name,), len(data), at), descriptor, len(data), data[:END_BYTES])
+        return compute_mark(StickFile(path, (path.name,), len(data), at), descriptor, len(data), data[:END_BYTES])
     finally:
         os.close(descriptor)
 
@@ -151,12 +153,12 @@ def test_a_file_of_the_same_name_size_and_day_is_another_when_it_begins_or_ends_
 
 def test_marks_are_remembered_for_as_long_as_the_box_has_the_image(tmp_path: Path) -> None:
     kept = {"i-1", "i-2"}
-    memory = Memory(tmp_path / "marks", kept.__contains__)
+    memory = CopiedMarks(tmp_path / "marks", kept.__contains__)
     for number in (1, 2):
         memory.keep(f"{number:032x}", f"i-{number}")
     with (tmp_path / "marks").open("a") as handle:
         handle.write("half a li")
-    again = Memory(tmp_path / "marks", kept.__contains__)
+    again = CopiedMarks(tmp_path / "marks", kept.__contains__)
     assert [again.known(f"{number:032x}") for number in (1, 2, 3)] == ["i-1", "i-2", None]
     kept.discard("i-1")
     assert again.known(f"{1:032x}") is None
@@ -165,7 +167,7 @@ def test_marks_are_remembered_for_as_long_as_the_box_has_the_image(tmp_path: Pat
 def test_the_memory_has_an_end(tmp_path: Path) -> None:
     path = tmp_path / "marks"
     path.write_text("".join(f"{number:032x} i-{number:020x}\n" for number in range(1000)), "ascii")
-    memory = Memory(path, lambda _: True, most=100)
+    memory = CopiedMarks(path, lambda _: True, most=100)
     assert memory.known(f"{999:032x}") == f"i-{999:020x}"
     assert memory.known(f"{0:032x}") is None
     assert len(path.read_text("ascii").splitlines()) == 100
@@ -178,7 +180,7 @@ def test_the_light_and_the_speaker_say_what_the_grammar_says(tmp_path: Path) -> 
     for name in ("delay_on", "delay_off"):  # as the timer's trigger brings them
         (led / name).touch()
     speaker.touch()
-    signals = Signals(led, speaker)
+    signals = StatusIndicator(led, speaker)
 
     def beeps() -> int:
         with speaker.open("r+b") as handle:
@@ -201,7 +203,7 @@ def test_the_light_and_the_speaker_say_what_the_grammar_says(tmp_path: Path) -> 
 
 def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) -> None:
     for signal in Signal:
-        Signals(tmp_path / "none", tmp_path / "none either").give(signal)
+        StatusIndicator(tmp_path / "none", tmp_path / "none either").give(signal)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -219,7 +221,7 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         Reason.of(StickNotAll(count=8)),
         "2026-11-21T10:01:00+00:00?",
     )
-    text = receipt.text(status, "Clinic", {"c-1": True, "c-2": False}, "en")
+    text = stick_feedback.format_receipt(status, "Clinic", {"c-1": True, "c-2": False}, "en")
     for wanted in (
         "Images copied and safe: 6",
         "Files damaged or refused: 8",
@@ -229,26 +231,26 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         "  c-2\n",
     ):
         assert wanted in text
-    assert [receipt.write(tmp_path, text) for _ in range(3)] == [1, 2, 3]
+    assert [stick_feedback.write_receipt(tmp_path, text) for _ in range(3)] == [1, 2, 3]
     assert (tmp_path / "000003.txt").read_text("utf-8") == text
 
 
 def test_only_so_many_receipts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipt, "MOST_RECEIPTS", 3)
+    monkeypatch.setattr(stick_feedback, "MOST_RECEIPTS", 3)
     for _ in range(5):
-        receipt.write(tmp_path, "x")
+        stick_feedback.write_receipt(tmp_path, "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000003.txt", "000004.txt", "000005.txt"]
 
 
 def test_the_status_comes_back_as_it_was_said(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     state.prepare()
-    assert stick_status.read(state) is None
+    assert usb_import.read_status(state) is None
     status = StickStatus(StickStage.REFUSED, "now", reason=Reason("stick.blank"), refused={"a": 1})
-    stick_status.write(state, status)
-    assert stick_status.read(state) == status
+    usb_import.write_status(state, status)
+    assert usb_import.read_status(state) == status
     (state.run / "import.json").write_text('{"stage": "of a later version"}')
-    assert stick_status.read(state) is None
+    assert usb_import.read_status(state) is None
 
 
 def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_path: Path) -> None:
@@ -257,23 +259,23 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
     stop = threading.Event()
     ready = threading.Event()
     with ThreadPoolExecutor(1) as threads:
-        word = handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
-        threads.submit(handover.offer, tmp_path, word, tmp_path / "files", stop, ready.set)
+        word = stick_handover.Word("vfat", "8:17", Reason("stick.mount", {"detail": "x"}))
+        threads.submit(stick_handover.offer_stick, tmp_path, word, tmp_path / "files", stop, ready.set)
         try:
             assert ready.wait(10)
-            with handover.taken(tmp_path) as handed:
+            with stick_handover.receive_stick(tmp_path) as handed:
                 assert handed.word == word
-                assert [one.parts for one in search.search(handed.place).files] == [("I1",)]
+                assert [one.parts for one in stick_files.search_stick(handed.place).files] == [("I1",)]
                 with pytest.raises(StickUnsafe) as unsafe:
                     handed.require_safe()
                 assert "nosymfollow" in unsafe.value.missing
         finally:
             stop.set()
-    with pytest.raises(StickNotMounted), handover.taken(tmp_path):
+    with pytest.raises(StickNotMounted), stick_handover.receive_stick(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("name", ["../etc", "", "sdb1/..", "-x", "s" * 40, "SDB"])
 def test_only_a_kernels_name_is_a_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(StickNotMounted):
-        handover.folder_of(tmp_path, name)
+        stick_handover.socket_folder(tmp_path, name)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.ingest.stick import space
-from firmware_app.ingest.stick.file_system import FileSystem
+from firmware_app.ingest import stick_space
+from firmware_app.ingest.stick_mounting import FileSystem
 
 KB = 1024
 
@@ -25,7 +25,7 @@ def test_more_than_an_image_in_use_that_nobody_lists_is_a_loss(tmp_path: Path, f
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "one").write_bytes(bytes(10 * KB))
     os.link(tmp_path / ".hidden" / "one", tmp_path / "second name")
-    account = space.Account(FileSystem.FAT, volume(4 * KB, 3, fuse))
+    account = stick_space.SpaceAccount(FileSystem.FAT, volume(4 * KB, 3, fuse))
     account.add_below(tmp_path)
     folders = account.listed - 12 * KB  # the file counts once, as three clusters
     assert 0 < folders < 64 * KB
@@ -38,7 +38,7 @@ def test_more_than_an_image_in_use_that_nobody_lists_is_a_loss(tmp_path: Path, f
 
 def test_ntfs_counts_its_records_too() -> None:
     said = os.statvfs_result((4 * KB, 4 * KB, 1000, 999, 0, 500, 500 - 60, 0, 0, 255))
-    account = space.Account(FileSystem.NTFS, said)
+    account = stick_space.SpaceAccount(FileSystem.NTFS, said)
     account.inodes = {(1, number) for number in range(27)}
     assert not account.has_lost
     account.inodes.pop()
@@ -48,18 +48,18 @@ def test_ntfs_counts_its_records_too() -> None:
 def test_nothing_is_said_of_a_kind_or_a_driver_that_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not space.has_lost(tmp_path, "")
-    assert not space.is_all_listed(tmp_path, "")
+    assert not stick_space.has_lost(tmp_path, "")
+    assert not stick_space.is_all_listed(tmp_path, "")
     monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((2048, 2048, 0, 0, 0, 0, 0, 0, 0, 255)))
-    assert not space.has_lost(tmp_path, "iso9660")  # fuseiso
+    assert not stick_space.has_lost(tmp_path, "iso9660")  # fuseiso
 
 
 def test_nothing_is_said_where_the_root_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "statvfs", lambda path: volume(4 * KB, 500))
-    assert space.has_lost(tmp_path, FileSystem.FAT)
+    assert stick_space.has_lost(tmp_path, FileSystem.FAT)
 
     def fail(path: Path) -> None:
         raise OSError
 
     monkeypatch.setattr(os, "scandir", fail)
-    assert not space.has_lost(tmp_path, FileSystem.FAT)
+    assert not stick_space.has_lost(tmp_path, FileSystem.FAT)

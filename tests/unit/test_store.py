@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical, Held
+from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
 from firmware_app.core import errors
+from firmware_app.core.database import Database
 from firmware_app.core.records import (
     FileStatus,
     Finding,
@@ -25,13 +26,12 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
-from firmware_app.core.sqlite.database import Database
 from firmware_app.core.state_dir import StateDir
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
 
 
-def admitted(clinical: Clinical, number: int = 1, association: int | None = None, **changes: str) -> Instance:
+def admitted(clinical: ClinicalDatabase, number: int = 1, association: int | None = None, **changes: str) -> Instance:
     header = replace(HEADER, sop_instance_uid=f"1.2.3.1.{number}", **changes)  # type: ignore[arg-type]
     instance = clinical.admit(
         path=f"film{number}.dcm",
@@ -69,7 +69,7 @@ def unjudged(instance: Instance) -> Reading:
     )
 
 
-def test_the_same_identity_is_admitted_once(clinical: Clinical) -> None:
+def test_the_same_identity_is_admitted_once(clinical: ClinicalDatabase) -> None:
     first = admitted(clinical)
     second = clinical.admit(
         path="again",
@@ -79,11 +79,11 @@ def test_the_same_identity_is_admitted_once(clinical: Clinical) -> None:
         header=replace(HEADER, sop_instance_uid="1.2.3.1.1"),
         association=None,
     )
-    assert second == Held(first.reference, first.case, first.file, f"{1:064d}")
+    assert second == StoredInstance(first.reference, first.case, first.file, f"{1:064d}")
     assert clinical.counts().instances == 1
 
 
-def test_images_of_one_study_make_one_case_and_pictures_a_case_each(clinical: Clinical) -> None:
+def test_images_of_one_study_make_one_case_and_pictures_a_case_each(clinical: ClinicalDatabase) -> None:
     assert admitted(clinical, 1).case == admitted(clinical, 2).case
     pictures = [
         clinical.admit(path=f"{n}.png", file=f"images/p{n}", sha256=str(n) * 64, size=1, header=None, association=None)
@@ -92,7 +92,7 @@ def test_images_of_one_study_make_one_case_and_pictures_a_case_each(clinical: Cl
     assert len({picture.case for picture in pictures if isinstance(picture, Instance)}) == 2
 
 
-def test_a_reading_and_the_end_of_waiting_are_one_step(clinical: Clinical) -> None:
+def test_a_reading_and_the_end_of_waiting_are_one_step(clinical: ClinicalDatabase) -> None:
     admitted(clinical)
     claim = clinical.claim()
     assert claim is not None
@@ -103,13 +103,13 @@ def test_a_reading_and_the_end_of_waiting_are_one_step(clinical: Clinical) -> No
     assert clinical.claim() is None
 
 
-def test_claims_are_counted_before_anyone_opens_the_image(clinical: Clinical) -> None:
+def test_claims_are_counted_before_anyone_opens_the_image(clinical: ClinicalDatabase) -> None:
     admitted(clinical)
     counted = [claim.claims for claim in (clinical.claim(), clinical.claim()) if claim]
     assert counted == [1, 2]
 
 
-def test_a_case_is_as_urgent_as_its_most_urgent_image(clinical: Clinical) -> None:
+def test_a_case_is_as_urgent_as_its_most_urgent_image(clinical: ClinicalDatabase) -> None:
     for number, priority in (
         (1, Priority.CANNOT_JUDGE),
         (2, Priority.ROUTINE),
@@ -124,7 +124,7 @@ def test_a_case_is_as_urgent_as_its_most_urgent_image(clinical: Clinical) -> Non
     assert [file.status for file in case.files] == [FileStatus.CANNOT_JUDGE] + [FileStatus.READ] * 3
 
 
-def test_a_revision_waits_for_the_release_of_the_association(clinical: Clinical) -> None:
+def test_a_revision_waits_for_the_release_of_the_association(clinical: ClinicalDatabase) -> None:
     association = clinical.open_association("dicom:CR1")
     instance = admitted(clinical, 1, association)
     clinical.finish(instance, read(instance), Priority.URGENT)
@@ -135,13 +135,13 @@ def test_a_revision_waits_for_the_release_of_the_association(clinical: Clinical)
     assert clinical.unread() == 0
 
 
-def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: Clinical) -> None:
+def test_a_quiet_sender_that_never_releases_does_not_hold_the_case(clinical: ClinicalDatabase) -> None:
     instance = admitted(clinical, 1, clinical.open_association("dicom:CR1"))
     clinical.finish(instance, read(instance), Priority.URGENT)
     assert clinical.close_revisions(quiet_seconds=-1) == [instance.case]
 
 
-def test_a_late_image_makes_revision_two(clinical: Clinical) -> None:
+def test_a_late_image_makes_revision_two(clinical: ClinicalDatabase) -> None:
     for number in (1, 2):
         instance = admitted(clinical, number)
         assert clinical.unread() == 1
@@ -150,7 +150,7 @@ def test_a_late_image_makes_revision_two(clinical: Clinical) -> None:
     assert clinical.case(instance.case).revision == 2
 
 
-def test_an_unread_image_is_never_shown_as_normal(clinical: Clinical) -> None:
+def test_an_unread_image_is_never_shown_as_normal(clinical: ClinicalDatabase) -> None:
     admitted(clinical)
     (case,) = clinical.cases()
     (file,) = case.files
@@ -159,23 +159,23 @@ def test_an_unread_image_is_never_shown_as_normal(clinical: Clinical) -> None:
     assert file.reason.code == "reading.waiting"
 
 
-def test_a_refusal_without_a_study_is_still_journalled(clinical: Clinical) -> None:
+def test_a_refusal_without_a_study_is_still_journalled(clinical: ClinicalDatabase) -> None:
     clinical.record_refusal("stick/note.txt", errors.NotAnImage())
-    homeless = clinical.homeless()
+    homeless = clinical.unassigned_files()
     assert homeless is not None
     assert [(file.path, file.reason.code) for file in homeless.files if file.reason] == [
         ("stick/note.txt", "intake.not_an_image")
     ]
 
 
-def test_a_failed_transaction_leaves_nothing(clinical: Clinical) -> None:
+def test_a_failed_transaction_leaves_nothing(clinical: ClinicalDatabase) -> None:
     with pytest.raises(ZeroDivisionError), clinical.database.transaction() as connection:  # noqa: PT012
         connection.execute("INSERT INTO associations (source, opened_at) VALUES ('x', 'y')")
         raise ZeroDivisionError
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM associations").fetchone()[0] == 0
 
 
-def test_a_commit_that_fails_leaves_no_transaction_open(clinical: Clinical) -> None:
+def test_a_commit_that_fails_leaves_no_transaction_open(clinical: ClinicalDatabase) -> None:
     with pytest.raises(sqlite3.IntegrityError), clinical.database.transaction() as connection:  # noqa: PT012
         connection.execute("PRAGMA defer_foreign_keys = ON")  # the violation then shows at COMMIT only
         connection.execute("INSERT INTO readings VALUES ('i-1', 'c-none', '{}', '')")
@@ -183,7 +183,7 @@ def test_a_commit_that_fails_leaves_no_transaction_open(clinical: Clinical) -> N
     assert clinical.database.connection.execute("SELECT COUNT(*) FROM readings").fetchone()[0] == 0
 
 
-def test_the_database_syncs_every_commit_and_a_second_user_may_write(clinical: Clinical) -> None:
+def test_the_database_syncs_every_commit_and_a_second_user_may_write(clinical: ClinicalDatabase) -> None:
     assert clinical.database.connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert clinical.database.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     folder = clinical.database.path.parent
@@ -192,7 +192,7 @@ def test_the_database_syncs_every_commit_and_a_second_user_may_write(clinical: C
         assert stat.S_IMODE(path.stat().st_mode) == 0o660, path.name
 
 
-def test_a_newer_database_is_not_touched(clinical: Clinical) -> None:
+def test_a_newer_database_is_not_touched(clinical: ClinicalDatabase) -> None:
     with sqlite3.connect(clinical.database.path) as connection:
         connection.executescript("PRAGMA user_version = 99; PRAGMA application_id = 99")
     connection.close()
@@ -200,7 +200,7 @@ def test_a_newer_database_is_not_touched(clinical: Clinical) -> None:
         clinical.create()
 
 
-def test_an_unknown_case_is_a_sentence(clinical: Clinical) -> None:
+def test_an_unknown_case_is_a_sentence(clinical: ClinicalDatabase) -> None:
     with pytest.raises(errors.CaseUnknown, match="lantern case list"):
         clinical.case("c-none")
 

@@ -14,9 +14,8 @@ from imagecodecs import jpeg8_decode, jpeg8_encode
 from PIL import Image
 
 from firmware_app.core.errors import Undecodable
-from firmware_app.imaging import source
-from firmware_app.imaging.grey import colour, photometric, pipeline
-from firmware_app.imaging.jpeg import codestream, jpeg8, lost_data
+from firmware_app.imaging import colour_models, dicom_source, grey_scale
+from firmware_app.imaging.codec import codestream, jpeg
 
 Pixels = np.ndarray[Any, Any]
 # The last is a frame of more pixels in a row than are converted at once.
@@ -45,7 +44,7 @@ def test_ycbcr_becomes_rgb_as_in_one_piece(shape: tuple[int, int], flipped: bool
     samples = noise(*shape, 3)
     samples = samples[::-1, ::-1] if flipped else samples
     image = Image.frombytes("YCbCr", (shape[1], shape[0]), samples.tobytes())
-    assert np.array_equal(colour.from_ybr_full(samples), np.asarray(image.convert("RGB")))
+    assert np.array_equal(colour_models.ybr_full_to_rgb(samples), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -53,7 +52,7 @@ def test_ycbcr_becomes_rgb_as_in_one_piece(shape: tuple[int, int], flipped: bool
 def test_luminance_is_as_in_one_piece(shape: tuple[int, int], kind: type) -> None:
     rgb: Pixels = noise(*shape, 3).astype(kind) * (257 if kind is np.uint16 else 1)
     weights = np.array([0.299, 0.587, 0.114], np.float32)
-    assert np.array_equal(pipeline.luminance(rgb), rgb.astype(np.float32) @ weights)
+    assert np.array_equal(grey_scale.luminance(rgb), rgb.astype(np.float32) @ weights)
 
 
 @pytest.mark.parametrize("quality", [20, 75, 100])
@@ -66,10 +65,10 @@ def test_samples_of_a_jpeg_are_those_that_pillow_gives(
 ) -> None:
     if subsampling is None:
         stream = saved(noise(97, 130), quality=quality, **how)
-        assert np.array_equal(jpeg8.decode(stream, 1), pillow(stream, None))
+        assert np.array_equal(jpeg.decode_8_bit_jpeg(stream, 1), pillow(stream, None))
     else:
         stream = saved(noise(97, 130, 3), quality=quality, subsampling=subsampling, **how)
-        assert np.array_equal(jpeg8.decode(stream, 3), pillow(stream, "YCbCr"))
+        assert np.array_equal(jpeg.decode_8_bit_jpeg(stream, 3), pillow(stream, "YCbCr"))
 
 
 def damaged(stream: bytes, chance: random.Random) -> bytes:
@@ -87,7 +86,7 @@ def damaged(stream: bytes, chance: random.Random) -> bytes:
 def answer(decode: Callable[[bytes], Pixels], stream: bytes) -> bytes | None:
     try:
         return decode(stream).tobytes()
-    except source.BROKEN:
+    except dicom_source.HEADER_ERRORS:
         return None
 
 
@@ -102,8 +101,8 @@ def test_damaged_streams_come_out_as_from_pillow(how: dict[str, Any], samples: i
     for _ in range(200):
         stream = damaged(whole, chance)
         with suppress(Undecodable):
-            codestream.check(stream, 97, 130, rle=False, frame_bytes=pixels.size)
-            if codestream.depth(stream) == (8, samples) and photometric.of_stream(stream) != "RGB":
+            codestream.check_stream(stream, 97, 130, rle=False, frame_bytes=pixels.size)
+            if codestream.read_depth(stream) == (8, samples) and colour_models.model_of_stream(stream) != "RGB":
                 ours = answer(lambda given: np.asarray(jpeg8_decode(given, outcolorspace=space)), stream)
                 assert ours == answer(lambda given: pillow(given, mode), stream)
                 seen += 1
@@ -112,8 +111,8 @@ def test_damaged_streams_come_out_as_from_pillow(how: dict[str, Any], samples: i
 
 def test_rgb_that_is_stored_as_such_is_not_converted() -> None:
     stream = bytes(jpeg8_encode(noise(97, 130, 3), colorspace="RGB", outcolorspace="RGB", level=95))
-    assert photometric.of_stream(stream) == "RGB"
-    assert np.array_equal(jpeg8.decode(stream, 3), pillow(stream, None))
+    assert colour_models.model_of_stream(stream) == "RGB"
+    assert np.array_equal(jpeg.decode_8_bit_jpeg(stream, 3), pillow(stream, None))
 
 
 @pytest.mark.parametrize("samples", [1, 3])
@@ -121,13 +120,13 @@ def test_a_jpeg_of_other_samples_or_bits_than_asked_for_is_refused(samples: int)
     """libjpeg gives the lightness alone of colours when it is asked for greys."""
     pixels = noise(97, 130, 3) if samples == 1 else noise(97, 130)
     with pytest.raises(ValueError, match="other samples"):
-        jpeg8.decode(saved(pixels), samples)
+        jpeg.decode_8_bit_jpeg(saved(pixels), samples)
     deep = bytes(jpeg8_encode(noise(97, 130).astype(np.uint16), bitspersample=12, level=95))
     with pytest.raises(ValueError, match="other samples"):
-        jpeg8.decode(deep, 1)
+        jpeg.decode_8_bit_jpeg(deep, 1)
 
 
 def test_four_inks_of_a_picture_are_checked_too() -> None:
     out = io.BytesIO()
     Image.fromarray(noise(97, 130, 4), "CMYK").save(out, "JPEG")
-    lost_data.check(out.getvalue())
+    jpeg.check_lost_data(out.getvalue())

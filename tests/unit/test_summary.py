@@ -18,6 +18,7 @@ from firmware_app.core.records import (
     Feature,
     Finding,
     Lesion,
+    LesionSightings,
     LocalState,
     PackIdentity,
     Priority,
@@ -26,13 +27,22 @@ from firmware_app.core.records import (
     ReadingStatus,
     Reason,
     Scope,
-    Seen,
     Timing,
 )
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
-from firmware_app.uplink.messages.form import MOST_BYTES, Message
-from firmware_app.uplink.messages.software import MOST_PARTS, LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.messages.box_reports import (
+    MOST_MEASURES,
+    MOST_SELF_TEST_PARTS,
+    MOST_SITE_FIGURES,
+    DiskSlot,
+    LeftSlot,
+    MeasureDrift,
+    MeasureTrend,
+    RunningSoftware,
+    SiteDrift,
+    SiteFigures,
+    SlotLeftReason,
+)
+from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES, Message, WireVersion
 from firmware_app.uplink.messages.summary import (
     MERGED_MARKS,
     MOST_FAULTS,
@@ -57,8 +67,7 @@ from firmware_app.uplink.messages.summary import (
     decode_up,
     size_band,
 )
-from firmware_app.uplink.messages.watch import MOST_MEASURES, Drifting, MeasureWatch, WatchedPlace
-from firmware_app.uplink.outbox import brief_of, fitted
+from firmware_app.uplink.outbox import make_brief, shorten_brief
 from tests.unit.messages import BRIEFS, MESSAGES
 
 NOON = Stamp(datetime(2026, 11, 21, 12, 34, tzinfo=UTC), trusted=True)
@@ -102,7 +111,7 @@ NAMES = [
 def test_every_message_comes_back_as_it_was_sent(message: Message) -> None:
     body = message.encode()
     assert decode_up(body) == message
-    assert len(body) <= MOST_BYTES
+    assert len(body) <= MOST_MESSAGE_BYTES
     assert body.isascii()
 
 
@@ -145,7 +154,7 @@ def test_the_list_is_the_one_of_the_architecture_page() -> None:
 
 @pytest.mark.parametrize("text", NAMES)
 def test_no_field_of_a_brief_takes_a_name(text: str) -> None:
-    brief = brief_of(case(), NOON)
+    brief = make_brief(case(), NOON)
     for field in fields(Brief):
         with pytest.raises(MessageInvalid) as caught:
             replace(brief, **{field.name: text})  # type: ignore[arg-type]
@@ -173,7 +182,7 @@ def case(**changes: Any) -> Case:
 
 
 def test_what_the_hospital_may_know_of_a_case() -> None:
-    assert brief_of(case(), NOON) == Brief(
+    assert make_brief(case(), NOON) == Brief(
         "c-" + "a" * 20,
         2,
         Modality.CR,
@@ -192,7 +201,7 @@ def test_what_the_hospital_may_know_of_a_case() -> None:
 
 
 def test_of_lesions_the_hospital_is_told_how_many_and_the_class_of_the_largest_section() -> None:
-    seen = Seen((("i-1", 0), ("i-1", 1)), 4, {"long_axis_mm": (9.0, 21.0)}, {"mass": 2})
+    seen = LesionSightings((("i-1", 0), ("i-1", 1)), 4, {"long_axis_mm": (9.0, 21.0)}, {"mass": 2})
     whole = Lesion(
         "i-1",
         0,
@@ -208,7 +217,7 @@ def test_of_lesions_the_hospital_is_told_how_many_and_the_class_of_the_largest_s
         seen=seen,
     )
     mark = case().lesions[0]
-    brief, plain = (brief_of(case(lesions=(one, mark)), NOON) for one in (whole, mark))
+    brief, plain = (make_brief(case(lesions=(one, mark)), NOON) for one in (whole, mark))
     assert (brief.lesions, brief.size_band) == (2, SizeBand.FROM_20)
     assert replace(brief, size_band=plain.size_band) == plain, "nothing finer"
 
@@ -217,7 +226,7 @@ def test_a_case_that_could_not_be_judged_says_why_and_gives_no_number() -> None:
     reading = Reading(
         Scope.INSTANCE, ("i-1",), ReadingStatus.CANNOT_JUDGE, Reason("age.unknown"), None, Timing(1, 0, 1)
     )
-    brief = brief_of(case(readings=(reading,), findings=(), lesions=(), priority=None), NOON)
+    brief = make_brief(case(readings=(reading,), findings=(), lesions=(), priority=None), NOON)
     assert (brief.priority, brief.quality, brief.pack, brief.findings) == (
         Priority.CANNOT_JUDGE,
         "age.unknown",
@@ -230,29 +239,29 @@ def test_a_case_that_could_not_be_judged_says_why_and_gives_no_number() -> None:
 def test_no_case_of_this_box_can_stop_the_outbox(modality: str, runtime: str, version: str, code: str) -> None:
     pack = PackIdentity("p" * 60, version, runtime, "int8")
     reading = replace(case().readings[0], pack=pack, quality=Quality(hints=(Reason(code),)))
-    brief = brief_of(case(modality=modality, readings=(reading,)), NOON)
+    brief = make_brief(case(modality=modality, readings=(reading,)), NOON)
     assert brief.modality in Modality
     assert Summary(Origin("a", "0" * 32, 1, "0" * 16), brief).encode()
 
 
 def test_a_name_in_the_modality_travels_as_other() -> None:
-    assert brief_of(case(modality="WANGXIAOMING"), NOON).modality is Modality.OTHER
+    assert make_brief(case(modality="WANGXIAOMING"), NOON).modality is Modality.OTHER
 
 
 def test_without_a_clock_that_can_be_trusted_there_is_no_hour() -> None:
-    assert brief_of(case(), replace(NOON, trusted=False)).hour is None
+    assert make_brief(case(), replace(NOON, trusted=False)).hour is None
 
 
 def test_the_longest_message_fits() -> None:
     origin = Origin("b" * 40, "f" * 32, 2**53 - 1, "f" * 16)
     mark = Mark("c-" + "f" * 20, 10**6, Priority.CANNOT_JUDGE, "2026-11-21T12")
-    assert len(Digest(origin, (mark,) * MOST_MARKS).encode()) <= MOST_BYTES
+    assert len(Digest(origin, (mark,) * MOST_MARKS).encode()) <= MOST_MESSAGE_BYTES
     findings = (FindingBrief("f" * 64, 100),) * 32
-    assert len(Summary(origin, replace(brief_of(case(), NOON), findings=findings)).encode()) <= MOST_BYTES
+    assert len(Summary(origin, replace(make_brief(case(), NOON), findings=findings)).encode()) <= MOST_MESSAGE_BYTES
 
 
 def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
-    origin, most = Origin("b" * 40, "f" * 32, 2**53 - 1, "f" * 16), Version.SECOND.most_bytes
+    origin, most = Origin("b" * 40, "f" * 32, 2**53 - 1, "f" * 16), WireVersion.SECOND.most_bytes
     mark = Mark("c-" + "f" * 20, 10**6, Priority.CANNOT_JUDGE, "2026-11-21T12")
     assert len(Digest(origin, (mark,) * MERGED_MARKS).encode()) <= most
     quality = ".".join(["q" * 24] * 3)
@@ -272,8 +281,8 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
         Opinion.DISAGREE,
         "2026-11-21T12",
     )
-    assert len(Summary(origin, fitted(longest)).encode()) <= most
-    assert len(fitted(longest).findings) == 14, "the likeliest are kept"
+    assert len(Summary(origin, shorten_brief(longest)).encode()) <= most
+    assert len(shorten_brief(longest).findings) == 14, "the likeliest are kept"
     said = Presence(
         origin,
         PresenceKind.HEALTH,
@@ -289,7 +298,7 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
         (PackBrief("p" * 40, "9999.9999.9999"),) * MOST_PACKS,
     )
     assert len(said.encode()) <= most
-    place = PlaceFigures(
+    place = SiteFigures(
         "p" * 40,
         "9999.9999.9999",
         "m-" + "f" * 20,
@@ -301,21 +310,21 @@ def test_whatever_a_box_says_fits_the_one_length_of_form_2() -> None:
         10**9,
         *[(100, 100, 100)] * 3,
     )
-    assert len(ClinicFigures(origin, 10**9, (place,) * MOST_PLACES, "2026-11-21T12").encode()) <= most
-    measure = MeasureWatch("refused_at_home", -(10**9), -(10**9), 9999, Drifting.CHANGED)
-    watched = WatchedPlace("p" * 40, "9999.9999.9999", "m-" + "f" * 20, 10**9, (measure,) * MOST_MEASURES)
+    assert len(ClinicFigures(origin, 10**9, (place,) * MOST_SITE_FIGURES, "2026-11-21T12").encode()) <= most
+    measure = MeasureDrift("refused_at_home", -(10**9), -(10**9), 9999, MeasureTrend.CHANGED)
+    watched = SiteDrift("p" * 40, "9999.9999.9999", "m-" + "f" * 20, 10**9, (measure,) * MOST_MEASURES)
     assert len(DriftWatch(origin, 10**9, watched, "2026-11-21T12").encode()) <= most
-    left = LeftSlot(Slot.B, "9" * 64, LeftFor.UNSTARTED, ("p" * 24,) * MOST_PARTS)
-    running = RunningSoftware("m" * 40, "9" * 64, Slot.A, left)
+    left = LeftSlot(DiskSlot.B, "9" * 64, SlotLeftReason.UNSTARTED, ("p" * 24,) * MOST_SELF_TEST_PARTS)
+    running = RunningSoftware("m" * 40, "9" * 64, DiskSlot.A, left)
     assert len(SoftwareState(origin, 10**9, running, "2026-11-21T12").encode()) <= most
 
 
 @pytest.mark.parametrize("text", NAMES)
 def test_no_field_of_the_clinics_figures_takes_a_name(text: str) -> None:
-    place = PlaceFigures(
+    place = SiteFigures(
         "chest-xray-child", "1.2.0", "m-" + "0" * 20, "pneumonia", LocalState.PROVISIONAL, 5000, 9, 8, 7, (), (), ()
     )
-    for field in fields(PlaceFigures):
+    for field in fields(SiteFigures):
         with pytest.raises(MessageInvalid):
             replace(place, **{field.name: text})  # type: ignore[arg-type]
 
@@ -338,6 +347,6 @@ def test_a_size_travels_as_a_band(axes: list[float | None], band: str) -> None:
 
 def test_an_error_names_the_field_only() -> None:
     with pytest.raises(LanternError) as caught:
-        replace(brief_of(case(), NOON), case="Wang")
+        replace(make_brief(case(), NOON), case="Wang")
     assert caught.value.details == {"field": "case"}
     assert Presence.name == "presence"

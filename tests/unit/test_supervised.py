@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from firmware_app.core.supervised import Supervised
+from firmware_app.core.programs import SupervisedProcess
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def pipe() -> Iterator[tuple[int, int]]:
     os.close(speaks)
 
 
-def ready(hears: int) -> Supervised:
+def ready(hears: int) -> SupervisedProcess:
     """A reader that became ready at the time 0."""
-    return Supervised("reader", [], announced=1, _signs=hears)
+    return SupervisedProcess("reader", [], announced=1, _signs=hears)
 
 
 def test_a_process_hangs_after_its_patience_without_a_sign_and_is_told_once(pipe: tuple[int, int]) -> None:

@@ -17,7 +17,7 @@ from converters.recipe import Recipe
 from converters.statistics import agreement
 from converters.tasks import boxes, kinds
 from converters.tasks.classify import Classify
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
 
 THREE = {"kind": "classes", "labels": ("clear", "disc", "ring"), "none": ("clear",)}
 
@@ -107,7 +107,7 @@ def test_words_and_labels_name_the_same_findings() -> None:
     task = Classify(kind(kind="labels", labels=("Pleural effusion", "Mass")))
     point = {"findings": [{"slope": 1.0, "intercept": 0.0, "threshold": t, "rule": "r"} for t in (0.2, 0.7)]}
     codes = ("mass", "pleural_effusion")
-    said = [FindingWords(code=code, label=Words({"en": code}), priority="soon") for code in codes]
+    said = [FindingWords(code=code, label=LocalisedText({"en": code}), priority="soon") for code in codes]
     found = task.findings({**point, "biases": [0.5, -0.5]}, said)
     assert [(one.code, one.threshold) for one in found] == [("pleural_effusion", 0.2), ("mass", 0.7)]
     with pytest.raises(ValueError, match="mass"):
@@ -191,5 +191,5 @@ def test_what_a_network_is_to_learn_of_a_box_is_the_box_that_is_decoded() -> Non
     wanted = (0.1, 0.2, 0.4, 0.5)
     middles, sides, _ = boxes.aimed((wanted,), (8, 8))
     cells = np.concatenate([8.0 * middles[np.newaxis] - 4.0, sides]).astype(np.float32)
-    (found,) = box.decoded(cells, 0.0, boxes.OWN, 0.5)
+    (found,) = box.decode_boxes(cells, 0.0, boxes.OWN, 0.5)
     assert found[:4] == pytest.approx(wanted, abs=1e-6)

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.cases.casebook import strongest
+from firmware_app.cases.casebook import select_strongest
 from firmware_app.core.records import Finding
-from firmware_app.packs import prior
+from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.tasks import boxes, classify, segment
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import Answer, Frame, Section
-from firmware_app.results import case_line, case_text
+from firmware_app.packs.tasks.interface import Answer, Frame, FramePolicy, Section
+from firmware_app.results import case_json, case_text
 from tests.unit.test_case_line import READ
 
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": 0.0}
@@ -37,7 +36,7 @@ def spec(code: str, channel: int, threshold: float, **more: Any) -> classify.Fin
 
 
 def section(*specs: classify.FindingSpec, **output: Any) -> Section:
-    return Section(classify.Output(map="map", full_scale=1.0, **output), specs, Frames())
+    return Section(classify.Output(map="map", full_scale=1.0, **output), specs, FramePolicy())
 
 
 def cells(*values: float, shape: tuple[int, ...] = (2, 2)) -> dict[str, Any]:
@@ -72,9 +71,9 @@ def test_a_grade_counts_the_steps_that_are_passed_and_a_number_has_its_unit() ->
     wide = section(spec("width", 0, 0.5, measure=measure), kind="number")
     (one,) = classify.answer(wide, cells(0.25), FRAME).findings
     assert one.value == pytest.approx(11.0)
-    assert case_text.finding_text(one, "zh_CN").startswith("width: ")
-    assert "11 毫米" in case_text.finding_text(one, "zh_CN")
-    assert case_line.finding_object(one, "en") | {"value": 11.0, "unit": "mm"} == case_line.finding_object(one, "en")
+    assert case_text.format_finding(one, "zh_CN").startswith("width: ")
+    assert "11 毫米" in case_text.format_finding(one, "zh_CN")
+    assert case_json.finding_to_json(one, "en") | {"value": 11.0, "unit": "mm"} == case_json.finding_to_json(one, "en")
 
 
 def test_a_volume_is_classified_without_a_map_to_draw() -> None:
@@ -94,8 +93,8 @@ def test_what_is_outdone_in_one_image_and_found_in_another_is_found_in_the_case(
     outdone = Finding("ring", {"en": "Ring"}, 0.45, 0.3, outdone=True)
     found = Finding("ring", {"en": "Ring"}, 0.4, 0.3)
     readings = [replace(READ, findings=(one,)) for one in (outdone, found)]
-    assert strongest(readings) == (found,)
-    moved = prior._moved(outdone, 0.5, 0.1)
+    assert select_strongest(readings) == (found,)
+    moved = prevalence_adjustment._move_finding(outdone, 0.5, 0.1)
     assert (moved.probability >= moved.threshold, moved.positive) == (True, False)
 
 
@@ -138,7 +137,7 @@ def a_map_with(*found: tuple[int, int, float, tuple[float, float, float, float]]
 def of_boxes() -> Section:
     found = {"code": "disc", "label": {"en": "Disc", "zh": "圆盘"}, "threshold": 0.5, "threshold_rule": "none"}
     told = boxes.Finding.model_validate({**found, "priority": "soon", "calibration": PLAIN})
-    return Section(boxes.Output(map="map"), (told,), Frames())
+    return Section(boxes.Output(map="map"), (told,), FramePolicy())
 
 
 def test_a_peak_becomes_a_box_in_pixels_and_its_double_is_dropped() -> None:

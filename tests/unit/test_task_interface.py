@@ -3,7 +3,7 @@
 import pytest
 
 from firmware_app.core.records import Lesion
-from firmware_app.packs.tasks.interface import MOST_LESIONS, Answer, Frame, sound
+from firmware_app.packs.tasks.interface import MOST_LESIONS, Answer, Frame, check_answer
 
 FRAME = Frame(rows=100, columns=200, number=3, box=(20, 10, 120, 60), instance="i-1")
 
@@ -26,5 +26,5 @@ def test_fractions_of_what_the_model_saw_become_pixels_of_the_original() -> None
 )
 def test_lesions_that_cannot_be_of_the_frame_are_refused(lesions: tuple[Lesion, ...]) -> None:
     with pytest.raises(ValueError, match="it marks"):
-        sound(Answer((), lesions), FRAME)
-    assert sound(Answer((), (Lesion("i-1", 3, (1, 1, 2, 2), 0.9),)), FRAME).lesions
+        check_answer(Answer((), lesions), FRAME)
+    assert check_answer(Answer((), (Lesion("i-1", 3, (1, 1, 2, 2), 0.9),)), FRAME).lesions

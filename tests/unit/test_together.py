@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.sqlite.database import Database
-from firmware_app.core.sqlite.together import Together
+from firmware_app.core.database import Database, GroupCommit
 
 SENDERS = 8
 Work = Callable[[sqlite3.Connection], int]
@@ -36,7 +35,7 @@ def insert(number: int) -> Work:
 
 def all_at_once(database: Database, works: list[Work]) -> tuple[list[Future[int]], list[str]]:
     """Run *works*, each in a thread of its own, the others coming while the first writes; with what SQLite was told."""
-    together, begun = Together(database), threading.Event()
+    together, begun = GroupCommit(database), threading.Event()
     statements: list[str] = []
 
     def first(connection: sqlite3.Connection) -> int:
@@ -97,7 +96,7 @@ def test_when_the_transaction_itself_fails_nobody_is_told_that_all_is_well(datab
         connection.execute("ROLLBACK")  # as SQLite does by itself when the disk is full
         raise sqlite3.OperationalError("database or disk is full")
 
-    together = Together(database)
+    together = GroupCommit(database)
     with pytest.raises(sqlite3.OperationalError, match="full"):
         together.write(give_up)
     assert together.write(insert(7)) == 7
@@ -110,7 +109,7 @@ def test_nobody_hears_of_success_when_the_common_transaction_ends_with_no_memory
     def out_of_memory(_connection: sqlite3.Connection) -> int:
         raise SystemExit(1)  # like a lack of memory outside a part: past every savepoint
 
-    together = Together(database)
+    together = GroupCommit(database)
     heard: dict[int, BaseException | int] = {}
 
     def one(number: int, work: Work) -> None:

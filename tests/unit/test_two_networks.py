@@ -13,8 +13,7 @@ from converters.failures import GateFailed, RecipeInvalid
 from converters.recipe import load_recipe
 from converters.tasks import two_networks
 from firmware_app.packs.tasks import classify
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import Frame, Section
+from firmware_app.packs.tasks.interface import Frame, FramePolicy, Section
 from tests.unit.test_targets_on_the_box import spec
 
 pytestmark = pytest.mark.usefixtures("few_resamples")
@@ -30,7 +29,7 @@ MEMBERS = {
     "given_ci": [0.9, 0.98],
 }
 OUTPUT = classify.Output.model_validate({"map": "map", "full_scale": 1.0, "members": MEMBERS})
-SECTION = Section(OUTPUT, (spec("disc", 0, 0.5),), Frames())
+SECTION = Section(OUTPUT, (spec("disc", 0, 0.5),), FramePolicy())
 
 
 def outputs(pooled: float, first: float, second: float) -> dict[str, Any]:
@@ -78,7 +77,7 @@ def test_as_many_held_back_films_get_no_number_as_the_recipe_says_and_it_is_told
     recipe = tmp_path / "own.toml"
     recipe.write_text(RECIPE, "utf-8")
     found = two_networks.disagreement(load_recipe(recipe), original, point, cells.astype(np.float32))
-    members = classify.Members.model_validate({**found, "weights": [0.5, 0.5]})
+    members = classify.NetworkPair.model_validate({**found, "weights": [0.5, 0.5]})
     assert members.given == pytest.approx(0.9, abs=0.006)
     assert members.wrong is not None
     assert members.wrong_apart is not None

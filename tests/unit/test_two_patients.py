@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.patient import Patient
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.patient_identity import Patient
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.study_cases import SHARED, shared
+from firmware_app.cases.study_cases import SHARED, explain_shared_study
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import identity
-from firmware_app.dicom.headers.header import examine
-from firmware_app.dicom.headers.person import Person, Relation, relation
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom import patient_data
+from firmware_app.dicom.header import examine_file
+from firmware_app.dicom.patient_data import Person, Relation, compare_persons
+from firmware_app.ingest.intake import ImageIntake
 from tests.films import film, save
 
 STUDY = generate_uid()
@@ -28,7 +28,7 @@ LI: dict[str, Any] = {"PatientID": "P2", "PatientName": "Li^Na", "PatientBirthDa
 class Study:
     """Images that come under one Study Instance UID."""
 
-    def __init__(self, door: Door, folder: Path) -> None:
+    def __init__(self, door: ImageIntake, folder: Path) -> None:
         self._door, self._folder, self._count = door, folder, 0
 
     def case(self, **said: Any) -> str:
@@ -39,7 +39,7 @@ class Study:
 
 
 @pytest.fixture
-def study(door: Door, tmp_path: Path) -> Study:
+def study(door: ImageIntake, tmp_path: Path) -> Study:
     return Study(door, tmp_path)
 
 
@@ -51,7 +51,7 @@ def one_of(said: dict[str, Any], *names: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("first", "second"), [(WANG, LI), (LI, WANG)])
 def test_two_patient_ids_under_one_study_are_two_cases(
-    study: Study, clinical: Clinical, first: dict[str, Any], second: dict[str, Any]
+    study: Study, clinical: ClinicalDatabase, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     cases = [study.case(**said) for said in (first, second, first, second)]
     assert cases[0] == cases[2] != cases[1] == cases[3]
@@ -93,7 +93,9 @@ def test_the_same_patient_written_differently_stays_one_case(
     assert study.case(**first) == study.case(**second)
 
 
-def test_no_field_of_one_patient_is_shown_with_the_other(study: Study, clinical: Clinical, state: StateDir) -> None:
+def test_no_field_of_one_patient_is_shown_with_the_other(
+    study: Study, clinical: ClinicalDatabase, state: StateDir
+) -> None:
     """The first one without a number: its name never stands beside the other's number."""
     unnumbered, numbered = study.case(**one_of(WANG, "PatientName", "PatientBirthDate")), study.case(**LI)
     assert unnumbered != numbered
@@ -103,24 +105,24 @@ def test_no_field_of_one_patient_is_shown_with_the_other(study: Study, clinical:
     assert patients.imaged(numbered) == Patient("Li Na", "P2", "040Y", "F")
 
 
-def read(clinical: Clinical, state: StateDir) -> None:
+def read(clinical: ClinicalDatabase, state: StateDir) -> None:
     """Write what the reader keeps of each image's patient beside its picture."""
     for case in clinical.cases():
         for image in clinical.images(case.reference or ""):
             folder = state.display / image.reference
             folder.mkdir(parents=True, exist_ok=True)
-            identity.write(examine(state.root / image.file).identity, folder)
+            patient_data.write_identity(examine_file(state.root / image.file).identity, folder)
 
 
-def test_both_cases_say_that_the_study_has_another_patient(study: Study, clinical: Clinical) -> None:
+def test_both_cases_say_that_the_study_has_another_patient(study: Study, clinical: ClinicalDatabase) -> None:
     alone = study.case(**WANG)
-    assert shared(clinical.database.connection, alone) is None
+    assert explain_shared_study(clinical.database.connection, alone) is None
     other = study.case(**LI)
-    reasons = [shared(clinical.database.connection, case) for case in (alone, other)]
+    reasons = [explain_shared_study(clinical.database.connection, case) for case in (alone, other)]
     assert [reason.code if reason else None for reason in reasons] == [SHARED, SHARED]
 
 
-def test_both_cases_keep_the_studys_uid_for_their_results(study: Study, clinical: Clinical) -> None:
+def test_both_cases_keep_the_studys_uid_for_their_results(study: Study, clinical: ClinicalDatabase) -> None:
     cases = [study.case(**WANG), study.case(**LI)]
     assert [clinical.case(case).study_instance_uid for case in cases] == [STUDY, STUDY]
 
@@ -132,9 +134,9 @@ def test_an_image_that_says_nothing_of_its_patient_joins_neither_of_two(study: S
 
 def test_numbers_of_two_issuers_are_not_compared() -> None:
     of_clinic, of_county = Person("1", "CLINIC", "Wang^Wu", "19700101"), Person("9", "COUNTY", "Wang^Wu", "19700101")
-    assert relation(of_clinic, of_county) is Relation.SAME
-    assert relation(Person("1", "CLINIC"), Person("1", "CLINIC")) is Relation.SAME
-    assert relation(Person("1", "CLINIC"), Person("1", "COUNTY")) is Relation.OPEN
+    assert compare_persons(of_clinic, of_county) is Relation.SAME
+    assert compare_persons(Person("1", "CLINIC"), Person("1", "CLINIC")) is Relation.SAME
+    assert compare_persons(Person("1", "CLINIC"), Person("1", "COUNTY")) is Relation.OPEN
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,7 @@ def test_a_field_that_only_fills_the_form_does_not_join_two_patients(
 
 
 def test_a_name_and_a_number_that_no_image_has_together_are_not_shown_together(
-    study: Study, clinical: Clinical, state: StateDir
+    study: Study, clinical: ClinicalDatabase, state: StateDir
 ) -> None:
     case = study.case(**one_of(WANG, "PatientName"))
     assert study.case(**one_of(LI, "PatientID")) == case, "nothing says that it is another patient"
@@ -167,7 +169,7 @@ def test_a_name_and_a_number_that_no_image_has_together_are_not_shown_together(
     assert Patients(clinical, state).imaged(case) == Patient("Wang Wu", "", "", "")
 
 
-def test_only_the_second_patient_makes_the_first_ones_results_due(study: Study, clinical: Clinical) -> None:
+def test_only_the_second_patient_makes_the_first_ones_results_due(study: Study, clinical: ClinicalDatabase) -> None:
     first = study.case(**WANG)
     connection = clinical.database.connection
     connection.execute("UPDATE cases SET revision = 1")

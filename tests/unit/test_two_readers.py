@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.worklist import WordsStand, Worklist
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.worklist import VerdictsLocked, Worklist
 from firmware_app.core.settings import ReviewSection
-from firmware_app.results.gathering import gathered
+from firmware_app.results.gathering import gather_result
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 
@@ -48,7 +48,7 @@ def test_neither_reader_sees_a_word_of_the_other_before_both_have_spoken(two: De
         data={"finding": "pneumonia", "verdict": "", "csrf_token": _token(wang), "seen": ""},
     )
     assert "li" not in told.text.replace("title", "")
-    result = gathered(two.config, two.clinical, two.case)
+    result = gather_result(two.config, two.clinical, two.case)
     assert (result.opinions, result.written) == ((), ())  # nor does an archive
     assert "waits for a second doctor" in li.get(page, headers=HTML).text
     post(wang, f"{page}/done", **{"said-pneumonia": "disagree"})
@@ -70,7 +70,7 @@ def test_where_they_differ_a_third_who_sees_both_has_the_last_word(two: Desk) ->
     assert not worklist(two).is_done(two.case)
     assert "li and wang differ on: Pneumonia. A third doctor settles it." in li.get(page, headers=HTML).text
     post(li, f"{page}/verdict", finding="pneumonia", verdict="disagree")  # what was said stands
-    with pytest.raises(WordsStand):
+    with pytest.raises(VerdictsLocked):
         worklist(two).withdraw(two.case, "pneumonia", "wang")
     third = zhao.get(page, headers=HTML).text
     assert "Please settle it as the third." in third

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.packs.tasks.typicality import Typicality
+from firmware_app.packs.typicality import TypicalityModel
 
 
-def model(tmp_path: Path) -> Typicality:
+def model(tmp_path: Path) -> TypicalityModel:
     mean, scale = np.array([1.0, 2.0, 3.0], np.float32), np.array([1.0, 2.0, 0.5], np.float32)
-    kept = Typicality(mean, scale, np.eye(1, 3, dtype=np.float32), np.array([4.0], np.float32), 0.25)
-    return Typicality.load(kept.save(tmp_path / "typicality.npz"))
+    kept = TypicalityModel(mean, scale, np.eye(1, 3, dtype=np.float32), np.array([4.0], np.float32), 0.25)
+    return TypicalityModel.load(kept.save(tmp_path / "typicality.npz"))
 
 
 def test_the_mean_is_no_distance_away_and_a_direction_counts_in_its_own_spread(tmp_path: Path) -> None:
@@ -31,4 +31,4 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> N
     path = tmp_path / "typicality.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is no typicality model"):
-        Typicality.load(path)
+        TypicalityModel.load(path)

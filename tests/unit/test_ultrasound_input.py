@@ -13,13 +13,11 @@ from PIL import Image
 from pydicom.uid import generate_uid
 
 from firmware_app.core.errors import ImageNotAFilm, ImageTooSmall, ImageUnfit
-from firmware_app.imaging import film, for_model
+from firmware_app.imaging import image_file, model_frames, pixel_operations, quality_checks, ultrasound_sector
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.imaging.quality import fitness
-from firmware_app.imaging.ultrasound import lee1980, sector
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.reading import heat_map
+from firmware_app.packs.tasks.interface import FramePolicy
+from firmware_app.reading.children import inference_child
 from tests import films, screens
 
 Pixels = np.ndarray[Any, Any]
@@ -37,7 +35,7 @@ def clip_file(folder: Path, screens_of: list[Pixels]) -> Path:
 def test_a_model_of_the_sector_sees_the_box_around_it_and_no_letters() -> None:
     drawn = screens.screen("linear", 3)
     frame = drawn.pixels.astype(np.float32)
-    area = sector.of_still(frame)
+    area = ultrasound_sector.detect_sector(frame)
     assert area is not None
     assert np.array_equal(to_model_input(frame, SECTOR), to_model_input(area.cut(frame), WHOLE))
     without = np.where(drawn.drawn, 0, frame).astype(np.float32)
@@ -61,15 +59,17 @@ def test_lees_filter_smooths_speckle_and_keeps_edges_and_points() -> None:
     clean[:, 64:] = 180.0
     clean[30:33, 30:33] = 250.0
     noisy = (clean + rng.normal(0, 12, clean.shape)).astype(np.float32)
-    done = lee1980.filtered(noisy)
+    done = pixel_operations.lee_filter(noisy)
     assert done.shape == noisy.shape
     assert done.dtype == np.float32
     assert done[60:120, 8:56].std() < 0.45 * noisy[60:120, 8:56].std()
     edge = done[60:120, 65].mean() - done[60:120, 62].mean()
-    box = lee1980.box_mean(noisy.astype(np.float64), 2)
+    box = pixel_operations.box_mean(noisy.astype(np.float64), 2)
     assert edge > 0.95 * 120 > (box[60:120, 65] - box[60:120, 62]).mean()
     assert done[31, 31] > 220
-    assert np.array_equal(lee1980.filtered(np.full((9, 9), 7.0, np.float32)), np.full((9, 9), 7.0, np.float32))
+    assert np.array_equal(
+        pixel_operations.lee_filter(np.full((9, 9), 7.0, np.float32)), np.full((9, 9), 7.0, np.float32)
+    )
 
 
 def test_the_filter_is_asked_for_by_the_pack() -> None:
@@ -84,8 +84,8 @@ def test_the_filter_is_asked_for_by_the_pack() -> None:
 def test_drawn_screens_are_fit_for_an_ultrasound_model(kind: screens.Kind, crop: Any, tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(screens.screen(kind, 2).pixels).save(path)
-    with film.opened(path, is_picture=True) as opened:
-        taken = for_model.taken(opened, InputSpec("image", 224, 224, crop=crop), modality="US")
+    with image_file.open_image_file(path, is_picture=True) as opened:
+        taken = model_frames.prepare_frames(opened, InputSpec("image", 224, 224, crop=crop), modality="US")
     assert (taken.read, taken.tensors.shape, taken.coloured) == ((0,), (1, 1, 224, 224), 0.0)
     assert (taken.box is not None) == (crop == "sector")
 
@@ -94,37 +94,41 @@ def test_noise_letters_and_thumbnails_are_no_ultrasound() -> None:
     rng = np.random.default_rng(1)
     for rows, columns in ((160, 200), (300, 400), (1000, 1400)):
         with pytest.raises(ImageNotAFilm):
-            fitness.check(rng.normal(100, 30, (rows, columns)).astype(np.float32), WHOLE, fitness.ULTRASOUND)
+            quality_checks.check_fitness(
+                rng.normal(100, 30, (rows, columns)).astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
+            )
     with pytest.raises(ImageTooSmall):
-        fitness.check(screens.screen("linear", 1, 100, 130).pixels.astype(np.float32), WHOLE, fitness.ULTRASOUND)
+        quality_checks.check_fitness(
+            screens.screen("linear", 1, 100, 130).pixels.astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
+        )
     drawn = screens.screen("linear", 1)
     page = np.where(drawn.drawn, drawn.pixels, 0).astype(np.float32)
     with pytest.raises(ImageUnfit):
-        fitness.check(page, WHOLE, fitness.ULTRASOUND)
+        quality_checks.check_fitness(page, WHOLE, quality_checks.ULTRASOUND_LIMITS)
 
 
 def test_the_frames_of_a_clip_come_as_one_stack_and_those_that_no_model_may_see_are_left_out(tmp_path: Path) -> None:
     pixels = [one.pixels for one in screens.clip("curved", 3, 6, rows=300, columns=400)]
     pixels[1] = np.zeros_like(pixels[1])
-    with film.opened(clip_file(tmp_path, pixels), is_picture=False) as opened:
-        taken = for_model.taken(opened, WHOLE, "interval", 6, "US")
+    with image_file.open_image_file(clip_file(tmp_path, pixels), is_picture=False) as opened:
+        taken = model_frames.prepare_frames(opened, WHOLE, "interval", 6, "US")
         assert taken.read == (0, 2, 3, 4, 5)
         assert taken.tensors.shape == (5, 1, 224, 224)
         for tensor, index in zip(taken.tensors, taken.read, strict=True):
             assert np.array_equal(tensor[np.newaxis], to_model_input(opened.grey(index), WHOLE))
-        assert for_model.taken(opened, WHOLE, "middle", 1, "US").read == (3,)
+        assert model_frames.prepare_frames(opened, WHOLE, "middle", 1, "US").read == (3,)
 
 
 def test_a_clip_of_which_no_frame_is_fit_is_refused(tmp_path: Path) -> None:
     blank = [np.zeros((300, 400), np.uint8) for _ in range(4)]
-    with film.opened(clip_file(tmp_path, blank), is_picture=False) as opened, pytest.raises(ImageUnfit):
-        for_model.taken(opened, WHOLE, "score", 4, "US")
+    with image_file.open_image_file(clip_file(tmp_path, blank), is_picture=False) as opened, pytest.raises(ImageUnfit):
+        model_frames.prepare_frames(opened, WHOLE, "score", 4, "US")
 
 
 def test_a_heat_map_comes_back_to_where_its_box_was_cut() -> None:
     strengths = np.zeros((8, 8), np.float32)
     strengths[4:, 4:] = 1.0
-    drawn = heat_map.picture(strengths, 200, 400, (200, 50, 400, 150))
+    drawn = inference_child.render_heat_map(strengths, 200, 400, (200, 50, 400, 150))
     assert drawn.shape == (128, 256)
     inside = drawn[round(100 * 0.64) :, round(300 * 0.64) :][: round(50 * 0.64), :]
     assert inside[12:, 16:].min() > 200
@@ -132,13 +136,14 @@ def test_a_heat_map_comes_back_to_where_its_box_was_cut() -> None:
     outside[32:96, 128:256] = 0
     assert outside.max() == 0
     assert np.array_equal(
-        heat_map.picture(strengths, 200, 400, (0, 0, 400, 200)), heat_map.picture(strengths, 200, 400)
+        inference_child.render_heat_map(strengths, 200, 400, (0, 0, 400, 200)),
+        inference_child.render_heat_map(strengths, 200, 400),
     )
 
 
 def test_a_pack_that_says_nothing_of_clips_reads_the_middle_frame() -> None:
-    assert Frames() == Frames(rule="middle", budget=1)
+    assert FramePolicy() == FramePolicy(rule="middle", budget=1)
     with pytest.raises(ValueError, match="one frame"):
-        Frames(rule="middle", budget=3)
+        FramePolicy(rule="middle", budget=3)
     with pytest.raises(ValueError, match="less than or equal"):
-        Frames(rule="score", budget=17)
+        FramePolicy(rule="score", budget=17)

@@ -10,12 +10,12 @@ from typing import cast
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.appliance.checks import hospital_line
+from firmware_app.appliance.checks import hospital_uplink
 from firmware_app.core.records import Priority, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.connection import Connection, Post
-from firmware_app.uplink.exchange.exchange_db import OPEN, UNCONFIRMED, Exchange
+from firmware_app.uplink.exchange.exchange_db import UPLINK_OPEN, UPLINK_UNCONFIRMED, Exchange
 from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, SizeBand
 from firmware_app.uplink.publisher import Publisher
 from tests.unit.test_exchange import BUNDLE
@@ -75,7 +75,7 @@ class Box:
             while broker_answers and self._answered < self.line.posts:
                 self._answered += 1
                 self.publisher.posted(self._answered, None, False)
-            self.exchange.tell(Reason(UNCONFIRMED if self.publisher.is_unconfirmed() else OPEN))
+            self.exchange.tell(Reason(UPLINK_UNCONFIRMED if self.publisher.is_unconfirmed() else UPLINK_OPEN))
         reason = self.exchange.line().reason
         assert reason is not None
         return reason.code
@@ -99,7 +99,7 @@ def test_a_broker_that_answers_for_a_hospital_that_does_not_is_said_within_three
     box: Box, state: StateDir
 ) -> None:
     box.summary(1)
-    assert box.passes(60) == OPEN
+    assert box.passes(60) == UPLINK_OPEN
     assert box.passes(THREE_MINUTES - 60) == "uplink.unconfirmed"
     config = Config.model_validate(
         {
@@ -107,7 +107,7 @@ def test_a_broker_that_answers_for_a_hospital_that_does_not_is_said_within_three
             "uplink": {"enabled": True, "host": "127.0.0.1"},
         }
     )
-    warned = [reason.code for well, reason in hospital_line.examine(config, state) if not well]
+    warned = [reason.code for well, reason in hospital_uplink.examine(config, state) if not well]
     assert warned == ["uplink.unconfirmed", "line.waiting"]
 
 
@@ -115,26 +115,26 @@ def test_a_receipt_ends_the_complaint(box: Box) -> None:
     seq = box.summary(1)
     box.passes(THREE_MINUTES)
     box.exchange.settle([seq])
-    assert box.passes(1) == OPEN
+    assert box.passes(1) == UPLINK_OPEN
 
 
 def test_a_busy_line_on_which_receipts_come_is_well(box: Box) -> None:
     seqs = [box.summary(number) for number in range(10)]
     for seq in seqs[:-1]:
-        assert box.passes(60) == OPEN
+        assert box.passes(60) == UPLINK_OPEN
         box.exchange.settle([seq])
 
 
 def test_a_broker_that_takes_nothing_is_no_hospital_that_confirms_nothing(box: Box) -> None:
     box.summary(1)
-    assert box.passes(THREE_MINUTES, broker_answers=False) == OPEN
+    assert box.passes(THREE_MINUTES, broker_answers=False) == UPLINK_OPEN
 
 
 def test_receipts_that_wait_for_the_reader_are_not_the_hospitals_fault(box: Box) -> None:
     box.summary(1)
     box.exchange.receive(Kind.ACK, b"not looked at yet")
-    assert box.passes(THREE_MINUTES) == OPEN
+    assert box.passes(THREE_MINUTES) == UPLINK_OPEN
 
 
 def test_a_box_with_nothing_to_confirm_is_well(box: Box) -> None:
-    assert box.passes(THREE_MINUTES) == OPEN
+    assert box.passes(THREE_MINUTES) == UPLINK_OPEN

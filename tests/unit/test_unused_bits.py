@@ -32,7 +32,7 @@ from pydicom.uid import (
 )
 
 from firmware_app.core.errors import PixelsUnsupported
-from firmware_app.imaging import dicom_film, film
+from firmware_app.imaging import dicom_image, image_file
 from tests import films, lossless_jpeg
 from tests.unit.test_decode import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNKNOWN
 from tests.unit.test_deidentified_pixels import exported
@@ -91,8 +91,8 @@ def saved(folder: Path, made: FileDataset, syntax: UID) -> Path:
 
 
 def measured(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
-        assert isinstance(opened, dicom_film.DicomFilm)
+    with image_file.open_image_file(path, is_picture=False) as opened:
+        assert isinstance(opened, dicom_image.DicomImage)
         return opened.measured(0)
 
 
@@ -114,7 +114,7 @@ def with_overlay(made: FileDataset, position: int) -> FileDataset:
 
 
 def layers(path: Path) -> list[Pixels]:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return [layer.mask for layer in opened.shown(0).layers]
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import user
-from firmware_app.cli.cli import main
-from firmware_app.core.settings import load
+from firmware_app.cli.command_line import main
+from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
 
 
@@ -31,7 +31,7 @@ def test_accounts_are_made_with_codes_and_never_with_passwords(
     state: StateDir, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (first,) = printed(capsys, "user", "claim")
-    accounts = user.accounts(load())
+    accounts = user.open_accounts(load_config())
     assert accounts.redeem(first["code"], "li", "hash")
     assert main(["user", "claim"]) == 1
     capsys.readouterr()
@@ -46,7 +46,7 @@ def test_accounts_are_made_with_codes_and_never_with_passwords(
         ("li", "doctor", "in use"),
         ("wang", "auditor", "disabled"),
     ]
-    entries = Audit(Clinical(state.clinical_db).database).latest(9)
+    entries = Audit(ClinicalDatabase(state.clinical_db).database).latest(9)
     assert [(one.actor, one.action) for one in reversed(entries)] == [
         ("console", action) for action in ("claim.issued", "user.added", "user.renewed", "user.disabled")
     ]

@@ -13,10 +13,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.accounts.audit import Audit
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.audit import Audit
 from firmware_app.cases.casebook import Casebook
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock
 from firmware_app.core.errors import ImageUnfamiliar
 from firmware_app.core.records import (
@@ -33,9 +33,9 @@ from firmware_app.core.records import (
 )
 from firmware_app.core.settings import Config, RetentionSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import identity
+from firmware_app.dicom import patient_data
 from firmware_app.results import case_text
-from firmware_app.results.case_line import case_object
+from firmware_app.results.case_json import case_to_json
 from tests import toy_pack
 from web import devices, guard
 from web.app import create_app
@@ -60,7 +60,7 @@ class Desk:
 
     config: Config
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
     accounts: Accounts
     app: Flask
     instance: Instance
@@ -86,7 +86,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     config = Config.model_validate({"state": {"dir": tmp_path / "state"}, "box": {"language": "en"}})
     state = StateDir(config.state.dir)
     state.prepare()
-    clinical, accounts = Clinical(state.clinical_db), Accounts(state.accounts_db)
+    clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
     clinical.create()
     accounts.create()
     header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
@@ -99,7 +99,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     )
     clinical.finish(instance, reading, Priority.URGENT)
     clinical.close_revisions(0)
-    identity.write({"name": SCRIPT, "patient_id": '"><img src=x onerror=alert(1)>'}, state.display / instance.reference)
+    patient_data.write_identity(
+        {"name": SCRIPT, "patient_id": '"><img src=x onerror=alert(1)>'}, state.display / instance.reference
+    )
     app = create_app(config, state, clinical, accounts, Silent(None))
     yield Desk(config, state, clinical, accounts, app, instance)
     clinical.database.close()
@@ -543,7 +545,7 @@ def test_no_number_of_the_home_hospital_is_said_without_saying_so(desk: Desk, tm
         assert shown.count("Specificity") == table.count("Specificity") == 1
         assert table.count("if the model reads here as it did at its home hospital") == 1
     case = Casebook(desk.clinical.database).case(desk.case)
-    for told in (case_text.page(case, "en"), json.dumps(case_object(case, "en"))):
+    for told in (case_text.format_page(case, "en"), json.dumps(case_to_json(case, "en"))):
         assert not re.search("pecificity|marked like|films|show it", told)
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases import patient_identity
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.patients import Patient
-from firmware_app.cases.registration import names
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -21,7 +21,7 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
-from firmware_app.dicom.headers import identity
+from firmware_app.dicom import patient_data
 from tests.unit.test_viewer import HTML, Desk, desk, post
 from web.blueprints import lists
 from web.visits import Card, Visits, fits
@@ -37,7 +37,7 @@ def study(desk: Desk, number: int, name: str, patient_id: str, day: str = "20261
         path="m", file=f"images/{number}", sha256=f"{number:064d}", size=1, header=header, association=None
     )
     assert isinstance(made, Instance)
-    identity.write({"name": name, "patient_id": patient_id}, desk.state.display / made.reference)
+    patient_data.write_identity({"name": name, "patient_id": patient_id}, desk.state.display / made.reference)
     pack = PackIdentity("p", "1.0.0", "onnxruntime", "int8")
     finding = Finding("pneumonia", {"en": "Pneumonia"}, 0.9, 0.5)
     reading = Reading(Scope.INSTANCE, (made.reference,), ReadingStatus.READ, None, pack, Timing(1, 1, 2), (finding,))
@@ -97,12 +97,12 @@ def test_a_patient_is_found_by_name_pinyin_number_and_day() -> None:
 
 
 def test_a_surname_is_heard_as_it_is_read_in_names_and_a_latin_name_by_its_initials() -> None:
-    assert names.is_heard_in("zengl", names.syllables("曾丽"))
-    assert names.is_heard_in("oyf", names.syllables("欧阳锋"))
-    assert names.is_heard_in("lvm", names.syllables("吕蒙"))
-    assert names.is_heard_in("zl", names.syllables("Zhao Liu"))
-    assert not names.is_heard_in("wxn", names.syllables("王小明"))
-    assert not names.is_heard_in("a" * 64, names.syllables("a " * 60))
+    assert patient_identity.matches_sounds("zengl", patient_identity.list_syllables("曾丽"))
+    assert patient_identity.matches_sounds("oyf", patient_identity.list_syllables("欧阳锋"))
+    assert patient_identity.matches_sounds("lvm", patient_identity.list_syllables("吕蒙"))
+    assert patient_identity.matches_sounds("zl", patient_identity.list_syllables("Zhao Liu"))
+    assert not patient_identity.matches_sounds("wxn", patient_identity.list_syllables("王小明"))
+    assert not patient_identity.matches_sounds("a" * 64, patient_identity.list_syllables("a " * 60))
 
 
 def test_what_is_sought_is_sent_in_no_address_and_every_list_is_searched(desk: Desk) -> None:

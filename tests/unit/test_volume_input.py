@@ -7,9 +7,9 @@ import pytest
 from pydicom.dataset import FileDataset
 
 from firmware_app.core.errors import NoVolume
+from firmware_app.imaging import model_frames
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
-from firmware_app.imaging.volume import whole
 from tests import scans
 
 SPEC = InputSpec("scan", 24, 20, depth=8)
@@ -23,7 +23,9 @@ def file_of(folder: Path, made: FileDataset) -> Path:
 def test_the_frames_of_an_object_are_ordered_by_their_places(tmp_path: Path) -> None:
     cuts = scans.cuts(8)
     order = np.random.default_rng(0).permutation(8)
-    taken = whole.taken(file_of(tmp_path / "a", scans.enhanced([cuts[index] for index in order])), 8, SPEC)
+    taken = model_frames.prepare_volume(
+        file_of(tmp_path / "a", scans.enhanced([cuts[index] for index in order])), 8, SPEC
+    )
     wanted = np.stack([scans.density(cut.places()) for cut in cuts]).astype(np.float32)
     np.testing.assert_allclose(taken.tensors, to_model_input(wanted, SPEC), atol=1e-5)
     assert taken.read == (4,)
@@ -32,6 +34,6 @@ def test_the_frames_of_an_object_are_ordered_by_their_places(tmp_path: Path) -> 
 def test_a_gap_or_a_single_slice_is_no_volume(tmp_path: Path) -> None:
     cuts = scans.cuts(8)
     with pytest.raises(NoVolume, match="of the 7 frames of this file 0"):
-        whole.taken(file_of(tmp_path / "a", scans.enhanced([*cuts[:3], *cuts[4:]])), 7, SPEC)
+        model_frames.prepare_volume(file_of(tmp_path / "a", scans.enhanced([*cuts[:3], *cuts[4:]])), 7, SPEC)
     with pytest.raises(NoVolume, match="of the 1 frames"):
-        whole.taken(file_of(tmp_path / "b", scans.slice_of(cuts[0])), 1, SPEC)
+        model_frames.prepare_volume(file_of(tmp_path / "b", scans.slice_of(cuts[0])), 1, SPEC)

@@ -19,10 +19,9 @@ from converters.tasks import classify as maker
 from converters.tasks import weak_labels
 from firmware_app.core.records import FINDING_TAG
 from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.tasks import classify, lesions, weak_marks
-from firmware_app.packs.tasks.clips import Frames
-from firmware_app.packs.tasks.interface import Frame, Section
-from firmware_app.results import wording
+from firmware_app.packs.tasks import classify, lesions
+from firmware_app.packs.tasks.interface import Frame, FramePolicy, Section
+from firmware_app.results import case_text
 from tests.unit import test_lesions_on_the_box as of_lesions
 
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": -2.0}
@@ -44,7 +43,7 @@ def section(marks: dict[str, Any] | None = MARKS) -> Section:
             "marks": marks,
         }
     )
-    return Section(classify.Output(map="map", full_scale=4.0), (spec,), Frames())
+    return Section(classify.Output(map="map", full_scale=4.0), (spec,), FramePolicy())
 
 
 def outputs(*places: tuple[slice, slice, float], elsewhere: float = -0.8) -> dict[str, Any]:
@@ -67,7 +66,7 @@ def test_connected_cells_of_half_the_strongest_are_a_candidate_with_the_score_of
     assert (first.instance, first.frame) == ("i-1", 3)
     assert first.tags == {FINDING_TAG: "disc", "source": "activation map"}
     assert first.outline == ()
-    assert "heat map" in wording.lesion(first, 1, said.findings, "en")
+    assert "heat map" in case_text.describe_lesion(first, 1, said.findings, "en")
 
 
 def test_what_is_too_weak_and_a_picture_without_the_finding_is_not_marked() -> None:
@@ -81,7 +80,7 @@ def test_what_is_too_weak_and_a_picture_without_the_finding_is_not_marked() -> N
 
 def test_a_clip_without_the_finding_keeps_no_candidate_of_one_frame() -> None:
     shown, empty = (classify.answer(section(), one, FRAME) for one in (outputs(STRONG), outputs(elsewhere=-9.0)))
-    clip = replace(section(), frames=Frames(rule="interval", budget=4))
+    clip = replace(section(), frames=FramePolicy(rule="interval", budget=4))
     assert classify.together(clip, [shown, shown, empty]).lesions == (*shown.lesions, *shown.lesions)
     assert (
         classify.together(
@@ -120,7 +119,7 @@ def test_the_cut_leaves_as_many_marks_without_the_finding_as_were_asked_for() ->
     shown = np.ones(len(labels), dtype=np.bool_)
     for allowed in (0.05, 0.2):
         marks = classify.MarksSpec.model_validate(weak_labels.chosen(cells, logits, labels, shown, allowed))
-        found = [len(weak_marks.places(one.astype(np.float64) + 0.25, marks)) for one in cells]
+        found = [len(classify.find_candidate_boxes(one.astype(np.float64) + 0.25, marks)) for one in cells]
         stray = sum(np.array(found)[labels == 0]) / 100
         assert allowed - 0.03 <= stray <= allowed
         assert sum(np.array(found)[labels == 1]) > 4 * sum(np.array(found)[labels == 0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.checks import wear
+from firmware_app.appliance.checks import disk_wear
 
 
 def emmc(block: Path, life_time: str, pre_eol_info: str) -> None:
@@ -32,7 +32,7 @@ def test_an_emmc_says_how_worn_it_is(
 ) -> None:
     emmc(tmp_path, life_time, pre_eol_info)
     (tmp_path / "mmcblk1").mkdir()  # an SD card
-    assert [(check.result, check.reason.code) for check in wear.disks(tmp_path, None)] == expected
+    assert [(check.result, check.reason.code) for check in disk_wear.check_disks(tmp_path, None)] == expected
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,6 @@ def test_a_disk_with_smart_says_whether_it_is_failing(
     for name, removable in (("nvme0n1", "0"), ("sda", "1")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "removable").write_text(removable, "ascii")
-    found = list(wear.disks(tmp_path, lambda name: json.dumps(said)))
+    found = list(disk_wear.check_disks(tmp_path, lambda name: json.dumps(said)))
     assert [(check.result, check.reason.code) for check in found] == expected
     assert {check.reason.details["disk"] for check in found} <= {"nvme0n1"}, "a stick that is plugged in is not asked"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core import clock
 from firmware_app.core.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
 from firmware_app.core.records import (
@@ -31,7 +31,8 @@ from firmware_app.core.records import (
 from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import tls_context
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.enrolling import EnrolAnswer, EnrolCall, EnrolRequest
+from firmware_app.uplink.messages.box_reports import LeftSlot, MeasureDrift, RunningSoftware, SiteDrift, SiteFigures
+from firmware_app.uplink.messages.enrolment import EnrolAnswer, EnrolCall, EnrolRequest
 from firmware_app.uplink.messages.envelope import (
     BoxBundle,
     Enrolment,
@@ -41,9 +42,7 @@ from firmware_app.uplink.messages.envelope import (
     key_id,
     seal,
 )
-from firmware_app.uplink.messages.figures import PlaceFigures
-from firmware_app.uplink.messages.form import Message, forms
-from firmware_app.uplink.messages.software import LeftSlot, RunningSoftware
+from firmware_app.uplink.messages.message import Message, get_field_types
 from firmware_app.uplink.messages.summary import (
     Brief,
     ClinicFigures,
@@ -69,11 +68,9 @@ from firmware_app.uplink.messages.summary import (
     TakenMessage,
     decode_up,
 )
-from firmware_app.uplink.messages.watch import MeasureWatch, WatchedPlace
-from firmware_app.uplink.outbox import brief_of
-from hospital.house import House
-from hospital.keys import authority, keyring
-from hospital.line import ingest
+from firmware_app.uplink.outbox import make_brief
+from hospital import certificate_authority, keyring, message_verification
+from hospital.hospital_site import HospitalSite
 
 FIELDS: dict[type[Message], str] = {
     Origin: "box stream seq boot",
@@ -86,10 +83,10 @@ FIELDS: dict[type[Message], str] = {
     FirstPresence: "origin state beat version outgoing quarantined unread free_mb audit_head hour",
     Presence: "origin state beat version outgoing quarantined unread free_mb audit_head hour faults packs",
     PackBrief: "pack version",
-    PlaceFigures: "pack version machine finding state threshold read confirmed positives auc sensitivity specificity",
+    SiteFigures: "pack version machine finding state threshold read confirmed positives auc sensitivity specificity",
     ClinicFigures: "origin beat places hour",
-    MeasureWatch: "measure first now psi state",
-    WatchedPlace: "pack version machine seen measures",
+    MeasureDrift: "measure first now psi state",
+    SiteDrift: "pack version machine seen measures",
     DriftWatch: "origin beat place hour",
     LeftSlot: "slot version code parts",
     RunningSoftware: "machine version slot left",
@@ -143,7 +140,7 @@ def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
     built = {
         kind for kind in ours if getattr(sys.modules[kind.__module__], kind.__name__) is kind
     }  # not its slotless twin
-    assert {kind: " ".join(forms(kind)) for kind in built} == FIELDS
+    assert {kind: " ".join(get_field_types(kind)) for kind in built} == FIELDS
 
 
 @pytest.mark.parametrize(
@@ -152,7 +149,9 @@ def test_every_kind_of_message_has_these_fields_and_no_other() -> None:
 def test_an_hour_is_an_hour(hour: str) -> None:
     with pytest.raises(MessageInvalid):
         Mark("c-" + "0" * 20, 1, Priority.ROUTINE, hour)
-    assert clock.hour(clock.Stamp(datetime(2026, 11, 21, 3, 15, 9, tzinfo=UTC), trusted=True)) == "2026-11-21T03"
+    assert (
+        clock.trusted_hour(clock.Stamp(datetime(2026, 11, 21, 3, 15, 9, tzinfo=UTC), trusted=True)) == "2026-11-21T03"
+    )
 
 
 @pytest.mark.parametrize("hundredths", [-1, 101, 9312, 93.1, True])
@@ -167,7 +166,7 @@ def test_a_case_is_rounded_and_counted_within_bounds() -> None:
     lesions = (Lesion("i-1", 0, (0, 0, 1, 1), 0.9, 1),) * 10_000
     reading = Reading(Scope.INSTANCE, ("i-1",), ReadingStatus.READ, None, identity, Timing(1, 1, 1), findings, lesions)
     case = Case("c-" + "0" * 20, None, "CR", 1, Priority.ROUTINE, (), (reading,), findings, lesions)
-    brief = brief_of(case, clock.Stamp(datetime(2026, 11, 21, tzinfo=UTC), trusted=True))
+    brief = make_brief(case, clock.Stamp(datetime(2026, 11, 21, tzinfo=UTC), trusted=True))
     assert {one.code: one.hundredths for one in brief.findings} == {f"f{n}": n for n in (7, 28, 29, 57, 58)}
     assert brief.lesions == 9999
 
@@ -201,7 +200,7 @@ def test_a_message_of_one_kind_is_not_taken_under_the_topic_of_another() -> None
 
     def arrives(message: Summary, kind: Kind) -> None:
         sealed = seal(message.encode(), kind, "clinic-7", signer, private.public_key())
-        ingest.opened(sealed, "clinic-7", kind, keys, boxes)
+        message_verification.open_message(sealed, "clinic-7", kind, keys, boxes)
 
     arrives(summary(), Kind.DIGEST)
     arrives(summary(Priority.URGENT), Kind.ALERT)
@@ -226,10 +225,10 @@ def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
         file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         settings = UplinkSection.model_validate({"identity": str(file)})
         if fits:
-            credentials.identity(settings)
+            credentials.load_identity(settings)
         else:
             with pytest.raises(BundleInvalid):
-                credentials.identity(settings)
+                credentials.load_identity(settings)
 
 
 # The points of small order of edwards25519, and other ways to write them (RFC 8032 5.1.3 refuses those).
@@ -253,9 +252,9 @@ SMALL_ORDER = [
 
 @pytest.mark.parametrize("point", SMALL_ORDER)
 def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path, point: str) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    box_identity.begin(tmp_path / "box", "clinic-7", house.bundle_file)
+    box_identity.begin_identity(tmp_path / "box", "clinic-7", house.bundle_file)
     raw = json.loads((tmp_path / "box" / "box.json").read_bytes())
     weak = {**raw, "verify": point, "proof": "01" + "00" * 63}  # which anybody's word passes under such a key
     (tmp_path / "weak.json").write_text(json.dumps(weak, sort_keys=True, separators=(",", ":")))
@@ -267,7 +266,7 @@ def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path,
 def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
     tmp_path: Path, weak: dict[str, str] | None
 ) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
     file, raw = tmp_path / "hospital.json", json.loads(house.bundle_file.read_bytes())
     content = b"\0" * 900  # as a file is after a power cut
@@ -275,21 +274,23 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
         content = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
     file.write_bytes(content)
     with pytest.raises(BundleInvalid):
-        credentials.hospital(UplinkSection.model_validate({"hospital": str(file)}))
+        credentials.load_hospital(UplinkSection.model_validate({"hospital": str(file)}))
     with pytest.raises(BundleInvalid):
-        box_identity.begin(tmp_path / "box", "clinic-7", file)
+        box_identity.begin_identity(tmp_path / "box", "clinic-7", file)
 
 
 def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(tmp_path: Path) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    box_identity.begin(tmp_path / "a", "clinic-7", house.bundle_file)
-    box_identity.begin(tmp_path / "b", "clinic-7", house.bundle_file)
-    other = credentials.bundle(tmp_path / "b" / "box.json", BoxBundle)
-    answer = Enrolment("clinic-7", authority.issue(house.tls, "clinic-7", authority.box_key(other.tls)))
+    box_identity.begin_identity(tmp_path / "a", "clinic-7", house.bundle_file)
+    box_identity.begin_identity(tmp_path / "b", "clinic-7", house.bundle_file)
+    other = credentials.load_bundle(tmp_path / "b" / "box.json", BoxBundle)
+    answer = Enrolment(
+        "clinic-7", certificate_authority.issue(house.tls, "clinic-7", certificate_authority.parse_box_key(other.tls))
+    )
     (tmp_path / "answer.json").write_bytes(answer.encode())
     with pytest.raises(BundleInvalid):
-        box_identity.complete(tmp_path / "a", tmp_path / "answer.json")
+        box_identity.complete_identity(tmp_path / "a", tmp_path / "answer.json")
 
 
 def test_an_unprotected_line_leaves_no_machine() -> None:

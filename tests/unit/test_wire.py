@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from firmware_app.core.children import wire
+from firmware_app.core import child_messages
 
 Pair = tuple[socket.socket, socket.socket]
 OFTEN = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -32,8 +32,8 @@ def pair() -> Iterator[Pair]:
 def test_a_message_arrives_as_it_was_sent(
     pair: Pair, array: np.ndarray[tuple[int, ...], np.dtype[np.float32]], text: str
 ) -> None:
-    wire.send(pair[0], wire.ChildMessage({"text": text}, {"a": array.data}))
-    got = wire.receive(pair[1], time.monotonic() + 5)
+    child_messages.send(pair[0], child_messages.ChildMessage({"text": text}, {"a": array.data}))
+    got = child_messages.receive(pair[1], time.monotonic() + 5)
     assert got.header == {"text": text}
     np.testing.assert_array_equal(got.arrays["a"], array)
 
@@ -56,14 +56,14 @@ def test_a_message_arrives_as_it_was_sent(
 )
 def test_what_is_no_message_is_garbled_and_takes_no_memory(pair: Pair, head: bytes) -> None:
     pair[0].sendall(struct.pack("<I", len(head)) + head)
-    with pytest.raises(wire.Garbled):
-        wire.receive(pair[1], time.monotonic() + 5)
+    with pytest.raises(child_messages.InvalidMessage):
+        child_messages.receive(pair[1], time.monotonic() + 5)
 
 
 def test_a_length_beyond_the_bound_is_not_awaited(pair: Pair) -> None:
     pair[0].sendall(struct.pack("<I", 0xFFFFFFFF))
-    with pytest.raises(wire.Garbled):
-        wire.receive(pair[1], time.monotonic() + 5)
+    with pytest.raises(child_messages.InvalidMessage):
+        child_messages.receive(pair[1], time.monotonic() + 5)
 
 
 @OFTEN
@@ -73,22 +73,26 @@ def test_noise_never_raises_anything_else(noise: bytes) -> None:
     with theirs:
         with ours:
             ours.sendall(noise)
-        with pytest.raises((wire.Garbled, wire.Closed)):
-            wire.receive(theirs, time.monotonic() + 5)
+        with pytest.raises((child_messages.InvalidMessage, child_messages.ChannelClosed)):
+            child_messages.receive(theirs, time.monotonic() + 5)
 
 
 def test_half_a_message_is_late_at_the_deadline_and_closed_at_the_end(pair: Pair) -> None:
     pair[0].sendall(struct.pack("<I", 100) + b"{")
     begun = time.monotonic()
-    with pytest.raises(wire.Late):
-        wire.receive(pair[1], begun + 0.05)
+    with pytest.raises(child_messages.DeadlinePassed):
+        child_messages.receive(pair[1], begun + 0.05)
     assert time.monotonic() - begun < 3
     pair[0].close()
-    with pytest.raises(wire.Closed):
-        wire.receive(pair[1])
+    with pytest.raises(child_messages.ChannelClosed):
+        child_messages.receive(pair[1])
 
 
 def test_a_receiver_that_does_not_read_is_late(pair: Pair) -> None:
     pair[0].setblocking(False)
-    with pytest.raises(wire.Late):
-        wire.send(pair[0], wire.ChildMessage({}, {"a": np.zeros(10_000_000, np.float32).data}), time.monotonic() + 0.1)
+    with pytest.raises(child_messages.DeadlinePassed):
+        child_messages.send(
+            pair[0],
+            child_messages.ChildMessage({}, {"a": np.zeros(10_000_000, np.float32).data}),
+            time.monotonic() + 0.1,
+        )

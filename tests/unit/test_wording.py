@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from firmware_app.core.records import Case, Feature, Finding, FollowUp, Lesion, Priority, Seen
-from firmware_app.imaging.lesions import features
-from firmware_app.results import wording
+from firmware_app.core.records import Case, Feature, Finding, FollowUp, Lesion, LesionSightings, Priority
+from firmware_app.imaging import lesion_description
+from firmware_app.results import case_text
 from tests.unit.test_case_line import CASE
 
 MASS = Finding("mass", {"en": "Mass", "zh_CN": "肿块"}, 0.9, 0.5)
 MALIGNANT = Finding("malignant", {"en": "Malignant mass", "zh_CN": "恶性肿块"}, 0.4, 0.5)
-SEEN = Seen((("i-1", 0), ("i-1", 3), ("i-1", 4)), 6, {"long_axis_mm": (10.5, 13.06)}, {"malignant": 1, "mass": 3})
+SEEN = LesionSightings(
+    (("i-1", 0), ("i-1", 3), ("i-1", 4)), 6, {"long_axis_mm": (10.5, 13.06)}, {"malignant": 1, "mass": 3}
+)
 ADVICE = FollowUp(
     "follow_up.small",
     {"en": "See a doctor.", "zh_CN": "请就诊。"},
@@ -51,7 +53,7 @@ def case(*lesions: Lesion) -> Case:
 
 
 def test_a_lesion_is_told_with_its_place_size_description_and_what_frames_say() -> None:
-    counted, told = wording.lesions(case(mass()), "en")
+    counted, told = case_text.describe_lesions(case(mass()), "en")
     assert counted == "Lesions marked: 1."
     assert told == (
         "Lesion 1, Mass, score 0.82: in the upper left of the picture, its middle at x 120, y 65. "
@@ -65,7 +67,7 @@ def test_a_lesion_is_told_with_its_place_size_description_and_what_frames_say() 
 
 
 def test_the_same_in_chinese() -> None:
-    counted, told = wording.lesions(case(mass()), "zh_CN")
+    counted, told = case_text.describe_lesions(case(mass()), "zh_CN")
     assert counted == "标记病灶 1 个。"
     assert told == (
         "病灶 1（肿块，评分 0.82）：位于图像左上部，中心坐标 x 120、y 65。在 6 帧中的 3 帧可见，第 4 帧最清楚。"
@@ -77,7 +79,7 @@ def test_the_same_in_chinese() -> None:
 
 def test_without_a_scale_the_sizes_are_in_pixels_and_it_says_so() -> None:
     bare = mass(long_axis_mm=None, short_axis_mm=None, area_mm2=None, volume_mm3=None, seen=None)
-    (_, told) = wording.lesions(case(bare), "en")
+    (_, told) = case_text.describe_lesions(case(bare), "en")
     assert "Long axis 60 pixels, short axis 40 pixels; the picture states no scale." in told
     assert " mm" not in told
     assert "Volume" not in told
@@ -85,8 +87,11 @@ def test_without_a_scale_the_sizes_are_in_pixels_and_it_says_so() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     box = Lesion("i-1", 0, (0.0, 0.0, 10.0, 10.0), 0.5)
-    assert wording.lesions(case(box), "en")[1] == "Lesion 1, score 0.50: in the picture, its middle at x 5, y 5."
-    assert wording.lesions(case(), "en") == []
+    assert (
+        case_text.describe_lesions(case(box), "en")[1]
+        == "Lesion 1, score 0.50: in the picture, its middle at x 5, y 5."
+    )
+    assert case_text.describe_lesions(case(), "en") == []
 
 
 @pytest.mark.parametrize(
@@ -99,28 +104,28 @@ def test_what_is_not_known_is_not_told() -> None:
     ],
 )
 def test_a_place_is_a_ninth_of_the_picture(box: tuple[float, float, float, float], place: str) -> None:
-    assert wording.place(mass(box=box), "en") == place
+    assert case_text.describe_place(mass(box=box), "en") == place
 
 
 def test_the_assessment_is_the_priority_and_the_follow_up_with_its_rule() -> None:
     advice = "See a doctor. (Rule: Rule A. Source: Guideline, 2020)"
-    assert wording.assessment(case(), "en") == ["Priority: soon.", advice]
-    assert wording.assessment(case(), "zh_CN")[1] == "请就诊。（规则：规则A；来源：Guideline, 2020）"
-    assert len(wording.assessment(replace(case(), follow_up=None), "en")) == 1
+    assert case_text.describe_assessment(case(), "en") == ["Priority: soon.", advice]
+    assert case_text.describe_assessment(case(), "zh_CN")[1] == "请就诊。（规则：规则A；来源：Guideline, 2020）"
+    assert len(case_text.describe_assessment(replace(case(), follow_up=None), "en")) == 1
 
 
 def test_the_whole_text_begins_with_the_findings() -> None:
-    told = wording.paragraphs(case(mass()), "en")
+    told = case_text.describe_case(case(mass()), "en")
     assert told[0].startswith("Mass: found, 0.90")
-    assert told[-1] == wording.assessment(case(), "en")[-1]
+    assert told[-1] == case_text.describe_assessment(case(), "en")[-1]
 
 
 def test_a_list_of_lesions_ends_where_nobody_reads_on() -> None:
-    told = wording.lesions(case(*[mass()] * 25), "en")
+    told = case_text.describe_lesions(case(*[mass()] * 25), "en")
     assert (told[0], len(told), told[-1]) == ("Lesions marked: 25.", 22, "5 more are only marked on the pictures.")
 
 
 def test_every_term_that_is_computed_has_a_word() -> None:
-    for name, terms in features.TERMS.items():
-        assert name in wording.FEATURES
-        assert set(terms) <= set(wording.TERMS)
+    for name, terms in lesion_description.TERMS.items():
+        assert name in case_text.FEATURES
+        assert set(terms) <= set(case_text.TERMS)

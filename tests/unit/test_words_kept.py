@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from firmware_app.dicom.headers.header import examine
-from firmware_app.imaging import header_words
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom.header import examine_file
+from firmware_app.imaging import header_values
+from firmware_app.ingest.intake import ImageIntake
 from tests.objects import element, file_of, film
 
 NAME, STUDY, SERIES = "欧阳^建国", "胸部正位 DR", "两肺纹理增多，肺窗"
@@ -57,20 +57,20 @@ def test_names_and_descriptions_are_read_under_any_name_of_their_set(
     tmp_path: Path, charset: bytes, codec: str
 ) -> None:
     path = given(tmp_path, charset, codec)
-    header = examine(path).header
+    header = examine_file(path).header
     assert (header.study_description, header.series_description) == (STUDY, SERIES)
-    assert header_words.of(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
+    assert header_values.read_identity(dcmread(path, stop_before_pixels=True))["name"] == "欧阳建国"
 
 
 @pytest.mark.parametrize(("charset", "codec"), WRITTEN)
 def test_the_file_that_is_kept_has_the_very_bytes_that_came(
-    tmp_path: Path, door: Door, charset: bytes, codec: str
+    tmp_path: Path, door: ImageIntake, charset: bytes, codec: str
 ) -> None:
     path = given(tmp_path, charset, codec)
     door.accept_file(path)
     [row] = door.clinical.database.connection.execute("SELECT file FROM instances").fetchall()
     kept = door.state.root / str(row[0])
-    header_words.of(dcmread(kept, stop_before_pixels=True))
+    header_values.read_identity(dcmread(kept, stop_before_pixels=True))
     assert kept.read_bytes() == path.read_bytes()
     for text in (NAME, STUDY, SERIES):
         assert encoded(text, codec) in kept.read_bytes()
@@ -84,5 +84,5 @@ def test_a_name_cut_after_sixty_four_bytes_is_read_up_to_the_cut(tmp_path: Path,
     value = whole.encode(codec)[:64]
     path = tmp_path / "cut.dcm"
     path.write_bytes(file_of(declared + film(extra=element(0x00100010, b"PN", value))))
-    name = header_words.of(dcmread(path, stop_before_pixels=True))["name"]
+    name = header_values.read_identity(dcmread(path, stop_before_pixels=True))["name"]
     assert name.rstrip("\ufffd") == value.decode(codec, "ignore").replace("^", "")

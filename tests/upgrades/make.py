@@ -14,14 +14,14 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import settings as config
 from firmware_app.core.records import Finding, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
 from tests import objects, toy_pack
@@ -43,20 +43,20 @@ def main() -> None:
                 ): base64.b64encode(path.read_bytes()).decode()
                 for path in files
             },
-            "config": config.describe(config.Config()),
+            "config": config.describe_config(config.Config()),
         }
     text = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
     Path(sys.argv[1]).write_text(text.replace(f"{folder}/", ""), "utf-8")
 
 
 def _fill(state: StateDir, folder: Path) -> None:
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
     (folder / "film.dcm").write_bytes(objects.file_of(objects.film(study="1.2.3", sop_instance="1.2.4")))
     body = bytes(64)
     header = b"BM" + (14 + len(body)).to_bytes(4, "little") + bytes(4) + (14).to_bytes(4, "little")
     (folder / "picture.bmp").write_bytes(header + body)
-    door = Door(state, clinical, 1, 64)
+    door = ImageIntake(state, clinical, 1, 64)
     for name in ("film.dcm", "picture.bmp"):
         door.accept_file(folder / name)
     _read_all(clinical)
@@ -80,7 +80,7 @@ def _fill(state: StateDir, folder: Path) -> None:
         one.database.close()
 
 
-def _read_all(clinical: Clinical) -> None:
+def _read_all(clinical: ClinicalDatabase) -> None:
     while (claim := clinical.claim()) is not None:
         finding = Finding("pneumonia", {"en": "Pneumonia", "zh_CN": "肺炎"}, 0.9, 0.5)
         reading = Reading(

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 
-from firmware_app.cli import cli
+from firmware_app.cli import command_line
 from tests.wire import line_reader
 
 _LATER = (
@@ -17,7 +17,7 @@ _LATER = (
     "importlib.readers",
     "importlib.resources",
     "sqlite3",
-    "firmware_app.appliance.processes.supervisor",
+    "firmware_app.appliance.supervisor",
     "firmware_app.appliance.processes.uplink",
 )
 
@@ -30,7 +30,7 @@ def main(user: str, groups: str, what: str, *arguments: str) -> None:
     os.setresgid(ids[0], ids[0], ids[0])
     os.setresuid(int(user), int(user), int(user))
     if what == "lantern":
-        sys.exit(cli.main(arguments))
+        sys.exit(command_line.main(arguments))
     elif what == "reader":
         line_reader.main(*arguments)
     else:

@@ -19,15 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from firmware_app.appliance.care import front
-from firmware_app.appliance.provisioning import authority
-from firmware_app.appliance.provisioning.authority import Names
-from firmware_app.cases.accounts.accounts_db import Accounts
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import certificate_authority, tls_front
+from firmware_app.appliance.certificate_authority import PageNames
+from firmware_app.cases.accounts import Accounts
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.web.socket import socket_path
+from firmware_app.dicom.dicomweb import socket_path
 from tests.peers import REPOSITORY, peer
 from web import server
 
@@ -57,14 +56,14 @@ class Front:
     @property
     def trusting(self) -> ssl.SSLContext:
         """What a PC has that trusts this box's authority and nobody else."""
-        return ssl.create_default_context(cafile=str(authority.Files(self.state.root).public))
+        return ssl.create_default_context(cafile=str(certificate_authority.AuthorityFiles(self.state.root).public))
 
     def browser(self, source: str = "127.0.0.1", name: str = NAME) -> Browser:
         return Browser(self, source, name)
 
     @property
     def audit(self) -> Audit:
-        return Audit(Clinical(self.state.clinical_db).database)
+        return Audit(ClinicalDatabase(self.state.clinical_db).database)
 
 
 class Browser:
@@ -125,10 +124,10 @@ def running(folder: Path, *, viewer: bool = True, **sections: Mapping[str, Any])
     config = Config.model_validate(made)
     state = StateDir(config.state.dir)
     state.prepare()
-    for store in (Clinical(state.clinical_db), Accounts(state.accounts_db)):
+    for store in (ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)):
         store.create()
         store.database.close()
-    authority.prepare(state, Names((NAME,), (ip_address("127.0.0.1"),)), datetime.now(UTC))
+    certificate_authority.prepare_certificates(state, PageNames((NAME,), (ip_address("127.0.0.1"),)), datetime.now(UTC))
     with _viewer(config) if viewer else nullcontext(), _nginx(config, state, folder) as front:
         yield front
 
@@ -153,7 +152,7 @@ def _nginx(config: Config, state: StateDir, folder: Path) -> Iterator[Front]:
     run.mkdir()
     share = REPOSITORY / "systemd"
     https, http = free_port(), free_port()
-    text = front.configuration(
+    text = tls_front.fill_template(
         (share / "nginx.conf.in").read_text("utf-8"),
         viewer=config.viewer.port,
         state=state.root,

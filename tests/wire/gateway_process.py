@@ -9,7 +9,7 @@ import sys
 import threading
 
 from firmware_app.appliance.processes import gateway
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 
@@ -21,7 +21,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     state = StateDir(config.state.dir)
     state.prepare()
-    Clinical(state.clinical_db).create()
+    ClinicalDatabase(state.clinical_db).create()
     gateway.run(config, lambda facts: print(json.dumps(dict(facts)), flush=True), stop)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from firmware_app.appliance.processes import gateway
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.accept import Door
+from firmware_app.ingest.intake import ImageIntake
 from tests.peers import REPOSITORY
 
 
@@ -26,7 +26,7 @@ class Running:
 
     port: int
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
     process: subprocess.Popen[str] | None = None
 
     def outcomes(self) -> list[tuple[str, str | None]]:
@@ -70,9 +70,9 @@ def running(root: Path, **sections: Mapping[str, Any]) -> Iterator[Running]:
     config = configuration(root, **sections)
     state = StateDir(config.state.dir)
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+    door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
     port = gateway.dicom_port(config, door)
     number = port.start()
     try:
@@ -90,7 +90,7 @@ def process(root: Path, **sections: Mapping[str, Any]) -> Iterator[Running]:
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         announced = json.loads(child.stdout.readline())
-        clinical = Clinical(StateDir(config.state.dir).clinical_db)
+        clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
         try:
             yield Running(int(announced["port"]), StateDir(config.state.dir), clinical, child)
         finally:

@@ -7,20 +7,20 @@ import select
 import sys
 from pathlib import Path
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core.clock import timekeeping
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import clock
 from firmware_app.core.records import Priority
-from firmware_app.core.settings import load
+from firmware_app.core.settings import load_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.relay import Relay
 from tests.wire.line_rig import make_case
 
 
 def main(config_file: str, cases: str, seed: str) -> None:
-    config = load(Path(config_file), {})
+    config = load_config(Path(config_file), {})
     state = StateDir(config.state.dir)
-    timekeeping.begin(state, "reader")
-    clinical = Clinical(state.clinical_db)
+    clock.start_clock(state, "reader")
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     relay = Relay.of(config, state, clinical)
     assert relay is not None

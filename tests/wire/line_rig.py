@@ -17,16 +17,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import box_identity
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.records import Finding, Header, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
-from firmware_app.core.settings import Config, describe
+from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.outbox import Outbox
 from firmware_app.uplink.relay import Relay
-from hospital.house import House
+from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.peers import peer
 
@@ -87,21 +87,21 @@ class Box:
     folder: Path
     name: str
     config_file: Path
-    clinical: Clinical
+    clinical: ClinicalDatabase
     exchange: Exchange
 
     @property
     def config(self) -> Config:
-        from firmware_app.core.settings import load
+        from firmware_app.core.settings import load_config
 
-        return load(self.config_file, {})
+        return load_config(self.config_file, {})
 
     @property
     def identity(self) -> Ed25519PrivateKey:
-        return credentials.identity(self.config.uplink)
+        return credentials.load_identity(self.config.uplink)
 
     def relay(self, budget_bytes: int = 32_000_000) -> Relay:
-        hospital = credentials.hospital(self.config.uplink)
+        hospital = credentials.load_hospital(self.config.uplink)
         return Relay(self.clinical, self.exchange, self.name, hospital, budget_bytes)
 
     def show(self, number: int, priority: Priority = Priority.ROUTINE, **header: str) -> str:
@@ -118,7 +118,7 @@ class Box:
         self.exchange.database.close()
 
 
-def make_case(clinical: Clinical, number: int, priority: Priority, image: int = 0, **header: str) -> str:
+def make_case(clinical: ClinicalDatabase, number: int, priority: Priority, image: int = 0, **header: str) -> str:
     """Image *image* of study *number*, accepted, read and closed, unless it already is; returns the case."""
     asked = replace(HEADER, sop_instance_uid=f"1.2.3.{number}.{image}", study_instance_uid=f"1.2.3.{number}")
     instance = clinical.admit(
@@ -144,7 +144,7 @@ class Place:
     """Hospital and broker."""
 
     folder: Path
-    house: House
+    house: HospitalSite
     port: int
     broker: Kept
     receiver: Kept
@@ -182,14 +182,14 @@ class Place:
         folder = self.folder / name
         state = StateDir(folder / "state")
         state.prepare()
-        box_identity.begin(state.line_keys, name, self.house.bundle_file)
+        box_identity.begin_identity(state.line_keys, name, self.house.bundle_file)
         _, enrolment = self.house.enrol(state.line_keys / "box.json")
-        box_identity.complete(state.line_keys, enrolment)
-        tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **box_identity.settings(state.line_keys)}
+        box_identity.complete_identity(state.line_keys, enrolment)
+        tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **box_identity.make_settings(state.line_keys)}
         tree["uplink"].update(uplink)
         config_file = folder / "lantern.toml"
-        config_file.write_text(describe(Config.model_validate(tree)), "utf-8")
-        clinical, exchange = Clinical(state.clinical_db), Exchange(state.exchange_db)
+        config_file.write_text(describe_config(Config.model_validate(tree)), "utf-8")
+        clinical, exchange = ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db)
         clinical.create()
         exchange.create()
         self.boxes.append(Box(folder, name, config_file, clinical, exchange))
@@ -210,7 +210,7 @@ def place(folder: Path, *, tls: bool = True, extra: str = "", with_receiver: boo
     """A hospital with a running broker and, *with_receiver*, its running receiver."""
     mosquitto = peer("mosquitto")
     port = free_port()
-    house = House(folder / "hospital")
+    house = HospitalSite(folder / "hospital")
     house.establish("127.0.0.1", port)
     config = (house.broker / "mosquitto.conf").read_text("utf-8")
     if not tls:

@@ -16,8 +16,8 @@ from struct import pack
 
 import psutil
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import presence
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import run_status
 from firmware_app.core.state_dir import StateDir
 from tests import reading_rig, toy_pack
 from tests.box import served
@@ -49,7 +49,7 @@ class Siege:
     """A running box that nothing may restart."""
 
     state: StateDir
-    clinical: Clinical
+    clinical: ClinicalDatabase
     folder: Path
     port: int
     services: dict[str, int]
@@ -211,7 +211,7 @@ class Peak:
 
 def services(state: StateDir) -> dict[str, int]:
     """The processes that run as a service, by name."""
-    return {name: int((presence.announcement(state, name) or {}).get("pid") or 0) for name in SERVICES}
+    return {name: int((run_status.read_announcement(state, name) or {}).get("pid") or 0) for name in SERVICES}
 
 
 @contextmanager
@@ -230,7 +230,7 @@ def siege(folder: Path) -> Iterator[Siege]:
     }
     with served(folder / "state", **settings) as box:
         box.wait_ready()
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         try:
             yield Siege(state, clinical, drop, int(box.ready["gateway"]["port"]), services(state))
         finally:

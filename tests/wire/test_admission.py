@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_app.core.errors import PortTaken, TlsUnusable
-from firmware_app.dicom.scp import transport
+from firmware_app.dicom import storage_scp
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
@@ -140,7 +140,7 @@ def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(gateway: Runnin
             for connection in idle[:150]:  # and these have begun a request
                 connection.sendall(association_request(STORE)[:20])
             assert store_one(gateway.port) < 5
-            assert all(closed_within(connection, transport.REQUEST_SECONDS + 8) for connection in idle)
+            assert all(closed_within(connection, storage_scp.REQUEST_SECONDS + 8) for connection in idle)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -263,7 +263,7 @@ def test_half_open_handshakes_hinder_nobody(tmp_path: Path, certificate: tuple[P
         plain = socket.create_connection(("127.0.0.1", gateway.port), 10)
         with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
             assert store_one(gateway.port, connection) < 5
-        assert all(closed_within(connection, transport.REQUEST_SECONDS + 5) for connection in half)
+        assert all(closed_within(connection, storage_scp.REQUEST_SECONDS + 5) for connection in half)
 
 
 def test_a_client_without_the_asked_certificate_is_not_served(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

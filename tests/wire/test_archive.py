@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.dicom.headers.commitment import NO_SUCH_OBJECT
-from firmware_app.results.queue.queue import SENT, SendingQueue, Stage
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.dicom.commitment import NO_SUCH_OBJECT
+from firmware_app.results.archive_queue import SENT, SendingQueue, SendingStage
 from tests import orthanc
 from tests.archive_rig import await_true, films_sent, read_all, sender, stages
 from tests.wire import gateways
@@ -19,7 +19,7 @@ RESULTS = {"SR": 1, "OT": 1, "SEG": 1, "PR": 1, "DOC": 1}
 """By modality; OT is the Secondary Capture, DOC the printed report."""
 
 
-def all_sent(clinical: Clinical, cases: list[str]) -> bool:
+def all_sent(clinical: ClinicalDatabase, cases: list[str]) -> bool:
     found = [stage for case in cases for stage in stages(clinical, case).values()]
     return len(found) == len(RESULTS) * len(cases) and set(found) <= SENT
 
@@ -38,7 +38,7 @@ def test_images_come_from_orthanc_and_the_results_are_there_once_whoever_was_kil
 
         def arrived(number: int) -> bool:
             counts = queue.counts().get("pacs", {})
-            return sum(n for stage, n in counts.items() if stage is not Stage.WAITING) >= number
+            return sum(n for stage, n in counts.items() if stage is not SendingStage.WAITING) >= number
 
         def said() -> list[str]:
             return [one.reason.code for one in queue.archives() if one.reason]

@@ -15,16 +15,16 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 
 from firmware_app.appliance.checks import archives
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core.config_sections import ArchiveSection
 from firmware_app.core.records import Reason
-from firmware_app.core.settings.sections import ArchiveSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import commitment, sop_classes
-from firmware_app.dicom.headers.commitment import NO_SUCH_OBJECT, Answer
-from firmware_app.dicom.scu.peer import ArchivePeer
-from firmware_app.results.queue.archive_line import ArchiveLine
-from firmware_app.results.queue.due import DueCase
-from firmware_app.results.queue.queue import MadeObject, SendingQueue, Stage
+from firmware_app.dicom import commitment, sop_classes
+from firmware_app.dicom.commitment import NO_SUCH_OBJECT, CommitmentAnswer
+from firmware_app.dicom.peers import ArchivePeer
+from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
+from firmware_app.results.archive_workers import ArchiveSender
+from firmware_app.results.due_cases import DueCase
 from tests import films
 from tests.orthanc import free_port
 from tests.results import result_of, written
@@ -40,7 +40,7 @@ class Archive:
         self.classes: list[str] = []
         self.calling: list[str] = []
         self.status: Callable[[int], int] = lambda _number: 0x0000
-        self.answer: Callable[[Answer], Answer] | None = None
+        self.answer: Callable[[CommitmentAnswer], CommitmentAnswer] | None = None
         self.stored: list[str] = []
 
     @contextmanager
@@ -66,7 +66,7 @@ class Archive:
 
     def _asked(self, event: evt.Event) -> tuple[int, None]:
         """Answers on the same association, once the request is confirmed."""
-        asked = commitment.parse(
+        asked = commitment.parse_commitment(
             event.request.ActionInformation.getvalue(), explicit=not event.context.transfer_syntax.is_implicit_VR
         )
         assert self.answer is not None
@@ -74,7 +74,7 @@ class Archive:
 
         def tell() -> None:
             association.send_n_event_report(
-                commitment.answer(said),
+                commitment.build_answer(said),
                 said.event_type,
                 UID(commitment.PUSH_MODEL),
                 UID(commitment.WELL_KNOWN_INSTANCE),
@@ -92,7 +92,7 @@ def archive() -> Archive:
 class Sending:
     """One line to *archive*, with the objects of a case in its queue."""
 
-    def __init__(self, folder: Path, state: StateDir, clinical: Clinical, archive: Archive) -> None:
+    def __init__(self, folder: Path, state: StateDir, clinical: ClinicalDatabase, archive: Archive) -> None:
         path = films.save(folder, "film.dcm", films.film())
         made = written(result_of(path, folder / "display"), state.outgoing / "c-1")
         objects = [one for path in made.values() if (one := self._made(path)).kind in KINDS]
@@ -113,16 +113,18 @@ class Sending:
 
     def turn(self, port: int, **settings: Any) -> Reason | None:
         """What is said of the archive after a visit."""
-        line = ArchiveLine(self.peer(port, **settings), self.clinical.database, self.state.outgoing, threading.Event())
+        line = ArchiveSender(
+            self.peer(port, **settings), self.clinical.database, self.state.outgoing, threading.Event()
+        )
         line.turn()
         return self.queue.archives()[0].reason
 
-    def stages(self) -> list[Stage]:
+    def stages(self) -> list[SendingStage]:
         return [one.stage for one in self.queue.of_case(CASE)]
 
 
 @pytest.fixture
-def sending(tmp_path: Path, state: StateDir, clinical: Clinical, archive: Archive) -> Sending:
+def sending(tmp_path: Path, state: StateDir, clinical: ClinicalDatabase, archive: Archive) -> Sending:
     return Sending(tmp_path, state, clinical, archive)
 
 
@@ -132,22 +134,24 @@ def test_an_archive_without_storage_commitment_has_accepted_and_committed_nothin
     with archive.listening() as port:
         assert sending.turn(port) is None
     assert archive.stored == sending.uids
-    assert set(sending.stages()) == {Stage.ACCEPTED}
+    assert set(sending.stages()) == {SendingStage.ACCEPTED}
     assert sending.queue.archives()[0].commits is False
 
 
 def test_an_archive_that_takes_everything_and_then_keeps_one_less_is_sent_that_one_again(
     sending: Sending, archive: Archive
 ) -> None:
-    archive.answer = lambda asked: Answer(asked.transaction_uid, asked.kept[1:], ((asked.kept[0], NO_SUCH_OBJECT),))
+    archive.answer = lambda asked: CommitmentAnswer(
+        asked.transaction_uid, asked.kept[1:], ((asked.kept[0], NO_SUCH_OBJECT),)
+    )
     with archive.listening() as port:
         sending.turn(port)
-        assert sending.stages() == [Stage.WAITING, *[Stage.COMMITTED] * 3]
+        assert sending.stages() == [SendingStage.WAITING, *[SendingStage.COMMITTED] * 3]
         (told,) = sending.queue.refusals()
         assert told[1].code == "pacs.not_committed"
         archive.answer = lambda asked: asked
         sending.turn(port)
-    assert set(sending.stages()) == {Stage.COMMITTED}
+    assert set(sending.stages()) == {SendingStage.COMMITTED}
     assert archive.stored == [*sending.uids, sending.uids[0]]
 
 
@@ -155,7 +159,7 @@ def test_a_full_archive_is_left_alone_with_what_it_has(sending: Sending, archive
     archive.status = lambda number: 0xA700 if number else 0x0000
     with archive.listening() as port:
         assert sending.turn(port) == Reason("pacs.full", {"pacs": "ARCHIVE", "status": "A700H"})
-        assert sending.stages() == [Stage.ACCEPTED, *[Stage.WAITING] * 3]
+        assert sending.stages() == [SendingStage.ACCEPTED, *[SendingStage.WAITING] * 3]
         archive.status = lambda _number: 0x0000
         assert sending.turn(port) is None
     assert archive.stored == sending.uids
@@ -168,7 +172,7 @@ def test_an_archive_that_does_not_know_a_kind_gets_the_others(sending: Sending, 
     assert told is not None
     assert told.code == "pacs.kind_refused"
     assert told.details["kind"] == "seg"
-    assert sending.stages() == [Stage.ACCEPTED, *[Stage.WAITING] * 3]
+    assert sending.stages() == [SendingStage.ACCEPTED, *[SendingStage.WAITING] * 3]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves its socket open
@@ -193,7 +197,7 @@ def test_queue_and_doctor_say_why_no_association_is_had(
     assert told is not None
     assert said is not None
     assert told.code == said.code == code
-    assert set(sending.stages()) == {Stage.WAITING}
+    assert set(sending.stages()) == {SendingStage.WAITING}
 
 
 def test_tls_reaches_only_an_archive_that_the_clinics_authority_vouches_for(

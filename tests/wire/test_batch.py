@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.cli.offline import Skipped, read_paths
+from firmware_app.cli.offline_reading import SkippedFiles, read_paths
 from firmware_app.core.records import Case
 from firmware_app.core.settings import Config
 from tests import films, reading_rig
@@ -37,8 +37,8 @@ def stick(tmp_path: Path) -> Path:
     return folder
 
 
-def read(stick: Path, config: Config, out: Path) -> tuple[list[Case], Skipped]:
-    told: list[Skipped] = []
+def read(stick: Path, config: Config, out: Path) -> tuple[list[Case], SkippedFiles]:
+    told: list[SkippedFiles] = []
     cases = list(read_paths([stick], config, out=out, on_skipped=told.append))
     (skipped,) = told
     return cases, skipped
@@ -54,10 +54,10 @@ def lines(out: Path) -> list[dict[str, object]]:
 
 def test_a_second_run_reads_no_image_again_and_says_the_same(stick: Path, config: Config, tmp_path: Path) -> None:
     first, skipped = read(stick, config, tmp_path / "out")
-    assert skipped == Skipped(0, 0)
+    assert skipped == SkippedFiles(0, 0)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")}
     second, skipped = read(stick, config, tmp_path / "out")
-    assert skipped == Skipped(5, 0)
+    assert skipped == SkippedFiles(5, 0)
     assert entries(second) == entries(first)
     assert {case.reference for case in second} == {case.reference for case in first}
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*")} == before
@@ -82,7 +82,7 @@ def test_other_settings_read_everything_again_and_replace_what_was_said(
     first, _ = read(stick, config, tmp_path / "out")
     other = config.model_copy(update={"box": config.box.model_copy(update={"usual_population": "children"})})
     second, skipped = read(stick, other, tmp_path / "out")
-    assert skipped == Skipped(0, 5)
+    assert skipped == SkippedFiles(0, 5)
     folders = {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith("c-")}
     assert folders == {case.reference for case in second} - {None}
     assert folders.isdisjoint({case.reference for case in first})

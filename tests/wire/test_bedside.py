@@ -15,13 +15,13 @@ import numpy as np
 import psutil
 import pytest
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli.bedside.arrivals import Newest
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli.live_examination import ArrivingImages
 from firmware_app.core.errors import LanternError, SourceLost, SourceStalled
-from firmware_app.packs.shelf import find_pack
-from firmware_app.reading.bedside import watching
-from firmware_app.reading.bedside.grabber import Refused, Sourced
-from firmware_app.reading.bedside.watching import LiveReading, Told, Watching
+from firmware_app.packs.pack_folder import find_pack
+from firmware_app.reading import live_session
+from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
+from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 from tests import clips, films, peers, reading_rig, toy_pack
 
 pytestmark = pytest.mark.alone
@@ -47,28 +47,28 @@ def clip(tmp_path: Path) -> Path:
 class Examination:
     """A watching of one source, whose folder is a temporary one."""
 
-    def __init__(self, folder: Path, packs: Path, source: Sourced) -> None:
+    def __init__(self, folder: Path, packs: Path, source: FrameSource) -> None:
         (folder / "maps").mkdir()
-        self.watching = Watching(source, find_pack(packs, PACK), reading_rig.config(folder, packs), folder / "maps")
+        self.watching = LiveSession(source, find_pack(packs, PACK), reading_rig.config(folder, packs), folder / "maps")
 
-    def __enter__(self) -> Iterator[LiveReading | Told]:
+    def __enter__(self) -> Iterator[LiveReading | SessionEvent]:
         return self.watching.readings()
 
     def __exit__(self, *_: object) -> None:
         self.watching.close()
 
 
-def read(events: Iterator[LiveReading | Told], most: int) -> list[LiveReading]:
+def read(events: Iterator[LiveReading | SessionEvent], most: int) -> list[LiveReading]:
     return list(islice((one for one in events if isinstance(one, LiveReading)), most))
 
 
 def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped(
     tmp_path: Path, packs: Path, clip: Path
 ) -> None:
-    with Examination(tmp_path, packs, Sourced("file", str(clip))) as events:
+    with Examination(tmp_path, packs, FrameSource("file", str(clip))) as events:
         told = list(events)
     readings = [one for one in told if isinstance(one, LiveReading)]
-    assert [one.event for one in told if isinstance(one, Told)] == ["opened", "ended"]
+    assert [one.event for one in told if isinstance(one, SessionEvent)] == ["opened", "ended"]
     assert [one.sequence for one in readings] == sorted({one.sequence for one in readings})
     last = readings[-1].counts
     assert last.came == 2 * RATE_HZ == last.read + last.dropped
@@ -77,7 +77,7 @@ def test_a_clip_is_read_to_its_end_and_every_frame_is_read_or_counted_as_dropped
 
 
 def test_a_looped_clip_goes_on_behind_its_end(tmp_path: Path, packs: Path, clip: Path) -> None:
-    with Examination(tmp_path, packs, Sourced("file", str(clip), loop=True)) as events:
+    with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
         readings = (one for one in events if isinstance(one, LiveReading))
         beyond = next(one for one in readings if one.sequence > 2 * RATE_HZ)
     assert beyond.counts.came > 2 * RATE_HZ
@@ -85,7 +85,7 @@ def test_a_looped_clip_goes_on_behind_its_end(tmp_path: Path, packs: Path, clip:
 
 
 def test_a_frame_has_findings_lesions_and_the_pack_that_says_so(tmp_path: Path, packs: Path, clip: Path) -> None:
-    with Examination(tmp_path, packs, Sourced("file", str(clip), loop=True)) as events:
+    with Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True)) as events:
         (one,) = read(events, 1)
     assert one.reason is None
     assert [finding.code for finding in one.findings] == ["bright"]
@@ -97,7 +97,7 @@ def test_a_frame_has_findings_lesions_and_the_pack_that_says_so(tmp_path: Path, 
 
 def test_a_frame_that_is_not_fit_has_a_reason_and_no_number(tmp_path: Path, packs: Path) -> None:
     dark = films.save(tmp_path, "dark.dcm", films.film(np.zeros((64, 64), np.uint16), Modality="US"))
-    with Examination(tmp_path, packs, Sourced("file", str(dark), loop=True)) as events:
+    with Examination(tmp_path, packs, FrameSource("file", str(dark), loop=True)) as events:
         (one,) = read(events, 1)
     assert one.reason is not None
     assert one.reason.code == "quality.blank"
@@ -110,7 +110,7 @@ def test_a_frame_below_the_packs_least_size_has_a_reason_and_no_number(tmp_path:
     toy_pack.outlines(pack, "US", "BREAST")
     toy_pack.asks_for(pack, 97)
     small = films.save(tmp_path, "small.dcm", films.film(films.shapes(1, 128, 96), Modality="US"))
-    with Examination(tmp_path, tmp_path / "packs", Sourced("file", str(small), loop=True)) as events:
+    with Examination(tmp_path, tmp_path / "packs", FrameSource("file", str(small), loop=True)) as events:
         (one,) = read(events, 1)
     assert one.reason is not None
     assert one.reason.code == "reading.too_small"
@@ -122,7 +122,7 @@ def test_a_hostile_video_is_refused_with_its_code(tmp_path: Path, packs: Path, c
     bad = tmp_path / "bad.mp4"
     data = clip.read_bytes()
     bad.write_bytes(data[: len(data) // 2] if broken == "cut" else data[:64] + os.urandom(4000))
-    with pytest.raises(Refused) as refused, Examination(tmp_path, packs, Sourced("file", str(bad))) as events:
+    with pytest.raises(FrameRefused) as refused, Examination(tmp_path, packs, FrameSource("file", str(bad))) as events:
         list(events)
     assert refused.value.reason.code == "imaging.undecodable"
     assert isinstance(refused.value.error(), LanternError)
@@ -132,12 +132,12 @@ def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
     tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The grab child is stopped (SIGSTOP), as a driver that never answers would stop it."""
-    monkeypatch.setattr("firmware_app.reading.bedside.grabber._ANSWER_S", 1.0)
-    made = Examination(tmp_path, packs, Sourced("file", str(clip), loop=True))
+    monkeypatch.setattr("firmware_app.reading.frame_grabber._ANSWER_S", 1.0)
+    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
         read(events, 1)
         psutil.Process(made.watching.pid).suspend()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(FrameRefused) as refused:
             list(events)
     assert refused.value.reason.code == SourceLost.code
 
@@ -146,28 +146,28 @@ def test_a_stream_that_breaks_off_is_opened_again_and_its_numbers_go_on(
     tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The child is killed under a source that may be opened again; a clip stands for it."""
-    monkeypatch.setattr(watching, "_PAUSES_S", (0.05,))
-    monkeypatch.setattr(watching, "_AGAIN", ("file", "device", "stream"))
-    made = Examination(tmp_path, packs, Sourced("file", str(clip), loop=True))
+    monkeypatch.setattr(live_session, "_PAUSES_S", (0.05,))
+    monkeypatch.setattr(live_session, "_AGAIN", ("file", "device", "stream"))
+    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
         before = read(events, 3)[-1]
         psutil.Process(made.watching.pid).kill()
         told = [next(events), next(events)]
         after = read(events, 1)[0]
-    assert [one.event for one in told if isinstance(one, Told)] == ["lost", "opened"]
+    assert [one.event for one in told if isinstance(one, SessionEvent)] == ["lost", "opened"]
     assert after.sequence >= before.counts.came
     assert after.counts.read == before.counts.read + 1
 
 
 def test_silence_is_told_once(tmp_path: Path, packs: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "STALLED_S", 0.2)
-    monkeypatch.setattr(watching, "_WAIT_S", 0.05)
-    made = Examination(tmp_path, packs, Sourced("file", str(clip), loop=True))
+    monkeypatch.setattr(live_session, "STALLED_S", 0.2)
+    monkeypatch.setattr(live_session, "_WAIT_S", 0.05)
+    made = Examination(tmp_path, packs, FrameSource("file", str(clip), loop=True))
     with made as events:
         read(events, 1)
         monkeypatch.setattr(made.watching._grabber, "next", lambda after, wait_s: None)
         told = next(events)
-    assert isinstance(told, Told)
+    assert isinstance(told, SessionEvent)
     assert told.reason is not None
     assert told.reason.code == SourceStalled.code
 
@@ -196,12 +196,12 @@ def camera(tmp_path: Path) -> Iterator[str]:
 def test_a_camera_is_read_over_rtsp_and_asked_again_when_it_breaks_off(
     tmp_path: Path, packs: Path, camera: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_PAUSES_S", (0.05,))
-    with Examination(tmp_path, packs, Sourced("stream", camera)) as events:
-        told: list[Told] = []
+    monkeypatch.setattr(live_session, "_PAUSES_S", (0.05,))
+    with Examination(tmp_path, packs, FrameSource("stream", camera)) as events:
+        told: list[SessionEvent] = []
         readings: list[LiveReading] = []
         for one in events:
-            if isinstance(one, Told):
+            if isinstance(one, SessionEvent):
                 told.append(one)
             else:
                 readings.append(one)
@@ -219,10 +219,10 @@ def test_images_that_come_over_dicom_are_shown_newest_first_and_those_passed_ove
     config = reading_rig.config(tmp_path, packs)
     with (
         reading_rig.rig(config) as box,
-        closing(Watching(Sourced("dicom", ""), find_pack(packs, PACK), config, tmp_path)) as made,
+        closing(LiveSession(FrameSource("dicom", ""), find_pack(packs, PACK), config, tmp_path)) as made,
     ):
-        feed = Newest(
-            Clinical(box.state.clinical_db), box.state, "US"
+        feed = ArrivingImages(
+            ClinicalDatabase(box.state.clinical_db), box.state, "US"
         )  # its own connection, as in a process of its own
 
         def come(number: int) -> None:
@@ -230,7 +230,7 @@ def test_images_that_come_over_dicom_are_shown_newest_first_and_those_passed_ove
 
         box.admit(films.film(films.shapes(9, 96, 80), Modality="CR"))
         told = (one for one in made.arrivals(feed.newest) if one is not None)
-        assert isinstance(next(told), Told)
+        assert isinstance(next(told), SessionEvent)
         come(1)
         first = next(told)
         for number in (2, 3, 4):
@@ -287,7 +287,7 @@ def test_a_source_that_cannot_be_is_a_sentence_without_its_password(
 
 def test_nobody_else_sees_the_address(tmp_path: Path, packs: Path) -> None:
     (tmp_path / "address").write_text("rtsp://u:secret@127.0.0.1:9/stream\n")
-    made = Examination(tmp_path, packs, Sourced("stream", "rtsp://u:secret@127.0.0.1:9/stream"))
+    made = Examination(tmp_path, packs, FrameSource("stream", "rtsp://u:secret@127.0.0.1:9/stream"))
     with closing(made.watching):
         assert "secret" not in " ".join(psutil.Process(made.watching.pid).cmdline())
     done = command(packs, tmp_path, f"@{tmp_path / 'address'}")

@@ -12,25 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from hospital.house import House
-from hospital.line import broker, broker_keeper, enrol_broker
+from hospital import broker, supervisor
+from hospital.hospital_site import HospitalSite
 from tests.peers import peer
 from tests.wire.line_rig import Kept, Place, free_port, place, wait_for
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
+def house(tmp_path: Path) -> HospitalSite:
     peer("mosquitto")
-    made = House(tmp_path / "hospital")
+    made = HospitalSite(tmp_path / "hospital")
     made.establish("127.0.0.1", free_port())
-    config = made.broker / enrol_broker.CONFIG
+    config = made.broker / broker.ENROLMENT_CONFIG
     lines = config.read_text().splitlines(keepends=True)
     config.write_text("".join(f"listener {free_port()}\n" if one.startswith("listener") else one for one in lines))
     return made
 
 
 @pytest.fixture
-def keeper(house: House, tmp_path: Path) -> Iterator[Kept]:
+def keeper(house: HospitalSite, tmp_path: Path) -> Iterator[Kept]:
     command = [sys.executable, "-m", "hospital.cli", "broker", "--run", "--dir", str(house.root)]
     made = Kept(command, tmp_path / "keeper.log").start()
     yield made
@@ -45,28 +45,28 @@ def answers(port: int) -> bool:
     return True
 
 
-def running(house: House, other_than: int | None = None) -> int | None:
-    number = broker.process(house.broker)
+def running(house: HospitalSite, other_than: int | None = None) -> int | None:
+    number = broker.find_broker_process(house.broker)
     return number if number != other_than and answers(house.bundle().port) else None
 
 
 @pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
-def test_a_mosquitto_that_dies_is_started_again(house: House, keeper: Kept, number: signal.Signals) -> None:
+def test_a_mosquitto_that_dies_is_started_again(house: HospitalSite, keeper: Kept, number: signal.Signals) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
-    first = broker.process(house.broker)
+    first = broker.find_broker_process(house.broker)
     assert first is not None
     os.kill(first, number)  # as of “free(): invalid pointer” at a reload
     wait_for(lambda: running(house, first) is not None, because="another mosquitto")
     assert keeper.alive()
 
 
-def test_a_mosquitto_that_hangs_is_replaced(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mosquitto_that_hangs_is_replaced(house: HospitalSite, monkeypatch: pytest.MonkeyPatch) -> None:
     port = house.bundle().port
     config = house.broker / "mosquitto.conf"
-    kept = broker_keeper.KeptBroker(
+    kept = supervisor.SupervisedBroker(
         "the broker", [peer("mosquitto"), "-c", str(config)], patience=0.5, start_s=0.5, port=port
     )
-    monkeypatch.setattr(broker_keeper, "_ANSWER_S", 1.0)
+    monkeypatch.setattr(supervisor, "_ANSWER_S", 1.0)
     kept.start()
     assert kept.process is not None
     try:
@@ -81,13 +81,13 @@ def test_a_mosquitto_that_hangs_is_replaced(house: House, monkeypatch: pytest.Mo
         kept.process.wait()
 
 
-def test_a_keeper_that_is_killed_takes_its_broker_along(house: House, keeper: Kept) -> None:
+def test_a_keeper_that_is_killed_takes_its_broker_along(house: HospitalSite, keeper: Kept) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
     keeper.kill()
-    wait_for(lambda: broker.process(house.broker) is None, because="it ends with its keeper")
+    wait_for(lambda: broker.find_broker_process(house.broker) is None, because="it ends with its keeper")
 
 
-def test_a_second_keeper_says_that_the_broker_runs(house: House, keeper: Kept) -> None:
+def test_a_second_keeper_says_that_the_broker_runs(house: HospitalSite, keeper: Kept) -> None:
     wait_for(lambda: running(house) is not None, because="mosquitto")
     done = subprocess.run(keeper.command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.partition(":")[0]) == (1, "hospital.broker_running")

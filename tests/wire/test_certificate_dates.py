@@ -20,15 +20,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from firmware_app.appliance.processes import gateway
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.quarantine import Quarantine
 from firmware_app.core import clock
+from firmware_app.core.certificates import PeerOutOfDate, check_dates_by_box_time
 from firmware_app.core.clock import Clock, TimeSource
-from firmware_app.core.clock.certificates import PeerNotInDate, go_by_box_time
 from firmware_app.core.settings import Config, DicomSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.scp import tls_dates, transport
-from firmware_app.ingest.accept import Door
+from firmware_app.dicom import storage_scp
+from firmware_app.dicom.scp import tls_dates
+from firmware_app.ingest.intake import ImageIntake
 from tests.machine import IN_1970, Machine
 from tests.wire.line_rig import wait_for
 
@@ -76,9 +77,9 @@ def _key(path: Path) -> ec.EllipticCurvePrivateKey:
 @pytest.fixture
 def box() -> Iterator[Clock]:
     """The box's clock, on a machine whose own stands in 1970; restored afterwards."""
-    before = clock.here()
-    yield clock.use(Clock(kernel=Machine(IN_1970)))
-    clock.use(before)
+    before = clock.current_clock()
+    yield clock.use_clock(Clock(kernel=Machine(IN_1970)))
+    clock.use_clock(before)
 
 
 def shaken(server: ssl.SSLContext, client: ssl.SSLContext) -> tuple[Exception | None, Exception | None]:
@@ -113,7 +114,7 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
     for name, valid in (("box", VALID), ("modality", days)):
         certificate(folder, name, valid, "authority")
     settings = DicomSection(tls_cert=folder / "box.crt", tls_key=folder / "box.key", tls_ca=folder / "authority.crt")
-    server = transport.tls_context(settings)
+    server = storage_scp.create_tls_context(settings)
     assert server is not None
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
@@ -148,8 +149,8 @@ def test_a_modality_whose_certificate_is_out_of_date_is_refused_with_the_likely_
 ) -> None:
     box.learn(time.time(), source, dated=time.time() - 60)
     refused, _ = shaken(*port(tmp_path, days))
-    assert isinstance(refused, PeerNotInDate)
-    error = tls_dates.refusal(refused, "10.0.0.5")
+    assert isinstance(refused, PeerOutOfDate)
+    error = tls_dates.explain_refusal(refused, "10.0.0.5")
     assert error is not None
     assert error.code == expected
     assert "10.0.0.5" in error.text("en")
@@ -162,9 +163,9 @@ def test_a_modality_that_was_refused_for_its_dates_stands_among_what_was_refused
     config = Config.model_validate({"dicom": {"host": "127.0.0.1", "port": 0, **files}})
     state = StateDir(tmp_path / "state")
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.create()
-    listening = gateway.dicom_port(config, Door(state, clinical, high_water_free_mb=16, max_object_mb=8))
+    listening = gateway.dicom_port(config, ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=8))
     number = listening.start()
     try:
         plain = socket.create_connection(("127.0.0.1", number))
@@ -184,7 +185,7 @@ def test_a_strange_authority_is_refused_as_ever_and_not_for_its_dates(tmp_path: 
     client.load_cert_chain(tmp_path / "stranger.crt", tmp_path / "stranger.key")
     refused, _ = shaken(server, client)
     assert isinstance(refused, ssl.SSLCertVerificationError)
-    assert tls_dates.refusal(refused, "10.0.0.5") is None
+    assert tls_dates.explain_refusal(refused, "10.0.0.5") is None
 
 
 def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
@@ -194,7 +195,7 @@ def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
     path = certificate(tmp_path, "box", OVER)
     with caplog.at_level(logging.WARNING):
         settings = DicomSection(tls_cert=path, tls_key=tmp_path / "box.key")
-        assert transport.tls_context(settings) is not None
+        assert storage_scp.create_tls_context(settings) is not None
     assert "clock.certificate_ended" in caplog.text
     assert "box.crt" in caplog.text
 
@@ -210,9 +211,9 @@ def test_a_broker_whose_certificate_is_out_of_date_hears_nothing(
     certificate(tmp_path, "broker", days, "authority")
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(tmp_path / "broker.crt", tmp_path / "broker.key")
-    client = go_by_box_time(ssl.create_default_context(cafile=tmp_path / "authority.crt"))
+    client = check_dates_by_box_time(ssl.create_default_context(cafile=tmp_path / "authority.crt"))
     client.check_hostname = False
     _, refused = shaken(server, client)
-    assert isinstance(refused, PeerNotInDate)
+    assert isinstance(refused, PeerOutOfDate)
     assert refused.fault.ended is (days == OVER)
     assert refused.fault.by_clock is (source is TimeSource.PERSON)

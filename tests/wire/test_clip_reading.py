@@ -14,9 +14,9 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UltrasoundImageStorage, UltrasoundMultiFrameImageStorage
 
-from firmware_app.cli.offline import read_paths
+from firmware_app.cli.offline_reading import read_paths
 from firmware_app.core.records import Reading, ReadingStatus
-from firmware_app.results import case_line
+from firmware_app.results import case_json
 from tests import films, reading_rig, screens, toy_pack
 from tests.peers import REPOSITORY
 from tests.reading_rig import Rig
@@ -109,7 +109,7 @@ def test_the_line_of_a_clip_keeps_the_contracts_form_and_a_still_says_nothing_of
     moving, still = box.admit(clip([1.0] * 6)), box.admit(clip([1.0], SOPClassUID=UltrasoundImageStorage))
     box.read(moving, still)
     for instance, has in ((moving, True), (still, False)):
-        line = json.loads(json.dumps(case_line.case_object(box.case(instance), "en")))
+        line = json.loads(json.dumps(case_json.case_to_json(box.case(instance), "en")))
         jsonschema.validate(line, SCHEMA)
         assert ("frames" in line["readings"][0]) == has
         assert line["files"][0]["status"] == "read"
@@ -129,7 +129,7 @@ def test_a_model_that_goes_by_letters_around_the_sector_is_told_of_in_the_line_o
     box = boxes(None, finding={"threshold": threshold})
     instance = box.admit(films.film(pixels, **attributes, ViewPosition=None, PatientAge=None))
     box.read(instance)
-    line = json.loads(json.dumps(case_line.case_object(box.case(instance), "en")))
+    line = json.loads(json.dumps(case_json.case_to_json(box.case(instance), "en")))
     jsonschema.validate(line, SCHEMA)
     assert line["readings"][0]["status"] == "read"  # it never costs the number
     assert line["readings"][0]["findings"][0]["positive"] is (threshold == 0.5)

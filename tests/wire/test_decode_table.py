@@ -11,7 +11,7 @@ import pytest
 from bench import decode_table
 from bench.decode_peers import PeerMissing, Words
 from bench.decode_table import Line
-from firmware_app.imaging.codec.stored import FrameReader
+from firmware_app.imaging.codec.stored_frames import FrameReader
 from tests import peers
 
 # Made broken on purpose: a length that is none, a number that is none, a size that is none, and two that were cut.

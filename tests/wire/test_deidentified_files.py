@@ -16,12 +16,11 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from firmware_app.core.errors import ImagingError
-from firmware_app.imaging import dicom_film
-from firmware_app.imaging.deidentify import pixels, writing
-from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging import deidentification, deidentified_pixels, dicom_image
+from firmware_app.imaging.deidentified_header import Pseudonyms
 from tests import peers
 
-IDENTITIES = Identities(b"k" * 32)
+IDENTITIES = Pseudonyms(b"k" * 32)
 _NAMING = (
     "PatientName",
     "PatientID",
@@ -78,16 +77,16 @@ def test_real_files_leave_readable_with_their_pixels_and_without_their_names(tmp
         out = tmp_path / "out.dcm"
         out.unlink(missing_ok=True)
         try:
-            writing.write(path, out, IDENTITIES, None, looked=True)
+            deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
         except ImagingError:
             continue
         left += 1
         dumped = subprocess.run([peers.peer("dcmdump"), "-q", str(out)], capture_output=True, check=True)
         data = out.read_bytes()
-        with dicom_film.opened(path) as before, dicom_film.opened(out) as after:
+        with dicom_image.open_dicom_image(path) as before, dicom_image.open_dicom_image(out) as after:
             for name in naming(before.source.header):
                 assert name not in data, (path.name, len(name))
-            if not pixels.is_ultrasound(before.source.header):
+            if not deidentified_pixels.is_ultrasound(before.source.header):
                 last = before.frames - 1
                 assert np.array_equal(before.grey(0), after.grey(0)), path.name
                 assert np.array_equal(before.grey(last), after.grey(last)), path.name
@@ -104,16 +103,16 @@ def test_real_ultrasound_keeps_its_sector_to_the_bit_and_nothing_else(tmp_path: 
     for path in real_files():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if not pixels.is_ultrasound(dcmread(path, stop_before_pixels=True, force=True)):
+            if not deidentified_pixels.is_ultrasound(dcmread(path, stop_before_pixels=True, force=True)):
                 continue
         out = tmp_path / "out.dcm"
         out.unlink(missing_ok=True)
-        with dicom_film.opened(path) as before:
-            plan = pixels.planned(before)
+        with dicom_image.open_dicom_image(path) as before:
+            plan = deidentified_pixels.plan_pixels(before)
             assert plan.inside is not None
             expected, mask = before.shown(0).pixels, plan.inside.mask
-            done = writing.write(path, out, IDENTITIES, None, looked=True)
-            with dicom_film.opened(out) as after:
+            done = deidentification.write_deidentified(path, out, IDENTITIES, None, looked=True)
+            with dicom_image.open_dicom_image(out) as after:
                 pixels_after = after.shown(0).pixels
                 assert np.array_equal(pixels_after[mask], expected[mask]), path.name
                 assert not pixels_after[~mask].any(), path.name

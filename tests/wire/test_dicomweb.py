@@ -22,16 +22,16 @@ from dicomweb_client.session_utils import add_certs_to_session, create_session
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from firmware_app.appliance import certificate_authority
 from firmware_app.appliance.processes import gateway
-from firmware_app.appliance.provisioning import authority
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.clearing import AgeLimits, Clearing
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.worklist import Worklist
-from firmware_app.dicom.web import connections
-from firmware_app.ingest.accept import Door
-from firmware_app.results.export.outgoing import Outgoing
-from firmware_app.results.queue import due
+from firmware_app.dicom import dicomweb_server
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.results import due_cases
+from firmware_app.results.outgoing import OutgoingResults
 from tests.archive_rig import films_sent, read_all
 from tests.peers import pydicom_file
 from tests.wire.certificates import Authority
@@ -45,7 +45,7 @@ class Web:
     """A front with DICOMweb behind it, and a client's certificate."""
 
     front: Front
-    clinical: Clinical
+    clinical: ClinicalDatabase
     certificate: Path
     authority: Path
 
@@ -82,16 +82,16 @@ class Web:
             text = answer.read().decode("latin-1")
             return answer.status, answer.headers["Content-Type"], text
 
-    def results(self, folder: Path, count: int) -> tuple[Outgoing, list[Path]]:
+    def results(self, folder: Path, count: int) -> tuple[OutgoingResults, list[Path]]:
         """Take films of *count* studies, read them, and have their results made as the sender does."""
-        outgoing = Outgoing(self.front.config, self.front.state, self.clinical)
+        outgoing = OutgoingResults(self.front.config, self.front.state, self.clinical)
         outgoing.begin()
-        door = Door(self.front.state, self.clinical, 16, 64)
+        door = ImageIntake(self.front.state, self.clinical, 16, 64)
         films = films_sent(folder, count=count)
         for film in films:
             door.accept_file(film)
         for case in read_all(self.front.state, self.clinical):
-            due.ask(self.clinical.database, case, "li")
+            due_cases.request_sending(self.clinical.database, case, "li")
             assert outgoing.step()
         return outgoing, films
 
@@ -105,10 +105,10 @@ def web(tmp_path: Path) -> Iterator[Web]:
     clients = Authority(tmp_path / "clients")
     settings = {"enabled": True, "client_ca": str(clients.certificate), "max_request_mb": 8, "results": True}
     with running(tmp_path, viewer=False, dicomweb=settings) as front:
-        clinical = Clinical(front.state.clinical_db)
-        listener = gateway.dicomweb(front.config, Door(front.state, clinical, 16, 64))
+        clinical = ClinicalDatabase(front.state.clinical_db)
+        listener = gateway.dicomweb(front.config, ImageIntake(front.state, clinical, 16, 64))
         listener.start()
-        public = authority.Files(front.state.root).public
+        public = certificate_authority.AuthorityFiles(front.state.root).public
         try:
             yield Web(front, clinical, clients.issue("County Hospital"), public)
         finally:
@@ -180,7 +180,7 @@ def test_clients_that_let_their_answers_lie_hold_up_nobody(tmp_path: Path) -> No
         return iter([bytes(1 << 20)] * 64)  # more than waitress buffers
 
     path = str(tmp_path / "socket")
-    server = connections.Server(application, 4, unix_socket=path, threads=4)
+    server = dicomweb_server.FairServer(application, 4, unix_socket=path, threads=4)
     thread = threading.Thread(target=server.run)
     thread.start()
     with ExitStack() as opened:
@@ -308,13 +308,13 @@ def test_a_changed_case_replaces_its_results_and_a_deleted_one_takes_them_along(
     with web.client() as client:
         before = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
         Worklist(web.clinical).finish(case, "li", {"pneumonia": "agree"})
-        due.ask(web.clinical.database, case, "li")
+        due_cases.request_sending(web.clinical.database, case, "li")
         assert outgoing.step()
         after = {one["00080018"]["Value"][0]: one["00080060"]["Value"][0] for one in client.search_for_instances()}
         assert sorted(before.values()) == sorted(after.values())  # never an old report beside the new one
         assert sorted(after[uid] for uid in after.keys() - before.keys()) == ["DOC", "SR"]
         web.clinical.database.connection.execute("DELETE FROM outbox")
-        now, clearing = datetime.now(UTC) + timedelta(days=2), Clearing(web.front.state, web.clinical)
+        now, clearing = datetime.now(UTC) + timedelta(days=2), CaseDeletion(web.front.state, web.clinical)
         [old], _ = clearing.candidates(AgeLimits(now, now, 0))
         assert clearing.delete(old)
         assert client.search_for_studies() == []

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.earlier import EarlierStudies, State, sought
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, find_search_subject
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core.errors import EarlierNoNumber
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.archive import ArchiveSearch
-from firmware_app.results.queue import due
+from firmware_app.ingest.archive_search import ArchiveSearch
+from firmware_app.results import due_cases
 from firmware_app.uplink.outbox import Outbox
 from tests import films, orthanc
 from tests.archive_rig import read_all
@@ -49,7 +49,7 @@ class Clinic:
         path = film(self.folder, name, StudyDescription=name, **{**PATIENT, "StudyDate": "20250101", **said})
         self.server.ask("/instances", path.read_bytes())
 
-    def search(self, case: str | None = None) -> dict[str, tuple[State, str]]:
+    def search(self, case: str | None = None) -> dict[str, tuple[FetchState, str]]:
         """The studies by their description: state and doubts."""
         self.earlier.ask(case or self.case, "li")
         self.turn()
@@ -82,13 +82,13 @@ def test_a_study_of_the_same_patient_is_fetched_and_of_any_other_waits_for_a_per
         box.archives("of another number", PatientID="QH-70")
         box.archives("of today", StudyDate="20261124")
         assert box.search() == {
-            "same": (State.FETCHED, ""),
-            "of another issuer": (State.FOUND, "issuer"),
-            "without an issuer": (State.FOUND, "issuer"),
-            "born on another day": (State.FOUND, "birth_date"),
-            "of a woman": (State.FOUND, "sex"),
+            "same": (FetchState.FETCHED, ""),
+            "of another issuer": (FetchState.FOUND, "issuer"),
+            "without an issuer": (FetchState.FOUND, "issuer"),
+            "born on another day": (FetchState.FOUND, "birth_date"),
+            "of a woman": (FetchState.FOUND, "sex"),
         }
-        [same] = [one for one in box.earlier.of_case(box.case) if one.state is State.FETCHED]
+        [same] = [one for one in box.earlier.of_case(box.case) if one.state is FetchState.FETCHED]
         assert (same.kept, same.reason) == (1, None)
         assert same.here is not None
         [row] = box.clinical.database.connection.execute("SELECT source, closed_at FROM associations").fetchall()
@@ -97,7 +97,7 @@ def test_a_study_of_the_same_patient_is_fetched_and_of_any_other_waits_for_a_per
         box.earlier.confirm(box.case, unsure.sequence, "li")
         box.turn()
         [sure] = [one for one in box.earlier.of_case(box.case) if one.said.description == "without an issuer"]
-        assert (sure.state, sure.kept) == (State.FETCHED, 1)
+        assert (sure.state, sure.kept) == (FetchState.FETCHED, 1)
         said = [(one.actor, one.action) for one in Audit(box.clinical.database).latest(9) if "earlier" in one.action]
         assert said == [
             ("box", "earlier.fetched"),
@@ -123,7 +123,7 @@ def test_a_fetched_study_is_read_last_alarms_nobody_and_is_sent_nowhere(tmp_path
         assert box.clinical.case(earlier).readings
         assert box.clinical.database.connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0] == before
         assert earlier not in {row.case for row in Worklist(box.clinical).rows("open", 99)}
-        assert earlier not in {one.case for one in due.cases(box.clinical.database)}
+        assert earlier not in {one.case for one in due_cases.list_due_cases(box.clinical.database)}
         # The machine itself sends an image of that study: it is a study of the clinic's own from then on.
         [said] = [one.said for one in box.earlier.of_case(box.case)]
         box.door.accept_file(film(box.folder, "late", **PATIENT, StudyInstanceUID=said.study_uid, StudyDate="20250101"))
@@ -168,5 +168,5 @@ def test_a_search_that_cannot_be_done_says_why(
         assert (search.asked, search.reason.code) == (False, code)
         nameless = box.door.accept_file(film(box.folder, "nameless", PatientID="")).case
         with pytest.raises(EarlierNoNumber):
-            sought(box.clinical, box.state, nameless)
+            find_search_subject(box.clinical, box.state, nameless)
         box.clinical.database.close()

@@ -17,11 +17,16 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.appliance.provisioning import enrolment, first_page, first_start, signed_file
-from firmware_app.appliance.provisioning.answers import Answers
-from firmware_app.appliance.provisioning.first_start import IdentityPaths
-from firmware_app.appliance.provisioning.signed_file import Proof
-from firmware_app.core import presence
+from firmware_app.appliance import (
+    first_start,
+    provisioning_service,
+    signed_provisioning,
+    uplink_enrolment,
+)
+from firmware_app.appliance.first_start import IdentityPaths
+from firmware_app.appliance.provisioning_answers import Answers
+from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.core import run_status
 from firmware_app.core.errors import (
     EnrolmentAwaited,
     EnrolmentProofWrong,
@@ -30,16 +35,14 @@ from firmware_app.core.errors import (
     LabelCodeWrong,
     LanternError,
 )
-from firmware_app.core.settings import Config, load
+from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
-from firmware_app.uplink.messages.credentials import bundle
-from firmware_app.uplink.messages.enrolling import TOPIC, EnrolCall, EnrolRequest
-from hospital import enrolling, prepare
-from hospital.enrolling import Actor
-from hospital.house import House
-from hospital.keys import revocation
-from hospital.line import broker, enrol_broker, enrol_front
+from firmware_app.uplink.messages.credentials import load_bundle
+from firmware_app.uplink.messages.enrolment import ENROLMENT_TOPIC, EnrolCall, EnrolRequest
+from hospital import box_enrolment, broker, certificate_authority, enrolment_front, new_boxes
+from hospital.box_enrolment import Actor
+from hospital.hospital_site import HospitalSite
 from tests.peers import peer
 from tests.wire.line_rig import Place, place, wait_for
 
@@ -54,7 +57,7 @@ class NewBox:
 
     @property
     def config(self) -> Config:
-        return load(self.config_file, {})
+        return load_config(self.config_file, {})
 
     def line(self) -> str | None:
         exchange = Exchange(self.state.exchange_db)
@@ -66,14 +69,14 @@ class NewBox:
 
     def roots_turn(self) -> int:
         """What `lantern-provision.path` wakes root for."""
-        return first_page.main(["--config", str(self.config_file)])
+        return provisioning_service.main(["--config", str(self.config_file)])
 
 
 @contextmanager
 def county(folder: Path) -> Iterator[Place]:
     """A hospital with both its brokers and the receiver."""
     with place(folder, with_receiver=False) as made:
-        file, front = made.house.broker / enrol_broker.CONFIG, f"# front {made.port + 1}"
+        file, front = made.house.broker / broker.ENROLMENT_CONFIG, f"# front {made.port + 1}"
         file.write_text(file.read_text("utf-8").replace(f"{front}\n", f"{front} 127.0.0.1\n"))
         made.keep([peer("mosquitto"), "-c", str(file)], folder / "enrolling.log").start()
         made.receiver.start()
@@ -91,9 +94,9 @@ def is_open(port: int) -> bool:
     return True
 
 
-def label(at: Place, box: str = "clinic-7") -> prepare.Prepared:
+def label(at: Place, box: str = "clinic-7") -> new_boxes.PreparedBox:
     rows = [(1, {"box": box, "clinic": "清河卫生院", "language": "en"})]
-    return prepare.prepare(at.house, "l", rows, at.folder / "o", 30)[0]
+    return new_boxes.write_provisioning_files(at.house, "l", rows, at.folder / "o", 30)[0]
 
 
 def new_box(folder: Path) -> NewBox:
@@ -108,23 +111,23 @@ def new_box(folder: Path) -> NewBox:
     return NewBox(folder, config_file, state)
 
 
-def by_file(at: Place, box: NewBox, one: prepare.Prepared) -> None:
+def by_file(at: Place, box: NewBox, one: new_boxes.PreparedBox) -> None:
     """What the first page does with the file of a stick and the code of the label."""
-    offer = signed_file.read(one.file)
+    offer = signed_provisioning.read_file(one.file)
     places = IdentityPaths.of(box.config, box.config_file)
-    given = signed_file.take(offer, box.config, places, Proof(code=one.code))
+    given = signed_provisioning.take_file(offer, box.config, places, HospitalProof(code=one.code))
     assert given.hospital is not None
-    assert enrolment.ask(box.state, one.code, given.hospital.host, given.hospital.port)
+    assert uplink_enrolment.request_enrolment(box.state, one.code, given.hospital.host, given.hospital.port)
 
 
 def uplink(at: Place, box: NewBox) -> None:
-    assert "uplink" in presence.expected(box.config)
+    assert "uplink" in run_status.expected_processes(box.config)
     command = [sys.executable, "-m", "firmware_app", "serve", "--only", "uplink", "--config", str(box.config_file)]
     at.keep(command, box.folder / "uplink.log").start()
 
 
 def certificates(at: Place, box: str) -> int:
-    return len(revocation.issued(at.house.tls, box, at.house.enrolment(box)))
+    return len(certificate_authority.list_issued_certificates(at.house.tls, box, at.house.enrolment(box)))
 
 
 def audited(at: Place) -> list[tuple[str, str, str]]:
@@ -146,7 +149,7 @@ class Stranger:
             self.client.loop(0.05)
 
     def ask(self, token: str, payload: bytes, retain: bool = False) -> None:
-        self.client.publish(f"{TOPIC}/up/{token}", payload, qos=1, retain=retain)
+        self.client.publish(f"{ENROLMENT_TOPIC}/up/{token}", payload, qos=1, retain=retain)
         self.turn()
 
 
@@ -169,9 +172,9 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
         one, box = label(at), new_box(tmp_path / "box")
         by_file(at, box, one)
         with pytest.raises(EnrolmentAwaited):  # it has not asked yet
-            enrolling.approve(at.house, one.code, Actor.CONSOLE)
+            box_enrolment.enrol_by_label_code(at.house, one.code, Actor.CONSOLE)
         uplink(at, box)
-        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 30)
+        wait_for(lambda: [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"], 30)
         wait_for(lambda: box.line() == "uplink.enrolling", 30)
         done = subprocess.run(
             [sys.executable, "-m", "hospital.cli", "enrol", "--code", one.code.lower(), "--dir", str(at.house.root)],
@@ -189,11 +192,14 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
         assert one.code.replace("-", "").encode() not in b"".join(
             file.read_bytes() for file in box.state.line_keys.iterdir()
         )
-        assert [event.action for event in enrolment.events(box.state)] == ["enrolment.asked", "enrolment.taken"]
+        assert [event.action for event in uplink_enrolment.list_events(box.state)] == [
+            "enrolment.asked",
+            "enrolment.taken",
+        ]
         actions = [action for _, action, _ in audited(at)]
         assert actions == ["refused hospital.enrol_awaited", "asked", "enrolled"]
         with pytest.raises(LabelCodeUsed):
-            enrolling.approve(at.house, one.code, Actor.PAGE)
+            box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         at.others[-1].stop()
         uplink(at, box)
         wait_for(lambda: box.line() == "uplink.open", 30)  # the line itself, with that certificate
@@ -210,8 +216,8 @@ def test_without_systemd_the_box_takes_its_answer_and_opens_the_line_by_itself(t
         by_file(at, box, one)
         command = [sys.executable, "-m", "firmware_app", "serve", "--config", str(box.config_file)]
         at.keep(command, box.folder / "serve.log").start()
-        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 60)
-        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(lambda: [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"], 60)
+        box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         wait_for(lambda: box.config.uplink.enabled, 60, because="the certificate")
         wait_for(lambda: box.line() == "uplink.open", 60, because="the line, with that certificate")
         assert not box.state.enrol_call.exists()
@@ -223,14 +229,21 @@ def test_a_box_that_knows_only_the_brokers_address_learns_its_hospital_by_the_co
         one, box = label(at), new_box(tmp_path / "box")
         places = IdentityPaths.of(box.config, box.config_file)
         answers = Answers("clinic-7", "清河卫生院", "en", "Asia/Shanghai", "LANTERN")
-        first_start.apply(answers, None, box.config, places)
-        assert enrolment.ask(box.state, "2222-2222-2222", "127.0.0.1", at.port)  # not what stands on the label
-        asked = bundle(box.state.enrol_call, EnrolCall).request
-        assert enrolling.hear(at.house, at.inbox, "0" * 32, asked.encode()) is enrolling.Came.STRANGE
-        assert enrolment.ask(box.state, one.code, *enrolment.broker_in(f"127.0.0.1:{at.port}"))
+        first_start.apply_answers(answers, None, box.config, places)
+        assert uplink_enrolment.request_enrolment(
+            box.state, "2222-2222-2222", "127.0.0.1", at.port
+        )  # not what stands on the label
+        asked = load_bundle(box.state.enrol_call, EnrolCall).request
+        assert (
+            box_enrolment.receive_request(at.house, at.inbox, "0" * 32, asked.encode())
+            is box_enrolment.RequestOutcome.STRANGE
+        )
+        assert uplink_enrolment.request_enrolment(
+            box.state, one.code, *uplink_enrolment.parse_broker(f"127.0.0.1:{at.port}")
+        )
         uplink(at, box)
-        wait_for(lambda: bool(enrolling.asking(at.inbox)), 30)
-        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 30)
+        box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         wait_for(box.state.enrol_answer.exists, 60)
         assert box.roots_turn() == 0
         assert box.config.uplink.enabled
@@ -242,19 +255,19 @@ def test_a_repeated_request_gets_the_same_answer_and_no_second_certificate(tmp_p
     with county(tmp_path) as at:
         one, box = label(at), new_box(tmp_path / "box")
         by_file(at, box, one)
-        asked = bundle(box.state.enrol_call, EnrolCall).request
+        asked = load_bundle(box.state.enrol_call, EnrolCall).request
         first, second = secrets.token_hex(16), secrets.token_hex(16)
         ca = at.house.tls / "ca.crt"
         there = stranger(at.port + 1, first, ca)
-        there.client.subscribe(f"{TOPIC}/down/{first}", qos=1)
+        there.client.subscribe(f"{ENROLMENT_TOPIC}/down/{first}", qos=1)
         there.ask(first, asked.encode())
-        wait_for(lambda: bool(enrolling.asking(at.inbox)), 10)
-        enrolling.approve(at.house, one.code, Actor.PAGE)
+        wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 10)
+        box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         there.turn(3.0)
         (topic, answer), *_ = there.heard
         assert topic.endswith(first)
         again = stranger(at.port + 1, second, ca)  # who has recorded the request
-        again.client.subscribe(f"{TOPIC}/down/{second}", qos=1)
+        again.client.subscribe(f"{ENROLMENT_TOPIC}/down/{second}", qos=1)
         again.ask(second, asked.encode())
         again.turn(3.0)
         assert [payload for _, payload in again.heard] == [answer]
@@ -263,11 +276,11 @@ def test_a_repeated_request_gets_the_same_answer_and_no_second_certificate(tmp_p
         again.ask(second, made.encode())
         again.turn(2.0)
         assert len(again.heard) == 1
-        assert enrolling.asking(at.inbox) == []
+        assert box_enrolment.list_waiting_boxes(at.inbox) == []
         box.state.enrol_answer.write_bytes(answer.replace(b'"serial":1', b'"serial":2'))
         assert box.roots_turn() == 1  # changed on the way
         assert not box.config.uplink.enabled
-        assert enrolment.events(box.state)[-1].details == {"code": EnrolmentProofWrong.code}
+        assert uplink_enrolment.list_events(box.state)[-1].details == {"code": EnrolmentProofWrong.code}
         box.state.enrol_answer.write_bytes(answer)
         assert box.roots_turn() == 0
 
@@ -279,15 +292,22 @@ def test_a_stranger_at_the_second_broker_reads_nothing_and_leaves_nothing(tmp_pa
         label(at)
         there = stranger(at.port + 1, token, ca)
         other = secrets.token_hex(16)
-        topics = (f"{TOPIC}/up/+", f"{TOPIC}/down/+", f"{TOPIC}/down/{other}", "#", "$SYS/#", "lantern/v1/up/#")
+        topics = (
+            f"{ENROLMENT_TOPIC}/up/+",
+            f"{ENROLMENT_TOPIC}/down/+",
+            f"{ENROLMENT_TOPIC}/down/{other}",
+            "#",
+            "$SYS/#",
+            "lantern/v1/up/#",
+        )
         for topic in topics:
             there.client.subscribe(topic, qos=1)
             there.turn(0.2)
         box = new_box(tmp_path / "box")
         by_file(at, box, label(at))
         asker = stranger(at.port + 1, other, ca)
-        asker.ask(other, bundle(box.state.enrol_call, EnrolCall).request.encode())
-        wait_for(lambda: bool(enrolling.asking(at.inbox)), 10)
+        asker.ask(other, load_bundle(box.state.enrol_call, EnrolCall).request.encode())
+        wait_for(lambda: bool(box_enrolment.list_waiting_boxes(at.inbox)), 10)
         there.ask(other, b"in another's name")
         there.ask(token, b"no request", retain=True)
         there.client.publish("lantern/v1/up/clinic-7/alert", b"a stranger's", qos=1)
@@ -298,11 +318,11 @@ def test_a_stranger_at_the_second_broker_reads_nothing_and_leaves_nothing(tmp_pa
         late.turn(1.0)
         assert late.heard == []
         wild = stranger(at.port + 1, "+", ca)
-        wild.client.subscribe(f"{TOPIC}/up/+", qos=1)
-        asker.ask(other, bundle(box.state.enrol_call, EnrolCall).request.encode())
+        wild.client.subscribe(f"{ENROLMENT_TOPIC}/up/+", qos=1)
+        asker.ask(other, load_bundle(box.state.enrol_call, EnrolCall).request.encode())
         wild.turn(1.0)
         assert wild.heard == []
-        assert [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"]
+        assert [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"]
 
 
 @pytest.mark.timeout(240)
@@ -321,75 +341,83 @@ def test_idle_clients_shut_no_box_out_whether_from_its_own_address_or_from_many(
         one, box = label(at), new_box(tmp_path / "box")
         by_file(at, box, one)
         uplink(at, box)
-        wait_for(lambda: [row.box for row in enrolling.asking(at.inbox)] == ["clinic-7"], 60)
-        enrolling.approve(at.house, one.code, Actor.CONSOLE)
+        wait_for(lambda: [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"], 60)
+        box_enrolment.enrol_by_label_code(at.house, one.code, Actor.CONSOLE)
         wait_for(box.state.enrol_answer.exists, 60)
 
 
 def test_a_connection_that_says_nothing_is_ended() -> None:
-    now = enrol_front.FIRST_S
-    silent = enrol_front.Visit("a", [], 0.0, 0.0)
+    now = enrolment_front.FIRST_S
+    silent = enrolment_front.FrontConnection("a", [], 0.0, 0.0)
     assert [silent.is_over(now), silent.is_over(now + 1)] == [False, True]
-    spoke = enrol_front.Visit("a", [], 0.0, 0.0, spoke=True)
-    assert [spoke.is_over(enrol_front.SILENT_S), spoke.is_over(enrol_front.SILENT_S + 1)] == [False, True]
-    assert enrol_front.Visit("a", [], 0.0, 900.0, spoke=True).is_over(901.0), "nobody stays for ever"
+    spoke = enrolment_front.FrontConnection("a", [], 0.0, 0.0, spoke=True)
+    assert [spoke.is_over(enrolment_front.SILENT_S), spoke.is_over(enrolment_front.SILENT_S + 1)] == [False, True]
+    assert enrolment_front.FrontConnection("a", [], 0.0, 900.0, spoke=True).is_over(901.0), "nobody stays for ever"
 
 
 def test_where_there_is_no_room_the_most_silent_of_the_most_crowded_address_gives_way() -> None:
-    def visits(**of: int) -> list[enrol_front.Visit]:
-        return [enrol_front.Visit(name, [], 0.0, float(number)) for name, many in of.items() for number in range(many)]
+    def visits(**of: int) -> list[enrolment_front.FrontConnection]:
+        return [
+            enrolment_front.FrontConnection(name, [], 0.0, float(number))
+            for name, many in of.items()
+            for number in range(many)
+        ]
 
-    assert enrol_front.one_too_many(visits(a=15), "a") is None
-    assert enrol_front.one_too_many(visits(a=16), "b") is None
+    assert enrolment_front.choose_connection_to_end(visits(a=15), "a") is None
+    assert enrolment_front.choose_connection_to_end(visits(a=16), "b") is None
     crowd = visits(a=16)
-    assert enrol_front.one_too_many(crowd, "a") is crowd[0]
+    assert enrolment_front.choose_connection_to_end(crowd, "a") is crowd[0]
     full = visits(**{f"x{number}": 14 for number in range(10)}, b=10)
-    gone = enrol_front.one_too_many(full, "c")
+    gone = enrolment_front.choose_connection_to_end(full, "c")
     assert gone is not None
     assert (gone.address[0], gone.heard) == ("x", 0.0)
 
 
 def test_the_files_of_a_version_without_a_front_are_given_one(tmp_path: Path) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    file = house.broker / enrol_broker.CONFIG
-    assert enrol_broker.front(house.broker) == enrol_broker.FrontPlace(8884, "", 8885)
+    file = house.broker / broker.ENROLMENT_CONFIG
+    assert broker.read_front_address(house.broker) == broker.FrontAddress(8884, "", 8885)
     for before, after in (("listener 8884", (8884, "")), ("listener 9000 10.0.0.5", (9000, "10.0.0.5"))):
         file.write_text(f"per_listener_settings false\n{before}\n")
-        assert not broker.is_current(house.broker)
+        assert not broker.are_broker_files_current(house.broker)
         house.write_broker(8883)
-        assert broker.is_current(house.broker)
-        assert enrol_broker.front(house.broker) == enrol_broker.FrontPlace(*after, 8885)
+        assert broker.are_broker_files_current(house.broker)
+        assert broker.read_front_address(house.broker) == broker.FrontAddress(*after, 8885)
         assert "listener 8885 127.0.0.1\n" in file.read_text("utf-8"), "no stranger goes round the front"
 
 
 def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_count(tmp_path: Path) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]
+    one = new_boxes.write_provisioning_files(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[
+        0
+    ]
     for code in ("2222-2222-2222", "", "清河", "3" * 12, "4" * 12):
         with pytest.raises(EnrolmentAwaited):
-            enrolling.approve(house, one.code, Actor.PAGE, "192.0.2.1")
+            box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE, "192.0.2.1")
         with pytest.raises(LabelCodeWrong):
-            enrolling.approve(house, code, Actor.PAGE, "192.0.2.1")
+            box_enrolment.enrol_by_label_code(house, code, Actor.PAGE, "192.0.2.1")
     for code in (one.code, "5" * 12):
         with pytest.raises(LabelCodesTried):
-            enrolling.approve(house, code, Actor.PAGE, "192.0.2.1")
+            box_enrolment.enrol_by_label_code(house, code, Actor.PAGE, "192.0.2.1")
     with pytest.raises(EnrolmentAwaited):  # which says that the code is right
-        enrolling.approve(house, one.code, Actor.PAGE, "192.0.2.2")
+        box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE, "192.0.2.2")
     for _ in range(7):  # who sits at the console reads the keys, and guesses nothing
         with pytest.raises(LabelCodeWrong):
-            enrolling.approve(house, "5" * 12, Actor.CONSOLE)
+            box_enrolment.enrol_by_label_code(house, "5" * 12, Actor.CONSOLE)
     with pytest.raises(EnrolmentAwaited):
-        enrolling.approve(house, one.code, Actor.CONSOLE)
+        box_enrolment.enrol_by_label_code(house, one.code, Actor.CONSOLE)
 
 
 def test_an_expired_code_is_refused_with_its_date(tmp_path: Path) -> None:
-    house = House(tmp_path / "hospital")
+    house = HospitalSite(tmp_path / "hospital")
     house.establish("127.0.0.1", 8883)
-    one = prepare.prepare(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[0]
+    one = new_boxes.write_provisioning_files(house, "l", [(1, {"box": "clinic-7", "clinic": "Q"})], tmp_path / "o", 30)[
+        0
+    ]
     with house.open_inbox().transaction() as connection:
         connection.execute("UPDATE label_codes SET expires = 1700000000")
     with pytest.raises(LanternError, match="2023-11-14") as refused:
-        enrolling.approve(house, one.code, Actor.PAGE)
+        box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE)
     assert refused.value.code == "hospital.code_expired"

@@ -11,8 +11,8 @@ import pytest
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 
-from firmware_app.cli.offline import read_paths
-from firmware_app.results.case_line import case_object
+from firmware_app.cli.offline_reading import read_paths
+from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig
 from tests.exporting_rig import Box
 from tests.exporting_rig import box as box
@@ -57,7 +57,7 @@ def test_it_is_read_and_the_reading_says_what_is_wrong(long_film: Path, tmp_path
     (hint,) = [one for one in reading.quality.hints if one.code == "hint.uid_faulty"]
     assert "StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID" in hint.text("en")
     assert LONG not in hint.text("en")
-    jsonschema.validate(json.loads(json.dumps(case_object(case, "zh_CN"))), SCHEMA)
+    jsonschema.validate(json.loads(json.dumps(case_to_json(case, "zh_CN"))), SCHEMA)
 
 
 @pytest.mark.parametrize(("left", "noted"), [(b"MEDVIEW CR-85\r\n", ["hint.bytes_follow"]), (bytes(300), [])])

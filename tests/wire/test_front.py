@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.checks import front_check
-from firmware_app.appliance.provisioning import authority
-from firmware_app.appliance.provisioning.authority import Names
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.appliance import certificate_authority
+from firmware_app.appliance.certificate_authority import PageNames
+from firmware_app.appliance.checks import viewer_page
+from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core.state_dir import StateDir
 from tests.wire.front_rig import NAME, Front, free_port, running
 
@@ -114,7 +114,7 @@ def test_a_device_that_trusts_the_authority_needs_no_exception(front: Front) -> 
     given = answer.read()
     plain.close()
     assert answer.headers["Content-Type"] == "application/x-x509-ca-cert"
-    shown = authority.fingerprint(front.state)
+    shown = certificate_authority.authority_fingerprint(front.state)
     assert shown == hashlib.sha256(ssl.PEM_cert_to_DER_cert(given.decode())).digest().hex(":").upper()
     for name in (NAME, "127.0.0.1"):
         assert front.browser(name=name).ask("GET", "/login")[0] == 200
@@ -196,10 +196,10 @@ def test_a_change_of_the_list_comes_through_the_front_while_the_stream_is_open(f
 
 
 def test_a_renewed_certificate_is_used_at_the_next_handshake(front: Front) -> None:
-    more = Names((NAME, "lantern-new.local"), (ip_address("127.0.0.1"),))
+    more = PageNames((NAME, "lantern-new.local"), (ip_address("127.0.0.1"),))
     with pytest.raises(ssl.SSLCertVerificationError):
         front.browser(name="lantern-new.local").connect()
-    assert authority.prepare(front.state, more, datetime.now(UTC))
+    assert certificate_authority.prepare_certificates(front.state, more, datetime.now(UTC))
     front.browser(name="lantern-new.local").connect().close()
 
 
@@ -215,12 +215,12 @@ def test_a_doctor_who_comes_before_the_viewer_is_asked_to_wait_in_both_languages
 
 def test_the_doctor_says_whether_the_page_answers_and_is_this_boxs_own(front: Front, tmp_path: Path) -> None:
     def told(state: StateDir, port: int) -> list[str]:
-        return [check.reason.code for check in front_check.examine(front.config, state, port)]
+        return [check.reason.code for check in viewer_page.examine(front.config, state, port)]
 
     assert told(front.state, front.https) == ["front.ok"]
     other = StateDir(tmp_path / "other")
     assert told(other, front.https) == ["front.none"]
-    authority.prepare(other, Names((NAME,)), datetime.now(UTC))
+    certificate_authority.prepare_certificates(other, PageNames((NAME,)), datetime.now(UTC))
     assert told(other, front.https) == ["front.stranger"]
     assert told(front.state, front.http) == ["front.silent"]
     assert told(front.state, free_port()) == ["front.silent"]

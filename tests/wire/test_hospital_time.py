@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from firmware_app.core import clock
-from firmware_app.core.clock import Clock, ClockFile, TimeSource, timekeeping
-from firmware_app.core.clock.memory import EARLIEST
-from firmware_app.uplink.exchange.receipt_time import MOST_AGE_S, ReceiptTime
+from firmware_app.core.clock import Clock, ClockFile, TimeSource
+from firmware_app.core.clock_memory import EARLIEST
+from firmware_app.uplink.relay import MOST_RECEIPT_AGE_S, ReceiptClock
 from tests.faults.shifted_clock import EPOCH, ShiftedClock
 from tests.machine import IN_1970, TODAY, Machine
 from tests.wire.line_rig import Box, place, wait_for
@@ -23,7 +23,7 @@ from tests.wire.line_rig import Box, place, wait_for
 def kept(box: Box, folder: str) -> dict[str, Any]:
     """What is kept of the time in *folder* of the state."""
     try:
-        saved: dict[str, Any] = json.loads((box.config.state.dir / folder / timekeeping.FILE).read_bytes())
+        saved: dict[str, Any] = json.loads((box.config.state.dir / folder / clock.CLOCK_FILE).read_bytes())
     except FileNotFoundError:
         return {"anchor": {"source": "nobody"}}
     return saved
@@ -34,7 +34,7 @@ def received(box: Box) -> list[clock.Stamp]:
     with sqlite3.connect(box.clinical.database.path) as connection:
         rows = connection.execute("SELECT received_at FROM instances ORDER BY sequence").fetchall()
     connection.close()
-    return [clock.parse(row[0]) for row in rows]
+    return [clock.parse_stamp(row[0]) for row in rows]
 
 
 def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) -> None:
@@ -66,18 +66,18 @@ def test_a_box_in_1970_learns_the_time_from_the_first_receipt(tmp_path: Path) ->
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """A box that does not know the time."""
-    before, made = clock.here(), Machine(IN_1970)
-    clock.use(Clock(ClockFile(tmp_path / "clock.json"), kernel=made))
+    before, made = clock.current_clock(), Machine(IN_1970)
+    clock.use_clock(Clock(ClockFile(tmp_path / "clock.json"), kernel=made))
     yield made
-    clock.use(before)
+    clock.use_clock(before)
 
 
 def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) -> None:
-    learning = ReceiptTime()
+    learning = ReceiptClock()
     learning.handed_on([7])
     machine.wait(3.0)
     learning.answered(int(TODAY), [7])
-    standing = clock.here().standing()
+    standing = clock.current_clock().standing()
     assert standing.source is TimeSource.HOSPITAL_ALONE
     assert abs(standing.stamp.at.timestamp() - TODAY) <= 4.0
 
@@ -86,16 +86,16 @@ def test_a_receipt_for_what_was_just_handed_on_tells_the_time(machine: Machine) 
 def test_a_receipt_for_what_this_process_did_not_hand_on_may_be_of_last_month(
     machine: Machine, taken: tuple[int, ...]
 ) -> None:
-    learning = ReceiptTime()
+    learning = ReceiptClock()
     learning.handed_on([7])
     learning.answered(int(TODAY), taken)
-    assert clock.here().standing().source is TimeSource.NOBODY
+    assert clock.current_clock().standing().source is TimeSource.NOBODY
 
 
 def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine: Machine) -> None:
-    learning = ReceiptTime()
+    learning = ReceiptClock()
     learning.handed_on([7])
-    machine.wait(MOST_AGE_S)
+    machine.wait(MOST_RECEIPT_AGE_S)
     learning.signed(int(TODAY))
     learning.answered(int(TODAY), [7])
     stamp = clock.stamp()
@@ -105,7 +105,7 @@ def test_a_receipt_that_came_late_tells_only_that_its_moment_has_passed(machine:
 
 def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machine: Machine) -> None:
     """Whoever owns exchange.db can turn its numbers back and bring an old receipt."""
-    learning = ReceiptTime()
+    learning = ReceiptClock()
     learning.handed_on([7])
     learning.answered(int(TODAY), [7])
     machine.wait(7200.0)
@@ -115,12 +115,12 @@ def test_a_receipt_brought_again_for_a_number_given_out_again_sets_nothing(machi
 
 
 def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(machine: Machine) -> None:
-    learning, ahead = ReceiptTime(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
+    learning, ahead = ReceiptClock(dated=TODAY - 86_400), int(TODAY) + 5 * 365 * 86_400
     learning.handed_on([7, 8])
     before = clock.stamp()
     learning.signed(ahead)
     learning.answered(ahead, [7])
-    assert clock.here().standing().source is TimeSource.NOBODY
+    assert clock.current_clock().standing().source is TimeSource.NOBODY
     assert clock.stamp().at.timestamp() - before.at.timestamp() < 1
     learning.signed(int(TODAY))
     learning.answered(int(TODAY), [8])
@@ -129,14 +129,14 @@ def test_receipts_of_2031_move_no_clock_and_the_mended_hospital_is_believed(mach
 
 
 def test_a_receipt_within_a_month_of_the_boxs_certificate_confirms_the_time(machine: Machine) -> None:
-    learning = ReceiptTime(dated=TODAY - 86_400)
+    learning = ReceiptClock(dated=TODAY - 86_400)
     learning.handed_on([7])
     learning.answered(int(TODAY), [7])
-    assert clock.here().standing().source is TimeSource.HOSPITAL
+    assert clock.current_clock().standing().source is TimeSource.HOSPITAL
 
 
 def test_receipts_that_find_the_clock_right_write_nothing(machine: Machine, tmp_path: Path) -> None:
-    learning, file = ReceiptTime(), ClockFile(tmp_path / "clock.json")
+    learning, file = ReceiptClock(), ClockFile(tmp_path / "clock.json")
     learning.handed_on(range(1, 102))
     learning.answered(int(TODAY), [1])
     mark = file.mark()

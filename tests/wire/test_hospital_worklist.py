@@ -19,8 +19,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from firmware_app.appliance.checks.archives import examine
-from firmware_app.cases.registration.worklist_import import MODEL, WorklistLine, peer_of
 from firmware_app.cases.registrations import Registrations
+from firmware_app.cases.worklist_import import MODEL, WorklistImporter, find_worklist_peer
 from tests.orthanc import free_port
 from tests.peers import peer
 from tests.wire.gateways import configuration, running
@@ -93,9 +93,9 @@ def test_the_hospitals_patients_reach_the_machine_with_the_hospitals_numbers(tmp
         with running(tmp_path / "state", worklist=listed) as gateway:
             config = configuration(tmp_path / "state", worklist=listed)
             own = register(gateway)
-            server = peer_of(config)
+            server = find_worklist_peer(config)
             assert server is not None
-            line = WorklistLine(config, server, gateway.clinical.database, threading.Event())
+            line = WorklistImporter(config, server, gateway.clinical.database, threading.Event())
             line.turn()
             told = {one.AccessionNumber: one for one in findscu(gateway, tmp_path / "all", returned=KEYS)}
             assert set(told) == {own.accession, "A-1", "A-4", "A-7"}

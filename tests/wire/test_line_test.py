@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from pynetdicom import AE, evt
 
-from firmware_app.cases.accounts.audit import Audit
-from firmware_app.cases.modalities import Modalities, Place
+from firmware_app.cases.audit import Audit
+from firmware_app.cases.imaging_devices import Modalities, ModalityAddress
 from firmware_app.core.errors import MachineHostUnusable, MachineTitleUnusable
 from firmware_app.core.settings import Config
-from firmware_app.ingest.line_test import LineTests
+from firmware_app.ingest.connection_test import ConnectionTests
 from tests.archive_rig import await_true
 from tests.finished import opened
 from tests.peers import peer
@@ -34,16 +34,16 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def lines(tmp_path: Path) -> Iterator[tuple[LineTests, Modalities]]:
+def lines(tmp_path: Path) -> Iterator[tuple[ConnectionTests, Modalities]]:
     _, clinical, _ = opened(tmp_path / "state")
     config = Config.model_validate({"dicom": {"ae_title": "QINGHE"}})
-    yield LineTests(config, clinical.database), Modalities(clinical.database)
+    yield ConnectionTests(config, clinical.database), Modalities(clinical.database)
     clinical.database.close()
 
 
-def told(lines: tuple[LineTests, Modalities], port: int, title: str = "CT1", host: str = "127.0.0.1") -> str:
+def told(lines: tuple[ConnectionTests, Modalities], port: int, title: str = "CT1", host: str = "127.0.0.1") -> str:
     tests, machines = lines
-    number = machines.add(Place(title, host, port), "zhou")
+    number = machines.add(ModalityAddress(title, host, port), "zhou")
     begun = time.monotonic()
     tests.turn()
     assert time.monotonic() - begun < 12
@@ -57,7 +57,7 @@ def told(lines: tuple[LineTests, Modalities], port: int, title: str = "CT1", hos
 
 
 def test_a_machine_of_another_maker_that_listens_is_reached(
-    lines: tuple[LineTests, Modalities], tmp_path: Path
+    lines: tuple[ConnectionTests, Modalities], tmp_path: Path
 ) -> None:
     port = free_port()
     with subprocess.Popen([peer("storescp"), "-od", str(tmp_path), str(port)]) as machine:
@@ -77,7 +77,7 @@ def test_a_machine_of_another_maker_that_listens_is_reached(
     ],
 )
 def test_a_machine_that_refuses_is_told_with_its_reason(
-    lines: tuple[LineTests, Modalities], settings: dict[str, Any], offered: str, code: str
+    lines: tuple[ConnectionTests, Modalities], settings: dict[str, Any], offered: str, code: str
 ) -> None:
     machine = AE("US2")
     for name, value in settings.items():
@@ -90,7 +90,7 @@ def test_a_machine_that_refuses_is_told_with_its_reason(
         server.shutdown()
 
 
-def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[LineTests, Modalities]) -> None:
+def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[ConnectionTests, Modalities]) -> None:
     assert told(lines, free_port()) == "modality.closed"
     assert told(lines, 104, host="no-such-machine.invalid") == "modality.name_unknown"
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
@@ -100,9 +100,9 @@ def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[LineTe
 def test_what_cannot_be_a_machine_is_not_kept() -> None:
     for title in ("", "A" * 17, "CT\\1", "机房", " CT"):
         with pytest.raises(MachineTitleUnusable):
-            Place(title, "192.168.1.20", 104)
+            ModalityAddress(title, "192.168.1.20", 104)
     for host in ("", "a b", "192.168.1", "http://x", "-a", "192.168.1.20:104"):
         with pytest.raises(MachineHostUnusable):
-            Place("CT1", host, 104)
-    Place("CT 1", "fe80::1", 104)
-    Place("CT1", "ct-room.clinic.lan", 104)
+            ModalityAddress("CT1", host, 104)
+    ModalityAddress("CT 1", "fe80::1", 104)
+    ModalityAddress("CT1", "ct-room.clinic.lan", 104)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.imaging import film
+from firmware_app.imaging import image_file
 from tests import films
 from tests.peers import peer
 from tests.unit.test_lost_data import slope
@@ -23,5 +23,5 @@ def test_every_process_of_dcmtk_is_read(tmp_path: Path, process: str, bits: int)
     plain = films.save(tmp_path, "plain.dcm", films.film(pixels, BitsStored=bits, HighBit=bits - 1))
     coded = [peer("dcmcjpeg"), process, "+q", "100", str(plain), str(tmp_path / "coded.dcm")]
     subprocess.run(coded, check=True, capture_output=True, timeout=60)
-    with film.opened(tmp_path / "coded.dcm", is_picture=False) as opened:
+    with image_file.open_image_file(tmp_path / "coded.dcm", is_picture=False) as opened:
         np.testing.assert_allclose(opened.grey(0), pixels, atol=4 << (bits - 8))

@@ -36,8 +36,8 @@ export DBUS_SYSTEM_BUS_ADDRESS=unix:path={folder}/bus
 {avahi} -f {folder}/avahi.conf --no-drop-root --no-chroot --no-rlimits & avahi=$!
 timeout 20 sh -c 'until busctl call org.freedesktop.Avahi / org.freedesktop.Avahi.Server GetState >/dev/null 2>&1
   do sleep 0.05; done'
-{python} -m firmware_app.appliance.provisioning.naming
-{python} -m firmware_app.appliance.provisioning.naming
+{python} -m firmware_app.appliance.network_name
+{python} -m firmware_app.appliance.network_name
 echo go > {folder}/go
 wait $asking
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
-from firmware_app.packs.manifest import FILE_NAME
+from firmware_app.cases.accounts import Accounts, Role
+from firmware_app.packs.manifest import MANIFEST_FILE
 from tests import films, reading_rig, toy_pack
 from tests.unit import test_viewer as viewer
 from web.app import create_app
@@ -14,7 +14,7 @@ from web.app import create_app
 
 def test_the_page_and_the_report_of_a_film_say_what_was_not_looked_for(tmp_path: Path) -> None:
     packs = toy_pack.write_both(tmp_path / "packs")
-    path = packs / "toy-adult" / FILE_NAME
+    path = packs / "toy-adult" / MANIFEST_FILE
     manifest = json.loads(path.read_text())
     path.write_text(json.dumps({**manifest, "not_looked_for": {"en": "nodules", "zh": "结节"}}))
     label = manifest["findings"][0]["label"]["en"]

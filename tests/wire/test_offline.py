@@ -22,12 +22,12 @@ import psutil
 import pytest
 from PIL import Image
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cli.cli import main
-from firmware_app.cli.offline import read_paths
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli.command_line import main
+from firmware_app.cli.offline_reading import read_paths
 from firmware_app.core.errors import OutputUnusable, PackUnknown, TemporaryFull, TemporaryUnusable
 from firmware_app.core.records import Case
-from firmware_app.results.case_line import case_object
+from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig
 from tests.peers import need_root
 from tests.small_disk import small_disk
@@ -62,7 +62,7 @@ def read(stick: Path, tmp_path: Path, **more: object) -> list[Case]:
 def test_every_regular_file_has_exactly_one_entry_and_every_line_keeps_the_schema(stick: Path, tmp_path: Path) -> None:
     cases = read(stick, tmp_path)
     for case in cases:
-        jsonschema.validate(json.loads(json.dumps(case_object(case, "zh_CN"))), SCHEMA)
+        jsonschema.validate(json.loads(json.dumps(case_to_json(case, "zh_CN"))), SCHEMA)
     entries = Counter(file.path for case in cases for file in case.files)
     regular = [str(path) for path in stick.rglob("*") if path.is_file() and not path.is_symlink()]
     assert entries == Counter(regular)
@@ -157,7 +157,7 @@ def test_a_name_that_is_no_utf_8_can_be_had_back_byte_by_byte(tmp_path: Path) ->
     for name in names:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(film)
     (case,) = read(folder, tmp_path)
-    line = json.loads(json.dumps(case_object(case, "en"), ensure_ascii=False).encode())
+    line = json.loads(json.dumps(case_to_json(case, "en"), ensure_ascii=False).encode())
     jsonschema.validate(line, SCHEMA)
     files = line["files"]
     assert sum(Path(one["path"]).name == "胸片.dcm" for one in files) == 2
@@ -453,7 +453,7 @@ def test_a_disk_too_full_for_the_doors_journal_loses_no_file(
     def full(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Clinical, "record_refusal", full)
+    monkeypatch.setattr(ClinicalDatabase, "record_refusal", full)
     answer = Counter(Path(file.path).name for case in read(stick, tmp_path) for file in case.files)
     assert answer == Counter(path.name for path in stick.rglob("*") if path.is_file() and not path.is_symlink())
 

@@ -17,9 +17,9 @@ from firmware_app.core.records import Priority
 from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import Connection, Post
 from firmware_app.uplink.messages.envelope import seal
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Brief, Kind, Modality, Opinion, Origin, SizeBand, Summary
-from hospital.line.receiver import Receiver
+from hospital.receiver import Receiver
 from tests.wire.line_rig import Place, place, wait_for
 
 UP, DOWN = "lantern/v1/up/clinic-7/alert", "lantern/v1/down/clinic-7/ack"
@@ -91,7 +91,7 @@ def test_the_hospital_commits_then_acknowledges_then_signs(site: Place, events: 
             None,
         ),
     ).encode()
-    payload = seal(body, Kind.ALERT, "clinic-7", box.identity, seal_key(site.house.bundle().seal))
+    payload = seal(body, Kind.ALERT, "clinic-7", box.identity, parse_seal_key(site.house.bundle().seal))
     stop, listening = threading.Event(), threading.Event()
     receiver = Receiver(site.house, host="127.0.0.1", port=site.port, tls=False)
     thread = threading.Thread(target=receiver.serve, args=(stop, listening.set))

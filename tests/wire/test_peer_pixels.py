@@ -12,8 +12,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
-from firmware_app.imaging import film
-from firmware_app.imaging.grey import colour
+from firmware_app.imaging import colour_models, image_file
 from tests import films, peers
 
 Pixels = np.ndarray[Any, Any]
@@ -29,12 +28,12 @@ def theirs(path: Path, *options: str, program: str = "dcm2pnm") -> Pixels:
 
 
 def ours(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return opened.grey(0)
 
 
 def people(path: Path) -> Pixels:
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         return opened.shown(0).pixels
 
 
@@ -141,7 +140,7 @@ def scene() -> Pixels:
 @pytest.mark.parametrize("planar", [0, 1])
 @pytest.mark.parametrize("model", ["RGB", "YBR_FULL"])
 def test_colours_in_samples_and_in_planes_are_theirs(tmp_path: Path, planar: int, model: str) -> None:
-    stored = scene() if model == "RGB" else colour.to_ybr_full(scene())
+    stored = scene() if model == "RGB" else colour_models.rgb_to_ybr_full(scene())
     data = np.moveaxis(stored, -1, 0).tobytes() if planar else stored.tobytes()
     made = films.film(scene(), pixel_data=data, PlanarConfiguration=planar, PhotometricInterpretation=model)
     path = films.save(tmp_path, "colour.dcm", made)
@@ -149,7 +148,7 @@ def test_colours_in_samples_and_in_planes_are_theirs(tmp_path: Path, planar: int
 
 
 def test_shared_chroma_is_theirs(tmp_path: Path) -> None:
-    ybr = colour.to_ybr_full(np.repeat(scene()[:, ::2], 2, axis=1))
+    ybr = colour_models.rgb_to_ybr_full(np.repeat(scene()[:, ::2], 2, axis=1))
     first, second = ybr[:, 0::2].reshape(-1, 3), ybr[:, 1::2].reshape(-1, 3)
     data = np.stack([first[:, 0], second[:, 0], first[:, 1], first[:, 2]], axis=-1).tobytes()
     made = films.film(scene(), pixel_data=data, PhotometricInterpretation="YBR_FULL_422")
@@ -186,7 +185,7 @@ def test_the_plane_of_an_overlay_is_where_they_draw_it(tmp_path: Path) -> None:
     made.add_new((0x6000, 0x3000), "OW", data + b"\0" * (len(data) % 2))
     path = films.save(tmp_path, "overlay.dcm", made)
     drawn = theirs(path, "+O", "0", "+Omr", "+Wi", "1", "+on2") > 0
-    with film.opened(path, is_picture=False) as opened:
+    with image_file.open_image_file(path, is_picture=False) as opened:
         np.testing.assert_array_equal(opened.shown(0).layers[0].mask, drawn)
 
 

@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from pydicom.dataset import FileDataset
 
 from converters.synthetic_images.phantom import chest
-from firmware_app.cases.accounts.accounts_db import Accounts, Role
+from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.core.records import Reading, ReadingStatus
-from firmware_app.packs.manifest import FILE_NAME
-from firmware_app.results import case_line, case_text
+from firmware_app.packs.manifest import MANIFEST_FILE
+from firmware_app.results import case_json, case_text
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 from tests.unit import test_viewer as viewer
@@ -35,7 +35,7 @@ def phantom(sigma: float = 0.0) -> Pixels:
 def box(tmp_path: Path) -> Iterator[Rig]:
     """An adult pack that asks for chest films as they should be, and that the AP view moves."""
     packs = toy_pack.write_both(tmp_path / "packs")
-    path = packs / "toy-adult" / FILE_NAME
+    path = packs / "toy-adult" / MANIFEST_FILE
     manifest = json.loads(path.read_text())
     manifest["quality"] = {"kind": "chest_film", "confounders": [{"sign": "view_ap", "why": "made up for this test"}]}
     path.write_text(json.dumps(manifest))
@@ -47,7 +47,7 @@ def read(box: Rig, dataset: FileDataset) -> tuple[Reading, dict[str, Any], str]:
     """The reading of a film, its case as JSON, and the case's page in text."""
     instance = box.admit(dataset)
     reading, case = box.read(instance), box.case(instance)
-    return reading, case_line.case_object(case, "en")["readings"][0], case_text.page(case, "en")
+    return reading, case_json.case_to_json(case, "en")["readings"][0], case_text.format_page(case, "en")
 
 
 def test_a_blurred_film_is_read_and_its_doctor_told(box: Rig) -> None:

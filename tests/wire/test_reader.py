@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 from firmware_app.appliance.processes import reader as reader_process
-from firmware_app.core.children.child import Child
-from firmware_app.core.children.wire import Arrays, ChildMessage
+from firmware_app.core.child_messages import Arrays, ChildMessage
+from firmware_app.core.child_process import Child
 from firmware_app.core.errors import ChildWillNotStart, PackUnknown
 from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
-from firmware_app.reading.patience import Stopped
+from firmware_app.reading.faults import WriteStopped
 from firmware_app.reading.reader import Reader
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
@@ -204,7 +204,7 @@ def test_an_image_that_the_model_fails_on_costs_the_model_nothing(box: Rig, monk
 
 
 def test_a_child_that_will_not_start_costs_no_image_a_claim(box: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("firmware_app.core.children.starting._PAUSE_S", 0.0)
+    monkeypatch.setattr("firmware_app.core.child_process._PAUSE_S", 0.0)
     film = box.admit(reading_rig.tiny_film(1))
     with reading_rig.reader(box) as reader:
         reader.warm()
@@ -323,7 +323,7 @@ def test_while_no_pack_works_images_wait_unclaimed_and_are_read_when_one_does(
     if fault == "damaged":
         (packs / "toy-adult" / "fp32.onnx").write_bytes(b"not a model")
     if fault == "no runtime":
-        monkeypatch.setattr("firmware_app.packs.ways._has", lambda *_: False)
+        monkeypatch.setattr("firmware_app.packs.execution_variants._has", lambda *_: False)
     settings = reading_rig.config(tmp_path, packs, runtimes=runtimes)
     with reading_rig.rig(settings) as box, closing(Reader(settings, box.state, box.clinical, stop=Event())) as reader:
         film = box.admit(reading_rig.tiny_film(1))
@@ -380,7 +380,7 @@ def test_the_process_itself_looks_again_reads_and_says_anew_who_speaks(
 def test_a_reading_that_cannot_be_stored_is_stored_later_and_costs_no_second_try(
     box: Rig, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    monkeypatch.setattr("firmware_app.reading.patience.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("firmware_app.reading.faults.PAUSE_SECONDS", 0.01)
     really, left = box.clinical.finish, [3]
     box.state.ballast.write_bytes(b"ballast")
 
@@ -415,7 +415,7 @@ def test_a_reader_that_waits_for_the_disk_still_stops_when_it_is_told(
     with closing(Reader(box.config, box.state, box.clinical, stop=stop)) as reader:
         film = box.admit(reading_rig.tiny_film(1))
         stop.set()
-        with pytest.raises(Stopped):
+        with pytest.raises(WriteStopped):
             reader.step()
     assert box.case(film).readings == ()
 

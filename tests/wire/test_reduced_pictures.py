@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.imaging import film, picture
+from firmware_app.imaging import image_file, picture
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
 
@@ -39,7 +39,7 @@ def test_a_picture_made_smaller_says_so_on_a_case_without_a_number(box: Rig, for
     photograph = box.admit_bytes(jpeg(np.full((SIDE, SIDE), 90, np.uint8)), None)
     reading = box.read(photograph, forced=forced)
     assert reading_rig.why(reading) == code
-    assert picture.REDUCED in [hint.code for hint in reading.quality.hints]
+    assert picture.REDUCED_HINT in [hint.code for hint in reading.quality.hints]
     with Image.open(box.state.display / photograph.reference / "frame-000.png") as shown:
         assert max(shown.size) < SIDE
 
@@ -59,7 +59,7 @@ def test_of_a_tiff_with_one_large_page_it_is_known_before_any_is_decoded(
     monkeypatch.setattr(picture, "WHOLE_PX", 1000)
     pages = [Image.new("L", (90, 70) if number == large else (30, 20)) for number in range(2)]
     pages[0].save(tmp_path / "film.tif", save_all=True, append_images=pages[1:])
-    with film.opened(tmp_path / "film.tif", is_picture=True) as opened:
-        assert opened.hints == (picture.REDUCED,)
+    with image_file.open_image_file(tmp_path / "film.tif", is_picture=True) as opened:
+        assert opened.hints == (picture.REDUCED_HINT,)
         opened.grey(1 - large)
-        assert opened.hints == (picture.REDUCED,)
+        assert opened.hints == (picture.REDUCED_HINT,)

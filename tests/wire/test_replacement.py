@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 
-from firmware_app.appliance.care.locked import making, recovery_code, restoring
-from firmware_app.appliance.provisioning import box_identity
-from firmware_app.appliance.recovery import ring
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance import backup_ring, box_identity, locked_backup, locked_restore
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.errors import RestoreNotEmpty
-from firmware_app.core.settings import Config, describe
+from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
@@ -31,13 +29,13 @@ def site(tmp_path: Path) -> Iterator[Place]:
 
 def replacement(site: Place, folder: Path, state: StateDir) -> Box:
     """The restored box with an identity of its own, enrolled in the old one's place."""
-    box_identity.begin(state.line_keys, NAME, site.house.bundle_file)
+    box_identity.begin_identity(state.line_keys, NAME, site.house.bundle_file)
     _, enrolment = site.house.enrol(state.line_keys / "box.json", replace=True)
-    box_identity.complete(state.line_keys, enrolment)
-    tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **box_identity.settings(state.line_keys)}
+    box_identity.complete_identity(state.line_keys, enrolment)
+    tree: dict[str, Any] = {"state": {"dir": str(state.root)}, **box_identity.make_settings(state.line_keys)}
     config_file = folder / "lantern.toml"
-    config_file.write_text(describe(Config.model_validate(tree)), "utf-8")
-    clinical, exchange = Clinical(state.clinical_db), Exchange(state.exchange_db)
+    config_file.write_text(describe_config(Config.model_validate(tree)), "utf-8")
+    clinical, exchange = ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db)
     clinical.create()
     exchange.create()
     site.boxes.append(Box(folder, NAME, config_file, clinical, exchange))
@@ -60,23 +58,23 @@ def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place
     film, disk = state.images / "0", tmp_path / "disk"  # of study 0
     film.write_bytes(secrets.token_bytes(1000))
     disk.mkdir()
-    code = recovery_code.make(state)
+    code = locked_backup.make_recovery_code(state)
     uplink = site.uplink(old).start()
     cases = {old.show(number) for number in range(3)}
     await_counted(site, old, cases)
     not_sent_yet = old.show(3)
-    making.make(state, disk, ring.Ring(state.backup).make(state.databases, 3, 0), 3)
+    locked_backup.make_locked_backup(state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 3)
     cases |= {not_sent_yet, old.show(4)}  # the last one is read after the backup: it lives at the hospital alone
     await_counted(site, old, cases)
     uplink.stop()
 
     other = tmp_path / "replacement"
     fresh = StateDir(other / "state")
-    assert restoring.restore(fresh, disk, code).images == 1
+    assert locked_restore.restore_backup(fresh, disk, code).images == 1
     assert (fresh.images / "0").read_bytes() == film.read_bytes()
     new = replacement(site, other, fresh)
     with pytest.raises(RestoreNotEmpty):
-        restoring.restore(fresh, disk, code)
+        locked_restore.restore_backup(fresh, disk, code)
     assert new.exchange.line().stream != old.exchange.line().stream
     assert new.clinical.case(not_sent_yet).revision == 1
     site.uplink(new).start()

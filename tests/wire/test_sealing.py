@@ -13,17 +13,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.appliance.provisioning import box_identity
+from firmware_app.appliance import box_identity
 from firmware_app.core.errors import SealingFailed
-from firmware_app.core.key_files import KeyFiles
-from firmware_app.core.tpm import Chip
-from hospital.house import House
+from firmware_app.core.key_files import KeyFiles, Tpm
+from hospital.hospital_site import HospitalSite
 from tests.peers import need_root, no_package, peer
 from tests.wire.line_rig import free_port
 
 
 @contextmanager
-def chip(folder: Path) -> Iterator[Chip]:
+def chip(folder: Path) -> Iterator[Tpm]:
     """A TPM whose seed lies in *folder*; a new folder is another chip.  tss2-tcti wants the next port for control."""
     folder.mkdir(exist_ok=True)
     port = free_port()
@@ -45,7 +44,7 @@ def chip(folder: Path) -> Iterator[Chip]:
     )
     try:
         _listens(port)
-        yield Chip(f"swtpm:host=127.0.0.1,port={port}")
+        yield Tpm(f"swtpm:host=127.0.0.1,port={port}")
     finally:
         process.terminate()
         process.wait(10)
@@ -61,22 +60,22 @@ def _listens(port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
+def house(tmp_path_factory: pytest.TempPathFactory) -> HospitalSite:
     need_root()
     peer("systemd-creds")
     libraries = Path("/usr/lib")
     if not all(any(libraries.glob(f"*/libtss2-{name}.so*")) for name in ("esys", "rc", "mu", "tcti-swtpm")):
         no_package("libtss2-esys-3.0.2-0", "libtss2-rc0", "libtss2-mu0", "libtss2-tcti-swtpm0")
-    made = House(tmp_path_factory.mktemp("hospital"))
+    made = HospitalSite(tmp_path_factory.mktemp("hospital"))
     made.establish("mqtt.hospital.example", 8883)
     return made
 
 
-def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: House, tmp_path: Path) -> None:
+def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: HospitalSite, tmp_path: Path) -> None:
     keys = KeyFiles(tmp_path / "line")
     with chip(tmp_path / "chip") as own:
-        made, _ = box_identity.begin(keys.folder, "clinic-7", house.bundle_file, own)
-        again, _ = box_identity.begin(keys.folder, "clinic-7", house.bundle_file, own)
+        made, _ = box_identity.begin_identity(keys.folder, "clinic-7", house.bundle_file, own)
+        again, _ = box_identity.begin_identity(keys.folder, "clinic-7", house.bundle_file, own)
     assert again == made
     assert not keys.identity.exists()
     assert not keys.tls_key.exists()
@@ -94,19 +93,19 @@ def test_sealed_keys_are_no_keys_until_their_own_chip_opens_them(house: House, t
         other.unseal("identity.pem", sealed)
 
 
-def test_a_sealed_box_is_enrolled_as_any_other(house: House, tmp_path: Path) -> None:
+def test_a_sealed_box_is_enrolled_as_any_other(house: HospitalSite, tmp_path: Path) -> None:
     folder = tmp_path / "line"
     with chip(tmp_path / "chip") as own:
-        box_identity.begin(folder, "clinic-8", house.bundle_file, own)
+        box_identity.begin_identity(folder, "clinic-8", house.bundle_file, own)
     _, answer = house.enrol(folder / "box.json")
-    assert box_identity.complete(folder, answer) == "clinic-8"  # no private key is needed for it
-    uplink = box_identity.settings(folder)["uplink"]
+    assert box_identity.complete_identity(folder, answer) == "clinic-8"  # no private key is needed for it
+    uplink = box_identity.make_settings(folder)["uplink"]
     assert uplink["identity"] == "/run/credentials/lantern-uplink.service/identity.pem"
     assert uplink["tls_key"] == "/run/credentials/lantern-uplink.service/tls.key"
 
 
-def test_a_chip_that_does_not_answer_leaves_no_key_behind(house: House, tmp_path: Path) -> None:
-    absent = Chip(f"swtpm:host=127.0.0.1,port={free_port()}")
+def test_a_chip_that_does_not_answer_leaves_no_key_behind(house: HospitalSite, tmp_path: Path) -> None:
+    absent = Tpm(f"swtpm:host=127.0.0.1,port={free_port()}")
     with pytest.raises(SealingFailed):
-        box_identity.begin(tmp_path / "line", "clinic-9", house.bundle_file, absent)
+        box_identity.begin_identity(tmp_path / "line", "clinic-9", house.bundle_file, absent)
     assert list((tmp_path / "line").iterdir()) == []

@@ -13,8 +13,8 @@ from PIL import Image
 
 from firmware_app.core.records import ReadingStatus
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.tasks import register
-from firmware_app.results import case_line, case_text, overlay
+from firmware_app.packs.tasks import registry
+from firmware_app.results import case_json, case_text, key_images
 from tests import films, made_task, reading_rig
 from tests.made_task import BRIGHT, COLUMNS, EXPECTED, ROWS, picture
 from tests.peers import REPOSITORY
@@ -26,7 +26,7 @@ SCHEMA = json.loads((REPOSITORY / "docs" / "case.schema.json").read_text("utf-8"
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     made_task.install(tmp_path / "site", monkeypatch)
     yield
-    register.modules.cache_clear()
+    registry.list_task_modules.cache_clear()
     Manifest.of_task.cache_clear()
 
 
@@ -36,8 +36,8 @@ def test_a_second_tasks_boxes_and_mask_stand_in_the_case(tmp_path: Path) -> None
         instance = box.admit(films.film(picture()))
         box.read(instance)
         whole = box.case(instance)
-        case, page = case_line.case_object(whole, "en"), case_text.page(whole, "zh_CN")
-        drawn = overlay.marked_film_of(box.state.display / instance.reference, 0, whole.lesions)
+        case, page = case_json.case_to_json(whole, "en"), case_text.format_page(whole, "zh_CN")
+        drawn = key_images.load_marked_frame(box.state.display / instance.reference, 0, whole.lesions)
         mask = np.asarray(Image.open(box.state.display / instance.reference / "spot.png"))
     jsonschema.validate(case, SCHEMA)
     (lesion,) = case["lesions"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.imaging.volume import voxels as volume
-from firmware_app.imaging.volume.series import Stack
+from firmware_app.imaging import scan_volumes as volume
+from firmware_app.imaging.scan_volumes import SliceStack
 from tests import peers, scans
 from tests.unit.test_series import Numbers, in_gdcms_order, only
 
@@ -37,10 +37,10 @@ def by_dcm2niix(paths: list[Path], folder: Path) -> tuple[Numbers, Numbers]:
     return in_niftis_axes(straight)
 
 
-def check_against_dcm2niix(stack: Stack, paths: list[Path], folder: Path) -> None:
+def check_against_dcm2niix(stack: SliceStack, paths: list[Path], folder: Path) -> None:
     """Our voxels are dcm2niix's at the same places of the body; it lays its axes otherwise."""
     values, affine = by_dcm2niix(paths, folder)
-    ours = volume.hounsfield(stack).voxels.transpose(2, 1, 0)
+    ours = volume.read_hounsfield_volume(stack).voxels.transpose(2, 1, 0)
     assert sorted(ours.shape) == sorted(values.shape)
     between = np.linalg.inv(affine) @ stack.ras
     chance = np.random.default_rng(5)
@@ -65,4 +65,4 @@ def test_a_real_chest_is_the_volume_that_dcm2niix_and_gdcm_make_of_it(tmp_path: 
     stack = only(paths)
     assert [str(one.path) for one in stack.slices] == in_gdcms_order(paths)
     check_against_dcm2niix(stack, paths, tmp_path / "nifti")
-    assert volume.read(stack).voxels.dtype == np.int16
+    assert volume.read_volume(stack).voxels.dtype == np.int16

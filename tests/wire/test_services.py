@@ -10,9 +10,9 @@ from pydicom import dcmread
 from pynetdicom import AE, build_context
 from pynetdicom.sop_class import CTImageStorage
 
-from firmware_app.dicom.headers import sop_classes, transfer_syntax
-from firmware_app.dicom.scp.command import short_comment
-from firmware_app.dicom.scp.negotiation import STORAGE
+from firmware_app.dicom import sop_classes, transfer_syntax
+from firmware_app.dicom.negotiation import STORAGE
+from firmware_app.dicom.scp.dimse import short_comment
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.peers import peer, pydicom_file
 from tests.wire.gateways import Running
@@ -96,10 +96,10 @@ def test_every_storage_class_is_accepted_also_the_retired_ones(gateway: Running)
 
 def test_every_transfer_syntax_but_the_refused_ones_is_negotiated(gateway: Running) -> None:
     refused = ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205", "1.2.3"]
-    syntaxes = [*transfer_syntax.ACCEPTED, *refused]
+    syntaxes = [*transfer_syntax.ACCEPTED_SYNTAXES, *refused]
     with RawClient(gateway.port, [(CT, [uid]) for uid in syntaxes]) as client:
         results = [client.results[2 * number + 1] for number in range(len(syntaxes))]
-        assert results == [0] * len(transfer_syntax.ACCEPTED) + [4] * len(refused)
+        assert results == [0] * len(transfer_syntax.ACCEPTED_SYNTAXES) + [4] * len(refused)
         client.release()
 
 

@@ -14,10 +14,10 @@ import pytest
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
-from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES
-from firmware_app.dicom.headers.transfer_syntax import ACCEPTED
-from firmware_app.dicom.scp.negotiation import STORAGE
-from firmware_app.dicom.scp.transport import Transport, listen
+from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES
+from firmware_app.dicom.negotiation import STORAGE
+from firmware_app.dicom.storage_scp import Transport, open_listener
+from firmware_app.dicom.transfer_syntax import ACCEPTED_SYNTAXES
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
 from tests.peers import pydicom_files
 from tests.small_disk import small_disk
@@ -93,7 +93,7 @@ def test_a_fault_of_the_box_is_not_logged_as_a_peer_that_went_away(caplog: pytes
         raise OSError(errno.EIO, "Input/output error")
 
     caplog.set_level("INFO")
-    transport = Transport(listen("127.0.0.1", 0), None, broken, lambda: None)
+    transport = Transport(open_listener("127.0.0.1", 0), None, broken, lambda: None)
     transport.start()
     with socket.create_connection(("127.0.0.1", transport.port)) as peer:
         peer.sendall(b"x")
@@ -308,7 +308,7 @@ def send_all(gateway: Running, paths: list[Path]) -> dict[str, int]:
     """Send every file on its own association; the statuses by file name."""
     statuses = {}
     for path, sop_class, sop_instance, syntax, data_set in sendable(paths):
-        if sop_class not in STORAGE or syntax not in ACCEPTED:
+        if sop_class not in STORAGE or syntax not in ACCEPTED_SYNTAXES:
             continue
         with RawClient(gateway.port, [(sop_class, [syntax])]) as client:
             statuses[path.name] = client.store(sop_class, sop_instance, data_set).status

@@ -22,7 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.envelope import seal
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
     Brief,
     FindingBrief,
@@ -34,9 +34,9 @@ from firmware_app.uplink.messages.summary import (
     Summary,
     SummaryRuntime,
 )
+from hospital import receiver
 from hospital.inbox.receiver_status import ReceiverStatus
-from hospital.inbox.receiver_status import read as read_standing
-from hospital.line import receiver
+from hospital.inbox.receiver_status import read_receiver_status as read_standing
 from tests.wire.line_rig import Box, Kept, Place, events, place, wait_for
 
 STREAM, BOOT = "5" * 32, "b" * 16
@@ -89,7 +89,7 @@ class Stage:
 
     @property
     def hospital(self) -> X25519PublicKey:
-        return seal_key(self.site.house.bundle().seal)
+        return parse_seal_key(self.site.house.bundle().seal)
 
     def summary(self, seq: int, box: str = "clinic-a", **changes: object) -> Summary:
         values: dict[str, object] = {

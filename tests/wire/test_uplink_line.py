@@ -13,17 +13,25 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.clock import Clock, ClockFile, TimeSource, timekeeping
+from firmware_app.core import clock
+from firmware_app.core.clock import Clock, ClockFile, TimeSource
 from firmware_app.core.records import LocalState, Priority
-from firmware_app.uplink.exchange.exchange_db import Health
-from firmware_app.uplink.messages.envelope import version_of
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.figures import PlaceFigures
-from firmware_app.uplink.messages.software import LeftFor, LeftSlot, RunningSoftware, Slot
+from firmware_app.uplink.exchange.exchange_db import BoxHealth
+from firmware_app.uplink.messages.box_reports import (
+    DiskSlot,
+    LeftSlot,
+    MeasureDrift,
+    MeasureTrend,
+    RunningSoftware,
+    SiteDrift,
+    SiteFigures,
+    SlotLeftReason,
+)
+from firmware_app.uplink.messages.envelope import read_wire_version
+from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import FindingBrief, PackBrief
-from firmware_app.uplink.messages.watch import Drifting, MeasureWatch, WatchedPlace
 from firmware_app.uplink.outbox import Outbox
-from hospital.inbox import software, watches
+from hospital.inbox import inbox_tables
 from tests.faults.shifted_clock import EPOCH, TEN_YEARS_AHEAD, ShiftedClock
 from tests.wire.line_rig import Box, Place, free_port, place, wait_for
 
@@ -188,12 +196,12 @@ def test_a_hospital_that_has_forgotten_which_form_a_box_reads_still_gets_its_new
     uplink = site.uplink(box).start()
     relay = box.relay()
 
-    def form() -> Version:
+    def form() -> WireVersion:
         relay.step()
         signed = box.exchange.keys(site.house.bundle().verify)
-        return version_of(signed) if signed else Version.FIRST
+        return read_wire_version(signed) if signed else WireVersion.FIRST
 
-    wait_for(lambda: form() is Version.SECOND, because="the keys in form 2, once the box has said its version")
+    wait_for(lambda: form() is WireVersion.SECOND, because="the keys in form 2, once the box has said its version")
     uplink.stop()
     site.receiver.stop()
     site.house.rotate()
@@ -242,7 +250,7 @@ def test_a_certificate_out_of_date_is_named_with_whether_the_clock_is_the_likely
     box = site.box("clinic-7")
     box.show(1, Priority.URGENT)
     box.relay().step()
-    kept = ClockFile(box.exchange.database.path.parent / timekeeping.FILE)
+    kept = ClockFile(box.exchange.database.path.parent / clock.CLOCK_FILE)
     Clock(kept).learn(time.time() + days * 86_400, source)
     uplink = site.uplink(box, **ShiftedClock(tmp_path, "-1h").environment).start()  # no network time vouches for that
     wait_for(lambda: code(box) == expected, because=expected)
@@ -301,7 +309,7 @@ def test_a_broker_that_speaks_only_3_1_1_is_good_enough(tmp_path: Path) -> None:
 
 def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -> None:
     box = site.box("clinic-7", health_seconds=1)
-    figures = PlaceFigures(
+    figures = SiteFigures(
         "chest-xray-child",
         "1.2.0",
         "m-" + "0" * 20,
@@ -315,13 +323,19 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
         (90, 60, 100),
         (),
     )
-    watched = WatchedPlace(
-        "chest-xray-child", "1.2.0", "m-" + "0" * 20, 700, (MeasureWatch("blur", 41234, 52345, 81, Drifting.CHANGED),)
+    watched = SiteDrift(
+        "chest-xray-child",
+        "1.2.0",
+        "m-" + "0" * 20,
+        700,
+        (MeasureDrift("blur", 41234, 52345, 81, MeasureTrend.CHANGED),),
     )
-    running = RunningSoftware("lantern-x86_64", "0.3.0", Slot.A, LeftSlot(Slot.B, "0.4.0", LeftFor.UNFIT, ("gateway",)))
+    running = RunningSoftware(
+        "lantern-x86_64", "0.3.0", DiskSlot.A, LeftSlot(DiskSlot.B, "0.4.0", SlotLeftReason.UNFIT, ("gateway",))
+    )
     relay, health = (
         box.relay(),
-        Health(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,), (watched,), running),
+        BoxHealth(("backup.failed",), (PackBrief("chest-xray-child", "1.2.0"),), (figures,), (watched,), running),
     )
     relay.step(health)
     site.uplink(box).start()
@@ -337,10 +351,15 @@ def test_the_hospital_hears_of_what_needs_a_hand_and_of_the_packs(site: Place) -
     wait_for(lambda: len(site.inbox.figures()) == 1, because="figures of the clinic's own films")
     (row,) = site.inbox.figures()
     assert (row["box"], row["state"], row["auc"]) == ("clinic-7", "provisional", [87, 76, 94])
-    wait_for(lambda: len(watches.latest(site.inbox.connection)) == 1, because="the films of a machine have changed")
-    (drifting,) = watches.latest(site.inbox.connection)
+    wait_for(
+        lambda: len(inbox_tables.list_latest_drift(site.inbox.connection)) == 1,
+        because="the films of a machine have changed",
+    )
+    (drifting,) = inbox_tables.list_latest_drift(site.inbox.connection)
     assert (drifting["box"], drifting["machine"], drifting["changed"]) == ("clinic-7", watched.machine, ["blur"])
-    wait_for(lambda: len(software.latest(site.inbox.connection)) == 1, because="the software of the box")
-    (said,) = software.latest(site.inbox.connection)
+    wait_for(
+        lambda: len(inbox_tables.list_latest_software(site.inbox.connection)) == 1, because="the software of the box"
+    )
+    (said,) = inbox_tables.list_latest_software(site.inbox.connection)
     assert (said["box"], said["version"], said["slot"]) == ("clinic-7", "0.3.0", "A")
     assert said["left"] == {"slot": "B", "version": "0.4.0", "code": "slot.unfit", "parts": ["gateway"]}

@@ -14,9 +14,9 @@ import pytest
 
 from firmware_app.core.errors import Contradicted
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.envelope import open_signed, seal, version_of
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.envelope import open_signed, read_wire_version, seal
+from firmware_app.uplink.messages.message import WireVersion
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import (
     FirstReceipt,
     Kind,
@@ -29,7 +29,7 @@ from firmware_app.uplink.messages.summary import (
     body_hash,
     decode,
 )
-from hospital.line.receiver import BATCH, Receiver
+from hospital.receiver import BATCH_MESSAGES, Receiver
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Box, Place, place, wait_for
 from tests.wire.test_order_of_receipts import DOWN, UP, peer_client
@@ -51,11 +51,11 @@ class Speaker:
     site: Place
     box: Box
     client: mqtt.Client
-    version: Version = Version.SECOND
+    version: WireVersion = WireVersion.SECOND
     receipts: list[Receipt | FirstReceipt] = field(default_factory=list)
 
     def sealed(self, seq: int, case: int) -> bytes:
-        hospital = seal_key(self.site.house.bundle().seal)
+        hospital = parse_seal_key(self.site.house.bundle().seal)
         return seal(body(seq, case), Kind.ALERT, "clinic-7", self.box.identity, hospital, self.version)
 
     def send(self, *payloads: bytes) -> None:
@@ -65,8 +65,8 @@ class Speaker:
     def heard(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         verify = self.site.house.bundle().verify_key
         body = open_signed(bytes(message.payload), Kind.ACK, "clinic-7", verify)
-        assert version_of(bytes(message.payload)) is self.version
-        first = self.version is Version.FIRST
+        assert read_wire_version(bytes(message.payload)) is self.version
+        first = self.version is WireVersion.FIRST
         self.receipts.append(decode(body, FirstReceipt) if first else decode(body, Receipt))
 
     def await_receipts(self, count: int) -> list[Receipt | FirstReceipt]:
@@ -128,7 +128,7 @@ def test_a_number_that_means_something_else_already_is_refused_and_never_taken(s
 
 
 def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -> None:
-    speaker.version = Version.FIRST
+    speaker.version = WireVersion.FIRST
     with counting(speaker.site):
         speaker.send(speaker.sealed(1, case=1), speaker.sealed(1, case=2))
         receipts = [(receipt.taken, receipt.refused) for receipt in speaker.await_receipts(1)]
@@ -136,9 +136,9 @@ def test_a_box_of_the_version_before_is_answered_as_it_spoke(speaker: Speaker) -
     assert Refusal(1, Contradicted.code) in {one for _, refused in receipts for one in refused}
 
 
-@pytest.mark.parametrize("version", Version)
+@pytest.mark.parametrize("version", WireVersion)
 def test_under_a_clock_that_its_inbox_contradicts_it_counts_and_signs_no_time(
-    speaker: Speaker, version: Version
+    speaker: Speaker, version: WireVersion
 ) -> None:
     speaker.version = version
     with counting(speaker.site):
@@ -154,7 +154,7 @@ def test_under_a_clock_that_its_inbox_contradicts_it_counts_and_signs_no_time(
 
 
 def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker: Speaker) -> None:
-    many = 3 * BATCH + 50  # more numbers than a receipt may hold
+    many = 3 * BATCH_MESSAGES + 50  # more numbers than a receipt may hold
     receiver = Receiver(speaker.site.house, host="127.0.0.1", port=speaker.site.port, tls=False)
     with closing(receiver._inbox):
         client = receiver._client()
@@ -170,6 +170,6 @@ def test_however_much_has_come_no_receipt_speaks_of_more_than_one_batch(speaker:
             receiver._take(client)
         receipts = speaker.await_receipts(4)
         client.disconnect()
-    assert [len(receipt.taken) for receipt in receipts] == [BATCH, BATCH, BATCH, 50]
+    assert [len(receipt.taken) for receipt in receipts] == [BATCH_MESSAGES, BATCH_MESSAGES, BATCH_MESSAGES, 50]
     named = [one for receipt in receipts for one in receipt.taken]
     assert named == [taken(seq, seq) for seq in range(1, many + 1)]

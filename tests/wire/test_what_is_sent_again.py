@@ -20,10 +20,10 @@ from firmware_app.uplink.connection import Connection
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.envelope import key_id, sign
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind
-from firmware_app.uplink.publisher import WINDOW, Publisher
-from hospital.keys import keyring
+from firmware_app.uplink.publisher import SEND_WINDOW, Publisher
+from hospital import keyring
 from tests.unit.test_exchange import brief
 from tests.wire.line_rig import Place, place, wait_for
 from tests.wire.test_order_of_receipts import peer_client
@@ -62,7 +62,7 @@ def site(tmp_path: Path) -> Iterator[Place]:
 def sending(site: Place) -> Iterator[Sending]:
     box, subscribed = site.box("clinic-7"), threading.Event()
     heard: list[tuple[str, bytes]] = []
-    hospital = credentials.hospital(box.config.uplink)
+    hospital = credentials.load_hospital(box.config.uplink)
     publisher = Publisher(box.exchange, box.name, box.identity, hospital, box.folder)
     line = Connection(
         UplinkSection.model_validate({"enabled": True, "host": "127.0.0.1", "port": site.port}),
@@ -85,13 +85,13 @@ def sending(site: Place) -> Iterator[Sending]:
 
 def test_an_alert_goes_past_a_full_window_of_digests(site: Place) -> None:
     with sending(site) as box:
-        box.exchange.take_in(brief(number) for number in range(WINDOW + 9))
+        box.exchange.take_in(brief(number) for number in range(SEND_WINDOW + 9))
         assert box.pump()
-        box.await_heard(WINDOW)
+        box.await_heard(SEND_WINDOW)
         assert not box.pump(), "the window is full"
         box.exchange.take_in([brief(1000, Priority.URGENT)])
         assert box.pump()
-        box.await_heard(WINDOW + 1)
+        box.await_heard(SEND_WINDOW + 1)
         assert box.heard[-1][0] == f"{UP}/alert"
 
 
@@ -119,10 +119,10 @@ def test_what_is_under_way_is_sent_again_at_once_under_a_new_key(site: Place) ->
         assert not box.pump(), "it is under way"
         after = site.house.rotate()
         message = Keys("clinic-7", after.serial, after.seal).encode()
-        signed = sign(message, Kind.KEYS, "clinic-7", keyring.load(site.house.keys).signer)
+        signed = sign(message, Kind.KEYS, "clinic-7", keyring.load_keys(site.house.keys).signer)
         box.exchange.keep_keys(after.verify, after.serial, signed)
         box.publisher.take_keys()
         assert box.pump()
         box.await_heard(2)
         keys = [payload[4:12] for _, payload in box.heard]
-    assert keys == [key_id(seal_key(bundle.seal)) for bundle in (before, after)]
+    assert keys == [key_id(parse_seal_key(bundle.seal)) for bundle in (before, after)]

@@ -81,7 +81,7 @@ def test_checkout_and_wheel_name_the_commit_and_the_wheel_asks_no_git(unpacked: 
         ["git", "rev-parse", "--short=9", "HEAD"], cwd=ROOT, text=True, capture_output=True, check=True
     ).stdout.strip()
     named = re.compile(rf"lantern {re.escape(__version__)}\+g{commit}(\.dirty)?\n")
-    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli.cli import main; main(['--version'])"
+    ask = "import os; os.environ['PATH'] = '/none'; from firmware_app.cli.command_line import main; main(['--version'])"
     assert named.fullmatch(run_outside(unpacked, tmp_path, "-c", ask).stdout)
     assert named.fullmatch(run_outside(ROOT, tmp_path, "-m", "firmware_app", "--version").stdout)
     assert get_type_hints(Presence, include_extras=True)["version"].__metadata__[0].accepts(version())

@@ -14,13 +14,12 @@ from pydicom.uid import generate_uid
 from pynetdicom import AE
 from pynetdicom.dsutils import encode
 
-from firmware_app.appliance.checks.dicom_callers import turned_away
+from firmware_app.appliance.checks.refused_callers import check_refused_callers
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.registration.entry import checked
+from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
-from firmware_app.dicom.scp.worklist_answer import MOST_ANSWERS
-from firmware_app.dicom.scp.worklist_query import MODALITY_WORKLIST
-from firmware_app.dicom.worklist_entry import WorklistEntry
+from firmware_app.dicom.scp.worklist_scp import MODALITY_WORKLIST, MOST_ANSWERS
+from firmware_app.dicom.worklist import WorklistEntry
 from tests.films import film, save
 from tests.objects import IMPLICIT
 from tests.peers import peer
@@ -53,7 +52,7 @@ def register(gateway: Running, number: int = 1, **more: str) -> WorklistEntry:
         "sex": "M",
         "examination": "chest",
     }
-    new = checked({**form, **more}, datetime.now().astimezone())
+    new = check_registration({**form, **more}, datetime.now().astimezone())
     return Registrations(gateway.clinical.database).add(new, "li").registered
 
 
@@ -228,7 +227,7 @@ def test_a_stranger_with_wildcards_gets_no_name_and_the_doctor_says_who_asked(tm
         assert association.accepted_contexts == []
         association.abort()
     config = configuration(tmp_path / "state", worklist={"stations": STATIONS})
-    assert [check.reason.code for check in turned_away(config, gateway.state)] == ["doctor.caller_worklist"]
+    assert [check.reason.code for check in check_refused_callers(config, gateway.state)] == ["doctor.caller_worklist"]
 
 
 def test_a_machine_that_asks_for_everybody_is_told_its_own_and_no_more_than_the_most(tmp_path: Path) -> None:

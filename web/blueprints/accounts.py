@@ -12,7 +12,7 @@ from typing import Final
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role, User
+from firmware_app.cases.accounts import Role, User
 from firmware_app.core.errors import AccountError
 from firmware_app.core.language import N_, translate
 from web import devices, guard

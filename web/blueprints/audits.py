@@ -7,7 +7,7 @@ from typing import Final
 from flask import Blueprint, g, render_template, request
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from web import guard
 from web.box import here
 

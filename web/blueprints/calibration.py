@@ -11,7 +11,9 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role, User
+from firmware_app.cases.accounts import Role, User
+from firmware_app.core.clinic_accuracy import ClinicFigures
+from firmware_app.core.drift_tests import FIRST_IMAGES
 from firmware_app.core.errors import (
     LanternError,
     NoPoint,
@@ -22,13 +24,11 @@ from firmware_app.core.errors import (
     PointSamePerson,
     PointUnfounded,
 )
+from firmware_app.core.operating_point import LEAST_CONFIRMED, ThresholdSuggestion
 from firmware_app.core.records import LocalState, Reason
-from firmware_app.core.statistics.confirmed import Figures
-from firmware_app.core.statistics.operating_point import LEAST_CONFIRMED, Suggestion
-from firmware_app.core.statistics.shift import FIRST
-from firmware_app.monitoring import drifting
-from firmware_app.monitoring.outcomes import Checked, Outcomes, Taken
-from firmware_app.monitoring.overview import MOST_WRONG, Here, Overview
+from firmware_app.monitoring import drift
+from firmware_app.monitoring.local_performance import MOST_WRONG, LocalPerformance, PerformanceOverview
+from firmware_app.monitoring.outcomes import CheckedOutcomes, ImportedOutcomes, OutcomeImport
 from web import curves, guard
 from web.box import Box, here
 
@@ -63,7 +63,7 @@ def page() -> ResponseReturnValue:
     box = here()
     wanted = dict.fromkeys(one.case for one in box.confirmations.wanted(_ROWS))
     cases = [(case, box.patients.known(case).patient) for case in wanted] if _person().role is Role.DOCTOR else []
-    changed = {one.place for one in drifting.of_clinic(box.clinical, box.config) if one.alarms}
+    changed = {one.place for one in drift.measure_clinic_drift(box.clinical, box.config) if one.alarms}
     places = _overview(box).all()
     return render_template("calibration.html", places=places, wanted=len(wanted), cases=cases, changed=changed)
 
@@ -131,7 +131,7 @@ def take() -> ResponseReturnValue:
     box, file = here(), request.files.get("table")
     if file is None:
         abort(400)
-    outcomes = Outcomes(box.clinical, box.state)
+    outcomes = OutcomeImport(box.clinical, box.state)
     try:
         checked = outcomes.check(file.read(), file.filename or "")
     except OutcomesUnreadable as error:
@@ -142,7 +142,7 @@ def take() -> ResponseReturnValue:
 
 
 def _table(
-    problem: LanternError | None = None, checked: Checked | None = None, taken: Taken | None = None
+    problem: LanternError | None = None, checked: CheckedOutcomes | None = None, taken: ImportedOutcomes | None = None
 ) -> ResponseReturnValue:
     said = Reason.of(problem).text(g.language) if problem is not None else ""
     errors = checked.errors if checked is not None else ()
@@ -158,7 +158,9 @@ def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
     overview, stated = _overview(box), _stated()
     place = _here(overview)
     found = overview.figures(place)
-    watched = next((one for one in drifting.of_clinic(box.clinical, box.config) if one.place == place.place), None)
+    watched = next(
+        (one for one in drift.measure_clinic_drift(box.clinical, box.config) if one.place == place.place), None
+    )
     suggestion, said = None, problem
     if "miss_costs" in request.args and place.state is not LocalState.SUSPENDED:
         try:
@@ -174,7 +176,7 @@ def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
         wrong=MOST_WRONG,
         needed=overview.needed(found),
         watched=watched,
-        first=FIRST,
+        first=FIRST_IMAGES,
         stated=stated,
         least=LEAST_CONFIRMED,
         suggestion=suggestion,
@@ -186,7 +188,11 @@ def _figures(problem: LanternError | None = None) -> ResponseReturnValue:
 
 
 def _drawn(
-    overview: Overview, place: Here, found: Figures, stated: Stated, suggestion: Suggestion | None
+    overview: PerformanceOverview,
+    place: LocalPerformance,
+    found: ClinicFigures,
+    stated: Stated,
+    suggestion: ThresholdSuggestion | None,
 ) -> dict[str, object]:
     """The two curves, the thresholds marked in them, and the table beside them."""
     curve = overview.curve(place, stated.prevalence)
@@ -202,7 +208,7 @@ def _drawn(
     }
 
 
-def _proposed(place: Here) -> dict[str, tuple[float, float, float]]:
+def _proposed(place: LocalPerformance) -> dict[str, tuple[float, float, float]]:
     """Sensitivity and specificity at the proposed threshold, by the figures that were proposed with it."""
     told = place.proposal.figures if place.proposal is not None else {}
     return {name: tuple(told[name]) for name in ("sensitivity", "specificity") if told.get(name)}
@@ -220,7 +226,7 @@ def _stated() -> Stated:
     return stated
 
 
-def _here(overview: Overview) -> Here:
+def _here(overview: PerformanceOverview) -> LocalPerformance:
     """The place that the request names; 404 where the box has none."""
     pack, version, machine, finding = (
         request.values.get(name, "") for name in ("pack", "version", "machine", "finding")
@@ -231,15 +237,15 @@ def _here(overview: Overview) -> Here:
         abort(404)
 
 
-def _address(place: Here) -> str:
+def _address(place: LocalPerformance) -> str:
     named = place.place
     return url_for(
         "calibration.figures", pack=named.pack, version=named.version, machine=named.machine, finding=place.finding
     )
 
 
-def _overview(box: Box) -> Overview:
-    return Overview(box.clinical, box.config)
+def _overview(box: Box) -> PerformanceOverview:
+    return PerformanceOverview(box.clinical, box.config)
 
 
 def _person() -> User:

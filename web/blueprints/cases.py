@@ -8,18 +8,17 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases import revisions
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.earlier import was_fetched
-from firmware_app.cases.feedback import Feedback
+from firmware_app.cases import follow_up
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.earlier_studies import is_fetched_study
+from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, clean
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
-from firmware_app.dicom.headers.age import OLDEST_YEARS, clean_age
-from firmware_app.results import hospital_answer, wording
-from firmware_app.results.gathering import gathered
-from firmware_app.results.pdf import making
+from firmware_app.dicom.patient_data import OLDEST_YEARS, clean_age
+from firmware_app.results import case_text, remote_status, rendering
+from firmware_app.results.gathering import gather_result
 from web import guard, priors, sheet, words
 from web.blueprints import earlier, judgements, packs
 from web.box import here
@@ -55,14 +54,16 @@ def page(reference: str) -> ResponseReturnValue:
         sexes=SEXES,
         said_of_sizes=_said(words.SIZES),
         said_of_lengths=_said(words.LENGTHS),
-        said_of_places=[translate(place, g.language) for row in wording.PLACES for place in row],
+        said_of_places=[translate(place, g.language) for row in case_text.PLACES for place in row],
         presets=[(translate(name, g.language), *window) for name, window in words.PRESETS.items()],
         following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
         earlier=earlier.shown(box, reference),
-        fetched=was_fetched(box.clinical.database, reference),
+        fetched=is_fetched_study(box.clinical.database, reference),
         asks_consent=box.config.export.gives_feedback and not shown.hidden,
-        consent=Feedback(box.clinical.database).consent(reference),
-        hospital=None if shown.hidden else hospital_answer.of_case(box.config, box.state, box.clinical, reference),
+        consent=FeedbackConsents(box.clinical.database).consent(reference),
+        hospital=None
+        if shown.hidden
+        else remote_status.describe_hospital_delivery(box.config, box.state, box.clinical, reference),
     )
 
 
@@ -97,7 +98,7 @@ def report_pdf(reference: str) -> ResponseReturnValue:
         box.confirmations.show(reference, guard.actor())
     try:
         with _one_at_a_time:
-            made = making.pdf_of(box.config, gathered(box.config, box.clinical, reference), g.language)
+            made = rendering.render_pdf(box.config, gather_result(box.config, box.clinical, reference), g.language)
     except LanternError as error:
         return render_template("report_failed.html", reference=reference, reason=Reason.of(error)), 503
     named = {"Content-Disposition": f"inline; filename={reference}.pdf"}
@@ -153,5 +154,5 @@ def background(reference: str) -> ResponseReturnValue:
     if not set(request.form.getlist("fact")) <= set(asked):
         abort(400)
     said = {code: code in request.form.getlist("fact") for code in asked}
-    revisions.enter(box.clinical.database, reference, said, guard.actor())
+    follow_up.enter_facts(box.clinical.database, reference, said, guard.actor())
     return redirect(url_for("cases.page", reference=reference) + "#background")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cli import clock as clock_commands
 from firmware_app.core import clock
 from firmware_app.core.errors import ClockError
@@ -21,7 +21,7 @@ def set_() -> ResponseReturnValue:
     """Set the entered time (in the box's zone); a time before the last confirmed one is refused."""
     before = clock.stamp()
     try:
-        clock_commands.confirm(clock_commands.read(request.form.get("time", "")))
+        clock_commands.confirm_time(clock_commands.parse_time(request.form.get("time", "")))
     except ClockError as error:
         return render_template("error.html", code=400, text=error.text(g.language)), 400
     here().audit.record(guard.actor(), "clock.set", before=before.text("seconds"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, abort, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Source, Truth
 from firmware_app.core.errors import ConfirmationUnknown, ResultShown
 from web import guard, sheet, words

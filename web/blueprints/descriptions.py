@@ -9,17 +9,17 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.entries import Entries, Entry
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.image_notes import ImageDescription, ImageDescriptions
 from firmware_app.core.language import N_, translate
-from firmware_app.core.records import Entered, Header
-from firmware_app.dicom.examinations import EXAMINATIONS
-from firmware_app.dicom.headers.entered import lacks_modality, lacks_part
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.shelf import Pack
-from firmware_app.reading import choices
-from firmware_app.reading.choices import Choice
-from firmware_app.results import kinds
+from firmware_app.core.records import EnteredFacts, Header
+from firmware_app.dicom.view import lacks_modality, lacks_part
+from firmware_app.dicom.worklist import EXAMINATIONS
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.pack_store import PackStore
+from firmware_app.reading import entry_choices
+from firmware_app.reading.entry_choices import EntryChoice
+from firmware_app.results import terms
 from web import guard, sheet
 from web.box import Box, here
 from web.sheet import Sheet
@@ -56,7 +56,7 @@ class Question:
 class Description:
     """What was said of the case's images, each with its number on the page, and what is asked."""
 
-    said: tuple[tuple[int, str, Entry], ...]
+    said: tuple[tuple[int, str, ImageDescription], ...]
     question: Question | None
     images: int
 
@@ -64,15 +64,15 @@ class Description:
 def of(shown: Sheet) -> Description | None:
     """The description of a case; None where its images say all that is needed."""
     box, case = here(), shown.case.reference or ""
-    entries = Entries(box.clinical).of_case(case)
-    asking = [one for one in shown.images if one.reading is not None and choices.is_asked(one.reading)]
-    doubtful = [one for one in shown.images if one.reading is not None and choices.is_open(one.reading)]
+    entries = ImageDescriptions(box.clinical).of_case(case)
+    asking = [one for one in shown.images if one.reading is not None and entry_choices.is_undecided(one.reading)]
+    doubtful = [one for one in shown.images if one.reading is not None and entry_choices.is_correctable(one.reading)]
     wanted = asking or doubtful or [one for one in shown.images if one.instance in entries]
     if not wanted:
         return None
     numbers = {one.instance: number for number, one in enumerate(shown.images, 1)}
     said = tuple(
-        (numbers[instance], kinds.entered(entry.said, g.language), entry)
+        (numbers[instance], terms.format_entry(entry.said, g.language), entry)
         for instance, entry in entries.items()
         if instance in numbers
     )
@@ -81,7 +81,7 @@ def of(shown: Sheet) -> Description | None:
     first = wanted[0].instance
     offered = _offered(headers.get(first), packs)
     alike = [one.instance for one in wanted if _offered(headers.get(one.instance), packs) == offered]
-    before = entries[first].said if first in entries else Entered()
+    before = entries[first].said if first in entries else EnteredFacts()
     question = _question(headers.get(first), packs, offered, first, before)
     question = replace(
         question, alike=tuple((one, numbers[one]) for one in alike) if len(alike) > 1 else (), urgent=bool(asking)
@@ -101,14 +101,14 @@ def describe(reference: str) -> ResponseReturnValue:
         abort(400)
     alike = [instance for instance, _ in question.alike] or [question.instance]
     instances = alike if form.get("image") == ALL else [form.get("image", question.instance)]
-    said = Entered() if "back" in form else _said(form, question)
+    said = EnteredFacts() if "back" in form else _said(form, question)
     if not set(instances) <= set(alike) or said is None:
         abort(400)
-    Entries(box.clinical).enter(reference, instances, said, guard.actor())
+    ImageDescriptions(box.clinical).enter(reference, instances, said, guard.actor())
     return redirect(url_for("cases.page", reference=reference))
 
 
-def _said(form: Mapping[str, str], question: Question) -> Entered | None:
+def _said(form: Mapping[str, str], question: Question) -> EnteredFacts | None:
     """What a form says; None for what its page did not offer."""
     kind, whom = form.get("kind", ""), form.get("whom", "")
     if kind == "other":
@@ -118,28 +118,30 @@ def _said(form: Mapping[str, str], question: Question) -> Entered | None:
     if not kind and not whom:
         return None
     modality, part, seen = kind.split("-") if kind else ("", "", "")
-    return Entered(modality, part, seen, whom)
+    return EnteredFacts(modality, part, seen, whom)
 
 
 def _question(
-    header: Header | None, packs: Mapping[str, Pack], offered: list[Choice], instance: str, before: Entered
+    header: Header | None, packs: Mapping[str, Pack], offered: list[EntryChoice], instance: str, before: EnteredFacts
 ) -> Question:
     needed = len(offered) > 1 or lacks_modality(header) or lacks_part(header)
     language = g.language
     rules = [(name, pack.manifest.route) for name, pack in packs.items()]
     whom = []
-    for population, rule in sorted(choices.populations(header, rules).items()):
+    for population, rule in sorted(entry_choices.list_populations(header, rules).items()):
         ages = rule.age_years
-        named = translate(kinds.POPULATIONS[population], language)
+        named = translate(terms.POPULATIONS[population], language)
         sentence = _AGES.get((ages.min is not None, ages.max is not None))
         if sentence is not None:
             named = translate(sentence, language).format(whom=named, least=ages.min, most=ages.max)
         whom.append((population, named))
-    chosen = Choice("", before).key if before.modality or before.view else ""
+    chosen = EntryChoice("", before).key if before.modality or before.view else ""
     return Question(
         instance,
         tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
-        tuple((one.key, _named(one, packs)) for one in choices.others(header, offered)) if needed else (),
+        tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
+        if needed
+        else (),
         tuple(whom),
         (),
         False,
@@ -148,19 +150,19 @@ def _question(
     )
 
 
-def _named(choice: Choice, packs: Mapping[str, Pack]) -> str:
+def _named(choice: EntryChoice, packs: Mapping[str, Pack]) -> str:
     """A choice for people: the examination's name, or where none is like it the title of the pack that reads it."""
-    if choice.said.body_part == choices.OTHER_PART:
+    if choice.said.body_part == entry_choices.OTHER_PART:
         return translate(N_("None of these"), g.language)
     if choice.examination:
         what = EXAMINATIONS[choice.examination].text(g.language)
     else:
         what = packs[choice.pack].manifest.title.text(g.language)
-    return kinds.joined(what, choice.said.view, g.language)
+    return terms.add_side(what, choice.said.view, g.language)
 
 
-def _offered(header: Header | None, packs: Mapping[str, Pack]) -> list[Choice]:
-    return choices.read_by(header, [(name, pack.manifest.route) for name, pack in packs.items()])
+def _offered(header: Header | None, packs: Mapping[str, Pack]) -> list[EntryChoice]:
+    return entry_choices.list_choices(header, [(name, pack.manifest.route) for name, pack in packs.items()])
 
 
 def _packs(box: Box) -> dict[str, Pack]:

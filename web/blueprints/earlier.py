@@ -5,11 +5,11 @@ from __future__ import annotations
 from flask import Blueprint, abort, redirect, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.earlier import EarlierStudies
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.earlier_studies import EarlierStudies
 from firmware_app.core.errors import EarlierUnknown
-from firmware_app.results import earlier
-from firmware_app.results.earlier import Earlier
+from firmware_app.results import remote_status
+from firmware_app.results.remote_status import PriorStudies
 from web import guard, sheet
 from web.box import Box, here
 
@@ -39,6 +39,10 @@ def confirm(reference: str, number: int) -> ResponseReturnValue:
     return redirect(url_for("cases.page", reference=reference) + "#earlier")
 
 
-def shown(box: Box, reference: str) -> Earlier | None:
+def shown(box: Box, reference: str) -> PriorStudies | None:
     """For the page of a case; None where no archive may be searched."""
-    return earlier.of_case(box.config, box.clinical.database, reference) if box.config.pacs.searched else None
+    return (
+        remote_status.describe_prior_studies(box.config, box.clinical.database, reference)
+        if box.config.pacs.searched
+        else None
+    )

@@ -11,8 +11,8 @@ from typing import Final
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.feedback import Feedback
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.core import clock
 from firmware_app.core.errors import CaseUnknown, ExportError
 from firmware_app.core.language import NN_
@@ -37,7 +37,7 @@ KEPT_BACK: Final = {
         "{n} film stays here: there is no grey picture of it.", "{n} films stay here: there is no grey picture of them."
     ),
 }
-"""Why films of consented cases are not given (`results.export.feedback.Standing`)."""
+"""Why films of consented cases are not given (`results.feedback_export.FeedbackStatus`)."""
 _one_at_a_time = threading.Lock()
 """Held while a file is made: each takes three times its size in memory."""
 
@@ -49,11 +49,14 @@ def page() -> ResponseReturnValue:
 
 
 def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnValue:
-    from firmware_app.results.export import feedback
+    from firmware_app.results import feedback_export
 
     box = here()
     try:
-        key, standing = feedback.engineer(box.config), feedback.standing(box.config, box.clinical)
+        key, standing = (
+            feedback_export.read_engineer_key_id(box.config),
+            feedback_export.count_feedback(box.config, box.clinical),
+        )
     except ExportError as error:
         return render_template("feedback.html", problem=Reason.of(error), key=None), status
     return render_template("feedback.html", problem=problem, key=key, standing=standing, kept_back=KEPT_BACK), status
@@ -63,14 +66,16 @@ def _page(problem: Reason | None = None, status: int = 200) -> ResponseReturnVal
 @guard.only(Role.DOCTOR)
 def export() -> ResponseReturnValue:
     """Make the sealed file and hand it over; the browser saves it where its user says, for example on a stick."""
-    from firmware_app.results.export import feedback
+    from firmware_app.results import feedback_export
 
     box = here()
     if "sure" not in request.form:
         abort(400)
     try:
         with _one_at_a_time:
-            made = feedback.export(box.config, box.clinical, guard.actor(), again="again" in request.form)
+            made = feedback_export.export_feedback(
+                box.config, box.clinical, guard.actor(), again="again" in request.form
+            )
     except ExportError as error:
         return _page(Reason.of(error), 409)
     name = f"{box.config.box.id}-{clock.now():%Y%m%d-%H%M%S}.lnf"
@@ -87,7 +92,7 @@ def consent(reference: str) -> ResponseReturnValue:
     if not box.config.export.gives_feedback:
         abort(404)
     try:
-        Feedback(box.clinical.database).note(
+        FeedbackConsents(box.clinical.database).note(
             reference, guard.actor(), given="given" in request.form, looked="looked" in request.form
         )
     except CaseUnknown:

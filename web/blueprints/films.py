@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Blueprint, abort, send_file
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from web import guard
 from web.box import here
 from web.visits import THUMBNAIL

@@ -7,11 +7,11 @@ import sqlite3
 from flask import Blueprint, jsonify, render_template
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases import machines
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases import imaging_devices
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.quarantine import Quarantine
-from firmware_app.core.statistics.shift import FIRST
-from firmware_app.monitoring import drifting
+from firmware_app.core.drift_tests import FIRST_IMAGES
+from firmware_app.monitoring import drift
 from web import guard
 from web.box import here
 from web.checkup import ordered
@@ -29,10 +29,11 @@ def page() -> ResponseReturnValue:
     box = here()
     connection = box.clinical.database.connection
     watched = [
-        (one, machines.name_of(connection, one.place.machine)) for one in drifting.of_clinic(box.clinical, box.config)
+        (one, imaging_devices.find_device_name(connection, one.place.machine))
+        for one in drift.measure_clinic_drift(box.clinical, box.config)
     ]
     return render_template(
-        "box.html", report=report, checks=checks, set_aside=set_aside, watched=watched, needed=2 * FIRST
+        "box.html", report=report, checks=checks, set_aside=set_aside, watched=watched, needed=2 * FIRST_IMAGES
     )
 
 

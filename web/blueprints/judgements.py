@@ -9,8 +9,8 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.worklist import CaseChanged, Done, WordMissing
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.worklist import CaseChanged, CaseCompletion, VerdictMissing
 from firmware_app.core import clock
 from firmware_app.core.errors import CaseUnknown, NotReadYet
 from web import drawn, guard, sheet
@@ -69,7 +69,7 @@ def done(reference: str) -> ResponseReturnValue:
     try:
         following = box.worklist.next_after(reference, guard.actor())
         box.worklist.finish(reference, guard.actor(), said, seen=seen)
-    except WordMissing:
+    except VerdictMissing:
         return redirect(url_for("cases.page", reference=reference, ask="") + "#finish")
     except ValueError:
         abort(400)
@@ -92,7 +92,7 @@ def reopen(reference: str) -> ResponseReturnValue:
     return redirect(url_for("cases.page", reference=reference, changed="done"))
 
 
-def just_done(box: Box) -> tuple[str, str, Done] | None:
+def just_done(box: Box) -> tuple[str, str, CaseCompletion] | None:
     """(reference, name, Done) of the case that this doctor has just finished, so that it can be taken back."""
     reference = request.args.get("done", "")
     done = box.worklist.done(reference)

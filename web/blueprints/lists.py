@@ -9,7 +9,7 @@ from typing import Final
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.cases.quarantine import Quarantine
 from firmware_app.cases.worklist import Tab
 from firmware_app.core import clock

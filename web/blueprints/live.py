@@ -13,11 +13,11 @@ from typing import Any, Final
 from flask import Blueprint, Response, abort, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
+from firmware_app.cases.accounts import Role
 from firmware_app.core import live_frame as live
-from firmware_app.core import presence
-from firmware_app.core.language import say
-from firmware_app.core.live_frame import Newest
+from firmware_app.core import run_status
+from firmware_app.core.language import render_sentence
+from firmware_app.core.live_frame import LiveFrame
 from web import guard
 from web.box import here
 from web.pulse import PageLimit
@@ -45,21 +45,21 @@ def page() -> ResponseReturnValue:
 @blueprint.get("/live/newest")
 @guard.only(Role.DOCTOR)
 def newest() -> ResponseReturnValue:
-    """What was told last, as `live.Newest` has it, in the user's language; *after* is the moment of the last one.
+    """What was told last, as `live.LiveFrame` has it, in the user's language; *after* is the moment of the last one.
 
     204 where nothing newer comes within a second.
     """
     after = request.args.get("after", default=0.0, type=float)
     folder = _folder()
     if folder is None:
-        return _sent(Newest({"event": "absent"}))
+        return _sent(LiveFrame({"event": "absent"}))
     waits = _places.take()
     try:
         found = _newer(folder, after, time.monotonic() + (_WAIT_S if waits else 0.0))
     finally:
         if waits:
             _places.give()
-    return Response(status=204) if found is None else _sent(Newest(_said(found.told), found.jpeg, found.heat))
+    return Response(status=204) if found is None else _sent(LiveFrame(_said(found.told), found.jpeg, found.heat))
 
 
 @blueprint.post("/live/keep")
@@ -70,22 +70,22 @@ def keep() -> ResponseReturnValue:
     if sequence is None or sequence < 0 or folder is None:
         abort(404)
     try:
-        live.wish(folder, sequence, guard.actor())
+        live.request_frame(folder, sequence, guard.actor())
     except OSError:
         abort(503)
     return Response(status=204)
 
 
 def _folder() -> Path | None:
-    announced = presence.announcement(here().state, live.PROCESS)
+    announced = run_status.read_announcement(here().state, live.WATCH_PROCESS)
     folder = announced.get("folder") if announced is not None else None
     return Path(folder) if isinstance(folder, str) else None
 
 
-def _newer(folder: Path, after: float, until: float) -> Newest | None:
+def _newer(folder: Path, after: float, until: float) -> LiveFrame | None:
     """The first that was told at another moment than *after*, by the monotonic time *until*."""
     while True:
-        found = live.newest(folder)
+        found = live.read_live_frame(folder)
         if found is not None and found.told.get("told_at") != after:
             return found
         if time.monotonic() > until:
@@ -93,7 +93,7 @@ def _newer(folder: Path, after: float, until: float) -> Newest | None:
         time.sleep(_LOOK_S)
 
 
-def _sent(one: Newest) -> Response:
+def _sent(one: LiveFrame) -> Response:
     return Response(one.to_bytes(), mimetype="application/octet-stream")
 
 
@@ -122,4 +122,4 @@ def _said(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sentence(reason: Mapping[str, Any] | None) -> str | None:
-    return None if reason is None else say(str(reason["code"]), reason["details"], g.language)
+    return None if reason is None else render_sentence(str(reason["code"]), reason["details"], g.language)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, abort, g, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role, User
+from firmware_app.cases.accounts import Role, User
 from firmware_app.core.errors import AccountError
 from firmware_app.core.language import LANGUAGES, N_, translate
 from web import devices, guard

@@ -13,12 +13,12 @@ from typing import Final
 from flask import Blueprint, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.appliance.checks import dicom_callers
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.modalities import Modalities, Modality, Place
-from firmware_app.core import clock, presence
-from firmware_app.core.dicom_callers import admits_title
+from firmware_app.appliance.checks import refused_callers
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.imaging_devices import Modalities, Modality, ModalityAddress
+from firmware_app.core import clock, run_status
 from firmware_app.core.errors import MachineError, MachinePortUnusable, MachineUnknown
+from firmware_app.dicom.association_log import admits_title
 from web import guard
 from web.box import here
 
@@ -54,7 +54,7 @@ def add() -> ResponseReturnValue:
     try:
         if not (port.isascii() and port.isdecimal() and len(port) < 6):
             raise MachinePortUnusable
-        Modalities(here().clinical.database).add(Place(title, host, int(port)), guard.actor())
+        Modalities(here().clinical.database).add(ModalityAddress(title, host, int(port)), guard.actor())
     except MachineError as error:
         return _shown(error, title, host, port), 422
     return redirect(url_for("machines.page"), 303)
@@ -91,15 +91,17 @@ def _shown(error: MachineError | None = None, title: str = "", host: str = "", p
     box = here()
     senders = box.clinical.senders()
     machines = []
-    for entry in reversed(dicom_callers.admitted(box.state)):
+    for entry in reversed(refused_callers.admitted(box.state)):
         images, image_at = senders.get(f"dicom:{entry.calling}", (0, None))
-        machines.append(Machine(entry.calling, entry.address, entry.count, clock.parse(entry.last), images, image_at))
+        machines.append(
+            Machine(entry.calling, entry.address, entry.count, clock.parse_stamp(entry.last), images, image_at)
+        )
     entered = Modalities(box.clinical.database).all()
-    settings, gateway = box.config.dicom, presence.announcement(box.state, "gateway")
+    settings, gateway = box.config.dicom, run_status.read_announcement(box.state, "gateway")
     return render_template(
         "machines.html",
         machines=machines,
-        refused=list(dicom_callers.turned_away(box.config, box.state)),
+        refused=list(refused_callers.check_refused_callers(box.config, box.state)),
         entered=entered,
         barred={one.sequence for one in entered if not admits_title(one.place.title, settings)},
         # The gateway tests the lines: while it does not run, or hangs, nobody should wait for an answer.

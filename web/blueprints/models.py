@@ -14,20 +14,19 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.pack_changes import PackChange, PackChanges, Wish
-from firmware_app.cases.pack_trials import PackTrial, PackTrials
-from firmware_app.core import clock, presence
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.pack_changes import PackAction, PackChange, PackChanges, PackTrial, PackTrials
+from firmware_app.core import clock, run_status
 from firmware_app.core.clock import Stamp
 from firmware_app.core.errors import PackError
-from firmware_app.core.language import N_, term, translate
+from firmware_app.core.language import N_, translate, translate_term
 from firmware_app.core.records import Reason
-from firmware_app.dicom.headers import body_part
-from firmware_app.monitoring.falls import ClinicalFall, Falls
-from firmware_app.packs import licence
-from firmware_app.packs.installed import PackStore
-from firmware_app.packs.scope import Route
-from firmware_app.packs.shelf import Pack
+from firmware_app.dicom import body_part
+from firmware_app.monitoring.performance_drops import PerformanceDrop, PerformanceDrops
+from firmware_app.packs import manifest_types
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.pack_store import PackStore
+from firmware_app.packs.requirements import Route
 from web import guard, notices
 from web.box import Box, here
 
@@ -66,7 +65,7 @@ class Model:
     change: PackChange | None
     trial: PackTrial | None
     """The trial of another version that runs now, or that was left and nobody has noted."""
-    fall: ClinicalFall | None
+    fall: PerformanceDrop | None
     """Whether it does worse here than its card says."""
 
 
@@ -119,7 +118,7 @@ def end_trial(pack: str, wish: str) -> ResponseReturnValue:
     trial = PackTrials(box.clinical.database).of(pack)
     if trial is None or not trial.runs:
         abort(404)
-    PackChanges(box.clinical.database).ask(pack, trial.version, guard.actor(), Wish(wish))
+    PackChanges(box.clinical.database).ask(pack, trial.version, guard.actor(), PackAction(wish))
     return redirect(url_for("models.page"), 303)
 
 
@@ -127,7 +126,7 @@ def end_trial(pack: str, wish: str) -> ResponseReturnValue:
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def noted(pack: str) -> ResponseReturnValue:
     """A person has seen that a version was left, or that one does worse than its card says."""
-    Falls(here().clinical.database).note(pack, guard.actor())
+    PerformanceDrops(here().clinical.database).note(pack, guard.actor())
     PackTrials(here().clinical.database).note(pack, guard.actor())
     return redirect(url_for("models.page"), 303)
 
@@ -160,7 +159,7 @@ def _model(
 
 def _spoken(box: Box) -> dict[str, tuple[str, str]] | None:
     """Name → (version, runtime and precision) of what the running reader has loaded; None while it does not run."""
-    told = presence.announcement(box.state, "reader")
+    told = run_status.read_announcement(box.state, "reader")
     if told is None:
         return None
     return {
@@ -182,8 +181,10 @@ def _since(store: PackStore, pack: Pack) -> Stamp | None:
 def _pictures(route: Route, language: str) -> str:
     """``X-ray: chest``: the modalities and the parts of the body, each named once."""
     separator = translate(N_(", "), language)
-    machines = dict.fromkeys(term("modality", one, language) for one in route.modalities)
-    parts = dict.fromkeys(term("body_part", body_part.examined(one) or one, language) for one in route.body_parts)
+    machines = dict.fromkeys(translate_term("modality", one, language) for one in route.modalities)
+    parts = dict.fromkeys(
+        translate_term("body_part", body_part.parse_body_part(one) or one, language) for one in route.body_parts
+    )
     return translate(N_("{machines}: {parts}"), language).format(
         machines=separator.join(machines), parts=separator.join(parts)
     )
@@ -198,8 +199,8 @@ def _ages(route: Route, language: str) -> str:
 def _licence(of_weights: str | None, language: str) -> str:
     if of_weights is None:
         return translate(N_("Licence of the weights: not stated."), language)
-    text = _NON_COMMERCIAL if licence.is_non_commercial(of_weights) else N_("Licence of the weights: {licence}.")
-    return translate(text, language).format(licence=licence.spoken(of_weights))
+    text = _NON_COMMERCIAL if manifest_types.is_non_commercial(of_weights) else N_("Licence of the weights: {licence}.")
+    return translate(text, language).format(licence=manifest_types.format_licence(of_weights))
 
 
 def _is_late(change: PackChange) -> bool:

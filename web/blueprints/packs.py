@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from firmware_app.core.errors import PackError
 from firmware_app.core.records import Case, PackIdentity
 from firmware_app.core.settings import Config
-from firmware_app.packs import prior
-from firmware_app.packs.installed import PackStore
+from firmware_app.packs import prevalence_adjustment
+from firmware_app.packs.evidence import ExternalValidation, Measurement
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Elsewhere, Measured
-from firmware_app.packs.tasks.part import Words
+from firmware_app.packs.manifest_types import LocalisedText
+from firmware_app.packs.pack_store import PackStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class PackTexts:
     intended_use: str
     not_for: str
     weak_points: tuple[str, ...]
-    elsewhere: tuple[Elsewhere, ...]
-    left_out: tuple[Measured, ...]
+    elsewhere: tuple[ExternalValidation, ...]
+    left_out: tuple[Measurement, ...]
     headline: Headline | None
-    measured: Measured | None
-    worth: prior.Predictive | None
+    measured: Measurement | None
+    worth: prevalence_adjustment.PredictiveValues | None
     here: bool
 
 
@@ -52,7 +52,7 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
     if manifest.version != pack.version:
         return None
 
-    def said(text: Words) -> str:
+    def said(text: LocalisedText) -> str:
         return text.text(language)
 
     measured = _measured(manifest, pack)
@@ -65,7 +65,9 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
         tuple(row for row in manifest.measured if row.unseen),
         headline(manifest),
         measured,
-        prior.predictive(manifest, measured, manifest.findings[0].code, config.reader.prevalence),
+        prevalence_adjustment.find_predictive_values(
+            manifest, measured, manifest.findings[0].code, config.reader.prevalence
+        ),
         all(finding.code in config.reader.prevalence for finding in manifest.findings),
     )
 
@@ -96,7 +98,7 @@ def facts(config: Config, case: Case, language: str) -> dict[str, str]:
     return asked
 
 
-def _measured(manifest: Manifest, pack: PackIdentity) -> Measured | None:
+def _measured(manifest: Manifest, pack: PackIdentity) -> Measurement | None:
     """The measured accuracy of the runtime and precision that read the image, on the whole test part."""
     mine = [one for one in manifest.measured if (one.runtime, one.precision) == (pack.runtime, pack.precision)]
     return next((one for one in mine if one.split == "test"), None)

@@ -1,7 +1,7 @@
 """The first page of an installed box without an identity: a code, the questions, and the outcome.
 
 The code is shown on the box's own screen, or stands on the label that belongs to a provisioning file on a stick. Wrong
-codes count as failed log-ins. Root does what the page asks for (`appliance.provisioning.first_page`); this process may
+codes count as failed log-ins. Root does what the page asks for (`appliance.provisioning_service`); this process may
 not.
 """
 
@@ -14,20 +14,20 @@ import segno
 from flask import Blueprint, Response, abort, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.appliance.provisioning import (
-    enrolment,
-    first_page,
-    first_request,
+from firmware_app.appliance import (
     first_start,
-    naming,
-    offered_files,
-    signed_file,
+    network_name,
+    provisioning_files,
+    provisioning_request,
+    provisioning_service,
+    signed_provisioning,
+    uplink_enrolment,
 )
-from firmware_app.appliance.provisioning.answers import QUESTIONS, Answers
-from firmware_app.appliance.provisioning.first_page import DONE
-from firmware_app.appliance.provisioning.first_request import FirstRequest, FirstResult
-from firmware_app.appliance.provisioning.signed_file import Proof
-from firmware_app.cases.accounts.accounts_db import checked_code
+from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers
+from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
+from firmware_app.appliance.provisioning_service import DONE
+from firmware_app.appliance.signed_provisioning import HospitalProof
+from firmware_app.cases.accounts import parse_code
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, translate
 from web import devices
@@ -55,10 +55,10 @@ def lead_here() -> ResponseReturnValue | None:
 @blueprint.get("/setup")
 def page() -> ResponseReturnValue:
     box = here()
-    if session.get(_ASKED) and first_request.waits(box.state):
+    if session.get(_ASKED) and provisioning_request.is_waiting(box.state):
         return redirect(url_for("setup.outcome"))
     _require_open()
-    return render_template("setup_code.html", error="", offers=offered_files.offers(box.state), box_id="")
+    return render_template("setup_code.html", error="", offers=provisioning_files.list_offers(box.state), box_id="")
 
 
 @blueprint.post("/setup")
@@ -72,7 +72,7 @@ def code() -> ResponseReturnValue:
         box.accounts.forget_failures(_TRY, devices.source())
         session[_CODE] = given
         return redirect(url_for("setup.questions"))
-    offers = offered_files.offers(box.state)
+    offers = provisioning_files.list_offers(box.state)
     if len(offers) > 1 and not meant:
         return _code_again(_BOX_NEEDED, meant)
     return _file(given, meant or offers[0]) if offers else _code_again(_CODE_WRONG, meant)
@@ -83,7 +83,7 @@ def questions() -> ResponseReturnValue:
     _require_open()
     if not _good(session.get(_CODE, "")):
         return redirect(url_for("setup.page"))
-    answers = Answers.present(here().config, naming.machine()).as_text()
+    answers = Answers.present(here().config, network_name.hardware_name()).as_text()
     return _questions({**answers, "language": g.language}, {})
 
 
@@ -102,14 +102,14 @@ def answers() -> ResponseReturnValue:
             errors[question.key] = error.text(g.language)
     bundle_text, hospital = _bundle(), None
     try:
-        hospital = first_page.hospital_in(bundle_text)
+        hospital = provisioning_service.parse_hospital(bundle_text)
     except LanternError as error:
         errors["hospital"] = error.text(g.language)
     line, label = request.form.get("line", "").strip()[:300], request.form.get("label", "").strip()[:40]
     if line or label:
         try:
-            enrolment.broker_in(line)
-            checked_code(label)
+            uplink_enrolment.parse_broker(line)
+            parse_code(label)
         except LanternError as error:
             errors["line"] = error.text(g.language)
     if errors:
@@ -125,7 +125,7 @@ def outcome() -> ResponseReturnValue:
     box, asked = here(), session.get(_ASKED)
     if not asked:
         abort(404)
-    result = first_request.result(box.state)
+    result = provisioning_request.read_result(box.state)
     if result is None or result.request != asked:
         waiting = Response(render_template("setup_wait.html"))
         waiting.headers["Refresh"] = "2"
@@ -137,7 +137,7 @@ def outcome() -> ResponseReturnValue:
         result=result,
         text=result.text(g.language),
         qr=_drawn(result),
-        address=f"https://{naming.host(result.box)}.local/",
+        address=f"https://{network_name.mdns_host(result.box)}.local/",
         asks=result.asks,
     )
 
@@ -145,7 +145,7 @@ def outcome() -> ResponseReturnValue:
 @blueprint.get("/setup/box.json")
 def bundle() -> ResponseReturnValue:
     """The box's bundle for the hospital, as a file."""
-    result = first_request.result(here().state)
+    result = provisioning_request.read_result(here().state)
     if result is None or result.request != session.get(_ASKED) or not result.bundle:
         abort(404)
     name = f"{result.box}.box.json"
@@ -159,7 +159,7 @@ def bundle() -> ResponseReturnValue:
 def _is_open() -> bool:
     """Whether the page is open: only while the box has no identity and no account, so nothing needs protection yet."""
     box = here()
-    return first_start.is_new(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
+    return first_start.is_unprovisioned(box.config, box.state) and not any(u.has_password for u in box.accounts.users())
 
 
 def _require_open() -> None:
@@ -177,8 +177,8 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
     """The file that was found on a stick and whose label has this code."""
     box = here()
     try:
-        offer = offered_files.offer(box.state, meant, given)
-        signed_file.believe(offer, Proof(code=given))
+        offer = provisioning_files.find_offer(box.state, meant, given)
+        signed_provisioning.check_proof(offer, HospitalProof(code=given))
     except LanternError as error:
         return _code_again(error.text(g.language), meant)
     box.accounts.forget_failures(_TRY, devices.source())
@@ -187,7 +187,7 @@ def _file(given: str, meant: str) -> ResponseReturnValue:
 
 
 def _ask(asked: FirstRequest) -> ResponseReturnValue:
-    first_request.ask(here().state, asked)
+    provisioning_request.ask(here().state, asked)
     session[_ASKED] = asked.request
     return redirect(url_for("setup.outcome"))
 
@@ -195,7 +195,7 @@ def _ask(asked: FirstRequest) -> ResponseReturnValue:
 def _bundle() -> str:
     """The hospital's bundle: the uploaded file or the pasted text."""
     chosen = request.files.get("hospital_file")
-    data = chosen.read(first_request.MOST_BYTES) if chosen and chosen.filename else b""
+    data = chosen.read(provisioning_request.MOST_BYTES) if chosen and chosen.filename else b""
     return data.decode("ascii", "replace") if data.strip() else request.form.get("hospital", "")
 
 
@@ -227,7 +227,7 @@ def _zones() -> list[str]:
 
 def _code_again(error: str, meant: str) -> ResponseReturnValue:
     text = translate(error, g.language)
-    offers = offered_files.offers(here().state)
+    offers = provisioning_files.list_offers(here().state)
     return render_template("setup_code.html", error=text, offers=offers, box_id=meant), 400
 
 

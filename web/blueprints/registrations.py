@@ -7,11 +7,11 @@ from typing import Final
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, registered_patient
-from firmware_app.cases.registration import names
-from firmware_app.cases.registration.entry import checked, new_accession
-from firmware_app.cases.registrations import Entry, Registrations
+from firmware_app.cases import patient_identity
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, apply_registration
+from firmware_app.cases.registration_entry import check_registration, create_accession
+from firmware_app.cases.registrations import Registration, Registrations
 from firmware_app.core import clock
 from firmware_app.core.errors import (
     NameUnusable,
@@ -20,8 +20,8 @@ from firmware_app.core.errors import (
     RegistrationImaged,
     RegistrationUnknown,
 )
-from firmware_app.dicom.examinations import EXAMINATIONS
-from firmware_app.dicom.headers.age import clean_age
+from firmware_app.dicom.patient_data import clean_age
+from firmware_app.dicom.worklist import EXAMINATIONS
 from web import guard, sheet
 from web.box import here
 
@@ -51,7 +51,7 @@ def add() -> ResponseReturnValue:
     number, unit = form.get("years", "").strip(), form.get("unit", "Y")
     given = {**form, "age": clean_age(number + unit) if number else ""}
     try:
-        new = checked(given, clock.now().astimezone(), form.get("accession", ""))
+        new = check_registration(given, clock.now().astimezone(), form.get("accession", ""))
         made = _registrations().add(new, guard.actor(), same_person="same_person" in form)
     except RegistrationError as error:
         return _page(form, problem=error)
@@ -75,7 +75,7 @@ def cancel(accession: str) -> ResponseReturnValue:
 def spelling() -> ResponseReturnValue:
     """The pinyin of a name, for the form to show before it is sent.  A POST: no name is ever part of an address."""
     try:
-        return {"spelled": names.spelling(names.clean(request.form.get("name", "")))}
+        return {"spelled": patient_identity.spell_name(patient_identity.clean_name(request.form.get("name", "")))}
     except NameUnusable:
         return {"spelled": ""}
 
@@ -90,7 +90,7 @@ def choose(reference: str) -> ResponseReturnValue:
     chosen, changes = None, []
     if "accession" in request.args:
         chosen = _entry(request.args["accession"])
-        after = registered_patient(box.patients.imaged(reference), chosen.registered)
+        after = apply_registration(box.patients.imaged(reference), chosen.registered)
         changes = _side_by_side(known.patient, after)
     return render_template(
         "tie.html",
@@ -114,7 +114,7 @@ def tie(reference: str) -> ResponseReturnValue:
 
 
 def _page(
-    form: dict[str, str], *, made: Entry | None = None, problem: RegistrationError | None = None
+    form: dict[str, str], *, made: Registration | None = None, problem: RegistrationError | None = None
 ) -> tuple[str, int]:
     entries = _registrations().latest(ROWS)
     namesakes = [
@@ -131,7 +131,7 @@ def _page(
         form=form,
         made=made,
         namesakes=namesakes,
-        accession=form.get("accession") or new_accession(),
+        accession=form.get("accession") or create_accession(),
         problem=problem.text(g.language) if problem else "",
         of_another=isinstance(problem, NumberOfAnother),
         units=AGE_UNITS,
@@ -145,7 +145,7 @@ def _examinations() -> dict[str, str]:
     return {code: examination.text(g.language) for code, examination in EXAMINATIONS.items()}
 
 
-def _entry(accession: str) -> Entry:
+def _entry(accession: str) -> Registration:
     """The entry that a case may be tied to; 404 where there is none."""
     try:
         entry = _registrations().entry(accession)

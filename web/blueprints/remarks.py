@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.remarks import Kind
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.remarks import RemarkKind
 from firmware_app.core.errors import CaseUnknown
 from web import drawn, guard, words
 from web.box import Box, here
@@ -24,7 +24,7 @@ def remark(reference: str) -> ResponseReturnValue:
     try:
         box.remarks.add(
             reference,
-            Kind(form["kind"]),
+            RemarkKind(form["kind"]),
             form.get("text", ""),
             guard.actor(),
             form.get("instance", ""),

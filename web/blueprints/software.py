@@ -1,7 +1,7 @@
 """The box's own software: what runs, what a stick, a browser and the channel brought, and how a technician renews it.
 
 A file comes piece by piece, so that it is never whole in memory; this process may install nothing and hands it over to
-root (`firmware_app.appliance.updates.handover`), who judges it as one from a stick.
+root (`firmware_app.appliance.software_requests`), who judges it as one from a stick.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 from flask import Blueprint, abort, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.appliance.updates import handover, machine, record, settings
-from firmware_app.appliance.updates.handover import PIECE_BYTES, Request
-from firmware_app.appliance.updates.machine import Machine
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.core import clock, disk_fault
+from firmware_app.appliance import software_bundle, software_record, software_requests
+from firmware_app.appliance.software_bundle import InstalledSystem
+from firmware_app.appliance.software_requests import PIECE_BYTES, SoftwareRequest
+from firmware_app.cases.accounts import Role
+from firmware_app.core import clock, disk
 from firmware_app.core.errors import LanternError, SoftwareByHand, SoftwareError, SoftwareNotHere
 from firmware_app.core.records import Reason
 from web import guard
@@ -37,20 +37,25 @@ def allow_piece() -> None:
 @blueprint.get("/software")
 @guard.only(Role.DOCTOR, Role.TECHNICIAN)
 def page() -> ResponseReturnValue:
-    state, running = here().state, machine.here()
-    last, offered = record.outcome(state), record.offered(state)
+    state, running = here().state, software_bundle.read_installed_system()
+    last, offered = software_record.read_outcome(state), software_record.read_offered(state)
     renews = running.flashed and state.software.is_dir()
     return render_template(
         "software.html",
         running=running,
         instead=None if renews else _instead(running),
-        left=record.left(state),
-        doing=record.doing(state) or (record.Doing("waiting", "", 0) if renews and handover.waits(state) else None),
+        left=software_record.read_abandoned_slot(state),
+        doing=software_record.read_progress(state)
+        or (
+            software_record.UpdateProgress("waiting", "", 0)
+            if renews and software_requests.is_request_waiting(state)
+            else None
+        ),
         last=last,
-        last_at=clock.parse(last.at) if last and last.at else None,
+        last_at=clock.parse_stamp(last.at) if last and last.at else None,
         offered=offered,
-        offered_at=clock.parse(offered.at) if offered else None,
-        chosen=settings.chosen(here().config, state),
+        offered_at=clock.parse_stamp(offered.at) if offered else None,
+        chosen=software_requests.read_channel_settings(here().config, state),
         fixed=bool(here().config.software.repository),
         piece=PIECE_BYTES,
     )
@@ -61,12 +66,12 @@ def page() -> ResponseReturnValue:
 def channel() -> ResponseReturnValue:
     """Have root look at the channel, or install what it offers; `again` also where it was left before."""
     _require_flashed()
-    if not settings.chosen(here().config, here().state).repository:
+    if not software_requests.read_channel_settings(here().config, here().state).repository:
         abort(404)
     again, looks = "again" in request.form, "look" in request.form
     if not looks:
         here().audit.record(guard.actor(), "software.asked", origin="channel", again=again)
-    handover.ask(here().state, Request("look" if looks else "channel", again))
+    software_requests.submit_request(here().state, SoftwareRequest("look" if looks else "channel", again))
     return redirect(url_for("software.page"), 303)
 
 
@@ -78,14 +83,14 @@ def choose() -> ResponseReturnValue:
     if here().config.software.repository:
         abort(404)
     given = request.files.get("root")
-    asked = Request(
+    asked = SoftwareRequest(
         "choose",
         repository=request.form.get("repository", "").strip()[:400],
         automatic="automatic" in request.form,
         root=given.read(_ROOT_BYTES).decode("utf-8", "replace") if given else "",
     )
     here().audit.record(guard.actor(), "software.channel", repository=asked.repository)
-    handover.ask(here().state, asked)
+    software_requests.submit_request(here().state, asked)
     return redirect(url_for("software.page"), 303)
 
 
@@ -96,7 +101,7 @@ def begin() -> ResponseReturnValue:
     _require_flashed()
     size = request.form.get("size", "")
     try:
-        token = handover.begin(
+        token = software_requests.begin_upload(
             here().state,
             request.form.get("name", ""),
             int(size) if size.isdecimal() and len(size) < 12 else 0,
@@ -105,7 +110,7 @@ def begin() -> ResponseReturnValue:
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(disk_fault.named(here().state.root, error))
+        return _refused(disk.classify_disk_error(here().state.root, error))
     return jsonify(token=token)
 
 
@@ -114,11 +119,11 @@ def begin() -> ResponseReturnValue:
 def piece(token: str, at: int) -> ResponseReturnValue:
     """One piece of the file, which begins *at*; tells how far the file has come."""
     try:
-        return jsonify(at=handover.append(here().state, token, at, request.get_data()))
+        return jsonify(at=software_requests.append_piece(here().state, token, at, request.get_data()))
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(disk_fault.named(here().state.root, error))
+        return _refused(disk.classify_disk_error(here().state.root, error))
 
 
 @blueprint.post("/software/upload/<token>/done")
@@ -127,13 +132,13 @@ def done(token: str) -> ResponseReturnValue:
     """All of the file is here: hand it to root."""
     size, again = request.form.get("size", ""), request.form.get("again") == "yes"
     try:
-        handover.finish(here().state, token, int(size) if size.isdecimal() and len(size) < 12 else -1)
+        software_requests.finish_upload(here().state, token, int(size) if size.isdecimal() and len(size) < 12 else -1)
         here().audit.record(guard.actor(), "software.asked", origin="upload", again=again)
-        handover.ask(here().state, Request("upload", again))
+        software_requests.submit_request(here().state, SoftwareRequest("upload", again))
     except LanternError as error:
         return _refused(error)
     except OSError as error:
-        return _refused(disk_fault.named(here().state.root, error))
+        return _refused(disk.classify_disk_error(here().state.root, error))
     return jsonify(page=url_for("software.page"))
 
 
@@ -141,12 +146,12 @@ def _refused(error: LanternError) -> ResponseReturnValue:
     return jsonify(code=error.code, text=error.text(g.language)), 409
 
 
-def _instead(running: Machine) -> Reason:
+def _instead(running: InstalledSystem) -> Reason:
     """How the software of a box is renewed that has no slots."""
     error: SoftwareError = SoftwareByHand() if running.packaged else SoftwareNotHere()
     return Reason.of(error)
 
 
 def _require_flashed() -> None:
-    if not (machine.here().flashed and here().state.software.is_dir()):
+    if not (software_bundle.read_installed_system().flashed and here().state.software.is_dir()):
         abort(404)

@@ -9,10 +9,10 @@ from typing import Final
 from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
-from firmware_app.cases import stick_status
-from firmware_app.cases.accounts.accounts_db import Role
-from firmware_app.cases.stick_status import StickStage, StickStatus
-from firmware_app.core import presence
+from firmware_app.cases import usb_import
+from firmware_app.cases.accounts import Role
+from firmware_app.cases.usb_import import StickStage, StickStatus
+from firmware_app.core import run_status
 from firmware_app.core.errors import StickStopped
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
@@ -35,8 +35,8 @@ def strip(state: StateDir) -> StickStatus | None:
 
 def latest(state: StateDir) -> StickStatus | None:
     """The importer's last state; an importer that died without a final state counts as stopped."""
-    status = stick_status.read(state)
-    if status is not None and status.is_under_way and not presence.is_running(state, stick_status.NAME):
+    status = usb_import.read_status(state)
+    if status is not None and status.is_under_way and not run_status.is_running(state, usb_import.STATUS_NAME):
         return replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()))
     return status
 
@@ -57,7 +57,7 @@ def seen() -> ResponseReturnValue:
     status = latest(state)
     if status is None or status.is_under_way:
         abort(404)
-    stick_status.write(state, replace(status, seen=True))
+    usb_import.write_status(state, replace(status, seen=True))
     return redirect(url_for("sticks.page"))
 
 

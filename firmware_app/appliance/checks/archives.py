@@ -9,18 +9,18 @@ from contextlib import closing
 from typing import Any, Final
 
 from firmware_app.appliance.checks.check import Check
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.registration.learned import LeftOut
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.registration_entry import OmissionReason
 from firmware_app.cases.registrations import LEFT_OUT, Registrations
 from firmware_app.core.errors import LanternError, PacsError
-from firmware_app.core.language import N_, NN_, register, register_counted, terms
+from firmware_app.core.language import N_, NN_, register, register_counted, register_terms
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.headers import sop_classes
-from firmware_app.dicom.scu.peer import ArchivePeer, Peer, peers
-from firmware_app.results.queue import due
-from firmware_app.results.queue.queue import SENT, Archive, SendingQueue, Stage
+from firmware_app.dicom import sop_classes
+from firmware_app.dicom.peers import ArchivePeer, Peer, list_archives
+from firmware_app.results import due_cases
+from firmware_app.results.archive_queue import SENT, ArchiveState, SendingQueue, SendingStage
 
 ANSWERS: Final = register("pacs.answers", N_("The PACS {pacs} answers a C-ECHO (verification)."))
 IDLE: Final = register(
@@ -59,32 +59,34 @@ register_counted(
         "{cause}.",
     ),
 )
-terms(
+register_terms(
     "cause",
     {
-        LeftOut.ACCESSION: N_(
+        OmissionReason.ACCESSION: N_(
             "the accession number (or, without one, the requested procedure's ID) is missing, longer than 16 "
             "characters or not of plain letters and digits"
         ),
-        LeftOut.PATIENT: N_("the patient number is missing, longer than 64 characters or has signs that none may have"),
-        LeftOut.NAME: N_("the patient's name is missing, too long or has signs that none may have"),
-        LeftOut.STUDY: N_("the Study Instance UID is missing or is none"),
-        LeftOut.DATE: N_("the date of the examination is missing or is none"),
-        LeftOut.MODALITY: N_("this box serves no machines of that kind"),
-        LeftOut.TWICE: N_("an entry before has the same accession number or Study Instance UID"),
-        LeftOut.TOO_MANY: N_("more patients were named than the box takes up"),
+        OmissionReason.PATIENT: N_(
+            "the patient number is missing, longer than 64 characters or has signs that none may have"
+        ),
+        OmissionReason.NAME: N_("the patient's name is missing, too long or has signs that none may have"),
+        OmissionReason.STUDY: N_("the Study Instance UID is missing or is none"),
+        OmissionReason.DATE: N_("the date of the examination is missing or is none"),
+        OmissionReason.MODALITY: N_("this box serves no machines of that kind"),
+        OmissionReason.TWICE: N_("an entry before has the same accession number or Study Instance UID"),
+        OmissionReason.TOO_MANY: N_("more patients were named than the box takes up"),
     },
 )
 _ECHO_S: Final = 5.0
 _MOST_CASES: Final = 5
 
 
-def status(config: Config, clinical: Clinical) -> list[dict[str, Any]]:
+def status(config: Config, clinical: ClinicalDatabase) -> list[dict[str, Any]]:
     """What `lantern status --json` prints under ``archives``."""
     queue = SendingQueue(clinical.database)
     counts, known = queue.counts(), {one.name: one for one in queue.archives()}
     told = []
-    for peer in peers(config):
+    for peer in list_archives(config):
         stages, archive = counts.get(peer.name, {}), known.get(peer.name)
         told.append(
             {
@@ -92,8 +94,8 @@ def status(config: Config, clinical: Clinical) -> list[dict[str, Any]]:
                 "ae_title": peer.title,
                 "sends": peer.settings.send,
                 "commits": archive.commits if archive else None,
-                "waiting": stages.get(Stage.WAITING, 0),
-                "stored": stages.get(Stage.STORED, 0),
+                "waiting": stages.get(SendingStage.WAITING, 0),
+                "stored": stages.get(SendingStage.STORED, 0),
                 "sent": sum(stages.get(stage, 0) for stage in SENT),
                 "code": archive.reason.code if archive and archive.reason else None,
             }
@@ -107,7 +109,7 @@ def examine(config: Config, state: StateDir, *, dials: bool = True) -> Iterator[
     The page's own process may dial nothing, so without *dials* only the sender's experience is told.
     """
     yield from _worklist(config, state)
-    there = peers(config)
+    there = list_archives(config)
     if not there:
         return
     with ThreadPoolExecutor(len(there)) as pool:
@@ -130,10 +132,10 @@ def examine(config: Config, state: StateDir, *, dials: bool = True) -> Iterator[
 
 def echo(peer: Peer) -> Reason:
     """What the archive answers to a C-ECHO."""
-    from firmware_app.dicom.scu import connection  # with all of pynetdicom
+    from firmware_app.dicom import storage_scu  # with all of pynetdicom
 
     try:
-        with connection.dialled(peer, [sop_classes.VERIFICATION], patience_s=_ECHO_S) as archive:
+        with storage_scu.dial_archive(peer, [sop_classes.VERIFICATION], patience_s=_ECHO_S) as archive:
             archive.echo()
     except PacsError as error:
         return Reason.of(error)
@@ -144,7 +146,7 @@ def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
     """What came of asking the hospital's worklist; nothing before it was asked."""
     title = config.worklist.hospital.ae_title
     try:
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         with closing(clinical.database):
             clinical.require()
             told = Registrations(clinical.database).told(title) if config.worklist.hospital.host else None
@@ -158,15 +160,15 @@ def _worklist(config: Config, state: StateDir) -> Iterator[Check]:
         yield Check("worklist", "ok", Reason(TELLS, {"worklist": title, "patients": patients}))
         for cause, count in reason.details.items() if reason is not None else ():
             said = Reason(LEFT_OUT, {"worklist": title, "count": count, "cause": cause})
-            yield Check("worklist", "ok" if cause == LeftOut.MODALITY else "warn", said)
+            yield Check("worklist", "ok" if cause == OmissionReason.MODALITY else "warn", said)
 
 
 class _Recorded:
     """What clinical.db has of the archives; nothing where it cannot be opened, which another check reports."""
 
     def __init__(self) -> None:
-        self.archives: dict[str, Archive] = {}
-        self.counts: dict[str, dict[Stage, int]] = {}
+        self.archives: dict[str, ArchiveState] = {}
+        self.counts: dict[str, dict[SendingStage, int]] = {}
         self.refusals: list[tuple[str, Reason]] = []
         self.unmade: list[tuple[str, Reason]] = []
 
@@ -174,13 +176,13 @@ class _Recorded:
 def _recorded(state: StateDir) -> _Recorded:
     known = _Recorded()
     try:
-        clinical = Clinical(state.clinical_db)
+        clinical = ClinicalDatabase(state.clinical_db)
         with closing(clinical.database):
             clinical.require()
             queue = SendingQueue(clinical.database)
             known.archives = {one.name: one for one in queue.archives()}
             known.counts, known.refusals = queue.counts(), queue.refusals()
-            known.unmade = due.failures(clinical.database)[:_MOST_CASES]
+            known.unmade = due_cases.list_failures(clinical.database)[:_MOST_CASES]
     except (LanternError, sqlite3.Error):
         pass
     return known
@@ -192,6 +194,6 @@ def _queued(peer: ArchivePeer, known: _Recorded) -> Iterator[Check]:
     for name, reason in known.refusals:
         if name == peer.name and reason != told:
             yield Check("pacs", "warn", reason)
-    for code, stage in ((WAITING, Stage.WAITING), (AWAITED, Stage.STORED)):
+    for code, stage in ((WAITING, SendingStage.WAITING), (AWAITED, SendingStage.STORED)):
         if counts.get(stage):
             yield Check("pacs", "ok", Reason(code, {"pacs": peer.title, "count": counts[stage]}))

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
+from firmware_app.appliance import database_repair, rescue
 from firmware_app.appliance.checks.check import Check
-from firmware_app.appliance.checks.own_care import FROM_BACKUP
-from firmware_app.appliance.recovery import mending, rescue
-from firmware_app.cases import kept_files, references
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.appliance.checks.maintenance import FROM_BACKUP
+from firmware_app.cases import clinical_db, references
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.quarantine import Quarantine
-from firmware_app.core import clock, disk_fault
+from firmware_app.core import clock, database_health, disk
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, NN_, register, register_counted
 from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config
-from firmware_app.core.sqlite import damage
 from firmware_app.core.state_dir import StateDir
 
 _DATABASE_OK: Final = register("doctor.database_ok", N_("The database is whole. Cases: {cases}, images: {instances}."))
@@ -103,49 +102,55 @@ _NEWEST: Final = 10
 _REFUSED_NONE: Final = register("doctor.refused_none", N_("Nothing was refused or set aside."))
 
 
-def database(config: Config, state: StateDir) -> Iterator[Check]:
-    for reason in mending.troubles(state):
+def check_databases(config: Config, state: StateDir) -> Iterator[Check]:
+    for reason in database_repair.list_troubles(state):
         yield Check("database", "fail", reason)
     if not state.clinical_db.exists():
         yield Check("database", "warn", Reason(_DATABASE_NONE))
         return
-    if not references.whole(state.clinical_db.parent):
+    if not references.has_key_file(state.clinical_db.parent):
         yield Check(
             "database", "warn", Reason(_KEY_ONCE, {"path": str(state.clinical_db.parent / references.KEY_FILE)})
         )
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     try:
         clinical.require()
         answer = clinical.database.connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if answer != "ok":
-            damage.note(state.clinical_db)  # a running box now restarts its processes and repairs the database
+            database_health.write_damage_note(
+                state.clinical_db
+            )  # a running box now restarts its processes and repairs the database
             raise sqlite3.DatabaseError(answer)
         counts = clinical.counts()
     except LanternError as error:
         yield Check("database", "fail", Reason.of(error))
     except sqlite3.DatabaseError as error:
         # An OperationalError is of the disk (read-only, full, locked): nothing says that the data are damaged.
-        known = Reason.of(disk_fault.named(state.root, error)) if isinstance(error, sqlite3.OperationalError) else None
+        known = (
+            Reason.of(disk.classify_disk_error(state.root, error))
+            if isinstance(error, sqlite3.OperationalError)
+            else None
+        )
         yield Check("database", "fail", known or Reason(_DATABASE_BAD, {"detail": str(error)[:120]}))
     else:
         yield Check("database", "ok", Reason(_DATABASE_OK, {"cases": counts.cases, "instances": counts.instances}))
-        yield from files(clinical, state)
+        yield from check_files(clinical, state)
         yield from _contents(clinical)
     finally:
         clinical.database.close()
 
 
-def files(clinical: Clinical, state: StateDir) -> Iterator[Check]:
+def check_files(clinical: ClinicalDatabase, state: StateDir) -> Iterator[Check]:
     """Nothing where the file of every image is there."""
-    if lost := kept_files.lost(clinical, state):
+    if lost := clinical_db.count_lost_files(clinical, state):
         details: dict[str, Detail] = {"lost": lost, "instances": clinical.counts().instances}
         yield Check("images", "warn", Reason(_FILES_LOST, details))
 
 
-def rescues(config: Config, state: StateDir) -> Iterator[Check]:
+def check_rescues(config: Config, state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
-    for folder, report in {report.database: (folder, report) for folder, report in rescue.reports(state)}.values():
-        details: dict[str, Detail] = {"date": clock.parse(report.at).day, "folder": str(folder)}
+    for folder, report in {report.database: (folder, report) for folder, report in rescue.list_reports(state)}.values():
+        details: dict[str, Detail] = {"date": clock.parse_stamp(report.at).day, "folder": str(folder)}
         if report.database == state.exchange_db.name:
             yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, details))
         elif report.database == state.accounts_db.name:
@@ -163,11 +168,11 @@ def rescues(config: Config, state: StateDir) -> Iterator[Check]:
 
 
 def _from_backup(report: rescue.RescueReport) -> Reason:
-    date = clock.parse(report.backup).day
+    date = clock.parse_stamp(report.backup).day
     return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
 
 
-def _contents(clinical: Clinical) -> Iterator[Check]:
+def _contents(clinical: ClinicalDatabase) -> Iterator[Check]:
     counts = clinical.counts()
     if counts.waiting:
         yield Check("queue", "warn", Reason(_QUEUE_WAITING, {"waiting": counts.waiting}))
@@ -180,7 +185,7 @@ def _contents(clinical: Clinical) -> Iterator[Check]:
 def _cut_off(exports: Exports) -> Iterator[Check]:
     """Exports to a stick that were cut off, for a month: somebody should check that stick."""
     for begun in exports.of_unknown_end():
-        at = clock.parse(begun.at)
+        at = clock.parse_stamp(begun.at)
         if clock.now() - at.at < timedelta(days=_EXPORT_DAYS):
             details: dict[str, Detail] = {"person": str(begun.details.get("account", ""))}
             yield Check("export", "warn", Reason(_EXPORT_UNKNOWN, details), at.text("seconds"), begun.case)

@@ -18,8 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.checks import doctor, selftest
-from firmware_app.core.language import ENGLISH, LANGUAGES, N_, codes, template, translate
+from firmware_app.appliance import doctor, selftest
+from firmware_app.core.language import ENGLISH, LANGUAGES, N_, list_codes, sentence_template, translate
 
 FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
 BEGIN: Final = "<!-- sentences: begin (python -m firmware_app.appliance.checks.handbook) -->"
@@ -145,33 +145,33 @@ ELSEWHERE: Final = (
 """What other commands and the viewer's pages say; each such sentence tells by itself what to do."""
 
 
-def groups() -> dict[str, list[str]]:
+def list_groups() -> dict[str, list[str]]:
     """English title -> the codes of that section, in order."""
     codes_of: dict[str, list[str]] = {group.title: [] for group in GROUPS}
-    for code in sorted(codes()):
+    for code in sorted(list_codes()):
         home = next((one for one in GROUPS if any(fnmatchcase(code, pattern) for pattern in one.patterns)), None)
         if home is not None:
             codes_of[home.title].append(code)
     return codes_of
 
 
-def strangers() -> list[str]:
+def list_unassigned_codes() -> list[str]:
     """Codes of which nobody has said whether the doctor can say them."""
     patterns = (*ELSEWHERE, *(pattern for group in GROUPS for pattern in group.patterns))
-    return [code for code in sorted(codes()) if not any(fnmatchcase(code, pattern) for pattern in patterns)]
+    return [code for code in sorted(list_codes()) if not any(fnmatchcase(code, pattern) for pattern in patterns)]
 
 
-def sentence(code: str, language: str) -> str:
+def format_sentence(code: str, language: str) -> str:
     """As a person sees it: a gap where the box puts a name or a number."""
-    return _PLACE.sub("…", template(code, language))
+    return _PLACE.sub("…", sentence_template(code, language))
 
 
-def advice(text: str) -> dict[str, str]:
+def parse_advice(text: str) -> dict[str, str]:
     """Code -> what to do, as a chapter has it."""
     return {entry["code"]: entry["advice"] for entry in _ENTRY.finditer(text) if entry["advice"] != TO_WRITE}
 
 
-def chapter(language: str, written: Mapping[str, str]) -> str:
+def make_chapter(language: str, written: Mapping[str, str]) -> str:
     """The chapter's sections, with what is *written* below each sentence."""
     return "\n".join(_lines(language, written))
 
@@ -179,22 +179,22 @@ def chapter(language: str, written: Mapping[str, str]) -> str:
 def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
     yield from (BEGIN, "")
     for group in GROUPS:
-        group_codes = groups()[group.title]
+        group_codes = list_groups()[group.title]
         if group_codes:
             yield from (f"### {translate(group.title, language)}", "")
         for code in group_codes:
-            yield from (f"**{sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
+            yield from (f"**{format_sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
     yield END
 
 
-def update(path: Path, language: str, *, write: bool) -> list[str]:
+def update_chapter(path: Path, language: str, *, write: bool) -> list[str]:
     """Bring the chapter in *path* up to date; returns what is missing in it, in words."""
     before = path.read_text("utf-8")
     head, _, rest = before.partition(BEGIN)
     body, _, tail = rest.partition(END)
-    written = advice(body)
-    after = f"{head}{chapter(language, written)}{tail}"
-    wanted = [code for group_codes in groups().values() for code in group_codes]
+    written = parse_advice(body)
+    after = f"{head}{make_chapter(language, written)}{tail}"
+    wanted = [code for group_codes in list_groups().values() for code in group_codes]
     missing = [f"{path.name}: what to do is not written: {code}" for code in wanted if code not in written]
     missing += [f"{path.name}: no such sentence any more: {code}" for code in written if code not in wanted]
     missing += [f"{path.name}: not translated: {code}" for code in wanted if _untranslated(code, language)]
@@ -206,7 +206,7 @@ def update(path: Path, language: str, *, write: bool) -> list[str]:
 
 
 def _untranslated(code: str, language: str) -> bool:
-    return language != ENGLISH and sentence(code, language) == sentence(code, ENGLISH)
+    return language != ENGLISH and format_sentence(code, language) == format_sentence(code, ENGLISH)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -216,11 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--docs", type=Path, metavar="DIR", default=Path("docs"), help="default: docs")
     parser.add_argument("--check", action="store_true", help="only say what is missing")
     options = parser.parse_args(arguments)
-    missing = [f"nobody has said whether the doctor can say this: {code}" for code in strangers()]
+    missing = [f"nobody has said whether the doctor can say this: {code}" for code in list_unassigned_codes()]
     for language, name in FILES.items():
         path = options.docs / name
         has_one = path.exists()
-        missing += update(path, language, write=not options.check) if has_one else [f"there is no {name}"]
+        missing += update_chapter(path, language, write=not options.check) if has_one else [f"there is no {name}"]
     print("\n".join(missing) or "The handbook has every sentence.")
     return 1 if missing else 0
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance.checks.check import Check
-from firmware_app.core import disk_fault as of_the_state
+from firmware_app.core import disk as of_the_state
 from firmware_app.core.errors import DiskTrouble
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
@@ -72,17 +72,17 @@ _LEAST_MB: Final = 200
 _PRESSED, _STANDING = 10.0, 30.0  # percent
 
 
-def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
+def check_disk(folder: Path, limit_mb: int) -> Iterator[Check]:
     """Space, files, and a megabyte that is written, made durable and read back."""
     free_mb = free_bytes(folder) // 1_000_000
     if free_mb < 2 * limit_mb:
         details = {"free_mb": free_mb, "limit_mb": limit_mb}
         yield Check("disk", "fail" if free_mb < limit_mb else "warn", Reason(DISK_LOW, details))
-    yield from inodes(folder)
+    yield from check_inodes(folder)
     try:
         is_same = _written_and_read(folder / f".selftest.{os.getpid()}")
     except OSError as error:
-        known = of_the_state.named(folder, error)
+        known = of_the_state.classify_disk_error(folder, error)
         other = Reason(DISK_WRITE, {"detail": error.strerror or type(error).__name__})
         yield Check("disk", "fail", Reason.of(known) if isinstance(known, DiskTrouble) else other)
         return
@@ -92,7 +92,7 @@ def disk(folder: Path, limit_mb: int) -> Iterator[Check]:
         yield Check("disk", "fail", Reason(DISK_READ))
 
 
-def inodes(folder: Path) -> Iterator[Check]:
+def check_inodes(folder: Path) -> Iterator[Check]:
     """How many more files fit; no check where the file system has no such limit."""
     file_system = os.statvfs(folder)
     if file_system.f_files:
@@ -118,9 +118,9 @@ def _written_and_read(probe: Path) -> bool:
         probe.unlink(missing_ok=True)
 
 
-def temperature(thermal: Path = THERMAL) -> Iterator[Check]:
+def check_temperature(thermal: Path = THERMAL) -> Iterator[Check]:
     """The warmest sensor, held against the temperature at which the machine protects itself."""
-    measured = list(sensors(thermal))
+    measured = list(list_sensors(thermal))
     if not measured:
         yield Check("temperature", "ok", Reason(NO_SENSOR))
         return
@@ -132,7 +132,7 @@ def temperature(thermal: Path = THERMAL) -> Iterator[Check]:
     yield Check("temperature", "fail" if celsius >= limit - _HOT_C else "warn", reason)
 
 
-def sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
+def list_sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
     """Name, °C and critical °C of each sensor (kernel: Documentation/driver-api/thermal/sysfs-api.rst)."""
     for zone in sorted(thermal.glob("thermal_zone*")):
         celsius = _celsius(zone / "temp")
@@ -147,7 +147,7 @@ def sensors(thermal: Path = THERMAL) -> Iterator[tuple[str, float, float]]:
         yield _text(zone / "type")[:40] or zone.name, celsius, min(limits, default=_LIMIT_C)
 
 
-def memory(proc: Path = PROC) -> Iterator[Check]:
+def check_memory(proc: Path = PROC) -> Iterator[Check]:
     """The memory that is free for another program, and whether programs wait for memory."""
     available = available_mb(proc)
     if available is not None and available < NEEDED_MB:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from firmware_app.appliance.checks.check import Check
-from firmware_app.cases import stick_status
-from firmware_app.cases.stick_status import StickStage
+from firmware_app.cases import usb_import
+from firmware_app.cases.usb_import import StickStage
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick import drivers
+from firmware_app.ingest import stick_mounting
 
 _DRIVERS: Final = register("stick.drivers", N_("This box opens sticks and discs of these kinds: {kinds}."))
 _ABSENT: Final = register(
@@ -33,7 +33,7 @@ def examine(config: Config, state: StateDir) -> Iterator[Check]:
 
 def _last(state: StateDir) -> Iterator[Check]:
     """Until a person has said in the viewer that it is read."""
-    status = stick_status.read(state)
+    status = usb_import.read_status(state)
     if (
         status is not None
         and status.stage in (StickStage.UNFINISHED, StickStage.REFUSED)
@@ -46,10 +46,10 @@ def _last(state: StateDir) -> Iterator[Check]:
 def _drivers() -> Iterator[Check]:
     """Nothing within a sandbox that hides the kernel's modules."""
     try:
-        absent = drivers.absent()
+        absent = stick_mounting.list_missing_drivers()
     except PermissionError:
         return
-    if there := [driver.name for driver in drivers.DRIVERS.values() if driver not in absent]:
+    if there := [driver.name for driver in stick_mounting.DRIVERS.values() if driver not in absent]:
         yield Check("stick", "ok", Reason(_DRIVERS, {"kinds": ", ".join(there)}))
     if absent:
         kinds, packages = (", ".join(one.name for one in absent), " ".join(one.package for one in absent))

@@ -15,21 +15,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from firmware_app.appliance.installation import hospital, removal, setting_up
-from firmware_app.appliance.installation.machine import Machine, spoken
+from firmware_app.appliance.installation import hospital_installer, installer, uninstaller
 from firmware_app.appliance.installation.programs import ProgramSource
+from firmware_app.appliance.installation.target_system import TargetSystem, terminal_language
 from firmware_app.core.errors import LanternError, RemovalUnsure
 from firmware_app.core.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
 EXTRAS = {"x86_64": "intel,tflite", "aarch64": "tflite"}
 _PUT = {
-    "install": setting_up.install,
-    "install-hospital": hospital.install,
-    "configure": setting_up.configure,
-    "configure-hospital": hospital.configure,
+    "install": installer.install,
+    "install-hospital": hospital_installer.install,
+    "configure": installer.configure,
+    "configure-hospital": hospital_installer.configure,
 }
-_WITHDRAW = {"withdraw": removal.withdraw, "withdraw-hospital": hospital.withdraw}
+_WITHDRAW = {"withdraw": uninstaller.withdraw, "withdraw-hospital": hospital_installer.withdraw}
 _SURE = N_("Type “remove” to go on:")
 _NOTHING_REMOVED = N_("Nothing was removed.")
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; every `LanternError` ends as one sentence on stderr and exit status 1."""
     options = _parser().parse_args(arguments)
     os.umask(0o022)
-    machine = Machine(Path(os.path.abspath(options.destdir or "/")))  # noqa: PTH100 - a link in it is meant
+    machine = TargetSystem(Path(os.path.abspath(options.destdir or "/")))  # noqa: PTH100 - a link in it is meant
     try:
         if options.what in _PUT:
             wheels = options.wheels.resolve() if options.wheels else None
@@ -47,28 +47,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.what in _WITHDRAW:
             _WITHDRAW[options.what](machine)
             return 0
-        return _uninstall(machine, removal.kept("" if options.purge else options.keep), sure=options.sure)
+        return _uninstall(machine, uninstaller.parse_kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:
-        print(error.text(spoken()), file=sys.stderr)
+        print(error.text(terminal_language()), file=sys.stderr)
         return 1
 
 
-def _uninstall(machine: Machine, keep: set[str], *, sure: bool) -> int:
-    lost = removal.announce(machine, keep)
+def _uninstall(machine: TargetSystem, keep: set[str], *, sure: bool) -> int:
+    lost = uninstaller.announce_removal(machine, keep)
     if lost and not sure:
         if not sys.stdin.isatty():
             raise RemovalUnsure()
         if _answer() != "remove":
             machine.tell(_NOTHING_REMOVED)
             return 1
-    removal.uninstall(machine, keep)
+    uninstaller.uninstall(machine, keep)
     return 0
 
 
 def _answer() -> str:
     """What the person typed; empty where the terminal is closed."""
     try:
-        return input(f"{translate(_SURE, spoken())} ").strip()
+        return input(f"{translate(_SURE, terminal_language())} ").strip()
     except (EOFError, KeyboardInterrupt, UnicodeDecodeError):
         print()
         return ""

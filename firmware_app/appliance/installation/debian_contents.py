@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.installation import hospital
-from firmware_app.appliance.installation.ground import PROGRAMS
-from firmware_app.appliance.installation.machine import CONFIG, PREFIX, STATE
-from firmware_app.appliance.installation.setting_up import AVAHI, files_of, of_package
+from firmware_app.appliance.installation import hospital_installer
+from firmware_app.appliance.installation.installer import AVAHI, PROGRAMS, collect_files, package_path
+from firmware_app.appliance.installation.target_system import CONFIG, PREFIX, STATE
 from firmware_app.core.language import N_
 
 _UNITS: Final = Path("usr/lib/systemd/system")
@@ -50,7 +49,11 @@ class Contents:
 
 def _of_box(source: Path) -> dict[Path, bytes]:
     of_debian = source / "systemd/debian"
-    files = {of_package(path): content for path, content in files_of(source).items() if not path.is_relative_to(PREFIX)}
+    files = {
+        package_path(path): content
+        for path, content in collect_files(source).items()
+        if not path.is_relative_to(PREFIX)
+    }
     night = (of_debian / "apt-night.conf").read_bytes()
     not_on_an_image = (of_debian / "apt-image.conf").read_bytes()
     return files | {
@@ -64,8 +67,8 @@ def _of_box(source: Path) -> dict[Path, bytes]:
 
 def _of_hospital(source: Path) -> dict[Path, bytes]:
     folder = source / "systemd/hospital"
-    files = {of_package(place): (folder / name).read_bytes() for name, place in hospital.PLACES.items()}
-    return files | {hospital.SETTINGS: (folder / "lantern-hospital.default").read_bytes()}
+    files = {package_path(place): (folder / name).read_bytes() for name, place in hospital_installer.PLACES.items()}
+    return files | {hospital_installer.SETTINGS: (folder / "lantern-hospital.default").read_bytes()}
 
 
 BOX: Final = Contents(
@@ -97,15 +100,15 @@ Description: box that reads X-rays and ultrasound in a grassroots clinic
 """,
 )
 HOSPITAL: Final = Contents(
-    name=hospital.NAME,
-    prefix=hospital.PREFIX,
+    name=hospital_installer.NAME,
+    prefix=hospital_installer.PREFIX,
     commands=("lantern-hospital",),
-    state=hospital.STATE,
+    state=hospital_installer.STATE,
     settings=None,
     depends=("mosquitto",),
     recommends=("systemd-timesyncd",),
     files=_of_hospital,
-    conffiles=(hospital.SETTINGS,),
+    conffiles=(hospital_installer.SETTINGS,),
     libraries=frozenset(
         {
             "annotated-types",

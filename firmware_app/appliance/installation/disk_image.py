@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.care import state_volume
+from firmware_app.appliance import state_volume
 from firmware_app.appliance.installation import root_tree, signing
 
 MIB: Final = 1 << 20

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.installation.machine import Machine, run
+from firmware_app.appliance.installation.target_system import TargetSystem, run
 from firmware_app.core.errors import (
     InstallError,
     InstallProgramsFailed,
@@ -129,7 +129,7 @@ def _contents(wheel: Path) -> dict[str, bytes]:
         raise InstallWheelDamaged(wheel=wheel.name, detail=str(error) or "it ends too early") from None
 
 
-def prepare(machine: Machine, source: ProgramSource) -> str:
+def prepare_programs(machine: TargetSystem, source: ProgramSource) -> str:
     """Complete the programs of the checked *source* beside those in use; returns their STAMP.
 
     Raises `InstallProgramsFailed`; the programs in use stay as they are.
@@ -141,21 +141,21 @@ def prepare(machine: Machine, source: ProgramSource) -> str:
     return place.name
 
 
-def in_use(machine: Machine) -> str:
+def read_stamp_in_use(machine: TargetSystem) -> str:
     """The STAMP of the programs in use; empty where there are none."""
     place = machine.at(machine.venv)
     return place.readlink().name if place.is_symlink() else ""
 
 
-def switch(machine: Machine, stamp: str) -> None:
+def switch_programs(machine: TargetSystem, stamp: str) -> None:
     """Put prepared programs in use.  The units must follow at once: those of another version may not fit them."""
     machine.link(machine.venv, f"{_PROGRAMS}/{stamp}")
 
 
-def finish(machine: Machine, before: str) -> None:
+def finish(machine: TargetSystem, before: str) -> None:
     """After a switch from *before*: remove all older programs, which takes time, and say what is installed now."""
     for old in machine.at(machine.prefix / _PROGRAMS).iterdir():
-        if old.name not in {in_use(machine), before}:
+        if old.name not in {read_stamp_in_use(machine), before}:
             shutil.rmtree(old)
     version = run(machine.at(machine.venv) / "bin/python", "-m", "firmware_app", "--version").strip()
     machine.did(_DONE, version=version.removeprefix("lantern "))
@@ -163,7 +163,7 @@ def finish(machine: Machine, before: str) -> None:
 
 def _make(place: Path, source: ProgramSource, root: str) -> None:
     shutil.rmtree(place, ignore_errors=True)  # one that was cut off
-    Machine().folder(place.parent)
+    TargetSystem().folder(place.parent)
     carried = source.pip()  # pip runs out of its own wheel, installed nowhere
     program: list[str | Path] = ["-m", "pip"] if carried is None else [carried / "pip"]
     pip: list[str | Path] = [place / "bin/python", *program, "--quiet", "--no-input", "--disable-pip-version-check"]

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmware_app.core.errors import LanternError
-from firmware_app.core.settings import Config, load
+from firmware_app.core.settings import Config, load_config
 
 
-def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+def make_parser(module: str, description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m firmware_app.appliance.processes.{module}", description=description)
     made.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/lantern/lantern.toml")
     return made
 
 
-def run(options: argparse.Namespace, body: Callable[[Config, threading.Event], int]) -> int:
+def run_entry(options: argparse.Namespace, body: Callable[[Config, threading.Event], int]) -> int:
     """The exit status: what *body* returns, or 1 with a sentence on stderr."""
     logging.basicConfig(
         stream=sys.stderr,
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, body: Callable[[Config, threading.Event], i
         format="%(levelname)s %(name)s: %(message)s",
     )
     try:
-        config = load(options.config)
+        config = load_config(options.config)
         return body(config, _stop())
     except (LanternError, OSError) as error:
         print(error, file=sys.stderr)

@@ -8,24 +8,24 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.cases.accounts import audit
-from firmware_app.cases.clinical_db import Clinical
+from firmware_app.cases import audit
+from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registrations import Registrations
-from firmware_app.core import loading, notify
+from firmware_app.core import notify, process
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.scu.peer import titles
-from firmware_app.ingest.accept import Door
-from firmware_app.ingest.folder import WatchedFolder
-from firmware_app.ingest.line_test import LineTests
-from firmware_app.results.queue.commitments import Commitments
-from firmware_app.results.queue.offered import OfferedResults
+from firmware_app.dicom.peers import list_ae_titles
+from firmware_app.ingest.connection_test import ConnectionTests
+from firmware_app.ingest.intake import ImageIntake
+from firmware_app.ingest.watched_folder import WatchedFolder
+from firmware_app.results.offered_results import OfferedResults
+from firmware_app.results.storage_commitment import StorageCommitments
 
 if TYPE_CHECKING:
-    from firmware_app.dicom.scp.port import DicomPort
-    from firmware_app.dicom.web.giving import Giving
-    from firmware_app.dicom.web.listener import Listener
-    from firmware_app.ingest.archive import ArchiveSearch
+    from firmware_app.dicom.dicomweb_server import DicomwebServer
+    from firmware_app.dicom.storage_scp import StorageSCP
+    from firmware_app.dicom.wado_rs import ResultPages
+    from firmware_app.ingest.archive_search import ArchiveSearch
 
 Facts = Mapping[str, str | int | None]
 _DESCRIPTORS: Final = 4096
@@ -42,14 +42,14 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     """
     _allow_descriptors()
     _keep_decoders_out()
-    with loading.without_collection():
-        import firmware_app.dicom.scp.port  # noqa: F401 - the collector is off while it loads
+    with process.without_garbage_collection():
+        import firmware_app.dicom.storage_scp  # noqa: F401 - the collector is off while it loads
 
     state = StateDir(config.state.dir)
     state.prepare()
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    door = Door(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
+    door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
     port = dicom_port(config, door)
     number = port.start(on_end=stop.set)
     notify.depend_on(port.listens)
@@ -58,7 +58,7 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
         folder.start()
     web = _dicomweb(config, door) if config.dicomweb.enabled else None
     search = _search(config, door) if config.pacs.searched else None
-    lines = LineTests(config, clinical.database)
+    lines = ConnectionTests(config, clinical.database)
     lines.start()
     ready({"port": number, "host": config.dicom.host, "ae_title": config.dicom.ae_title})
     try:
@@ -71,30 +71,32 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
         clinical.database.close()
 
 
-def dicom_port(config: Config, door: Door) -> DicomPort:
+def dicom_port(config: Config, door: ImageIntake) -> StorageSCP:
     """The DICOM port over *door*, with the commitments and the worklist of its clinical database."""
-    from firmware_app.dicom.scp.port import DicomPort
+    from firmware_app.dicom.storage_scp import StorageSCP
 
     database = door.clinical.database
-    return DicomPort(config, door, Commitments(database, titles(config)), Registrations(database).waiting)
+    return StorageSCP(
+        config, door, StorageCommitments(database, list_ae_titles(config)), Registrations(database).waiting
+    )
 
 
-def dicomweb(config: Config, door: Door) -> Listener:
+def dicomweb(config: Config, door: ImageIntake) -> DicomwebServer:
     """DICOMweb over *door*; results are given out where `[dicomweb] results` says so."""
-    from firmware_app.dicom.web.giving import Giving
-    from firmware_app.dicom.web.listener import Listener
+    from firmware_app.dicom.dicomweb_server import DicomwebServer
+    from firmware_app.dicom.wado_rs import ResultPages
 
     def fetched(client: str, case: str) -> None:
         with door.clinical.database.transaction() as connection:
             audit.append(connection, "dicomweb", "results.fetched", case, {"client": client})
 
-    def results(client: Callable[[], str]) -> Giving:
-        return Giving(door.state.results, OfferedResults(door.clinical.database), fetched, client)
+    def results(client: Callable[[], str]) -> ResultPages:
+        return ResultPages(door.state.results, OfferedResults(door.clinical.database), fetched, client)
 
-    return Listener(config, door, results if config.dicomweb.gives else None)
+    return DicomwebServer(config, door, results if config.dicomweb.gives else None)
 
 
-def _dicomweb(config: Config, door: Door) -> Listener:
+def _dicomweb(config: Config, door: ImageIntake) -> DicomwebServer:
     """DICOMweb's listener, started; only a box that offers it loads Flask here."""
     listener = dicomweb(config, door)
     listener.start()
@@ -102,9 +104,9 @@ def _dicomweb(config: Config, door: Door) -> Listener:
     return listener
 
 
-def _search(config: Config, door: Door) -> ArchiveSearch:
+def _search(config: Config, door: ImageIntake) -> ArchiveSearch:
     """The search for earlier studies, started; only a box that may search an archive loads pynetdicom's user here."""
-    from firmware_app.ingest.archive import ArchiveSearch
+    from firmware_app.ingest.archive_search import ArchiveSearch
 
     search = ArchiveSearch(config, door)
     search.start()

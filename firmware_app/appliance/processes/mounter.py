@@ -19,7 +19,7 @@ from firmware_app.core import notify
 from firmware_app.core.errors import StickError, StickInUse
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
-from firmware_app.ingest.stick import handover, mounting
+from firmware_app.ingest import stick_handover, stick_mounting
 
 log = logging.getLogger("lantern.stick")
 
@@ -27,7 +27,7 @@ FILES = "files"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = entry.parser("mounter", __doc__)
+    parser = entry.make_parser("mounter", __doc__)
     parser.add_argument("name", metavar="NAME")
     options = parser.parse_args(arguments)
 
@@ -35,20 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mount(config, options.name, stop)
         return 0
 
-    return entry.run(options, body)
+    return entry.run_entry(options, body)
 
 
 def mount(config: Config, name: str, stop: threading.Event) -> None:
     """Probe /dev/*name*, mount it and offer it to the importer until *stop*; a refusal is offered in the same way."""
-    folder = handover.folder_of(config.usb.mount_root, name)
+    folder = stick_handover.socket_folder(config.usb.mount_root, name)
     folder.mkdir(parents=True, exist_ok=True)
     device, place = Path("/dev", name), folder / FILES
-    with _attached(device, place) if config.usb.enabled else nullcontext(handover.Word()) as word:
-        handover.offer(folder, word, place if word.kind else None, stop, lambda: notify.ready(word.kind or "-"))
+    with _attached(device, place) if config.usb.enabled else nullcontext(stick_handover.Word()) as word:
+        stick_handover.offer_stick(
+            folder, word, place if word.kind else None, stop, lambda: notify.ready(word.kind or "-")
+        )
 
 
 @contextmanager
-def _attached(device: Path, place: Path) -> Iterator[handover.Word]:
+def _attached(device: Path, place: Path) -> Iterator[stick_handover.Word]:
     """The message for the importer about *device*, which is mounted at *place* unless it is refused.
 
     Afterwards nothing is mounted and the device is writable again, after any error too.  A disk that the box runs from
@@ -57,21 +59,21 @@ def _attached(device: Path, place: Path) -> Iterator[handover.Word]:
     is_ours = True
     try:
         try:
-            kind = mounting.attach(device, place)
-            word = handover.Word(kind.value, mounting.number(device))
+            kind = stick_mounting.mount_stick(device, place)
+            word = stick_handover.Word(kind.value, stick_mounting.device_number(device))
         except StickInUse as error:
             log.info("%s", error)
-            is_ours, word = False, handover.Word()
+            is_ours, word = False, stick_handover.Word()
         except StickError as error:
             log.warning("%s", error)
-            word = handover.Word(refusal=Reason.of(error))
+            word = stick_handover.Word(refusal=Reason.of(error))
         yield word
     finally:
         try:
-            mounting.detach(place)
+            stick_mounting.unmount_stick(place)
         finally:
             if is_ours:
-                mounting.release(device)
+                stick_mounting.make_writable(device)
 
 
 if __name__ == "__main__":

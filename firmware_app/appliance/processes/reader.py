@@ -11,21 +11,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.appliance.checks.own_care import trouble
-from firmware_app.appliance.updates import machine, telling
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.cases.time_changes import TimeChanges
-from firmware_app.core import presence
+from firmware_app.appliance import software_bundle, software_record
+from firmware_app.appliance.checks.maintenance import list_troubles
+from firmware_app.cases.clinical_db import ClinicalDatabase, ClockChanges
+from firmware_app.core import run_status
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.monitoring.drifting import Watch
-from firmware_app.monitoring.falling import Falling
-from firmware_app.monitoring.told import Told
-from firmware_app.reading import changing_packs
-from firmware_app.reading.patience import Stopped
+from firmware_app.monitoring.drift import DriftReport
+from firmware_app.monitoring.local_performance import PerformanceReport
+from firmware_app.monitoring.performance_drops import PerformanceDropTest
+from firmware_app.reading import trial_runner
+from firmware_app.reading.faults import WriteStopped
 from firmware_app.reading.reader import Reader
-from firmware_app.results.queue.queue import SendingQueue
-from firmware_app.uplink.exchange.exchange_db import Health
+from firmware_app.results.archive_queue import SendingQueue
+from firmware_app.uplink.exchange.exchange_db import BoxHealth
 from firmware_app.uplink.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -44,14 +43,14 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
     The caller holds the lock that makes it the only reader of this state.
     """
     state = StateDir(config.state.dir)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
     relay = _relay(config, state, clinical)
     reader = Reader(config, state, clinical, stop=stop)
     try:
         ready(reader.warm())
         _watch(reader, clinical, relay, config, ready, stop)
-    except Stopped:
+    except WriteStopped:
         log.warning("stopped while the database could not be written; the unwritten images are read again")
     finally:
         reader.close()
@@ -60,7 +59,7 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
         clinical.database.close()
 
 
-def _relay(config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
+def _relay(config: Config, state: StateDir, clinical: ClinicalDatabase) -> Relay | None:
     if not config.uplink.enabled:
         return None
     from firmware_app.uplink.relay import Relay  # imports cryptography, 5 MB
@@ -69,14 +68,14 @@ def _relay(config: Config, state: StateDir, clinical: Clinical) -> Relay | None:
 
 
 def _watch(
-    reader: Reader, clinical: Clinical, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
+    reader: Reader, clinical: ClinicalDatabase, relay: Relay | None, config: Config, ready: Ready, stop: threading.Event
 ) -> None:
     """Read new images; an idle box only polls `PRAGMA data_version`."""
-    if "sender" not in presence.expected(config):  # else the sender does it
+    if "sender" not in run_status.expected_processes(config):  # else the sender does it
         reader.patience.carry_out(lambda: SendingQueue(clinical.database).set_up({}))
-    times, state, told = TimeChanges(clinical), StateDir(config.state.dir), Told(clinical, config)
-    watch, software = Watch(clinical, config), machine.here()
-    falling, trials = Falling(clinical, config), reader.trials
+    times, state, told = ClockChanges(clinical), StateDir(config.state.dir), PerformanceReport(clinical, config)
+    watch, software = DriftReport(clinical, config), software_bundle.read_installed_system()
+    falling, trials = PerformanceDropTest(clinical, config), reader.trials
     assert trials is not None
 
     outbox = Outbox(clinical.database)
@@ -90,11 +89,19 @@ def _watch(
         )
         reader.patience.carry_out(falling.look)
         if relay is not None:
-            faults = [*falling.codes(reader.packs()), *trials.codes(), *trouble(state)]
-            relay.step(Health.of(faults, reader.packs(), told.figures(), watch.places(), telling.told(state, software)))
+            faults = [*falling.codes(reader.packs()), *trials.codes(), *list_troubles(state)]
+            relay.step(
+                BoxHealth.of(
+                    faults,
+                    reader.packs(),
+                    told.figures(),
+                    watch.places(),
+                    software_record.report_software(state, software),
+                )
+            )
 
     def gone_back() -> bool:
-        if changed := changing_packs.carried_out(config, clinical.database):
+        if changed := trial_runner.apply_pack_changes(config, clinical.database):
             log.warning("a pack was changed: the reader starts anew with it")
         return changed
 

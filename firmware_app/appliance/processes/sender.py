@@ -3,7 +3,7 @@
 It also asks the hospital's worklist, where there is one.
 
 It has the lowest priority of all, and nobody waits for it: whatever an archive does, no reading comes later for it.
-Objects are made in a child process (`results.dicom_objects.making_child`), and each archive has a thread.
+Objects are made in a child process (`results.rendering`), and each archive has a thread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.cases.clinical_db import Clinical
-from firmware_app.core import loading, notify
+from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.core import notify, process
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.results.export.outgoing import Outgoing
+from firmware_app.results.outgoing import OutgoingResults
 
 log = logging.getLogger("lantern.sender")
 
@@ -37,25 +37,26 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
     """Body of the sender process, until *stop* or until one of its threads has ended."""
     with suppress(PermissionError):  # under systemd the unit says so
         os.nice(_NICE)
-    with loading.without_collection():
-        from firmware_app.cases.registration.worklist_import import WorklistLine, peer_of
-        from firmware_app.core.worker import Worker
-        from firmware_app.dicom.scu.peer import peers
-        from firmware_app.results.queue.archive_line import ArchiveLine
-        from firmware_app.results.queue.commitment_answers import AnswerLine
+    with process.without_garbage_collection():
+        from firmware_app.cases.worklist_import import WorklistImporter, find_worklist_peer
+        from firmware_app.core.process import WorkerThread
+        from firmware_app.dicom.peers import list_archives
+        from firmware_app.results.archive_workers import ArchiveSender, CommitmentResponder
 
     state = StateDir(config.state.dir)
-    clinical = Clinical(state.clinical_db)
+    clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    outgoing = Outgoing(config, state, clinical)
+    outgoing = OutgoingResults(config, state, clinical)
     outgoing.begin()
     ending = threading.Event()
     lines = [
-        ArchiveLine(peer, clinical.database, state.outgoing, ending) for peer in peers(config) if peer.settings.send
+        ArchiveSender(peer, clinical.database, state.outgoing, ending)
+        for peer in list_archives(config)
+        if peer.settings.send
     ]
-    workers: list[Worker] = [*lines, AnswerLine(config, clinical.database, ending)]
-    if (hospital := peer_of(config)) is not None:
-        workers.append(WorklistLine(config, hospital, clinical.database, ending))
+    workers: list[WorkerThread] = [*lines, CommitmentResponder(config, clinical.database, ending)]
+    if (hospital := find_worklist_peer(config)) is not None:
+        workers.append(WorklistImporter(config, hospital, clinical.database, ending))
     maker = threading.Thread(target=_make, args=(outgoing, clinical, ending), name="results", daemon=True)
     for worker in workers:
         worker.start()
@@ -73,7 +74,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         clinical.database.close()
 
 
-def _make(outgoing: Outgoing, clinical: Clinical, ending: threading.Event) -> None:
+def _make(outgoing: OutgoingResults, clinical: ClinicalDatabase, ending: threading.Event) -> None:
     """Runs in a thread: makes what is due, and removes the files of what has arrived."""
     tidied, seen = 0.0, None
     try:

@@ -13,11 +13,11 @@ from firmware_app.core.errors import LineNotSetUp, UplinkError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.uplink import enrolling
+from firmware_app.uplink import enrolment_client
 from firmware_app.uplink.connection import Connection
-from firmware_app.uplink.exchange.exchange_db import INTERRUPTED, OPEN, UNCONFIRMED, Exchange
+from firmware_app.uplink.exchange.exchange_db import UPLINK_INTERRUPTED, UPLINK_OPEN, UPLINK_UNCONFIRMED, Exchange
 from firmware_app.uplink.messages import credentials
-from firmware_app.uplink.messages.form import MOST_BYTES
+from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES
 from firmware_app.uplink.messages.summary import Kind
 from firmware_app.uplink.publisher import Publisher
 
@@ -33,20 +33,20 @@ _SIGNED_BYTES: Final = 128
 
 def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None], stop: threading.Event) -> None:
     """Body of the uplink process, until *stop*.  Of the box's files it opens only exchange.db and its own keys."""
-    state, settings = StateDir(config.state.dir), credentials.handed_over(config.uplink)
+    state, settings = StateDir(config.state.dir), credentials.use_systemd_credentials(config.uplink)
     exchange = Exchange(state.exchange_db)
     exchange.require()
     if not config.uplink.enabled and state.enrol_call.exists():
         ready({"box": config.box.id, "broker": "asks to be enrolled"})
         try:
-            enrolling.ask(config.uplink, state, exchange, stop)
+            enrolment_client.request_enrolment(config.uplink, state, exchange, stop)
         finally:
             exchange.database.close()
         return
     try:
         if not settings.host:
             raise LineNotSetUp(key="host")
-        hospital, identity = credentials.hospital(settings), credentials.identity(settings)
+        hospital, identity = credentials.load_hospital(settings), credentials.load_identity(settings)
     except UplinkError as error:
         exchange.tell(error)
         raise
@@ -90,7 +90,7 @@ def _keep_open(
                 connection.close(politely=True)
             else:
                 log.warning("the line was interrupted")
-                exchange.tell(Reason(INTERRUPTED))
+                exchange.tell(Reason(UPLINK_INTERRUPTED))
         delay = _DELAY_FIRST_S if time.monotonic() - opened > _STEADY_S else min(2 * delay, _DELAY_MOST_S)
         stop.wait(delay * random.uniform(0.5, 1.0))  # so that the boxes of a county do not all connect at once
 
@@ -125,13 +125,13 @@ def _carry(
 
 
 def _open_line(publisher: Publisher) -> Reason:
-    return Reason(UNCONFIRMED if publisher.is_unconfirmed() else OPEN)
+    return Reason(UPLINK_UNCONFIRMED if publisher.is_unconfirmed() else UPLINK_OPEN)
 
 
 def _receive(exchange: Exchange, topic: str, payload: bytes) -> None:
     """Store a message of the hospital; the reader process verifies its signature."""
     kind = _DOWN.get(topic.rpartition("/")[2])
-    if kind is None or len(payload) > MOST_BYTES + _SIGNED_BYTES:
+    if kind is None or len(payload) > MOST_MESSAGE_BYTES + _SIGNED_BYTES:
         log.warning("a message that no hospital sends was received and ignored")
         return
     exchange.receive(kind, payload)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, Final, dataclass_transform
 
-from firmware_app.core.language import register, say
+from firmware_app.core.language import register, render_sentence
 
 _INSTALLED: Final = "/opt/lantern/venv"
 
@@ -56,7 +56,7 @@ class LanternError(Exception):
 
     def text(self, language: str = "en") -> str:
         """The sentence a person reads, in *language* (one of `language.LANGUAGES`)."""
-        return say(self.code, self.details, language)
+        return render_sentence(self.code, self.details, language)
 
     def __str__(self) -> str:
         unsaid = "; ".join(str(getattr(self, name)) for name in self.unsaid)

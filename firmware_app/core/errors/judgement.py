@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from firmware_app.core.errors.base import LanternError, own_python
-from firmware_app.core.language import N_, terms
+from firmware_app.core.language import N_, register_terms
 
-terms(
+register_terms(
     "modality",
     {
         "CR": N_("X-ray"),
@@ -49,9 +49,9 @@ _PARTS = {
     "SPLEEN": N_("spleen"),
     "OTHERPART": N_("other"),
 }
-terms("body_part", _PARTS)
-terms("other_part", _PARTS)
-terms(
+register_terms("body_part", _PARTS)
+register_terms("other_part", _PARTS)
+register_terms(
     "view",
     {
         "LATERAL": N_("from the side"),
@@ -267,7 +267,7 @@ class NoPackInstalled(CannotJudge):
 
 
 class ImageUnfit(CannotJudge):
-    """The pixels can be no film, whatever the header says (`imaging.fitness`)."""
+    """The pixels can be no film, whatever the header says (`imaging.quality_checks`)."""
 
 
 class ImageOfPages(ImageUnfit):
@@ -280,7 +280,7 @@ class ImageOfPages(ImageUnfit):
 
 
 class NoVolume(ImageUnfit):
-    """The model reads volumes, and the slices of the file are none (`imaging.volume.whole`)."""
+    """The model reads volumes, and the slices of the file are none (`imaging.model_frames`)."""
 
     code = "quality.no_volume"
     sentence = N_(
@@ -302,7 +302,7 @@ class ImageTooSmall(ImageUnfit):
 
 
 class ImageBelowLeast(ImageUnfit):
-    """`least`: what the pack asks of the shorter side (`packs.scope.Care.least_px`)."""
+    """`least`: what the pack asks of the shorter side (`packs.requirements.QualityPolicy.least_px`)."""
 
     code = "reading.too_small"
     sentence = N_(
@@ -361,7 +361,7 @@ class ImagePhotographed(ImageUnfit):
 
 
 class ImageUnfamiliar(CannotJudge):
-    """How far the image lies from those that the model learnt from, and how far it may (`packs.tasks.typicality`)."""
+    """How far the image lies from those that the model learnt from, and how far it may (`packs.typicality`)."""
 
     code = "reading.unfamiliar"
     sentence = N_(
@@ -375,7 +375,7 @@ class ImageUnfamiliar(CannotJudge):
 
 
 class PackUnsure(CannotJudge):
-    """The model's probability lies where the pack has both classes, or neither (`packs.tasks.abstain`), or its two
+    """The model's probability lies where the pack has both classes, or neither (`packs.manifest`), or its two
     networks disagree (`packs.tasks.classify`)."""
 
     code = "pack.unsure"
@@ -388,7 +388,7 @@ class PackUnsure(CannotJudge):
 
 
 class ExplainShortcut(CannotJudge):
-    """Most of a positive finding's evidence is not of tissue (`imaging.quality.beside`)."""
+    """Most of a positive finding's evidence is not of tissue (`imaging.outside_anatomy`)."""
 
     code = "explain.shortcut"
     sentence = N_(
@@ -401,7 +401,7 @@ class ExplainShortcut(CannotJudge):
 
 
 class PackUnfitHere(CannotJudge):
-    """The clinic's own confirmed films have suspended the pack on this machine (`cases.standings`)."""
+    """The clinic's own confirmed films have suspended the pack on this machine (`cases.suspensions`)."""
 
     code = "pack.unfit_here"
     sentence = N_(

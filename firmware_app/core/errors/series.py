@@ -7,7 +7,7 @@ from firmware_app.core.language import N_
 
 
 class SeriesUnfit(CannotJudge):
-    """The slices of a series make no volume of which a number would be honest (`imaging.series`)."""
+    """The slices of a series make no volume of which a number would be honest (`imaging.scan_volumes`)."""
 
 
 class LocalizerLeftOut(SeriesUnfit):

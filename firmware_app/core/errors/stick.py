@@ -104,7 +104,7 @@ class StickEmpty(StickError):
 
 
 class StickDamaged(StickError):
-    """More space is in use on the medium than the listed files take (`ingest.stick.space`)."""
+    """More space is in use on the medium than the listed files take (`ingest.stick_space`)."""
 
     code = "stick.damaged"
     sentence = N_(

@@ -19,18 +19,16 @@ from dataclasses import dataclass, field
 
 from firmware_app.core.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
 from firmware_app.core.settings import DicomSection
-from firmware_app.dicom.headers import commitment
-from firmware_app.dicom.headers.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
-from firmware_app.dicom.scp import command as dimse
-from firmware_app.dicom.scp import file_meta, negotiation, pdu
-from firmware_app.dicom.scp.callers import Book
-from firmware_app.dicom.scp.command import Command
-from firmware_app.dicom.scp.commitment_provider import PAUSE_S, CommitmentProvider, Owed
-from firmware_app.dicom.scp.places import Holder, Pace
-from firmware_app.dicom.scp.worklist_provider import Found, WorklistProvider
-from firmware_app.dicom.scp.worklist_query import MODALITY_WORKLIST, MOST_BYTES
-from firmware_app.dicom.spool import Spool, not_kept
-from firmware_app.dicom.storage import Announced, ImageDoor
+from firmware_app.dicom import commitment, file_meta, negotiation
+from firmware_app.dicom.association_log import AssociationLog
+from firmware_app.dicom.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
+from firmware_app.dicom.scp import dimse as dimse
+from firmware_app.dicom.scp import pdu
+from firmware_app.dicom.scp.association_slots import SlotHolder, Throughput
+from firmware_app.dicom.scp.commitment_scp import PAUSE_S, CommitmentSCP, PendingAnswer
+from firmware_app.dicom.scp.dimse import Command
+from firmware_app.dicom.scp.worklist_scp import MODALITY_WORKLIST, MOST_BYTES, WorklistAnswer, WorklistSCP
+from firmware_app.dicom.storage import AnnouncedObject, ImageDoor, Spool, explain_not_kept
 
 log = logging.getLogger("lantern.gateway")
 
@@ -64,11 +62,11 @@ class _Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceCalls:
+class SlotCalls:
     """How an association takes one of the limited places and gives it back."""
 
-    take: Callable[[Holder], bool]
-    give: Callable[[Holder], None]
+    take: Callable[[SlotHolder], bool]
+    give: Callable[[SlotHolder], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -79,14 +77,14 @@ class Association:
     address: str
     config: DicomSection
     door: ImageDoor
-    places: PlaceCalls
-    turned_away: Book
-    worklist: WorklistProvider
-    commitments: CommitmentProvider
+    places: SlotCalls
+    turned_away: AssociationLog
+    worklist: WorklistSCP
+    commitments: CommitmentSCP
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
-    pace: Pace = field(default_factory=Pace)
-    _contexts: dict[int, negotiation.Context] = field(default_factory=dict)
+    pace: Throughput = field(default_factory=Throughput)
+    _contexts: dict[int, negotiation.AcceptedContext] = field(default_factory=dict)
     _peer_max_pdu: int = 0
     _caller: str = ""
     _source: str = ""
@@ -98,9 +96,9 @@ class Association:
     _fragment_bytes: int = 0
     _is_sending: bool = False
     _acceptance: bytes = b""
-    _owed: list[Owed] = field(default_factory=list)
+    _owed: list[PendingAnswer] = field(default_factory=list)
     """Answers of storage commitment that the peer has not confirmed."""
-    _told: Owed | None = None
+    _told: PendingAnswer | None = None
     """The one of them that was given, until the peer confirms it."""
 
     def serve(self) -> None:
@@ -117,12 +115,12 @@ class Association:
                     pass
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
-            self._say_last(pdu.abort(violation.reason))
+            self._say_last(pdu.encode_abort(violation.reason))
             if has_place and (self._incoming is None or self._incoming.error is None):  # else it is journalled already
                 self.door.refuse(self._source, ProtocolBroken())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
-            self._say_last(pdu.abort(pdu.NOT_SPECIFIED))
+            self._say_last(pdu.encode_abort(pdu.NOT_SPECIFIED))
         finally:
             self._end()
             if has_place:
@@ -150,13 +148,13 @@ class Association:
         if kind != pdu.A_ASSOCIATE_RQ:
             raise pdu.ProtocolViolation(pdu.UNEXPECTED_PDU)
         try:
-            request = negotiation.decode(bytes(content))
-            agreement = negotiation.agree(request, self.config.max_pdu, self.worklist.config)
-        except negotiation.NotARequest:
+            request = negotiation.decode_request(bytes(content))
+            agreement = negotiation.accept_request(request, self.config.max_pdu, self.worklist.config)
+        except negotiation.InvalidRequest:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
-        rejection = negotiation.judge(request, self.address, self.config)
+        rejection = negotiation.find_rejection(request, self.address, self.config)
         if rejection is None and not self.places.take(self):
-            rejection = negotiation.NO_PLACE
+            rejection = negotiation.NO_SLOT
         if rejection is not None:
             log.warning("association rejected: %s", rejection.why)
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, rejection.why)
@@ -235,7 +233,7 @@ class Association:
     def _serve_one(self, kind: int, content: memoryview) -> bool:
         """Handle one PDU; False when it ended the association."""
         if kind == pdu.P_DATA_TF:
-            for context, is_command, is_last, fragment in pdu.presentation_data_values(content):
+            for context, is_command, is_last, fragment in pdu.split_data_values(content):
                 self._count(fragment)
                 if is_command:
                     self._command_fragment(context, fragment, is_last)
@@ -244,7 +242,7 @@ class Association:
             return True
         if kind == pdu.A_RELEASE_RQ:
             self._close_record()
-            self._send(pdu.release_response())
+            self._send(pdu.encode_release_response())
             return False
         if kind == pdu.A_ABORT:
             self.counts["aborted by peer"] += 1
@@ -268,8 +266,8 @@ class Association:
             return
         self._command_context = None
         try:
-            command = dimse.parse(bytes(self._command))
-        except dimse.NotACommand:
+            command = dimse.parse_command(bytes(self._command))
+        except dimse.InvalidCommand:
             raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER) from None
         self._command.clear()
         if self._told is not None and command.field == dimse.N_EVENT_REPORT_RSP and not command.has_data_set:
@@ -320,7 +318,7 @@ class Association:
             if self._record is None:
                 self._record = self._open_record()
             incoming.spool = self.door.spool(
-                file_meta.prefix(command.sop_class_uid, command.sop_instance_uid, context.transfer_syntax)
+                file_meta.encode_file_meta(command.sop_class_uid, command.sop_instance_uid, context.transfer_syntax)
             )
             self.pace.begin_image()
         except IntakeError as error:
@@ -330,7 +328,7 @@ class Association:
         try:
             return self.door.clinical.open_association(self._source)
         except (sqlite3.Error, StoreError) as error:
-            raise not_kept(self.door.state.root, error) from None
+            raise explain_not_kept(self.door.state.root, error) from None
 
     def _fail(self, incoming: _Incoming, error: IntakeError) -> None:
         incoming.error = error
@@ -357,8 +355,8 @@ class Association:
             status, comment = dimse.SUCCESS, ""
         elif command.field == dimse.C_STORE_RQ:
             status, comment = self._store(incoming)
-        answer = dimse.response(command, status, comment, offending=offending)
-        self._send(pdu.data_pdus(incoming.context, answer, self._peer_max_pdu))
+        answer = dimse.encode_response(command, status, comment, offending=offending)
+        self._send(pdu.encode_data_pdus(incoming.context, answer, self._peer_max_pdu))
 
     def _commit(self, context: int, command: Command, data: bytes) -> int:
         """The status of a request for storage commitment, or of an archive's answer to ours (PS3.4 J.3)."""
@@ -374,13 +372,13 @@ class Association:
             self._owed.append(owed)
         return status
 
-    def _tell(self, owed: Owed) -> None:
+    def _tell(self, owed: PendingAnswer) -> None:
         """Give an answer of storage commitment on this association (N-EVENT-REPORT, PS3.4 J.3.3)."""
         self._told = owed
-        command = dimse.event_report(PUSH_MODEL, WELL_KNOWN_INSTANCE, _REPORT_ID, owed.answer.event_type)
+        command = dimse.encode_event_report(PUSH_MODEL, WELL_KNOWN_INSTANCE, _REPORT_ID, owed.answer.event_type)
         data_set = self.commitments.encoded(owed.answer, self._contexts[owed.context].transfer_syntax)
-        whole = pdu.data_pdus(owed.context, command, self._peer_max_pdu)
-        self._send(whole + pdu.data_pdus(owed.context, data_set, self._peer_max_pdu, is_command=False))
+        whole = pdu.encode_data_pdus(owed.context, command, self._peer_max_pdu)
+        self._send(whole + pdu.encode_data_pdus(owed.context, data_set, self._peer_max_pdu, is_command=False))
 
     def _confirmed(self) -> None:
         """The peer has answered our N-EVENT-REPORT, with whatever status."""
@@ -390,13 +388,13 @@ class Association:
         self._told = None
         self._fragments = self._fragment_bytes = 0
 
-    def _find(self, context: int, command: Command, identifier: bytes) -> Found:
+    def _find(self, context: int, command: Command, identifier: bytes) -> WorklistAnswer:
         """Send the worklist's answers; their end follows (PS3.4 K.4.1.1.4)."""
         found = self.worklist.find(self._caller, identifier, self._contexts[context].transfer_syntax)
-        pending = dimse.response(command, found.pending, has_data_set=True)
+        pending = dimse.encode_response(command, found.pending, has_data_set=True)
         for data_set in found.data_sets:
-            whole = pdu.data_pdus(context, pending, self._peer_max_pdu)
-            self._send(whole + pdu.data_pdus(context, data_set, self._peer_max_pdu, is_command=False))
+            whole = pdu.encode_data_pdus(context, pending, self._peer_max_pdu)
+            self._send(whole + pdu.encode_data_pdus(context, data_set, self._peer_max_pdu, is_command=False))
         self.counts["worklist questions"] += 1
         self.counts["patients told"] += len(found.data_sets)
         return found
@@ -407,7 +405,7 @@ class Association:
             self._fail(incoming, Truncated(where="(0008,0016)"))  # a C-STORE without a data set
         error = incoming.error
         if incoming.spool is not None:
-            announced = Announced(incoming.command.sop_class_uid, incoming.command.sop_instance_uid)
+            announced = AnnouncedObject(incoming.command.sop_class_uid, incoming.command.sop_instance_uid)
             try:
                 admission = self.door.accept_spooled(incoming.spool, self._source, self._record, announced)
             except IntakeError as refused:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from firmware_app.dicom.scp.places import Pace
+from firmware_app.dicom.scp.association_slots import Throughput
 
 A_ASSOCIATE_RQ: Final = 0x01
 P_DATA_TF: Final = 0x04
@@ -47,7 +47,7 @@ class ProtocolViolation(Exception):
 class PduReader:
     """The PDUs of one connection.  `idle_seconds` limits each receive, `deadline` (monotonic) all of them together."""
 
-    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float, pace: Pace) -> None:
+    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float, pace: Throughput) -> None:
         self._connection = connection
         self._pace = pace
         self._max_pdu = max_pdu
@@ -113,7 +113,7 @@ class PduReader:
         return count
 
 
-def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, bool, memoryview]]:
+def split_data_values(content: memoryview) -> Iterator[tuple[int, bool, bool, memoryview]]:
     """The PDVs of a P-DATA-TF (PS3.8 9.3.5, E.2): context id, is command, is last fragment, fragment."""
     position, end = 0, len(content)
     while position < end:
@@ -127,7 +127,7 @@ def presentation_data_values(content: memoryview) -> Iterator[tuple[int, bool, b
         position = stop
 
 
-def data_pdus(context: int, content: bytes, peer_max_pdu: int, *, is_command: bool = True) -> bytes:
+def encode_data_pdus(context: int, content: bytes, peer_max_pdu: int, *, is_command: bool = True) -> bytes:
     """A command set or a data set as P-DATA-TF PDUs no longer than *peer_max_pdu*, 0: no limit (PS3.8 D.1.1)."""
     size = max(1, peer_max_pdu - _PDV.size) if peer_max_pdu else len(content)
     pieces: list[bytes] = []
@@ -138,10 +138,10 @@ def data_pdus(context: int, content: bytes, peer_max_pdu: int, *, is_command: bo
     return b"".join(pieces)
 
 
-def release_response() -> bytes:
+def encode_release_response() -> bytes:
     return _HEADER.pack(A_RELEASE_RP, 4) + bytes(4)
 
 
-def abort(reason: int) -> bytes:
+def encode_abort(reason: int) -> bytes:
     """An A-ABORT of the service provider (PS3.8 9.3.8)."""
     return _HEADER.pack(A_ABORT, 4) + bytes((0, 0, 2, reason))

@@ -1,7 +1,12 @@
-"""Where each frame of an encapsulated object lies (PS3.5 A.4), read from the item headers; no pixel is read.
+"""The fragments of an encapsulated object (PS3.5 A.4): where each frame lies, and the frames of RLE Lossless.
+
+Only item headers are read to locate a frame, no pixel.
 
 The items are followed to the sequence delimiter, so a truncated object is refused here even if its first frames are
 complete.  Two numbers are kept per item: memory does not grow with the size of the frames.
+
+In RLE Lossless (PS3.5 Annex G) each segment is one byte plane in PackBits, the most significant plane first.  Pillow
+unpacks PackBits in C and reports a segment that ends early.  So a truncated frame is an error, never grey.
 """
 
 from __future__ import annotations
@@ -11,10 +16,14 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO, Final
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from firmware_app.core.errors import PixelsUnsupported, Undecodable
-from firmware_app.imaging.codec import rle
 
 MOST_ITEMS: Final = 250_000
 _ITEM: Final = struct.Struct("<HHL")
@@ -49,53 +58,59 @@ class Fragments:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-def located(stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, rle_segments: int = 0) -> Fragments:
+def locate_fragments(
+    stream: BinaryIO, offset: int, frames: int, extended: bytes = b"", *, rle_segments: int = 0
+) -> Fragments:
     """The *frames* frames of the encapsulated value at *offset*; *extended* is the Extended Offset Table, or empty.
 
     *rle_segments*: how many segments a frame of RLE has; 0 for other syntaxes.  PS3.5 A.4.2 wants such a frame in one
     fragment, but some machines split it.  Raises `Undecodable`.
     """
-    table, starts, lengths = _items(stream, offset, frames)
+    table, starts, lengths = _read_items(stream, offset, frames)
     if len(starts) < frames:
         raise Undecodable(detail=f"{frames} frames promised, {len(starts)} fragments present")
     if len(starts) == frames:
         return Fragments(starts, lengths, array("L", range(frames)))
     if frames == 1:
-        return _without_left(stream, Fragments(starts, lengths, array("L", [0])), rle_segments)
+        return _drop_left_streams(stream, Fragments(starts, lengths, array("L", [0])), rle_segments)
     firsts = (
-        _by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
-        or _by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
-        or _by_streams(stream, starts, lengths, rle_segments)
+        _split_by_offsets(starts, struct.unpack(f"<{len(extended) // 8}Q", extended[: len(extended) // 8 * 8]), frames)
+        or _split_by_offsets(starts, struct.unpack(f"<{len(table) // 4}L", table[: len(table) // 4 * 4]), frames)
+        or _split_by_streams(stream, starts, lengths, rle_segments)
     )
-    if len(firsts) < frames or not all(_begins(stream, starts[number], rle_segments) for number in firsts[frames:]):
+    if len(firsts) < frames or not all(
+        _begins_stream(stream, starts[number], rle_segments) for number in firsts[frames:]
+    ):
         raise Undecodable(detail=f"its {len(starts)} fragments cannot be told apart into {frames} frames")
-    return _without_left(stream, Fragments(starts, lengths, firsts[:frames]), rle_segments)
+    return _drop_left_streams(stream, Fragments(starts, lengths, firsts[:frames]), rle_segments)
 
 
-def _without_left(stream: BinaryIO, whole: Fragments, rle_segments: int) -> Fragments:
+def _drop_left_streams(stream: BinaryIO, whole: Fragments, rle_segments: int) -> Fragments:
     """*whole* with the last frame cut after its first code stream; further code streams are counted in `left`."""
     last = whole.firsts[-1]
-    streams = _by_streams(stream, whole.starts[last:], whole.lengths[last:], rle_segments)
-    others = [last + number for number in streams[1:] if _begins(stream, whole.starts[last + number], rle_segments)]
+    streams = _split_by_streams(stream, whole.starts[last:], whole.lengths[last:], rle_segments)
+    others = [
+        last + number for number in streams[1:] if _begins_stream(stream, whole.starts[last + number], rle_segments)
+    ]
     if not others:
         return whole
     return Fragments(whole.starts[: others[0]], whole.lengths[: others[0]], whole.firsts, len(others))
 
 
-def _begins(stream: BinaryIO, start: int, rle_segments: int) -> bool:
+def _begins_stream(stream: BinaryIO, start: int, rle_segments: int) -> bool:
     """Whether a code stream begins at *start*; one of RLE begins with the number and places of its segments (G.5)."""
     stream.seek(start)
     if not rle_segments:
         return stream.read(4).startswith(_SIGNATURES)
-    head = stream.read(rle.HEADER.size)
-    if len(head) < rle.HEADER.size:
+    head = stream.read(RLE_HEADER.size)
+    if len(head) < RLE_HEADER.size:
         return False
-    count, *places = rle.HEADER.unpack(head)
-    used = [rle.HEADER.size, *places[:rle_segments]]
+    count, *places = RLE_HEADER.unpack(head)
+    used = [RLE_HEADER.size, *places[:rle_segments]]
     return count == rle_segments and used[1] == used[0] and used[1:] == sorted(set(used))
 
 
-def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:
+def _read_items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int], array[int]]:
     """The offset table, and the start and length of every fragment after it."""
     size = stream.seek(0, io.SEEK_END)
     starts, lengths, table = array("Q"), array("Q"), b""
@@ -123,7 +138,7 @@ def _items(stream: BinaryIO, offset: int, frames: int) -> tuple[bytes, array[int
         position += _ITEM.size + length
 
 
-def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> array[int]:
+def _split_by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> array[int]:
     """The item of each offset, counted from the first item after the table; empty where the table is unusable."""
     firsts = array("L")
     if len(offsets) != frames:
@@ -138,14 +153,16 @@ def _by_offsets(starts: array[int], offsets: tuple[int, ...], frames: int) -> ar
     return firsts if firsts[0] == 0 else array("L")
 
 
-def _by_streams(stream: BinaryIO, starts: array[int], lengths: array[int], rle_segments: int) -> array[int]:
+def _split_by_streams(stream: BinaryIO, starts: array[int], lengths: array[int], rle_segments: int) -> array[int]:
     """The first item of each frame, without a table: a frame ends with the fragment that ends a code stream.
 
     RLE marks no end, only the beginning.
     """
     firsts = array("L", [0])
     if rle_segments:
-        firsts.extend(number for number in range(1, len(starts)) if _begins(stream, starts[number], rle_segments))
+        firsts.extend(
+            number for number in range(1, len(starts)) if _begins_stream(stream, starts[number], rle_segments)
+        )
         return firsts
     for number, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         tail = min(length, _TAIL_BYTES)
@@ -155,7 +172,7 @@ def _by_streams(stream: BinaryIO, starts: array[int], lengths: array[int], rle_s
     return firsts
 
 
-class Joined(io.RawIOBase):
+class JoinedFragments(io.RawIOBase):
     """All fragments as one seekable file, since a video's bit stream may be split anywhere (PS3.5 8.2.5)."""
 
     def __init__(self, stream: BinaryIO, fragments: Fragments) -> None:
@@ -192,3 +209,41 @@ class Joined(io.RawIOBase):
             pieces.append(piece)
             self._at += len(piece)
         return b"".join(pieces)
+
+
+RLE_HEADER: Final = struct.Struct("<16L")
+_MOST_SEGMENTS: Final = 15
+_ONE_ROW_PX: Final = 1 << 28
+
+
+def unpack_rle_planes(stream: bytes, pixels: int, count: int) -> NDArray[np.uint8]:
+    """(count, pixels) uint8, the *count* byte planes of a frame of *pixels* pixels; raises `Undecodable`."""
+    if len(stream) < RLE_HEADER.size:
+        raise Undecodable(detail="an RLE frame without its header")
+    segments, *offsets = RLE_HEADER.unpack_from(stream)
+    if segments != count or count > _MOST_SEGMENTS or not 0 < pixels <= _ONE_ROW_PX:
+        raise Undecodable(detail=f"{segments} RLE segments where {count} are needed")
+    bounds = [*offsets[:count], len(stream)]
+    if bounds[0] < RLE_HEADER.size or any(later <= earlier for earlier, later in pairwise(bounds)):
+        raise Undecodable(detail="its RLE segments lie where they cannot")
+    unpacked = np.empty((count, pixels), np.uint8)
+    for number in range(count):
+        segment = stream[bounds[number] : bounds[number + 1]]
+        try:
+            row = Image.frombytes("L", (pixels, 1), segment, "packbits", "L")
+        except ValueError:
+            raise Undecodable(detail=f"RLE segment {number + 1} of {count} is cut short or broken") from None
+        unpacked[number] = np.frombuffer(row.tobytes(), np.uint8)
+    return unpacked
+
+
+def decode_rle_words(stream: bytes, rows: int, columns: int, samples: int, allocated: int) -> NDArray[np.generic]:
+    """(rows, columns) or (rows, columns, samples) little-endian unsigned words of *allocated* bits."""
+    size = allocated // 8
+    unpacked = unpack_rle_planes(stream, rows * columns, samples * size)
+    if size == 1:
+        frame: NDArray[np.generic] = unpacked.reshape(samples, rows, columns)
+    else:
+        joined = unpacked.reshape(samples, size, rows * columns)[:, ::-1].transpose(0, 2, 1)
+        frame = np.ascontiguousarray(joined).view(f"<u{size}").reshape(samples, rows, columns)
+    return frame[0] if samples == 1 else np.ascontiguousarray(frame.transpose(1, 2, 0))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from firmware_app.core.errors import InferenceFailed
-from firmware_app.core.settings.runtimes import one_line as one_line
+from firmware_app.core.runtimes import first_line as first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class Runtime(Protocol):
         ...
 
 
-def finite(outputs: dict[str, NDArray[np.float32]], pack: str, runtime: str) -> dict[str, NDArray[np.float32]]:
+def check_finite(outputs: dict[str, NDArray[np.float32]], pack: str, runtime: str) -> dict[str, NDArray[np.float32]]:
     """``outputs`` themselves; raises :class:`~firmware_app.core.errors.InferenceFailed` when one holds NaN or
     infinity."""
     import numpy as np

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
-from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
+from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, check_finite, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +44,7 @@ class LiteRtSession:
             self._inputs = self._run.get_input_details()
             self._outputs = self._run.get_output_details()
         except (*ERRORS, StopIteration) as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """See :class:`firmware_app.packs.runtimes.interface.Session`."""
@@ -52,9 +52,9 @@ class LiteRtSession:
             given = {name: _rounded(value, self._inputs[name]) for name, value in inputs.items()}
             values = self._run(**given)
         except ERRORS as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
         outputs = {name: _unrounded(value, self._outputs[name]) for name, value in values.items()}
-        return finite(outputs, self._pack, key)
+        return check_finite(outputs, self._pack, key)
 
 
 def _rounded(value: NDArray[np.float32], tensor: Any) -> NDArray[Any]:
@@ -88,7 +88,7 @@ def _library() -> Any:
         try:
             from tflite_runtime.interpreter import Interpreter
         except (ImportError, OSError):
-            raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
+            raise RuntimeUnavailable(runtime=key, detail=first_line(error)) from error
     return Interpreter
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
-from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
+from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, check_finite, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,11 +53,11 @@ class OnnxSession:
         options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False
         self._pack = path.parent.name
-        self._errors = errors(ort)
+        self._errors = library_errors(ort)
         try:
             self._session = ort.InferenceSession(str(path), options, providers=[PROVIDER])
         except self._errors as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
@@ -67,9 +67,9 @@ class OnnxSession:
         try:
             values = self._session.run(self._outputs, dict(inputs))
         except self._errors as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
         outputs = {name: np.asarray(value, np.float32) for name, value in zip(self._outputs, values, strict=True)}
-        return finite(outputs, self._pack, key)
+        return check_finite(outputs, self._pack, key)
 
 
 def _library() -> Any:
@@ -78,7 +78,7 @@ def _library() -> Any:
     try:
         import onnxruntime
     except (ImportError, OSError) as error:
-        raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
+        raise RuntimeUnavailable(runtime=key, detail=first_line(error)) from error
     return onnxruntime
 
 
@@ -120,7 +120,7 @@ def _share_arena() -> None:
     ort.create_and_register_allocator(place, ort.OrtArenaCfg({"arena_extend_strategy": _AS_REQUESTED}))
 
 
-def errors(ort: Any) -> tuple[type[Exception], ...]:
+def library_errors(ort: Any) -> tuple[type[Exception], ...]:
     """The library's exceptions.  They have no common base class, so they are collected from the binding."""
     binding = ort.capi.onnxruntime_pybind11_state
     own = [value for value in vars(binding).values() if isinstance(value, type) and issubclass(value, Exception)]

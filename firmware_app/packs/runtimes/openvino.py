@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
-from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, finite, one_line
+from firmware_app.packs.runtimes.interface import Probe, RuntimeConfig, Tensors, check_finite, first_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,10 +53,10 @@ class OpenVinoSession:
             settings["CACHE_DIR"] = str(config.cache_dir)
         self._pack = path.parent.name
         try:
-            self._model = core().compile_model(str(path), DEVICE, settings)
+            self._model = shared_core().compile_model(str(path), DEVICE, settings)
             self._request = self._model.create_infer_request()
         except RuntimeError as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
 
     def infer(self, inputs: Tensors) -> dict[str, NDArray[np.float32]]:
         """See :class:`firmware_app.packs.runtimes.interface.Session`."""
@@ -65,9 +65,9 @@ class OpenVinoSession:
         try:
             values = self._request.infer(dict(inputs))
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
-            raise InferenceFailed(pack=self._pack, runtime=key, detail=one_line(error)) from error
+            raise InferenceFailed(pack=self._pack, runtime=key, detail=first_line(error)) from error
         outputs = {port.get_any_name(): np.array(values[port], np.float32) for port in self._model.outputs}
-        return finite(outputs, self._pack, key)
+        return check_finite(outputs, self._pack, key)
 
 
 def _library() -> Any:
@@ -77,12 +77,12 @@ def _library() -> Any:
     try:
         import openvino
     except (ImportError, OSError) as error:
-        raise RuntimeUnavailable(runtime=key, detail=one_line(error)) from error
+        raise RuntimeUnavailable(runtime=key, detail=first_line(error)) from error
     return openvino
 
 
 @cache
-def core() -> Any:
+def shared_core() -> Any:
     """The only `openvino.Core` of this process, never destroyed.
 
     The CPU plug-in of a core installs a signal stack large enough for AMX, and when the core is destroyed it unmaps
@@ -96,11 +96,11 @@ def probe() -> Probe:
     """Whether OpenVINO imports and finds its CPU plug-in."""
     try:
         openvino = _library()
-        devices = core().available_devices
+        devices = shared_core().available_devices
     except RuntimeUnavailable as error:
         return Probe(False, None, error.detail)
     except RuntimeError as error:
-        return Probe(False, None, one_line(error))
+        return Probe(False, None, first_line(error))
     version = str(openvino.__version__).split("-")[0]
     if DEVICE not in devices:
         return Probe(False, version, f"it finds no {DEVICE} device")

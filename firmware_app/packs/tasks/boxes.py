@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import Field
 
-from firmware_app.core.lesion import overlap as overlap
+from firmware_app.core.lesion import box_overlap as box_overlap
 from firmware_app.core.records import FINDING_TAG, Lesion
 from firmware_app.core.records import Finding as Found
-from firmware_app.packs.tasks import classify, clips
-from firmware_app.packs.tasks.expected import SAME as SAME
-from firmware_app.packs.tasks.expected import Expected as Expected
-from firmware_app.packs.tasks.expected import Scored as Scored
-from firmware_app.packs.tasks.expected import apart as apart
-from firmware_app.packs.tasks.expected import marked, of_marked
+from firmware_app.packs.tasks import classify, interface
+from firmware_app.packs.tasks.golden_answers import SAME_BOX_OVERLAP as SAME_BOX_OVERLAP
+from firmware_app.packs.tasks.golden_answers import ExpectedAnswer as ExpectedAnswer
+from firmware_app.packs.tasks.golden_answers import ScoredBox as ScoredBox
+from firmware_app.packs.tasks.golden_answers import compare_marks as compare_marks
+from firmware_app.packs.tasks.golden_answers import parse_marks, record_marks
 from firmware_app.packs.tasks.interface import (
     MOST_LESIONS,
     Answer,
@@ -32,7 +32,7 @@ from firmware_app.packs.tasks.interface import (
     Frame,
     OutputPart,
     Section,
-    tensor,
+    find_tensor,
 )
 
 if TYPE_CHECKING:
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 key = "boxes"
 volumes = False
 CHANNELS: Final = 5
-OWN: Final = classify.Calibration(kind="platt", slope=1.0, intercept=0.0)
+OWN_CALIBRATION: Final = classify.Calibration(kind="platt", slope=1.0, intercept=0.0)
 """Of scores that are the network's own probabilities."""
-golden, expectation = marked, of_marked
+golden, expectation = record_marks, parse_marks
 
 Corners = tuple[float, float, float, float]
 
@@ -66,18 +66,18 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     if len(section.findings) != 1:
         raise ValueError("boxes are of one finding")
     (spec,) = section.findings
-    cells = tensor(outputs, section.output.map, 4)
-    scored = decoded(cells, spec.bias, spec.calibration, spec.threshold)
+    cells = find_tensor(outputs, section.output.map, 4)
+    scored = decode_boxes(cells, spec.bias, spec.calibration, spec.threshold)
     lesions = []
     for *corners, score in scored:
         x0, y0, x1, y1 = box = frame.placed(*corners)
         if x0 < x1 and y0 < y1:
             lesions.append(Lesion(frame.instance, frame.number, box, score, tags={FINDING_TAG: spec.code}))
-    chance = classify.probability(float(cells[0].max()) + spec.bias, spec.calibration)
+    chance = classify.calibrate(float(cells[0].max()) + spec.bias, spec.calibration)
     return Answer((Found(spec.code, spec.label.by_language(), chance, spec.threshold),), tuple(lesions))
 
 
-def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, threshold: float) -> list[Scored]:
+def decode_boxes(cells: Tensor, bias: float, calibration: classify.Calibration, threshold: float) -> list[ScoredBox]:
     """``cells``: (5, h, w) → x0, y0, x1, y1 as fractions of the picture, and the score, the best first.
 
     Raises :class:`ValueError` for another shape, or for a cell that is no number.
@@ -87,22 +87,22 @@ def decoded(cells: Tensor, bias: float, calibration: classify.Calibration, thres
     if cells.ndim != 3 or cells.shape[0] != CHANNELS or not bool(np.isfinite(cells).all()):
         raise ValueError(f"a map of shape {cells.shape} is none of boxes, or not of numbers")
     odds, (high, wide) = cells[0], cells.shape[1:]
-    found: list[Scored] = []
-    for row, column in peaks(odds):
-        score = classify.probability(float(odds[row, column]) + bias, calibration)
+    found: list[ScoredBox] = []
+    for row, column in find_peaks(odds):
+        score = classify.calibrate(float(odds[row, column]) + bias, calibration)
         if score < threshold:
             continue
         left, top, right, bottom = (max(0.0, float(one)) for one in cells[1:, row, column])
         x, y = float(column) + 0.5, float(row) + 0.5
         found.append(((x - left) / wide, (y - top) / high, (x + right) / wide, (y + bottom) / high, score))
-    kept: list[Scored] = []
+    kept: list[ScoredBox] = []
     for one in sorted(found, key=lambda box: -box[4]):
-        if all(overlap(one[:4], other[:4]) < SAME for other in kept):
+        if all(box_overlap(one[:4], other[:4]) < SAME_BOX_OVERLAP for other in kept):
             kept.append(one)
     return kept[:MOST_LESIONS]
 
 
-def peaks(odds: Tensor) -> list[tuple[int, int]]:
+def find_peaks(odds: Tensor) -> list[tuple[int, int]]:
     """``odds``: (h, w) → row and column of the cells that none of their eight neighbours outdoes."""
     import numpy as np
 
@@ -114,9 +114,9 @@ def peaks(odds: Tensor) -> list[tuple[int, int]]:
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
     """See :class:`firmware_app.packs.tasks.interface.Task`."""
-    return clips.together(answers, section.frames)
+    return interface.combine_frames(answers, section.frames)
 
 
-def difference(expected: Expected, answer: Answer) -> Difference:
-    """See :func:`firmware_app.packs.tasks.expected.apart`; the threshold is the least of the findings'."""
-    return apart(expected, answer, min((one.threshold for one in answer.findings), default=0.0))
+def difference(expected: ExpectedAnswer, answer: Answer) -> Difference:
+    """See :func:`compare_marks`; the threshold is the least of the findings'."""
+    return compare_marks(expected, answer, min((one.threshold for one in answer.findings), default=0.0))

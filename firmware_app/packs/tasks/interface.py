@@ -1,27 +1,31 @@
-"""What a task is to the rest of the box: it owns a part of the manifest, and turns a model's tensors into an answer.
+"""The interface of a task: it owns a part of the manifest, and turns a model's tensors into an answer.
 
 A task is one module with ``key``, ``Output``, ``Finding`` and the functions of :class:`Task` (docs/adding-a-task.md).
 It imports numpy inside its functions, never at its top: the reader and the viewer open manifests without numpy.
+
+:class:`FramePolicy` states which frames of a clip are read and what they mean together: one probability per finding,
+and the frame in which it is strongest.  Why the mean of the two largest and not the largest is argued in
+docs/decisions/clips.md, and why a frame unlike the training images does not count in docs/decisions/unfamiliar.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from firmware_app.core.operating_point import LogOdds
 from firmware_app.core.records import Finding, Lesion
-from firmware_app.core.statistics.standardised import LogOdds
-from firmware_app.packs.tasks.part import Part, Probability, Words
+from firmware_app.imaging.input_spec import FrameRule
+from firmware_app.packs.manifest_types import LocalisedText, ManifestPart, Probability
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from firmware_app.packs.tasks.clips import Frames
-
+    # REMOVED
     Tensor = NDArray[np.float32]
     Tensors = Mapping[str, Tensor]
 
@@ -29,21 +33,21 @@ MOST_LESIONS: Final = 200
 """The most lesions of one frame: a person cannot check more, and a model that marks more is wrong."""
 
 
-class OutputPart(Part):
+class OutputPart(ManifestPart):
     """The manifest's ``output``: the names of the model's output tensors, and how to read them.
 
     ``features`` is a vector (1, F) that any network may give beside its answer
-    (:mod:`firmware_app.packs.tasks.typicality`).
+    (:mod:`firmware_app.packs.typicality`).
     """
 
     features: str | None = None
 
 
-class UsualScores(Part):
+class UsualScores(ManifestPart):
     """The log odds of the pack's home films, by which a machine's own films set its threshold.
 
     ``mean`` and ``spread`` (standard deviation) are of ``films`` that no network learnt from, weighed so that a share
-    ``prevalence`` of them shows the finding (:mod:`firmware_app.core.statistics.standardised`).
+    ``prevalence`` of them shows the finding (:mod:`firmware_app.core.operating_point`).
     """
 
     mean: float = Field(allow_inf_nan=False)
@@ -57,14 +61,14 @@ class UsualScores(Part):
         return LogOdds(self.mean, self.spread)
 
 
-class FindingPart(Part):
+class FindingPart(ManifestPart):
     """One of the manifest's ``findings``: its name, the probability from which it is positive, how soon to look.
 
     With ``usual_scores`` the threshold follows the scores of an imaging machine until films of it are confirmed.
     """
 
     code: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    label: Words
+    label: LocalisedText
     threshold: Probability
     threshold_rule: str = Field(min_length=1)
     priority: Literal["urgent", "soon"]
@@ -77,7 +81,7 @@ class Section:
 
     output: Any
     findings: tuple[Any, ...]
-    frames: Frames
+    frames: FramePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class Task(Protocol):
         ...
 
 
-def tensor(outputs: Tensors, name: str, axes: int) -> Tensor:
+def find_tensor(outputs: Tensors, name: str, axes: int) -> Tensor:
     """The output ``name`` of a batch of one, without the batch; raises :class:`ValueError` without such a tensor."""
     value = outputs.get(name)
     if value is None or value.ndim != axes or value.shape[0] != 1:
@@ -192,7 +196,7 @@ def tensor(outputs: Tensors, name: str, axes: int) -> Tensor:
     return first
 
 
-def sound(answer: Answer, frame: Frame) -> Answer:
+def check_answer(answer: Answer, frame: Frame) -> Answer:
     """``answer`` itself; raises :class:`ValueError` for more lesions than a person can look at, or one elsewhere."""
     if len(answer.lesions) > MOST_LESIONS:
         raise ValueError(f"it marks {len(answer.lesions)} places in one frame")
@@ -202,3 +206,56 @@ def sound(answer: Answer, frame: Frame) -> Answer:
         if not inside or (lesion.instance, lesion.frame) != (frame.instance, frame.number):
             raise ValueError(f"it marks {lesion.box}, which is not in the frame")
     return answer
+
+
+class FramePolicy(ManifestPart):
+    """How the pack takes a clip (docs/decisions/clips.md): which frames, how many, and what they say together.
+
+    A pack that says nothing reads the middle frame. ``aggregate`` makes one probability of each frame's: the largest,
+    or the mean of the ``top`` largest.
+    """
+
+    rule: FrameRule = "middle"
+    budget: int = Field(1, ge=1, le=16)
+    aggregate: Literal["max", "mean_of_top"] = "mean_of_top"
+    top: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _one_is_one(self) -> Self:
+        if self.rule == "middle" and self.budget != 1:
+            raise ValueError(f"the rule “middle” reads one frame, not {self.budget}")
+        return self
+
+
+def combine_frames(answers: Sequence[Answer], rule: FramePolicy) -> Answer:
+    """One answer per frame, in the same order → the clip's, with every frame's lesions.
+
+    Of frames that show a finding equally well the first is taken. Where half of them or more are unsure, so is the
+    clip. Raises :class:`ValueError` where there is no frame.
+    """
+    if not answers:
+        raise ValueError("a clip of which no frame was read has no findings")
+    findings, strongest = [], {}
+    for one in zip(*(answer.findings for answer in answers), strict=True):
+        probabilities = [finding.probability for finding in one]
+        best = max(range(len(one)), key=probabilities.__getitem__)
+        strongest[one[0].code] = best
+        findings.append(replace(one[best], probability=aggregate_probabilities(probabilities, rule)))
+    lesions = tuple(lesion for answer in answers for lesion in answer.lesions)
+    unsure = 2 * sum(answer.unsure for answer in answers) >= len(answers)
+    return Answer(tuple(findings), lesions, strongest=strongest, unsure=unsure)
+
+
+def select_familiar(distances: Sequence[float], limit: float) -> tuple[int, ...]:
+    """Which frames count, by their distances from what the pack learnt from: those no farther than ``limit``.
+
+    None where most are farther: then the clip shows something else, and the others are there by chance.
+    """
+    near = tuple(place for place, distance in enumerate(distances) if distance <= limit)
+    return near if 2 * len(near) >= len(distances) else ()
+
+
+def aggregate_probabilities(probabilities: Sequence[float], rule: FramePolicy) -> float:
+    """One probability of several: the largest, or the mean of the ``top`` largest (of all where there are fewer)."""
+    ordered = sorted(probabilities, reverse=True)[: 1 if rule.aggregate == "max" else rule.top]
+    return ordered[0] if len(ordered) == 1 else sum(ordered) / len(ordered)

@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from firmware_app.core.lesion import FINDING_TAG, Lesion, overlap
+from firmware_app.core.lesion import FINDING_TAG, Lesion, box_overlap
 from firmware_app.core.records import Finding as Found
-from firmware_app.packs.tasks import boxes, classify, clips, explain, segment
+from firmware_app.packs.manifest_types import Probability
+from firmware_app.packs.tasks import activation_map, boxes, classify, interface, segment
 from firmware_app.packs.tasks.interface import (
     MOST_LESIONS,
     Answer,
@@ -37,9 +38,8 @@ from firmware_app.packs.tasks.interface import (
     Frame,
     OutputPart,
     Section,
-    tensor,
+    find_tensor,
 )
-from firmware_app.packs.tasks.part import Probability
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +61,7 @@ LEAST_SCORE: Final = 0.02
 LARGEST_LOG: Final = 8.0
 
 golden, expectation = boxes.golden, boxes.expectation
-Expected = boxes.Expected
+Expected = boxes.ExpectedAnswer
 
 
 class Output(OutputPart):
@@ -112,27 +112,27 @@ class Candidate:
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     """See :class:`firmware_app.packs.tasks.interface.Task`."""
     output: Output = section.output
-    evidence = tensor(outputs, output.map, 4)
-    cells = probabilities(tensor(outputs, output.outline, 4), 1 + bool(output.organ))
-    ordinary, small = tensor(outputs, output.boxes, 4), tensor(outputs, output.points, 4)
+    evidence = find_tensor(outputs, output.map, 4)
+    cells = outline_probabilities(find_tensor(outputs, output.outline, 4), 1 + bool(output.organ))
+    ordinary, small = find_tensor(outputs, output.boxes, 4), find_tensor(outputs, output.points, 4)
     findings, maps = [], {}
     lesions: list[Lesion] = []
     pictures = [spec for spec in section.findings if spec.of == OF_PICTURE]
     for spec in section.findings:
-        chance = classify.probability(classify.logit(evidence, spec), spec.calibration)
+        chance = classify.calibrate(classify.finding_logit(evidence, spec), spec.calibration)
         if spec.of == OF_PICTURE:
-            maps[spec.code] = explain.activation_map(evidence, spec.channel, output.full_scale)
+            maps[spec.code] = activation_map.draw_activation_map(evidence, spec.channel, output.full_scale)
         else:
-            candidates = detections(ordinary, small, cells, chance)
+            candidates = find_detections(ordinary, small, cells, chance)
             chance = max((one.score for one in candidates), default=0.0)
             marked = [one for one in candidates if one.score >= spec.threshold][:MOST_LESIONS]
-            made = (_lesion(one, spec, pictures, evidence, cells[0], output.cut, frame) for one in marked)
+            made = (_make_lesion(one, spec, pictures, evidence, cells[0], output.cut, frame) for one in marked)
             lesions += [one for one in made if one is not None]
         findings.append(Found(spec.code, spec.label.by_language(), chance, spec.threshold))
     return Answer(tuple(findings), tuple(lesions), maps=maps)
 
 
-def probabilities(outline: Tensor, channels: int) -> Chances:
+def outline_probabilities(outline: Tensor, channels: int) -> Chances:
     """``outline``: (L, H, W) logits → probabilities; raises :class:`ValueError` for another shape or no number."""
     import numpy as np
 
@@ -141,24 +141,24 @@ def probabilities(outline: Tensor, channels: int) -> Chances:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(outline.astype(np.float64), -60.0, 60.0))))
 
 
-def detections(cells: Tensor, points: Tensor, outline: Chances, shown: float) -> list[Candidate]:
+def find_detections(cells: Tensor, points: Tensor, outline: Chances, shown: float) -> list[Candidate]:
     """``cells`` (5, h, w), ``points`` (3, H, W), probabilities ``outline`` (L, H, W) of lesions and the organ, and that
     the picture shows any lesion → the best first.
 
     Raises :class:`ValueError` for other shapes, or for a cell that is no number.
     """
-    found = [*_ordinary(cells), *_small(points)]
+    found = [*_box_candidates(cells), *_point_candidates(points)]
     scored = []
     for one in sorted(found, key=lambda candidate: -candidate.score)[:MOST_CANDIDATES]:
-        if len(outline) > 1 and outline[1][_cell(one, outline.shape[1:])] < 0.5:
+        if len(outline) > 1 and outline[1][_middle_cell(one, outline.shape[1:])] < 0.5:
             continue
-        rows, columns = _within(one.box, outline.shape[1:], 0.0)
+        rows, columns = _cells_of_box(one.box, outline.shape[1:], 0.0)
         seen = float(outline[0, rows, columns].max())
         scored.append(replace(one, score=float((one.score * seen * shown) ** (1.0 / 3.0))))
-    return softened(scored)
+    return soft_nms(scored)
 
 
-def softened(candidates: Sequence[Candidate]) -> list[Candidate]:
+def soft_nms(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Soft-NMS: the best stays, the scores of those that overlap it fall, and so on; the best first."""
     import math
 
@@ -169,43 +169,45 @@ def softened(candidates: Sequence[Candidate]) -> list[Candidate]:
         if best.score < LEAST_SCORE:
             break
         kept.append(best)
-        left = [replace(one, score=one.score * math.exp(-(overlap(one.box, best.box) ** 2) / DECAY)) for one in left]
+        left = [
+            replace(one, score=one.score * math.exp(-(box_overlap(one.box, best.box) ** 2) / DECAY)) for one in left
+        ]
     return kept
 
 
-def _ordinary(cells: Tensor) -> list[Candidate]:
+def _box_candidates(cells: Tensor) -> list[Candidate]:
     import numpy as np
 
     if cells.ndim != 3 or cells.shape[0] != boxes.CHANNELS or not bool(np.isfinite(cells).all()):
         raise ValueError(f"a map of shape {cells.shape} is none of boxes, or not of numbers")
     high, wide = cells.shape[1:]
     made = []
-    for row, column in boxes.peaks(cells[0]):
+    for row, column in boxes.find_peaks(cells[0]):
         left, top, right, bottom = (float(np.logaddexp(0.0, one)) for one in cells[1:, row, column])
         x, y = column + 0.5, row + 0.5
         box = ((x - left) / wide, (y - top) / high, (x + right) / wide, (y + bottom) / high)
-        made.append(Candidate(box=box, score=_chance(cells[0, row, column])))
+        made.append(Candidate(box=box, score=_sigmoid(cells[0, row, column])))
     return made
 
 
-def _small(points: Tensor) -> list[Candidate]:
+def _point_candidates(points: Tensor) -> list[Candidate]:
     import numpy as np
 
     if points.ndim != 3 or points.shape[0] != 3 or not bool(np.isfinite(points).all()):
         raise ValueError(f"a map of shape {points.shape} is none of points, or not of numbers")
     high, wide = points.shape[1:]
     made = []
-    for row, column in boxes.peaks(points[0]):
+    for row, column in boxes.find_peaks(points[0]):
         first, second = (float(np.exp(min(max(one, 0.0), np.log(LARGEST_LOG)))) for one in points[1:, row, column])
         long, short = max(first, second), min(first, second)
         x, y, half = column + 0.5, row + 0.5, (long * short) ** 0.5 / 2.0
         box = ((x - half) / wide, (y - half) / high, (x + half) / wide, (y + half) / high)
         axes = (long / (wide * high) ** 0.5, short / (wide * high) ** 0.5)
-        made.append(Candidate(box=box, score=_chance(points[0, row, column]), axes=axes))
+        made.append(Candidate(box=box, score=_sigmoid(points[0, row, column]), axes=axes))
     return made
 
 
-def _lesion(
+def _make_lesion(
     one: Candidate,
     spec: Finding,
     pictures: Sequence[Finding],
@@ -215,7 +217,7 @@ def _lesion(
     frame: Frame,
 ) -> Lesion | None:
     """A detection in pixels of the original; ``None`` where it lies in the bars of a letterbox alone."""
-    traced = frame.outlined(outline_of(one, outline, cut))
+    traced = frame.outlined(trace_candidate(one, outline, cut))
     box = frame.placed(*one.box)
     if traced:
         across, down = [x for x, _ in traced], [y for _, y in traced]
@@ -223,7 +225,7 @@ def _lesion(
         box = around if around[0] < around[2] and around[1] < around[3] else box
     if not (box[0] < box[2] and box[1] < box[3]):
         return None
-    chances = {each.code: lesion_chance(one, evidence, each) for each in pictures if each.each is not None}
+    chances = {each.code: lesion_probability(one, evidence, each) for each in pictures if each.each is not None}
     sizes: dict[str, Any] = {}
     if not traced and one.axes is not None:
         left, top, right, bottom = frame.box or (0, 0, frame.columns, frame.rows)
@@ -241,42 +243,42 @@ def _lesion(
     )
 
 
-def covered(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
+def covered_cells(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
     """``outline`` (H, W) → the cells that a detection covers: those from ``cut`` in its box, else the box itself."""
-    inside = _inside(one, outline, cut)
+    inside = _cells_inside(one, outline, cut)
     if not inside.any():
-        inside[_within(one.box, outline.shape, 0.0)] = True
+        inside[_cells_of_box(one.box, outline.shape, 0.0)] = True
     return inside
 
 
-def _inside(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
+def _cells_inside(one: Candidate, outline: Chances, cut: float) -> NDArray[np.bool_]:
     import numpy as np
 
-    near = _within(one.box, outline.shape, WIDENED)
+    near = _cells_of_box(one.box, outline.shape, WIDENED)
     inside = np.zeros(outline.shape, dtype=np.bool_)
     inside[near] = outline[near] >= cut
     return inside
 
 
-def outline_of(one: Candidate, outline: Chances, cut: float) -> list[tuple[float, float]]:
+def trace_candidate(one: Candidate, outline: Chances, cut: float) -> list[tuple[float, float]]:
     """The corners of a detection's outline, as fractions of what the model saw; empty where no cells reach ``cut``."""
-    inside = _inside(one, outline, cut)
-    return segment.outlined(outline, inside, cut)
+    inside = _cells_inside(one, outline, cut)
+    return segment.trace_piece(outline, inside, cut)
 
 
-def evidence_of(one: Candidate, evidence: Tensor, channel: int) -> float:
+def mean_evidence(one: Candidate, evidence: Tensor, channel: int) -> float:
     """``evidence``: (C, h, w) → the mean of the channel's cells in the box."""
-    rows, columns = _within(one.box, evidence.shape[1:], 0.0)
+    rows, columns = _cells_of_box(one.box, evidence.shape[1:], 0.0)
     return float(evidence[channel][rows, columns].mean(dtype="float64"))
 
 
-def lesion_chance(one: Candidate, evidence: Tensor, spec: Finding) -> float:
+def lesion_probability(one: Candidate, evidence: Tensor, spec: Finding) -> float:
     """The chance of a finding of the picture that one lesion has."""
     assert spec.each is not None
-    return classify.probability(evidence_of(one, evidence, spec.channel) + spec.bias, spec.each)
+    return classify.calibrate(mean_evidence(one, evidence, spec.channel) + spec.bias, spec.each)
 
 
-def _within(box: tuple[float, float, float, float], shape: tuple[int, ...], wider: float) -> tuple[slice, slice]:
+def _cells_of_box(box: tuple[float, float, float, float], shape: tuple[int, ...], wider: float) -> tuple[slice, slice]:
     """The cells of a grid (h, w) that a box covers, widened on each side by a share of itself; at least one."""
     high, wide = shape
     across, down = (box[2] - box[0]) * wider, (box[3] - box[1]) * wider
@@ -288,21 +290,21 @@ def _within(box: tuple[float, float, float, float], shape: tuple[int, ...], wide
     return cells(box[1] - down, box[3] + down, high), cells(box[0] - across, box[2] + across, wide)
 
 
-def _cell(one: Candidate, shape: tuple[int, ...]) -> tuple[int, int]:
+def _middle_cell(one: Candidate, shape: tuple[int, ...]) -> tuple[int, int]:
     high, wide = shape
     y, x = (one.box[1] + one.box[3]) / 2.0 * high, (one.box[0] + one.box[2]) / 2.0 * wide
     return min(max(int(y), 0), high - 1), min(max(int(x), 0), wide - 1)
 
 
-def _chance(odds: float) -> float:
-    return classify.probability(float(odds), boxes.OWN)
+def _sigmoid(odds: float) -> float:
+    return classify.calibrate(float(odds), boxes.OWN_CALIBRATION)
 
 
 def together(section: Section, answers: Sequence[Answer]) -> Answer:
     """See :class:`firmware_app.packs.tasks.interface.Task`."""
-    return clips.together(answers, section.frames)
+    return interface.combine_frames(answers, section.frames)
 
 
 def difference(expected: Expected, answer: Answer) -> Difference:
     """See :func:`firmware_app.packs.tasks.boxes.apart`; the strongest lesion is also the finding's own probability."""
-    return boxes.apart(expected, answer, max((one.threshold for one in answer.findings), default=0.0))
+    return boxes.compare_marks(expected, answer, max((one.threshold for one in answer.findings), default=0.0))

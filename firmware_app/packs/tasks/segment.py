@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.core.records import FINDING_TAG, Lesion
-from firmware_app.packs.tasks import classify, expected
+from firmware_app.packs.tasks import classify, golden_answers
 from firmware_app.packs.tasks.interface import MOST_LESIONS, Answer, Frame, Section
 
 if TYPE_CHECKING:
@@ -23,33 +23,37 @@ key = "segment"
 volumes = True
 Output, Finding = classify.MapOutput, classify.ChannelSpec
 together = classify.together
-golden, expectation, difference = expected.findings, expected.of_findings, expected.findings_apart
+golden, expectation, difference = (
+    golden_answers.record_findings,
+    golden_answers.parse_findings,
+    golden_answers.compare_findings,
+)
 LARGEST_EXPONENT: Final = 80.0
 LEAST_CELLS: Final = 3
 """The fewest cells of a lesion that is outlined."""
 
 
-def strongest(activation: Tensor, spec: classify.ChannelSpec) -> float:
+def strongest_logit(activation: Tensor, spec: classify.ChannelSpec) -> float:
     """``activation``: (C, …) → the logit of the finding's strongest cell."""
     return float(activation[spec.channel].max()) + spec.bias
 
 
 def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
     """See :class:`firmware_app.packs.tasks.interface.Task`."""
-    activation = classify.of_picture(outputs, section.output.map)
+    activation = classify.picture_map(outputs, section.output.map)
     if any(spec.channel >= activation.shape[0] for spec in section.findings):
         raise ValueError(f"a map of shape {activation.shape} has not the manifest's channels")
-    found = tuple(classify.finding(spec, strongest(activation, spec)) for spec in section.findings)
+    found = tuple(classify.make_finding(spec, strongest_logit(activation, spec)) for spec in section.findings)
     if activation.ndim != 3:
         return Answer(found)
-    shares = {spec.code: chances(activation, spec) for spec in section.findings}
-    lesions = [one for spec in section.findings for one in marked(shares[spec.code], spec, frame)]
+    shares = {spec.code: cell_probabilities(activation, spec) for spec in section.findings}
+    lesions = [one for spec in section.findings for one in mark_lesions(shares[spec.code], spec, frame)]
     kept = sorted(lesions, key=lambda one: -one.score)[:MOST_LESIONS]
     masks = {spec.code: (shares[spec.code] >= spec.threshold).astype("float32") for spec in section.findings}
     return Answer(found, tuple(kept), maps=masks)
 
 
-def chances(activation: Tensor, spec: classify.ChannelSpec) -> NDArray[np.float64]:
+def cell_probabilities(activation: Tensor, spec: classify.ChannelSpec) -> NDArray[np.float64]:
     """``activation``: (C, …) → each cell's probability of the finding; :class:`ValueError` where one is no number."""
     import numpy as np
 
@@ -60,13 +64,13 @@ def chances(activation: Tensor, spec: classify.ChannelSpec) -> NDArray[np.float6
     return np.asarray(1.0 / (1.0 + np.exp(np.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT))), dtype=np.float64)
 
 
-def marked(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: Frame) -> list[Lesion]:
+def mark_lesions(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: Frame) -> list[Lesion]:
     """``share``: (h, w) probabilities → a lesion for each connected piece at or above the threshold."""
     import numpy as np
 
-    from firmware_app.imaging.morphology import components
+    from firmware_app.imaging.pixel_operations import label_components
 
-    numbers, count = components(share >= spec.threshold)
+    numbers, count = label_components(share >= spec.threshold)
     high, wide = share.shape
     left, top, right, bottom = frame.box or (0, 0, frame.columns, frame.rows)
     cell_px = (right - left) * (bottom - top) / (high * wide)
@@ -77,7 +81,7 @@ def marked(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: Frame)
         if not (box[0] < box[2] and box[1] < box[3]):  # in the bars of a letterbox alone
             continue
         score, area = float(share[rows, columns].max()), round(len(rows) * cell_px)
-        outline = frame.outlined(outlined(share, numbers == number, spec.threshold))
+        outline = frame.outlined(trace_piece(share, numbers == number, spec.threshold))
         lesions.append(
             Lesion(
                 frame.instance, frame.number, box, score, area_px=area, tags={FINDING_TAG: spec.code}, outline=outline
@@ -86,11 +90,11 @@ def marked(share: NDArray[np.float64], spec: classify.ChannelSpec, frame: Frame)
     return lesions
 
 
-def outlined(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: float) -> list[tuple[float, float]]:
+def trace_piece(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: float) -> list[tuple[float, float]]:
     """The outline of one *piece* of *share*, as fractions of it; empty for one that is too small to have one."""
     import numpy as np
 
-    from firmware_app.imaging.lesions import outlines
+    from firmware_app.imaging import lesion_outlines
 
     if int(piece.sum()) < LEAST_CELLS:
         return []
@@ -100,4 +104,4 @@ def outlined(share: NDArray[np.float64], piece: NDArray[np.bool_], threshold: fl
     # Cells of other pieces that lie beside this one are held back, so that it alone is outlined.
     alone = np.where(piece[part] | (share[part] < threshold), share[part], 0.0)
     high, wide = share.shape
-    return [((left + x) / wide, (top + y) / high) for x, y in outlines.traced(alone, threshold)]
+    return [((left + x) / wide, (top + y) / high) for x, y in lesion_outlines.trace_outline(alone, threshold)]

@@ -1,4 +1,4 @@
-"""The reader's child processes: decode, grab, inference, export, trial; and how the reader talks to them.
+"""The reader's child processes: decode, grab, inference, export and trial, one module for each.
 
-Many modules: one for each child, its other side, and what they share.
+`golden_cases` serves the inference child and the trial child. The reader's side of each child is a module of `reading`.
 """

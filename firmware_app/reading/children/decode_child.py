@@ -20,16 +20,14 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.core import address_space
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop, process
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ImageFileMissing, ImageUnfit, ImagingError
-from firmware_app.dicom.headers import identity
-from firmware_app.imaging import diagnoses, display, film, for_model
+from firmware_app.dicom import patient_data
+from firmware_app.imaging import display, image_file, image_properties, model_frames
+from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import Demands, InputSpec
-from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.imaging.volume import whole
-from firmware_app.reading.stated import Stated, diagnosis
+from firmware_app.reading.decoded_metadata import DecodedMetadata, format_diagnosis
 
 _IN_BETWEEN_S: Final = 0.3
 
@@ -43,12 +41,12 @@ class LongClip:
     def __init__(self) -> None:
         self._path: Path | None = None
         self._stack = ExitStack()
-        self._film: film.Film | None = None
+        self._film: image_file.ImageFile | None = None
 
-    def opened(self, path: Path, is_picture: bool) -> film.Film:
+    def opened(self, path: Path, is_picture: bool) -> image_file.ImageFile:
         if self._film is None or self._path != path:
             self.close()
-            self._film = self._stack.enter_context(film.opened(path, is_picture=is_picture))
+            self._film = self._stack.enter_context(image_file.open_image_file(path, is_picture=is_picture))
             self._path = path
         return self._film
 
@@ -64,56 +62,56 @@ def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
     path, folder = Path(str(job.header["file"])), Path(str(job.header["display"]))
     shown = bool(job.header["display"])
-    peak, going = address_space.peak(), None
+    peak, going = process.peak_bytes(), None
     try:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
             raise ImageFileMissing
         if "first" in job.header:
             opened = _long_clip.opened(path, bool(job.header["picture"]))
-            going = _in_between(opened, folder, int(job.header["first"]))
+            going = _write_in_between(opened, folder, int(job.header["first"]))
             yield ChildMessage({"next": going})
             return
         _long_clip.close()
-        with film.opened(path, is_picture=bool(job.header["picture"])) as opened:
+        with image_file.open_image_file(path, is_picture=bool(job.header["picture"])) as opened:
             if shown:
-                _name(opened, folder)  # first, so that a film with broken pixels has a name too
+                _write_patient(opened, folder)  # first, so that a film with broken pixels has a name too
             try:
-                answer = _for_model(opened, path, job.header)
+                answer = _read_for_model(opened, path, job.header)
             except ImageUnfit as error:
-                answer = child_loop.refusal(error)
+                answer = child_loop.refusal_answer(error)
             if "refusal" in answer.header:  # after the `except`, which holds the pixels in the error's traceback
                 if shown:
-                    _for_people(opened, folder)
+                    _write_for_people(opened, folder)
                 yield ChildMessage({**answer.header, "hints": opened.hints})
                 return
             yield answer
             if shown:
-                yield _for_people(opened, folder, answer.header["read"])
+                yield _write_for_people(opened, folder, answer.header["read"])
     except ImagingError as error:
-        yield child_loop.failure(error, peak)
+        yield child_loop.failure_answer(error, peak)
     except MemoryError:
-        yield child_loop.out_of_memory()
+        yield child_loop.out_of_memory_answer()
     finally:
         if going is None:
             _long_clip.close()
 
 
-def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMessage:
+def _read_for_model(opened: image_file.ImageFile, path: Path, job: Mapping[str, Any]) -> ChildMessage:
     """The tensors of the frames to be read, or of the volume; only the facts where no pack asks for an input."""
     facts = {"frames": opened.frames, "rows": opened.rows, "columns": opened.columns, "hints": opened.hints}
     if job["input"] is None:
         return ChildMessage({**facts, "read": [opened.frames // 2]})
     spec = InputSpec(**job["input"])
     if spec.depth is not None:
-        taken = whole.taken(path, opened.frames, spec)
+        taken = model_frames.prepare_volume(path, opened.frames, spec)
     else:
         demands = Demands(**job.get("demands", {}))
-        taken = for_model.taken(opened, spec, job["rule"], job["budget"], job["modality"], demands=demands)
+        taken = model_frames.prepare_frames(opened, spec, job["rule"], job["budget"], job["modality"], demands=demands)
     more = {"read": taken.read, "box": taken.box, "hints": opened.hints}  # decoding may have added hints
-    coded = (diagnosis(scheme, code) for scheme, code in diagnoses.of(opened))
-    stated = Stated(
-        ultrasound.scales(opened, taken.read[0]),
-        ultrasound.frames_per_second(opened),
+    coded = (format_diagnosis(scheme, code) for scheme, code in image_properties.coded_diagnoses(opened))
+    stated = DecodedMetadata(
+        ultrasound.pixel_scales(opened, taken.read[0]),
+        ultrasound.frame_rate(opened),
         taken.weights,
         tuple(one for one in coded if one is not None),
         opened.aspect(taken.read[0]),
@@ -129,25 +127,25 @@ def _for_model(opened: film.Film, path: Path, job: Mapping[str, Any]) -> ChildMe
     return ChildMessage({**facts, **more, **colours, **split, **measures, **stated.to_object()}, arrays)
 
 
-def _name(opened: film.Film, folder: Path) -> None:
+def _write_patient(opened: image_file.ImageFile, folder: Path) -> None:
     """Write what the file says of the patient, for people; a failure to write does not stop the reading."""
     with suppress(OSError):
-        identity.write(opened.identity, folder)
+        patient_data.write_identity(opened.identity, folder)
 
 
-def _for_people(opened: film.Film, folder: Path, read: Sequence[int] = ()) -> ChildMessage:
+def _write_for_people(opened: image_file.ImageFile, folder: Path, read: Sequence[int] = ()) -> ChildMessage:
     """Write frames for people, the *read* ones among them; answers how many, 0 when the disk refuses them."""
-    among = display.for_people(opened.frames, read)
+    among = display.select_display_frames(opened.frames, read)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for index in among:
-            display.write(ultrasound.shown(opened, index), folder, index, opened.frames, among)
+            display.write_frame(ultrasound.make_display_frame(opened, index), folder, index, opened.frames, among)
     except OSError:
         return ChildMessage({"displayed": 0})
     return ChildMessage({"displayed": len(among), "hints": opened.hints})
 
 
-def _in_between(opened: film.Film, folder: Path, first: int) -> int | None:
+def _write_in_between(opened: image_file.ImageFile, folder: Path, first: int) -> int | None:
     """Write frames of a clip from *first* on that are not there yet, as light pictures, for a third of a second.
 
     The frame to go on with, which is *first* where the disk takes none; None when all are there.
@@ -155,11 +153,11 @@ def _in_between(opened: film.Film, folder: Path, first: int) -> int | None:
     index, begun = first, time.monotonic()
     try:
         while index < opened.frames and (index == first or time.monotonic() - begun < _IN_BETWEEN_S):
-            if not display.is_there(folder, index):
-                display.write_light(ultrasound.shown(opened, index), folder, index, opened.frames)
+            if not display.is_frame_written(folder, index):
+                display.write_light_frame(ultrasound.make_display_frame(opened, index), folder, index, opened.frames)
             index += 1
         if index == opened.frames:
-            display.made_whole(folder)
+            display.mark_complete(folder)
     except OSError:
         return min(index, opened.frames - 1)
     except ValueError:  # what was written with the reading is gone
@@ -170,13 +168,13 @@ def _in_between(opened: film.Film, folder: Path, first: int) -> int | None:
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
+    child_loop.die_with_parent(int(parent))
     # Libraries quote values that they cannot parse, and these may be a patient's.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    confinement.confine(int(memory_mb))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

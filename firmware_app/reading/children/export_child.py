@@ -1,7 +1,7 @@
 """The export child: opens one file after the other and writes it de-identified.
 
 ``python -m firmware_app.reading.children.export_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{file, out, key,
-looked}``; the answer is `deidentify.writing.Written` as an object, or a refusal, after which a part of *out* may be
+looked}``; the answer is `DeidentifiedFile` as an object, or a refusal, after which a part of *out* may be
 left.  ``room_bytes`` in the job limits the size of *out*.  When the disk under *out* takes no more, the answer is
 ``{unwritten: ERRNO}``.
 """
@@ -18,13 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core import address_space
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop, process
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
-from firmware_app.imaging.deidentify import writing
-from firmware_app.imaging.deidentify.text import Detector, model_file
-from firmware_app.imaging.deidentify.uids import Identities
+from firmware_app.imaging import deidentification
+from firmware_app.imaging.deidentified_header import Pseudonyms
+from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
@@ -33,19 +32,21 @@ _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # re
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answer to one job."""
     path, looked = Path(str(job.header["file"])), bool(job.header["looked"])
-    identities, peak = Identities(bytes.fromhex(str(job.header["key"]))), address_space.peak()
+    identities, peak = Pseudonyms(bytes.fromhex(str(job.header["key"]))), process.peak_bytes()
     try:
         if not path.exists():
             raise ImageFileMissing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             out, room = Path(str(job.header["out"])), job.header.get("room_bytes")
-            done = writing.write(path, out, identities, _detector(looked), looked=looked, room_bytes=room)
+            done = deidentification.write_deidentified(
+                path, out, identities, _load_detector(looked), looked=looked, room_bytes=room
+            )
         yield ChildMessage({"written": asdict(done)})
     except (ExportError, ImagingError, RuntimeFault) as error:
-        yield child_loop.failure(error, peak)
+        yield child_loop.failure_answer(error, peak)
     except MemoryError:
-        yield child_loop.out_of_memory()
+        yield child_loop.out_of_memory_answer()
     except OSError as error:
         if error.errno not in _UNWRITTEN:
             raise
@@ -53,19 +54,19 @@ def work(job: ChildMessage) -> child_loop.Answers:
 
 
 @cache
-def _detector(looked: bool) -> Detector | None:
-    file = None if looked else model_file()  # None without the extra `ocr`
-    return Detector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
+def _load_detector(looked: bool) -> TextDetector | None:
+    file = None if looked else text_model_file()  # None without the extra `ocr`
+    return TextDetector(onnxruntime.load(file, onnxruntime.Config(spinning=False))) if file is not None else None
 
 
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
+    child_loop.die_with_parent(int(parent))
     logging.disable(logging.CRITICAL)
-    confinement.confine(int(memory_mb), writing.LARGEST_FILE_BYTES)
+    child_loop.confine(int(memory_mb), deidentification.LARGEST_FILE_BYTES)
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

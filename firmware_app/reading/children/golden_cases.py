@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from firmware_app.core.errors import InferenceFailed, RuntimeWrong
 from firmware_app.imaging import picture
-from firmware_app.imaging.model_input import frame_of, to_model_input, view
+from firmware_app.imaging.model_input import find_view, read_model_frame, to_model_input
+from firmware_app.packs.evidence import GoldenCase
+from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.proof import Golden
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack
 from firmware_app.packs.tasks import interface
 from firmware_app.packs.tasks.interface import Answer, Frame
-from firmware_app.packs.ways import Way
 
 WARM_UPS: Final = 3
 MOST_RUNS: Final = 30
@@ -36,7 +36,7 @@ _ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class VariantTiming:
     """A way that answered correctly: the runtime's version, the number of golden cases, the median inference time."""
 
     version: str | None
@@ -52,55 +52,55 @@ class ModelFrame:
     frame: Frame
 
 
-def attempt(pack: Pack, way: Way, settings: Mapping[str, Any]) -> Tried:
+def run_variant(pack: Pack, way: ExecutionVariant, settings: Mapping[str, Any]) -> VariantTiming:
     """Load the model with the runtime's *settings*, check every golden case, and time single inferences.
 
     Raises `RuntimeUnavailable`, `InferenceFailed`, `RuntimeWrong`, an `ImagingError` or a `PackError`.
     """
-    runtime = choice.get(way.runtime)
+    runtime = registry.get_runtime(way.runtime)
     version = runtime.probe().version
     session = runtime.load(pack.artefact(way.runtime, way.precision), runtime.Config(**settings))
-    cases = answered(pack, way, session)
-    film = next((film for _, film in _films(pack)), blank(pack.manifest))
-    _answer(pack.manifest, session, film, way)  # so that also a pack without golden cases has run once
-    return Tried(version, cases, _median_ms(session, pack.manifest.input.name, film.tensor))
+    cases = check_golden_cases(pack, way, session)
+    film = next((film for _, film in _load_images(pack)), make_blank_frame(pack.manifest))
+    _infer_answer(pack.manifest, session, film, way)  # so that also a pack without golden cases has run once
+    return VariantTiming(version, cases, _measure_median_ms(session, pack.manifest.input.name, film.tensor))
 
 
-def blank(manifest: Manifest) -> ModelFrame:
+def make_blank_frame(manifest: Manifest) -> ModelFrame:
     """An empty picture of the model's own size."""
     spec = manifest.input
     return ModelFrame(np.zeros((1, spec.channels, *spec.shape), np.float32), Frame(spec.height, spec.width))
 
 
-def answered(pack: Pack, way: Way, session: Session) -> int:
+def check_golden_cases(pack: Pack, way: ExecutionVariant, session: Session) -> int:
     """Check every golden case of the pack with *session*; returns how many there are.
 
     Raises `RuntimeWrong` for an answer beyond the tolerance, `InferenceFailed`, an `ImagingError`.
     """
     cases = 0
-    for case, film in _films(pack):
-        _check(pack, way, session, case, film)
+    for case, film in _load_images(pack):
+        _check_golden_case(pack, way, session, case, film)
         cases += 1
     return cases
 
 
-def _films(pack: Pack) -> Iterator[tuple[Golden, ModelFrame]]:
+def _load_images(pack: Pack) -> Iterator[tuple[GoldenCase, ModelFrame]]:
     """Every golden case whose image is in the pack."""
     for case in pack.manifest.golden:
         if case.path is not None:
             spec = pack.manifest.input
-            with picture.opened(pack.folder / case.path) as opened:
-                given, ends = frame_of(opened, 0, spec)
+            with picture.open_picture(pack.folder / case.path) as opened:
+                given, ends = read_model_frame(opened, 0, spec)
                 rows, columns = opened.rows, opened.columns
             if spec.depth is not None:  # its slices stand below each other in a picture
                 given = given.reshape(spec.depth, -1, columns)
             tensor = to_model_input(given, spec, ends=ends)
-            yield case, ModelFrame(tensor, Frame(rows, columns, box=view(rows, columns, spec)))
+            yield case, ModelFrame(tensor, Frame(rows, columns, box=find_view(rows, columns, spec)))
 
 
-def _check(pack: Pack, way: Way, session: Session, case: Golden, film: ModelFrame) -> None:
+def _check_golden_case(pack: Pack, way: ExecutionVariant, session: Session, case: GoldenCase, film: ModelFrame) -> None:
     promise = pack.manifest.promise(case, pack.described(way.runtime, way.precision))
-    answer = _answer(pack.manifest, session, film, way)
+    answer = _infer_answer(pack.manifest, session, film, way)
     if promise is None:
         return
     expected, tolerance = promise
@@ -118,17 +118,17 @@ def _check(pack: Pack, way: Way, session: Session, case: Golden, film: ModelFram
         )
 
 
-def _answer(manifest: Manifest, session: Session, film: ModelFrame, way: Way) -> Answer:
+def _infer_answer(manifest: Manifest, session: Session, film: ModelFrame, way: ExecutionVariant) -> Answer:
     outputs = session.infer({manifest.input.name: film.tensor})
     if manifest.typicality is not None and manifest.output.features not in outputs:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail="it gives no feature vector")
     try:
-        return interface.sound(manifest.answering.answer(manifest.section, outputs, film.frame), film.frame)
+        return interface.check_answer(manifest.answering.answer(manifest.section, outputs, film.frame), film.frame)
     except ValueError as error:
         raise InferenceFailed(pack=manifest.name, runtime=way.runtime, detail=str(error)) from error
 
 
-def _median_ms(session: Session, name: str, film: NDArray[np.float32]) -> float:
+def _measure_median_ms(session: Session, name: str, film: NDArray[np.float32]) -> float:
     """The median of single inferences of one film."""
     for _ in range(WARM_UPS):
         session.infer({name: film})

@@ -24,19 +24,23 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from firmware_app.core import address_space
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop, process
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import FrameGone, ImageUnfit, ImagingError, WatchError
-from firmware_app.dicom.headers.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
-from firmware_app.imaging import display, film, for_model
+from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
+from firmware_app.imaging import display, image_file, live_frames, model_frames
+from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import Demands, InputSpec
-from firmware_app.imaging.live import kept_frame
-from firmware_app.imaging.live.live_frame import KeptSector, LiveFrame
-from firmware_app.imaging.live.sources import Grabbed, PlayedFile, Source, Stream
+from firmware_app.imaging.live_frames import (
+    FileSource,
+    FrameSource,
+    GrabbedFrame,
+    LiveFrame,
+    SectorTracker,
+    StreamSource,
+)
 from firmware_app.imaging.pixel_size import SQUARE
-from firmware_app.imaging.ultrasound import opened as ultrasound
-from firmware_app.reading.stated import Stated
+from firmware_app.reading.decoded_metadata import DecodedMetadata
 
 JPEG_SIDE_PX: Final = 1280
 _QUALITY: Final = 88
@@ -44,20 +48,20 @@ _HELD: Final = 16
 _HELD_BYTES: Final = 96 * 1024 * 1024
 
 
-class Grabbing:
+class OpenSource:
     """The open source, and the frames that were read last, in case one is to be kept."""
 
     def __init__(self) -> None:
-        self._source: Source | None = None
+        self._source: FrameSource | None = None
         self._job: Mapping[str, Any] = {}
-        self._sector = KeptSector(None)
-        self._stated = Stated()
+        self._sector = SectorTracker(None)
+        self._stated = DecodedMetadata()
         self._held: OrderedDict[int, NDArray[Any]] = OrderedDict()
         self._open = ExitStack()
 
     def work(self, job: ChildMessage) -> child_loop.Answers:
         """The one answer to a job."""
-        peak = address_space.peak()
+        peak = process.peak_bytes()
         try:
             match job.header["job"]:
                 case "open":
@@ -67,50 +71,54 @@ class Grabbing:
                 case "keep":
                     yield self._kept(job.header)
         except WatchError as error:
-            yield child_loop.refusal(error)
+            yield child_loop.refusal_answer(error)
         except ImagingError as error:
-            yield child_loop.failure(error, peak)
+            yield child_loop.failure_answer(error, peak)
         except MemoryError:
-            yield child_loop.out_of_memory()
+            yield child_loop.out_of_memory_answer()
 
     def _opened(self, job: Mapping[str, Any]) -> ChildMessage:
         self._job = job
-        self._sector, self._stated = KeptSector(None), Stated()
+        self._sector, self._stated = SectorTracker(None), DecodedMetadata()
         rate = None
         match job["kind"]:
             case "file":
                 path = Path(str(job["source"]))
-                opened = self._open.enter_context(film.opened(path, is_picture=not is_object(path)))
+                opened = self._open.enter_context(
+                    image_file.open_image_file(path, is_picture=not is_dicom_object(path))
+                )
                 self._learn(opened)
-                played = PlayedFile(opened, loop=bool(job["loop"]))
+                played = FileSource(opened, loop=bool(job["loop"]))
                 self._source, rate = played, played.rate_hz
             case "device" | "stream" as kind:
-                self._source = Stream(str(job["source"]), kind)
+                self._source = StreamSource(str(job["source"]), kind)
         return ChildMessage({"opened": True, "rate_hz": rate})
 
     def _next(self, job: Mapping[str, Any]) -> ChildMessage:
         if "file" in job:
-            with film.opened(Path(str(job["file"])), is_picture=not is_object(Path(str(job["file"])))) as opened:
+            with image_file.open_image_file(
+                Path(str(job["file"])), is_picture=not is_dicom_object(Path(str(job["file"])))
+            ) as opened:
                 self._learn(opened)
                 frame = LiveFrame.of_film(opened, opened.frames // 2)
-            return self._answer(Grabbed(int(job["sequence"]), float(job["at"]), 0, 0, frame))
+            return self._answer(GrabbedFrame(int(job["sequence"]), float(job["at"]), 0, 0, frame))
         assert self._source is not None
         grabbed = self._source.newest(int(job["after"]), float(job["wait_s"]))
         return ChildMessage({"waiting": True}) if grabbed is None else self._answer(grabbed)
 
-    def _learn(self, opened: film.Film) -> None:
+    def _learn(self, opened: image_file.ImageFile) -> None:
         """What the header of the file says for all its frames."""
-        self._sector = KeptSector(ultrasound.stated_sector(opened))
-        self._stated = Stated(
-            ultrasound.scales(opened, 0), ultrasound.frames_per_second(opened), aspect=opened.aspect(0)
+        self._sector = SectorTracker(ultrasound.header_sector(opened))
+        self._stated = DecodedMetadata(
+            ultrasound.pixel_scales(opened, 0), ultrasound.frame_rate(opened), aspect=opened.aspect(0)
         )
 
-    def _answer(self, grabbed: Grabbed) -> ChildMessage:
+    def _answer(self, grabbed: GrabbedFrame) -> ChildMessage:
         begun = time.perf_counter()
         frame = grabbed.frame
-        pixels = eight_bits(frame)
+        pixels = to_eight_bits(frame)
         if frame.aspect(0) != SQUARE:
-            pixels = np.asarray(display.reduced(pixels, aspect=frame.aspect(0)))
+            pixels = np.asarray(display.reduce_pixels(pixels, aspect=frame.aspect(0)))
         self._hold(grabbed.sequence, pixels)
         facts = {
             "sequence": grabbed.sequence,
@@ -123,18 +131,18 @@ class Grabbing:
             "read": [0],
             "hints": frame.hints,
         }
-        arrays = {"jpeg": jpeg(pixels)}
+        arrays = {"jpeg": encode_jpeg(pixels)}
         try:
             header, given = self._for_model(frame, grabbed.at)
         except ImageUnfit as error:
-            return ChildMessage({**facts, **child_loop.refusal(error).header}, arrays)
+            return ChildMessage({**facts, **child_loop.refusal_answer(error).header}, arrays)
         return ChildMessage({**facts, **header, "grab_ms": 1e3 * (time.perf_counter() - begun)}, {**arrays, **given})
 
     def _for_model(self, frame: LiveFrame, at: float) -> tuple[dict[str, Any], dict[str, memoryview]]:
         job, spec = self._job, InputSpec(**self._job["input"])
-        has_sector = job["modality"] == for_model.ULTRASOUND or spec.crop == "sector"
+        has_sector = job["modality"] == model_frames.ULTRASOUND or spec.crop == "sector"
         found = self._sector.of(frame.greys, at) if has_sector else None
-        taken = for_model.taken(
+        taken = model_frames.prepare_frames(
             frame,
             spec,
             "middle",
@@ -169,11 +177,13 @@ class Grabbing:
         pixels = self._held.get(int(job["sequence"]))
         if pixels is None:
             raise FrameGone
-        kept_frame.write(pixels, Path(str(job["path"])), str(job["modality"]), str(job["body_part"]), str(job["study"]))
+        live_frames.write_kept_frame(
+            pixels, Path(str(job["path"])), str(job["modality"]), str(job["body_part"]), str(job["study"])
+        )
         return ChildMessage({"kept": int(job["sequence"])})
 
 
-def is_object(path: Path) -> bool:
+def is_dicom_object(path: Path) -> bool:
     """Whether the file is a DICOM object, by its first bytes; raises `ImagingError` where it cannot be read."""
     from firmware_app.core.errors import Undecodable
 
@@ -185,7 +195,7 @@ def is_object(path: Path) -> bool:
     return head[PREAMBLE_BYTES : PREAMBLE_BYTES + len(MAGIC)] == MAGIC or looks_like_data_set(head)
 
 
-def eight_bits(frame: LiveFrame) -> NDArray[np.uint8]:
+def to_eight_bits(frame: LiveFrame) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3): the frame as people first see it."""
     shown = frame.display
     if shown.pixels.dtype == np.uint8:
@@ -197,11 +207,11 @@ def eight_bits(frame: LiveFrame) -> NDArray[np.uint8]:
     return np.asarray(np.clip(scaled, 0.0, 255.0), dtype=np.uint8)
 
 
-def jpeg(pixels: NDArray[np.uint8]) -> memoryview:
+def encode_jpeg(pixels: NDArray[np.uint8]) -> memoryview:
     """The frame for a page, its longer side at most `JPEG_SIDE_PX`."""
     small = pixels
     if max(pixels.shape) > JPEG_SIDE_PX:
-        small = np.asarray(display.reduced(pixels, JPEG_SIDE_PX))
+        small = np.asarray(display.reduce_pixels(pixels, JPEG_SIDE_PX))
     colour = "GRAY" if small.ndim == 2 else "RGB"
     given = np.ascontiguousarray(small if small.ndim == 3 else small[:, :, np.newaxis])
     return memoryview(simplejpeg.encode_jpeg(given, quality=_QUALITY, colorspace=colour, colorsubsampling="420"))
@@ -210,13 +220,13 @@ def jpeg(pixels: NDArray[np.uint8]) -> memoryview:
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
+    child_loop.die_with_parent(int(parent))
     # Libraries quote what they cannot read, and that may be a patient's, or an address with its password.
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    confinement.confine(int(memory_mb))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, Grabbing().work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, OpenSource().work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

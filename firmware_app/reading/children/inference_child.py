@@ -3,9 +3,12 @@
 ``python -m firmware_app.reading.children.inference_child FD PARENT MEMORY_MB CPU_SECONDS``.  Jobs are ``{job: load,
 folder, runtime, precision, settings}`` and ``{job: infer, pack, instance, frames, rows, columns, box, display}`` with
 the tensors of one or more frames and, where known, the cells of them that lie beside the anatomy and the same tensors
-with marks painted over.  The parent decides which runtime and precision to try.  A model reads images only after it has
-answered its pack's golden cases correctly in this process.  An image that looks unlike the pack's training images gets
-no number (docs/decisions/unfamiliar.md), nor does one of which the model is not sure (docs/decisions/unsure-films.md).
+with marks painted over.  The parent decides which runtime and precision to try.
+
+A model reads images only after it has answered its pack's golden cases correctly in this process.  An image that
+looks unlike the pack's training images gets no number (docs/decisions/unfamiliar.md), nor does one of which the model
+is not sure (docs/decisions/unsure-films.md).  A heat map is a small grey picture with the image's aspect, for a viewer
+to lay over the image.
 """
 
 from __future__ import annotations
@@ -18,37 +21,68 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ImagingError, InferenceFailed, PackError, RuntimeFault
 from firmware_app.core.records import Lesion
-from firmware_app.imaging.lesions.description import described
+from firmware_app.imaging import display, outside_anatomy
+from firmware_app.imaging.lesion_description import describe_lesions
 from firmware_app.imaging.pixel_size import Scale
-from firmware_app.imaging.quality import beside
-from firmware_app.packs.familiar import Familiar
+from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import Manifest
-from firmware_app.packs.runtimes import choice
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.tasks import clips
-from firmware_app.packs.tasks.interface import Answer, Frame, sound
-from firmware_app.packs.ways import Way
-from firmware_app.reading import heat_map
+from firmware_app.packs.tasks import interface
+from firmware_app.packs.tasks.interface import Answer, Frame, check_answer
+from firmware_app.packs.typicality import FamiliarityCheck
 from firmware_app.reading.children import golden_cases
+
+HEAT_MAP_SIDE_PX: Final = 256
+
+
+Box = tuple[int, int, int, int]
+
+
+def render_heat_map(
+    strengths: NDArray[np.float32], rows: int, columns: int, box: Box | None = None
+) -> NDArray[np.uint8]:
+    """(h, w) in [0, 1] → (H, W) uint8 with the aspect of a *rows* × *columns* film, its longest side 256 pixels.
+
+    The model saw the whole film resized to its input, so the map is stretched back over the whole film.  With *box*
+    (x0, y0, x1, y1 in pixels of the film) it saw only that part: the map covers the box and is 0 around it.
+    A letterbox reaches beyond the film; what the map holds for its bars is not drawn.
+    """
+    scale = HEAT_MAP_SIDE_PX / max(rows, columns)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    x0, y0, x1, y1 = (round(side * scale) for side in box) if box is not None else (0, 0, *size)
+    inner = (max(1, x1 - x0), max(1, y1 - y0))
+    image = Image.fromarray(strengths.astype(np.float32)).resize(inner, Image.Resampling.BILINEAR)
+    if inner != size:
+        whole = Image.new("F", size)
+        whole.paste(image, (x0, y0))
+        image = whole
+    return np.asarray(np.rint(np.clip(np.asarray(image), 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def write_heat_map(strengths: NDArray[np.float32], rows: int, columns: int, path: Path, box: Box | None = None) -> None:
+    """Save `render_heat_map` as an 8-bit PNG, whole or not at all."""
+    display.save_png(Image.fromarray(render_heat_map(strengths, rows, columns, box)), path)
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A warm session; `familiar` is None for a pack without statistics of its training images."""
 
     manifest: Manifest
     session: Session
-    familiar: Familiar | None = None
+    familiar: FamiliarityCheck | None = None
 
     def seen(self, tensor: NDArray[np.float32], frame: Frame) -> tuple[Answer, float]:
         """(1, C, H, W) float32 tensor of *frame*, or (1, C, D, H, W) of a volume → the task's answer, and the distance
@@ -61,7 +95,7 @@ class Loaded:
             raise self.failed(f"a tensor of shape {tensor.shape}")
         outputs = self.session.infer({spec.name: tensor})
         try:
-            answer = sound(self.manifest.answering.answer(self.manifest.section, outputs, frame), frame)
+            answer = check_answer(self.manifest.answering.answer(self.manifest.section, outputs, frame), frame)
         except ValueError as error:
             raise self.failed(str(error)) from error
         if self.familiar is None:
@@ -85,7 +119,7 @@ class Loaded:
 
     def warm_up(self) -> None:
         """Infer an empty picture: the first inference is slow, and shows whether the model runs at all."""
-        nothing = golden_cases.blank(self.manifest)
+        nothing = golden_cases.make_blank_frame(self.manifest)
         self.seen(nothing.tensor, nothing.frame)
 
     def failed(self, detail: str) -> InferenceFailed:
@@ -93,11 +127,11 @@ class Loaded:
         return InferenceFailed(pack=self.manifest.name, runtime="-", detail=detail)
 
 
-class Models:
+class LoadedModels:
     """The warm sessions, by pack name."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Loaded] = {}
+        self._loaded: dict[str, LoadedModel] = {}
 
     def work(self, job: ChildMessage) -> child_loop.Answers:
         """The one answer to a job."""
@@ -111,16 +145,16 @@ class Models:
         try:
             pack = Pack.load(Path(str(job["folder"])))
             path = pack.artefact(job["runtime"], job["precision"])
-            runtime = choice.get(job["runtime"])
+            runtime = registry.get_runtime(job["runtime"])
             session = runtime.load(path, runtime.Config(**job["settings"]))
-            loaded = Loaded(pack.manifest, session, Familiar.of(pack, job["runtime"], job["precision"]))
+            loaded = LoadedModel(pack.manifest, session, FamiliarityCheck.of(pack, job["runtime"], job["precision"]))
             loaded.warm_up()
-            golden_cases.answered(pack, Way(job["runtime"], job["precision"]), session)
+            golden_cases.check_golden_cases(pack, ExecutionVariant(job["runtime"], job["precision"]), session)
         except (PackError, RuntimeFault, ImagingError) as error:
-            return child_loop.refusal(error)
+            return child_loop.refusal_answer(error)
         except ValueError as error:
             name = Path(str(job["folder"])).name
-            return child_loop.refusal(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
+            return child_loop.refusal_answer(InferenceFailed(pack=name, runtime=job["runtime"], detail=str(error)))
         self._loaded[pack.name] = loaded
         return ChildMessage({"loaded": pack.name, "load_ms": 1e3 * (time.perf_counter() - begun)})
 
@@ -128,37 +162,37 @@ class Models:
         loaded = self._loaded[str(job.header["pack"])]
         try:
             tensors = np.asarray(job.arrays["input"])
-            seen = [loaded.seen(one[np.newaxis], frame) for one, frame in zip(tensors, _frames(job), strict=True)]
+            seen = [loaded.seen(one[np.newaxis], frame) for one, frame in zip(tensors, _list_frames(job), strict=True)]
             distances = [distance for _, distance in seen]
             limit = loaded.familiar.limit if loaded.familiar is not None else math.inf
-            counted = clips.familiar(distances, limit)
+            counted = interface.select_familiar(distances, limit)
             if not counted:
                 return ChildMessage({"unfamiliar": {"distance": statistics.median(distances), "limit": limit}})
-            answers = [_measured(seen[place][0], tensors[place], job) for place in counted]
+            answers = [_measure_lesions(seen[place][0], tensors[place], job) for place in counted]
             whole = loaded.manifest.answering.together(loaded.manifest.section, answers)
             if loaded.unsure(whole, job.header.get("unsure_between")):
                 return ChildMessage({"unsure": whole.findings[0].probability})
             maps = {code: answers[at].maps[code] for code, at in whole.strongest.items() if code in answers[at].maps}
             strongest = {code: counted[at] for code, at in whole.strongest.items()}
-            shares = _beside(loaded, maps, strongest, job)
+            shares = _measure_beside(loaded, maps, strongest, job)
         except (RuntimeFault, ValueError) as error:
             # Not bound to a name: the error's traceback holds this stack frame, so the two would keep each other, and
             # the tensors, in memory.
-            return child_loop.refusal(_fault(loaded, error), sound=_still_sound(loaded))
+            return child_loop.refusal_answer(_fault(loaded, error), sound=_still_sound(loaded))
         return ChildMessage(
             {
                 "findings": [asdict(finding) for finding in whole.findings],
-                "lesions": [_brief(lesion) for lesion in whole.lesions],
+                "lesions": [_compact_lesion(lesion) for lesion in whole.lesions],
                 "counted": counted,
                 "strongest": strongest,
-                "marked": _mark(maps, job),
+                "marked": _write_heat_maps(maps, job),
                 "beside": shares,
                 "distance": statistics.median(distances) if loaded.familiar is not None else None,
             }
         )
 
 
-def _frames(job: ChildMessage) -> list[Frame]:
+def _list_frames(job: ChildMessage) -> list[Frame]:
     """The part of the original that each tensor of a job shows."""
     head, box = job.header, job.header.get("box")
     return [
@@ -167,22 +201,22 @@ def _frames(job: ChildMessage) -> list[Frame]:
     ]
 
 
-def _measured(answer: Answer, tensor: NDArray[np.float32], job: ChildMessage) -> Answer:
+def _measure_lesions(answer: Answer, tensor: NDArray[np.float32], job: ChildMessage) -> Answer:
     """The *answer* for one frame, (C, H, W), with what can be computed of its lesions."""
     if not answer.lesions or tensor.ndim != 3:
         return answer
     head, scales = job.header, [Scale(**scale) for scale in job.header["scales"]]
     size = (int(head["columns"]), int(head["rows"]))
     greys, view, aspect = tensor.mean(axis=0), head.get("box"), float(head["aspect"])
-    return replace(answer, lesions=described(answer.lesions, greys, size, view, scales, aspect))
+    return replace(answer, lesions=describe_lesions(answer.lesions, greys, size, view, scales, aspect))
 
 
-def _brief(lesion: Lesion) -> dict[str, Any]:
+def _compact_lesion(lesion: Lesion) -> dict[str, Any]:
     """A lesion without what is not known of it: a clip may have thousands, and a message has a limit."""
     return {name: value for name, value in asdict(lesion).items() if value not in (None, (), {})}
 
 
-def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
+def _write_heat_maps(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
     """Write the heat map of each finding, from the frame in which it is strongest.
 
     False when they are not wanted, or the disk refuses them; the findings are not affected.
@@ -194,16 +228,17 @@ def _mark(maps: Mapping[str, NDArray[np.float32]], job: ChildMessage) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for code, strengths in maps.items():
-            heat_map.write(strengths, rows, columns, folder / f"{code}.png", box)
+            write_heat_map(strengths, rows, columns, folder / f"{code}.png", box)
     except OSError:
         return False
     return True
 
 
-def _beside(
-    loaded: Loaded, maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
+def _measure_beside(
+    loaded: LoadedModel, maps: Mapping[str, NDArray[np.float32]], strongest: Mapping[str, int], job: ChildMessage
 ) -> Mapping[str, float]:
-    """The share of each map's evidence that no tissue gave (`beside.share`); empty where that is not known.
+    """The share of each map's evidence that no tissue gave (`outside_anatomy.outside_share`); empty where that is not
+    known.
 
     Raises `RuntimeFault`.
     """
@@ -213,7 +248,7 @@ def _beside(
         return {}
     without: dict[int, Mapping[str, NDArray[np.float32]]] = {}
     if unmarked is not None:
-        frames = _frames(job)
+        frames = _list_frames(job)
         for at in {strongest[code] for code in maps}:
             if not np.array_equal(unmarked[at], arrays["input"][at]):
                 without[at] = loaded.seen(unmarked[at][np.newaxis], frames[at])[0].maps
@@ -221,15 +256,15 @@ def _beside(
     for code, strengths in maps.items():
         at = strongest[code]
         left = without[at].get(code, np.zeros_like(strengths)) if at in without else None
-        shares[code] = beside.share(strengths, cells[at] if cells is not None else None, left)
+        shares[code] = outside_anatomy.outside_share(strengths, cells[at] if cells is not None else None, left)
     return shares
 
 
-def _fault(loaded: Loaded, error: RuntimeFault | ValueError) -> RuntimeFault:
+def _fault(loaded: LoadedModel, error: RuntimeFault | ValueError) -> RuntimeFault:
     return error if isinstance(error, RuntimeFault) else loaded.failed(str(error))
 
 
-def _still_sound(loaded: Loaded) -> bool:
+def _still_sound(loaded: LoadedModel) -> bool:
     """Whether the session still answers for an empty film; then the image was at fault, otherwise the runtime."""
     try:
         loaded.warm_up()
@@ -241,10 +276,10 @@ def _still_sound(loaded: Loaded) -> bool:
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
-    confinement.confine(int(memory_mb))
+    child_loop.die_with_parent(int(parent))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, Models().work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, LoadedModels().work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

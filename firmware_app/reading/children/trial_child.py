@@ -12,12 +12,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import LanternError
-from firmware_app.packs.runtimes import choice
-from firmware_app.packs.shelf import Pack
-from firmware_app.packs.ways import Way
+from firmware_app.packs.execution_variants import ExecutionVariant
+from firmware_app.packs.pack_folder import Pack
+from firmware_app.packs.runtimes import registry
 from firmware_app.reading.children import golden_cases
 
 
@@ -25,7 +25,7 @@ def work(job: ChildMessage) -> child_loop.Answers:
     """The one answer to a job."""
     head = job.header
     if head["job"] == "probe":
-        yield ChildMessage({"probe": asdict(choice.probe(str(head["runtime"])))})
+        yield ChildMessage({"probe": asdict(registry.probe_runtime(str(head["runtime"])))})
     else:
         yield _try(head)
 
@@ -33,19 +33,21 @@ def work(job: ChildMessage) -> child_loop.Answers:
 def _try(job: Any) -> ChildMessage:
     try:
         pack = Pack.load(Path(str(job["folder"])))
-        tried = golden_cases.attempt(pack, Way(str(job["runtime"]), str(job["precision"])), job["settings"])
+        tried = golden_cases.run_variant(
+            pack, ExecutionVariant(str(job["runtime"]), str(job["precision"])), job["settings"]
+        )
     except LanternError as error:
-        return child_loop.refusal(error)
+        return child_loop.refusal_answer(error)
     return ChildMessage({"tried": asdict(tried)})
 
 
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
-    confinement.confine(int(memory_mb))
+    child_loop.die_with_parent(int(parent))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""All result objects of one case, one after the other, each marked and dated."""
+"""All result objects of one case, one after the other, each marked and dated.
+
+The Encapsulated PDF puts the printed report into the patient's study, for archives that show documents
+(PS3.3 A.45.1). Its bytes are those of the report that a person prints: `results.rendering` gives them, and a signed
+report stays as it was kept.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +11,70 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import EncapsulatedPDFStorage
 
-from firmware_app.results.dicom_objects import capture, document, presentation, report_sr, segmentation
-from firmware_app.results.dicom_objects.making import Maker, maker_of
+from firmware_app.results.dicom_objects import (
+    presentation_state,
+    secondary_capture,
+    segmentation,
+    structured_report,
+)
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext, load_context
 from firmware_app.results.result import Result
+
+DOCUMENT_KIND: Final = "pdf"
+_TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")  # PS3.16 CID 7020
+_OF_THE_STUDY: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+
+
+def make_document(maker: ResultContext, pdf: bytes) -> Dataset:
+    """The report *pdf* as an object of the study."""
+    result, made = maker.result, Dataset()
+    made.SOPClassUID = EncapsulatedPDFStorage
+    made.SOPInstanceUID = maker.uids.instance(result.version, DOCUMENT_KIND)
+    for keyword in _OF_THE_STUDY:
+        setattr(made, keyword, maker.any_source.get(keyword, ""))
+    made.Modality, made.ConversionType = "DOC", "WSD"
+    made.SeriesInstanceUID, made.SeriesNumber = maker.uids.series(DOCUMENT_KIND), SERIES_NUMBERS[DOCUMENT_KIND]
+    made.SeriesDescription = "Lantern: report"
+    made.InstanceNumber = result.version
+    made.ContentDate = made.ContentTime = made.AcquisitionDateTime = ""  # the first two are filled by `Maker.finish`
+    made.BurnedInAnnotation = "YES"
+    made.SourceInstanceSequence = [_refer_to_source(source) for source in maker.sources.values()]
+    made.DocumentTitle = WARNING
+    made.ConceptNameCodeSequence = [_make_code(_TITLE)]
+    made.VerificationFlag = "VERIFIED" if result.signature is not None else "UNVERIFIED"
+    made.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    made.EncapsulatedDocumentLength = len(pdf)
+    made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    return made
+
+
+def _refer_to_source(source: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    return item
+
+
+def _make_code(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +90,16 @@ class ResultObject:
         return f"{self.kind}-{self.number:02d}.dcm"
 
 
-def objects_of(result: Result, pdf: bytes | None = None) -> Iterator[ResultObject]:
+def make_objects(result: Result, pdf: bytes | None = None) -> Iterator[ResultObject]:
     """The objects of *result* and its printed report *pdf*: what others refer to first, the structured report last."""
-    maker = maker_of(result)
+    maker = load_context(result)
     numbers: dict[str, int] = {}
-    for kind, made in _quietly(_made(maker, pdf)):
+    for kind, made in _silence_warnings(_make_by_kind(maker, pdf)):
         numbers[kind] = numbers.get(kind, 0) + 1
         yield ResultObject(kind, numbers[kind], maker.finish(made, kind))
 
 
-def _quietly(made: Iterator[tuple[str, Dataset]]) -> Iterator[tuple[str, Dataset]]:
+def _silence_warnings(made: Iterator[tuple[str, Dataset]]) -> Iterator[tuple[str, Dataset]]:
     """*made* without the libraries' warnings, which quote patients' names."""
     while True:
         with warnings.catch_warnings():
@@ -47,22 +110,22 @@ def _quietly(made: Iterator[tuple[str, Dataset]]) -> Iterator[tuple[str, Dataset
         yield one
 
 
-def write(one: ResultObject, folder: Path) -> Path:
+def write_object(one: ResultObject, folder: Path) -> Path:
     """Write *one* into *folder* as a file of PS3.10."""
     path = folder / one.file_name
     one.data_set.save_as(path, enforce_file_format=True)
     return path
 
 
-def _made(maker: Maker, pdf: bytes | None) -> Iterator[tuple[str, Dataset]]:
-    for made in capture.plain_pictures(maker):
-        yield capture.PICTURE, made
-    for made in capture.captures(maker):
-        yield capture.KIND, made
-    for made in segmentation.segmentations(maker):
+def _make_by_kind(maker: ResultContext, pdf: bytes | None) -> Iterator[tuple[str, Dataset]]:
+    for made in secondary_capture.make_plain_images(maker):
+        yield secondary_capture.PICTURE, made
+    for made in secondary_capture.make_captures(maker):
+        yield secondary_capture.KIND, made
+    for made in segmentation.make_segmentations(maker):
         yield segmentation.KIND, made
-    for made in presentation.presentations(maker):
-        yield presentation.KIND, made
+    for made in presentation_state.make_presentations(maker):
+        yield presentation_state.KIND, made
     if pdf is not None:
-        yield document.KIND, document.document(maker, pdf)
-    yield report_sr.KIND, report_sr.report(maker)
+        yield DOCUMENT_KIND, make_document(maker, pdf)
+    yield structured_report.KIND, structured_report.make_report(maker)

@@ -18,28 +18,28 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ImagingError
-from firmware_app.results.result import form
+from firmware_app.results.result import result_adapter
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answers to one job."""
-    from firmware_app.results.dicom_objects import description, objects
+    from firmware_app.results.dicom_objects import dicomweb_metadata, objects
 
     try:
-        result = form().validate_json(job.arrays["result"].tobytes())
+        result = result_adapter().validate_json(job.arrays["result"].tobytes())
         folder = Path(str(job.header["out"]))
         pdf = job.arrays["pdf"].tobytes() if "pdf" in job.arrays else None
-        for one in objects.objects_of(result, pdf):
-            path = objects.write(one, folder)
+        for one in objects.make_objects(result, pdf):
+            path = objects.write_object(one, folder)
             with path.open("rb") as file:
                 os.fsync(file.fileno())
             if job.header.get("described"):
-                description.describe(path)
+                dicomweb_metadata.write_metadata(path)
             facts = {
                 "file": path.name,
                 "kind": one.kind,
@@ -50,9 +50,9 @@ def work(job: ChildMessage) -> child_loop.Answers:
             yield ChildMessage({"object": facts})
         yield ChildMessage({"finished": True})
     except ImagingError as error:
-        yield child_loop.refusal(error)
+        yield child_loop.refusal_answer(error)
     except MemoryError:
-        yield child_loop.out_of_memory()
+        yield child_loop.out_of_memory_answer()
     except OSError as error:
         if error.errno not in _UNWRITTEN:
             raise
@@ -62,11 +62,11 @@ def work(job: ChildMessage) -> child_loop.Answers:
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
+    child_loop.die_with_parent(int(parent))
     logging.disable(logging.CRITICAL)  # highdicom logs names that it finds odd
-    confinement.confine(int(memory_mb))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from firmware_app.results.dicom_objects import concepts
-from firmware_app.results.dicom_objects.making import SERIES_NUMBERS, CaseLesion, Maker
-from firmware_app.results.dicom_objects.source import single_frame
+from firmware_app.results.dicom_objects import coded_concepts
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, CaseLesion, ResultContext
+from firmware_app.results.dicom_objects.source_headers import extract_frame
 
 KIND: Final = "seg"
 _PLACED: Final = frozenset(
@@ -30,13 +30,13 @@ MOST_SEGMENTS: Final = 64
 """Of one object; a case with more lesions than that has marks on noise."""
 
 
-def segmentations(maker: Maker) -> Iterator[Dataset]:
+def make_segmentations(maker: ResultContext) -> Iterator[Dataset]:
     """The segmentations of the case, in the order in which their series came."""
-    for number, lesions in enumerate(_grouped(maker), 1):
-        yield _segmentation(maker, number, lesions[:MOST_SEGMENTS])
+    for number, lesions in enumerate(_group_lesions(maker), 1):
+        yield _make_segmentation(maker, number, lesions[:MOST_SEGMENTS])
 
 
-def _grouped(maker: Maker) -> list[list[CaseLesion]]:
+def _group_lesions(maker: ResultContext) -> list[list[CaseLesion]]:
     """Lesions with an outline by what one object can hold: a series of single frames of one size, or one clip."""
     groups: dict[tuple[object, ...], list[CaseLesion]] = {}
     for one in maker.lesions:
@@ -60,24 +60,24 @@ def _is_alone(source: Dataset) -> bool:
     return "NumberOfFrames" in source or "FrameOfReferenceUID" not in source
 
 
-def _segmentation(maker: Maker, number: int, lesions: list[CaseLesion]) -> Dataset:
+def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesion]) -> Dataset:
     instances = list(dict.fromkeys(one.lesion.instance for one in lesions))
     sources = [maker.sources[one] for one in instances]
     frame = lesions[0].lesion.frame
     is_clip = "NumberOfFrames" in sources[0]
     if is_clip:
-        sources = [single_frame(sources[0], min(frame, int(sources[0].NumberOfFrames) - 1))]
+        sources = [extract_frame(sources[0], min(frame, int(sources[0].NumberOfFrames) - 1))]
     rows, columns = int(sources[0].Rows), int(sources[0].Columns)
     masks = np.zeros((len(sources), rows, columns, len(lesions)), np.uint8)
     for segment, one in enumerate(lesions):
         corners = maker.corners(one.lesion, closed=False)
-        masks[instances.index(one.lesion.instance), :, :, segment] = _filled(corners, rows, columns)
+        masks[instances.index(one.lesion.instance), :, :, segment] = _fill_outline(corners, rows, columns)
     version = maker.result.drawn_version
     made = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=masks,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(maker, at, one) for at, one in enumerate(lesions, 1)],
+        segment_descriptions=[_describe_segment(maker, at, one) for at, one in enumerate(lesions, 1)],
         series_instance_uid=maker.uids.series(KIND),
         series_number=SERIES_NUMBERS[KIND],
         sop_instance_uid=maker.uids.instance(version, KIND, number),
@@ -92,13 +92,13 @@ def _segmentation(maker: Maker, number: int, lesions: list[CaseLesion]) -> Datas
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description="Lantern: lesions",
     )
-    _settle(made, maker, number)
+    _replace_random_uids(made, maker, number)
     if is_clip:
         _name_frame(made, maker.sources[instances[0]].SOPClassUID, frame + 1)
     return made
 
 
-def _settle(made: Dataset, maker: Maker, number: int) -> None:
+def _replace_random_uids(made: Dataset, maker: ResultContext, number: int) -> None:
     """Replace the UIDs that highdicom draws by chance."""
     dimension = maker.uids.of("dimension", maker.result.drawn_version, KIND, number)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
@@ -126,14 +126,14 @@ def _name_frame(made: Dataset, sop_class: str, frame: int) -> None:
         one.ReferencedSOPClassUID = sop_class
 
 
-def _segment(maker: Maker, at: int, one: CaseLesion) -> hd.seg.SegmentDescription:
+def _describe_segment(maker: ResultContext, at: int, one: CaseLesion) -> hd.seg.SegmentDescription:
     pack = one.reading.pack
     assert pack is not None  # a reading with lesions names its pack
     return hd.seg.SegmentDescription(
         segment_number=at,
         segment_label=one.title,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-        segmented_property_type=concepts.finding(one.finding, one.lesion.finding),
+        segmented_property_type=coded_concepts.code_finding(one.finding, one.lesion.finding),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=pack.name, version=pack.version, family=codes.DCM.ArtificialIntelligence
@@ -143,7 +143,7 @@ def _segment(maker: Maker, at: int, one: CaseLesion) -> hd.seg.SegmentDescriptio
     )
 
 
-def _filled(corners: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.uint8]:
+def _fill_outline(corners: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.uint8]:
     canvas = Image.new("L", (columns, rows))
     # Corners lie between pixels (imaging.lesions.outlines), Pillow's on their middles.
     ImageDraw.Draw(canvas).polygon([(x - 0.5, y - 0.5) for x, y in corners.tolist()], fill=1)

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from firmware_app.core.lesion import Lesion, overlap
+from firmware_app.core.lesion import Lesion, box_overlap
 from firmware_app.core.records import Case
 from firmware_app.imaging import display
-from firmware_app.results import overlay, pictures
-from firmware_app.results.pictures import TellingPicture
+from firmware_app.results import key_images
+from firmware_app.results.key_images import KeyImage
 
 MOST_PLATES: Final = 2
 _SMALLEST_PX: Final = 420
@@ -49,46 +49,46 @@ class Plate:
     outlined: bool
 
 
-def plates(case: Case, folder: Callable[[str], Path], most: int = MOST_PLATES) -> list[Plate]:
+def make_plates(case: Case, folder: Callable[[str], Path], most: int = MOST_PLATES) -> list[Plate]:
     """The most telling frames of *case*, at most *most*, in at most `MOST_BYTES`; *folder* gives the rendered frames of
     an instance."""
-    told = pictures.telling(case, folder, most)
+    told = key_images.select_key_images(case, folder, most)
     made: list[Plate] = []
     for longest, quality in _FINENESS:
-        made = [_plate(one, case, folder(one.instance), longest, quality) for one in told]
+        made = [_make_plate(one, case, folder(one.instance), longest, quality) for one in told]
         if sum(len(one.plain) + len(one.marked or b"") for one in made) <= MOST_BYTES:
             break
     return made
 
 
-def _plate(one: TellingPicture, case: Case, folder: Path, longest: int, quality: int) -> Plate:
-    plain = _enlarged(display.reduced(pictures.plain(one, folder), longest))
+def _make_plate(one: KeyImage, case: Case, folder: Path, longest: int, quality: int) -> Plate:
+    plain = _enlarge(display.reduce_pixels(key_images.render_plain(one, folder), longest))
     marked: Image.Image | None = None
     if one.lesions:
-        shown = pictures.facts(folder, one.frame)
+        shown = key_images.read_facts(folder, one.frame)
         scale = plain.width / shown["columns"], plain.height / shown["rows"]
-        marked = _outlined(plain, one.lesions, _numbers(one.lesions, case.lesions), scale)
+        marked = _draw_outlines(plain, one.lesions, _number_marks(one.lesions, case.lesions), scale)
     elif one.heat is not None:
-        marked = _encircled(plain, overlay.heat_of(folder / f"{one.heat}.png"))
-    encoded = _jpeg(marked, quality) if marked is not None else None
-    return Plate(one.instance, one.frame, plain.size, _jpeg(plain, quality), encoded, bool(one.lesions))
+        marked = _draw_heat_contour(plain, key_images.load_heat_map(folder / f"{one.heat}.png"))
+    encoded = _encode_jpeg(marked, quality) if marked is not None else None
+    return Plate(one.instance, one.frame, plain.size, _encode_jpeg(plain, quality), encoded, bool(one.lesions))
 
 
-def _numbers(marks: Sequence[Lesion], lesions: Sequence[Lesion]) -> list[str]:
+def _number_marks(marks: Sequence[Lesion], lesions: Sequence[Lesion]) -> list[str]:
     """The number of each mark in the report's list of *lesions*; empty for one that the case left out."""
-    return [_number(mark, lesions) for mark in marks]
+    return [_find_number(mark, lesions) for mark in marks]
 
 
-def _number(mark: Lesion, lesions: Sequence[Lesion]) -> str:
+def _find_number(mark: Lesion, lesions: Sequence[Lesion]) -> str:
     def likeness(one: Lesion) -> float:
         places = one.seen.marks if one.seen is not None else ((one.instance, one.frame),)
-        return 0.01 + overlap(mark.box, one.box) if (mark.instance, mark.frame) in places else 0.0
+        return 0.01 + box_overlap(mark.box, one.box) if (mark.instance, mark.frame) in places else 0.0
 
     number, best = max(enumerate(lesions, 1), key=lambda one: likeness(one[1]), default=(0, None))
     return str(number) if best is not None and likeness(best) else ""
 
 
-def _outlined(
+def _draw_outlines(
     plain: Image.Image, lesions: Sequence[Lesion], numbers: Sequence[str], scale: tuple[float, float]
 ) -> Image.Image:
     picture = plain.copy()
@@ -99,7 +99,7 @@ def _outlined(
 
     def line(points: Sequence[tuple[float, float]], wide: int) -> None:
         placed = [(x * scale[0], y * scale[1]) for x, y in points]
-        for ink, more in ((_ink(picture, _BLACK), wide), (_ink(picture, _WHITE), 0)):
+        for ink, more in ((_make_ink(picture, _BLACK), wide), (_make_ink(picture, _WHITE), 0)):
             drawing.line(placed, fill=ink, width=wide + more, joint="curve")
 
     for lesion, number in zip(lesions, numbers, strict=True):
@@ -111,12 +111,17 @@ def _outlined(
         if number:
             at = (min(x1 * scale[0] + width, picture.width - 2 * letter_px), max(0, y0 * scale[1] - letter_px))
             drawing.text(
-                at, number, fill=_ink(picture, _WHITE), font=font, stroke_width=width, stroke_fill=_ink(picture, _BLACK)
+                at,
+                number,
+                fill=_make_ink(picture, _WHITE),
+                font=font,
+                stroke_width=width,
+                stroke_fill=_make_ink(picture, _BLACK),
             )
     return picture
 
 
-def _encircled(plain: Image.Image, heat: NDArray[np.uint8]) -> Image.Image:
+def _draw_heat_contour(plain: Image.Image, heat: NDArray[np.uint8]) -> Image.Image:
     """*plain* with the line around what the heat map *heat* (h, w) marks."""
     strongest = int(heat.max())
     if not strongest:
@@ -127,21 +132,21 @@ def _encircled(plain: Image.Image, heat: NDArray[np.uint8]) -> Image.Image:
     picture = plain.copy()
     for ink, reach in ((_BLACK, width + 1), (_WHITE, width / 2)):
         edge = hot.filter(ImageFilter.BoxBlur(reach)).point(lambda value: _WHITE if 0 < value < _WHITE else _BLACK)
-        picture.paste(_ink(plain, ink), mask=edge)
+        picture.paste(_make_ink(plain, ink), mask=edge)
     return picture
 
 
-def _enlarged(picture: Image.Image) -> Image.Image:
+def _enlarge(picture: Image.Image) -> Image.Image:
     """A tiny picture with its pixels as squares, so that lines and numbers stay finer than what they mark."""
     factor = -(-_SMALLEST_PX // max(picture.size))
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
-def _ink(picture: Image.Image, grey: int) -> int | tuple[int, int, int]:
+def _make_ink(picture: Image.Image, grey: int) -> int | tuple[int, int, int]:
     return grey if picture.mode == "L" else (grey, grey, grey)
 
 
-def _jpeg(picture: Image.Image, quality: int) -> bytes:
+def _encode_jpeg(picture: Image.Image, quality: int) -> bytes:
     made = io.BytesIO()
     picture.save(made, "JPEG", quality=quality, optimize=True)
     return made.getvalue()

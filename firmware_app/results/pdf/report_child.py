@@ -11,33 +11,33 @@ import logging
 import socket
 import sys
 
-from firmware_app.core.children import child_loop, confinement
-from firmware_app.core.children.wire import ChildMessage
+from firmware_app.core import child_loop
+from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import ReportError
 from firmware_app.results.pdf import typesetting
-from firmware_app.results.result import form
+from firmware_app.results.result import result_adapter
 
 
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answer to one job."""
     try:
-        result = form().validate_json(job.arrays["result"].tobytes())
-        made = typesetting.pdf_of(result, str(job.header["language"]))
+        result = result_adapter().validate_json(job.arrays["result"].tobytes())
+        made = typesetting.typeset_report(result, str(job.header["language"]))
         yield ChildMessage({"finished": True}, {"pdf": memoryview(made)})
     except ReportError as error:
-        yield child_loop.refusal(error)
+        yield child_loop.refusal_answer(error)
     except MemoryError:
-        yield child_loop.out_of_memory()
+        yield child_loop.out_of_memory_answer()
 
 
 def main() -> int:
     """Body of the process."""
     descriptor, parent, memory_mb, cpu_seconds = sys.argv[1:5]
-    confinement.die_with(int(parent))
+    child_loop.die_with_parent(int(parent))
     logging.disable(logging.CRITICAL)
-    confinement.confine(int(memory_mb))
+    child_loop.confine(int(memory_mb))
     with socket.socket(fileno=int(descriptor)) as channel:
-        return child_loop.serve(channel, work, float(cpu_seconds))
+        return child_loop.serve_jobs(channel, work, float(cpu_seconds))
 
 
 if __name__ == "__main__":

@@ -6,5 +6,5 @@
 4. Receipt: the hospital signs which numbers and bytes it has.  The uplink puts that into `incoming`; the relay checks
    it and deletes the row in both databases.
 
-`known_stream` remembers in clinical.db which stream that is; `receipt_time` learns the time from a receipt.
+`KnownStream` remembers in clinical.db which stream that is; `ReceiptClock` learns the time from a receipt.
 """

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import clock
+from firmware_app.core.database import Database
 from firmware_app.core.errors import LanternError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Priority, Reason
-from firmware_app.core.sqlite.database import Database
-from firmware_app.uplink.messages.figures import PlaceFigures
-from firmware_app.uplink.messages.software import RunningSoftware
+from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
     MOST_PACKS,
@@ -34,28 +33,27 @@ from firmware_app.uplink.messages.summary import (
     Presence,
     Summary,
 )
-from firmware_app.uplink.messages.watch import WatchedPlace
 
 _STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
 SCHEMA_VERSION: Final = len(_STEPS)
 LEAST_VERSION: Final = 2
 """The last step that is not additive, as in clinical_db."""
-OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
-INTERRUPTED: Final = register(
+UPLINK_OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
+UPLINK_INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
 )
-UNCONFIRMED: Final = register(
+UPLINK_UNCONFIRMED: Final = register(
     "uplink.unconfirmed",
     N_(
         "The hospital's broker takes what this box sends, but the hospital has confirmed nothing for minutes. Have the "
         "hospital look after “lantern-hospital serve”. No summary is lost; the box sends them again by itself."
     ),
 )
-ASKING: Final = register(
+ENROLMENT_REQUESTED: Final = register(
     "uplink.enrolling",
     N_("This box asks the hospital to enrol it. It is done when the hospital types the code of this box's label."),
 )
-UNHEARD: Final = register(
+ENROLMENT_UNHEARD: Final = register(
     "uplink.enrolling_unheard",
     N_(
         "This box asks the hospital to enrol it, but nobody there hears it. Have the hospital look after "
@@ -67,7 +65,7 @@ MOST_INCOMING: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingRow:
     """One row to be sent: a brief, or the marks of several."""
 
     stream: str
@@ -82,7 +80,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class StreamCounters:
     """The highest numbers used in a stream; they never decrease within a stream."""
 
     stream: str
@@ -91,13 +89,13 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class BoxHealth:
     """What the hospital may know about the box in addition to its counters."""
 
     faults: tuple[str, ...] = ()
     packs: tuple[PackBrief, ...] = ()
-    figures: tuple[PlaceFigures, ...] = ()
-    watched: tuple[WatchedPlace, ...] = ()
+    figures: tuple[SiteFigures, ...] = ()
+    watched: tuple[SiteDrift, ...] = ()
     software: RunningSoftware | None = None
 
     @classmethod
@@ -105,10 +103,10 @@ class Health:
         cls,
         faults: Iterable[str],
         packs: Iterable[tuple[str, str]],
-        figures: tuple[PlaceFigures, ...] = (),
-        watched: tuple[WatchedPlace, ...] = (),
+        figures: tuple[SiteFigures, ...] = (),
+        watched: tuple[SiteDrift, ...] = (),
         software: RunningSoftware | None = None,
-    ) -> Health:
+    ) -> BoxHealth:
         """The codes and the (name, version) pairs that have the permitted form, up to the maximum number."""
         briefs = [PackBrief(name, version) for name, version in packs if PackBrief.takes(pack=name, version=version)]
         codes = [code for code in faults if Presence.takes(faults=(code,))]
@@ -116,7 +114,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingMessage:
     """A message of the hospital, as received."""
 
     id: int
@@ -125,7 +123,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class LineState:
+class UplinkStatus:
     """The state of the connection to the hospital."""
 
     stream: str
@@ -136,7 +134,7 @@ class LineState:
     quarantined: int
     unread: int | None
     audit_head: str | None
-    health: Health
+    health: BoxHealth
 
 
 class Exchange:
@@ -159,13 +157,13 @@ class Exchange:
 
     # --- the reader's side ---------------------------------------------------------------------------------------
 
-    def counters(self) -> Counters:
+    def counters(self) -> StreamCounters:
         """The stream, the highest number given out in it and the number of its last connection."""
         row = self.database.connection.execute(
             "SELECT stream, session, COALESCE("
             " (SELECT CAST(seq AS INTEGER) FROM sqlite_sequence WHERE name = 'outgoing'), 0) AS highest FROM line"
         ).fetchone()
-        return Counters(row["stream"], row["highest"], row["session"])
+        return StreamCounters(row["stream"], row["highest"], row["session"])
 
     def begin_stream(self) -> None:
         """Begin a new stream, numbered from 1, and delete all rows: they may not be this box's own."""
@@ -178,18 +176,18 @@ class Exchange:
         """The numbers of all rows of outgoing."""
         return {row[0] for row in self.database.connection.execute("SELECT seq FROM outgoing")}
 
-    def take_in(self, briefs: Iterable[Brief]) -> list[Outgoing]:
+    def take_in(self, briefs: Iterable[Brief]) -> list[OutgoingRow]:
         """Add rows for *briefs*, durably, each with a new number; returns the rows."""
         with self.database.transaction():
             return [self._insert(brief.priority is Priority.URGENT, brief) for brief in briefs]
 
-    def merge(self, seqs: Collection[int], marks: tuple[Mark, ...]) -> Outgoing:
+    def merge(self, seqs: Collection[int], marks: tuple[Mark, ...]) -> OutgoingRow:
         """Replace the rows *seqs* by one row of *marks*."""
         with self.database.transaction():
             self._delete(seqs)
             return self._insert(False, marks)
 
-    def _insert(self, urgent: bool, content: Brief | tuple[Mark, ...]) -> Outgoing:
+    def _insert(self, urgent: bool, content: Brief | tuple[Mark, ...]) -> OutgoingRow:
         boot, whole = clock.boot_id(), isinstance(content, Brief)
         raw = content.to_object() if isinstance(content, Brief) else [mark.to_object() for mark in content]
         seq, stream = self.database.connection.execute(
@@ -197,7 +195,7 @@ class Exchange:
             " RETURNING seq, (SELECT stream FROM line)",
             (urgent, boot, "brief" if whole else "marks", json.dumps(raw)),
         ).fetchone()
-        return Outgoing(stream, seq, boot, content)
+        return OutgoingRow(stream, seq, boot, content)
 
     def settle(self, seqs: Collection[int]) -> None:
         """Delete these rows: they are settled."""
@@ -215,12 +213,12 @@ class Exchange:
         ).fetchone()
         return int(row[0])
 
-    def incoming(self, limit: int = 100) -> list[Incoming]:
+    def incoming(self, limit: int = 100) -> list[IncomingMessage]:
         """The hospital's messages, oldest first."""
         rows = self.database.connection.execute("SELECT id, kind, body FROM incoming ORDER BY id LIMIT ?", (limit,))
-        return [Incoming(row["id"], Kind(row["kind"]), row["body"]) for row in rows]
+        return [IncomingMessage(row["id"], Kind(row["kind"]), row["body"]) for row in rows]
 
-    def finish(self, received: Sequence[Incoming]) -> None:
+    def finish(self, received: Sequence[IncomingMessage]) -> None:
         """Delete these messages: they were processed or are invalid."""
         with self.database.transaction() as connection:
             connection.executemany("DELETE FROM incoming WHERE id = ?", [(one.id,) for one in received])
@@ -232,7 +230,7 @@ class Exchange:
             (hospital, serial, signed),
         )
 
-    def note(self, *, unread: int | None, audit_head: str | None = None, health: Health | None = None) -> None:
+    def note(self, *, unread: int | None, audit_head: str | None = None, health: BoxHealth | None = None) -> None:
         """Store facts for the hospital that the uplink cannot see itself; written only when they have changed."""
         values: list[object] = [unread, audit_head]
         if health is not None:
@@ -257,7 +255,7 @@ class Exchange:
             row = connection.execute("UPDATE line SET session = session + 1 RETURNING session").fetchone()
         return int(row[0])
 
-    def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[Outgoing]:
+    def due(self, limit: int, under_way: Collection[int] = (), *, urgent_only: bool = False) -> list[OutgoingRow]:
         """The next rows to send that are not *under_way*: urgent ones first, then in order of arrival."""
         rows = self.database.connection.execute(
             "SELECT (SELECT stream FROM line) AS stream, seq, boot, form, body FROM outgoing"
@@ -265,7 +263,10 @@ class Exchange:
             (urgent_only, limit + len(under_way)),
         )
         chosen = [row for row in rows if row["seq"] not in under_way][:limit]
-        return [Outgoing(row["stream"], row["seq"], row["boot"], _content(row["form"], row["body"])) for row in chosen]
+        return [
+            OutgoingRow(row["stream"], row["seq"], row["boot"], _parse_content(row["form"], row["body"]))
+            for row in chosen
+        ]
 
     def still_waiting(self, seqs: Collection[int]) -> set[int]:
         """Which of these rows were neither deleted nor quarantined."""
@@ -314,19 +315,19 @@ class Exchange:
         connection = self.database.connection
         values = (reason.code, json.dumps(dict(reason.details)))
         if tuple(connection.execute("SELECT code, details FROM line").fetchone()) != values:
-            moment = clock.text("seconds")
+            moment = clock.stamp_text("seconds")
             connection.execute("UPDATE line SET code = ?, details = ?, since = ?", (*values, moment))
 
     # --- questions -----------------------------------------------------------------------------------------------
 
-    def line(self) -> LineState:
+    def line(self) -> UplinkStatus:
         """The state of the connection."""
         row = self.database.connection.execute("SELECT * FROM line").fetchone()
         outgoing, urgent, quarantined = self.database.connection.execute(
             "SELECT COUNT(*), COALESCE(SUM(urgent), 0), COALESCE(SUM(state = 'quarantined'), 0) FROM outgoing"
         ).fetchone()
         reason = Reason(row["code"], json.loads(row["details"])) if row["code"] else None
-        return LineState(
+        return UplinkStatus(
             row["stream"],
             reason,
             row["since"],
@@ -335,19 +336,19 @@ class Exchange:
             quarantined,
             row["unread"],
             row["audit_head"],
-            _health(row["health"]),
+            _parse_health(row["health"]),
         )
 
 
-def _content(form: str, body: str) -> Brief | tuple[Mark, ...]:
+def _parse_content(form: str, body: str) -> Brief | tuple[Mark, ...]:
     raw = json.loads(body)
     return Brief.from_object(raw) if form == "brief" else tuple(Mark.from_object(one) for one in raw)
 
 
-def _health(body: str) -> Health:
+def _parse_health(body: str) -> BoxHealth:
     raw = json.loads(body)
-    figures = tuple(PlaceFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
-    watched = tuple(WatchedPlace.from_object(one) for one in raw.get("watched", ()))
+    figures = tuple(SiteFigures.from_object(one) for one in raw.get("figures", ()))  # of schema 2 none
+    watched = tuple(SiteDrift.from_object(one) for one in raw.get("watched", ()))
     software = RunningSoftware.from_object(raw["software"]) if raw.get("software") else None
     packs = tuple(PackBrief.from_object(one) for one in raw["packs"])
-    return Health(tuple(raw["faults"]), packs, figures, watched, software)
+    return BoxHealth(tuple(raw["faults"]), packs, figures, watched, software)

@@ -10,14 +10,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from firmware_app.core.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
 from firmware_app.core.settings import UplinkSection
-from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, version_of
-from firmware_app.uplink.messages.envelope_version import Version
-from firmware_app.uplink.messages.form import AnyMessage
-from firmware_app.uplink.messages.keys import seal_key
+from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
+from firmware_app.uplink.messages.message import AnyMessage, WireVersion
+from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import Keys, Kind, decode
 
 
-def handed_over(settings: UplinkSection, folder: str | None = None) -> UplinkSection:
+def use_systemd_credentials(settings: UplinkSection, folder: str | None = None) -> UplinkSection:
     """*settings* with the paths of the private keys that systemd gives to this unit alone (LoadCredential=).
 
     A key that systemd does not give keeps its configured path."""
@@ -29,17 +28,17 @@ def handed_over(settings: UplinkSection, folder: str | None = None) -> UplinkSec
     return settings.model_copy(update={name: path for name, path in handed.items() if path.exists()})
 
 
-def identity(settings: UplinkSection) -> Ed25519PrivateKey:
+def load_identity(settings: UplinkSection) -> Ed25519PrivateKey:
     """The box's signing key; raises `LineNotSetUp` or `BundleInvalid`."""
     if settings.identity is None:
         raise LineNotSetUp(key="identity")
     try:
-        return signing_key(settings.identity.read_bytes())
+        return parse_signing_key(settings.identity.read_bytes())
     except (OSError, ValueError) as error:
         raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
 
 
-def signing_key(pem: bytes) -> Ed25519PrivateKey:
+def parse_signing_key(pem: bytes) -> Ed25519PrivateKey:
     """The key that *pem* holds; raises ValueError."""
     key = load_pem_private_key(pem, password=None)
     if not isinstance(key, Ed25519PrivateKey):
@@ -47,14 +46,14 @@ def signing_key(pem: bytes) -> Ed25519PrivateKey:
     return key
 
 
-def hospital(settings: UplinkSection) -> HospitalBundle:
+def load_hospital(settings: UplinkSection) -> HospitalBundle:
     """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
     if settings.hospital is None:
         raise LineNotSetUp(key="hospital")
-    return bundle(settings.hospital, HospitalBundle)
+    return load_bundle(settings.hospital, HospitalBundle)
 
 
-def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, Version]:
+def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, WireVersion]:
     """The keys message that *hospital* signed for *box*, and its form, which is the one that the hospital uses.
 
     The broker retains one such message for each box, in the form that the box reads.
@@ -64,11 +63,11 @@ def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, 
     keys = decode(open_signed(signed, Kind.KEYS, box, hospital.verify_key), Keys)
     if keys.box != box:
         raise MessageInvalid(field="box")
-    seal_key(keys.seal)
-    return keys, version_of(signed)
+    parse_seal_key(keys.seal)
+    return keys, read_wire_version(signed)
 
 
-def bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
+def load_bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
     """The bundle of *kind* in a file, in which line breaks are ignored.  Raises `BundleInvalid`."""
     try:
         return decode(b"".join(path.read_bytes().splitlines()).strip(), kind)

@@ -36,25 +36,35 @@ from firmware_app.core.errors import (
     SealKeyUnknown,
     SignatureForged,
 )
-from firmware_app.uplink.messages.envelope_version import LENGTH, PAD, SIGNATURE, Version
-from firmware_app.uplink.messages.form import MOST_BYTES, Many, Message, Nested, Text, Whole
-from firmware_app.uplink.messages.keys import SealKey, VerifyKey, verify_key
+from firmware_app.uplink.messages.message import (
+    LENGTH_BYTES,
+    MOST_MESSAGE_BYTES,
+    PAD_BYTES,
+    SIGNATURE_BYTES,
+    Many,
+    Message,
+    Nested,
+    Text,
+    Whole,
+    WireVersion,
+)
+from firmware_app.uplink.messages.public_keys import SealKey, VerifyKey, parse_verify_key
 from firmware_app.uplink.messages.summary import BOX_ID, Kind
 
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _UP, _DOWN = b"LNU", b"LND"
 _MAGIC, _ID, _ENC, _TAG = 4, 8, 32, 16
 _HEAD: Final = _MAGIC + _ID
-_LEAST_UP: Final = _HEAD + _ENC + PAD + _TAG
+_LEAST_UP: Final = _HEAD + _ENC + PAD_BYTES + _TAG
 
 
-MOST_ENVELOPE: Final = _HEAD + _ENC + Version.FIRST.plain_bytes(MOST_BYTES) + _TAG
+MOST_ENVELOPE: Final = _HEAD + _ENC + WireVersion.FIRST.plain_bytes(MOST_MESSAGE_BYTES) + _TAG
 """The longest envelope, in bytes; a longer one is refused unread."""
 
 
-def version_of(envelope: bytes) -> Version:
+def read_wire_version(envelope: bytes) -> WireVersion:
     """The form of an envelope by its first bytes; raises `EnvelopeMalformed` where they name neither form."""
-    for version in Version:
+    for version in WireVersion:
         if envelope[:_MAGIC] in (_UP + b"%d" % version, _DOWN + b"%d" % version):
             return version
     raise EnvelopeMalformed(where=f"{len(envelope)} B")
@@ -65,7 +75,9 @@ def key_id(public: X25519PublicKey | Ed25519PublicKey) -> bytes:
     return hashlib.sha256(public.public_bytes_raw()).digest()[:_ID]
 
 
-def context(direction: bytes, kind: Kind, key: bytes, box: str, version: Version = Version.SECOND) -> bytes:
+def bind_context(
+    direction: bytes, kind: Kind, key: bytes, box: str, version: WireVersion = WireVersion.SECOND
+) -> bytes:
     """What seal and signature are bound to: version, direction, kind, the hospital's key id (hexadecimal), the box."""
     return b"\x00".join((b"lantern/%d" % version, direction, kind.encode(), key.hex().encode(), box.encode()))
 
@@ -79,14 +91,14 @@ def seal(
     box: str,
     signer: Ed25519PrivateKey,
     hospital: X25519PublicKey,
-    version: Version = Version.SECOND,
+    version: WireVersion = WireVersion.SECOND,
 ) -> bytes:
     """The envelope of *body*; in form 2 all envelopes have the same length.  Raises `MessageTooLarge`."""
     if len(body) > version.most_bytes:
         raise MessageTooLarge(size=len(body), limit=version.most_bytes)
     key = key_id(hospital)
-    bound = context(b"up", kind, key, box, version)
-    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH) + body
+    bound = bind_context(b"up", kind, key, box, version)
+    plain = signer.sign(bound + b"\x00" + body) + len(body).to_bytes(LENGTH_BYTES) + body
     return (
         _UP
         + b"%d" % version
@@ -108,25 +120,25 @@ def open_sealed(
     *private* are the hospital's keys by id, *retired* the ids of keys that it has deleted.  Raises `EnvelopeMalformed`,
     `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
     """
-    version = version_of(envelope)
+    version = read_wire_version(envelope)
     if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key = envelope[_MAGIC:_HEAD]
     if key not in private:
         raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
-    bound = context(b"up", kind, key, box, version)
+    bound = bind_context(b"up", kind, key, box, version)
     try:
         plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
         raise EnvelopeUndecryptable from None
-    body = _unpadded(plain, version)
-    _verify(signer, plain[:SIGNATURE], bound + b"\x00" + body)
+    body = _remove_padding(plain, version)
+    _verify(signer, plain[:SIGNATURE_BYTES], bound + b"\x00" + body)
     return body
 
 
-def _unpadded(plain: bytes, version: Version) -> bytes:
-    start = SIGNATURE + LENGTH
-    body = int.from_bytes(plain[SIGNATURE:start])
+def _remove_padding(plain: bytes, version: WireVersion) -> bytes:
+    start = SIGNATURE_BYTES + LENGTH_BYTES
+    body = int.from_bytes(plain[SIGNATURE_BYTES:start])
     end = start + body
     if len(plain) != version.plain_bytes(body) or end > len(plain) or any(plain[end:]):
         raise EnvelopeMalformed(where="padding")
@@ -136,25 +148,31 @@ def _unpadded(plain: bytes, version: Version) -> bytes:
 # --- down ---------------------------------------------------------------------------------------------------------
 
 
-def sign(body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: Version = Version.SECOND) -> bytes:
+def sign(
+    body: bytes, kind: Kind, box: str, signer: Ed25519PrivateKey, version: WireVersion = WireVersion.SECOND
+) -> bytes:
     """*body* with the hospital's signature, for *box* and *kind* only."""
-    if len(body) > MOST_BYTES:
-        raise MessageTooLarge(size=len(body), limit=MOST_BYTES)
+    if len(body) > MOST_MESSAGE_BYTES:
+        raise MessageTooLarge(size=len(body), limit=MOST_MESSAGE_BYTES)
     key = key_id(signer.public_key())
     return (
-        _DOWN + b"%d" % version + key + signer.sign(context(b"down", kind, key, box, version) + b"\x00" + body) + body
+        _DOWN
+        + b"%d" % version
+        + key
+        + signer.sign(bind_context(b"down", kind, key, box, version) + b"\x00" + body)
+        + body
     )
 
 
 def open_signed(envelope: bytes, kind: Kind, box: str, hospital: Ed25519PublicKey) -> bytes:
     """The body of what *hospital* signed for *box*; raises `EnvelopeMalformed` or `SignatureForged`."""
-    version, start = version_of(envelope), _HEAD + SIGNATURE
-    if not start < len(envelope) <= start + MOST_BYTES or envelope[: len(_DOWN)] != _DOWN:
+    version, start = read_wire_version(envelope), _HEAD + SIGNATURE_BYTES
+    if not start < len(envelope) <= start + MOST_MESSAGE_BYTES or envelope[: len(_DOWN)] != _DOWN:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key, body = envelope[_MAGIC:_HEAD], envelope[start:]
     if key != key_id(hospital):
         raise SignatureForged
-    _verify(hospital, envelope[_HEAD:start], context(b"down", kind, key, box, version) + b"\x00" + body)
+    _verify(hospital, envelope[_HEAD:start], bind_context(b"down", kind, key, box, version) + b"\x00" + body)
     return body
 
 
@@ -186,11 +204,11 @@ class HospitalBundle(Message):
 
     @property
     def verify_key(self) -> Ed25519PublicKey:
-        return verify_key(self.verify)
+        return parse_verify_key(self.verify)
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self)
+        return compute_fingerprint(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +224,20 @@ class BoxBundle(Message):
     @classmethod
     def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
         """The bundle, proved with the box's own key."""
-        proof = signer.sign(_claim(box, tls)).hex()
+        proof = signer.sign(_claim_bytes(box, tls)).hex()
         return cls(box, signer.public_key().public_bytes_raw().hex(), tls, proof)
 
     @property
     def verify_key(self) -> Ed25519PublicKey:
-        return verify_key(self.verify)
+        return parse_verify_key(self.verify)
 
     def prove(self) -> None:
         """Raise `SignatureForged` unless whoever made it holds the box's key."""
-        _verify(self.verify_key, bytes.fromhex(self.proof), _claim(self.box, self.tls))
+        _verify(self.verify_key, bytes.fromhex(self.proof), _claim_bytes(self.box, self.tls))
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self)
+        return compute_fingerprint(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +249,7 @@ class Enrolment(Message):
     certificate: Annotated[str, _PEM]
 
 
-_WORDS: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_PLAIN_TEXT: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
 _AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
 
 
@@ -241,7 +259,7 @@ class Provisioning(Message):
 
     name: ClassVar = "lantern-provisioning"
     box: Annotated[str, Text(BOX_ID)]
-    clinic: Annotated[str, _WORDS]
+    clinic: Annotated[str, _PLAIN_TEXT]
     language: Annotated[str, Text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
     zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
     ae_title: Annotated[str, _AE_TITLE]
@@ -252,7 +270,7 @@ class Provisioning(Message):
     device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
     hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
     claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
-    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]  # `Finder.nonce`; earlier versions drew all of it
+    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]  # `ProvisioningFinder.nonce`; earlier versions drew all of it
     made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
     expires: Annotated[int, Whole(0, 2**40)]
 
@@ -287,14 +305,14 @@ def claim_mark(code: str, nonce: str, box: str, hospital: str) -> str:
     *hospital* is its verifying key, in hexadecimal.  The box computes the mark from its label and compares.  The code
     has 58 bits and a stick with the file may be lost: scrypt (RFC 7914) with 16 MiB makes each guess expensive.
     """
-    return _stretched(code, b"claim", nonce, box, hospital).hex()
+    return _stretch_code(code, b"claim", nonce, box, hospital).hex()
 
 
 _FINDABLE: Final = "6c6e6631"  # the first 4 bytes of a nonce; one that was all drawn has them once in 2^32
 _DRAWN_DIGITS: Final = 8
 
 
-class Finder:
+class ProvisioningFinder:
     """Finds the file of a label's code among all files of one hospital with a single scrypt.
 
     Each file's nonce ends with an HMAC over the rest of it and the box's id, under its code's key at this *hospital*.
@@ -304,7 +322,7 @@ class Finder:
     """
 
     def __init__(self, code: str, hospital: str) -> None:
-        self._key = _stretched(code, b"find", hospital)
+        self._key = _stretch_code(code, b"find", hospital)
 
     def nonce(self, box: str) -> str:
         """A fresh nonce for the file of *box*."""
@@ -321,32 +339,32 @@ class Finder:
 
 
 def is_findable(nonce: str) -> bool:
-    """Whether a file with this *nonce* was made for a `Finder`; one of an earlier version was not."""
+    """Whether a file with this *nonce* was made for a `ProvisioningFinder`; one of an earlier version was not."""
     return nonce.startswith(_FINDABLE)
 
 
-def enrolment_key(code: str, nonce: str, box: str) -> bytes:
-    """The key that box and hospital share for one enrolment over the line (`sealed/enrolling.py`), from the label's
+def derive_enrolment_key(code: str, nonce: str, box: str) -> bytes:
+    """The key that box and hospital share for one enrolment over the line (`messages/enrolment.py`), from the label's
     *code*: 32 bytes, as dear to guess as the mark above."""
-    return _stretched(code, b"enrol", nonce, box)
+    return _stretch_code(code, b"enrol", nonce, box)
 
 
-def plain_code(code: str) -> str:
+def normalize_code(code: str) -> str:
     """*code* as it is compared: a person may type spaces, hyphens and small letters."""
     return re.sub(r"[\s\-]", "", code).upper()
 
 
-def _stretched(code: str, purpose: bytes, *context: str) -> bytes:
+def _stretch_code(code: str, purpose: bytes, *context: str) -> bytes:
     salt = b"\x00".join((b"lantern/1", purpose, *(part.encode() for part in context)))
-    plain = plain_code(code).encode("utf-8", "replace")
+    plain = normalize_code(code).encode("utf-8", "replace")
     return hashlib.scrypt(plain, salt=salt, n=2**14, r=8, p=1, dklen=32)
 
 
-def fingerprint(bundle: Message) -> str:
+def compute_fingerprint(bundle: Message) -> str:
     """64 bits of a bundle's hash, in groups that two people can compare over the telephone."""
     digest = hashlib.sha256(bundle.encode()).hexdigest()[:16]
     return " ".join(digest[at : at + 4] for at in range(0, 16, 4))
 
 
-def _claim(box: str, tls: str) -> bytes:
+def _claim_bytes(box: str, tls: str) -> bytes:
     return b"\x00".join((b"lantern/1", b"box", box.encode(), tls.encode()))

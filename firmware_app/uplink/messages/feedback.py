@@ -25,13 +25,13 @@ from firmware_app.uplink.messages.envelope import SUITE as SUITE
 from firmware_app.uplink.messages.envelope import key_id as key_id
 
 FORM: Final = b"LNF1"
-MOST_BYTES: Final = 512 * 1024 * 1024
-MOST_FILMS: Final = 10_000
-MOST_SIDE: Final = 8192
-TABLE, IMAGES, DRAWN = "labels.csv", "images/", "drawn.csv"
+MOST_FEEDBACK_BYTES: Final = 512 * 1024 * 1024
+MOST_IMAGES: Final = 10_000
+MOST_IMAGE_SIDE: Final = 8192
+LABELS_FILE, IMAGES_FOLDER, DRAWINGS_FILE = "labels.csv", "images/", "drawn.csv"
 COLUMNS: Final = ("file", "label", "patient", "pack", "version")
-DRAWN_COLUMNS: Final = ("file", "points")
-ALLOWED: Final = {
+DRAWING_COLUMNS: Final = ("file", "points")
+COLUMN_PATTERNS: Final = {
     "file": re.compile(r"[0-9a-f]{8,64}\.png"),
     "label": re.compile(r"[01]"),
     "patient": re.compile(r"[0-9a-f]{16,64}"),
@@ -60,32 +60,32 @@ class FeedbackRecord:
     drawn: tuple[Points, ...] = ()
 
 
-def zipped(films: Sequence[FeedbackRecord]) -> bytes:
+def pack_feedback(films: Sequence[FeedbackRecord]) -> bytes:
     """The zip of *films*."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         rows = ((film.file, film.label, film.patient, film.pack, film.version) for film in films)
-        archive.writestr(zipfile.ZipInfo(TABLE), _table(COLUMNS, rows))
-        places = [(film.file, _text(points)) for film in films for points in film.drawn]
+        archive.writestr(zipfile.ZipInfo(LABELS_FILE), _table(COLUMNS, rows))
+        places = [(film.file, _format_points(points)) for film in films for points in film.drawn]
         if places:
-            archive.writestr(zipfile.ZipInfo(DRAWN), _table(DRAWN_COLUMNS, places))
+            archive.writestr(zipfile.ZipInfo(DRAWINGS_FILE), _table(DRAWING_COLUMNS, places))
         for film in films:
-            archive.writestr(zipfile.ZipInfo(IMAGES + film.file), film.png)
+            archive.writestr(zipfile.ZipInfo(IMAGES_FOLDER + film.file), film.png)
     return body.getvalue()
 
 
-def sealed(plain: bytes, engineer: X25519PublicKey) -> bytes:
+def seal_feedback(plain: bytes, engineer: X25519PublicKey) -> bytes:
     """The zip *plain*, sealed to the engineer's key."""
     head = FORM + key_id(engineer) + len(plain).to_bytes(8)
-    return head + SUITE.encrypt(plain, engineer, info(head))
+    return head + SUITE.encrypt(plain, engineer, make_seal_context(head))
 
 
-def info(head: bytes) -> bytes:
+def make_seal_context(head: bytes) -> bytes:
     """What the seal is bound to besides the key: form, key and length."""
     return b"lantern/1\x00feedback\x00" + head
 
 
-def engineers_key(pem: bytes) -> X25519PublicKey:
+def parse_engineer_key(pem: bytes) -> X25519PublicKey:
     """The key that a clinic seals to; raises `ValueError` for anything else."""
     key = serialization.load_pem_public_key(pem)
     if not isinstance(key, X25519PublicKey):
@@ -103,16 +103,16 @@ def is_plain_png(png: bytes) -> bool:
     if png[:8] != b"\x89PNG\r\n\x1a\n" or at != len(png) or not ordered or png[8:12] != b"\x00\x00\x00\x0d":
         return False
     width, height, depth, colour = struct.unpack(">IIBB", png[16:26])
-    return 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE and depth in (8, 16) and colour == 0
+    return 0 < width <= MOST_IMAGE_SIDE and 0 < height <= MOST_IMAGE_SIDE and depth in (8, 16) and colour == 0
 
 
-def points_of(text: str) -> Points:
+def parse_points(text: str) -> Points:
     """What `drawn.csv` says of one place."""
     numbers = [int(number) for number in text.split()]
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _text(points: Points) -> str:
+def _format_points(points: Points) -> str:
     return " ".join(f"{x} {y}" for x, y in points)
 
 

@@ -16,10 +16,8 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
-from firmware_app.uplink.messages.figures import MOST_PLACES, PlaceFigures
-from firmware_app.uplink.messages.form import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
-from firmware_app.uplink.messages.software import RunningSoftware
-from firmware_app.uplink.messages.watch import WatchedPlace
+from firmware_app.uplink.messages.box_reports import MOST_SITE_FIGURES, RunningSoftware, SiteDrift, SiteFigures
+from firmware_app.uplink.messages.message import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
 
 __all__ = [
     "BOX_ID",
@@ -302,7 +300,7 @@ class ClinicFigures(Message):
     name: ClassVar = "figures"
     origin: Annotated[Origin, Nested(Origin)]
     beat: Annotated[int, _COUNT]
-    places: Annotated[tuple[PlaceFigures, ...], Many(Nested(PlaceFigures), MOST_PLACES)]
+    places: Annotated[tuple[SiteFigures, ...], Many(Nested(SiteFigures), MOST_SITE_FIGURES)]
     hour: Annotated[str | None, _HOUR]
 
     @property
@@ -318,7 +316,7 @@ class DriftWatch(Message):
     name: ClassVar = "watch"
     origin: Annotated[Origin, Nested(Origin)]
     beat: Annotated[int, _COUNT]
-    place: Annotated[WatchedPlace, Nested(WatchedPlace)]
+    place: Annotated[SiteDrift, Nested(SiteDrift)]
     hour: Annotated[str | None, _HOUR]
 
     @property

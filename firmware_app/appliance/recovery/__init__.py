@@ -1,1 +1,0 @@
-"""Backups, and what is done with a damaged database."""

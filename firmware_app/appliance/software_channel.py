@@ -1,0 +1,237 @@
+"""The signed channel: what a publisher offers for this kind of machine and to this box, from a stick or a web server.
+
+Only GET requests go out, for files of the repository; nothing about the box leaves, not even its id: it computes its
+place in a ring itself (docs/decisions/software-channel.md).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, newest_first
+from firmware_app.appliance.software_offers import SoftwareIndex, SoftwareOffer
+from firmware_app.core.errors import (
+    LanternError,
+    SoftwareAltered,
+    SoftwareBusy,
+    SoftwareCurrent,
+    SoftwareDiskFull,
+    SoftwareExpired,
+    SoftwareFolderUnusable,
+    SoftwareKindOther,
+    SoftwareLeft,
+    SoftwareNotOffered,
+    SoftwareOlder,
+    SoftwarePublisherOther,
+    SoftwarePublisherUnknown,
+    SoftwareRepositoryInvalid,
+    SoftwareRolledBack,
+    SoftwareRootInvalid,
+    SoftwareSignatureWrong,
+    SoftwareTruncated,
+    SoftwareUnreachable,
+    SoftwareWaits,
+)
+from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.packs import signed_folder
+from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder
+
+SHIPPED_ROOT: Final = Path("/usr/share/lantern-image/software-root.json")
+"""Where an image may carry the publisher's root.json, so that nobody has to give it."""
+_FAILURES: Final = RepositoryErrors(
+    unknown=SoftwarePublisherUnknown,
+    unreachable=SoftwareUnreachable,
+    unusable=SoftwareRepositoryInvalid,
+    signature=SoftwareSignatureWrong,
+    rolled_back=SoftwareRolledBack,
+    expired=SoftwareExpired,
+    truncated=SoftwareTruncated,
+    altered=SoftwareAltered,
+    root=SoftwareRootInvalid,
+    other_publisher=SoftwarePublisherOther,
+    other_kind=SoftwareKindOther,
+)
+_PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
+_FETCHES, _RENEWS = ".lock", ".renewing"
+_RESERVE: Final = 600_000_000
+"""Stays free for images: with less than `[retention] high_water_free_mb` as it comes, the gateway refuses them."""
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRequest:
+    """What is asked of a repository: perhaps one version, perhaps one that was left before, once the root.json."""
+
+    repository: str
+    root: Path | None = None
+    version: str | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOffer:
+    """What a repository offers this box: `refusal` says why it is not to be installed; None: it may be."""
+
+    offer: SoftwareOffer
+    refusal: LanternError | None
+    age_judged: bool
+    path: Path | None = None
+    """The file, where it was fetched."""
+
+
+def choose_offer(
+    index: SoftwareIndex,
+    machine: InstalledSystem,
+    box: str,
+    left: Collection[str],
+    wish: UpdateRequest,
+    later: Later = is_later,
+) -> tuple[SoftwareOffer, LanternError | None]:
+    """The latest version that *box* may install, or the latest at all with the reason why not.
+
+    Raises `SoftwareNotOffered`.
+    """
+    offers = {one.version: one for one in index.of(machine.kind) if wish.version in (None, one.version)}
+    if not offers:
+        others = ", ".join(f"{one.version} ({one.machine})" for one in index.software) or "–"
+        raise SoftwareNotOffered(repository=wish.repository, machine=machine.kind or "–", offered=others)
+    refused: list[tuple[SoftwareOffer, LanternError]] = []
+    for version in newest_first(offers, later):
+        offer = offers[version]
+        refusal = _refusal(offer, machine, box, left, wish, later)
+        if refusal is None:
+            return offer, None
+        refused.append((offer, refusal))
+    return refused[0]
+
+
+def _refusal(
+    offer: SoftwareOffer, machine: InstalledSystem, box: str, left: Collection[str], wish: UpdateRequest, later: Later
+) -> LanternError | None:
+    if offer.version == machine.version:
+        return SoftwareCurrent(version=offer.version)
+    if not later(offer.version, machine.version):
+        return SoftwareOlder(version=offer.version, current=machine.version)
+    if offer.version in left and not wish.again:
+        return SoftwareLeft(version=offer.version)
+    if not offer.ring.holds(offer.version, box):
+        return SoftwareWaits(version=offer.version)
+    return None
+
+
+def check_repository(
+    state: StateDir, machine: InstalledSystem, box: str, left: Collection[str], wish: UpdateRequest
+) -> UpdateOffer:
+    """What *wish*'s repository offers; raises the `LanternError` that says why it cannot be told."""
+    with _open_repository(state, wish) as (repository, _):
+        offer, refusal = choose_offer(repository.index, machine, box, left, wish)
+        return UpdateOffer(offer, refusal, repository.age_judged)
+
+
+def fetch_update(
+    state: StateDir,
+    machine: InstalledSystem,
+    box: str,
+    left: Collection[str],
+    wish: UpdateRequest,
+    on_progress: Progress,
+) -> UpdateOffer:
+    """Bring the file of what is offered to this box, whole or not at all; none where it is not to be installed."""
+    with _open_repository(state, wish) as (repository, scratch):
+        offer, refusal = choose_offer(repository.index, machine, box, left, wish)
+        if refusal is not None:
+            return UpdateOffer(offer, refusal, repository.age_judged)
+        # The library fetches into a nameless file first and copies it when it has proved to be right.
+        if (missing := 2 * offer.bytes + _RESERVE - free_bytes(scratch)) > 0:
+            raise SoftwareDiskFull(missing_mb=missing // 1_000_000 + 1)
+        part = scratch / offer.file
+        on_progress(0, offer.bytes)
+        repository.bring(offer.target, part)
+        on_progress(offer.bytes, offer.bytes)
+        place = state.channel / _FETCHED
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        _sync(part)
+        path = part.rename(place / offer.file)
+        _sync(place)
+        return UpdateOffer(offer, None, repository.age_judged, path)
+
+
+@contextmanager
+def lock_installation(state: StateDir) -> Iterator[None]:
+    """While what is fetched is installed: nobody else does so, and afterwards it is gone.  Raises `SoftwareBusy`."""
+    with _locked(state.channel, _RENEWS):
+        try:
+            yield
+        finally:
+            shutil.rmtree(state.channel / _FETCHED, ignore_errors=True)
+
+
+def remove_leftovers(state: StateDir) -> None:
+    """Remove what a power cut left half or done with, unless somebody fetches or installs just now."""
+    with suppress(SoftwareBusy), _locked(state.channel, _RENEWS), _locked(state.channel, _FETCHES):
+        for old in (_FETCHED, _SCRATCH):
+            shutil.rmtree(state.channel / old, ignore_errors=True)
+
+
+@contextmanager
+def _open_repository(state: StateDir, wish: UpdateRequest) -> Iterator[tuple[SignedFolder[SoftwareIndex], Path]]:
+    """The repository, while nobody else fetches, and an empty folder that is gone afterwards."""
+    folder, scratch = state.channel, state.channel / _SCRATCH
+    with _locked(folder, _FETCHES), _explain_disk_errors(folder):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        trust = folder / _PUBLISHER
+        root = wish.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
+        try:
+            with signed_folder.open_signed_folder(
+                wish.repository, SoftwareIndex, trust, root, scratch, _FAILURES
+            ) as repository:
+                yield repository, scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock *name*; the kernel frees it when this process ends.  Raises `SoftwareBusy`."""
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SoftwareFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SoftwareBusy from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _explain_disk_errors(folder: Path) -> Iterator[None]:
+    """What this box's own disk refuses, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise SoftwareDiskFull(missing_mb=1) from error
+        raise SoftwareFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

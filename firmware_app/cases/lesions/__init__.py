@@ -1,1 +1,0 @@
-"""From the marks of a model in single frames to the lesions of a case."""

@@ -1,1 +1,0 @@
-"""How the box opens a SQLite file, and how it notices that one is damaged."""

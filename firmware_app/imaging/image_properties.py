@@ -1,0 +1,109 @@
+"""Properties of an opened image file: sector, scale, share of colour, frame rate, written marks, coded diagnoses.
+
+The diagnoses serve the follow-up rules that take a patient's background into account.  Only Admitting Diagnoses Code
+Sequence (0008,1084; PS3.3 C.7.2.2) is read.  Free text is not: “no hepatitis B” has the same words as “hepatitis B”;
+and the reason for an examination may be what it is to rule out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from firmware_app.imaging import spacing, ultrasound_marks, ultrasound_regions, ultrasound_sector
+from firmware_app.imaging.clip import Clip
+from firmware_app.imaging.dicom_image import DicomImage
+from firmware_app.imaging.dicom_source import HEADER_ERRORS
+from firmware_app.imaging.display import DisplayFrame
+from firmware_app.imaging.image_file import ImageFile
+from firmware_app.imaging.pixel_operations import Mask
+from firmware_app.imaging.pixel_size import Scale
+from firmware_app.imaging.ultrasound_regions import Region
+from firmware_app.imaging.ultrasound_sector import Sector
+
+
+def header_regions(film: ImageFile) -> tuple[Region, ...]:
+    """The regions in a DICOM header, if they are plausible; a picture or a clip file has none."""
+    if not isinstance(film, DicomImage):
+        return ()
+    return ultrasound_regions.read_regions(film.source.header, film.rows, film.columns)
+
+
+def header_sector(film: ImageFile) -> Sector | None:
+    """The sector from the header; where it is None, detect it in the pixels (`ultrasound_sector.detect_sector`,
+    `choose_keyframes`)."""
+    return ultrasound_sector.sector_from_regions(header_regions(film), film.rows, film.columns)
+
+
+def find_sector(film: ImageFile, index: int) -> Sector | None:
+    """The sector of one frame, from the header or else from its pixels."""
+    return header_sector(film) or ultrasound_sector.detect_sector(film.grey(index))
+
+
+def colour_share(film: ImageFile, index: int, area: Sector | None) -> float:
+    """The share of the sector of frame *index* that is drawn in colour."""
+    pixels = film.shown(index).pixels
+    return ultrasound_sector.coloured_share(pixels, area) if pixels.ndim == 3 else 0.0
+
+
+def find_written_marks(
+    film: ImageFile, index: int, grey: NDArray[np.float32], area: Sector | None, *, colours: bool
+) -> Mask:
+    """(H, W), true where marks are written into the sector of frame *index*, of which *grey* is `film.grey(index)`.
+
+    *colours*: whether its pixels have any.
+    """
+    found = ultrasound_marks.find_strokes(grey, film.shown(index).pixels if colours else None)
+    return found if area is None else found & area.mask
+
+
+def shows_flow(film: ImageFile) -> bool:
+    """Whether the header declares a colour flow region; a frame may show little or no colour in it."""
+    return any(region.flow for region in header_regions(film))
+
+
+def frame_rate(film: ImageFile) -> float | None:
+    """The frame rate in the DICOM header or the clip file; None for a picture."""
+    if isinstance(film, DicomImage):
+        return ultrasound_regions.read_frame_rate(film.source.header)
+    return film.track.frames_per_second if isinstance(film, Clip) else None
+
+
+def pixel_scales(film: ImageFile, index: int) -> tuple[Scale, ...]:
+    """The parts of frame *index* whose pixel size in the patient the header states; empty for a picture or a clip file.
+
+    Of an ultrasound picture these are its regions, of which some have no lengths along their axes.
+    """
+    if not isinstance(film, DicomImage):
+        return ()
+    if stated := header_regions(film):
+        return tuple(Scale(one.x0, one.y0, one.x1, one.y1, one.mm_y, one.mm_x, one.first) for one in stated)
+    mm = spacing.read_spacing(film.source.header, index).mm
+    return () if mm is None else (Scale(0, 0, film.columns, film.rows, *mm),)
+
+
+def make_display_frame(film: ImageFile, index: int) -> DisplayFrame:
+    """Frame *index* for display, with its regions for measuring and its frame rate for playing the clip."""
+    return replace(film.shown(index), regions=header_regions(film), rate_hz=frame_rate(film))
+
+
+MOST_DIAGNOSES: Final = 32
+
+
+def coded_diagnoses(film: ImageFile) -> tuple[tuple[str, str], ...]:
+    """(coding scheme designator, code value) of each, at most `MOST_DIAGNOSES`; none of a picture or a clip file."""
+    return read_diagnoses(film.source.header) if isinstance(film, DicomImage) else ()
+
+
+def read_diagnoses(header: Dataset) -> tuple[tuple[str, str], ...]:
+    """The same of a header."""
+    try:
+        items = list(header.get("AdmittingDiagnosesCodeSequence") or ())[:MOST_DIAGNOSES]
+        coded = [(str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeValue") or "")) for item in items]
+    except HEADER_ERRORS:
+        return ()
+    return tuple(dict.fromkeys(one for one in coded if all(one)))

@@ -1,1 +1,0 @@
-"""JPEG and JPEG 2000: decoded by libraries, checked for lost data."""

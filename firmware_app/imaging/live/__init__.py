@@ -1,1 +1,0 @@
-"""Frames of a running examination: from a clip that plays, a frame grabber or a network camera, the newest first."""

@@ -1,1 +1,0 @@
-"""Ultrasound pictures and clips: sector, calibrated regions, keyframes, speckle."""

@@ -1,1 +1,0 @@
-"""Slices ordered into volumes."""

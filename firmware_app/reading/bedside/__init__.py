@@ -1,1 +1,0 @@
-"""Reading while the examination runs: the grab child's other side, and the loop from frame to reading."""

@@ -1,0 +1,207 @@
+"""What all result objects of one case share: sources, UIDs, equipment, dates, and the mark that identifies them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from firmware_app.cases import lesion_tracking
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import Finding, Reading
+from firmware_app.dicom import file_meta, sop_classes
+from firmware_app.imaging.pixel_size import SQUARE
+from firmware_app.results import key_images
+from firmware_app.results.dicom_objects.coded_concepts import ResultUids
+from firmware_app.results.dicom_objects.source_headers import clean_person_name, read_source
+from firmware_app.results.result import Result, SourceImage
+
+SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
+"""Of our series in a study, by kind; far above what modalities count to."""
+_OF_WORDS: Final = ("sr", "pdf")
+"""Kinds of which every version is a new object; the others change only when their pictures do."""
+_UNSIDED: Final = {
+    **dict.fromkeys(("sc", "picture"), ("Laterality", "PatientOrientation")),
+    "pr": ("Laterality",),
+    "seg": ("PatientOrientation",),
+}
+"""What must be given of side and orientation, by kind; empty where unknown (PS3.3 C.7.3.1, C.7.6.1)."""
+WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class CaseLesion:
+    """A lesion of the case, by its place in the case's list, with its reading and its marks in single frames."""
+
+    number: int
+    reading: Reading
+    lesion: Lesion
+    marks: tuple[Lesion, ...]
+
+    @property
+    def title(self) -> str:
+        """As the objects call it."""
+        return f"Lesion {self.number}"
+
+    @property
+    def finding(self) -> Finding | None:
+        """The finding that it belongs to."""
+        return next((one for one in self.reading.findings if one.code == self.lesion.finding), None)
+
+    @property
+    def name(self) -> tuple[str, ...]:
+        """What tells it apart from all others of the case, in whichever object and version: where it is seen best."""
+        lesion = self.lesion
+        return ("lesion", lesion.instance, str(lesion.frame), *(f"{side:.1f}" for side in lesion.box))
+
+
+@dataclass(slots=False)
+class ResultContext:
+    """One making of the objects of *result*."""
+
+    result: Result
+    sources: Mapping[str, Dataset] = field(repr=False)
+    """The checked headers by the reference of the instance, in order of arrival."""
+
+    @cached_property
+    def uids(self) -> ResultUids:
+        return derive_uids(self.result)
+
+    @property
+    def manufacturer(self) -> str:
+        return sop_classes.OWN_MANUFACTURER
+
+    @property
+    def model(self) -> str:
+        return sop_classes.OWN_MODEL
+
+    @property
+    def organization(self) -> str:
+        return self.result.box[:64] or "Lantern"
+
+    @property
+    def device_uid(self) -> UID:
+        return ResultUids(bytes.fromhex(self.result.key), "").of("device")
+
+    @property
+    def any_source(self) -> Dataset:
+        return next(iter(self.sources.values()))
+
+    def made_at(self, kind: str) -> datetime:
+        """When the objects of *kind* were first made as they are."""
+        at = self.result.made_at if kind in _OF_WORDS else self.result.drawn_at
+        return datetime.fromisoformat(at or self.result.made_at)
+
+    def image(self, instance: str) -> SourceImage:
+        return next(one for one in self.result.images if one.instance == instance)
+
+    def display(self, instance: str) -> Path:
+        return Path(self.image(instance).display)
+
+    def name_of(self, account: str) -> str:
+        """An account's name as a PN."""
+        name = clean_person_name(account.replace("^", " ").replace("=", " ")) or "unknown"
+        return f"{name}^"  # PS3.5 6.2.1: a name that is not divided into components is a family name
+
+    @cached_property
+    def lesions(self) -> list[CaseLesion]:
+        """The lesions of the case, in its order, with their readings and marks."""
+        readings = self.result.case.readings
+        return [
+            CaseLesion(number, next(one for one in readings if marks[0] in one.lesions), lesion, marks)
+            for number, (lesion, marks) in enumerate(lesion_tracking.find_lesions_with_marks(readings), 1)
+        ]
+
+    def corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
+        """(N, 2) corners of the outline, or of the box, within the frame (PS3.3 C.10.5.1.2: column\\row)."""
+        x0, y0, x1, y1 = lesion.box
+        points = np.array(lesion.outline or ((x0, y0), (x1, y0), (x1, y1), (x0, y1)), dtype=np.float64)
+        source = self.sources[lesion.instance]
+        most = (max(1, int(source.Columns)), max(1, int(source.Rows)))
+        points = np.clip(points * self._scales(lesion), (0.0, 0.0), most).round(2)
+        return np.vstack([points, points[:1]]) if closed else points
+
+    def scale(self, lesion: Lesion) -> float:
+        """Pixels of the source as archives have it to one pixel in which lengths of *lesion* are told.
+
+        It is not 1 for a large picture without a header: `capture.plain_pictures` writes it as the viewer shows it.
+        """
+        return min(self._scales(lesion))  # lengths are told in the shorter side of a pixel
+
+    def _scales(self, lesion: Lesion) -> tuple[float, float]:
+        """Pixels of the source to one pixel of the frame that was read, across and down."""
+        source, picture = self.sources[lesion.instance], lesion.picture
+        if self.image(lesion.instance).header is not None or picture is None or not (source.Columns and source.Rows):
+            return 1.0, 1.0
+        return int(source.Columns) / picture[0], int(source.Rows) / picture[1]
+
+    def aspect(self, instance: str) -> float:
+        """The height of a pixel of the source as archives have it over its width."""
+        image = self.image(instance)
+        return (
+            float(key_images.read_facts(Path(image.display), 0).get("aspect", SQUARE))
+            if image.header is not None
+            else SQUARE
+        )
+
+    def refers_to(self, lesion: Lesion) -> bool:
+        """Whether its frame is in the source as archives have it: of a clip without a header they have the first."""
+        image = next((one for one in self.result.images if one.instance == lesion.instance), None)
+        return lesion.instance in self.sources and image is not None and (image.header is not None or lesion.frame == 0)
+
+    def finish(self, made: Dataset, kind: str) -> Dataset:
+        """Give *made* its dates and its mark; with the same result it has the same bytes."""
+        at = self.made_at(kind)
+        day, time = at.strftime("%Y%m%d"), at.strftime("%H%M%S")
+        for what in ("InstanceCreation", "Content", "Series", "PresentationCreation"):
+            if f"{what}Date" in made or what == "InstanceCreation":
+                setattr(made, f"{what}Date", day)
+                setattr(made, f"{what}Time", time)
+        if "DateOfSecondaryCapture" in made:
+            made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = day, time
+        for equipment in made.get("ContributingEquipmentSequence", []):
+            equipment.ContributionDateTime = day + time
+        for keyword in ("StudyDescription", "IssuerOfPatientID", "PatientAge", "TimezoneOffsetFromUTC"):
+            if keyword in self.any_source and keyword not in made:
+                setattr(made, keyword, self.any_source.get(keyword))
+        for keyword in _UNSIDED.get(kind, ()):
+            setattr(made, keyword, made.get(keyword) or "")
+        made.SpecificCharacterSet = "ISO_IR 192"
+        made.Manufacturer, made.ManufacturerModelName = self.manufacturer, self.model
+        made.SoftwareVersions = self.result.software[:64]
+        made.InstitutionName = self.organization
+        made.InstanceCreatorUID = self.device_uid
+        block = made.private_block(sop_classes.OWN_GROUP, sop_classes.OWN_CREATOR, create=True)
+        block.add_new(0x01, "CS", kind.upper())
+        made.file_meta = _make_file_meta(made)
+        return made
+
+
+def derive_uids(result: Result) -> ResultUids:
+    return ResultUids(bytes.fromhex(result.key), result.case.reference or "")
+
+
+def load_context(result: Result) -> ResultContext:
+    """A maker for *result* with the header of each image that can be read; raises `Undecodable` where none can."""
+    uids = derive_uids(result)
+    return ResultContext(result, {one.instance: read_source(one, result, uids) for one in result.images})
+
+
+def _make_file_meta(made: Dataset) -> FileMetaDataset:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
+    before = getattr(made, "file_meta", None)
+    meta.TransferSyntaxUID = before.TransferSyntaxUID if before is not None else ExplicitVRLittleEndian
+    meta.ImplementationClassUID, meta.ImplementationVersionName = (
+        UID(file_meta.IMPLEMENTATION_CLASS_UID),
+        file_meta.IMPLEMENTATION_VERSION_NAME,
+    )
+    return meta

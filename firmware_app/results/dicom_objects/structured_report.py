@@ -1,0 +1,230 @@
+"""The structured report: TID 1500 in a Comprehensive 3D SR, as IHE AI Results asks.
+
+One measurement group for each finding of each reading and for each lesion of the case, with its algorithm, its images
+and its tracking id; one for images that could not be judged.  It is UNVERIFIED until a doctor has finished the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import highdicom as hd
+import numpy as np
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import UID, Comprehensive3DSRStorage
+
+from firmware_app.core.lesion import Lesion
+from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
+from firmware_app.results.dicom_objects import coded_concepts
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, CaseLesion, ResultContext
+
+KIND: Final = "sr"
+_Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
+
+
+def make_report(maker: ResultContext) -> Dataset:
+    """The report of the case."""
+    result, signature = maker.result, maker.result.signature
+    groups = [group for reading in result.case.readings for group in _make_groups(maker, reading)]
+    groups += [_group_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
+    content = sr.MeasurementReport(
+        observation_context=_make_observers(maker),
+        procedure_reported=coded_concepts.PROCEDURE,
+        imaging_measurements=groups or None,
+    )
+    made = sr.Comprehensive3DSR(
+        evidence=list(maker.sources.values()),
+        content=content[0],
+        series_instance_uid=maker.uids.series(KIND),
+        series_number=SERIES_NUMBERS[KIND],
+        sop_instance_uid=maker.uids.instance(result.version, KIND),
+        instance_number=result.version,
+        manufacturer=maker.manufacturer,
+        is_complete=True,
+        is_final=signature is not None,
+        is_verified=signature is not None,
+        verifying_observer_name=maker.name_of(signature.actor) if signature is not None else None,
+        verifying_organization=maker.organization if signature is not None else None,
+        institution_name=maker.organization,
+        previous_versions=_find_previous(maker) or None,
+        series_description="Lantern: findings",
+        specific_character_set="ISO_IR 192",
+    )
+    if signature is not None:
+        made.VerifyingObserverSequence[0].VerificationDateTime = datetime.fromisoformat(signature.at).strftime(
+            "%Y%m%d%H%M%S"
+        )
+    return made
+
+
+def _make_observers(maker: ResultContext) -> sr.ObservationContext:
+    device = sr.ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+            uid=maker.device_uid,
+            name="Lantern",
+            manufacturer_name=maker.manufacturer,
+            model_name=maker.model,
+            physical_location=maker.organization,
+        ),
+    )
+    signature = maker.result.signature
+    person = (
+        sr.ObserverContext(
+            observer_type=codes.DCM.Person,
+            observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(name=maker.name_of(signature.actor)),
+        )
+        if signature is not None
+        else None
+    )
+    return sr.ObservationContext(observer_device_context=device, observer_person_context=person)
+
+
+def _find_previous(maker: ResultContext) -> list[Dataset]:
+    """The report of the version before, which this one replaces (PS3.3 C.17.2, Predecessor Documents Sequence)."""
+    version = maker.result.version
+    if version < 2:
+        return []
+    before = Dataset()
+    before.SOPClassUID = Comprehensive3DSRStorage
+    before.SOPInstanceUID = maker.uids.instance(version - 1, KIND)
+    before.SeriesInstanceUID = maker.uids.series(KIND)
+    before.StudyInstanceUID = maker.any_source.StudyInstanceUID
+    return [before]
+
+
+def _make_groups(maker: ResultContext, reading: Reading) -> Iterator[_Group]:
+    if reading.status is ReadingStatus.CANNOT_JUDGE:
+        yield _group_unjudged(maker, reading)
+        return
+    for one in reading.findings:
+        yield _group_finding(maker, reading, one)
+
+
+def _group_unjudged(maker: ResultContext, reading: Reading) -> _Group:
+    reason = reading.reason
+    evaluations = [sr.QualitativeEvaluation(name=coded_concepts.SUCCESS, value=coded_concepts.FAILED)]
+    if reason is not None:
+        said = coded_concepts.make_private_code(reason.code, reason.text("en"))
+        evaluations.append(sr.QualitativeEvaluation(name=coded_concepts.WHY, value=said))
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_make_tracking(maker, "unjudged", *reading.instances),
+        finding_type=coded_concepts.UNJUDGED,
+        algorithm_id=_identify_algorithm(reading.pack, ()) if reading.pack is not None else None,
+        qualitative_evaluations=evaluations,
+        source_images=_list_images(maker, reading),
+    )
+
+
+def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Group:
+    presence = coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT
+    summary = coded_concepts.FOUND if one.positive else coded_concepts.NOTHING_FOUND
+    evaluations = [
+        sr.QualitativeEvaluation(name=coded_concepts.PRESENCE, value=presence),
+        sr.QualitativeEvaluation(name=coded_concepts.SUCCESS, value=summary),
+        *(
+            sr.QualitativeEvaluation(
+                name=coded_concepts.DOCTORS_ASSESSMENT, value=coded_concepts.ASSESSMENTS[said.verdict]
+            )
+            for said in maker.result.opinions
+            if said.finding == one.code and said.verdict in coded_concepts.ASSESSMENTS
+        ),
+    ]
+    unit = coded_concepts.code_unit(one.unit.get("en", ""))
+    measured = []
+    if one.value is not None and unit is not None:
+        measured.append(
+            sr.Measurement(name=coded_concepts.code_finding(one, one.code), value=float(one.value), unit=unit)
+        )
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_make_tracking(maker, "finding", one.code, *reading.instances),
+        finding_type=coded_concepts.code_finding(one, one.code),
+        algorithm_id=_identify_algorithm(reading.pack, (one,)),
+        measurements=[_measure_certainty(one.probability), *measured],
+        qualitative_evaluations=evaluations,
+        source_images=_list_images(maker, reading),
+    )
+
+
+def _group_lesion(maker: ResultContext, one: CaseLesion) -> _Group:
+    """In its best frame, with its sizes as the case has them."""
+    lesion, reading = one.lesion, one.reading
+    source = maker.sources[lesion.instance]
+    frames = [lesion.frame + 1] if "NumberOfFrames" in source else None
+    region = sr.ImageRegion(
+        graphic_type=sr.GraphicTypeValues.POLYLINE,
+        graphic_data=maker.corners(lesion, closed=True),
+        source_image=sr.SourceImageForRegion(
+            referenced_sop_class_uid=source.SOPClassUID,
+            referenced_sop_instance_uid=source.SOPInstanceUID,
+            referenced_frame_numbers=frames,
+        ),
+    )
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_make_tracking(maker, *one.name, text=one.title),
+        referenced_region=region,
+        finding_type=coded_concepts.code_finding(one.finding, lesion.finding),
+        algorithm_id=_identify_algorithm(reading.pack, reading.findings),
+        measurements=list(_measure_sizes(lesion, maker.scale(lesion))),
+    )
+
+
+def _measure_sizes(lesion: Lesion, scale: float) -> Iterator[sr.Measurement]:
+    yield _measure_certainty(lesion.score)
+    in_millimetres = lesion.long_axis_mm is not None
+    for name, suffix in ((coded_concepts.LONG_AXIS, "long_axis"), (coded_concepts.SHORT_AXIS, "short_axis")):
+        value = getattr(lesion, f"{suffix}_mm" if in_millimetres else f"{suffix}_px")
+        if value is not None:
+            unit = coded_concepts.MILLIMETRE if in_millimetres else coded_concepts.PIXEL
+            yield sr.Measurement(name=name, value=_round_value(value * (1.0 if in_millimetres else scale)), unit=unit)
+    if lesion.area_mm2 is not None:
+        yield sr.Measurement(
+            name=coded_concepts.AREA, value=_round_value(lesion.area_mm2), unit=coded_concepts.SQUARE_MILLIMETRE
+        )
+    if lesion.volume_mm3 is not None:
+        yield sr.Measurement(
+            name=coded_concepts.VOLUME, value=_round_value(lesion.volume_mm3), unit=coded_concepts.CUBIC_MILLIMETRE
+        )
+
+
+def _measure_certainty(probability: float) -> sr.Measurement:
+    return sr.Measurement(
+        name=coded_concepts.CERTAINTY, value=_round_value(100.0 * probability), unit=coded_concepts.PERCENT
+    )
+
+
+def _round_value(value: float) -> float:
+    return float(f"{value:.4g}") if np.isfinite(value) else 0.0
+
+
+def _identify_algorithm(pack: PackIdentity | None, findings: Iterable[Finding]) -> sr.AlgorithmIdentification | None:
+    if pack is None:
+        return None
+    thresholds = [f"threshold of {one.code}: {one.threshold:.4f}" for one in findings]
+    return sr.AlgorithmIdentification(
+        name=pack.name,
+        version=pack.version,
+        parameters=[f"runtime: {pack.runtime}", f"precision: {pack.precision}", *thresholds],
+    )
+
+
+def _make_tracking(maker: ResultContext, *parts: str, text: str = "") -> sr.TrackingIdentifier:
+    uid: UID = maker.uids.of("tracking", *parts)
+    return sr.TrackingIdentifier(uid=hd.UID(uid), identifier=text or f"{parts[0]} {parts[1]}"[:64])
+
+
+def _list_images(maker: ResultContext, reading: Reading) -> list[sr.SourceImageForMeasurementGroup] | None:
+    images = []
+    for instance in reading.instances:
+        source = maker.sources.get(instance)
+        if source is not None:
+            images.append(
+                sr.SourceImageForMeasurementGroup(
+                    referenced_sop_class_uid=source.SOPClassUID, referenced_sop_instance_uid=source.SOPInstanceUID
+                )
+            )
+    return images or None

@@ -1,1 +1,0 @@
-"""How a case leaves the box: de-identified into a folder, or sealed for the hospital."""

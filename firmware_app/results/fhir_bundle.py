@@ -1,0 +1,225 @@
+"""A case as one FHIR R4 Bundle: DiagnosticReport, ImagingStudy, Observations, and the devices that made them.
+
+The Bundle is a transaction of conditional updates: a server that already has this version or an earlier one changes it
+and creates nothing twice, so the Bundle can be sent any number of times. The patient appears by identifier only: the
+keeper of the patients' register decides who that is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from pydicom.sr.coding import Code
+from pydicom.uid import UID
+
+from firmware_app.core.language import N_, translate
+from firmware_app.core.records import PackIdentity
+from firmware_app.dicom import patient_data
+from firmware_app.results import case_text, terms
+from firmware_app.results.dicom_objects.coded_concepts import ResultUids
+from firmware_app.results.dicom_objects.result_context import derive_uids
+from firmware_app.results.dicom_objects.source_headers import derive_picture_uid
+from firmware_app.results.fhir_resources import (
+    DICOM_UID,
+    URI,
+    Json,
+    ObservationState,
+    drop_unknown,
+    format_day,
+    make_concept,
+    make_hl7_concept,
+    make_identifier,
+    make_observations,
+    make_url,
+    withdraw_observation,
+)
+from firmware_app.results.result import Result, SourceImage
+
+WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
+TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")
+_STORAGE_OF_PICTURE: Final = (
+    "1.2.840.10008.5.1.4.1.1.7"  # as `results.dicom_objects.secondary_capture.make_plain_images` writes it
+)
+
+
+def build_bundle(result: Result, pdf: bytes | None = None, earlier: Collection[str] = ()) -> Json:
+    """The Bundle of *result*, with its printed report *pdf* in the DiagnosticReport.
+
+    *earlier* are the Observations of the case that earlier Bundles had (`list_observations`); those that it says no
+    more are marked as entered in error.
+    """
+    uids = derive_uids(result)
+    study_uid = uids.of("fhir", "study")
+    devices = dict(_list_devices(result, uids))
+    subject, status = _make_subject(result), "final" if result.signature is not None else "preliminary"
+    common = {
+        "status": status,
+        "subject": subject,
+        "derivedFrom": [{"reference": make_url(study_uid)}],
+        "issued": result.made_at,
+        **_make_effective_date(result),
+    }
+    told = ObservationState(result, uids, common, {str(pack): make_url(uid) for pack, (uid, _) in devices.items()})
+    found = list(make_observations(told))
+    report_uid = uids.of("fhir", "report")
+    report = drop_unknown(
+        {
+            "resourceType": "DiagnosticReport",
+            "identifier": [make_identifier(report_uid)],
+            "status": status,
+            "category": [make_hl7_concept("v2-0074", "RAD")],
+            "code": make_concept(TITLE),
+            "subject": subject,
+            **_make_effective_date(result),
+            "issued": result.made_at,
+            "performer": [{"display": result.box}],
+            "resultsInterpreter": [{"display": result.signature.actor}] if result.signature is not None else [],
+            "result": [{"reference": make_url(uid)} for uid, _ in found],
+            "imagingStudy": [{"reference": make_url(study_uid)}],
+            "conclusion": "\n".join(list_sentences(result)),
+            "presentedForm": [_make_attachment(result, pdf)] if pdf is not None else [],
+        }
+    )
+    resources = [*devices.values(), (study_uid, _make_study(result, uids, study_uid)), *found, (report_uid, report)]
+    entries = [_make_entry(make_url(uid), resource) for uid, resource in resources]
+    said = {make_url(uid) for uid, _ in found}
+    entries += [_make_entry(url, withdraw_observation(url, subject)) for url in sorted(set(earlier) - said)]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def list_observations(bundle: Json) -> list[str]:
+    """By what a server knows each Observation in *bundle*."""
+    return [one["fullUrl"] for one in bundle["entry"] if one["resource"]["resourceType"] == "Observation"]
+
+
+def format_bundle(bundle: Json) -> str:
+    return json.dumps(bundle, ensure_ascii=False, indent=1)
+
+
+def list_sentences(result: Result) -> list[str]:
+    """The case in sentences: the warning, what doctors say of the findings, and what the models say."""
+    case, language = result.case, result.language
+    said = [
+        terms.format_opinion(one, case_text.name_finding(case.findings, one.finding, language), language)
+        for one in result.opinions
+    ]
+    return [translate(WARNING, language), *said, *case_text.describe_case(case, language)]
+
+
+def find_accession(result: Result) -> str:
+    """The accession number in the first image that has one."""
+    return next((number for image in result.images if (number := _read_accession(Path(image.display)))), "")
+
+
+def _read_accession(display: Path) -> str:
+    try:
+        told = json.loads((display / patient_data.IDENTITY_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return ""
+    number: Any = told.get("accession") if isinstance(told, dict) else None
+    return number[:16] if isinstance(number, str) else ""
+
+
+def _make_entry(name: str, resource: Json) -> Json:
+    """A conditional update (FHIR R4, 3.1.0.4.3) by the identifier that never changes."""
+    url = f"{resource['resourceType']}?identifier={quote(f'{URI}|{name}')}"
+    return {"fullUrl": name, "resource": resource, "request": {"method": "PUT", "url": url}}
+
+
+def _make_subject(result: Result) -> Json:
+    patient = result.patient
+    return drop_unknown(
+        {
+            "type": "Patient",
+            "identifier": {"use": "usual", "value": patient.patient_id} if patient.patient_id else None,
+            "display": patient.name or patient.patient_id or "–",
+        }
+    )
+
+
+def _make_effective_date(result: Result) -> Json:
+    """The day of the study, where an image says it."""
+    days = (format_day(image.header.study_date) for image in result.images if image.header is not None)
+    return drop_unknown({"effectiveDateTime": next(filter(None, days), None)})
+
+
+def _list_devices(result: Result, uids: ResultUids) -> Iterator[tuple[PackIdentity, tuple[UID, Json]]]:
+    """Each pack that read, as software on this box."""
+    for pack in dict.fromkeys(one.pack for one in result.case.readings if one.pack is not None):
+        uid = ResultUids(uids.key, "").of("fhir", "device", pack.name, pack.version, pack.runtime, pack.precision)
+        yield (
+            pack,
+            (
+                uid,
+                {
+                    "resourceType": "Device",
+                    "identifier": [make_identifier(uid)],
+                    "manufacturer": "Lantern",
+                    "deviceName": [{"name": f"{pack.name} ({pack.runtime}, {pack.precision})", "type": "model-name"}],
+                    "version": [{"value": pack.version}, {"value": result.software}],
+                },
+            ),
+        )
+
+
+def _make_study(result: Result, uids: ResultUids, uid: UID) -> Json:
+    number = find_accession(result)
+    study_uid = next((one.header.study_instance_uid for one in result.images if one.header is not None), None)
+    accessions = {"type": make_hl7_concept("v2-0203", "ACSN"), "value": number}
+    series: dict[str, list[SourceImage]] = {}
+    for image in result.images:
+        series.setdefault(_find_series_uid(image, uids), []).append(image)
+    return drop_unknown(
+        {
+            "resourceType": "ImagingStudy",
+            "identifier": [
+                {"system": DICOM_UID, "value": f"urn:oid:{study_uid or uids.of('study')}"},
+                make_identifier(uid),
+                *([accessions] if number else []),
+            ],
+            "status": "available",
+            "subject": _make_subject(result),
+            "started": _make_effective_date(result).get("effectiveDateTime"),
+            "numberOfSeries": len(series),
+            "numberOfInstances": len(result.images),
+            "series": [_make_series(name, images, result, uids) for name, images in series.items()],
+        }
+    )
+
+
+def _make_series(uid: str, images: list[SourceImage], result: Result, uids: ResultUids) -> Json:
+    modality = next((one.header.modality for one in images if one.header is not None and one.header.modality), "OT")
+    return {
+        "uid": uid,
+        "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
+        "numberOfInstances": len(images),
+        "instance": [_make_instance(image, result, uids) for image in images],
+    }
+
+
+def _find_series_uid(image: SourceImage, uids: ResultUids) -> str:
+    """As in the DICOM objects (`results.dicom_objects.source_headers`)."""
+    if image.header is None:
+        return str(uids.series("picture"))
+    return image.header.series_instance_uid or str(uids.of("series of", image.instance))
+
+
+def _make_instance(image: SourceImage, result: Result, uids: ResultUids) -> Json:
+    header = image.header
+    uid = header.sop_instance_uid if header is not None else str(derive_picture_uid(image, result, uids))
+    sop_class = header.sop_class_uid if header is not None else _STORAGE_OF_PICTURE
+    return {"uid": uid, "sopClass": {"system": URI, "code": f"urn:oid:{sop_class}"}}
+
+
+def _make_attachment(result: Result, pdf: bytes) -> Json:
+    return {
+        "contentType": "application/pdf",
+        "language": result.language.replace("_", "-"),
+        "data": base64.b64encode(pdf).decode("ascii"),
+        "creation": result.made_at,
+    }

@@ -1,1 +1,0 @@
-"""The hospital's keys and certificates, and which are revoked."""

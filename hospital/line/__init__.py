@@ -1,1 +1,0 @@
-"""The hospital's end of the line: broker, receiver, its clock."""
