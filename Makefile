@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Without compiled modules every process of the box and of the tests would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-debian test-convert torture bench bench-models durability train catalogue clean
+.PHONY: help demo quick quick-says test lint fuzz install install-hospital uninstall wheel wheels deb apt test-deb image test-image test-install test-appliance test-debian test-bare test-convert torture bench bench-models durability train catalogue clean
 
 help:
 	@echo "make demo          install into $(VENV), set up a box and a hospital, send images, show both sides (ONCE=1: then end)"
@@ -28,6 +28,7 @@ help:
 	@echo "make test-image    the life of a box with that image in qemu: power cuts, sticks, renewals, bad versions, another machine, reset (about an hour)"
 	@echo "make test-appliance  the appliance's longer tests: care, front and provisioning under a real systemd, 200 boxes (root)"
 	@echo "make test-debian   all that CI runs, on a Debian of its own that never saw Lantern (root; RELEASE=trixie, bookworm)"
+	@echo "make test-bare     make test on a Debian of its own with python3, its venv module and make alone: what needs a peer skips (root)"
 	@echo "make test-install  install on a Debian of its own, without the internet, and take it away again (root)"
 	@echo "make test-convert  the converters' tests (installs PyTorch and the quantizers into .venv-convert, about 3 GB)"
 	@echo "make bench         measure everything, peers in the same run, and write docs/performance.md (QUICK=1: only try)"
@@ -166,6 +167,10 @@ test-appliance: $(VENV)/dev.stamp
 RELEASE ?= trixie
 test-debian:
 	@.ci/root $(RELEASE)
+
+# The same without the peers: what needs one skips, and the rest is green.
+test-bare:
+	@PACKAGES=make,python3,python3-venv ROOT=build/root-bare-$(RELEASE) .ci/root $(RELEASE) make test
 
 # Two files at a time, each on one thread: the toy networks are too small for two.
 test-convert: export OMP_NUM_THREADS = 1
