@@ -29,7 +29,12 @@ from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
 from bench.harness import REPOSITORY
 from firmware_app.core import child_loop
 from firmware_app.core import settings as config
-from firmware_app.core.errors import ImagingError, IntakeError
+from firmware_app.core.errors import (
+    ImagingError,
+)
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import dicom_source
 from firmware_app.imaging.codec.stored_frames import FrameReader

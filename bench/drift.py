@@ -35,8 +35,10 @@ from converters.synthetic_images import acquisition_shift
 from firmware_app.core import drift_tests
 from firmware_app.core.accuracy import Rate
 from firmware_app.core.drift_tests import FIRST_IMAGES, MOST_FIRST_IMAGES, WatchedImage
-from firmware_app.core.errors import ImageUnfit
 from firmware_app.imaging import image_file, model_frames
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from firmware_app.packs import pack_folder
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.runtimes import registry

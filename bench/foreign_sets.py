@@ -24,7 +24,9 @@ from converters.data import datasets, recipe_data, splits
 from converters.data.datasets import FilmSet
 from converters.recipe import load_recipe
 from converters.synthetic_images import acquisition_shift
-from firmware_app.core.errors import ImagingError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.imaging import image_file, keyframes
 
 Grey = NDArray[np.float32]

@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.core.errors import Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging.codec import codestream, deep_jpeg, jpeg
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
 

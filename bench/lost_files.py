@@ -29,7 +29,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import StickError
+from firmware_app.cases.errors import (
+    StickError,
+)
 from firmware_app.ingest import stick_files, stick_space
 from firmware_app.ingest.stick_files import order_files
 from firmware_app.ingest.stick_mounting import FileSystem

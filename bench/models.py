@@ -31,7 +31,10 @@ from bench.harness import Result, Variant
 from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
 from converters.quantizing.timing import PYTORCH
-from firmware_app.core.errors import PackArtefactMissing, PackManifestInvalid
+from firmware_app.packs.errors import (
+    PackArtefactMissing,
+    PackManifestInvalid,
+)
 from firmware_app.packs.pack_folder import Pack, shipped_packs_dir
 from firmware_app.packs.runtimes import registry
 

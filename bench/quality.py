@@ -26,7 +26,9 @@ from PIL import Image
 from bench import harness, spoiled
 from converters.shipped_packs import chest_templates
 from converters.statistics.intervals import Rate
-from firmware_app.core.errors import ImagingError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.imaging import image_file, image_limits, keyframes, quality_checks, quality_measures
 from firmware_app.imaging import image_properties as ultrasound
 from firmware_app.imaging.input_spec import QualityKind

@@ -22,7 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench import harness
-from firmware_app.core.errors import ImagingError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.imaging import image_file, keyframes, quality_checks, ultrasound_sector
 from firmware_app.imaging import image_properties as ultrasound
 from tests import screens

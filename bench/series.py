@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from bench import harness
-from firmware_app.core.errors import IntakeError
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_file
 
 REAL: Final = harness.REPOSITORY.parent / "shared" / "data" / "ct"

@@ -19,10 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
-from firmware_app.core.errors import ClockBehindBackup, CopyNotMade, CopyUnusable, RestoreOccupied
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from firmware_app.uplink.messages.summary import decode
 from hospital import keyring
+from hospital.errors import (
+    CLOCK_BEHIND_BACKUP,
+    COPY_NOT_MADE,
+    COPY_UNUSABLE,
+    RestoreOccupied,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import rescue
 
@@ -58,7 +63,7 @@ class RestoreResult:
 def write_backup(house: HospitalSite, target: Path) -> Path:
     """Write the backup to *target*, or into it when it is a folder; returns the file, which only its owner may read.
 
-    Raises `CopyNotMade` or `KeysMissing`.
+    Raises `COPY_NOT_MADE` or `KEYS_MISSING`.
     """
     house.bundle()
     now = datetime.now(UTC)
@@ -75,7 +80,7 @@ def write_backup(house: HospitalSite, target: Path) -> Path:
         part.rename(file)
         keyring.sync(file.parent)
     except (OSError, sqlite3.Error) as error:
-        raise CopyNotMade(path=str(file), detail=str(error)[:200]) from None
+        raise COPY_NOT_MADE(path=str(file), detail=str(error)[:200]) from None
     finally:
         part.unlink(missing_ok=True)
         snapshot.unlink(missing_ok=True)
@@ -115,8 +120,8 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 def restore_backup(house: HospitalSite, file: Path) -> RestoreResult:
     """Put the backup *file* into the folder of *house*, which holds no hospital, and make it usable.
 
-    `hospital.json` is written last, so a restore that was killed can be repeated. Raises `CopyUnusable`,
-    `RestoreOccupied`, `ClockBehindBackup` or `HospitalServing`.
+    `hospital.json` is written last, so a restore that was killed can be repeated. Raises `COPY_UNUSABLE`,
+    `RestoreOccupied`, `CLOCK_BEHIND_BACKUP` or `HOSPITAL_SERVING`.
     """
     if house.bundle_file.exists():
         raise RestoreOccupied(path=str(house.root))
@@ -125,7 +130,7 @@ def restore_backup(house: HospitalSite, file: Path) -> RestoreResult:
         with house.serving(), tarfile.open(file, "r:") as archive:
             made = _verify_archive(archive)
             if datetime.now(UTC) < made:
-                raise ClockBehindBackup(made=f"{made:%Y-%m-%d %H:%M}")
+                raise CLOCK_BEHIND_BACKUP(made=f"{made:%Y-%m-%d %H:%M}")
             for ending in ("-wal", "-shm"):  # of a restore that was killed: the log of another file
                 house.inbox_db.with_name(house.inbox_db.name + ending).unlink(missing_ok=True)
             for member in archive.getmembers():
@@ -135,13 +140,13 @@ def restore_backup(house: HospitalSite, file: Path) -> RestoreResult:
             assert bundle is not None  # `_verify_archive` read it
             return _make_usable(house, decode(bundle.read().strip(), HospitalBundle), made)
     except (OSError, tarfile.TarError) as error:
-        raise CopyUnusable(path=str(file), detail=str(error)[:200]) from None
+        raise COPY_UNUSABLE(path=str(file), detail=str(error)[:200]) from None
     except _Unusable as error:
-        raise CopyUnusable(path=str(file), detail=str(error)) from None
+        raise COPY_UNUSABLE(path=str(file), detail=str(error)) from None
 
 
 def restore_in_place(house: HospitalSite) -> RestoreResult:
-    """Make a folder usable that was itself restored from a plain copy.  Raises `KeysMissing` or `HospitalServing`."""
+    """Make a folder usable that was itself restored from a plain copy.  Raises `KEYS_MISSING` or `HOSPITAL_SERVING`."""
     with house.serving():
         return _make_usable(house, house.bundle(), None)
 

@@ -17,18 +17,22 @@ from enum import Enum
 from typing import Final
 
 from firmware_app.core.errors import (
-    BundleInvalid,
-    EnrolmentAwaited,
-    LabelCodeExpired,
-    LabelCodesTried,
-    LabelCodeUsed,
-    LabelCodeWrong,
     LanternError,
+)
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
 )
 from firmware_app.uplink.messages.enrolment import EnrolAnswer, EnrolRequest, enrolment_port
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, normalize_code
 from firmware_app.uplink.messages.summary import decode
 from hospital import certificate_authority
+from hospital.errors import (
+    ENROLMENT_AWAITED,
+    LABEL_CODE_EXPIRED,
+    LABEL_CODE_USED,
+    LABEL_CODE_WRONG,
+    LABEL_CODES_TRIED,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from hospital.new_boxes import derive_label_code, load_code_secret
@@ -145,8 +149,8 @@ def enrol_by_label_code(house: HospitalSite, code: str, actor: Actor, source: st
     Wrong codes are counted by source, so that nobody uses up the tries of another; at the console they are not limited,
     where the keys themselves can be read.
 
-    Raises `LabelCodesTried`, `LabelCodeWrong`, `LabelCodeUsed`, `LabelCodeExpired`, `EnrolmentAwaited`, and what
-    `HospitalSite.enrol` raises; then no box was enrolled, and the code is as good as before.
+    Raises `LABEL_CODES_TRIED`, `LABEL_CODE_WRONG`, `LABEL_CODE_USED`, `LABEL_CODE_EXPIRED`, `ENROLMENT_AWAITED`, and
+    what `HospitalSite.enrol` raises; then no box was enrolled, and the code is as good as before.
     """
     with closing(house.open_inbox()) as inbox:
         number = _take_try(inbox, actor, source)
@@ -163,19 +167,19 @@ def enrol_by_label_code(house: HospitalSite, code: str, actor: Actor, source: st
 def _enrol_waiting_box(house: HospitalSite, inbox: Inbox, box: str, code: str) -> BoxBundle:
     row = inbox.connection.execute("SELECT expires, used_at FROM label_codes WHERE box = ?", (box,)).fetchone()
     if row["used_at"] is not None:
-        raise LabelCodeUsed(box=box)
+        raise LABEL_CODE_USED(box=box)
     if row["expires"] < time.time():
-        raise LabelCodeExpired(box=box, ends=f"{datetime.fromtimestamp(row['expires'], UTC):%Y-%m-%d %H:%M} UTC")
+        raise LABEL_CODE_EXPIRED(box=box, ends=f"{datetime.fromtimestamp(row['expires'], UTC):%Y-%m-%d %H:%M} UTC")
     asked = inbox.connection.execute("SELECT token, body FROM enrol_requests WHERE box = ?", (box,)).fetchone()
     if asked is None:
-        raise EnrolmentAwaited(box=box, port=enrolment_port(house.bundle().port))
+        raise ENROLMENT_AWAITED(box=box, port=enrolment_port(house.bundle().port))
     request = decode(asked["body"], EnrolRequest)
     key = request.prove(code)
     written = house.admit(request.box, certificate_authority.parse_box_key(request.box.tls))
     try:
         enrolment = decode(written.read_bytes().strip(), Enrolment)
     except OSError as error:
-        raise BundleInvalid(path=str(written), detail=error.strerror or str(error)) from None
+        raise BUNDLE_INVALID(path=str(written), detail=error.strerror or str(error)) from None
     answer = EnrolAnswer.made(asked["body"], house.bundle(), enrolment, key)
     with inbox.transaction() as connection:
         used = connection.execute(
@@ -183,7 +187,7 @@ def _enrol_waiting_box(house: HospitalSite, inbox: Inbox, box: str, code: str) -
             (_now(), answer.request, answer.encode(), asked["token"], box),
         )
         if used.rowcount != 1:  # typed at two places in the same second
-            raise LabelCodeUsed(box=box)
+            raise LABEL_CODE_USED(box=box)
         connection.execute("DELETE FROM enrol_requests WHERE box = ?", (box,))
     return request.box
 
@@ -197,7 +201,7 @@ def _take_try(inbox: Inbox, actor: Actor, source: str) -> int:
             (_TRIED, source, _format_time(now - WITHIN), _format_time(now)),
         ).fetchone()
         if tries >= MOST_TRIES and actor is not Actor.CONSOLE:
-            raise LabelCodesTried
+            raise LABEL_CODES_TRIED()
         return _add_to_audit(inbox, actor, _TRIED, "", source)
 
 
@@ -208,7 +212,7 @@ def _find_box_of_code(house: HospitalSite, inbox: Inbox, code: str) -> str:
         if hmac.compare_digest(normalize_code(derive_label_code(secret, row["box"])).encode(), typed):
             found = row["box"]
     if not found:
-        raise LabelCodeWrong
+        raise LABEL_CODE_WRONG()
     return found
 
 

@@ -20,7 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from firmware_app.core.errors import BoxUnknown
+from firmware_app.uplink.errors import (
+    BOX_UNKNOWN,
+)
 from hospital import broker, certificate_authority, keyring
 from hospital.hospital_site import HospitalSite
 
@@ -54,7 +56,7 @@ def revoke_box(house: HospitalSite, box: str, address: tuple[str, int] | None = 
     """Close the row of *box*, revoke all its certificates and end its connection at the broker.
 
     The broker is at *address*; by default on this machine, where it runs here, or else where boxes reach it.
-    Raises `BoxUnknown` or `KeysMissing`.
+    Raises `BOX_UNKNOWN` or `KEYS_MISSING`.
     """
     bundle = house.bundle()
     if address is not None:
@@ -65,7 +67,7 @@ def revoke_box(house: HospitalSite, box: str, address: tuple[str, int] | None = 
     inbox = house.open_inbox()
     try:
         if box not in inbox.verify_keys():
-            raise BoxUnknown(box=box)
+            raise BOX_UNKNOWN(box=box)
         inbox.revoke(box)
         house.box_bundle(box).unlink(missing_ok=True)
     finally:

@@ -34,20 +34,22 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firmware_app.core.errors import (
-    BoxCertificateEarly,
-    DateError,
-    KeysMissing,
     LanternError,
-    ListNotYet,
-    ListOver,
-    ListUnusable,
-    OwnCertificateEarly,
-    OwnCertificateEnded,
-    OwnCertificateUnusable,
 )
 from firmware_app.uplink.messages.envelope import Enrolment
 from firmware_app.uplink.messages.summary import decode
 from hospital import keyring
+from hospital.errors import (
+    KEYS_MISSING,
+    LIST_OVER,
+    OWN_CERTIFICATE_EARLY,
+    OWN_CERTIFICATE_ENDED,
+    OWN_CERTIFICATE_UNUSABLE,
+    BoxCertificateEarly,
+    DateError,
+    ListNotYet,
+    ListUnusable,
+)
 from hospital.keyring import make_folder, write_file, write_private
 
 RECEIVER_NAME: Final = "HOSPITAL"
@@ -108,14 +110,14 @@ def load_authority_certificate(folder: Path) -> x509.Certificate:
 
 
 def load_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """The authority's certificate and key; raises `KeysMissing`."""
+    """The authority's certificate and key; raises `KEYS_MISSING`."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
         key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
     except FileNotFoundError:
-        raise KeysMissing(path=str(folder)) from None
+        raise KEYS_MISSING(path=str(folder)) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise KeysMissing(path=str(folder))
+        raise KEYS_MISSING(path=str(folder))
     return certificate, key
 
 
@@ -239,7 +241,7 @@ def find_list_fault(tls: Path, now: datetime) -> DateError | None:
     if listed.last_update_utc > now:
         return ListNotYet(starts=f"{listed.last_update_utc:%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
     if _list_end(listed) < now:
-        return ListOver(ends=f"{_list_end(listed):%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
+        return LIST_OVER(ends=f"{_list_end(listed):%Y-%m-%d}", now=f"{now:%Y-%m-%d %H:%M} UTC")
     return None
 
 
@@ -309,13 +311,15 @@ def _find_certificate_fault(file: Path, now: datetime) -> DateError | None:
     try:
         made = x509.load_pem_x509_certificate(file.read_bytes())
     except (OSError, ValueError):
-        return OwnCertificateUnusable(path=str(file))
+        return OWN_CERTIFICATE_UNUSABLE(path=str(file))
     if made.not_valid_before_utc > now:
-        return OwnCertificateEarly(
+        return OWN_CERTIFICATE_EARLY(
             file=file.name, starts=f"{made.not_valid_before_utc:%Y-%m-%d}", now=_format_moment(now)
         )
     if made.not_valid_after_utc < now:
-        return OwnCertificateEnded(file=file.name, ends=f"{made.not_valid_after_utc:%Y-%m-%d}", now=_format_moment(now))
+        return OWN_CERTIFICATE_ENDED(
+            file=file.name, ends=f"{made.not_valid_after_utc:%Y-%m-%d}", now=_format_moment(now)
+        )
     return None
 
 

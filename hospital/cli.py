@@ -23,11 +23,18 @@ from typing import Final
 
 from firmware_app import __version__
 from firmware_app.core import console, notify
-from firmware_app.core.errors import InboxDamaged, InboxUnwritten, LanternError, PortTaken
+from firmware_app.core.errors import (
+    PORT_TAKEN,
+    LanternError,
+)
 from firmware_app.uplink.messages.enrolment import enrolment_port
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from hospital import list_commands, operator_commands, supervisor
 from hospital.broker import format_box_acl
+from hospital.errors import (
+    INBOX_DAMAGED,
+    InboxUnwritten,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status
 from hospital.inbox.receiver_status import InboxProblem
@@ -224,7 +231,7 @@ def _serve_alone(options: argparse.Namespace, house: HospitalSite, bundle: Hospi
     try:
         receiver.serve(stop, listening)
     except sqlite3.DatabaseError as error:  # the receiver itself waits for a locked or full one
-        raise InboxDamaged(detail=str(error)) from None
+        raise INBOX_DAMAGED(detail=str(error)) from None
     finally:
         stop.set()  # also for what runs beside the receiver
     return _DONE
@@ -239,7 +246,7 @@ def _serve_page(house: HospitalSite, options: argparse.Namespace, live: InboxPro
     try:
         listener = socket.create_server((options.page_host, options.page_port))
     except OSError:
-        raise PortTaken(host=options.page_host, port=options.page_port) from None
+        raise PORT_TAKEN(host=options.page_host, port=options.page_port) from None
     address = listener.getsockname()[0]
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         print(_OPEN_PAGE.format(address=address), file=sys.stderr)
@@ -280,7 +287,7 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _site(options: argparse.Namespace) -> HospitalSite:
-    """The hospital's folder; raises `KeysMissing` where there is no hospital, unless the command makes one."""
+    """The hospital's folder; raises `KEYS_MISSING` where there is no hospital, unless the command makes one."""
     house = HospitalSite(options.dir if options.dir is not None else _default_folder())
     if not options.makes_hospital:
         house.require()

@@ -22,19 +22,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.core.errors import (
-    BoxEnrolled,
-    BoxRevoked,
-    BundleInvalid,
-    DateError,
-    HospitalServing,
-    InboxLost,
-    KeysExist,
-    KeysMissing,
     LanternError,
+)
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
 )
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.uplink.messages.summary import decode
 from hospital import broker, certificate_authority, keyring
+from hospital.errors import (
+    BOX_ENROLLED,
+    BOX_REVOKED,
+    HOSPITAL_SERVING,
+    INBOX_LOST,
+    KEYS_EXIST,
+    KEYS_MISSING,
+    DateError,
+)
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from hospital.keyring import Keyring
@@ -67,21 +71,21 @@ class HospitalSite:
         return self.root / "inbox.db"
 
     def require(self) -> None:
-        """Raise `KeysMissing` where no hospital was made: a folder that was mistyped gets no empty inbox."""
+        """Raise `KEYS_MISSING` where no hospital was made: a folder that was mistyped gets no empty inbox."""
         if not self.bundle_file.exists():
-            raise KeysMissing(path=str(self.root))
+            raise KEYS_MISSING(path=str(self.root))
 
     def bundle(self) -> HospitalBundle:
-        """The public bundle; raises `KeysMissing`."""
+        """The public bundle; raises `KEYS_MISSING`."""
         try:
             return decode(self.bundle_file.read_bytes().strip(), HospitalBundle)
         except FileNotFoundError:
-            raise KeysMissing(path=str(self.root)) from None
+            raise KEYS_MISSING(path=str(self.root)) from None
 
     def establish(self, host: str, port: int) -> HospitalBundle:
-        """Make everything for a broker that boxes reach at *host*:*port*; raises `KeysExist`."""
+        """Make everything for a broker that boxes reach at *host*:*port*; raises `KEYS_EXIST`."""
         if self.bundle_file.exists():
-            raise KeysExist(path=str(self.root))
+            raise KEYS_EXIST(path=str(self.root))
         keys = keyring.make_keys(self.keys)
         certificate_authority.make_authority(self.tls, host)
         certificate_authority.renew_revocation_list(self.tls)
@@ -102,7 +106,7 @@ class HospitalSite:
         """The inbox, created or migrated.  An inbox without boxes, although some are enrolled, is not the one that was
         here: it reads them from `boxes/`, and its loss is noted.
 
-        Raises `InboxNewer`.
+        Raises `INBOX_NEWER`.
         """
         inbox = Inbox(self.inbox_db)
         inbox.create()
@@ -110,7 +114,7 @@ class HospitalSite:
             with inbox.transaction() as connection:
                 boxes = self.enrol_known_boxes(connection) or sum(1 for _ in (self.tls / "issued").glob("*/"))
                 if boxes and not inbox_tables.has_losses(connection):
-                    inbox_tables.record_loss(connection, InboxLost(boxes=boxes))
+                    inbox_tables.record_loss(connection, INBOX_LOST(boxes=boxes))
         return inbox
 
     def enrol_known_boxes(self, inbox: sqlite3.Connection) -> int:
@@ -133,7 +137,7 @@ class HospitalSite:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Hold the lock that allows one process to serve or restore this folder; raises `HospitalServing`."""
+        """Hold the lock that allows one process to serve or restore this folder; raises `HOSPITAL_SERVING`."""
         file = self.root / "serve.lock"
         if not file.exists():
             keyring.write_private(file, b"")
@@ -141,11 +145,11 @@ class HospitalSite:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it when the process ends
             except BlockingIOError:
-                raise HospitalServing(path=str(self.root)) from None
+                raise HOSPITAL_SERVING(path=str(self.root)) from None
             yield
 
     def rotate(self) -> HospitalBundle:
-        """A fresh sealing key; `serve` tells every box.  Raises `KeysMissing`."""
+        """A fresh sealing key; `serve` tells every box.  Raises `KEYS_MISSING`."""
         before = self.bundle()
         return self._publish(keyring.rotate(self.keys), before.host, before.port)
 
@@ -163,7 +167,7 @@ class HospitalSite:
 
     def renew_list(self) -> DateError | None:
         """Write the list of revoked certificates again if it is due, and have the running broker read it; returns what
-        was wrong with it, None where nothing was.  Raises `KeysMissing` or OSError."""
+        was wrong with it, None where nothing was.  Raises `KEYS_MISSING` or OSError."""
         wrong = certificate_authority.find_list_fault(self.tls, datetime.now(UTC))
         if certificate_authority.renew_revocation_list(self.tls, self._certificates_to_revoke):
             broker.reread(self.broker)
@@ -203,15 +207,15 @@ class HospitalSite:
     def enrol(self, file: Path, *, replace: bool = False) -> tuple[BoxBundle, Path]:
         """Admit the box of a bundle file; returns it and the enrolment file to carry back.
 
-        Raises `BundleInvalid`, `SignatureForged`, `BoxEnrolled` or `KeysMissing`.
+        Raises `BUNDLE_INVALID`, `SignatureForged`, `BOX_ENROLLED` or `KEYS_MISSING`.
         """
         try:
             box = decode(b"".join(file.read_bytes().splitlines()).strip(), BoxBundle)
             public = certificate_authority.parse_box_key(box.tls)
         except OSError as error:
-            raise BundleInvalid(path=str(file), detail=error.strerror or str(error)) from None
+            raise BUNDLE_INVALID(path=str(file), detail=error.strerror or str(error)) from None
         except (LanternError, ValueError) as error:
-            raise BundleInvalid(path=str(file), detail=str(error)[:200]) from None
+            raise BUNDLE_INVALID(path=str(file), detail=str(error)[:200]) from None
         return box, self.admit(box, public, replace=replace)
 
     def admit(self, box: BoxBundle, public: ec.EllipticCurvePublicKey, *, replace: bool = False) -> Path:
@@ -221,9 +225,9 @@ class HospitalSite:
         inbox = self.open_inbox()
         try:
             if not replace and inbox.verify_keys().get(box.box, box.box) is None:
-                raise BoxRevoked(box=box.box)
+                raise BOX_REVOKED(box=box.box)
             if not inbox.enrol(box.box, box.verify, replace=replace):
-                raise BoxEnrolled(box=box.box)
+                raise BOX_ENROLLED(box=box.box)
         finally:
             inbox.close()
         written = self.enrolment(box.box)

@@ -24,8 +24,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from firmware_app.core.errors import KeysExist, KeysMissing
 from firmware_app.uplink.messages.envelope import key_id
+from hospital.errors import (
+    KEYS_EXIST,
+    KEYS_MISSING,
+)
 
 PrivateKey = Ed25519PrivateKey | X25519PrivateKey
 
@@ -52,18 +55,18 @@ class Keyring:
 
 
 def make_keys(folder: Path) -> Keyring:
-    """The first keys; raises `KeysExist`."""
+    """The first keys; raises `KEYS_EXIST`."""
     make_folder(folder, 0o700)
     with lock_folder(folder):
         if _index(folder).exists():
-            raise KeysExist(path=str(folder))
+            raise KEYS_EXIST(path=str(folder))
         write_private(folder / "sign.pem", encode_private_key(Ed25519PrivateKey.generate()))
         _publish(folder, 1, _new_seal(folder), [])
         return _load(folder)
 
 
 def rotate(folder: Path) -> Keyring:
-    """A fresh sealing key; the old one is destroyed.  Raises `KeysMissing`."""
+    """A fresh sealing key; the old one is destroyed.  Raises `KEYS_MISSING`."""
     with lock_folder(folder):
         before = _load(folder)
         fresh = _new_seal(folder)
@@ -72,19 +75,19 @@ def rotate(folder: Path) -> Keyring:
 
 
 def replace_seal(folder: Path, least: int) -> Keyring:
-    """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KeysMissing`."""
+    """A fresh sealing key whose number is at least *least*, also where today's is missing.  Raises `KEYS_MISSING`."""
     with lock_folder(folder):
         try:
             index = json.loads(_index(folder).read_text("utf-8"))
         except FileNotFoundError:
-            raise KeysMissing(path=str(folder)) from None
+            raise KEYS_MISSING(path=str(folder)) from None
         fresh = _new_seal(folder)
         _publish(folder, max(index["serial"] + 1, least), fresh, [*index["retired"], index["current"]])
         return _load(folder)
 
 
 def load_keys(folder: Path) -> Keyring:
-    """The keys in *folder*, and in it no sealing key beside today's; raises `KeysMissing`."""
+    """The keys in *folder*, and in it no sealing key beside today's; raises `KEYS_MISSING`."""
     with lock_folder(folder):
         return _load(folder)
 
@@ -95,9 +98,9 @@ def _load(folder: Path) -> Keyring:
         signer = load_pem_private_key((folder / "sign.pem").read_bytes(), None)
         seal = load_pem_private_key(_seal(folder, index["current"]).read_bytes(), None)
     except FileNotFoundError:
-        raise KeysMissing(path=str(folder)) from None
+        raise KEYS_MISSING(path=str(folder)) from None
     if not isinstance(signer, Ed25519PrivateKey) or not isinstance(seal, X25519PrivateKey):
-        raise KeysMissing(path=str(folder))
+        raise KEYS_MISSING(path=str(folder))
     _destroy_others(folder, index["current"])
     current = bytes.fromhex(index["current"])
     return Keyring(signer, index["serial"], current, {current: seal}, frozenset(map(bytes.fromhex, index["retired"])))
@@ -174,14 +177,14 @@ def sync(folder: Path) -> None:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the exclusive lock of *folder*; raises `KeysMissing` where there is none.
+    """Hold the exclusive lock of *folder*; raises `KEYS_MISSING` where there is none.
 
     A key that is not in the index yet must not pass for an old one, and no revoked certificate may leave the list.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
-        raise KeysMissing(path=str(folder)) from None
+        raise KEYS_MISSING(path=str(folder)) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases it when the process ends
         yield

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.core.errors import BoxRevoked, BoxUnknown, EnvelopeMalformed, Misaddressed, TopicUnknown
+from firmware_app.uplink.errors import (
+    BOX_UNKNOWN,
+    EnvelopeMalformed,
+)
 from firmware_app.uplink.messages.envelope import open_sealed, read_wire_version
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import BOX_ID, Kind, UpMessage, decode_up
+from hospital.errors import (
+    BOX_REVOKED,
+    MISADDRESSED,
+    TOPIC_UNKNOWN,
+)
 from hospital.keyring import Keyring
 
 _TOPIC = re.compile(rf"lantern/v1/up/({BOX_ID})/(birth|death|alert|digest|health|drift)", re.ASCII)
@@ -28,10 +36,10 @@ class OpenedMessage:
 
 
 def parse_topic(topic: str) -> tuple[str, Kind]:
-    """The box and the kind a topic names; raises `TopicUnknown`."""
+    """The box and the kind a topic names; raises `TOPIC_UNKNOWN`."""
     match = _TOPIC.fullmatch(topic)
     if match is None:
-        raise TopicUnknown
+        raise TOPIC_UNKNOWN()
     return match[1], Kind(match[2])
 
 
@@ -54,13 +62,13 @@ def open_message(
 ) -> OpenedMessage:
     """The verified message in *payload*; raises the `LanternError` that says why there is none."""
     if box not in boxes:
-        raise BoxUnknown(box=box)
+        raise BOX_UNKNOWN(box=box)
     verify = boxes[box]
     if verify is None:
-        raise BoxRevoked(box=box)
+        raise BOX_REVOKED(box=box)
     body = open_sealed(payload, kind, box, verify, keys.private, keys.retired)
     version = read_wire_version(payload)
     message = decode_up(body, first=version is WireVersion.FIRST)
     if message.origin.box != box or message.kind is not kind:
-        raise Misaddressed
+        raise MISADDRESSED()
     return OpenedMessage(message, body, version)

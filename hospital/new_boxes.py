@@ -24,8 +24,13 @@ from typing import Any, Final
 
 import segno
 
-from firmware_app.core.errors import KeysMissing, LanternError, MessageInvalid, RowUnusable
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.language import LANGUAGES, N_, html_tag, translate
+from firmware_app.uplink.errors import (
+    MessageInvalid,
+)
 from firmware_app.uplink.messages.envelope import (
     HospitalBundle,
     Provisioning,
@@ -36,6 +41,10 @@ from firmware_app.uplink.messages.envelope import (
 )
 from firmware_app.uplink.messages.summary import decode
 from hospital import keyring
+from hospital.errors import (
+    KEYS_MISSING,
+    ROW_UNUSABLE,
+)
 from hospital.hospital_site import HospitalSite
 
 SUFFIX: Final = ".lantern.json"
@@ -77,18 +86,18 @@ Row = tuple[int, Mapping[str, str]]
 
 
 def read_box_list(path: Path) -> list[Row]:
-    """The lines of the list at *path*, whose first names the columns: at least box, clinic.  Raises `RowUnusable`."""
+    """The lines of the list at *path*, whose first names the columns: at least box, clinic.  Raises `ROW_UNUSABLE`."""
     reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
     named = [name.strip() for name in reader.fieldnames or ()]
     strange = [name for name in named if name not in LIST_COLUMNS]
     if strange or not {"box", "clinic"} <= set(named):
         wanted = f"the columns are {', '.join(LIST_COLUMNS)}; box and clinic must be there"
-        raise RowUnusable(file=path.name, line=1, detail=f"{strange[0]!r}: {wanted}" if strange else wanted)
+        raise ROW_UNUSABLE(file=path.name, line=1, detail=f"{strange[0]!r}: {wanted}" if strange else wanted)
     reader.fieldnames = named
     listed: list[Row] = []
     for row in reader:
         if None in row or len(listed) == _MOST_ROWS:
-            raise RowUnusable(file=path.name, line=reader.line_num, detail="it has more fields than the first line")
+            raise ROW_UNUSABLE(file=path.name, line=reader.line_num, detail="it has more fields than the first line")
         plain = {name: (value or "").strip() for name, value in row.items()}
         if any(plain.values()):
             listed.append((reader.line_num, plain))
@@ -98,7 +107,7 @@ def read_box_list(path: Path) -> list[Row]:
 def write_provisioning_files(
     house: HospitalSite, list_name: str, wanted: Sequence[Row], out: Path, days: int
 ) -> list[PreparedBox]:
-    """Write a file for each of *wanted* and the sheet of labels into *out*; raises `RowUnusable` or `KeysMissing`."""
+    """Write a file for each of *wanted* and the sheet of labels into *out*; raises `ROW_UNUSABLE` or `KEYS_MISSING`."""
     keys, bundle = keyring.load_keys(house.keys), house.bundle()
     secret, now = load_code_secret(house), int(time.time())
     checked = [
@@ -131,31 +140,31 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise RowUnusable(file=path.name, line=0, detail=error.strerror or str(error)) from None
+        raise ROW_UNUSABLE(file=path.name, line=0, detail=error.strerror or str(error)) from None
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise RowUnusable(file=path.name, line=0, detail="it is neither UTF-8 nor GB18030")
+    raise ROW_UNUSABLE(file=path.name, line=0, detail="it is neither UTF-8 nor GB18030")
 
 
 def _parse_row(list_name: str, line: int, row: Mapping[str, str], hospital: HospitalBundle) -> dict[str, Any]:
     """The fields of a file but for its code and its times, each of the form that a box takes."""
     fields: dict[str, Any] = {"box": "", "clinic": "", **row, "hospital": hospital}
     if row["language"] not in LANGUAGES:
-        raise RowUnusable(file=list_name, line=line, detail=f"language = {row['language'][:40]!r}")
+        raise ROW_UNUSABLE(file=list_name, line=line, detail=f"language = {row['language'][:40]!r}")
     if row["zone"] not in (_zones() or (row["zone"],)):  # a machine without a list leaves it to the box
-        raise RowUnusable(file=list_name, line=line, detail=f"zone = {row['zone'][:40]!r}")
+        raise ROW_UNUSABLE(file=list_name, line=line, detail=f"zone = {row['zone'][:40]!r}")
     if row["box"] == _NO_BOX:
-        raise RowUnusable(file=list_name, line=line, detail=f"box = {row['box']!r}")
+        raise ROW_UNUSABLE(file=list_name, line=line, detail=f"box = {row['box']!r}")
     fields["calling"] = tuple(one.strip() for one in row["calling"].replace(",", ";").split(";") if one.strip())
     fields["pacs_port"] = int(row["pacs_port"]) if row["pacs_port"].isdecimal() else -1
     try:
         Provisioning(**fields, claim="0" * 64, nonce="0" * 32, made=0, expires=0)
     except MessageInvalid as error:
         shown = row.get(error.field, "")
-        raise RowUnusable(file=list_name, line=line, detail=f"{error.field} = {shown[:40]!r}") from None
+        raise ROW_UNUSABLE(file=list_name, line=line, detail=f"{error.field} = {shown[:40]!r}") from None
     return fields
 
 
@@ -169,7 +178,7 @@ def _refuse_repeated_boxes(list_name: str, wanted: Sequence[Row]) -> None:
     seen: set[str] = set()
     for line, row in wanted:
         if row["box"] in seen:
-            raise RowUnusable(file=list_name, line=line, detail=f"there is another box {row['box']}")
+            raise ROW_UNUSABLE(file=list_name, line=line, detail=f"there is another box {row['box']}")
         seen.add(row["box"])
 
 
@@ -204,7 +213,7 @@ def load_code_secret(house: HospitalSite) -> bytes:
     """The secret from which the codes are derived; made once, and as secret as the signing key beside it."""
     file = house.keys / "codes.key"
     if not house.keys.is_dir():
-        raise KeysMissing(path=str(house.root))
+        raise KEYS_MISSING(path=str(house.root))
     if not file.exists():
         keyring.write_private(file, secrets.token_bytes(32))
     return file.read_bytes()

@@ -15,8 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import BrokerFilesOld, LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from hospital import broker, certificate_authority
+from hospital.errors import (
+    BROKER_FILES_OLD,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables, rescue
 
@@ -40,7 +45,7 @@ Open = Callable[[argparse.Namespace], HospitalSite]
 
 
 def prepare_to_serve(house: HospitalSite, stop: threading.Event) -> None:
-    """What `serve` does before it listens, and by itself until *stop*.  Raises `InboxNewer`."""
+    """What `serve` does before it listens, and by itself until *stop*.  Raises `INBOX_NEWER`."""
     done = rescue.rescue_inbox(house)
     with closing(house.open_inbox()) as inbox:
         if done is not None:
@@ -49,7 +54,7 @@ def prepare_to_serve(house: HospitalSite, stop: threading.Event) -> None:
         for loss in inbox_tables.list_unseen_losses(inbox.connection):
             log.error("%s (%s UTC)", loss.text(), loss.at[:16])
     if not broker.are_broker_files_current(house.broker):
-        log.warning("%s", BrokerFilesOld(path=str(house.broker / "mosquitto.conf")))
+        log.warning("%s", BROKER_FILES_OLD(path=str(house.broker / "mosquitto.conf")))
     watch = DateWatch(house)
     watch.look()
 
@@ -201,7 +206,7 @@ def _broker(options: argparse.Namespace, house: HospitalSite) -> int:
         house.renew_list()
         house.write_broker(port)
     elif not broker.are_broker_files_current(house.broker):
-        raise BrokerFilesOld(path=str(file))
+        raise BROKER_FILES_OLD(path=str(file))
     wrong = [
         *certificate_authority.find_date_faults(house.tls),
         *certificate_authority.find_early_boxes(house.root / "boxes"),

@@ -26,7 +26,12 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from firmware_app.core import notify
-from firmware_app.core.errors import Contradicted, InboxError, InboxGone, LanternError, Replayed
+from firmware_app.core.errors import (
+    LanternError,
+)
+from firmware_app.uplink.errors import (
+    Contradicted,
+)
 from firmware_app.uplink.messages.envelope import sign
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import (
@@ -44,6 +49,11 @@ from firmware_app.uplink.messages.summary import (
     body_hash,
 )
 from hospital import certificate_authority, keyring, message_verification
+from hospital.errors import (
+    InboxError,
+    InboxGone,
+    Replayed,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status, rescue
 from hospital.inbox.inbox_db import ORDINARY_CODES, Inbox

@@ -16,9 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import BundleInvalid, CarriedThere, CarriedUnkept, CarriedUnknown
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+    CARRIED_UNKNOWN,
+)
 from firmware_app.uplink.messages.encrypted_files import PIECE_BYTES, SealedExportReader
 from hospital import keyring
+from hospital.errors import (
+    CARRIED_THERE,
+    CARRIED_UNKEPT,
+)
 from hospital.hospital_site import HospitalSite
 
 _NAME: Final = re.compile(r"(c-[0-9a-f]{20})/([0-9]{5}\.dcm|manifest\.json)", re.ASCII)
@@ -36,7 +43,7 @@ class OpenedCase:
 def open_sealed_case(house: HospitalSite, file: Path, out: Path) -> OpenedCase:
     """Open the sealed *file* into a new folder in *out*, called after the box and the case; *out* itself is made too.
 
-    Raises what `SealedExportReader` raises, `BundleInvalid`, `CarriedThere`, `CarriedUnkept` or `KeysMissing`; then
+    Raises what `SealedExportReader` raises, `BUNDLE_INVALID`, `CARRIED_THERE`, `CARRIED_UNKEPT` or `KEYS_MISSING`; then
     *out* is unchanged, as far as its disk still works.
     """
     keys = keyring.load_keys(house.keys)
@@ -46,7 +53,7 @@ def open_sealed_case(house: HospitalSite, file: Path, out: Path) -> OpenedCase:
     try:
         handle = file.open("rb")
     except OSError as error:
-        raise BundleInvalid(path=str(file), detail=error.strerror or str(error)) from None
+        raise BUNDLE_INVALID(path=str(file), detail=error.strerror or str(error)) from None
     with ExitStack() as closing_all:
         closing_all.enter_context(handle)
         content = SealedExportReader(handle, boxes, keys.private, keys.retired)
@@ -55,10 +62,10 @@ def open_sealed_case(house: HospitalSite, file: Path, out: Path) -> OpenedCase:
         content.finish()
         cases = {case for case, _ in names}
         if len(cases) != 1:
-            raise CarriedUnknown
+            raise CARRIED_UNKNOWN()
         final = out / f"{content.box}-{cases.pop()}"
         if os.path.lexists(final):
-            raise CarriedThere(path=str(final))
+            raise CARRIED_THERE(path=str(final))
         keyring.sync(fresh)
         _name_folder(fresh, final)
     return OpenedCase(content.box, final, sum(name.endswith(".dcm") for _, name in names))
@@ -85,10 +92,10 @@ def _unpack_files(content: SealedExportReader, fresh: Path) -> Iterator[tuple[st
         try:
             entry = tarfile.TarInfo.frombuf(head, "ascii", "strict")
         except (tarfile.TarError, UnicodeError):
-            raise CarriedUnknown from None
+            raise CARRIED_UNKNOWN() from None
         named = _NAME.fullmatch(entry.name)
         if named is None or named[2] in written or entry.type != tarfile.REGTYPE or entry.size < 0:
-            raise CarriedUnknown
+            raise CARRIED_UNKNOWN()
         written.add(named[2])
         with (fresh / named[2]).open("xb") as target:
             for piece in _read_exactly(content, entry.size):
@@ -105,7 +112,7 @@ def _read_exactly(content: SealedExportReader, size: int) -> Iterator[bytes]:
     while size:
         piece = content.read(min(size, PIECE_BYTES))
         if not piece:
-            raise CarriedUnknown
+            raise CARRIED_UNKNOWN()
         size -= len(piece)
         yield piece
 
@@ -122,4 +129,4 @@ def _make_new_folder(out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
-        raise CarriedUnkept(path=str(out), detail=error.strerror or str(error)) from None
+        raise CARRIED_UNKEPT(path=str(out), detail=error.strerror or str(error)) from None

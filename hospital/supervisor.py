@@ -28,9 +28,15 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import notify
-from firmware_app.core.errors import BrokerRunning, LanternError, MosquittoMissing
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.programs import SupervisedProcess
 from hospital import broker
+from hospital.errors import (
+    BROKER_RUNNING,
+    MOSQUITTO_MISSING,
+)
 from hospital.hospital_site import HospitalSite
 
 log = logging.getLogger("lantern.hospital")
@@ -160,13 +166,13 @@ class SupervisedBroker(SupervisedProcess):
 def run_brokers(house: HospitalSite, only: Sequence[str], command: str | None = None) -> int:
     """Keep the brokers of *only* (keys of `BROKER_CONFIGS`) at work until SIGTERM or SIGINT.  Returns the exit status.
 
-    Raises `BrokerRunning` or `MosquittoMissing`.
+    Raises `BROKER_RUNNING` or `MOSQUITTO_MISSING`.
     """
     mosquitto = command or shutil.which("mosquitto", path=_SEARCH_PATH)
     if mosquitto is None:
-        raise MosquittoMissing
+        raise MOSQUITTO_MISSING()
     if "line" in only and (number := broker.find_broker_process(house.broker)) is not None:
-        raise BrokerRunning(number=_find_keeper(number))
+        raise BROKER_RUNNING(number=_find_keeper(number))
     kept = [
         SupervisedBroker(
             f"the broker ({name})",

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from converters.publishing import repository, tuf_keys
-from firmware_app.core.errors import PackError
 from firmware_app.packs import installer
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.installer import InstallRequest, PackChange
 from firmware_app.packs.pack_store import PackStore
 from tests import toy_pack

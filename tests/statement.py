@@ -11,13 +11,12 @@ and so fails `tests/unit/test_conformance.py`.
 from __future__ import annotations
 
 import argparse
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 from pydicom.config import IGNORE
@@ -26,8 +25,8 @@ from pynetdicom import sop_class
 from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
 from firmware_app.cases import worklist_import as hospital
-from firmware_app.core import errors
-from firmware_app.core.errors import IntakeError
+from firmware_app.core.errors import LanternError
+from firmware_app.core.errors.base import Refusal, errors_of
 from firmware_app.core.language import ENGLISH
 from firmware_app.core.settings import Config
 from firmware_app.dicom import (
@@ -42,6 +41,9 @@ from firmware_app.dicom import (
     transfer_syntax,
 )
 from firmware_app.dicom.commitment import PUSH_MODEL
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.dicom.scp import worklist_scp
 from firmware_app.ingest.archive_search import FETCHABLE
 from firmware_app.results import archive_workers as line
@@ -185,12 +187,16 @@ def rejections() -> Rows:
 @_table("status", "code", "what is said")
 def statuses() -> Rows:
     yield "0000H", "", "kept, or held already"
-    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, IntakeError)]
-    for kind in sorted(
-        (kind for kind in kinds if "code" in vars(kind)), key=lambda kind: (kind.dimse_status, kind.code)
-    ):
+    for kind in sorted(errors_of(IntakeError), key=lambda kind: (dimse_status_of(kind), kind.code)):
         if kind.code not in _NEVER_OVER_DICOM:
-            yield f"{kind.dimse_status:04X}H", f"`{kind.code}`", _short(kind.sentence)
+            yield f"{dimse_status_of(kind):04X}H", f"`{kind.code}`", _short(kind.sentence)
+
+
+def dimse_status_of(kind: type[LanternError] | Refusal[Any]) -> int:
+    """The status of a C-STORE that the error answers."""
+    error = kind(**dict.fromkeys(kind.placeholders, "value"))
+    assert isinstance(error, IntakeError)
+    return error.dimse_status
 
 
 _NEVER_OVER_DICOM: Final = ("intake.archive", "intake.phone_picture", "intake.not_regular", "intake.end_not_marked")

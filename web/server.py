@@ -24,9 +24,15 @@ from firmware_app.appliance.software_requests import PIECE_BYTES
 from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import notify
-from firmware_app.core.errors import LanternError, PortTaken, PortUnusable
+from firmware_app.core.errors import (
+    PORT_TAKEN,
+    LanternError,
+)
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    PORT_UNUSABLE,
+)
 from web.app import create_app
 from web.blueprints import lists, live
 from web.blueprints.calibration import TABLE_BYTES
@@ -51,7 +57,7 @@ _FRONT: Final[dict[str, Any]] = {
 def run(config: Config, ready: supervisor.Ready, stop: threading.Event, config_path: Path | None = None) -> None:
     """Body of the viewer process: calls *ready* with the port when it listens, serves until *stop*.
 
-    Raises `PortTaken` and `PortUnusable`.
+    Raises `PORT_TAKEN` and `PORT_UNUSABLE`.
     """
     state = StateDir(config.state.dir)
     clinical = ClinicalDatabase(state.clinical_db)
@@ -121,7 +127,7 @@ def _close_idle_when_full(server: Any) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises `PortTaken` and `PortUnusable`."""
+    """A listening socket; raises `PORT_TAKEN` and `PORT_UNUSABLE`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,8 +136,8 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host=host, port=port) from None
-        raise PortUnusable(host=host, port=port, detail=error.strerror or str(error)) from None
+            raise PORT_TAKEN(host=host, port=port) from None
+        raise PORT_UNUSABLE(host=host, port=port, detail=error.strerror or str(error)) from None
     return listener
 
 

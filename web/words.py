@@ -8,11 +8,17 @@ from typing import Final
 from firmware_app.cases.patients import Patient
 from firmware_app.cases.remarks import Remark, RemarkKind
 from firmware_app.core import clock
-from firmware_app.core.errors import AgeOutside, AgeUnclear, AgeUnknown
 from firmware_app.core.language import LANGUAGES as SPOKEN
 from firmware_app.core.language import N_, NN_, language_name, translate, translate_plural, translate_term
 from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion, Priority
+from firmware_app.dicom.errors import (
+    AgeUnknown,
+)
 from firmware_app.reading import hints
+from firmware_app.reading.errors import (
+    AGE_OUTSIDE,
+    AGE_UNCLEAR,
+)
 from firmware_app.results import case_text, terms
 from firmware_app.results.terms import ON_IMAGE as ON_IMAGE
 from firmware_app.results.terms import SAID as SAID
@@ -261,7 +267,7 @@ _JUST_CAME: Final = N_("just came")
 _WAITED_MINUTES: Final = NN_("waits {n} minute", "waits {n} minutes")
 _WAITED_HOURS: Final = NN_("waits {n} hour", "waits {n} hours")
 _WAITED_DAYS: Final = NN_("waits {n} day", "waits {n} days")
-AGE_REASONS: Final = frozenset({AgeOutside.code, AgeUnclear.code, AgeUnknown.code})
+AGE_REASONS: Final = frozenset({AGE_OUTSIDE.code, AGE_UNCLEAR.code, AgeUnknown.code})
 AGE_HINTS: Final = frozenset({hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD})
 
 

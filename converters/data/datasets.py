@@ -18,7 +18,9 @@ from PIL import Image
 
 from converters.data import polygons
 from converters.failures import DataUnreadable
-from firmware_app.core.errors import LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.imaging.model_input import (
     EIGHT_BITS,
     InputSpec,

@@ -17,7 +17,9 @@ from pydicom import dcmread
 
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
-from firmware_app.core.errors import ImagingError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.imaging import scan_volumes, slices
 
 SPACE = "{http://www.nih.gov}"

@@ -21,14 +21,23 @@ from converters.failures import DataUnreadable
 from converters.statistics import lesions
 from converters.statistics.agreement import Statistic
 from converters.tasks.interface import Outputs, Task
-from firmware_app.core.errors import ImageUnfamiliar, ImageUnfit, LanternError, PackUnsure
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.imaging import image_file as box_film
 from firmware_app.imaging import model_frames
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.tasks import classify, interface
 from firmware_app.packs.tasks.interface import FindingPart, Frame
 from firmware_app.packs.typicality import FamiliarityCheck
+from firmware_app.reading.errors import (
+    IMAGE_UNFAMILIAR,
+    PACK_UNSURE,
+)
 
 Tick = Callable[[int, int], None]
 """Called with how many films are done, and of how many."""
@@ -145,8 +154,8 @@ def asked(
     for number, finding in enumerate(manifest.findings[: len(pooled)]):
         pooled[number] = _together(shown[:, number].tolist(), manifest, finding)
     if counted and 2 * sum(doubts[place] for place in counted) >= len(counted):
-        return pooled, PackUnsure.code, first
-    return pooled, (_refusal(pooled, manifest) if counted else ImageUnfamiliar.code), first
+        return pooled, PACK_UNSURE.code, first
+    return pooled, (_refusal(pooled, manifest) if counted else IMAGE_UNFAMILIAR.code), first
 
 
 def _refusal(scores: NDArray[np.float64], manifest: Manifest) -> str | None:
@@ -154,7 +163,7 @@ def _refusal(scores: NDArray[np.float64], manifest: Manifest) -> str | None:
     if manifest.abstain is None:
         return None
     share = classify.calibrate(float(scores[0]), calibration_of(manifest.findings[0]))
-    return PackUnsure.code if manifest.abstain.unsure(share) else None
+    return PACK_UNSURE.code if manifest.abstain.unsure(share) else None
 
 
 def _together(logits: list[float], manifest: Manifest, finding: FindingPart) -> float:

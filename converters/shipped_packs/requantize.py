@@ -50,8 +50,10 @@ from converters.tasks.interface import Outputs
 from converters.workflow import ledger
 from converters.workflow.atomic import put
 from firmware_app.core import console
-from firmware_app.core.errors import InferenceFailed
 from firmware_app.packs import pack_folder
+from firmware_app.packs.errors import (
+    InferenceFailed,
+)
 from firmware_app.packs.evidence import (
     GateVerdict,
     InferenceSpeed,

@@ -17,9 +17,16 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import backup_ring, locked_backup
+from firmware_app.appliance.errors import (
+    BACKUP_DISK_ABSENT,
+    LOCKED_DISK_ABSENT,
+)
 from firmware_app.appliance.locked_folder import LockedFolder
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import BackupDiskAbsent, LanternError, LockedDiskAbsent, StoreUnreadable
+from firmware_app.core.errors import (
+    STORE_UNREADABLE,
+    LanternError,
+)
 from firmware_app.core.language import N_, printable_language, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config
@@ -54,7 +61,7 @@ def run(config: Config, *, now: bool = False) -> Reason:
         _keep(state, "fail", Reason.of(error))
         raise
     except sqlite3.Error as error:
-        failure = StoreUnreadable(detail=str(error))
+        failure = STORE_UNREADABLE(detail=str(error))
         _keep(state, "fail", Reason.of(failure))
         raise failure from None
     if reason.code != NOT_DUE or run_status.read_check_result(state, NAME).get("result") == "fail":
@@ -72,7 +79,7 @@ def _run(config: Config, state: StateDir, now: bool) -> Reason:
 def _lock(folder: Path, config: Config, state: StateDir, copy: backup_ring.BackupCopy) -> None:
     """Lock the newest copy and the new files into *folder*, for a replacement box; a copy that is there stays."""
     if not (_is_other_disk(folder, state) and _is_mounted(folder)):
-        raise LockedDiskAbsent(path=str(folder))
+        raise LOCKED_DISK_ABSENT(path=str(folder))
     if not locked_backup.is_locked(folder, copy):
         locked_backup.make_locked_backup(state, folder, copy, config.backup.locked_keep, config)
 
@@ -81,7 +88,7 @@ def _ring(config: Config, state: StateDir, now: bool) -> Reason:
     settings = config.backup
     folder = settings.dir or state.backup
     if settings.dir is not None and not _is_other_disk(settings.dir, state):
-        raise BackupDiskAbsent(path=str(settings.dir))
+        raise BACKUP_DISK_ABSENT(path=str(settings.dir))
     if not any(path.exists() for path in state.databases):
         return Reason(NOTHING)
     known = backup_ring.list_copies(state)

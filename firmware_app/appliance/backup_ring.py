@@ -29,9 +29,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    BACKUP_DISK_OPEN,
+    BACKUP_FAILED,
+    BACKUP_NO_ROOM,
+    BACKUP_NOT_WHOLE,
+    BACKUP_UNDER_WAY,
+)
 from firmware_app.core import clock, database_health
 from firmware_app.core.database import Database
-from firmware_app.core.errors import BackupDiskOpen, BackupFailed, BackupNoRoom, BackupNotWhole, BackupUnderWay
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
 
 log = logging.getLogger("lantern.store")
@@ -70,8 +76,8 @@ class BackupRing:
         """Add a backup of *databases*, numbered higher than *above*, and delete all but the newest *keep*.
 
         Leaves *reserve_bytes* of the disk free: older backups are deleted first if necessary, but never the last one.
-        Raises `BackupUnderWay`, `BackupDiskOpen`, `BackupNoRoom`, `BackupFailed`, `BackupNotWhole` and the errors of
-        opening a database.
+        Raises `BACKUP_UNDER_WAY`, `BACKUP_DISK_OPEN`, `BACKUP_NO_ROOM`, `BACKUP_FAILED`, `BACKUP_NOT_WHOLE` and the
+        errors of opening a database.
         """
         try:
             present = [path for path in databases if path.exists() and path.stat().st_size]
@@ -86,7 +92,7 @@ class BackupRing:
                 return made
         except (OSError, sqlite3.Error) as error:
             detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise BackupFailed(path=str(self.folder), detail=detail) from None
+            raise BACKUP_FAILED(path=str(self.folder), detail=detail) from None
 
     def _make(self, databases: Sequence[Path], number: int) -> BackupCopy:
         new = self.folder / "new"
@@ -106,7 +112,7 @@ class BackupRing:
         return copy
 
     def _require_modes(self, databases: Sequence[Path]) -> None:
-        """Raise `BackupDiskOpen` where another disk cannot restrict who reads the copies."""
+        """Raise `BACKUP_DISK_OPEN` where another disk cannot restrict who reads the copies."""
         if all(path.stat().st_dev == self.folder.stat().st_dev for path in databases):
             return
         probe = self.folder / _PROBE
@@ -117,7 +123,7 @@ class BackupRing:
                 with suppress(OSError):
                     os.fchmod(descriptor, mode)
                 if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
-                    raise BackupDiskOpen(path=str(self.folder))
+                    raise BACKUP_DISK_OPEN(path=str(self.folder))
         finally:
             os.close(descriptor)
             probe.unlink()
@@ -126,7 +132,7 @@ class BackupRing:
         while (missing := needed + reserve_bytes - free_bytes(self.folder)) > 0:
             numbers = _numbers(self.folder)
             if len(numbers) < 2:
-                raise BackupNoRoom(path=str(self.folder), missing_mb=missing // 1_000_000 + 1)
+                raise BACKUP_NO_ROOM(path=str(self.folder), missing_mb=missing // 1_000_000 + 1)
             self._let_go(numbers[:1])
 
     def _let_go(self, numbers: Iterable[int]) -> None:
@@ -167,7 +173,7 @@ def set_ring_folder(state: StateDir, folder: Path) -> None:
         fresh.replace(pointer)
         sync_directory(state.backup)
     except OSError as error:
-        raise BackupFailed(path=str(pointer), detail=error.strerror or str(error)) from None
+        raise BACKUP_FAILED(path=str(pointer), detail=error.strerror or str(error)) from None
 
 
 def list_copies(state: StateDir) -> list[BackupCopy]:
@@ -212,7 +218,7 @@ def _copy(database: Path, to: Path) -> None:
                 database_health.write_damage_note(
                     database
                 )  # a running box now restarts its processes and repairs the database
-            raise BackupNotWhole(database=database.name)
+            raise BACKUP_NOT_WHOLE(database=database.name)
     finally:
         source.close()
     _sync(to)
@@ -284,7 +290,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BackupUnderWay(path=str(folder)) from None
+            raise BACKUP_UNDER_WAY(path=str(folder)) from None
         yield
     finally:
         os.close(descriptor)

@@ -24,17 +24,19 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from firmware_app.core import certificates
-from firmware_app.core.errors import (
-    BoxIdInvalid,
-    BundleInvalid,
-    EnrolmentStranger,
-    HospitalNeeded,
-    NotProvisioned,
-    ProvisionedAlready,
+from firmware_app.appliance.errors import (
+    BOX_ID_INVALID,
+    ENROLMENT_STRANGER,
+    HOSPITAL_NEEDED,
+    NOT_PROVISIONED,
+    PROVISIONED_ALREADY,
 )
+from firmware_app.core import certificates
 from firmware_app.core.key_files import KeyFiles, Tpm
 from firmware_app.core.state_dir import sync_directory, write_atomically
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+)
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle
 from firmware_app.uplink.messages.public_keys import parse_seal_key
@@ -51,44 +53,44 @@ def begin_identity(
 ) -> tuple[BoxBundle, HospitalBundle]:
     """Make the box's keys in *folder*. With the same id again it returns the same and makes nothing.
 
-    Raises `BoxIdInvalid`, `BundleInvalid`, `SealingFailed`, and `ProvisionedAlready` for another id or hospital.
+    Raises `BOX_ID_INVALID`, `BUNDLE_INVALID`, `SealingFailed`, and `PROVISIONED_ALREADY` for another id or hospital.
     """
     if re.fullmatch(BOX_ID, box, re.ASCII) is None:
-        raise BoxIdInvalid(box=box[:40])
+        raise BOX_ID_INVALID(box=box[:40])
     hospital = read_hospital(hospital_file)
     refuse_other_hospital(folder, box, hospital)
     return make_keys(folder, box, chip), take_hospital(folder, hospital)
 
 
 def read_hospital(file: Path) -> HospitalBundle:
-    """The hospital's public bundle in *file*.  Raises `BundleInvalid` and, for a weak key, `MessageInvalid`."""
+    """The hospital's public bundle in *file*.  Raises `BUNDLE_INVALID` and, for a weak key, `MessageInvalid`."""
     hospital = load_bundle(file, HospitalBundle)
     parse_seal_key(hospital.seal)
     return hospital
 
 
 def make_keys(folder: Path, box: str, chip: Tpm | None = None) -> BoxBundle:
-    """The box's public bundle; its keys are made once.  Raises `ProvisionedAlready` for another id."""
+    """The box's public bundle; its keys are made once.  Raises `PROVISIONED_ALREADY` for another id."""
     keys = KeyFiles(folder)
     if not keys.box.exists():
         return _make_new_keys(keys, box, chip)
     made = load_bundle(keys.box, BoxBundle)
     if made.box != box:
-        raise ProvisionedAlready(box=made.box, folder=str(folder))
+        raise PROVISIONED_ALREADY(box=made.box, folder=str(folder))
     return made
 
 
 def load_hospital(folder: Path) -> HospitalBundle | None:
-    """The hospital that the box of these keys reports to; None for none.  Raises `BundleInvalid`."""
+    """The hospital that the box of these keys reports to; None for none.  Raises `BUNDLE_INVALID`."""
     file = KeyFiles(folder).hospital
     return read_hospital(file) if file.exists() else None
 
 
 def refuse_other_hospital(folder: Path, box: str, hospital: HospitalBundle | None) -> None:
-    """Raise `ProvisionedAlready` where the box reports to a hospital, and *hospital* is not that one."""
+    """Raise `PROVISIONED_ALREADY` where the box reports to a hospital, and *hospital* is not that one."""
     known = load_hospital(folder)
     if hospital is not None and known is not None and known.verify != hospital.verify:
-        raise ProvisionedAlready(box=box, folder=str(folder))
+        raise PROVISIONED_ALREADY(box=box, folder=str(folder))
 
 
 def take_hospital(folder: Path, hospital: HospitalBundle) -> HospitalBundle:
@@ -131,11 +133,11 @@ def _make_new_keys(keys: KeyFiles, box: str, chip: Tpm | None) -> BoxBundle:
 def complete_identity(folder: Path, enrolment_file: Path) -> str:
     """Take the hospital's answer; returns the box's id.
 
-    Raises `NotProvisioned`, `HospitalNeeded`, `BundleInvalid`, `EnrolmentStranger`, `CertificateEnded` and
-    `CertificateNotYet`, and then has changed nothing.
+    Raises `NOT_PROVISIONED`, `HOSPITAL_NEEDED`, `BUNDLE_INVALID`, `ENROLMENT_STRANGER`, `CERTIFICATE_ENDED` and
+    `CERTIFICATE_NOT_YET`, and then has changed nothing.
     """
     if not KeyFiles(folder).box.exists():
-        raise NotProvisioned(folder=str(folder))
+        raise NOT_PROVISIONED(folder=str(folder))
     return take_enrolment(folder, load_bundle(enrolment_file, Enrolment), enrolment_file)
 
 
@@ -148,9 +150,9 @@ def take_enrolment(folder: Path, answer: Enrolment, enrolment_file: Path) -> str
         certificate = x509.load_pem_x509_certificate(answer.certificate.encode())
         certified = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        raise BundleInvalid(path=str(enrolment_file), detail="its certificate is broken") from None
+        raise BUNDLE_INVALID(path=str(enrolment_file), detail="its certificate is broken") from None
     if answer.box != made.box or certified != own:
-        raise BundleInvalid(path=str(enrolment_file), detail="it was made for another box")
+        raise BUNDLE_INVALID(path=str(enrolment_file), detail="it was made for another box")
     _require_ours(certificate, enrolment_file, folder)
     write_atomically(keys.tls_cert, answer.certificate.encode(), 0o644)
     sync_directory(folder)
@@ -165,13 +167,13 @@ def _require_ours(certificate: x509.Certificate, file: Path, folder: Path) -> No
     """
     hospital = load_hospital(folder)
     if hospital is None:
-        raise HospitalNeeded(file=file.name)
+        raise HOSPITAL_NEEDED(file=file.name)
     try:
         authority = x509.load_pem_x509_certificate(hospital.authority.encode())
     except ValueError:
-        raise BundleInvalid(path=str(KeyFiles(folder).hospital), detail="its certificate is broken") from None
+        raise BUNDLE_INVALID(path=str(KeyFiles(folder).hospital), detail="its certificate is broken") from None
     if not _is_issued_by(certificate, authority):
-        raise EnrolmentStranger(
+        raise ENROLMENT_STRANGER(
             file=file.name,
             issuer=_issuer(certificate),
             authority=_key_fingerprint(authority),

@@ -27,7 +27,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmware_app.core.errors import AuthorityUnusable, FrontNotWritable
+from firmware_app.appliance.errors import (
+    AUTHORITY_UNUSABLE,
+    FRONT_NOT_WRITABLE,
+)
 from firmware_app.core.state_dir import StateDir, sync_directory, write_atomically
 
 Address = IPv4Address | IPv6Address
@@ -73,7 +76,7 @@ class AuthorityFiles:
 def prepare_certificates(state: StateDir, names: PageNames, moment: datetime) -> bool:
     """Make each file that is missing, ends soon or names another box. True when anything was written.
 
-    Raises `AuthorityUnusable` and `FrontNotWritable`.
+    Raises `AUTHORITY_UNUSABLE` and `FRONT_NOT_WRITABLE`.
     """
     files = AuthorityFiles(state.root)
     try:
@@ -90,7 +93,7 @@ def prepare_certificates(state: StateDir, names: PageNames, moment: datetime) ->
             _issue(files, key, authority, wanted, moment)
         _hand_over(files.server)
     except PermissionError as error:
-        raise FrontNotWritable(path=str(state.root), detail=error.strerror or "") from None
+        raise FRONT_NOT_WRITABLE(path=str(state.root), detail=error.strerror or "") from None
     return made
 
 
@@ -155,11 +158,11 @@ def _load(files: AuthorityFiles) -> tuple[ec.EllipticCurvePrivateKey, x509.Certi
         key = cast(ec.EllipticCurvePrivateKey, load_pem_private_key(files.key.read_bytes(), None))
         authority = x509.load_pem_x509_certificate(files.public.read_bytes())
     except FileNotFoundError as error:
-        raise AuthorityUnusable(path=str(files.root), detail=f"{Path(error.filename).name} is missing") from None
+        raise AUTHORITY_UNUSABLE(path=str(files.root), detail=f"{Path(error.filename).name} is missing") from None
     except ValueError:
-        raise AuthorityUnusable(path=str(files.root), detail="a file is damaged") from None
+        raise AUTHORITY_UNUSABLE(path=str(files.root), detail="a file is damaged") from None
     if authority.public_key() != key.public_key():
-        raise AuthorityUnusable(path=str(files.root), detail="its key and its certificate do not fit")
+        raise AUTHORITY_UNUSABLE(path=str(files.root), detail="its key and its certificate do not fit")
     return key, authority
 
 

@@ -24,7 +24,11 @@ from firmware_app.cases.accounts import Accounts
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.core import database_health, disk, locks
-from firmware_app.core.errors import DiskFull, LanternError, StoreTooNew
+from firmware_app.core.errors import (
+    DiskFull,
+    LanternError,
+    StoreTooNew,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange

@@ -22,8 +22,14 @@ from typing import Any, Final
 
 from firmware_app.appliance import state_volume
 from firmware_app.appliance.certificate_authority import AuthorityFiles
+from firmware_app.appliance.errors import (
+    VOLUME_KEY_KEPT,
+)
 from firmware_app.core import clock, programs
-from firmware_app.core.errors import LanternError, StateUnusable, VolumeKeyKept
+from firmware_app.core.errors import (
+    LanternError,
+    StateUnusable,
+)
 from firmware_app.core.programs import ProgramFailed, ProgramMissing
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, describe_config
@@ -210,7 +216,7 @@ _SYSTEM: Final = frozenset({"/", "/usr", "/boot", "/home"})
 def erase_volume_key(folder: Path) -> str | None:
     """Erase every keyslot of the LUKS2 device below *folder*; its name, or None where there is none of the box's own.
 
-    Done twice, it changes nothing.  Raises `VolumeKeyKept`.
+    Done twice, it changes nothing.  Raises `VOLUME_KEY_KEPT`.
     """
     device = find_volume(folder)
     if device is None:
@@ -221,7 +227,7 @@ def erase_volume_key(folder: Path) -> str | None:
             return device
         programs.run_program("cryptsetup", "--batch-mode", "erase", device, seconds=_TIMEOUT_S)
     except (OSError, ProgramFailed) as error:
-        raise VolumeKeyKept(device=device, detail=str(error)) from None
+        raise VOLUME_KEY_KEPT(device=device, detail=str(error)) from None
     return device
 
 

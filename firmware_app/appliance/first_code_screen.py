@@ -19,7 +19,10 @@ from typing import Final
 
 from firmware_app.appliance import first_start, network_name
 from firmware_app.cases.accounts import Accounts
-from firmware_app.core.errors import LanternError, StoreUnreadable
+from firmware_app.core.errors import (
+    STORE_UNREADABLE,
+    LanternError,
+)
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir, write_atomically
 
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except sqlite3.Error as error:
-        print(StoreUnreadable(detail=str(error)), file=sys.stderr)
+        print(STORE_UNREADABLE(detail=str(error)), file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{options.out}: {os.strerror(error.errno or 0)}", file=sys.stderr)

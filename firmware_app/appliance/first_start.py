@@ -17,10 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import box_identity
+from firmware_app.appliance.errors import (
+    ANSWERS_UNWRITABLE,
+    PROVISIONED_ALREADY,
+    ZONE_NOT_SET,
+)
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED, Answers, read_time_zone
 from firmware_app.cases.accounts import Accounts
 from firmware_app.core import programs
-from firmware_app.core.errors import AnswersUnwritable, ProvisionedAlready, ZoneNotSet
 from firmware_app.core.key_files import KeyFiles, Tpm
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.records import Reason
@@ -124,8 +128,8 @@ def apply_answers(
     """Give the box its identity; *config* is what it has so far.
 
     A box that reports to a hospital gets another one only where a person at its console has said so: *another*.
-    Raises `ProvisionedAlready`, `AnswersUnwritable`, `SealingFailed` or `ConfigInvalid`, and then has changed nothing
-    but, at most, made keys that the next call uses.
+    Raises `PROVISIONED_ALREADY`, `ANSWERS_UNWRITABLE`, `SealingFailed` or `CONFIG_INVALID`, and then has changed
+    nothing but, at most, made keys that the next call uses.
     """
     _refuse_another_id(answers, config, places)
     if not another:
@@ -146,7 +150,7 @@ def apply_answers(
             sealed = all(path.exists() for path in KeyFiles(places.keys).sealed)
         except OSError as error:
             path = str(error.filename or places.config)
-            raise AnswersUnwritable(path=path, detail=error.strerror or str(error)) from None
+            raise ANSWERS_UNWRITABLE(path=path, detail=error.strerror or str(error)) from None
     return ProvisioningResult(made, reports_to, written, sealed, changed, undone)
 
 
@@ -172,7 +176,7 @@ def offer_first_code(places: IdentityPaths, code: str | None) -> str | None:
 def _refuse_another_id(answers: Answers, config: Config, places: IdentityPaths) -> None:
     here = read_box_id(config, places)
     if here not in (None, answers.box):
-        raise ProvisionedAlready(box=str(here), folder=str(places.keys))
+        raise PROVISIONED_ALREADY(box=str(here), folder=str(places.keys))
 
 
 def _make_settings(answers: Answers, config: Config, places: IdentityPaths) -> Config:
@@ -213,7 +217,7 @@ def _set_zone(places: IdentityPaths, zone: str) -> Iterator[Reason]:
             write_atomically(named, f"{zone}\n".encode(), 0o644)
     except (OSError, ProgramFailed) as error:
         detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        yield Reason.of(ZoneNotSet(zone=zone, detail=detail))
+        yield Reason.of(ZONE_NOT_SET(zone=zone, detail=detail))
 
 
 def _note_zone(places: IdentityPaths, zone: str | None) -> None:

@@ -31,8 +31,13 @@ from typing import IO, Any, Final, cast
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.appliance.backup_ring import BackupCopy
+from firmware_app.appliance.errors import (
+    BACKUP_CODE_MISSING,
+    BACKUP_CODE_THERE,
+    LOCKED_FAILED,
+    LOCKED_NO_ROOM,
+)
 from firmware_app.appliance.locked_folder import FileBatch, LockedFolder
-from firmware_app.core.errors import BackupCodeMissing, BackupCodeThere, LockedFailed, LockedNoRoom
 from firmware_app.core.settings import Config, describe_config, load_config
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory, write_atomically
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
@@ -60,8 +65,8 @@ def make_locked_backup(
 ) -> Path:
     """Lock the ring's *copy* with the settings of *config*, and every file that is not there yet, into *folder*.
 
-    When all is there, older sets than the newest *keep* go, and the files that none needs. Raises `BackupCodeMissing`,
-    `BackupFolderOther`, `LockedNoRoom`, `BackupNotWhole` and `LockedFailed`.
+    When all is there, older sets than the newest *keep* go, and the files that none needs. Raises
+    `BACKUP_CODE_MISSING`, `BACKUP_FOLDER_OTHER`, `LOCKED_NO_ROOM`, `BACKUP_NOT_WHOLE` and `LOCKED_FAILED`.
     """
     public = public_key(state)
     locked = LockedFolder(folder)
@@ -94,7 +99,7 @@ def make_locked_backup(
         locked.complete(copy.number, {one.stem for one in needed_files.keys() | lost})
         locked.let_go(keep)
     except OSError as error:
-        raise LockedFailed(path=str(folder), detail=error.strerror or str(error)) from None
+        raise LOCKED_FAILED(path=str(folder), detail=error.strerror or str(error)) from None
     return whole
 
 
@@ -159,7 +164,7 @@ def _pack_packs(state: StateDir, store: PackStore, tar: tarfile.TarFile) -> None
 def _lock(batch: FileBatch, place: Path, public: X25519PublicKey, fill: _Fill, needed: int) -> None:
     """Write the locked file *place*, a tar of about *needed* bytes."""
     if (missing := needed + _SPARE_BYTES - free_bytes(place.parent)) > 0:
-        raise LockedNoRoom(path=str(place.parent), missing_mb=missing // 1_000_000 + 1)
+        raise LOCKED_NO_ROOM(path=str(place.parent), missing_mb=missing // 1_000_000 + 1)
     fresh = batch.begin(place)
     locker = LockedFileWriter(fresh, public)
     into = cast("IO[bytes]", locker)
@@ -175,9 +180,9 @@ _FILE_MODE: Final = 0o660
 
 
 def make_recovery_code(state: StateDir, *, new: bool = False) -> str:
-    """A recovery code, of which the box keeps the public half alone; raises `BackupCodeThere` unless *new*."""
+    """A recovery code, of which the box keeps the public half alone; raises `BACKUP_CODE_THERE` unless *new*."""
     if (state.backup / KEY_FILE).exists() and not new:
-        raise BackupCodeThere
+        raise BACKUP_CODE_THERE()
     code = encrypted_files.make_recovery_code()
     adopt_key(state, encrypted_files.derive_recovery_key(code).public_key())
     return code
@@ -192,10 +197,10 @@ def adopt_key(state: StateDir, public: X25519PublicKey) -> None:
 
 
 def public_key(state: StateDir) -> X25519PublicKey:
-    """What backups are locked with; raises `BackupCodeMissing`."""
+    """What backups are locked with; raises `BACKUP_CODE_MISSING`."""
     keys = _keys(state)
     if not keys:
-        raise BackupCodeMissing
+        raise BACKUP_CODE_MISSING()
     return X25519PublicKey.from_public_bytes(keys[0])
 
 

@@ -26,7 +26,10 @@ from typing import BinaryIO, Final, Self
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-from firmware_app.core.errors import BackupFolderOther, BackupNotWhole
+from firmware_app.appliance.errors import (
+    BACKUP_FOLDER_OTHER,
+    BACKUP_NOT_WHOLE,
+)
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.uplink.messages import encrypted_files
 
@@ -46,12 +49,13 @@ class LockedFolder:
         return self.root / "sets"
 
     def prepare(self, own: set[bytes]) -> None:
-        """Make what is missing; raises `BackupFolderOther` where another box's backups lie, by the ids of its keys."""
+        """Make what is missing; raises `BACKUP_FOLDER_OTHER` where another box's backups lie, by the ids of its
+        keys."""
         for one in (self.root, self._sets, self.root / _FILES[0]):
             one.mkdir(exist_ok=True)
         for one in self.sets():
             if (mark := encrypted_files.read_locked_key_id(one)) is not None and mark not in own:
-                raise BackupFolderOther(path=str(self.root))
+                raise BACKUP_FOLDER_OTHER(path=str(self.root))
 
     def sets(self) -> list[Path]:
         """The newest first."""
@@ -146,7 +150,7 @@ class NewFile:
 class FileBatch:
     """Used as ``with Batch() as batch``: what is left is settled at an orderly end, and without a name after an error.
 
-    With *read_back* each file is read again from the disk before it counts; raises `BackupNotWhole`.
+    With *read_back* each file is read again from the disk before it counts; raises `BACKUP_NOT_WHOLE`.
     """
 
     def __init__(self, *, read_back: bool = False, settled: Callable[[int], None] = lambda _files: None) -> None:
@@ -208,4 +212,4 @@ def _require_whole(one: NewFile) -> None:
             crc = zlib.crc32(piece, crc)
     if crc != one.crc:
         one.path.unlink()
-        raise BackupNotWhole(database=one.place.name)
+        raise BACKUP_NOT_WHOLE(database=one.place.name)

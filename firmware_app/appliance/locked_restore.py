@@ -19,22 +19,26 @@ from typing import IO, Any, Final, cast
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from firmware_app.appliance import locked_backup
+from firmware_app.appliance.errors import (
+    RESTORE_CUT,
+    RESTORE_NO_ROOM,
+    RESTORE_NOT_EMPTY,
+    RESTORE_NOTHING,
+)
 from firmware_app.appliance.locked_backup import DATABASES, PACKS, Progress, RestoredSettings
 from firmware_app.appliance.locked_folder import FileBatch, LockedFolder
-from firmware_app.core.errors import (
-    BackupDamaged,
-    PackError,
-    RecoveryCodeOther,
-    RestoreCut,
-    RestoreNoRoom,
-    RestoreNotEmpty,
-    RestoreNothing,
-)
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, link_atomically, make_directory, sync_directory
 from firmware_app.packs import installer
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
+from firmware_app.uplink.errors import (
+    BackupDamaged,
+    RecoveryCodeOther,
+)
 from firmware_app.uplink.messages import encrypted_files
 
 _SPARE_BYTES: Final = 16_000_000
@@ -65,9 +69,9 @@ def restore_backup(
 ) -> RestoreResult:
     """Restore the newest set in *folder* that is whole, and its files, onto a box without cases.
 
-    The settings are written to *settings_at*, with the identity and the line of *own*.  Raises `RestoreNotEmpty`,
-    `RestoreNothing`, `RecoveryCodeInvalid`, `RecoveryCodeOther`, `RestoreNoRoom`, `RestoreCut`, `BackupDamaged` and a
-    `ConfigError`.
+    The settings are written to *settings_at*, with the identity and the line of *own*.  Raises `RESTORE_NOT_EMPTY`,
+    `RESTORE_NOTHING`, `RECOVERY_CODE_INVALID`, `RecoveryCodeOther`, `RESTORE_NO_ROOM`, `RESTORE_CUT`, `BackupDamaged`
+    and a `ConfigError`.
     """
     require_restorable(state, folder)
     private = encrypted_files.derive_recovery_key(code)
@@ -76,15 +80,15 @@ def restore_backup(
         return _restore(state, LockedFolder(folder), private, own, settings_at, tell)
     except OSError as error:
         detail = error.strerror or str(error)
-        raise RestoreCut(path=str(error.filename or folder), detail=detail) from None
+        raise RESTORE_CUT(path=str(error.filename or folder), detail=detail) from None
 
 
 def require_restorable(state: StateDir, folder: Path) -> None:
-    """Raise `RestoreNotEmpty` or `RestoreNothing` where the code need not even be asked for."""
+    """Raise `RESTORE_NOT_EMPTY` or `RESTORE_NOTHING` where the code need not even be asked for."""
     if _has_cases(state.clinical_db):
-        raise RestoreNotEmpty(path=str(state.root))
+        raise RESTORE_NOT_EMPTY(path=str(state.root))
     if not LockedFolder(folder).sets():
-        raise RestoreNothing(path=str(folder))
+        raise RESTORE_NOTHING(path=str(folder))
 
 
 def _restore(
@@ -143,7 +147,7 @@ def _files(state: StateDir, here: dict[str, Path], private: X25519PrivateKey, te
     """Unpack the locked files, by their places; returns which are there."""
     needed = sum(path.stat().st_size for path in here.values()) + _SPARE_BYTES
     if (missing := needed - free_bytes(state.root)) > 0:
-        raise RestoreNoRoom(path=str(state.root), missing_mb=missing // 1_000_000 + 1)
+        raise RESTORE_NO_ROOM(path=str(state.root), missing_mb=missing // 1_000_000 + 1)
     restored: set[str] = set()
     done = 0
 

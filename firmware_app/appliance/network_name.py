@@ -13,9 +13,14 @@ import time
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    NAME_NOT_TAKEN,
+)
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED
 from firmware_app.core import programs
-from firmware_app.core.errors import LanternError, NameNotTaken
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.programs import ProgramFailed, ProgramMissing
 from firmware_app.core.settings import Config, load_config
 
@@ -57,7 +62,7 @@ def main() -> int:
 
 
 def _announce(wanted: str) -> None:
-    """Return when avahi has taken the name *wanted*; raises `NameNotTaken`."""
+    """Return when avahi has taken the name *wanted*; raises `NAME_NOT_TAKEN`."""
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         detail = "avahi"
@@ -70,7 +75,7 @@ def _announce(wanted: str) -> None:
                 deadline = 0.0
             detail = str(error)
         if time.monotonic() > deadline:
-            raise NameNotTaken(name=wanted, detail=detail)
+            raise NAME_NOT_TAKEN(name=wanted, detail=detail)
         time.sleep(0.5)  # avahi takes a name only when it has made sure that nobody else answers to the one before
 
 

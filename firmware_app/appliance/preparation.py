@@ -23,17 +23,19 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import database_repair, factory_reset, unit_drop_ins, uplink_enrolment
+from firmware_app.appliance.errors import (
+    FOLDER_STRANGE,
+    STATE_ELSEWHERE,
+    USER_MISSING,
+    UnitsNotReread,
+)
 from firmware_app.cases import audit, exports
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, programs, run_status
 from firmware_app.core.errors import (
-    FolderStrange,
     LanternError,
-    StateElsewhere,
     StateUnusable,
     StoreTooNew,
-    UnitsNotReread,
-    UserMissing,
 )
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, load_config
@@ -81,7 +83,7 @@ def list_folders(state: StateDir) -> Iterator[tuple[Path, str, int]]:
 def prepare(config: Config, state: StateDir, run: Path = RUN, units: Path = UNITS) -> bool:
     """Root's part. True when systemd must reload, because a drop-in was written or removed.
 
-    Raises `UserMissing`, `FolderStrange` or `StateUnusable`.
+    Raises `USER_MISSING`, `FOLDER_STRANGE` or `StateUnusable`.
     """
     state.make_room()  # a full disk must not keep the databases from being opened below
     try:
@@ -146,7 +148,7 @@ def _audit_enrolment(state: StateDir) -> None:
 def _make(folder: Path, group: int, mode: int) -> None:
     """Make *folder* with its owner and mode. When it had another owner, its content is handed over too."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise FolderStrange(path=str(folder))
+        raise FOLDER_STRANGE(path=str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     status = folder.stat()
     if (status.st_uid, status.st_gid) != (0, group):
@@ -234,14 +236,14 @@ def _group(name: str) -> int:
     try:
         return grp.getgrnam(name).gr_gid
     except KeyError:
-        raise UserMissing(name=name) from None
+        raise USER_MISSING(name=name) from None
 
 
 def _user(name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError:
-        raise UserMissing(name=name) from None
+        raise USER_MISSING(name=name) from None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -254,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = load_config(options.config)
         if config.state.dir != STATE:
-            raise StateElsewhere(path=str(config.state.dir), expected=str(STATE))
+            raise STATE_ELSEWHERE(path=str(config.state.dir), expected=str(STATE))
         state = StateDir(config.state.dir)
         run_status.require_no_reset(state)
         if options.databases:

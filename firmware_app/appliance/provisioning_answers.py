@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from firmware_app.core.errors import AeTitleUnusable, BoxIdInvalid, ClinicNameUnusable, LanguageUnknown, ZoneUnknown
+from firmware_app.appliance.errors import (
+    AE_TITLE_UNUSABLE,
+    BOX_ID_INVALID,
+    CLINIC_NAME_UNUSABLE,
+    LANGUAGE_UNKNOWN,
+    ZONE_UNKNOWN,
+)
 from firmware_app.core.language import LANGUAGES, N_
 from firmware_app.core.settings import AeTitle, Config
 from firmware_app.uplink.messages.summary import BOX_ID
@@ -94,25 +100,25 @@ class Answers:
 
 def _box(text: str) -> str:
     if re.fullmatch(BOX_ID, text, re.ASCII) is None or text == UNPROVISIONED:
-        raise BoxIdInvalid(box=text[:40])
+        raise BOX_ID_INVALID(box=text[:40])
     return text
 
 
 def _clinic(text: str) -> str:
     if not 0 < len(text) <= MOST_NAME or _NO_NAME.search(text):
-        raise ClinicNameUnusable(limit=MOST_NAME)
+        raise CLINIC_NAME_UNUSABLE(limit=MOST_NAME)
     return text
 
 
 def _language(text: str) -> str:
     if text not in LANGUAGES:
-        raise LanguageUnknown(language=text[:20], languages=", ".join(LANGUAGES))
+        raise LANGUAGE_UNKNOWN(language=text[:20], languages=", ".join(LANGUAGES))
     return text
 
 
 def _zone(text: str) -> str:
     if text not in zoneinfo.available_timezones():
-        raise ZoneUnknown(zone=text[:40])
+        raise ZONE_UNKNOWN(zone=text[:40])
     return text
 
 
@@ -120,7 +126,7 @@ def _ae_title(text: str) -> str:
     try:
         return _AE.validate_python(text)
     except ValidationError:
-        raise AeTitleUnusable(title=text[:40]) from None
+        raise AE_TITLE_UNUSABLE(title=text[:40]) from None
 
 
 def _calling(text: str) -> tuple[str, ...]:

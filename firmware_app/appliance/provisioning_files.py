@@ -24,18 +24,20 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import first_start, network_name, provisioning_request, signed_provisioning
+from firmware_app.appliance.errors import (
+    PROVISIONING_MANY,
+    PROVISIONING_NONE,
+    CodeWrong,
+    ProvisioningForged,
+    ProvisioningUndecided,
+    ProvisioningUnreadable,
+    RequestUnusable,
+)
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.signed_provisioning import SUFFIX, HospitalProof, ProvisioningFile
 from firmware_app.core.errors import (
-    CodeWrong,
     LanternError,
-    ProvisioningForged,
-    ProvisioningMany,
-    ProvisioningNone,
-    ProvisioningUndecided,
-    ProvisioningUnreadable,
-    RequestUnusable,
 )
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
@@ -153,7 +155,7 @@ def pick_file(
     """This box's file of *contents*, which lie in *path*.
 
     Where `Contents.chosen` knows none, it is the one that *code*, from the box's label, opens.  Raises
-    `ProvisioningUnreadable`, `ProvisioningForged`, `ProvisioningNone`, `ProvisioningMany`, `CodeWrong` and
+    `ProvisioningUnreadable`, `ProvisioningForged`, `PROVISIONING_NONE`, `PROVISIONING_MANY`, `CodeWrong` and
     `ProvisioningUndecided`.
     """
     if (chosen := contents.chosen(box)) is not None:
@@ -167,7 +169,7 @@ def pick_file(
         with suppress(CodeWrong):
             signed_provisioning.check_proof(one, HospitalProof(code=code))
             return one
-    raise ProvisioningMany(limit=MOST_FILES) if contents.more else CodeWrong
+    raise PROVISIONING_MANY(limit=MOST_FILES) if contents.more else CodeWrong
 
 
 def _likely(may: list[ProvisioningFile], code: str) -> Iterator[ProvisioningFile]:
@@ -195,7 +197,9 @@ def _missing(contents: FolderContents, folder: Path, box: str | None) -> Lantern
             continue
         if box is None or error.file.startswith(f"{box}."):  # an id has no dot
             return error
-    return ProvisioningMany(limit=MOST_FILES) if contents.more else ProvisioningNone(wanted=wanted, folder=str(folder))
+    return (
+        PROVISIONING_MANY(limit=MOST_FILES) if contents.more else PROVISIONING_NONE(wanted=wanted, folder=str(folder))
+    )
 
 
 def _files(folder: Path, unread: list[str]) -> Iterator[Path]:
@@ -272,7 +276,7 @@ def offer_from_stick(root: Path, config: Config, places: IdentityPaths, *, whole
         yield Reason.of(RequestUnusable(detail=error.strerror or str(error)))
         return
     if contents.more:
-        yield Reason.of(ProvisioningMany(limit=MOST_FILES))
+        yield Reason.of(PROVISIONING_MANY(limit=MOST_FILES))
     chosen = contents.chosen(own)
     kept = [_keep_offer(one, config, places) for one in contents.files]
     for one in kept:  # all are kept before one is taken, because then the box restarts
@@ -304,14 +308,14 @@ def _keep_offer(
 
 
 def _require_room(path: Path, box: str, state: StateDir) -> None:
-    """Raise `ProvisioningMany` where *path* would be one file more than is looked at."""
+    """Raise `PROVISIONING_MANY` where *path* would be one file more than is looked at."""
     if path.exists():
         return
     if len(_list_kept_files(state, box)) >= MOST_HOSPITALS:
-        raise ProvisioningMany(limit=MOST_HOSPITALS)
+        raise PROVISIONING_MANY(limit=MOST_HOSPITALS)
     kept = list_offers(state)
     if box not in kept and len(kept) >= MOST_FILES:
-        raise ProvisioningMany(limit=MOST_FILES)
+        raise PROVISIONING_MANY(limit=MOST_FILES)
 
 
 def _decide(offered: ProvisioningFile, places: IdentityPaths, *, alone: bool) -> Reason:

@@ -27,12 +27,19 @@ from firmware_app.appliance import (
     signed_provisioning,
     uplink_enrolment,
 )
+from firmware_app.appliance.errors import (
+    PROVISIONED_ALREADY,
+    START_NEEDED,
+    RequestUnusable,
+)
 from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED, Answers
 from firmware_app.appliance.provisioning_request import FirstRequest, FirstResult
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core import clock, key_files, programs
-from firmware_app.core.errors import LanternError, ProvisionedAlready, RequestUnusable, StartNeeded
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.key_files import Tpm
 from firmware_app.core.language import N_, register
 from firmware_app.core.programs import ProgramFailed
@@ -101,7 +108,7 @@ def _refuse_provisioned(
     here = first_start.read_box_id(config, places)
     fresh = config.box.id == UNPROVISIONED and here in (None, answers.box)
     if not fresh and not first_start.has_answers(answers, hospital, config, places):
-        raise ProvisionedAlready(box=str(here), folder=str(places.keys))
+        raise PROVISIONED_ALREADY(box=str(here), folder=str(places.keys))
 
 
 def parse_hospital(text: str) -> HospitalBundle | None:
@@ -163,7 +170,7 @@ def _start_again(state: StateDir, outcome: FirstResult | None) -> int:
     try:
         programs.run_program("systemctl", "--no-block", "restart", "lantern.target", seconds=_RESTART_S)
     except ProgramFailed as error:
-        needed = StartNeeded(detail=str(error))
+        needed = START_NEEDED(detail=str(error))
         print(needed, file=sys.stderr)
         if outcome is not None:
             with suppress(OSError):

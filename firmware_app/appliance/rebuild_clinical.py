@@ -24,7 +24,6 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.references import References
 from firmware_app.core import clock
 from firmware_app.core.database_health import DAMAGED_SUFFIX
-from firmware_app.core.errors import IntakeError, PixelLengthMismatch, Truncated
 from firmware_app.core.salvage import (
     CopiedTable,
     DamagedCopy,
@@ -35,6 +34,11 @@ from firmware_app.core.salvage import (
 from firmware_app.core.sqlite_format import Value
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import picture_formats
+from firmware_app.dicom.errors import (
+    IntakeError,
+    PixelLengthMismatch,
+    Truncated,
+)
 from firmware_app.dicom.header import ExaminedObject, examine_descriptor
 from firmware_app.dicom.patient_data import Person
 from firmware_app.dicom.sop_classes import object_kind

@@ -22,10 +22,17 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import backup_ring
+from firmware_app.appliance.errors import (
+    RESCUE_IMPOSSIBLE,
+    RESCUE_NEEDS_ROOM,
+)
 from firmware_app.cases.references import References
 from firmware_app.core import clock, database_health, disk, locks
 from firmware_app.core.database import may_use_schema
-from firmware_app.core.errors import RescueImpossible, RescueNeedsRoom, StoreDamaged, StoreTooNew
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+    StoreTooNew,
+)
 from firmware_app.core.salvage import DamagedCopy
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
 
@@ -61,12 +68,12 @@ class RescueReport:
     def count_on_from(self, known: int) -> None:
         """Take a higher number than *known*, the number of an earlier rescue.
 
-        Raises `RescueImpossible` when no number is left: none may be used twice.
+        Raises `RESCUE_IMPOSSIBLE` when no number is left: none may be used twice.
         """
         self.number = max(self.number, known + 1)
         if self.number > _MOST_RESCUES:
             detail = f"it was rebuilt {known} times, and a revision's number must not be used twice"
-            raise RescueImpossible(database=self.database, detail=detail)
+            raise RESCUE_IMPOSSIBLE(database=self.database, detail=detail)
 
     @property
     def revision_floor(self) -> int:
@@ -89,7 +96,7 @@ Rebuild = Callable[[DamagedCopy, Path, StateDir, RescueReport], None]
 
 @contextmanager
 def stop_on_damage(state: StateDir, databases: Iterable[Path] | None = None) -> Iterator[None]:
-    """Around a process that has *databases* open: raises `StoreDamaged` instead of the errors caused by damage."""
+    """Around a process that has *databases* open: raises `STORE_DAMAGED` instead of the errors caused by damage."""
     mine = tuple(databases or state.databases)
     try:
         yield
@@ -98,14 +105,14 @@ def stop_on_damage(state: StateDir, databases: Iterable[Path] | None = None) -> 
             raise
     for database in mine:
         if database_health.has_damage_note(database):
-            raise StoreDamaged(database=database.name)
+            raise STORE_DAMAGED(database=database.name)
 
 
 def rescue_database(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:
     """Check *database*, and rebuild it if it is damaged.  Does nothing while others have it open undamaged.
 
-    Raises `StoreDamaged` when others keep a damaged one open (or *stop* is set), `StoreTooNew`, a `StoreError` (see
-    `fault.named`) when it cannot be checked, and `RescueNeedsRoom`, `ReferencesLost` and `RescueImpossible` when it
+    Raises `STORE_DAMAGED` when others keep a damaged one open (or *stop* is set), `StoreTooNew`, a `StoreError` (see
+    `fault.named`) when it cannot be checked, and `RESCUE_NEEDS_ROOM`, `REFERENCES_LOST` and `RESCUE_IMPOSSIBLE` when it
     cannot be rebuilt.
     """
     try:
@@ -115,10 +122,12 @@ def rescue_database(state: StateDir, database: Path, stop: threading.Event | Non
             if alone:
                 _rescue_alone(state, database)
             elif noted:
-                raise StoreDamaged(database=database.name)
+                raise STORE_DAMAGED(database=database.name)
     except locks.NoLocks:
         if database_health.has_damage_note(database):
-            raise RescueImpossible(database=database.name, detail="the file system of the state has no locks") from None
+            raise RESCUE_IMPOSSIBLE(
+                database=database.name, detail="the file system of the state has no locks"
+            ) from None
     except sqlite3.Error as error:
         raise disk.classify_disk_error(database.parent, error) from None
     except OSError as error:
@@ -145,7 +154,7 @@ def _rescue_alone(state: StateDir, database: Path) -> None:
             References(database.parent).recover(database, unnamed, backups)
         report = _rescue(state, database, cause, _rebuild(state, database))
     except (OSError, sqlite3.Error) as error:
-        raise RescueImpossible(database=database.name, detail=str(error)) from None
+        raise RESCUE_IMPOSSIBLE(database=database.name, detail=str(error)) from None
     log.warning(
         "%s was rebuilt: %d images taken in again, %d readings made again, at least %d entries of people lost",
         database.name,
@@ -311,4 +320,4 @@ def check_room(state: StateDir, database: Path) -> None:
     needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
     missing = needed - state.ballast_bytes - free_bytes(database.parent)
     if missing > 0:
-        raise RescueNeedsRoom(database=database.name, missing_mb=missing // 1_000_000 + 1)
+        raise RESCUE_NEEDS_ROOM(database=database.name, missing_mb=missing // 1_000_000 + 1)

@@ -19,12 +19,19 @@ from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, disk, run_status
 from firmware_app.core.database import Database
-from firmware_app.core.errors import LanternError, PackError, StoreDamaged, StoreError
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+    LanternError,
+    StoreError,
+)
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import execution_variants
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.execution_variants import TrialResults
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
@@ -114,12 +121,12 @@ def _database(database: Database) -> Check:
         database_health.write_damage_note(
             database.path
         )  # a running box now restarts its processes and repairs the database
-        reason = Reason.of(StoreDamaged(database=name))
+        reason = Reason.of(STORE_DAMAGED(database=name))
     except LanternError as error:
         reason = Reason.of(error)
     except sqlite3.DatabaseError as error:
         unread = disk.classify_disk_error(database.path.parent, error)
-        reason = Reason.of(StoreDamaged(database=name) if database_health.is_damage(error) else unread)
+        reason = Reason.of(STORE_DAMAGED(database=name) if database_health.is_damage(error) else unread)
     finally:
         database.close()
     return Check("databases", "fail", reason)

@@ -18,25 +18,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.appliance import box_identity, first_start, network_name
+from firmware_app.appliance.errors import (
+    FINGERPRINT_DIFFERS,
+    PROVISIONING_ELSEWHERE,
+    PROVISIONING_EXPIRED,
+    PROVISIONING_REPLAYED,
+    PROVISIONING_STRANGER,
+    CodeWrong,
+    ProvisioningForged,
+    ProvisioningUnreadable,
+    TrustNeeded,
+)
 from firmware_app.appliance.first_start import IdentityPaths, ProvisioningResult
 from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.core import clock
 from firmware_app.core.errors import (
-    CodeWrong,
-    FingerprintDiffers,
     LanternError,
-    ProvisioningElsewhere,
-    ProvisioningExpired,
-    ProvisioningForged,
-    ProvisioningReplayed,
-    ProvisioningStranger,
-    ProvisioningUnreadable,
-    SignatureForged,
-    TrustNeeded,
 )
 from firmware_app.core.key_files import Tpm
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import read_plain_file, sync_directory, write_atomically
+from firmware_app.uplink.errors import (
+    SignatureForged,
+)
 from firmware_app.uplink.messages.envelope import HospitalBundle, Provisioning, SignedProvisioning, claim_mark
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES
 from firmware_app.uplink.messages.public_keys import parse_seal_key
@@ -91,8 +95,8 @@ def check_file(
 ) -> None:
     """Return when this box may take *offer*.
 
-    Raises, in this order, `ProvisioningStranger`, `ProvisioningElsewhere`, `ProvisioningExpired`,
-    `ProvisioningReplayed`; then `CodeWrong`, `FingerprintDiffers` or `TrustNeeded`.
+    Raises, in this order, `PROVISIONING_STRANGER`, `PROVISIONING_ELSEWHERE`, `PROVISIONING_EXPIRED`,
+    `PROVISIONING_REPLAYED`; then `CodeWrong`, `FINGERPRINT_DIFFERS` or `TrustNeeded`.
     """
     trusted = _trusted(offer, places)
     _refuse_wrong_box(offer, config, places)
@@ -111,13 +115,13 @@ def check_proof(offer: ProvisioningFile, proof: HospitalProof) -> None:
             raise CodeWrong
     elif proof.fingerprint is not None:
         if _plain(proof.fingerprint) != _plain(content.hospital.fingerprint):
-            raise FingerprintDiffers(found=content.hospital.fingerprint)
+            raise FINGERPRINT_DIFFERS(found=content.hospital.fingerprint)
     else:
         raise TrustNeeded(fingerprint=content.hospital.fingerprint)
 
 
 def is_trusted(offer: ProvisioningFile, places: IdentityPaths) -> bool:
-    """Whether the box knows the file's hospital; raises `ProvisioningStranger` when it knows another."""
+    """Whether the box knows the file's hospital; raises `PROVISIONING_STRANGER` when it knows another."""
     return _trusted(offer, places) is not None
 
 
@@ -158,7 +162,7 @@ def take_file(
 def _trusted(offer: ProvisioningFile, places: IdentityPaths) -> HospitalBundle | None:
     known, stated = _known(places), offer.content.hospital
     if known is not None and known.verify != stated.verify:
-        raise ProvisioningStranger(file=offer.file, found=stated.fingerprint, trusted=known.fingerprint)
+        raise PROVISIONING_STRANGER(file=offer.file, found=stated.fingerprint, trusted=known.fingerprint)
     return known
 
 
@@ -172,22 +176,22 @@ def _known(places: IdentityPaths) -> HospitalBundle | None:
 def _refuse_wrong_box(offer: ProvisioningFile, config: Config, places: IdentityPaths) -> None:
     content, here = offer.content, first_start.read_box_id(config, places)
     if here is not None and here != content.box:
-        raise ProvisioningElsewhere(file=offer.file, meant=content.box, here=here)
+        raise PROVISIONING_ELSEWHERE(file=offer.file, meant=content.box, here=here)
     if content.device and content.device != network_name.hardware_name():
-        raise ProvisioningElsewhere(file=offer.file, meant=content.device, here=network_name.hardware_name())
+        raise PROVISIONING_ELSEWHERE(file=offer.file, meant=content.device, here=network_name.hardware_name())
 
 
 def _refuse_expired(offer: ProvisioningFile) -> None:
     """By the box's clock. A clock behind the file's own date is wrong, so it cannot prove that the file has ended."""
     now, ends = clock.now(), datetime.fromtimestamp(offer.content.expires, UTC)
     if now > ends:
-        raise ProvisioningExpired(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
+        raise PROVISIONING_EXPIRED(file=offer.file, ends=f"{ends:%Y-%m-%d %H:%M} UTC", now=f"{now:%Y-%m-%d %H:%M} UTC")
 
 
 def _refuse_replayed(offer: ProvisioningFile, places: IdentityPaths) -> None:
     last = _record(places).get(offer.content.hospital.verify)
     if last is not None and last["nonce"] != offer.content.nonce and offer.content.made <= last["made"]:
-        raise ProvisioningReplayed(file=offer.file)
+        raise PROVISIONING_REPLAYED(file=offer.file)
 
 
 def _later(stated: HospitalBundle, known: HospitalBundle | None) -> HospitalBundle:

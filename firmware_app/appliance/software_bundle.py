@@ -15,16 +15,16 @@ from functools import cmp_to_key
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.software_offers import VERSION
-from firmware_app.core.errors import (
+from firmware_app.appliance.errors import (
+    SOFTWARE_DAMAGED,
+    SOFTWARE_FOR_ANOTHER_MACHINE,
+    SOFTWARE_LEFT,
+    SOFTWARE_NOT_SIGNED,
+    SOFTWARE_OLDER,
     SoftwareCurrent,
-    SoftwareDamaged,
-    SoftwareForAnotherMachine,
-    SoftwareLeft,
     SoftwareNotInstalled,
-    SoftwareNotSigned,
-    SoftwareOlder,
 )
+from firmware_app.appliance.software_offers import VERSION
 from firmware_app.core.version import version
 
 BUNDLE_NAME: Final = re.compile(rf"lantern-({VERSION})\.raucb", re.ASCII)
@@ -43,18 +43,18 @@ class SoftwareBundle:
 
 
 def read_bundle(path: Path, *options: str) -> SoftwareBundle:
-    """What *path* is; raises `SoftwareNotSigned` or `SoftwareDamaged`.  *options* are RAUC's own, for a test."""
+    """What *path* is; raises `SOFTWARE_NOT_SIGNED` or `SOFTWARE_DAMAGED`.  *options* are RAUC's own, for a test."""
     command = ["rauc", *options, "info", "--output-format=shell", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         detail = (done.stderr.strip().splitlines() or [""])[-1][:_DETAIL]
         if detail.startswith(_UNSIGNED):
-            raise SoftwareNotSigned(file=path.name)
-        raise SoftwareDamaged(file=path.name, detail=detail)
+            raise SOFTWARE_NOT_SIGNED(file=path.name)
+        raise SOFTWARE_DAMAGED(file=path.name, detail=detail)
     said = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
     version, machine = (said.get(f"RAUC_MF_{key}", "").strip("'\"") for key in ("VERSION", "COMPATIBLE"))
     if not re.fullmatch(VERSION, version, re.ASCII):
-        raise SoftwareDamaged(file=path.name, detail="it names no version")
+        raise SOFTWARE_DAMAGED(file=path.name, detail="it names no version")
     return SoftwareBundle(path, version, machine)
 
 
@@ -66,13 +66,13 @@ def judge_bundle(
     *again*: a person wants a version once more that was left.
     """
     if bundle.machine != machine.kind:
-        raise SoftwareForAnotherMachine(file=bundle.path.name, machine=bundle.machine, here=machine.kind)
+        raise SOFTWARE_FOR_ANOTHER_MACHINE(file=bundle.path.name, machine=bundle.machine, here=machine.kind)
     if bundle.version == machine.version:
         raise SoftwareCurrent(version=bundle.version)
     if not is_later(bundle.version, machine.version):
-        raise SoftwareOlder(version=bundle.version, current=machine.version)
+        raise SOFTWARE_OLDER(version=bundle.version, current=machine.version)
     if bundle.version in left and not again:
-        raise SoftwareLeft(version=bundle.version)
+        raise SOFTWARE_LEFT(version=bundle.version)
 
 
 def install_bundle(bundle: SoftwareBundle, on_percent: Callable[[int], None]) -> None:

@@ -16,29 +16,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    SOFTWARE_ALTERED,
+    SOFTWARE_DISK_FULL,
+    SOFTWARE_EXPIRED,
+    SOFTWARE_FOLDER_UNUSABLE,
+    SOFTWARE_KIND_OTHER,
+    SOFTWARE_LEFT,
+    SOFTWARE_NOT_OFFERED,
+    SOFTWARE_OLDER,
+    SOFTWARE_PUBLISHER_OTHER,
+    SOFTWARE_PUBLISHER_UNKNOWN,
+    SOFTWARE_REPOSITORY_INVALID,
+    SOFTWARE_ROLLED_BACK,
+    SOFTWARE_ROOT_INVALID,
+    SOFTWARE_SIGNATURE_WRONG,
+    SOFTWARE_TRUNCATED,
+    SOFTWARE_UNREACHABLE,
+    SOFTWARE_WAITS,
+    SoftwareBusy,
+    SoftwareCurrent,
+)
 from firmware_app.appliance.software_bundle import InstalledSystem, Later, is_later, newest_first
 from firmware_app.appliance.software_offers import SoftwareIndex, SoftwareOffer
 from firmware_app.core.errors import (
     LanternError,
-    SoftwareAltered,
-    SoftwareBusy,
-    SoftwareCurrent,
-    SoftwareDiskFull,
-    SoftwareExpired,
-    SoftwareFolderUnusable,
-    SoftwareKindOther,
-    SoftwareLeft,
-    SoftwareNotOffered,
-    SoftwareOlder,
-    SoftwarePublisherOther,
-    SoftwarePublisherUnknown,
-    SoftwareRepositoryInvalid,
-    SoftwareRolledBack,
-    SoftwareRootInvalid,
-    SoftwareSignatureWrong,
-    SoftwareTruncated,
-    SoftwareUnreachable,
-    SoftwareWaits,
 )
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.packs import signed_folder
@@ -47,17 +49,17 @@ from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder
 SHIPPED_ROOT: Final = Path("/usr/share/lantern-image/software-root.json")
 """Where an image may carry the publisher's root.json, so that nobody has to give it."""
 _FAILURES: Final = RepositoryErrors(
-    unknown=SoftwarePublisherUnknown,
-    unreachable=SoftwareUnreachable,
-    unusable=SoftwareRepositoryInvalid,
-    signature=SoftwareSignatureWrong,
-    rolled_back=SoftwareRolledBack,
-    expired=SoftwareExpired,
-    truncated=SoftwareTruncated,
-    altered=SoftwareAltered,
-    root=SoftwareRootInvalid,
-    other_publisher=SoftwarePublisherOther,
-    other_kind=SoftwareKindOther,
+    unknown=SOFTWARE_PUBLISHER_UNKNOWN,
+    unreachable=SOFTWARE_UNREACHABLE,
+    unusable=SOFTWARE_REPOSITORY_INVALID,
+    signature=SOFTWARE_SIGNATURE_WRONG,
+    rolled_back=SOFTWARE_ROLLED_BACK,
+    expired=SOFTWARE_EXPIRED,
+    truncated=SOFTWARE_TRUNCATED,
+    altered=SOFTWARE_ALTERED,
+    root=SOFTWARE_ROOT_INVALID,
+    other_publisher=SOFTWARE_PUBLISHER_OTHER,
+    other_kind=SOFTWARE_KIND_OTHER,
 )
 _PUBLISHER, _SCRATCH, _FETCHED = "publisher", ".fetching", "fetched"
 _FETCHES, _RENEWS = ".lock", ".renewing"
@@ -97,12 +99,12 @@ def choose_offer(
 ) -> tuple[SoftwareOffer, LanternError | None]:
     """The latest version that *box* may install, or the latest at all with the reason why not.
 
-    Raises `SoftwareNotOffered`.
+    Raises `SOFTWARE_NOT_OFFERED`.
     """
     offers = {one.version: one for one in index.of(machine.kind) if wish.version in (None, one.version)}
     if not offers:
         others = ", ".join(f"{one.version} ({one.machine})" for one in index.software) or "–"
-        raise SoftwareNotOffered(repository=wish.repository, machine=machine.kind or "–", offered=others)
+        raise SOFTWARE_NOT_OFFERED(repository=wish.repository, machine=machine.kind or "–", offered=others)
     refused: list[tuple[SoftwareOffer, LanternError]] = []
     for version in newest_first(offers, later):
         offer = offers[version]
@@ -119,11 +121,11 @@ def _refusal(
     if offer.version == machine.version:
         return SoftwareCurrent(version=offer.version)
     if not later(offer.version, machine.version):
-        return SoftwareOlder(version=offer.version, current=machine.version)
+        return SOFTWARE_OLDER(version=offer.version, current=machine.version)
     if offer.version in left and not wish.again:
-        return SoftwareLeft(version=offer.version)
+        return SOFTWARE_LEFT(version=offer.version)
     if not offer.ring.holds(offer.version, box):
-        return SoftwareWaits(version=offer.version)
+        return SOFTWARE_WAITS(version=offer.version)
     return None
 
 
@@ -151,7 +153,7 @@ def fetch_update(
             return UpdateOffer(offer, refusal, repository.age_judged)
         # The library fetches into a nameless file first and copies it when it has proved to be right.
         if (missing := 2 * offer.bytes + _RESERVE - free_bytes(scratch)) > 0:
-            raise SoftwareDiskFull(missing_mb=missing // 1_000_000 + 1)
+            raise SOFTWARE_DISK_FULL(missing_mb=missing // 1_000_000 + 1)
         part = scratch / offer.file
         on_progress(0, offer.bytes)
         repository.bring(offer.target, part)
@@ -207,7 +209,7 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         lock = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SoftwareFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from error
+        raise SOFTWARE_FOLDER_UNUSABLE(path=str(folder), detail=error.strerror or str(error)) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -225,8 +227,8 @@ def _explain_disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise SoftwareDiskFull(missing_mb=1) from error
-        raise SoftwareFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from error
+            raise SOFTWARE_DISK_FULL(missing_mb=1) from error
+        raise SOFTWARE_FOLDER_UNUSABLE(path=str(folder), detail=error.strerror or str(error)) from error
 
 
 def _sync(path: Path) -> None:

@@ -26,7 +26,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from firmware_app.appliance import software_bundle
-from firmware_app.core.errors import SoftwareDiskFull, UploadBroken, UploadRefused
+from firmware_app.appliance.errors import (
+    SOFTWARE_DISK_FULL,
+    UPLOAD_BROKEN,
+    UPLOAD_REFUSED,
+)
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import (
     StateDir,
@@ -74,15 +78,15 @@ class SoftwareRequest:
 def begin_upload(state: StateDir, name: str, size: int, reserve: int) -> str:
     """Make room for a file of *size* bytes; returns the token under which its pieces come.
 
-    Raises `UploadRefused`, or `SoftwareDiskFull` when less than *reserve* bytes would stay free.
+    Raises `UPLOAD_REFUSED`, or `SOFTWARE_DISK_FULL` when less than *reserve* bytes would stay free.
     """
     if software_bundle.BUNDLE_NAME.fullmatch(name) is None or not LEAST_BYTES <= size <= MOST_BYTES:
-        raise UploadRefused
+        raise UPLOAD_REFUSED()
     with _ONE_AT_A_TIME:
         for old in (*state.software.glob("part-*"), _uploaded(state)):
             clear_away(old)
         if (missing := size + reserve - free_bytes(state.software)) > 0:
-            raise SoftwareDiskFull(missing_mb=missing // 1_000_000 + 1)
+            raise SOFTWARE_DISK_FULL(missing_mb=missing // 1_000_000 + 1)
         token = secrets.token_hex(8)
         os.close(os.open(_part(state, token), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640))
         return token
@@ -91,7 +95,7 @@ def begin_upload(state: StateDir, name: str, size: int, reserve: int) -> str:
 def append_piece(state: StateDir, token: str, at: int, piece: bytes) -> int:
     """Add a piece that begins *at*; returns how far the file has come, which is elsewhere when *at* was not its end.
 
-    Raises `UploadBroken` when there is no such file, and `OSError`.
+    Raises `UPLOAD_BROKEN` when there is no such file, and `OSError`.
     """
     with _ONE_AT_A_TIME:
         part = _opened_part(state, token, os.O_WRONLY | os.O_APPEND)
@@ -111,12 +115,12 @@ def append_piece(state: StateDir, token: str, at: int, piece: bytes) -> int:
 
 
 def finish_upload(state: StateDir, token: str, size: int) -> None:
-    """All of the file is here, *size* bytes: bring it to the disk and give it its name.  Raises `UploadBroken`."""
+    """All of the file is here, *size* bytes: bring it to the disk and give it its name.  Raises `UPLOAD_BROKEN`."""
     with _ONE_AT_A_TIME:
         part = _opened_part(state, token, os.O_RDONLY)
         try:
             if os.fstat(part).st_size != size:
-                raise UploadBroken
+                raise UPLOAD_BROKEN()
             os.fsync(part)
         finally:
             os.close(part)
@@ -164,17 +168,17 @@ def take_request(state: StateDir) -> SoftwareRequest | None:
 
 
 def take_upload(state: StateDir) -> Path:
-    """The file, in a folder that only root may write to.  Raises `UploadBroken`."""
+    """The file, in a folder that only root may write to.  Raises `UPLOAD_BROKEN`."""
     state.channel.mkdir(mode=0o755, exist_ok=True)
     taken = state.channel / "upload.raucb"
     clear_away(taken)
     try:
         _uploaded(state).replace(taken)
     except OSError:
-        raise UploadBroken from None
+        raise UPLOAD_BROKEN() from None
     if taken.is_symlink() or not taken.is_file():
         clear_away(taken)
-        raise UploadBroken
+        raise UPLOAD_BROKEN()
     return taken
 
 
@@ -192,11 +196,11 @@ def _part(state: StateDir, token: str) -> Path:
 
 def _opened_part(state: StateDir, token: str, how: int) -> int:
     if _TOKEN.fullmatch(token) is None:
-        raise UploadBroken
+        raise UPLOAD_BROKEN()
     try:
         return os.open(_part(state, token), how | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        raise UploadBroken from None
+        raise UPLOAD_BROKEN() from None
 
 
 ADDRESS: Final = re.compile(r"https?://[^\s/]+(/\S*)?", re.ASCII)

@@ -22,11 +22,18 @@ from firmware_app.appliance import (
     software_record,
     software_requests,
 )
+from firmware_app.appliance.errors import (
+    SOFTWARE_ADDRESS_INVALID,
+    SOFTWARE_BY_HAND,
+    SOFTWARE_NO_REPOSITORY,
+)
 from firmware_app.appliance.software_bundle import InstalledSystem, read_installed_system
 from firmware_app.appliance.software_channel import UpdateRequest
 from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import clock
-from firmware_app.core.errors import LanternError, SoftwareAddressInvalid, SoftwareByHand, SoftwareNoRepository
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, load_config
@@ -80,7 +87,7 @@ def _choose(config: Config, state: StateDir, machine: InstalledSystem, request: 
     try:
         if request.repository:
             if software_requests.ADDRESS.fullmatch(request.repository) is None:
-                raise SoftwareAddressInvalid
+                raise SOFTWARE_ADDRESS_INVALID()
             state.channel.mkdir(mode=0o755, exist_ok=True)
             root.write_text(request.root, "utf-8")
             wish = UpdateRequest(request.repository, root if request.root else None)
@@ -109,9 +116,9 @@ def _channel(box: str, repository: str, state: StateDir, machine: InstalledSyste
     wish = UpdateRequest(repository, again=request.again)
     try:
         if not machine.flashed:
-            raise SoftwareByHand
+            raise SOFTWARE_BY_HAND()
         if not wish.repository:
-            raise SoftwareNoRepository
+            raise SOFTWARE_NO_REPOSITORY()
         if request.what != "look":
             return install_from_channel(state, machine, box, wish, CHANNEL)
         _look(box, state, machine, wish)

@@ -27,7 +27,9 @@ from typing import Final, NoReturn
 from firmware_app.appliance import database_repair, rescue
 from firmware_app.appliance.provisioning_request import ProvisioningRunner
 from firmware_app.core import clock, database_health, notify, process, run_status
-from firmware_app.core.errors import LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.programs import SupervisedProcess
 from firmware_app.core.run_status import open_plain
 from firmware_app.core.settings import Config, load_config
@@ -90,7 +92,7 @@ def _stop_signal(must_end: Callable[[], bool] = lambda: False) -> StopSignal:
 def run_process(name: str, config: Config, body: Body | None = None) -> int:
     """Run `lantern serve --only NAME` until SIGTERM or SIGINT.  Returns the exit status.
 
-    *body* is the process's code where this module may not import it.  Raises `StoreDamaged` when it ended because a
+    *body* is the process's code where this module may not import it.  Raises `STORE_DAMAGED` when it ended because a
     database must be rebuilt.
     """
     _die_with_parent()

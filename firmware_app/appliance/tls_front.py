@@ -26,8 +26,13 @@ import segno
 
 from firmware_app.appliance import certificate_authority, network_name
 from firmware_app.appliance.certificate_authority import Address, AuthorityFiles, PageNames
+from firmware_app.appliance.errors import (
+    FRONT_NEEDS_PORT,
+)
 from firmware_app.core import programs
-from firmware_app.core.errors import FrontNeedsPort, LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, DicomwebSection, load_config
 from firmware_app.core.state_dir import StateDir
@@ -125,9 +130,9 @@ def fill_template(
     dicomweb: DicomwebSection = _NO_DICOMWEB,
     socket: Path = INSTALLED_SOCKET,
 ) -> str:
-    """*template* with its ``@NAMES@`` filled in; raises `FrontNeedsPort` when the viewer's port is not fixed."""
+    """*template* with its ``@NAMES@`` filled in; raises `FRONT_NEEDS_PORT` when the viewer's port is not fixed."""
     if viewer == 0:
-        raise FrontNeedsPort()
+        raise FRONT_NEEDS_PORT()
     if ":" in https or not _IPV6.exists():  # an IPv4 address is configured, or this kernel has no IPv6
         template = "".join(line for line in template.splitlines(keepends=True) if "[::]" not in line)
     if not dicomweb.enabled:

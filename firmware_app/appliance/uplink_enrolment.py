@@ -21,8 +21,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.appliance import box_identity, first_start
+from firmware_app.appliance.errors import (
+    BROKER_UNUSABLE,
+    ENROLMENT_UNAWAITED,
+    NOT_PROVISIONED,
+    RequestUnusable,
+)
 from firmware_app.appliance.first_start import IdentityPaths
-from firmware_app.core.errors import BrokerUnusable, EnrolmentUnawaited, LanternError, NotProvisioned, RequestUnusable
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, clear_away, read_plain_file, sync_directory, write_atomically
@@ -47,11 +55,11 @@ class EnrolmentEvent:
 
 
 def parse_broker(text: str) -> tuple[str, int]:
-    """The host and the line's port of ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``.  Raises `BrokerUnusable`."""
+    """The host and the line's port of ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``.  Raises `BROKER_UNUSABLE`."""
     match = _BROKER.fullmatch(text.strip())
     port = int(match[3] or LINE_PORT) if match else 0
     if match is None or not 0 < port < 65_536:
-        raise BrokerUnusable(broker=text.strip()[:60])
+        raise BROKER_UNUSABLE(broker=text.strip()[:60])
     return match[1] or match[2], port
 
 
@@ -59,11 +67,11 @@ def request_enrolment(state: StateDir, code: str, host: str, port: int) -> bool:
     """Have the box ask the hospital at *host*:*port* to enrol it, with the *code* of its label.
 
     False where it is enrolled already.  Asked again with the same code, the request stays the same, because the
-    hospital answers one.  Raises `NotProvisioned`.
+    hospital answers one.  Raises `NOT_PROVISIONED`.
     """
     keys = KeyFiles(state.line_keys)
     if not keys.box.exists():
-        raise NotProvisioned(folder=str(keys.folder))
+        raise NOT_PROVISIONED(folder=str(keys.folder))
     if keys.tls_cert.exists():
         return False
     made = load_bundle(keys.box, BoxBundle)
@@ -106,7 +114,7 @@ def _take_answer(config: Config, places: IdentityPaths) -> str:
     try:
         call, key = load_bundle(state.enrol_call, EnrolCall), _key(state).read_bytes()
     except (OSError, LanternError):
-        raise EnrolmentUnawaited from None
+        raise ENROLMENT_UNAWAITED() from None
     answer.prove(call.request.encode(), key)
     known = box_identity.load_hospital(places.keys)
     box_identity.refuse_other_hospital(places.keys, answer.enrolment.box, answer.hospital)

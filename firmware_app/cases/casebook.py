@@ -10,9 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from firmware_app.cases import follow_up, lesion_tracking, quarantine, row_json, study_cases, usb_import
+from firmware_app.cases.errors import (
+    REVISION_UNKNOWN,
+    CaseUnknown,
+    NotReadYet,
+)
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import CaseUnknown, NotReadYet, RevisionUnknown
 from firmware_app.core.records import (
     Case,
     Conclusion,
@@ -171,11 +175,11 @@ class Casebook:
         return Case(None, None, None, 0, None, files, (), (), ())
 
     def conclusion(self, reference: str, revision: int) -> Conclusion:
-        """What an earlier *revision* of a case said, or its newest; raises `CaseUnknown` and `RevisionUnknown`."""
+        """What an earlier *revision* of a case said, or its newest; raises `CaseUnknown` and `REVISION_UNKNOWN`."""
         self.case(reference)
         said = follow_up.load_conclusion(self.database.connection, reference, revision)
         if said is None:
-            raise RevisionUnknown(revision=revision)
+            raise REVISION_UNKNOWN(revision=revision)
         return said
 
     def background(self, case: Case) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class ClinicalDatabase(ArrivalJournal, ReadingQueue):
     def create(self) -> None:
         """Make or migrate the file; called by the supervisor, or by a command that runs alone.
 
-        Raises `ReferencesLost` when the secret with which images were named is lost.
+        Raises `REFERENCES_LOST` when the secret with which images were named is lost.
         """
         folder = resources.files(__package__)
         unnamed = database_health.read_schema_version(self.database.path) < _KEYED_VERSION

@@ -14,11 +14,14 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import audit, suspensions
+from firmware_app.cases.errors import (
+    ConfirmationUnknown,
+    ResultShown,
+)
 from firmware_app.cases.model_scores import ConfirmationReason, ModelSite
 from firmware_app.core import clock
 from firmware_app.core.clinic_accuracy import ScoredImage
 from firmware_app.core.database import Database
-from firmware_app.core.errors import ConfirmationUnknown, ResultShown
 
 NEWEST: Final = 5_000
 """Figures rest on so many films at most, the newest: older ones say less of today, and a page must not take long."""

@@ -15,13 +15,17 @@ from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    EARLIER_NO_NUMBER,
+    CaseUnknown,
+    EarlierUnknown,
+)
 from firmware_app.cases.patient_identity import PatientKey
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import CaseUnknown, EarlierNoNumber, EarlierUnknown
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
@@ -260,7 +264,7 @@ class SearchSubject:
 
 
 def find_search_subject(clinical: ClinicalDatabase, state: StateDir, case: str) -> SearchSubject:
-    """Whom and what a search for *case* is about; raises `CaseUnknown` or `EarlierNoNumber`.
+    """Whom and what a search for *case* is about; raises `CaseUnknown` or `EARLIER_NO_NUMBER`.
 
     Of a registered patient, number and birth date are those of the registration.  The issuer is the images', unless a
     person has entered the number.
@@ -268,7 +272,7 @@ def find_search_subject(clinical: ClinicalDatabase, state: StateDir, case: str) 
     known, headers = Patients(clinical, state).known(case), [one.header for one in clinical.images(case) if one.header]
     clinical.case(case)
     if not known.patient.patient_id:
-        raise EarlierNoNumber
+        raise EARLIER_NO_NUMBER()
     born = next((born for one in headers if (born := patient_data.parse_birth_date(one.birth_date))), "")
     if known.registration:
         born = Registrations(clinical.database).entry(known.registration).registered.birth_date or born

@@ -23,10 +23,16 @@ from typing import Final
 from firmware_app.cases import audit, export_staging
 from firmware_app.cases.audit import AuditEntry
 from firmware_app.cases.casebook import Casebook
+from firmware_app.cases.errors import (
+    EXPORT_HELD,
+    CaseUnknown,
+)
 from firmware_app.cases.references import References
 from firmware_app.core import clock, locks
 from firmware_app.core.database import Database
-from firmware_app.core.errors import CaseUnknown, ExportHeld, StateUnusable
+from firmware_app.core.errors import (
+    StateUnusable,
+)
 from firmware_app.core.locks import NoLocks
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import StateDir, clear_away
@@ -82,7 +88,7 @@ class Exports:
             )
 
     def key(self) -> bytes:
-        """The secret for the new identities; raises `ReferencesLost`.
+        """The secret for the new identities; raises `REFERENCES_LOST`.
 
         It is derived from the references' secret, so it is as durable, and a rescue restores it.
         """
@@ -94,7 +100,7 @@ class Exports:
     def under_way(self) -> Iterator[None]:
         """Mark an export as under way until the block ends, so that no other process closes its audit entry.
 
-        Raises `ExportHeld` while another process holds the lock, and `StateUnusable`.
+        Raises `EXPORT_HELD` while another process holds the lock, and `StateUnusable`.
         """
         with ExitStack() as held:
             try:
@@ -105,7 +111,7 @@ class Exports:
                 path = str(self._database.path.parent)
                 raise StateUnusable(path=path, detail=error.strerror or str(error)) from None
             if not taken:
-                raise ExportHeld(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
+                raise EXPORT_HELD(file=self._database.path.name + _LOCK, seconds=round(_PATIENCE_S))
             yield
 
     def telling(self, case: str, person: str, **marks: int) -> ExportAudit:

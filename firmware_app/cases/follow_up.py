@@ -14,9 +14,11 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from firmware_app.cases import audit, row_json
+from firmware_app.cases.errors import (
+    CaseUnknown,
+)
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import CaseUnknown
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Case, Conclusion, Finding, FollowUp
 from firmware_app.packs.follow_up_rules import FollowUpRules, RuleRow

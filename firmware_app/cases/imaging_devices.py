@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.cases import audit
+from firmware_app.cases.errors import (
+    MACHINE_HOST_UNUSABLE,
+    MACHINE_PORT_UNUSABLE,
+    MACHINE_TITLE_UNUSABLE,
+    MACHINES_TOO_MANY,
+    MachineUnknown,
+)
 from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    MachineHostUnusable,
-    MachinePortUnusable,
-    MachinesTooMany,
-    MachineTitleUnusable,
-    MachineUnknown,
-)
 from firmware_app.core.records import Header, Reason
 
 _DIGITS: Final = 20
@@ -89,11 +89,11 @@ class ModalityAddress:
 
     def __post_init__(self) -> None:
         if not _TITLE.fullmatch(self.title):
-            raise MachineTitleUnusable
+            raise MACHINE_TITLE_UNUSABLE()
         if not _is_host(self.host):
-            raise MachineHostUnusable
+            raise MACHINE_HOST_UNUSABLE()
         if not 0 < self.port < 65536:
-            raise MachinePortUnusable
+            raise MACHINE_PORT_UNUSABLE()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Modalities:
         """Keep a machine and have the line to it tested; its number.  One that is there is only tested again."""
         with self._database.transaction() as connection:
             if connection.execute("SELECT COUNT(*) FROM modalities").fetchone()[0] >= MOST_MODALITIES:
-                raise MachinesTooMany(most=MOST_MODALITIES)
+                raise MACHINES_TOO_MANY(most=MOST_MODALITIES)
             before = connection.total_changes
             connection.execute(
                 "INSERT INTO modalities (title, host, port) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

@@ -21,7 +21,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.core.errors import NameUnusable, SpellingMissing
+from firmware_app.cases.errors import (
+    SPELLING_MISSING,
+    NameUnusable,
+)
 from firmware_app.dicom.patient_data import parse_birth_date
 
 LONGEST: Final = 64  # characters of one value (PS3.5 6.2: PN and LO)
@@ -160,12 +163,12 @@ def spell_name(name: str) -> str:
 
 
 def format_person_name(name: str, spelled: str) -> str:
-    """The PN of a clean *name* with its pinyin *spelled*, as ``OUYANG^FENG=欧阳^锋``.  Raises `SpellingMissing`."""
+    """The PN of a clean *name* with its pinyin *spelled*, as ``OUYANG^FENG=欧阳^锋``.  Raises `SPELLING_MISSING`."""
     letters = " ".join(unicodedata.normalize("NFKC", spelled).upper().replace("^", " ").split())
     if not is_chinese(name) and name.isascii():
         return name
     if len(letters) > LONGEST_NAME or _SPELLED.fullmatch(letters) is None:
-        raise SpellingMissing
+        raise SPELLING_MISSING()
     family, given = split_name(name)
     latin = letters.replace(" ", "^", 1) if given else letters
     return f"{latin}={family}^{given}" if given else f"{latin}={name}"

@@ -11,20 +11,24 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
+from firmware_app.cases.errors import (
+    DECODE_RAN_OUT,
+    READER_GAVE_UP,
+    DecodeGaveUp,
+    InferenceGaveUp,
+)
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.errors import (
-    ClipWithoutPictures,
-    DecodeGaveUp,
-    DecodeRanOut,
-    FrameTooLarge,
-    InferenceGaveUp,
-    MemoryShort,
-    PixelsUnsupported,
-    ReaderGaveUp,
+    MEMORY_SHORT,
     Undecodable,
 )
 from firmware_app.core.records import Reason
+from firmware_app.imaging.errors import (
+    CLIP_WITHOUT_PICTURES,
+    FrameTooLarge,
+    PixelsUnsupported,
+)
 
 MOST_LINES: Final = 2_000
 """How many refusals, and how many duplicates, the journal keeps as single lines."""
@@ -33,14 +37,14 @@ _SET_ASIDE: Final = tuple(
     kind.code
     for kind in (
         DecodeGaveUp,
-        DecodeRanOut,
+        DECODE_RAN_OUT,
         InferenceGaveUp,
-        ReaderGaveUp,
+        READER_GAVE_UP,
         Undecodable,
         PixelsUnsupported,
         FrameTooLarge,
-        MemoryShort,
-        ClipWithoutPictures,
+        MEMORY_SHORT,
+        CLIP_WITHOUT_PICTURES,
     )
 )
 _MARKS: Final = ", ".join("?" * len(_SET_ASIDE))

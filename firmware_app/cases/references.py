@@ -22,8 +22,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from firmware_app.cases.errors import (
+    REFERENCES_LOST,
+)
 from firmware_app.core import disk
-from firmware_app.core.errors import ReferencesLost, StateUnusable
+from firmware_app.core.errors import (
+    StateUnusable,
+)
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import sync_directory
 
@@ -68,12 +73,12 @@ class References:
     def establish(self, connection: sqlite3.Connection, may_draw: bool) -> None:
         """Make both copies equal, inside the caller's transaction; the file is durable first.
 
-        Raises `ReferencesLost` where neither is whole, unless it *may_draw* a new one.
+        Raises `REFERENCES_LOST` where neither is whole, unless it *may_draw* a new one.
         """
         key = _kept_in(connection) or self._read()
         if key is None:
             if not may_draw:
-                raise ReferencesLost(path=str(self._path))
+                raise REFERENCES_LOST(path=str(self._path))
             key = secrets.token_bytes(_KEY_BYTES)
         if self._read() != key:
             self._write(key)
@@ -85,13 +90,13 @@ class References:
         """Before a rescue: restore the file's copy from the bytes of the damaged *database*, or of one set aside
         before, or else from *backups*.
 
-        Raises `ReferencesLost` where no copy exists, unless a new one may be drawn later (*may_draw*).
+        Raises `REFERENCES_LOST` where no copy exists, unless a new one may be drawn later (*may_draw*).
         """
         key = next(_found_in(database), None)
         if key is None and self._read() is None:
             key = next((candidate for path in backups for candidate in _proved_in(path)), None)
         if key is None and self._read() is None and not may_draw:
-            raise ReferencesLost(path=str(self._path))
+            raise REFERENCES_LOST(path=str(self._path))
         if key is not None and self._read() != key:
             self._write(key)
 
@@ -99,7 +104,7 @@ class References:
         if self._key is None:
             self._key = self._read()
         if self._key is None:
-            raise ReferencesLost(path=str(self._path))
+            raise REFERENCES_LOST(path=str(self._path))
         return self._key
 
     def _named(self, prefix: str, kind: str, identity: str) -> str:

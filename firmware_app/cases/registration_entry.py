@@ -22,13 +22,13 @@ from enum import StrEnum
 from typing import Final
 
 from firmware_app.cases import patient_identity
-from firmware_app.core.errors import (
-    AgeMissing,
+from firmware_app.cases.errors import (
+    AGE_MISSING,
+    EXAMINATION_UNKNOWN,
+    ID_CARD_CONTRADICTS,
+    PATIENT_ID_UNUSABLE,
     BirthDateWrong,
-    ExaminationUnknown,
-    IdCardContradicts,
     IdCardWrong,
-    PatientIdUnusable,
     RegistrationError,
 )
 from firmware_app.core.records import is_uid
@@ -99,7 +99,7 @@ def check_registration(form: Mapping[str, str], now: datetime, accession: str = 
     card = parse_id_card(given["patient_id"].replace(" ", ""), today)
     patient_id = card.number if card is not None else given["patient_id"]
     if _ID.fullmatch(patient_id) is None:
-        raise PatientIdUnusable(most=_ID_MOST)
+        raise PATIENT_ID_UNUSABLE(most=_ID_MOST)
     name = patient_identity.clean_name(form.get("name", ""))
     person_name = patient_identity.format_person_name(
         name, form.get("spelled", "").strip() or patient_identity.spell_name(name)
@@ -108,13 +108,13 @@ def check_registration(form: Mapping[str, str], now: datetime, accession: str = 
     sex = sex if sex in SEXES else ""
     if card is not None:
         if (born or card.birth_date) != card.birth_date or (sex or card.sex) != card.sex:
-            raise IdCardContradicts
+            raise ID_CARD_CONTRADICTS()
         born, sex = card.birth_date, card.sex
     age = format_age(born, today) if born is not None else ages.clean_age(given["age"])
     if not age:
-        raise AgeMissing
+        raise AGE_MISSING()
     if form.get("examination", "") not in EXAMINATIONS:
-        raise ExaminationUnknown(known=", ".join(EXAMINATIONS))
+        raise EXAMINATION_UNKNOWN(known=", ".join(EXAMINATIONS))
     return WorklistEntry(
         accession if re.fullmatch(ACCESSION_PATTERN, accession) else create_accession(),
         f"2.25.{uuid.uuid4().int}",

@@ -15,10 +15,14 @@ from datetime import date, timedelta
 from typing import Final
 
 from firmware_app.cases import audit, study_cases
+from firmware_app.cases.errors import (
+    NumberOfAnother,
+    RegistrationImaged,
+    RegistrationUnknown,
+)
 from firmware_app.cases.row_json import dump_reason, parse_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import NumberOfAnother, RegistrationImaged, RegistrationUnknown
 from firmware_app.core.records import Header, Reason
 from firmware_app.dicom.patient_data import LARGEST_DIFFERENCE_YEARS, Person, completed_years
 from firmware_app.dicom.worklist import EXAMINATIONS, WorklistEntry

@@ -24,10 +24,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from firmware_app.cases import audit
+from firmware_app.cases.errors import (
+    CaseUnknown,
+)
 from firmware_app.cases.reading_queue import NEXT_REVISION
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import CaseUnknown
 from firmware_app.core.records import Detail
 
 if TYPE_CHECKING:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.cases.references import References
-from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Header, Reason
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.patient_data import (
     Person,

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_app.cases import audit
+from firmware_app.cases.errors import (
+    NotSuspended,
+)
 from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core import clock, fitness
 from firmware_app.core.clinic_accuracy import ScoredImage
 from firmware_app.core.database import Database
-from firmware_app.core.errors import NotSuspended
 from firmware_app.core.records import Detail
 
 BOX: Final = "box"

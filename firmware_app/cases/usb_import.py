@@ -22,34 +22,36 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    CaseIncomplete,
-    CaseListedMore,
-    EndNotMarked,
-    FileEmpty,
-    FileGarbled,
-    FileOfZeros,
+from firmware_app.cases.errors import (
+    CASE_INCOMPLETE,
+    CASE_LISTED_MORE,
+    FILE_EMPTY,
+    FILE_GARBLED,
+    FILE_OF_ZEROS,
+    NOT_A_REGULAR_FILE,
+    PACKED_ARCHIVE,
+    PHONE_PICTURE,
     FileUnreadable,
     HeaderConflict,
-    IdentityMalformed,
-    IdentityMissing,
-    IdentityTooLong,
     InstanceConflict,
-    Malformed,
-    NestedTooDeep,
-    NotAnImage,
-    NotARegularFile,
-    ObjectTooLarge,
-    PackedArchive,
-    PhonePicture,
-    PixelLengthMismatch,
-    TransferSyntaxRefused,
-    Truncated,
 )
+from firmware_app.core.database import Database
 from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir, clear_away, put_in_place
+from firmware_app.dicom.errors import (
+    END_NOT_MARKED,
+    IDENTITY_MALFORMED,
+    IDENTITY_MISSING,
+    IDENTITY_TOO_LONG,
+    NOT_AN_IMAGE,
+    TRANSFER_SYNTAX_REFUSED,
+    Malformed,
+    NestedTooDeep,
+    ObjectTooLarge,
+    PixelLengthMismatch,
+    Truncated,
+)
 
 SOURCE: Final = "usb"
 
@@ -65,9 +67,9 @@ def explain_incompleteness(connection: sqlite3.Connection, case: str) -> Reason 
     """Why *case* may be incomplete; None when it is not."""
     row = connection.execute("SELECT count FROM listed_more WHERE case_reference = ?", (case,)).fetchone()
     if row is not None:
-        return Reason.of(CaseListedMore(count=row[0]))
+        return Reason.of(CASE_LISTED_MORE(count=row[0]))
     (misses_images,) = connection.execute(f"SELECT {INCOMPLETE.format(case='?1')}", (case,)).fetchone()
-    return Reason.of(CaseIncomplete()) if misses_images else None
+    return Reason.of(CASE_INCOMPLETE()) if misses_images else None
 
 
 class UsbImports:
@@ -153,16 +155,16 @@ _REFUSED: Final = N_("Files refused for another reason ({code}): {count}.")
 _SENTENCES: Final = {
     error.code: sentence
     for sentence, errors in (
-        (_CUT_OFF, (Truncated, EndNotMarked, PixelLengthMismatch)),
-        (_BROKEN, (Malformed, NestedTooDeep, FileGarbled, NotAnImage)),
-        (_EMPTY, (FileEmpty, FileOfZeros)),
-        (_UNREADABLE, (FileUnreadable, NotARegularFile)),
-        (_COMPRESSION, (TransferSyntaxRefused,)),
+        (_CUT_OFF, (Truncated, END_NOT_MARKED, PixelLengthMismatch)),
+        (_BROKEN, (Malformed, NestedTooDeep, FILE_GARBLED, NOT_AN_IMAGE)),
+        (_EMPTY, (FILE_EMPTY, FILE_OF_ZEROS)),
+        (_UNREADABLE, (FileUnreadable, NOT_A_REGULAR_FILE)),
+        (_COMPRESSION, (TRANSFER_SYNTAX_REFUSED,)),
         (_LARGE, (ObjectTooLarge,)),
         (_OTHERWISE, (InstanceConflict, HeaderConflict)),
-        (_NO_IDENTITY, (IdentityMissing, IdentityMalformed, IdentityTooLong)),
-        (_PACKED, (PackedArchive,)),
-        (_OF_A_PHONE, (PhonePicture,)),
+        (_NO_IDENTITY, (IDENTITY_MISSING, IDENTITY_MALFORMED, IDENTITY_TOO_LONG)),
+        (_PACKED, (PACKED_ARCHIVE,)),
+        (_OF_A_PHONE, (PHONE_PICTURE,)),
     )
     for error in errors
 }

@@ -22,10 +22,13 @@ from firmware_app.cases import audit, remarks, row_json, usb_import
 from firmware_app.cases.casebook import WITHOUT_IMAGE, select_strongest
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import HIDDEN, Confirmations, Source, Truth
+from firmware_app.cases.errors import (
+    CaseUnknown,
+    NotReadYet,
+)
 from firmware_app.cases.remarks import SHOWN as SHOWN
 from firmware_app.cases.remarks import DoubleReading, Drawing, RemarkKind
 from firmware_app.core import clock
-from firmware_app.core.errors import CaseUnknown, NotReadYet
 from firmware_app.core.records import Finding, Priority, ReadingStatus, Reason
 
 Tab = Literal["open", "cannot-judge", "done"]

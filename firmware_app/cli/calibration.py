@@ -133,8 +133,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    from firmware_app.core.errors import OutcomesUnreadable
     from firmware_app.core.state_dir import StateDir
+    from firmware_app.monitoring.errors import (
+        OutcomesUnreadable,
+    )
     from firmware_app.monitoring.outcomes import OutcomeImport
 
     config, clinical, _ = _open(options)

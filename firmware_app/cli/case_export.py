@@ -77,17 +77,19 @@ def _export(options: argparse.Namespace) -> int:
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.exports import Exports
     from firmware_app.core import clock, console
-    from firmware_app.core.errors import ExportOff
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
     from firmware_app.results import identified_export
     from firmware_app.results.deidentified_export import export_case
+    from firmware_app.results.errors import (
+        EXPORT_OFF,
+    )
     from firmware_app.results.identified_export import export_results
     from firmware_app.results.sealed_case import describe_sealed_file, seal_case
 
     config = load_config(options.config)
     if not config.export.enabled:
-        raise ExportOff
+        raise EXPORT_OFF()
     clock.start_clock(StateDir(config.state.dir), "console")
     clinical = ClinicalDatabase(StateDir(config.state.dir).clinical_db)
     clinical.require()
@@ -169,11 +171,13 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def find_account_name(config: Config, name: str) -> str:
-    """The account's name as stored; raises `ExportPersonUnknown` unless the account is in use."""
+    """The account's name as stored; raises `EXPORT_PERSON_UNKNOWN` unless the account is in use."""
     from firmware_app.cli import user as user_commands
-    from firmware_app.core.errors import ExportPersonUnknown
+    from firmware_app.cli.errors import (
+        EXPORT_PERSON_UNKNOWN,
+    )
 
     user = user_commands.open_accounts(config).find(name)
     if user is None or user.disabled or not user.has_password:
-        raise ExportPersonUnknown(name=name[:40])
+        raise EXPORT_PERSON_UNKNOWN(name=name[:40])
     return user.shown

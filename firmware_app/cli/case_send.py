@@ -30,15 +30,17 @@ def add_to(below: argparse._SubParsersAction[_Parser], command: Command) -> None
 def _send(options: argparse.Namespace) -> int:
     from firmware_app.cases.audit import CONSOLE
     from firmware_app.cases.clinical_db import ClinicalDatabase
+    from firmware_app.cli.errors import (
+        PACS_NONE,
+    )
     from firmware_app.core import clock
-    from firmware_app.core.errors import PacsNone
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
     from firmware_app.results import due_cases, remote_status
 
     config = load_config(options.config)
     if not (config.pacs.sends or config.dicomweb.gives):
-        raise PacsNone
+        raise PACS_NONE()
     state = StateDir(config.state.dir)
     clock.start_clock(state, "console", writes=not options.state)
     clinical = ClinicalDatabase(state.clinical_db)

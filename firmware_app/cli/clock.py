@@ -68,32 +68,37 @@ def _set(options: argparse.Namespace) -> int:
 
 
 def parse_time(text: str) -> datetime:
-    """The moment in *text*, in the machine's time zone unless it names one; raises `TimeUnclear`."""
-    from firmware_app.core.errors import TimeUnclear
+    """The moment in *text*, in the machine's time zone unless it names one; raises `TIME_UNCLEAR`."""
+    from firmware_app.cli.errors import (
+        TIME_UNCLEAR,
+    )
 
     try:
         if ":" not in text:  # a date alone would mean midnight
             raise ValueError(text)
         return datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise TimeUnclear(given=text[:40]) from None
+        raise TIME_UNCLEAR(given=text[:40]) from None
 
 
 def confirm_time(moment: datetime, *, back: bool = False) -> None:
-    """Set the time to a person's *moment*.  Raises `TimeOutOfRange` and, unless *back*, `TimeGoesBack`."""
+    """Set the time to a person's *moment*.  Raises `TIME_OUT_OF_RANGE` and, unless *back*, `TIME_GOES_BACK`."""
+    from firmware_app.cli.errors import (
+        TIME_GOES_BACK,
+        TIME_OUT_OF_RANGE,
+    )
     from firmware_app.core import clock
     from firmware_app.core.clock import SLACK_S, ImplausibleTime, TimeSource
     from firmware_app.core.clock_memory import EARLIEST, LATEST
-    from firmware_app.core.errors import TimeGoesBack, TimeOutOfRange
 
     certain = clock.current_clock().memory().certain()
     if EARLIEST <= moment.timestamp() < certain - SLACK_S and not back:
-        raise TimeGoesBack(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
+        raise TIME_GOES_BACK(given=_minute(moment), certain=_minute(datetime.fromtimestamp(certain, UTC)))
     try:
         clock.current_clock().learn(moment.timestamp(), TimeSource.PERSON)
     except ImplausibleTime:
         bounds = [f"{datetime.fromtimestamp(one, UTC):%Y-%m-%d}" for one in (EARLIEST, LATEST)]
-        raise TimeOutOfRange(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
+        raise TIME_OUT_OF_RANGE(given=_minute(moment), earliest=bounds[0], latest=bounds[1]) from None
 
 
 def _minute(moment: datetime) -> str:

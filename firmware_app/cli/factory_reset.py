@@ -69,12 +69,14 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 
 def _reset(options: argparse.Namespace) -> int:
     from firmware_app.appliance import factory_reset
-    from firmware_app.core.errors import ResetNeedsRoot
+    from firmware_app.cli.errors import (
+        RESET_NEEDS_ROOT,
+    )
     from firmware_app.core.settings import DEFAULT_PATH, load_config
     from firmware_app.core.state_dir import StateDir
 
     if os.geteuid() != 0:
-        raise ResetNeedsRoot
+        raise RESET_NEEDS_ROOT()
     config = load_config(options.config)
     state = StateDir(config.state.dir)
     say = _sayer(config, options.json)
@@ -108,19 +110,23 @@ def _announce(plan: ResetPlan, state: StateDir, say: _Say) -> None:
 
 
 def _ask(box: str, config: Config) -> None:
-    """Have a person type the box's id; raises `ResetNotNamed`."""
-    from firmware_app.core.errors import ResetNotNamed
+    """Have a person type the box's id; raises `RESET_NOT_NAMED`."""
+    from firmware_app.cli.errors import (
+        RESET_NOT_NAMED,
+    )
 
     if sys.stdin.isatty():
         print(translate(_TYPE, printable_language(config.box.language)).format(box=box), end="", flush=True)
     if sys.stdin.readline().strip() != box:
-        raise ResetNotNamed(box=box)
+        raise RESET_NOT_NAMED(box=box)
 
 
 def _stop(config: Config, state: StateDir) -> None:
     """End the box; raises `AlreadyRunning` where a process of it does not end, or is not systemd's."""
     from firmware_app.core import programs, run_status
-    from firmware_app.core.errors import AlreadyRunning
+    from firmware_app.core.errors import (
+        AlreadyRunning,
+    )
     from firmware_app.core.programs import ProgramFailed
 
     try:

@@ -18,8 +18,14 @@ from typing import Any, Final
 from firmware_app.cases import casebook
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cli.errors import (
+    NOTHING_KEPT,
+    SOURCE_UNKNOWN,
+)
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import LanternError, NothingKept, SourceUnknown
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.live_frame import FrameRequest, LiveFolder, LiveFrame
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
@@ -69,7 +75,7 @@ class LivePage:
             except FrameRefused as refused:
                 answer = {"reason": {"code": refused.reason.code, "details": dict(refused.reason.details)}}
             except (LanternError, OSError, ChildLost) as error:
-                given = error if isinstance(error, LanternError) else NothingKept(detail=str(error)[:80])
+                given = error if isinstance(error, LanternError) else NOTHING_KEPT(detail=str(error)[:80])
                 answer = {"reason": {"code": given.code, "details": dict(Reason.of(given).details)}}
             self._kept = [*self._kept, {"sequence": wish.sequence, **answer}][-_REMEMBERED:]
 
@@ -169,27 +175,27 @@ _STREAMS: Final = ("rtsp://", "rtsps://")
 
 
 def parse_source(given: str, *, loop: bool = False) -> FrameSource:
-    """The source by its form; ``@FILE`` has it in its first line.  Raises `SourceUnknown`."""
+    """The source by its form; ``@FILE`` has it in its first line.  Raises `SOURCE_UNKNOWN`."""
     if given.startswith("@"):
         try:
             given = Path(given[1:]).read_text("utf-8").split("\n", 1)[0].strip()
         except (OSError, ValueError):
-            raise SourceUnknown(source=given) from None
+            raise SOURCE_UNKNOWN(source=given) from None
     if given == DICOM_SOURCE:
         return FrameSource("dicom", "")
     if given.startswith(_STREAMS):
         return FrameSource("stream", given)
     if "://" in given:  # it may hold a password
-        raise SourceUnknown(source=f"{given.partition('://')[0][:20]}://…")
+        raise SOURCE_UNKNOWN(source=f"{given.partition('://')[0][:20]}://…")
     try:
         mode = Path(given).stat().st_mode
     except (OSError, ValueError):
-        raise SourceUnknown(source=given) from None
+        raise SOURCE_UNKNOWN(source=given) from None
     if stat.S_ISCHR(mode):
         return FrameSource("device", given)
     if stat.S_ISREG(mode):
         return FrameSource("file", str(Path(given).absolute()), loop)
-    raise SourceUnknown(source=given)
+    raise SOURCE_UNKNOWN(source=given)
 
 
 POLL_S: Final = 0.025

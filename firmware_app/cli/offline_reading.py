@@ -23,20 +23,24 @@ from typing import Final
 from firmware_app.cases import follow_up
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import output_folder
+from firmware_app.cli.errors import (
+    BACKGROUND_UNKNOWN,
+    TEMPORARY_UNUSABLE,
+    OutputUnusable,
+    TemporaryFull,
+)
 from firmware_app.cli.output_folder import KeptResults, OutputFolder
 from firmware_app.core.errors import (
-    BackgroundUnknown,
-    IntakeError,
-    NotKept,
-    OutputUnusable,
-    SpaceShort,
     StateUnusable,
-    TemporaryFull,
-    TemporaryUnusable,
 )
 from firmware_app.core.records import Case, FileRecord, FileStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.dicom.errors import (
+    IntakeError,
+    NotKept,
+    SpaceShort,
+)
 from firmware_app.ingest.input_files import InputFile, find_input_files, percent_encode, to_storable_text
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.reading.reader import Reader
@@ -66,12 +70,12 @@ def read_paths(
     """Read every regular file among and below *paths*; yields each case once, when it is final.
 
     Files that belong to no case come last, as one case without a reference.  *pack* names the model for images that do
-    not say what they show (`PackUnknown` when there is none of that name).  *out* gets a folder per case with pictures
+    not say what they show (`PACK_UNKNOWN` when there is none of that name).  *out* gets a folder per case with pictures
     and ``case.json``, and the tables over all of them (`OutputUnusable` when it cannot be written).  What an earlier
     run with the same *out*, settings, models and version of Lantern has read is not read again: those cases come
     first, as they were, and *on_skipped* is told.  *on_progress* is called with (done, total) files, first with
-    (0, total).  *background* holds of every patient, by the facts that the packs' rules ask for (`BackgroundUnknown`
-    for another).  Raises `TemporaryUnusable` and `TemporaryFull` for the folder of the private state.
+    (0, total).  *background* holds of every patient, by the facts that the packs' rules ask for (`BACKGROUND_UNKNOWN`
+    for another).  Raises `TEMPORARY_UNUSABLE` and `TemporaryFull` for the folder of the private state.
     """
     folder = None
     if out is not None:  # before the work is done, not after it
@@ -173,19 +177,19 @@ def _end_on_signals() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _private_state(config: Config) -> Iterator[StateDir]:
-    """A state in the folder for temporary files; raises `TemporaryUnusable` and `TemporaryFull` with its path."""
+    """A state in the folder for temporary files; raises `TEMPORARY_UNUSABLE` and `TemporaryFull` with its path."""
     place = _temporary_folder()
     try:
         made = tempfile.TemporaryDirectory(prefix="lantern-read-", dir=place, ignore_cleanup_errors=True)
     except OSError as error:
-        raise TemporaryUnusable(folder=place, detail=error.strerror or str(error)) from None
+        raise TEMPORARY_UNUSABLE(folder=place, detail=error.strerror or str(error)) from None
     with made as folder:
         try:
             state = StateDir(Path(folder) / "state")
             state.prepare()
             yield state
         except StateUnusable as error:
-            raise TemporaryUnusable(folder=place, detail=error.detail) from None
+            raise TEMPORARY_UNUSABLE(folder=place, detail=error.detail) from None
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode not in _NO_ROOM:
                 raise
@@ -200,7 +204,7 @@ def _temporary_folder() -> str:
     try:
         return tempfile.gettempdir()
     except OSError as error:  # no folder at all can be written
-        raise TemporaryUnusable(folder="/tmp", detail=error.strerror or str(error)) from None
+        raise TEMPORARY_UNUSABLE(folder="/tmp", detail=error.strerror or str(error)) from None
 
 
 def _temporary_full(place: str, kept_mb: int) -> TemporaryFull:
@@ -210,7 +214,7 @@ def _temporary_full(place: str, kept_mb: int) -> TemporaryFull:
 def _enter(background: Mapping[str, bool], clinical: ClinicalDatabase, facts: Sequence[str]) -> None:
     """Note of every case what is known of its patient; a fact that no rule asks for is more likely a slip."""
     if unknown := [fact for fact in background if fact not in facts]:
-        raise BackgroundUnknown(fact=unknown[0][:40], facts=", ".join(facts) or "-")
+        raise BACKGROUND_UNKNOWN(fact=unknown[0][:40], facts=", ".join(facts) or "-")
     for reference in clinical.references() if background else ():
         follow_up.enter_facts(clinical.database, reference, background, _SOURCE)
 
@@ -235,7 +239,7 @@ def _take_in(
         except SpaceShort as error:
             refused[number] = Reason.of(TemporaryFull(folder=place, free_mb=error.free_mb, kept_mb=kept_mb))
         except NotKept as error:
-            refused[number] = Reason.of(TemporaryUnusable(folder=place, detail=error.detail))
+            refused[number] = Reason.of(TEMPORARY_UNUSABLE(folder=place, detail=error.detail))
         except IntakeError as error:
             refused[number] = Reason.of(error)
     door.clinical.close_association(association)

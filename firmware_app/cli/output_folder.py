@@ -26,11 +26,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from firmware_app.core.errors import IntakeError, OutputUnusable
+from firmware_app.cli.errors import (
+    OutputUnusable,
+)
 from firmware_app.core.records import Case, FileRecord, FileStatus
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, sync_directory
 from firmware_app.core.version import version
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.ingest.input_files import (
     close_quietly,
     open_regular_file,

@@ -130,8 +130,10 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from firmware_app.core.errors import PackError
     from firmware_app.packs import installer
+    from firmware_app.packs.errors import (
+        PackError,
+    )
 
     config, store = _open(options)
     shelf = store.survey()
@@ -196,7 +198,9 @@ def _judge(config: Config, store: PackStore) -> Callable[[Pack], None]:
 
 def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
     """Refuse a new pack that shares images with another until `[packs] prefer` says which is used."""
-    from firmware_app.core.errors import PackOverlaps
+    from firmware_app.cli.errors import (
+        PACK_OVERLAPS,
+    )
     from firmware_app.reading import routing
 
     packs = store.survey().packs
@@ -205,19 +209,21 @@ def _refuse_unordered(pack: Pack, config: Config, store: PackStore) -> None:
     others = [other for other in packs if other.name != pack.name]
     for one in routing.find_overlaps([*others, pack], config, store):
         if pack.name in one.names and not one.is_chosen and frozenset(one.names) not in known:
-            raise PackOverlaps(pack=pack.name, other=next(name for name in one.names if name != pack.name))
+            raise PACK_OVERLAPS(pack=pack.name, other=next(name for name in one.names if name != pack.name))
 
 
 def _golden_check(config: Config) -> Callable[[Pack], None]:
     """Runs a pack's golden cases in a child on this device, before it replaces one that works."""
-    from firmware_app.core.errors import PackNotRightHere
+    from firmware_app.cli.errors import (
+        PACK_NOT_RIGHT_HERE,
+    )
     from firmware_app.reading import variant_trial
 
     def judge(pack: Pack) -> None:
         results = variant_trial.prove_pack(pack, config) or []
         if not results or not results[-1].right:
             detail = variant_trial.describe_failures(results)
-            raise PackNotRightHere(pack=pack.name, version=pack.manifest.version, detail=detail)
+            raise PACK_NOT_RIGHT_HERE(pack=pack.name, version=pack.manifest.version, detail=detail)
 
     return judge
 
@@ -391,7 +397,9 @@ def _trials(config: Config) -> dict[str, PackTrial]:
 
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cases.pack_changes import PackTrials
-    from firmware_app.core.errors import LanternError
+    from firmware_app.core.errors import (
+        LanternError,
+    )
     from firmware_app.core.state_dir import StateDir
 
     path = StateDir(config.state.dir).clinical_db

@@ -21,12 +21,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from firmware_app.core.errors import (
-    AnswersUnwritable,
-    ConsoleNeeded,
-    NotProvisioned,
+from firmware_app.appliance.errors import (
+    ANSWERS_UNWRITABLE,
+    NOT_PROVISIONED,
     ProvisioningUndecided,
     TrustNeeded,
+)
+from firmware_app.cli.errors import (
+    CONSOLE_NEEDED,
 )
 from firmware_app.core.language import N_, printable_language, translate
 
@@ -137,7 +139,7 @@ def _by_dialogue(options: argparse.Namespace, config: Config, places: IdentityPa
     from firmware_app.core.key_files import KeyFiles
 
     if options.json or not sys.stdin.isatty():
-        raise ConsoleNeeded
+        raise CONSOLE_NEEDED()
     _require_writable(places.config, places.keys)
     kept = first_start.load_file_settings(_source(options), config)
     own = first_start.read_box_id(kept, places)
@@ -222,7 +224,7 @@ def _require_writable(*wanted_places: Path) -> None:
     for wanted in wanted_places:
         there = next(folder for folder in wanted.parents if folder.exists())
         if not os.access(there, os.W_OK):
-            raise AnswersUnwritable(path=str(wanted), detail=os.strerror(13))
+            raise ANSWERS_UNWRITABLE(path=str(wanted), detail=os.strerror(13))
 
 
 def _sayer(language: str) -> Callable[..., None]:
@@ -358,7 +360,7 @@ def _ask_over_uplink(options: argparse.Namespace, config: Config, places: Identi
     _require_writable(places.state.line_keys)
     host, port = uplink_enrolment.parse_broker(options.line)
     if options.code is None and not sys.stdin.isatty():
-        raise ConsoleNeeded
+        raise CONSOLE_NEEDED()
     asks = uplink_enrolment.request_enrolment(
         places.state, options.code or _label_code(config.box.language), host, port
     )
@@ -374,14 +376,14 @@ def _label(options: argparse.Namespace, config: Config, places: IdentityPaths) -
 
     box = first_start.read_box_id(config, places)
     if box is None:
-        raise NotProvisioned(folder=str(places.keys))
+        raise NOT_PROVISIONED(folder=str(places.keys))
     address = f"https://{network_name.mdns_host(box)}.local/"
     fingerprint = certificate_authority.authority_fingerprint(places.state)
     drawn = box_label.make_label(box, config.box.name, address, fingerprint, config.box.language)
     try:
         options.label.write_text(drawn, "utf-8")
     except OSError as error:
-        raise AnswersUnwritable(path=str(options.label), detail=error.strerror or str(error)) from None
+        raise ANSWERS_UNWRITABLE(path=str(options.label), detail=error.strerror or str(error)) from None
     if options.json:
         _print_json({"box": box, "label": str(options.label), "address": address, "fingerprint": fingerprint})
         return _DONE

@@ -82,11 +82,19 @@ def _path(text: str) -> Path:
 
 
 def _read(options: argparse.Namespace) -> int:
+    from firmware_app.cases.errors import (
+        NOT_A_REGULAR_FILE,
+    )
     from firmware_app.cli import offline_reading
+    from firmware_app.cli.errors import (
+        NOTHING_TO_READ,
+    )
     from firmware_app.core import console
-    from firmware_app.core.errors import ModalityUnknown, NotARegularFile, NothingToRead
     from firmware_app.core.settings import load_config
     from firmware_app.ingest.input_files import count_skipped
+    from firmware_app.reading.errors import (
+        MODALITY_UNKNOWN,
+    )
 
     config = load_config(options.config)
     aside = printable_language(config.box.language, sys.stderr)
@@ -119,39 +127,41 @@ def _read(options: argparse.Namespace) -> int:
                     printed += len(case.files)  # a case is printed to its end even when a signal comes in between
                     _print(case, config, as_json=options.json)
                     clean = clean and all(file.status.value in ("read", "duplicate") for file in case.files)
-                    unnamed |= any(file.reason and file.reason.code == ModalityUnknown.code for file in case.files)
+                    unnamed |= any(file.reason and file.reason.code == MODALITY_UNKNOWN.code for file in case.files)
         except KeyboardInterrupt:
             line.clear()
             print(_stopped(printed, total, aside), file=sys.stderr)
             return _INTERRUPTED
     if left := count_skipped(options.paths):
-        print(f"{left} × {NotARegularFile().text(aside)}", file=sys.stderr)
+        print(f"{left} × {NOT_A_REGULAR_FILE().text(aside)}", file=sys.stderr)
     if unnamed and options.pack is None:
         sentence = N_(
             "For images that do not say what they show, name the model: --pack NAME (see: lantern pack list)."
         )
         print(translate(sentence, aside), file=sys.stderr)
     if not total:
-        print(NothingToRead().text(aside), file=sys.stderr)
+        print(NOTHING_TO_READ().text(aside), file=sys.stderr)
     elif not options.json:
         print(translate(NOT_DIAGNOSTIC, printable_language(config.box.language)))
     return _DONE if clean and total else _UNJUDGED
 
 
 def _background(given: str | None) -> Mapping[str, bool]:
-    """The facts of ``--background``: JSON itself, or the path of a file with it; raises `BackgroundInvalid`."""
-    from firmware_app.core.errors import BackgroundInvalid
+    """The facts of ``--background``: JSON itself, or the path of a file with it; raises `BACKGROUND_INVALID`."""
+    from firmware_app.cli.errors import (
+        BACKGROUND_INVALID,
+    )
 
     if given is None:
         return {}
     try:
         said = json.loads(given if given.lstrip().startswith("{") else Path(given).read_text("utf-8"))
     except OSError as error:
-        raise BackgroundInvalid(detail=error.strerror or str(error)) from None
+        raise BACKGROUND_INVALID(detail=error.strerror or str(error)) from None
     except ValueError as error:
-        raise BackgroundInvalid(detail=str(error)[:80]) from None
+        raise BACKGROUND_INVALID(detail=str(error)[:80]) from None
     if not isinstance(said, dict) or not all(isinstance(is_so, bool) for is_so in said.values()):
-        raise BackgroundInvalid(detail="no object of true and false")
+        raise BACKGROUND_INVALID(detail="no object of true and false")
     return said
 
 

@@ -73,7 +73,9 @@ def _restore(options: argparse.Namespace) -> int:
     from firmware_app.appliance import locked_restore
     from firmware_app.core import run_status
     from firmware_app.core.console import ProgressLine
-    from firmware_app.core.errors import AlreadyRunning
+    from firmware_app.core.errors import (
+        AlreadyRunning,
+    )
     from firmware_app.core.settings import DEFAULT_PATH
     from firmware_app.core.state_dir import StateDir
 
@@ -101,16 +103,18 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 def _make_writable(settings_at: Path) -> None:
-    """Make the folder of the settings where there is none; raises `RestoreSettings` where they cannot be written."""
-    from firmware_app.core.errors import RestoreSettings
+    """Make the folder of the settings where there is none; raises `RESTORE_SETTINGS` where they cannot be written."""
+    from firmware_app.cli.errors import (
+        RESTORE_SETTINGS,
+    )
 
     folder = settings_at.parent
     try:
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as error:
-        raise RestoreSettings(path=str(folder), detail=error.strerror or str(error)) from None
+        raise RESTORE_SETTINGS(path=str(folder), detail=error.strerror or str(error)) from None
     if not os.access(folder, os.W_OK):
-        raise RestoreSettings(path=str(folder), detail=os.strerror(errno.EACCES))
+        raise RESTORE_SETTINGS(path=str(folder), detail=os.strerror(errno.EACCES))
 
 
 def _tell(config: Config, restored: RestoreResult) -> None:

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_app.core.errors import SoftwareCurrent, SoftwareNoRepository, SoftwareNotHere
+from firmware_app.appliance.errors import (
+    SOFTWARE_NO_REPOSITORY,
+    SoftwareCurrent,
+)
+from firmware_app.cli.errors import (
+    SOFTWARE_NOT_HERE,
+)
 from firmware_app.core.language import printable_language
 
 if TYPE_CHECKING:
@@ -142,7 +148,7 @@ def _install(options: argparse.Namespace) -> int:
     config, state, machine = _open(options)
     wish = _wish(config, options)
     if not machine.kind:
-        raise SoftwareNotHere
+        raise SOFTWARE_NOT_HERE()
     with software_channel.lock_installation(state):
         answer = software_channel.fetch_update(
             state, machine, config.box.id, software_record.list_abandoned_versions(state), wish, _show
@@ -207,7 +213,7 @@ def _wish(config: Config, options: argparse.Namespace) -> UpdateRequest:
         options.repository or software_requests.read_channel_settings(config, StateDir(config.state.dir)).repository
     )
     if not repository:
-        raise SoftwareNoRepository
+        raise SOFTWARE_NO_REPOSITORY()
     return UpdateRequest(repository, options.root, options.version, getattr(options, "again", False))
 
 

@@ -9,7 +9,13 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from firmware_app.core.errors import LanternError, StateForbidden, StoreDamaged
+from firmware_app.cli.errors import (
+    STATE_FORBIDDEN,
+)
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+    LanternError,
+)
 from firmware_app.core.language import LANGUAGES, escape_controls, printable_language
 
 
@@ -31,7 +37,7 @@ def explain_store_error(error: sqlite3.Error, options: argparse.Namespace) -> La
     if database_health.is_damage(error):
         for database in StateDir(root).databases:
             if database_health.has_damage_note(database):
-                return StoreDamaged(database=database.name)
+                return STORE_DAMAGED(database=database.name)
     return disk.classify_disk_error(root, error)
 
 
@@ -44,7 +50,7 @@ def explain_state_error(error: OSError, options: argparse.Namespace) -> LanternE
     if error.filename is None or not Path(str(error.filename)).is_relative_to(root):
         raise error
     if isinstance(error, PermissionError):
-        return StateForbidden(path=str(root))
+        return STATE_FORBIDDEN(path=str(root))
     return disk.classify_disk_error(root, error)
 
 

@@ -41,12 +41,14 @@ def open_accounts(config: Config) -> Accounts:
 
 
 def find_account(name: str, config: Config) -> User:
-    """The account in use that a person names; raises `AccountUnknown`."""
-    from firmware_app.core.errors import AccountUnknown
+    """The account in use that a person names; raises `ACCOUNT_UNKNOWN`."""
+    from firmware_app.cases.errors import (
+        ACCOUNT_UNKNOWN,
+    )
 
     found = open_accounts(config).find(name)
     if found is None or found.disabled:
-        raise AccountUnknown
+        raise ACCOUNT_UNKNOWN()
     return found
 
 

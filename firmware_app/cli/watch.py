@@ -65,9 +65,14 @@ def add_to(commands: argparse._SubParsersAction[_Parser], command: Command) -> N
 def _watch(options: argparse.Namespace) -> int:
     from firmware_app.cases.clinical_db import ClinicalDatabase
     from firmware_app.cli import live_examination
+    from firmware_app.cli.errors import (
+        WATCHED_ALREADY,
+    )
     from firmware_app.core import live_frame as live
     from firmware_app.core import run_status
-    from firmware_app.core.errors import AlreadyRunning, WatchedAlready
+    from firmware_app.core.errors import (
+        AlreadyRunning,
+    )
     from firmware_app.core.settings import load_config
     from firmware_app.core.state_dir import StateDir
     from firmware_app.reading.frame_grabber import FrameRefused
@@ -90,7 +95,7 @@ def _watch(options: argparse.Namespace) -> int:
             try:
                 tidying.enter_context(run_status.hold_process_lock(state, live.WATCH_PROCESS))
             except AlreadyRunning:
-                raise WatchedAlready from None
+                raise WATCHED_ALREADY() from None
             live.remove_stale_folder(_find_stale_folder(state))
         folder = live.LiveFolder(state.run if has_box else None)
         tidying.callback(folder.remove)
@@ -121,46 +126,56 @@ def _every(
     watching: LiveSession, source: FrameSource, clinical: ClinicalDatabase | None, state: StateDir, pack: Pack
 ) -> Iterator[LiveReading | SessionEvent | None]:
     from firmware_app.cli.live_examination import ArrivingImages
-    from firmware_app.core.errors import StoreNotReady
+    from firmware_app.core.errors import (
+        STORE_NOT_READY,
+    )
 
     if source.kind != "dicom":
         yield from watching.readings()
         return
     if clinical is None:
-        raise StoreNotReady(database=state.clinical_db.name)
+        raise STORE_NOT_READY(database=state.clinical_db.name)
     yield from watching.arrivals(ArrivingImages(clinical, state, pack.manifest.route.modalities[0]).newest)
 
 
 def _pack(name: str | None, config: Config) -> Pack:
     """The pack of this name, or the only one that reads ultrasound pictures."""
-    from firmware_app.core.errors import PackOfVolumes, PackUnclear, PackUnknown
+    from firmware_app.cli.errors import (
+        PACK_OF_VOLUMES,
+        PACK_UNCLEAR,
+    )
+    from firmware_app.packs.errors import (
+        PACK_UNKNOWN,
+    )
     from firmware_app.packs.pack_store import PackStore
 
     packs = PackStore.of(config).survey().packs
     if name is not None:
         found = [pack for pack in packs if pack.name == name]
         if not found:
-            raise PackUnknown(pack=name)
+            raise PACK_UNKNOWN(pack=name)
     else:
         found = [pack for pack in packs if "US" in pack.manifest.route.modalities and pack.manifest.input.depth is None]
         if len(found) != 1:
-            raise PackUnclear(packs=", ".join(pack.name for pack in found or packs) or "-")
+            raise PACK_UNCLEAR(packs=", ".join(pack.name for pack in found or packs) or "-")
     if found[0].manifest.input.depth is not None:
-        raise PackOfVolumes(pack=found[0].name)
+        raise PACK_OF_VOLUMES(pack=found[0].name)
     return found[0]
 
 
 def _local_thresholds(
     clinical: ClinicalDatabase, config: Config, pack: Pack
 ) -> Callable[[tuple[Finding, ...]], tuple[Finding, ...]]:
-    """The clinic's own thresholds; raises `PackUnfitHere` for a pack that is suspended."""
-    from firmware_app.core.errors import PackUnfitHere
+    """The clinic's own thresholds; raises `PACK_UNFIT_HERE` for a pack that is suspended."""
+    from firmware_app.monitoring.errors import (
+        PACK_UNFIT_HERE,
+    )
     from firmware_app.reading.local_calibration import LocalCalibration
 
     local = LocalCalibration(clinical, config)
     chosen = local.chosen(pack.manifest, None)
     if local.is_suspended(chosen):
-        raise PackUnfitHere(pack=pack.name)
+        raise PACK_UNFIT_HERE(pack=pack.name)
     return lambda findings: local.adopted(chosen, findings)[0]
 
 

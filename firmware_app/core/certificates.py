@@ -25,19 +25,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from firmware_app.core import clock
 from firmware_app.core.clock_memory import TimeSource
 from firmware_app.core.errors import (
-    CertificateEnded,
-    CertificateEndedByClock,
-    CertificateNotYet,
-    CertificateNotYetByClock,
+    CERTIFICATE_ENDED,
+    CERTIFICATE_ENDED_BY_CLOCK,
+    CERTIFICATE_NOT_YET,
+    CERTIFICATE_NOT_YET_BY_CLOCK,
+    CONFIG_FILE_MISSING,
+    CONFIG_INCOMPLETE,
+    CONFIG_KEY_MISMATCH,
+    CONFIG_NO_CERTIFICATE,
+    CONFIG_NO_KEY,
+    CONFIG_NOT_A_FILE,
     ClockError,
     ConfigFileForbidden,
-    ConfigFileMissing,
     ConfigFinding,
-    ConfigIncomplete,
-    ConfigKeyMismatch,
-    ConfigNoCertificate,
-    ConfigNoKey,
-    ConfigNotAFile,
 )
 
 _UNIT_CREDENTIALS: Final = Path(
@@ -66,7 +66,7 @@ def find_tls_problems(section: tuple[str, ...], settings: TlsSettings, place: Ke
         return {"key": ".".join((*section, name)), "place": place((*section, name))}
 
     if settings.tls_key is not None and settings.tls_cert is None:
-        yield ConfigIncomplete(**at("tls_key"), other=".".join((*section, "tls_cert")))
+        yield CONFIG_INCOMPLETE(**at("tls_key"), other=".".join((*section, "tls_cert")))
     if settings.tls_ca is not None:
         yield from find_certificate_problems(settings.tls_ca, at("tls_ca"))
     if settings.tls_cert is None:
@@ -75,7 +75,7 @@ def find_tls_problems(section: tuple[str, ...], settings: TlsSettings, place: Ke
     yield from wrong
     key = settings.tls_key or settings.tls_cert  # one PEM file may hold both
     if settings.tls_key is None and not wrong and b"PRIVATE KEY-----" not in settings.tls_cert.read_bytes():
-        yield ConfigIncomplete(**at("tls_cert"), other=".".join((*section, "tls_key")))
+        yield CONFIG_INCOMPLETE(**at("tls_cert"), other=".".join((*section, "tls_key")))
         return
     if is_unit_credential(key):
         return
@@ -87,12 +87,12 @@ def find_tls_problems(section: tuple[str, ...], settings: TlsSettings, place: Ke
     try:
         private = load_pem_private_key(key.read_bytes(), None)
     except (ValueError, TypeError):  # no PEM; with a passphrase
-        yield ConfigNoKey(**at_key, path=str(key))
+        yield CONFIG_NO_KEY(**at_key, path=str(key))
         return
     if not wrong:
         public = x509.load_pem_x509_certificates(settings.tls_cert.read_bytes())[0].public_key()
         if public.public_bytes(*_RAW) != private.public_key().public_bytes(*_RAW):
-            yield ConfigKeyMismatch(**at_key, path=str(key), certificate=str(settings.tls_cert))
+            yield CONFIG_KEY_MISMATCH(**at_key, path=str(key), certificate=str(settings.tls_cert))
 
 
 def find_certificate_problems(path: Path, at: dict[str, str]) -> Iterator[ConfigFinding]:
@@ -103,7 +103,7 @@ def find_certificate_problems(path: Path, at: dict[str, str]) -> Iterator[Config
     try:
         x509.load_pem_x509_certificates(path.read_bytes())
     except ValueError:
-        yield ConfigNoCertificate(**at, path=str(path))
+        yield CONFIG_NO_CERTIFICATE(**at, path=str(path))
 
 
 def is_unit_credential(path: Path) -> bool:
@@ -117,11 +117,11 @@ def find_file_problem(path: Path, at: dict[str, str]) -> ConfigFinding | None:
         with path.open("rb"):
             return None
     except IsADirectoryError:
-        return ConfigNotAFile(**at, path=str(path))
+        return CONFIG_NOT_A_FILE(**at, path=str(path))
     except PermissionError:
         return ConfigFileForbidden(**at, path=str(path))
     except OSError:
-        return ConfigFileMissing(**at, path=str(path))
+        return CONFIG_FILE_MISSING(**at, path=str(path))
 
 
 def find_faulty_file(settings: TlsSettings) -> str:
@@ -210,5 +210,7 @@ def explain_certificate_fault(fault: CertificateFault, certificate: str) -> Cloc
     """The error for a person."""
     now, starts, ends = f"{fault.now:%Y-%m-%d %H:%M}", f"{fault.starts:%Y-%m-%d}", f"{fault.ends:%Y-%m-%d}"
     if fault.ended:
-        return (CertificateEndedByClock if fault.by_clock else CertificateEnded)(certificate, ends, now)
-    return (CertificateNotYetByClock if fault.by_clock else CertificateNotYet)(certificate, starts, now)
+        ended = CERTIFICATE_ENDED_BY_CLOCK if fault.by_clock else CERTIFICATE_ENDED
+        return ended(certificate=certificate, ends=ends, now=now)
+    early = CERTIFICATE_NOT_YET_BY_CLOCK if fault.by_clock else CERTIFICATE_NOT_YET
+    return early(certificate=certificate, starts=starts, now=now)

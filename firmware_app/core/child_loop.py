@@ -23,7 +23,11 @@ from typing import Any, Final
 import numpy as np
 
 from firmware_app.core import child_messages, process
-from firmware_app.core.errors import LanternError, MemoryShort, Undecodable
+from firmware_app.core.errors import (
+    MEMORY_SHORT,
+    LanternError,
+    Undecodable,
+)
 from firmware_app.core.records import Reason
 
 Answers = Iterator[child_messages.ChildMessage]
@@ -42,7 +46,7 @@ def out_of_memory_answer() -> child_messages.ChildMessage:
     """The answer to a job for which memory ran short: it is too large, or earlier jobs left too little.
 
     The child ends after this answer, so that a fresh one can be asked."""
-    return refusal_answer(MemoryShort(), spent=True)
+    return refusal_answer(MEMORY_SHORT(), spent=True)
 
 
 def is_memory_error(error: BaseException | None) -> bool:

@@ -19,14 +19,14 @@ from firmware_app.core import certificates
 from firmware_app.core.config_sections import Config
 from firmware_app.core.config_source import ConfigSource
 from firmware_app.core.errors import (
+    CONFIG_FOREIGN_ADDRESS,
+    CONFIG_INCOMPLETE,
+    CONFIG_NO_FOLDER,
+    CONFIG_NO_HOST,
+    CONFIG_NOT_A_FOLDER,
+    CONFIG_PORT_TWICE,
     ConfigFinding,
     ConfigFolderForbidden,
-    ConfigForeignAddress,
-    ConfigIncomplete,
-    ConfigNoFolder,
-    ConfigNoHost,
-    ConfigNotAFolder,
-    ConfigPortTwice,
 )
 
 # RFC 1123 2.1, with the underscore that Windows names and mDNS services have.
@@ -62,12 +62,12 @@ def _check_ports(config: Config, at: _At) -> Iterator[ConfigFinding]:
             if port and port == other_port and (host == other_host or {host, other_host} & _EVERY):
                 if at(*keys)["place"] == at()["place"]:  # a default; the other one is written
                     keys, other = other, keys
-                yield ConfigPortTwice(**at(*keys), port=port, other=".".join(other))
+                yield CONFIG_PORT_TWICE(**at(*keys), port=port, other=".".join(other))
     for section, host in (("dicom", config.dicom.host), ("viewer", config.viewer.host)):
         if not is_host_name(host):
-            yield ConfigNoHost(**at(section, "host"), host=host)
+            yield CONFIG_NO_HOST(**at(section, "host"), host=host)
         elif not _is_own(host):
-            yield ConfigForeignAddress(**at(section, "host"), host=host)
+            yield CONFIG_FOREIGN_ADDRESS(**at(section, "host"), host=host)
 
 
 def _is_own(host: str) -> bool:
@@ -103,12 +103,12 @@ def _check_hosts(config: Config, at: _At) -> Iterator[ConfigFinding]:
     for where, archive in archives:
         for use in ("send", "query"):
             if getattr(archive, use) and not archive.host:
-                yield ConfigIncomplete(**at(*where, use), other=".".join((*where, "host")))
+                yield CONFIG_INCOMPLETE(**at(*where, use), other=".".join((*where, "host")))
     if config.uplink.enabled and not config.uplink.host:
-        yield ConfigIncomplete(**at("uplink", "enabled"), other="uplink.host")
+        yield CONFIG_INCOMPLETE(**at("uplink", "enabled"), other="uplink.host")
     for keys, host in named:
         if host and not is_host_name(host):
-            yield ConfigNoHost(**at(*keys), host=host)
+            yield CONFIG_NO_HOST(**at(*keys), host=host)
 
 
 def _url_host(url: str) -> str:
@@ -148,7 +148,7 @@ def _check_tls(config: Config, at: _At) -> Iterator[ConfigFinding]:
         # The port of the box speaks TLS for its certificate, a dialled one for the other side's authority.
         has, needs = ("tls_ca", "tls_cert") if keys == ("dicom",) else ("tls_cert", "tls_ca")
         if getattr(settings, has) is not None and getattr(settings, needs) is None:
-            yield ConfigIncomplete(**at(*keys, has), other=".".join((*keys, needs)))
+            yield CONFIG_INCOMPLETE(**at(*keys, has), other=".".join((*keys, needs)))
     authorities = {("fhir", "tls_ca"): config.fhir.tls_ca, ("dicomweb", "client_ca"): config.dicomweb.client_ca}
     for keys, path in authorities.items():
         if path is not None:
@@ -188,9 +188,9 @@ def _check_folders(config: Config, at: _At) -> Iterator[ConfigFinding]:
             if is_written and not os.access(path, os.W_OK | os.X_OK):
                 yield ConfigFolderForbidden(**at(*keys), path=str(path))
         elif not nearest.is_dir() and os.path.lexists(nearest):
-            yield ConfigNotAFolder(**at(*keys), path=str(nearest))
+            yield CONFIG_NOT_A_FOLDER(**at(*keys), path=str(nearest))
         elif not is_made:
-            yield ConfigNoFolder(**at(*keys), path=str(path))
+            yield CONFIG_NO_FOLDER(**at(*keys), path=str(path))
         elif not os.access(nearest, os.W_OK | os.X_OK):
             yield ConfigFolderForbidden(**at(*keys), path=str(nearest))
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.core.errors import (
-    ConfigForbidden,
-    ConfigIsFolder,
-    ConfigMissing,
-    ConfigNotToml,
-    ConfigNotUtf8,
-    ConfigTwice,
-    ConfigUnreadable,
+    CONFIG_FORBIDDEN,
+    CONFIG_IS_FOLDER,
+    CONFIG_MISSING,
+    CONFIG_NOT_TOML,
+    CONFIG_NOT_UTF8,
+    CONFIG_TWICE,
+    CONFIG_UNREADABLE,
 )
 
 _AT: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -40,34 +40,34 @@ class ConfigSource:
     def of(cls, path: Path, variables: Mapping[tuple[str, ...], str]) -> ConfigSource:
         """Read *path*; a byte order mark, as Windows writes it, is no part of the text.
 
-        Raises `ConfigMissing`, `ConfigForbidden`, `ConfigIsFolder`, `ConfigUnreadable` or `ConfigNotUtf8`.
+        Raises `CONFIG_MISSING`, `CONFIG_FORBIDDEN`, `CONFIG_IS_FOLDER`, `CONFIG_UNREADABLE` or `CONFIG_NOT_UTF8`.
         """
         try:
             data = path.read_bytes().removeprefix(BOM_UTF8)
         except FileNotFoundError:
-            raise ConfigMissing(path=str(path)) from None
+            raise CONFIG_MISSING(path=str(path)) from None
         except PermissionError:
-            raise ConfigForbidden(path=str(path)) from None
+            raise CONFIG_FORBIDDEN(path=str(path)) from None
         except IsADirectoryError:
-            raise ConfigIsFolder(path=str(path)) from None
+            raise CONFIG_IS_FOLDER(path=str(path)) from None
         except OSError as error:
-            raise ConfigUnreadable(path=str(path), detail=error.strerror or str(error)) from None
+            raise CONFIG_UNREADABLE(path=str(path), detail=error.strerror or str(error)) from None
         try:
             return cls(path, data.decode("utf-8"), variables)
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
-            raise ConfigNotUtf8(path=str(path), line=line) from None
+            raise CONFIG_NOT_UTF8(path=str(path), line=line) from None
 
     def tree(self) -> dict[str, Any]:
-        """The file's tables.  Raises `ConfigNotToml` or `ConfigTwice`."""
+        """The file's tables.  Raises `CONFIG_NOT_TOML` or `CONFIG_TWICE`."""
         try:
             return tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
             at = _AT.search(str(error))
             line = int(at[1]) if at and at[1] else max(1, len(self.text.splitlines()))
             if str(error).startswith(_TWICE):
-                raise ConfigTwice(path=str(self.path), line=line) from None
-            raise ConfigNotToml(path=str(self.path), line=line, detail=_AT.sub("", str(error))) from None
+                raise CONFIG_TWICE(path=str(self.path), line=line) from None
+            raise CONFIG_NOT_TOML(path=str(self.path), line=line, detail=_AT.sub("", str(error))) from None
 
     def place(self, keys: Keys) -> str:
         """``FILE:LINE`` or ``LANTERN_SECTION__KEY`` of the value at *keys*, or of the table it would stand in."""

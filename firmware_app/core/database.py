@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from firmware_app.core import database_health, locks
-from firmware_app.core.errors import StoreError, StoreNotReady, StoreTooNew
+from firmware_app.core.errors import (
+    STORE_NOT_READY,
+    StoreError,
+    StoreTooNew,
+)
 from firmware_app.core.state_dir import make_directory, sync_directory
 
 _BUSY_MS = 15_000
@@ -93,7 +97,7 @@ class _Connection(sqlite3.Connection):
 class Database:
     """Connections to one file, one per thread.  `transaction` is BEGIN IMMEDIATE … COMMIT, durable on return.
 
-    The first connection raises `StoreDamaged` while the file waits to be rebuilt.
+    The first connection raises `STORE_DAMAGED` while the file waits to be rebuilt.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,11 +134,11 @@ class Database:
             connection.execute(f"PRAGMA application_id={len(steps) if least is None else least:d}")
 
     def require(self, version: int) -> None:
-        """Raise `StoreNotReady` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
+        """Raise `STORE_NOT_READY` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
         the code of *version* may use.
         """
         if not self.path.exists() or self._usable(version) < version:
-            raise StoreNotReady(database=self.path.name)
+            raise STORE_NOT_READY(database=self.path.name)
 
     def _usable(self, known: int) -> int:
         """The file's schema; raises `StoreTooNew` when the code of schema *known* may not use it."""

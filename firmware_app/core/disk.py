@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core.errors import (
-    DiskFailing,
+    DISK_FAILING,
+    DISK_READ_ONLY,
+    STORE_UNREADABLE,
     DiskFull,
-    DiskReadOnly,
     DiskTrouble,
     StateUnusable,
     StoreError,
-    StoreUnreadable,
 )
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -47,13 +47,13 @@ def free_bytes(folder: Path) -> int:
 
 def classify_disk_error(folder: Path, error: OSError | sqlite3.Error) -> StoreError:
     """*error*, raised on the disk of *folder*, as a `DiskTrouble` if it shows one; else as `StateUnusable` or
-    `StoreUnreadable` with the system's message."""
+    `STORE_UNREADABLE` with the system's message."""
     problem = _known(folder, error)
     if problem is not None:
         return problem
     if isinstance(error, OSError):
         return StateUnusable(path=str(folder), detail=error.strerror or str(error))
-    return StoreUnreadable(detail=str(error))
+    return STORE_UNREADABLE(detail=str(error))
 
 
 def find_disk_trouble(folder: Path, limit_mb: int, *, writes: bool = True) -> DiskTrouble | None:
@@ -63,7 +63,7 @@ def find_disk_trouble(folder: Path, limit_mb: int, *, writes: bool = True) -> Di
     """
     try:
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
-            return DiskReadOnly(path=str(folder))
+            return DISK_READ_ONLY(path=str(folder))
         free_mb = free_bytes(folder) // 1_000_000
         if free_mb < limit_mb:
             return DiskFull(path=str(folder), free_mb=free_mb)
@@ -83,7 +83,7 @@ def _known(folder: Path, error: OSError | sqlite3.Error) -> DiskTrouble | None:
             return _by_number(folder, errno.ENOSPC, None)
         if code & 0xFF in _ASK:
             problem = find_disk_trouble(folder, 1)
-            return problem or (DiskFailing(path=str(folder), detail=str(error)) if code in _OF_THE_DISK else None)
+            return problem or (DISK_FAILING(path=str(folder), detail=str(error)) if code in _OF_THE_DISK else None)
     return None
 
 
@@ -91,9 +91,9 @@ def _by_number(folder: Path, number: int | None, words: str | None) -> DiskTroub
     if number in _FULL:
         return DiskFull(path=str(folder), free_mb=free_bytes(folder) // 1_000_000)
     if number == errno.EROFS:
-        return DiskReadOnly(path=str(folder))
+        return DISK_READ_ONLY(path=str(folder))
     if number in _FAILING:
-        return DiskFailing(path=str(folder), detail=words or str(number))
+        return DISK_FAILING(path=str(folder), detail=words or str(number))
     return None
 
 

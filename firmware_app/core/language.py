@@ -7,7 +7,10 @@ shown in Chinese and in English.  The English text is the gettext message id.
 from __future__ import annotations
 
 import gettext
+import importlib
+import importlib.util
 import os
+import pkgutil
 import stat
 import sys
 from collections.abc import Mapping
@@ -60,8 +63,19 @@ def register_terms(placeholder: str, words: Mapping[str, str]) -> None:
 
 
 def list_codes() -> Mapping[str, str]:
-    """Every code known so far with its English sentence (the catalogue test and `doctor` read it)."""
+    """Every error's code, and every other code known so far, with its English sentence (the catalogue test and
+    `doctor` read it)."""
+    import_errors()
     return dict(_SENTENCES)
+
+
+@cache
+def import_errors() -> None:
+    """Import the errors of every flat: a process that shows what another one reported may lack its sentences."""
+    root = importlib.import_module("firmware_app")
+    for flat in pkgutil.iter_modules(root.__path__, "firmware_app."):
+        if flat.ispkg and importlib.util.find_spec(f"{flat.name}.errors") is not None:
+            importlib.import_module(f"{flat.name}.errors")
 
 
 def _languages() -> tuple[str, ...]:
@@ -113,6 +127,8 @@ def render_sentence(code: str, details: Mapping[str, object], language: str) -> 
 
     A code written by a newer version has no sentence here; it is then shown by its name rather than hidden.
     """
+    if code not in _SENTENCES:
+        import_errors()
     message = _SENTENCES.get(code, N_("The box reported {code}; this version has no sentence for it."))
     named = {
         name: translate_term(name, value, language) if isinstance(value, str) else value
@@ -123,6 +139,8 @@ def render_sentence(code: str, details: Mapping[str, object], language: str) -> 
 
 def sentence_template(code: str, language: str) -> str:
     """The sentence of *code* in *language* with its ``{placeholders}``; of a counted one the form for many."""
+    if code not in _SENTENCES:
+        import_errors()
     return _select_form(code, _SENTENCES[code], {}, language)
 
 

@@ -19,7 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.core import database_health, disk
-from firmware_app.core.errors import StoreDamaged, StoreError, StoreLookedAt
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+    STORE_LOOKED_AT,
+    StoreError,
+)
 
 _RETRY_S: Final = 0.02
 _NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
@@ -90,9 +94,9 @@ _PATIENCE_S: Final = 15.0  # enough for the check or the rebuild of a small box'
 class SharedLock:
     """A shared lock on *database* while it is open, until it is closed or garbage-collected.
 
-    Raises `StoreDamaged` while the database is noted as damaged, `StoreLookedAt` while another process checks it, and a
-    `StoreError` (see `fault.named`).  On a read-only disk, or a file system without locks, nothing is held; no rebuild
-    happens there either.
+    Raises `STORE_DAMAGED` while the database is noted as damaged, `STORE_LOOKED_AT` while another process checks it,
+    and a `StoreError` (see `fault.named`).  On a read-only disk, or a file system without locks, nothing is held; no
+    rebuild happens there either.
     """
 
     def __init__(self, database: Path) -> None:
@@ -106,10 +110,10 @@ class SharedLock:
             raise _classify_lock_error(database, error) from None
         if database_health.has_damage_note(database):
             self.close()
-            raise StoreDamaged(database=database.name)
+            raise STORE_DAMAGED(database=database.name)
         if not locked:
             self.close()
-            raise StoreLookedAt(database=database.name)
+            raise STORE_LOOKED_AT(database=database.name)
         try:
             database_health.remove_clean_mark(database)
         except OSError as error:

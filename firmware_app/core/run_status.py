@@ -21,7 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from firmware_app.core import clock, disk
-from firmware_app.core.errors import AlreadyRunning, LanternError, ResetUnfinished
+from firmware_app.core.errors import (
+    RESET_UNFINISHED,
+    AlreadyRunning,
+    LanternError,
+)
 from firmware_app.core.language import LANGUAGES, list_codes
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
@@ -46,14 +50,15 @@ def expected_processes(config: Config) -> tuple[str, ...]:
 
 
 def require_no_reset(state: StateDir) -> None:
-    """Raise `ResetUnfinished` where a factory reset was begun: a box that is half deleted does nothing."""
+    """Raise `RESET_UNFINISHED` where a factory reset was begun: a box that is half deleted does nothing."""
     if state.factory_reset.exists():
-        raise ResetUnfinished
+        raise RESET_UNFINISHED()
 
 
 @contextmanager
 def hold_process_lock(state: StateDir, name: str) -> Iterator[None]:
-    """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it, and `ResetUnfinished`."""
+    """Hold the lock of the one process *name*; raises `AlreadyRunning` when another holds it, and
+    `RESET_UNFINISHED`."""
     require_no_reset(state)
     path = state.run_of(name) / f"{name}.lock"
     try:

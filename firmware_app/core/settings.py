@@ -42,7 +42,12 @@ from firmware_app.core.config_sections import ViewerSection as ViewerSection
 from firmware_app.core.config_sections import WorklistSection as WorklistSection
 from firmware_app.core.config_source import ConfigSource as ConfigSource
 from firmware_app.core.config_source import Keys
-from firmware_app.core.errors import ConfigError, ConfigInvalid, ConfigUnknownKey, RuntimeUnavailable
+from firmware_app.core.errors import (
+    CONFIG_INVALID,
+    CONFIG_UNKNOWN_KEY,
+    ConfigError,
+    RuntimeUnavailable,
+)
 
 _ENVIRONMENT_PREFIX: Final = "LANTERN_"
 
@@ -85,10 +90,12 @@ def load_config_with_source(
 
 
 def _check_runtime_section(runtime: str, section: dict[str, JsonValue], source: ConfigSource) -> dict[str, JsonValue]:
-    """A runtime's section, checked by its module's ``Config``.  Raises `ConfigUnknownKey` or `ConfigInvalid`."""
+    """A runtime's section, checked by its module's ``Config``.  Raises `CONFIG_UNKNOWN_KEY` or `CONFIG_INVALID`."""
     keys = ("runtimes", runtime)
     if runtime not in runtimes.list_runtimes():
-        raise ConfigUnknownKey(key=".".join(keys), place=source.place(keys), known=", ".join(runtimes.list_runtimes()))
+        raise CONFIG_UNKNOWN_KEY(
+            key=".".join(keys), place=source.place(keys), known=", ".join(runtimes.list_runtimes())
+        )
     settings = _find_model(keys)
     try:
         valid = settings.model_validate(section) if settings else None
@@ -121,7 +128,7 @@ def _find_nested_model(model: type[BaseModel], keys: Keys) -> type[BaseModel] | 
 
 def _parse_variable(keys: tuple[str, ...], text: str, variable: str) -> Any:
     """The *text* of a variable as the type of value that the key takes (lists are comma-separated or JSON); `Config`
-    checks the value.  Raises `ConfigInvalid`."""
+    checks the value.  Raises `CONFIG_INVALID`."""
     section = _find_model(keys[:-1])
     field = section.model_fields.get(keys[-1]) if section else None
     kind = getattr(field.annotation, "__origin__", None) if field else None
@@ -129,7 +136,7 @@ def _parse_variable(keys: tuple[str, ...], text: str, variable: str) -> Any:
         try:
             return json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigInvalid(key=".".join(keys), place=variable, value=text[:80], detail=str(error)) from None
+            raise CONFIG_INVALID(key=".".join(keys), place=variable, value=text[:80], detail=str(error)) from None
     items = [item.strip() for item in text.split(",") if item.strip()]
     if kind is tuple:
         return items
@@ -145,8 +152,8 @@ def _explain(error: ValidationError, model: Any, source: ConfigSource, above: tu
     key, place = ".".join(map(str, keys)), source.place(keys)
     if first["type"] == "extra_forbidden":
         section = _find_nested_model(model, first["loc"][:-1])
-        return ConfigUnknownKey(key=key, place=place, known=", ".join(section.model_fields if section else ()))
-    return ConfigInvalid(key=key, place=place, value=str(first["input"])[:80], detail=first["msg"])
+        return CONFIG_UNKNOWN_KEY(key=key, place=place, known=", ".join(section.model_fields if section else ()))
+    return CONFIG_INVALID(key=key, place=place, value=str(first["input"])[:80], detail=first["msg"])
 
 
 def describe_config(config: Config) -> str:

@@ -43,7 +43,9 @@ from typing import Final, TypeVar
 
 from firmware_app.core import disk
 from firmware_app.core.disk import free_bytes as free_bytes
-from firmware_app.core.errors import ResetUnfinished
+from firmware_app.core.errors import (
+    RESET_UNFINISHED,
+)
 
 # rwxrws---: files made inside belong to the clinical group, whichever of the box's users makes them.
 _DIRECTORY_MODE = 0o2770
@@ -166,9 +168,9 @@ class StateDir:
         return self.run / "ballast"
 
     def prepare(self) -> None:
-        """Make what is missing, durably.  Raises a `StoreError` (see `fault.named`) or `ResetUnfinished`."""
+        """Make what is missing, durably.  Raises a `StoreError` (see `fault.named`) or `RESET_UNFINISHED`."""
         if self.factory_reset.exists():
-            raise ResetUnfinished
+            raise RESET_UNFINISHED()
         try:
             changed = [folder.parent for folder in (self.root, *self.root.parents) if not folder.exists()]
             make_directory(self.root, _ROOT_MODE)

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
-from firmware_app.core.errors import IntakeError
 from firmware_app.dicom import element_stream
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 
 PUSH_MODEL: Final = "1.2.840.10008.1.20.1"
 WELL_KNOWN_INSTANCE: Final = "1.2.840.10008.1.20.1.1"

@@ -24,10 +24,12 @@ from flask import Flask, Response, request
 from waitress.channel import HTTPChannel
 from waitress.server import UnixWSGIServer
 
-from firmware_app.core.errors import PortUnusable
 from firmware_app.core.language import escape_controls
 from firmware_app.core.settings import Config
 from firmware_app.dicom.dicomweb import CLIENT_HEADER, socket_path
+from firmware_app.dicom.errors import (
+    PORT_UNUSABLE,
+)
 from firmware_app.dicom.storage import ImageDoor
 from firmware_app.dicom.stow_rs import (
     InvalidMultipart,
@@ -193,7 +195,7 @@ class DicomwebServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> Path:
-        """Listen; returns the socket's path.  Raises `PortUnusable`."""
+        """Listen; returns the socket's path.  Raises `PORT_UNUSABLE`."""
         logging.getLogger("waitress").setLevel(logging.ERROR)
         tempfile.tempdir = str(self._door.state.incoming)
         path = socket_path(self._door.state.run)
@@ -212,7 +214,7 @@ class DicomwebServer:
                 inbuf_overflow=1 << 18,
             )
         except OSError as error:
-            raise PortUnusable(host=str(path), port=0, detail=error.strerror or str(error)) from None
+            raise PORT_UNUSABLE(host=str(path), port=0, detail=error.strerror or str(error)) from None
         self._thread = threading.Thread(target=self._serve, name="dicomweb", daemon=True)
         self._thread.start()
         return path

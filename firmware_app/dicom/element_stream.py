@@ -20,7 +20,12 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import Final, Literal
 
-from firmware_app.core.errors import IntakeError, Malformed, NestedTooDeep, Truncated
+from firmware_app.dicom.errors import (
+    IntakeError,
+    Malformed,
+    NestedTooDeep,
+    Truncated,
+)
 
 Buffer = bytes | mmap.mmap
 

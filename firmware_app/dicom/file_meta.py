@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from struct import pack
 from typing import Final
 
-from firmware_app.core.errors import Malformed, Truncated
 from firmware_app.dicom.element_stream import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
@@ -24,6 +23,10 @@ from firmware_app.dicom.element_stream import (
     Element,
     Encoding,
     tag_name,
+)
+from firmware_app.dicom.errors import (
+    Malformed,
+    Truncated,
 )
 
 # Always zeroed: an executable may be hidden in these 128 bytes (CVE-2019-11687).

@@ -15,15 +15,6 @@ from pathlib import Path
 from struct import unpack
 from typing import Final
 
-from firmware_app.core.errors import (
-    DirectoryRecord,
-    IdentityMalformed,
-    IdentityMissing,
-    IdentityTooLong,
-    Malformed,
-    PixelLengthMismatch,
-    Truncated,
-)
 from firmware_app.core.records import UID_MOST, Header, is_uid
 from firmware_app.dicom import coded_entries, patient_data, sop_classes, transfer_syntax
 from firmware_app.dicom.charset import decode_text
@@ -37,6 +28,15 @@ from firmware_app.dicom.element_stream import (
     Walk,
     tag_name,
     walk_data_set,
+)
+from firmware_app.dicom.errors import (
+    IDENTITY_MALFORMED,
+    IDENTITY_MISSING,
+    IDENTITY_TOO_LONG,
+    DirectoryRecord,
+    Malformed,
+    PixelLengthMismatch,
+    Truncated,
 )
 from firmware_app.dicom.file_meta import guess_encoding, read_meta_elements
 from firmware_app.dicom.patient_data import Person
@@ -331,18 +331,18 @@ def _person(data: Buffer, parsed: Walk) -> Person:
 def _class(value: str | None) -> str:
     uid = _identity(value, "SOPClassUID", most=UID_MOST)
     if not is_uid(uid):
-        raise IdentityMalformed(keyword="SOPClassUID")
+        raise IDENTITY_MALFORMED(keyword="SOPClassUID")
     return uid
 
 
 def _identity(value: str | None, keyword: str, most: int = UID_MOST_TAKEN) -> str:
     """*value*, also when it is not a valid UID (`Header.faulty_uids`) but enough to tell objects apart."""
     if value is None:
-        raise IdentityMissing(keyword=keyword)
+        raise IDENTITY_MISSING(keyword=keyword)
     if _IDENTITY.fullmatch(value) is None:
-        raise IdentityMalformed(keyword=keyword)
+        raise IDENTITY_MALFORMED(keyword=keyword)
     if len(value) > most:
-        raise IdentityTooLong(keyword=keyword, length=len(value), limit=most)
+        raise IDENTITY_TOO_LONG(keyword=keyword, length=len(value), limit=most)
     return value
 
 

@@ -6,8 +6,10 @@ import ssl
 from dataclasses import dataclass
 
 from firmware_app.core.config_sections import ArchiveSection, PeerSection
-from firmware_app.core.errors import PacsTls
 from firmware_app.core.settings import Config
+from firmware_app.dicom.errors import (
+    PACS_TLS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Peer:
         return {"pacs": "pacs", "worklist": "worklist.hospital"}.get(self.name, f"pacs.more.{self.name}")
 
     def tls(self) -> ssl.SSLContext | None:
-        """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PacsTls`.
+        """TLS 1.2 or newer (PS3.15 B.9), or None; raises `PACS_TLS`.
 
         The archive must show a certificate of `tls_ca`; its host name is not compared, because archives are dialled by
         address and the authority is the clinic's own.
@@ -50,7 +52,7 @@ class Peer:
         except OSError as error:  # ssl.SSLError is one
             from firmware_app.core import certificates  # a connection that works does not load it
 
-            raise PacsTls(
+            raise PACS_TLS(
                 pacs=self.title, detail=certificates.explain_tls_error(self.section, self.settings, error)
             ) from None
         return context

@@ -13,8 +13,11 @@ import re
 from struct import Struct, unpack
 from typing import Final
 
-from firmware_app.core.errors import EndNotMarked, Truncated
 from firmware_app.dicom.element_stream import Buffer
+from firmware_app.dicom.errors import (
+    END_NOT_MARKED,
+    Truncated,
+)
 
 HEAD_BYTES: Final = 16
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -57,7 +60,7 @@ def is_phone_picture(head: bytes) -> bool:
 
 
 def check_complete(descriptor: int, suffix: str) -> None:
-    """Raise `Truncated` (or its subclass `EndNotMarked`) when the picture or clip in *descriptor* is cut.
+    """Raise `Truncated` (or its subclass `END_NOT_MARKED`) when the picture or clip in *descriptor* is cut.
 
     The file is mapped into memory, so it must be the box's own copy, which nothing shortens meanwhile.
     """
@@ -82,7 +85,7 @@ def check_complete(descriptor: int, suffix: str) -> None:
         else:
             whole = is_complete_tiff(data)
     if not whole and suffix == ".mpg":
-        raise EndNotMarked(where="MPEG")
+        raise END_NOT_MARKED(where="MPEG")
     if not whole:
         raise Truncated(where=suffix.removeprefix(".").upper())
 

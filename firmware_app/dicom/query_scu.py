@@ -19,8 +19,14 @@ from pydicom.uid import UID
 from pynetdicom import _config, build_context, evt
 from pynetdicom.association import Association
 
-from firmware_app.core.errors import EarlierNoGet, EarlierRefused, EarlierUnanswered, PacsError, PacsKindRefused
 from firmware_app.core.records import is_uid
+from firmware_app.dicom.errors import (
+    EARLIER_NO_GET,
+    EARLIER_REFUSED,
+    EARLIER_UNANSWERED,
+    PacsError,
+    PacsKindRefused,
+)
 from firmware_app.dicom.peers import Peer
 from firmware_app.dicom.query_keys import CHARSET_TAG, read_raw, read_texts
 from firmware_app.dicom.storage_scu import build_contexts, open_association, response_status
@@ -75,7 +81,7 @@ class FetchResult:
 def find_studies(peer: Peer, number: str) -> list[FoundStudy]:
     """The studies that *peer* has under this patient's number, at most `MOST_STUDIES`.
 
-    Raises `EarlierUnanswered` or `EarlierRefused`.
+    Raises `EARLIER_UNANSWERED` or `EARLIER_REFUSED`.
     """
     asked = Dataset()
     asked.SpecificCharacterSet = "ISO_IR 192"
@@ -88,10 +94,10 @@ def find_studies(peer: Peer, number: str) -> list[FoundStudy]:
         for answer, identifier in association.send_c_find(asked, UID(FIND)):
             status = response_status(answer)
             if status is None:
-                raise EarlierUnanswered(pacs=peer.title, detail="pacs.aborted")
+                raise EARLIER_UNANSWERED(pacs=peer.title, detail="pacs.aborted")
             if status not in _PENDING:
                 if status != 0:
-                    raise EarlierRefused(pacs=peer.title, status=f"{status:04X}H")
+                    raise EARLIER_REFUSED(pacs=peer.title, status=f"{status:04X}H")
                 break
             if identifier is not None and (one := _read_study(identifier)) is not None:
                 found.append(one)
@@ -112,7 +118,7 @@ def fetch_study(
     """Have *peer* send every object of a study whose class is among *classes*, in one of *syntaxes*.
 
     *take* gets each as a file, which is removed afterwards, and returns the status of its C-STORE.  An object of more
-    than *most_bytes* ends the association.  Raises `EarlierUnanswered`, `EarlierRefused` or `EarlierNoGet`.
+    than *most_bytes* ends the association.  Raises `EARLIER_UNANSWERED`, `EARLIER_REFUSED` or `EARLIER_NO_GET`.
     """
     _config.STORE_RECV_CHUNKED_DATASET = True
     arrived, taken = [0], [0]
@@ -140,7 +146,7 @@ def fetch_study(
     handlers = [(evt.EVT_C_STORE, on_store), (evt.EVT_DATA_RECV, on_data)]
     with _translate_errors(peer), open_association(peer, proposed, classes, handlers) as association:
         if not any(str(one.abstract_syntax) == GET for one in association.accepted_contexts):
-            raise EarlierNoGet(pacs=peer.title)
+            raise EARLIER_NO_GET(pacs=peer.title)
         failed = _failures(peer, association, asked)
     return FetchResult(taken[0], failed)
 
@@ -151,10 +157,10 @@ def _failures(peer: Peer, association: Association, asked: Dataset) -> int:
     for answer, _ in association.send_c_get(asked, UID(GET)):
         status = response_status(answer)
         if status is None:
-            raise EarlierUnanswered(pacs=peer.title, detail="pacs.aborted")
+            raise EARLIER_UNANSWERED(pacs=peer.title, detail="pacs.aborted")
         failed = int(answer.get("NumberOfFailedSuboperations") or 0)
         if status >> 12 in (0xA, 0xC) or status in (0x0122, 0x0124):
-            raise EarlierRefused(pacs=peer.title, status=f"{status:04X}H")
+            raise EARLIER_REFUSED(pacs=peer.title, status=f"{status:04X}H")
     return failed
 
 
@@ -164,11 +170,11 @@ def _translate_errors(peer: Peer) -> Iterator[None]:
     try:
         yield
     except PacsKindRefused:
-        raise EarlierRefused(pacs=peer.title, status="0122H") from None
+        raise EARLIER_REFUSED(pacs=peer.title, status="0122H") from None
     except PacsError as error:
-        raise EarlierUnanswered(pacs=peer.title, detail=error.code) from None
+        raise EARLIER_UNANSWERED(pacs=peer.title, detail=error.code) from None
     except (RuntimeError, ValueError):  # pynetdicom: the association is gone, or has no context for it
-        raise EarlierUnanswered(pacs=peer.title, detail="pacs.aborted") from None
+        raise EARLIER_UNANSWERED(pacs=peer.title, detail="pacs.aborted") from None
 
 
 def _read_study(identifier: Dataset) -> FoundStudy | None:

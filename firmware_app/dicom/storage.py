@@ -20,21 +20,23 @@ from typing import Final, Protocol
 from firmware_app.core import disk
 from firmware_app.core.database import Database
 from firmware_app.core.errors import (
-    DiskFailing,
+    DISK_FAILING,
+    DISK_READ_ONLY,
     DiskFull,
-    DiskReadOnly,
-    IdentityMismatch,
     LanternError,
-    NotKept,
-    NotKeptFailing,
-    NotKeptReadOnly,
-    ObjectTooLarge,
-    SpaceShort,
     StoreError,
 )
 from firmware_app.core.records import UID_MOST, Header
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.dicom.commitment import CommitmentAnswer, ObjectReference
+from firmware_app.dicom.errors import (
+    IDENTITY_MISMATCH,
+    NOT_KEPT_FAILING,
+    NOT_KEPT_READ_ONLY,
+    NotKept,
+    ObjectTooLarge,
+    SpaceShort,
+)
 
 
 class Outcome(StrEnum):
@@ -57,7 +59,7 @@ class Expectation(Protocol):
     """What the sender has said of an object, checked against its header and what this says of the patient."""
 
     def check(self, header: Header, identity: Mapping[str, str]) -> None:
-        """Raise `IdentityMismatch` where they differ."""
+        """Raise `IDENTITY_MISMATCH` where they differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,10 @@ class AnnouncedObject:
 
     def check(self, header: Header, identity: Mapping[str, str]) -> None:
         if header.sop_class_uid != self.sop_class_uid:
-            raise IdentityMismatch(keyword="SOPClassUID")
+            raise IDENTITY_MISMATCH(keyword="SOPClassUID")
         # dcmtk, and software built on it, cuts an overlong UID to the length that fits into its command.
         if self.sop_instance_uid not in (header.sop_instance_uid, header.sop_instance_uid[:UID_MOST]):
-            raise IdentityMismatch(keyword="SOPInstanceUID")
+            raise IDENTITY_MISMATCH(keyword="SOPInstanceUID")
 
 
 class AssociationJournal(Protocol):
@@ -157,8 +159,9 @@ def explain_not_kept(folder: Path, error: OSError | sqlite3.Error | StoreError) 
         known, detail = disk.classify_disk_error(folder, error), error.strerror or type(error).__name__
     if isinstance(known, DiskFull):
         return SpaceShort(free_mb=known.free_mb)
-    kind = {DiskReadOnly: NotKeptReadOnly, DiskFailing: NotKeptFailing}.get(type(known), NotKept)
-    return kind(detail=detail)
+    if known.code == DISK_READ_ONLY.code:
+        return NOT_KEPT_READ_ONLY(detail=detail)
+    return NOT_KEPT_FAILING(detail=detail) if known.code == DISK_FAILING.code else NotKept(detail=detail)
 
 
 class Spool:

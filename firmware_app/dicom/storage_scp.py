@@ -20,9 +20,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from firmware_app.core.errors import NotKept, PortTaken, PortUnusable, SpaceShort, TlsUnusable
+from firmware_app.core.errors import (
+    PORT_TAKEN,
+)
 from firmware_app.core.settings import Config, DicomSection
 from firmware_app.dicom.association_log import AssociationLog
+from firmware_app.dicom.errors import (
+    PORT_UNUSABLE,
+    TLS_UNUSABLE,
+    NotKept,
+    SpaceShort,
+)
 from firmware_app.dicom.scp.association import Association, SlotCalls
 from firmware_app.dicom.scp.association_slots import AssociationSlots, SlotHolder
 from firmware_app.dicom.scp.commitment_scp import CommitmentSCP
@@ -47,7 +55,7 @@ ServeConnection = Callable[[socket.socket, str, float], None]
 
 
 def create_tls_context(config: DicomSection) -> ssl.SSLContext | None:
-    """The server's TLS (PS3.15 B.9 and later: TLS 1.2 or newer), or None; raises `TlsUnusable`."""
+    """The server's TLS (PS3.15 B.9 and later: TLS 1.2 or newer), or None; raises `TLS_UNUSABLE`."""
     if config.tls_cert is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -60,14 +68,14 @@ def create_tls_context(config: DicomSection) -> ssl.SSLContext | None:
     except OSError as error:  # ssl.SSLError is one
         from firmware_app.core import certificates  # a port without TLS does not load it
 
-        raise TlsUnusable(detail=certificates.explain_tls_error("dicom", config, error)) from None
+        raise TLS_UNUSABLE(detail=certificates.explain_tls_error("dicom", config, error)) from None
     from firmware_app.dicom.scp import tls_dates  # a port without TLS does not load it
 
     return tls_dates.check_client_dates(context, config)
 
 
 def open_listener(host: str, port: int) -> socket.socket:
-    """A listening socket; raises `PortTaken` or `PortUnusable`."""
+    """A listening socket; raises `PORT_TAKEN` or `PORT_UNUSABLE`."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         listener = socket.create_server(
@@ -75,8 +83,8 @@ def open_listener(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise PortTaken(host=host, port=port) from None
-        raise PortUnusable(host=host, port=port, detail=error.strerror or str(error)) from None
+            raise PORT_TAKEN(host=host, port=port) from None
+        raise PORT_UNUSABLE(host=host, port=port, detail=error.strerror or str(error)) from None
     listener.setblocking(False)
     return listener
 
@@ -300,7 +308,7 @@ class StorageSCP:
     def start(self, on_end: Callable[[], None] = lambda: None) -> int:
         """Start to listen; returns the port.  *on_end* is called when the port is closed, by `stop` or by a fault.
 
-        Raises `PortTaken`, `PortUnusable` or `TlsUnusable`."""
+        Raises `PORT_TAKEN`, `PORT_UNUSABLE` or `TLS_UNUSABLE`."""
         tls = create_tls_context(self._config)
         listener = open_listener(self._config.host, self._config.port)
         # Holding the port, this is the only gateway of the state: first tidy up after one that was killed.

@@ -24,8 +24,11 @@ from pynetdicom import AE, build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from firmware_app.core.errors import (
-    PacsAborted,
+from firmware_app.dicom import commitment, file_meta, sop_classes
+from firmware_app.dicom.commitment import CommitmentAnswer, InvalidCommitment, ObjectReference
+from firmware_app.dicom.errors import (
+    PACS_ABORTED,
+    PACS_TLS,
     PacsBusy,
     PacsCalledUnknown,
     PacsCallingUnknown,
@@ -35,11 +38,8 @@ from firmware_app.core.errors import (
     PacsNoEcho,
     PacsObjectRefused,
     PacsRejected,
-    PacsTls,
     PacsUnreachable,
 )
-from firmware_app.dicom import commitment, file_meta, sop_classes
-from firmware_app.dicom.commitment import CommitmentAnswer, InvalidCommitment, ObjectReference
 from firmware_app.dicom.peers import Peer
 
 # pynetdicom and pydicom log what they encode: UIDs, titles, sometimes names.  None of that belongs in our log.
@@ -109,7 +109,7 @@ class ArchiveAssociation:
         except (RuntimeError, ValueError):  # the association is gone, or has no context for this transfer syntax
             status = None
         if status is None:
-            raise PacsAborted(pacs=self._peer.title)
+            raise PACS_ABORTED(pacs=self._peer.title)
         match classify_status(status):
             case StorageStatus.STORED:
                 return
@@ -278,10 +278,10 @@ def _silence(peer: Peer, tls: ssl.SSLContext | None, patience_s: float) -> PacsE
                 with tls.wrap_socket(tried, server_hostname=peer.settings.host):
                     pass
     except ssl.SSLError as error:
-        return PacsTls(pacs=peer.title, detail=getattr(error, "verify_message", "") or error.reason or str(error))
+        return PACS_TLS(pacs=peer.title, detail=getattr(error, "verify_message", "") or error.reason or str(error))
     except OSError as error:
         return _unreachable(peer, error)
-    return PacsAborted(pacs=peer.title)
+    return PACS_ABORTED(pacs=peer.title)
 
 
 def _unreachable(peer: Peer, error: OSError) -> PacsUnreachable:

@@ -17,16 +17,18 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Protocol
 
 from firmware_app.core.errors import (
-    IdentityMismatch,
-    IntakeError,
-    NotAnImage,
-    NotKept,
-    SpaceShort,
     StoreError,
-    Truncated,
 )
 from firmware_app.core.records import Header
 from firmware_app.dicom import file_meta
+from firmware_app.dicom.errors import (
+    IDENTITY_MISMATCH,
+    NOT_AN_IMAGE,
+    IntakeError,
+    NotKept,
+    SpaceShort,
+    Truncated,
+)
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, examine_descriptor
 from firmware_app.dicom.media_types import MULTIPART, parse_media_type
 from firmware_app.dicom.storage import ImageDoor, Spool, explain_not_kept
@@ -158,9 +160,9 @@ class StudyExpectation:
     study_instance_uid: str
 
     def check(self, header: Header, identity: Mapping[str, str]) -> None:
-        """Raise `IdentityMismatch` for an object of another study."""
+        """Raise `IDENTITY_MISMATCH` for an object of another study."""
         if header.study_instance_uid != self.study_instance_uid:
-            raise IdentityMismatch(keyword="StudyInstanceUID")
+            raise IDENTITY_MISMATCH(keyword="StudyInstanceUID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class StowRequest:
     def end(self) -> None:
         """The object is whole: have it accepted."""
         if self._error is None and self._spool is None:
-            self._fail(NotAnImage())
+            self._fail(NOT_AN_IMAGE())
         sop_class, sop_instance = "", ""
         if self._spool is not None:
             try:
@@ -248,7 +250,7 @@ class StowRequest:
     def _opened(self) -> Spool:
         """A spool that begins with a preamble of zeros, whatever stood in the object's own."""
         if bytes(self._head[PREAMBLE_BYTES:]) != MAGIC:
-            raise NotAnImage
+            raise NOT_AN_IMAGE()
         if self._record is None:
             try:
                 self._record = self._door.clinical.open_association(self._source)

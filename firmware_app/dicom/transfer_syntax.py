@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.core.errors import TransferSyntaxRefused
+from firmware_app.dicom.errors import (
+    TRANSFER_SYNTAX_REFUSED,
+)
 
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
@@ -87,8 +89,8 @@ _REFUSED_NAMES: Final = {
 
 
 def find_transfer_syntax(uid: str) -> TransferSyntax:
-    """The transfer syntax with this UID; raises `TransferSyntaxRefused` (it names standard syntaxes only)."""
+    """The transfer syntax with this UID; raises `TRANSFER_SYNTAX_REFUSED` (it names standard syntaxes only)."""
     syntax = ACCEPTED_SYNTAXES.get(uid)
     if syntax is None:
-        raise TransferSyntaxRefused(name=_REFUSED_NAMES.get(uid, "unknown"))
+        raise TRANSFER_SYNTAX_REFUSED(name=_REFUSED_NAMES.get(uid, "unknown"))
     return syntax

@@ -20,15 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_app.core.errors import (
-    ClipWithoutPictures,
-    FrameTooLarge,
     ImagingError,
-    PixelsUnsupported,
     Undecodable,
-    VideoReaderMissing,
 )
 from firmware_app.imaging import ultrasound_regions
 from firmware_app.imaging.display import DisplayFrame, to_greys
+from firmware_app.imaging.errors import (
+    CLIP_WITHOUT_PICTURES,
+    VIDEO_READER_MISSING,
+    FrameTooLarge,
+    PixelsUnsupported,
+)
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.image_limits import DECODING_ERRORS, MOST_FRAMES
 from firmware_app.imaging.pixel_size import SQUARE, pixel_aspect
@@ -143,7 +145,7 @@ class Track:
             )
             self._format = str(self._container.format.name)
             if not self._container.streams.video:
-                raise ClipWithoutPictures
+                raise CLIP_WITHOUT_PICTURES()
             context = self._stream.codec_context
             if context is None or not context.codec.name:
                 raise PixelsUnsupported(detail="the clip is compressed in a way this box does not know")
@@ -173,7 +175,7 @@ class Track:
             if packet.is_keyframe and packet.pts is not None and packet.dts is not None:
                 keys.append((packet.pts, packet.dts))
         if not self.frames:
-            raise ClipWithoutPictures
+            raise CLIP_WITHOUT_PICTURES()
         promised = int(self._stream.frames)
         if self.frames < promised:
             raise Undecodable(detail=f"the clip promises {promised} frames, {self.frames} are there")
@@ -292,7 +294,7 @@ class Clip:
 
 @contextmanager
 def open_clip(path: Path) -> Iterator[Clip]:
-    """Open the clip at *path*; raises `VideoReaderMissing`, `FrameTooLarge` or `Undecodable`."""
+    """Open the clip at *path*; raises `VIDEO_READER_MISSING`, `FrameTooLarge` or `Undecodable`."""
     file: BinaryIO
     with path.open("rb") as file:
         track = Track(file, FILE_FORMATS)
@@ -332,7 +334,7 @@ def load_pyav() -> Any:
     try:
         import av
     except ImportError:
-        raise VideoReaderMissing from None
+        raise VIDEO_READER_MISSING() from None
     return av
 
 

@@ -18,13 +18,21 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID
 
 from firmware_app import __version__
-from firmware_app.core.errors import ExportNoRoom, ExportTextFound, ExportTextUnchecked, ExportTooLarge, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.dicom import file_meta
 from firmware_app.imaging import deidentified_header, deidentified_pixels, dicom_image, keyframes
 from firmware_app.imaging.deidentified_header import Pseudonyms
 from firmware_app.imaging.deidentified_pixels import PixelPlan
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
+from firmware_app.imaging.errors import (
+    EXPORT_NO_ROOM,
+    EXPORT_TEXT_FOUND,
+    EXPORT_TEXT_UNCHECKED,
+    EXPORT_TOO_LARGE,
+)
 from firmware_app.imaging.text_detection import TextDetector
 
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
@@ -70,13 +78,13 @@ def write_deidentified(
     Raises `ExportError` or `ImagingError`; the caller then removes the unfinished file.
     """
     if detector is None and not looked:
-        raise ExportTextUnchecked
+        raise EXPORT_TEXT_UNCHECKED()
     with dicom_image.open_dicom_image(path) as film:
         coming = deidentified_pixels.pixel_bytes(film.source)
         if coming > LARGEST_FILE_BYTES - (64 << 20):
-            raise ExportTooLarge(megabytes=coming >> 20, most=LARGEST_FILE_BYTES >> 20)
+            raise EXPORT_TOO_LARGE(megabytes=coming >> 20, most=LARGEST_FILE_BYTES >> 20)
         if room_bytes is not None and coming + _HEADER_BYTES > room_bytes:
-            raise ExportNoRoom(free_mb=room_bytes // 1_000_000)  # the caller replaces it by the free space in all
+            raise EXPORT_NO_ROOM(free_mb=room_bytes // 1_000_000)  # the caller replaces it by the free space in all
         plan = deidentified_pixels.plan_pixels(film)
         checked = 0 if looked or detector is None else _check_for_text(film, plan, detector)
         data = deidentified_header.clean_header(film.source.header, identities)
@@ -105,11 +113,11 @@ def write_deidentified(
 
 
 def _check_for_text(film: DicomImage, plan: PixelPlan, detector: TextDetector) -> int:
-    """How many frames were searched; raises `ExportTextFound` at the first with text."""
+    """How many frames were searched; raises `EXPORT_TEXT_FOUND` at the first with text."""
     among = keyframes.spread_evenly(film.frames, MOST_TEXT_CHECKED)
     for index in among:
         if detector.boxes(deidentified_pixels.preview_frame(film, plan, index)):
-            raise ExportTextFound(frame=index + 1)
+            raise EXPORT_TEXT_FOUND(frame=index + 1)
     return len(among)
 
 

@@ -19,10 +19,15 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless
 
-from firmware_app.core.errors import ExportNoSector, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import image_properties, keyframes, palette, ultrasound_sector
 from firmware_app.imaging.dicom_image import DicomImage
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
+from firmware_app.imaging.errors import (
+    EXPORT_NO_SECTOR,
+)
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.ultrasound_sector import Sector
 
@@ -62,7 +67,7 @@ def is_ultrasound(header: Dataset) -> bool:
 
 
 def plan_pixels(film: DicomImage) -> PixelPlan:
-    """The plan for *film*, from its header and some of its frames; raises `ExportNoSector`, `ImagingError`."""
+    """The plan for *film*, from its header and some of its frames; raises `EXPORT_NO_SECTOR`, `ImagingError`."""
     inside = _find_sector(film) if is_ultrasound(film.source.header) else None
     return PixelPlan(exported_photometric(film, 0), inside)
 
@@ -90,7 +95,7 @@ def _find_sector(film: DicomImage) -> Sector:
             watch.see(film.grey(index))
         area = watch.sector()
     if area is None:
-        raise ExportNoSector
+        raise EXPORT_NO_SECTOR()
     return area
 
 

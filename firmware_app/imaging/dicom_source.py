@@ -27,7 +27,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from firmware_app.core.errors import FrameTooLarge, NoPixels, PixelsUnsupported, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
+from firmware_app.imaging.errors import (
+    FrameTooLarge,
+    NoPixels,
+    PixelsUnsupported,
+)
 from firmware_app.imaging.image_limits import DECODING_ERRORS, LONGEST_SIDE_PX, MOST_FRAMES
 
 LARGEST_FRAME_PX: Final = 32 * 1024 * 1024

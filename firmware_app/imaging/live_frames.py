@@ -21,16 +21,18 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, UltrasoundImageStorage, generate_uid
 
 from firmware_app.core.errors import (
-    FrameTooLarge,
     ImagingError,
-    PixelsUnsupported,
-    SourceEnded,
-    SourceLost,
-    SourceUnreachable,
-    WatchError,
 )
 from firmware_app.imaging import clip, image_properties, keyframes, ultrasound_sector
 from firmware_app.imaging.display import DisplayFrame
+from firmware_app.imaging.errors import (
+    SOURCE_ENDED,
+    SOURCE_LOST,
+    SOURCE_UNREACHABLE,
+    FrameTooLarge,
+    PixelsUnsupported,
+    WatchError,
+)
 from firmware_app.imaging.grey_scale import luminance
 from firmware_app.imaging.image_file import ImageFile
 from firmware_app.imaging.image_limits import DECODING_ERRORS
@@ -160,7 +162,7 @@ class FrameSource(Protocol):
     def newest(self, after: int, wait_s: float) -> GrabbedFrame | None:
         """The newest frame behind number *after*; None where none comes within *wait_s*.
 
-        Raises `SourceEnded`, `SourceLost` and `ImagingError`.
+        Raises `SOURCE_ENDED`, `SOURCE_LOST` and `ImagingError`.
         """
 
     def close(self) -> None: ...
@@ -203,11 +205,11 @@ class _ThreadedSource:
     def _run(self) -> None:
         try:
             self._decode()
-            over: WatchError | ImagingError = SourceEnded()
+            over: WatchError | ImagingError = SOURCE_ENDED()
         except (WatchError, ImagingError) as error:
             over = error
         except (*DECODING_ERRORS, MemoryError) as error:
-            over = SourceLost(detail=_describe_error(error))
+            over = SOURCE_LOST(detail=_describe_error(error))
         with self._new:
             self._over = over
             self._new.notify_all()
@@ -277,7 +279,7 @@ class PacketClock:
 class StreamSource(_ThreadedSource):
     """A V4L2 device or an RTSP address.
 
-    Raises `SourceUnreachable`, `VideoReaderMissing`, `PixelsUnsupported` or `FrameTooLarge`.
+    Raises `SOURCE_UNREACHABLE`, `VIDEO_READER_MISSING`, `PixelsUnsupported` or `FrameTooLarge`.
     """
 
     def __init__(self, address: str, kind: SourceKind) -> None:
@@ -296,9 +298,9 @@ class StreamSource(_ThreadedSource):
                 if not frame.is_corrupt:
                     at, pixels = clock.came(frame.time, time.monotonic()), clip.upright_pixels(frame)
                     self._put(at, lambda pixels=pixels: LiveFrame.of_pixels(pixels))  # type: ignore[misc]
-            raise SourceLost(detail="it has ended")
+            raise SOURCE_LOST(detail="it has ended")
         except clip.pyav_error() as error:
-            raise SourceLost(detail=_describe_error(error)) from None
+            raise SOURCE_LOST(detail=_describe_error(error)) from None
         finally:
             self._container.close()
 
@@ -321,10 +323,10 @@ def _open_container(address: str, way: Any) -> Any:
             metadata_errors="replace",
         )
     except (*DECODING_ERRORS, clip.pyav_error(), ValueError) as error:
-        raise SourceUnreachable(detail=_describe_error(error)) from None
+        raise SOURCE_UNREACHABLE(detail=_describe_error(error)) from None
     try:
         if not container.streams.video:
-            raise SourceUnreachable(detail="it has no picture")
+            raise SOURCE_UNREACHABLE(detail="it has no picture")
         context = container.streams.video[0].codec_context
         if context.name not in _STREAM_CODECS.split(","):
             raise PixelsUnsupported(detail=f"a stream compressed as {context.name}")

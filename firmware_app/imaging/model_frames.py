@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.errors import ImageUnfit, NoVolume
 from firmware_app.imaging import (
     image_limits,
     image_properties,
@@ -26,6 +25,10 @@ from firmware_app.imaging import (
     slices,
     ultrasound_marks,
     ultrasound_sector,
+)
+from firmware_app.imaging.errors import (
+    NO_VOLUME,
+    ImageUnfit,
 )
 from firmware_app.imaging.image_file import ImageFile
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec
@@ -179,12 +182,12 @@ def prepare_volume(path: Path, frames: int, spec: InputSpec) -> ModelFrames:
     """The volume in the object at *path*, which has *frames*: tensors (1, 1, D, H, W); `read` is its middle frame.
 
     Every frame must be a slice of one evenly spaced stack: a volume with a gap would be read as another shape.  Raises
-    `NoVolume`, and the `ImagingError` of a slice that cannot be decoded.
+    `NO_VOLUME`, and the `ImagingError` of a slice that cannot be decoded.
     """
     begun = time.perf_counter()
     stacks = scan_volumes.arrange_slices(slices.read_slices(path), scan_volumes.have_same_pixels).stacks
     if len(stacks) != 1 or len(stacks[0].slices) != frames:
-        raise NoVolume(frames=frames, slices=max((len(stack.slices) for stack in stacks), default=0))
+        raise NO_VOLUME(frames=frames, slices=max((len(stack.slices) for stack in stacks), default=0))
     volume = scan_volumes.read_volume(stacks[0]).voxels.astype(np.float32)
     decoded = time.perf_counter()
     tensor = to_model_input(volume, spec)

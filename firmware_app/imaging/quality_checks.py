@@ -36,21 +36,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from firmware_app.core.errors import (
-    ImageBelowLeast,
-    ImageBlank,
-    ImageNotAFilm,
-    ImageOddShape,
-    ImageOfColour,
-    ImageOfPages,
-    ImagePhotographed,
-    ImageTooSmall,
-    ImageTurned,
-    ImageUnfit,
-    ImageUnlike,
-)
 from firmware_app.imaging import image_limits, quality_measures
 from firmware_app.imaging.dicom_image import DicomImage
+from firmware_app.imaging.errors import (
+    IMAGE_BELOW_LEAST,
+    IMAGE_BLANK,
+    IMAGE_NOT_A_FILM,
+    IMAGE_ODD_SHAPE,
+    IMAGE_OF_COLOUR,
+    IMAGE_OF_PAGES,
+    IMAGE_PHOTOGRAPHED,
+    IMAGE_TOO_SMALL,
+    IMAGE_UNLIKE,
+    ImageTurned,
+    ImageUnfit,
+)
 from firmware_app.imaging.image_file import ImageFile
 from firmware_app.imaging.input_spec import QualityKind
 from firmware_app.imaging.model_input import InputSpec
@@ -113,19 +113,19 @@ def check_fitness(
     least = math.ceil(limits.share_of_input * max(spec.height, spec.width))
     nearest = max if spec.resize == "letterbox" else min  # the side by which the frame is scaled the most
     if nearest(rows, columns) < least:
-        raise ImageTooSmall(columns=columns, rows=rows, least=least)
+        raise IMAGE_TOO_SMALL(columns=columns, rows=rows, least=least)
     if not limits.narrowest <= columns / (rows * aspect) <= limits.widest:
-        raise ImageOddShape(columns=columns, rows=rows)
+        raise IMAGE_ODD_SHAPE(columns=columns, rows=rows)
     step = max(1, min(rows, columns) // _SAMPLED_SIDE)
     sampled = frame[::step, ::step].astype(np.float64)
     low, high = (float(limit) for limit in np.percentile(sampled, (0.5, 99.5)))
     if not high - low > max(abs(low), abs(high)) * 1e-6:
-        raise ImageBlank(greys=1)
+        raise IMAGE_BLANK(greys=1)
     sampled = np.clip((sampled - low) / (high - low), 0.0, 1.0)
     counts = np.bincount((sampled * 255).astype(np.uint8).ravel(), minlength=256)
     greys = int((counts > sampled.size * _IN_USE).sum())
     if greys < FEWEST_GREYS or counts.max() > limits.commonest_grey * sampled.size:
-        raise ImageBlank(greys=greys)
+        raise IMAGE_BLANK(greys=greys)
     small = Image.fromarray(np.ascontiguousarray(frame)).resize((_SIDE, _SIDE), Image.Resampling.BOX)
     reduced = np.clip((np.asarray(small, np.float64) - low) / (high - low), 0.0, 1.0)
     kept = reduced.std() >= limits.contrast_left * sampled.std()
@@ -134,14 +134,14 @@ def check_fitness(
         and _neighbours_correlate(reduced, limits.correlation)
         and variance_beyond_slope(reduced) >= LEAST_BEYOND_SLOPE
     ):
-        raise ImageNotAFilm
+        raise IMAGE_NOT_A_FILM()
 
 
 def check_size(frame: NDArray[np.float32], least_px: int | None) -> None:
-    """Raise `ImageBelowLeast` when the shorter side of *frame*, (H, W), has fewer pixels than the pack asks for."""
+    """Raise `IMAGE_BELOW_LEAST` when the shorter side of *frame*, (H, W), has fewer pixels than the pack asks for."""
     rows, columns = frame.shape
     if least_px is not None and min(rows, columns) < least_px:
-        raise ImageBelowLeast(columns=columns, rows=rows, least=least_px)
+        raise IMAGE_BELOW_LEAST(columns=columns, rows=rows, least=least_px)
 
 
 def _neighbours_correlate(reduced: NDArray[np.float64], least: float) -> bool:
@@ -180,7 +180,7 @@ MEASURES: Final[Mapping[str, Callable[[ReducedFrame], float]]] = {
     "turned": quality_measures.measure_turn,
     "unlike": quality_measures.measure_unlikeness,
 }
-_REFUSALS: Final[Mapping[str, type[ImageUnfit]]] = {"turned": ImageTurned, "unlike": ImageUnlike}
+_REFUSALS: Final[Mapping[str, Callable[[], ImageUnfit]]] = {"turned": ImageTurned, "unlike": IMAGE_UNLIKE}
 _GREY_MODES: Final = ("1", "L", "LA", "I", "F")
 
 MeasureValues = Mapping[str, float]
@@ -200,23 +200,23 @@ def median_measures(numbers: Sequence[MeasureValues]) -> dict[str, float]:
 
 
 def check_measures(numbers: MeasureValues, kind: QualityKind) -> None:
-    """Raise `ImageTurned` or `ImageUnlike` for numbers beyond the limits for models."""
+    """Raise `ImageTurned` or `IMAGE_UNLIKE` for numbers beyond the limits for models."""
     refused = image_limits.find_refusal(numbers, kind)
     if refused is not None:
-        raise _REFUSALS[refused[0]]
+        raise _REFUSALS[refused[0]]()
 
 
 def check_pages(film: ImageFile, *, clip: bool) -> None:
-    """Raise `ImageOfPages` for a picture of several pages: they may be films of several views, days or patients.
+    """Raise `IMAGE_OF_PAGES` for a picture of several pages: they may be films of several views, days or patients.
 
     Only where a *clip* is expected are they its frames, if all have the same size and kind.
     """
     if isinstance(film, Picture) and film.frames > 1 and not (clip and film.alike):
-        raise ImageOfPages(pages=film.frames)
+        raise IMAGE_OF_PAGES(pages=film.frames)
 
 
 def check_colours(film: ImageFile, index: int, kind: QualityKind, *, photographs: bool) -> None:
-    """Raise `ImageOfColour` for a colour photograph, `ImagePhotographed` for a photograph of a film or a screen.
+    """Raise `IMAGE_OF_COLOUR` for a colour photograph, `IMAGE_PHOTOGRAPHED` for a photograph of a film or a screen.
 
     *photographs*: the pack reads photographed films.
     """
@@ -227,9 +227,9 @@ def check_colours(film: ImageFile, index: int, kind: QualityKind, *, photographs
         return
     rgb = pixels.astype(np.uint8, copy=False)
     if quality_measures.coloured_share(rgb) >= image_limits.COLOURED_SHARE[kind]:
-        raise ImageOfColour
+        raise IMAGE_OF_COLOUR()
     if kind != "ultrasound" and not photographs and quality_measures.tinted_share(rgb) >= image_limits.TINTED_SHARE:
-        raise ImagePhotographed
+        raise IMAGE_PHOTOGRAPHED()
 
 
 def _is_grey(film: ImageFile) -> bool:

@@ -27,18 +27,20 @@ from numpy.typing import NDArray
 
 from firmware_app.core.errors import (
     ImagingError,
-    LocalizerLeftOut,
-    NotHounsfield,
-    SeriesUnfit,
-    SlicesAskew,
-    SlicesMissing,
-    SlicesTooFew,
-    SlicesTwice,
-    SpacingUneven,
-    VolumeTooLarge,
 )
 from firmware_app.core.records import Reason
 from firmware_app.imaging import dicom_image
+from firmware_app.imaging.errors import (
+    LOCALIZER_LEFT_OUT,
+    NOT_HOUNSFIELD,
+    SLICES_ASKEW,
+    SLICES_MISSING,
+    SLICES_TOO_FEW,
+    SLICES_TWICE,
+    SPACING_UNEVEN,
+    VOLUME_TOO_LARGE,
+    SeriesUnfit,
+)
 from firmware_app.imaging.slices import ExcludedFrame, Slice, Vector
 
 SamePixels = Callable[[Slice, Slice], bool]
@@ -180,7 +182,7 @@ def _drop_crossing_groups(groups: list[list[Slice]], left_out: list[ExcludedFram
             len(group) <= _LOCALIZERS < len(groups[0])
             and abs(float(group[0].normal @ groups[0][0].normal)) < _PERPENDICULAR
         ):
-            _leave_out(group, LocalizerLeftOut(), left_out)
+            _leave_out(group, LOCALIZER_LEFT_OUT(), left_out)
         else:
             kept.append(group)
     return kept
@@ -207,7 +209,7 @@ def _same_object(one: Slice, other: Slice) -> bool:
 def _split_passes(group: list[Slice]) -> list[list[Slice]]:
     """*group* unchanged if each position occurs once, else split by the first attribute that achieves this.
 
-    Raises `SlicesTwice` where no attribute does.
+    Raises `SLICES_TWICE` where no attribute does.
     """
     twice = _count_repeated(group)
     if not twice:
@@ -218,7 +220,7 @@ def _split_passes(group: list[Slice]) -> list[list[Slice]]:
             single[one.passes[number]].append(one)
         if len(single) > 1 and not any(_count_repeated(members) for members in single.values()):
             return list(single.values())
-    raise SlicesTwice(slices=twice)
+    raise SLICES_TWICE(slices=twice)
 
 
 def _count_repeated(group: Sequence[Slice]) -> int:
@@ -230,21 +232,21 @@ def _count_repeated(group: Sequence[Slice]) -> int:
 def _step(group: Sequence[Slice]) -> Vector:
     """The vector from each slice to the next; raises a subclass of `SeriesUnfit` where the spacing is uneven."""
     if len(group) < LEAST_SLICES:
-        raise SlicesTooFew(slices=len(group), least=LEAST_SLICES)
+        raise SLICES_TOO_FEW(slices=len(group), least=LEAST_SLICES)
     places, normal = np.asarray([one.position for one in group]), group[0].normal
     _check_even(np.diff(places @ normal))
     step = (places[-1] - places[0]) / (len(group) - 1)
     if _tilt(step, normal) > _STEEPEST:
-        raise SlicesAskew(off_mm=round(float(np.linalg.norm(step - (step @ normal) * normal)), 2))
+        raise SLICES_ASKEW(off_mm=round(float(np.linalg.norm(step - (step @ normal) * normal)), 2))
     off = np.abs(places - (places[0] + np.arange(len(group))[:, np.newaxis] * step)).max()
     if off > _slack(float(step @ normal)):
-        raise SlicesAskew(off_mm=round(float(off), 2))
+        raise SLICES_ASKEW(off_mm=round(float(off), 2))
     x, y, z = (float(value) for value in step)
     return x, y, z
 
 
 def _check_even(steps: NDArray[np.float64]) -> None:
-    """Raise `SlicesMissing` or `SpacingUneven` unless all *steps* are equal within the rounding of positions.
+    """Raise `SLICES_MISSING` or `SPACING_UNEVEN` unless all *steps* are equal within the rounding of positions.
 
     Single gaps of a whole number of steps are missing slices.  Several long steps in a row mean that the series was
     scanned with uneven spacing.
@@ -257,8 +259,8 @@ def _check_even(steps: NDArray[np.float64]) -> None:
     counts = np.rint(steps / step)
     is_whole = bool((np.abs(steps - counts * step) <= np.maximum(slack, _WHOLE * step)).all())
     if is_whole and not (wide[1:] & wide[:-1]).any():
-        raise SlicesMissing(missing=int((counts - 1).sum()), step_mm=round(step, 3))
-    raise SpacingUneven(least_mm=round(float(steps.min()), 3), most_mm=round(float(steps.max()), 3))
+        raise SLICES_MISSING(missing=int((counts - 1).sum()), step_mm=round(step, 3))
+    raise SPACING_UNEVEN(least_mm=round(float(steps.min()), 3), most_mm=round(float(steps.max()), 3))
 
 
 def _slack(step: float) -> float:
@@ -293,7 +295,7 @@ class Volume:
 def read_volume(stack: SliceStack) -> Volume:
     """The rescaled values of every voxel, each slice with its own rescale; padding becomes air (CT) or the minimum.
 
-    Raises `VolumeTooLarge`, or the `ImagingError` of a slice that cannot be decoded.
+    Raises `VOLUME_TOO_LARGE`, or the `ImagingError` of a slice that cannot be decoded.
     """
     first = stack.slices[0]
     shape = (len(stack.slices), first.rows, first.columns)
@@ -309,10 +311,10 @@ def read_volume(stack: SliceStack) -> Volume:
 
 
 def read_hounsfield_volume(stack: SliceStack) -> Volume:
-    """As `read_volume`, for values in Hounsfield units; raises `NotHounsfield` too."""
+    """As `read_volume`, for values in Hounsfield units; raises `NOT_HOUNSFIELD` too."""
     for one in stack.slices:
         if one.doubt:
-            raise NotHounsfield(detail=one.doubt)
+            raise NOT_HOUNSFIELD(detail=one.doubt)
     return read_volume(stack)
 
 
@@ -326,10 +328,10 @@ def have_same_pixels(one: Slice, other: Slice) -> bool:
 
 
 def _check_size(kind: type[np.generic], shape: tuple[int, int, int]) -> np.dtype[Any]:
-    """*kind* as a dtype, if a volume of *shape* fits into memory with it; raises `VolumeTooLarge`."""
+    """*kind* as a dtype, if a volume of *shape* fits into memory with it; raises `VOLUME_TOO_LARGE`."""
     size = math.prod(shape) * np.dtype(kind).itemsize
     if size > LARGEST_BYTES:
-        raise VolumeTooLarge(slices=shape[0], megabytes=size >> 20)
+        raise VOLUME_TOO_LARGE(slices=shape[0], megabytes=size >> 20)
     return np.dtype(kind)
 
 

@@ -16,10 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from firmware_app.core.errors import ImagingError, LocalizerLeftOut, NoSlice, SeriesUnfit
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.core.records import Reason
 from firmware_app.imaging import dicom_source, grey_transforms, header_values, spacing
 from firmware_app.imaging.dicom_source import HEADER_ERRORS, PixelSource
+from firmware_app.imaging.errors import (
+    LOCALIZER_LEFT_OUT,
+    NO_SLICE,
+    SeriesUnfit,
+)
 from firmware_app.imaging.grey_scale import GreyScale, StoredWords
 
 Vector = tuple[float, float, float]
@@ -125,17 +132,17 @@ def read_unit(header: Dataset, frame: int, *, is_table: bool = False) -> str:
 def _slice(image: PixelSource, path: Path, frame: int) -> Slice:
     header = image.header
     if _is_localizer(header, frame):
-        raise LocalizerLeftOut
+        raise LOCALIZER_LEFT_OUT()
     if image.samples != 1 or image.photometric == "PALETTE COLOR":
-        raise NoSlice(detail="PhotometricInterpretation")
+        raise NO_SLICE(detail="PhotometricInterpretation")
     across, down = _directions(header, frame)
     size = spacing.read_spacing(header, frame).mm
     if size is None:
-        raise NoSlice(detail="PixelSpacing")
+        raise NO_SLICE(detail="PixelSpacing")
     reach = StoredWords(image.allocated, image.stored, image.high_bit, image.signed).reach
     scale = grey_transforms.read_modality_transform(header, frame, reach)
     if scale.dropped:  # its values are not those of the other slices
-        raise NoSlice(detail="RescaleSlope")
+        raise NO_SLICE(detail="RescaleSlope")
     doubt = _find_doubt(header, frame, is_table=scale.modality is not None)
     return Slice(
         path=path,
@@ -168,11 +175,11 @@ def _directions(header: Dataset, frame: int) -> tuple[Vector, Vector]:
         grey_transforms.functional_group(header, frame, "PlaneOrientationSequence"), "ImageOrientationPatient"
     )
     if len(values) != 6:
-        raise NoSlice(detail="ImageOrientationPatient")
+        raise NO_SLICE(detail="ImageOrientationPatient")
     across, down = np.asarray(values[:3]), np.asarray(values[3:])
     lengths = [float(np.linalg.norm(across)), float(np.linalg.norm(down))]
     if any(abs(length - 1) > _UNIT for length in lengths) or abs(float(across @ down)) > _UNIT:
-        raise NoSlice(detail="ImageOrientationPatient")
+        raise NO_SLICE(detail="ImageOrientationPatient")
     return _vector(across / lengths[0]), _vector(down / lengths[1])
 
 
@@ -181,7 +188,7 @@ def _position(header: Dataset, frame: int) -> Vector:
         grey_transforms.functional_group(header, frame, "PlanePositionSequence"), "ImagePositionPatient"
     )
     if len(values) != 3:
-        raise NoSlice(detail="ImagePositionPatient")
+        raise NO_SLICE(detail="ImagePositionPatient")
     return _vector(np.asarray(values))
 
 

@@ -24,21 +24,25 @@ from firmware_app.cases.earlier_studies import (
 )
 from firmware_app.cases.patient_identity import PatientKey, find_doubts
 from firmware_app.core.errors import (
-    EarlierError,
-    EarlierIncomplete,
-    EarlierNone,
-    IdentityMismatch,
-    IntakeError,
     LanternError,
     StoreError,
 )
 from firmware_app.core.records import Header, Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom import query_scu, transfer_syntax
+from firmware_app.dicom.errors import (
+    IDENTITY_MISMATCH,
+    EarlierError,
+    IntakeError,
+)
 from firmware_app.dicom.negotiation import STORAGE
 from firmware_app.dicom.peers import ArchivePeer, list_archives
 from firmware_app.dicom.query_scu import FoundStudy
 from firmware_app.dicom.sop_classes import kind_of_class
+from firmware_app.ingest.errors import (
+    EARLIER_INCOMPLETE,
+    EARLIER_NONE,
+)
 from firmware_app.ingest.intake import ImageIntake
 
 log = logging.getLogger("lantern.gateway")
@@ -58,7 +62,7 @@ class AnnouncedStudy:
     study: StudyDescription
 
     def check(self, header: Header, identity: Mapping[str, str]) -> None:
-        """Raise `IdentityMismatch` for an object of another study or patient."""
+        """Raise `IDENTITY_MISMATCH` for an object of another study or patient."""
         for keyword, announced, there in (
             ("StudyInstanceUID", self.study.study_uid, header.study_instance_uid),
             ("PatientID", self.study.number, identity.get("patient_id")),
@@ -66,7 +70,7 @@ class AnnouncedStudy:
             ("PatientBirthDate", self.study.birth_date, header.birth_date),
         ):
             if announced != (there or "").strip():
-                raise IdentityMismatch(keyword=keyword)
+                raise IDENTITY_MISMATCH(keyword=keyword)
 
 
 class ArchiveSearch:
@@ -117,7 +121,7 @@ class ArchiveSearch:
     # --- searching -------------------------------------------------------------------------------------------------
 
     def _search(self, case: str) -> None:
-        reason = None if self._peers else Reason.of(EarlierNone())
+        reason = None if self._peers else Reason.of(EARLIER_NONE())
         for peer in self._peers.values():
             try:
                 wanted = find_search_subject(self._door.clinical, self._door.state, case)
@@ -157,7 +161,7 @@ class ArchiveSearch:
         """Why the study is not here whole; None when it is."""
         peer = self._peers.get(one.archive)
         if peer is None:
-            raise EarlierNone
+            raise EARLIER_NONE()
         source = f"{ARCHIVE}{peer.title}"
         record = self._door.clinical.open_association(source)
         expected = AnnouncedStudy(one.said)
@@ -182,7 +186,7 @@ class ArchiveSearch:
             self._door.clinical.close_association(record)
         kept = self._earlier.kept(one.said.study_uid)
         if done.failed or not kept:
-            raise EarlierIncomplete(pacs=peer.title, images=max(one.said.images, kept + done.failed), kept=kept)
+            raise EARLIER_INCOMPLETE(pacs=peer.title, images=max(one.said.images, kept + done.failed), kept=kept)
         return None
 
 

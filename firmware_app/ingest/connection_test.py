@@ -13,21 +13,17 @@ import sqlite3
 import threading
 from typing import Final
 
+from firmware_app.cases.errors import (
+    MachineError,
+)
 from firmware_app.cases.imaging_devices import Modalities, Modality
 from firmware_app.core.config_sections import PeerSection
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    MachineAbsent,
-    MachineBusy,
-    MachineCalledUnknown,
-    MachineCallingUnknown,
-    MachineClosed,
-    MachineError,
-    MachineNameUnknown,
-    MachineNoDicom,
-    MachineNoEcho,
-    MachineRejected,
-    MachineUndialled,
+from firmware_app.core.language import N_, register
+from firmware_app.core.records import Reason
+from firmware_app.core.settings import Config
+from firmware_app.dicom import sop_classes
+from firmware_app.dicom.errors import (
     PacsBusy,
     PacsCalledUnknown,
     PacsCallingUnknown,
@@ -37,11 +33,19 @@ from firmware_app.core.errors import (
     PacsRejected,
     PacsUnreachable,
 )
-from firmware_app.core.language import N_, register
-from firmware_app.core.records import Reason
-from firmware_app.core.settings import Config
-from firmware_app.dicom import sop_classes
 from firmware_app.dicom.peers import Peer
+from firmware_app.ingest.errors import (
+    MACHINE_ABSENT,
+    MACHINE_BUSY,
+    MACHINE_CALLED_UNKNOWN,
+    MACHINE_CALLING_UNKNOWN,
+    MACHINE_CLOSED,
+    MACHINE_NAME_UNKNOWN,
+    MACHINE_NO_DICOM,
+    MACHINE_NO_ECHO,
+    MACHINE_REJECTED,
+    MACHINE_UNDIALLED,
+)
 
 log = logging.getLogger("lantern.gateway")
 
@@ -118,29 +122,29 @@ def send_echo(peer: Peer) -> None:
         ) as machine:
             machine.echo()
     except (PacsNoEcho, PacsKindRefused):
-        raise MachineNoEcho from None
+        raise MACHINE_NO_ECHO() from None
     except PacsCallingUnknown:
-        raise MachineCallingUnknown(own=peer.own_title) from None
+        raise MACHINE_CALLING_UNKNOWN(own=peer.own_title) from None
     except PacsCalledUnknown:
-        raise MachineCalledUnknown(title=peer.title) from None
+        raise MACHINE_CALLED_UNKNOWN(title=peer.title) from None
     except PacsBusy:
-        raise MachineBusy from None
+        raise MACHINE_BUSY() from None
     except PacsRejected as error:
-        raise MachineRejected(numbers=error.numbers) from None
+        raise MACHINE_REJECTED(numbers=error.numbers) from None
     except PacsUnreachable:
         raise _explain_no_connection(at) from None
     except (PacsError, RuntimeError, ValueError):  # pynetdicom's: the association is gone
-        raise MachineNoDicom(host=at.host, port=at.port) from None
+        raise MACHINE_NO_DICOM(host=at.host, port=at.port) from None
 
 
 def _explain_no_connection(at: PeerSection) -> MachineError:
     """Why there is no connection, by trying once more: an archive's error has only the system's English for it."""
     try:
         with socket.create_connection((at.host, at.port), TIMEOUT_S / 2):
-            return MachineNoDicom(host=at.host, port=at.port)
+            return MACHINE_NO_DICOM(host=at.host, port=at.port)
     except socket.gaierror:
-        return MachineNameUnknown(host=at.host)
+        return MACHINE_NAME_UNKNOWN(host=at.host)
     except ConnectionRefusedError:
-        return MachineClosed(host=at.host, port=at.port)
+        return MACHINE_CLOSED(host=at.host, port=at.port)
     except OSError as error:
-        return MachineUndialled(host=at.host) if error.errno in _FORBIDDEN else MachineAbsent(host=at.host)
+        return MACHINE_UNDIALLED(host=at.host) if error.errno in _FORBIDDEN else MACHINE_ABSENT(host=at.host)

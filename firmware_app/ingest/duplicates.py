@@ -14,7 +14,10 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
-from firmware_app.core.errors import HeaderConflict, InstanceConflict
+from firmware_app.cases.errors import (
+    HeaderConflict,
+    InstanceConflict,
+)
 from firmware_app.core.records import Header
 from firmware_app.dicom import transfer_syntax
 from firmware_app.dicom.element_stream import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from firmware_app.core.errors import FileUnreadable, NotARegularFile
+from firmware_app.cases.errors import (
+    NOT_A_REGULAR_FILE,
+    FileUnreadable,
+)
 from firmware_app.core.records import Reason
 
 # zip (also empty or split), RAR, 7-Zip, gzip, xz, bzip2, Zstandard, cabinet
@@ -65,11 +68,11 @@ def percent_encode(path: str) -> str | None:
 def open_regular_file(path: Path) -> tuple[int, int]:
     """A descriptor and the size in bytes of a regular file; links, pipes and devices are never opened.
 
-    Raises `NotARegularFile` or `FileUnreadable`.
+    Raises `NOT_A_REGULAR_FILE` or `FileUnreadable`.
     """
     try:
         if not stat.S_ISREG(os.lstat(path).st_mode):
-            raise NotARegularFile()
+            raise NOT_A_REGULAR_FILE()
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
@@ -80,7 +83,7 @@ def open_regular_file(path: Path) -> tuple[int, int]:
         raise FileUnreadable(detail=error.strerror or type(error).__name__) from None
     if not stat.S_ISREG(status.st_mode):  # replaced between the two calls
         close_quietly(descriptor)
-        raise NotARegularFile()
+        raise NOT_A_REGULAR_FILE()
     return descriptor, status.st_size
 
 

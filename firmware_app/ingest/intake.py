@@ -21,22 +21,26 @@ from pathlib import Path
 from firmware_app.cases import clinical_db
 from firmware_app.cases.arrival_journal import NO_IDENTITY, UNKNOWN_PERSON
 from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
-from firmware_app.core.errors import (
-    FileEmpty,
-    FileOfZeros,
+from firmware_app.cases.errors import (
+    FILE_EMPTY,
+    FILE_OF_ZEROS,
+    PACKED_ARCHIVE,
+    PHONE_PICTURE,
     HeaderConflict,
     InstanceConflict,
-    IntakeError,
+)
+from firmware_app.core.errors import (
     LanternError,
-    NotAnImage,
-    ObjectTooLarge,
-    PackedArchive,
-    PhonePicture,
-    SpaceShort,
     StoreError,
 )
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
 from firmware_app.dicom import file_meta, patient_data, picture_formats
+from firmware_app.dicom.errors import (
+    NOT_AN_IMAGE,
+    IntakeError,
+    ObjectTooLarge,
+    SpaceShort,
+)
 from firmware_app.dicom.header import (
     MAGIC,
     PREAMBLE_BYTES,
@@ -126,7 +130,8 @@ class ImageIntake:
 
         *announced*: what a DICOM object must agree with.
 
-        Raises what `accept_spooled` raises, `NotARegularFile`, `FileUnreadable`, or the error of `_unknown_file_error`.
+        Raises what `accept_spooled` raises, `NOT_A_REGULAR_FILE`, `FileUnreadable`, or the error of
+        `_unknown_file_error`.
         """
         arrival_path = to_storable_text(arrival_path or str(path))
         with self._refusals_recorded(arrival_path):
@@ -349,12 +354,12 @@ class ImageIntake:
 def _unknown_file_error(descriptor: int, size: int, head: bytes) -> IntakeError:
     """The refusal of a file of *size* bytes whose first bytes, *head*, are not those of any image."""
     if size == 0:
-        return FileEmpty()
+        return FILE_EMPTY()
     if picture_formats.is_phone_picture(head):
-        return PhonePicture()
+        return PHONE_PICTURE()
     if is_archive(head):
-        return PackedArchive()
-    return FileOfZeros() if is_zeros(descriptor, size) else NotAnImage()
+        return PACKED_ARCHIVE()
+    return FILE_OF_ZEROS() if is_zeros(descriptor, size) else NOT_AN_IMAGE()
 
 
 @contextmanager

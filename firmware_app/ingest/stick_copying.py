@@ -25,29 +25,35 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.cases import usb_import
+from firmware_app.cases.errors import (
+    FILE_GARBLED,
+    FileUnreadable,
+)
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import database_health
 from firmware_app.core.errors import (
-    DirectoryRecord,
-    FileGarbled,
-    FileUnreadable,
-    IntakeError,
     LanternError,
-    NotKept,
-    SpaceShort,
-    StickDamaged,
-    StickEmpty,
-    StickListsMore,
-    StickNotAll,
-    StickNothingKnown,
-    StickOverfull,
-    StickPulled,
-    StickStopped,
     StoreError,
 )
 from firmware_app.core.records import Reason
+from firmware_app.dicom.errors import (
+    DirectoryRecord,
+    IntakeError,
+    NotKept,
+    SpaceShort,
+)
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest import stick_file_kinds, stick_files, stick_space
+from firmware_app.ingest.errors import (
+    STICK_DAMAGED,
+    STICK_EMPTY,
+    STICK_LISTS_MORE,
+    STICK_NOT_ALL,
+    STICK_NOTHING_KNOWN,
+    STICK_OVERFULL,
+    STICK_PULLED,
+    STICK_STOPPED,
+)
 from firmware_app.ingest.input_files import close_quietly, open_regular_file, read_at, to_storable_text
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_file_kinds import FileKind, ImageNaming
@@ -82,7 +88,7 @@ class StickCopier:
         self.status = status
         try:
             reason = self._copy()
-            ends = {None: StickStage.DONE, StickEmpty.code: StickStage.EMPTY}
+            ends = {None: StickStage.DONE, STICK_EMPTY.code: StickStage.EMPTY}
             stage = ends.get(reason.code if reason else None, StickStage.UNFINISHED)
         except (LanternError, sqlite3.Error) as error:
             if not isinstance(error, LanternError):
@@ -117,22 +123,22 @@ class StickCopier:
             self._conclude(one, kind, is_listed)
             self._advance()
         if listing.overfull:
-            return Reason.of(StickOverfull(limit=stick_files.MOST_FILES, depth=stick_files.MOST_DEPTH))
+            return Reason.of(STICK_OVERFULL(limit=stick_files.MOST_FILES, depth=stick_files.MOST_DEPTH))
         has_lost = stick_space.has_lost(self._root, self._word.kind)
         if not stick_files.is_there(self._root, self._device):  # then the sizes of its files could not all be asked for
-            raise StickPulled
+            raise STICK_PULLED()
         if has_lost:
-            return Reason.of(StickDamaged())
+            return Reason.of(STICK_DAMAGED())
         if self.status.refused:  # which case a refused image belongs to is unknown
-            return Reason.of(StickNotAll(count=self.status.refusals))
+            return Reason.of(STICK_NOT_ALL(count=self.status.refusals))
         usb_import.UsbImports(self._door.clinical.database).record_whole_stick(self.met, files.listed_more)
         if files.listed_more:
-            return Reason.of(StickListsMore(count=sum(files.listed_more.values())))
+            return Reason.of(STICK_LISTS_MORE(count=sum(files.listed_more.values())))
         if self.status.new + self.status.known:
             return None
         if self._images.unknown:
-            return Reason.of(StickNothingKnown(count=self._images.unknown))
-        return Reason.of(StickEmpty(count=self.status.passed_by))
+            return Reason.of(STICK_NOTHING_KNOWN(count=self._images.unknown))
+        return Reason.of(STICK_EMPTY(count=self.status.passed_by))
 
     def _conclude(self, file: StickFile, kind: FileKind, is_listed: bool) -> None:
         """Decide about a file that is not a DICOM object: accept it, count it as a lost image, or skip it.
@@ -146,7 +152,7 @@ class StickCopier:
         elif kind is FileKind.EMPTY:
             self._look(file, (FileKind.EMPTY,))
         else:
-            self._door.refuse(_arrival(file), error := FileGarbled())
+            self._door.refuse(_arrival(file), error := FILE_GARBLED())
             self._refused(error.code)
 
     def _look(self, file: StickFile, wanted: tuple[FileKind, ...]) -> FileKind | None:
@@ -166,7 +172,7 @@ class StickCopier:
             self._take(file, mark)
         except FileUnreadable as error:
             if not stick_files.is_there(self._root, self._device):
-                raise StickPulled from None
+                raise STICK_PULLED() from None
             self._refused(error.code)
         except (SpaceShort, NotKept):
             raise
@@ -199,9 +205,9 @@ class StickCopier:
     def _go_on(self) -> None:
         """Raise when the copying must end: on a stop signal, or because the database must be repaired."""
         if self._stop.is_set():
-            raise StickStopped if stick_files.is_there(self._root, self._device) else StickPulled
+            raise STICK_STOPPED() if stick_files.is_there(self._root, self._device) else STICK_PULLED()
         if database_health.has_damage_note(self._door.clinical.database.path):
-            raise StickStopped
+            raise STICK_STOPPED()
 
     def _opened(self) -> int:
         if self._association is None:

@@ -18,8 +18,13 @@ from pathlib import Path
 from struct import unpack_from
 from typing import Final
 
-from firmware_app.core.errors import IntakeError, StickPulled
 from firmware_app.dicom.element_stream import LONG_VRS, SHORT_VRS
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
+from firmware_app.ingest.errors import (
+    STICK_PULLED,
+)
 from firmware_app.ingest.input_files import close_quietly, open_regular_file, read_at, to_storable_text
 
 MOST_FILES: Final = 200_000
@@ -49,7 +54,7 @@ class SearchResult:
 
 
 def search_stick(root: Path, most: int = MOST_FILES) -> SearchResult:
-    """Search everything below *root*.  Raises `StickPulled` when the stick was pulled."""
+    """Search everything below *root*.  Raises `STICK_PULLED` when the stick was pulled."""
     listing = SearchResult([])
     for one in _list_below(root, (), listing):
         if len(listing.files) >= most:
@@ -80,7 +85,7 @@ def _list_below(folder: Path, parts: tuple[str, ...], result: SearchResult) -> I
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError:
         if not parts:
-            raise StickPulled from None
+            raise STICK_PULLED() from None
         result.unread += 1
         return
     for entry in listed:

@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import StickNotMounted, StickUnsafe
 from firmware_app.core.records import Reason
 from firmware_app.ingest import stick_mounting
+from firmware_app.ingest.errors import (
+    STICK_UNSAFE,
+    StickNotMounted,
+)
 
 SOCKET: Final = "hand"
 IMPORTER: Final = "lantern-usb"
@@ -54,14 +57,14 @@ class ReceivedStick:
         return Path(f"/proc/self/fd/{self.root}")
 
     def require_safe(self) -> None:
-        """Raise `StickUnsafe` unless the folder's mount has every option of `mount_table.NEEDED`.
+        """Raise `STICK_UNSAFE` unless the folder's mount has every option of `mount_table.NEEDED`.
 
         The mounter has checked its own mount table, which the importer cannot see, so the importer asks the kernel too.
         """
         flags = os.fstatvfs(self.root).f_flag if self.root is not None else 0
         missing = [name for name in stick_mounting.NEEDED if not flags & stick_mounting.MOUNT_FLAGS[name]]
         if missing:
-            raise StickUnsafe(missing=", ".join(missing))
+            raise STICK_UNSAFE(missing=", ".join(missing))
 
 
 def socket_folder(root: Path, name: str) -> Path:

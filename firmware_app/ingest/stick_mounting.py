@@ -30,14 +30,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import (
-    StickBlank,
+from firmware_app.cases.errors import (
     StickError,
-    StickForeign,
+)
+from firmware_app.ingest.errors import (
+    STICK_BLANK,
+    STICK_FOREIGN,
+    STICK_UNSAFE,
+    STICK_WITHOUT_DRIVER,
     StickInUse,
     StickNotMounted,
-    StickUnsafe,
-    StickWithoutDriver,
 )
 
 NEEDED: Final = ("ro", "nosuid", "nodev", "noexec", "nosymfollow")
@@ -74,14 +76,14 @@ def find_mount(place: Path, table: str | None = None) -> Mount | None:
 
 
 def require_safe_mount(place: Path, table: str | None = None) -> Mount:
-    """The mount at *place*; raises `StickUnsafe` unless it exists with every option of `NEEDED`.
+    """The mount at *place*; raises `STICK_UNSAFE` unless it exists with every option of `NEEDED`.
 
     The kernel is asked, because a FUSE daemon silently ignores options that it does not know.
     """
     mount = find_mount(place, table)
     missing = [option for option in NEEDED if mount is None or option not in mount.options]
     if mount is None or missing:
-        raise StickUnsafe(missing=", ".join(missing))
+        raise STICK_UNSAFE(missing=", ".join(missing))
     return mount
 
 
@@ -107,7 +109,7 @@ class FileSystem(StrEnum):
 
 
 def probe_file_system(device: Path) -> FileSystem:
-    """The file system on *device*; raises `StickBlank`, `StickForeign` or `StickNotMounted`.
+    """The file system on *device*; raises `STICK_BLANK`, `STICK_FOREIGN` or `StickNotMounted`.
 
     A device with the signatures of two file systems, which may be a trap, counts as having none.  A disc that is both
     UDF and ISO 9660, as DVD recorders write it, is opened as ISO 9660.
@@ -119,7 +121,7 @@ def probe_file_system(device: Path) -> FileSystem:
         return FileSystem(answer)
     except ValueError:
         plain = "".join(letter for letter in answer if letter.isalnum() or letter in "_-")
-        raise StickForeign(kind=plain[:20] or "?") from None
+        raise STICK_FOREIGN(kind=plain[:20] or "?") from None
 
 
 def _blkid(device: Path, *options: str) -> str:
@@ -139,12 +141,12 @@ def _blkid(device: Path, *options: str) -> str:
     except subprocess.TimeoutExpired:
         raise StickNotMounted(detail=f"{_BLKID}: no answer in {_LIMIT_S:g} s") from None
     if done.returncode in (_NOTHING, _AMBIVALENT):
-        raise StickBlank()
+        raise STICK_BLANK()
     if done.returncode:
         raise StickNotMounted(detail=f"blkid {done.returncode}")
     kind = done.stdout.decode("ascii", "replace").strip()
     if not kind:  # a partition table, or a signature that is no file system
-        raise StickBlank()
+        raise STICK_BLANK()
     return kind
 
 
@@ -321,7 +323,7 @@ def _mount(device: Path, place: Path, kind: FileSystem) -> None:
         if not has_daemon(driver):
             if is_loaded(driver.kernel):
                 raise
-            raise StickWithoutDriver(kind=driver.name, package=driver.package) from None
+            raise STICK_WITHOUT_DRIVER(kind=driver.name, package=driver.package) from None
     daemon, *arguments = driver.daemon
     _run([daemon, *_daemon_command(arguments, device, place)])
 

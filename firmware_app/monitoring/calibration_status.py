@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from firmware_app.core.errors import PackUnfitHere
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Case, LocalState, Reason
+from firmware_app.monitoring.errors import (
+    PACK_UNFIT_HERE,
+)
 
 PROVISIONAL: Final = register(
     "calibration.provisional",
@@ -23,7 +25,7 @@ CALIBRATED: Final = register(
     ),
 )
 _CODES: Final = {
-    LocalState.SUSPENDED: PackUnfitHere.code,
+    LocalState.SUSPENDED: PACK_UNFIT_HERE.code,
     LocalState.PROVISIONAL: PROVISIONAL,
     LocalState.CALIBRATED: CALIBRATED,
 }

@@ -26,10 +26,13 @@ from firmware_app.core.clinic_accuracy import (
     count_images_needed,
     estimate_figures,
 )
-from firmware_app.core.errors import PlaceUnknown, PointUnfounded
 from firmware_app.core.operating_point import CurvePoint, ThresholdSuggestion, standardise_probability
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
+from firmware_app.monitoring.errors import (
+    PlaceUnknown,
+    PointUnfounded,
+)
 from firmware_app.monitoring.operating_points import OperatingPoint, OperatingPoints, Proposal, format_figures
 from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.manifest import Manifest
@@ -170,7 +173,7 @@ class PerformanceOverview:
     ) -> Proposal:
         """Propose *threshold* with the figures it has here; the first of the two agreements.
 
-        Raises `PlaceUnknown` for a version that the box has no more, `PointRoleMissing`, and `ValueError` for a
+        Raises `PlaceUnknown` for a version that the box has no more, `POINT_ROLE_MISSING`, and `ValueError` for a
         threshold outside (0, 1).
         """
         if here.manifest is None:
@@ -185,7 +188,7 @@ class PerformanceOverview:
     def agree(self, here: LocalPerformance, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the second agreement puts it in force, and returns it.
 
-        Raises `PointOutdated`, `PointSamePerson` and `PointRoleMissing`.
+        Raises `PointOutdated`, `PointSamePerson` and `POINT_ROLE_MISSING`.
         """
         return self._points.agree(here.place, here.finding, digest, actor, role)
 

@@ -25,9 +25,14 @@ from firmware_app.cases.model_scores import ModelSite
 from firmware_app.core import clock
 from firmware_app.core.clinic_accuracy import ClinicFigures, Estimate
 from firmware_app.core.database import Database
-from firmware_app.core.errors import NoPoint, PointOutdated, PointRoleMissing, PointSamePerson
 from firmware_app.core.records import Detail
 from firmware_app.core.state_dir import make_directory, read_plain_file, sync_directory, write_atomically
+from firmware_app.monitoring.errors import (
+    POINT_ROLE_MISSING,
+    NoPoint,
+    PointOutdated,
+    PointSamePerson,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -87,7 +92,7 @@ class OperatingPoints:
         """Propose *threshold* (at the pack's own prevalence) and agree to it oneself; it replaces an open proposal.
 
         *files*: path -> SHA-256 of the pack's model files (`files_of`).  *figures* are numbers (`format_figures`).
-        Raises `PointRoleMissing`, and `ValueError` for a threshold outside (0, 1).
+        Raises `POINT_ROLE_MISSING`, and `ValueError` for a threshold outside (0, 1).
         """
         if not 0.0 < threshold < 1.0:
             raise ValueError(f"a threshold of {threshold} does not lie between 0 and 1")
@@ -133,7 +138,7 @@ class OperatingPoints:
     def agree(self, place: ModelSite, finding: str, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the operating point that is in force now, if that did it.
 
-        Raises `PointOutdated` where it is not the latest proposal, `PointSamePerson`, and `PointRoleMissing`.
+        Raises `PointOutdated` where it is not the latest proposal, `PointSamePerson`, and `POINT_ROLE_MISSING`.
         """
         _require(role, actor)
         with self._database.transaction() as connection:
@@ -272,7 +277,7 @@ def _agree(connection: sqlite3.Connection, digest: str, content: bytes, actor: s
 
 def _require(role: Role, actor: str) -> None:
     if role not in _ROLES:
-        raise PointRoleMissing(account=actor)
+        raise POINT_ROLE_MISSING(account=actor)
 
 
 def _audit_details(

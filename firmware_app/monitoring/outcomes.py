@@ -21,11 +21,14 @@ from typing import Final, TypeVar
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.cases.model_scores import ModelSite
-from firmware_app.core.errors import OutcomesUnreadable, OutcomesUnusable
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
+from firmware_app.monitoring.errors import (
+    OUTCOMES_UNUSABLE,
+    OutcomesUnreadable,
+)
 
 MOST_BYTES: Final = 20_000_000
 _COLUMNS: Final = {
@@ -135,11 +138,11 @@ class OutcomeImport:
     def take(self, checked: CheckedOutcomes, actor: str, *, complete: bool = False) -> ImportedOutcomes:
         """Store every outcome of *checked*, all in one transaction, and test the packs afterwards.
 
-        *complete*: the file has the outcomes of all films of its time, not of chosen ones.  Raises `OutcomesUnusable`
+        *complete*: the file has the outcomes of all films of its time, not of chosen ones.  Raises `OUTCOMES_UNUSABLE`
         where a line has an error; then nothing is stored.
         """
         if checked.errors:
-            raise OutcomesUnusable(lines=len(checked.errors))
+            raise OUTCOMES_UNUSABLE(lines=len(checked.errors))
         says, new = self._confirmations, []
         with self._clinical.database.transaction() as connection:
             for one in checked.outcomes:

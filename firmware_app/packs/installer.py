@@ -17,19 +17,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.core.errors import (
+from firmware_app.packs import pack_folder
+from firmware_app.packs.errors import (
+    PACK_NO_PREVIOUS,
+    PACK_OLDER,
+    PACK_SHIPPED,
+    PACK_UNKNOWN,
     PackBusy,
     PackDiskFull,
     PackError,
     PackFolderUnusable,
     PackManifestInvalid,
-    PackNoPrevious,
     PackNotOnTrial,
-    PackOlder,
-    PackShipped,
-    PackUnknown,
 )
-from firmware_app.packs import pack_folder
 from firmware_app.packs.offers import NAME_PATTERN, PackOffer, parse_version
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
@@ -81,7 +81,7 @@ def install_pack(store: PackStore, wish: InstallRequest, on_progress: Progress, 
             offer = repository.offer(wish.pack, wish.version)
             used = _in_use(store, wish.pack)
             if used is not None and parse_version(offer.version) < parse_version(used.manifest.version):
-                raise PackOlder(pack=wish.pack, offered=offer.version, current=used.manifest.version)
+                raise PACK_OLDER(pack=wish.pack, offered=offer.version, current=used.manifest.version)
             before = used.manifest.version if used is not None else None
             serving = used if used is not None and _is_whole(used, store) else None
             if serving is not None and before == offer.version:
@@ -137,16 +137,16 @@ def roll_back(store: PackStore, name: str) -> PackChange:
     """Put the next lower version of a pack in use again, the shipped one where none lower was installed.
 
     Also where the version in use cannot be read at all. A lower one that is not whole is passed over. Raises
-    :class:`~firmware_app.core.errors.PackNoPrevious`.
+    `PACK_NO_PREVIOUS`.
     """
     with _lock_packs(store, name) as staging, _report_full_disk(store, name):
         linked, used = store.linked(name), _in_use(store, name)
         if linked is None or (used is not None and parse_version(used.manifest.version) > parse_version(linked)):
-            raise PackNoPrevious(pack=name, current=store.find(name).manifest.version)
+            raise PACK_NO_PREVIOUS(pack=name, current=store.find(name).manifest.version)
         lower = [pack for pack in store.versions(name) if parse_version(pack.manifest.version) < parse_version(linked)]
         whole = [pack for pack in lower if _is_whole(pack, store)]
         if not whole:
-            raise PackNoPrevious(pack=name, current=linked)
+            raise PACK_NO_PREVIOUS(pack=name, current=linked)
         target = whole[-1]
         if store.is_installed(target):
             _link(store, store.link_of(name), target.manifest.version, staging)
@@ -169,13 +169,13 @@ def remove_pack(store: PackStore, name: str) -> PackRemoval:
     """Take an installed pack from the box, also where it cannot be read; what is shipped under its name is used again.
 
     Its files go with the next change of packs, for a reader may work with them until its next start.  Raises
-    :class:`~firmware_app.core.errors.PackUnknown`, or :class:`~firmware_app.core.errors.PackShipped` where only the
+    `PACK_UNKNOWN`, or `PACK_SHIPPED` where only the
     shipped one is there.
     """
     with _lock_packs(store, name), _report_full_disk(store, name):
         version = store.linked(name) if re.fullmatch(NAME_PATTERN, name) else None
         if version is None:
-            raise PackShipped(pack=name) if store.is_shipped(name) else PackUnknown(pack=name)
+            raise PACK_SHIPPED(pack=name) if store.is_shipped(name) else PACK_UNKNOWN(pack=name)
         store.link_of(name).unlink()
         _sync_path(store.installed)
         _end_trial(store, name)

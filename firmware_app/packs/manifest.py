@@ -19,9 +19,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, create_model, model_validator
 
-from firmware_app.core.errors import PackFolderRenamed, PackManifestInvalid, PackTaskUnread
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.packs import manifest_types
+from firmware_app.packs.errors import (
+    PACK_FOLDER_RENAMED,
+    PackManifestInvalid,
+    PackTaskUnread,
+)
 from firmware_app.packs.evidence import (
     CropChange,
     DataSource,
@@ -286,7 +290,7 @@ class Manifest(ManifestPart):
             where = ".".join(str(part) for part in first["loc"]) or "the whole"
             raise PackManifestInvalid(path=str(path), detail=f"{where}: {first['msg']}") from error
         if manifest.name != folder.name:
-            raise PackFolderRenamed(path=str(folder), pack=manifest.name)
+            raise PACK_FOLDER_RENAMED(path=str(folder), pack=manifest.name)
         return manifest
 
     def to_json(self) -> str:

@@ -7,15 +7,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_app.core.errors import (
+from firmware_app.packs.errors import (
+    PACK_DIGEST_MISMATCH,
+    PACK_FILE_UNLISTED,
+    PACK_SUMS_INVALID,
+    PACK_UNKNOWN,
+    PACK_WRONG_HARDWARE,
     PackArtefactMissing,
-    PackDigestMismatch,
     PackError,
-    PackFileUnlisted,
-    PackSumsInvalid,
     PackTaskUnread,
-    PackUnknown,
-    PackWrongHardware,
 )
 from firmware_app.packs.manifest import MANIFEST_FILE, Artefact, Manifest, file_sha256
 from firmware_app.packs.runtimes import registry
@@ -50,7 +50,7 @@ class Pack:
         """Compare every model file and golden image with its digest.
 
         Raises :class:`~firmware_app.core.errors.PackArtefactMissing` or
-        :class:`~firmware_app.core.errors.PackDigestMismatch` for the first that is absent or different.
+        `PACK_DIGEST_MISMATCH` for the first that is absent or different.
         """
         promised = [file for artefact in self.manifest.artefacts for file in artefact.promised]
         promised += [(golden.path, golden.sha256) for golden in self.manifest.golden if golden.path and golden.sha256]
@@ -60,13 +60,13 @@ class Pack:
             if not (self.folder / path).is_file():
                 raise PackArtefactMissing(pack=self.name, file=path)
             if file_sha256(self.folder / path) != digest:
-                raise PackDigestMismatch(pack=self.name, file=path)
+                raise PACK_DIGEST_MISMATCH(pack=self.name, file=path)
 
     def require_hardware(self) -> None:
-        """Raise :class:`~firmware_app.core.errors.PackWrongHardware` on a machine that the pack is not made for."""
+        """Raise `PACK_WRONG_HARDWARE` on a machine that the pack is not made for."""
         lacks = self.manifest.hardware.lacks()
         if lacks:
-            raise PackWrongHardware(pack=self.name, version=self.manifest.version, detail=lacks)
+            raise PACK_WRONG_HARDWARE(pack=self.name, version=self.manifest.version, detail=lacks)
 
     def artefact(self, runtime: str, precision: str) -> Path:
         """The file that ``runtime`` reads at this precision.
@@ -137,9 +137,9 @@ def list_packs(folder: Path) -> list[Pack]:
 
 
 def find_pack(folder: Path, name: str) -> Pack:
-    """The pack called ``name`` in ``folder``; raises :class:`~firmware_app.core.errors.PackUnknown`."""
+    """The pack called ``name`` in ``folder``; raises `PACK_UNKNOWN`."""
     if not name or Path(name).name != name or not (folder / name / MANIFEST_FILE).is_file():
-        raise PackUnknown(pack=name)
+        raise PACK_UNKNOWN(pack=name)
     return Pack.load(folder / name)
 
 
@@ -153,17 +153,17 @@ def list_files(folder: Path) -> list[str]:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Path → digest, as the list in ``folder`` says; raises :class:`~firmware_app.core.errors.PackSumsInvalid`."""
+    """Path → digest, as the list in ``folder`` says; raises `PACK_SUMS_INVALID`."""
     try:
         lines = (folder / SUMS_FILE).read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise PackSumsInvalid(pack=folder.name, detail=error.strerror or "it cannot be read") from error
+        raise PACK_SUMS_INVALID(pack=folder.name, detail=error.strerror or "it cannot be read") from error
     except UnicodeDecodeError as error:
-        raise PackSumsInvalid(pack=folder.name, detail="it is not text") from error
+        raise PACK_SUMS_INVALID(pack=folder.name, detail="it is not text") from error
     matches = [_SUM_LINE.fullmatch(line) for line in lines]
     for number, match in enumerate(matches, 1):
         if match is None:
-            raise PackSumsInvalid(pack=folder.name, detail=f"line {number} is no digest with a file name")
+            raise PACK_SUMS_INVALID(pack=folder.name, detail=f"line {number} is no digest with a file name")
     return {match[2]: match[1] for match in matches if match is not None}
 
 
@@ -178,15 +178,15 @@ def write_sums(folder: Path) -> Path:
 def check_sums(folder: Path) -> None:
     """Compare the pack in ``folder`` with its list: no file may be missing, different or additional.
 
-    Raises :class:`~firmware_app.core.errors.PackSumsInvalid`, :class:`~firmware_app.core.errors.PackFileUnlisted`,
-    :class:`~firmware_app.core.errors.PackArtefactMissing` or :class:`~firmware_app.core.errors.PackDigestMismatch`.
+    Raises `PACK_SUMS_INVALID`, `PACK_FILE_UNLISTED`,
+    :class:`~firmware_app.core.errors.PackArtefactMissing` or `PACK_DIGEST_MISMATCH`.
     """
     promised = read_sums(folder)
     there = set(list_files(folder)) - {SUMS_FILE}
     for path in sorted(there - set(promised)):
-        raise PackFileUnlisted(pack=folder.name, file=path)
+        raise PACK_FILE_UNLISTED(pack=folder.name, file=path)
     for path, digest in promised.items():
         if path not in there:
             raise PackArtefactMissing(pack=folder.name, file=path)
         if file_sha256(folder / path) != digest:
-            raise PackDigestMismatch(pack=folder.name, file=path)
+            raise PACK_DIGEST_MISMATCH(pack=folder.name, file=path)

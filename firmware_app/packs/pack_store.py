@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from firmware_app.core.errors import PackError, PackFolderUnusable
 from firmware_app.core.settings import Config
+from firmware_app.packs.errors import (
+    PackError,
+    PackFolderUnusable,
+)
 from firmware_app.packs.manifest import MANIFEST_FILE
 from firmware_app.packs.offers import parse_version
 from firmware_app.packs.pack_folder import Pack, PackListing, find_pack, scan_packs, shipped_packs_dir
@@ -64,7 +67,7 @@ class PackStore:
         return PackListing(tuple(usable[name] for name in sorted(usable)), tuple(broken))
 
     def find(self, name: str) -> Pack:
-        """The pack in use under ``name``; raises :class:`~firmware_app.core.errors.PackUnknown` or why it cannot be
+        """The pack in use under ``name``; raises `PACK_UNKNOWN` or why it cannot be
         used."""
         shelf = self.survey()
         for pack in shelf.packs:

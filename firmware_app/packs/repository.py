@@ -5,21 +5,21 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from firmware_app.core.errors import (
-    PackFileAltered,
-    PackKindOther,
-    PackNotOffered,
-    PackPublisherOther,
-    PackPublisherUnknown,
-    PackRepositoryExpired,
-    PackRepositoryInvalid,
-    PackRepositoryRolledBack,
-    PackRepositoryUnreadable,
-    PackRootInvalid,
-    PackSignatureWrong,
-    PackTruncated,
-)
 from firmware_app.packs import signed_folder
+from firmware_app.packs.errors import (
+    PACK_FILE_ALTERED,
+    PACK_KIND_OTHER,
+    PACK_NOT_OFFERED,
+    PACK_PUBLISHER_OTHER,
+    PACK_PUBLISHER_UNKNOWN,
+    PACK_REPOSITORY_EXPIRED,
+    PACK_REPOSITORY_INVALID,
+    PACK_REPOSITORY_ROLLED_BACK,
+    PACK_REPOSITORY_UNREADABLE,
+    PACK_ROOT_INVALID,
+    PACK_SIGNATURE_WRONG,
+    PACK_TRUNCATED,
+)
 from firmware_app.packs.offers import PackOffer, RepositoryIndex
 from firmware_app.packs.signed_folder import ROOT_FILE as ROOT_FILE
 from firmware_app.packs.signed_folder import RepositoryErrors, SignedFolder
@@ -36,11 +36,11 @@ class PackRepository:
         self._signed = signed
 
     def offer(self, name: str, version: str | None = None) -> PackOffer:
-        """The newest version of a pack, or that one; raises :class:`~firmware_app.core.errors.PackNotOffered`."""
+        """The newest version of a pack, or that one; raises `PACK_NOT_OFFERED`."""
         entry = self.index.find(name, version)
         if entry is None:
             offered = ", ".join(f"{one.name} {one.version}" for one in self.index.packs) or "–"
-            raise PackNotOffered(repository=self.place, pack=f"{name} {version or ''}".rstrip(), offered=offered)
+            raise PACK_NOT_OFFERED(repository=self.place, pack=f"{name} {version or ''}".rstrip(), offered=offered)
         return entry
 
     def fetch(self, offer: PackOffer, folder: Path, on_progress: Progress) -> None:
@@ -63,17 +63,17 @@ def open_repository(place: str, pack: str, trust: Path, root: Path | None, scrat
     Raises a :class:`~firmware_app.core.errors.PackError`, and ``OSError`` when this box cannot write.
     """
     failures = RepositoryErrors(
-        unknown=partial(PackPublisherUnknown, pack=pack),
-        unreachable=PackRepositoryUnreadable,
-        unusable=PackRepositoryInvalid,
-        signature=PackSignatureWrong,
-        rolled_back=PackRepositoryRolledBack,
-        expired=PackRepositoryExpired,
-        truncated=PackTruncated,
-        altered=PackFileAltered,
-        root=PackRootInvalid,
-        other_publisher=PackPublisherOther,
-        other_kind=PackKindOther,
+        unknown=partial(PACK_PUBLISHER_UNKNOWN, pack=pack),
+        unreachable=PACK_REPOSITORY_UNREADABLE,
+        unusable=PACK_REPOSITORY_INVALID,
+        signature=PACK_SIGNATURE_WRONG,
+        rolled_back=PACK_REPOSITORY_ROLLED_BACK,
+        expired=PACK_REPOSITORY_EXPIRED,
+        truncated=PACK_TRUNCATED,
+        altered=PACK_FILE_ALTERED,
+        root=PACK_ROOT_INVALID,
+        other_publisher=PACK_PUBLISHER_OTHER,
+        other_kind=PACK_KIND_OTHER,
     )
     with signed_folder.open_signed_folder(place, RepositoryIndex, trust, root, scratch, failures) as signed:
         yield PackRepository(signed)

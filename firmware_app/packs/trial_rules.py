@@ -20,7 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.core.errors import PackError, PackTrialDiffers, PackTrialLost, PackTrialSlower
+from firmware_app.packs.errors import (
+    PACK_TRIAL_DIFFERS,
+    PACK_TRIAL_LOST,
+    PACK_TRIAL_SLOWER,
+    PackError,
+)
 
 SIGNIFICANCE: Final = 0.05
 LEAST_AGREEMENT: Final = 0.8
@@ -65,13 +70,13 @@ def find_loss(who: ComparedVersions, images: Sequence[PairedReading]) -> PackErr
     named = {"pack": who.pack, "version": who.version, "before": who.before}
     worse, better = count_discordant(images)
     if sign_test(worse, better) < SIGNIFICANCE:
-        return PackTrialLost(**named, worse=worse, better=better)
+        return PACK_TRIAL_LOST(**named, worse=worse, better=better)
     same = sum(one.is_same for one in images)
     if images and same < LEAST_AGREEMENT * len(images):
-        return PackTrialDiffers(**named, same=same, images=len(images))
+        return PACK_TRIAL_DIFFERS(**named, same=same, images=len(images))
     old, new = _median([one.serving_ms for one in images]), _median([one.fresh_ms for one in images])
     if new > MOST_TIMES * old and new - old > 1e3 * MOST_SECONDS:
-        return PackTrialSlower(**named, seconds=round(new / 1e3, 1), seconds_before=round(old / 1e3, 1))
+        return PACK_TRIAL_SLOWER(**named, seconds=round(new / 1e3, 1), seconds_before=round(old / 1e3, 1))
     return None
 
 

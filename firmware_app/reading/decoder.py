@@ -16,8 +16,15 @@ from typing import Any, Final
 from firmware_app.core import child_messages
 from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import ImageUnfit, ImagingError, LanternError
+from firmware_app.core.errors import (
+    ImagingError,
+    LanternError,
+)
+from firmware_app.core.errors.base import find_error
 from firmware_app.core.records import Reason
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from firmware_app.imaging.image_limits import DRIFT_MEASURES, MOST_FRAMES, OUTSIDE_CELLS, QUALITY_LIMITS
 from firmware_app.imaging.input_spec import NO_DEMANDS, Demands, FrameRule, InputSpec, QualityKind
 from firmware_app.reading import decoded_metadata
@@ -26,9 +33,7 @@ from firmware_app.reading.hints import PIXEL_HINTS
 
 log = logging.getLogger("lantern.reader")
 
-_REFUSALS: Final[Mapping[str, type[LanternError]]] = {
-    kind.code: kind for kind in (*ImagingError.__subclasses__(), *ImageUnfit.__subclasses__())
-}
+REFUSALS: Final[tuple[type[LanternError], ...]] = (ImagingError, ImageUnfit)
 
 Box = tuple[int, int, int, int]
 
@@ -298,10 +303,10 @@ def _require_tensors(message: ChildMessage, shape: tuple[int, ...]) -> None:
         raise ValueError
 
 
-def parse_refusal(message: ChildMessage, kinds: Mapping[str, type[LanternError]] = _REFUSALS) -> Reason | None:
+def parse_refusal(message: ChildMessage, kinds: tuple[type[LanternError], ...] = REFUSALS) -> Reason | None:
     """The refusal in an answer, if its code is of *kinds* and its details fit; anything else is ignored."""
     refusal = message.header.get("refusal")
-    kind = kinds.get(str(refusal.get("code"))) if isinstance(refusal, dict) else None
+    kind = find_error(str(refusal.get("code")), kinds) if isinstance(refusal, dict) else None
     details = refusal.get("details") if isinstance(refusal, dict) else None
     if kind is None or not isinstance(details, dict):
         return None

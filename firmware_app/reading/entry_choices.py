@@ -6,17 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.core.errors import (
-    AgeUnclear,
-    AgeUnknown,
-    BodyPartContradicted,
-    BodyPartUnknown,
-    ModalityUnknown,
-    ViewContradicted,
-    ViewUnclear,
-)
 from firmware_app.core.records import EnteredFacts, Header, Reading
 from firmware_app.dicom import body_part, patient_data, view
+from firmware_app.dicom.errors import (
+    AgeUnknown,
+)
 from firmware_app.dicom.view import lacks_modality, lacks_part, lacks_view
 from firmware_app.dicom.worklist import (
     EXAMINATION_KINDS,
@@ -26,13 +20,21 @@ from firmware_app.dicom.worklist import (
     kind_of_modality,
 )
 from firmware_app.reading import hints
+from firmware_app.reading.errors import (
+    AGE_UNCLEAR,
+    BODY_PART_CONTRADICTED,
+    BODY_PART_UNKNOWN,
+    MODALITY_UNKNOWN,
+    VIEW_CONTRADICTED,
+    VIEW_UNCLEAR,
+)
 from firmware_app.reading.routing import RoutingRule
 
 UNDECIDED: Final = frozenset(
-    one.code for one in (ModalityUnknown, BodyPartUnknown, BodyPartContradicted, ViewUnclear, ViewContradicted)
+    one.code for one in (MODALITY_UNKNOWN, BODY_PART_UNKNOWN, BODY_PART_CONTRADICTED, VIEW_UNCLEAR, VIEW_CONTRADICTED)
 )
 """Reasons for which only a person can say what the image shows."""
-AGELESS: Final = frozenset({AgeUnknown.code, AgeUnclear.code})
+AGELESS: Final = frozenset({AgeUnknown.code, AGE_UNCLEAR.code})
 ASSUMED: Final = frozenset({hints.VIEW_ASSUMED, hints.AGE_ASSUMED_ADULT, hints.AGE_ASSUMED_CHILD, hints.ENTERED})
 """Hints on which a person may know better."""
 OTHER_KIND: Final = "OT"  # PS3.3 C.7.3.1.1.1

@@ -11,9 +11,18 @@ from typing import Any, Final, Literal
 
 from firmware_app.core.child_messages import UINT8, ChildMessage
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import ImageUnfit, ImagingError, LanternError, SourceLost, WatchError
+from firmware_app.core.errors import (
+    ImagingError,
+    LanternError,
+)
+from firmware_app.core.errors.base import find_error
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
+from firmware_app.imaging.errors import (
+    SOURCE_LOST,
+    ImageUnfit,
+    WatchError,
+)
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import decoder
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions
@@ -23,12 +32,7 @@ MOST_JPEG_BYTES: Final = 16 * 1024 * 1024
 _OPEN_S: Final = 15.0
 _ANSWER_S: Final = 5.0
 """A child that gives no answer for so long, beyond the wait that was asked for, hangs and is killed."""
-_REFUSALS: Final[Mapping[str, type[LanternError]]] = {
-    kind.code: kind
-    for branch in (WatchError, ImagingError, ImageUnfit)
-    for kind in branch.__subclasses__()
-    if "code" in vars(kind)
-}
+_REFUSALS: Final = (WatchError, ImagingError, ImageUnfit)
 
 
 class FrameRefused(Exception):
@@ -40,8 +44,8 @@ class FrameRefused(Exception):
 
     def error(self) -> LanternError:
         """The same as an error of the box, for a command that ends with it."""
-        kind = _REFUSALS.get(self.reason.code)
-        return kind(**self.reason.details) if kind is not None else SourceLost(detail=self.reason.code)
+        kind = find_error(self.reason.code, _REFUSALS)
+        return kind(**self.reason.details) if kind is not None else SOURCE_LOST(detail=self.reason.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class FrameGrabber:
             self._child.kill()
         if "refusal" in message.header and "jpeg" not in message.arrays:
             reason = decoder.parse_refusal(message, _REFUSALS)
-            raise FrameRefused(reason or Reason.of(SourceLost(detail="it sent an invalid message")))
+            raise FrameRefused(reason or Reason.of(SOURCE_LOST(detail="it sent an invalid message")))
         return message
 
     def _frame(self, message: ChildMessage) -> GrabbedFrame | None:

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import IntakeError
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import EnteredFacts, Finding, Header, Reason
 from firmware_app.dicom import view
 from firmware_app.dicom.charset import possible_readings
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import image_limits
 from firmware_app.imaging.input_spec import InputSpec

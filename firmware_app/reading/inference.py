@@ -17,13 +17,18 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.child_process import Child, ChildJobs, ChildLost, start_child
-from firmware_app.core.errors import PackError, RuntimeWrong
 from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
 from firmware_app.core.settings import Config, ReaderSection
 from firmware_app.imaging.pixel_size import SQUARE, Scale
 from firmware_app.packs import execution_variants, prevalence_adjustment
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.pack_folder import Pack
+from firmware_app.reading.errors import (
+    RUNTIME_WRONG,
+)
 from firmware_app.reading.faults import FaultLog
 
 MEMORY_MB: Final = 8192
@@ -258,7 +263,7 @@ class Inference:
                 self._loaded.add(name)
             else:
                 why = _REASON.validate_python(answer.header["refusal"])
-                if why.code == RuntimeWrong.code:
+                if why.code == RUNTIME_WRONG.code:
                     self._wrong.append((name, first.way, why))
                 self._strike_off(name, why.code)
         return True

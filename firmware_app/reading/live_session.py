@@ -14,25 +14,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import (
-    ExplainShortcut,
-    FrameGone,
-    ImageUnfamiliar,
-    InferenceFailed,
+from firmware_app.cases.errors import (
     InferenceGaveUp,
-    NoPackInstalled,
-    PackUnsure,
-    SourceEnded,
-    SourceLost,
-    SourceStalled,
 )
+from firmware_app.core.child_process import ChildLost
 from firmware_app.core.records import Finding, Lesion, PackIdentity, Reason
 from firmware_app.core.settings import Config
 from firmware_app.imaging import image_limits
+from firmware_app.imaging.errors import (
+    SOURCE_ENDED,
+    SOURCE_LOST,
+)
+from firmware_app.packs.errors import (
+    InferenceFailed,
+)
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading import hints
 from firmware_app.reading.decoder import DecodedImage
+from firmware_app.reading.errors import (
+    EXPLAIN_SHORTCUT,
+    FRAME_GONE,
+    IMAGE_UNFAMILIAR,
+    NO_PACK_INSTALLED,
+    PACK_UNSURE,
+    SOURCE_STALLED,
+)
 from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.frame_grabber import FrameGrabber, FrameRefused, FrameSource, GrabbedFrame
 from firmware_app.reading.inference import (
@@ -142,14 +148,14 @@ class LiveSession:
                 opened, tries = True, 0
                 yield from self._until_lost()
             except FrameRefused as refused:
-                if refused.reason.code == SourceEnded.code:
+                if refused.reason.code == SOURCE_ENDED.code:
                     yield SessionEvent("ended", self._counts, refused.reason)
                     return
                 if not opened or self._source.kind not in _AGAIN:
                     raise
                 yield SessionEvent("lost", self._counts, refused.reason)
             except ChildLost as lost:
-                reason = Reason.of(SourceLost(detail=lost.detail))
+                reason = Reason.of(SOURCE_LOST(detail=lost.detail))
                 if not opened or self._source.kind not in _AGAIN:
                     raise FrameRefused(reason) from None
                 yield SessionEvent("lost", self._counts, reason)
@@ -187,7 +193,7 @@ class LiveSession:
                 frame = self._grabber.of_object(arrival.file, arrival.came - 1, arrival.at)
             except (FrameRefused, ChildLost) as error:
                 self._counts = replace(self._counts, came=arrival.came, dropped=arrival.dropped)
-                lost = Reason.of(SourceLost(detail=error.detail)) if isinstance(error, ChildLost) else error.reason
+                lost = Reason.of(SOURCE_LOST(detail=error.detail)) if isinstance(error, ChildLost) else error.reason
                 yield SessionEvent("unreadable", self._counts, lost)
                 self._grabber.open(self._source)
                 continue
@@ -198,7 +204,7 @@ class LiveSession:
         """Write the frame of this number as a DICOM object at *path*; raises `FrameRefused` and `ChildLost`."""
         number = sequence - self._base.came
         if number < 0:
-            raise FrameRefused(Reason.of(FrameGone()))
+            raise FrameRefused(Reason.of(FRAME_GONE()))
         self._grabber.keep(number, path, body_part, study)
 
     def close(self) -> None:
@@ -215,10 +221,10 @@ class LiveSession:
                 last, stalled, self._after = now, False, frame.sequence
                 yield self.read(frame)
             elif now - last > LOST_S and self._source.kind in _AGAIN:
-                raise FrameRefused(Reason.of(SourceLost(detail=f"nothing came for {LOST_S:.0f} s")))
+                raise FrameRefused(Reason.of(SOURCE_LOST(detail=f"nothing came for {LOST_S:.0f} s")))
             elif now - last > STALLED_S and not stalled:
                 stalled = True
-                yield SessionEvent("stalled", self._counts, Reason.of(SourceStalled(seconds=int(STALLED_S))))
+                yield SessionEvent("stalled", self._counts, Reason.of(SOURCE_STALLED(seconds=int(STALLED_S))))
 
     def _counted(self, frame: GrabbedFrame) -> FrameCounts:
         base = self._base
@@ -242,17 +248,17 @@ class LiveSession:
         except UnfamiliarImage as far:
             # Rounded apart, so that a person never reads that the limit was kept.
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
-            return replace(made, reason=Reason.of(ImageUnfamiliar(pack=name, distance=above, limit=below)))
+            return replace(made, reason=Reason.of(IMAGE_UNFAMILIAR(pack=name, distance=above, limit=below)))
         except UnsureAnswer:
-            return replace(made, reason=Reason.of(PackUnsure(pack=name)))
+            return replace(made, reason=Reason.of(PACK_UNSURE(pack=name)))
         except ChildLost as lost:
             return replace(made, reason=Reason.of(InferenceGaveUp(detail=lost.detail)))
         except PackUnusable:
-            return replace(made, reason=Reason.of(NoPackInstalled()))
+            return replace(made, reason=Reason.of(NO_PACK_INSTALLED()))
         findings = self._adopted(said.findings)
         share, _ = hints.find_beside_share(findings, said.beside)
         if share >= image_limits.OUTSIDE_REFUSAL_SHARE:
-            return replace(made, reason=Reason.of(ExplainShortcut(pack=name, percent=round(100 * share))))
+            return replace(made, reason=Reason.of(EXPLAIN_SHORTCUT(pack=name, percent=round(100 * share))))
         told = [
             *hints.list_beside_hints(findings, said.beside),
             *hints.list_frame_hints((0,), 1, decoded.coloured, flow=decoded.flow),

@@ -16,25 +16,29 @@ from dataclasses import replace
 from typing import Final
 
 from firmware_app.cases.clinical_db import Claim, ClinicalDatabase
-from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import (
-    CannotJudge,
+from firmware_app.cases.errors import (
+    READER_GAVE_UP,
     DecodeGaveUp,
-    ExplainShortcut,
-    ImageUnfamiliar,
-    InferenceFailed,
     InferenceGaveUp,
-    NoPackInstalled,
-    NoPixels,
-    PackUnfitHere,
-    PackUnknown,
-    PackUnsure,
-    ReaderGaveUp,
 )
+from firmware_app.core.child_process import ChildLost
 from firmware_app.core.records import Case, FollowUp, FramesRead, LocalState, Priority, Reading, ReadingStatus, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    CannotJudge,
+)
 from firmware_app.imaging import image_limits
+from firmware_app.imaging.errors import (
+    NoPixels,
+)
+from firmware_app.monitoring.errors import (
+    PACK_UNFIT_HERE,
+)
+from firmware_app.packs.errors import (
+    PACK_UNKNOWN,
+    InferenceFailed,
+)
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
@@ -42,6 +46,12 @@ from firmware_app.reading import hints, reader_steps, routing
 from firmware_app.reading import reader_steps as attempts
 from firmware_app.reading.benchmark import VariantBenchmark
 from firmware_app.reading.decoder import DecodedImage, DecodeOptions, Decoder
+from firmware_app.reading.errors import (
+    EXPLAIN_SHORTCUT,
+    IMAGE_UNFAMILIAR,
+    NO_PACK_INSTALLED,
+    PACK_UNSURE,
+)
 from firmware_app.reading.faults import FaultLog, WriteRetry
 from firmware_app.reading.inference import (
     FrameGeometry,
@@ -81,7 +91,7 @@ class Reader:
         forced: str | None = None,
         stop: threading.Event | None = None,
     ) -> None:
-        """*forced* names the pack for images that do not say what they show; raises `PackUnknown`.
+        """*forced* names the pack for images that do not say what they show; raises `PACK_UNKNOWN`.
 
         *stop* makes it a box's reader, which waits for a pack that works and a disk that takes its readings.  Without
         one it is a single run, which says of each image that no pack works and fails when it cannot write.
@@ -92,7 +102,7 @@ class Reader:
         self._faults = FaultLog()
         packs = _load_packs(config, self._faults)
         if forced is not None and forced not in {pack.name for pack in packs}:
-            raise PackUnknown(pack=forced)
+            raise PACK_UNKNOWN(pack=forced)
         self.decoder = Decoder(config.reader.memory_mb, config.reader.decode_seconds)
         self.inference = Inference(packs, config, self._faults)
         self.clips = ClipCompletion(state, clinical, self.decoder)
@@ -129,7 +139,7 @@ class Reader:
         if self.trials is not None:
             self.trials.disturb()
         if claim.claims > (MOST_CLAIMS if claim.failures else MOST_CLAIMS_ALONE):
-            self._finish(attempt, attempt.cannot(ReaderGaveUp(claims=claim.claims - 1)))
+            self._finish(attempt, attempt.cannot(READER_GAVE_UP(claims=claim.claims - 1)))
             return True
         try:
             reading = self._read(claim, attempt)
@@ -138,7 +148,7 @@ class Reader:
         except PackUnusable:
             if self._at_fault():
                 return False
-            self._finish(attempt, attempt.cannot(NoPackInstalled()))
+            self._finish(attempt, attempt.cannot(NO_PACK_INSTALLED()))
         else:
             self._finish(attempt, reading)
         return True
@@ -192,7 +202,7 @@ class Reader:
         """Whether no pack works and images are to wait for that."""
         if not self._waits or self.inference.identities:
             return False
-        self._faults.say(str(NoPackInstalled()))
+        self._faults.say(str(NO_PACK_INSTALLED()))
         return True
 
     def _learn(self) -> None:
@@ -213,7 +223,7 @@ class Reader:
         attempt.hints += chosen.hints
         here = self._local.chosen(self._manifests[chosen.pack], instance.header)
         if self._local.is_suspended(here):
-            refusal = self._show(attempt) or Reason.of(PackUnfitHere(pack=chosen.pack))
+            refusal = self._show(attempt) or Reason.of(PACK_UNFIT_HERE(pack=chosen.pack))
             return replace(attempt.cannot(refusal), local=LocalState.SUSPENDED)
         attempt.chosen = here
         decoded = self._decode(attempt, chosen.pack)
@@ -284,10 +294,10 @@ class Reader:
             # Rounded apart, so that a person never reads that the limit was kept.
             attempt.distance = far.distance
             above, below = math.ceil(100 * far.distance) / 100, math.floor(100 * far.limit) / 100
-            return attempt.cannot(ImageUnfamiliar(pack=pack, distance=above, limit=below))
+            return attempt.cannot(IMAGE_UNFAMILIAR(pack=pack, distance=above, limit=below))
         except UnsureAnswer as unsure:
             attempt.withheld = unsure.probability
-            return attempt.cannot(PackUnsure(pack=pack))
+            return attempt.cannot(PACK_UNSURE(pack=pack))
         finally:
             attempt.infer_ms = 1e3 * (time.perf_counter() - begun)
         attempt.display_missing = not inferred.marked
@@ -297,7 +307,7 @@ class Reader:
         findings, local = self._local.adopted(attempt.chosen, inferred.findings)
         share, _ = hints.find_beside_share(findings, inferred.beside)
         if share >= image_limits.OUTSIDE_REFUSAL_SHARE:
-            return attempt.cannot(ExplainShortcut(pack=pack, percent=round(100 * share)))
+            return attempt.cannot(EXPLAIN_SHORTCUT(pack=pack, percent=round(100 * share)))
         attempt.hints = hints.list_beside_hints(findings, inferred.beside) + attempt.hints
         others = self._manifests[pack].not_looked_for
         reading = replace(

@@ -20,9 +20,17 @@ from typing import Final
 from firmware_app.cases import lesion_tracking
 from firmware_app.cases.casebook import select_strongest
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    DECODE_RAN_OUT,
+    DecodeGaveUp,
+    InferenceGaveUp,
+)
 from firmware_app.cases.follow_up import find_advice
 from firmware_app.core.child_process import ChildLost
-from firmware_app.core.errors import DecodeGaveUp, DecodeRanOut, ImageUnfit, InferenceGaveUp, LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
+from firmware_app.core.errors.base import codes_of
 from firmware_app.core.records import (
     Case,
     FileStatus,
@@ -42,13 +50,16 @@ from firmware_app.core.records import (
 )
 from firmware_app.core.state_dir import StateDir
 from firmware_app.imaging.display import MOST_FRAMES
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading import hints
 from firmware_app.reading.decoder import DecodeOptions, Decoder
 from firmware_app.reading.local_calibration import LocalModel
 
 _NO_TIME: Final = Timing(0, 0, 0)  # until the attempt is complete
-UNFIT: Final = frozenset(kind.code for kind in ImageUnfit.__subclasses__())
+UNFIT: Final = codes_of(ImageUnfit)
 
 
 def make_decode_options(manifest: Manifest, instance: Instance) -> DecodeOptions:
@@ -85,7 +96,7 @@ class ReadingAttempt:
         One that died with half of it in use died of a large image more likely than of a damaged one.
         """
         if self.phase is DecodeGaveUp and 2 * lost.held_mb > memory_mb:
-            return self.cannot(DecodeRanOut(detail=lost.detail, held_mb=lost.held_mb))
+            return self.cannot(DECODE_RAN_OUT(detail=lost.detail, held_mb=lost.held_mb))
         return self.cannot(self.phase(detail=lost.detail))
 
     def cannot_for(self, pack: str, reason: Reason) -> Reading:

@@ -15,29 +15,35 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from firmware_app.core.errors import (
-    AgeOutside,
-    AgeUnclear,
-    AgeUnknown,
-    BodyPartContradicted,
-    BodyPartNotCovered,
-    BodyPartUnknown,
-    ForProcessing,
-    ModalityNotCovered,
-    ModalityUnknown,
-    NoPackInstalled,
-    NoPixels,
-    PackUnknown,
-    SideContradicted,
-    ViewContradicted,
-    ViewNotCovered,
-    ViewUnclear,
-)
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import EnteredFacts, Header, Reason
 from firmware_app.dicom import body_part, patient_data, view
+from firmware_app.dicom.errors import (
+    AgeUnknown,
+)
 from firmware_app.dicom.view import complete_header
+from firmware_app.imaging.errors import (
+    NoPixels,
+)
+from firmware_app.packs.errors import (
+    PACK_UNKNOWN,
+)
 from firmware_app.reading import hints
+from firmware_app.reading.errors import (
+    AGE_OUTSIDE,
+    AGE_UNCLEAR,
+    BODY_PART_CONTRADICTED,
+    BODY_PART_NOT_COVERED,
+    BODY_PART_UNKNOWN,
+    FOR_PROCESSING,
+    MODALITY_NOT_COVERED,
+    MODALITY_UNKNOWN,
+    NO_PACK_INSTALLED,
+    SIDE_CONTRADICTED,
+    VIEW_CONTRADICTED,
+    VIEW_NOT_COVERED,
+    VIEW_UNCLEAR,
+)
 
 if TYPE_CHECKING:
     from firmware_app.core.settings import Config
@@ -105,30 +111,30 @@ def route(
     *entered* is what a person has said of it; it counts where the header says nothing.
 
     Raises a `CannotJudge` with the first reason against every pack, `NoPixels` for an object that is no image, and
-    `PackUnknown` when *forced* names no pack.
+    `PACK_UNKNOWN` when *forced* names no pack.
     """
     if header is not None and not header.has_pixels:
         raise NoPixels
     if not packs:
-        raise NoPackInstalled
+        raise NO_PACK_INSTALLED()
     assumed: list[Reason] = []
     if entered is not None:
         header = complete_header(header, entered)
     if forced is not None:
         packs = [candidate for candidate in packs if candidate.pack == forced]
         if not packs:
-            raise PackUnknown(pack=forced)
+            raise PACK_UNKNOWN(pack=forced)
         assumed.append(hints.make_hint(hints.PACK_FORCED, pack=forced))
     if header is None:
         if forced is None:
-            raise ModalityUnknown
+            raise MODALITY_UNKNOWN()
         return RoutingDecision(packs[0].pack, tuple(assumed))
     packs = _match_modality(header, packs, forced is not None)
     _refuse_raw_data(header)
     packs = _match_body_part(header, packs, forced is not None, assumed)
     packs = _match_view(header, packs, forced is not None, assumed)
     if {"L", "R"} <= set(header.coded.sides):
-        raise SideContradicted
+        raise SIDE_CONTRADICTED()
     packs = _match_age(header, packs, usual_population, forced is not None, assumed, entered)
     return RoutingDecision(packs[0].pack, tuple(assumed))
 
@@ -152,10 +158,10 @@ def _match_modality(header: Header, packs: Sequence[PackCandidate], given: bool)
     if not modality:
         if given:
             return packs
-        raise ModalityUnknown
+        raise MODALITY_UNKNOWN()
     kept = [candidate for candidate in packs if modality in candidate.rule.modalities]
     if not kept:
-        raise ModalityNotCovered(modality=modality[:16])
+        raise MODALITY_NOT_COVERED(modality=modality[:16])
     return kept
 
 
@@ -163,7 +169,7 @@ def _refuse_raw_data(header: Header) -> None:
     """Refuse raw detector data: it is linear in exposure, often inverted, and no pack was trained on any."""
     intent = re.sub(r"[^A-Z]", "", (header.presentation_intent or "").upper())
     if intent == "FORPROCESSING" or header.sop_class_uid in _FOR_PROCESSING:
-        raise ForProcessing
+        raise FOR_PROCESSING()
 
 
 def _match_body_part(
@@ -174,19 +180,19 @@ def _match_body_part(
         read = frozenset[str | None]().union(*(_list_coarse_parts(candidate.rule.body_parts) for candidate in packs))
         covered = [one for one in contradicting if one in read]
         if not covered:
-            raise BodyPartNotCovered(body_part="+".join(contradicting))
-        raise BodyPartContradicted(
+            raise BODY_PART_NOT_COVERED(body_part="+".join(contradicting))
+        raise BODY_PART_CONTRADICTED(
             body_part=covered[0], other_part=next(one for one in contradicting if one != covered[0])
         )
     if part is None:
         if given:
             return packs
-        raise BodyPartUnknown
+        raise BODY_PART_UNKNOWN()
     if body_part.stated_body_part(header) is None:
         assumed.append(hints.make_hint(hints.BODY_PART_FROM_TEXT))
     kept = [candidate for candidate in packs if part in _list_coarse_parts(candidate.rule.body_parts)]
     if not kept:
-        raise BodyPartNotCovered(body_part=part)
+        raise BODY_PART_NOT_COVERED(body_part=part)
     return kept
 
 
@@ -205,9 +211,9 @@ def _match_view(
         )
     seen = view.find_view(header)
     if seen is view.AmbiguousView.CONTRADICTED:
-        raise ViewContradicted
+        raise VIEW_CONTRADICTED()
     if seen is view.AmbiguousView.MIXED and not given:
-        raise ViewUnclear
+        raise VIEW_UNCLEAR()
     if not isinstance(seen, str):
         if not given:
             assumed.append(hints.make_hint(hints.VIEW_ASSUMED))
@@ -215,7 +221,7 @@ def _match_view(
     wanted = _FRONTAL if seen == view.FRONTAL else {seen}
     kept = [candidate for candidate in packs if not candidate.rule.views or wanted & set(candidate.rule.views)]
     if not kept:
-        raise ViewNotCovered(view=seen)
+        raise VIEW_NOT_COVERED(view=seen)
     return kept
 
 
@@ -238,14 +244,14 @@ def _match_age(
             raise AgeUnknown
         return kept
     if years is patient_data.AgeUnknown.UNCLEAR:
-        raise AgeUnclear
+        raise AGE_UNCLEAR()
     if isinstance(years, int):
         kept = [candidate for candidate in packs if candidate.rule.age_years.holds(years)]
         other = patient_data.conflicting_age(header)
         if other is not None and kept != [one for one in packs if one.rule.age_years.holds(other)]:
-            raise AgeUnclear
+            raise AGE_UNCLEAR()
         if not kept:
-            raise AgeOutside(age=years)
+            raise AGE_OUTSIDE(age=years)
         return kept
     if given:
         return packs

@@ -27,29 +27,35 @@ from firmware_app.cases.pack_changes import (
 )
 from firmware_app.core.child_process import OUT_OF_TIME, ChildLost
 from firmware_app.core.errors import (
-    CannotJudge,
     ChildWillNotStart,
-    ExplainShortcut,
-    ImageUnfamiliar,
-    InferenceFailed,
-    PackError,
-    PackTrialCrashed,
-    PackTrialFailed,
-    PackTrialStalled,
-    PackTrialUnfit,
-    PackUnsure,
-    RuntimeHung,
-    RuntimeStopped,
 )
 from firmware_app.core.records import Instance, Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    CannotJudge,
+)
 from firmware_app.imaging import image_limits
 from firmware_app.packs import trial_rules as rules
+from firmware_app.packs.errors import (
+    InferenceFailed,
+    PackError,
+)
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.reading import hints, routing
 from firmware_app.reading import variant_trial as proof
 from firmware_app.reading.decoder import Decoder
+from firmware_app.reading.errors import (
+    EXPLAIN_SHORTCUT,
+    IMAGE_UNFAMILIAR,
+    PACK_TRIAL_CRASHED,
+    PACK_TRIAL_FAILED,
+    PACK_TRIAL_STALLED,
+    PACK_TRIAL_UNFIT,
+    PACK_UNSURE,
+    RUNTIME_HUNG,
+    RUNTIME_STOPPED,
+)
 from firmware_app.reading.faults import FaultLog
 from firmware_app.reading.inference import (
     FrameGeometry,
@@ -138,10 +144,10 @@ class ShadowReader:
                     log.warning("the trial of %s meets the disk (%s)", self.trial.pack, type(error).__name__)
                     pause = _BOX_PAUSE_S
                     if unreadable == _MOST_UNREADABLE:
-                        self._finish(PackTrialUnfit(**self._named, detail=type(error).__name__))
+                        self._finish(PACK_TRIAL_UNFIT(**self._named, detail=type(error).__name__))
                 except Exception as error:  # a trial that ended without a word would never be over
                     log.exception("the trial of %s ended", self.trial.pack)
-                    self._finish(PackTrialUnfit(**self._named, detail=type(error).__name__))
+                    self._finish(PACK_TRIAL_UNFIT(**self._named, detail=type(error).__name__))
                 self._ended.wait(pause)
         finally:
             for part in (self._decoder, self._inference):
@@ -160,7 +166,7 @@ class ShadowReader:
         if now is None or not now.runs:
             return False
         if now.failed > rules.MOST_ERRORS:
-            self._finish(PackTrialFailed(**self._named, images=now.failed))
+            self._finish(PACK_TRIAL_FAILED(**self._named, images=now.failed))
             return False
         if now.images >= self._config.packs.trial_images:
             self._judge()
@@ -191,7 +197,7 @@ class ShadowReader:
             self._pack.verify()
             results = proof.prove_pack(self._pack, self._config, self._is_quiet)
         except PackError as error:
-            self._finish(PackTrialUnfit(**self._named, detail=error.code))
+            self._finish(PACK_TRIAL_UNFIT(**self._named, detail=error.code))
             return False
         if results is None:
             return False
@@ -201,12 +207,12 @@ class ShadowReader:
                 {one.reason.code for one in results if one.reason is not None},
                 proof.describe_failures(results),
             )
-            if RuntimeStopped.code in codes:
-                self._finish(PackTrialCrashed(**self._named, detail=detail))
-            elif RuntimeHung.code in codes:
-                self._finish(PackTrialStalled(**self._named, seconds=round(proof.SECONDS)))
+            if RUNTIME_STOPPED.code in codes:
+                self._finish(PACK_TRIAL_CRASHED(**self._named, detail=detail))
+            elif RUNTIME_HUNG.code in codes:
+                self._finish(PACK_TRIAL_STALLED(**self._named, seconds=round(proof.SECONDS)))
             else:
-                self._finish(PackTrialUnfit(**self._named, detail=detail))
+                self._finish(PACK_TRIAL_UNFIT(**self._named, detail=detail))
         return self._proven
 
     def _is_quiet(self) -> bool:
@@ -223,7 +229,7 @@ class ShadowReader:
             self._stumble(image, lost)
         except PackUnusable:
             if self._prove():  # else that has said why
-                self._finish(PackTrialUnfit(**self._named, detail=InferenceFailed.code))
+                self._finish(PACK_TRIAL_UNFIT(**self._named, detail=InferenceFailed.code))
 
     def _stumble(self, image: TrialImage, lost: ChildLost) -> None:
         late = lost.detail == OUT_OF_TIME
@@ -233,9 +239,9 @@ class ShadowReader:
         if self._trials.stumble(image) < MOST_TRIES:
             return
         if late:
-            self._finish(PackTrialStalled(**self._named, seconds=round(self._config.reader.infer_seconds)))
+            self._finish(PACK_TRIAL_STALLED(**self._named, seconds=round(self._config.reader.infer_seconds)))
         else:
-            self._finish(PackTrialCrashed(**self._named, detail=lost.detail))
+            self._finish(PACK_TRIAL_CRASHED(**self._named, detail=lost.detail))
 
     def _result(self, instance: Instance) -> TrialResult:
         """What the version on trial says; raises `ChildLost`, `PackUnusable` or `ChildWillNotStart`."""
@@ -268,12 +274,12 @@ class ShadowReader:
         except ImageAtFault:
             return TrialResult(TrialOutcome.FAILED, code=InferenceFailed.code)
         except UnfamiliarImage:
-            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=ImageUnfamiliar.code)
+            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=IMAGE_UNFAMILIAR.code)
         except UnsureAnswer:
-            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=PackUnsure.code)
+            return TrialResult(TrialOutcome.CANNOT_JUDGE, code=PACK_UNSURE.code)
         taken_ms = None if self._disturbed else 1e3 * (time.perf_counter() - begun)
         if hints.find_beside_share(inferred.findings, inferred.beside)[0] >= image_limits.OUTSIDE_REFUSAL_SHARE:
-            return TrialResult(TrialOutcome.CANNOT_JUDGE, ms=taken_ms, code=ExplainShortcut.code)
+            return TrialResult(TrialOutcome.CANNOT_JUDGE, ms=taken_ms, code=EXPLAIN_SHORTCUT.code)
         called, score = find_call(inferred.findings, manifest.findings[0].code)
         return TrialResult(TrialOutcome.READ, called, score, taken_ms)
 

@@ -20,29 +20,31 @@ from typing import Final
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.pack_changes import BOX, PackAction, PackChange, PackChanges, PackTrial, PackTrials, TrialState
 from firmware_app.core.database import Database
-from firmware_app.core.errors import (
-    ExplainShortcut,
-    ImageUnfamiliar,
+from firmware_app.core.records import Instance, Reading, ReadingStatus, Reason
+from firmware_app.core.settings import Config
+from firmware_app.core.state_dir import StateDir
+from firmware_app.packs.errors import (
     PackBusy,
     PackDiskFull,
     PackError,
     PackFolderUnusable,
     PackNotOnTrial,
-    PackUnsure,
 )
-from firmware_app.core.records import Instance, Reading, ReadingStatus, Reason
-from firmware_app.core.settings import Config
-from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.offers import parse_version
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
+from firmware_app.reading.errors import (
+    EXPLAIN_SHORTCUT,
+    IMAGE_UNFAMILIAR,
+    PACK_UNSURE,
+)
 from firmware_app.reading.reader_steps import UNFIT
 from firmware_app.reading.shadow_reader import ShadowReader
 
 log = logging.getLogger("lantern.reader")
 
-_BY_THE_PACK: Final = UNFIT | {ImageUnfamiliar.code, PackUnsure.code, ExplainShortcut.code}
+_BY_THE_PACK: Final = UNFIT | {IMAGE_UNFAMILIAR.code, PACK_UNSURE.code, EXPLAIN_SHORTCUT.code}
 """Reasons for which a pack gives no number; with any other, nothing is learnt from the image."""
 _AGAIN_S: Final = 30.0
 

@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from firmware_app.core.child_process import Child, ChildJobs, ChildLost
-from firmware_app.core.errors import LanternError, RuntimeHung, RuntimeStopped, RuntimeUnavailable
+from firmware_app.core.errors import (
+    LanternError,
+    RuntimeUnavailable,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.runtimes import RuntimeSettings
 from firmware_app.packs import execution_variants
 from firmware_app.packs.execution_variants import ExecutionVariant, TrialResult
 from firmware_app.packs.pack_folder import Pack
+from firmware_app.reading.errors import (
+    RUNTIME_HUNG,
+    RUNTIME_STOPPED,
+)
 from firmware_app.reading.inference import MEMORY_MB
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ PROBE_SECONDS: Final = 30.0
 MOST_TRIES: Final = 2
 """For a way that crashed or hung, counted over restarts: the box may have been short of memory at that moment."""
 ABSENT: Final = RuntimeUnavailable.code
-_LOST: Final = frozenset({RuntimeStopped.code, RuntimeHung.code})
+_LOST: Final = frozenset({RUNTIME_STOPPED.code, RUNTIME_HUNG.code})
 _LOOK_SECONDS: Final = 0.05
 _REASON: Final = TypeAdapter(Reason)
 
@@ -55,9 +62,9 @@ class VariantTrial:
             if not self._jobs.is_done(patience):
                 return None
         except ChildLost as lost:
-            return self._failed(RuntimeStopped(**self._named(), detail=lost.detail))
+            return self._failed(RUNTIME_STOPPED(**self._named(), detail=lost.detail))
         except TimeoutError:
-            return self._failed(RuntimeHung(**self._named(), seconds=round(self._seconds)))
+            return self._failed(RUNTIME_HUNG(**self._named(), seconds=round(self._seconds)))
         self._jobs.stop()
         answer = self._jobs.answers[0].header
         try:
@@ -75,7 +82,7 @@ class VariantTrial:
                 self._tries,
             )
         except (KeyError, TypeError, ValueError, ValidationError):
-            return self._failed(RuntimeStopped(**self._named(), detail="it sent an invalid message"))
+            return self._failed(RUNTIME_STOPPED(**self._named(), detail="it sent an invalid message"))
 
     def stop(self) -> None:
         self._jobs.stop()

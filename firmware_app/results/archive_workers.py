@@ -23,15 +23,23 @@ from typing import Final
 from pydicom.uid import UID
 
 from firmware_app.core.database import Database
-from firmware_app.core.errors import PacsError, PacsFull, PacsKindRefused, PacsObjectRefused, PacsUncommitted
 from firmware_app.core.process import WorkerThread
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.dicom import commitment, storage_scu
 from firmware_app.dicom.commitment import PUSH_MODEL, ObjectReference
+from firmware_app.dicom.errors import (
+    PacsError,
+    PacsFull,
+    PacsKindRefused,
+    PacsObjectRefused,
+)
 from firmware_app.dicom.peers import ArchivePeer, find_peer
 from firmware_app.dicom.storage_scu import ArchiveAssociation
 from firmware_app.results.archive_queue import Sending, SendingQueue, locate_file
+from firmware_app.results.errors import (
+    PACS_UNCOMMITTED,
+)
 from firmware_app.results.storage_commitment import OwedAnswer, StorageCommitments
 
 log = logging.getLogger("lantern.sender")
@@ -219,7 +227,7 @@ class ArchiveSender(WorkerThread):
             archive.answered.wait(ON_THIS_ASSOCIATION_S)
         still = {one.sequence: one for one in self._queue.stored(self.peer.name)}
         if any(one.asked >= _LATE_AFTER for one in still.values()):
-            return Reason.of(PacsUncommitted(pacs=self.peer.title, own=self.peer.own_title))
+            return Reason.of(PACS_UNCOMMITTED(pacs=self.peer.title, own=self.peer.own_title))
         return None
 
     def _reported(self, said: commitment.CommitmentAnswer) -> bool:

@@ -22,18 +22,20 @@ from typing import Any, Final
 from firmware_app.cases.export_staging import DiskAllowance
 from firmware_app.cases.exports import ExportImage, Exports
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import (
-    ExportError,
-    ExportFolderUnusable,
-    ExportGaveUp,
-    ExportNoRoom,
-    ExportNotDicom,
-    ExportThere,
-)
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, sync_directory
 from firmware_app.core.version import version
+from firmware_app.imaging.errors import (
+    EXPORT_NO_ROOM,
+    ExportError,
+)
+from firmware_app.results.errors import (
+    EXPORT_GAVE_UP,
+    EXPORT_NOT_DICOM,
+    ExportFolderUnusable,
+    ExportThere,
+)
 from firmware_app.results.export_session import ExportOutcome, start_export
 
 log = logging.getLogger("lantern.export")
@@ -105,7 +107,7 @@ def export_images(
 
     The caller may remove a file before it asks for the next.  *into* are the folders in which each file takes space,
     the last one permanently.
-    Raises `ReferencesLost`, `ExportNoRoom`, and `OSError` where the disk of *where* takes no more.
+    Raises `REFERENCES_LOST`, `EXPORT_NO_ROOM`, and `OSError` where the disk of *where* takes no more.
     """
     worker = _ExportWorker(config.reader.memory_mb + _MORE_MB, exports.key(), looked=looked)
     room = DiskAllowance.of(StateDir(config.state.dir), config.retention, into)
@@ -114,7 +116,7 @@ def export_images(
             name = f"{number:05d}.dcm"
             try:
                 if not image.is_dicom:
-                    raise ExportNotDicom
+                    raise EXPORT_NOT_DICOM()
                 answer = worker.write(config.state.dir / image.file, where(name), room.bytes_now())
                 facts = answer if isinstance(answer, dict) else {}
                 reason = None if isinstance(answer, dict) else answer
@@ -122,8 +124,8 @@ def export_images(
                 facts, reason = {}, Reason.of(error)
             if reason is not None:
                 where(name).unlink(missing_ok=True)
-                if reason.code == ExportNoRoom.code:  # a full disk stops the export: half a case is of no use
-                    raise ExportNoRoom(free_mb=free_bytes(config.state.dir) // 1_000_000)
+                if reason.code == EXPORT_NO_ROOM.code:  # a full disk stops the export: half a case is of no use
+                    raise EXPORT_NO_ROOM(free_mb=free_bytes(config.state.dir) // 1_000_000)
             yield ExportOutcome(image.reference, None if reason else name, facts, reason)
             if tell is not None:
                 tell(number, len(images))
@@ -142,7 +144,7 @@ class _ExportWorker:
     def write(self, file: Path, out: Path, room_bytes: int | None = None) -> dict[str, Any] | Reason:
         """The facts of the written file, or the reason for a refusal.
 
-        Raises `ExportGaveUp`, `ChildWillNotStart`, and `OSError` where the disk takes no more.
+        Raises `EXPORT_GAVE_UP`, `ChildWillNotStart`, and `OSError` where the disk takes no more.
         """
         if self._child is None:
             self._child = start_child(self._spawn(), self._spawn)
@@ -152,7 +154,7 @@ class _ExportWorker:
         except ChildLost as lost:
             self._child = None
             log.warning("the export child was lost (%s)", lost.detail)
-            raise ExportGaveUp(detail=lost.detail) from None
+            raise EXPORT_GAVE_UP(detail=lost.detail) from None
         if answer.get("spent") and self._child is not None:
             self._child.kill()
             self._child = None

@@ -24,19 +24,19 @@ from firmware_app.cases.exports import (
     Exports,
     remove_stale_stages,
 )
-from firmware_app.core.errors import (
-    ExportFolderMissing,
-    ExportFolderOwn,
-    ExportFolderUnusable,
-    ExportNotAFolder,
-    ExportOff,
-    ExportThere,
-    ExportUnrecorded,
-    ExportUnsure,
-)
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, retry_with_ballast
+from firmware_app.results.errors import (
+    EXPORT_FOLDER_MISSING,
+    EXPORT_FOLDER_OWN,
+    EXPORT_NOT_A_FOLDER,
+    EXPORT_OFF,
+    EXPORT_UNSURE,
+    ExportFolderUnusable,
+    ExportThere,
+    ExportUnrecorded,
+)
 
 log = logging.getLogger("lantern.export")
 
@@ -81,11 +81,11 @@ def start_export(
 ) -> Iterator[ExportSession]:
     """The frame of every export: checks that it is allowed, and records its beginning and its end in the audit.
 
-    Raises `ExportOff`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable`, `ExportHeld` or `StateUnusable` before the
-    block, `ExportUnrecorded` after it, and `ExportUnsure` if it was stopped during the final rename.
+    Raises `EXPORT_OFF`, `CaseUnknown`, `ExportThere`, `ExportFolderUnusable`, `EXPORT_HELD` or `StateUnusable` before
+    the block, `ExportUnrecorded` after it, and `EXPORT_UNSURE` if it was stopped during the final rename.
     """
     if not config.export.enabled:
-        raise ExportOff
+        raise EXPORT_OFF()
     images = exports.images(case)
     export = ExportSession(images, check_target(folder, name, config.state.dir))
     exports.close_left()
@@ -110,7 +110,7 @@ def start_export(
                 log.error("the audit could not be told how an export ended: %s", str(unkept))
             if is_unsure and isinstance(error, ExportFolderUnusable | KeyboardInterrupt):
                 detail = error.detail if isinstance(error, ExportFolderUnusable) else _BY_HAND
-                raise ExportUnsure(path=str(export.final), detail=detail) from None
+                raise EXPORT_UNSURE(path=str(export.final), detail=detail) from None
             raise
 
 
@@ -130,11 +130,11 @@ def check_target(folder: Path, name: str, state: Path) -> Path:
     """The path of *name* in *folder*; raises before any work where nothing can be written there."""
     try:
         if not os.path.lexists(folder):
-            raise ExportFolderMissing(path=str(folder))
+            raise EXPORT_FOLDER_MISSING(path=str(folder))
         if folder.is_symlink() or not folder.is_dir():
-            raise ExportNotAFolder(path=str(folder))
+            raise EXPORT_NOT_A_FOLDER(path=str(folder))
         if folder.resolve().is_relative_to(state.resolve()):
-            raise ExportFolderOwn(path=str(folder))
+            raise EXPORT_FOLDER_OWN(path=str(folder))
         if os.path.lexists(folder / name):
             raise ExportThere(path=str(folder / name))
     except OSError as error:

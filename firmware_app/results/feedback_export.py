@@ -27,10 +27,14 @@ from firmware_app.cases.exports import FeedbackConsents
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.remarks import DoubleReading, Drawing, Remark, RemarkKind, Remarks, select_current
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core.errors import ExportOff, FeedbackEmpty, FeedbackNoKey
 from firmware_app.core.records import Case, Finding, Reading, ReadingStatus, Scope
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.results.errors import (
+    EXPORT_OFF,
+    FEEDBACK_EMPTY,
+    FEEDBACK_NO_KEY,
+)
 from firmware_app.uplink.messages import feedback as form
 from firmware_app.uplink.messages.envelope import key_id
 from firmware_app.uplink.messages.feedback import FeedbackRecord, Points
@@ -62,7 +66,8 @@ class FeedbackStatus:
 
 
 def read_engineer_key_id(config: Config) -> str:
-    """The number of the engineer's key, to be compared over the telephone; raises `ExportOff` and `FeedbackNoKey`."""
+    """The number of the engineer's key, to be compared over the telephone; raises `EXPORT_OFF` and
+    `FEEDBACK_NO_KEY`."""
     return key_id(_read_engineer_key(config)).hex()
 
 
@@ -80,7 +85,7 @@ def count_feedback(config: Config, clinical: ClinicalDatabase) -> FeedbackStatus
 def export_feedback(config: Config, clinical: ClinicalDatabase, actor: str, *, again: bool = False) -> bytes:
     """The sealed file of the films that were not given yet, or *again* of all; what does not fit stays for the next.
 
-    The audit has it before this returns.  Raises `ExportOff`, `FeedbackNoKey` and `FeedbackEmpty`.
+    The audit has it before this returns.  Raises `EXPORT_OFF`, `FEEDBACK_NO_KEY` and `FEEDBACK_EMPTY`.
     """
     to, feedback = _read_engineer_key(config), FeedbackConsents(clinical.database)
     given = {} if again else feedback.given()
@@ -94,7 +99,7 @@ def export_feedback(config: Config, clinical: ClinicalDatabase, actor: str, *, a
             break
         films.append(one)
     if not films:
-        raise FeedbackEmpty
+        raise FEEDBACK_EMPTY()
     made = form.seal_feedback(form.pack_feedback([one.record for one in films]), to)
     digest = hashlib.sha256(made).hexdigest()
     feedback.leave(
@@ -106,12 +111,12 @@ def export_feedback(config: Config, clinical: ClinicalDatabase, actor: str, *, a
 def _read_engineer_key(config: Config) -> X25519PublicKey:
     path = config.export.feedback_key
     if not config.export.enabled or path is None:
-        raise ExportOff
+        raise EXPORT_OFF()
     try:
         return form.parse_engineer_key(path.read_bytes())
     except (OSError, ValueError) as error:
         detail = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise FeedbackNoKey(path=str(path), detail=detail[:120]) from None
+        raise FEEDBACK_NO_KEY(path=str(path), detail=detail[:120]) from None
 
 
 def _list_images(

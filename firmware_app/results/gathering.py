@@ -7,11 +7,14 @@ from typing import Final
 
 from firmware_app.cases import result_versions
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    NotReadYet,
+    RegistrationUnknown,
+)
 from firmware_app.cases.patients import DisplayedPatient, Patients
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.remarks import Remark, RemarkKind, Remarks
 from firmware_app.cases.worklist import CaseCompletion, Worklist
-from firmware_app.core.errors import NotReadYet, RegistrationUnknown
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
@@ -23,7 +26,7 @@ _PURPOSE: Final = "result objects"
 def gather_result(config: Config, clinical: ClinicalDatabase, case: str) -> Result:
     """The current result of *case*; its version is durable on return.
 
-    Raises `CaseUnknown`, `NotReadYet` for a case without a reading, and `ReferencesLost`.
+    Raises `CaseUnknown`, `NotReadYet` for a case without a reading, and `REFERENCES_LOST`.
     """
     known = clinical.case(case)
     if not known.readings:

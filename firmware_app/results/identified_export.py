@@ -23,12 +23,17 @@ import urllib3
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.core import certificates
-from firmware_app.core.errors import ExportThere, FhirOff, FhirRefused, FhirUnreachable
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, FhirSection
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.results import fhir_bundle, hl7v2, rendering
 from firmware_app.results.deidentified_export import open_fresh_folder, rename_finished
+from firmware_app.results.errors import (
+    FHIR_OFF,
+    FHIR_REFUSED,
+    FHIR_UNREACHABLE,
+    ExportThere,
+)
 from firmware_app.results.export_session import ExportOutcome, start_export
 from firmware_app.results.fhir_resources import Json
 from firmware_app.results.gathering import gather_result
@@ -43,10 +48,10 @@ _MEDIA_TYPE: Final = "application/fhir+json"
 def send_bundle(bundle: Json, settings: FhirSection) -> None:
     """Return when the server has taken the whole *bundle*; sending it again changes nothing there.
 
-    Raises `FhirOff` without a server, `FhirUnreachable` and `FhirRefused`.
+    Raises `FHIR_OFF` without a server, `FHIR_UNREACHABLE` and `FHIR_REFUSED`.
     """
     if not settings.url:
-        raise FhirOff
+        raise FHIR_OFF()
     headers = {"Content-Type": f"{_MEDIA_TYPE}; charset=utf-8", "Accept": _MEDIA_TYPE, **_make_authorization(settings)}
     body = json.dumps(bundle, ensure_ascii=False).encode("utf-8")
     host = urllib3.util.parse_url(settings.url).host or settings.url
@@ -59,10 +64,10 @@ def send_bundle(bundle: Json, settings: FhirSection) -> None:
             said = answer.read(_LARGEST_ANSWER)
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FhirUnreachable(host=host, detail=_find_authority_fault(settings) or type(error).__name__) from None
+            raise FHIR_UNREACHABLE(host=host, detail=_find_authority_fault(settings) or type(error).__name__) from None
     codes = list(_list_codes(said))
     if answer.status // 100 != 2 or not all(code.startswith("2") for code in codes if code[:1].isdigit()):
-        raise FhirRefused(host=host, status=answer.status, detail=", ".join(dict.fromkeys(codes))[:200] or "-")
+        raise FHIR_REFUSED(host=host, status=answer.status, detail=", ".join(dict.fromkeys(codes))[:200] or "-")
 
 
 def _find_authority_fault(settings: FhirSection) -> str | None:
@@ -79,7 +84,7 @@ def _make_authorization(settings: FhirSection) -> dict[str, str]:
     try:
         token = Path(settings.token).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise FhirUnreachable(host=f"fhir.token: {settings.token}", detail=type(error).__name__) from None
+        raise FHIR_UNREACHABLE(host=f"fhir.token: {settings.token}", detail=type(error).__name__) from None
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -206,7 +211,7 @@ def send_message(config: Config, clinical: ClinicalDatabase, case: str, *, perso
     """Send the case to the configured FHIR server; raises what `start_export`, `gather_result` and `send_bundle`
     raise."""
     if not config.fhir.url:
-        raise FhirOff
+        raise FHIR_OFF()
     exports = Exports(clinical.database)
     with (
         tempfile.TemporaryDirectory(prefix="lantern-") as nowhere,  # nothing is written: the frame checks a folder

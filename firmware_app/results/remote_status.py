@@ -18,7 +18,9 @@ from firmware_app.cases.earlier_studies import EarlierStudies, EarlierStudy, Fet
 from firmware_app.cases.patient_identity import IdentityDoubt
 from firmware_app.core import clock, run_status
 from firmware_app.core.database import Database
-from firmware_app.core.errors import LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.language import N_, register, translate
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config

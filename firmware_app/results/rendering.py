@@ -14,10 +14,15 @@ from typing import Any, Final
 
 from firmware_app.cases.result_versions import SignedReport
 from firmware_app.core.child_process import Child, ChildLost, start_child
-from firmware_app.core.errors import ReportError, ReportFontMissing, ReportGaveUp, ResultsGaveUp
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.results.errors import (
+    RESULTS_GAVE_UP,
+    ReportError,
+    ReportFontMissing,
+    ReportGaveUp,
+)
 from firmware_app.results.result import Result, result_adapter
 
 reports_log = logging.getLogger("lantern.reports")
@@ -96,7 +101,7 @@ def render_objects(
 
     *described*: with the description of each beside it (`description`).
 
-    Raises `ChildWillNotStart`, `ResultsGaveUp`, and `OSError` where the disk takes no more.
+    Raises `ChildWillNotStart`, `RESULTS_GAVE_UP`, and `OSError` where the disk takes no more.
     """
     said = {"result": memoryview(result_adapter().dump_json(result)), **_render_report_array(config, result)}
     child = start_child(_spawn_result_child(config), lambda: _spawn_result_child(config))
@@ -115,7 +120,7 @@ def render_objects(
                 return
     except ChildLost as lost:
         export_log.warning("the result child was lost (%s)", lost.detail)
-        raise ResultsGaveUp(detail=lost.detail) from None
+        raise RESULTS_GAVE_UP(detail=lost.detail) from None
     finally:
         child.kill()
 

@@ -23,13 +23,6 @@ from firmware_app.cases import export_staging
 from firmware_app.cases.exports import Exports
 from firmware_app.core import key_files
 from firmware_app.core.errors import (
-    BundleInvalid,
-    ExportCaseTooLarge,
-    ExportFolderUnusable,
-    ExportNoHospital,
-    ExportNoRoom,
-    ExportNoSigner,
-    ExportThere,
     SealingFailed,
     StateUnusable,
 )
@@ -37,9 +30,22 @@ from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.language import N_, printable_language, translate
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir, free_bytes, sync_directory
+from firmware_app.imaging.errors import (
+    EXPORT_NO_ROOM,
+)
 from firmware_app.results import deidentified_export as export
 from firmware_app.results.deidentified_export import Progress
+from firmware_app.results.errors import (
+    EXPORT_CASE_TOO_LARGE,
+    EXPORT_NO_HOSPITAL,
+    EXPORT_NO_SIGNER,
+    ExportFolderUnusable,
+    ExportThere,
+)
 from firmware_app.results.export_session import ExportOutcome, ExportSession, start_export
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+)
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.encrypted_files import SealedExportWriter, choose_seal_key
@@ -67,10 +73,10 @@ def seal_case(
     """Write *case* as one sealed file in *folder*; returns its path and the result for each image.
 
     The path is None, and no file is left, when no image could be exported.  Raises what `folder.export_case` raises,
-    and `ExportNoHospital`, `ExportNoSigner` or `BundleInvalid`.
+    and `EXPORT_NO_HOSPITAL`, `EXPORT_NO_SIGNER` or `BUNDLE_INVALID`.
     """
     if config.uplink.hospital is None:
-        raise ExportNoHospital
+        raise EXPORT_NO_HOSPITAL()
     state = StateDir(config.state.dir)
     hospital, signer = credentials.load_hospital(config.uplink), _load_signing_key(config, state)
     to = choose_seal_key(hospital, config.box.id, _read_newest_keys(state, hospital.verify))
@@ -96,7 +102,7 @@ def _load_signing_key(config: Config, state: StateDir) -> Ed25519PrivateKey:
     """The box's signing key; a key sealed by the security chip is unsealed, which only root can do."""
     settings, sealed = config.uplink, KeyFiles(state.line_keys).sealed[0]
     if settings.identity is None:
-        raise ExportNoHospital
+        raise EXPORT_NO_HOSPITAL()
     try:
         if not settings.identity.exists() and sealed.exists() and (chip := key_files.find_tpm()) is not None:
             return credentials.parse_signing_key(
@@ -104,11 +110,11 @@ def _load_signing_key(config: Config, state: StateDir) -> Ed25519PrivateKey:
             )
         return credentials.parse_signing_key(settings.identity.read_bytes())
     except OSError as error:
-        raise ExportNoSigner(detail=error.strerror or str(error)) from None
+        raise EXPORT_NO_SIGNER(detail=error.strerror or str(error)) from None
     except SealingFailed as error:
-        raise ExportNoSigner(detail=error.detail) from None
+        raise EXPORT_NO_SIGNER(detail=error.detail) from None
     except ValueError as error:
-        raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+        raise BUNDLE_INVALID(path=str(settings.identity), detail=str(error)[:120]) from None
 
 
 def _read_newest_keys(state: StateDir, hospital: str) -> bytes | None:
@@ -191,7 +197,7 @@ def _open_staging(state: StateDir) -> Iterator[Path]:
             yield folder
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ExportNoRoom(free_mb=free_bytes(state.root) // 1_000_000) from None
+            raise EXPORT_NO_ROOM(free_mb=free_bytes(state.root) // 1_000_000) from None
         raise StateUnusable(path=str(state.root), detail=error.strerror or str(error)) from None
 
 
@@ -202,7 +208,7 @@ def _convert_stick_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EFBIG:
-            raise ExportCaseTooLarge(path=str(folder)) from None
+            raise EXPORT_CASE_TOO_LARGE(path=str(folder)) from None
         raise ExportFolderUnusable(path=str(folder), detail=error.strerror or str(error)) from None
 
 

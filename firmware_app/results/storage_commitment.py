@@ -14,7 +14,6 @@ from typing import Final
 from firmware_app.cases.row_json import dump_reason
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import PacsNotCommitted, PacsUncommitted
 from firmware_app.core.records import Reason
 from firmware_app.dicom.commitment import (
     CLASS_CONFLICT,
@@ -24,6 +23,10 @@ from firmware_app.dicom.commitment import (
     ObjectReference,
 )
 from firmware_app.results.archive_queue import Sending
+from firmware_app.results.errors import (
+    PACS_NOT_COMMITTED,
+    PACS_UNCOMMITTED,
+)
 
 _MOST_REQUESTS: Final = 5000
 _MOST_ANSWERS: Final = 1000
@@ -83,7 +86,7 @@ class StorageCommitments:
                 )
             for one, failure in said.failed:
                 title = self._titles.get(row["archive"], row["archive"])
-                reason = Reason.of(PacsNotCommitted(pacs=title, failure=f"{failure:04X}H"))
+                reason = Reason.of(PACS_NOT_COMMITTED(pacs=title, failure=f"{failure:04X}H"))
                 connection.execute(
                     "UPDATE sendings SET stage = 'waiting', reason = ?, failures = failures + 1, at = ?"
                     " WHERE archive = ? AND sop_instance_uid = ? AND stage = 'stored'",
@@ -92,7 +95,7 @@ class StorageCommitments:
             connection.execute(  # it is late no more
                 "UPDATE archives SET reason = NULL, at = ? WHERE name = ? AND json_extract(reason, '$.code') = ?"
                 " AND NOT EXISTS (SELECT 1 FROM sendings WHERE archive = name AND stage = 'stored')",
-                (_now(), row["archive"], PacsUncommitted.code),
+                (_now(), row["archive"], PACS_UNCOMMITTED.code),
             )
         return True
 

@@ -30,26 +30,26 @@ from firmware_app.core.certificates import (
     check_certificate_dates,
     check_dates_by_box_time,
 )
-from firmware_app.core.errors import (
-    BrokerClosed,
-    BrokerExpired,
-    BrokerExpiredByClock,
-    BrokerFindsOutOfDate,
-    BrokerNotYet,
-    BrokerNotYetByClock,
-    BrokerRefused,
-    BrokerUnreachable,
-    BrokerUntrusted,
-    BundleInvalid,
-    CertificateExpired,
-    CertificateNotYetValid,
-    CertificateOver,
-    CertificateTooEarly,
-    LineNotSetUp,
-    PlainLineRefused,
+from firmware_app.core.settings import UplinkSection
+from firmware_app.uplink.errors import (
+    BROKER_CLOSED,
+    BROKER_EXPIRED,
+    BROKER_EXPIRED_BY_CLOCK,
+    BROKER_FINDS_OUT_OF_DATE,
+    BROKER_NOT_YET,
+    BROKER_NOT_YET_BY_CLOCK,
+    BROKER_REFUSED,
+    BROKER_UNREACHABLE,
+    BROKER_UNTRUSTED,
+    BUNDLE_INVALID,
+    CERTIFICATE_EXPIRED,
+    CERTIFICATE_NOT_YET_VALID,
+    CERTIFICATE_OVER,
+    CERTIFICATE_TOO_EARLY,
+    LINE_NOT_SET_UP,
+    PLAIN_LINE_REFUSED,
     UplinkError,
 )
-from firmware_app.core.settings import UplinkSection
 
 _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 6.0
@@ -124,22 +124,22 @@ class Connection:
         except PeerOutOfDate as error:
             raise _broker_certificate_error(error.fault, self._settings.host) from None
         except ssl.SSLCertVerificationError as error:
-            raise BrokerUntrusted(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
+            raise BROKER_UNTRUSTED(detail=error.verify_message, **where) from None  # type: ignore[arg-type]
         except (OSError, ValueError) as error:
             if isinstance(error, _NoAnswer):
                 self._other_protocol()
             detail = (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:120]
-            raise BrokerUnreachable(detail=detail, **where) from None  # type: ignore[arg-type]
+            raise BROKER_UNREACHABLE(detail=detail, **where) from None  # type: ignore[arg-type]
         if self._answer == "Success":
             self._open = True
             return
         self._other_protocol()
         self.close()
         if self._answer and self._answer != _WRONG_PROTOCOL:
-            raise BrokerRefused(reason=self._answer)
+            raise BROKER_REFUSED(reason=self._answer)
         if self._alert in _DATE_ALERTS:
-            raise BrokerFindsOutOfDate(detail=_DATE_ALERTS[self._alert], **where)  # type: ignore[arg-type]
-        raise BrokerClosed(**where)  # type: ignore[arg-type]
+            raise BROKER_FINDS_OUT_OF_DATE(detail=_DATE_ALERTS[self._alert], **where)  # type: ignore[arg-type]
+        raise BROKER_CLOSED(**where)  # type: ignore[arg-type]
 
     def post(self, post: Post) -> int | None:
         """Hand one message to the broker with QoS 1; its number, or None when the line has just broken."""
@@ -251,15 +251,17 @@ def tls_context(settings: UplinkSection) -> ssl.SSLContext | None:
     if settings.tls_ca is None:
         if _is_loopback(settings.host):
             return None
-        raise PlainLineRefused(host=settings.host)
+        raise PLAIN_LINE_REFUSED(host=settings.host)
     if settings.tls_cert is None or settings.tls_key is None:
-        raise LineNotSetUp(key="tls_cert" if settings.tls_cert is None else "tls_key")
+        raise LINE_NOT_SET_UP(key="tls_cert" if settings.tls_cert is None else "tls_key")
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=settings.tls_ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except OSError as error:  # ssl.SSLError is one
-        raise BundleInvalid(path=certificates.find_faulty_file(settings), detail=error.strerror or str(error)) from None
+        raise BUNDLE_INVALID(
+            path=certificates.find_faulty_file(settings), detail=error.strerror or str(error)
+        ) from None
     return check_dates_by_box_time(context)
 
 
@@ -274,7 +276,7 @@ def check_certificates(settings: UplinkSection) -> None:
         try:
             certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:
-            raise BundleInvalid(path=str(path), detail=str(error)[:120]) from None
+            raise BUNDLE_INVALID(path=str(path), detail=str(error)[:120]) from None
         clock.current_clock().passed(certificate.not_valid_before_utc.timestamp())
         fault = check_certificate_dates(certificate)
         if fault is not None:
@@ -285,15 +287,15 @@ def _own_certificate_error(fault: CertificateFault, file: str) -> UplinkError:
     """The error of one of the box's own certificates."""
     now, starts, ends = _format_dates(fault)
     if fault.ended:
-        return (CertificateExpired if fault.by_clock else CertificateOver)(file=file, ends=ends, now=now)
-    return (CertificateNotYetValid if fault.by_clock else CertificateTooEarly)(file=file, starts=starts, now=now)
+        return (CERTIFICATE_EXPIRED if fault.by_clock else CERTIFICATE_OVER)(file=file, ends=ends, now=now)
+    return (CERTIFICATE_NOT_YET_VALID if fault.by_clock else CERTIFICATE_TOO_EARLY)(file=file, starts=starts, now=now)
 
 
 def _broker_certificate_error(fault: CertificateFault, host: str) -> UplinkError:
     now, starts, ends = _format_dates(fault)
     if fault.ended:
-        return (BrokerExpiredByClock if fault.by_clock else BrokerExpired)(host=host, ends=ends, now=now)
-    return (BrokerNotYetByClock if fault.by_clock else BrokerNotYet)(host=host, starts=starts, now=now)
+        return (BROKER_EXPIRED_BY_CLOCK if fault.by_clock else BROKER_EXPIRED)(host=host, ends=ends, now=now)
+    return (BROKER_NOT_YET_BY_CLOCK if fault.by_clock else BROKER_NOT_YET)(host=host, starts=starts, now=now)
 
 
 def _format_dates(fault: CertificateFault) -> tuple[str, str, str]:

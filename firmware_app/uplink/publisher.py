@@ -16,11 +16,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from firmware_app.core import clock
-from firmware_app.core.errors import BrokerRefused, LanternError, MessageTooLarge
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import free_bytes
 from firmware_app.core.version import version
 from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.errors import (
+    BROKER_REFUSED,
+    MessageTooLarge,
+)
 from firmware_app.uplink.exchange.exchange_db import Exchange, OutgoingRow
 from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.credentials import open_keys
@@ -212,7 +218,7 @@ class Publisher:
             self._taken.add(seq)
         else:
             log.error("the broker refused summary %d (%s); it is set aside", seq, refusal)
-            self._exchange.quarantine(seq, Reason.of(BrokerRefused(reason=refusal)))
+            self._exchange.quarantine(seq, Reason.of(BROKER_REFUSED(reason=refusal)))
 
     def _send(self, connection: Connection, row: OutgoingRow, now: float) -> None:
         message = row.message(self._box)

@@ -24,10 +24,17 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, notify
 from firmware_app.core.clock import ImplausibleTime, TimeSource
-from firmware_app.core.errors import Contradicted, KeysOutdated, LanternError, MessageInvalid
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.errors import (
+    KEYS_OUTDATED,
+    Contradicted,
+    MessageInvalid,
+)
 from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange, IncomingMessage, OutgoingRow
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
@@ -262,7 +269,7 @@ class Relay:
         if version < spoken:
             return  # never go back to an older form: the hospital does not know yet which form this box reads
         if keys.serial < known:
-            raise KeysOutdated(serial=keys.serial)
+            raise KEYS_OUTDATED(serial=keys.serial)
         if (keys.serial, version) != (known, spoken):
             self._memory.keep_keys(self._hospital.verify, signed)
             log.info("the hospital's sealing key is number %d; it speaks form %d of the line", keys.serial, version)

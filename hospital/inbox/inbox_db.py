@@ -21,7 +21,13 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from firmware_app.core.errors import Contradicted, LanternError, Outdated, Replayed, SealKeyRetired
+from firmware_app.core.errors import (
+    LanternError,
+)
+from firmware_app.uplink.errors import (
+    SEAL_KEY_RETIRED,
+    Contradicted,
+)
 from firmware_app.uplink.messages.public_keys import VerifyKey, parse_verify_key
 from firmware_app.uplink.messages.summary import (
     Brief,
@@ -33,6 +39,10 @@ from firmware_app.uplink.messages.summary import (
     SoftwareState,
     Summary,
 )
+from hospital.errors import (
+    OUTDATED,
+    Replayed,
+)
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_tables import BoxRow, CaseRow
 from hospital.inbox.schema import migrate
@@ -40,7 +50,7 @@ from hospital.inbox.schema import migrate
 MOST_ASIDE: Final = 10_000
 MOST_ASIDE_OF_A_BOX: Final = 100
 """One box's rubbish pushes out its own, not that of another."""
-ORDINARY_CODES: Final = (Replayed.code, Outdated.code, SealKeyRetired.code)
+ORDINARY_CODES: Final = (Replayed.code, OUTDATED.code, SEAL_KEY_RETIRED.code)
 """Reasons that come up by themselves: a lost receipt, a broker that delivers again, a key that was rotated meanwhile.
 Of these one row of each box and kind is kept, with a count, so that they push out no others."""
 _ORDINARY_SQL: Final = f"code IN {ORDINARY_CODES!r}"
@@ -115,7 +125,7 @@ class Inbox:
         return found
 
     def create(self) -> None:
-        """Make the file and its tables, or bring those of an earlier version up to date; raises `InboxNewer`."""
+        """Make the file and its tables, or bring those of an earlier version up to date; raises `INBOX_NEWER`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
         if os.geteuid() == 0:  # the inbox belongs to the owner of its folder, whoever creates it
@@ -242,7 +252,7 @@ class Inbox:
 
     def hear(self, presence: FirstPresence, *, again: bool = False) -> bool:
         """Keep a presence message; False when it is known already, like a goodbye whose last will follows. Raises
-        `Outdated` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
+        `OUTDATED` when a later one is here.  *again*: the broker itself says that it delivers this once more."""
         origin = presence.origin
         now = _now()
         changed = self.connection.execute(
@@ -262,10 +272,10 @@ class Inbox:
             return False
         if not again:
             inbox_tables.record_older_presence(self.connection, origin.box, now)
-        raise Outdated
+        raise OUTDATED()
 
     def keep_figures(self, figures: ClinicFigures, *, again: bool = False) -> bool:
-        """Keep how the packs do at a clinic; False when it is known already.  Raises `Outdated` when a later word of
+        """Keep how the packs do at a clinic; False when it is known already.  Raises `OUTDATED` when a later word of
         the same stream is here.  *again*: the broker itself says that it delivers this once more."""
         origin, now = figures.origin, _now()
         changed = self.connection.execute(
@@ -281,7 +291,7 @@ class Inbox:
         row = self.connection.execute("SELECT body FROM figures WHERE box = ?", (origin.box,)).fetchone()
         if again or row["body"] == json.dumps(figures.to_object()):
             return False
-        raise Outdated
+        raise OUTDATED()
 
     def figures(self) -> list[dict[str, Any]]:
         """The latest word of each box on its packs, a row for each finding of a pack on a machine."""

@@ -21,9 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from firmware_app.core.errors import HospitalError, Outdated
 from firmware_app.core.language import render_sentence
+from firmware_app.uplink.errors import (
+    HospitalError,
+)
 from firmware_app.uplink.messages.summary import DriftWatch, FirstPresence, PresenceKind, SoftwareState
+from hospital.errors import (
+    OUTDATED,
+)
 
 _CASES_A_PAGE: Final = 1000
 CASE_COLUMNS: Final = "rowid AS n, box, case_reference, revision, priority, hour, brief, received_at"
@@ -166,7 +171,7 @@ MOST_DRIFT_ROWS: Final = 16 * DRIFT_WEEKS
 
 
 def keep_drift(connection: sqlite3.Connection, watch: DriftWatch, now: str, *, again: bool = False) -> bool:
-    """Keep *watch*, received at *now*; False when it is known already.  Raises `Outdated` when a later word of the same
+    """Keep *watch*, received at *now*; False when it is known already.  Raises `OUTDATED` when a later word of the same
     stream is here.  *again*: the broker itself says that it delivers this once more."""
     origin, place, body = watch.origin, watch.place, json.dumps(watch.to_object())
     last = connection.execute(
@@ -177,7 +182,7 @@ def keep_drift(connection: sqlite3.Connection, watch: DriftWatch, now: str, *, a
         if again or last["body"] == body:
             return False
         if (origin.seq, watch.beat) <= (last["session"], last["beat"]):
-            raise Outdated
+            raise OUTDATED()
     week = "{:04d}-W{:02d}".format(*datetime.fromisoformat(now).isocalendar()[:2])
     connection.execute(
         "INSERT OR REPLACE INTO watches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -223,7 +228,7 @@ class VersionCount:
 
 
 def keep_software(connection: sqlite3.Connection, said: SoftwareState, now: str, *, again: bool = False) -> bool:
-    """Keep *said*, received at *now*; False when it is known already.  Raises `Outdated` when a later word of the same
+    """Keep *said*, received at *now*; False when it is known already.  Raises `OUTDATED` when a later word of the same
     stream is here.  *again*: the broker itself says that it delivers this once more."""
     origin, body = said.origin, json.dumps(said.to_object())
     changed = connection.execute(
@@ -237,7 +242,7 @@ def keep_software(connection: sqlite3.Connection, said: SoftwareState, now: str,
     row = connection.execute("SELECT body FROM software WHERE box = ?", (origin.box,)).fetchone()
     if again or row["body"] == body:
         return False
-    raise Outdated
+    raise OUTDATED()
 
 
 def list_latest_software(connection: sqlite3.Connection) -> list[dict[str, Any]]:

@@ -19,7 +19,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import HospitalDiskFull, HospitalDiskReadOnly, InboxError, InboxUnwritten
+from hospital.errors import (
+    HOSPITAL_DISK_FULL,
+    HOSPITAL_DISK_READ_ONLY,
+    InboxError,
+    InboxUnwritten,
+)
 from hospital.inbox.inbox_db import Inbox
 
 KEEP_ALIVE_S: Final = 15
@@ -139,10 +144,10 @@ def explain_write_error(inbox_db: Path, error: OSError | sqlite3.Error) -> Inbox
     except OSError as gone:
         return InboxUnwritten(path=str(inbox_db), detail=gone.strerror or str(gone))
     if room.f_flag & os.ST_RDONLY or number == errno.EROFS:
-        return HospitalDiskReadOnly(path=str(inbox_db.parent))
+        return HOSPITAL_DISK_READ_ONLY(path=str(inbox_db.parent))
     no_files = room.f_files > 0 and room.f_favail == 0
     if name == "SQLITE_FULL" or number in _FULL_ERRORS or room.f_bavail * room.f_frsize < _FULL_BYTES or no_files:
-        return HospitalDiskFull(path=str(inbox_db.parent))
+        return HOSPITAL_DISK_FULL(path=str(inbox_db.parent))
     return InboxUnwritten(path=str(inbox_db), detail=str(error)[:200])
 
 

@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.errors import InboxDamaged, InboxNeedsRoom, InboxPutBack, InboxRebuilt
 from firmware_app.core.salvage import DamagedCopy, DamagedDatabase, copy_table
 from hospital import keyring
+from hospital.errors import (
+    INBOX_DAMAGED,
+    INBOX_NEEDS_ROOM,
+    InboxPutBack,
+    InboxRebuilt,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
@@ -57,7 +62,7 @@ def rescue_inbox(house: HospitalSite) -> RescueResult | None:
     """Rebuild a damaged inbox; None when it is sound. No other process may have it open.
 
     May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
-    Raises `InboxNeedsRoom`.
+    Raises `INBOX_NEEDS_ROOM`.
     """
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
     defect = find_damage(house.inbox_db)
@@ -84,7 +89,7 @@ def put_inbox_back(
     """Write what *connection* holds, whose files were removed or replaced, to the inbox's place again.
 
     What lies there now is kept in `damaged/`; the boxes enrolled since are taken over.  *alive* is called now and then.
-    Raises `InboxDamaged`, OSError or sqlite3.Error, and has then changed nothing.
+    Raises `INBOX_DAMAGED`, OSError or sqlite3.Error, and has then changed nothing.
     """
     held = house.inbox_db.with_name(f"{house.inbox_db.name}.held")
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
@@ -95,7 +100,7 @@ def put_inbox_back(
         connection.backup(copy, pages=_PAGES, progress=lambda *_: alive())
         copy.execute("PRAGMA journal_mode=DELETE").fetchone()
     if defect := find_damage(held):
-        raise InboxDamaged(detail=defect)
+        raise INBOX_DAMAGED(detail=defect)
     what = InboxPutBack(path=str(house.root / "damaged"))
     with closing(Inbox(held)) as inbox:
         with inbox.transaction() as copy:
@@ -113,7 +118,7 @@ def _check_room(inbox_db: Path, defect: str) -> None:
     needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
     missing = needed - shutil.disk_usage(inbox_db.parent).free
     if missing > 0:
-        raise InboxNeedsRoom(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
+        raise INBOX_NEEDS_ROOM(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
 
 
 def _rebuild(house: HospitalSite, fresh: Path) -> None:

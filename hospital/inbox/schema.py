@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Final
 
-from firmware_app.core.errors import InboxNewer
+from hospital.errors import (
+    INBOX_NEWER,
+)
 
 STEPS: Final[tuple[str, ...]] = (
     resources.files(__package__).joinpath("schema.sql").read_text("utf-8"),
@@ -83,10 +85,10 @@ STEPS: Final[tuple[str, ...]] = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Run the steps that this file has not seen, inside the caller's transaction; raises `InboxNewer`."""
+    """Run the steps that this file has not seen, inside the caller's transaction; raises `INBOX_NEWER`."""
     seen: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if seen > len(STEPS):
-        raise InboxNewer(version=seen, known=len(STEPS))
+        raise INBOX_NEWER(version=seen, known=len(STEPS))
     for step in STEPS[seen:]:
         for statement in _statements(step):
             connection.execute(statement)

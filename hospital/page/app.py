@@ -21,16 +21,20 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, abort, render_template, request
 
 from firmware_app.core.errors import (
-    DateError,
-    HospitalDiskFull,
-    HospitalDiskReadOnly,
-    HospitalError,
-    InboxUnwritten,
     LanternError,
+)
+from firmware_app.uplink.errors import (
+    HospitalError,
 )
 from firmware_app.uplink.messages.envelope import BoxBundle
 from hospital import box_enrolment, certificate_authority
 from hospital.enrolment_front import group_address
+from hospital.errors import (
+    HOSPITAL_DISK_FULL,
+    HOSPITAL_DISK_READ_ONLY,
+    DateError,
+    InboxUnwritten,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables, receiver_status
 from hospital.inbox.inbox_db import Inbox
@@ -56,7 +60,7 @@ FAULT_MEANINGS: Final = {
 }
 """What the codes of faults mean that call for somebody at the hospital; the others are for the technician."""
 _TAGS: Final = ("zh_CN", "en")
-_UNWRITTEN: Final = (HospitalDiskFull.code, HospitalDiskReadOnly.code, InboxUnwritten.code)
+_UNWRITTEN: Final = (HOSPITAL_DISK_FULL.code, HOSPITAL_DISK_READ_ONLY.code, InboxUnwritten.code)
 _EXPLAINED: Final = (*_UNWRITTEN, "hospital.list_", "hospital.certificate_")
 """Alarms that say why the broker is not heard, so that nobody is sent to look after mosquitto."""
 _HEADERS: Final = {

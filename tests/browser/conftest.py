@@ -12,9 +12,11 @@ import pytest
 
 from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage, StickStatus
-from firmware_app.core.errors import StickNotAll
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.errors import (
+    STICK_NOT_ALL,
+)
 from tests import made_task, toy_pack
 from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
 from tests.peers import REPOSITORY, missing, needed
@@ -84,7 +86,7 @@ def case_page(box: Clinic, case_path: str) -> str:
 def stick(box: Clinic) -> Iterator[None]:
     """A stick of which not all came in: every page says so."""
     state = StateDir(box.state)
-    reason = Reason.of(StickNotAll(count=1200))
+    reason = Reason.of(STICK_NOT_ALL(count=1200))
     usb_import.write_status(
         state, StickStatus(StickStage.UNFINISHED, "2026-11-21T10:00:00+00:00", new=29, refused=REFUSED, reason=reason)
     )

@@ -16,10 +16,12 @@ import pytest
 from waitress.server import create_server
 
 from firmware_app.appliance import software_record, software_requests, software_service
+from firmware_app.appliance.errors import (
+    SOFTWARE_NOT_SIGNED,
+)
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import run_status
-from firmware_app.core.errors import SoftwareNotSigned
 from tests.browser.clinic import PASSWORD, Person
 from tests.peers import needed
 from tests.software_rig import BOX, FlashedBox
@@ -111,7 +113,7 @@ def test_a_file_that_is_refused_says_why(flashed: FlashedBox, url: str, technici
 def test_the_page_fits_the_desk_and_the_phone(flashed: FlashedBox, url: str, technician: Person, language: str) -> None:
     flashed.leave("0.4.0")
     software_record.note_outcome(
-        flashed.state, "stick", "lantern-0.4.0.raucb", SoftwareNotSigned(file="lantern-0.4.0.raucb")
+        flashed.state, "stick", "lantern-0.4.0.raucb", SOFTWARE_NOT_SIGNED(file="lantern-0.4.0.raucb")
     )
     software_record.note_offered(flashed.state, "0.5.0+git20261125.1a2b3c4d5", 412_000_000, None)
     technician.screen(1366, 768)

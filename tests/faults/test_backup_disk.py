@@ -12,15 +12,18 @@ import pytest
 
 from firmware_app.appliance import backup
 from firmware_app.appliance.checks import maintenance
+from firmware_app.appliance.errors import (
+    BACKUP_DISK_OPEN,
+)
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import BackupDiskOpen
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults.loopfs import run
 from tests.faults.sticks import await_true, need_sticks, users_of
 from tests.peers import peer
+from tests.refusals import raises_refusal
 from tests.small_disk import small_disk, unmount
 
 MADE = {
@@ -84,10 +87,10 @@ def test_a_disk_that_keeps_no_modes_gets_no_copy_and_the_doctor_says_why(
 ) -> None:
     with disk(tmp_path, kind) as place:
         settings = config(state, place)
-        with pytest.raises(BackupDiskOpen, match="ext4"):
+        with raises_refusal(BACKUP_DISK_OPEN, match="ext4"):
             backup.run(settings)
         assert [path for path in place.rglob("*") if path.is_file()] == []
-        assert next(maintenance.check_backup(settings, state)).reason.code == BackupDiskOpen.code
+        assert next(maintenance.check_backup(settings, state)).reason.code == BACKUP_DISK_OPEN.code
 
 
 def test_on_a_disk_that_keeps_modes_the_accounts_are_their_makers_alone(state: StateDir, tmp_path: Path) -> None:

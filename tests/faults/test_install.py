@@ -19,12 +19,15 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance.errors import (
+    INSTALL_PORT_TAKEN,
+)
 from firmware_app.appliance.installation import installer, uninstaller
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
-from firmware_app.core.errors import InstallPortTaken
 from firmware_app.core.settings import load_config
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, need_root, no_package, peer, release
+from tests.refusals import raises_refusal
 
 pytestmark = pytest.mark.appliance
 
@@ -353,7 +356,7 @@ def test_a_port_that_another_program_holds_is_named_before_anything_is_changed()
         other.bind(("0.0.0.0", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(InstallPortTaken) as refused:
+        with raises_refusal(INSTALL_PORT_TAKEN) as refused:
             installer.require_free_port(port)
     assert f"port {port}" in refused.value.text("en")
     installer.require_free_port(port)

@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import backup, backup_ring, locked_backup, locked_folder, locked_restore
-from firmware_app.core.errors import LockedDiskAbsent, LockedFailed, LockedNoRoom, RestoreCut
+from firmware_app.appliance.errors import (
+    LOCKED_DISK_ABSENT,
+    LOCKED_FAILED,
+    LOCKED_NO_ROOM,
+    RESTORE_CUT,
+)
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.faults.loopfs import LoopFileSystem, loop_file_system
 from tests.local_films import opened as clinic
+from tests.refusals import raises_refusal
 from tests.small_disk import small_disk
 
 IMAGES = 12
@@ -60,7 +66,7 @@ def test_a_full_disk_keeps_the_last_whole_night_and_goes_on_when_there_is_room(s
         filler.write_bytes(bytes(4_000_000))
         admit(state, "new", 3_000_000)
         newer = copied(state)
-        with pytest.raises(LockedNoRoom, match="locked_keep"):
+        with raises_refusal(LOCKED_NO_ROOM, match="locked_keep"):
             locked_backup.make_locked_backup(state, disk, newer, 1)
         assert (disk / "sets" / "000001.list").exists(), "the oldest goes only when a later one is whole"
         assert not locked_backup.is_locked(disk, newer)
@@ -83,7 +89,7 @@ def test_a_share_that_goes_in_the_middle_keeps_what_it_had_and_the_next_run_goes
         assert (done, of) == (4, IMAGES)
         share.cut_power()
 
-    with pytest.raises(LockedFailed, match="next run goes on"):
+    with raises_refusal(LOCKED_FAILED, match="next run goes on"):
         locked_backup.make_locked_backup(state, share.mount, copy, 1, tell=cut)
     share.restore_power()
     there = [path for path in (share.mount / "files").rglob("*.lnb") if path.stat().st_size]
@@ -103,7 +109,7 @@ def test_a_restoring_from_a_share_that_goes_is_begun_again(
     code = locked_backup.make_recovery_code(state)
     locked_backup.make_locked_backup(state, share.mount, copied(state), 1)
     other = StateDir(tmp_path / "other")
-    with pytest.raises(RestoreCut, match="run the same command again"):
+    with raises_refusal(RESTORE_CUT, match="run the same command again"):
         locked_restore.restore_backup(other, share.mount, code, tell=lambda _done, _of: share.detach())
     assert not other.clinical_db.exists()
     share.attach()
@@ -122,7 +128,7 @@ def test_where_nothing_is_mounted_nothing_is_written(state: StateDir, tmp_path: 
             "retention": {"high_water_free_mb": 16},
         }
     )
-    with pytest.raises(LockedDiskAbsent, match="locked"):
+    with raises_refusal(LOCKED_DISK_ABSENT, match="locked"):
         backup.run(config)
     assert list(place.iterdir()) == []
     with small_disk(place, "size=24m"):

@@ -16,14 +16,21 @@ import pytest
 
 from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage
-from firmware_app.core.errors import StickBlank, StickForeign, StickInUse, StickNotMounted, StickUnsafe
 from firmware_app.ingest import stick_mounting
+from firmware_app.ingest.errors import (
+    STICK_BLANK,
+    STICK_FOREIGN,
+    STICK_UNSAFE,
+    StickInUse,
+    StickNotMounted,
+)
 from firmware_app.ingest.stick_mounting import FileSystem, probe_file_system
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.faults.sticks import box, importing, stick
 from tests.objects import file_of, film, new_uid
 from tests.peers import peer
+from tests.refusals import raises_refusal
 from tests.small_disk import small_disk, unmount
 from tests.unit.test_dicomdir import dicomdir, record
 
@@ -99,11 +106,11 @@ def test_a_driver_that_drops_an_option_in_silence_is_caught_and_nothing_is_opene
     with stick(image_of(kind, tmp_path, content), tmp_path / "usb") as plugged:
         plugged.files.mkdir(parents=True)
         run(peer("mount.exfat-fuse"), "-o", "ro,nosuid,nodev,noexec", str(plugged.device), str(plugged.files))
-        with pytest.raises(StickUnsafe) as unsafe:
+        with raises_refusal(STICK_UNSAFE) as unsafe:
             stick_mounting.require_safe_mount(plugged.files)
         assert unsafe.value.missing == "noexec, nosymfollow"  # the first was asked for
         ended = importing(config, plugged)
-        assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.REFUSED, StickUnsafe.code)
+        assert (ended.stage, ended.reason and ended.reason.code) == (StickStage.REFUSED, STICK_UNSAFE.code)
     assert clinical.counts().instances == 0
     assert usb_import.read_status(state) == ended
 
@@ -113,7 +120,7 @@ def test_a_mount_that_is_not_as_asked_for_is_taken_down_again(tmp_path: Path, mo
     content.mkdir()
     monkeypatch.setattr(stick_mounting, "NEEDED", (*stick_mounting.NEEDED, "sealed"))  # what no kernel grants
     with stick(sticks.fat(tmp_path / "fat.img", content), tmp_path / "usb") as plugged:
-        with pytest.raises(StickUnsafe):
+        with raises_refusal(STICK_UNSAFE):
             plugged.plug()
         assert not sticks.is_mounted(plugged.files)
         sticks.await_true(lambda: plugged.driver() is None)  # the driver ends after the mount
@@ -136,10 +143,10 @@ def test_only_four_file_systems_are_ever_handed_to_a_driver(tmp_path: Path) -> N
         handle.write(b"\x53\xef")
     for name, image in refused.items():
         with stick(image, tmp_path / "usb") as plugged:
-            with pytest.raises((StickForeign, StickBlank)):
+            with raises_refusal(STICK_FOREIGN, STICK_BLANK):
                 plugged.plug()
             assert not sticks.is_mounted(plugged.files), name
-    with pytest.raises(StickForeign) as foreign:
+    with raises_refusal(STICK_FOREIGN) as foreign:
         probe_file_system(refused["linux"])
     assert foreign.value.kind == "ext4"
 
@@ -314,7 +321,7 @@ def test_links_pipes_devices_lists_giants_and_bombs_lead_nowhere(
     if way == "Linux":
         sparse_giant(content / "GIANT.DCM")
         image = sticks.linux(tmp_path / "ext4.img", content)
-        with stick(image, tmp_path / "usb") as plugged, pytest.raises(StickForeign):
+        with stick(image, tmp_path / "usb") as plugged, raises_refusal(STICK_FOREIGN):
             plugged.plug()
         # What follows is what would happen if blkid could be deceived.
         fat = replace(stick_mounting.DRIVERS[FileSystem.FAT], kernel="ext4", options="noload")

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import ExportFolderUnusable, ExportUnsure
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.ingest.stick_mounting import FileSystem
 from firmware_app.results import sealed_case
+from firmware_app.results.errors import (
+    EXPORT_UNSURE,
+    ExportFolderUnusable,
+)
 from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from hospital import cli as hospital_cli
 from hospital.hospital_site import HospitalSite
@@ -23,6 +26,7 @@ from tests.exporting_rig import house as house
 from tests.faults import sticks
 from tests.faults.loopfs import run
 from tests.peers import peer
+from tests.refusals import raises_refusal
 
 
 class Mounted:
@@ -100,7 +104,7 @@ def test_a_stick_that_is_pulled_out_as_the_case_gets_its_name_leaves_nobody_sure
         sync_directory(folder)
 
     monkeypatch.setattr(sealed_case, "sync_directory", pulled)
-    with pytest.raises(ExportUnsure) as unsure:
+    with raises_refusal(EXPORT_UNSURE) as unsure:
         box.seal(stick.place)
     assert box.actions == ["export.begun", "export.unknown"]
     stick.unmount()

@@ -17,14 +17,19 @@ from types import SimpleNamespace
 import pytest
 
 from firmware_app.appliance import box_identity
-from firmware_app.core.errors import CopyUnusable, InboxNeedsRoom, RestoreOccupied
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
 from hospital import backup, certificate_authority, cli, keyring
+from hospital.errors import (
+    COPY_UNUSABLE,
+    INBOX_NEEDS_ROOM,
+    RestoreOccupied,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import rescue
 from hospital.inbox.inbox_db import Inbox
 from hospital.receiver import Receiver
+from tests.refusals import raises_refusal
 
 BOXES, CASES = 5, 4000
 
@@ -105,7 +110,7 @@ def test_a_backup_that_is_not_whole_is_refused(house: HospitalSite, tmp_path: Pa
     content[len(content) // 2] ^= 1
     file.write_bytes(content if damage == "changed" else content[: len(content) // 2])
     other = HospitalSite(tmp_path / "other")
-    with pytest.raises(CopyUnusable):
+    with raises_refusal(COPY_UNUSABLE):
         backup.restore_backup(other, file)
     assert not other.bundle_file.exists()
 
@@ -163,7 +168,7 @@ def test_a_damaged_inbox_without_the_room_to_make_it_again_is_refused_with_a_sen
     torn = b"\xa5" * 40_000
     house.inbox_db.write_bytes(torn)
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=1_000_000))
-    with pytest.raises(InboxNeedsRoom) as refused:
+    with raises_refusal(INBOX_NEEDS_ROOM) as refused:
         rescue.rescue_inbox(house)
     assert refused.value.missing_mb == 4
     assert house.inbox_db.read_bytes() == torn

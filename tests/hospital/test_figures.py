@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
-from firmware_app.core.errors import Outdated
 from firmware_app.core.records import LocalState
 from firmware_app.uplink.messages.box_reports import MeasureDrift, MeasureTrend, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.summary import ClinicFigures, DriftWatch, Origin
 from hospital import message_verification
+from hospital.errors import (
+    OUTDATED,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from hospital.page.app import create_app
+from tests.refusals import raises_refusal
 
 
 def figures(session: int, beat: int, confirmed: int, stream: str = "5") -> ClinicFigures:
@@ -42,7 +43,7 @@ def test_the_latest_word_of_a_box_counts(tmp_path: Path) -> None:
     assert inbox.keep_figures(figures(2, 1, 50))
     assert not inbox.keep_figures(figures(2, 1, 50)), "the same once more"
     assert inbox.keep_figures(figures(2, 3, 60))
-    with pytest.raises(Outdated):
+    with raises_refusal(OUTDATED):
         inbox.keep_figures(figures(2, 2, 55))
     assert [row["confirmed"] for row in inbox.figures()] == [60]
     assert inbox.keep_figures(figures(1, 0, 61, stream="6")), "a new stream begins anew"
@@ -72,7 +73,7 @@ def test_the_page_names_the_machine_whose_films_have_changed(tmp_path: Path) -> 
     assert inbox.keep_watch(watch(1, 1, 100, machine="2"))
     assert not inbox.keep_watch(watch(1, 1, 100)), "the same once more"
     assert inbox.keep_watch(watch(1, 2, 4200, machine="2"))
-    with pytest.raises(Outdated):
+    with raises_refusal(OUTDATED):
         inbox.keep_watch(watch(1, 1, 150, machine="2"))
     latest = [(row["machine"][2], row["changed"]) for row in inbox_tables.list_latest_drift(inbox.connection)]
     assert latest == [("2", ["refused"]), ("1", [])], "a change comes first"

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import InboxNewer, TopicUnknown
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.summary import Brief, Modality, Opinion, Origin, SizeBand, Summary
+from hospital.errors import (
+    INBOX_NEWER,
+    TOPIC_UNKNOWN,
+)
 from hospital.inbox.inbox_db import Inbox
 from hospital.inbox.schema import STEPS
+from tests.refusals import raises_refusal
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def test_every_commit_of_the_inbox_is_synced(inbox: Inbox) -> None:
 
 def fail_after_a_write(inbox: Inbox) -> None:
     with inbox.transaction():
-        inbox.set_aside(TopicUnknown(), None, None, b"bytes")
+        inbox.set_aside(TOPIC_UNKNOWN(), None, None, b"bytes")
         raise KeyboardInterrupt
 
 
@@ -38,7 +42,7 @@ def test_a_batch_that_fails_leaves_nothing_and_hinders_nobody(inbox: Inbox) -> N
         fail_after_a_write(inbox)
     assert inbox.aside() == []
     with inbox.transaction():
-        inbox.set_aside(TopicUnknown(), None, None, b"bytes")
+        inbox.set_aside(TOPIC_UNKNOWN(), None, None, b"bytes")
     assert len(inbox.aside()) == 1
 
 
@@ -70,5 +74,5 @@ def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
 
 def test_an_inbox_of_a_newer_version_is_left_alone(inbox: Inbox) -> None:
     inbox.connection.execute(f"PRAGMA user_version={len(STEPS) + 1}")
-    with pytest.raises(InboxNewer):
+    with raises_refusal(INBOX_NEWER):
         inbox.create()

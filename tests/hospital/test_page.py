@@ -14,10 +14,20 @@ from types import SimpleNamespace
 import pytest
 from flask.testing import FlaskClient
 
-from firmware_app.core.errors import LanternError, Outdated, Replayed, SealKeyRetired, TopicUnknown
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.records import Priority
+from firmware_app.uplink.errors import (
+    SEAL_KEY_RETIRED,
+)
 from firmware_app.uplink.messages.summary import FirstPresence, Origin, PackBrief, Presence, PresenceKind
 from hospital import cli
+from hospital.errors import (
+    OUTDATED,
+    TOPIC_UNKNOWN,
+    Replayed,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import receiver_status, schema
 from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
@@ -27,6 +37,7 @@ from hospital.page import app as page
 from hospital.page import urgent_cases
 from hospital.page.app import create_app, find_silent_boxes
 from tests.hospital.test_receiving import count, presence, summary
+from tests.refusals import raises_refusal
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -272,7 +283,7 @@ def test_a_box_whose_numbers_went_back_is_not_called_disconnected(house: Hospita
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(9, 10**9, PresenceKind.DEATH))
     assert "disconnected" in desk(house).text()
-    with pytest.raises(Outdated):
+    with raises_refusal(OUTDATED):
         inbox.hear(presence(4, 0, PresenceKind.BIRTH))
     text = desk(house).text()
     assert "disconnected" not in text
@@ -295,7 +306,7 @@ def test_what_the_broker_delivers_twice_is_no_old_number(house: HospitalSite, in
     inbox.enrol("clinic-7", "0" * 64, replace=False)
     inbox.hear(presence(1, 0, PresenceKind.BIRTH))
     inbox.hear(presence(1, 1))
-    with pytest.raises(Outdated):
+    with raises_refusal(OUTDATED):
         inbox.hear(presence(1, 0, PresenceKind.BIRTH), again=True)
     assert "It sends old numbers only" not in desk(house).text()
 
@@ -504,7 +515,7 @@ def test_a_page_for_others_is_warned_of(
     assert capsys.readouterr().err.startswith("hospital.page_open: ") is warns
 
 
-ORDINARY = [Replayed(), Outdated(), SealKeyRetired(key="0" * 16)]
+ORDINARY = [Replayed(), OUTDATED(), SEAL_KEY_RETIRED(key="0" * 16)]
 
 
 @pytest.mark.parametrize("error", ORDINARY, ids=lambda error: error.code)
@@ -512,7 +523,7 @@ def test_what_comes_up_by_itself_does_not_look_like_an_attack(
     house: HospitalSite, inbox: Inbox, error: LanternError, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with inbox.transaction():
-        inbox.set_aside(TopicUnknown(), "clinic-7", "alert", b"a stranger's")
+        inbox.set_aside(TOPIC_UNKNOWN(), "clinic-7", "alert", b"a stranger's")
         for number in range(2 * MOST_ASIDE_OF_A_BOX):
             inbox.set_aside(error, "clinic-7", "alert", b"%d" % number)
     text = desk(house).text()

@@ -20,12 +20,16 @@ from firmware_app.appliance import box_identity
 from firmware_app.appliance import signed_provisioning as provisioning_file
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.signed_provisioning import HospitalProof
-from firmware_app.core.errors import KeysMissing, RowUnusable
 from firmware_app.core.settings import load_config
 from hospital import new_boxes
+from hospital.errors import (
+    KEYS_MISSING,
+    ROW_UNUSABLE,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.peers import REPOSITORY
+from tests.refusals import raises_refusal
 
 BOXES = 200
 
@@ -207,7 +211,7 @@ def test_the_help_and_the_handbooks_explain_the_list(house: HospitalSite, tmp_pa
 
 
 def test_without_keys_nothing_is_signed(tmp_path: Path) -> None:
-    with pytest.raises(KeysMissing):
+    with raises_refusal(KEYS_MISSING):
         new_boxes.write_provisioning_files(
             HospitalSite(tmp_path / "none"), "l", [(2, {"box": "a", "clinic": "b"})], tmp_path / "o", 30
         )
@@ -222,6 +226,6 @@ def test_what_the_box_would_refuse_is_refused_with_its_line(
     house: HospitalSite, tmp_path: Path, column: str, value: str
 ) -> None:
     rows = [(2, {"box": "clinic-1", "clinic": "Q"}), (3, {"box": "clinic-2", "clinic": "Q", column: value})]
-    with pytest.raises(RowUnusable, match=f"Line 3 .*{column} = '{value}'"):
+    with raises_refusal(ROW_UNUSABLE, match=f"Line 3 .*{column} = '{value}'"):
         new_boxes.write_provisioning_files(house, "l", rows, tmp_path / "o", 30)
     assert not (tmp_path / "o").exists()

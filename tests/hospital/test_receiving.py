@@ -15,18 +15,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware_app.appliance import box_identity
-from firmware_app.core.errors import (
-    BoxEnrolled,
-    BundleInvalid,
-    Contradicted,
-    KeysExist,
-    KeysMissing,
-    Outdated,
-    Replayed,
-    SignatureForged,
-    TopicUnknown,
-)
 from firmware_app.core.records import Priority
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+    Contradicted,
+    SignatureForged,
+)
 from firmware_app.uplink.messages.envelope import BoxBundle
 from firmware_app.uplink.messages.summary import (
     Brief,
@@ -44,10 +38,19 @@ from firmware_app.uplink.messages.summary import (
 )
 from hospital import cli, keyring, message_verification
 from hospital.broker import format_box_acl
+from hospital.errors import (
+    BOX_ENROLLED,
+    KEYS_EXIST,
+    KEYS_MISSING,
+    OUTDATED,
+    TOPIC_UNKNOWN,
+    Replayed,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
 from hospital.inbox import schema
 from hospital.inbox.inbox_db import CountResult, Inbox
+from tests.refusals import raises_refusal
 
 
 def origin(seq: int = 1, stream: str = "5") -> Origin:
@@ -99,9 +102,9 @@ def test_rotation_destroys_the_old_key_and_keeps_the_signature(house: HospitalSi
 
 
 def test_keys_are_made_once_and_missed_with_a_sentence(house: HospitalSite, tmp_path: Path) -> None:
-    with pytest.raises(KeysExist):
+    with raises_refusal(KEYS_EXIST):
         house.establish("127.0.0.1", 8883)
-    with pytest.raises(KeysMissing, match="keys new"):
+    with raises_refusal(KEYS_MISSING, match="keys new"):
         HospitalSite(tmp_path / "none").rotate()
 
 
@@ -113,7 +116,7 @@ def test_a_box_is_enrolled_under_its_own_name_only(house: HospitalSite, tmp_path
     assert certificate.not_valid_before_utc < datetime.now(UTC) - timedelta(days=1)
     assert house.enrol(tmp_path / "a" / "box.json")[0] == box, "asked again, it answers again"
     box_identity.begin_identity(tmp_path / "b", "clinic-7", house.bundle_file)
-    with pytest.raises(BoxEnrolled):
+    with raises_refusal(BOX_ENROLLED):
         house.enrol(tmp_path / "b" / "box.json")
     house.enrol(tmp_path / "b" / "box.json", replace=True)
     assert format_box_acl("clinic-7").count("lantern/v1/up/clinic-7/") == 6
@@ -126,7 +129,7 @@ def test_a_bundle_that_someone_changed_is_refused(house: HospitalSite, tmp_path:
     with pytest.raises(SignatureForged):
         house.enrol(changed)
     changed.write_bytes(BoxBundle.made("clinic-8", Ed25519PrivateKey.generate(), "04" + "1" * 128).encode())
-    with pytest.raises(BundleInvalid):
+    with raises_refusal(BUNDLE_INVALID):
         house.enrol(changed)
 
 
@@ -156,7 +159,7 @@ def test_an_older_word_of_a_box_on_itself_changes_nothing(inbox: Inbox) -> None:
     for session, beat in ((1, 0), (1, 1), (1, 10**9), (2, 0)):
         inbox.hear(presence(session, beat))
     for session, beat in ((1, 5), (1, 10**9)):
-        with pytest.raises(Outdated):
+        with raises_refusal(OUTDATED):
             inbox.hear(presence(session, beat))
     assert inbox.boxes()[0].presence is not None
 
@@ -198,8 +201,8 @@ def test_a_box_is_known_from_the_moment_it_is_enrolled_and_by_its_newest_key(hou
 def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox_module, "MOST_ASIDE", 10)
     for number in range(25):
-        inbox.set_aside(TopicUnknown(), None, None, bytes([number]))
-    inbox.set_aside(TopicUnknown(), None, None, bytes([24]))
+        inbox.set_aside(TOPIC_UNKNOWN(), None, None, bytes([number]))
+    inbox.set_aside(TOPIC_UNKNOWN(), None, None, bytes([24]))
     assert len(inbox.aside(100)) == 10
     assert inbox.aside(1)[0]["times"] == 2
 
@@ -208,7 +211,7 @@ def test_what_is_kept_aside_does_not_grow_without_end(inbox: Inbox, monkeypatch:
     "topic", ["", "lantern/v1/up/A/alert", "lantern/v1/up/a/wish", "lantern/v1/up/a/alert/x", "a\n"]
 )
 def test_a_topic_is_ours_or_none(topic: str) -> None:
-    with pytest.raises(TopicUnknown):
+    with raises_refusal(TOPIC_UNKNOWN):
         message_verification.parse_topic(topic)
 
 
@@ -231,9 +234,9 @@ def test_summaries_are_printed_one_json_object_a_line(
 
 def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:
     with inbox.transaction():
-        inbox.set_aside(TopicUnknown(), "clinic-a", "alert", b"the one of a")
+        inbox.set_aside(TOPIC_UNKNOWN(), "clinic-a", "alert", b"the one of a")
         for number in range(2 * inbox_module.MOST_ASIDE_OF_A_BOX):
-            inbox.set_aside(TopicUnknown(), "clinic-b", "alert", b"%d" % number)
+            inbox.set_aside(TOPIC_UNKNOWN(), "clinic-b", "alert", b"%d" % number)
     kept = Counter(row["box"] for row in inbox.aside(10_000))
     assert kept == {"clinic-a": 1, "clinic-b": inbox_module.MOST_ASIDE_OF_A_BOX}
 

@@ -11,11 +11,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from firmware_app.appliance import box_identity
-from firmware_app.core.errors import BoxRevoked
 from firmware_app.uplink.messages.summary import Kind
 from hospital import certificate_authority, keyring, message_verification
+from hospital.errors import (
+    BOX_REVOKED,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
+from tests.refusals import raises_refusal
 
 
 def enrol(house: HospitalSite, folder: Path, *, replace: bool = False) -> None:
@@ -86,7 +89,7 @@ def test_the_word_of_a_revoked_box_is_refused_with_its_own_code(house: HospitalS
     enrol(house, tmp_path / "first")
     inbox = Inbox(house.inbox_db)
     inbox.revoke("clinic-7")
-    with pytest.raises(BoxRevoked):
+    with raises_refusal(BOX_REVOKED):
         message_verification.open_message(
             b"", "clinic-7", Kind.ALERT, keyring.load_keys(house.keys), inbox.verify_keys()
         )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-
-from firmware_app.core.errors import Outdated
 from firmware_app.uplink.messages.box_reports import DiskSlot, LeftSlot, RunningSoftware, SlotLeftReason
 from firmware_app.uplink.messages.summary import Origin, SoftwareState
+from hospital.errors import (
+    OUTDATED,
+)
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_tables
 from hospital.inbox.inbox_db import Inbox
 from tests.hospital.test_page import desk
+from tests.refusals import raises_refusal
 
 
 def running(
@@ -57,7 +58,7 @@ def test_the_last_word_of_a_box_counts_and_an_older_one_is_outdated(inbox: Inbox
     assert inbox.keep_software(running("clinic-7", "0.3.0"))
     assert not inbox.keep_software(running("clinic-7", "0.3.0")), "the same once more"
     assert inbox.keep_software(running("clinic-7", "0.4.0", beat=1))
-    with pytest.raises(Outdated):
+    with raises_refusal(OUTDATED):
         inbox.keep_software(running("clinic-7", "0.3.0"))
     assert not inbox.keep_software(running("clinic-7", "0.3.0"), again=True)
     assert inbox.keep_software(running("clinic-7", "0.3.0", stream="6")), "a new stream begins anew"

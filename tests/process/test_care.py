@@ -23,13 +23,16 @@ from firmware_app.appliance.checks import hardware, maintenance
 from firmware_app.appliance.checks.check import Check
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock, database_health, run_status
-from firmware_app.core.errors import ConfigInvalid
+from firmware_app.core.errors import (
+    CONFIG_INVALID,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs.execution_variants import TrialResults
 from tests import toy_pack
 from tests.finished import NOW, days_ago, film, finished, opened, read_all, taken
+from tests.refusals import raises_refusal
 from tests.unit.test_backup_ring import overwrite, root_of
 from web.metrics_port import Measures
 from web.standing import Disk, trouble
@@ -375,7 +378,7 @@ def test_the_longest_time_may_not_be_shorter_than_the_shortest(tmp_path: Path) -
 
     file = tmp_path / "lantern.toml"
     file.write_text("[retention]\ndays = 10\nkeep_days = 30\n", "utf-8")
-    with pytest.raises(ConfigInvalid, match="keep_days, which is 30"):
+    with raises_refusal(CONFIG_INVALID, match="keep_days, which is 30"):
         load_config(file, {})
 
 

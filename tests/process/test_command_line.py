@@ -18,9 +18,14 @@ import pytest
 from converters import cli as converters_cli
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import command_line
-from firmware_app.core.errors import VideoReaderMissing, base
+from firmware_app.core.errors import (
+    base,
+)
 from firmware_app.core.language import escape_controls, list_codes, render_sentence
 from firmware_app.core.state_dir import StateDir
+from firmware_app.imaging.errors import (
+    VIDEO_READER_MISSING,
+)
 from hospital import cli as hospital_cli
 
 # Said by `lantern read` in other words, because they speak of a box's disk (`tests/wire/test_offline.py`).
@@ -176,7 +181,7 @@ def test_no_sentence_that_read_can_say_promises_what_only_a_box_keeps() -> None:
 
 
 def test_the_part_that_is_missing_is_added_to_this_very_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = VideoReaderMissing().text("en")
+    text = VIDEO_READER_MISSING().text("en")
     assert f"{sys.prefix}/bin/python -m pip install av" in text
     monkeypatch.setattr(base, "_INSTALLED", sys.prefix + "/../" + Path(sys.prefix).name)
     assert base.own_python.__wrapped__() == f"{sys.prefix}/../{Path(sys.prefix).name}/bin/python"

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import IntakeError
+from firmware_app.dicom.errors import (
+    IntakeError,
+)
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests.peers import pydicom_file

@@ -10,17 +10,24 @@ from PIL import Image
 from pydicom import dcmread
 
 from firmware_app.cases.accounts import Role
+from firmware_app.cases.errors import (
+    REFERENCES_LOST,
+)
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.references import KEY_FILE, References
 from firmware_app.cli import user
-from firmware_app.core.errors import ExportGaveUp, ExportThere, ReferencesLost
 from firmware_app.core.settings import Config, load_config
 from firmware_app.results import deidentified_export as export
+from firmware_app.results.errors import (
+    EXPORT_GAVE_UP,
+    ExportThere,
+)
 from hospital.hospital_site import HospitalSite
 from tests import films, printed
 from tests.exporting_rig import STUDY, Box
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
+from tests.refusals import raises_refusal
 from tests.results import read
 
 
@@ -204,7 +211,7 @@ def test_a_child_that_dies_of_a_file_costs_that_file(box: Box, monkeypatch: pyte
     worker = export._ExportWorker(2048, b"k" * 32, looked=True)
     (image, *_) = Exports(box.clinical.database).images(box.case)
     monkeypatch.setattr(export, "_SECONDS", 0.0)
-    with pytest.raises(ExportGaveUp):
+    with raises_refusal(EXPORT_GAVE_UP):
         worker.write(box.state.root / image.file, box.folder / "late.dcm")
     monkeypatch.setattr(export, "_SECONDS", 60.0)
     assert isinstance(worker.write(box.state.root / image.file, box.folder / "again.dcm"), dict)
@@ -224,5 +231,5 @@ def test_the_secret_of_the_new_identities_follows_from_the_references_and_is_ano
     assert key.hex() not in (folder / KEY_FILE).read_bytes().hex()
     (folder / KEY_FILE).unlink()
     assert Exports(box.clinical.database).key() == key, "the database has a copy of the secret"
-    with pytest.raises(ReferencesLost):
+    with raises_refusal(REFERENCES_LOST):
         References(folder).subkey("de-identification")

@@ -21,13 +21,18 @@ from firmware_app.appliance import database_repair
 from firmware_app.appliance.checks import databases
 from firmware_app.cases import audit, exports
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.errors import (
+    EXPORT_HELD,
+)
 from firmware_app.cases.exports import DONE, ExportAudit, Exports
 from firmware_app.core import console, locks
-from firmware_app.core.errors import ExportHeld, ExportUnrecorded
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import free_bytes, sync_directory
 from firmware_app.results import deidentified_export as export
 from firmware_app.results import sealed_case
+from firmware_app.results.errors import (
+    ExportUnrecorded,
+)
 from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box
 from tests.exporting_rig import house as house
@@ -328,7 +333,7 @@ def test_who_keeps_the_lock_keeps_no_export_waiting_for_ever(
     finally:
         holder.kill()
         holder.communicate()
-    assert f"{ExportHeld.code}: Another process of the box has held the file clinical.db-export" in (
+    assert f"{EXPORT_HELD.code}: Another process of the box has held the file clinical.db-export" in (
         capsys.readouterr().err
     )
     assert list(box.stick.iterdir()) == []

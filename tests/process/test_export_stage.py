@@ -19,15 +19,21 @@ from firmware_app.cases import export_staging
 from firmware_app.cases import exports as store_exports
 from firmware_app.cases.exports import Exports
 from firmware_app.cli.command_line import main
-from firmware_app.core.errors import ExportNoRoom, StateUnusable
+from firmware_app.core.errors import (
+    StateUnusable,
+)
 from firmware_app.core.state_dir import StateDir, free_bytes
 from firmware_app.dicom.storage import empty_incoming
+from firmware_app.imaging.errors import (
+    EXPORT_NO_ROOM,
+)
 from firmware_app.results import deidentified_export as export
 from firmware_app.results.export_session import ExportOutcome
 from hospital.hospital_site import HospitalSite
 from tests.exporting_rig import Box, opened, sealed
 from tests.exporting_rig import house as house
 from tests.peers import need_root
+from tests.refusals import raises_refusal
 from tests.small_disk import small_disk
 
 _CLINICAL, _NOBODY = 54321, 65534
@@ -219,7 +225,7 @@ def test_an_export_leaves_the_room_that_images_need(
 ) -> None:
     fill(box, 400_000)
     assert box.run(way=way) == 1
-    assert f"{ExportNoRoom.code}: The box's own disk has {_KEPT_MB} MB left" in capsys.readouterr().err
+    assert f"{EXPORT_NO_ROOM.code}: The box's own disk has {_KEPT_MB} MB left" in capsys.readouterr().err
     assert free_bytes(box.state.root) > _KEPT_MB * 1_000_000
     assert list(box.stick.iterdir()) == stages(box.state) == []
     assert box.actions == ["export.begun", "export.stopped"]
@@ -228,7 +234,7 @@ def test_an_export_leaves_the_room_that_images_need(
 @small
 def test_an_object_that_is_sealed_on_the_box_s_own_disk_is_counted_twice(box: Box, house: HospitalSite) -> None:
     fill(box, 1_500_000)
-    with pytest.raises(ExportNoRoom):
+    with raises_refusal(EXPORT_NO_ROOM):
         box.seal()
     assert box.run() == 0, "one copy has room"
 

@@ -20,19 +20,20 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance.errors import (
+    INSTALL_PACKAGED,
+    INSTALL_PACKAGES_MISSING,
+    INSTALL_WHEELS_FOREIGN,
+    NOT_INSTALLED,
+    InstallWheelDamaged,
+    InstallWheelStale,
+)
 from firmware_app.appliance.installation import hospital_installer, installer, programs, uninstaller
 from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import VENV, InstallationRecord, TargetSystem
-from firmware_app.core.errors import (
-    InstallPackaged,
-    InstallPackagesMissing,
-    InstallWheelDamaged,
-    InstallWheelsForeign,
-    InstallWheelStale,
-    NotInstalled,
-)
 from tests.peers import REPOSITORY, need_root, needed, peer
+from tests.refusals import raises_refusal
 
 _DEBS = {"nginx": "nginx-common", "nginx-common": "", "avahi-daemon": "", "ntfs-3g": "", "fonts-noto-cjk": ""}
 _OF_THE_HOSPITAL = {"mosquitto": ""}
@@ -215,12 +216,12 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     made_for = place.source.wheels / MADE_FOR
     made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
     before = everything(place.root)
-    with pytest.raises(InstallWheelsForeign) as refused:
+    with raises_refusal(INSTALL_WHEELS_FOREIGN) as refused:
         installer.install(place.machine, place.source)
     sentence = refused.value.text("en")
     assert "Debian 12 (bookworm)" in sentence
     assert "the other one" in sentence
-    with pytest.raises(InstallWheelsForeign):
+    with raises_refusal(INSTALL_WHEELS_FOREIGN):
         hospital_installer.install(place.machine, place.source)
     assert everything(place.root) == before
     made_for.write_text(json.dumps(asdict(here)), "utf-8")
@@ -336,7 +337,7 @@ def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) 
 
 def test_packages_that_could_not_be_fetched_leave_no_record(place: Place) -> None:
     place.apt(meanwhile="exit 1")
-    with pytest.raises(InstallPackagesMissing):
+    with raises_refusal(INSTALL_PACKAGES_MISSING):
         install(place)
     assert place.machine.record is None
     assert not (place.root / "opt/lantern").exists()
@@ -344,7 +345,7 @@ def test_packages_that_could_not_be_fetched_leave_no_record(place: Place) -> Non
 
 def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> None:
     place.apt(after="exit 1")
-    with pytest.raises(InstallPackagesMissing):
+    with raises_refusal(INSTALL_PACKAGES_MISSING):
         install(place)
     assert on_record(place) == sorted(_DEBS)
 
@@ -433,7 +434,7 @@ def test_the_package_takes_over_a_box_that_make_install_made_and_make_then_refus
         lambda: installer.install(machine, place.source),
         lambda: uninstaller.announce_removal(machine, set()),
     ):
-        with pytest.raises(InstallPackaged):
+        with raises_refusal(INSTALL_PACKAGED):
             refused()
 
 
@@ -459,7 +460,7 @@ def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypa
     assert "lantern-reader" not in (root / "etc/passwd").read_text("utf-8")
     assert not (root / installer.SYSUSERS).exists()
     assert not (root / "opt/lantern").exists()
-    with pytest.raises(NotInstalled):
+    with raises_refusal(NOT_INSTALLED):
         uninstaller.uninstall(machine, set())
 
 

@@ -12,10 +12,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from firmware_app.cli import offline_reading
-from firmware_app.core.errors import BackgroundUnknown
+from firmware_app.cli.errors import (
+    BACKGROUND_UNKNOWN,
+)
 from firmware_app.core.records import Case
 from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig, toy_pack
+from tests.refusals import raises_refusal
 
 ROWS, COLUMNS = 256, 512
 SPOT = (128, 96, 256, 192)
@@ -123,5 +126,5 @@ def test_facts_from_the_command_line_and_from_coded_diagnoses_raise_the_advice(t
 
     assert advised(plain, stated) == ["follow_up.seen", "follow_up.raised"]
     assert advised(plain, virus=True) == ["follow_up.raised"]
-    with pytest.raises(BackgroundUnknown, match="virus"):
+    with raises_refusal(BACKGROUND_UNKNOWN, match="virus"):
         advised(plain, hepatitis=True)

@@ -9,11 +9,13 @@ import pytest
 
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.pack_changes import PackAction, PackChanges, PackTrials, TrialState
-from firmware_app.core.errors import PackTrialFailed
 from firmware_app.core.records import ReadingStatus, Reason
 from firmware_app.packs import installer
 from firmware_app.packs.runtimes import registry
 from firmware_app.reading import trial_runner
+from firmware_app.reading.errors import (
+    PACK_TRIAL_FAILED,
+)
 from firmware_app.reading.reader import Reader
 from firmware_app.reading.shadow_reader import ShadowReader
 from tests.publishing_rig import NAME
@@ -179,7 +181,7 @@ def test_a_cut_between_the_disk_and_the_row_is_put_in_order_at_the_next_start(
         if state is TrialState.COMMITTED:
             installer.commit_trial(clinic.store, NAME)  # its link first
         else:
-            why = PackTrialFailed(pack=NAME, version=NEW, before=OLD, images=3)
+            why = PACK_TRIAL_FAILED(pack=NAME, version=NEW, before=OLD, images=3)
             PackTrials(clinic.rig.clinical.database).end(trial, state, "box", Reason.of(why))  # the row first
         with reader(clinic) as made:
             assert clinic.trial().state is state

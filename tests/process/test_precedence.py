@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from firmware_app.appliance import doctor
-from firmware_app.core.errors import CannotJudge
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    CannotJudge,
+)
 from firmware_app.packs.pack_store import KEPT_FOLDER, PackStore
 from firmware_app.packs.requirements import Route
 from firmware_app.reading import routing

@@ -22,12 +22,18 @@ import pytest
 
 from firmware_app.appliance import certificate_authority, first_start
 from firmware_app.appliance.certificate_authority import PageNames
+from firmware_app.appliance.errors import (
+    PROVISIONED_ALREADY,
+)
 from firmware_app.appliance.first_start import IdentityPaths
 from firmware_app.appliance.provisioning_answers import QUESTIONS, Answers, read_time_zone
 from firmware_app.cases.accounts import Accounts
-from firmware_app.core.errors import LanternError, ProvisionedAlready
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.settings import load_config
 from hospital.hospital_site import HospitalSite
+from tests.refusals import raises_refusal
 from tests.shelf import prepared
 
 WAIT_S = 60.0
@@ -310,7 +316,7 @@ def test_a_box_keeps_its_id(house: HospitalSite, tmp_path: Path) -> None:
     answers = Answers("clinic-7", "X", "en", "Asia/Shanghai", "LANTERN")
     first_start.apply_answers(answers, None, load_config(places.config, {}), places)
     other = Answers("clinic-8", "X", "en", "Asia/Shanghai", "LANTERN")
-    with pytest.raises(ProvisionedAlready):
+    with raises_refusal(PROVISIONED_ALREADY):
         first_start.apply_answers(other, house.bundle(), load_config(places.config, {}), places)
     assert load_config(places.config, {}).box.id == "clinic-7"
 

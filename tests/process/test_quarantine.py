@@ -6,8 +6,13 @@ import json
 
 from firmware_app.appliance import doctor as health
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import Truncated, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.core.settings import Config
+from firmware_app.dicom.errors import (
+    Truncated,
+)
 from tests.unit.test_quarantine import NAME, admitted, cannot
 
 

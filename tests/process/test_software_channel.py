@@ -17,14 +17,23 @@ import pytest
 from converters.failures import AlreadyPublished, RepositoryUnusable
 from converters.publishing import signed_state, software, tuf_keys
 from firmware_app.appliance import software_bundle, software_channel
+from firmware_app.appliance.errors import (
+    SOFTWARE_DAMAGED,
+    SOFTWARE_KIND_OTHER,
+    SOFTWARE_NOT_SIGNED,
+    SoftwareError,
+)
 from firmware_app.appliance.installation import signing
 from firmware_app.appliance.software_bundle import InstalledSystem, is_later, read_installed_system
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.cli.command_line import main
 from firmware_app.core import clock
-from firmware_app.core.errors import PackKindOther, SoftwareDamaged, SoftwareError, SoftwareKindOther, SoftwareNotSigned
 from firmware_app.packs import repository
+from firmware_app.packs.errors import (
+    PACK_KIND_OTHER,
+)
 from firmware_app.packs.offers import RepositoryIndex
+from tests.refusals import raises_refusal
 from tests.software_rig import ALL, BOX, Channel, rauc_config
 from tests.software_rig import bundle as make_bundle
 
@@ -225,18 +234,18 @@ def test_a_file_of_the_right_key_says_version_and_machine(tmp_path: Path, keys: 
 
 def test_a_file_of_another_key_a_changed_manifest_and_a_cut_one_are_refused(tmp_path: Path, keys: signing.Keys) -> None:
     config = f"--conf={rauc_config(tmp_path, keys)}"
-    with pytest.raises(SoftwareNotSigned):
+    with raises_refusal(SOFTWARE_NOT_SIGNED):
         software_bundle.read_bundle(make_bundle(tmp_path, "0.4.0", signing.keys(tmp_path / "other")), config)
     good = make_bundle(tmp_path, "0.5.0", keys)
     whole = good.read_bytes()
     good.write_bytes(whole.replace(b"version=0.5.0", b"version=9.5.0"))  # the signed manifest stands at the end
-    with pytest.raises(SoftwareNotSigned):
+    with raises_refusal(SOFTWARE_NOT_SIGNED):
         software_bundle.read_bundle(good, config)
     good.write_bytes(whole[:-100])
-    with pytest.raises(SoftwareDamaged):
+    with raises_refusal(SOFTWARE_DAMAGED):
         software_bundle.read_bundle(good, config)
     good.write_bytes(b"no bundle at all" * 1000)
-    with pytest.raises(SoftwareDamaged):
+    with raises_refusal(SOFTWARE_DAMAGED):
         software_bundle.read_bundle(good, config)
 
 
@@ -304,10 +313,10 @@ def test_a_file_that_only_has_the_name_of_software_is_not_published(signed: Chan
 def test_a_repository_of_packs_is_told_from_one_of_software(signed: Channel) -> None:
     with signed_state.publication(signed.folder / "packs", RepositoryIndex(), signed.keys, None) as publication:
         publication.sign(RepositoryIndex(), {}, 30)
-    with pytest.raises(SoftwareKindOther):
+    with raises_refusal(SOFTWARE_KIND_OTHER):
         signed.fetch(str(signed.folder / "packs"))
     with (
-        pytest.raises(PackKindOther),
+        raises_refusal(PACK_KIND_OTHER),
         repository.open_repository(str(signed.repository), "toy", signed.folder / "trust", signed.root, signed.folder),
     ):
         pass

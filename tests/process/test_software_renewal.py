@@ -25,11 +25,15 @@ from firmware_app.appliance import (
     software_service,
     stick_update,
 )
+from firmware_app.appliance.errors import (
+    SOFTWARE_DISK_FULL,
+    SoftwareError,
+)
 from firmware_app.appliance.installation import signing
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import run_status
-from firmware_app.core.errors import SoftwareDiskFull, SoftwareError
+from tests.refusals import raises_refusal
 from tests.software_rig import ALL, BOX, FlashedBox
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +145,7 @@ def test_a_name_that_no_such_file_has_is_refused(box: FlashedBox, name: str) -> 
 def test_a_file_for_which_the_disk_has_no_room_is_refused_before_it_is_sent(box: FlashedBox) -> None:
     with pytest.raises(SoftwareError, match=r"software\.upload_form"):
         software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", software_requests.MOST_BYTES + 1, 0)
-    with pytest.raises(SoftwareDiskFull):
+    with raises_refusal(SOFTWARE_DISK_FULL):
         software_requests.begin_upload(box.state, "lantern-0.4.0.raucb", 9000, 1 << 60)
 
 

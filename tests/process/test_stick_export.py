@@ -11,10 +11,18 @@ import pytest
 from pydicom import dcmread
 
 from firmware_app.core import key_files
-from firmware_app.core.errors import CarriedKeyRetired, ExportThere, SealingFailed
+from firmware_app.core.errors import (
+    SealingFailed,
+)
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.results import deidentified_export as export
 from firmware_app.results import sealed_case
+from firmware_app.results.errors import (
+    ExportThere,
+)
+from firmware_app.uplink.errors import (
+    CARRIED_KEY_RETIRED,
+)
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.encrypted_files import EXPORT_HEAD_BYTES
 from firmware_app.uplink.messages.envelope import sign
@@ -79,7 +87,7 @@ def test_a_key_that_was_replaced_is_named_and_the_new_one_is_used_once_the_box_h
     file = carried(box, house)
     house.rotate()
     assert opened(house, file, tmp_path / "out") == 1
-    assert CarriedKeyRetired.code in capsys.readouterr().err
+    assert CARRIED_KEY_RETIRED.code in capsys.readouterr().err
     file.unlink()
 
     keys = keyring.load_keys(house.keys)

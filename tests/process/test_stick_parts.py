@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import StickNotMounted, StickWithoutDriver
 from firmware_app.ingest import stick_handover, stick_mounting
+from firmware_app.ingest.errors import (
+    STICK_WITHOUT_DRIVER,
+    StickNotMounted,
+)
+from tests.refusals import raises_refusal
 from tests.unit.test_stick_parts import machine as machine
 
 
 @pytest.mark.usefixtures("machine")
 def test_a_stick_without_a_driver_is_refused_with_the_package_that_brings_one(tmp_path: Path) -> None:
     (tmp_path / "bin" / "mount").symlink_to("/bin/false")
-    with pytest.raises(StickWithoutDriver) as refused:
+    with raises_refusal(STICK_WITHOUT_DRIVER) as refused:
         stick_mounting._mount(Path("/dev/null"), tmp_path, stick_mounting.FileSystem.NTFS)
     assert "apt install ntfs-3g" in refused.value.text("en")
 

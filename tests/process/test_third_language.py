@@ -12,8 +12,10 @@ import pytest
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 
-from firmware_app.core.errors import NotAnImage
 from firmware_app.core.language import MORE_CATALOGUES
+from firmware_app.dicom.errors import (
+    NOT_AN_IMAGE,
+)
 from tests import films, reading_rig, toy_pack
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +24,7 @@ SENTENCES = {
     "soon": "baldaŭ",
     "Report of the reading box": "Raporto de la legilo",
     "Not for diagnostic use without a doctor.": "Ne por diagnozo sen kuracisto.",
-    NotAnImage.sentence: "Ĉi tio ne estas bildo.",
+    NOT_AN_IMAGE.sentence: "Ĉi tio ne estas bildo.",
 }
 LABEL = "Hela"
 
@@ -102,7 +104,7 @@ def test_a_third_language_needs_a_catalogue_and_words_of_packs_only(
     lines = [json.loads(line) for line in said("-m", "firmware_app", "read", str(stick), "--json").splitlines()]
     assert [one["label"] for line in lines for one in line.get("findings", ())] == [LABEL]
     texts = {entry["path"]: (entry["reason"] or {}).get("text") for line in lines for entry in line["files"]}
-    assert texts[str(stick / "notes.txt")] == SENTENCES[NotAnImage.sentence]
+    assert texts[str(stick / "notes.txt")] == SENTENCES[NOT_AN_IMAGE.sentence]
 
     with reading_rig.rig(config) as rig, reading_rig.reader(rig) as reader:
         rig.admit(reading_rig.tiny_film(1))

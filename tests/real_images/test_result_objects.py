@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import LanternError
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.sop_classes import object_kind
 from tests.peers import dicom_files, shared

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from firmware_app.core.errors import ImageUnfit
 from firmware_app.imaging import image_file, quality_checks
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from tests.peers import shared
 from tests.unit.test_ultrasound_input import WHOLE
 

@@ -14,23 +14,25 @@ from PIL import Image
 from pydicom import dcmread
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import (
-    FileEmpty,
-    FileOfZeros,
+from firmware_app.cases.errors import (
+    FILE_EMPTY,
+    FILE_OF_ZEROS,
+    NOT_A_REGULAR_FILE,
+    PHONE_PICTURE,
     FileUnreadable,
     HeaderConflict,
     InstanceConflict,
-    IntakeError,
-    NotAnImage,
-    NotARegularFile,
-    NotKept,
-    ObjectTooLarge,
-    PhonePicture,
-    SpaceShort,
-    Truncated,
 )
 from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.state_dir import StateDir, free_bytes
+from firmware_app.dicom.errors import (
+    NOT_AN_IMAGE,
+    IntakeError,
+    NotKept,
+    ObjectTooLarge,
+    SpaceShort,
+    Truncated,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest.duplicates import ObjectComparison, compare_objects
@@ -38,6 +40,7 @@ from firmware_app.ingest.intake import TRAILING_BYTES, ImageIntake
 from firmware_app.ingest.watched_folder import WatchedFolder
 from tests.objects import BIG, EXPLICIT, IMPLICIT, element, file_of, film, item, sequence
 from tests.peers import pydicom_file, pydicom_files
+from tests.refusals import raises_refusal
 
 
 def journal(clinical: ClinicalDatabase) -> list[tuple[str, str | None]]:
@@ -140,7 +143,7 @@ def test_nothing_is_noted_of_an_object_that_ends_where_it_ends(
 @pytest.mark.parametrize("brand", ["heic", "heix", "hevc", "mif1", "msf1", "avif", "avis"])
 def test_a_picture_as_phones_store_them_is_no_cut_clip(door: ImageIntake, at: Path, brand: str) -> None:
     at.write_bytes(b"\0\0\0\x18ftyp" + brand.encode() + bytes(4) + b"mif1heic" + b"\0\0\1\0meta" + bytes(400))
-    with pytest.raises(PhonePicture) as refused:
+    with raises_refusal(PHONE_PICTURE) as refused:
         door.accept_file(at)
     assert "JPEG or PNG" in refused.value.text("en")
     assert journal(door.clinical) == [("refused", "intake.phone_picture")]
@@ -337,7 +340,7 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for path in (at, fifo, tmp_path, Path("/dev/zero")):
-        with pytest.raises(NotARegularFile):
+        with raises_refusal(NOT_A_REGULAR_FILE):
             door.accept_file(path)
     with pytest.raises(FileUnreadable):
         door.accept_file(tmp_path / "absent")
@@ -349,7 +352,7 @@ def test_whatever_is_not_a_regular_file_is_neither_followed_nor_opened(
 )
 def test_what_is_no_image_is_called_so(door: ImageIntake, at: Path, content: bytes) -> None:
     at.write_bytes(content)
-    with pytest.raises(NotAnImage):
+    with raises_refusal(NOT_AN_IMAGE):
         door.accept_file(at)
     assert nothing_left(door)
 
@@ -415,7 +418,7 @@ def test_the_ballast_is_spent_to_write_down_a_refusal(
 
     monkeypatch.setattr(door.clinical, "record_refusal", fail_while_full)
     at.write_bytes(b"nothing")
-    with pytest.raises(NotAnImage):
+    with raises_refusal(NOT_AN_IMAGE):
         door.accept_file(at)
     assert not door.state.ballast.exists()
     assert journal(door.clinical) == [("refused", "intake.not_an_image")]
@@ -519,9 +522,9 @@ def test_a_folder_that_goes_away_and_comes_back_is_not_taken_twice(door: ImageIn
 
 
 def test_a_file_that_was_lost_on_its_way_says_that_it_is_empty(door: ImageIntake, at: Path) -> None:
-    for content, kind in ((b"", FileEmpty), (b"\0", FileOfZeros), (bytes(3_000_000), FileOfZeros)):
+    for content, kind in ((b"", FILE_EMPTY), (b"\0", FILE_OF_ZEROS), (bytes(3_000_000), FILE_OF_ZEROS)):
         at.write_bytes(content)
-        with pytest.raises(kind) as refused:
+        with raises_refusal(kind) as refused:
             door.accept_file(at)
         assert "Copy the image again" in refused.value.text()
     assert journal(door.clinical) == [("refused", code) for code in ("intake.empty", "intake.zeros", "intake.zeros")]

@@ -11,8 +11,9 @@ import pytest
 
 from firmware_app.cases import accounts as store
 from firmware_app.cases.accounts import Accounts, Role
-from firmware_app.core import errors
+from firmware_app.cases.errors import ACCOUNT_EXISTS, ACCOUNT_NAME_UNUSABLE
 from firmware_app.core.state_dir import StateDir
+from tests.refusals import raises_refusal
 
 
 class Clock:
@@ -80,14 +81,14 @@ def test_a_code_expires(accounts: Accounts, clock: Clock) -> None:
 def test_a_refused_name_leaves_the_code_good(accounts: Accounts) -> None:
     code = accounts.first_claim()
     assert code
-    with pytest.raises(errors.AccountNameUnusable):
+    with raises_refusal(ACCOUNT_NAME_UNUSABLE):
         accounts.redeem(code, "<b>", "hash")
     assert accounts.claim(code) is not None
 
 
 def test_two_spellings_of_a_name_are_one_account(accounts: Accounts) -> None:
     doctor(accounts, "Li")
-    with pytest.raises(errors.AccountExists):
+    with raises_refusal(ACCOUNT_EXISTS):
         accounts.add("ＬＩ", Role.AUDITOR)
     assert accounts.password_hash("LI") == "hash"
 

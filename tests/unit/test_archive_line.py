@@ -12,16 +12,21 @@ import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.config_sections import ArchiveSection
-from firmware_app.core.errors import PacsKindRefused, PacsUncommitted
 from firmware_app.core.records import Reason
 from firmware_app.dicom import storage_scu
+from firmware_app.dicom.errors import (
+    PacsKindRefused,
+)
 from firmware_app.dicom.peers import ArchivePeer
 from firmware_app.results.archive_queue import MadeObject, SendingQueue, SendingStage
 from firmware_app.results.archive_workers import ArchiveSender
 from firmware_app.results.due_cases import DueCase
+from firmware_app.results.errors import (
+    PACS_UNCOMMITTED,
+)
 
 SR, SC = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.7"
-LateWord = Reason.of(PacsUncommitted(pacs="ARCHIVE", own="LANTERN"))
+LateWord = Reason.of(PACS_UNCOMMITTED(pacs="ARCHIVE", own="LANTERN"))
 
 
 class Archive:

@@ -39,7 +39,7 @@ SHARED_WITH_CONVERTERS = (
     "firmware_app.uplink.messages.feedback",  # the box writes a clinic's feedback, the converters read it
     "firmware_app.appliance.software_offers",  # the publisher's tool writes the index of software, the box reads it
 )
-SHARED_WITH_HOSPITAL = ("firmware_app.core", "firmware_app.uplink.messages")
+SHARED_WITH_HOSPITAL = ("firmware_app.core", "firmware_app.uplink.messages", "firmware_app.uplink.errors")
 VIEWER_NEVER = ("firmware_app.packs.runtimes", "firmware_app.ingest", "firmware_app.dicom.scp")
 
 
@@ -94,6 +94,8 @@ def _forbidden(package: str, here: str, name: str) -> str:
             return "arrows point down"
     elif target not in {package, "firmware_app"}:
         return "the four packages do not know each other"
+    elif name.endswith(".errors") and package in {"web", "converters"}:
+        return ""  # what the box refuses, and no code of it
     elif target == "firmware_app" and package == "web" and _within(name, VIEWER_NEVER):
         return "the viewer opens no DICOM and runs no model"
     elif target == "firmware_app" and package == "converters" and not _within(name, SHARED_WITH_CONVERTERS):

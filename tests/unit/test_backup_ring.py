@@ -14,6 +14,12 @@ import pytest
 
 from firmware_app.appliance import backup, backup_ring, rescue
 from firmware_app.appliance.checks import maintenance
+from firmware_app.appliance.errors import (
+    BACKUP_DISK_ABSENT,
+    BACKUP_NO_ROOM,
+    BACKUP_NOT_WHOLE,
+    BACKUP_UNDER_WAY,
+)
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_deletion import CaseDeletion
@@ -21,12 +27,15 @@ from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import database_health
-from firmware_app.core.errors import BackupDiskAbsent, BackupNoRoom, BackupNotWhole, BackupUnderWay, StoreDamaged
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+)
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from tests.finished import DOCTOR, film, finished, opened, read_all, sign, taken
 from tests.peers import need_root
+from tests.refusals import raises_refusal
 from tests.unit.test_clearing import LIMITS
 
 SEED = 7
@@ -116,11 +125,11 @@ def test_a_backup_is_of_one_moment_and_holds_what_lies_only_in_the_log(state: St
 def test_a_damaged_database_makes_no_backup_and_is_noted(state: StateDir) -> None:
     made(state)
     overwrite(state.clinical_db, root_of(state.clinical_db, "readings"))
-    with pytest.raises(BackupNotWhole):
+    with raises_refusal(BACKUP_NOT_WHOLE):
         made(state)
     assert database_health.has_damage_note(state.clinical_db)
     assert [copy.number for copy in backup_ring.list_copies(state)] == [1]
-    with pytest.raises(StoreDamaged):
+    with raises_refusal(STORE_DAMAGED):
         backup.run(config(state), now=True)
     assert next(check.reason.code for check in maintenance.check_backup(config(state), state)) == "store.damaged"
     assert "backup.failed" in maintenance.list_troubles(state)
@@ -141,14 +150,14 @@ def test_the_last_backup_is_never_given_up_for_room(state: StateDir, monkeypatch
     for _ in range(3):
         made(state)
     monkeypatch.setattr(backup_ring, "free_bytes", lambda folder: 1_000)
-    with pytest.raises(BackupNoRoom) as raised:
+    with raises_refusal(BACKUP_NO_ROOM) as raised:
         made(state)
     assert raised.value.missing_mb > 0
     assert [copy.number for copy in backup_ring.list_copies(state)] == [3]
 
 
 def test_two_backups_at_once_are_one(state: StateDir) -> None:
-    with backup_ring._alone(state.backup), pytest.raises(BackupUnderWay):
+    with backup_ring._alone(state.backup), raises_refusal(BACKUP_UNDER_WAY):
         made(state)
 
 
@@ -164,7 +173,7 @@ def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: 
     mount = tmp_path / "mnt"
     mount.mkdir()
     for folder in (mount, tmp_path / "nowhere"):
-        with pytest.raises(BackupDiskAbsent):
+        with raises_refusal(BACKUP_DISK_ABSENT):
             backup.run(config(state, dir=folder))
         assert not any(folder.glob("*"))
     assert [check.reason.code for check in maintenance.check_backup(config(state, dir=mount), state)] == [

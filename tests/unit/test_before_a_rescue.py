@@ -14,17 +14,20 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import database_repair, rescue
+from firmware_app.appliance.errors import (
+    RESCUE_NEEDS_ROOM,
+)
 from firmware_app.cases.clinical_db import SCHEMA_VERSION, ClinicalDatabase
 from firmware_app.core import database_health, locks
 from firmware_app.core.errors import (
-    RescueNeedsRoom,
+    STORE_DAMAGED,
+    STORE_LOOKED_AT,
+    STORE_UNREADABLE,
     StateUnusable,
-    StoreDamaged,
-    StoreLookedAt,
     StoreTooNew,
-    StoreUnreadable,
 )
 from firmware_app.core.state_dir import StateDir
+from tests.refusals import raises_refusal
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def test_being_looked_at_is_not_called_damage(state: StateDir, monkeypatch: pyte
     monkeypatch.setattr(locks, "_PATIENCE_S", 0.0)
     with locks.lock_exclusively(state.clinical_db, 0.0) as alone:
         assert alone
-        with pytest.raises(StoreLookedAt):
+        with raises_refusal(STORE_LOOKED_AT):
             ClinicalDatabase(state.clinical_db).require()
 
 
@@ -128,7 +131,7 @@ def test_waiting_for_others_ends_with_the_box_and_names_them(state: StateDir, ca
     stop = threading.Event()
     stop.set()
     began = time.monotonic()
-    with pytest.raises(StoreDamaged):
+    with raises_refusal(STORE_DAMAGED):
         rescue.rescue_database(state, state.clinical_db, stop)
     assert time.monotonic() - began < 10.0
     assert f"process {os.getpid()}" in caplog.text
@@ -162,14 +165,14 @@ def test_a_lock_file_that_cannot_be_opened_is_no_read_only_disk(state: StateDir)
 def test_a_database_that_cannot_be_opened_is_a_sentence(state: StateDir) -> None:
     state.clinical_db.unlink()
     state.clinical_db.symlink_to(state.root / "images")
-    with pytest.raises((StoreUnreadable, StateUnusable)):
+    with raises_refusal(STORE_UNREADABLE, StateUnusable):
         rescue.rescue_database(state, state.clinical_db)
 
 
 def test_too_little_room_is_told_before_anything_is_done(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
     overwrite_a_table(state)
     monkeypatch.setattr(rescue, "free_bytes", lambda _folder: 0)
-    with pytest.raises(RescueNeedsRoom) as refused:
+    with raises_refusal(RESCUE_NEEDS_ROOM) as refused:
         rescue.rescue_database(state, state.clinical_db)
     assert refused.value.missing_mb >= 4
     assert not (state.clinical_db.parent / "damaged").exists()

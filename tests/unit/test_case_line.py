@@ -9,7 +9,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from firmware_app.core.errors import AgeOutside, Truncated
 from firmware_app.core.records import (
     Case,
     Feature,
@@ -27,7 +26,13 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
+from firmware_app.dicom.errors import (
+    Truncated,
+)
 from firmware_app.reading import hints
+from firmware_app.reading.errors import (
+    AGE_OUTSIDE,
+)
 from firmware_app.results.case_json import case_to_json
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "case.schema.json").read_text("utf-8"))
@@ -45,7 +50,7 @@ READ = Reading(
     Quality(hints=(hints.make_hint(hints.VIEW_ASSUMED),)),
 )
 UNJUDGED = Reading(
-    Scope.INSTANCE, ("i-2",), ReadingStatus.CANNOT_JUDGE, Reason.of(AgeOutside(age=10)), None, Timing(0, 0, 1)
+    Scope.INSTANCE, ("i-2",), ReadingStatus.CANNOT_JUDGE, Reason.of(AGE_OUTSIDE(age=10)), None, Timing(0, 0, 1)
 )
 CASE = Case(
     "c-1",
@@ -55,7 +60,7 @@ CASE = Case(
     Priority.SOON,
     (
         FileRecord("a.dcm", "i-1", FileStatus.READ, None),
-        FileRecord("b.dcm", "i-2", FileStatus.CANNOT_JUDGE, Reason.of(AgeOutside(age=10))),
+        FileRecord("b.dcm", "i-2", FileStatus.CANNOT_JUDGE, Reason.of(AGE_OUTSIDE(age=10))),
         FileRecord("c.dcm", "i-1", FileStatus.DUPLICATE, None),
     ),
     (READ, UNJUDGED),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from firmware_app.core.errors import Truncated
 from firmware_app.core.records import Case, FileRecord, FileStatus, Priority, Reason
+from firmware_app.dicom.errors import (
+    Truncated,
+)
 from firmware_app.results import case_text
 
 READ = FileRecord("a.dcm", "i-1", FileStatus.READ, None)

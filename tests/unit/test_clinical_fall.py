@@ -20,13 +20,15 @@ from firmware_app.core.drift_tests import (
     FallTest,
     find_alarm,
 )
-from firmware_app.core.errors import PackTrialStalled
 from firmware_app.core.language import list_codes
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.monitoring.performance_drops import PerformanceDrops, PerformanceDropTest, find_promise
 from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
 from firmware_app.packs.pack_store import PackStore
+from firmware_app.reading.errors import (
+    PACK_TRIAL_STALLED,
+)
 from firmware_app.uplink.exchange.exchange_db import BoxHealth
 from hospital.page.app import FAULT_MEANINGS
 from tests.publishing_rig import NAME, World, pack, sums
@@ -174,7 +176,7 @@ def test_what_a_person_has_noted_is_not_told_again_and_the_auditor_is_not_told(d
     trials.begin(NAME, "1.2.0", "1.1.0", 1)
     trial = trials.of(NAME)
     assert trial is not None
-    why = PackTrialStalled(pack=NAME, version="1.2.0", before="1.1.0", seconds=20)
+    why = PACK_TRIAL_STALLED(pack=NAME, version="1.2.0", before="1.1.0", seconds=20)
     trials.end(trial, TrialState.LEFT, "box", Reason.of(why))
     told = ("misses more at this clinic", "gave no answer in time")
     doctor, auditor = desk.person("wang"), desk.person("zhao", Role.AUDITOR)

@@ -15,23 +15,26 @@ import pytest
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from firmware_app.core.errors import (
-    BodyPartContradicted,
-    BodyPartNotCovered,
-    BodyPartUnknown,
-    CannotJudge,
-    SideContradicted,
-    ViewContradicted,
-    ViewNotCovered,
-)
 from firmware_app.core.records import Code, CodedFacts, EnteredFacts, Header
 from firmware_app.dicom import body_part, view
 from firmware_app.dicom.element_stream import ITEMS_KEPT
+from firmware_app.dicom.errors import (
+    CannotJudge,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.view import complete_header
 from firmware_app.packs.requirements import AgeRange, Route
+from firmware_app.reading.errors import (
+    BODY_PART_CONTRADICTED,
+    BODY_PART_NOT_COVERED,
+    BODY_PART_UNKNOWN,
+    SIDE_CONTRADICTED,
+    VIEW_CONTRADICTED,
+    VIEW_NOT_COVERED,
+)
 from firmware_app.reading.routing import PackCandidate, route
 from tests import films, objects
+from tests.refusals import raises_refusal
 
 CHEST, HAND = ("51185008", "SCT", "Chest"), ("85562004", "SCT", "Hand")
 PA, AP = ("272479007", "SCT", "postero-anterior"), ("399348003", "SCT", "antero-posterior")
@@ -220,7 +223,7 @@ def test_a_film_whose_only_part_is_a_code_for_the_chest_is_read(tmp_path: Path, 
 def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, code: tuple[str, str, str]) -> None:
     said = {"StudyDescription": "Chest", "SeriesDescription": "Chest PA", "ProtocolName": "Chest"}
     header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*code)], **said)
-    with pytest.raises(BodyPartNotCovered):
+    with raises_refusal(BODY_PART_NOT_COVERED):
         hints(header)
 
 
@@ -229,24 +232,24 @@ def test_words_of_the_chest_do_not_make_a_chest_of_another_part(tmp_path: Path, 
 )
 def test_a_code_that_contradicts_the_word_gives_no_number(tmp_path: Path, region: tuple[str, str, str]) -> None:
     header = header_of(tmp_path, BodyPartExamined="CHEST", AnatomicRegionSequence=[coded(*region)])
-    with pytest.raises(BodyPartContradicted):
+    with raises_refusal(BODY_PART_CONTRADICTED):
         hints(header)
-    with pytest.raises(BodyPartContradicted):
+    with raises_refusal(BODY_PART_CONTRADICTED):
         route(header, FRONTAL_CHEST, "adult", forced="chest")
     opposite = header_of(tmp_path, BodyPartExamined="HAND", AnatomicRegionSequence=[coded(*CHEST)])
-    with pytest.raises(BodyPartContradicted):
+    with raises_refusal(BODY_PART_CONTRADICTED):
         hints(opposite)
     assert body_part.find_body_part(header) is None
 
 
 def test_a_code_whose_meaning_in_the_header_is_another_gives_no_number(tmp_path: Path) -> None:
-    with pytest.raises(BodyPartContradicted):
+    with raises_refusal(BODY_PART_CONTRADICTED):
         hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded("51185008", "SCT", "Hand")]))
 
 
 def test_codes_for_two_parts_are_an_image_of_both(tmp_path: Path) -> None:
     header = header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded(*CHEST), coded(*HAND)])
-    with pytest.raises(BodyPartNotCovered) as refused:
+    with raises_refusal(BODY_PART_NOT_COVERED) as refused:
         hints(header)
     assert refused.value.body_part == "CHEST+EXTREMITY"
 
@@ -270,13 +273,13 @@ def test_an_organ_in_its_region_is_no_contradiction(tmp_path: Path) -> None:
     )
     assert hints(header, packs("LIVER", "US")) == []
     header = header_of(tmp_path, AnatomicRegionSequence=[coded(*breast)])
-    with pytest.raises(BodyPartNotCovered):  # a breast is no chest film, although it is of the chest
+    with raises_refusal(BODY_PART_NOT_COVERED):  # a breast is no chest film, although it is of the chest
         hints(header)
 
 
 def test_a_code_that_nobody_knows_leaves_the_part_open(tmp_path: Path) -> None:
     unknown = [coded("X17", "99VENDOR")]
-    with pytest.raises(BodyPartUnknown):
+    with raises_refusal(BODY_PART_UNKNOWN):
         hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=unknown, StudyDescription="Chest"))
     assert hints(header_of(tmp_path, AnatomicRegionSequence=unknown)) == []
     assert hints(header_of(tmp_path, BodyPartExamined=None, AnatomicRegionSequence=[coded("X", "99V", "Thorax")])) == []
@@ -337,26 +340,26 @@ def test_a_frontal_view_code_is_a_view_and_nothing_is_assumed(
 )
 def test_a_view_code_that_is_not_frontal_gives_no_number(tmp_path: Path, value: str, scheme: str) -> None:
     code = [coded(value, scheme)]
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=code))
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=code, SeriesDescription="Chest PA"))
     if scheme != "99VENDOR":  # what nobody knows contradicts nothing
-        with pytest.raises(ViewContradicted):
+        with raises_refusal(VIEW_CONTRADICTED):
             hints(header_of(tmp_path, ViewPosition="PA", ViewCodeSequence=code))
 
 
 @pytest.mark.parametrize("meaning", ["Left lateral", "LAO", "L decubitus", "左侧位", "apical lordotic"])
 def test_the_meaning_of_a_code_of_another_scheme_counts(tmp_path: Path, meaning: str) -> None:
     made = {"SpecificCharacterSet": "ISO_IR 192", "ViewCodeSequence": [coded("V1", "99VENDOR", meaning)]}
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, ViewPosition=None, **made))
     assert hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[coded("V2", "99VENDOR", "PA erect")])) == []
 
 
 @pytest.mark.parametrize("codes", [(PA, LEFT_LATERAL), (PA, AP), (("272479007", "SCT", "Left lateral"),)])
 def test_view_codes_that_contradict_each_other_give_no_number(tmp_path: Path, codes: tuple[Any, ...]) -> None:
-    with pytest.raises(ViewContradicted):
+    with raises_refusal(VIEW_CONTRADICTED):
         hints(header_of(tmp_path, ViewPosition=None, ViewCodeSequence=[coded(*one) for one in codes]))
 
 
@@ -392,7 +395,7 @@ def test_a_posture_or_a_beam_that_makes_no_frontal_film_gives_no_number(
     tmp_path: Path, attributes: dict[str, Any]
 ) -> None:
     for position in (None, "AP"):
-        with pytest.raises(ViewNotCovered):
+        with raises_refusal(VIEW_NOT_COVERED):
             hints(header_of(tmp_path, ViewPosition=position, **attributes))
 
 
@@ -433,15 +436,15 @@ WORDS: list[dict[str, Any]] = [
 def test_words_count_where_neither_attribute_nor_code_says(tmp_path: Path, said: dict[str, Any]) -> None:
     silent = {"BodyPartExamined": None, "ViewPosition": None}
     assert hints(header_of(tmp_path, **silent, **said)) == ["hint.body_part_from_text"]
-    with pytest.raises(BodyPartNotCovered):
+    with raises_refusal(BODY_PART_NOT_COVERED):
         hints(header_of(tmp_path, **{**said, "BodyPartExamined": None, "AnatomicRegionSequence": [coded(*HAND)]}))
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         hints(header_of(tmp_path, **{**said, "ViewPosition": None, "ViewCodeSequence": [coded(*LAO)]}))
 
 
 def test_words_that_contradict_each_other_give_no_number(tmp_path: Path) -> None:
     header = header_of(tmp_path, BodyPartExamined=None, SeriesDescription="Chest", ProtocolName="Hand")
-    with pytest.raises(BodyPartNotCovered):
+    with raises_refusal(BODY_PART_NOT_COVERED):
         hints(header)
     header = header_of(tmp_path, ViewPosition=None, SeriesDescription="Chest PA", ProtocolName="Chest lateral")
     with pytest.raises(CannotJudge):
@@ -464,7 +467,7 @@ RIGHT_CHEST = coded(*CHEST, AnatomicRegionModifierSequence=[coded("24028007", "S
     ],
 )
 def test_sides_that_contradict_each_other_give_no_number(tmp_path: Path, attributes: dict[str, Any]) -> None:
-    with pytest.raises(SideContradicted):
+    with raises_refusal(SIDE_CONTRADICTED):
         hints(header_of(tmp_path, **attributes))
 
 

@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from firmware_app.core import errors
 from firmware_app.core import settings as config
+from firmware_app.core.errors import (
+    CONFIG_INVALID,
+    CONFIG_IS_FOLDER,
+    CONFIG_MISSING,
+    CONFIG_NOT_TOML,
+    CONFIG_NOT_UTF8,
+    CONFIG_TWICE,
+    CONFIG_UNKNOWN_KEY,
+)
 from firmware_app.packs.runtimes import registry
+from tests.refusals import raises_refusal
 
 
 def written(folder: Path, text: str) -> Path:
@@ -20,14 +29,14 @@ def written(folder: Path, text: str) -> Path:
 
 
 def test_an_unknown_key_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigUnknownKey) as caught:
+    with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
         config.load_config(written(tmp_path, "[dicom]\nprot = 104\n"), {})
     assert caught.value.key == "dicom.prot"
     assert "port" in caught.value.known
 
 
 def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigUnknownKey, match="box, state, dicom"):
+    with raises_refusal(CONFIG_UNKNOWN_KEY, match="box, state, dicom"):
         config.load_config(written(tmp_path, "[dcm]\nport = 104\n"), {})
 
 
@@ -50,18 +59,18 @@ def test_an_unknown_section_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_name(tmp_path: Path, text: str, key: str) -> None:
-    with pytest.raises(errors.ConfigInvalid) as caught:
+    with raises_refusal(CONFIG_INVALID) as caught:
         config.load_config(written(tmp_path, text), {})
     assert caught.value.key == key
 
 
 def test_a_missing_file_that_was_asked_for_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigMissing):
+    with raises_refusal(CONFIG_MISSING):
         config.load_config(tmp_path / "nothing.toml", {})
 
 
 def test_broken_toml_says_where(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigNotToml, match=r"Line 1 of"):
+    with raises_refusal(CONFIG_NOT_TOML, match=r"Line 1 of"):
         config.load_config(written(tmp_path, "[dicom\n"), {})
 
 
@@ -77,13 +86,13 @@ def test_a_byte_order_mark_of_windows_is_no_part_of_the_file(tmp_path: Path) -> 
 def test_a_file_in_gbk_is_refused_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "lantern.toml"
     path.write_bytes('[box]\nid = "b"\nname = "卫生院"\n'.encode("gbk"))
-    with pytest.raises(errors.ConfigNotUtf8) as caught:
+    with raises_refusal(CONFIG_NOT_UTF8) as caught:
         config.load_config(path, {})
     assert caught.value.line == 3
 
 
 def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
-    with pytest.raises(errors.ConfigIsFolder):
+    with raises_refusal(CONFIG_IS_FOLDER):
         config.load_config(tmp_path, {})
 
 
@@ -102,7 +111,7 @@ def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
 )
 def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: str, key: str, line: int) -> None:
     path = written(tmp_path, text)
-    with pytest.raises(errors.ConfigUnknownKey) as caught:
+    with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
         config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
 
@@ -117,13 +126,13 @@ def test_a_typo_is_named_with_its_line_wherever_it_stands(tmp_path: Path, text: 
 )
 def test_a_wrong_value_is_named_with_its_line(tmp_path: Path, text: str, key: str, line: int) -> None:
     path = written(tmp_path, text)
-    with pytest.raises(errors.ConfigInvalid) as caught:
+    with raises_refusal(CONFIG_INVALID) as caught:
         config.load_config(path, {})
     assert (caught.value.key, caught.value.place) == (key, f"{path}:{line}")
 
 
 def test_a_value_of_the_environment_is_named_by_its_variable() -> None:
-    with pytest.raises(errors.ConfigInvalid) as caught:
+    with raises_refusal(CONFIG_INVALID) as caught:
         config.load_config(None, {"LANTERN_DICOM__PORT": "many"})
     assert caught.value.place == "LANTERN_DICOM__PORT"
 
@@ -142,7 +151,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 
 
 def test_an_unknown_key_in_the_environment_is_refused() -> None:
-    with pytest.raises(errors.ConfigUnknownKey):
+    with raises_refusal(CONFIG_UNKNOWN_KEY):
         config.load_config(None, {"LANTERN_DICOM__PROT": "1"})
 
 
@@ -157,7 +166,7 @@ def test_an_unknown_key_in_the_environment_is_refused() -> None:
     ],
 )
 def test_a_broken_override_is_a_sentence_and_no_traceback(name: str, text: str) -> None:
-    with pytest.raises(errors.ConfigInvalid):
+    with raises_refusal(CONFIG_INVALID):
         config.load_config(None, {name: text})
 
 
@@ -225,14 +234,14 @@ def test_a_runtimes_own_settings_come_from_file_and_environment_and_are_shown(tm
     ],
 )
 def test_an_unknown_runtime_or_key_of_one_is_refused(tmp_path: Path, section: str, key: str, known: str) -> None:
-    with pytest.raises(errors.ConfigUnknownKey) as caught:
+    with raises_refusal(CONFIG_UNKNOWN_KEY) as caught:
         config.load_config(written(tmp_path, section), {})
     assert (caught.value.key, caught.value.known) == (key, known)
 
 
 @pytest.mark.parametrize("name", ["openvino", "nothing__at_all"])
 def test_a_runtimes_override_that_is_no_key_is_refused(name: str) -> None:
-    with pytest.raises((errors.ConfigUnknownKey, errors.ConfigInvalid)):
+    with raises_refusal(CONFIG_UNKNOWN_KEY, CONFIG_INVALID):
         config.load_config(None, {f"LANTERN_RUNTIMES__{name}": "x"})
 
 
@@ -258,6 +267,6 @@ def test_a_section_can_be_added_to_the_file_that_the_box_writes(tmp_path: Path) 
     "text", ["[dicom]\nport = 1\n[box]\n[dicom]\nport = 2\n", '[pacs]\nmore = {}\n\n[pacs.more.a]\nhost = "h"\n']
 )
 def test_a_section_that_stands_twice_is_named_as_such(tmp_path: Path, text: str) -> None:
-    with pytest.raises(errors.ConfigTwice) as caught:
+    with raises_refusal(CONFIG_TWICE) as caught:
         config.load_config(written(tmp_path, text), {})
     assert caught.value.line == 4

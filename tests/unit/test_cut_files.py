@@ -14,8 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.errors import EndNotMarked, ImagingError, IntakeError, Truncated, Undecodable
+from firmware_app.core.errors import (
+    ImagingError,
+    Undecodable,
+)
 from firmware_app.dicom import picture_formats
+from firmware_app.dicom.errors import (
+    END_NOT_MARKED,
+    IntakeError,
+    Truncated,
+)
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import image_file
 from firmware_app.imaging.input_spec import InputSpec
@@ -23,6 +31,7 @@ from firmware_app.ingest.intake import ImageIntake
 from firmware_app.reading.decoder import DecodedImage, Decoder
 from tests import clips
 from tests.peers import pydicom_file
+from tests.refusals import raises_refusal
 
 STEP = 997
 END_CODE = b"\0\0\1\xb9"
@@ -145,7 +154,7 @@ def test_a_cut_picture_or_clip_is_refused_at_the_door(tmp_path: Path, kind: str)
         picture_formats.check_complete(descriptor, suffix)
         for length in {len(data) - 3, *range(17, len(data) - 3, 211)}:
             os.truncate(path, length)
-            with pytest.raises(EndNotMarked if suffix == ".mpg" else Truncated):
+            with raises_refusal(END_NOT_MARKED if suffix == ".mpg" else Truncated):
                 picture_formats.check_complete(descriptor, suffix)
             path.write_bytes(data)
     finally:

@@ -29,15 +29,18 @@ from pydicom.uid import (
 )
 
 from firmware_app.core.errors import (
-    ClipWithoutPictures,
     ImagingError,
-    PixelsUnsupported,
-    SignContradicted,
     Undecodable,
-    VideoReaderMissing,
 )
 from firmware_app.imaging import image_file
+from firmware_app.imaging.errors import (
+    CLIP_WITHOUT_PICTURES,
+    SIGN_CONTRADICTED,
+    VIDEO_READER_MISSING,
+    PixelsUnsupported,
+)
 from tests import clips, films, htj2k, lossless_jpeg
+from tests.refusals import raises_refusal
 
 ENCAPSULATED_UNCOMPRESSED = UID("1.2.840.10008.1.2.1.98")
 DEFLATED_FRAMES = UID("1.2.840.10008.1.2.8.1")
@@ -142,7 +145,7 @@ def test_a_signed_stream_below_zero_under_an_unsigned_header_is_refused(tmp_path
     np.testing.assert_array_equal(decoded, values)
     values[3, 5] = -1
     below = of_frames([signed_stream(values, bits)], values.astype(f"u{bits // 8}"), JPEG2000Lossless)
-    with pytest.raises(SignContradicted):
+    with raises_refusal(SIGN_CONTRADICTED):
         greys(tmp_path, below)
 
 
@@ -441,7 +444,7 @@ def test_a_clip_of_sound_alone_says_that_it_holds_no_picture(tmp_path: Path, con
             sound.sample_rate = 16000
             clip.mux(stream.encode(sound))
         clip.mux(stream.encode(None))
-    with pytest.raises(ClipWithoutPictures) as refused, image_file.open_image_file(path, is_picture=True):
+    with raises_refusal(CLIP_WITHOUT_PICTURES) as refused, image_file.open_image_file(path, is_picture=True):
         pass
     assert "no picture" in refused.value.text("en")
 
@@ -459,7 +462,7 @@ def test_without_the_part_for_video_a_clip_is_refused_with_a_sentence(
     (tmp_path / "clip.mp4").write_bytes(clips.made("libx264", "mp4", 4))
     monkeypatch.setattr(builtins, "__import__", without_av)
     with (
-        pytest.raises(VideoReaderMissing) as refused,
+        raises_refusal(VIDEO_READER_MISSING) as refused,
         image_file.open_image_file(tmp_path / "clip.mp4", is_picture=True),
     ):
         pass

@@ -22,12 +22,18 @@ from pydicom.uid import (
     UltrasoundMultiFrameImageStorage,
 )
 
-from firmware_app.core.errors import ExportNoSector, ExportTextFound, ExportTextUnchecked, ExportTooLarge
 from firmware_app.imaging import deidentification, deidentified_pixels, text_detection
 from firmware_app.imaging.deidentified_header import Pseudonyms
+from firmware_app.imaging.errors import (
+    EXPORT_NO_SECTOR,
+    EXPORT_TEXT_FOUND,
+    EXPORT_TEXT_UNCHECKED,
+    EXPORT_TOO_LARGE,
+)
 from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
 from tests import films, peers
+from tests.refusals import raises_refusal
 
 IDENTITIES = Pseudonyms(b"k" * 32)
 ROWS, COLUMNS = 128, 160
@@ -254,7 +260,7 @@ def test_bytes_behind_the_last_frame_stay_behind(tmp_path: Path) -> None:
 
 def test_ultrasound_without_a_sector_to_be_told_does_not_leave(tmp_path: Path) -> None:
     dataset = ultrasound(np.zeros((ROWS, COLUMNS), np.uint8), SequenceOfUltrasoundRegions=None)
-    with pytest.raises(ExportNoSector):
+    with raises_refusal(EXPORT_NO_SECTOR):
         exported(tmp_path, dataset)
 
 
@@ -267,7 +273,7 @@ def test_a_clip_that_would_not_fit_on_a_stick_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deidentification, "LARGEST_FILE_BYTES", 64 << 20)
-    with pytest.raises(ExportTooLarge):
+    with raises_refusal(EXPORT_TOO_LARGE):
         exported(tmp_path, films.film(films.shapes(1)))
     assert not (tmp_path / "out.dcm").exists()
 
@@ -295,7 +301,7 @@ def detector() -> TextDetector:
 
 def test_without_a_look_nothing_leaves(tmp_path: Path) -> None:
     path = films.save(tmp_path, "film.dcm", films.film(films.shapes(1)))
-    with pytest.raises(ExportTextUnchecked):
+    with raises_refusal(EXPORT_TEXT_UNCHECKED):
         deidentification.write_deidentified(path, tmp_path / "out.dcm", IDENTITIES, None, looked=False)
     assert not (tmp_path / "out.dcm").exists()
 
@@ -304,7 +310,7 @@ def test_a_name_in_the_picture_keeps_it_on_the_box_until_a_person_has_looked(tmp
     picture = Image.fromarray((films.shapes(1, 384, 384) >> 4).astype(np.uint8))
     ImageDraw.Draw(picture).text((120, 180), "ZHANG SAN", fill=255, font_size=24)
     path, out = films.save(tmp_path, "film.dcm", films.film(np.array(picture))), tmp_path / "out.dcm"
-    with pytest.raises(ExportTextFound) as refused:
+    with raises_refusal(EXPORT_TEXT_FOUND) as refused:
         deidentification.write_deidentified(path, out, IDENTITIES, detector(), looked=False)
     assert refused.value.frame == 1
     assert not out.exists()

@@ -9,7 +9,6 @@ import pytest
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.image_notes import ImageDescriptions
-from firmware_app.core.errors import AgeUnknown, BodyPartNotCovered, ViewNotCovered
 from firmware_app.core.records import (
     EnteredFacts,
     Header,
@@ -21,10 +20,18 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
+from firmware_app.dicom.errors import (
+    AgeUnknown,
+)
 from firmware_app.packs.requirements import AgeRange, Route
 from firmware_app.reading import entry_choices
+from firmware_app.reading.errors import (
+    BODY_PART_NOT_COVERED,
+    VIEW_NOT_COVERED,
+)
 from firmware_app.reading.routing import PackCandidate, route
 from firmware_app.results import terms
+from tests.refusals import raises_refusal
 from tests.unit.test_routing import FILM, PACKS
 from tests.unit.test_viewer import HTML, Desk, desk, post
 
@@ -41,7 +48,7 @@ def test_a_picture_goes_to_the_pack_for_what_a_person_has_said() -> None:
     assert route(None, PACKS, "ask", entered=CHEST).pack == "adult"
     assert route(None, PACKS, "ask", entered=replace(CHEST, population="children")).pack == "child"
     assert route(None, PACKS, "ask", entered=replace(CHEST, population="", age="003Y")).pack == "child"
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         route(None, PACKS, "ask", entered=replace(CHEST, view="LATERAL"))
     with pytest.raises(AgeUnknown):
         route(None, [PackCandidate("breast", BREAST)], "ask", entered=EnteredFacts("US", "BREAST", "", "children"))
@@ -51,9 +58,9 @@ def test_what_the_header_says_stands_whatever_a_person_says() -> None:
     said = EnteredFacts("US", "CHEST", "FRONTAL", "children")
     assert route(FILM, PACKS, "ask", entered=said).pack == "adult"
     for film in (replace(FILM, body_part="ABDOMEN"), replace(FILM, body_part=None, study_description="腹部")):
-        with pytest.raises(BodyPartNotCovered):
+        with raises_refusal(BODY_PART_NOT_COVERED):
             route(film, PACKS, "ask", entered=said)
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         route(replace(FILM, view_position="LL"), PACKS, "ask", entered=said)
 
 

@@ -13,28 +13,31 @@ from struct import pack
 import pytest
 from PIL import Image
 
-from firmware_app.core.errors import (
+from firmware_app.cases.errors import (
+    NOT_A_REGULAR_FILE,
     FileUnreadable,
-    IdentityMalformed,
-    IdentityMissing,
-    IdentityTooLong,
     InstanceConflict,
+)
+from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.element_stream import DEPTH_LIMIT
+from firmware_app.dicom.errors import (
+    IDENTITY_MALFORMED,
+    IDENTITY_MISSING,
+    IDENTITY_TOO_LONG,
     IntakeError,
     NestedTooDeep,
-    NotARegularFile,
     ObjectTooLarge,
     PixelLengthMismatch,
     SpaceShort,
     Truncated,
 )
-from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom.element_stream import DEPTH_LIMIT
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.scp import dimse
 from firmware_app.dicom.scp.pdu import ProtocolViolation, split_data_values
 from firmware_app.dicom.storage import Outcome, Spool
 from firmware_app.ingest.intake import ImageIntake
 from tests.objects import DX, EXPLICIT, SEQUENCE_END, UNDEFINED, element, file_of, film, item
+from tests.refusals import Expected, raises_refusal
 from tests.wire.gateways import running
 from tests.wire.raw import Closed, RawClient
 
@@ -100,18 +103,16 @@ def test_an_identity_that_breaks_the_rules_is_taken_up_to_128_characters_and_not
 @pytest.mark.parametrize(
     ("uid", "refusal", "said"),
     [
-        ("2.25." + "1" * 124, IdentityTooLong, "has 129 characters"),
-        ("1.2.x", IdentityMalformed, "is not a UID"),
-        ("...", IdentityMalformed, "is not a UID"),
-        ("1.2\\1.3", IdentityMalformed, "is not a UID"),
-        (" ", IdentityMissing, "has no SOPInstanceUID"),
+        ("2.25." + "1" * 124, IDENTITY_TOO_LONG, "has 129 characters"),
+        ("1.2.x", IDENTITY_MALFORMED, "is not a UID"),
+        ("...", IDENTITY_MALFORMED, "is not a UID"),
+        ("1.2\\1.3", IDENTITY_MALFORMED, "is not a UID"),
+        (" ", IDENTITY_MISSING, "has no SOPInstanceUID"),
     ],
 )
-def test_an_identity_is_refused_for_what_is_wrong_with_it(
-    at: Path, uid: str, refusal: type[IntakeError], said: str
-) -> None:
+def test_an_identity_is_refused_for_what_is_wrong_with_it(at: Path, uid: str, refusal: Expected, said: str) -> None:
     at.write_bytes(file_of(film(sop_instance=uid)))
-    with pytest.raises(refusal, match=said):
+    with raises_refusal(refusal, match=said):
         examine_file(at)
 
 
@@ -218,13 +219,13 @@ def linked(path: Path) -> None:
     path.symlink_to(elsewhere)
 
 
-@pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NotARegularFile), (linked, FileUnreadable)])
+@pytest.mark.parametrize(("plant", "refusal"), [(os.mkfifo, NOT_A_REGULAR_FILE), (linked, FileUnreadable)])
 def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as_one(
     door: ImageIntake,
     at: Path,
     monkeypatch: pytest.MonkeyPatch,
     plant: Callable[[Path], None],
-    refusal: type[IntakeError],
+    refusal: Expected,
 ) -> None:
     at.write_bytes(file_of(film()))
     lstat = os.lstat
@@ -237,7 +238,7 @@ def test_a_file_that_becomes_a_pipe_or_a_link_between_two_looks_is_not_opened_as
 
     with monkeypatch.context() as patch:  # Python 3.13's rmtree asks in the same way, after the test
         patch.setattr(os, "lstat", replaced)
-        with pytest.raises(refusal):
+        with raises_refusal(refusal):
             door.accept_file(at)
 
 

@@ -13,24 +13,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
-from firmware_app.core.errors import (
+from firmware_app.core.records import Header
+from firmware_app.dicom.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk_data_set
+from firmware_app.dicom.errors import (
+    IDENTITY_MALFORMED,
+    IDENTITY_MISSING,
+    IDENTITY_TOO_LONG,
+    TRANSFER_SYNTAX_REFUSED,
     DirectoryRecord,
-    IdentityMalformed,
-    IdentityMissing,
-    IdentityTooLong,
     IntakeError,
     Malformed,
     PixelLengthMismatch,
-    TransferSyntaxRefused,
     Truncated,
 )
-from firmware_app.core.records import Header
-from firmware_app.dicom.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk_data_set
 from firmware_app.dicom.header import examine_file, looks_like_data_set, pixel_digest
 from tests import objects
 from tests.fuzz import regressions
 from tests.objects import BIG, IMPLICIT, JPEG, UNDEFINED, element, file_of, film, fragments, item, sequence, short
 from tests.peers import pydicom_file, pydicom_files
+from tests.refusals import Expected, raises_refusal
 
 
 def read(path: Path, content: bytes) -> Header:
@@ -292,12 +293,12 @@ def test_an_image_cut_between_two_elements_is_truncated(at: Path) -> None:
 
 @pytest.mark.parametrize(
     ("bad", "refusal"),
-    [("", IdentityMissing), ("1." + "2" * 64, IdentityTooLong)]
-    + [(bad, IdentityMalformed) for bad in ("1.2.x", "12", "1..2", "1.2 3")],
+    [("", IDENTITY_MISSING), ("1." + "2" * 64, IDENTITY_TOO_LONG)]
+    + [(bad, IDENTITY_MALFORMED) for bad in ("1.2.x", "12", "1..2", "1.2 3")],
 )
-def test_an_object_without_a_valid_class_is_refused(at: Path, bad: str, refusal: type[IntakeError]) -> None:
+def test_an_object_without_a_valid_class_is_refused(at: Path, bad: str, refusal: Expected) -> None:
     broken = film().replace(element(0x00080016, b"UI", objects.DX.encode()), element(0x00080016, b"UI", bad.encode()))
-    with pytest.raises(refusal):
+    with raises_refusal(refusal):
         read(at, file_of(broken))
 
 
@@ -310,7 +311,7 @@ def test_a_missing_study_is_tolerated(at: Path) -> None:
 
 
 def test_deflated_objects_and_disc_directories_are_named_for_what_they_are() -> None:
-    with pytest.raises(TransferSyntaxRefused) as refused:
+    with raises_refusal(TRANSFER_SYNTAX_REFUSED) as refused:
         examine_file(pydicom_file("image_dfl.dcm"))
     assert "Deflated" in refused.value.name
     with pytest.raises(DirectoryRecord):

@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_app.core.errors import (
-    EnvelopeMalformed,
-    EnvelopeUndecryptable,
     LanternError,
+)
+from firmware_app.uplink.errors import (
+    ENVELOPE_UNDECRYPTABLE,
+    SEAL_KEY_RETIRED,
+    SEAL_KEY_UNKNOWN,
+    EnvelopeMalformed,
     MessageInvalid,
     MessageTooLarge,
-    SealKeyRetired,
-    SealKeyUnknown,
     SignatureForged,
 )
 from firmware_app.uplink.messages.envelope import (
@@ -38,6 +40,7 @@ from firmware_app.uplink.messages.envelope import (
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES, WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key
 from firmware_app.uplink.messages.summary import FirstReceipt, Kind, Receipt, body_hash, decode, decode_up
+from tests.refusals import raises_refusal
 
 BOX, HOSPITAL = Ed25519PrivateKey.from_private_bytes(b"b" * 32), X25519PrivateKey.from_private_bytes(b"h" * 32)
 KEY = key_id(HOSPITAL.public_key())
@@ -73,15 +76,15 @@ def test_what_is_sealed_opens(body: bytes, version: WireVersion) -> None:
 def test_a_flipped_bit_is_refused_with_a_reason(bit: int) -> None:
     envelope = bytearray(sealed())
     envelope[bit // 8] ^= 1 << bit % 8
-    expected = EnvelopeMalformed if bit < 32 else SealKeyUnknown if bit < 96 else EnvelopeUndecryptable
-    with pytest.raises(expected):
+    expected = EnvelopeMalformed if bit < 32 else SEAL_KEY_UNKNOWN if bit < 96 else ENVELOPE_UNDECRYPTABLE
+    with raises_refusal(expected):
         opened(bytes(envelope))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, len(sealed()) - 1))
 def test_a_cut_off_message_is_refused(length: int) -> None:
-    with pytest.raises((EnvelopeMalformed, EnvelopeUndecryptable)):
+    with raises_refusal(EnvelopeMalformed, ENVELOPE_UNDECRYPTABLE):
         opened(sealed()[:length])
 
 
@@ -97,15 +100,15 @@ def test_no_bytes_crash_the_parser(data: bytes) -> None:
 
 def test_it_opens_only_where_and_as_what_it_was_meant() -> None:
     envelope = sealed()
-    with pytest.raises(EnvelopeUndecryptable):
+    with raises_refusal(ENVELOPE_UNDECRYPTABLE):
         opened(envelope, kind=Kind.DIGEST)
-    with pytest.raises(EnvelopeUndecryptable):
+    with raises_refusal(ENVELOPE_UNDECRYPTABLE):
         opened(envelope, box="b")
     with pytest.raises(SignatureForged):
         opened(envelope, signer=Ed25519PrivateKey.generate().public_key())
-    with pytest.raises(SealKeyUnknown):
+    with raises_refusal(SEAL_KEY_UNKNOWN):
         opened(envelope, private={})
-    with pytest.raises(SealKeyRetired):
+    with raises_refusal(SEAL_KEY_RETIRED):
         opened(envelope, private={}, retired={KEY})
 
 
@@ -154,7 +157,7 @@ def test_the_hospitals_word_is_for_one_box_and_one_purpose() -> None:
 
 @pytest.mark.parametrize("point", ["00" * 32, "01" + "00" * 31, "ec" + "ff" * 30 + "7f", "ff" * 32])
 def test_a_point_of_small_order_on_the_wire_is_refused(point: str) -> None:
-    with pytest.raises(EnvelopeUndecryptable):
+    with raises_refusal(ENVELOPE_UNDECRYPTABLE):
         opened(b"LNU2" + KEY + bytes.fromhex(point) + bytes(272))
 
 

@@ -6,7 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.core.errors import EnvelopeMalformed, EnvelopeUndecryptable, SignatureForged
+from firmware_app.uplink.errors import (
+    ENVELOPE_UNDECRYPTABLE,
+    EnvelopeMalformed,
+    SignatureForged,
+)
 from firmware_app.uplink.messages.envelope import (
     MOST_ENVELOPE,
     SUITE,
@@ -19,6 +23,7 @@ from firmware_app.uplink.messages.envelope import (
 )
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES, WireVersion
 from firmware_app.uplink.messages.summary import Kind
+from tests.refusals import raises_refusal
 
 BOX, HOSPITAL = Ed25519PrivateKey.generate(), X25519PrivateKey.generate()
 KEY = key_id(HOSPITAL.public_key())
@@ -76,7 +81,7 @@ def test_the_signature_is_of_this_body(version: WireVersion) -> None:
 
 def test_the_envelope_of_one_form_is_none_of_the_other() -> None:
     sealed = seal(b"{}", Kind.ALERT, "clinic-7", BOX, HOSPITAL.public_key(), WireVersion.FIRST)
-    with pytest.raises(EnvelopeUndecryptable):
+    with raises_refusal(ENVELOPE_UNDECRYPTABLE):
         opened(b"LNU2" + sealed[4:])
 
 

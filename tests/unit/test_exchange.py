@@ -18,9 +18,12 @@ from firmware_app.cases import clinical_db
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core.database import Database
-from firmware_app.core.errors import BrokerRefused, Contradicted
 from firmware_app.core.records import Priority, Reason
 from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.errors import (
+    BROKER_REFUSED,
+    Contradicted,
+)
 from firmware_app.uplink.exchange import exchange_db as exchange_module
 from firmware_app.uplink.exchange.exchange_db import BoxHealth, Exchange
 from firmware_app.uplink.messages.envelope import HospitalBundle, sign
@@ -461,7 +464,7 @@ def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> N
 
 def test_a_refused_row_lets_the_next_one_pass_until_it_is_released(sides: Sides) -> None:
     sides.exchange.take_in([brief(1), brief(2)])
-    sides.exchange.quarantine(1, Reason.of(BrokerRefused(reason="Not authorized")))
+    sides.exchange.quarantine(1, Reason.of(BROKER_REFUSED(reason="Not authorized")))
     assert sides.seqs() == [2]
     assert sides.exchange.still_waiting([1, 2]) == {2}
     assert sides.exchange.release("uplink.too_large") == 0
@@ -502,7 +505,7 @@ def test_a_box_without_a_line_fills_no_outbox(sides: Sides) -> None:
 
 def test_how_the_line_is_can_be_asked(sides: Sides) -> None:
     sides.exchange.take_in([brief(1, Priority.URGENT), brief(2)])
-    sides.exchange.tell(BrokerRefused(reason="Not authorized"))
+    sides.exchange.tell(BROKER_REFUSED(reason="Not authorized"))
     sides.exchange.note(unread=4, audit_head="a" * 64)
     line = sides.exchange.line()
     assert (line.outgoing, line.urgent, line.quarantined, line.unread) == (2, 1, 0, 4)

@@ -17,12 +17,16 @@ from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli import command_line
 from firmware_app.core import run_status
-from firmware_app.core.errors import ResetUnfinished, StateUnusable
+from firmware_app.core.errors import (
+    RESET_UNFINISHED,
+    StateUnusable,
+)
 from firmware_app.core.programs import ProgramMissing
 from firmware_app.core.settings import Config, describe_config, load_config
 from firmware_app.core.state_dir import StateDir
 from tests.local_films import opened as clinic
 from tests.peers import need_root
+from tests.refusals import raises_refusal
 
 PIXELS = secrets.token_bytes(4096)
 
@@ -136,11 +140,11 @@ def test_a_cut_at_any_step_leaves_no_box_that_starts_and_is_finished(
         box.reset()
     except StateUnusable:
         if factory_reset.is_begun(box.state):
-            with pytest.raises(ResetUnfinished):
+            with raises_refusal(RESET_UNFINISHED):
                 box.state.prepare()
-            with pytest.raises(ResetUnfinished), run_status.hold_process_lock(box.state, "uplink"):
+            with raises_refusal(RESET_UNFINISHED), run_status.hold_process_lock(box.state, "uplink"):
                 pass
-            with pytest.raises(ResetUnfinished):
+            with raises_refusal(RESET_UNFINISHED):
                 backup.run(load_config(box.file, {}))
         else:
             assert box.left() == before

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from firmware_app.core.errors import ImageBlank, ImageNotAFilm, ImageOddShape, ImageTooSmall, ImageUnfit
 from firmware_app.imaging import image_file, quality_checks
+from firmware_app.imaging.errors import (
+    IMAGE_BLANK,
+    IMAGE_NOT_A_FILM,
+    IMAGE_ODD_SHAPE,
+    IMAGE_TOO_SMALL,
+    ImageUnfit,
+)
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.packs.pack_folder import shipped_packs_dir
 from tests import films
+from tests.refusals import Expected, raises_refusal
 
 SPEC = InputSpec("image", 224, 224)
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
@@ -35,25 +42,25 @@ def text() -> Pixels:
 @pytest.mark.parametrize(
     ("pixels", "kind"),
     [
-        (np.zeros((512, 512)), ImageBlank),
-        (np.full((512, 512), 3.0e4), ImageBlank),
-        (2000 + noise(512, 512) // 300, ImageBlank),  # a few greys of electronic noise
-        (np.indices((512, 512)).sum(0) // 64 % 2, ImageBlank),
-        (noise(512, 512), ImageNotAFilm),
-        (noise(3000, 2500), ImageNotAFilm),
-        (noise(224, 224), ImageNotAFilm),
-        (np.linspace(0, 4095, 512 * 512).reshape(512, 512), ImageNotAFilm),  # an empty detector's heel effect
-        (np.linspace(0, 4095, 512 * 512).reshape(512, 512) + noise(512, 512), ImageNotAFilm),
+        (np.zeros((512, 512)), IMAGE_BLANK),
+        (np.full((512, 512), 3.0e4), IMAGE_BLANK),
+        (2000 + noise(512, 512) // 300, IMAGE_BLANK),  # a few greys of electronic noise
+        (np.indices((512, 512)).sum(0) // 64 % 2, IMAGE_BLANK),
+        (noise(512, 512), IMAGE_NOT_A_FILM),
+        (noise(3000, 2500), IMAGE_NOT_A_FILM),
+        (noise(224, 224), IMAGE_NOT_A_FILM),
+        (np.linspace(0, 4095, 512 * 512).reshape(512, 512), IMAGE_NOT_A_FILM),  # an empty detector's heel effect
+        (np.linspace(0, 4095, 512 * 512).reshape(512, 512) + noise(512, 512), IMAGE_NOT_A_FILM),
         (text(), ImageUnfit),
-        (np.ones((1, 1)), ImageTooSmall),
-        (np.arange(512.0).reshape(1, 512), ImageTooSmall),
-        (films.shapes(1, 190, 512), ImageTooSmall),
-        (films.shapes(1, 200, 512), ImageOddShape),
-        (films.shapes(1, 700, 250), ImageOddShape),
+        (np.ones((1, 1)), IMAGE_TOO_SMALL),
+        (np.arange(512.0).reshape(1, 512), IMAGE_TOO_SMALL),
+        (films.shapes(1, 190, 512), IMAGE_TOO_SMALL),
+        (films.shapes(1, 200, 512), IMAGE_ODD_SHAPE),
+        (films.shapes(1, 700, 250), IMAGE_ODD_SHAPE),
     ],
 )
-def test_what_can_be_no_film_is_refused(pixels: Pixels, kind: type[ImageUnfit]) -> None:
-    with pytest.raises(kind) as refused:
+def test_what_can_be_no_film_is_refused(pixels: Pixels, kind: Expected) -> None:
+    with raises_refusal(kind) as refused:
         quality_checks.check_fitness(pixels.astype(np.float32), SPEC)
     assert refused.value.code.startswith("quality.")
 

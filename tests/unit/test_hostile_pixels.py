@@ -14,8 +14,16 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from firmware_app.core.errors import FrameTooLarge, ImagingError, NoPixels, PixelsUnsupported, Undecodable
+from firmware_app.core.errors import (
+    ImagingError,
+    Undecodable,
+)
 from firmware_app.imaging import image_file
+from firmware_app.imaging.errors import (
+    FrameTooLarge,
+    NoPixels,
+    PixelsUnsupported,
+)
 from tests import films
 
 

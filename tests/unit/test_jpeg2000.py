@@ -15,10 +15,15 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, JPEG2000Lossless
 
-from firmware_app.core.errors import PixelsUnsupported, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import dicom_source, image_file
 from firmware_app.imaging.codec import deep_jpeg
 from firmware_app.imaging.codec.stored_frames import FrameReader
+from firmware_app.imaging.errors import (
+    PixelsUnsupported,
+)
 from tests import films
 
 Pixels = np.ndarray[Any, Any]

@@ -12,9 +12,13 @@ from firmware_app.cases import case_deletion, imaging_devices, model_scores
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
+from firmware_app.cases.errors import (
+    ConfirmationUnknown,
+    NotSuspended,
+    ResultShown,
+)
 from firmware_app.cases.model_scores import ConfirmationReason, ModelSite, SamplingShares
 from firmware_app.cases.suspensions import Suspensions
-from firmware_app.core.errors import ConfirmationUnknown, NotSuspended, ResultShown
 from firmware_app.core.records import Header
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.header import examine_file

@@ -9,9 +9,13 @@ import pytest
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
-from firmware_app.core.errors import NoPoint, PlaceUnknown, PointUnfounded
 from firmware_app.core.records import LocalState
 from firmware_app.core.settings import Config
+from firmware_app.monitoring.errors import (
+    NoPoint,
+    PlaceUnknown,
+    PointUnfounded,
+)
 from firmware_app.monitoring.local_performance import PerformanceOverview, PerformanceReport
 from firmware_app.packs import prevalence_adjustment
 from tests import toy_pack

@@ -11,27 +11,30 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import backup_ring, locked_backup, locked_restore
+from firmware_app.appliance.errors import (
+    BACKUP_CODE_MISSING,
+    BACKUP_CODE_THERE,
+    BACKUP_FOLDER_OTHER,
+    LOCKED_FAILED,
+    RESTORE_CUT,
+    RESTORE_NOTHING,
+)
 from firmware_app.appliance.locked_backup import RestoredSettings
 from firmware_app.appliance.locked_folder import LockedFolder
 from firmware_app.cli import command_line, restore
-from firmware_app.core.errors import (
-    BackupCodeMissing,
-    BackupCodeThere,
-    BackupDamaged,
-    BackupFolderOther,
-    LockedFailed,
-    RecoveryCodeInvalid,
-    RecoveryCodeOther,
-    RestoreCut,
-    RestoreNothing,
-)
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import pack_folder
 from firmware_app.packs.pack_store import KEPT_FOLDER, PUBLISHER_FOLDER
+from firmware_app.uplink.errors import (
+    RECOVERY_CODE_INVALID,
+    BackupDamaged,
+    RecoveryCodeOther,
+)
 from firmware_app.uplink.messages import encrypted_files
 from tests import toy_pack
 from tests.local_films import opened as clinic
+from tests.refusals import raises_refusal
 
 IMAGE = secrets.token_bytes(300_000)
 
@@ -58,7 +61,7 @@ def test_a_code_is_read_as_people_type_it_and_a_slip_is_told() -> None:
     assert encrypted_files.derive_recovery_key(code.lower().replace("-", " ").replace("o", "0")).public_key() == wanted
     slip = ("B" if code[0] != "B" else "C") + code[1:]
     for wrong in (slip, code[:-1], "", "?" * 36):
-        with pytest.raises(RecoveryCodeInvalid):
+        with raises_refusal(RECOVERY_CODE_INVALID):
             encrypted_files.derive_recovery_key(wrong)
 
 
@@ -98,7 +101,7 @@ def test_the_disk_shows_neither_names_nor_pixels_nor_which_images_there_are(tmp_
         assert IMAGE[:64] not in path.read_bytes()
         assert b"SQLite format 3" not in path.read_bytes()
         assert "abcd" not in path.name
-    with pytest.raises(BackupCodeThere):
+    with raises_refusal(BACKUP_CODE_THERE):
         locked_backup.make_recovery_code(state)
 
 
@@ -150,7 +153,7 @@ def test_a_restoring_that_was_cut_short_is_begun_again(tmp_path: Path) -> None:
     def cut(_done: int, _of: int) -> None:
         raise OSError(5, "Input/output error")
 
-    with pytest.raises(RestoreCut, match="Input/output error"):
+    with raises_refusal(RESTORE_CUT, match="Input/output error"):
         locked_restore.restore_backup(other, disk, code, tell=cut)
     assert not other.clinical_db.exists(), "the databases come last"
     assert locked_restore.restore_backup(other, disk, code).images == 1
@@ -234,7 +237,7 @@ def test_a_folder_of_another_box_is_left_as_it_is(tmp_path: Path) -> None:
     _, disk, _ = backed_up(tmp_path / "one")
     state, _, _ = backed_up(tmp_path / "two")
     before = sorted(disk.rglob("*"))
-    with pytest.raises(BackupFolderOther):
+    with raises_refusal(BACKUP_FOLDER_OTHER):
         locked_backup.make_locked_backup(
             state, disk, backup_ring.BackupRing(state.backup).make(state.databases, 3, 0), 1
         )
@@ -251,7 +254,7 @@ def test_what_no_night_needs_any_more_goes_and_not_before_a_new_one_is_whole(
         connection.execute("DELETE FROM instances")
     copy = backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
     monkeypatch.setattr(LockedFolder, "complete", _fail)
-    with pytest.raises(LockedFailed, match="gone"):
+    with raises_refusal(LOCKED_FAILED, match="gone"):
         locked_backup.make_locked_backup(state, disk, copy, 1)
     assert image.exists(), "the night that needs it is the only one that is whole"
     assert (disk / "sets" / "000001.lnb").exists()
@@ -314,7 +317,7 @@ def test_the_folder_is_looked_at_before_the_code_is_asked_for_and_a_missing_one_
 def test_without_a_code_or_a_backup_nothing_is_done(tmp_path: Path) -> None:
     state = StateDir(tmp_path / "box")
     state.prepare()
-    with pytest.raises(BackupCodeMissing):
+    with raises_refusal(BACKUP_CODE_MISSING):
         locked_backup.public_key(state)
-    with pytest.raises(RestoreNothing):
+    with raises_refusal(RESTORE_NOTHING):
         locked_restore.restore_backup(state, tmp_path, encrypted_files.make_recovery_code())

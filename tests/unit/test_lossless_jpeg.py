@@ -12,7 +12,9 @@ from imagecodecs import jpeg8_encode
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1
 
-from firmware_app.core.errors import Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import dicom_image, image_file
 from firmware_app.imaging.codec.stored_frames import FrameReader
 from tests import films, lossless_jpeg

@@ -23,7 +23,9 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLosslessSV1
 from simplejpeg import decode_jpeg
 
-from firmware_app.core.errors import Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import image_file
 from firmware_app.imaging.codec import codestream, deep_jpeg, jpeg
 from firmware_app.imaging.dicom_source import HEADER_ERRORS

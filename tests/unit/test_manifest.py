@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from firmware_app.core.errors import (
+from firmware_app.packs.errors import (
+    PACK_DIGEST_MISMATCH,
+    PACK_FOLDER_RENAMED,
+    PACK_UNKNOWN,
     PackArtefactMissing,
-    PackDigestMismatch,
-    PackFolderRenamed,
     PackManifestInvalid,
     PackTaskUnread,
-    PackUnknown,
 )
 from firmware_app.packs.evidence import GoldenCase
 from firmware_app.packs.manifest import Manifest, file_sha256
@@ -21,6 +21,7 @@ from firmware_app.packs.manifest_types import format_licence, is_non_commercial
 from firmware_app.packs.pack_folder import Pack, find_pack, list_packs, scan_packs, shipped_packs_dir
 from firmware_app.packs.requirements import AgeRange
 from tests import toy_pack
+from tests.refusals import raises_refusal
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_an_artefact_may_not_point_outside_the_pack(folder: Path) -> None:
 
 
 def test_a_renamed_pack_folder_is_refused(folder: Path) -> None:
-    with pytest.raises(PackFolderRenamed, match="“toy”"):
+    with raises_refusal(PACK_FOLDER_RENAMED, match="“toy”"):
         Manifest.load(folder.rename(folder.parent / "other"))
 
 
@@ -127,7 +128,7 @@ def test_a_changed_or_missing_model_file_is_noticed(folder: Path) -> None:
     pack.verify()
     file = pack.artefact("onnxruntime", "fp32")
     file.write_bytes(file.read_bytes() + b"\0")
-    with pytest.raises(PackDigestMismatch):
+    with raises_refusal(PACK_DIGEST_MISMATCH):
         pack.verify()
     file.unlink()
     with pytest.raises(PackArtefactMissing):
@@ -165,7 +166,7 @@ def test_a_file_that_stands_beside_a_model_file_is_watched_too(folder: Path) -> 
     pack = Pack.load(own_files(folder))
     pack.verify()
     (folder / "fp32.bin").write_bytes(b"other")
-    with pytest.raises(PackDigestMismatch, match="toy"):
+    with raises_refusal(PACK_DIGEST_MISMATCH, match="toy"):
         pack.verify()
     (folder / "fp32.bin").unlink()
     with pytest.raises(PackArtefactMissing, match=r"fp32\.bin"):
@@ -198,7 +199,7 @@ def test_the_shelf_lists_packs_by_name_and_refuses_unknown_ones(tmp_path: Path) 
     assert [pack.name for pack in list_packs(tmp_path)] == ["toy-adult", "toy-child"]
     assert find_pack(tmp_path, "toy-child").manifest.route.population == "children"
     for name in ("toy", "", "../toy-child", "notes"):
-        with pytest.raises(PackUnknown):
+        with raises_refusal(PACK_UNKNOWN):
             find_pack(tmp_path, name)
     shutil.rmtree(tmp_path / "toy-adult")
     assert list_packs(tmp_path / "toy-adult") == []

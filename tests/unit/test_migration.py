@@ -20,7 +20,9 @@ from firmware_app.cases.patients import Patients
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import settings as config
 from firmware_app.core.database import Database
-from firmware_app.core.errors import StoreTooNew
+from firmware_app.core.errors import (
+    StoreTooNew,
+)
 from firmware_app.core.records import Instance, Priority
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome

@@ -14,12 +14,20 @@ from pydicom import DataElement, config
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from firmware_app.cases.errors import (
+    NOT_A_REGULAR_FILE,
+    PACKED_ARCHIVE,
+)
 from firmware_app.cases.quarantine import Quarantine
-from firmware_app.core.errors import DirectoryRecord, IntakeError, NotARegularFile, PackedArchive
+from firmware_app.dicom.errors import (
+    DirectoryRecord,
+    IntakeError,
+)
 from firmware_app.ingest.input_files import count_skipped
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.watched_folder import WatchedFolder
 from tests import films
+from tests.refusals import raises_refusal
 
 
 @pytest.fixture
@@ -55,7 +63,7 @@ def test_links_pipes_sockets_and_devices_are_refused_one_by_one_and_none_is_open
 ) -> None:
     given = sorted(stick.iterdir())
     for path in given:
-        with pytest.raises(NotARegularFile):
+        with raises_refusal(NOT_A_REGULAR_FILE):
             door.accept_file(path)
     assert codes(door) == ["intake.not_regular"] * len(given)
     assert images(door) == []
@@ -98,7 +106,7 @@ def packed(kind: str) -> bytes:
 def test_no_archive_is_opened_whatever_it_is_called(door: ImageIntake, tmp_path: Path, kind: str, suffix: str) -> None:
     path = tmp_path / f"images{suffix}"
     path.write_bytes(packed(kind))
-    with pytest.raises(PackedArchive) as refused:
+    with raises_refusal(PACKED_ARCHIVE) as refused:
         door.accept_file(path)
     assert "Unpack it" in refused.value.text("en")
     assert images(door) == []

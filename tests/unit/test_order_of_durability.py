@@ -19,9 +19,15 @@ import pytest
 
 from firmware_app.appliance import box_identity
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import InstanceConflict, NotKept, SpaceShort
+from firmware_app.cases.errors import (
+    InstanceConflict,
+)
 from firmware_app.core.records import Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    NotKept,
+    SpaceShort,
+)
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest.intake import ImageIntake
 from hospital import keyring

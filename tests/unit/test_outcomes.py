@@ -10,13 +10,17 @@ import pytest
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations, Source, Truth
 from firmware_app.cases.suspensions import Suspensions
-from firmware_app.core.errors import OutcomesUnreadable, OutcomesUnusable
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
 from firmware_app.monitoring import outcomes
+from firmware_app.monitoring.errors import (
+    OUTCOMES_UNUSABLE,
+    OutcomesUnreadable,
+)
 from firmware_app.monitoring.outcomes import OutcomeImport
 from tests.local_films import FINDING, PLACE, binormal, opened, read
+from tests.refusals import raises_refusal
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ def test_each_line_that_cannot_be_used_has_its_reason_and_nothing_is_imported(cl
         (9, outcomes.NO_OUTCOME),
         (10, outcomes.CONTRADICTED),
     ]
-    with pytest.raises(OutcomesUnusable) as refused:
+    with raises_refusal(OUTCOMES_UNUSABLE) as refused:
         clinic.table.take(checked, "li")
     assert refused.value.lines == 8
     assert clinic.truth(3) is None

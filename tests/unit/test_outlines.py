@@ -15,8 +15,10 @@ from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable
 from converters.recipe import Gate
 from converters.tasks import segment
-from firmware_app.core.errors import PackTaskUnread
 from firmware_app.imaging.model_input import InputSpec, to_model_input
+from firmware_app.packs.errors import (
+    PackTaskUnread,
+)
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import scan_packs, shipped_packs_dir
 from firmware_app.packs.tasks import activation_map, classify

@@ -20,8 +20,10 @@ from tuf.api.metadata import Metadata, Root
 from converters.publishing import repository, tuf_keys
 from firmware_app.core import clock
 from firmware_app.core.clock import Clock, ClockFile, TimeSource
-from firmware_app.core.errors import PackError
 from firmware_app.packs import installer, pack_folder
+from firmware_app.packs.errors import (
+    PackError,
+)
 from tests.machine import IN_1970, Machine
 from tests.publishing_rig import NAME, World, pack
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import PackError
 from firmware_app.packs import installer, requirements
 from firmware_app.packs import trial_rules as rules
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.trial_rules import ComparedVersions, PairedReading
 from tests.publishing_rig import NAME, World, pack, sums
 

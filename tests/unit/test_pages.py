@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from firmware_app.core.errors import ImageOfPages
 from firmware_app.imaging import image_file, model_frames
+from firmware_app.imaging.errors import (
+    IMAGE_OF_PAGES,
+)
 from firmware_app.imaging.input_spec import InputSpec
 from tests import films
+from tests.refusals import raises_refusal
 
 SPEC = InputSpec("input", 48, 40)
 SMALLER_COPY = {254: 1}
@@ -42,7 +45,7 @@ def seen(path: Path, modality: str = "CR", **how: Any) -> tuple[model_frames.Mod
 @pytest.mark.parametrize("second", [page(2), page(2, 200, 60), page(2, mode="RGB")])
 def test_a_tiff_of_two_films_is_given_no_number(tmp_path: Path, second: Image.Image) -> None:
     path = tiff(tmp_path, [page(1), second])
-    with pytest.raises(ImageOfPages) as refused:
+    with raises_refusal(IMAGE_OF_PAGES) as refused:
         seen(path)
     assert refused.value.pages == 2
     with image_file.open_image_file(path, is_picture=True) as opened:  # and people are shown both
@@ -56,12 +59,12 @@ def test_a_tiff_of_two_films_is_given_no_number(tmp_path: Path, second: Image.Im
 def test_neither_is_a_moving_picture_taken_for_one_film(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "moving"
     page(1).save(path, kind, save_all=True, append_images=[page(2)])
-    with pytest.raises(ImageOfPages):
+    with raises_refusal(IMAGE_OF_PAGES):
         seen(path)
 
 
 def test_a_model_that_reads_one_frame_is_given_none_of_several_pages(tmp_path: Path) -> None:
-    with pytest.raises(ImageOfPages):
+    with raises_refusal(IMAGE_OF_PAGES):
         seen(tiff(tmp_path, [page(1), page(2)]), "US", rule="middle")
 
 
@@ -72,7 +75,7 @@ def test_pages_of_one_size_are_the_frames_of_an_ultrasound_clip(tmp_path: Path) 
 
 @pytest.mark.parametrize("second", [page(2, 200, 60), page(2, 96, 128), page(2, mode="RGB")])
 def test_pages_of_two_sizes_or_kinds_are_no_clip(tmp_path: Path, second: Image.Image) -> None:
-    with pytest.raises(ImageOfPages):
+    with raises_refusal(IMAGE_OF_PAGES):
         seen(tiff(tmp_path, [page(1), second]), "US", rule="interval", budget=3)
 
 
@@ -93,7 +96,7 @@ def test_a_smaller_copy_or_a_mask_in_a_tiff_is_no_page_of_its_own(
 
 def test_a_tiff_of_nothing_but_smaller_copies_has_them_for_pages(tmp_path: Path) -> None:
     path = tiff(tmp_path, [page(1), page(2)], {0: SMALLER_COPY, 1: SMALLER_COPY})
-    with pytest.raises(ImageOfPages):
+    with raises_refusal(IMAGE_OF_PAGES):
         seen(path)
 
 

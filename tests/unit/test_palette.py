@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from pydicom.dataset import FileDataset
 from pydicom.pixels.processing import _expand_segmented_lut
 
-from firmware_app.core.errors import Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import image_file, palette
 from tests import films
 

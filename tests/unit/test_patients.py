@@ -13,7 +13,6 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients, clean
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core import errors
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -28,6 +27,7 @@ from firmware_app.core.records import (
 )
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
+from firmware_app.dicom.errors import AgeUnknown
 from firmware_app.dicom.header import examine_file
 from firmware_app.dicom.patient_data import clean_age
 from firmware_app.imaging import header_values as opened
@@ -66,7 +66,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     header = Header("1.2", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
     instance = clinical.admit(path="a", file="images/a", sha256="a" * 64, size=1, header=header, association=None)
     assert isinstance(instance, Instance)
-    reason = Reason.of(errors.AgeUnknown())
+    reason = Reason.of(AgeUnknown())
     unjudged = Reading(Scope.INSTANCE, (instance.reference,), ReadingStatus.CANNOT_JUDGE, reason, None, Timing(1, 0, 1))
     clinical.finish(instance, unjudged, Priority.CANNOT_JUDGE)
     clinical.close_revisions(0)

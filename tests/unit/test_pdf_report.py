@@ -13,10 +13,14 @@ import zxingcpp
 from PIL import Image
 
 from firmware_app.cases.patients import Patient
-from firmware_app.core.errors import ReportError, ReportFontMissing, ReportGaveUp
 from firmware_app.core.records import Feature, FollowUp, Quality, Reason
 from firmware_app.core.settings import Config
 from firmware_app.results import rendering
+from firmware_app.results.errors import (
+    ReportError,
+    ReportFontMissing,
+    ReportGaveUp,
+)
 from firmware_app.results.pdf import plates, typesetting
 from firmware_app.results.pdf.typesetting import FontLibrary
 from firmware_app.results.result import Result, WrittenRemark

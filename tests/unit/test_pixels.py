@@ -19,8 +19,14 @@ from pydicom.pixels import apply_windowing
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from firmware_app.core.errors import FrameTooLarge, ImagingError, Undecodable
+from firmware_app.core.errors import (
+    ImagingError,
+    Undecodable,
+)
 from firmware_app.imaging import display, image_file, picture_encoding
+from firmware_app.imaging.errors import (
+    FrameTooLarge,
+)
 from tests import films
 from tests.wire import bombs
 

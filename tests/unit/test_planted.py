@@ -19,7 +19,9 @@ from firmware_app.cases.exports import Exports
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import clock, database_health, locks, run_status
 from firmware_app.core.clock_memory import ClockMemory
-from firmware_app.core.errors import StateUnusable
+from firmware_app.core.errors import (
+    StateUnusable,
+)
 from firmware_app.core.state_dir import StateDir
 from firmware_app.packs import execution_variants
 

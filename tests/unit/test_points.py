@@ -11,9 +11,15 @@ from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.model_scores import ModelSite
-from firmware_app.core.errors import NoPoint, PointOutdated, PointRoleMissing, PointSamePerson
+from firmware_app.monitoring.errors import (
+    POINT_ROLE_MISSING,
+    NoPoint,
+    PointOutdated,
+    PointSamePerson,
+)
 from firmware_app.monitoring.operating_points import FOLDER, OperatingPoints, Proposal
 from tests.local_films import FINDING, PLACE, opened
+from tests.refusals import Expected, raises_refusal
 
 FILES = {"model.onnx": "a" * 64}
 FIGURES = {"confirmed": 120, "positives": 40, "sensitivity": [0.9, 0.78, 0.96]}
@@ -58,12 +64,12 @@ def test_one_person_alone_changes_nothing_and_two_do(points: OperatingPoints, cl
 
 
 @pytest.mark.parametrize(
-    ("actor", "role", "error"), [("wang", Role.DOCTOR, PointSamePerson), ("chen", Role.AUDITOR, PointRoleMissing)]
+    ("actor", "role", "error"), [("wang", Role.DOCTOR, PointSamePerson), ("chen", Role.AUDITOR, POINT_ROLE_MISSING)]
 )
 def test_neither_the_same_person_nor_an_auditor_is_the_second(
-    points: OperatingPoints, actor: str, role: Role, error: type[Exception]
+    points: OperatingPoints, actor: str, role: Role, error: Expected
 ) -> None:
-    with pytest.raises(error):
+    with raises_refusal(error):
         points.agree(PLACE, FINDING, proposed(points).digest, actor, role)
     assert points.in_force(PLACE, FINDING) is None
 

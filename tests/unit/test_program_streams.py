@@ -13,12 +13,18 @@ import numpy as np
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import EndNotMarked, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import picture_formats
+from firmware_app.dicom.errors import (
+    END_NOT_MARKED,
+)
 from firmware_app.imaging.clip import BIT_STREAMS, FILE_FORMATS, Track
 from firmware_app.ingest.intake import ImageIntake
 from tests import peers
+from tests.refusals import raises_refusal
 from tests.wire import bombs
 
 FRAMES = 100
@@ -102,7 +108,7 @@ def door(tmp_path: Path) -> Iterator[ImageIntake]:
 def test_a_stream_whose_end_is_not_marked_is_not_called_incomplete(tmp_path: Path, door: ImageIntake) -> None:
     path = tmp_path / "clip.mpg"
     path.write_bytes(still(RATES[0])[: -3 * 2048])
-    with pytest.raises(EndNotMarked, match=r"intake\.end_not_marked: .*whether it is whole.*save it as MP4"):
+    with raises_refusal(END_NOT_MARKED, match=r"intake\.end_not_marked: .*whether it is whole.*save it as MP4"):
         door.accept_file(path)
 
 

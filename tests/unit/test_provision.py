@@ -12,24 +12,29 @@ from cryptography import x509
 
 from firmware_app.appliance import box_identity
 from firmware_app.appliance.checks.hospital_uplink import examine, status
+from firmware_app.appliance.errors import (
+    BOX_ID_INVALID,
+    ENROLMENT_STRANGER,
+    HOSPITAL_NEEDED,
+    NOT_PROVISIONED,
+    PROVISIONED_ALREADY,
+)
 from firmware_app.core import clock
 from firmware_app.core.errors import (
-    BoxIdInvalid,
-    BundleInvalid,
-    CertificateEnded,
-    EnrolmentStranger,
-    HospitalNeeded,
-    NotProvisioned,
-    ProvisionedAlready,
+    CERTIFICATE_ENDED,
 )
 from firmware_app.core.key_files import KeyFiles, Tpm
 from firmware_app.core.settings import Config, to_toml
 from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+)
 from firmware_app.uplink.messages.credentials import load_bundle, parse_signing_key
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment
 from hospital import certificate_authority
 from hospital.hospital_site import HospitalSite
 from tests.machine import Machine
+from tests.refusals import raises_refusal
 
 
 def test_a_box_makes_its_identity_once(house: HospitalSite, tmp_path: Path) -> None:
@@ -37,7 +42,7 @@ def test_a_box_makes_its_identity_once(house: HospitalSite, tmp_path: Path) -> N
     again, _ = box_identity.begin_identity(tmp_path / "line", "clinic-7", house.bundle_file)
     assert first == again
     assert hospital == house.bundle()
-    with pytest.raises(ProvisionedAlready):
+    with raises_refusal(PROVISIONED_ALREADY):
         box_identity.begin_identity(tmp_path / "line", "clinic-8", house.bundle_file)
 
 
@@ -94,18 +99,18 @@ def test_an_answer_whose_certificate_was_broken_on_the_way_is_refused_in_words(
     box_identity.begin_identity(tmp_path, "clinic-7", house.bundle_file)
     broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     (tmp_path / "answer").write_bytes(Enrolment("clinic-7", broken).encode())
-    with pytest.raises(BundleInvalid, match="certificate is broken"):
+    with raises_refusal(BUNDLE_INVALID, match="certificate is broken"):
         box_identity.complete_identity(tmp_path, tmp_path / "answer")
     assert not KeyFiles(tmp_path).tls_cert.exists()
 
 
 def test_the_hospitals_answer_completes_this_box_and_no_other(house: HospitalSite, tmp_path: Path) -> None:
-    with pytest.raises(NotProvisioned):
+    with raises_refusal(NOT_PROVISIONED):
         box_identity.complete_identity(tmp_path / "none", house.bundle_file)
     for name in ("clinic-a", "clinic-b"):
         box_identity.begin_identity(tmp_path / name, name, house.bundle_file)
     _, answer_a = house.enrol(tmp_path / "clinic-a" / "box.json")
-    with pytest.raises(BundleInvalid, match="another box"):
+    with raises_refusal(BUNDLE_INVALID, match="another box"):
         box_identity.complete_identity(tmp_path / "clinic-b", answer_a)
     assert box_identity.complete_identity(tmp_path / "clinic-a", answer_a) == "clinic-a"
     settings = box_identity.make_settings(tmp_path / "clinic-a")
@@ -125,14 +130,14 @@ def test_the_answer_of_another_hospital_is_refused_by_name_and_changes_nothing(
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
     _, theirs = other.enrol(line / "box.json")
     _, ours = house.enrol(line / "box.json", replace=True)
-    with pytest.raises(EnrolmentStranger, match=house.bundle().fingerprint) as caught:
+    with raises_refusal(ENROLMENT_STRANGER, match=house.bundle().fingerprint) as caught:
         box_identity.complete_identity(line, theirs)
     assert theirs.name in str(caught.value)
     assert (caught.value.issuer, caught.value.authority) == (mark(other), mark(house))
     assert box_identity.make_settings(line)["uplink"]["enabled"] is False
     box_identity.complete_identity(line, ours)
     before = KeyFiles(line).tls_cert.read_bytes()
-    with pytest.raises(EnrolmentStranger):
+    with raises_refusal(ENROLMENT_STRANGER):
         box_identity.complete_identity(line, theirs)
     assert KeyFiles(line).tls_cert.read_bytes() == before
 
@@ -156,7 +161,7 @@ def test_an_answer_of_the_hospital_s_new_authority_is_taken_once_the_box_knows_t
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
     with_a_new_authority(house)
     _, answer = house.enrol(line / "box.json", replace=True)
-    with pytest.raises(EnrolmentStranger, match=r"new authority.*new hospital\.json") as caught:
+    with raises_refusal(ENROLMENT_STRANGER, match=r"new authority.*new hospital\.json") as caught:
         box_identity.complete_identity(line, answer)
     assert caught.value.issuer == mark(house)
     box_identity.begin_identity(line, "clinic-7", house.bundle_file)
@@ -191,7 +196,7 @@ def test_without_a_hospital_no_answer_is_taken(house: HospitalSite, tmp_path: Pa
     line = tmp_path / "line"
     box_identity.make_keys(line, "clinic-7")
     _, answer = house.enrol(line / "box.json", replace=True)
-    with pytest.raises(HospitalNeeded, match=answer.name):
+    with raises_refusal(HOSPITAL_NEEDED, match=answer.name):
         box_identity.complete_identity(line, answer)
     assert not KeyFiles(line).tls_cert.exists()
 
@@ -210,7 +215,7 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
     clock.use_clock(clock.Clock(kernel=machine))
     try:
         if vouched:
-            with pytest.raises(CertificateEnded, match=answer.name):
+            with raises_refusal(CERTIFICATE_ENDED, match=answer.name):
                 box_identity.complete_identity(line, answer)
         else:
             assert box_identity.complete_identity(line, answer) == "clinic-7"
@@ -221,14 +226,14 @@ def test_an_answer_that_has_ended_is_refused_unless_the_clock_may_be_what_is_wro
 
 @pytest.mark.parametrize("name", ["", "Clinic", "../x", "a b", "x" * 41, "HOSPITAL"])
 def test_a_box_id_is_safe_in_topics_and_certificates(house: HospitalSite, tmp_path: Path, name: str) -> None:
-    with pytest.raises(BoxIdInvalid):
+    with raises_refusal(BOX_ID_INVALID):
         box_identity.begin_identity(tmp_path / "line", name, house.bundle_file)
 
 
 def test_a_file_that_is_no_bundle_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"a": 1}')
     for path in (tmp_path / "x.json", tmp_path / "missing.json"):
-        with pytest.raises(BundleInvalid, match=path.name):
+        with raises_refusal(BUNDLE_INVALID, match=path.name):
             box_identity.begin_identity(tmp_path / "line", "clinic-7", path)
 
 

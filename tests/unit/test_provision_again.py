@@ -9,13 +9,16 @@ import pytest
 
 from firmware_app.appliance import box_identity, first_start, provisioning_request
 from firmware_app.appliance.checks.hospital_uplink import examine
+from firmware_app.appliance.errors import (
+    PROVISIONED_ALREADY,
+)
 from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.provisioning_service import DONE
-from firmware_app.core.errors import ProvisionedAlready
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.uplink.messages.envelope import HospitalBundle
 from hospital.hospital_site import HospitalSite
+from tests.refusals import raises_refusal
 from tests.shelf import Box, prepared
 
 ANSWERS = Answers("clinic-7", "清河卫生院", "zh_CN", "Asia/Shanghai", "LANTERN")
@@ -63,7 +66,7 @@ def test_the_first_page_cannot_give_another_hospital(house: HospitalSite, other:
     before = kept(box)
     for hospital in (other.bundle(), replace(house.bundle(), host="evil.example")):  # a bundle is not signed
         request = FirstRequest(answers=ANSWERS.as_text(), hospital=hospital.encode().decode())
-        assert answered(box, request) == ProvisionedAlready.code
+        assert answered(box, request) == PROVISIONED_ALREADY.code
         assert kept(box) == before
 
 
@@ -73,9 +76,9 @@ def test_the_first_page_cannot_give_a_hospital_to_a_box_that_has_an_identity_wit
     given(box, None)
     before = kept(box)
     made = prepared(other, box.state.provision / "offered")
-    assert answered(box, FirstRequest(file="clinic-7", code=made.code)) == ProvisionedAlready.code
+    assert answered(box, FirstRequest(file="clinic-7", code=made.code)) == PROVISIONED_ALREADY.code
     request = FirstRequest(answers=ANSWERS.as_text(), hospital=other.bundle_file.read_text())
-    assert answered(box, request) == ProvisionedAlready.code
+    assert answered(box, request) == PROVISIONED_ALREADY.code
     assert kept(box) == before
 
 
@@ -83,7 +86,7 @@ def test_the_first_page_cannot_change_an_answer_that_the_box_has(box: Box) -> No
     given(box, None)
     before = kept(box)
     changed = replace(ANSWERS, calling=("EVIL",))
-    assert answered(box, FirstRequest(answers=changed.as_text())) == ProvisionedAlready.code
+    assert answered(box, FirstRequest(answers=changed.as_text())) == PROVISIONED_ALREADY.code
     assert kept(box) == before
 
 
@@ -111,7 +114,7 @@ def test_nothing_gives_another_hospital_unless_a_person_said_so(
     given(box, house.bundle())
     enrolled(box, house)
     before = kept(box)
-    with pytest.raises(ProvisionedAlready):
+    with raises_refusal(PROVISIONED_ALREADY):
         given(box, other.bundle())
     assert kept(box) == before
 

@@ -18,31 +18,36 @@ from firmware_app.appliance import (
     provisioning_service,
 )
 from firmware_app.appliance import signed_provisioning as provisioning_file
+from firmware_app.appliance.errors import (
+    BOX_ID_INVALID,
+    FINGERPRINT_DIFFERS,
+    PROVISIONING_ELSEWHERE,
+    PROVISIONING_EXPIRED,
+    PROVISIONING_REPLAYED,
+    PROVISIONING_STRANGER,
+    ZONE_UNKNOWN,
+    CodeWrong,
+    ProvisioningForged,
+    ProvisioningUnreadable,
+    TrustNeeded,
+)
 from firmware_app.appliance.provisioning_files import OFFERED
 from firmware_app.appliance.provisioning_request import FirstRequest
 from firmware_app.appliance.provisioning_service import DONE
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core.errors import (
-    BoxIdInvalid,
-    CodeWrong,
-    FingerprintDiffers,
     LanternError,
-    ProvisioningElsewhere,
-    ProvisioningExpired,
-    ProvisioningForged,
-    ProvisioningReplayed,
-    ProvisioningStranger,
-    ProvisioningUnreadable,
-    RowUnusable,
-    TrustNeeded,
-    ZoneUnknown,
 )
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.records import Reason
 from firmware_app.uplink.messages.envelope import SignedProvisioning
 from hospital import keyring, new_boxes
+from hospital.errors import (
+    ROW_UNUSABLE,
+)
 from hospital.hospital_site import HospitalSite
 from tests.peers import missing
+from tests.refusals import raises_refusal
 from tests.shelf import Box, prepared
 
 
@@ -101,11 +106,11 @@ def test_a_stranger_who_signs_well_is_not_trusted(house: HospitalSite, box: Box,
         box.take(theirs.file)
     with pytest.raises(CodeWrong):  # the code of the genuine label beside a file that was exchanged
         box.take(theirs.file, HospitalProof(code=ours.code))
-    with pytest.raises(FingerprintDiffers):
+    with raises_refusal(FINGERPRINT_DIFFERS):
         box.take(theirs.file, HospitalProof(fingerprint=house.bundle().fingerprint))
     assert box.everything() == before
     box.take(ours.file, HospitalProof(fingerprint=house.bundle().fingerprint.replace(" ", "").upper()))
-    with pytest.raises(ProvisioningStranger):  # from now on no code and no fingerprint makes another hospital ours
+    with raises_refusal(PROVISIONING_STRANGER):  # from now on no code and no fingerprint makes another hospital ours
         box.take(theirs.file, HospitalProof(code=theirs.code))
 
 
@@ -113,11 +118,11 @@ def test_a_file_is_for_one_box(house: HospitalSite, tmp_path: Path) -> None:
     seven, eight = prepared(house, tmp_path / "out"), prepared(house, tmp_path / "out", box="clinic-8")
     box = Box(tmp_path / "box")
     box.take(seven.file, HospitalProof(code=seven.code))
-    with pytest.raises(ProvisioningElsewhere, match=r"clinic-8.*clinic-7"):
+    with raises_refusal(PROVISIONING_ELSEWHERE, match=r"clinic-8.*clinic-7"):
         box.take(eight.file, HospitalProof(code=eight.code))
     fresh = Box(tmp_path / "fresh")
     bound = prepared(house, tmp_path / "bound", device="000000")
-    with pytest.raises(ProvisioningElsewhere, match=f"000000.*{network_name.hardware_name()}"):
+    with raises_refusal(PROVISIONING_ELSEWHERE, match=f"000000.*{network_name.hardware_name()}"):
         fresh.take(bound.file, HospitalProof(code=bound.code))
     fits = prepared(house, tmp_path / "bound", device=network_name.hardware_name())
     fresh.take(fits.file, HospitalProof(code=fits.code))
@@ -130,7 +135,7 @@ def test_an_expired_file_is_refused_and_a_clock_that_is_behind_refuses_none(
     signer, now = keyring.load_keys(house.keys).signer, int(time.time())
     late = tmp_path / "late.lantern.json"
     late.write_bytes(SignedProvisioning.made(replace(content, made=now - 99, expires=now - 9), signer).encode())
-    with pytest.raises(ProvisioningExpired, match=time.strftime("%Y-%m-%d", time.gmtime(now - 9))):
+    with raises_refusal(PROVISIONING_EXPIRED, match=time.strftime("%Y-%m-%d", time.gmtime(now - 9))):
         box.take(late, HospitalProof(code="x"))
     late.write_bytes(SignedProvisioning.made(replace(content, made=now + 9999, expires=now + 99999), signer).encode())
     box.take(late, HospitalProof(fingerprint=house.bundle().fingerprint))
@@ -146,7 +151,7 @@ def test_an_old_file_does_not_bring_back_what_a_later_one_replaced(
     file.write_bytes(SignedProvisioning.made(later, keyring.load_keys(house.keys).signer).encode())
     box.take(first.file, HospitalProof(code=first.code))
     box.take(file)
-    with pytest.raises(ProvisioningReplayed):
+    with raises_refusal(PROVISIONING_REPLAYED):
         box.take(first.file, HospitalProof(code=first.code))
     assert box.config.box.name == "东山卫生院"
     box.take(file)
@@ -173,7 +178,7 @@ def test_what_no_box_would_take_is_refused_at_the_hospital_with_its_line(house: 
         ("box,clinic\nclinic-1,一,more\n", 2, "fields"),
     ):
         listed.write_text(text, "utf-8")
-        with pytest.raises(RowUnusable, match=reason) as caught:
+        with raises_refusal(ROW_UNUSABLE, match=reason) as caught:
             new_boxes.write_provisioning_files(
                 house, listed.name, new_boxes.read_box_list(listed), tmp_path / "none", 30
             )
@@ -187,10 +192,10 @@ def test_what_a_file_says_is_checked_as_what_a_person_types(
     """A time zone that the hospital could not check, the box does."""
     monkeypatch.setattr(new_boxes, "_zones", frozenset)  # a hospital that has no list of zones
     made = prepared(house, tmp_path / "out", zone="Mars/Olympus")
-    with pytest.raises(ZoneUnknown):
+    with raises_refusal(ZONE_UNKNOWN):
         box.take(made.file, HospitalProof(code=made.code))
     assert not box.places.keys.exists()
-    with pytest.raises(BoxIdInvalid):
+    with raises_refusal(BOX_ID_INVALID):
         box_identity.begin_identity(box.places.keys, "../x", house.bundle_file)
 
 

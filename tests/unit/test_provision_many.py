@@ -17,21 +17,22 @@ from firmware_app.appliance import (
     provisioning_service,
     signed_provisioning,
 )
-from firmware_app.appliance.provisioning_files import ASKED, OFFERED
-from firmware_app.appliance.provisioning_request import FirstRequest
-from firmware_app.appliance.provisioning_service import DONE
-from firmware_app.core.errors import (
+from firmware_app.appliance.errors import (
+    PROVISIONING_MANY,
+    PROVISIONING_NONE,
     CodeWrong,
-    ProvisioningMany,
-    ProvisioningNone,
     ProvisioningUndecided,
     ProvisioningUnreadable,
 )
+from firmware_app.appliance.provisioning_files import ASKED, OFFERED
+from firmware_app.appliance.provisioning_request import FirstRequest
+from firmware_app.appliance.provisioning_service import DONE
 from firmware_app.core.key_files import Tpm
 from firmware_app.uplink.messages.envelope import ProvisioningFinder
 from hospital import new_boxes
 from hospital.hospital_site import HospitalSite
 from hospital.new_boxes import PreparedBox
+from tests.refusals import raises_refusal
 from tests.shelf import Box, prepared
 
 
@@ -153,7 +154,7 @@ def test_of_a_folder_the_only_file_is_taken(house: HospitalSite, tmp_path: Path)
     with pytest.raises(ProvisioningUnreadable, match="cut"):
         provisioning_files.find_file(tmp_path / "out")
     (tmp_path / "out/cut.lantern.json").unlink()
-    with pytest.raises(ProvisioningNone, match="out"):
+    with raises_refusal(PROVISIONING_NONE, match="out"):
         provisioning_files.find_file(tmp_path / "out")
 
 
@@ -166,7 +167,7 @@ def test_of_many_files_the_label_or_the_id_decides(stick: list[PreparedBox]) -> 
         assert provisioning_files.find_file(folder, one.box).content.box == one.box
     with pytest.raises(CodeWrong):
         provisioning_files.find_file(folder, code="2222-2222-2222")
-    with pytest.raises(ProvisioningNone, match=r"clinic-1\.lantern\.json"):
+    with raises_refusal(PROVISIONING_NONE, match=r"clinic-1\.lantern\.json"):
         provisioning_files.find_file(folder, "clinic-1")
 
 
@@ -322,7 +323,7 @@ def test_beyond_what_is_looked_at_a_file_is_found_by_its_name_and_else_the_limit
     assert provisioning_files.find_file(folder, code=stick[1].code).content.box == "clinic-8"
     none: list[dict[str, Any]] = [{}, {"code": stick[2].code}, {"box": "clinic-1"}]
     for chosen in none:
-        with pytest.raises(ProvisioningMany, match=r"more than 2 .*--id"):
+        with raises_refusal(PROVISIONING_MANY, match=r"more than 2 .*--id"):
             provisioning_files.find_file(folder, **chosen)
     assert from_stick(box, folder) == ["provision.many", OFFERED, OFFERED]
     stick[0].file.unlink()

@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from firmware_app.core.errors import ImageBelowLeast, ImageOfColour, ImagePhotographed, ImageTurned, ImageUnfit
 from firmware_app.imaging import image_file, image_limits, model_frames, quality_checks, quality_measures
+from firmware_app.imaging.errors import (
+    IMAGE_BELOW_LEAST,
+    IMAGE_OF_COLOUR,
+    IMAGE_PHOTOGRAPHED,
+    ImageTurned,
+)
 from firmware_app.imaging.input_spec import Demands
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.imaging.quality_measures import ReducedFrame
 from firmware_app.packs.pack_folder import shipped_packs_dir
 from firmware_app.reading import hints
 from tests import films, screens
+from tests.refusals import Expected, raises_refusal
 
 GOLDEN = sorted(shipped_packs_dir().glob("chest-*/golden/*.png"))
 CLEAR = next(path for path in GOLDEN if "adult" in str(path) and "phantom-clear" in path.name)
@@ -179,19 +185,19 @@ def tinted(balance: tuple[float, float, float]) -> Pixels:
     ("balance", "photographs", "refusal"),
     [
         ((1.0, 1.0, 1.0), False, None),
-        ((1.0, 0.95, 0.9), False, ImagePhotographed),
+        ((1.0, 0.95, 0.9), False, IMAGE_PHOTOGRAPHED),
         ((1.0, 0.95, 0.9), True, None),
-        ((1.0, 0.5, 0.2), True, ImageOfColour),
+        ((1.0, 0.5, 0.2), True, IMAGE_OF_COLOUR),
     ],
 )
 def test_a_photographed_film_is_read_only_by_a_pack_that_says_it_can(
-    tmp_path: Path, balance: tuple[float, float, float], photographs: bool, refusal: type[ImageUnfit] | None
+    tmp_path: Path, balance: tuple[float, float, float], photographs: bool, refusal: Expected | None
 ) -> None:
     with image_file.open_image_file(picture(tmp_path, tinted(balance)), is_picture=True) as opened:
         if refusal is None:
             assert model_frames.prepare_frames(opened, SPEC, demands=Demands(photographs=photographs)).read == (0,)
         else:
-            with pytest.raises(refusal):
+            with raises_refusal(refusal):
                 model_frames.prepare_frames(opened, SPEC, demands=Demands(photographs=photographs))
 
 
@@ -205,7 +211,7 @@ def test_a_pack_refuses_an_image_whose_shorter_side_is_below_its_least_size(
         if least_px is None or least_px <= 96:
             assert model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=least_px)).read == (0,)
             return
-        with pytest.raises(ImageBelowLeast) as refused:
+        with raises_refusal(IMAGE_BELOW_LEAST) as refused:
             model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=least_px))
     assert (refused.value.columns, refused.value.rows, refused.value.least) == (columns, rows, least_px)
 
@@ -216,10 +222,10 @@ def test_the_least_size_is_of_what_the_model_sees_and_named_before_any_other_siz
     framed[50:170, 50:170] = films.shapes(3, 120, 120, 255)
     with image_file.open_image_file(picture(tmp_path, framed), is_picture=True) as opened:
         assert model_frames.prepare_frames(opened, SMALL, demands=Demands(least_px=200)).read == (0,)
-        with pytest.raises(ImageBelowLeast):
+        with raises_refusal(IMAGE_BELOW_LEAST):
             model_frames.prepare_frames(opened, InputSpec("image", 64, 64, crop="frame"), demands=Demands(least_px=200))
     tiny = picture(tmp_path, films.shapes(3, 60, 60, 255).astype(np.uint8))
-    with image_file.open_image_file(tiny, is_picture=True) as opened, pytest.raises(ImageBelowLeast):
+    with image_file.open_image_file(tiny, is_picture=True) as opened, raises_refusal(IMAGE_BELOW_LEAST):
         model_frames.prepare_frames(opened, SPEC, demands=Demands(least_px=256))
 
 

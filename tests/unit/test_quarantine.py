@@ -8,17 +8,23 @@ import pytest
 
 from firmware_app.cases import quarantine
 from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
-from firmware_app.cases.quarantine import MOST_LINES, Quarantine
-from firmware_app.core.errors import (
+from firmware_app.cases.errors import (
     DecodeGaveUp,
     InstanceConflict,
+)
+from firmware_app.cases.quarantine import MOST_LINES, Quarantine
+from firmware_app.core.errors import (
     LanternError,
-    ModalityUnknown,
-    Truncated,
     Undecodable,
 )
 from firmware_app.core.records import Instance, Priority, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    Truncated,
+)
+from firmware_app.reading.errors import (
+    MODALITY_UNKNOWN,
+)
 from tests.unit.test_viewer import HTML, Desk, desk
 
 __all__ = ["desk"]
@@ -43,7 +49,7 @@ def test_what_door_and_reader_refuse_stands_in_one_list_newest_first_without_a_n
     clinical.record_refusal(NAME, Truncated(where="(7FE0,0010)"))
     broken, unknown = admitted(clinical, 1), admitted(clinical, 2)
     cannot(clinical, broken, DecodeGaveUp(detail="out of time"))
-    cannot(clinical, unknown, ModalityUnknown())  # nothing is wrong with that file
+    cannot(clinical, unknown, MODALITY_UNKNOWN())  # nothing is wrong with that file
     quarantine = Quarantine(clinical.database)
     assert [(entry.where, entry.reason.code, entry.case) for entry in quarantine.entries(9)] == [
         ("reader", "reading.decode_gave_up", broken.case),

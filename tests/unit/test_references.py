@@ -10,10 +10,16 @@ import pytest
 from firmware_app.appliance import rescue
 from firmware_app.cases import references
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import NotKept, ReferencesLost
+from firmware_app.cases.errors import (
+    REFERENCES_LOST,
+)
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    NotKept,
+)
 from firmware_app.ingest.intake import ImageIntake
 from tests.objects import file_of, film
+from tests.refusals import raises_refusal
 
 
 def key_file(state: StateDir) -> Path:
@@ -73,11 +79,11 @@ def test_no_second_secret_is_drawn_and_the_sender_is_told(
     key_file(state).unlink()
     clinical.database.close()
     later = ClinicalDatabase(state.clinical_db)
-    with pytest.raises(ReferencesLost):
+    with raises_refusal(REFERENCES_LOST):
         later.create()
     with pytest.raises(NotKept) as refused:
         taken(state, later, tmp_path / "b.dcm", 2)
-    assert refused.value.detail == ReferencesLost.code
+    assert refused.value.detail == REFERENCES_LOST.code
     assert len(list(state.images.glob("*/*.dcm"))) == 1
     assert later.counts().refused == 1
     assert list(state.incoming.iterdir()) == []
@@ -107,6 +113,6 @@ def test_a_rescue_without_any_copy_of_the_secret_is_refused(
     clinical.database.close()
     state.clinical_db.write_bytes(b"\xff" * 30000)
     key_file(state).unlink()
-    with pytest.raises(ReferencesLost):
+    with raises_refusal(REFERENCES_LOST):
         rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == b"\xff" * 30000

@@ -13,14 +13,23 @@ from firmware_app.appliance import rescue
 from firmware_app.cases import patient_identity, registration_entry
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    AGE_MISSING,
+    ID_CARD_CONTRADICTS,
+    SPELLING_MISSING,
+    IdCardWrong,
+    NameUnusable,
+    NumberOfAnother,
+    RegistrationImaged,
+)
 from firmware_app.cases.patients import Patients
 from firmware_app.cases.registration_entry import check_registration, format_age
 from firmware_app.cases.registrations import Registrations
-from firmware_app.core import errors
 from firmware_app.core.config_sections import Modality
 from firmware_app.core.records import Header, Instance
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.worklist import MODALITY_NAMES, WorklistEntry
+from tests.refusals import raises_refusal
 
 NOW = datetime(2026, 11, 24, 9, 30)
 FORM = {"patient_id": "QH-2041", "name": "王小明", "birth_date": "2023-08-01", "sex": "M", "examination": "chest"}
@@ -69,7 +78,7 @@ def test_an_id_cards_number_tells_birth_date_and_sex_and_every_mistyped_digit_is
             wrong = number[:place] + digit + number[place + 1 :]
             try:
                 assert registration_entry.parse_id_card(wrong, NOW.date()) is None, wrong  # no longer of a card's shape
-            except errors.IdCardWrong:
+            except IdCardWrong:
                 continue
 
 
@@ -96,9 +105,9 @@ def test_every_modality_that_a_machine_can_have_is_of_a_kind() -> None:
 
 def test_a_name_that_cannot_be_sent_whole_is_refused() -> None:
     for name in ("", "a\\b", "a=b", "王\u202e小明", "王" * 64):
-        with pytest.raises(errors.NameUnusable):
+        with pytest.raises(NameUnusable):
             patient_identity.clean_name(name)
-    with pytest.raises(errors.SpellingMissing):
+    with raises_refusal(SPELLING_MISSING):
         entry(name="王𠮷")  # no dictionary has its pinyin: somebody types it
     assert entry(name="王𠮷", spelled="wang ji").person_name == "WANG^JI=王^𠮷"
 
@@ -112,9 +121,9 @@ def test_birth_date_sex_and_age_follow_from_the_card_and_a_form_that_says_otherw
     one = entry(**scanned)
     assert (one.patient_id, one.birth_date, one.age, one.sex) == ("11010519491231002X", "19491231", "076Y", "F")
     assert not one.is_child
-    with pytest.raises(errors.IdCardContradicts):
+    with raises_refusal(ID_CARD_CONTRADICTS):
         entry(**{**scanned, "sex": "M"})
-    with pytest.raises(errors.AgeMissing):
+    with raises_refusal(AGE_MISSING):
         entry(birth_date="")
     assert entry(birth_date="", age="3Y").is_child
 
@@ -144,7 +153,7 @@ def test_an_entry_is_kept_once_and_cancelled_by_a_person(clinical: ClinicalDatab
 def test_a_number_that_was_another_persons_is_asked_about(clinical: ClinicalDatabase) -> None:
     register = Registrations(clinical.database)
     register.add(entry(), "li")
-    with pytest.raises(errors.NumberOfAnother):
+    with pytest.raises(NumberOfAnother):
         register.add(entry(name="王晓明"), "li")
     register.add(entry(name="王晓明"), "li", same_person=True)
     register.add(entry(patient_id="QH-2042"), "li")  # the same name under another number is another patient
@@ -173,7 +182,7 @@ def test_images_bring_the_registered_identity_by_uid_or_by_numbers_and_never_by_
     ]
     assert {patients.known(case).registration for case in strangers} == {""}
     assert register.entry(mine.accession).case == by_uid
-    with pytest.raises(errors.RegistrationImaged):
+    with pytest.raises(RegistrationImaged):
         register.cancel(mine.accession, "li")
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    CaseUnknown,
+)
 from firmware_app.cases.remarks import DoctorFigures, RemarkKind, Remarks, clean_remark
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core.errors import CaseUnknown
 from firmware_app.core.records import (
     Finding,
     Header,

@@ -14,13 +14,18 @@ from pathlib import Path
 import pytest
 
 from firmware_app.appliance import backup_ring, rescue
+from firmware_app.appliance.errors import (
+    RESCUE_IMPOSSIBLE,
+)
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patient, Patients
 from firmware_app.cases.worklist import Worklist
 from firmware_app.core import database_health
-from firmware_app.core.errors import RescueImpossible, StoreDamaged
+from firmware_app.core.errors import (
+    STORE_DAMAGED,
+)
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
@@ -28,6 +33,7 @@ from firmware_app.ingest.intake import ImageIntake
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
 from tests import objects
+from tests.refusals import raises_refusal
 
 IMAGES = 60
 PICTURES = 3
@@ -348,7 +354,7 @@ def test_when_all_numbers_are_used_the_rescue_is_refused_and_nothing_is_touched(
     cut.write_bytes(data)
     overwrite(state.clinical_db, 0, random.Random(SEED))
     before = state.clinical_db.read_bytes()
-    with pytest.raises(RescueImpossible):
+    with raises_refusal(RESCUE_IMPOSSIBLE):
         rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
     assert cut.read_bytes() == data
@@ -419,7 +425,7 @@ def test_nobody_opens_a_database_that_waits_to_be_rebuilt_and_nobody_rebuilds_an
     assert list(rescue.list_reports(state)) == []
     first.database.close()
     database_health.write_damage_note(state.clinical_db)
-    with pytest.raises(StoreDamaged):
+    with raises_refusal(STORE_DAMAGED):
         ClinicalDatabase(state.clinical_db).require()
 
 

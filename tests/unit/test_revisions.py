@@ -12,8 +12,14 @@ import pytest
 
 from firmware_app.cases import follow_up
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    REVISION_UNKNOWN,
+    CaseUnknown,
+)
 from firmware_app.cli import read as read_command
-from firmware_app.core.errors import BackgroundInvalid, CaseUnknown, RevisionUnknown
+from firmware_app.cli.errors import (
+    BACKGROUND_INVALID,
+)
 from firmware_app.core.records import (
     Case,
     FileRecord,
@@ -31,6 +37,7 @@ from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.pack_folder import list_packs, shipped_packs_dir
 from firmware_app.reading import reader_steps
 from tests import toy_pack
+from tests.refusals import raises_refusal
 from tests.unit.test_follow_up import RULES
 from tests.unit.test_store import admitted, read, unjudged
 
@@ -110,7 +117,7 @@ def test_a_late_image_revises_the_case_and_the_earlier_revision_stays(desk: Desk
     assert kept.follow_up == first.follow_up
     assert (kept.lesions, kept.findings, kept.priority) == (first.lesions, first.findings, first.priority)
     assert (len(kept.images), len(desk.clinical.conclusion(case, 2).images)) == (1, 2)
-    with pytest.raises(RevisionUnknown):
+    with raises_refusal(REVISION_UNKNOWN):
         desk.clinical.conclusion(case, 3)
 
 
@@ -189,7 +196,7 @@ def test_the_background_is_json_or_a_file_with_it(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text('{"virus": false}')
     assert read_command._background(str(tmp_path / "b.json")) == {"virus": False}
     for wrong in ('{"family": "yes"}', "{", str(tmp_path / "none.json")):
-        with pytest.raises(BackgroundInvalid):
+        with raises_refusal(BACKGROUND_INVALID):
             read_command._background(wrong)
 
 

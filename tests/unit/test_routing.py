@@ -8,29 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import (
-    AgeOutside,
-    AgeUnclear,
-    AgeUnknown,
-    BodyPartNotCovered,
-    BodyPartUnknown,
-    CannotJudge,
-    ForProcessing,
-    LanternError,
-    ModalityNotCovered,
-    ModalityUnknown,
-    NoPackInstalled,
-    NoPixels,
-    PackUnknown,
-    ViewNotCovered,
-    ViewUnclear,
-)
 from firmware_app.core.records import Header
 from firmware_app.dicom import body_part
+from firmware_app.dicom.errors import (
+    AgeUnknown,
+    CannotJudge,
+)
 from firmware_app.dicom.header import examine_file
+from firmware_app.imaging.errors import (
+    NoPixels,
+)
+from firmware_app.packs.errors import (
+    PACK_UNKNOWN,
+)
 from firmware_app.packs.requirements import AgeRange, Route
+from firmware_app.reading.errors import (
+    AGE_OUTSIDE,
+    AGE_UNCLEAR,
+    BODY_PART_NOT_COVERED,
+    BODY_PART_UNKNOWN,
+    FOR_PROCESSING,
+    MODALITY_NOT_COVERED,
+    MODALITY_UNKNOWN,
+    NO_PACK_INSTALLED,
+    VIEW_NOT_COVERED,
+    VIEW_UNCLEAR,
+)
 from firmware_app.reading.routing import PackCandidate, Population, RoutingDecision, route
 from tests import films
+from tests.refusals import Expected, raises_refusal
 
 
 def rule(population: str, low: int | None, high: int | None) -> Route:
@@ -91,34 +97,32 @@ def test_an_adult_film_goes_to_the_adult_pack_and_a_childs_to_the_childs() -> No
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"modality": "CT"}, ModalityNotCovered),
-        ({"modality": None}, ModalityUnknown),
-        ({"modality": " "}, ModalityUnknown),
-        ({"body_part": "ABDOMEN"}, BodyPartNotCovered),
-        ({"body_part": None}, BodyPartUnknown),
-        ({"body_part": "UNKNOWN"}, BodyPartUnknown),
-        ({"body_part": "TSPINE"}, BodyPartNotCovered),
-        ({"body_part": "GALLBLADDER"}, BodyPartNotCovered),
-        ({"view_position": "LL"}, ViewNotCovered),
-        ({"view_position": None, "series_description": "Chest LAT"}, ViewNotCovered),
-        ({"view_position": None, "series_description": "胸部侧位"}, ViewNotCovered),
-        ({"patient_age": "003M"}, AgeOutside),
-        ({"patient_age": "017Y"}, AgeOutside),
+        ({"modality": "CT"}, MODALITY_NOT_COVERED),
+        ({"modality": None}, MODALITY_UNKNOWN),
+        ({"modality": " "}, MODALITY_UNKNOWN),
+        ({"body_part": "ABDOMEN"}, BODY_PART_NOT_COVERED),
+        ({"body_part": None}, BODY_PART_UNKNOWN),
+        ({"body_part": "UNKNOWN"}, BODY_PART_UNKNOWN),
+        ({"body_part": "TSPINE"}, BODY_PART_NOT_COVERED),
+        ({"body_part": "GALLBLADDER"}, BODY_PART_NOT_COVERED),
+        ({"view_position": "LL"}, VIEW_NOT_COVERED),
+        ({"view_position": None, "series_description": "Chest LAT"}, VIEW_NOT_COVERED),
+        ({"view_position": None, "series_description": "胸部侧位"}, VIEW_NOT_COVERED),
+        ({"patient_age": "003M"}, AGE_OUTSIDE),
+        ({"patient_age": "017Y"}, AGE_OUTSIDE),
         ({"patient_age": None}, AgeUnknown),
-        ({"patient_age": "999Y"}, AgeUnclear),
-        ({"patient_age": "five"}, AgeUnclear),
-        ({"birth_date": "20230101", "study_date": "20260101"}, AgeUnclear),
-        ({"presentation_intent": "FOR PROCESSING"}, ForProcessing),
-        ({"presentation_intent": "for_processing "}, ForProcessing),
-        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1"}, ForProcessing),
-        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.3.1"}, ForProcessing),
+        ({"patient_age": "999Y"}, AGE_UNCLEAR),
+        ({"patient_age": "five"}, AGE_UNCLEAR),
+        ({"birth_date": "20230101", "study_date": "20260101"}, AGE_UNCLEAR),
+        ({"presentation_intent": "FOR PROCESSING"}, FOR_PROCESSING),
+        ({"presentation_intent": "for_processing "}, FOR_PROCESSING),
+        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1.1"}, FOR_PROCESSING),
+        ({"modality": "DX", "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.3.1"}, FOR_PROCESSING),
         ({"has_pixels": False}, NoPixels),
     ],
 )
-def test_what_no_pack_was_made_for_is_refused_with_the_reason(
-    change: dict[str, object], error: type[LanternError]
-) -> None:
-    with pytest.raises(error):
+def test_what_no_pack_was_made_for_is_refused_with_the_reason(change: dict[str, object], error: Expected) -> None:
+    with raises_refusal(error):
         chosen(replace(FILM, **change))  # type: ignore[arg-type]
 
 
@@ -126,14 +130,14 @@ def test_what_the_door_reads_of_a_file_is_what_routing_asks_for(tmp_path: Path) 
     raw = films.film(PresentationIntentType="FOR PROCESSING", PatientOrientation=["A", "F"])
     header = examine_file(films.save(tmp_path, "raw.dcm", raw)).header
     assert (header.presentation_intent, header.patient_orientation) == ("FOR PROCESSING", "A\\F")
-    with pytest.raises(ForProcessing):
+    with raises_refusal(FOR_PROCESSING):
         chosen(header)
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         chosen(replace(header, presentation_intent="FOR PRESENTATION"))
 
 
 def test_a_refusal_for_age_says_the_age_and_not_the_range() -> None:
-    with pytest.raises(AgeOutside) as refused:
+    with raises_refusal(AGE_OUTSIDE) as refused:
         chosen(replace(FILM, patient_age="010Y"))
     assert refused.value.code == "age"
     assert refused.value.details == {"age": 10}
@@ -209,7 +213,7 @@ MANGLED = "侧位".encode("gbk").decode("latin-1")
 )
 def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: str) -> None:
     for forced in (None, "adult"):
-        with pytest.raises(ViewNotCovered) as refused:
+        with raises_refusal(VIEW_NOT_COVERED) as refused:
             chosen(replace(FILM, view_position=position), forced=forced)
         assert refused.value.view
 
@@ -217,7 +221,7 @@ def test_a_view_that_is_stated_and_not_understood_is_no_frontal_film(position: s
 @pytest.mark.parametrize("orientation", ["A\\F", "P\\F", "a\\f", "PR\\F", "F\\A", "AF\\H"])
 @pytest.mark.parametrize("position", [None, "PA"])
 def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, position: str | None) -> None:
-    with pytest.raises(ViewNotCovered):
+    with raises_refusal(VIEW_NOT_COVERED):
         chosen(replace(FILM, view_position=position, patient_orientation=orientation))
 
 
@@ -243,9 +247,9 @@ def test_rows_that_run_from_front_to_back_are_a_lateral_film(orientation: str, p
 def test_words_that_name_another_view_are_believed(words: str) -> None:
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
-        with pytest.raises(ViewNotCovered):
+        with raises_refusal(VIEW_NOT_COVERED):
             chosen(said)
-    with pytest.raises(ViewNotCovered):  # many consoles write PA whatever was taken
+    with raises_refusal(VIEW_NOT_COVERED):  # many consoles write PA whatever was taken
         chosen(replace(FILM, series_description=words))
 
 
@@ -256,7 +260,7 @@ def test_words_that_name_another_view_are_believed(words: str) -> None:
 def test_words_that_name_two_views_are_no_answer_unless_the_film_or_a_person_gives_one(words: str) -> None:
     silent = replace(FILM, view_position=None)
     for said in (replace(silent, series_description=words), replace(silent, study_description=words)):
-        with pytest.raises(ViewUnclear):
+        with raises_refusal(VIEW_UNCLEAR):
             chosen(said)
         assert codes(chosen(said, forced="adult")) == ["hint.pack_forced"]
         assert codes(chosen(replace(said, view_position="PA"))) == []
@@ -306,7 +310,7 @@ def test_chinese_words_are_understood_even_when_their_bytes_were_decoded_wrongly
     ],
 )
 def test_a_thoracic_spine_is_not_a_chest(text: str) -> None:
-    with pytest.raises(BodyPartNotCovered):
+    with raises_refusal(BODY_PART_NOT_COVERED):
         chosen(replace(FILM, body_part=None, study_description=text))
 
 
@@ -324,29 +328,29 @@ def test_a_person_who_names_the_pack_answers_what_the_image_does_not_say() -> No
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"modality": "CT"}, ModalityNotCovered),
-        ({"body_part": "HAND"}, BodyPartNotCovered),
-        ({"view_position": "LL"}, ViewNotCovered),
-        ({"patient_age": "045Y"}, AgeOutside),
+        ({"modality": "CT"}, MODALITY_NOT_COVERED),
+        ({"body_part": "HAND"}, BODY_PART_NOT_COVERED),
+        ({"view_position": "LL"}, VIEW_NOT_COVERED),
+        ({"patient_age": "045Y"}, AGE_OUTSIDE),
         ({"has_pixels": False}, NoPixels),
     ],
 )
 def test_what_the_image_contradicts_is_refused_whoever_named_the_pack(
-    change: dict[str, object], error: type[LanternError]
+    change: dict[str, object], error: Expected
 ) -> None:
-    with pytest.raises(error):
+    with raises_refusal(error):
         chosen(replace(FILM, **change), forced="child")  # type: ignore[arg-type]
 
 
 def test_a_picture_needs_a_named_pack() -> None:
-    with pytest.raises(ModalityUnknown):
+    with raises_refusal(MODALITY_UNKNOWN):
         chosen(None)
 
 
 def test_no_pack_and_an_unknown_pack_are_said() -> None:
-    with pytest.raises(NoPackInstalled):
+    with raises_refusal(NO_PACK_INSTALLED):
         route(FILM, (), "ask")
-    with pytest.raises(PackUnknown):
+    with raises_refusal(PACK_UNKNOWN):
         chosen(forced="nonesuch")
 
 
@@ -388,7 +392,7 @@ def test_every_combination_of_facts_gives_a_pack_or_a_coded_refusal() -> None:
     ],
 )
 def test_an_age_that_could_choose_another_pack_is_unclear(age: str | None, birth: str | None) -> None:
-    with pytest.raises(AgeUnclear):
+    with raises_refusal(AGE_UNCLEAR):
         chosen(replace(FILM, patient_age=age, birth_date=birth, study_date="20261121"), usual="adult")
 
 

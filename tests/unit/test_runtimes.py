@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware_app.core.errors import InferenceFailed, RuntimeUnavailable
+from firmware_app.core.errors import (
+    RuntimeUnavailable,
+)
+from firmware_app.packs.errors import (
+    InferenceFailed,
+)
 from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session, check_finite
 from firmware_app.packs.runtimes.openvino import shared_core

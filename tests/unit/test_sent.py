@@ -11,9 +11,11 @@ import pytest
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cli import command_line
 from firmware_app.core import run_status
-from firmware_app.core.errors import PacsFull
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
+from firmware_app.dicom.errors import (
+    PacsFull,
+)
 from firmware_app.results import due_cases, remote_status
 from firmware_app.results.archive_queue import MadeObject, SendingQueue
 from firmware_app.results.due_cases import DueCase

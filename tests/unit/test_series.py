@@ -14,11 +14,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.core.errors import NotHounsfield, VolumeTooLarge
 from firmware_app.imaging import scan_volumes, slices
 from firmware_app.imaging import scan_volumes as volume
+from firmware_app.imaging.errors import (
+    NOT_HOUNSFIELD,
+    VOLUME_TOO_LARGE,
+)
 from firmware_app.imaging.scan_volumes import ArrangedSeries, SliceStack
 from tests import films, scans
+from tests.refusals import raises_refusal
 from tests.scans import Cut
 
 Numbers = np.ndarray[Any, Any]
@@ -337,7 +341,7 @@ def test_values_that_are_not_known_to_be_hounsfield_units_are_not_called_so(
                 setattr(dataset, keyword, value)
     stack = only(scans.written(tmp_path, made))
     assert volume.read_volume(stack).unit == ""
-    with pytest.raises(NotHounsfield, match=detail):
+    with raises_refusal(NOT_HOUNSFIELD, match=detail):
         volume.read_hounsfield_volume(stack)
 
 
@@ -348,7 +352,7 @@ def test_a_volume_that_would_take_too_much_memory_is_refused_before_it_is_read(
     monkeypatch.setattr(volume, "LARGEST_BYTES", 4 * scans.ROWS * scans.COLUMNS * 2 - 1)
     for one in stack.slices:
         one.path.unlink()
-    with pytest.raises(VolumeTooLarge):
+    with raises_refusal(VOLUME_TOO_LARGE):
         volume.read_volume(stack)
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from firmware_app.appliance.errors import (
+    SOFTWARE_FOR_ANOTHER_MACHINE,
+    SOFTWARE_NOT_OFFERED,
+    SoftwareError,
+)
 from firmware_app.appliance.software_bundle import InstalledSystem, SoftwareBundle, judge_bundle, newest_first
 from firmware_app.appliance.software_channel import UpdateRequest, choose_offer
 from firmware_app.appliance.software_offers import Ring, SoftwareIndex, SoftwareOffer, hide_box_id, rollout_place
-from firmware_app.core.errors import SoftwareError, SoftwareForAnotherMachine, SoftwareNotOffered
+from tests.refusals import raises_refusal
 
 BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")
 BOXES = [f"clinic-{number}" for number in range(2000)]
@@ -83,12 +88,12 @@ def test_a_version_that_was_left_comes_again_only_when_a_person_says_so() -> Non
 
 
 def test_what_is_for_another_kind_of_machine_is_not_offered() -> None:
-    with pytest.raises(SoftwareNotOffered, match=r"0\.4\.0 \(lantern-aarch64\)"):
+    with raises_refusal(SOFTWARE_NOT_OFFERED, match=r"0\.4\.0 \(lantern-aarch64\)"):
         answer(offer("0.4.0", machine="lantern-aarch64"))
 
 
 def test_a_file_for_another_machine_is_refused_before_its_version_is_looked_at() -> None:
-    with pytest.raises(SoftwareForAnotherMachine):
+    with raises_refusal(SOFTWARE_FOR_ANOTHER_MACHINE):
         judge_bundle(SoftwareBundle(Path("lantern-0.4.0.raucb"), "0.4.0", "lantern-aarch64"), BOX, ())
     with pytest.raises(SoftwareError, match=r"software\.current"):
         judge_bundle(SoftwareBundle(Path("lantern-0.3.0.raucb"), "0.3.0", "lantern-x86_64"), BOX, ())

@@ -12,12 +12,15 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from firmware_app.appliance import software_record, software_requests
+from firmware_app.appliance.errors import (
+    SOFTWARE_LEFT,
+    SOFTWARE_NOT_SIGNED,
+)
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.appliance.software_requests import PIECE_BYTES, SoftwareRequest
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.audit import Audit
 from firmware_app.core import run_status
-from firmware_app.core.errors import SoftwareLeft, SoftwareNotSigned
 from firmware_app.core.settings import Config
 from tests.unit.test_viewer import HTML, Desk, desk, post, token
 
@@ -92,7 +95,7 @@ def test_only_a_technician_renews_the_box_and_no_other_sites_page(flashed: Desk)
 def test_the_page_shows_what_runs_why_a_slot_was_left_and_how_the_last_try_ended(flashed: Desk) -> None:
     left = {"slot": "B", "version": "0.4.0", "code": software_record.UNFIT, "parts": "gateway"}
     run_status.write_check_result(flashed.state, "slot", {"at": "2026-11-25T03:00:00Z", "good": {}, "left": left})
-    software_record.note_outcome(flashed.state, "stick", NAME, SoftwareNotSigned(file=NAME))
+    software_record.note_outcome(flashed.state, "stick", NAME, SOFTWARE_NOT_SIGNED(file=NAME))
     page = flashed.person("zhou", Role.TECHNICIAN).get("/software", headers=HTML).text
     for text in (
         "Version 0.3.0.",
@@ -120,7 +123,7 @@ def test_what_the_channel_offers_is_installed_at_a_tap_and_what_was_left_only_as
     assert software_requests.take_request(flashed.state) == SoftwareRequest("channel")
     assert post(technician, "/software/channel", look="yes").status_code == 303
     assert software_requests.take_request(flashed.state) == SoftwareRequest("look")
-    software_record.note_offered(flashed.state, "0.4.0", 400_000_000, SoftwareLeft(version="0.4.0"))
+    software_record.note_offered(flashed.state, "0.4.0", 400_000_000, SOFTWARE_LEFT(version="0.4.0"))
     page = technician.get("/software", headers=HTML).text
     assert "Install now" not in page
     assert "Install again" in page

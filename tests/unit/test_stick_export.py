@@ -16,20 +16,24 @@ from PIL import Image
 
 from firmware_app.cli.command_line import main
 from firmware_app.core.errors import (
-    BoxUnknown,
-    CarriedAltered,
-    CarriedCut,
-    CarriedElsewhere,
-    CarriedUnknown,
-    ExportCaseTooLarge,
-    ExportNoHospital,
-    ExportNoSigner,
-    ExportThere,
     LanternError,
-    SignatureForged,
 )
 from firmware_app.core.settings import Config
 from firmware_app.results import sealed_case
+from firmware_app.results.errors import (
+    EXPORT_CASE_TOO_LARGE,
+    EXPORT_NO_HOSPITAL,
+    EXPORT_NO_SIGNER,
+    ExportThere,
+)
+from firmware_app.uplink.errors import (
+    BOX_UNKNOWN,
+    CARRIED_CUT,
+    CARRIED_ELSEWHERE,
+    CARRIED_UNKNOWN,
+    CarriedAltered,
+    SignatureForged,
+)
 from firmware_app.uplink.messages import encrypted_files
 from firmware_app.uplink.messages.encrypted_files import (
     EXPORT_HEAD_BYTES,
@@ -46,12 +50,13 @@ from tests import films
 from tests.exporting_rig import BOX, Box, carried, carried_as, opened
 from tests.exporting_rig import box as box
 from tests.exporting_rig import house as house
+from tests.refusals import raises_refusal
 
 
 def test_a_box_without_a_hospital_is_told_to_be_provisioned(box: Box, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["case", "export", box.case, "--stick", str(box.stick), "--person", "li"]) == 1
     output = capsys.readouterr().err
-    assert ExportNoHospital.code in output
+    assert EXPORT_NO_HOSPITAL.code in output
     assert "Provision it first" in output
     assert box.audited() == []
 
@@ -92,13 +97,13 @@ def test_a_shortened_file_and_one_without_its_head_are_no_cases(
     file = carried(box, house)
     whole = file.read_bytes()
     for data, code in (
-        (whole[:-1], CarriedCut.code),
-        (whole[: EXPORT_HEAD_BYTES + 100], CarriedCut.code),
+        (whole[:-1], CARRIED_CUT.code),
+        (whole[: EXPORT_HEAD_BYTES + 100], CARRIED_CUT.code),
         (whole + b"x", CarriedAltered.code),
-        (bytes(EXPORT_HEAD_BYTES) + whole[EXPORT_HEAD_BYTES:], CarriedUnknown.code),
-        (whole[: EXPORT_HEAD_BYTES - 1], CarriedUnknown.code),
-        (b"", CarriedUnknown.code),
-        (b"DICM" * 100, CarriedUnknown.code),
+        (bytes(EXPORT_HEAD_BYTES) + whole[EXPORT_HEAD_BYTES:], CARRIED_UNKNOWN.code),
+        (whole[: EXPORT_HEAD_BYTES - 1], CARRIED_UNKNOWN.code),
+        (b"", CARRIED_UNKNOWN.code),
+        (b"DICM" * 100, CARRIED_UNKNOWN.code),
     ):
         file.write_bytes(data)
         assert opened(house, file, tmp_path / "out") == 1
@@ -142,7 +147,7 @@ def test_another_hospital_cannot_open_it_and_says_so(
     other = HospitalSite(tmp_path / "other")
     other.establish("localhost", 8883)
     assert opened(other, file, tmp_path / "out") == 1
-    assert CarriedElsewhere.code in capsys.readouterr().err
+    assert CARRIED_ELSEWHERE.code in capsys.readouterr().err
 
 
 def test_a_box_that_is_not_enrolled_is_not_believed(
@@ -152,7 +157,7 @@ def test_a_box_that_is_not_enrolled_is_not_believed(
     house.inbox_db.unlink()
     house.box_bundle(BOX).unlink()  # or the box would be known again by it
     assert opened(house, file, tmp_path / "out") == 1
-    assert BoxUnknown.code in capsys.readouterr().err
+    assert BOX_UNKNOWN.code in capsys.readouterr().err
 
 
 def test_who_seals_in_the_name_of_a_box_without_its_key_is_refused_before_anything_is_written(
@@ -187,7 +192,7 @@ def test_a_signing_key_that_cannot_be_read_is_said_and_nothing_is_written(
 ) -> None:
     (box.state.line_keys / "identity.pem").unlink()
     assert box.run(way="--stick") == 1
-    assert ExportNoSigner.code in capsys.readouterr().err
+    assert EXPORT_NO_SIGNER.code in capsys.readouterr().err
     assert list(box.stick.iterdir()) == []
     assert box.audited() == []
 
@@ -219,7 +224,7 @@ def test_a_stick_that_takes_no_file_so_large_says_what_would(tmp_path: Path) -> 
     limits, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
-        with pytest.raises(ExportCaseTooLarge), sealed_case._open_unfinished(tmp_path / "case") as handle:
+        with raises_refusal(EXPORT_CASE_TOO_LARGE), sealed_case._open_unfinished(tmp_path / "case") as handle:
             handle.write(bytes(2 << 20))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -341,7 +346,7 @@ def test_what_a_box_that_was_taken_over_seals_is_refused_in_words(
 ) -> None:
     end = b"" if what in ("no end", "more than is there", "nothing") else bytes(1024)
     assert opened(house, carried_as(box, house, HARMFUL[what] + end), tmp_path / "out") == 1
-    assert CarriedUnknown.code in capsys.readouterr().err
+    assert CARRIED_UNKNOWN.code in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -10,25 +10,28 @@ from firmware_app.cases import usb_import
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import run_status
-from firmware_app.core.errors import (
+from firmware_app.core.errors.base import codes_of
+from firmware_app.core.records import Reason
+from firmware_app.dicom.errors import (
+    IDENTITY_MISMATCH,
+    PROTOCOL_BROKEN,
     DirectoryRecord,
-    IdentityMismatch,
     IntakeError,
     NotKept,
-    ProtocolBroken,
     SpaceShort,
-    StickForeign,
-    StickNotAll,
-    StickPulled,
 )
-from firmware_app.core.records import Reason
+from firmware_app.ingest.errors import (
+    STICK_FOREIGN,
+    STICK_NOT_ALL,
+    STICK_PULLED,
+)
 from tests.unit import test_viewer
 from tests.unit.test_viewer import HTML, Desk, post
 from web.blueprints import sticks
 
 desk = test_viewer.desk
 AT = "2026-11-21T10:00:00+00:00"
-PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(StickPulled()))
+PULLED = StickStatus(StickStage.UNFINISHED, AT, new=7, reason=Reason.of(STICK_PULLED()))
 
 
 def test_the_worklist_follows_the_copying(desk: Desk) -> None:
@@ -49,7 +52,7 @@ def test_the_worklist_follows_the_copying(desk: Desk) -> None:
 
 def test_a_stick_of_which_not_all_came_in_may_be_taken_out_and_every_reason_is_counted(desk: Desk) -> None:
     refused = {"intake.transfer_syntax": 33, "intake.truncated": 1000, "intake.pixel_length": 167, "intake.later": 1}
-    reason = Reason.of(StickNotAll(count=1201))
+    reason = Reason.of(STICK_NOT_ALL(count=1201))
     usb_import.write_status(desk.state, StickStatus(StickStage.UNFINISHED, AT, new=29, refused=refused, reason=reason))
     for page in ("/", "/stick"):
         shown = desk.person(f"li{len(page)}").get(page, headers=HTML).text
@@ -74,11 +77,11 @@ def test_the_pages_that_watch_are_woken_when_the_copying_goes_on(desk: Desk) -> 
 def test_why_a_stick_was_not_copied_stays_until_somebody_has_read_it(desk: Desk, role: Role) -> None:
     person = desk.person("wang", role)
     usb_import.write_status(desk.state, PULLED)
-    assert StickPulled().text("en") in person.get("/box", headers=HTML).text
+    assert STICK_PULLED().text("en") in person.get("/box", headers=HTML).text
     assert post(person, "/stick/seen").status_code == 302
-    assert StickPulled().text("en") not in person.get("/box", headers=HTML).text
+    assert STICK_PULLED().text("en") not in person.get("/box", headers=HTML).text
     usb_import.write_status(
-        desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(StickForeign(kind="ext4")))
+        desk.state, StickStatus(StickStage.REFUSED, AT, reason=Reason.of(STICK_FOREIGN(kind="ext4")))
     )
     assert "ext4" in person.get("/box", headers=HTML).text
 
@@ -116,14 +119,8 @@ def test_a_file_that_is_no_status_is_no_status(desk: Desk, tmp_path: Path) -> No
 
 
 def test_every_refusal_that_a_file_can_cause_has_a_sentence_of_its_own_on_the_page() -> None:
-    of_no_file = (DirectoryRecord, IdentityMismatch, NotKept, ProtocolBroken, SpaceShort)  # passed by, network, disk
-    errors: list[type[IntakeError]] = [IntakeError]
-    kinds = set[type[IntakeError]]()
-    while errors:
-        below = errors.pop().__subclasses__()
-        kinds.update(below)
-        errors += below
-    assert len(kinds) > 15
-    codes = [error.code for error in kinds if not issubclass(error, of_no_file)]
+    passed_by = {DirectoryRecord.code, IDENTITY_MISMATCH.code, PROTOCOL_BROKEN.code, SpaceShort.code}  # network, disk
+    codes = codes_of(IntakeError) - codes_of(NotKept) - passed_by
+    assert len(codes) > 15
     sentences_of = {code: usb_import.sentences({code: 1}, "en") for code in codes}
     assert [code for code, sentences in sentences_of.items() if code in sentences[0]] == []

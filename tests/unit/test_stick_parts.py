@@ -14,14 +14,20 @@ import pytest
 from firmware_app.appliance.checks import sticks
 from firmware_app.cases import usb_import
 from firmware_app.cases.usb_import import StickStage, StickStatus
-from firmware_app.core.errors import StickNotAll, StickNotMounted, StickPulled, StickUnsafe
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, UsbSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest import stick_feedback, stick_files, stick_handover, stick_mounting
+from firmware_app.ingest.errors import (
+    STICK_NOT_ALL,
+    STICK_PULLED,
+    STICK_UNSAFE,
+    StickNotMounted,
+)
 from firmware_app.ingest.stick_copying import END_BYTES, CopiedMarks, compute_mark
 from firmware_app.ingest.stick_feedback import Signal, StatusIndicator
 from firmware_app.ingest.stick_files import StickFile
+from tests.refusals import raises_refusal
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
 ENTRY = struct.Struct("@llHHi")
@@ -39,16 +45,16 @@ def test_every_option_that_is_missing_is_named() -> None:
     assert stick_mounting.require_safe_mount(place, table(SAFE)).device == "8:17"
     for option in stick_mounting.NEEDED:
         options = ",".join(one for one in SAFE.split(",") if one != option)
-        with pytest.raises(StickUnsafe) as unsafe:
+        with raises_refusal(STICK_UNSAFE) as unsafe:
             stick_mounting.require_safe_mount(place, table(options))
         assert unsafe.value.missing == option
-    with pytest.raises(StickUnsafe):
+    with raises_refusal(STICK_UNSAFE):
         stick_mounting.require_safe_mount(place, table(SAFE, "/run/lantern/usb/sdb2/files"))
 
 
 def test_a_mount_on_top_hides_the_safe_one_below() -> None:
     place = Path("/run/lantern/usb/sdb1/files")
-    with pytest.raises(StickUnsafe):
+    with raises_refusal(STICK_UNSAFE):
         stick_mounting.require_safe_mount(
             place, table(SAFE) + "91 90 0:44 / /run/lantern/usb/sdb1/files rw - tmpfs x rw\n"
         )
@@ -91,7 +97,7 @@ def test_the_doctor_names_the_kinds_of_stick_this_machine_opens_and_the_package_
 def test_the_doctor_tells_of_a_stick_of_which_not_all_came_in_until_a_person_has_read_it(tmp_path: Path) -> None:
     config, state = Config(usb=UsbSection(enabled=True)), StateDir(tmp_path / "state")
     state.prepare()
-    reason = Reason.of(StickNotAll(count=3))
+    reason = Reason.of(STICK_NOT_ALL(count=3))
     status = StickStatus(StickStage.UNFINISHED, "now", reason=reason)
     before = list(sticks.examine(config, state))
     usb_import.write_status(state, status)
@@ -127,7 +133,7 @@ def test_what_systems_hide_and_what_is_no_file_is_counted_and_not_opened(tmp_pat
 
 
 def test_a_stick_that_is_gone_is_not_an_empty_one(tmp_path: Path) -> None:
-    with pytest.raises(StickPulled):
+    with raises_refusal(STICK_PULLED):
         stick_files.search_stick(tmp_path / "gone")
     assert not stick_files.is_there(tmp_path / "gone", "7:0")
     assert not stick_files.is_there(tmp_path, "999:999")
@@ -218,7 +224,7 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         3,
         {"intake.archive": 1, "intake.truncated": 5, "intake.pixel_length": 2},
         0,
-        Reason.of(StickNotAll(count=8)),
+        Reason.of(STICK_NOT_ALL(count=8)),
         "2026-11-21T10:01:00+00:00?",
     )
     text = stick_feedback.format_receipt(status, "Clinic", {"c-1": True, "c-2": False}, "en")
@@ -266,7 +272,7 @@ def test_the_folder_is_handed_over_with_its_word_and_unsafe_it_is_refused(tmp_pa
             with stick_handover.receive_stick(tmp_path) as handed:
                 assert handed.word == word
                 assert [one.parts for one in stick_files.search_stick(handed.place).files] == [("I1",)]
-                with pytest.raises(StickUnsafe) as unsafe:
+                with raises_refusal(STICK_UNSAFE) as unsafe:
                     handed.require_safe()
                 assert "nosymfollow" in unsafe.value.missing
         finally:

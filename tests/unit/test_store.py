@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase, StoredInstance
-from firmware_app.core import errors
+from firmware_app.cases.errors import CaseUnknown
 from firmware_app.core.database import Database
+from firmware_app.core.errors import StoreTooNew
 from firmware_app.core.records import (
     FileStatus,
     Finding,
@@ -27,6 +28,8 @@ from firmware_app.core.records import (
     Timing,
 )
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import NOT_AN_IMAGE
+from firmware_app.reading.errors import AGE_OUTSIDE
 
 HEADER = Header("1.2.840.10008.5.1.4.1.1.1", "1.2.3.1", "1.2.3", "1.2.3.9", "1.2.840.10008.1.2", modality="CR")
 
@@ -63,7 +66,7 @@ def unjudged(instance: Instance) -> Reading:
         Scope.INSTANCE,
         (instance.reference,),
         ReadingStatus.CANNOT_JUDGE,
-        Reason.of(errors.AgeOutside(age=9)),
+        Reason.of(AGE_OUTSIDE(age=9)),
         None,
         Timing(1, 0, 1),
     )
@@ -160,7 +163,7 @@ def test_an_unread_image_is_never_shown_as_normal(clinical: ClinicalDatabase) ->
 
 
 def test_a_refusal_without_a_study_is_still_journalled(clinical: ClinicalDatabase) -> None:
-    clinical.record_refusal("stick/note.txt", errors.NotAnImage())
+    clinical.record_refusal("stick/note.txt", NOT_AN_IMAGE())
     homeless = clinical.unassigned_files()
     assert homeless is not None
     assert [(file.path, file.reason.code) for file in homeless.files if file.reason] == [
@@ -196,12 +199,12 @@ def test_a_newer_database_is_not_touched(clinical: ClinicalDatabase) -> None:
     with sqlite3.connect(clinical.database.path) as connection:
         connection.executescript("PRAGMA user_version = 99; PRAGMA application_id = 99")
     connection.close()
-    with pytest.raises(errors.StoreTooNew):
+    with pytest.raises(StoreTooNew):
         clinical.create()
 
 
 def test_an_unknown_case_is_a_sentence(clinical: ClinicalDatabase) -> None:
-    with pytest.raises(errors.CaseUnknown, match="lantern case list"):
+    with pytest.raises(CaseUnknown, match="lantern case list"):
         clinical.case("c-none")
 
 

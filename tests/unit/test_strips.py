@@ -13,7 +13,9 @@ import pytest
 from imagecodecs import jpeg8_decode, jpeg8_encode
 from PIL import Image
 
-from firmware_app.core.errors import Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import colour_models, dicom_source, grey_scale
 from firmware_app.imaging.codec import codestream, jpeg
 

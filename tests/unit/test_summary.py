@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_app.core.clock import Stamp
-from firmware_app.core.errors import LanternError, MessageInvalid
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.records import (
     Case,
     Feature,
@@ -28,6 +30,9 @@ from firmware_app.core.records import (
     Reason,
     Scope,
     Timing,
+)
+from firmware_app.uplink.errors import (
+    MessageInvalid,
 )
 from firmware_app.uplink.messages.box_reports import (
     MOST_MEASURES,

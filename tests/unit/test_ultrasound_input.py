@@ -12,13 +12,18 @@ import pytest
 from PIL import Image
 from pydicom.uid import generate_uid
 
-from firmware_app.core.errors import ImageNotAFilm, ImageTooSmall, ImageUnfit
 from firmware_app.imaging import image_file, model_frames, pixel_operations, quality_checks, ultrasound_sector
+from firmware_app.imaging.errors import (
+    IMAGE_NOT_A_FILM,
+    IMAGE_TOO_SMALL,
+    ImageUnfit,
+)
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from firmware_app.packs.tasks.interface import FramePolicy
 from firmware_app.reading.children import inference_child
 from tests import films, screens
+from tests.refusals import raises_refusal
 
 Pixels = np.ndarray[Any, Any]
 WHOLE = InputSpec("image", 224, 224)
@@ -93,11 +98,11 @@ def test_drawn_screens_are_fit_for_an_ultrasound_model(kind: screens.Kind, crop:
 def test_noise_letters_and_thumbnails_are_no_ultrasound() -> None:
     rng = np.random.default_rng(1)
     for rows, columns in ((160, 200), (300, 400), (1000, 1400)):
-        with pytest.raises(ImageNotAFilm):
+        with raises_refusal(IMAGE_NOT_A_FILM):
             quality_checks.check_fitness(
                 rng.normal(100, 30, (rows, columns)).astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
             )
-    with pytest.raises(ImageTooSmall):
+    with raises_refusal(IMAGE_TOO_SMALL):
         quality_checks.check_fitness(
             screens.screen("linear", 1, 100, 130).pixels.astype(np.float32), WHOLE, quality_checks.ULTRASOUND_LIMITS
         )

@@ -10,10 +10,12 @@ import pytest
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.imaging_devices import ImagingDevice
 from firmware_app.cases.model_scores import ModelSite
-from firmware_app.core.errors import NoPoint
 from firmware_app.core.operating_point import LogOdds, standardise_probability
 from firmware_app.core.records import Finding, LocalState, Reading, ReadingStatus, Reason, Scope, Timing
 from firmware_app.core.settings import Config
+from firmware_app.monitoring.errors import (
+    NoPoint,
+)
 from firmware_app.monitoring.local_performance import PerformanceOverview, PerformanceReport
 from firmware_app.packs.manifest import Manifest
 from firmware_app.reading.local_calibration import LocalCalibration, LocalModel

@@ -31,8 +31,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.core.errors import PixelsUnsupported
 from firmware_app.imaging import dicom_image, image_file
+from firmware_app.imaging.errors import (
+    PixelsUnsupported,
+)
 from tests import films, lossless_jpeg
 from tests.unit.test_decode import DEFLATED_FRAMES, ENCAPSULATED_UNCOMPRESSED, UNKNOWN
 from tests.unit.test_deidentified_pixels import exported

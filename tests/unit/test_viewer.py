@@ -18,7 +18,6 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.casebook import Casebook
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.core import clock
-from firmware_app.core.errors import ImageUnfamiliar
 from firmware_app.core.records import (
     Finding,
     Header,
@@ -34,6 +33,9 @@ from firmware_app.core.records import (
 from firmware_app.core.settings import Config, RetentionSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom import patient_data
+from firmware_app.reading.errors import (
+    IMAGE_UNFAMILIAR,
+)
 from firmware_app.results import case_text
 from firmware_app.results.case_json import case_to_json
 from tests import toy_pack
@@ -473,7 +475,7 @@ def test_an_image_unlike_what_the_model_learnt_from_is_shown_with_the_reason_and
     header = Header("1.2", "1.2.9.1", "1.2.9", "1.2.9.9", "1.2.840.10008.1.2", modality="CR")
     strange = desk.clinical.admit(path="b", file="images/b", sha256="b" * 64, size=1, header=header, association=None)
     assert isinstance(strange, Instance)
-    why = Reason.of(ImageUnfamiliar(pack="p", distance=3.2, limit=1.6))
+    why = Reason.of(IMAGE_UNFAMILIAR(pack="p", distance=3.2, limit=1.6))
     of = (strange.reference,)
     desk.clinical.finish(
         strange,

@@ -3,14 +3,16 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from pydicom.dataset import FileDataset
 
-from firmware_app.core.errors import NoVolume
 from firmware_app.imaging import model_frames
+from firmware_app.imaging.errors import (
+    NO_VOLUME,
+)
 from firmware_app.imaging.input_spec import InputSpec
 from firmware_app.imaging.model_input import to_model_input
 from tests import scans
+from tests.refusals import raises_refusal
 
 SPEC = InputSpec("scan", 24, 20, depth=8)
 
@@ -33,7 +35,7 @@ def test_the_frames_of_an_object_are_ordered_by_their_places(tmp_path: Path) -> 
 
 def test_a_gap_or_a_single_slice_is_no_volume(tmp_path: Path) -> None:
     cuts = scans.cuts(8)
-    with pytest.raises(NoVolume, match="of the 7 frames of this file 0"):
+    with raises_refusal(NO_VOLUME, match="of the 7 frames of this file 0"):
         model_frames.prepare_volume(file_of(tmp_path / "a", scans.enhanced([*cuts[:3], *cuts[4:]])), 7, SPEC)
-    with pytest.raises(NoVolume, match="of the 1 frames"):
+    with raises_refusal(NO_VOLUME, match="of the 1 frames"):
         model_frames.prepare_volume(file_of(tmp_path / "b", scans.slice_of(cuts[0])), 1, SPEC)

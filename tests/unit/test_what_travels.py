@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from firmware_app.appliance import box_identity
 from firmware_app.core import clock
-from firmware_app.core.errors import BundleInvalid, LanternError, MessageInvalid, Misaddressed, SignatureForged
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.records import (
     Case,
     Finding,
@@ -30,6 +32,11 @@ from firmware_app.core.records import (
 )
 from firmware_app.core.settings import UplinkSection
 from firmware_app.uplink.connection import tls_context
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+    MessageInvalid,
+    SignatureForged,
+)
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.box_reports import LeftSlot, MeasureDrift, RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.enrolment import EnrolAnswer, EnrolCall, EnrolRequest
@@ -70,7 +77,11 @@ from firmware_app.uplink.messages.summary import (
 )
 from firmware_app.uplink.outbox import make_brief
 from hospital import certificate_authority, keyring, message_verification
+from hospital.errors import (
+    MISADDRESSED,
+)
 from hospital.hospital_site import HospitalSite
+from tests.refusals import raises_refusal
 
 FIELDS: dict[type[Message], str] = {
     Origin: "box stream seq boot",
@@ -205,7 +216,7 @@ def test_a_message_of_one_kind_is_not_taken_under_the_topic_of_another() -> None
     arrives(summary(), Kind.DIGEST)
     arrives(summary(Priority.URGENT), Kind.ALERT)
     for message, kind in ((summary(), Kind.ALERT), (summary(Priority.URGENT), Kind.DIGEST), (summary(), Kind.HEALTH)):
-        with pytest.raises(Misaddressed):
+        with raises_refusal(MISADDRESSED):
             arrives(message, kind)
 
 
@@ -227,7 +238,7 @@ def test_an_identity_is_a_signing_key(tmp_path: Path) -> None:
         if fits:
             credentials.load_identity(settings)
         else:
-            with pytest.raises(BundleInvalid):
+            with raises_refusal(BUNDLE_INVALID):
                 credentials.load_identity(settings)
 
 
@@ -258,7 +269,7 @@ def test_a_box_with_a_signing_key_of_small_order_is_not_enrolled(tmp_path: Path,
     raw = json.loads((tmp_path / "box" / "box.json").read_bytes())
     weak = {**raw, "verify": point, "proof": "01" + "00" * 63}  # which anybody's word passes under such a key
     (tmp_path / "weak.json").write_text(json.dumps(weak, sort_keys=True, separators=(",", ":")))
-    with pytest.raises(BundleInvalid):
+    with raises_refusal(BUNDLE_INVALID):
         house.enrol(tmp_path / "weak.json")
 
 
@@ -273,9 +284,9 @@ def test_a_hospital_whose_keys_hold_for_anyone_is_refused_wherever_it_comes_in(
     if weak is not None:
         content = json.dumps({**raw, **weak}, sort_keys=True, separators=(",", ":")).encode()
     file.write_bytes(content)
-    with pytest.raises(BundleInvalid):
+    with raises_refusal(BUNDLE_INVALID):
         credentials.load_hospital(UplinkSection.model_validate({"hospital": str(file)}))
-    with pytest.raises(BundleInvalid):
+    with raises_refusal(BUNDLE_INVALID):
         box_identity.begin_identity(tmp_path / "box", "clinic-7", file)
 
 
@@ -289,7 +300,7 @@ def test_a_certificate_for_another_key_does_not_complete_a_box_of_the_same_name(
         "clinic-7", certificate_authority.issue(house.tls, "clinic-7", certificate_authority.parse_box_key(other.tls))
     )
     (tmp_path / "answer.json").write_bytes(answer.encode())
-    with pytest.raises(BundleInvalid):
+    with raises_refusal(BUNDLE_INVALID):
         box_identity.complete_identity(tmp_path / "a", tmp_path / "answer.json")
 
 

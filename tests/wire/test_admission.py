@@ -18,9 +18,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from firmware_app.core.errors import PortTaken, TlsUnusable
+from firmware_app.core.errors import (
+    PORT_TAKEN,
+)
 from firmware_app.dicom import storage_scp
+from firmware_app.dicom.errors import (
+    TLS_UNUSABLE,
+)
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
+from tests.refusals import raises_refusal
 from tests.wire.gateways import Running, running
 from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
 
@@ -85,7 +91,7 @@ def test_any_called_ae_title_is_admitted(gateway: Running) -> None:
 
 
 def test_a_taken_port_is_named(gateway: Running, tmp_path: Path) -> None:
-    with pytest.raises(PortTaken) as refused, running(tmp_path / "second", dicom={"port": gateway.port}):
+    with raises_refusal(PORT_TAKEN) as refused, running(tmp_path / "second", dicom={"port": gateway.port}):
         pytest.fail("it started")
     assert refused.value.port == gateway.port
 
@@ -290,7 +296,7 @@ def test_unusable_tls_files_are_named_before_the_port_opens(tmp_path: Path) -> N
     bad = tmp_path / "bad.pem"
     bad.write_text("not a certificate")
     files = {"tls_cert": bad, "tls_key": bad}
-    with pytest.raises(TlsUnusable, match=r"dicom\.tls_cert: .*bad\.pem"), running(tmp_path / "state", dicom=files):
+    with raises_refusal(TLS_UNUSABLE, match=r"dicom\.tls_cert: .*bad\.pem"), running(tmp_path / "state", dicom=files):
         pytest.fail("it started")
 
 

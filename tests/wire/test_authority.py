@@ -17,10 +17,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from firmware_app.appliance import certificate_authority, tls_front
 from firmware_app.appliance.certificate_authority import AuthorityFiles, PageNames
-from firmware_app.core.errors import AuthorityUnusable, FrontNeedsPort
+from firmware_app.appliance.errors import (
+    AUTHORITY_UNUSABLE,
+    FRONT_NEEDS_PORT,
+)
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from tests.peers import REPOSITORY, peer
+from tests.refusals import raises_refusal
 
 NAMES = PageNames(("lantern-clinic-7.local",), (ip_address("192.168.1.50"), ip_address("fd00::7")))
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -155,10 +159,10 @@ def test_a_lost_key_is_said_and_nothing_is_made_that_devices_do_not_trust(state:
     certificate_authority.prepare_certificates(state, NAMES, NOW)
     AuthorityFiles(state.root).key.unlink()
     before = contents(state)
-    with pytest.raises(AuthorityUnusable, match=r"authority\.key is missing"):
+    with raises_refusal(AUTHORITY_UNUSABLE, match=r"authority\.key is missing"):
         certificate_authority.prepare_certificates(state, NAMES, NOW)
     AuthorityFiles(state.root).key.write_bytes(b"-----BEGIN nothing")
-    with pytest.raises(AuthorityUnusable, match="damaged"):
+    with raises_refusal(AUTHORITY_UNUSABLE, match="damaged"):
         certificate_authority.prepare_certificates(state, NAMES, NOW)
     AuthorityFiles(state.root).key.unlink()
     assert contents(state) == before
@@ -185,7 +189,7 @@ def test_the_front_names_the_box_by_what_browsers_may_ask_for() -> None:
 
 def test_a_viewer_on_any_port_cannot_be_found_and_it_says_so(tmp_path: Path) -> None:
     template = (REPOSITORY / "systemd/nginx.conf.in").read_text("utf-8")
-    with pytest.raises(FrontNeedsPort):
+    with raises_refusal(FRONT_NEEDS_PORT):
         tls_front.fill_template(template, viewer=0, state=tmp_path, run=tmp_path, share=tmp_path)
     written = tls_front.fill_template(template, viewer=8080, state=tmp_path, run=tmp_path, share=tmp_path)
     assert "@" not in written.replace("fills in the @NAMES@", "")

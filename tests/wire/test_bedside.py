@@ -17,9 +17,17 @@ import pytest
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.live_examination import ArrivingImages
-from firmware_app.core.errors import LanternError, SourceLost, SourceStalled
+from firmware_app.core.errors import (
+    LanternError,
+)
+from firmware_app.imaging.errors import (
+    SOURCE_LOST,
+)
 from firmware_app.packs.pack_folder import find_pack
 from firmware_app.reading import live_session
+from firmware_app.reading.errors import (
+    SOURCE_STALLED,
+)
 from firmware_app.reading.frame_grabber import FrameRefused, FrameSource
 from firmware_app.reading.live_session import LiveReading, LiveSession, SessionEvent
 from tests import clips, films, peers, reading_rig, toy_pack
@@ -139,7 +147,7 @@ def test_a_source_that_stalls_is_told_and_one_that_hangs_is_lost(
         psutil.Process(made.watching.pid).suspend()
         with pytest.raises(FrameRefused) as refused:
             list(events)
-    assert refused.value.reason.code == SourceLost.code
+    assert refused.value.reason.code == SOURCE_LOST.code
 
 
 def test_a_stream_that_breaks_off_is_opened_again_and_its_numbers_go_on(
@@ -169,7 +177,7 @@ def test_silence_is_told_once(tmp_path: Path, packs: Path, clip: Path, monkeypat
         told = next(events)
     assert isinstance(told, SessionEvent)
     assert told.reason is not None
-    assert told.reason.code == SourceStalled.code
+    assert told.reason.code == SOURCE_STALLED.code
 
 
 @pytest.fixture

@@ -11,8 +11,10 @@ import pytest
 
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.earlier_studies import EarlierStudies, FetchState, find_search_subject
+from firmware_app.cases.errors import (
+    EARLIER_NO_NUMBER,
+)
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core.errors import EarlierNoNumber
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.archive_search import ArchiveSearch
@@ -21,6 +23,7 @@ from firmware_app.uplink.outbox import Outbox
 from tests import films, orthanc
 from tests.archive_rig import read_all
 from tests.finished import opened
+from tests.refusals import raises_refusal
 
 PATIENT = {"PatientID": "QH-7", "IssuerOfPatientID": "QINGHE", "PatientBirthDate": "19580731", "PatientSex": "M"}
 OPEN = {"DicomAlwaysAllowFind": True, "DicomAlwaysAllowGet": True}
@@ -167,6 +170,6 @@ def test_a_search_that_cannot_be_done_says_why(
         assert search.reason is not None
         assert (search.asked, search.reason.code) == (False, code)
         nameless = box.door.accept_file(film(box.folder, "nameless", PatientID="")).case
-        with pytest.raises(EarlierNoNumber):
+        with raises_refusal(EARLIER_NO_NUMBER):
             find_search_subject(box.clinical, box.state, nameless)
         box.clinical.database.close()

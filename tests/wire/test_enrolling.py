@@ -28,22 +28,27 @@ from firmware_app.appliance.provisioning_answers import Answers
 from firmware_app.appliance.signed_provisioning import HospitalProof
 from firmware_app.core import run_status
 from firmware_app.core.errors import (
-    EnrolmentAwaited,
-    EnrolmentProofWrong,
-    LabelCodesTried,
-    LabelCodeUsed,
-    LabelCodeWrong,
     LanternError,
 )
 from firmware_app.core.settings import Config, load_config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.uplink.errors import (
+    ENROLMENT_PROOF_WRONG,
+)
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.messages.credentials import load_bundle
 from firmware_app.uplink.messages.enrolment import ENROLMENT_TOPIC, EnrolCall, EnrolRequest
 from hospital import box_enrolment, broker, certificate_authority, enrolment_front, new_boxes
 from hospital.box_enrolment import Actor
+from hospital.errors import (
+    ENROLMENT_AWAITED,
+    LABEL_CODE_USED,
+    LABEL_CODE_WRONG,
+    LABEL_CODES_TRIED,
+)
 from hospital.hospital_site import HospitalSite
 from tests.peers import peer
+from tests.refusals import raises_refusal
 from tests.wire.line_rig import Place, place, wait_for
 
 
@@ -171,7 +176,7 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
     with county(tmp_path) as at:
         one, box = label(at), new_box(tmp_path / "box")
         by_file(at, box, one)
-        with pytest.raises(EnrolmentAwaited):  # it has not asked yet
+        with raises_refusal(ENROLMENT_AWAITED):  # it has not asked yet
             box_enrolment.enrol_by_label_code(at.house, one.code, Actor.CONSOLE)
         uplink(at, box)
         wait_for(lambda: [row.box for row in box_enrolment.list_waiting_boxes(at.inbox)] == ["clinic-7"], 30)
@@ -198,7 +203,7 @@ def test_the_labels_code_typed_at_the_hospital_completes_the_box(tmp_path: Path)
         ]
         actions = [action for _, action, _ in audited(at)]
         assert actions == ["refused hospital.enrol_awaited", "asked", "enrolled"]
-        with pytest.raises(LabelCodeUsed):
+        with raises_refusal(LABEL_CODE_USED):
             box_enrolment.enrol_by_label_code(at.house, one.code, Actor.PAGE)
         at.others[-1].stop()
         uplink(at, box)
@@ -280,7 +285,7 @@ def test_a_repeated_request_gets_the_same_answer_and_no_second_certificate(tmp_p
         box.state.enrol_answer.write_bytes(answer.replace(b'"serial":1', b'"serial":2'))
         assert box.roots_turn() == 1  # changed on the way
         assert not box.config.uplink.enabled
-        assert uplink_enrolment.list_events(box.state)[-1].details == {"code": EnrolmentProofWrong.code}
+        assert uplink_enrolment.list_events(box.state)[-1].details == {"code": ENROLMENT_PROOF_WRONG.code}
         box.state.enrol_answer.write_bytes(answer)
         assert box.roots_turn() == 0
 
@@ -394,19 +399,19 @@ def test_wrong_codes_run_out_for_their_source_alone_and_a_right_one_does_not_cou
         0
     ]
     for code in ("2222-2222-2222", "", "清河", "3" * 12, "4" * 12):
-        with pytest.raises(EnrolmentAwaited):
+        with raises_refusal(ENROLMENT_AWAITED):
             box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE, "192.0.2.1")
-        with pytest.raises(LabelCodeWrong):
+        with raises_refusal(LABEL_CODE_WRONG):
             box_enrolment.enrol_by_label_code(house, code, Actor.PAGE, "192.0.2.1")
     for code in (one.code, "5" * 12):
-        with pytest.raises(LabelCodesTried):
+        with raises_refusal(LABEL_CODES_TRIED):
             box_enrolment.enrol_by_label_code(house, code, Actor.PAGE, "192.0.2.1")
-    with pytest.raises(EnrolmentAwaited):  # which says that the code is right
+    with raises_refusal(ENROLMENT_AWAITED):  # which says that the code is right
         box_enrolment.enrol_by_label_code(house, one.code, Actor.PAGE, "192.0.2.2")
     for _ in range(7):  # who sits at the console reads the keys, and guesses nothing
-        with pytest.raises(LabelCodeWrong):
+        with raises_refusal(LABEL_CODE_WRONG):
             box_enrolment.enrol_by_label_code(house, "5" * 12, Actor.CONSOLE)
-    with pytest.raises(EnrolmentAwaited):
+    with raises_refusal(ENROLMENT_AWAITED):
         box_enrolment.enrol_by_label_code(house, one.code, Actor.CONSOLE)
 
 

@@ -14,13 +14,17 @@ import pytest
 from pynetdicom import AE, evt
 
 from firmware_app.cases.audit import Audit
+from firmware_app.cases.errors import (
+    MACHINE_HOST_UNUSABLE,
+    MACHINE_TITLE_UNUSABLE,
+)
 from firmware_app.cases.imaging_devices import Modalities, ModalityAddress
-from firmware_app.core.errors import MachineHostUnusable, MachineTitleUnusable
 from firmware_app.core.settings import Config
 from firmware_app.ingest.connection_test import ConnectionTests
 from tests.archive_rig import await_true
 from tests.finished import opened
 from tests.peers import peer
+from tests.refusals import raises_refusal
 
 # pynetdicom leaves the socket of a failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -99,10 +103,10 @@ def test_what_does_not_answer_is_told_from_what_is_not_there(lines: tuple[Connec
 
 def test_what_cannot_be_a_machine_is_not_kept() -> None:
     for title in ("", "A" * 17, "CT\\1", "机房", " CT"):
-        with pytest.raises(MachineTitleUnusable):
+        with raises_refusal(MACHINE_TITLE_UNUSABLE):
             ModalityAddress(title, "192.168.1.20", 104)
     for host in ("", "a b", "192.168.1", "http://x", "-a", "192.168.1.20:104"):
-        with pytest.raises(MachineHostUnusable):
+        with raises_refusal(MACHINE_HOST_UNUSABLE):
             ModalityAddress("CT1", host, 104)
     ModalityAddress("CT 1", "fe80::1", 104)
     ModalityAddress("CT1", "ct-room.clinic.lan", 104)

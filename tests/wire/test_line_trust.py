@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.core.errors import BrokerUntrusted
 from firmware_app.uplink.connection import Connection, Post
+from firmware_app.uplink.errors import (
+    BROKER_UNTRUSTED,
+)
+from tests.refusals import raises_refusal
 from tests.wire.line_rig import place
 
 
@@ -29,7 +32,7 @@ def test_a_certificate_of_the_right_authority_for_another_name_gets_nothing(tmp_
             will = Post(f"lantern/v1/up/{box.name}/death", b"")
             try:
                 if host == "localhost":
-                    with pytest.raises(BrokerUntrusted):
+                    with raises_refusal(BROKER_UNTRUSTED):
                         line.open(will)
                 else:
                     line.open(will)

@@ -24,12 +24,20 @@ from PIL import Image
 
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cli.command_line import main
+from firmware_app.cli.errors import (
+    TEMPORARY_UNUSABLE,
+    OutputUnusable,
+    TemporaryFull,
+)
 from firmware_app.cli.offline_reading import read_paths
-from firmware_app.core.errors import OutputUnusable, PackUnknown, TemporaryFull, TemporaryUnusable
 from firmware_app.core.records import Case
+from firmware_app.packs.errors import (
+    PACK_UNKNOWN,
+)
 from firmware_app.results.case_json import case_to_json
 from tests import films, reading_rig
 from tests.peers import need_root
+from tests.refusals import raises_refusal
 from tests.small_disk import small_disk
 
 pytestmark = pytest.mark.alone
@@ -220,7 +228,7 @@ def test_nothing_is_left_behind_also_when_the_consumer_stops_early_or_the_pack_i
     cases.close()
     assert list((tmp_path / "tmp").iterdir()) == []
     packs = tmp_path / "packs"
-    with pytest.raises(PackUnknown):
+    with raises_refusal(PACK_UNKNOWN):
         list(read_paths([stick], reading_rig.config(tmp_path, packs), pack="nonesuch"))
     assert list((tmp_path / "tmp").iterdir()) == []
     assert set(psutil.Process().children()) <= before
@@ -432,7 +440,7 @@ def test_of_a_full_folder_for_temporary_files_its_name_is_told_and_how_to_take_a
     assert "TMPDIR=" in file.reason.text("en")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    with pytest.raises(TemporaryUnusable, match=r"nowhere.*TMPDIR="):
+    with raises_refusal(TEMPORARY_UNUSABLE, match=r"nowhere.*TMPDIR="):
         read(stick, tmp_path / "again")
 
 

@@ -21,12 +21,18 @@ from PIL import Image
 from firmware_app.appliance.processes import reader as reader_process
 from firmware_app.core.child_messages import Arrays, ChildMessage
 from firmware_app.core.child_process import Child
-from firmware_app.core.errors import ChildWillNotStart, PackUnknown
+from firmware_app.core.errors import (
+    ChildWillNotStart,
+)
 from firmware_app.core.records import PackIdentity, Priority, ReadingStatus
+from firmware_app.packs.errors import (
+    PACK_UNKNOWN,
+)
 from firmware_app.reading.faults import WriteStopped
 from firmware_app.reading.reader import Reader
 from tests import films, reading_rig, toy_pack
 from tests.reading_rig import Rig
+from tests.refusals import raises_refusal
 
 
 @pytest.fixture
@@ -125,7 +131,7 @@ def test_a_picture_is_read_by_the_pack_that_a_person_named_and_says_so(box: Rig,
 
 
 def test_an_unknown_pack_is_refused_before_anything_is_read(box: Rig) -> None:
-    with pytest.raises(PackUnknown), reading_rig.reader(box, "nonesuch"):
+    with raises_refusal(PACK_UNKNOWN), reading_rig.reader(box, "nonesuch"):
         pass
 
 

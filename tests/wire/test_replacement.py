@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from firmware_app.appliance import backup_ring, box_identity, locked_backup, locked_restore
+from firmware_app.appliance.errors import (
+    RESTORE_NOT_EMPTY,
+)
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.errors import RestoreNotEmpty
 from firmware_app.core.settings import Config, describe_config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
+from tests.refusals import raises_refusal
 from tests.wire.line_rig import Box, Place, place, wait_for
 
 NAME = "clinic-7"
@@ -73,7 +76,7 @@ def test_a_restored_box_goes_on_and_the_hospital_refuses_the_old_one(site: Place
     assert locked_restore.restore_backup(fresh, disk, code).images == 1
     assert (fresh.images / "0").read_bytes() == film.read_bytes()
     new = replacement(site, other, fresh)
-    with pytest.raises(RestoreNotEmpty):
+    with raises_refusal(RESTORE_NOT_EMPTY):
         locked_restore.restore_backup(fresh, disk, code)
     assert new.exchange.line().stream != old.exchange.line().stream
     assert new.clinical.case(not_sent_yet).revision == 1

@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from firmware_app.core.errors import BoxRevoked
 from firmware_app.core.records import Priority
+from hospital.errors import (
+    BOX_REVOKED,
+)
+from tests.refusals import raises_refusal
 from tests.wire.line_rig import Kept, Place, place, wait_for
 
 
@@ -49,7 +52,7 @@ def test_a_stolen_box_is_cut_off_and_the_others_go_on(site: Place) -> None:
     assert is_open(uplinks[1])
     assert [row.box for row in site.inbox.boxes()] == ["clinic-o"]
 
-    with pytest.raises(BoxRevoked):
+    with raises_refusal(BOX_REVOKED):
         site.house.enrol(stolen.folder / "state/line/box.json")
     _, enrolment = site.house.enrol(stolen.folder / "state/line/box.json", replace=True)
     assert stolen.config.uplink.tls_cert is not None

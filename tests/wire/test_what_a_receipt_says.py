@@ -12,8 +12,10 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from firmware_app.core.errors import Contradicted
 from firmware_app.core.records import Priority
+from firmware_app.uplink.errors import (
+    Contradicted,
+)
 from firmware_app.uplink.messages.envelope import open_signed, read_wire_version, seal
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key

@@ -7,7 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.confirmations import Source, Truth
-from firmware_app.core.errors import ConfirmationUnknown, ResultShown
+from firmware_app.cases.errors import (
+    ConfirmationUnknown,
+    ResultShown,
+)
 from web import guard, sheet, words
 from web.box import here
 

@@ -15,9 +15,13 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.appliance.checks import refused_callers
 from firmware_app.cases.accounts import Role
+from firmware_app.cases.errors import (
+    MACHINE_PORT_UNUSABLE,
+    MachineError,
+    MachineUnknown,
+)
 from firmware_app.cases.imaging_devices import Modalities, Modality, ModalityAddress
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import MachineError, MachinePortUnusable, MachineUnknown
 from firmware_app.dicom.association_log import admits_title
 from web import guard
 from web.box import here
@@ -53,7 +57,7 @@ def add() -> ResponseReturnValue:
     title, host, port = (request.form.get(name, "").strip() for name in ("title", "host", "port"))
     try:
         if not (port.isascii() and port.isdecimal() and len(port) < 6):
-            raise MachinePortUnusable
+            raise MACHINE_PORT_UNUSABLE()
         Modalities(here().clinical.database).add(ModalityAddress(title, host, int(port)), guard.actor())
     except MachineError as error:
         return _shown(error, title, host, port), 422

@@ -18,12 +18,14 @@ from firmware_app.cases.accounts import Role
 from firmware_app.cases.pack_changes import PackAction, PackChange, PackChanges, PackTrial, PackTrials
 from firmware_app.core import clock, run_status
 from firmware_app.core.clock import Stamp
-from firmware_app.core.errors import PackError
 from firmware_app.core.language import N_, translate, translate_term
 from firmware_app.core.records import Reason
 from firmware_app.dicom import body_part
 from firmware_app.monitoring.performance_drops import PerformanceDrop, PerformanceDrops
 from firmware_app.packs import manifest_types
+from firmware_app.packs.errors import (
+    PackError,
+)
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.packs.pack_store import PackStore
 from firmware_app.packs.requirements import Route

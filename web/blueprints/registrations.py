@@ -9,17 +9,17 @@ from flask.typing import ResponseReturnValue
 
 from firmware_app.cases import patient_identity
 from firmware_app.cases.accounts import Role
-from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, apply_registration
-from firmware_app.cases.registration_entry import check_registration, create_accession
-from firmware_app.cases.registrations import Registration, Registrations
-from firmware_app.core import clock
-from firmware_app.core.errors import (
+from firmware_app.cases.errors import (
     NameUnusable,
     NumberOfAnother,
     RegistrationError,
     RegistrationImaged,
     RegistrationUnknown,
 )
+from firmware_app.cases.patients import AGE_UNITS, SEXES, Patient, apply_registration
+from firmware_app.cases.registration_entry import check_registration, create_accession
+from firmware_app.cases.registrations import Registration, Registrations
+from firmware_app.core import clock
 from firmware_app.dicom.patient_data import clean_age
 from firmware_app.dicom.worklist import EXAMINATIONS
 from web import guard, sheet

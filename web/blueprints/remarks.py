@@ -6,8 +6,10 @@ from flask import Blueprint, abort, g, redirect, render_template, request, url_f
 from flask.typing import ResponseReturnValue
 
 from firmware_app.cases.accounts import Role
+from firmware_app.cases.errors import (
+    CaseUnknown,
+)
 from firmware_app.cases.remarks import RemarkKind
-from firmware_app.core.errors import CaseUnknown
 from web import drawn, guard, words
 from web.box import Box, here
 

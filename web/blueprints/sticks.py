@@ -13,9 +13,11 @@ from firmware_app.cases import usb_import
 from firmware_app.cases.accounts import Role
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import run_status
-from firmware_app.core.errors import StickStopped
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
+from firmware_app.ingest.errors import (
+    STICK_STOPPED,
+)
 from web import guard
 from web.box import here
 
@@ -37,7 +39,7 @@ def latest(state: StateDir) -> StickStatus | None:
     """The importer's last state; an importer that died without a final state counts as stopped."""
     status = usb_import.read_status(state)
     if status is not None and status.is_under_way and not run_status.is_running(state, usb_import.STATUS_NAME):
-        return replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()))
+        return replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(STICK_STOPPED()))
     return status
 
 

@@ -14,7 +14,10 @@ from firmware_app.appliance.checks.check import Check, Result
 from firmware_app.appliance.retention import NAME as RETENTION
 from firmware_app.appliance.retention import OFF, STUCK
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import DiskFull, DiskReadOnly
+from firmware_app.core.errors import (
+    DISK_READ_ONLY,
+    DiskFull,
+)
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Detail, Reason
 from firmware_app.core.settings import Config
@@ -75,7 +78,7 @@ _CHECKED_NOW_CODES: Final = frozenset(
         hardware.DISK_LOW,
         hardware.INODES_LOW,
         DiskFull.code,
-        DiskReadOnly.code,
+        DISK_READ_ONLY.code,
     }
 )
 

@@ -15,10 +15,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from firmware_app.appliance.errors import (
+    REMOVAL_UNSURE,
+)
 from firmware_app.appliance.installation import hospital_installer, installer, uninstaller
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import TargetSystem, terminal_language
-from firmware_app.core.errors import LanternError, RemovalUnsure
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.language import N_, translate
 
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
@@ -57,7 +62,7 @@ def _uninstall(machine: TargetSystem, keep: set[str], *, sure: bool) -> int:
     lost = uninstaller.announce_removal(machine, keep)
     if lost and not sure:
         if not sys.stdin.isatty():
-            raise RemovalUnsure()
+            raise REMOVAL_UNSURE()
         if _answer() != "remove":
             machine.tell(_NOTHING_REMOVED)
             return 1

@@ -28,9 +28,11 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    INSTALL_SOURCE_MISSING,
+)
 from firmware_app.appliance.installation.debian_contents import BOX, BY_NAME, Contents
 from firmware_app.appliance.installation.kind import MachineKind
-from firmware_app.core.errors import InstallSourceMissing
 from firmware_app.core.language import translate
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -57,7 +59,7 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
     """Write the package of the unpacked Lantern in *source* into *out*, with the times *made*."""
     kind = MachineKind.of(wheels)
     if kind is None:
-        raise InstallSourceMissing(path=str(wheels / "made-for.json"))
+        raise INSTALL_SOURCE_MISSING(path=str(wheels / "made-for.json"))
     [ours] = wheels.glob(_OURS)
     name, version = contents.name, _version(ours.name.split("-")[1], made)
     architecture = ARCHITECTURES[kind.system.rpartition(" ")[2]]
@@ -130,13 +132,13 @@ def _fill(root: Path, contents: Contents, wheels: Path, source: Path) -> None:
 
 
 def wheels_of(contents: Contents, wheels: Path) -> list[Path]:
-    """Those of the folder that belong into the package.  Raises `InstallSourceMissing` where one is not there."""
+    """Those of the folder that belong into the package.  Raises `INSTALL_SOURCE_MISSING` where one is not there."""
     there = sorted(wheels.glob("*.whl"))
     if contents.libraries is None:
         return there
     of = {re.sub(r"[-_.]+", "-", wheel.name.split("-")[0]).lower(): wheel for wheel in there}  # PEP 503
     for library in contents.libraries - set(of):
-        raise InstallSourceMissing(path=str(wheels / f"{library}-….whl"))
+        raise INSTALL_SOURCE_MISSING(path=str(wheels / f"{library}-….whl"))
     return [of[name] for name in sorted({"lantern-box", *contents.libraries})]
 
 

@@ -13,9 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    INSTALL_PACKAGED,
+    INSTALL_SOURCE_MISSING,
+)
 from firmware_app.appliance.installation import installer, programs
 from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem, run
-from firmware_app.core.errors import InstallPackaged, InstallSourceMissing
 from firmware_app.core.language import N_
 
 NAME: Final = "lantern-hospital"
@@ -48,9 +51,9 @@ def install(machine: TargetSystem, source: programs.ProgramSource) -> None:
     installer.require_root("install-hospital")
     tree = source.tree / "systemd" / "hospital"
     if not tree.is_dir():
-        raise InstallSourceMissing(path="systemd/hospital")
+        raise INSTALL_SOURCE_MISSING(path="systemd/hospital")
     if machine.at(_OF_PACKAGE).exists():
-        raise InstallPackaged(what="install-hospital", package=NAME)
+        raise INSTALL_PACKAGED(what="install-hospital", package=NAME)
     installer.check_wheels(machine, source)
     source.check()
     install_packages(machine, source)

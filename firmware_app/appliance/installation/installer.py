@@ -16,6 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    INSTALL_NEEDS_ROOT,
+    INSTALL_PACKAGED,
+    INSTALL_PACKAGES_MISSING,
+    INSTALL_PORT_TAKEN,
+    INSTALL_PYTHON_HIDDEN,
+    INSTALL_ROOM_SHORT,
+    INSTALL_SOURCE_MISSING,
+    INSTALL_WHEELS_FOREIGN,
+    InstallStepFailed,
+)
 from firmware_app.appliance.installation import programs
 from firmware_app.appliance.installation.kind import MachineKind
 from firmware_app.appliance.installation.programs import ProgramSource
@@ -29,17 +40,6 @@ from firmware_app.appliance.installation.target_system import (
     digest,
     last_words,
     run,
-)
-from firmware_app.core.errors import (
-    InstallNeedsRoot,
-    InstallPackaged,
-    InstallPackagesMissing,
-    InstallPortTaken,
-    InstallPythonHidden,
-    InstallRoomShort,
-    InstallSourceMissing,
-    InstallStepFailed,
-    InstallWheelsForeign,
 )
 from firmware_app.core.language import N_
 
@@ -69,7 +69,7 @@ def install(machine: TargetSystem, source: programs.ProgramSource) -> None:
     """Make *machine* a box.  Raises an `InstallError` that says what to do."""
     files = collect_files(source.tree)
     if is_packaged(machine):
-        raise InstallPackaged(what="install", package="lantern-box")
+        raise INSTALL_PACKAGED(what="install", package="lantern-box")
     check_requirements(machine)
     check_wheels(machine, source)
     source.check()
@@ -128,7 +128,7 @@ def collect_files(source: Path) -> dict[Path, bytes]:
 
 def _files(tree: Path) -> Iterator[tuple[Path, bytes]]:
     if not (tree / "units").is_dir():
-        raise InstallSourceMissing(path="systemd/units")
+        raise INSTALL_SOURCE_MISSING(path="systemd/units")
     for path in sorted((tree / "units").iterdir()):
         yield UNITS / path.name, path.read_bytes()
     for path in sorted((tree / "udev").glob("*.rules")):
@@ -248,7 +248,7 @@ def check_requirements(machine: TargetSystem) -> None:
     """Raises what is wrong with this machine."""
     require_root("install")
     if Path(sys.base_prefix).parts[1:2] in (("root",), ("home",)):  # ProtectHome= hides them from every unit
-        raise InstallPythonHidden(path=sys.base_prefix)
+        raise INSTALL_PYTHON_HIDDEN(path=sys.base_prefix)
     if not (
         machine.record or InstallationRecord()
     ).files:  # an installation that was cut off early has not started anything yet
@@ -259,7 +259,7 @@ def check_requirements(machine: TargetSystem) -> None:
 
 
 def check_wheels(machine: TargetSystem, source: ProgramSource) -> None:
-    """Raises `InstallWheelsForeign` unless the given files were made for a machine of this kind.
+    """Raises `INSTALL_WHEELS_FOREIGN` unless the given files were made for a machine of this kind.
 
     Of an image (DESTDIR) the machine that makes it counts: its Python installs the programs there.
     """
@@ -268,36 +268,36 @@ def check_wheels(machine: TargetSystem, source: ProgramSource) -> None:
         return
     here = MachineKind.here(machine.root if machine.alive else Path("/"))
     if (made_for.system, made_for.python) != (here.system, here.python):
-        raise InstallWheelsForeign(folder=str(source.wheels), made_for=str(made_for), here=str(here))
+        raise INSTALL_WHEELS_FOREIGN(folder=str(source.wheels), made_for=str(made_for), here=str(here))
 
 
 def require_root(what: str) -> None:
     if os.geteuid() != 0:
-        raise InstallNeedsRoot(what=what)
+        raise INSTALL_NEEDS_ROOT(what=what)
 
 
 def _room(machine: TargetSystem) -> None:
     place = next(one for one in (machine.at(PREFIX), *machine.at(PREFIX).parents) if one.exists())
     free_mb = shutil.disk_usage(place).free // 1_000_000
     if free_mb < _NEEDED_MB:
-        raise InstallRoomShort(path=str(place), free_mb=free_mb, needed_mb=_NEEDED_MB)
+        raise INSTALL_ROOM_SHORT(path=str(place), free_mb=free_mb, needed_mb=_NEEDED_MB)
 
 
 def require_free_port(port: int) -> None:
-    """Raises `InstallPortTaken`."""
+    """Raises `INSTALL_PORT_TAKEN`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError:
-            raise InstallPortTaken(port=port) from None
+            raise INSTALL_PORT_TAKEN(port=port) from None
 
 
 def packages(machine: TargetSystem, record: InstallationRecord, source: ProgramSource) -> None:
     """Install the Debian packages that are missing. They are on *record* before they come: the power may fail
     meanwhile.
 
-    Raises `InstallPackagesMissing`.
+    Raises `INSTALL_PACKAGES_MISSING`.
     """
     if machine.alive:
         finish_dpkg(machine, record)
@@ -320,7 +320,7 @@ def packages(machine: TargetSystem, record: InstallationRecord, source: ProgramS
         with _nginx_not_started(machine, record):
             run_apt(source, *wanted)
     except InstallStepFailed as error:
-        raise InstallPackagesMissing(packages=", ".join(wanted), detail=last_words(error.detail)) from None
+        raise INSTALL_PACKAGES_MISSING(packages=", ".join(wanted), detail=last_words(error.detail)) from None
     finally:
         record.packages = sorted({*had, *(present() - before)})
         if record == InstallationRecord():

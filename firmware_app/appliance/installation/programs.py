@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.installation.target_system import TargetSystem, run
-from firmware_app.core.errors import (
+from firmware_app.appliance.errors import (
+    INSTALL_PROGRAMS_FAILED,
+    INSTALL_SOURCE_MISSING,
     InstallError,
-    InstallProgramsFailed,
-    InstallSourceMissing,
     InstallStepFailed,
     InstallWheelDamaged,
     InstallWheelStale,
 )
+from firmware_app.appliance.installation.target_system import TargetSystem, run
 from firmware_app.core.language import N_
 
 PACKAGES: Final = ("firmware_app", "web", "converters", "hospital", "models")
@@ -77,7 +77,7 @@ class ProgramSource:
     def check(self) -> None:
         """Raises what is wrong with the files that were brought."""
         if not (self.tree / "constraints.txt").exists():
-            raise InstallSourceMissing(path="constraints.txt")
+            raise INSTALL_SOURCE_MISSING(path="constraints.txt")
         self.wheel()
 
     def wheel(self) -> Path | None:
@@ -132,7 +132,7 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 def prepare_programs(machine: TargetSystem, source: ProgramSource) -> str:
     """Complete the programs of the checked *source* beside those in use; returns their STAMP.
 
-    Raises `InstallProgramsFailed`; the programs in use stay as they are.
+    Raises `INSTALL_PROGRAMS_FAILED`; the programs in use stay as they are.
     """
     place = machine.prefix / _PROGRAMS / source.stamp()
     if not machine.at(place / _WHOLE).exists():
@@ -195,7 +195,7 @@ def _make(place: Path, source: ProgramSource, root: str) -> None:
         run(place / "bin/python", "-m", "firmware_app", "--version")
     except InstallStepFailed as error:
         shutil.rmtree(place, ignore_errors=True)
-        raise InstallProgramsFailed(detail=error.detail) from None
+        raise INSTALL_PROGRAMS_FAILED(detail=error.detail) from None
     if root:
         _relocate(place / "bin", root)
     run("sync", "--file-system", place)  # before the mark that says so; of the whole machine it could take minutes

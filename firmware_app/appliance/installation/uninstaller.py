@@ -8,6 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from firmware_app.appliance.errors import (
+    INSTALL_PACKAGED,
+    KEEP_UNKNOWN,
+    NOT_INSTALLED,
+    InstallStepFailed,
+)
 from firmware_app.appliance.installation.installer import (
     SYSUSERS,
     TARGET,
@@ -28,7 +34,6 @@ from firmware_app.appliance.installation.target_system import (
     run,
     terminal_language,
 )
-from firmware_app.core.errors import InstallPackaged, InstallStepFailed, KeepUnknown, NotInstalled
 from firmware_app.core.language import N_, translate
 
 KEEPABLE: Final = {"state": STATE, "config": CONFIG}
@@ -52,10 +57,10 @@ _SETTINGS = N_("{files} files, {megabytes} MB: the configuration")
 
 
 def parse_kept(words: str) -> set[str]:
-    """``state,config`` as a set; raises `KeepUnknown`."""
+    """``state,config`` as a set; raises `KEEP_UNKNOWN`."""
     chosen = {word for word in re.split(r"[ ,]+", words) if word}
     for word in sorted(chosen - set(KEEPABLE)):
-        raise KeepUnknown(word=word)
+        raise KEEP_UNKNOWN(word=word)
     return chosen
 
 
@@ -63,7 +68,7 @@ def announce_removal(machine: TargetSystem, keep: set[str]) -> list[Path]:
     """Say what will be lost for good, before it is; returns those folders."""
     require_root("uninstall")
     if is_packaged(machine):
-        raise InstallPackaged(what="uninstall", package="lantern-box")
+        raise INSTALL_PACKAGED(what="uninstall", package="lantern-box")
     _record(machine)
     lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
     for path in lost:
@@ -109,7 +114,7 @@ def _record(machine: TargetSystem) -> InstallationRecord:
     """What is installed; empty where an earlier removal has left what it was asked to keep, or was cut off late."""
     record = machine.record
     if record is None and not any(machine.at(path).exists() for path in (*KEEPABLE.values(), PREFIX)):
-        raise NotInstalled()
+        raise NOT_INSTALLED()
     return record or InstallationRecord()
 
 

@@ -19,13 +19,25 @@ from firmware_app.appliance.processes import entry
 from firmware_app.appliance.provisioning_answers import UNPROVISIONED
 from firmware_app.cases import usb_import
 from firmware_app.cases.clinical_db import ClinicalDatabase
+from firmware_app.cases.errors import (
+    StickError,
+)
 from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core import clock, run_status
-from firmware_app.core.errors import AlreadyRunning, LanternError, NotKept, StickError, StickStopped
+from firmware_app.core.errors import (
+    AlreadyRunning,
+    LanternError,
+)
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.dicom.errors import (
+    NotKept,
+)
 from firmware_app.ingest import stick_feedback, stick_handover, stick_space
+from firmware_app.ingest.errors import (
+    STICK_STOPPED,
+)
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
 from firmware_app.ingest.stick_feedback import Signal, StatusIndicator
@@ -109,7 +121,7 @@ def farewell(config: Config, signals: StatusIndicator | None = None) -> None:
         return
     if status.is_under_way:  # the importer was killed
         usb_import.write_status(
-            state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(StickStopped()), ended=_now())
+            state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(STICK_STOPPED()), ended=_now())
         )
         (signals or StatusIndicator()).give(Signal.ATTENTION)
     elif not status.taken_out:

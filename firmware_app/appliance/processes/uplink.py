@@ -9,12 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from firmware_app.core.errors import LineNotSetUp, UplinkError
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink import enrolment_client
 from firmware_app.uplink.connection import Connection
+from firmware_app.uplink.errors import (
+    LINE_NOT_SET_UP,
+    UplinkError,
+)
 from firmware_app.uplink.exchange.exchange_db import UPLINK_INTERRUPTED, UPLINK_OPEN, UPLINK_UNCONFIRMED, Exchange
 from firmware_app.uplink.messages import credentials
 from firmware_app.uplink.messages.message import MOST_MESSAGE_BYTES
@@ -45,7 +48,7 @@ def run(config: Config, ready: Callable[[Mapping[str, str | int | None]], None],
         return
     try:
         if not settings.host:
-            raise LineNotSetUp(key="host")
+            raise LINE_NOT_SET_UP(key="host")
         hospital, identity = credentials.load_hospital(settings), credentials.load_identity(settings)
     except UplinkError as error:
         exchange.tell(error)

@@ -18,9 +18,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from firmware_app.cases.errors import (
+    ACCOUNT_EXISTS,
+    ACCOUNT_NAME_UNUSABLE,
+    ACCOUNT_UNKNOWN,
+    CODE_MALFORMED,
+)
 from firmware_app.core import clock
 from firmware_app.core.database import Database
-from firmware_app.core.errors import AccountExists, AccountNameUnusable, AccountUnknown, CodeMalformed
 
 _STEPS = ("accounts.sql",)
 SCHEMA_VERSION: Final = len(_STEPS)
@@ -93,13 +98,13 @@ class Accounts:
         return _user(row) if row else None
 
     def add(self, name: str, role: Role) -> str:
-        """A new account without a password; returns the code that sets it.  Raises `AccountExists`."""
+        """A new account without a password; returns the code that sets it.  Raises `ACCOUNT_EXISTS`."""
         with self.database.transaction():
             self._insert(name, role)
             return self._new_claim(normalise_name(name))
 
     def renew(self, name: str) -> str:
-        """A code to choose a new password with; ends the account's sessions.  Raises `AccountUnknown`."""
+        """A code to choose a new password with; ends the account's sessions.  Raises `ACCOUNT_UNKNOWN`."""
         with self.database.transaction() as connection:
             user = self._require(name)
             connection.execute("UPDATE users SET disabled = 0 WHERE name = ?", (user.name,))
@@ -107,7 +112,7 @@ class Accounts:
             return self._new_claim(user.name)
 
     def disable(self, name: str) -> None:
-        """Disable the account: its sessions end, its codes and password are void.  Raises `AccountUnknown`."""
+        """Disable the account: its sessions end, its codes and password are void.  Raises `ACCOUNT_UNKNOWN`."""
         with self.database.transaction() as connection:
             user = self._require(name)
             connection.execute("UPDATE users SET disabled = 1, password = NULL WHERE name = ?", (user.name,))
@@ -156,7 +161,7 @@ class Accounts:
         """Use up *code* and set its account's password; None when somebody else has used the code before.
 
         *name* is the name of the first account, a doctor's; it is ignored for an existing account.  Raises
-        `AccountNameUnusable` and `AccountExists`; the code then stays valid.
+        `ACCOUNT_NAME_UNUSABLE` and `ACCOUNT_EXISTS`; the code then stays valid.
         """
         with self.database.transaction() as connection:
             claim = self.claim(code)
@@ -266,9 +271,9 @@ class Accounts:
 
     def _insert(self, name: str, role: Role) -> None:
         if not _NAME.fullmatch(name):
-            raise AccountNameUnusable(limit=40)
+            raise ACCOUNT_NAME_UNUSABLE(limit=40)
         if self.find(name) is not None:
-            raise AccountExists
+            raise ACCOUNT_EXISTS()
         self.database.connection.execute(
             "INSERT INTO users (name, shown, role, created_at) VALUES (?, ?, ?, ?)",
             (normalise_name(name), name, role.value, self._now()),
@@ -277,7 +282,7 @@ class Accounts:
     def _require(self, name: str) -> User:
         user = self.find(name)
         if user is None:
-            raise AccountUnknown
+            raise ACCOUNT_UNKNOWN()
         return user
 
     def _new_claim(self, name: str | None, code: str | None = None) -> str:
@@ -311,10 +316,10 @@ def normalise_code(code: str) -> str:
 
 
 def parse_code(text: str) -> str:
-    """A typed one-time code in the form in which codes are shown; raises `CodeMalformed` for an impossible code."""
+    """A typed one-time code in the form in which codes are shown; raises `CODE_MALFORMED` for an impossible code."""
     plain = normalise_code(text)
     if len(plain) != _CODE_CHARACTERS or not set(plain) <= set(_ALPHABET):
-        raise CodeMalformed
+        raise CODE_MALFORMED()
     return _format_code(plain)
 
 

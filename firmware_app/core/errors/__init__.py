@@ -1,65 +1,63 @@
-"""Everything the box can refuse or fail at: one tree, each leaf with a stable code and a sentence for a person.
+"""Errors that more than one flat raises or catches, and the root of all; every other error stands in its flat's
+`errors`.
 
-    LanternError                base
-    ├── ConfigError             box         config.*     the technician's file
-    ├── StoreError              box         store.*      the databases and the state directory
-    │   └── DiskTrouble         disk        disk.*       the disk is full, can only be read, or reports errors
-    ├── ServiceError            box         service.*    a process of the box cannot do its work
-    ├── AccountError            box         account.*    a person's account in the viewer
-    ├── ProvisionError          box, provision  provision.*  the box cannot be given its identity
-    ├── FrontError              upkeep      front.*      the TLS front before the viewer cannot do its work
-    ├── SetupError              upkeep      setup.*      an installed box whose folders or users are not as they must be
-    ├── CareError               upkeep      care.*       a backup or a clearing-up that cannot be done
-    ├── ClockError              clock       clock.*      a time that cannot be, a certificate whose dates do not fit
-    ├── InstallError            installation  install.*  a machine cannot be made a box, or cannot be freed of it
-    ├── OfflineError            box         read.*       `lantern read` lacks something that is no image's fault
-    ├── SoftwareError           software    software.*   why a version of the software is not fetched or installed
-    ├── WatchError              watching    watch.*      an examination that cannot be read while it runs
-    ├── ExportError             export      export.*     why an image does not leave the box de-identified
-    ├── PacsError               archive     pacs.*       why the clinic's archive does not have the results yet
-    ├── ReportError             report      report.*     why a case cannot be made a PDF
-    ├── IntakeError             intake      intake.*     refused at the door; carries the C-STORE status (PS3.4 B.2.3)
-    ├── StickError              stick       stick.*      a stick that is not opened, or not copied to its end
-    ├── ImagingError            judgement   imaging.*    accepted, but its pixels cannot be shown to a model
-    ├── CannotJudge             judgement   age, reading.*, quality.*, explain.*   no honest number can be given
-    │   └── SeriesUnfit         series      series.*     slices that make no volume
-    ├── CalibrationError        calibration  calibration.*  a confirmation or an operating point cannot be taken
-    ├── EarlierError            earlier     earlier.*    why an earlier study was not found or not fetched
-    ├── RegistrationError       registration  registration.*  why a patient is not registered, or a case not tied to one
-    ├── MachineError            machines    machine.*    why the line to a machine does not work
-    ├── PackError               packs       pack.*       a model pack is not what it claims
-    ├── RuntimeFault            packs       runtime.*    an inference runtime is missing or failed
-    ├── UplinkError             line        uplink.*     what may travel on the sealed line, and why it is silent
-    └── HospitalError           line        hospital.*   why a message was kept aside, and what an operator must do
-        ├── DateError           receiving   hospital.*   dates for which the hospital's broker refuses everybody
-        └── InboxError          receiving   hospital.*   the inbox was lost, or cannot be written
-
-Many modules: one for each part of the tree.
-
-An error is a value: its fields fill the sentence, `code` and `details` are what is stored.  No field ever holds a
-patient's name, id or a UID, so any error may be logged.
+A class is an error that somebody catches or derives from. Every other error is a `Refusal`: a code, a sentence with
+named placeholders and the class that its error belongs to, raised as ``raise FILE_EMPTY()``.
 """
 
-from firmware_app.core.errors.archive import *
 from firmware_app.core.errors.base import LanternError as LanternError
-from firmware_app.core.errors.box import *
-from firmware_app.core.errors.calibration import *
-from firmware_app.core.errors.clock import *
-from firmware_app.core.errors.disk import *
-from firmware_app.core.errors.earlier import *
-from firmware_app.core.errors.export import *
-from firmware_app.core.errors.installation import *
-from firmware_app.core.errors.intake import *
-from firmware_app.core.errors.judgement import *
-from firmware_app.core.errors.line import *
-from firmware_app.core.errors.machines import *
-from firmware_app.core.errors.packs import *
-from firmware_app.core.errors.provision import *
-from firmware_app.core.errors.receiving import *
-from firmware_app.core.errors.registration import *
-from firmware_app.core.errors.report import *
-from firmware_app.core.errors.series import *
-from firmware_app.core.errors.software import *
-from firmware_app.core.errors.stick import *
-from firmware_app.core.errors.upkeep import *
-from firmware_app.core.errors.watching import *
+from firmware_app.core.errors.base import Refusal as Refusal
+from firmware_app.core.errors.box import CONFIG_FILE_MISSING as CONFIG_FILE_MISSING
+from firmware_app.core.errors.box import CONFIG_FORBIDDEN as CONFIG_FORBIDDEN
+from firmware_app.core.errors.box import CONFIG_FOREIGN_ADDRESS as CONFIG_FOREIGN_ADDRESS
+from firmware_app.core.errors.box import CONFIG_INCOMPLETE as CONFIG_INCOMPLETE
+from firmware_app.core.errors.box import CONFIG_INVALID as CONFIG_INVALID
+from firmware_app.core.errors.box import CONFIG_IS_FOLDER as CONFIG_IS_FOLDER
+from firmware_app.core.errors.box import CONFIG_KEY_MISMATCH as CONFIG_KEY_MISMATCH
+from firmware_app.core.errors.box import CONFIG_MISSING as CONFIG_MISSING
+from firmware_app.core.errors.box import CONFIG_NO_CERTIFICATE as CONFIG_NO_CERTIFICATE
+from firmware_app.core.errors.box import CONFIG_NO_FOLDER as CONFIG_NO_FOLDER
+from firmware_app.core.errors.box import CONFIG_NO_HOST as CONFIG_NO_HOST
+from firmware_app.core.errors.box import CONFIG_NO_KEY as CONFIG_NO_KEY
+from firmware_app.core.errors.box import CONFIG_NOT_A_FILE as CONFIG_NOT_A_FILE
+from firmware_app.core.errors.box import CONFIG_NOT_A_FOLDER as CONFIG_NOT_A_FOLDER
+from firmware_app.core.errors.box import CONFIG_NOT_TOML as CONFIG_NOT_TOML
+from firmware_app.core.errors.box import CONFIG_NOT_UTF8 as CONFIG_NOT_UTF8
+from firmware_app.core.errors.box import CONFIG_PORT_TWICE as CONFIG_PORT_TWICE
+from firmware_app.core.errors.box import CONFIG_TWICE as CONFIG_TWICE
+from firmware_app.core.errors.box import CONFIG_UNKNOWN_KEY as CONFIG_UNKNOWN_KEY
+from firmware_app.core.errors.box import CONFIG_UNREADABLE as CONFIG_UNREADABLE
+from firmware_app.core.errors.box import NOT_RUNNING as NOT_RUNNING
+from firmware_app.core.errors.box import PORT_TAKEN as PORT_TAKEN
+from firmware_app.core.errors.box import STORE_DAMAGED as STORE_DAMAGED
+from firmware_app.core.errors.box import STORE_LOOKED_AT as STORE_LOOKED_AT
+from firmware_app.core.errors.box import STORE_NOT_READY as STORE_NOT_READY
+from firmware_app.core.errors.box import STORE_UNREADABLE as STORE_UNREADABLE
+from firmware_app.core.errors.box import AlreadyRunning as AlreadyRunning
+from firmware_app.core.errors.box import ChildWillNotStart as ChildWillNotStart
+from firmware_app.core.errors.box import ConfigError as ConfigError
+from firmware_app.core.errors.box import ConfigFileForbidden as ConfigFileForbidden
+from firmware_app.core.errors.box import ConfigFinding as ConfigFinding
+from firmware_app.core.errors.box import ConfigFolderForbidden as ConfigFolderForbidden
+from firmware_app.core.errors.box import ProvisionError as ProvisionError
+from firmware_app.core.errors.box import ServiceError as ServiceError
+from firmware_app.core.errors.box import StateUnusable as StateUnusable
+from firmware_app.core.errors.box import StoreError as StoreError
+from firmware_app.core.errors.box import StoreTooNew as StoreTooNew
+from firmware_app.core.errors.clock import CERTIFICATE_ENDED as CERTIFICATE_ENDED
+from firmware_app.core.errors.clock import CERTIFICATE_ENDED_BY_CLOCK as CERTIFICATE_ENDED_BY_CLOCK
+from firmware_app.core.errors.clock import CERTIFICATE_NOT_YET as CERTIFICATE_NOT_YET
+from firmware_app.core.errors.clock import CERTIFICATE_NOT_YET_BY_CLOCK as CERTIFICATE_NOT_YET_BY_CLOCK
+from firmware_app.core.errors.clock import ClockError as ClockError
+from firmware_app.core.errors.disk import DISK_FAILING as DISK_FAILING
+from firmware_app.core.errors.disk import DISK_READ_ONLY as DISK_READ_ONLY
+from firmware_app.core.errors.disk import DiskFull as DiskFull
+from firmware_app.core.errors.disk import DiskTrouble as DiskTrouble
+from firmware_app.core.errors.judgement import MEMORY_SHORT as MEMORY_SHORT
+from firmware_app.core.errors.judgement import ImagingError as ImagingError
+from firmware_app.core.errors.judgement import Undecodable as Undecodable
+from firmware_app.core.errors.packs import RuntimeFault as RuntimeFault
+from firmware_app.core.errors.packs import RuntimeUnavailable as RuntimeUnavailable
+from firmware_app.core.errors.provision import SealingFailed as SealingFailed
+from firmware_app.core.errors.upkeep import RESET_UNFINISHED as RESET_UNFINISHED
+from firmware_app.core.errors.upkeep import CareError as CareError

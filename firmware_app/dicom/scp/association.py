@@ -17,11 +17,19 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from firmware_app.core.errors import IdentityMismatch, IntakeError, ProtocolBroken, StoreError, Truncated
+from firmware_app.core.errors import (
+    StoreError,
+)
 from firmware_app.core.settings import DicomSection
 from firmware_app.dicom import commitment, file_meta, negotiation
 from firmware_app.dicom.association_log import AssociationLog
 from firmware_app.dicom.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
+from firmware_app.dicom.errors import (
+    IDENTITY_MISMATCH,
+    PROTOCOL_BROKEN,
+    IntakeError,
+    Truncated,
+)
 from firmware_app.dicom.scp import dimse as dimse
 from firmware_app.dicom.scp import pdu
 from firmware_app.dicom.scp.association_slots import SlotHolder, Throughput
@@ -117,7 +125,7 @@ class Association:
             self.counts["aborted"] += 1
             self._say_last(pdu.encode_abort(violation.reason))
             if has_place and (self._incoming is None or self._incoming.error is None):  # else it is journalled already
-                self.door.refuse(self._source, ProtocolBroken())
+                self.door.refuse(self._source, PROTOCOL_BROKEN())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
             self._say_last(pdu.encode_abort(pdu.NOT_SPECIFIED))
@@ -314,7 +322,7 @@ class Association:
         command, context = incoming.command, self._contexts[incoming.context]
         try:
             if command.sop_class_uid != context.abstract_syntax:
-                raise IdentityMismatch(keyword="SOPClassUID")
+                raise IDENTITY_MISMATCH(keyword="SOPClassUID")
             if self._record is None:
                 self._record = self._open_record()
             incoming.spool = self.door.spool(

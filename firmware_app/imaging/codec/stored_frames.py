@@ -38,11 +38,17 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from firmware_app.core.errors import PixelsUnsupported, SignContradicted, Undecodable
+from firmware_app.core.errors import (
+    Undecodable,
+)
 from firmware_app.imaging import clip, colour_models
 from firmware_app.imaging.codec import codestream, fragments, jpeg
 from firmware_app.imaging.codec.codestream import SamplePrecision
 from firmware_app.imaging.dicom_source import LARGEST_FRAME_PX, PixelSource
+from firmware_app.imaging.errors import (
+    SIGN_CONTRADICTED,
+    PixelsUnsupported,
+)
 from firmware_app.imaging.grey_scale import take_entries
 
 FRAMES_LEFT_HINT: Final = "hint.frames_left"  # its sentence is in `reading.hints`
@@ -226,7 +232,7 @@ def _decompress(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.gen
     else:
         words: NDArray[Any] = _decode_transformed(source, stream, of_stream, raw)
         if not source.signed and of_stream.signed and (words < 0).any():
-            raise SignContradicted  # read as unsigned, negative values would become the brightest
+            raise SIGN_CONTRADICTED()  # read as unsigned, negative values would become the brightest
         lossy = syntax in (JPEG2000, HTJ2K) and source.header.get("LossyImageCompression") == "01"
         return lay_out_samples(words, of_stream._replace(lossy=of_stream.lossy or lossy), source)
     samples = lay_out_samples(samples, of_stream, source)

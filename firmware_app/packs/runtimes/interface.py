@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from firmware_app.core.errors import InferenceFailed
 from firmware_app.core.runtimes import first_line as first_line
+from firmware_app.packs.errors import (
+    InferenceFailed,
+)
 
 if TYPE_CHECKING:
     import numpy as np

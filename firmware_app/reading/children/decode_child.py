@@ -22,12 +22,20 @@ from typing import Any, Final
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import ImageFileMissing, ImageUnfit, ImagingError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.dicom import patient_data
 from firmware_app.imaging import display, image_file, image_properties, model_frames
 from firmware_app.imaging import image_properties as ultrasound
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+)
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.reading.decoded_metadata import DecodedMetadata, format_diagnosis
+from firmware_app.reading.errors import (
+    IMAGE_FILE_MISSING,
+)
 
 _IN_BETWEEN_S: Final = 0.3
 
@@ -65,7 +73,7 @@ def work(job: ChildMessage) -> child_loop.Answers:
     peak, going = process.peak_bytes(), None
     try:
         if not path.exists():  # a repaired disk may have lost it; a second try would not help
-            raise ImageFileMissing
+            raise IMAGE_FILE_MISSING()
         if "first" in job.header:
             opened = _long_clip.opened(path, bool(job.header["picture"]))
             going = _write_in_between(opened, folder, int(job.header["first"]))

@@ -20,11 +20,20 @@ from typing import Final
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import ExportError, ImageFileMissing, ImagingError, RuntimeFault
+from firmware_app.core.errors import (
+    ImagingError,
+    RuntimeFault,
+)
 from firmware_app.imaging import deidentification
 from firmware_app.imaging.deidentified_header import Pseudonyms
+from firmware_app.imaging.errors import (
+    ExportError,
+)
 from firmware_app.imaging.text_detection import TextDetector, text_model_file
 from firmware_app.packs.runtimes import onnxruntime
+from firmware_app.reading.errors import (
+    IMAGE_FILE_MISSING,
+)
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)  # reading never fails with these
 
@@ -35,7 +44,7 @@ def work(job: ChildMessage) -> child_loop.Answers:
     identities, peak = Pseudonyms(bytes.fromhex(str(job.header["key"]))), process.peak_bytes()
     try:
         if not path.exists():
-            raise ImageFileMissing
+            raise IMAGE_FILE_MISSING()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values
             out, room = Path(str(job.header["out"])), job.header.get("room_bytes")

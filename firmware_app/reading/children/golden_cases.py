@@ -15,9 +15,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_app.core.errors import InferenceFailed, RuntimeWrong
 from firmware_app.imaging import picture
 from firmware_app.imaging.model_input import find_view, read_model_frame, to_model_input
+from firmware_app.packs.errors import (
+    InferenceFailed,
+)
 from firmware_app.packs.evidence import GoldenCase
 from firmware_app.packs.execution_variants import ExecutionVariant
 from firmware_app.packs.manifest import Manifest
@@ -26,6 +28,9 @@ from firmware_app.packs.runtimes import registry
 from firmware_app.packs.runtimes.interface import Session
 from firmware_app.packs.tasks import interface
 from firmware_app.packs.tasks.interface import Answer, Frame
+from firmware_app.reading.errors import (
+    RUNTIME_WRONG,
+)
 
 WARM_UPS: Final = 3
 MOST_RUNS: Final = 30
@@ -55,7 +60,7 @@ class ModelFrame:
 def run_variant(pack: Pack, way: ExecutionVariant, settings: Mapping[str, Any]) -> VariantTiming:
     """Load the model with the runtime's *settings*, check every golden case, and time single inferences.
 
-    Raises `RuntimeUnavailable`, `InferenceFailed`, `RuntimeWrong`, an `ImagingError` or a `PackError`.
+    Raises `RuntimeUnavailable`, `InferenceFailed`, `RUNTIME_WRONG`, an `ImagingError` or a `PackError`.
     """
     runtime = registry.get_runtime(way.runtime)
     version = runtime.probe().version
@@ -75,7 +80,7 @@ def make_blank_frame(manifest: Manifest) -> ModelFrame:
 def check_golden_cases(pack: Pack, way: ExecutionVariant, session: Session) -> int:
     """Check every golden case of the pack with *session*; returns how many there are.
 
-    Raises `RuntimeWrong` for an answer beyond the tolerance, `InferenceFailed`, an `ImagingError`.
+    Raises `RUNTIME_WRONG` for an answer beyond the tolerance, `InferenceFailed`, an `ImagingError`.
     """
     cases = 0
     for case, film in _load_images(pack):
@@ -106,7 +111,7 @@ def _check_golden_case(pack: Pack, way: ExecutionVariant, session: Session, case
     expected, tolerance = promise
     off = pack.manifest.answering.difference(expected, answer)
     if off.apart > tolerance + _ROUNDING:
-        raise RuntimeWrong(
+        raise RUNTIME_WRONG(
             pack=pack.name,
             runtime=way.runtime,
             precision=way.precision,

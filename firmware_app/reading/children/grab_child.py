@@ -26,10 +26,16 @@ from numpy.typing import NDArray
 
 from firmware_app.core import child_loop, process
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import FrameGone, ImageUnfit, ImagingError, WatchError
+from firmware_app.core.errors import (
+    ImagingError,
+)
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES, looks_like_data_set
 from firmware_app.imaging import display, image_file, live_frames, model_frames
 from firmware_app.imaging import image_properties as ultrasound
+from firmware_app.imaging.errors import (
+    ImageUnfit,
+    WatchError,
+)
 from firmware_app.imaging.input_spec import Demands, InputSpec
 from firmware_app.imaging.live_frames import (
     FileSource,
@@ -41,6 +47,9 @@ from firmware_app.imaging.live_frames import (
 )
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.reading.decoded_metadata import DecodedMetadata
+from firmware_app.reading.errors import (
+    FRAME_GONE,
+)
 
 JPEG_SIDE_PX: Final = 1280
 _QUALITY: Final = 88
@@ -176,7 +185,7 @@ class OpenSource:
     def _kept(self, job: Mapping[str, Any]) -> ChildMessage:
         pixels = self._held.get(int(job["sequence"]))
         if pixels is None:
-            raise FrameGone
+            raise FRAME_GONE()
         live_frames.write_kept_frame(
             pixels, Path(str(job["path"])), str(job["modality"]), str(job["body_part"]), str(job["study"])
         )
@@ -185,7 +194,9 @@ class OpenSource:
 
 def is_dicom_object(path: Path) -> bool:
     """Whether the file is a DICOM object, by its first bytes; raises `ImagingError` where it cannot be read."""
-    from firmware_app.core.errors import Undecodable
+    from firmware_app.core.errors import (
+        Undecodable,
+    )
 
     try:
         with path.open("rb") as file:

@@ -13,7 +13,9 @@ import sys
 
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
-from firmware_app.core.errors import ReportError
+from firmware_app.results.errors import (
+    ReportError,
+)
 from firmware_app.results.pdf import typesetting
 from firmware_app.results.result import result_adapter
 

@@ -23,7 +23,9 @@ from typing import Any, Final
 import segno
 from PIL import ImageFont
 
-from firmware_app.core.errors import ReportFontMissing
+from firmware_app.results.errors import (
+    ReportFontMissing,
+)
 from firmware_app.results.pdf import contents, plates
 from firmware_app.results.pdf.plates import Plate
 from firmware_app.results.result import Result

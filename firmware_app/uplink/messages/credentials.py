@@ -8,8 +8,15 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from firmware_app.core.errors import BundleInvalid, LanternError, LineNotSetUp, MessageInvalid
+from firmware_app.core.errors import (
+    LanternError,
+)
 from firmware_app.core.settings import UplinkSection
+from firmware_app.uplink.errors import (
+    BUNDLE_INVALID,
+    LINE_NOT_SET_UP,
+    MessageInvalid,
+)
 from firmware_app.uplink.messages.envelope import HospitalBundle, open_signed, read_wire_version
 from firmware_app.uplink.messages.message import AnyMessage, WireVersion
 from firmware_app.uplink.messages.public_keys import parse_seal_key
@@ -29,13 +36,13 @@ def use_systemd_credentials(settings: UplinkSection, folder: str | None = None) 
 
 
 def load_identity(settings: UplinkSection) -> Ed25519PrivateKey:
-    """The box's signing key; raises `LineNotSetUp` or `BundleInvalid`."""
+    """The box's signing key; raises `LINE_NOT_SET_UP` or `BUNDLE_INVALID`."""
     if settings.identity is None:
-        raise LineNotSetUp(key="identity")
+        raise LINE_NOT_SET_UP(key="identity")
     try:
         return parse_signing_key(settings.identity.read_bytes())
     except (OSError, ValueError) as error:
-        raise BundleInvalid(path=str(settings.identity), detail=str(error)[:120]) from None
+        raise BUNDLE_INVALID(path=str(settings.identity), detail=str(error)[:120]) from None
 
 
 def parse_signing_key(pem: bytes) -> Ed25519PrivateKey:
@@ -47,9 +54,9 @@ def parse_signing_key(pem: bytes) -> Ed25519PrivateKey:
 
 
 def load_hospital(settings: UplinkSection) -> HospitalBundle:
-    """The hospital this box reports to; raises `LineNotSetUp` or `BundleInvalid`."""
+    """The hospital this box reports to; raises `LINE_NOT_SET_UP` or `BUNDLE_INVALID`."""
     if settings.hospital is None:
-        raise LineNotSetUp(key="hospital")
+        raise LINE_NOT_SET_UP(key="hospital")
     return load_bundle(settings.hospital, HospitalBundle)
 
 
@@ -68,10 +75,10 @@ def open_keys(signed: bytes, box: str, hospital: HospitalBundle) -> tuple[Keys, 
 
 
 def load_bundle(path: Path, kind: type[AnyMessage]) -> AnyMessage:
-    """The bundle of *kind* in a file, in which line breaks are ignored.  Raises `BundleInvalid`."""
+    """The bundle of *kind* in a file, in which line breaks are ignored.  Raises `BUNDLE_INVALID`."""
     try:
         return decode(b"".join(path.read_bytes().splitlines()).strip(), kind)
     except OSError as error:
-        raise BundleInvalid(path=str(path), detail=error.strerror or str(error)) from None
+        raise BUNDLE_INVALID(path=str(path), detail=error.strerror or str(error)) from None
     except LanternError as error:
-        raise BundleInvalid(path=str(path), detail=error.code) from None
+        raise BUNDLE_INVALID(path=str(path), detail=error.code) from None

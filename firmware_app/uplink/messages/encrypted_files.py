@@ -39,15 +39,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from firmware_app.core.errors import (
-    BackupDamaged,
-    BoxUnknown,
-    CarriedAltered,
-    CarriedCut,
-    CarriedElsewhere,
-    CarriedKeyRetired,
-    CarriedUnknown,
     LanternError,
-    RecoveryCodeInvalid,
+)
+from firmware_app.uplink.errors import (
+    BOX_UNKNOWN,
+    CARRIED_CUT,
+    CARRIED_ELSEWHERE,
+    CARRIED_KEY_RETIRED,
+    CARRIED_UNKNOWN,
+    RECOVERY_CODE_INVALID,
+    BackupDamaged,
+    CarriedAltered,
     RecoveryCodeOther,
     SignatureForged,
 )
@@ -133,8 +135,9 @@ class _ExportHead:
 class SealedExportReader:
     """The content of a sealed file, piece by piece, each authenticated before `read` returns it.
 
-    At the end of the content its hash is checked; `finish` reads to there.  Opening raises `CarriedUnknown`,
-    `CarriedCut`, `CarriedElsewhere`, `CarriedKeyRetired`, `BoxUnknown` or `SignatureForged`, reading `CarriedAltered`.
+    At the end of the content its hash is checked; `finish` reads to there.  Opening raises `CARRIED_UNKNOWN`,
+    `CARRIED_CUT`, `CARRIED_ELSEWHERE`, `CARRIED_KEY_RETIRED`, `BOX_UNKNOWN` or `SignatureForged`, reading
+    `CarriedAltered`.
     """
 
     def __init__(
@@ -197,11 +200,11 @@ def _open_head(
         or not head.startswith(_EXPORT_MAGIC)
         or re.fullmatch(BOX_ID, name, re.ASCII) is None
     ):
-        raise CarriedUnknown
+        raise CARRIED_UNKNOWN()
     if key not in private:
-        raise (CarriedKeyRetired if key in retired else CarriedElsewhere)(key=key.hex())
+        raise (CARRIED_KEY_RETIRED if key in retired else CARRIED_ELSEWHERE)(key=key.hex())
     if name not in boxes:
-        raise BoxUnknown(box=name)
+        raise BOX_UNKNOWN(box=name)
     bound = _bind_context(key, name)
     try:
         inside = SUITE.decrypt(head[_CLEAR:], private[key], bound)
@@ -221,7 +224,7 @@ def _require_size(handle: BinaryIO, length: int) -> None:
     wanted = EXPORT_HEAD_BYTES + length + _TAG * _count_pieces(length)
     size = os.fstat(handle.fileno()).st_size
     if size < wanted:
-        raise CarriedCut(missing=wanted - size)
+        raise CARRIED_CUT(missing=wanted - size)
     if size > wanted:
         raise CarriedAltered(piece=_count_pieces(length))
 
@@ -260,15 +263,15 @@ def make_recovery_code() -> str:
 
 
 def derive_recovery_key(code: str) -> X25519PrivateKey:
-    """The private key of a recovery code as a person types it; raises `RecoveryCodeInvalid`."""
+    """The private key of a recovery code as a person types it; raises `RECOVERY_CODE_INVALID`."""
     text = re.sub(r"[\s-]", "", code).upper().translate(_LOOK_ALIKES)
     try:
         given = base64.b32decode(text + "=" * (-len(text) % 8))
     except ValueError:
-        raise RecoveryCodeInvalid from None
+        raise RECOVERY_CODE_INVALID() from None
     secret, check = given[:_SECRET_BYTES], given[_SECRET_BYTES:]
     if len(secret) != _SECRET_BYTES or check != _compute_check(secret):
-        raise RecoveryCodeInvalid
+        raise RECOVERY_CODE_INVALID()
     return X25519PrivateKey.from_private_bytes(HKDF(SHA256(), 32, salt=None, info=_BACKUP_PURPOSE).derive(secret))
 
 

@@ -15,7 +15,9 @@ import secrets
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
-from firmware_app.core.errors import EnrolmentProofWrong
+from firmware_app.uplink.errors import (
+    ENROLMENT_PROOF_WRONG,
+)
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle, derive_enrolment_key
 from firmware_app.uplink.messages.message import Message, Nested, Text, Whole
 
@@ -50,11 +52,11 @@ class EnrolRequest(Message):
         return cls(box, nonce, _request_proof(key, box, nonce)), key
 
     def prove(self, code: str) -> bytes:
-        """The key of the answer; raises `EnrolmentProofWrong` unless the request was made with *code*, and
+        """The key of the answer; raises `ENROLMENT_PROOF_WRONG` unless the request was made with *code*, and
         `SignatureForged` unless by the holder of the box's key."""
         key = derive_enrolment_key(code, self.nonce, self.box.box)
         if not hmac.compare_digest(_request_proof(key, self.box, self.nonce), self.proof):
-            raise EnrolmentProofWrong(box=self.box.box)
+            raise ENROLMENT_PROOF_WRONG(box=self.box.box)
         self.box.prove()
         return key
 
@@ -76,10 +78,10 @@ class EnrolAnswer(Message):
         return cls(asked, hospital, enrolment, _answer_proof(key, asked, hospital, enrolment))
 
     def prove(self, request: bytes, key: bytes) -> None:
-        """Raise `EnrolmentProofWrong` unless a holder of the code has answered exactly *request*."""
+        """Raise `ENROLMENT_PROOF_WRONG` unless a holder of the code has answered exactly *request*."""
         proof = _answer_proof(key, hashlib.sha256(request).hexdigest(), self.hospital, self.enrolment)
         if not hmac.compare_digest(proof, self.proof):
-            raise EnrolmentProofWrong(box=self.enrolment.box)
+            raise ENROLMENT_PROOF_WRONG(box=self.enrolment.box)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from firmware_app.core.errors import (
+from firmware_app.uplink.errors import (
+    ENVELOPE_UNDECRYPTABLE,
+    SEAL_KEY_RETIRED,
+    SEAL_KEY_UNKNOWN,
     EnvelopeMalformed,
-    EnvelopeUndecryptable,
     MessageTooLarge,
-    SealKeyRetired,
-    SealKeyUnknown,
     SignatureForged,
 )
 from firmware_app.uplink.messages.message import (
@@ -118,19 +118,19 @@ def open_sealed(
     """The body of an envelope that came from *box* as *kind*.
 
     *private* are the hospital's keys by id, *retired* the ids of keys that it has deleted.  Raises `EnvelopeMalformed`,
-    `SealKeyUnknown`, `SealKeyRetired`, `EnvelopeUndecryptable`, `SignatureForged`.
+    `SEAL_KEY_UNKNOWN`, `SEAL_KEY_RETIRED`, `ENVELOPE_UNDECRYPTABLE`, `SignatureForged`.
     """
     version = read_wire_version(envelope)
     if not _LEAST_UP <= len(envelope) <= MOST_ENVELOPE or envelope[: len(_UP)] != _UP:
         raise EnvelopeMalformed(where=f"{len(envelope)} B")
     key = envelope[_MAGIC:_HEAD]
     if key not in private:
-        raise (SealKeyRetired if key in retired else SealKeyUnknown)(key=key.hex())
+        raise (SEAL_KEY_RETIRED if key in retired else SEAL_KEY_UNKNOWN)(key=key.hex())
     bound = bind_context(b"up", kind, key, box, version)
     try:
         plain = SUITE.decrypt(envelope[_HEAD:], private[key], bound)
     except (InvalidTag, ValueError):  # ValueError: an `enc` of small order
-        raise EnvelopeUndecryptable from None
+        raise ENVELOPE_UNDECRYPTABLE() from None
     body = _remove_padding(plain, version)
     _verify(signer, plain[:SIGNATURE_BYTES], bound + b"\x00" + body)
     return body

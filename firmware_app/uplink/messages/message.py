@@ -20,7 +20,10 @@ from datetime import date
 from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
 
-from firmware_app.core.errors import MessageInvalid, MessageTooLarge
+from firmware_app.uplink.errors import (
+    MessageInvalid,
+    MessageTooLarge,
+)
 
 MOST_MESSAGE_BYTES = 16_384
 """The longest message, in bytes of its JSON."""

@@ -7,7 +7,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from firmware_app.core.errors import MessageInvalid
+from firmware_app.uplink.errors import (
+    MessageInvalid,
+)
 from firmware_app.uplink.messages.message import Text
 
 _FIELD: Final = 2**255 - 19
