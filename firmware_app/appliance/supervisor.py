@@ -165,7 +165,7 @@ def become_viewer(config_path: Path | None) -> NoReturn:
 
 
 def _is_supervised() -> bool:
-    return os.environ.get("LANTERN_SUPERVISOR") == str(os.getppid())
+    return "LANTERN_SUPERVISOR" in os.environ
 
 
 def _die_with_parent() -> None:
@@ -173,7 +173,7 @@ def _die_with_parent() -> None:
     if _is_supervised():
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.environ["LANTERN_SUPERVISOR"] != str(os.getppid()):
-            sys.exit(0)  # the supervisor died between the two lines
+            sys.exit(0)  # the supervisor was killed before this process came here
 
 
 # --- the supervisor -----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def test_the_arithmetic_needs_no_numpy() -> None:
 def test_the_viewer_loads_no_runtime_and_no_dicom() -> None:
     forbidden = (
         "firmware_app.packs.runtimes.onnxruntime",
-        "firmware_app.ingest",
+        "firmware_app.ingest.intake",
         "onnxruntime",
         "openvino",
         "pydicom",
