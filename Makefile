@@ -125,20 +125,20 @@ wheels: | $(VENV)/bin/python
 	@$(call BUILD,$(WHEELS_MADE))
 	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --constraint constraints.txt --dest $(WHEELS_MADE) \
 		$(OF_BOARD) pip "$$(ls $(WHEELS_MADE)/lantern_box-*.whl)[$(BOX_EXTRAS)]"
-	@$(BIN)/python -m firmware_app.appliance.installation.kind $(WHEELS_MADE) $(OF_KIND)
+	@$(BIN)/python -m systemd.build.made_for $(WHEELS_MADE) $(OF_KIND)
 	@$(call BILL,$(WHEELS_MADE))
 	@echo "$(WHEELS_MADE) holds everything; there: make install WHEELS=$(WHEELS_MADE)"
 
 deb: export SOURCE_DATE_EPOCH = $(COMMITTED)
 deb: wheels
 	@rm -f $(dir $(WHEELS_MADE))lantern-box_*.deb $(dir $(WHEELS_MADE))lantern-hospital_*.deb
-	@$(BIN)/python -m firmware_app.appliance.installation.debian_package $(WHEELS_MADE) --out $(dir $(WHEELS_MADE))
+	@$(BIN)/python -m systemd.build.debian_package $(WHEELS_MADE) --out $(dir $(WHEELS_MADE))
 
 # Debian's apt-utils and gnupg.  What `make deb` has made, also that for ARM where it is there.
 apt: KEYS = build/apt-keys
 apt: | $(VENV)/bin/python
 	@ls build/lantern-*.deb > /dev/null || { echo "First: make deb"; exit 1; }
-	@$(BIN)/python -m firmware_app.appliance.installation.apt_repository build/lantern-*.deb $(wildcard build/arm64/lantern-*.deb) \
+	@$(BIN)/python -m systemd.build.apt_repository build/lantern-*.deb $(wildcard build/arm64/lantern-*.deb) \
 		--needed $(wildcard build/wheels/*.deb) $(wildcard build/arm64/wheels/*.deb) --out build/apt --keys $(KEYS)
 
 # What exists to try one thing fails, and names the Debian package, where it cannot.
@@ -152,7 +152,7 @@ KEYS ?= build/image-keys
 image: export SOURCE_DATE_EPOCH = $(COMMITTED)
 image: $(VENV)/dev.stamp deb
 	@rm -f build/lantern-[0-9]*.img build/lantern-[0-9]*.img.gz build/lantern-[0-9]*.raucb
-	@$(BIN)/python -m firmware_app.appliance.installation.disk_image build/lantern-box_*.deb --keys $(KEYS)
+	@$(BIN)/python -m systemd.build.disk_image build/lantern-box_*.deb --keys $(KEYS)
 
 test-image: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -s -m image tests/faults/test_image.py
@@ -237,7 +237,7 @@ $(CONVERT)/stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 CATALOGUE := firmware_app/core/translations
 catalogue: $(VENV)/dev.stamp
 	@mkdir -p build
-	$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k NN_:1,2 -k _n:1,2 --no-location --sort-output --project lantern --output build/lantern.pot firmware_app web hospital
+	$(BIN)/pybabel -q extract -F babel.cfg -k N_ -k NN_:1,2 -k _n:1,2 --no-location --sort-output --project lantern --output build/lantern.pot firmware_app web hospital systemd/build
 	$(BIN)/pybabel -q update -i build/lantern.pot -d $(CATALOGUE) -D lantern -l zh_CN -w 120 --no-fuzzy-matching --ignore-obsolete
 	$(BIN)/pybabel -q compile -d $(CATALOGUE) -D lantern -l zh_CN
 

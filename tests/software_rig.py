@@ -13,7 +13,6 @@ from firmware_app.appliance import (
     software_requests,
     software_service,
 )
-from firmware_app.appliance.installation import disk_image, signing
 from firmware_app.appliance.software_bundle import InstalledSystem
 from firmware_app.appliance.software_channel import UpdateOffer, UpdateRequest
 from firmware_app.appliance.software_offers import Ring
@@ -21,6 +20,7 @@ from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import clock, run_status
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from systemd.build import disk_image, signing
 from tests.peers import needed, peer
 
 BOX = InstalledSystem("lantern-x86_64", "0.3.0", "A")

@@ -28,7 +28,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlencode
 
 from demo.stage import free_port
-from firmware_app.appliance.installation import disk_image, signing
+from systemd.build import disk_image, signing
 from tests.peers import peer
 
 PATIENCE_S: Final = 3600.0

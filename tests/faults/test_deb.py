@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.installation import debian_contents, debian_package
 from firmware_app.appliance.installation.hospital_installer import SERVICES
+from systemd.build import debian_contents, debian_package
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, peer, release
 

@@ -20,8 +20,8 @@ from pydicom.uid import generate_uid
 
 from demo import samples
 from demo.samples import DemoImage
-from firmware_app.appliance.installation import disk_image, signing
 from firmware_app.ingest.stick_mounting import FileSystem
+from systemd.build import disk_image, signing
 from tests.faults import flashed_box, sticks
 from tests.faults.flashed_box import FlashedBox, Page
 from tests.peers import REPOSITORY, missing, need_root

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.installation import apt_repository
+from systemd.build import apt_repository
 from tests.peers import needed, peer, release
 
 

@@ -9,8 +9,8 @@ import zipfile
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-from firmware_app.appliance.installation import debian_package
-from firmware_app.appliance.installation.debian_contents import BOX, HOSPITAL
+from systemd.build import debian_package
+from systemd.build.debian_contents import BOX, HOSPITAL
 from tests.peers import REPOSITORY
 
 LOAD = """

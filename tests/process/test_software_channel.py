@@ -23,7 +23,6 @@ from firmware_app.appliance.errors import (
     SOFTWARE_NOT_SIGNED,
     SoftwareError,
 )
-from firmware_app.appliance.installation import signing
 from firmware_app.appliance.software_bundle import InstalledSystem, is_later, read_installed_system
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.cli.command_line import main
@@ -33,6 +32,7 @@ from firmware_app.packs.errors import (
     PACK_KIND_OTHER,
 )
 from firmware_app.packs.offers import RepositoryIndex
+from systemd.build import signing
 from tests.refusals import raises_refusal
 from tests.software_rig import ALL, BOX, Channel, rauc_config
 from tests.software_rig import bundle as make_bundle

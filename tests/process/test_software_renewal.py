@@ -29,10 +29,10 @@ from firmware_app.appliance.errors import (
     SOFTWARE_DISK_FULL,
     SoftwareError,
 )
-from firmware_app.appliance.installation import signing
 from firmware_app.appliance.software_offers import Ring
 from firmware_app.appliance.software_requests import SoftwareRequest
 from firmware_app.core import run_status
+from systemd.build import signing
 from tests.refusals import raises_refusal
 from tests.software_rig import ALL, BOX, FlashedBox
 

@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 import firmware_app
 import hospital
+import systemd.build
 import web
 from firmware_app.core.language import LANGUAGES, translate
 
@@ -20,6 +21,7 @@ KEYWORDS = {"N_": None, "_": None, "NN_": (1, 2), "_n": (1, 2)}
 SOURCES = {
     Path(firmware_app.__file__).parent: [("**.py", "python")],
     Path(hospital.__file__).parent: [("**.py", "python")],
+    Path(systemd.build.__file__).parent: [("**.py", "python")],
     Path(web.__file__).parent: [("**.py", "python"), ("templates/**.html", "jinja2")],
 }
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from firmware_app.appliance.installation.kind import MachineKind
+from systemd.build.made_for import vary
 
 
 def test_a_pc_fills_a_folder_for_a_board() -> None:
     pc = MachineKind("debian 12 x86_64", "Debian GNU/Linux 12 (bookworm)", "3.11")
-    board = pc.of_another("aarch64", None, None)
+    board = vary(pc, "aarch64", None, None)
     assert (board.system, board.python) == ("debian 12 aarch64", "3.11")
-    assert pc.of_another("aarch64", "3.12", "ubuntu 24.04").system == "ubuntu 24.04 aarch64"
-    assert pc.of_another(None, None, None) == pc
+    assert vary(pc, "aarch64", "3.12", "ubuntu 24.04").system == "ubuntu 24.04 aarch64"
+    assert vary(pc, None, None, None) == pc

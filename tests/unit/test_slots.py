@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from firmware_app.appliance.boot_slot import BootCounter, judge_slot
-from firmware_app.appliance.installation.disk_image import Slot, partitions, table
+from systemd.build.disk_image import Slot, partitions, table
 
 
 def test_a_new_version_whose_processes_or_models_fail_is_left() -> None:

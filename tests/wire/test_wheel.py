@@ -67,10 +67,10 @@ def test_what_was_imported_is_the_wheel_and_not_the_checkout(unpacked: Path, tmp
     assert Path(done.stdout.strip()).is_relative_to(unpacked)
 
 
-def test_the_wheel_carries_no_tests_and_no_images_of_patients(unpacked: Path) -> None:
+def test_the_wheel_carries_no_tests_no_builders_and_no_images_of_patients(unpacked: Path) -> None:
     top = {path.name for path in unpacked.iterdir()}
     assert {"firmware_app", "web", "converters", "hospital"} <= top
-    assert "tests" not in top
+    assert top.isdisjoint({"tests", "systemd"})
     pictures = [path for path in unpacked.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".dcm", ".png"}]
     assert all("golden" in path.parts for path in pictures)
 

@@ -1,6 +1,6 @@
 """`make deb`: the box and the hospital as Debian packages, out of the folder that `make wheels` has filled.
 
-    python -m firmware_app.appliance.installation.debian_package build/wheels --out build
+    python -m systemd.build.debian_package build/wheels --out build
 
 /usr/lib/NAME/                   what `make install WHEELS=` needs: the installer, the wheels, constraints.txt
 /usr/lib/systemd, udev, …        units, users, rules, as dpkg's own files
@@ -31,15 +31,17 @@ from typing import Final
 from firmware_app.appliance.errors import (
     INSTALL_SOURCE_MISSING,
 )
-from firmware_app.appliance.installation.debian_contents import BOX, BY_NAME, Contents
 from firmware_app.appliance.installation.kind import MachineKind
 from firmware_app.core.language import translate
+from systemd.build.debian_contents import BOX, BY_NAME, Contents
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """What `platform.machine()` calls a processor -> what Debian does."""
 _MAINTAINER: Final = "Lantern <maintainers@lantern.invalid>"
 _SCRIPTS: Final = ("config", "postinst", "prerm", "postrm")
-_PACKAGED_ALREADY: Final = shutil.ignore_patterns("debian", "hospital", "image", "packages.sh")
+_PACKAGED_ALREADY: Final = shutil.ignore_patterns(
+    "build", "debian", "hospital", "image", "packages.sh", "*.py", "__pycache__"
+)
 _MODELS: Final = "firmware_app/_models/"
 _OURS: Final = "lantern_box-*.whl"
 _CONTROL: Final = """\
@@ -206,7 +208,7 @@ def _copy(source: str, target: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m firmware_app.appliance.installation.debian_package")
+    parser = argparse.ArgumentParser(prog="python -m systemd.build.debian_package")
     parser.add_argument("wheels", type=Path, help="as `make wheels` filled it")
     parser.add_argument("--source", type=Path, default=Path(), help="the unpacked Lantern")
     parser.add_argument("--out", type=Path, default=Path("build"))

@@ -1,6 +1,6 @@
 """`make image`: a disk that is written to a box as it is, and the signed file that renews such a box.
 
-    python -m firmware_app.appliance.installation.disk_image build/lantern-box_*.deb --keys build/image-keys --out build
+    python -m systemd.build.disk_image build/lantern-box_*.deb --keys build/image-keys --out build
 
 bios, esp        GRUB for old and new PCs, and grubenv, the boot counter (systemd/image/grub.cfg)
 boot-a, boot-b   kernel, initrd, and the hash of the slot's file system
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import state_volume
-from firmware_app.appliance.installation import root_tree, signing
+from systemd.build import root_tree, signing
 
 MIB: Final = 1 << 20
 SECTOR: Final = 512
@@ -242,7 +242,7 @@ def _run(*command: str | Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m firmware_app.appliance.installation.disk_image")
+    parser = argparse.ArgumentParser(prog="python -m systemd.build.disk_image")
     parser.add_argument("package", type=Path, help="as `make deb` wrote it")
     parser.add_argument("--recipe", type=Path, default=Path("systemd/image"))
     parser.add_argument("--keys", type=Path, default=Path("build/image-keys"), help="made where there are none")

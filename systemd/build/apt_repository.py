@@ -1,6 +1,6 @@
 """`make apt`: packages as a signed repository for apt, on a web server or in a folder on a stick.
 
-    python -m firmware_app.appliance.installation.apt_repository build/*.deb --needed build/wheels/*.deb --out build/apt
+    python -m systemd.build.apt_repository build/*.deb --needed build/wheels/*.deb --out build/apt
 
 pool/lantern, pool/debian      the packages; in the second what they need of Debian, for machines without a line
 dists/SUITE                    the lists of both, and Release with their digests, signed in InRelease
@@ -95,7 +95,7 @@ def _archive(folder: Path, *words: str) -> bytes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m firmware_app.appliance.installation.apt_repository")
+    parser = argparse.ArgumentParser(prog="python -m systemd.build.apt_repository")
     parser.add_argument("packages", type=Path, nargs="+", metavar="DEB", help="ours")
     parser.add_argument("--needed", type=Path, nargs="*", metavar="DEB", default=[], help="Debian's")
     parser.add_argument("--out", type=Path, default=Path("build/apt"))

@@ -1,6 +1,6 @@
-"""The chapter of the technician's handbook that has every sentence of `lantern doctor` and `lantern selftest` in it.
+"""Makes the chapter of the technician's handbook with every sentence of `lantern doctor` and `lantern selftest`.
 
-    python -m firmware_app.appliance.checks.handbook [--check] [--docs DIR]
+    python -m tests.handbook [--check] [--docs DIR]
 
 The sentences come from the code and the catalogue; what to do about each is written by hand below it, in
 `docs/operations.LANGUAGE.md`, and stays when the sentence changes.  Exit status 1 when anything is
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Final
 
 from firmware_app.appliance import doctor, selftest
-from firmware_app.core.language import ENGLISH, LANGUAGES, N_, list_codes, sentence_template, translate
+from firmware_app.core.language import ENGLISH, LANGUAGES, list_codes, sentence_template
 
 FILES: Final = {language: f"operations.{language}.md" for language in LANGUAGES}
-BEGIN: Final = "<!-- sentences: begin (python -m firmware_app.appliance.checks.handbook) -->"
+BEGIN: Final = "<!-- sentences: begin (python -m tests.handbook) -->"
 END: Final = "<!-- sentences: end -->"
 TO_WRITE: Final = "TODO"
 _ENTRY: Final = re.compile(r"^\*\*.+\*\* `(?P<code>[a-z_.]+)`\\?\n→ (?P<advice>.+)$", re.MULTILINE)
@@ -33,20 +33,25 @@ SPEAKERS: Final = (doctor, selftest)
 
 @dataclass(frozen=True)
 class Group:
-    """One section of the chapter: its title in English, and the codes in it as patterns."""
+    """One section of the chapter: its title in each language, and the codes in it as patterns."""
 
-    title: str
+    titles: Mapping[str, str]
     patterns: tuple[str, ...]
 
+    @property
+    def title(self) -> str:
+        return self.titles[ENGLISH]
 
-def _group(title: str, *patterns: str) -> Group:
-    return Group(title, patterns)
+
+def _group(english: str, chinese: str, *patterns: str) -> Group:
+    return Group({ENGLISH: english, "zh_CN": chinese}, patterns)
 
 
 GROUPS: Final = (
-    _group(N_("Processes and the page"), "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
+    _group("Processes and the page", "程序与网页", "doctor.process_*", "doctor.gateway_*", "front.*", "setup.*"),
     _group(
-        N_("Disk and old images"),
+        "Disk and old images",
+        "磁盘与旧图像",
         "doctor.state_*",
         "doctor.space_low",
         "disk.*",
@@ -55,11 +60,12 @@ GROUPS: Final = (
         "machine.inodes_*",
         "retention.*",
     ),
-    _group(N_("The machine"), "machine.*"),
-    _group(N_("Software of the box"), "doctor.software_*", "slot.*"),
-    _group(N_("The clock"), "clock.*"),
+    _group("The machine", "机器", "machine.*"),
+    _group("Software of the box", "本机软件", "doctor.software_*", "slot.*"),
+    _group("The clock", "时钟", "clock.*"),
     _group(
-        N_("The databases"),
+        "The databases",
+        "数据库",
         "doctor.database_*",
         "doctor.key_once",
         "doctor.*rebuilt",
@@ -69,9 +75,10 @@ GROUPS: Final = (
         "store.*",
         "selftest.database_ok",
     ),
-    _group(N_("Backup"), "doctor.backup_*", "backup.*", "care.backup_*"),
+    _group("Backup", "备份", "doctor.backup_*", "backup.*", "care.backup_*"),
     _group(
-        N_("Models"),
+        "Models",
+        "模型",
         "doctor.pack*",
         "doctor.runtime_*",
         "doctor.way_*",
@@ -86,7 +93,8 @@ GROUPS: Final = (
         "pack.sums",
     ),
     _group(
-        N_("Images that wait or were refused"),
+        "Images that wait or were refused",
+        "等待或被拒收的图像",
         "doctor.queue_*",
         "doctor.refused*",
         "intake.*",
@@ -97,12 +105,13 @@ GROUPS: Final = (
         "imaging.empty_clip",
         "reading.*gave_up",
     ),
-    _group(N_("USB sticks"), "stick.*"),
-    _group(N_("The PACS and the hospital's worklist"), "pacs.*", "worklist.*"),
-    _group(N_("The line to the hospital"), "line.*", "uplink.*"),
-    _group(N_("The self-test"), "doctor.selftest_*", "selftest.*"),
+    _group("USB sticks", "U 盘", "stick.*"),
+    _group("The PACS and the hospital's worklist", "PACS（影像归档）和医院的工作列表", "pacs.*", "worklist.*"),
+    _group("The line to the hospital", "到医院的线路", "line.*", "uplink.*"),
+    _group("The self-test", "自检", "doctor.selftest_*", "selftest.*"),
     _group(
-        N_("Settings"),
+        "Settings",
+        "设置",
         "doctor.population_*",
         "doctor.*_door",
         "doctor.prevalence_idle",
@@ -181,7 +190,7 @@ def _lines(language: str, written: Mapping[str, str]) -> Iterator[str]:
     for group in GROUPS:
         group_codes = list_groups()[group.title]
         if group_codes:
-            yield from (f"### {translate(group.title, language)}", "")
+            yield from (f"### {group.titles[language]}", "")
         for code in group_codes:
             yield from (f"**{format_sentence(code, language)}** `{code}`\\", f"→ {written.get(code, TO_WRITE)}", "")
     yield END
@@ -210,9 +219,7 @@ def _untranslated(code: str, language: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m firmware_app.appliance.checks.handbook", description=(__doc__ or "")[:115]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.handbook", description=(__doc__ or "")[:115])
     parser.add_argument("--docs", type=Path, metavar="DIR", default=Path("docs"), help="default: docs")
     parser.add_argument("--check", action="store_true", help="only say what is missing")
     options = parser.parse_args(arguments)

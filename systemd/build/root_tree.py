@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.installation.signing import Keys
+from systemd.build.signing import Keys
 
 SUITE: Final = "bookworm"
 _OWN: Final = Path("usr/share/lantern-image")
