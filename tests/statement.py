@@ -36,7 +36,6 @@ from firmware_app.dicom import (
     qido_rs,
     query_scu,
     sop_classes,
-    storage_scp,
     storage_scu,
     transfer_syntax,
 )
@@ -44,7 +43,7 @@ from firmware_app.dicom.commitment import PUSH_MODEL
 from firmware_app.dicom.errors import (
     IntakeError,
 )
-from firmware_app.dicom.scp import worklist_scp
+from firmware_app.dicom.scp import association_server, worklist_scp
 from firmware_app.ingest.archive_search import FETCHABLE
 from firmware_app.results import archive_workers as line
 from firmware_app.results.dicom_objects import coded_concepts, result_context
@@ -164,10 +163,13 @@ def association() -> Rows:
     yield "Implementation Class UID", file_meta.IMPLEMENTATION_CLASS_UID
     yield "Implementation Version Name", file_meta.IMPLEMENTATION_VERSION_NAME
     yield "Maximum PDU length told to the requestor", f"{dicom.max_pdu} bytes (`[dicom] max_pdu`)"
-    yield "Associations at once", f"{dicom.max_associations} (`[dicom] max_associations`)"
+    yield (
+        "Associations at once",
+        f"{dicom.max_associations} (`[dicom] max_associations`), half of one address",
+    )
     yield "Asynchronous operations", "not negotiated: one"
     yield "SCP/SCU role selection", "answered for Storage Commitment Push Model only: both roles"
-    yield "Time for a complete A-ASSOCIATE-RQ", f"{storage_scp.REQUEST_SECONDS:g} s"
+    yield "Time for a complete A-ASSOCIATE-RQ", f"{association_server.REQUEST_SECONDS:g} s"
     yield "Idle limit", f"{dicom.idle_seconds:g} s (`[dicom] idle_seconds`)"
     yield "Longest association", f"{dicom.association_seconds:g} s (`[dicom] association_seconds`)"
     yield "Largest object", f"{dicom.max_object_mb} MB (`[dicom] max_object_mb`)"
@@ -179,7 +181,7 @@ def rejections() -> Rows:
         ("another application context", negotiation._BAD_APPLICATION),
         ("the calling AE title is not in `[dicom] allowed_calling`", negotiation._UNKNOWN_CALLER),
         ("the address is not in `[dicom] allowed_addresses`", negotiation._UNKNOWN_ADDRESS),
-        ("as many associations as are allowed, and none can be ended for it", negotiation.NO_SLOT),
+        ("as many associations as are allowed, in all or from one address, and none is silent", negotiation.NO_SLOT),
     ):
         yield when, one.result, one.source, one.diagnostic
 

@@ -122,7 +122,11 @@ class DicomSection(ConfigSection):
     tls_ca: Path | None = Field(None, title="TLS client CA", description="PEM; with it clients need a certificate")
     max_pdu: int = Field(131072, ge=4096, le=1048576, title="Largest PDU", description="bytes, told to the sender")
     max_associations: int = Field(
-        16, ge=1, le=256, title="Associations at once", description="further ones wait or are rejected"
+        16,
+        ge=1,
+        le=256,
+        title="Associations at once",
+        description="one address gets half of them; further ones wait or are rejected",
     )
     idle_seconds: float = Field(30, gt=0, le=600, title="Idle limit", description="a silent association is aborted")
     association_seconds: Seconds = Field(3600, title="Total limit", description="the longest one association may take")

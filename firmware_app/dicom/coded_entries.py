@@ -12,7 +12,8 @@ from functools import cache
 from typing import Any, Final
 
 from firmware_app.core.records import Code, CodedFacts
-from firmware_app.dicom.element_stream import Element, Item
+from firmware_app.dicom.data_elements import Element
+from firmware_app.dicom.element_stream import Item
 
 _VIEW, _VIEW_MODIFIER = 0x00540220, 0x00540222
 _REGION, _REGION_MODIFIER, _STRUCTURE, _STRUCTURE_MODIFIER = 0x00082218, 0x00082220, 0x00082228, 0x00082230

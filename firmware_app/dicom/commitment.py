@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Final
 
-from firmware_app.dicom import element_stream
+from firmware_app.dicom import data_elements, element_stream
 from firmware_app.dicom.errors import (
     IntakeError,
 )
@@ -78,7 +78,7 @@ def parse_commitment(data: bytes, *, explicit: bool) -> CommitmentAnswer:
     """
     if len(data) > MOST_BYTES or data.count(_ITEM) > MOST_REFERENCES:
         raise InvalidCommitment("too many references")
-    encoding = element_stream.EXPLICIT_LITTLE if explicit else element_stream.IMPLICIT_LITTLE
+    encoding = data_elements.EXPLICIT_LITTLE if explicit else data_elements.IMPLICIT_LITTLE
     try:
         element_stream.walk_data_set(data, 0, encoding, (_TRANSACTION_UID,))
     except IntakeError as error:

@@ -14,20 +14,28 @@ passed over where it turns out to be none.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from struct import Struct
 from typing import Final, Literal
 
+from firmware_app.dicom.data_elements import (
+    BIG,
+    IMPLICIT_LITTLE,
+    LITTLE,
+    LONG_VRS,
+    PIXEL_DATA,
+    SHORT_VRS,
+    Buffer,
+    Element,
+    Encoding,
+    tag_name,
+)
 from firmware_app.dicom.errors import (
     IntakeError,
     Malformed,
     NestedTooDeep,
     Truncated,
 )
-
-Buffer = bytes | mmap.mmap
 
 DEPTH_LIMIT: Final = 32
 ELEMENT_LIMIT: Final = 1_000_000
@@ -36,7 +44,6 @@ _ITEM_ELEMENTS: Final = 4
 ITEMS_KEPT: Final = 256
 """Items of which a caller learns what they hold; those after them are checked like everything else, and not kept."""
 
-PIXEL_DATA: Final = 0x7FE00010
 _PIXELS: Final = 0x7FE00000
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _TRAILING_PADDING = 0xFFFCFFFC
@@ -45,74 +52,8 @@ _LAST_GROUP = 0x7FFF  # of all others; private groups of the pixels reach to it
 _UNDEFINED = 0xFFFFFFFF
 _NO_LENGTH = 1 << 28  # four letters are more, and no element behind the pixels is so long
 
-# PS3.5 Table 7.1-1 and 7.1-2: these VRs carry a 32-bit length after two reserved bytes, the others a 16-bit one.
-LONG_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-SHORT_VRS: Final = frozenset(
-    (
-        b"AE",
-        b"AS",
-        b"AT",
-        b"CS",
-        b"DA",
-        b"DS",
-        b"DT",
-        b"FD",
-        b"FL",
-        b"IS",
-        b"LO",
-        b"LT",
-        b"PN",
-        b"SH",
-        b"SL",
-        b"SS",
-        b"ST",
-        b"TM",
-        b"UI",
-        b"UL",
-        b"US",
-    )
-)
 _FRAGMENTED_VRS = frozenset((b"OB", b"OW"))
 _OPAQUE = (b"", b"UN")  # of an implicit element, and of one whose VR a router did not know
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How the elements of a data set are written."""
-
-    explicit: bool
-    big_endian: bool
-
-
-IMPLICIT_LITTLE: Final = Encoding(explicit=False, big_endian=False)
-EXPLICIT_LITTLE: Final = Encoding(explicit=True, big_endian=False)
-EXPLICIT_BIG: Final = Encoding(explicit=True, big_endian=True)
-IMPLICIT_BIG: Final = Encoding(explicit=False, big_endian=True)
-
-
-class Layout:
-    """The Structs of one byte order: tag, VR and short length; tag and long length; a 32-bit length alone."""
-
-    def __init__(self, order: str) -> None:
-        self.explicit = Struct(order + "HH2sH")
-        self.implicit = Struct(order + "HHL")
-        self.length = Struct(order + "L")
-
-
-LITTLE, BIG = Layout("<"), Layout(">")
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """Position and length of an element's value; `fragments` holds the spans of an encapsulated one.
-
-    A sequence of undefined length has length 0 here: only its presence is known.
-    """
-
-    tag: int
-    start: int
-    length: int
-    fragments: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(slots=True)
@@ -155,11 +96,6 @@ class _Level:
     path: tuple[int, ...] | None = None
     item: Item | None = None
     by_tag: bool = False
-
-
-def tag_name(tag: int) -> str:
-    """``(7FE0,0010)``: how PS3.5 writes a tag, in any language."""
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def walk_data_set(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from struct import pack
 from typing import Final
 
-from firmware_app.dicom.element_stream import (
+from firmware_app.dicom.data_elements import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_BIG,

@@ -18,17 +18,8 @@ from typing import Final
 from firmware_app.core.records import UID_MOST, Header, is_uid
 from firmware_app.dicom import coded_entries, patient_data, sop_classes, transfer_syntax
 from firmware_app.dicom.charset import decode_text
-from firmware_app.dicom.element_stream import (
-    LONG_VRS,
-    SHORT_VRS,
-    Buffer,
-    Element,
-    Encoding,
-    Item,
-    Walk,
-    tag_name,
-    walk_data_set,
-)
+from firmware_app.dicom.data_elements import LONG_VRS, SHORT_VRS, Buffer, Element, Encoding, tag_name
+from firmware_app.dicom.element_stream import Item, Walk, walk_data_set
 from firmware_app.dicom.errors import (
     IDENTITY_MALFORMED,
     IDENTITY_MISSING,

@@ -13,7 +13,7 @@ import re
 from struct import Struct, unpack
 from typing import Final
 
-from firmware_app.dicom.element_stream import Buffer
+from firmware_app.dicom.data_elements import Buffer
 from firmware_app.dicom.errors import (
     END_NOT_MARKED,
     Truncated,

@@ -20,7 +20,7 @@ from firmware_app.cases.errors import (
 )
 from firmware_app.core.records import Header
 from firmware_app.dicom import transfer_syntax
-from firmware_app.dicom.element_stream import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding
+from firmware_app.dicom.data_elements import BIG, LITTLE, LONG_VRS, PIXEL_DATA, SHORT_VRS, Buffer, Encoding
 from firmware_app.dicom.file_meta import guess_encoding
 from firmware_app.dicom.header import examine_file, pixel_digest
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from struct import unpack_from
 from typing import Final
 
-from firmware_app.dicom.element_stream import LONG_VRS, SHORT_VRS
+from firmware_app.dicom.data_elements import LONG_VRS, SHORT_VRS
 from firmware_app.dicom.errors import (
     IntakeError,
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from struct import pack, unpack_from
 from typing import Final
 
-from firmware_app.dicom.element_stream import LONG_VRS, SHORT_VRS
+from firmware_app.dicom.data_elements import LONG_VRS, SHORT_VRS
 
 Bend = Callable[[bytes, int], bytes]
 """libFuzzer's own mutation of some bytes to at most so many."""

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from waitress.server import create_server
 
-from firmware_app.dicom import storage_scp
+from firmware_app.dicom.scp import association_server
 from web.lap import Lap
 
 WATCHDOG_S = 0.3
@@ -119,9 +119,9 @@ def wait_for(what: str, asked: Callable[[], bool], seconds: float = _GIVEN_UP_S)
 
 
 def test_a_port_whose_accepting_thread_hangs_does_not_pass_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_scp, "_TURNS_S", 2.0)
-    listener = storage_scp.open_listener("127.0.0.1", 0)
-    port = storage_scp.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
+    monkeypatch.setattr(association_server, "_TURNS_S", 2.0)
+    listener = association_server.open_listener("127.0.0.1", 0)
+    port = association_server.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
     port.start()
     with port._lock:  # whoever speaks is handed over under this lock: the accepting thread waits here for good
         assert port.turns()
@@ -133,9 +133,9 @@ def test_a_port_whose_accepting_thread_hangs_does_not_pass_for_alive(monkeypatch
 
 
 def test_an_idle_port_passes_for_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_scp, "_TURNS_S", 2.0)
-    listener = storage_scp.open_listener("127.0.0.1", 0)
-    port = storage_scp.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
+    monkeypatch.setattr(association_server, "_TURNS_S", 2.0)
+    listener = association_server.open_listener("127.0.0.1", 0)
+    port = association_server.Transport(listener, None, lambda connection, address, deadline: None, lambda: None)
     port.start()
     begun = time.monotonic()
     while time.monotonic() - begun < 2.5:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from firmware_app.core.records import Header
-from firmware_app.dicom.element_stream import ELEMENT_LIMIT, EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk_data_set
+from firmware_app.dicom.data_elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from firmware_app.dicom.element_stream import ELEMENT_LIMIT, walk_data_set
 from firmware_app.dicom.errors import (
     IDENTITY_MALFORMED,
     IDENTITY_MISSING,

@@ -36,6 +36,11 @@ class Closed(Exception):
     """The gateway closed or aborted."""
 
 
+def connect_from(address: str, port: int) -> socket.socket:
+    """A connection to 127.0.0.1 that comes from *address*, another one of 127.0.0.0/8."""
+    return socket.create_connection(("127.0.0.1", port), 20, source_address=(address, 0))
+
+
 class RawClient:
     """One association.  `contexts` are (abstract syntax, transfer syntaxes); their ids are 1, 3, 5, …"""
 

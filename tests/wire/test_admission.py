@@ -9,8 +9,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from struct import pack
 
@@ -21,14 +21,14 @@ from hypothesis import strategies as st
 from firmware_app.core.errors import (
     PORT_TAKEN,
 )
-from firmware_app.dicom import storage_scp
 from firmware_app.dicom.errors import (
     TLS_UNUSABLE,
 )
+from firmware_app.dicom.scp import association_server
 from tests.objects import EXPLICIT, IMPLICIT, film, new_uid
 from tests.refusals import raises_refusal
 from tests.wire.gateways import Running, running
-from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request
+from tests.wire.raw import VERIFICATION, Closed, RawClient, Refused, association_request, connect_from
 
 pytestmark = pytest.mark.alone
 
@@ -96,38 +96,61 @@ def test_a_taken_port_is_named(gateway: Running, tmp_path: Path) -> None:
     assert refused.value.port == gateway.port
 
 
+@contextmanager
+def sending(clients: Sequence[RawClient]) -> Iterator[list[int]]:
+    """*clients* send one image after the other; their statuses."""
+    over = threading.Event()
+    statuses: list[int] = []
+
+    def send_on(client: RawClient) -> None:
+        while not over.is_set():
+            instance = new_uid()
+            image = film(sop_class=CT, sop_instance=instance, rows=256, columns=256)
+            statuses.append(client.store(CT, instance, image).status)
+        client.release()
+
+    senders = [threading.Thread(target=send_on, args=(client,)) for client in clients]
+    for sender in senders:
+        sender.start()
+    try:
+        yield statuses
+    finally:
+        over.set()
+        for sender in senders:
+            sender.join()
+
+
+def from_there(gateway: Running, stack: ExitStack, *addresses: str) -> list[RawClient]:
+    """An association from each of *addresses*."""
+    return [
+        stack.enter_context(RawClient(0, STORE, connection=connect_from(address, gateway.port)))
+        for address in addresses
+    ]
+
+
 def test_one_association_too_many_is_told_to_come_again(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        busy = [stack.enter_context(RawClient(gateway.port, STORE)) for _ in range(2)]
-        refused = threading.Event()
-
-        def send_on(client: RawClient) -> None:
-            while not refused.is_set():
-                instance = new_uid()
-                image = film(sop_class=CT, sop_instance=instance, rows=256, columns=256)
-                statuses.append(client.store(CT, instance, image).status)
-            client.release()
-
-        statuses: list[int] = []
-        senders = [threading.Thread(target=send_on, args=(client,)) for client in busy]
-        for sender in senders:
-            sender.start()
-        try:
-            with pytest.raises(Refused) as answer:
-                RawClient(gateway.port)
-        finally:
-            refused.set()
-            for sender in senders:
-                sender.join()
+        clients = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
+        with sending(clients) as statuses, pytest.raises(Refused) as answer:
+            RawClient(gateway.port)
         assert answer.value.args == (2, 3, 2)
         assert set(statuses) == {0}
         with RawClient(gateway.port) as client:
             client.release()
 
 
+def test_one_address_that_sends_in_all_its_places_leaves_half_to_others(tmp_path: Path) -> None:
+    stranger = "127.0.0.2"
+    with running(tmp_path, dicom={"max_associations": 4}) as gateway, ExitStack() as stack:
+        stack.enter_context(sending(from_there(gateway, stack, stranger, stranger)))
+        with pytest.raises(Refused):
+            from_there(gateway, stack, stranger)
+        assert store_one(gateway.port) < 2  # without waiting
+
+
 def test_a_silent_association_gives_its_place_to_whoever_needs_it(tmp_path: Path) -> None:
     with running(tmp_path, dicom={"max_associations": 2}) as gateway, ExitStack() as stack:
-        silent = [stack.enter_context(RawClient(gateway.port, STORE)) for _ in range(2)]
+        silent = from_there(gateway, stack, "127.0.0.2", "127.0.0.3")
         assert store_one(gateway.port) < 5
         assert silent[0].read()[0] == 7  # A-ABORT: it hears that it is out, and may come again
         instance = new_uid()
@@ -146,7 +169,7 @@ def test_five_hundred_idle_sockets_hinder_nobody_and_are_dropped(gateway: Runnin
             for connection in idle[:150]:  # and these have begun a request
                 connection.sendall(association_request(STORE)[:20])
             assert store_one(gateway.port) < 5
-            assert all(closed_within(connection, storage_scp.REQUEST_SECONDS + 8) for connection in idle)
+            assert all(closed_within(connection, association_server.REQUEST_SECONDS + 8) for connection in idle)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -269,7 +292,7 @@ def test_half_open_handshakes_hinder_nobody(tmp_path: Path, certificate: tuple[P
         plain = socket.create_connection(("127.0.0.1", gateway.port), 10)
         with client_tls(cert).wrap_socket(plain, server_hostname="127.0.0.1") as connection:
             assert store_one(gateway.port, connection) < 5
-        assert all(closed_within(connection, storage_scp.REQUEST_SECONDS + 5) for connection in half)
+        assert all(closed_within(connection, association_server.REQUEST_SECONDS + 5) for connection in half)
 
 
 def test_a_client_without_the_asked_certificate_is_not_served(tmp_path: Path, certificate: tuple[Path, Path]) -> None:

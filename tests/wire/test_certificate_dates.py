@@ -27,8 +27,7 @@ from firmware_app.core.certificates import PeerOutOfDate, check_dates_by_box_tim
 from firmware_app.core.clock import Clock, TimeSource
 from firmware_app.core.settings import Config, DicomSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.dicom import storage_scp
-from firmware_app.dicom.scp import tls_dates
+from firmware_app.dicom.scp import association_server, tls_dates
 from firmware_app.ingest.intake import ImageIntake
 from tests.machine import IN_1970, Machine
 from tests.wire.line_rig import wait_for
@@ -114,7 +113,7 @@ def port(folder: Path, days: tuple[int, int]) -> tuple[ssl.SSLContext, ssl.SSLCo
     for name, valid in (("box", VALID), ("modality", days)):
         certificate(folder, name, valid, "authority")
     settings = DicomSection(tls_cert=folder / "box.crt", tls_key=folder / "box.key", tls_ca=folder / "authority.crt")
-    server = storage_scp.create_tls_context(settings)
+    server = association_server.create_tls_context(settings)
     assert server is not None
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
@@ -195,7 +194,7 @@ def test_the_ports_own_certificate_out_of_date_is_said_when_it_opens(
     path = certificate(tmp_path, "box", OVER)
     with caplog.at_level(logging.WARNING):
         settings = DicomSection(tls_cert=path, tls_key=tmp_path / "box.key")
-        assert storage_scp.create_tls_context(settings) is not None
+        assert association_server.create_tls_context(settings) is not None
     assert "clock.certificate_ended" in caplog.text
     assert "box.crt" in caplog.text
 

@@ -6,6 +6,7 @@ After every attack the gateway must also be as small as before, with nothing hal
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import secrets
 import signal
@@ -27,7 +28,7 @@ from tests.objects import EXPLICIT, IMPLICIT, file_of, film, new_uid
 from tests.peers import need_root, peer
 from tests.small_disk import small_disk
 from tests.wire.gateways import Running, process
-from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request
+from tests.wire.raw import APPLICATION, VERIFICATION, Closed, RawClient, association_request, connect_from
 from tests.wire.test_store import eventually, open_associations
 
 pytestmark = pytest.mark.alone
@@ -48,6 +49,8 @@ class Attacked:
     folder: Path
     host: str = "127.0.0.1"
     storescu: list[str] = field(default_factory=list)
+    strangers: Iterator[str] = field(default_factory=lambda: itertools.cycle(("127.0.0.66", "127.0.0.67")))
+    """The attackers have two addresses, for one gets no more than half of the places."""
 
     @property
     def process(self) -> psutil.Process:
@@ -55,7 +58,12 @@ class Attacked:
         return psutil.Process(self.gateway.process.pid)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.gateway.port), 10)
+        """A connection of an attacker."""
+        return connect_from(next(self.strangers), self.gateway.port)
+
+    def associate(self) -> RawClient:
+        """An association of an attacker."""
+        return RawClient(0, STORE, connection=self.connect())
 
     def store(self) -> None:
         """What must succeed whatever else goes on: dcmtk's storescu stores one image, in time."""
@@ -146,7 +154,7 @@ def test_requests_that_drip_byte_by_byte_keep_nobody_out(tmp_path: Path) -> None
 @pytest.mark.parametrize("where", ["in the middle of a PDU", "in the middle of an object", "between two messages"])
 def test_associations_that_drip_in_every_place_keep_nobody_out(tmp_path: Path, where: str) -> None:
     with under_attack(tmp_path) as attacked, ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(attacked.gateway.port, STORE)) for _ in range(PLACES)]
+        clients = [stack.enter_context(attacked.associate()) for _ in range(PLACES)]
         for client in clients:
             if where != "between two messages":
                 begin_object(client)
@@ -171,6 +179,7 @@ def test_peers_that_stop_reading_their_answers_keep_nobody_out(tmp_path: Path) -
         for _ in range(4):
             plain = socket.socket()
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.bind((next(attacked.strangers), 0))
             plain.connect(("127.0.0.1", attacked.gateway.port))
             deaf.append(stack.enter_context(RawClient(attacked.gateway.port, connection=plain)))
             plain.settimeout(1)
@@ -196,11 +205,11 @@ def test_peers_that_vanish_without_a_word_keep_nobody_out_and_leave_nothing(tmp_
         under_attack(tmp_path, host=host, idle_seconds=3) as attacked,
         ExitStack() as stack,
     ):
-        for _ in range(PLACES):
+        for _ in range(PLACES // 2):
             connection = elsewhere.connect(host, attacked.gateway.port)
             client = stack.enter_context(RawClient(0, STORE, connection=connection))
             begin_object(client)
-        eventually(lambda: len(attacked.gateway.incoming()) == PLACES)
+        eventually(lambda: len(attacked.gateway.incoming()) == PLACES // 2)
         elsewhere.pull_the_plug()
         attacked.store()
 
@@ -260,7 +269,7 @@ def test_lengths_of_four_gigabytes_cost_no_memory(tmp_path: Path) -> None:
         for kind in (1, 2, 4, 5, 7):
             with attacked.connect() as connection:
                 connection.sendall(pack(">BxL", kind, 0xFFFFFFFF) + bytes(500_000))
-            with RawClient(attacked.gateway.port, STORE) as client:
+            with attacked.associate() as client:
                 client.socket.sendall(pack(">BxL", kind, 0xFFFFFFFF) + bytes(500_000))
 
     with under_attack(tmp_path) as attacked, ExitStack() as stack:
@@ -275,7 +284,7 @@ def test_endless_objects_leave_room_for_a_modality(tmp_path: Path) -> None:
     pushed: list[int] = []
 
     def attack(over: threading.Event) -> None:
-        with RawClient(attacked.gateway.port, STORE) as client:
+        with attacked.associate() as client:
             begin_object(client, each_bytes)
             pushed.append(each_bytes)
             over.wait()  # and never an end
@@ -291,7 +300,7 @@ def test_endless_empty_fragments_are_ended(tmp_path: Path) -> None:
     empty = pack(">LBB", 2, 1, 0) * 10_000
     flood = pack(">BxL", 4, len(empty)) + empty
     with under_attack(tmp_path) as attacked, ExitStack() as stack:
-        clients = [stack.enter_context(RawClient(attacked.gateway.port, STORE)) for _ in range(4)]
+        clients = [stack.enter_context(attacked.associate()) for _ in range(4)]
         for client in clients:
             client.begin_store(CT, new_uid())
             client.socket.sendall(flood * 2)
@@ -385,7 +394,7 @@ def test_values_of_one_message_on_two_contexts_are_aborted(gateway: Running) -> 
 
 def test_a_storm_of_small_messages_keeps_nobody_out(tmp_path: Path) -> None:
     def attack(over: threading.Event) -> None:
-        with RawClient(attacked.gateway.port) as client:
+        with RawClient(0, connection=attacked.connect()) as client:
             echo = client.command(0x0030, VERIFICATION)
             echoes = (pack(">BxLLBB", 4, len(echo) + 6, len(echo) + 2, 1, 3) + echo) * 50
             client.socket.settimeout(1)
@@ -424,8 +433,9 @@ def test_handshakes_that_stop_or_drip_keep_nobody_out(tmp_path: Path, certificat
 def test_a_gateway_killed_under_attack_starts_clean(tmp_path: Path) -> None:
     with process(tmp_path / "state") as gateway, ExitStack() as stack:
         assert gateway.process is not None
+        attacked = Attacked(gateway, tmp_path)
         for _ in range(PLACES):
-            begin_object(stack.enter_context(RawClient(gateway.port, STORE)))
+            begin_object(stack.enter_context(attacked.associate()))
         eventually(lambda: len(gateway.incoming()) == PLACES)
         gateway.process.send_signal(signal.SIGKILL)
         gateway.process.wait(10)

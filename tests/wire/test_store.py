@@ -16,7 +16,7 @@ from pydicom.errors import InvalidDicomError
 
 from firmware_app.dicom.header import MAGIC, PREAMBLE_BYTES
 from firmware_app.dicom.negotiation import STORAGE
-from firmware_app.dicom.storage_scp import Transport, open_listener
+from firmware_app.dicom.scp.association_server import Transport, open_listener
 from firmware_app.dicom.transfer_syntax import ACCEPTED_SYNTAXES
 from tests.objects import EXPLICIT, IMPLICIT, JPEG, element, film, fragments, new_uid
 from tests.peers import pydicom_files

@@ -44,8 +44,9 @@ _SENTENCES: Final = {
     callers.LIMIT: register(
         "doctor.caller_limit",
         N_(
-            "The machine “{calling}” ({address}) found no free place (count: {count}, last on {date}): as many as "
-            "[dicom] max_associations were sending already. Send again there; raise it if this comes often."
+            "The machine “{calling}” ({address}) found no free place (count: {count}, last on {date}): others were "
+            "sending in all of them ([dicom] max_associations), or it had its half. Send again there; raise the number "
+            "if this comes often."
         ),
     ),
     callers.SERVICES: register(

@@ -23,7 +23,7 @@ from firmware_app.results.storage_commitment import StorageCommitments
 
 if TYPE_CHECKING:
     from firmware_app.dicom.dicomweb_server import DicomwebServer
-    from firmware_app.dicom.storage_scp import StorageSCP
+    from firmware_app.dicom.scp.association_server import AssociationServer
     from firmware_app.dicom.wado_rs import ResultPages
     from firmware_app.ingest.archive_search import ArchiveSearch
 
@@ -43,7 +43,7 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
     _allow_descriptors()
     _keep_decoders_out()
     with process.without_garbage_collection():
-        import firmware_app.dicom.storage_scp  # noqa: F401 - the collector is off while it loads
+        import firmware_app.dicom.scp.association_server  # noqa: F401 - the collector is off while it loads
 
     state = StateDir(config.state.dir)
     state.prepare()
@@ -71,12 +71,12 @@ def run(config: Config, ready: Callable[[Facts], None], stop: threading.Event) -
         clinical.database.close()
 
 
-def dicom_port(config: Config, door: ImageIntake) -> StorageSCP:
+def dicom_port(config: Config, door: ImageIntake) -> AssociationServer:
     """The DICOM port over *door*, with the commitments and the worklist of its clinical database."""
-    from firmware_app.dicom.storage_scp import StorageSCP
+    from firmware_app.dicom.scp.association_server import AssociationServer
 
     database = door.clinical.database
-    return StorageSCP(
+    return AssociationServer(
         config, door, StorageCommitments(database, list_ae_titles(config)), Registrations(database).waiting
     )
 

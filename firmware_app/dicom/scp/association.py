@@ -1,15 +1,14 @@
 """One association as acceptor (PS3.8 9.2, states 2, 3 and 6): negotiate, receive, answer, end.
 
 pynetdicom encodes the A-ASSOCIATE-AC.  The loop and the data path are our own, because pynetdicom's reactor reads a PDU
-of any length, polls every millisecond from two threads, and lets a silent socket hold one of the places.  A data set
-goes from the socket straight into a spool, and 0x0000 (success) is sent only after the door has returned.
+of any length, polls every millisecond from two threads, and lets a silent socket hold one of the places.  What a
+message asks for is done by the services beside this module: `StorageSCP`, `WorklistSCP`, `CommitmentSCP`.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-import sqlite3
 import ssl
 import time
 from collections import Counter
@@ -17,26 +16,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from firmware_app.core.errors import (
-    StoreError,
-)
 from firmware_app.core.settings import DicomSection
-from firmware_app.dicom import commitment, file_meta, negotiation
+from firmware_app.dicom import commitment, negotiation
 from firmware_app.dicom.association_log import AssociationLog
 from firmware_app.dicom.commitment import PUSH_MODEL, WELL_KNOWN_INSTANCE
 from firmware_app.dicom.errors import (
-    IDENTITY_MISMATCH,
     PROTOCOL_BROKEN,
-    IntakeError,
-    Truncated,
 )
 from firmware_app.dicom.scp import dimse as dimse
 from firmware_app.dicom.scp import pdu
-from firmware_app.dicom.scp.association_slots import SlotHolder, Throughput
+from firmware_app.dicom.scp.association_slots import SlotHolder
 from firmware_app.dicom.scp.commitment_scp import PAUSE_S, CommitmentSCP, PendingAnswer
 from firmware_app.dicom.scp.dimse import Command
+from firmware_app.dicom.scp.storage_scp import ArrivingObject, StorageSCP
 from firmware_app.dicom.scp.worklist_scp import MODALITY_WORKLIST, MOST_BYTES, WorklistAnswer, WorklistSCP
-from firmware_app.dicom.storage import AnnouncedObject, ImageDoor, Spool, explain_not_kept
 
 log = logging.getLogger("lantern.gateway")
 
@@ -46,6 +39,7 @@ _LINGER_BYTES = 1_000_000
 # Each fragment costs time, however small: after the first 16,384 of a message they must carry 64 bytes on average.
 _FRAGMENT_BYTES = 64
 _SMALL_FRAGMENTS = 16_384
+_LEAST_PDU_BYTES = 1024  # a message that comes in smaller pieces is silence, until it is whole
 _MOST_OWED = 16
 _REPORT_ID = 1  # the Message ID of our only kind of request: one is under way at a time
 # The data sets that are kept in memory, by command and service, and how long they may be.
@@ -58,12 +52,12 @@ _WITH_IDENTIFIER = {
 
 @dataclass(slots=True)
 class _Incoming:
-    """The message whose data set is arriving.  After an `error` the rest of it is received and dropped."""
+    """The message whose data set is arriving."""
 
     context: int
     command: Command
-    spool: Spool | None = None
-    error: IntakeError | None = None
+    arriving: ArrivingObject | None = None
+    """Of a C-STORE."""
     dropped: int = 0
     identifier: bytearray | None = None
     """Of a question: what is asked for; of an answer of storage commitment: what is said."""
@@ -84,25 +78,25 @@ class Association:
     connection: socket.socket
     address: str
     config: DicomSection
-    door: ImageDoor
     places: SlotCalls
     turned_away: AssociationLog
+    storage: StorageSCP
     worklist: WorklistSCP
     commitments: CommitmentSCP
     request_deadline: float
     counts: Counter[str] = field(default_factory=Counter)
-    pace: Throughput = field(default_factory=Throughput)
     _contexts: dict[int, negotiation.AcceptedContext] = field(default_factory=dict)
     _peer_max_pdu: int = 0
     _caller: str = ""
-    _source: str = ""
-    _record: int | None = None
     _command: bytearray = field(default_factory=bytearray)
     _command_context: int | None = None
     _incoming: _Incoming | None = None
     _fragments: int = 0
     _fragment_bytes: int = 0
     _is_sending: bool = False
+    _is_waiting: bool = False
+    _silent_since: float = 0.0
+    _last_pdu_bytes: int = 0
     _acceptance: bytes = b""
     _owed: list[PendingAnswer] = field(default_factory=list)
     """Answers of storage commitment that the peer has not confirmed."""
@@ -111,7 +105,7 @@ class Association:
 
     def serve(self) -> None:
         """Run the association from its first PDU to its end; the caller closes the connection."""
-        reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline, self.pace)
+        reader = pdu.PduReader(self.connection, self.config.max_pdu, self.request_deadline)
         has_place = False
         try:
             has_place = self._negotiate(reader)
@@ -124,8 +118,9 @@ class Association:
         except pdu.ProtocolViolation as violation:
             self.counts["aborted"] += 1
             self._say_last(pdu.encode_abort(violation.reason))
-            if has_place and (self._incoming is None or self._incoming.error is None):  # else it is journalled already
-                self.door.refuse(self._source, PROTOCOL_BROKEN())
+            arriving = self._incoming.arriving if self._incoming is not None else None
+            if has_place and (arriving is None or arriving.error is None):  # else it is journalled already
+                self.storage.door.refuse(self.storage.source, PROTOCOL_BROKEN())
         except pdu.ConnectionLost:
             self.counts["lost"] += 1
             self._say_last(pdu.encode_abort(pdu.NOT_SPECIFIED))
@@ -140,11 +135,23 @@ class Association:
         is_between_messages = not self._command and self._incoming is None
         if self._owed and self._told is None and is_between_messages and not reader.comes(PAUSE_S):
             self._tell(self._owed[0])
-        return reader.next()
+        if is_between_messages or self._last_pdu_bytes >= _LEAST_PDU_BYTES:
+            self._silent_since = time.monotonic()
+        self._is_waiting = True
+        try:
+            kind, content = reader.next()
+        finally:
+            self._is_waiting = False
+        self._last_pdu_bytes = len(content)
+        return kind, content
+
+    def silent_s(self) -> float:
+        """Seconds for which the peer has neither sent nor read; 0 while the box itself is at work."""
+        return time.monotonic() - self._silent_since if self._is_waiting else 0.0
 
     def give_way(self) -> None:
         """Called from another thread when this association must leave its place to another."""
-        log.warning("association ended for another: all places are taken, and ending this one loses least")
+        log.warning("association ended for another: no place is free, and this one is silent")
         with suppress(OSError):
             # Its own thread then reads the end of the input, or can send no more, and closes the association.
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR if self._is_sending else socket.SHUT_RD)
@@ -174,30 +181,21 @@ class Association:
             self.turned_away.note(request.calling_ae, request.called_ae, self.address, *lacking)
         self._contexts = agreement.contexts
         self._peer_max_pdu = request.max_pdu
-        self._caller, self._source = request.calling_ae, f"dicom:{request.calling_ae}"
+        self._caller, self.storage.source = request.calling_ae, f"dicom:{request.calling_ae}"
         self._acceptance = agreement.encoded
         return True
 
     def _end(self) -> None:
         """Discard what is half-received, and record that the sender has gone."""
-        if self._incoming is not None and self._incoming.spool is not None:
-            self._incoming.spool.discard()
-        self._close_record()
+        if self._incoming is not None and self._incoming.arriving is not None:
+            self.storage.discard(self._incoming.arriving)
+        self.storage.close()
         for owed in self._owed:
             self.commitments.ended(owed, delivered=False)
-        self.door.clinical.database.close_thread()
-        if self.counts:
-            counts = ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+        self.storage.door.clinical.database.close_thread()
+        if counted := self.counts + self.storage.counts:
+            counts = ", ".join(f"{count} {what}" for what, count in sorted(counted.items()))
             log.info("association ended: %s", counts)
-
-    def _close_record(self) -> None:
-        if self._record is None:
-            return
-        try:
-            self.door.clinical.close_association(self._record)
-        except (sqlite3.Error, StoreError) as error:
-            log.error("association not closed in the database: %s", getattr(error, "sqlite_errorname", "error"))
-        self._record = None
 
     def _linger(self) -> None:
         """Let the peer read our last PDU and close first (ARTIM, PS3.8 9.1.5), for a short time only."""
@@ -219,16 +217,15 @@ class Association:
 
     def _send(self, data: bytes) -> None:
         """Send *data*; raises `pdu.ConnectionLost`, also when the peer reads only a part of it."""
-        self.pace.wait()
-        self._is_sending = True
+        self._silent_since = time.monotonic()
+        self._is_sending = self._is_waiting = True
         try:
             self.connection.settimeout(self.config.idle_seconds)
             self.connection.sendall(data)
         except OSError:
             raise pdu.ConnectionLost from None
         finally:
-            self._is_sending = False
-            self.pace.came(0)
+            self._is_sending = self._is_waiting = False
 
     def _say_last(self, data: bytes) -> None:
         """Send a last PDU to a peer that may be gone."""
@@ -249,7 +246,7 @@ class Association:
                     self._data_fragment(context, fragment, is_last)
             return True
         if kind == pdu.A_RELEASE_RQ:
-            self._close_record()
+            self.storage.close()
             self._send(pdu.encode_release_response())
             return False
         if kind == pdu.A_ABORT:
@@ -286,7 +283,8 @@ class Association:
         incoming = _Incoming(context, command)
         if command.has_data_set:
             if command.field == dimse.C_STORE_RQ:
-                self._begin_store(incoming)
+                agreed = self._contexts[context]
+                incoming.arriving = self.storage.begin(command, agreed.abstract_syntax, agreed.transfer_syntax)
             elif (command.field, self._contexts[context].abstract_syntax) in _WITH_IDENTIFIER:
                 incoming.identifier = bytearray()
             self._incoming = incoming
@@ -304,11 +302,8 @@ class Association:
                 > _WITH_IDENTIFIER[incoming.command.field, self._contexts[context].abstract_syntax]
             ):
                 raise pdu.ProtocolViolation(pdu.INVALID_PARAMETER)
-        elif incoming.spool is not None:
-            try:
-                incoming.spool.write(fragment)
-            except IntakeError as error:
-                self._fail(incoming, error)
+        elif incoming.arriving is not None and incoming.arriving.error is None:
+            self.storage.write(incoming.arriving, fragment)
         else:
             # Already refused: let the sender finish and get the reason, but drop no more than one object's size.
             incoming.dropped += len(fragment)
@@ -317,34 +312,6 @@ class Association:
         if is_last:
             self._incoming = None
             self._answer(incoming)
-
-    def _begin_store(self, incoming: _Incoming) -> None:
-        command, context = incoming.command, self._contexts[incoming.context]
-        try:
-            if command.sop_class_uid != context.abstract_syntax:
-                raise IDENTITY_MISMATCH(keyword="SOPClassUID")
-            if self._record is None:
-                self._record = self._open_record()
-            incoming.spool = self.door.spool(
-                file_meta.encode_file_meta(command.sop_class_uid, command.sop_instance_uid, context.transfer_syntax)
-            )
-            self.pace.begin_image()
-        except IntakeError as error:
-            self._fail(incoming, error)
-
-    def _open_record(self) -> int:
-        try:
-            return self.door.clinical.open_association(self._source)
-        except (sqlite3.Error, StoreError) as error:
-            raise explain_not_kept(self.door.state.root, error) from None
-
-    def _fail(self, incoming: _Incoming, error: IntakeError) -> None:
-        incoming.error = error
-        self.pace.end_image(acknowledged=False)
-        if incoming.spool is not None:
-            incoming.spool.discard()
-            incoming.spool = None
-        self.door.refuse(self._source, error)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -362,7 +329,7 @@ class Association:
         elif command.field == dimse.C_ECHO_RQ:
             status, comment = dimse.SUCCESS, ""
         elif command.field == dimse.C_STORE_RQ:
-            status, comment = self._store(incoming)
+            status, comment = self.storage.finish(command, incoming.arriving)
         answer = dimse.encode_response(command, status, comment, offending=offending)
         self._send(pdu.encode_data_pdus(incoming.context, answer, self._peer_max_pdu))
 
@@ -406,22 +373,3 @@ class Association:
         self.counts["worklist questions"] += 1
         self.counts["patients told"] += len(found.data_sets)
         return found
-
-    def _store(self, incoming: _Incoming) -> tuple[int, str]:
-        """Status and Error Comment for a C-STORE whose last byte has arrived (PS3.4 B.2.3)."""
-        if incoming.error is None and incoming.spool is None:
-            self._fail(incoming, Truncated(where="(0008,0016)"))  # a C-STORE without a data set
-        error = incoming.error
-        if incoming.spool is not None:
-            announced = AnnouncedObject(incoming.command.sop_class_uid, incoming.command.sop_instance_uid)
-            try:
-                admission = self.door.accept_spooled(incoming.spool, self._source, self._record, announced)
-            except IntakeError as refused:
-                error = refused
-            else:
-                self.counts[admission.outcome.value] += 1
-        self.pace.end_image(acknowledged=error is None)
-        if error is None:
-            return dimse.SUCCESS, ""
-        self.counts[error.code] += 1
-        return error.dimse_status, error.text("en")

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
-from firmware_app.dicom.scp.association_slots import Throughput
-
 A_ASSOCIATE_RQ: Final = 0x01
 P_DATA_TF: Final = 0x04
 A_RELEASE_RQ: Final = 0x05
@@ -47,9 +45,8 @@ class ProtocolViolation(Exception):
 class PduReader:
     """The PDUs of one connection.  `idle_seconds` limits each receive, `deadline` (monotonic) all of them together."""
 
-    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float, pace: Throughput) -> None:
+    def __init__(self, connection: socket.socket, max_pdu: int, deadline: float) -> None:
         self._connection = connection
-        self._pace = pace
         self._max_pdu = max_pdu
         self.deadline = deadline
         self.idle_seconds = float("inf")
@@ -101,16 +98,11 @@ class PduReader:
         remaining = min(self.deadline - time.monotonic(), self.idle_seconds)
         if remaining <= 0:
             raise ConnectionLost()
-        count = 0
-        self._pace.wait()
         try:
             self._connection.settimeout(remaining)
-            count = self._connection.recv_into(into)
+            return self._connection.recv_into(into)
         except OSError:  # also TimeoutError and ssl.SSLError
             raise ConnectionLost() from None
-        finally:
-            self._pace.came(count)
-        return count
 
 
 def split_data_values(content: memoryview) -> Iterator[tuple[int, bool, bool, memoryview]]:

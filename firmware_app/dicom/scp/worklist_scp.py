@@ -33,7 +33,8 @@ from firmware_app.core.errors import (
 from firmware_app.core.language import ENGLISH
 from firmware_app.core.settings import WorklistSection
 from firmware_app.dicom import query_keys, transfer_syntax
-from firmware_app.dicom.element_stream import EXPLICIT_LITTLE, IMPLICIT_LITTLE, walk_data_set
+from firmware_app.dicom.data_elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from firmware_app.dicom.element_stream import walk_data_set
 from firmware_app.dicom.errors import (
     IntakeError,
 )

@@ -34,6 +34,7 @@ from firmware_app.dicom.errors import (
 from firmware_app.dicom.scp.association import Association, SlotCalls
 from firmware_app.dicom.scp.association_slots import AssociationSlots, SlotHolder
 from firmware_app.dicom.scp.commitment_scp import CommitmentSCP
+from firmware_app.dicom.scp.storage_scp import StorageSCP
 from firmware_app.dicom.scp.worklist_scp import WaitingEntries, WorklistSCP
 from firmware_app.dicom.storage import CommitmentRecords, ImageDoor, empty_incoming
 
@@ -288,7 +289,7 @@ for _loud in ("pynetdicom", "pydicom"):
     logging.getLogger(_loud).setLevel(logging.CRITICAL + 1)
 
 
-class StorageSCP:
+class AssociationServer:
     """Listens as `[dicom]` says and gives every image to *door*.
 
     *commitments* records storage commitment; *waiting* lists the registered patients for the worklist.
@@ -337,17 +338,16 @@ class StorageSCP:
             self._door.make_folders()
 
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
-        places = SlotCalls(take=self._take_place, give=self._give_place)
         Association(
-            connection,
-            address,
-            self._config,
-            self._door,
-            places,
-            self._turned_away,
-            self._worklist,
-            self._commitments,
-            deadline,
+            connection=connection,
+            address=address,
+            config=self._config,
+            places=SlotCalls(take=self._take_place, give=self._give_place),
+            turned_away=self._turned_away,
+            storage=StorageSCP(self._door),
+            worklist=self._worklist,
+            commitments=self._commitments,
+            request_deadline=deadline,
         ).serve()
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:
