@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance.installation import hospital_installer
-from firmware_app.appliance.installation.installer import AVAHI, PROGRAMS, collect_files, package_path
-from firmware_app.appliance.installation.target_system import CONFIG, PREFIX, STATE
+from firmware_app.appliance.installation import product
+from firmware_app.appliance.installation.product import Product, package_path
 from firmware_app.core.language import N_
 
 _UNITS: Final = Path("usr/lib/systemd/system")
@@ -20,70 +19,53 @@ UPGRADES: Final = Path("etc/apt/apt.conf.d/52lantern-box")  # apt reads its sett
 class Contents:
     """One package; paths are given without the leading slash."""
 
-    name: str
-    prefix: Path
-    """Where postinst makes the programs."""
-    commands: tuple[str, ...]
-    """What of them is linked to /usr/bin."""
-    state: Path
-    """What a purge asks about."""
-    settings: Path | None
-    """A folder that a purge removes, and that dpkg knows nothing of."""
+    product: Product
+    purged: Path | None
+    """A folder of settings that a purge removes, and that dpkg knows nothing of."""
     depends: tuple[str, ...]
     recommends: tuple[str, ...]
-    files: Callable[[Path], dict[Path, bytes]]
-    """The unpacked Lantern -> path on the machine -> content."""
+    more_files: Mapping[Path, str]
+    """What the package alone brings: path on the machine -> file in `systemd`."""
     conffiles: tuple[Path, ...]
     libraries: frozenset[str] | None
     """The distributions whose wheels are in it; None where all are that `make wheels` has fetched."""
     unused: tuple[str, ...]
     """Folders that are left out of Lantern's own wheel."""
-    verb: str
-    """“configure” and “withdraw” of `firmware_app.appliance.installation` are this package's with this behind them."""
     remove: str
     remove_more: str
     left: str
     """What stays in *state* unless somebody says that it may go."""
     description: str
 
+    @property
+    def name(self) -> str:
+        return self.product.name
 
-def _of_box(source: Path) -> dict[Path, bytes]:
-    of_debian = source / "systemd/debian"
-    files = {
-        package_path(path): content
-        for path, content in collect_files(source).items()
-        if not path.is_relative_to(PREFIX)
-    }
-    night = (of_debian / "apt-night.conf").read_bytes()
-    not_on_an_image = (of_debian / "apt-image.conf").read_bytes()
-    return files | {
-        _UNITS / "nginx.service.d/lantern-box.conf": (of_debian / "nginx.service.conf").read_bytes(),
-        _UNITS / "apt-daily-upgrade.timer.d/lantern-box.conf": night,
-        _UNITS / "apt-daily-upgrade.service.d/lantern-box.conf": not_on_an_image,
-        _UNITS / "apt-daily.service.d/lantern-box.conf": not_on_an_image,
-        UPGRADES: (of_debian / "upgrades.conf").read_bytes(),
-    }
-
-
-def _of_hospital(source: Path) -> dict[Path, bytes]:
-    folder = source / "systemd/hospital"
-    files = {package_path(place): (folder / name).read_bytes() for name, place in hospital_installer.PLACES.items()}
-    return files | {hospital_installer.SETTINGS: (folder / "lantern-hospital.default").read_bytes()}
+    def files(self, source: Path) -> dict[Path, bytes]:
+        """Path on the machine -> content, of all but the programs, which postinst makes."""
+        files = {
+            package_path(path): content
+            for path, content in self.product.collect_files(source).items()
+            if not path.is_relative_to(self.product.prefix)
+        }
+        return files | {path: (source / "systemd" / name).read_bytes() for path, name in self.more_files.items()}
 
 
 BOX: Final = Contents(
-    name="lantern-box",
-    prefix=PREFIX,
-    commands=("lantern",),
-    state=STATE,
-    settings=CONFIG,
-    depends=("udev", *sorted(PROGRAMS.values())),
+    product=product.BOX,
+    purged=product.BOX.settings.parent,
+    depends=("udev", *sorted(product.BOX.programs.values())),
     recommends=("systemd-timesyncd", "unattended-upgrades"),
-    files=_of_box,
-    conffiles=(AVAHI, UPGRADES),
+    more_files={
+        _UNITS / "nginx.service.d/lantern-box.conf": "debian/nginx.service.conf",
+        _UNITS / "apt-daily-upgrade.timer.d/lantern-box.conf": "debian/apt-night.conf",
+        _UNITS / "apt-daily-upgrade.service.d/lantern-box.conf": "debian/apt-image.conf",
+        _UNITS / "apt-daily.service.d/lantern-box.conf": "debian/apt-image.conf",
+        UPGRADES: "debian/upgrades.conf",
+    },
+    conffiles=(product.AVAHI, UPGRADES),
     libraries=None,
     unused=(),
-    verb="",
     remove=N_("Remove all images and readings of patients?"),
     remove_more=N_(
         "/var/lib/lantern holds the images of patients, their readings, the accounts and the keys of this box. Nothing "
@@ -100,15 +82,12 @@ Description: box that reads X-rays and ultrasound in a grassroots clinic
 """,
 )
 HOSPITAL: Final = Contents(
-    name=hospital_installer.NAME,
-    prefix=hospital_installer.PREFIX,
-    commands=("lantern-hospital",),
-    state=hospital_installer.STATE,
-    settings=None,
-    depends=("mosquitto",),
+    product=product.HOSPITAL,
+    purged=None,
+    depends=tuple(product.HOSPITAL.programs.values()),
     recommends=("systemd-timesyncd",),
-    files=_of_hospital,
-    conffiles=(hospital_installer.SETTINGS,),
+    more_files={product.HOSPITAL.settings: "hospital/lantern-hospital.default"},
+    conffiles=(product.HOSPITAL.settings,),
     libraries=frozenset(
         {
             "annotated-types",
@@ -133,7 +112,6 @@ HOSPITAL: Final = Contents(
         }
     ),
     unused=("firmware_app/_models/", "converters/"),
-    verb="-hospital",
     remove=N_("Remove the hospital's keys and everything that boxes have sent?"),
     remove_more=N_(
         "/var/lib/lantern-hospital holds the hospital's keys, the list of its boxes and all that they have sent. "

@@ -33,7 +33,7 @@ from firmware_app.appliance.errors import (
 )
 from firmware_app.appliance.installation.kind import MachineKind
 from firmware_app.core.language import translate
-from systemd.build.debian_contents import BOX, BY_NAME, Contents
+from systemd.build.debian_contents import BY_NAME, Contents
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 """What `platform.machine()` calls a processor -> what Debian does."""
@@ -115,12 +115,12 @@ def _fill(root: Path, contents: Contents, wheels: Path, source: Path) -> None:
     own = root / "usr/lib" / contents.name
     for path, content in contents.files(source).items():
         _put(root / path, content)
-    for name in contents.commands:
-        command = root / "usr/bin" / name
-        command.parent.mkdir(parents=True, exist_ok=True)
-        command.symlink_to(f"/{contents.prefix}/venv/bin/{name}")
-    if contents is BOX:  # whose files below /opt postinst puts there
-        shutil.copytree(source / "systemd", own / "systemd", ignore=_PACKAGED_ALREADY, copy_function=_copy)
+    product = contents.product
+    command = root / "usr/bin" / product.command.name
+    command.parent.mkdir(parents=True, exist_ok=True)
+    command.symlink_to(f"/{product.prefix}/venv/bin/{command.name}")
+    # For postinst, which puts what lies below /opt there and takes over from a `make install` before.
+    shutil.copytree(source / product.tree, own / product.tree, ignore=_PACKAGED_ALREADY, copy_function=_copy)
     [ours] = wheels.glob(_OURS)
     with zipfile.ZipFile(ours) as packed:  # the installer of this very wheel
         for name in packed.namelist():
@@ -178,11 +178,11 @@ def _template(contents: Contents) -> Iterator[str]:
 
 def _filled_in(text: str, contents: Contents) -> str:
     """A script that both packages have, for this one."""
-    forget = f"rm -rf /{contents.settings}" if contents.settings else ": # dpkg takes the settings"
+    forget = f"rm -rf /{contents.purged}" if contents.purged else ": # dpkg takes the settings"
     for mark, value in (
         ("NAME", contents.name),
-        ("VERB", contents.verb),
-        ("STATE", str(contents.state)),
+        ("VERB", contents.product.verb),
+        ("STATE", str(contents.product.state)),
         ("LEFT", contents.left),
         ("FORGET", forget),
     ):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance.installation.hospital_installer import SERVICES
+from firmware_app.appliance.installation.product import HOSPITAL as HOSPITAL_PRODUCT
 from systemd.build import debian_contents, debian_package
 from tests.faults.systemd_house import House
 from tests.peers import REPOSITORY, missing, peer, release
@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.install, pytest.mark.timeout(3600)]
 WHEELS = REPOSITORY / "build/wheels"
 PROCESSES = ("gateway", "reader", "viewer", "web")
 HOSPITAL = "/var/lib/lantern-hospital"
+SERVICES = HOSPITAL_PRODUCT.starts
 APT = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends -o APT::Sandbox::User=root"
 LATER = datetime(2100, 1, 1, tzinfo=UTC)
 

@@ -57,5 +57,5 @@ def test_a_wheel_is_made_smaller_and_its_record_with_it(tmp_path: Path) -> None:
 
 def test_the_two_packages_share_no_file() -> None:
     assert not BOX.files(REPOSITORY).keys() & HOSPITAL.files(REPOSITORY).keys()
-    assert not set(BOX.commands) & set(HOSPITAL.commands)
-    assert BOX.prefix != HOSPITAL.prefix
+    assert BOX.product.command != HOSPITAL.product.command
+    assert BOX.product.prefix != HOSPITAL.product.prefix

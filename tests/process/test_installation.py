@@ -28,10 +28,11 @@ from firmware_app.appliance.errors import (
     InstallWheelDamaged,
     InstallWheelStale,
 )
-from firmware_app.appliance.installation import hospital_installer, installer, programs, uninstaller
+from firmware_app.appliance.installation import installer, programs, system_packages, uninstaller
 from firmware_app.appliance.installation.kind import MADE_FOR, MachineKind
+from firmware_app.appliance.installation.product import AVAHI, BOX, HOSPITAL, UNITS, Product, package_path
 from firmware_app.appliance.installation.programs import ProgramSource
-from firmware_app.appliance.installation.target_system import VENV, InstallationRecord, TargetSystem
+from firmware_app.appliance.installation.target_system import InstallationRecord, TargetSystem
 from tests.peers import REPOSITORY, need_root, needed, peer
 from tests.refusals import raises_refusal
 
@@ -45,6 +46,8 @@ _PROGRAM = {
     "fonts-noto-cjk": "usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
     "mosquitto": "usr/sbin/mosquitto",
 }
+PORTLESS = replace(BOX, ports=())
+"""Whether this machine has them free is no matter of the test."""
 _MASK = "etc/systemd/system/nginx.service"
 _APT = """
 Dir::State::status "{root}/var/lib/dpkg/status";
@@ -151,7 +154,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("DPKG_ROOT", str(root))
     monkeypatch.setenv("DPKG_ADMINDIR", str(root / "var/lib/dpkg"))
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    monkeypatch.setattr(installer, "PORTS", ())
     monkeypatch.setattr(sys, "base_prefix", "/usr")
     made = Place(Running(root), ProgramSource(tree, wheels, ""), apt)
     pack(made)
@@ -170,7 +172,7 @@ def everything(root: Path) -> set[Path]:
 
 def install(place: Place) -> InstallationRecord:
     record = place.machine.record or InstallationRecord()
-    installer.packages(place.machine, record, place.source)
+    system_packages.install_packages(BOX, place.machine, record, place.source)
     return record
 
 
@@ -201,7 +203,7 @@ def test_a_wheel_that_cannot_be_used_is_refused_before_any_package_comes(
     spoil(place)
     before = everything(place.root)
     with pytest.raises(InstallWheelStale if spoil is stale else InstallWheelDamaged) as refused:
-        installer.install(place.machine, place.source)
+        installer.install(PORTLESS, place.machine, place.source)
     assert place.wheel.name in refused.value.text("en")
     assert everything(place.root) == before
 
@@ -217,20 +219,20 @@ def test_wheels_of_another_machine_are_refused_with_both_names_before_any_packag
     made_for.write_text(json.dumps({**asdict(here), "name": "the other one", **mistake}), "utf-8")
     before = everything(place.root)
     with raises_refusal(INSTALL_WHEELS_FOREIGN) as refused:
-        installer.install(place.machine, place.source)
+        installer.install(PORTLESS, place.machine, place.source)
     sentence = refused.value.text("en")
     assert "Debian 12 (bookworm)" in sentence
     assert "the other one" in sentence
     with raises_refusal(INSTALL_WHEELS_FOREIGN):
-        hospital_installer.install(place.machine, place.source)
+        installer.install(HOSPITAL, place.machine, place.source)
     assert everything(place.root) == before
     made_for.write_text(json.dumps(asdict(here)), "utf-8")
-    installer.check_wheels(place.machine, place.source)
+    installer._check_wheels(place.machine, place.source)
 
 
 def test_the_hospitals_computer_has_its_broker_from_the_given_folder(place: Place) -> None:
     """The apt of this test knows of no other place."""
-    hospital_installer.install_packages(place.machine, place.source)
+    system_packages.install_packages(HOSPITAL, place.machine, InstallationRecord(), place.source)
     assert (place.root / "usr/sbin/mosquitto").exists()
 
 
@@ -282,7 +284,7 @@ def test_what_came_with_lantern_is_on_record_before_it_comes_and_goes_with_it(pl
     place.apt()
     uninstaller._remove_packages(place.machine, InstallationRecord(packages=[*_DEBS, "never-came"]))
     assert not (place.root / "usr/sbin/nginx").exists()
-    assert not installer.present()
+    assert not system_packages.list_present()
 
 
 def test_an_installation_that_was_killed_in_the_middle_of_it_is_finished_and_leaves_nothing_unrecorded(
@@ -331,7 +333,7 @@ def test_a_removal_after_such_a_kill_finds_what_came_and_the_mask(place: Place) 
     (place.root / _MASK).parent.mkdir(parents=True, exist_ok=True)
     (place.root / _MASK).symlink_to("/dev/null")
     uninstaller._remove_packages(place.machine, place.machine.record or InstallationRecord())
-    assert not installer.present()
+    assert not system_packages.list_present()
     assert not os.path.lexists(place.root / _MASK)
 
 
@@ -352,7 +354,7 @@ def test_packages_that_came_though_apt_failed_are_on_record(place: Place) -> Non
 
 def test_make_wheels_collects_every_package_that_make_install_asks_for() -> None:
     collected = (REPOSITORY / "Makefile").read_text("utf-8").partition("$(FROM_NOTHING) install ")[2].split(" > ")[0]
-    assert set(installer.PROGRAMS.values()) <= set(collected.split())
+    assert set(BOX.programs.values()) <= set(collected.split())
 
 
 def test_a_mask_of_somebody_else_stays(place: Place) -> None:
@@ -369,10 +371,10 @@ def test_files_are_on_record_before_they_are_written(place: Place, monkeypatch: 
     def power_cut(*_: object) -> None:
         raise PowerCutError
 
-    files = dict(installer._files(place.source.tree / "systemd"))
+    files = BOX.collect_files(place.source.tree)
     monkeypatch.setattr(TargetSystem, "link", power_cut)
     with pytest.raises(PowerCutError):
-        installer._place(place.machine, InstallationRecord(), files)
+        installer._place(BOX, place.machine, InstallationRecord(), files)
     record = place.machine.record
     assert record is not None
     assert set(record.files) == {str(path) for path in files}
@@ -388,23 +390,23 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
     for folder in (kept / "oldest", kept / "old", fresh):
         folder.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
-    machine.link(VENV, "programs/old")
-    machine.put(installer.UNITS / installer.TARGET, b"of the old version")
+    machine.link(machine.prefix / "venv", "programs/old")
+    machine.put(UNITS / BOX.starts[-1], b"of the old version")
     machine.remember(InstallationRecord(running="the old version"))
     stopped: list[str] = []
 
     def run(*command: str, **_: object) -> None:
-        if command[:3] != ("systemctl", "stop", installer.TARGET):
+        if command[:3] != ("systemctl", "stop", BOX.starts[-1]):
             raise PowerCutError
         stopped.append(programs.read_stamp_in_use(machine))
 
-    monkeypatch.setattr(installer, "packages", lambda *_: None)
+    monkeypatch.setattr(system_packages, "install_packages", lambda *_: None)
     monkeypatch.setattr(installer, "run", run)
     with pytest.raises(PowerCutError):
-        installer.install(machine, place.source)
+        installer.install(PORTLESS, machine, place.source)
     assert stopped == ["old"]
     assert programs.read_stamp_in_use(machine) == fresh.name
-    assert machine.at(installer.UNITS / installer.TARGET).read_bytes() != b"of the old version"
+    assert machine.at(UNITS / BOX.starts[-1]).read_bytes() != b"of the old version"
     assert (kept / "oldest").exists()
     record = machine.record
     assert record is not None
@@ -414,36 +416,52 @@ def test_an_upgrade_stops_the_box_and_writes_the_units_right_after_the_switch(
 # --- the removal -----------------------------------------------------------------------------------------------------
 
 
-def test_the_package_takes_over_a_box_that_make_install_made_and_make_then_refuses(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("what", [BOX, HOSPITAL], ids=lambda what: what.name)
+def test_the_package_takes_over_what_make_install_made_and_make_then_refuses(
+    place: Place, monkeypatch: pytest.MonkeyPatch, what: Product
 ) -> None:
-    machine = Running(place.root)
-    fresh = machine.at("opt/lantern/programs") / place.source.stamp()
+    machine = replace(Running(place.root), prefix=what.prefix)
+    source = replace(place.source, as_given=what.as_given)
+    fresh = machine.at(what.prefix / "programs") / source.stamp()
     fresh.mkdir(parents=True)
     (fresh / "lantern-whole").touch()
-    installer._place(machine, InstallationRecord(), installer.collect_files(place.source.tree))
-    machine.put(installer.package_path(installer.UNITS) / installer.TARGET, b"[Unit]\n")  # dpkg has unpacked
-    for name in ("_users", "_enable"):
-        monkeypatch.setattr(installer, name, lambda _: None)
+    installer._place(what, machine, InstallationRecord(), what.collect_files(place.source.tree))
+    machine.put(package_path(UNITS) / what.starts[-1], b"[Unit]\n")  # dpkg has unpacked
+    for name in ("_make_users", "_enable"):
+        monkeypatch.setattr(installer, name, lambda *_: None)
     monkeypatch.setattr(programs, "finish", lambda *_: None)
-    installer.configure(machine, place.source)
-    assert not list(machine.at(installer.UNITS).glob("lantern*"))
-    assert not machine.at("usr/local/bin/lantern").is_symlink()
-    assert machine.at(installer.AVAHI).exists(), "it lies where the package has it"
-    for refused in (
-        lambda: installer.install(machine, place.source),
-        lambda: uninstaller.announce_removal(machine, set()),
-    ):
+    installer.configure(what, machine, source)
+    assert not list(machine.at(UNITS).glob("lantern*"))
+    assert not machine.at(what.command).is_symlink()
+    assert machine.at(AVAHI).exists() == (what is BOX), "it lies where the package has it"
+    with raises_refusal(INSTALL_PACKAGED):
+        installer.install(what, machine, place.source)
+    if what is BOX:
         with raises_refusal(INSTALL_PACKAGED):
-            refused()
+            uninstaller.announce_removal(machine, set())
+
+
+@pytest.mark.parametrize(("goes", "stays"), [(BOX, HOSPITAL), (HOSPITAL, BOX)], ids=lambda what: what.name)
+def test_on_a_machine_with_both_the_one_goes_without_the_other(place: Place, goes: Product, stays: Product) -> None:
+    for what in (goes, stays):
+        machine = replace(TargetSystem(place.root), prefix=what.prefix)
+        installer._place(what, machine, InstallationRecord(), what.collect_files(place.source.tree))
+        installer._enable(what, machine)
+    before = {*installer.list_installable_units(stays, machine)}
+    assert before.isdisjoint(installer.list_installable_units(goes, machine))
+    uninstaller.withdraw(goes, machine)
+    assert not machine.at(goes.prefix).exists()
+    assert machine.record is not None
+    wanted = {path.name for path in machine.at(UNITS).glob("*.wants/*")}
+    assert wanted == before
 
 
 def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """As root of a box whose source is gone: only what is installed tells who they are."""
     root, machine = place.root, TargetSystem(place.root)
     monkeypatch.setattr(uninstaller, "_OWN_USERS", root / "nowhere")
-    files = dict(installer._files(place.source.tree / "systemd"))
-    installer._place(machine, InstallationRecord(), files)
+    files = BOX.collect_files(place.source.tree)
+    installer._place(BOX, machine, InstallationRecord(), files)
     (root / "etc/passwd").write_text("lantern-reader:x:990:990::/:/bin/false\n", "utf-8")
     (root / "etc/group").write_text("lantern-reader:x:990:\n", "utf-8")
     (root / "var/lib/lantern/images").mkdir(parents=True)
@@ -458,7 +476,7 @@ def test_a_removal_that_was_cut_off_knows_the_users_still(place: Place, monkeypa
     assert not (root / "var/lib/lantern").exists()
     uninstaller.uninstall(machine, set())
     assert "lantern-reader" not in (root / "etc/passwd").read_text("utf-8")
-    assert not (root / installer.SYSUSERS).exists()
+    assert not (root / BOX.sysusers).exists()
     assert not (root / "opt/lantern").exists()
     with raises_refusal(NOT_INSTALLED):
         uninstaller.uninstall(machine, set())

@@ -18,7 +18,8 @@ from pathlib import Path
 from firmware_app.appliance.errors import (
     REMOVAL_UNSURE,
 )
-from firmware_app.appliance.installation import hospital_installer, installer, uninstaller
+from firmware_app.appliance.installation import installer, uninstaller
+from firmware_app.appliance.installation.product import BOX, HOSPITAL
 from firmware_app.appliance.installation.programs import ProgramSource
 from firmware_app.appliance.installation.target_system import TargetSystem, terminal_language
 from firmware_app.core.errors import (
@@ -29,12 +30,11 @@ from firmware_app.core.language import N_, translate
 # OpenVINO's wheels for ARM ask for a newer C library than some boards have.
 EXTRAS = {"x86_64": "intel,tflite", "aarch64": "tflite"}
 _PUT = {
-    "install": installer.install,
-    "install-hospital": hospital_installer.install,
-    "configure": installer.configure,
-    "configure-hospital": hospital_installer.configure,
+    f"{verb}{product.verb}": (put, product)
+    for verb, put in (("install", installer.install), ("configure", installer.configure))
+    for product in (BOX, HOSPITAL)
 }
-_WITHDRAW = {"withdraw": uninstaller.withdraw, "withdraw-hospital": hospital_installer.withdraw}
+_WITHDRAW = {f"withdraw{product.verb}": product for product in (BOX, HOSPITAL)}
 _SURE = N_("Type “remove” to go on:")
 _NOTHING_REMOVED = N_("Nothing was removed.")
 
@@ -47,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.what in _PUT:
             wheels = options.wheels.resolve() if options.wheels else None
-            _PUT[options.what](machine, ProgramSource(options.source.resolve(), wheels, options.extras))
+            put, product = _PUT[options.what]
+            put(product, machine, ProgramSource(options.source.resolve(), wheels, options.extras))
             return 0
         if options.what in _WITHDRAW:
-            _WITHDRAW[options.what](machine)
+            uninstaller.withdraw(_WITHDRAW[options.what], machine)
             return 0
         return _uninstall(machine, uninstaller.parse_kept("" if options.purge else options.keep), sure=options.sure)
     except LanternError as error:

@@ -18,11 +18,6 @@ from firmware_app.appliance.errors import (
 from firmware_app.core import language
 from firmware_app.core.language import printable_language, translate
 
-PREFIX: Final = Path("opt/lantern")
-VENV: Final = PREFIX / "venv"
-COMMAND: Final = Path("usr/local/bin/lantern")
-CONFIG: Final = Path("etc/lantern")
-STATE: Final = Path("var/lib/lantern")
 _RECORD: Final = "installed.json"
 
 
@@ -44,7 +39,7 @@ class TargetSystem:
 
     root: Path = Path("/")
     changed: bool = False
-    prefix: Path = PREFIX
+    prefix: Path = Path("opt/lantern")
     """Where the programs are: the box's, or the hospital's, which may be on the same machine."""
 
     @property
@@ -61,6 +56,11 @@ class TargetSystem:
     def has_systemd(self) -> bool:
         """Whether it runs under systemd now: sd_booted(3)."""
         return self.alive and Path("/run/systemd/system").is_dir()
+
+    @property
+    def root_option(self) -> list[str]:
+        """What systemd's tools have to be given so that they work on this machine."""
+        return [] if self.alive else [f"--root={self.root}"]
 
     def at(self, path: Path | str) -> Path:
         return self.root / path

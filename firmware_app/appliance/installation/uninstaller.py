@@ -1,10 +1,11 @@
-"""`make uninstall`: removes everything except what it was asked to keep."""
+"""`make uninstall`: removes the box, except what it was asked to keep.  `withdraw` is for either Debian package."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,21 +15,15 @@ from firmware_app.appliance.errors import (
     NOT_INSTALLED,
     InstallStepFailed,
 )
+from firmware_app.appliance.installation import system_packages
 from firmware_app.appliance.installation.installer import (
-    SYSUSERS,
-    TARGET,
     UDEV,
     is_packaged,
     list_installable_units,
-    present,
     require_root,
-    unmask_nginx,
 )
+from firmware_app.appliance.installation.product import BOX, Product
 from firmware_app.appliance.installation.target_system import (
-    COMMAND,
-    CONFIG,
-    PREFIX,
-    STATE,
     InstallationRecord,
     TargetSystem,
     run,
@@ -36,14 +31,13 @@ from firmware_app.appliance.installation.target_system import (
 )
 from firmware_app.core.language import N_, translate
 
-KEEPABLE: Final = {"state": STATE, "config": CONFIG}
-_RUN: Final = ("run/lantern", "run/lantern-*", "run/issue.d/lantern*.issue", "etc/issue.d/lantern*.issue")
+KEEPABLE: Final = {"state": BOX.state, "config": BOX.settings.parent}
 _OWN_USERS: Final = Path(__file__).parents[3] / "systemd" / "lantern.sysusers"
 """In the unpacked Lantern; for a machine from which an earlier removal has taken the installed one."""
-_STOPPED = N_("The box is stopped.")
+_STOPPED = N_("What ran is stopped.")
 _KEPT = N_("Kept: /{path} ({what}).")
 _KEPT_USERS = N_("Kept: the box's users and groups, whose files these are.")
-_FILES = N_("Removed: {count} files (units, users, rules, the TLS front).")
+_FILES = N_("Removed: {count} files (units, users, rules).")
 _REMOVED = N_("Removed: /{path}")
 _REMOVED_USERS = N_("Removed: the users and groups {names}.")
 _REMOVED_PACKAGES = N_("Removed: the Debian packages {packages}, which came with Lantern.")
@@ -67,8 +61,8 @@ def parse_kept(words: str) -> set[str]:
 def announce_removal(machine: TargetSystem, keep: set[str]) -> list[Path]:
     """Say what will be lost for good, before it is; returns those folders."""
     require_root("uninstall")
-    if is_packaged(machine):
-        raise INSTALL_PACKAGED(what="uninstall", package="lantern-box")
+    if is_packaged(BOX, machine):
+        raise INSTALL_PACKAGED(what="uninstall", package=BOX.name)
     _record(machine)
     lost = [path for word, path in KEEPABLE.items() if word not in keep and machine.at(path).exists()]
     for path in lost:
@@ -81,39 +75,40 @@ def uninstall(machine: TargetSystem, keep: set[str]) -> None:
     require_root("uninstall")
     record = _record(machine)
     users, groups = _users(machine)
-    _stop(machine)
-    there = [machine.at(name) for name in (*map(Path, record.files), COMMAND) if os.path.lexists(machine.at(name))]
+    _stop(BOX, machine)
+    there = [machine.at(name) for name in (*map(Path, record.files), BOX.command) if os.path.lexists(machine.at(name))]
     for place in there:
-        if place != machine.at(SYSUSERS):  # who the users are has to be known until they are gone
+        if place != machine.at(BOX.sysusers):  # who the users are has to be known until they are gone
             place.unlink()
     if there:
         machine.did(_FILES, count=len(there))
-    _forget_units(machine)
+    _forget_units(BOX, machine)
     for word, path in KEEPABLE.items():
         if word in keep and machine.at(path).exists():
             machine.tell(_KEPT, path=path, what=_content(machine, path))
         else:
             _remove(machine, path)
     _remove_users(machine, users, groups)
-    machine.at(SYSUSERS).unlink(missing_ok=True)
+    machine.at(BOX.sysusers).unlink(missing_ok=True)
     _remove_packages(machine, record)
-    _remove(machine, PREFIX)  # last: it holds the record, so that a removal that was cut off can be started again
+    _remove(machine, BOX.prefix)  # last: it holds the record, so that a removal that was cut off can be started again
     if keep:
         machine.tell(_HOW_TO_RETURN)
 
 
-def withdraw(machine: TargetSystem) -> None:
+def withdraw(product: Product, machine: TargetSystem) -> None:
     """What is left to do before dpkg removes the package's files: state, settings and users stay."""
-    require_root("withdraw")
-    _stop(machine)
-    _forget_units(machine)
-    _remove(machine, PREFIX)
+    require_root(f"withdraw{product.verb}")
+    machine = replace(machine, prefix=product.prefix)
+    _stop(product, machine)
+    _forget_units(product, machine)
+    _remove(machine, product.prefix)
 
 
 def _record(machine: TargetSystem) -> InstallationRecord:
     """What is installed; empty where an earlier removal has left what it was asked to keep, or was cut off late."""
     record = machine.record
-    if record is None and not any(machine.at(path).exists() for path in (*KEEPABLE.values(), PREFIX)):
+    if record is None and not any(machine.at(path).exists() for path in (*KEEPABLE.values(), BOX.prefix)):
         raise NOT_INSTALLED()
     return record or InstallationRecord()
 
@@ -121,33 +116,30 @@ def _record(machine: TargetSystem) -> InstallationRecord:
 def _content(machine: TargetSystem, path: Path) -> str:
     files = [one for one in machine.at(path).rglob("*") if one.is_file() and not one.is_symlink()]
     size = sum(one.stat().st_size for one in files) // 1_000_000
-    return translate(_IMAGES if path == STATE else _SETTINGS, terminal_language()).format(
+    return translate(_IMAGES if path == BOX.state else _SETTINGS, terminal_language()).format(
         files=len(files), megabytes=size
     )
 
 
-def _stop(machine: TargetSystem) -> None:
-    where = [] if machine.alive else [f"--root={machine.root}"]
-    if units := list(list_installable_units(machine)):
-        run("systemctl", *where, "disable", *units)
+def _stop(product: Product, machine: TargetSystem) -> None:
+    if units := list(list_installable_units(product, machine)):
+        run("systemctl", *machine.root_option, "disable", *units)
     if units and machine.has_systemd:
-        run("systemctl", "stop", TARGET, "lantern-*")
+        run("systemctl", "stop", *product.starts, product.units)
         machine.did(_STOPPED)
 
 
-def _forget_units(machine: TargetSystem) -> None:
-    if machine.has_systemd:
-        for folder in machine.at("run/systemd/system").glob("lantern-*.d"):  # what lantern-setup says of this box
-            shutil.rmtree(folder)
-        run("systemctl", "daemon-reload")
-        run("systemctl", "reset-failed", "lantern-*")
-        if machine.at(UDEV).exists():
-            run("udevadm", "control", "--reload")
-    for place in [match for pattern in _RUN for match in machine.root.glob(pattern)]:
+def _forget_units(product: Product, machine: TargetSystem) -> None:
+    for place in [match for pattern in product.run_files for match in machine.root.glob(pattern)]:
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:
             place.unlink()
+    if machine.has_systemd:
+        run("systemctl", "daemon-reload")
+        run("systemctl", "reset-failed", product.units)
+        if machine.at(UDEV).exists():
+            run("udevadm", "control", "--reload")
 
 
 def _remove(machine: TargetSystem, path: Path) -> None:
@@ -172,7 +164,7 @@ def _remove(machine: TargetSystem, path: Path) -> None:
 
 def _users(machine: TargetSystem) -> tuple[list[str], list[str]]:
     """Users and groups of sysusers.d(5); a user has a group of its own name."""
-    sysusers = next((path.read_text("utf-8") for path in (machine.at(SYSUSERS), _OWN_USERS) if path.exists()), "")
+    sysusers = next((path.read_text("utf-8") for path in (machine.at(BOX.sysusers), _OWN_USERS) if path.exists()), "")
     words = [line.split() for line in sysusers.splitlines()]
     users = [word[1] for word in words if word[:1] == ["u"]]
     return users, [*users, *(word[1] for word in words if word[:1] == ["g"])]
@@ -180,7 +172,7 @@ def _users(machine: TargetSystem) -> tuple[list[str], list[str]]:
 
 def _remove_users(machine: TargetSystem, users: list[str], groups: list[str]) -> None:
     """Only when no file of theirs is left: a number that is free is given to the next user, with the files."""
-    if machine.at(STATE).exists() and any(machine.at(STATE).iterdir()):
+    if machine.at(BOX.state).exists() and any(machine.at(BOX.state).iterdir()):
         machine.tell(_KEPT_USERS)
         return
     where = [] if machine.alive else ["--prefix", str(machine.root)]
@@ -197,9 +189,9 @@ def _remove_users(machine: TargetSystem, users: list[str], groups: list[str]) ->
 def _remove_packages(machine: TargetSystem, record: InstallationRecord) -> None:
     if not (record.packages and machine.alive):
         return
-    unmask_nginx(machine, record)
+    system_packages.unmask_foreign(BOX, machine, record)
     # Not all have come where the installation was cut off, and apt refuses them all for one that it does not know.
-    packages = sorted(set(record.packages) & present())
+    packages = sorted(set(record.packages) & system_packages.list_present())
     if not packages:
         return
     try:
