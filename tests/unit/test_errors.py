@@ -61,8 +61,9 @@ def test_the_sentence_uses_every_field_it_was_given() -> None:
 
 
 def test_a_refusal_takes_exactly_its_placeholders() -> None:
-    refusal = Refusal(LanternError, "test.takes", "It takes {one}.", unsaid=("other",))
-    assert str(refusal(one="this", other="that")) == "test.takes: It takes this. (that)"
+    # Its code is known from now on, to the tests of the handbook too: one that the doctor never says.
+    refusal = Refusal(LanternError, "other.takes", "It takes {one}.", unsaid=("other",))
+    assert str(refusal(one="this", other="that")) == "other.takes: It takes this. (that)"
     for wrong in ({}, {"one": "this"}, {"one": "this", "other": "that", "third": "more"}):
         with pytest.raises(TypeError, match="takes one, other"):
             refusal(**wrong)
