@@ -20,9 +20,9 @@ from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
 from firmware_app.results import case_text, terms
 from firmware_app.results.case_text import format_value
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.dicom_objects import coded_concepts
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
-from firmware_app.results.result import Result
 
 Json = dict[str, Any]
 
@@ -92,19 +92,19 @@ _UNCONFIRMED: Final = {"status": "preliminary"}
 class ObservationState:
     """What all observations of a case share: whose they are, of which study, by which device for each reading."""
 
-    result: Result
+    view: CaseView
     uids: ResultUids
     common: Json
     devices: Mapping[str, str]
 
     @property
     def language(self) -> str:
-        return self.result.language
+        return self.view.language
 
 
 def make_observations(told: ObservationState) -> Iterator[tuple[UID, Json]]:
     """Each with the UID that later versions keep."""
-    case = told.result.case
+    case = told.view.case
     for reading in case.readings:
         pack = reading.pack.name if reading.pack is not None else ""
         if reading.status is ReadingStatus.CANNOT_JUDGE:
@@ -151,7 +151,7 @@ def _make_observation(
 
 def _describe_finding(told: ObservationState, one: Finding) -> Json:
     value, language = format_value(one, told.language), told.language
-    opinions = [said for said in told.result.opinions if said.finding == one.code]
+    opinions = [said for said in told.view.opinions if said.finding == one.code]
     return {
         **_describe_verdict(told, one.code),
         "code": make_concept(
@@ -184,11 +184,11 @@ def _describe_finding(told: ObservationState, one: Finding) -> Json:
 
 
 def _describe_verdict(told: ObservationState, finding: str) -> Json:
-    return _UNCONFIRMED if told.result.is_rejected(finding) else {}
+    return _UNCONFIRMED if told.view.is_rejected(finding) else {}
 
 
 def _describe_lesion(told: ObservationState, one: Lesion, number: int) -> Json:
-    case = told.result.case
+    case = told.view.case
     findings = {finding.code: finding for finding in case.findings}
     sizes = (
         (coded_concepts.LONG_AXIS, one.long_axis_mm, coded_concepts.MILLIMETRE),

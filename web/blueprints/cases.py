@@ -20,7 +20,7 @@ from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
 from firmware_app.dicom.patient_data import OLDEST_YEARS, clean_age
 from firmware_app.results import case_text, remote_status, rendering
-from firmware_app.results.gathering import gather_result
+from firmware_app.results.case_view import gather_numbered_view
 from web import guard, priors, sheet, words
 from web.blueprints import earlier, judgements, packs
 from web.box import here
@@ -100,7 +100,9 @@ def report_pdf(reference: str) -> ResponseReturnValue:
         box.confirmations.show(reference, guard.actor())
     try:
         with _one_at_a_time:
-            made = rendering.render_pdf(box.config, gather_result(box.config, box.clinical, reference), g.language)
+            made = rendering.render_pdf(
+                box.config, gather_numbered_view(box.config, box.clinical, reference), g.language
+            )
     except LanternError as error:
         return render_template("report_failed.html", reference=reference, reason=Reason.of(error)), 503
     named = {"Content-Disposition": f"inline; filename={reference}.pdf"}

@@ -7,7 +7,6 @@ and its tracking id; one for images that could not be judged.  It is UNVERIFIED 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Final
 
 import highdicom as hd
@@ -19,8 +18,9 @@ from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
+from firmware_app.results.case_view import CaseLesion
 from firmware_app.results.dicom_objects import coded_concepts
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, CaseLesion, ResultContext
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, ResultContext
 
 KIND: Final = "sr"
 _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
@@ -28,8 +28,8 @@ _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQ
 
 def make_report(maker: ResultContext) -> Dataset:
     """The report of the case."""
-    result, signature = maker.result, maker.result.signature
-    groups = [group for reading in result.case.readings for group in _make_groups(maker, reading)]
+    view, signature = maker.view, maker.view.done
+    groups = [group for reading in view.case.readings for group in _make_groups(maker, reading)]
     groups += [_group_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
     content = sr.MeasurementReport(
         observation_context=_make_observers(maker),
@@ -41,8 +41,8 @@ def make_report(maker: ResultContext) -> Dataset:
         content=content[0],
         series_instance_uid=maker.uids.series(KIND),
         series_number=SERIES_NUMBERS[KIND],
-        sop_instance_uid=maker.uids.instance(result.version, KIND),
-        instance_number=result.version,
+        sop_instance_uid=maker.uids.instance(view.version, KIND),
+        instance_number=view.version,
         manufacturer=maker.manufacturer,
         is_complete=True,
         is_final=signature is not None,
@@ -55,9 +55,8 @@ def make_report(maker: ResultContext) -> Dataset:
         specific_character_set="ISO_IR 192",
     )
     if signature is not None:
-        made.VerifyingObserverSequence[0].VerificationDateTime = datetime.fromisoformat(signature.at).strftime(
-            "%Y%m%d%H%M%S"
-        )
+        signed_at = signature.at.at.astimezone()
+        made.VerifyingObserverSequence[0].VerificationDateTime = signed_at.strftime("%Y%m%d%H%M%S")
     return made
 
 
@@ -72,7 +71,7 @@ def _make_observers(maker: ResultContext) -> sr.ObservationContext:
             physical_location=maker.organization,
         ),
     )
-    signature = maker.result.signature
+    signature = maker.view.done
     person = (
         sr.ObserverContext(
             observer_type=codes.DCM.Person,
@@ -86,7 +85,7 @@ def _make_observers(maker: ResultContext) -> sr.ObservationContext:
 
 def _find_previous(maker: ResultContext) -> list[Dataset]:
     """The report of the version before, which this one replaces (PS3.3 C.17.2, Predecessor Documents Sequence)."""
-    version = maker.result.version
+    version = maker.view.version
     if version < 2:
         return []
     before = Dataset()
@@ -130,7 +129,7 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Gro
             sr.QualitativeEvaluation(
                 name=coded_concepts.DOCTORS_ASSESSMENT, value=coded_concepts.ASSESSMENTS[said.verdict]
             )
-            for said in maker.result.opinions
+            for said in maker.view.opinions
             if said.finding == one.code and said.verdict in coded_concepts.ASSESSMENTS
         ),
     ]
