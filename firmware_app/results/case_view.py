@@ -134,9 +134,9 @@ class CaseView:
 
     @property
     def local(self) -> Reason | None:
-        """How far the packs have proved themselves at this clinic; None where no pack was chosen."""
+        """How far the packs have proved themselves at this clinic; None where a reason says so already."""
         found = calibration_status.explain_calibration(self.case)
-        return found[1] if found is not None else None
+        return found[1] if found is not None and found[1] not in self.reasons else None
 
     @property
     def waiting(self) -> int:
