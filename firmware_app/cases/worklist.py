@@ -19,7 +19,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from firmware_app.cases import audit, remarks, row_json, usb_import
-from firmware_app.cases.casebook import WITHOUT_IMAGE, select_strongest
+from firmware_app.cases.case_answer import select_strongest, sort_findings
+from firmware_app.cases.casebook import WITHOUT_IMAGE
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import HIDDEN, Confirmations, Source, Truth
 from firmware_app.cases.errors import (
@@ -409,7 +410,7 @@ class Worklist:
         ]
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
         hidden, priority = bool(row["hidden"]), Priority(row["priority"]) if row["priority"] else None
-        findings = () if hidden else tuple(sorted(select_strongest(readings), key=lambda one: not one.positive))
+        findings = () if hidden else sort_findings(select_strongest(readings))
         verdicts = self.verdicts(row["reference"])
         return WorklistRow(
             row["reference"],

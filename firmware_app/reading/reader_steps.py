@@ -17,8 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.cases import lesion_tracking
-from firmware_app.cases.casebook import select_strongest
+from firmware_app.cases.case_answer import decide_answer, select_strongest
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import (
     DECODE_RAN_OUT,
@@ -188,8 +187,8 @@ def advise_follow_up(case: Case, manifests: Mapping[str, Manifest], known: Colle
     for name in sorted(of_pack, key=lambda name: _rank_urgency(manifests[name], of_pack[name])):
         manifest, readings = manifests[name], of_pack[name]
         pack = name, manifest.version
-        findings, lesions = select_strongest(readings), lesion_tracking.find_lesions(readings)
-        advice = find_advice(manifest.follow_up, pack, findings, lesions, known, complete=whole and empty)
+        answer = decide_answer(readings)
+        advice = find_advice(manifest.follow_up, pack, answer.findings, answer.lesions, known, complete=whole and empty)
         if advice is not None:
             return advice
     return None

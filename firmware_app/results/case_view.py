@@ -14,7 +14,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from firmware_app.cases import lesion_tracking, result_versions
+from firmware_app.cases import result_versions
+from firmware_app.cases.case_answer import decide_answer, sort_findings
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import Confirmations
 from firmware_app.cases.errors import NotReadYet, RegistrationUnknown
@@ -111,16 +112,20 @@ class CaseView:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings of the case, the strongest positive one first."""
-        return sort_findings(self.case)
+        return sort_findings(self.case.findings)
 
     @property
     def marked_lesions(self) -> list[CaseLesion]:
         """The lesions of the case in its order, with their readings and marks."""
-        readings = self.case.readings
+        readings, answer = self.case.readings, decide_answer(self.case.readings)
         return [
             CaseLesion(number, next(one for one in readings if marks[0] in one.lesions), lesion, marks)
-            for number, (lesion, marks) in enumerate(lesion_tracking.find_lesions_with_marks(readings), 1)
+            for number, (lesion, marks) in enumerate(zip(answer.lesions, answer.marks, strict=True), 1)
         ]
+
+    def find_reading(self, finding: Finding) -> Reading | None:
+        """The reading in which *finding* of the case is strongest."""
+        return next((one for one in self.case.readings if finding in one.findings), None)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -305,11 +310,6 @@ def withhold_answer(case: Case, withheld: tuple[str, ...]) -> Case:
         for one in case.readings
     )
     return replace(case, priority=None, readings=readings, findings=(), lesions=(), follow_up=None)
-
-
-def sort_findings(case: Case) -> tuple[Finding, ...]:
-    """The findings of *case*, positive ones first, then by probability."""
-    return tuple(sorted(case.findings, key=lambda one: (not one.positive, -one.probability)))
 
 
 def list_reasons(case: Case) -> tuple[Reason, ...]:

@@ -1,7 +1,7 @@
 """FHIR R4 resources of a case: Observations, and the codes, identifiers and references that all resources use.
 
-There is one Observation for each finding, each lesion, and each reading that could not be judged. A resource is a plain
-JSON object.
+There is one Observation for each finding and each lesion of the case, and for each reading that could not be judged.
+A resource is a plain JSON object.
 """
 
 from __future__ import annotations
@@ -105,17 +105,14 @@ class ObservationState:
 def make_observations(told: ObservationState) -> Iterator[tuple[UID, Json]]:
     """Each with the UID that later versions keep."""
     case = told.view.case
+    for one in case.findings:
+        strongest = told.view.find_reading(one)
+        pack = strongest.pack if strongest is not None else None
+        yield _make_observation(told, pack, ("finding", one.code), _describe_finding(told, one))
     for reading in case.readings:
-        pack = reading.pack.name if reading.pack is not None else ""
         if reading.status is ReadingStatus.CANNOT_JUDGE:
-            yield _make_observation(
-                told, reading.pack, ("unjudged", pack, *reading.instances), _describe_unjudged(told, reading)
-            )
-            continue
-        for one in reading.findings:
-            yield _make_observation(
-                told, reading.pack, ("finding", one.code, pack, *reading.instances), _describe_finding(told, one)
-            )
+            name = ("unjudged", reading.pack.name if reading.pack is not None else "", *reading.instances)
+            yield _make_observation(told, reading.pack, name, _describe_unjudged(told, reading))
     for number, lesion in enumerate(case.lesions, 1):
         by = (one.pack for one in case.readings if one.lesions and lesion.instance in one.instances)
         yield _make_observation(told, next(by, None), ("lesion", str(number)), _describe_lesion(told, lesion, number))

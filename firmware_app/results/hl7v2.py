@@ -1,9 +1,9 @@
 """A case as one HL7 v2.5.1 message ORU^R01, for hospital information systems that take nothing newer.
 
-The message has one OBX for each doctor's verdict, for each finding (present or absent, then probability and threshold),
-for each lesion, for each reading that could not be judged, for each sentence, and for the printed report (chapter 7.4
-of the standard). OBX-11 and OBR-25 are P, and F once a doctor has finished the case. Where a doctor has rejected a
-finding, the model's own statement stays P.
+The message has one OBX for each doctor's verdict, for each finding of the case (present or absent, then probability and
+threshold), for each lesion, for each reading that could not be judged, for each sentence, and for the printed report
+(chapter 7.4 of the standard). OBX-11 and OBR-25 are P, and F once a doctor has finished the case. Where a doctor has
+rejected a finding, the model's own statement stays P.
 
 The data types follow chapter 2.A: names, times, numbers, and text with its escape sequences, converted from DICOM's.
 """
@@ -224,26 +224,26 @@ def _build_observations(view: CaseView, pdf: bytes | None) -> Iterator[dict[int,
 
 def _list_observations(view: CaseView, pdf: bytes | None) -> Iterator[_Observation]:
     language, group = view.language, 0
+    findings = view.case.findings
+    for one in findings:
+        group += 1
+        presence, rejected = (
+            coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
+            view.is_rejected(one.code),
+        )
+        for said in view.opinions:
+            if said.finding == one.code:
+                verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
+                yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
+        yield _Observation(
+            "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
+        )
+        for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
+            yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected=rejected)
     for reading in view.case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
             group += 1
             yield _Observation("TX", coded_concepts.UNJUDGED, group, split_lines(reading.reason.text(language)))
-        for one in reading.findings:
-            group += 1
-            presence, rejected = (
-                coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
-                view.is_rejected(one.code),
-            )
-            for said in view.opinions:
-                if said.finding == one.code:
-                    verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
-                    yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
-            yield _Observation(
-                "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
-            )
-            for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
-                yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected)
-    findings = view.case.findings
     for count, lesion in enumerate(view.case.lesions, 1):
         group += 1
         found = next((one for one in findings if one.code == lesion.finding), None)

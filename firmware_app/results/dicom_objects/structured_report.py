@@ -1,12 +1,14 @@
 """The structured report: TID 1500 in a Comprehensive 3D SR, as IHE AI Results asks.
 
 One measurement group for each finding of each reading and for each lesion of the case, with its algorithm, its images
-and its tracking id; one for images that could not be judged.  It is UNVERIFIED until a doctor has finished the case.
+and its tracking id; one for images that could not be judged.  Where several readings say something of one finding, a
+group for the whole case stands first.  The report is UNVERIFIED until a doctor has finished the case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import highdicom as hd
@@ -29,7 +31,8 @@ _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQ
 def make_report(maker: ResultContext) -> Dataset:
     """The report of the case."""
     view, signature = maker.view, maker.view.done
-    groups = [group for reading in view.case.readings for group in _make_groups(maker, reading)]
+    groups = list(_group_answer(maker))
+    groups += [group for reading in view.case.readings for group in _make_groups(maker, reading)]
     groups += [_group_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
     content = sr.MeasurementReport(
         observation_context=_make_observers(maker),
@@ -96,6 +99,16 @@ def _find_previous(maker: ResultContext) -> list[Dataset]:
     return [before]
 
 
+def _group_answer(maker: ResultContext) -> Iterator[_Group]:
+    """The case's findings of which several readings say something: an archive must not choose between them."""
+    for finding in maker.view.case.findings:
+        said = [one for one in maker.view.case.readings if finding.code in {other.code for other in one.findings}]
+        strongest = maker.view.find_reading(finding)
+        if len(said) > 1 and strongest is not None:
+            everything = tuple(instance for one in said for instance in one.instances)
+            yield _group_finding(maker, replace(strongest, instances=everything), finding, scope="case")
+
+
 def _make_groups(maker: ResultContext, reading: Reading) -> Iterator[_Group]:
     if reading.status is ReadingStatus.CANNOT_JUDGE:
         yield _group_unjudged(maker, reading)
@@ -119,7 +132,7 @@ def _group_unjudged(maker: ResultContext, reading: Reading) -> _Group:
     )
 
 
-def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Group:
+def _group_finding(maker: ResultContext, reading: Reading, one: Finding, *, scope: str = "finding") -> _Group:
     presence = coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT
     summary = coded_concepts.FOUND if one.positive else coded_concepts.NOTHING_FOUND
     evaluations = [
@@ -140,7 +153,7 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Gro
             sr.Measurement(name=coded_concepts.code_finding(one, one.code), value=float(one.value), unit=unit)
         )
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_make_tracking(maker, "finding", one.code, *reading.instances),
+        tracking_identifier=_make_tracking(maker, scope, one.code, *(reading.instances if scope != "case" else ())),
         finding_type=coded_concepts.code_finding(one, one.code),
         algorithm_id=_identify_algorithm(reading.pack, (one,)),
         measurements=[_measure_certainty(one.probability), *measured],
