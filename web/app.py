@@ -111,7 +111,17 @@ def create_app(
 
     pulse = Pulse(clinical, stands)
     boxes.install(
-        app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk, intake)
+        app.extensions,
+        boxes.Box(
+            config=config,
+            state=state,
+            clinical=clinical,
+            accounts=accounts,
+            pulse=pulse,
+            checkup=checkup or Checkup(None),
+            disk=disk,
+            intake=intake,
+        ),
     )
     for name, converter in (
         ("case", CaseReference),

@@ -187,7 +187,17 @@ class Casebook:
         files = self._files(None)
         if not files:
             return None
-        return Case(None, None, None, 0, None, files, (), (), ())
+        return Case(
+            reference=None,
+            study_instance_uid=None,
+            modality=None,
+            revision=0,
+            priority=None,
+            files=files,
+            readings=(),
+            findings=(),
+            lesions=(),
+        )
 
     def background(self, case: Case) -> tuple[str, ...]:
         """The codes of the facts that are known of the patient's background."""

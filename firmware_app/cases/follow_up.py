@@ -109,7 +109,13 @@ def find_advice(
     labels = {fact.code: fact.label.by_language() for fact in rules.background if fact.code in raised}
     name, version = pack
     return FollowUp(
-        f"follow_up.{said.code}", said.advice.by_language(), said.rule.by_language(), said.source, name, version, labels
+        code=f"follow_up.{said.code}",
+        advice=said.advice.by_language(),
+        rule=said.rule.by_language(),
+        source=said.source,
+        pack=name,
+        version=version,
+        background=labels,
     )
 
 

@@ -339,15 +339,15 @@ class StorageSCP:
     def _serve(self, connection: socket.socket, address: str, deadline: float) -> None:
         places = SlotCalls(take=self._take_place, give=self._give_place)
         Association(
-            connection,
-            address,
-            self._config,
-            self._door,
-            places,
-            self._turned_away,
-            self._worklist,
-            self._commitments,
-            deadline,
+            connection=connection,
+            address=address,
+            config=self._config,
+            door=self._door,
+            places=places,
+            turned_away=self._turned_away,
+            worklist=self._worklist,
+            commitments=self._commitments,
+            request_deadline=deadline,
         ).serve()
 
     def _tell_dates(self, error: ssl.SSLCertVerificationError, address: str) -> None:

@@ -87,7 +87,14 @@ class ReadingAttempt:
 
     def cannot(self, why: LanternError | Reason) -> Reading:
         reason = why if isinstance(why, Reason) else Reason.of(why)
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
+        return Reading(
+            scope=Scope.INSTANCE,
+            instances=self._of,
+            status=ReadingStatus.CANNOT_JUDGE,
+            reason=reason,
+            pack=None,
+            timing=_NO_TIME,
+        )
 
     def gave_up(self, lost: ChildLost, memory_mb: int) -> Reading:
         """`cannot`, after a child was *lost* for the last time; a decoder's may take *memory_mb*.
@@ -108,7 +115,17 @@ class ReadingAttempt:
         self, findings: tuple[Finding, ...], lesions: tuple[Lesion, ...], pack: PackIdentity, frames: FramesRead | None
     ) -> Reading:
         status = ReadingStatus.READ
-        return Reading(Scope.INSTANCE, self._of, status, None, pack, _NO_TIME, findings, lesions, frames=frames)
+        return Reading(
+            scope=Scope.INSTANCE,
+            instances=self._of,
+            status=status,
+            reason=None,
+            pack=pack,
+            timing=_NO_TIME,
+            findings=findings,
+            lesions=lesions,
+            frames=frames,
+        )
 
     def complete(self, reading: Reading) -> Reading:
         """*reading* with its times and hints, which are known only now."""

@@ -101,7 +101,14 @@ def _link_object(path: Path, folder: Path) -> OfferedResult:
             os.link(source, target.with_suffix(source.suffix))
     size = target.stat().st_size + target.with_suffix(METADATA_SUFFIX).stat().st_size
     return OfferedResult(
-        folder.name, study, series, sop, f"{folder.name}/{target.name}", size, attributes, said["bulk"]
+        case=folder.name,
+        study_uid=study,
+        series_uid=series,
+        sop_instance_uid=sop,
+        file=f"{folder.name}/{target.name}",
+        bytes=size,
+        attributes=attributes,
+        bulk=said["bulk"],
     )
 
 

@@ -137,16 +137,16 @@ def _question(
         whom.append((population, named))
     chosen = EntryChoice("", before).key if before.modality or before.view else ""
     return Question(
-        instance,
-        tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
-        tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
+        instance=instance,
+        kinds=tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
+        others=tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
         if needed
         else (),
-        tuple(whom),
-        (),
-        False,
-        chosen,
-        before.population,
+        whom=tuple(whom),
+        alike=(),
+        urgent=False,
+        kind=chosen,
+        population=before.population,
     )
 
 

@@ -38,9 +38,11 @@ def verdict(reference: str) -> ResponseReturnValue:
     try:
         drawing = drawn.sent(box) if word else None
         if image:
-            box.image_verdicts.judge(reference, image, finding, word, guard.actor(), seen, drawing)
+            box.image_verdicts.judge(
+                reference, image, finding, verdict=word, actor=guard.actor(), seen=seen, drawing=drawing
+            )
         elif word:
-            box.worklist.judge(reference, finding, word, guard.actor(), seen, drawing)
+            box.worklist.judge(reference, finding, word, guard.actor(), seen=seen, drawing=drawing)
         else:
             box.worklist.withdraw(reference, finding, guard.actor())
     except CaseUnknown:

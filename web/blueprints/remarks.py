@@ -29,9 +29,9 @@ def remark(reference: str) -> ResponseReturnValue:
             reference,
             RemarkKind(form["kind"]),
             form.get("text", ""),
-            guard.actor(),
-            form.get("instance", ""),
-            drawn.sent(box),
+            actor=guard.actor(),
+            instance=form.get("instance", ""),
+            drawing=drawn.sent(box),
         )
     except CaseUnknown:
         abort(404)

@@ -40,7 +40,13 @@ def make_captures(maker: ResultContext) -> Iterator[Dataset]:
         uid = maker.uids.instance(maker.view.drawn_version, KIND, number)
         series = maker.uids.series(KIND)
         made = _make_capture(
-            maker, pixels, series, uid, SERIES_NUMBERS[KIND], _number_instance(maker, number), one.instance
+            maker,
+            pixels,
+            series,
+            uid=uid,
+            series_number=SERIES_NUMBERS[KIND],
+            number=_number_instance(maker, number),
+            instance=one.instance,
         )
         made.SeriesDescription = "Lantern: marked pictures"
         made.ImageComments = WARNING
@@ -60,10 +66,10 @@ def make_plain_images(maker: ResultContext) -> Iterator[Dataset]:
             maker,
             _to_colour(key_images.load_frame(folder, 0)),
             source.SeriesInstanceUID,
-            source.SOPInstanceUID,
-            SERIES_NUMBERS[PICTURE],
-            number,
-            image.instance,
+            uid=source.SOPInstanceUID,
+            series_number=SERIES_NUMBERS[PICTURE],
+            number=number,
+            instance=image.instance,
         )
         made.SeriesDescription = "Lantern: picture as it came"
         yield made
