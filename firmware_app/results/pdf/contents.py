@@ -149,7 +149,7 @@ def _make_captions(plate: Plate, view: CaseView, _: _Translated) -> dict[str, An
     marked = (
         N_("The same with the lesions that the model marked; the numbers are those of the list.")
         if plate.outlined
-        else N_("The same; the line goes around what weighed most in the model's view.")
+        else N_("The same; the line goes around what weighed most in the model's result.")
     )
     return {
         "plain": _(N_("{first} {second}")).format(first=_(N_("As it came.")), second=frame).strip(),
