@@ -27,8 +27,8 @@ from bench.outcome import Goal, Row, Table
 from firmware_app import __version__
 from firmware_app.core.settings import Config
 from firmware_app.results import rendering
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.pdf import typesetting
-from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
 
@@ -55,11 +55,9 @@ def main() -> None:
             Variant(
                 title,
                 f"Lantern {__version__}",
-                partial(
-                    _seconds, config, result, language, sizes.setdefault(title, []), processor.setdefault(title, [])
-                ),
+                partial(_seconds, config, view, language, sizes.setdefault(title, []), processor.setdefault(title, [])),
             )
-            for title, (result, language) in reports.items()
+            for title, (view, language) in reports.items()
         ]
         results = harness.alternate(variants, options.rounds)
     version = f"Lantern {__version__}"
@@ -85,9 +83,9 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _seconds(config: Config, result: Result, language: str, sizes: list[float], processor: list[float]) -> float:
+def _seconds(config: Config, view: CaseView, language: str, sizes: list[float], processor: list[float]) -> float:
     worked, begun = _worked(), time.perf_counter()
-    made = rendering.render_pdf(config, result, language)
+    made = rendering.render_pdf(config, view, language)
     taken = time.perf_counter() - begun
     processor.append(_worked() - worked)
     sizes.append(len(made) / 1000.0)
@@ -100,31 +98,31 @@ def _worked() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _one(folder: Path) -> Result:
+def _one(folder: Path) -> CaseView:
     """A film with a heat map and no lesion."""
-    result = _drawn(folder, "one", heat=True)
-    reading = replace(result.case.readings[0], lesions=())
-    return replace(result, case=replace(result.case, readings=(reading,), lesions=()))
+    view = _drawn(folder, "one", heat=True)
+    reading = replace(view.case.readings[0], lesions=())
+    return replace(view, case=replace(view.case, readings=(reading,), lesions=()))
 
 
-def _long(folder: Path) -> Result:
+def _long(folder: Path) -> CaseView:
     """Two films with lesions: the longest report."""
     results = [_drawn(folder, name, heat=False) for name in ("first", "second")]
     images, readings = [], []
-    for number, result in enumerate(results):
+    for number, view in enumerate(results):
         name = f"i-{number}"
-        lesions = tuple(replace(result.case.lesions[0], instance=name) for _ in range(_LESIONS // 2))
-        readings.append(replace(result.case.readings[0], instances=(name,), lesions=lesions))
-        images.append(replace(result.images[0], instance=name))
+        lesions = tuple(replace(view.case.lesions[0], instance=name) for _ in range(_LESIONS // 2))
+        readings.append(replace(view.case.readings[0], instances=(name,), lesions=lesions))
+        images.append(replace(view.images[0], instance=name))
     lesions = tuple(lesion for one in readings for lesion in one.lesions)
     case = replace(results[0].case, readings=tuple(readings), lesions=lesions)
     return replace(results[0], case=case, images=tuple(images))
 
 
-def _drawn(folder: Path, name: str, *, heat: bool) -> Result:
+def _drawn(folder: Path, name: str, *, heat: bool) -> CaseView:
     display = folder / name
     film = films.save(folder, f"{name}.dcm", films.film())
-    result = result_of(film, display)
+    view = result_of(film, display)
     rng = np.random.default_rng(len(name))
     down, across = np.mgrid[0:_ROWS, 0:_COLUMNS]
     lungs = 50000 - 60000 * np.hypot(across / _COLUMNS - 0.5, down / _ROWS - 0.5)
@@ -134,7 +132,7 @@ def _drawn(folder: Path, name: str, *, heat: bool) -> Result:
         down, across = np.mgrid[0:256, 0:210]
         warmth = 255 * np.exp(-((across - 140) ** 2 + (down - 90) ** 2) / 1500)
         Image.fromarray(warmth.astype(np.uint8)).save(display / "pneumonia.png")
-    return result
+    return view
 
 
 if __name__ == "__main__":

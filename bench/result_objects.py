@@ -21,9 +21,9 @@ from bench import decode_films, harness
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.results import rendering as report
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.dicom_objects import objects
 from firmware_app.results.rendering import render_objects
-from firmware_app.results.result import Result
 from tests import films
 from tests.results import result_of
 
@@ -66,16 +66,16 @@ def main() -> int:
         told = ", ".join(f"{name} {fact}" for name, fact in harness.machine().items())
         print(f"{told}\n\n| case | object | seconds | kB |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
-        for case, result in _results(Path(name)).items():
+        for case, view in _results(Path(name)).items():
             for one in (
-                *_single(case, result, Path(name), given.rounds),
-                _whole(case, result, Path(name), given.rounds),
+                *_single(case, view, Path(name), given.rounds),
+                _whole(case, view, Path(name), given.rounds),
             ):
                 print(one.as_json() if given.json else one.row(), flush=True)
     return 0
 
 
-def _results(folder: Path) -> dict[str, Result]:
+def _results(folder: Path) -> dict[str, CaseView]:
     film = films.film(decode_films.grained(films.shapes(3, *_FILM), 12), BitsStored=12, HighBit=11)
     clip = decode_films.clip(folder, _FRAMES)
     return {
@@ -84,13 +84,13 @@ def _results(folder: Path) -> dict[str, Result]:
     }
 
 
-def _single(case: str, result: Result, folder: Path, rounds: int) -> Iterator[Measured]:
-    pdf = report.render_pdf(Config(), result, result.language)
+def _single(case: str, view: CaseView, folder: Path, rounds: int) -> Iterator[Measured]:
+    pdf = report.render_pdf(Config(), view, view.language)
     seconds: dict[str, list[float]] = {}
     sizes: dict[str, int] = {}
     for number in range(rounds + 1):
         begun = time.process_time()
-        for one in objects.make_objects(result, pdf):
+        for one in objects.make_objects(view, pdf):
             path = objects.write_object(one, folder)
             now = time.process_time()
             if number:
@@ -101,12 +101,12 @@ def _single(case: str, result: Result, folder: Path, rounds: int) -> Iterator[Me
         yield Measured(case, _NAMES[kind], tuple(spent), sizes[kind])
 
 
-def _whole(case: str, result: Result, folder: Path, rounds: int) -> Measured:
+def _whole(case: str, view: CaseView, folder: Path, rounds: int) -> Measured:
     out, spent, size = folder / "out", [], 0
     out.mkdir(exist_ok=True)
     for _ in range(rounds):
         begun = _spent()
-        made = list(render_objects(Config(), result, out))
+        made = list(render_objects(Config(), view, out))
         spent.append(_spent() - begun)
         size = sum(int(one["bytes"]) for one in made if not isinstance(one, Reason))
     return Measured(case, f"all {len(made)}, with their process", tuple(spent), size)

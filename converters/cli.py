@@ -234,7 +234,7 @@ def _follow(options: argparse.Namespace) -> int:
         if fed:
             print(f"{recipe.pack}: {sum(len(one.films) for one in fed)} films of feedback", file=sys.stderr, flush=True)
         where = options.recipe.resolve()
-        run = RecipeRun(recipe, where.parent, options.data, work, fed, where.name)
+        run = RecipeRun(recipe=recipe, near=where.parent, data=options.data, work=work, feedback=fed, file=where.name)
         with device.using(getattr(options, "device", "auto"), getattr(options, "workers", 0)) as machine:
             if set(options.steps) & set(FITS):
                 print(f"{recipe.pack}: {machine}", file=sys.stderr, flush=True)

@@ -159,7 +159,14 @@ class HospitalSite:
 
     def _publish(self, keys: Keyring, host: str, port: int) -> HospitalBundle:
         vouched = (self.tls / "ca.crt").read_text("ascii")
-        made = HospitalBundle(keys.verify_public, keys.seal_public, keys.serial, host, port, vouched)
+        made = HospitalBundle(
+            verify=keys.verify_public,
+            seal=keys.seal_public,
+            serial=keys.serial,
+            host=host,
+            port=port,
+            authority=vouched,
+        )
         fresh = self.bundle_file.with_suffix(".new")
         keyring.write_file(fresh, made.encode() + b"\n")
         fresh.replace(self.bundle_file)

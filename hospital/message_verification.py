@@ -66,7 +66,7 @@ def open_message(
     verify = boxes[box]
     if verify is None:
         raise BOX_REVOKED(box=box)
-    body = open_sealed(payload, kind, box, verify, keys.private, keys.retired)
+    body = open_sealed(payload, kind, box, signer=verify, private=keys.private, retired=keys.retired)
     version = read_wire_version(payload)
     message = decode_up(body, first=version is WireVersion.FIRST)
     if message.origin.box != box or message.kind is not kind:

@@ -126,7 +126,9 @@ def write_provisioning_files(
             times = {"nonce": nonce, "made": now, "expires": now + days * _DAY_S}
             signed = SignedProvisioning.made(Provisioning(**{**one, **times, "claim": mark}), keys.signer)
             _write_whole(file, signed.encode() + b"\n")
-        made.append(PreparedBox(one["box"], one["clinic"], one["language"], file, code, kept))
+        made.append(
+            PreparedBox(box=one["box"], clinic=one["clinic"], language=one["language"], file=file, code=code, kept=kept)
+        )
     _record_labels(house, made)
     _write_whole(out / LABEL_SHEET, render_label_sheet(made, bundle).encode("utf-8"))
     return made

@@ -13,7 +13,8 @@ from PIL import Image
 
 from firmware_app.cases import row_json
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.patients import Patient
+from firmware_app.cases.patients import DisplayedPatient, Patient
+from firmware_app.cases.worklist import CaseCompletion, DoctorVerdict
 from firmware_app.core import clock
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import (
@@ -28,9 +29,9 @@ from firmware_app.core.records import (
     Timing,
 )
 from firmware_app.dicom.header import examine_file
+from firmware_app.results.case_view import CaseView, SourceImage
 from firmware_app.results.dicom_objects import objects
 from firmware_app.results.dicom_objects.objects import ResultObject
-from firmware_app.results.result import Opinion, Result, Signature, SourceImage
 from tests import peers
 
 PACK = PackIdentity("chest-xray-child", "0.2.2", "onnxruntime", "int8")
@@ -40,7 +41,7 @@ _PIXELMED = "/usr/share/java/pixelmed.jar"
 _LIMITS = [f"-Djdk.xml.{name}=0" for name in ("xpathExprOpLimit", "xpathTotalOpLimit", "xpathExprGrpLimit")]
 
 
-def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = False, **changes: Any) -> Result:
+def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = False, **changes: Any) -> CaseView:
     """The result of a case with the image at *path*; its frame is rendered into *display*."""
     known = examine_file(path).header if header else None
     rows, columns = (known.rows, known.columns) if known and known.rows and known.columns else (128, 96)
@@ -80,29 +81,30 @@ def result_of(path: Path, display: Path, *, header: bool = True, signed: bool = 
     )
     modality = known.modality if known else None
     case = Case("c-1f2e3d4c", "1.2", modality, 1, Priority.URGENT, (), readings, findings, lesions)
-    made = Result(
-        case,
-        (SourceImage("i-1", str(path), str(display), known),),
-        Patient("王小明", "P-1", "045Y", "M"),
-        (Opinion("pneumonia", "disagree", "李医生"),),
-        Signature("李医生", "2026-11-23T12:00:00+08:00") if signed else None,
-        "某某卫生院",
-        "zh_CN",
-        "ab" * 32,
-        "Lantern 0.1",
-        1,
-        "2026-11-23T12:00:05+08:00",
+    said_at = clock.parse_stamp("2026-11-23T12:00:00+08:00")
+    made = CaseView(
+        case=case,
+        known=DisplayedPatient(Patient("王小明", "P-1", "045Y", "M")),
+        images=(SourceImage("i-1", str(path), str(display), known),),
+        verdicts=(DoctorVerdict("pneumonia", "disagree", "李医生", said_at),),
+        done=CaseCompletion("李医生", said_at) if signed else None,
+        box="某某卫生院",
+        language="zh_CN",
+        key="ab" * 32,
+        software="Lantern 0.1",
+        version=1,
+        made_at="2026-11-23T12:00:05+08:00",
     )
     return replace(made, **changes)
 
 
-def written(result: Result, folder: Path) -> dict[str, Path]:
+def written(result: CaseView, folder: Path) -> dict[str, Path]:
     """The files of all objects by their names."""
     folder.mkdir(exist_ok=True)
     return {one.file_name: objects.write_object(one, folder) for one in made_of(result)}
 
 
-def made_of(result: Result) -> list[ResultObject]:
+def made_of(result: CaseView) -> list[ResultObject]:
     return list(objects.make_objects(result, PDF))
 
 

@@ -21,6 +21,7 @@ from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.core.version import version
+from firmware_app.results.case_view import may_see_words
 from firmware_app.results.terms import format_percent
 from web import box as boxes
 from web import compression, guard, notices, standing, words
@@ -110,7 +111,17 @@ def create_app(
 
     pulse = Pulse(clinical, stands)
     boxes.install(
-        app.extensions, boxes.Box(config, state, clinical, accounts, pulse, checkup or Checkup(None), disk, intake)
+        app.extensions,
+        boxes.Box(
+            config=config,
+            state=state,
+            clinical=clinical,
+            accounts=accounts,
+            pulse=pulse,
+            checkup=checkup or Checkup(None),
+            disk=disk,
+            intake=intake,
+        ),
     )
     for name, converter in (
         ("case", CaseReference),
@@ -221,9 +232,9 @@ def _banner() -> dict[str, object]:
 
 
 def _seen_words(row: WorklistRow) -> tuple[DoctorVerdict, ...]:
-    """The verdicts on a case of a list that its reader may see: of others' none as long as two readers are blind."""
-    is_blind = row.readers is not None and row.readers.blind and row.done is None
-    return tuple(one for one in row.verdicts if not is_blind or one.actor == guard.actor())
+    """The verdicts on a case of a list that its reader may see."""
+    reader = guard.actor()
+    return tuple(one for one in row.verdicts if may_see_words(reader, one.actor, row.readers, row.done))
 
 
 def _translated(message: str, **values: object) -> str:

@@ -10,7 +10,7 @@ from firmware_app.cases.remarks import Remark, RemarkKind
 from firmware_app.core import clock
 from firmware_app.core.language import LANGUAGES as SPOKEN
 from firmware_app.core.language import N_, NN_, language_name, translate, translate_plural, translate_term
-from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion, Priority
+from firmware_app.core.records import FINDING_TAG, Case, Finding, Lesion
 from firmware_app.dicom.errors import (
     AgeUnknown,
 )
@@ -26,13 +26,7 @@ from firmware_app.results.terms import SEXES as SEXES
 from firmware_app.results.terms import VERDICTS as VERDICTS
 from firmware_app.results.terms import WRITTEN as WRITTEN
 
-PRIORITIES: Final[Mapping[Priority | None, str]] = {
-    Priority.URGENT: N_("urgent"),
-    Priority.SOON: N_("soon"),
-    Priority.ROUTINE: N_("routine"),
-    Priority.CANNOT_JUDGE: N_("cannot judge"),
-    None: N_("not read"),
-}
+PRIORITIES: Final = case_text.PRIORITY_NAMES
 HEADLINES: Final = {
     "auc": N_("elsewhere AUC {value}"),
     "sensitivity": N_("elsewhere sensitivity {value}"),
@@ -280,7 +274,7 @@ def measured(measure: str, number: float) -> str:
 
 def label(finding: Finding, language: str) -> str:
     """The finding's name in *language*, in English where it has none."""
-    return finding.label.get(language) or finding.label.get("en") or finding.code
+    return case_text.name_finding([finding], finding.code, language)
 
 
 def not_looked_for(case: Case, language: str) -> list[str]:
@@ -295,7 +289,7 @@ def value(finding: Finding, language: str) -> str:
 
 def labelled(findings: Iterable[Finding], code: str, language: str) -> str:
     """The name of the finding in *findings* with this code; the code itself where there is none."""
-    return next((label(finding, language) for finding in findings if finding.code == code), code)
+    return case_text.name_finding(findings, code, language)
 
 
 def marked(lesion: Lesion, findings: Iterable[Finding], language: str) -> str:

@@ -143,7 +143,9 @@ class Film:
             with image_file.open_image_file(self.path, is_picture=False) as opened:
                 middle, sector = opened.frames // 2, ultrasound.header_sector(opened) if spec.crop == "sector" else None
                 frame, ends = read_model_frame(opened, middle, spec)
-                return to_model_input(frame, spec, sector, opened.hidden(middle), ends, opened.aspect(middle))
+                return to_model_input(
+                    frame, spec, sector, hidden=opened.hidden(middle), ends=ends, aspect=opened.aspect(middle)
+                )
         except (LanternError, OSError) as error:
             raise DataUnreadable(str(self.path), str(error)) from error
 

@@ -82,7 +82,9 @@ def open_recipe_data(
     task = tasks.get(recipe.task).of(recipe)
     labels = {film.name: film.label for film in judging}
     strata = {film.name: task.stratum(film) for film in judging}
-    division = splits.divide(labels, group_of, wanted.folds, wanted.val, wanted.test, recipe.seed, frozen, strata)
+    division = splits.divide(
+        labels, group_of, wanted.folds, val=wanted.val, test=wanted.test, seed=recipe.seed, frozen=frozen, strata=strata
+    )
     if not known:
         drawn = f"{len(division.test)} films of {films.name}"
         note = f"test part of {recipe.pack}: {drawn}, drawn once with seed {recipe.seed}"

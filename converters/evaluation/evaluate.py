@@ -57,7 +57,17 @@ def evaluate(
     reading = _asked(pack, films, runtime, precision, tick)
     hits = lesions.found(reading.marks, reading.predictions.patients) if reading.marks else None
     spec, at = pack.manifest.section.findings[0], Prevalence(pack.manifest.calibration_prevalence, prevalence)
-    result = evaluation(reading.predictions, spec, pack.name, runtime, precision, split, hits, reading.given, at)
+    result = evaluation(
+        reading.predictions,
+        spec,
+        pack.name,
+        runtime=runtime,
+        precision=precision,
+        split=split,
+        lesions=hits,
+        given=reading.given,
+        prevalence=at,
+    )
     return replace(result, unfit=reading.unfit, statistics=reading.statistics), reading.predictions
 
 
@@ -273,7 +283,15 @@ def command(options: argparse.Namespace) -> int:
         films, split = where(films, options.where), f"{split}[{options.where}]"
     precision = options.precision or usual_precision(pack, options.runtime)
     with console.show_progress(f"{pack.name} {precision} {options.runtime}: read") as advance:
-        result, predictions = evaluate(pack, films, split, options.runtime, precision, advance, options.prevalence)
+        result, predictions = evaluate(
+            pack,
+            films,
+            split,
+            runtime=options.runtime,
+            precision=precision,
+            tick=advance,
+            prevalence=options.prevalence,
+        )
     if options.out:
         predictions.save(options.out)
     compared = _compared(pack, films, options, predictions) if options.against else None
@@ -307,7 +325,9 @@ def elsewhere(pack: Pack, options: argparse.Namespace, precision: str) -> list[E
         )
 
     external = _read_as_said(pack, options)
-    return rows.measured(pack, _home(pack, options), external, options.runtime, precision, command)
+    return rows.measured(
+        pack, _home(pack, options), external, runtime=options.runtime, precision=precision, command=command
+    )
 
 
 def _read_as_said(pack: Pack, options: argparse.Namespace) -> list[External]:

@@ -332,12 +332,12 @@ def subgroups(predictions: Predictions, scores: NDArray[np.float64], threshold: 
         enough = min(positives, len(labels) - positives) >= FEWEST_OF_A_CLASS
         groups.append(
             Subgroup(
-                trait,
-                value,
-                len(labels),
-                positives,
-                intervals.auc(labels, own) if enough else None,
-                intervals.auc_interval(labels, own, patients) if enough else None,
+                trait=trait,
+                value=value,
+                n=len(labels),
+                positives=positives,
+                auc=intervals.auc(labels, own) if enough else None,
+                auc_ci=intervals.auc_interval(labels, own, patients) if enough else None,
                 **rates_at(labels, own, threshold, patients),
             )
         )

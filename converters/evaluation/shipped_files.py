@@ -55,7 +55,16 @@ class Shipped:
         scores = run.task.scores(run.task.answers(outputs, net.biases))
         threshold = threshold_logit(finding_of(run))
         original = as_predictions(films, scores)
-        return cls(run.task, net, run.spec, pixels, outputs, original, threshold, run.recipe.gate)
+        return cls(
+            task=run.task,
+            net=net,
+            spec=run.spec,
+            films=pixels,
+            outputs=outputs,
+            original=original,
+            threshold=threshold,
+            gate=run.recipe.gate,
+        )
 
     def verdicts(self, path: Path, key: Key) -> list[GateResult]:
         """Of a model file: its outputs cell by cell, or, of INT8, its logits and layers; and whom it calls positive."""

@@ -170,7 +170,7 @@ class Rounded:
     def make(self, folder: Path, method: str) -> Path:
         """See :class:`converters.quantizing.ptq_search.Candidates`; each fold has a folder of its name."""
         for source, films in zip(self.floats, self.films, strict=True):
-            rounded(self.form.runtime, source, folder / source.name, films, method, self.answers)
+            rounded(self.form.runtime, source, folder / source.name, films=films, method=method, answers=self.answers)
         return folder
 
     def layers(self, folder: Path) -> tuple[int, int]:

@@ -83,7 +83,15 @@ def adapted(source: Path, path: Path, spec: InputSpec, recipe: Recipe, keep: Seq
     before = _before(PREFIX + given[0].name, spec, recipe)
     one = shares and keep is None
     others = [channel for channel in range(channels) if channel != wanted.channel] if one else []
-    after = _after(PREFIX + out, rank, len(spec.shape), wanted, keep or [wanted.channel], others, _opset(model))
+    after = _after(
+        PREFIX + out,
+        rank,
+        len(spec.shape),
+        wanted=wanted,
+        keep=keep or [wanted.channel],
+        others=others,
+        opset=_opset(model),
+    )
     own, weights = list(graph.node), list(graph.initializer)
     nodes, values = before[0] + own + after[0], weights + before[1] + after[1]
     shape = [batch, spec.channels, *spec.shape]

@@ -70,7 +70,7 @@ def quantize(source: Path, path: Path, films: Films, method: str, answers: Answe
                 model.reshape([1, *list(model.input().partial_shape)[1:]])
             if method in CONTROLS:
                 quantized = accuracy_control.quantized(
-                    model, films, answers, method, _opened, lambda film: film, **settings
+                    model, films, answers, method=method, opened=_opened, feed=lambda film: film, **settings
                 )
             else:
                 fed = nncf.Dataset([film[np.newaxis] for film in films])

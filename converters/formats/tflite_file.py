@@ -219,7 +219,9 @@ def _controlled(source: Path, path: Path, films: Films, method: str, answers: An
     wanted = asked(source)
 
     def away(spared: Sequence[str]) -> float:
-        return accuracy_control.moved(wanted, asked(_rounded(source, path, films, LAYERS, spared, ranges)))
+        return accuracy_control.moved(
+            wanted, asked(_rounded(source, path, films, method=LAYERS, spared=spared, ranges=ranges))
+        )
 
     names = [name for name, _ in _layers(source)]
     ranked = sorted(names, key=lambda name: away([name]))

@@ -36,7 +36,7 @@ class _Convolution(torch.autograd.Function):  # type: ignore[misc]
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
-        return functional.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
+        return functional.conv2d(x, weight, stride=stride, padding=padding, groups=weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -53,6 +53,16 @@ def _gradient(ctx: Any, above: Tensor, kind: torch.dtype, wanted: tuple[bool, bo
     stride, padding = [ctx.stride] * 2, [ctx.padding] * 2
     groups = weight.shape[0]
     gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
-        above.to(kind), x, weight, None, stride, padding, [1, 1], False, [0, 0], groups, wanted
+        above.to(kind),
+        x,
+        weight,
+        bias_sizes=None,
+        stride=stride,
+        padding=padding,
+        dilation=[1, 1],
+        transposed=False,
+        output_padding=[0, 0],
+        groups=groups,
+        output_mask=wanted,
     )
     return gradients

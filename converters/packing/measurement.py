@@ -83,7 +83,7 @@ def measure(run: RecipeRun, pack: Pack) -> list[Measurement]:
     for name, value in sorted({trait for film in test.films for trait in film.traits}):
         condition = f"{name}={value}"
         part = where(test, condition)
-        rows.append(_row(run, pack, part, f"test[{condition}]", artefacts.SOURCE, condition))
+        rows.append(_row(run, pack, part, split=f"test[{condition}]", key=artefacts.SOURCE, condition=condition))
     pooled = Predictions.load(out_of_fold.predictions_path(run, out_of_fold.ORIGINAL))
     split = "val" if len(run.dataset.division.folds) == 1 else "out-of-fold"
     original = out_of_fold.FOREIGN_ONNX if run.recipe.net.onnx else out_of_fold.ORIGINAL
@@ -131,7 +131,9 @@ def elsewhere(run: RecipeRun, pack: Pack) -> list[ExternalValidation]:
         if not path.exists():
             print(f"{pack.name}: {one.name} is not there, so the pack is not tried on it", file=sys.stderr, flush=True)
             continue
-        away = External(path, one.name, one.part, one.reader, one.positive, one.negative)
+        away = External(
+            path=path, name=one.name, part=one.part, reader=one.reader, positive=one.positive, negative=one.negative
+        )
         if whose is not None:
             away = replace(away, licence=whose.licence, citation=whose.citation)
         try:

@@ -176,18 +176,18 @@ def written_report(
     predictions = {key: Predictions.load(out_of_fold.predictions_path(run, key)) for key in keys}
     main = next((key for key in reversed(keys) if key[1] == "int8"), keys[0])
     subject = report.Subject(
-        run.recipe.pack,
-        run.recipe.version,
-        words.title,
-        operating_point.finding_of(run),
-        words.weak_points,
-        "val" if len(division.folds) == 1 else "out-of-fold",
-        main,
-        out_of_fold.ORIGINAL,
-        Prevalence(run.ledger.read("calibrate")["prevalence"], run.recipe.cost.prevalence),
-        run.recipe.net.teacher is not None,
-        tuple(points),
-        elsewhere,
+        pack=run.recipe.pack,
+        version=run.recipe.version,
+        title=words.title,
+        finding=operating_point.finding_of(run),
+        weak_points=words.weak_points,
+        split="val" if len(division.folds) == 1 else "out-of-fold",
+        main=main,
+        original=out_of_fold.ORIGINAL,
+        prevalence=Prevalence(run.ledger.read("calibrate")["prevalence"], run.recipe.cost.prevalence),
+        taught=run.recipe.net.teacher is not None,
+        points=tuple(points),
+        elsewhere=elsewhere,
     )
     accounts = report.Accounts.read(run.work).refusing(refused)
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))

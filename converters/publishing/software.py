@@ -154,7 +154,15 @@ def command(options: argparse.Namespace) -> int:
         ring = Ring(boxes=boxes, percent=options.ring) if options.ring != _NOBODY else None
     except ValidationError as error:
         raise RepositoryUnusable(" ".join(options.box), error.errors(include_url=False)[0]["msg"]) from error
-    state = publish(options.file, version, ring, options.repository, options.keys, options.days, passphrase)
+    state = publish(
+        options.file,
+        version,
+        ring,
+        folder=options.repository,
+        keys=options.keys,
+        days=options.days,
+        passphrase=passphrase,
+    )
     for offer in state.index.software:
         named = f" and {len(offer.ring.boxes)} named" if offer.ring.boxes else ""
         print(f"{offer.machine} {offer.version}: {offer.ring.percent} %{named}")

@@ -158,7 +158,16 @@ def search(
             if made_by.runs_here:
                 verdicts.append(gates.int8_share(layers, gate.int8_at_least))
             verdicts += judge(rounded)
-            fresh.append(Candidate(method, moved(wanted, rounded), tuple(verdicts), rounded, path, layers))
+            fresh.append(
+                Candidate(
+                    method=method,
+                    moved=moved(wanted, rounded),
+                    verdicts=tuple(verdicts),
+                    logits=rounded,
+                    path=path,
+                    layers=layers,
+                )
+            )
         tried += _timed(made_by, fresh, gate.speed_at_least)
         for one in tried[len(tried) - len(fresh) :]:
             print(f"  {folder.name} INT8, {_told(one)}", file=sys.stderr, flush=True)

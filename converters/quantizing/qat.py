@@ -118,7 +118,9 @@ def _objective(run: RecipeRun, films: FilmSet, net: CamNet, original: CamNet, pl
     if not _follows(run):
         return run.task.objective(run, films, run.task.targets(run, films), net)
     aim, labelled = targets.of_student(targets.targets(films, run.recipe.data.own_heads), 0)
-    return distill.taught(net, [original.copy()], aim, labelled, plan, Train(), steps.shop_example(run))
+    return distill.taught(
+        net, [original.copy()], aim, labelled=labelled, plan=plan, smoothing=Train(), example=steps.shop_example(run)
+    )
 
 
 def float_files(run: RecipeRun) -> dict[str, Path]:

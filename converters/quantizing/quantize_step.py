@@ -76,9 +76,9 @@ def searched(run: RecipeRun, runtime: str, baseline: Baseline, sources: Mapping[
         rounded,
         tries,
         baseline.answers,
-        pooled,
-        baseline.verdicts,
-        recipe.gate,
+        logits=pooled,
+        judge=baseline.verdicts,
+        gate=recipe.gate,
         control=recipe.quantize.accuracy_control,
     )
 
@@ -87,7 +87,9 @@ def shipped_int8(run: RecipeRun, runtime: str, chosen: ptq_search.Candidate, sou
     """The INT8 files of the network that ships, made as the chosen one was, from the float files in ``source``."""
     shipped = run.dataset.division.shipped
     films = calibration_films(run, shipped)
-    return artefacts.rounded(runtime, source, floats(run, shipped), films, chosen.method, unbiased(run))
+    return artefacts.rounded(
+        runtime, source, floats(run, shipped), films=films, method=chosen.method, answers=unbiased(run)
+    )
 
 
 def unbiased(run: RecipeRun) -> Callable[[Outputs], Answers]:
@@ -104,4 +106,12 @@ def baseline_of(run: RecipeRun) -> Baseline:
         [run.task.answers(original_outputs(run, fold), steps.final(run, fold).biases) for fold in folds]
     )
     cut, truth = threshold_logit(finding_of(run)), run.task.truth(held_back(run), answers)
-    return Baseline(run.task, original, answers, cut, gate, truth, run.ledger.read("calibrate"))
+    return Baseline(
+        task=run.task,
+        original=original,
+        answers=answers,
+        threshold=cut,
+        gate=gate,
+        truth=truth,
+        point=run.ledger.read("calibrate"),
+    )

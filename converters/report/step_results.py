@@ -70,12 +70,12 @@ class Attempt:
         """From ``Candidate.as_dict``."""
         layers = entry.get("layers")
         return cls(
-            entry.get("method", ""),
-            float(entry.get("moved", 0.0)),
-            entry.get("refused", ""),
-            bool(entry.get("qat")),
-            (int(layers[0]), int(layers[1])) if layers else None,
-            entry.get("times_as_fast"),
+            method=entry.get("method", ""),
+            moved=float(entry.get("moved", 0.0)),
+            refused=entry.get("refused", ""),
+            qat=bool(entry.get("qat")),
+            layers=(int(layers[0]), int(layers[1])) if layers else None,
+            times_as_fast=entry.get("times_as_fast"),
         )
 
 
@@ -128,13 +128,13 @@ class Timed:
         """From a row of ``speed.json``."""
         middle = float(entry["milliseconds"])
         return cls(
-            entry["runtime"],
-            entry["precision"],
-            entry.get("name", ""),
-            middle,
-            float(entry.get("low", middle)),
-            float(entry.get("high", middle)),
-            int(entry.get("bytes", 0)),
+            runtime=entry["runtime"],
+            precision=entry["precision"],
+            name=entry.get("name", ""),
+            milliseconds=middle,
+            low=float(entry.get("low", middle)),
+            high=float(entry.get("high", middle)),
+            bytes=int(entry.get("bytes", 0)),
         )
 
 
@@ -157,15 +157,15 @@ class Mapped:
         """From an entry of ``maps.json`` of which some film counts."""
         every, evidence = entry["every_cell"], entry["evidence"]
         return cls(
-            entry["runtime"],
-            entry["precision"],
-            every["n"],
-            every["mean"],
-            every["median"],
-            every["low"],
-            every["least"],
-            evidence["mean"],
-            evidence["n"],
+            runtime=entry["runtime"],
+            precision=entry["precision"],
+            n=every["n"],
+            mean=every["mean"],
+            median=every["median"],
+            low=every["low"],
+            least=every["least"],
+            evidence=evidence["mean"],
+            evidence_n=evidence["n"],
         )
 
 
@@ -195,18 +195,18 @@ class Unseen:
             return (float(interval[0]), float(interval[1])) if interval else None
 
         return cls(
-            trait,
-            str(entry["value"]),
-            int(entry["n"]),
-            int(entry["positives"]),
-            int(entry["learnt_from"]),
-            entry.get("auc"),
-            ends("auc"),
-            entry.get("sensitivity"),
-            ends("sensitivity"),
-            entry.get("specificity"),
-            ends("specificity"),
-            Curve.from_dict(entry["coverage"]) if entry.get("coverage") else None,
+            trait=trait,
+            value=str(entry["value"]),
+            n=int(entry["n"]),
+            positives=int(entry["positives"]),
+            learnt_from=int(entry["learnt_from"]),
+            auc=entry.get("auc"),
+            auc_ci=ends("auc"),
+            sensitivity=entry.get("sensitivity"),
+            sensitivity_ci=ends("sensitivity"),
+            specificity=entry.get("specificity"),
+            specificity_ci=ends("specificity"),
+            coverage=Curve.from_dict(entry["coverage"]) if entry.get("coverage") else None,
         )
 
 
@@ -241,18 +241,20 @@ class Accounts:
         speed, maps = entry.get("speed", {}), entry.get("maps", {})
         reference = entry.get("calibrate", {}).get("reference")
         return cls(
-            trained,
-            Pruning.from_dict(shipped) if shipped else None,
-            tuple(Quantized.from_dict(runtime, one) for runtime, one in entry.get("quantize", {}).items()),
-            tuple(FileGates.from_dict(one) for one in entry.get("gates", {}).get("artefacts", ())),
-            tuple(Timed.from_dict(one) for one in speed.get("rows", ())),
-            str(speed.get("machine", "")),
-            tuple(Mapped.from_dict(one) for one in maps.get("artefacts", ()) if one["every_cell"]["n"]),
-            maps.get("pointing"),
-            tuple((name, maps["covered"][name]) for name in ("occlusion", "lime") if name in maps.get("covered", ())),
-            tuple(maps.get("examples", ())),
-            tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
-            ReferenceAgreement.model_validate(reference) if reference else None,
+            trained=trained,
+            pruning=Pruning.from_dict(shipped) if shipped else None,
+            quantized=tuple(Quantized.from_dict(runtime, one) for runtime, one in entry.get("quantize", {}).items()),
+            judged=tuple(FileGates.from_dict(one) for one in entry.get("gates", {}).get("artefacts", ())),
+            timed=tuple(Timed.from_dict(one) for one in speed.get("rows", ())),
+            machine=str(speed.get("machine", "")),
+            mapped=tuple(Mapped.from_dict(one) for one in maps.get("artefacts", ()) if one["every_cell"]["n"]),
+            pointing=maps.get("pointing"),
+            explained=tuple(
+                (name, maps["covered"][name]) for name in ("occlusion", "lime") if name in maps.get("covered", ())
+            ),
+            examples=tuple(maps.get("examples", ())),
+            unseen=tuple(Unseen.from_dict(left.get("trait", ""), one) for one in left.get("sources", ())),
+            reference=ReferenceAgreement.model_validate(reference) if reference else None,
         )
 
     def refusing(self, later: Mapping[tuple[str, str], Sequence[GateResult]]) -> Self:

@@ -167,7 +167,9 @@ class Refit:
             condition = row.split.partition("[")[2].removesuffix("]")
             films = evaluate.where(test, condition) if condition else test
             with console.show_progress(f"{made.name} {row.precision} {row.runtime}: read") as advance:
-                result, _ = evaluate.evaluate(made, films, row.split, row.runtime, row.precision, advance)
+                result, _ = evaluate.evaluate(
+                    made, films, row.split, runtime=row.runtime, precision=row.precision, tick=advance
+                )
             fresh = {name: value for name, value in result.row().items() if whole or "passed" in name}
             rows.append(Measurement.model_validate({**row.model_dump(), **fresh}))
         return tuple(rows)

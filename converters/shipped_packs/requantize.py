@@ -154,7 +154,9 @@ class Requantizing:
         task, answers = tasks.get(self.pack.manifest.task), self.answers(self.original)
         original = as_predictions(films, task.scores(answers))
         cut, truth = threshold_logit(finding), task.truth(films, answers)
-        return Baseline(task, original, answers, cut, self.refit.recipe.gate, truth)
+        return Baseline(
+            task=task, original=original, answers=answers, threshold=cut, gate=self.refit.recipe.gate, truth=truth
+        )
 
     @cached_property
     def answers(self) -> Any:
@@ -175,9 +177,9 @@ class Requantizing:
                     rounded,
                     Path(tries) / runtime,
                     self.baseline.answers,
-                    lambda tried: self.answers(self._outputs(tried / self.pack.folder.name / name, runtime)),
-                    self.baseline.verdicts,
-                    recipe.gate,
+                    logits=lambda tried: self.answers(self._outputs(tried / self.pack.folder.name / name, runtime)),
+                    judge=self.baseline.verdicts,
+                    gate=recipe.gate,
                     control=recipe.quantize.accuracy_control,
                 )
             except (ToolFailed, InferenceFailed) as error:
@@ -358,7 +360,7 @@ def _measured(work: Requantizing, made: Pack) -> tuple[Measurement, ...]:
         read += [key for row in old if row.split == "test" and (key := (row.runtime, row.precision)) not in NAMES]
         for runtime, precision in dict.fromkeys(read):
             with console.show_progress(f"{made.name} {precision} {runtime}: read") as advance:
-                result, _ = evaluate.evaluate(made, test, "test", runtime, precision, advance)
+                result, _ = evaluate.evaluate(made, test, "test", runtime=runtime, precision=precision, tick=advance)
             words = like.command.replace(f"--runtime {SOURCE[0]}", f"--runtime {runtime}")
             rows.append(as_row(result, words.replace(f"--precision {SOURCE[1]}", f"--precision {precision}")))
     rest = [row for row in old if row.split != "test"]

@@ -73,4 +73,11 @@ def curve(
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)
     rows = (acted.mean(axis=0), low, high, gains.mean(axis=0))
     model, lower, upper, everybody = (tuple(float(value) for value in row) for row in rows)
-    return Curve(tuple(float(cut) for cut in cuts), model, lower, upper, everybody, share)
+    return Curve(
+        thresholds=tuple(float(cut) for cut in cuts),
+        model=model,
+        low=lower,
+        high=upper,
+        treat_all=everybody,
+        prevalence=share,
+    )

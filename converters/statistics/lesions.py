@@ -114,16 +114,16 @@ def found(films: Sequence[Marks], patients: Sequence[str], seed: int = 0) -> Les
         kept.append(float(weights @ clean / (weights @ free)) if weights @ free else None)
         organs.append(float(weights @ organ / (weights @ held)) if weights @ held else None)
     return LesionResults(
-        float(score[with_lesion].mean()) if with_lesion.any() and outlined else None,
-        limits(dices),
-        Rate(int(hits.sum()), int(lesions.sum())),
-        limits(rates),
-        sum(len(one.false) for one in films) / len(films),
-        froc(films),
-        Rate(int(clean.sum()), int(free.sum())),
-        limits(kept),
-        float(organ[held].mean()) if held.any() else None,
-        limits(organs),
+        dice=float(score[with_lesion].mean()) if with_lesion.any() and outlined else None,
+        dice_ci=limits(dices),
+        lesions=Rate(int(hits.sum()), int(lesions.sum())),
+        lesions_ci=limits(rates),
+        false_per_film=sum(len(one.false) for one in films) / len(films),
+        froc=froc(films),
+        clean=Rate(int(clean.sum()), int(free.sum())),
+        clean_ci=limits(kept),
+        organ=float(organ[held].mean()) if held.any() else None,
+        organ_ci=limits(organs),
     )
 
 

@@ -59,7 +59,14 @@ def point(
     interval = intervals.rate_interval(wrong, people)
     assert interval is not None
     missed, alarms = (float(wrong[truth == label].mean()) if (truth == label).any() else None for label in (1, 0))
-    return Point(float(shown.mean()), len(wrong), float(wrong.mean()), interval, missed, alarms)
+    return Point(
+        given=float(shown.mean()),
+        n=len(wrong),
+        wrong=float(wrong.mean()),
+        wrong_ci=interval,
+        missed=missed,
+        false_alarms=alarms,
+    )
 
 
 def curve(labels: NDArray[np.int64], margins: NDArray[np.float64], patients: Sequence[str]) -> Curve:

@@ -193,7 +193,7 @@ def compressed(films: Tensor, chance: float, rng: torch.Generator) -> Tensor:
     rows, columns = height // JPEG_BLOCK, width // JPEG_BLOCK
     if rows * JPEG_BLOCK != height or columns * JPEG_BLOCK != width:
         return films
-    blocks = films.reshape(count, channels, rows, JPEG_BLOCK, columns, JPEG_BLOCK).transpose(3, 4)
+    blocks = films.reshape((count, channels, rows, JPEG_BLOCK, columns, JPEG_BLOCK)).transpose(3, 4)
     step = uniform(count, 0.01, 0.08, rng)[..., None, None] * (1.0 + grid[:, None] + grid[None]) / JPEG_BLOCK
     rounded = torch.round((basis @ blocks @ basis.T) / step) * step
     back = (basis.T @ rounded @ basis).transpose(3, 4).reshape(films.shape)

@@ -78,4 +78,12 @@ def taught(
         own = student.copy().eval()(example)[1].shape[1]
     hints = nn.ModuleList(nn.Linear(own, width) for width in theirs)
     biases = [float(teacher.bias[0]) for teacher in teachers]
-    return Taught(opinions, biases, targets, labelled, plan, smoothing, hints)
+    return Taught(
+        teachers=opinions,
+        biases=biases,
+        targets=targets,
+        labelled=labelled,
+        plan=plan,
+        smoothing=smoothing,
+        beside=hints,
+    )

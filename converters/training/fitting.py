@@ -113,7 +113,17 @@ def fit(net: CamNet, films: Films, objective: Objective, plan: Fit, run: Run) ->
     began, first = time.monotonic(), place.done(plan)
     with _stopping() as stopped:
         while place.epoch < plan.epochs:
-            loss = _epoch(net, average, optimiser, films, objective, plan, run, place, stopped)
+            loss = _epoch(
+                net,
+                average,
+                optimiser,
+                films=films,
+                objective=objective,
+                plan=plan,
+                run=run,
+                place=place,
+                stopped=stopped,
+            )
             if not math.isfinite(loss):
                 raise TrainingDiverged(run.name, place.epoch + 1)
             if place.batch:
@@ -265,7 +275,9 @@ class _Batches(Dataset[tuple[Tensor, NDArray[np.int64]]]):  # type: ignore[misc]
         index = self.order[number * plan.batch : (number + 1) * plan.batch]
         seen, told_of = torch.from_numpy(inputs(self.films.seen[index])), index
         if self.films.lesions is not None:
-            seen, told_of = pasted(seen, index, self.films.seen, self.films.lesions, plan.change.paste, rng)
+            seen, told_of = pasted(
+                seen, index, self.films.seen, lesions=self.films.lesions, chance=plan.change.paste, rng=rng
+            )
         if self.epoch < plan.early_epochs:
             seen = functional.interpolate(seen, plan.early_size, mode="bilinear", antialias=True, align_corners=False)
         return (augmented(seen, plan.change, rng) if self.changed else seen), told_of
@@ -291,7 +303,9 @@ def _epoch(
         order = films.even.order(seed_of(run.seed, place.epoch))
     else:
         order = drawn(len(films.seen), place.before, hard if place.epoch else 0.0, rng)
-    batches = _Batches(films, plan, run.seed, place.epoch, order, not objective.changes_films)
+    batches = _Batches(
+        films=films, plan=plan, seed=run.seed, epoch=place.epoch, order=order, changed=not objective.changes_films
+    )
     place.batches = len(batches)
     net.train()
     began = reported = time.monotonic()

@@ -173,7 +173,9 @@ def _taught(run: RecipeRun, fold: Fold, extra: int, student: CamNet | None = Non
         is_foreign = recipe.net.is_foreign
         student = own(run) if is_foreign else train.beginning_of_student(recipe, plan, run.work.parent, run.near)
     teachers = [train.restored(path) for path in _teachers(run, fold)]
-    return student, distill.taught(student, teachers, aim, labelled, plan, recipe.train, shop_example(run))
+    return student, distill.taught(
+        student, teachers, aim, labelled=labelled, plan=plan, smoothing=recipe.train, example=shop_example(run)
+    )
 
 
 def teacher(run: RecipeRun, fold: Fold) -> CamNet:

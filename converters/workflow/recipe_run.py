@@ -133,7 +133,14 @@ class RecipeRun:
         if plan is not None and plan.change.paste:
             lesions = outlined(learnt, self.spec, len(seen))
         even = even_draws.of_recipe(learnt, self.recipe)
-        return fitting.Films(seen, self.array(judged), labels_of(judged), lesions, self.scores, even)
+        return fitting.Films(
+            seen=seen,
+            judged=self.array(judged),
+            labels=labels_of(judged),
+            lesions=lesions,
+            scores=self.scores,
+            even=even,
+        )
 
     def scores(self, net: CamNet, films: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(N,) scores of the first finding, as the task makes them of the network's outputs."""

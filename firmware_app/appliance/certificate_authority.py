@@ -141,7 +141,14 @@ def _establish(files: AuthorityFiles, names: PageNames) -> None:
     )
     permitted = [x509.DNSName(domain) for domain in dict.fromkeys((*HOME_DOMAINS, *names.dns))]
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), BEGINS, ENDS)
+        x509.CertificateBuilder(
+            issuer_name=name,
+            subject_name=name,
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=BEGINS,
+            not_valid_after=ENDS,
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
         # Addresses stay free: some clinics' networks use public ones, and no bank is asked for by its address.
@@ -191,7 +198,12 @@ def _issue(
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (names.dns or ("lantern",))[0][:64])])
     listed = [*map(x509.DNSName, names.dns), *map(x509.IPAddress, names.addresses)]
     builder = x509.CertificateBuilder(
-        authority.subject, subject, own.public_key(), x509.random_serial_number(), BEGINS, ends
+        issuer_name=authority.subject,
+        subject_name=subject,
+        public_key=own.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=BEGINS,
+        not_valid_after=ends,
     )
     for extension, critical in (
         (x509.BasicConstraints(ca=False, path_length=None), True),

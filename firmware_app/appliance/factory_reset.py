@@ -133,12 +133,12 @@ def _list_deletions(config: Config, config_file: Path, state: StateDir) -> Reset
     own += [etc / name for name in ("provisioned.json", "zone.awaited")]
     elsewhere = [path for path in named if path.parent != etc and not path.is_relative_to(state.root)]
     return ResetPlan(
-        config.box.id,
-        str(config_file.absolute()),
-        tuple(sorted(str(path) for path in own if path.name != _TRUSTED)),
-        tuple(sorted(str(path) for path in elsewhere if path.exists())),
-        str(config.backup.dir) if config.backup.dir else None,
-        str(config.backup.locked) if config.backup.locked else None,
+        box=config.box.id,
+        config=str(config_file.absolute()),
+        files=tuple(sorted(str(path) for path in own if path.name != _TRUSTED)),
+        elsewhere=tuple(sorted(str(path) for path in elsewhere if path.exists())),
+        backup=str(config.backup.dir) if config.backup.dir else None,
+        locked=str(config.backup.locked) if config.backup.locked else None,
     )
 
 

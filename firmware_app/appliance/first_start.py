@@ -151,7 +151,9 @@ def apply_answers(
         except OSError as error:
             path = str(error.filename or places.config)
             raise ANSWERS_UNWRITABLE(path=path, detail=error.strerror or str(error)) from None
-    return ProvisioningResult(made, reports_to, written, sealed, changed, undone)
+    return ProvisioningResult(
+        made=made, hospital=reports_to, config=written, sealed=sealed, changed=changed, undone=undone
+    )
 
 
 def enable_uplink(config: Config, places: IdentityPaths) -> None:

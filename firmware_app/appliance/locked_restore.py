@@ -77,7 +77,7 @@ def restore_backup(
     private = encrypted_files.derive_recovery_key(code)
     state.prepare()
     try:
-        return _restore(state, LockedFolder(folder), private, own, settings_at, tell)
+        return _restore(state, LockedFolder(folder), private, own=own, settings_at=settings_at, tell=tell)
     except OSError as error:
         detail = error.strerror or str(error)
         raise RESTORE_CUT(path=str(error.filename or folder), detail=detail) from None
@@ -120,7 +120,15 @@ def _restore(
     _put(scratch, state.root)
     shutil.rmtree(scratch)
     locked_backup.adopt_key(state, private.public_key())  # the same paper opens what the replacement locks
-    return RestoreResult(taken, tuple(damaged), came, len(images) - came, tuple(packs), tuple(broken), written)
+    return RestoreResult(
+        set=taken,
+        damaged_sets=tuple(damaged),
+        images=came,
+        missing=len(images) - came,
+        packs=tuple(packs),
+        broken_packs=tuple(broken),
+        settings=written,
+    )
 
 
 def _newest(sets: list[Path], private: X25519PrivateKey, scratch: Path) -> tuple[str, list[str]]:

@@ -126,13 +126,13 @@ def parse_hospital(text: str) -> HospitalBundle | None:
 
 def _result(number: str, given: ProvisioningResult) -> FirstResult:
     return FirstResult(
-        number,
-        Reason(DONE, {"box": given.made.box}),
-        given.made.box,
-        box_identity.format_text(given.made),
-        given.made.fingerprint,
-        given.hospital.fingerprint if given.hospital else "",
-        given.undone,
+        request=number,
+        reason=Reason(DONE, {"box": given.made.box}),
+        box=given.made.box,
+        bundle=box_identity.format_text(given.made),
+        fingerprint=given.made.fingerprint,
+        hospital=given.hospital.fingerprint if given.hospital else "",
+        undone=given.undone,
     )
 
 

@@ -301,7 +301,9 @@ def admit_files(
         try:
             examined = _examined(state.root / file)
             uid = examined.header.sop_instance_uid if examined else ""
-            report.admitted += _admit(connection, references, file, state.root, examined, known.get(uid, {}))
+            report.admitted += _admit(
+                connection, references, file, root=state.root, examined=examined, known=known.get(uid, {})
+            )
         except (Truncated, PixelLengthMismatch) as error:
             log.warning("a file in images/ is no whole image any more: %s", error.code)
             report.cut.append(file)  # renamed once the new database is decided on

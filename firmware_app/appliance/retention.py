@@ -146,7 +146,7 @@ def _run(config: Config, state: StateDir, clearing: CaseDeletion, dry_run: bool,
             if retry_with_ballast(state, lambda one=one: clearing.delete(one)):  # type: ignore[misc]
                 gone.append(one)
             free = free_bytes(state.root)
-    return _outcome(gone, kept, free, free < wanted, settings.keep_days, dry_run)
+    return _outcome(gone, kept, free, is_short=free < wanted, days=settings.keep_days, dry_run=dry_run)
 
 
 def _outcome(

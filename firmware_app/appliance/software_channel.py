@@ -108,7 +108,7 @@ def choose_offer(
     refused: list[tuple[SoftwareOffer, LanternError]] = []
     for version in newest_first(offers, later):
         offer = offers[version]
-        refusal = _refusal(offer, machine, box, left, wish, later)
+        refusal = _refusal(offer, machine, box, left=left, wish=wish, later=later)
         if refusal is None:
             return offer, None
         refused.append((offer, refusal))
@@ -195,7 +195,7 @@ def _open_repository(state: StateDir, wish: UpdateRequest) -> Iterator[tuple[Sig
         root = wish.root or (SHIPPED_ROOT if not trust.exists() and SHIPPED_ROOT.exists() else None)
         try:
             with signed_folder.open_signed_folder(
-                wish.repository, SoftwareIndex, trust, root, scratch, _FAILURES
+                wish.repository, SoftwareIndex, trust, root=root, scratch=scratch, failures=_FAILURES
             ) as repository:
                 yield repository, scratch
         finally:

@@ -136,7 +136,9 @@ def install_from_channel(state: StateDir, machine: InstalledSystem, box: str, wi
     left = software_record.list_abandoned_versions(state)
     with software_channel.lock_installation(state):
         software_record.note_progress(state, "fetching", "")
-        answer = software_channel.fetch_update(state, machine, box, left, wish, lambda _done, _total: None)
+        answer = software_channel.fetch_update(
+            state, machine, box, left=left, wish=wish, on_progress=lambda _done, _total: None
+        )
         if origin == CHANNEL:
             software_record.note_offered(state, answer.offer.version, answer.offer.bytes, answer.refusal)
         if answer.path is None:

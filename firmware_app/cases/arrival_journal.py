@@ -128,7 +128,9 @@ class ArrivalJournal:
                     "waiting" if kind is None else "done",
                 ),
             )
-            _record_arrival(self.database, path, "accepted", instance.reference, case, None, None)
+            _record_arrival(
+                self.database, path, "accepted", instance=instance.reference, case=case, error=None, kept_file=None
+            )
             if header is not None and kind is None:
                 tie_arrival(connection, case, header, identity, person)
             return instance
@@ -170,7 +172,9 @@ class ArrivalJournal:
     def record_duplicate(self, path: str, held: StoredInstance) -> None:
         """Record that the same object came again; the sender gets a success status."""
         with self.database.transaction():
-            _record_arrival(self.database, path, "duplicate", held.reference, held.case, None, None)
+            _record_arrival(
+                self.database, path, "duplicate", instance=held.reference, case=held.case, error=None, kept_file=None
+            )
             self._bound("duplicate")
 
     def record_refusal(
@@ -178,7 +182,15 @@ class ArrivalJournal:
     ) -> None:
         """Record a refusal; for a conflict, *held* is the instance in use and *kept_file* the file set aside."""
         with self.database.transaction():
-            _record_arrival(self.database, path, "refused", None, held.case if held else None, error, kept_file)
+            _record_arrival(
+                self.database,
+                path,
+                "refused",
+                instance=None,
+                case=held.case if held else None,
+                error=error,
+                kept_file=kept_file,
+            )
             self._bound("refused")
 
     def _bound(self, outcome: str) -> None:

@@ -87,7 +87,16 @@ def append(
     """Add an entry inside the caller's write transaction, which also fixes its order."""
     last = _head(connection)
     at = clock.stamp_text()
-    entry = AuditEntry(last.sequence + 1, at, actor, action, case, details or {}, last.hash, "")
+    entry = AuditEntry(
+        sequence=last.sequence + 1,
+        at=at,
+        actor=actor,
+        action=action,
+        case=case,
+        details=details or {},
+        previous=last.hash,
+        hash="",
+    )
     entry = replace(entry, hash=entry.expected_hash())
     _insert(connection, entry)
 
@@ -230,12 +239,12 @@ def _insert(connection: sqlite3.Connection, entry: AuditEntry) -> None:
 def parse_entry(row: sqlite3.Row) -> AuditEntry:
     """The entry in one row of the table; raises `ValueError` when its details are not JSON."""
     return AuditEntry(
-        row["sequence"],
-        row["at"],
-        row["actor"],
-        row["action"],
-        row["case_reference"],
-        json.loads(row["details"]),
-        row["previous"],
-        row["hash"],
+        sequence=row["sequence"],
+        at=row["at"],
+        actor=row["actor"],
+        action=row["action"],
+        case=row["case_reference"],
+        details=json.loads(row["details"]),
+        previous=row["previous"],
+        hash=row["hash"],
     )

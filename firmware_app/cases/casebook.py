@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 
-from firmware_app.cases import follow_up, lesion_tracking, quarantine, row_json, study_cases, usb_import
+from firmware_app.cases import follow_up, quarantine, row_json, study_cases, usb_import
+from firmware_app.cases.case_answer import decide_answer
 from firmware_app.cases.errors import (
     REVISION_UNKNOWN,
     CaseUnknown,
@@ -19,10 +20,8 @@ from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import (
     Case,
-    Conclusion,
     FileRecord,
     FileStatus,
-    Finding,
     Header,
     Instance,
     Priority,
@@ -90,12 +89,28 @@ class Casebook:
                 stamps.append(clock.parse_stamp(text))
         return max(stamps, key=lambda one: one.at, default=None)
 
-    def case(self, reference: str) -> Case:
-        """The case with this reference; raises `CaseUnknown`."""
+    def case(self, reference: str, revision: int | None = None) -> Case:
+        """The case with this reference, or what an earlier *revision* of it said.
+
+        Raises `CaseUnknown` and `REVISION_UNKNOWN`.
+        """
         row = self.database.connection.execute("SELECT * FROM cases WHERE reference = ?", (reference,)).fetchone()
         if row is None:
             raise CaseUnknown(case=reference[:40])
-        return self._assemble(row)
+        case = self._assemble(row)
+        if revision is None or revision == case.revision:
+            return case
+        said = follow_up.load_conclusion(self.database.connection, reference, revision)
+        if said is None:
+            raise REVISION_UNKNOWN(revision=revision)
+        return replace(
+            case,
+            revision=revision,
+            priority=said.priority,
+            findings=said.findings,
+            lesions=said.lesions,
+            follow_up=said.follow_up,
+        )
 
     def cases(self) -> Iterator[Case]:
         """Every case that has an image, most urgent first, then newest first."""
@@ -172,15 +187,17 @@ class Casebook:
         files = self._files(None)
         if not files:
             return None
-        return Case(None, None, None, 0, None, files, (), (), ())
-
-    def conclusion(self, reference: str, revision: int) -> Conclusion:
-        """What an earlier *revision* of a case said, or its newest; raises `CaseUnknown` and `REVISION_UNKNOWN`."""
-        self.case(reference)
-        said = follow_up.load_conclusion(self.database.connection, reference, revision)
-        if said is None:
-            raise REVISION_UNKNOWN(revision=revision)
-        return said
+        return Case(
+            reference=None,
+            study_instance_uid=None,
+            modality=None,
+            revision=0,
+            priority=None,
+            files=files,
+            readings=(),
+            findings=(),
+            lesions=(),
+        )
 
     def background(self, case: Case) -> tuple[str, ...]:
         """The codes of the facts that are known of the patient's background."""
@@ -201,16 +218,17 @@ class Casebook:
                 (reference,),
             )
         )
+        answer = decide_answer(readings)
         return Case(
-            reference,
-            study_cases.get_study_uid(row),
-            row["modality"],
-            row["revision"],
-            Priority(priority) if priority else None,
-            self._files(reference),
-            readings,
-            select_strongest(readings),
-            lesion_tracking.find_lesions(readings),
+            reference=reference,
+            study_instance_uid=study_cases.get_study_uid(row),
+            modality=row["modality"],
+            revision=row["revision"],
+            priority=Priority(priority) if priority else None,
+            files=self._files(reference),
+            readings=readings,
+            findings=answer.findings,
+            lesions=answer.lesions,
             follow_up=said.follow_up if said is not None else None,
             incomplete=incomplete,
         )
@@ -223,16 +241,6 @@ class Casebook:
             (case,),
         )
         return tuple(_file_record(row) for row in rows)
-
-
-def select_strongest(readings: Iterable[Reading]) -> tuple[Finding, ...]:
-    """Of each finding the strongest among *readings*, a positive one before all others."""
-    best: dict[str, Finding] = {}
-    for finding in (finding for reading in readings for finding in reading.findings):
-        known = best.get(finding.code)
-        if known is None or (finding.positive, finding.probability) > (known.positive, known.probability):
-            best[finding.code] = finding
-    return tuple(best.values())
 
 
 def _add_warnings(reading: Reading, warnings: tuple[Reason, ...]) -> Reading:

@@ -169,7 +169,7 @@ class Confirmations:
                 raise ConfirmationUnknown(finding=finding)
             if source is Source.OWN_BEFORE and finding not in self.hidden(case):
                 raise ResultShown
-            self.write(connection, case, finding, truth, source, actor, complete=complete)
+            self.write(connection, case, finding, truth=truth, source=source, actor=actor, complete=complete)
             return self.test(connection, before)
 
     def write(

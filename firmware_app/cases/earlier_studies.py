@@ -230,27 +230,27 @@ def is_fetched_study(database: Database, case: str) -> bool:
 
 def _study(row: sqlite3.Row) -> EarlierStudy:
     said = StudyDescription(
-        row["study_uid"],
-        row["study_date"],
-        row["modalities"],
-        row["description"],
-        row["images"],
-        row["name"],
-        row["number"],
-        row["issuer"],
-        row["birth_date"],
-        row["sex"],
-        tuple(row["doubts"].split()),
+        study_uid=row["study_uid"],
+        date=row["study_date"],
+        modalities=row["modalities"],
+        description=row["description"],
+        images=row["images"],
+        name=row["name"],
+        number=row["number"],
+        issuer=row["issuer"],
+        birth_date=row["birth_date"],
+        sex=row["sex"],
+        doubts=tuple(row["doubts"].split()),
     )
     return EarlierStudy(
-        row["sequence"],
-        row["case_reference"],
-        row["archive"],
-        said,
-        FetchState(row["state"]),
-        row["kept"],
-        parse_reason(row["reason"]),
-        row["here"],
+        sequence=row["sequence"],
+        case=row["case_reference"],
+        archive=row["archive"],
+        said=said,
+        state=FetchState(row["state"]),
+        kept=row["kept"],
+        reason=parse_reason(row["reason"]),
+        here=row["here"],
     )
 
 

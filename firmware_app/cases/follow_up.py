@@ -17,17 +17,25 @@ from firmware_app.cases import audit, row_json
 from firmware_app.cases.errors import (
     CaseUnknown,
 )
+from firmware_app.cases.row_json import ConclusionRow
 from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.lesion import Lesion
-from firmware_app.core.records import Case, Conclusion, Finding, FollowUp
+from firmware_app.core.records import Case, Finding, FollowUp
 from firmware_app.packs.follow_up_rules import FollowUpRules, RuleRow
 
 
 def record_conclusion(connection: sqlite3.Connection, case: Case, background: tuple[str, ...]) -> None:
     """Inside the caller's transaction: keep what this revision of *case* says, with the *background* known then."""
     images = tuple(dict.fromkeys(one for reading in case.readings for one in reading.instances))
-    said = Conclusion(case.priority, case.findings, case.lesions, case.follow_up, background, images)
+    said = ConclusionRow(
+        priority=case.priority,
+        findings=case.findings,
+        lesions=case.lesions,
+        follow_up=case.follow_up,
+        background=background,
+        images=images,
+    )
     connection.execute(
         "INSERT INTO conclusions (case_reference, revision, body, at) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (case_reference, revision) DO NOTHING",
@@ -35,7 +43,7 @@ def record_conclusion(connection: sqlite3.Connection, case: Case, background: tu
     )
 
 
-def load_conclusion(connection: sqlite3.Connection, case: str, revision: int) -> Conclusion | None:
+def load_conclusion(connection: sqlite3.Connection, case: str, revision: int) -> ConclusionRow | None:
     """What this revision of *case* said; None for one that was closed by an earlier version, or lost."""
     row = connection.execute(
         "SELECT body FROM conclusions WHERE case_reference = ? AND revision = ?", (case, revision)
@@ -101,7 +109,13 @@ def find_advice(
     labels = {fact.code: fact.label.by_language() for fact in rules.background if fact.code in raised}
     name, version = pack
     return FollowUp(
-        f"follow_up.{said.code}", said.advice.by_language(), said.rule.by_language(), said.source, name, version, labels
+        code=f"follow_up.{said.code}",
+        advice=said.advice.by_language(),
+        rule=said.rule.by_language(),
+        source=said.source,
+        pack=name,
+        version=version,
+        background=labels,
     )
 
 

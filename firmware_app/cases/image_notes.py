@@ -128,7 +128,16 @@ class ImageVerdicts:
                 raise ValueError("the drawing lies on another image")
             if not verdict and not self._has_spoken(case, instance, finding, actor):
                 return
-            self._keep(connection, case, instance, finding, verdict, actor, positive, drawing)
+            self._keep(
+                connection,
+                case,
+                instance,
+                finding=finding,
+                verdict=verdict,
+                actor=actor,
+                positive=positive,
+                drawing=drawing,
+            )
 
     def _keep(
         self,

@@ -178,12 +178,12 @@ def _ask(connection: sqlite3.Connection, number: int, actor: str) -> None:
 
 def _modality(row: sqlite3.Row) -> Modality:
     return Modality(
-        row["sequence"],
-        ModalityAddress(row["title"], row["host"], row["port"]),
-        clock.parse_stamp(row["asked_at"]) if row["asked"] else None,
-        bool(row["reached"]),
-        parse_reason(row["reason"]),
-        clock.parse_stamp(row["tested_at"]) if row["tested_at"] else None,
+        sequence=row["sequence"],
+        place=ModalityAddress(row["title"], row["host"], row["port"]),
+        asked_at=clock.parse_stamp(row["asked_at"]) if row["asked"] else None,
+        reached=bool(row["reached"]),
+        reason=parse_reason(row["reason"]),
+        tested_at=clock.parse_stamp(row["tested_at"]) if row["tested_at"] else None,
     )
 
 

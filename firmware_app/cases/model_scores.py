@@ -227,7 +227,7 @@ def update_device_scores(connection: sqlite3.Connection, place: ModelSite, findi
     if films <= (row["films"] if row is not None else 0):
         return
     here = LogOdds.of(scores[:films])
-    _write(connection, place, finding, "set", films, here, BOX)
+    _write(connection, place, finding, event="set", films=films, here=here, actor=BOX)
     details = {"films": films, "mean": round(here.mean, 4), "spread": round(here.spread, 4)}
     audit.append(connection, BOX, "calibration.standardised", details=_audit_details(place, finding) | details)
 
@@ -238,7 +238,7 @@ def undo_device_scores(database: Database, place: ModelSite, finding: str, actor
         row = _latest(connection, place, finding)
         if row is not None and row["event"] == _UNDONE:
             return False
-        _write(connection, place, finding, _UNDONE, 0, LogOdds(0.0, 0.0), actor)
+        _write(connection, place, finding, event=_UNDONE, films=0, here=LogOdds(0.0, 0.0), actor=actor)
         audit.append(connection, actor, "calibration.undone", details=_audit_details(place, finding))
         return True
 

@@ -79,13 +79,13 @@ class PackChanges:
         rows = self._database.connection.execute("SELECT * FROM pack_changes ORDER BY at")
         return {
             row["pack"]: PackChange(
-                row["pack"],
-                row["version"],
-                row["actor"],
-                clock.parse_stamp(row["at"]),
-                bool(row["asked"]),
-                parse_reason(row["reason"]),
-                PackAction(row["wish"]),
+                pack=row["pack"],
+                version=row["version"],
+                actor=row["actor"],
+                at=clock.parse_stamp(row["at"]),
+                asked=bool(row["asked"]),
+                reason=parse_reason(row["reason"]),
+                wish=PackAction(row["wish"]),
             )
             for row in rows
         }
@@ -298,12 +298,12 @@ class PackTrials:
         truths = {case: self._truth(case, finding, case in cases) for case in {row["case_reference"] for row in rows}}
         return [
             PairedReading(
-                row["case_reference"],
-                bool(row["serving_called"]),
-                None if row["called"] is None else bool(row["called"]),
-                truths[row["case_reference"]],
-                row["serving_ms"],
-                row["ms"],
+                case=row["case_reference"],
+                serving=bool(row["serving_called"]),
+                fresh=None if row["called"] is None else bool(row["called"]),
+                truth=truths[row["case_reference"]],
+                serving_ms=row["serving_ms"],
+                fresh_ms=row["ms"],
             )
             for row in rows
         ]
@@ -329,14 +329,17 @@ class PackTrials:
             " FROM trial_images WHERE pack = ? AND version = ?",
             (row["pack"], row["version"]),
         ).fetchone()
+        images, same, failed = counts
         return PackTrial(
-            row["pack"],
-            row["version"],
-            row["before"],
-            row["mark"],
-            clock.parse_stamp(row["began"]),
-            TrialState(row["state"]),
-            parse_reason(row["reason"]),
-            bool(row["noted"]),
-            *counts,
+            pack=row["pack"],
+            version=row["version"],
+            before=row["before"],
+            mark=row["mark"],
+            began=clock.parse_stamp(row["began"]),
+            state=TrialState(row["state"]),
+            reason=parse_reason(row["reason"]),
+            noted=bool(row["noted"]),
+            images=images,
+            same=same,
+            failed=failed,
         )

@@ -119,7 +119,15 @@ class Patients:
         changed = _changed(before.patient, patient)
         if not changed:
             return 0
-        return self._write(case, before.patient, patient, before.registration, changed, actor, "patient.corrected")
+        return self._write(
+            case,
+            before.patient,
+            patient,
+            registration=before.registration,
+            changed=changed,
+            actor=actor,
+            action="patient.corrected",
+        )
 
     def tie(self, case: str, entry: WorklistEntry | None, actor: str) -> int:
         """Give *case* the registered patient of *entry*, or with None the patient of its images again.
@@ -134,7 +142,9 @@ class Patients:
         action = "patient.tied" if entry is not None else "patient.untied"
         accession = entry.accession if entry is not None else ""
         changed = _changed(before.patient, patient)
-        return self._write(case, before.patient, patient, accession, changed, actor, action)
+        return self._write(
+            case, before.patient, patient, registration=accession, changed=changed, actor=actor, action=action
+        )
 
     def _write(
         self,

@@ -116,16 +116,16 @@ def check_registration(form: Mapping[str, str], now: datetime, accession: str = 
     if form.get("examination", "") not in EXAMINATIONS:
         raise EXAMINATION_UNKNOWN(known=", ".join(EXAMINATIONS))
     return WorklistEntry(
-        accession if re.fullmatch(ACCESSION_PATTERN, accession) else create_accession(),
-        f"2.25.{uuid.uuid4().int}",
-        patient_id,
-        name,
-        person_name,
-        f"{born:%Y%m%d}" if born is not None else "",
-        age,
-        sex,
-        form["examination"],
-        f"{now:%Y%m%d%H%M%S}",
+        accession=accession if re.fullmatch(ACCESSION_PATTERN, accession) else create_accession(),
+        study_uid=f"2.25.{uuid.uuid4().int}",
+        patient_id=patient_id,
+        name=name,
+        person_name=person_name,
+        birth_date=f"{born:%Y%m%d}" if born is not None else "",
+        age=age,
+        sex=sex,
+        examination=form["examination"],
+        scheduled=f"{now:%Y%m%d%H%M%S}",
     )
 
 
@@ -219,20 +219,20 @@ def parse_worklist_entry(
     except BirthDateWrong:
         born = None
     return WorklistEntry(
-        accession,
-        said[STUDY],
-        number,
-        shown,
-        person_name,
-        f"{born:%Y%m%d}" if born else "",
-        format_age(born, today) if born else ages.clean_age(said.get(AGE, "")),
-        said.get(SEX, "") if said.get(SEX, "") in SEXES else "",
-        _ANY[kind_of_modality(modality)],
-        scheduled + re.sub(r"\D", "", step.get(START_TIME, ""))[:6].ljust(6, "0"),
-        said.get(PROCEDURE_ID, "")[:16],
-        step.get(STEP_ID, "")[:16],
-        (step.get(STEP, "") or said.get(PROCEDURE, ""))[:_LONGEST],
-        origin,
+        accession=accession,
+        study_uid=said[STUDY],
+        patient_id=number,
+        name=shown,
+        person_name=person_name,
+        birth_date=f"{born:%Y%m%d}" if born else "",
+        age=format_age(born, today) if born else ages.clean_age(said.get(AGE, "")),
+        sex=said.get(SEX, "") if said.get(SEX, "") in SEXES else "",
+        examination=_ANY[kind_of_modality(modality)],
+        scheduled=scheduled + re.sub(r"\D", "", step.get(START_TIME, ""))[:6].ljust(6, "0"),
+        procedure_id=said.get(PROCEDURE_ID, "")[:16],
+        step_id=step.get(STEP_ID, "")[:16],
+        description=(step.get(STEP, "") or said.get(PROCEDURE, ""))[:_LONGEST],
+        origin=origin,
     )
 
 

@@ -307,12 +307,12 @@ def insert_remark(
 
 def _remark(row: sqlite3.Row) -> Remark:
     return Remark(
-        RemarkKind(row["kind"]),
-        row["text"],
-        row["finding"],
-        row["instance"],
-        row["actor"],
-        clock.parse_stamp(row["at"]),
-        bool(row["earlier"]),
-        Drawing.parse(row["drawing"]) if row["drawing"] else None,
+        kind=RemarkKind(row["kind"]),
+        text=row["text"],
+        finding=row["finding"],
+        instance=row["instance"],
+        actor=row["actor"],
+        at=clock.parse_stamp(row["at"]),
+        earlier=bool(row["earlier"]),
+        drawing=Drawing.parse(row["drawing"]) if row["drawing"] else None,
     )

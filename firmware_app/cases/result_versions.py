@@ -74,7 +74,7 @@ def find_current_version(
                 row["drawn_version"] if is_drawn else number,
             ),
         )
-    return find_current_version(database, case, state, signed_state, drawn, maker)
+    return find_current_version(database, case, state, signed_state=signed_state, drawn=drawn, maker=maker)
 
 
 def _version(row: sqlite3.Row) -> ResultVersion:

@@ -1,4 +1,4 @@
-"""The JSON form of `records.Header`, `Reading` and `Conclusion` in database rows, validated when it is read.
+"""The JSON form of `records.Header`, `Reading` and `ConclusionRow` in database rows, validated when it is read.
 
 The adapters are made at first use: each costs a few milliseconds, and most processes need at most one.
 """
@@ -6,11 +6,24 @@ The adapters are made at first use: each costs a few milliseconds, and most proc
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 
 from pydantic import TypeAdapter
 
-from firmware_app.core.records import Conclusion, Header, Reading, Reason
+from firmware_app.core.records import Finding, FollowUp, Header, Lesion, Priority, Reading, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConclusionRow:
+    """What one revision of a case said, of these images; `background`: the facts known then, by their codes."""
+
+    priority: Priority | None
+    findings: tuple[Finding, ...]
+    lesions: tuple[Lesion, ...]
+    follow_up: FollowUp | None
+    background: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 @cache
@@ -26,9 +39,9 @@ def reading_adapter() -> TypeAdapter[Reading]:
 
 
 @cache
-def conclusion_adapter() -> TypeAdapter[Conclusion]:
+def conclusion_adapter() -> TypeAdapter[ConclusionRow]:
     """The adapter for `conclusions.body`."""
-    return TypeAdapter(Conclusion)
+    return TypeAdapter(ConclusionRow)
 
 
 def dump_reason(reason: Reason | None) -> str | None:

@@ -19,7 +19,8 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from firmware_app.cases import audit, remarks, row_json, usb_import
-from firmware_app.cases.casebook import WITHOUT_IMAGE, select_strongest
+from firmware_app.cases.case_answer import select_strongest, sort_findings
+from firmware_app.cases.casebook import WITHOUT_IMAGE
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.confirmations import HIDDEN, Confirmations, Source, Truth
 from firmware_app.cases.errors import (
@@ -284,7 +285,7 @@ class Worklist:
         """
         with self._clinical.database.transaction() as connection:
             self.hold(case, seen)
-            self._say(connection, case, finding, verdict, actor, drawing)
+            self._say(connection, case, finding, verdict=verdict, actor=actor, drawing=drawing)
 
     def _say(
         self,
@@ -336,7 +337,7 @@ class Worklist:
         if (said or [Truth.UNSURE])[-1] is truth:
             return
         before = says.counts(connection, {(case, finding)})
-        says.write(connection, case, finding, truth, Source.AFTER, actor)
+        says.write(connection, case, finding, truth=truth, source=Source.AFTER, actor=actor)
         says.test(connection, before)
 
     def withdraw(self, case: str, finding: str, actor: str) -> None:
@@ -409,22 +410,22 @@ class Worklist:
         ]
         reasons = [reading.reason for reading in readings if reading.status is ReadingStatus.CANNOT_JUDGE]
         hidden, priority = bool(row["hidden"]), Priority(row["priority"]) if row["priority"] else None
-        findings = () if hidden else tuple(sorted(select_strongest(readings), key=lambda one: not one.positive))
+        findings = () if hidden else sort_findings(select_strongest(readings))
         verdicts = self.verdicts(row["reference"])
         return WorklistRow(
-            row["reference"],
-            None if hidden else priority,
-            row["modality"],
-            moment(row["opened_at"]),
-            row["images"],
-            row["waiting"],
-            findings,
-            reasons[0] if reasons else None,
-            usb_import.explain_incompleteness(self._connection, row["reference"]),
-            verdicts,
-            CaseCompletion(row["actor"], moment(row["at"])) if row["done"] else None,
-            hidden,
-            self._readers(findings, verdicts),
+            case=row["reference"],
+            priority=None if hidden else priority,
+            modality=row["modality"],
+            opened_at=moment(row["opened_at"]),
+            images=row["images"],
+            waiting=row["waiting"],
+            findings=findings,
+            reason=reasons[0] if reasons else None,
+            incomplete=usb_import.explain_incompleteness(self._connection, row["reference"]),
+            verdicts=verdicts,
+            done=CaseCompletion(row["actor"], moment(row["at"])) if row["done"] else None,
+            hidden=hidden,
+            readers=self._readers(findings, verdicts),
         )
 
 

@@ -183,7 +183,9 @@ def _propose(options: argparse.Namespace) -> int:
         suggestion = overview.suggestion(here, options.miss_costs, options.prevalence)
         threshold = suggestion.threshold
         told = {name: round(getattr(suggestion, name), 4) for name in suggestion.__slots__}
-    proposal = overview.propose(here, threshold, person.shown, person.role, options.miss_costs, options.prevalence)
+    proposal = overview.propose(
+        here, threshold, person.shown, person.role, miss_costs=options.miss_costs, prevalence=options.prevalence
+    )
     if options.json:
         _print_json(
             {

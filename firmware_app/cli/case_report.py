@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,17 +52,7 @@ def _report(options: argparse.Namespace) -> int:
     clock.start_clock(state, "console", writes=False)
     clinical = ClinicalDatabase(state.clinical_db)
     clinical.require()
-    case = clinical.case(options.case)
-    if options.revision is not None and options.revision != case.revision:
-        said = clinical.conclusion(options.case, options.revision)
-        case = replace(
-            case,
-            revision=options.revision,
-            priority=said.priority,
-            findings=said.findings,
-            lesions=said.lesions,
-            follow_up=said.follow_up,
-        )
+    case = clinical.case(options.case, options.revision)
     language = config.box.language if options.json else printable_language(config.box.language)
     text = [*case_text.describe_case(case, language), translate(NOT_DIAGNOSTIC, language)]
     if options.json:

@@ -269,7 +269,17 @@ def _unassigned_files(
         number: FileRecord("", None, FileStatus.REFUSED, reason) for number, reason in refused.items()
     } | dict(loose)
     records = tuple(_record(files[number].path, record) for number, record in sorted(records_of.items()))
-    return Case(None, None, None, 0, None, records, (), (), ())
+    return Case(
+        reference=None,
+        study_instance_uid=None,
+        modality=None,
+        revision=0,
+        priority=None,
+        files=records,
+        readings=(),
+        findings=(),
+        lesions=(),
+    )
 
 
 def _record(path: Path, record: FileRecord) -> FileRecord:

@@ -70,7 +70,9 @@ def _table(
 
     settings, possible = config.reader, execution_variants.list_variants(pack, config.reader)
     with console.show_progress(f"{pack.name}: tried") as tried:
-        results_of = _results(pack, possible, config.runtime_settings, results, options.again, tried)
+        results_of = _results(
+            pack, possible, config.runtime_settings, results=results, again=options.again, tried=tried
+        )
     kept_to = results.in_use(pack, config.runtime_settings)
     best = next(iter(execution_variants.rank_variants(possible, results_of, settings, kept_to)), None)
     for way, result in sorted(results_of.items(), key=lambda pair: pair[1].milliseconds or float("inf")):

@@ -92,7 +92,7 @@ def _restore(options: argparse.Namespace) -> int:
     counter = ProgressLine("restored", not options.json)
     own = None if settings_at is None else config
     restored = locked_restore.restore_backup(
-        StateDir(config.state.dir), options.folder, code, own, settings_at, counter
+        StateDir(config.state.dir), options.folder, code, own=own, settings_at=settings_at, tell=counter
     )
     counter.clear()
     if options.json:

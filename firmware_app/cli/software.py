@@ -151,7 +151,12 @@ def _install(options: argparse.Namespace) -> int:
         raise SOFTWARE_NOT_HERE()
     with software_channel.lock_installation(state):
         answer = software_channel.fetch_update(
-            state, machine, config.box.id, software_record.list_abandoned_versions(state), wish, _show
+            state,
+            machine,
+            config.box.id,
+            left=software_record.list_abandoned_versions(state),
+            wish=wish,
+            on_progress=_show,
         )
         if answer.path is not None and machine.packaged:
             done = subprocess.run(["apt-get", "install", "--yes", str(answer.path)], check=False, stdout=sys.stderr)

@@ -150,18 +150,18 @@ def estimate_figures(
         return None if value is None else _estimate(value, [one for one in map(of, drawn) if one is not None])
 
     return ClinicFigures(
-        threshold,
-        len(films),
-        sum(film.score >= threshold for film in films),
-        len(known),
-        sum(film.truth is True for film in known),
-        sum(film.by_eye for film in known),
-        estimate(_prevalence),
-        _auc(films, wrong),
-        estimate(_sensitivity),
-        estimate(_specificity),
-        estimate(_ppv),
-        estimate(_npv),
+        threshold=threshold,
+        read=len(films),
+        called=sum(film.score >= threshold for film in films),
+        confirmed=len(known),
+        positives=sum(film.truth is True for film in known),
+        by_eye=sum(film.by_eye for film in known),
+        prevalence=estimate(_prevalence),
+        auc=_auc(films, wrong),
+        sensitivity=estimate(_sensitivity),
+        specificity=estimate(_specificity),
+        ppv=estimate(_ppv),
+        npv=estimate(_npv),
     )
 
 

@@ -107,15 +107,15 @@ def suggest_threshold(
     low, high = _middle_range(thresholds)
     saving_low, saving_high = _middle_range(savings)
     return ThresholdSuggestion(
-        best.threshold,
-        min(low, best.threshold),
-        max(high, best.threshold),
-        best.sensitivity,
-        best.specificity,
-        _cost(best, miss_costs),
-        _cost(now, miss_costs) if now else 0.0,
-        saving_low,
-        saving_high,
+        threshold=best.threshold,
+        low=min(low, best.threshold),
+        high=max(high, best.threshold),
+        sensitivity=best.sensitivity,
+        specificity=best.specificity,
+        cost=_cost(best, miss_costs),
+        cost_now=_cost(now, miss_costs) if now else 0.0,
+        saving_low=saving_low,
+        saving_high=saving_high,
     )
 
 
@@ -163,12 +163,12 @@ def _point(
     sensitivity, specificity = 1.0 - missed / with_it, spared / without
     needless = 1000.0 * (1.0 - share) * (1.0 - specificity)
     return CurvePoint(
-        threshold,
-        sensitivity,
-        specificity,
-        1000.0 * share * (1.0 - sensitivity),
-        needless + 1000.0 * share * sensitivity,
-        needless,
+        threshold=threshold,
+        sensitivity=sensitivity,
+        specificity=specificity,
+        missed=1000.0 * share * (1.0 - sensitivity),
+        referred=needless + 1000.0 * share * sensitivity,
+        needless=needless,
     )
 
 

@@ -362,15 +362,3 @@ class Case:
     lesions: tuple[Lesion, ...]
     follow_up: FollowUp | None = None  # of its newest revision
     incomplete: Reason | None = None  # why images may be missing; also the first hint of every reading
-
-
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """What one revision of a case said, of these images; `background`: the facts known then, by their codes."""
-
-    priority: Priority | None
-    findings: tuple[Finding, ...]
-    lesions: tuple[Lesion, ...]
-    follow_up: FollowUp | None
-    background: tuple[str, ...]
-    images: tuple[str, ...]

@@ -339,11 +339,29 @@ class _Walker:
         kept = self._kept(level)
         path = kept.path if kept is not None else None
         if length == _UNDEFINED:
-            self._open(_Level(False, level.limit, False, level.encoding, path, kept))
+            self._open(
+                _Level(
+                    is_sequence=False,
+                    limit=level.limit,
+                    closed_by_limit=False,
+                    encoding=level.encoding,
+                    path=path,
+                    item=kept,
+                )
+            )
         else:
             if position + length > level.limit:
                 raise self._short(level.limit, tag_name(_ITEM), position + length)
-            self._open(_Level(False, position + length, True, level.encoding, path, kept))
+            self._open(
+                _Level(
+                    is_sequence=False,
+                    limit=position + length,
+                    closed_by_limit=True,
+                    encoding=level.encoding,
+                    path=path,
+                    item=kept,
+                )
+            )
         return position
 
     def _kept(self, level: _Level) -> Item | None:

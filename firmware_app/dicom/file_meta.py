@@ -7,8 +7,8 @@ D.3.3.2).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from struct import pack
 from typing import Final
 
 from firmware_app.dicom.data_elements import (
@@ -43,7 +43,7 @@ def encode_file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_
     """
     group = b"".join(
         (
-            pack("<HH2sHL", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01",
+            struct.pack("<HH2sHL", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01",
             _uid(0x0002, sop_class_uid),
             _uid(0x0003, sop_instance_uid),
             _uid(0x0010, transfer_syntax_uid),
@@ -51,7 +51,7 @@ def encode_file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), b" "),
         )
     )
-    return PREAMBLE + _element(0x0000, b"UL", pack("<L", len(group)), b"\0") + group
+    return PREAMBLE + _element(0x0000, b"UL", struct.pack("<L", len(group)), b"\0") + group
 
 
 def _uid(number: int, value: str) -> bytes:
@@ -60,7 +60,7 @@ def _uid(number: int, value: str) -> bytes:
 
 def _element(number: int, vr: bytes, value: bytes, padding: bytes) -> bytes:
     value += padding * (len(value) % 2)
-    return pack("<HH2sH", 0x0002, number, vr, len(value)) + value
+    return struct.pack("<HH2sH", 0x0002, number, vr, len(value)) + value
 
 
 def guess_encoding(data: Buffer, start: int, declared: Encoding | None) -> Encoding:

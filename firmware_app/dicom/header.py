@@ -170,7 +170,14 @@ def _examine(data: Buffer) -> ExaminedObject:
     declared = transfer_syntax.find_transfer_syntax(syntax_uid) if syntax_uid else None
     encoding = guess_encoding(data, data_set, Encoding(declared.explicit, declared.big_endian) if declared else None)
     syntax = declared or _undeclared(encoding)
-    parsed = walk_data_set(data, data_set, encoding, _WANTED, coded_entries.SEQUENCES, sop_classes.ESSENTIAL_TAGS)
+    parsed = walk_data_set(
+        data,
+        data_set,
+        encoding,
+        wanted=_WANTED,
+        sequences=coded_entries.SEQUENCES,
+        completing=sop_classes.ESSENTIAL_TAGS,
+    )
     header = _header(data, parsed, syntax)
     if header.sop_class_uid == sop_classes.MEDIA_STORAGE_DIRECTORY:  # in spite of its file meta information
         raise DirectoryRecord()

@@ -151,7 +151,14 @@ def decode_request(content: bytes) -> AssociationRequest:
     if len({identifier for identifier, _, _ in proposed}) != len(proposed):  # also: no more than 128 of them
         raise InvalidRequest
     called, calling = _title(content[4:20]), _title(content[20:36])
-    return AssociationRequest(calling, called, application_context, max_pdu, tuple(proposed), tuple(roles))
+    return AssociationRequest(
+        calling_ae=calling,
+        called_ae=called,
+        application_context=application_context,
+        max_pdu=max_pdu,
+        proposed=tuple(proposed),
+        roles=tuple(roles),
+    )
 
 
 def _items(content: bytes, position: int = 0) -> Iterator[tuple[int, bytes]]:

@@ -154,7 +154,10 @@ def find_answers(
         if level.of(one) not in found and _fits(query, one, modalities[one.case]):
             found[level.of(one)] = one
     page = list(found.values())[query.offset : query.offset + query.limit]
-    made = [_build_answer(query, level, one, offered, told, modalities[one.case], root) for one in page]
+    made = [
+        _build_answer(query, level, one, offered=offered, told=told, modalities=modalities[one.case], root=root)
+        for one in page
+    ]
     return made, len(found) > query.offset + len(page)
 
 

@@ -101,14 +101,14 @@ def write_deidentified(
             size = file.seek(0, os.SEEK_END)
         inside = plan.inside
         return DeidentifiedFile(
-            str(data.SOPInstanceUID),
-            str(data.get("Modality") or ""),
-            film.frames,
-            plan.blacked,
-            inside.derived_from if inside is not None else None,
-            "person" if looked else "detector",
-            checked,
-            size,
+            sop_instance_uid=str(data.SOPInstanceUID),
+            modality=str(data.get("Modality") or ""),
+            frames=film.frames,
+            blacked=plan.blacked,
+            sector_derived_from=inside.derived_from if inside is not None else None,
+            text_check="person" if looked else "detector",
+            frames_checked=checked,
+            bytes=size,
         )
 
 

@@ -240,7 +240,7 @@ class DicomImage:
         whole = pixels.ndim == 2 and self.has_own_layout
         used = (layout.high_bit + 1 - layout.stored, layout.high_bit)
         return overlays.read_overlays(
-            self.source.header, index, self.rows, self.columns, pixels if whole else None, used
+            self.source.header, index, self.rows, columns=self.columns, words=pixels if whole else None, used=used
         )
 
     @property
@@ -358,12 +358,12 @@ def _make_display_frame(
         for one in offered
     )
     return DisplayFrame(
-        frame,
-        slope,
-        origin,
-        (scale.voi.centre - origin) / slope,
-        scale.voi.width / abs(slope),
-        scale.voi.function,
-        scale.inverted,
-        choices,
+        pixels=frame,
+        slope=slope,
+        intercept=origin,
+        centre=(scale.voi.centre - origin) / slope,
+        width=scale.voi.width / abs(slope),
+        function=scale.voi.function,
+        inverted=scale.inverted,
+        windows=choices,
     )

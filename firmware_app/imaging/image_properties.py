@@ -81,7 +81,10 @@ def pixel_scales(film: ImageFile, index: int) -> tuple[Scale, ...]:
     if not isinstance(film, DicomImage):
         return ()
     if stated := header_regions(film):
-        return tuple(Scale(one.x0, one.y0, one.x1, one.y1, one.mm_y, one.mm_x, one.first) for one in stated)
+        return tuple(
+            Scale(x0=one.x0, y0=one.y0, x1=one.x1, y1=one.y1, mm_down=one.mm_y, mm_across=one.mm_x, first=one.first)
+            for one in stated
+        )
     mm = spacing.read_spacing(film.source.header, index).mm
     return () if mm is None else (Scale(0, 0, film.columns, film.rows, *mm),)
 

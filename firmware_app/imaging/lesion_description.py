@@ -240,7 +240,13 @@ def describe_lesions(
     strongest = set(sorted(range(len(marks)), key=lambda at: -marks[at].score)[:MOST_DESCRIBED])
     return tuple(
         _describe_lesion(
-            mark, greys, size, view or (0, 0, *size), find_scale(scales, mark.box), aspect, whole=at in strongest
+            mark,
+            greys,
+            size,
+            view=view or (0, 0, *size),
+            mm=find_scale(scales, mark.box),
+            aspect=aspect,
+            whole=at in strongest,
         )
         for at, mark in enumerate(marks)
     )

@@ -123,7 +123,7 @@ def prepare_frames(
             quality_checks.check_measures(numbers, demands.kind)
             measured.append(numbers)
             given, ends = read_model_frame(film, index, spec, frame)
-            tensors.append(to_model_input(given, spec, chosen.sector, hidden, ends, aspect))
+            tensors.append(to_model_input(given, spec, chosen.sector, hidden=hidden, ends=ends, aspect=aspect))
             if is_ultrasound:
                 colours = film.shown(index).pixels.ndim == 3 if colours is None else colours
                 written = image_properties.find_written_marks(film, index, frame, chosen.sector, colours=colours)
@@ -145,20 +145,20 @@ def prepare_frames(
         quality_checks.check_colours(film, read[-1], demands.kind, photographs=demands.photographs)
     numbers = quality_checks.median_measures(measured)
     return ModelFrames(
-        tuple(read),
-        _stack_tensors(tensors),
-        1e3 * decoding,
-        1e3 * preparing,
-        covered,
-        image_properties.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
-        is_ultrasound and image_properties.shows_flow(film),
-        image_limits.find_quality_hints(numbers, demands.kind),
-        outside_anatomy.stack_cells(cells),
-        keyframes.weigh_frames(looks) if len(read) > 1 else (),
-        _stack_tensors(unmarked)
+        read=tuple(read),
+        tensors=_stack_tensors(tensors),
+        decode_ms=1e3 * decoding,
+        prepare_ms=1e3 * preparing,
+        box=covered,
+        coloured=image_properties.colour_share(film, read[-1], chosen.sector) if is_ultrasound else None,
+        flow=is_ultrasound and image_properties.shows_flow(film),
+        quality=image_limits.find_quality_hints(numbers, demands.kind),
+        beside=outside_anatomy.stack_cells(cells),
+        weights=keyframes.weigh_frames(looks) if len(read) > 1 else (),
+        unmarked=_stack_tensors(unmarked)
         if any(one is not other for one, other in zip(unmarked, tensors, strict=False))
         else None,
-        image_limits.select_drift_measures(numbers),
+        watched=image_limits.select_drift_measures(numbers),
     )
 
 

@@ -62,7 +62,7 @@ def _layers(
         if (group, _ROWS) not in header and (group, _POSITION) not in header:
             continue
         try:
-            mask = _mask(header, group, frame, shape, words, used)
+            mask = _mask(header, group, frame, shape=shape, words=words, used=used)
             kind = "region" if str(_value(header, group, _KIND, "G")).strip().upper() == "R" else "graphics"
         except HEADER_ERRORS:
             continue

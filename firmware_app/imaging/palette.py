@@ -60,7 +60,7 @@ def expand_segments(data: NDArray[np.uint8] | NDArray[np.uint16], most: int = _M
     offset of *data*; it may not refer to another indirect one.
     """
     table: list[int] = []
-    _expand([int(word) for word in data], data.dtype.itemsize, 0, None, table, most, nested=False)
+    _expand([int(word) for word in data], data.dtype.itemsize, 0, segments=None, table=table, most=most, nested=False)
     return table[:most]
 
 
@@ -88,7 +88,7 @@ def _expand(
             offset = sum(word << (8 * width * i) for i, word in enumerate(words[at : at + size]))
             if offset % width:
                 raise ValueError("a segmented colour table refers to the middle of an entry")
-            _expand(words, width, offset // width, length, table, most, nested=True)
+            _expand(words, width, offset // width, segments=length, table=table, most=most, nested=True)
             at += size
         else:
             raise ValueError(f"a segmented colour table has a segment of kind {kind}")

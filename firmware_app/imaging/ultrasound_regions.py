@@ -93,15 +93,15 @@ def _region(item: Dataset) -> Region | None:
         return None
     flags = read_integer(item, "RegionFlags", 0)
     return Region(
-        x0,
-        y0,
-        x1 + 1,
-        y1 + 1,
-        read_integer(item, "RegionSpatialFormat", _PLANE) == _PLANE,
-        bool(flags & _HIGH_PRIORITY),
-        read_integer(item, "RegionDataType", 0) == _COLOUR_FLOW,
-        _scale(item, "X"),
-        _scale(item, "Y"),
+        x0=x0,
+        y0=y0,
+        x1=x1 + 1,
+        y1=y1 + 1,
+        plane=read_integer(item, "RegionSpatialFormat", _PLANE) == _PLANE,
+        first=bool(flags & _HIGH_PRIORITY),
+        flow=read_integer(item, "RegionDataType", 0) == _COLOUR_FLOW,
+        mm_x=_scale(item, "X"),
+        mm_y=_scale(item, "Y"),
     )
 
 

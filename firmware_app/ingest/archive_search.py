@@ -178,9 +178,9 @@ class ArchiveSearch:
                 peer,
                 one.said.study_uid,
                 FETCHABLE,
-                tuple(transfer_syntax.ACCEPTED_SYNTAXES),
-                self._config.dicom.max_object_mb * _MB,
-                take,
+                syntaxes=tuple(transfer_syntax.ACCEPTED_SYNTAXES),
+                most_bytes=self._config.dicom.max_object_mb * _MB,
+                take=take,
             )
         finally:
             self._door.clinical.close_association(record)

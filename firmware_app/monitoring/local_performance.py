@@ -183,7 +183,9 @@ class PerformanceOverview:
             "miss_costs": miss_costs,
             "assumed_prevalence": prevalence,
         }
-        return self._points.propose(here.place, here.manifest.files, here.finding, threshold, rests_on, actor, role)
+        return self._points.propose(
+            here.place, here.manifest.files, here.finding, threshold=threshold, figures=rests_on, actor=actor, role=role
+        )
 
     def agree(self, here: LocalPerformance, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the second agreement puts it in force, and returns it.
@@ -229,22 +231,22 @@ class PerformanceOverview:
                 threshold = standardise_probability(threshold, spec.usual_scores.log_odds, unlabelled.log_odds)
         state = LocalState.CALIBRATED if point is not None else LocalState.PROVISIONAL
         return LocalPerformance(
-            place,
-            finding,
-            imaging_devices.find_device_name(self._database.connection, place.machine),
-            manifest,
-            LocalState.SUSPENDED if suspension is not None else state,
-            threshold,
-            own,
-            point,
-            self._points.is_altered(place, finding),
-            self._points.proposal(place, finding),
-            suspension,
-            unlabelled,
-            len(known.films),
-            known.aside,
-            known.sources,
-            self._config.reader.prevalence.get(finding),
+            place=place,
+            finding=finding,
+            machine=imaging_devices.find_device_name(self._database.connection, place.machine),
+            manifest=manifest,
+            state=LocalState.SUSPENDED if suspension is not None else state,
+            threshold=threshold,
+            own=own,
+            point=point,
+            altered=self._points.is_altered(place, finding),
+            proposal=self._points.proposal(place, finding),
+            suspension=suspension,
+            unlabelled=unlabelled,
+            read=len(known.films),
+            aside=known.aside,
+            sources=known.sources,
+            prevalence=self._config.reader.prevalence.get(finding),
         )
 
 

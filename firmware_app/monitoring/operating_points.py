@@ -133,7 +133,15 @@ class OperatingPoints:
             return None
         content = json.loads(rows[0]["content"])
         at = clock.parse_stamp(rows[0]["at"])
-        return Proposal(digest, place, finding, content["threshold"], content["figures"], agreed, at)
+        return Proposal(
+            digest=digest,
+            place=place,
+            finding=finding,
+            threshold=content["threshold"],
+            figures=content["figures"],
+            agreed=agreed,
+            at=at,
+        )
 
     def agree(self, place: ModelSite, finding: str, digest: str, actor: str, role: Role) -> OperatingPoint | None:
         """Agree to the proposal that was seen as *digest*; the operating point that is in force now, if that did it.
@@ -189,7 +197,14 @@ class OperatingPoints:
             if not self._verifies(bytes.fromhex(signed["signature"]), _canonical(content)):
                 return None
             threshold, at = float(content["threshold"]), clock.parse_stamp(content["at"])
-            return OperatingPoint(place, finding, threshold, content["figures"], content["agreed"], at)
+            return OperatingPoint(
+                place=place,
+                finding=finding,
+                threshold=threshold,
+                figures=content["figures"],
+                agreed=content["agreed"],
+                at=at,
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

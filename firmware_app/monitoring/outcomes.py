@@ -153,7 +153,15 @@ class OutcomeImport:
                     new.append(one)
             before = says.counts(connection, {(one.case, one.finding) for one in new})
             for one in new:
-                says.write(connection, one.case, one.finding, one.truth, one.source, actor, complete=complete)
+                says.write(
+                    connection,
+                    one.case,
+                    one.finding,
+                    truth=one.truth,
+                    source=one.source,
+                    actor=actor,
+                    complete=complete,
+                )
             suspended = says.test(connection, before)
         return ImportedOutcomes(len(new), len(checked.outcomes) - len(new), suspended)
 

@@ -75,5 +75,7 @@ def open_repository(place: str, pack: str, trust: Path, root: Path | None, scrat
         other_publisher=PACK_PUBLISHER_OTHER,
         other_kind=PACK_KIND_OTHER,
     )
-    with signed_folder.open_signed_folder(place, RepositoryIndex, trust, root, scratch, failures) as signed:
+    with signed_folder.open_signed_folder(
+        place, RepositoryIndex, trust, root=root, scratch=scratch, failures=failures
+    ) as signed:
         yield PackRepository(signed)

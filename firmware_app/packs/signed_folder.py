@@ -188,7 +188,9 @@ def open_signed_folder(
     certain = datetime.fromtimestamp(clock.current_clock().memory().certain(), UTC)
     updater._trusted_set.reference_time = standing.stamp.at if judged else certain
     try:
-        repository = SignedFolder(place, kind, updater, carrier, judged, failures)
+        repository = SignedFolder(
+            place=place, kind=kind, updater=updater, carrier=carrier, age_judged=judged, failures=failures
+        )
     finally:
         _sync_metadata(folder)
     if known is None:

@@ -119,7 +119,9 @@ class VariantBenchmark:
     def tend(self) -> bool:
         """Go on as far as is possible without waiting; True when a pack is now run in another way."""
         for name, way, reason in self._inference.take_wrong():
-            result = TrialResult(way.runtime, way.precision, None, None, 0, reason)
+            result = TrialResult(
+                runtime=way.runtime, precision=way.precision, version=None, milliseconds=None, cases=0, reason=reason
+            )
             self.results.keep(self._inference.packs[name], result, self._runtimes)
             self._faults.say(f"{reason.code}: {reason.text('en')}")
         if self._trial is not None:

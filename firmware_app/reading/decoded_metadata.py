@@ -85,7 +85,7 @@ def _check_scale(values: object) -> Scale:
     if not all(one is None or (_is_number(one) and 0 < one < _LARGEST_MM) for one in (down, across)):
         raise ValueError
     x0, y0, x1, y1 = corners
-    return Scale(x0, y0, x1, y1, down, across, first)
+    return Scale(x0=x0, y0=y0, x1=x1, y1=y1, mm_down=down, mm_across=across, first=first)
 
 
 def _is_number(value: object) -> bool:

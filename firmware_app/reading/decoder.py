@@ -223,20 +223,20 @@ def check_answer(
     quality, flow = _filter_quality(head.get("quality"), taking.demands.kind), head.get("flow") is True
     hints = _filter_hints(head.get("hints"))
     return DecodedImage(
-        read,
-        frames,
-        rows,
-        columns,
-        milliseconds,
-        split,
-        message.arrays,
-        box,
-        share,
-        flow,
-        hints,
-        quality,
-        said,
-        _filter_watched(head.get("watched")),
+        read=read,
+        frames=frames,
+        rows=rows,
+        columns=columns,
+        milliseconds=milliseconds,
+        split=split,
+        arrays=message.arrays,
+        box=box,
+        coloured=share,
+        flow=flow,
+        hints=hints,
+        quality=quality,
+        stated=said,
+        watched=_filter_watched(head.get("watched")),
     )
 
 

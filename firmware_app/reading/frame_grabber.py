@@ -168,7 +168,9 @@ class FrameGrabber:
         decoded = refusal or decoder.check_answer(
             given, self._spec, self._taking, _check_milliseconds(head.get("grab_ms"))
         )
-        return GrabbedFrame(sequence, at, came, dropped, rows, columns, jpeg, decoded)
+        return GrabbedFrame(
+            sequence=sequence, at=at, came=came, dropped=dropped, rows=rows, columns=columns, jpeg=jpeg, decoded=decoded
+        )
 
     def _spawn(self) -> Child:
         return Child("firmware_app.reading.children.grab_child", self._arguments, silent=True)

@@ -229,14 +229,14 @@ class Inference:
                 findings = self._findings(name, answer)
                 counted = self._counted(answer, len(shown.frames))
                 return InferenceResult(
-                    findings,
-                    self._lesions(shown, answer),
-                    self._identity(name),
-                    bool(answer.header.get("marked")),
-                    self._strongest(findings, answer, counted),
-                    counted,
-                    self._beside(findings, answer),
-                    self._distance(answer),
+                    findings=findings,
+                    lesions=self._lesions(shown, answer),
+                    identity=self._identity(name),
+                    marked=bool(answer.header.get("marked")),
+                    strongest=self._strongest(findings, answer, counted),
+                    counted=counted,
+                    beside=self._beside(findings, answer),
+                    distance=self._distance(answer),
                 )
             if answer.header.get("sound"):
                 raise ImageAtFault

@@ -168,7 +168,13 @@ class LiveSession:
         """The reading of one frame."""
         counts = self._counted(frame)
         made = LiveReading(
-            self._base.came + frame.sequence, frame.rows, frame.columns, frame.jpeg, 0.0, counts, pack=self._identity()
+            sequence=self._base.came + frame.sequence,
+            rows=frame.rows,
+            columns=frame.columns,
+            jpeg=frame.jpeg,
+            delay_ms=0.0,
+            counts=counts,
+            pack=self._identity(),
         )
         if isinstance(frame.decoded, Reason):
             made = replace(made, reason=frame.decoded)
@@ -237,7 +243,13 @@ class LiveSession:
     def _inferred(self, made: LiveReading, decoded: DecodedImage) -> LiveReading:
         name, manifest = self._pack.name, self._pack.manifest
         shown = FrameGeometry(
-            INSTANCE, (0,), decoded.rows, decoded.columns, decoded.box, decoded.stated.scales, decoded.stated.aspect
+            instance=INSTANCE,
+            frames=(0,),
+            rows=decoded.rows,
+            columns=decoded.columns,
+            box=decoded.box,
+            scales=decoded.stated.scales,
+            aspect=decoded.stated.aspect,
         )
         begun = time.perf_counter()
         try:

@@ -106,15 +106,15 @@ class LocalCalibration:
         place = chosen.place
         following = next((one.code for one in chosen.manifest.findings if one.usual_scores is not None), None)
         examined = CalibrationSample(
-            place.pack,
-            place.version,
-            chosen.machine,
-            scores,
-            refused,
-            distance,
-            watched,
-            following,
-            withheld if following is not None else None,
+            pack=place.pack,
+            version=place.version,
+            machine=chosen.machine,
+            scores=scores,
+            refused=refused,
+            distance=distance,
+            watched=watched,
+            following=following,
+            withheld=withheld if following is not None else None,
         )
         return Sampling(examined, self._key(), self._shares)
 

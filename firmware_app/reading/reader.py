@@ -277,13 +277,13 @@ class Reader:
         begun = time.perf_counter()
         try:
             shown = FrameGeometry(
-                attempt.instance.reference,
-                decoded.read,
-                decoded.rows,
-                decoded.columns,
-                decoded.box,
-                decoded.stated.scales,
-                decoded.stated.aspect,
+                instance=attempt.instance.reference,
+                frames=decoded.read,
+                rows=decoded.rows,
+                columns=decoded.columns,
+                box=decoded.box,
+                scales=decoded.stated.scales,
+                aspect=decoded.stated.aspect,
             )
             assert attempt.chosen is not None
             limits_here = self._local.unsure_between(attempt.chosen)

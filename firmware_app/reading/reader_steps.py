@@ -17,8 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final
 
-from firmware_app.cases import lesion_tracking
-from firmware_app.cases.casebook import select_strongest
+from firmware_app.cases.case_answer import decide_answer, select_strongest
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.errors import (
     DECODE_RAN_OUT,
@@ -88,7 +87,14 @@ class ReadingAttempt:
 
     def cannot(self, why: LanternError | Reason) -> Reading:
         reason = why if isinstance(why, Reason) else Reason.of(why)
-        return Reading(Scope.INSTANCE, self._of, ReadingStatus.CANNOT_JUDGE, reason, None, _NO_TIME)
+        return Reading(
+            scope=Scope.INSTANCE,
+            instances=self._of,
+            status=ReadingStatus.CANNOT_JUDGE,
+            reason=reason,
+            pack=None,
+            timing=_NO_TIME,
+        )
 
     def gave_up(self, lost: ChildLost, memory_mb: int) -> Reading:
         """`cannot`, after a child was *lost* for the last time; a decoder's may take *memory_mb*.
@@ -109,7 +115,17 @@ class ReadingAttempt:
         self, findings: tuple[Finding, ...], lesions: tuple[Lesion, ...], pack: PackIdentity, frames: FramesRead | None
     ) -> Reading:
         status = ReadingStatus.READ
-        return Reading(Scope.INSTANCE, self._of, status, None, pack, _NO_TIME, findings, lesions, frames=frames)
+        return Reading(
+            scope=Scope.INSTANCE,
+            instances=self._of,
+            status=status,
+            reason=None,
+            pack=pack,
+            timing=_NO_TIME,
+            findings=findings,
+            lesions=lesions,
+            frames=frames,
+        )
 
     def complete(self, reading: Reading) -> Reading:
         """*reading* with its times and hints, which are known only now."""
@@ -188,8 +204,8 @@ def advise_follow_up(case: Case, manifests: Mapping[str, Manifest], known: Colle
     for name in sorted(of_pack, key=lambda name: _rank_urgency(manifests[name], of_pack[name])):
         manifest, readings = manifests[name], of_pack[name]
         pack = name, manifest.version
-        findings, lesions = select_strongest(readings), lesion_tracking.find_lesions(readings)
-        advice = find_advice(manifest.follow_up, pack, findings, lesions, known, complete=whole and empty)
+        answer = decide_answer(readings)
+        advice = find_advice(manifest.follow_up, pack, answer.findings, answer.lesions, known, complete=whole and empty)
         if advice is not None:
             return advice
     return None

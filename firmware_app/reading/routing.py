@@ -135,7 +135,7 @@ def route(
     packs = _match_view(header, packs, forced is not None, assumed)
     if {"L", "R"} <= set(header.coded.sides):
         raise SIDE_CONTRADICTED()
-    packs = _match_age(header, packs, usual_population, forced is not None, assumed, entered)
+    packs = _match_age(header, packs, usual_population, given=forced is not None, assumed=assumed, entered=entered)
     return RoutingDecision(packs[0].pack, tuple(assumed))
 
 

@@ -260,13 +260,13 @@ class ShadowReader:
             )
         inference.warm()
         shown = FrameGeometry(
-            instance.reference,
-            decoded.read,
-            decoded.rows,
-            decoded.columns,
-            decoded.box,
-            decoded.stated.scales,
-            decoded.stated.aspect,
+            instance=instance.reference,
+            frames=decoded.read,
+            rows=decoded.rows,
+            columns=decoded.columns,
+            box=decoded.box,
+            scales=decoded.stated.scales,
+            aspect=decoded.stated.aspect,
         )
         begun = time.perf_counter()
         try:

@@ -73,13 +73,13 @@ class VariantTrial:
             tried = answer["tried"]
             version = None if tried["version"] is None else str(tried["version"])[:80]
             return TrialResult(
-                self.way.runtime,
-                self.way.precision,
-                version,
-                float(tried["milliseconds"]),
-                int(tried["cases"]),
-                None,
-                self._tries,
+                runtime=self.way.runtime,
+                precision=self.way.precision,
+                version=version,
+                milliseconds=float(tried["milliseconds"]),
+                cases=int(tried["cases"]),
+                reason=None,
+                tries=self._tries,
             )
         except (KeyError, TypeError, ValueError, ValidationError):
             return self._failed(RUNTIME_STOPPED(**self._named(), detail="it sent an invalid message"))
@@ -92,7 +92,15 @@ class VariantTrial:
 
     def _failed(self, why: LanternError | Reason) -> TrialResult:
         reason = why if isinstance(why, Reason) else Reason.of(why)
-        return TrialResult(self.way.runtime, self.way.precision, None, None, 0, reason, self._tries)
+        return TrialResult(
+            runtime=self.way.runtime,
+            precision=self.way.precision,
+            version=None,
+            milliseconds=None,
+            cases=0,
+            reason=reason,
+            tries=self._tries,
+        )
 
 
 def is_final(result: TrialResult) -> bool:

@@ -341,19 +341,19 @@ def locate_file(root: Path, one: Sending) -> Path:
 
 def _read_sending(row: sqlite3.Row) -> Sending:
     return Sending(
-        row["sequence"],
-        row["archive"],
-        row["case_reference"],
-        row["version"],
-        row["kind"],
-        row["sop_class_uid"],
-        row["sop_instance_uid"],
-        row["file"],
-        SendingStage(row["stage"]),
-        row["failures"],
-        row["asked"],
-        parse_reason(row["reason"]),
-        clock.parse_stamp(row["at"]),
+        sequence=row["sequence"],
+        archive=row["archive"],
+        case=row["case_reference"],
+        version=row["version"],
+        kind=row["kind"],
+        sop_class_uid=row["sop_class_uid"],
+        sop_instance_uid=row["sop_instance_uid"],
+        file=row["file"],
+        stage=SendingStage(row["stage"]),
+        failures=row["failures"],
+        asked=row["asked"],
+        reason=parse_reason(row["reason"]),
+        at=clock.parse_stamp(row["at"]),
     )
 
 

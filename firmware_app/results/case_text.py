@@ -15,13 +15,13 @@ from firmware_app.core.lesion import Feature
 from firmware_app.core.records import Case, FileStatus, Finding, Lesion, Priority, Reading, Reason
 from firmware_app.monitoring import calibration_status
 
-_PRIORITY_NAMES = {
+PRIORITY_NAMES: Final[Mapping[Priority | None, str]] = {
     Priority.URGENT: N_("urgent"),
     Priority.SOON: N_("soon"),
     Priority.ROUTINE: N_("routine"),
     Priority.CANNOT_JUDGE: N_("cannot judge"),
+    None: N_("not read"),
 }
-_NOT_READ = N_("not read")
 INCOMPLETE = N_("incomplete")
 FOUND, NOT_FOUND = N_("found"), N_("not found")
 _STATUS_NAMES = {
@@ -34,7 +34,7 @@ _STATUS_NAMES = {
 
 def name_priority(priority: Priority | None, language: str) -> str:
     """*priority* as a word in *language*; a case without one has not been read."""
-    return translate(_PRIORITY_NAMES[priority] if priority else _NOT_READ, language)
+    return translate(PRIORITY_NAMES[priority], language)
 
 
 def name_status(status: FileStatus, language: str) -> str:

@@ -69,7 +69,9 @@ def export_case(
     ):
         into = (folder,)
         export.outcomes = tuple(
-            export_images(config, exports, export.images, fresh.joinpath, looked, on_progress, into=into)
+            export_images(
+                config, exports, export.images, where=fresh.joinpath, looked=looked, tell=on_progress, into=into
+            )
         )
         if export.left:
             _write_manifest(fresh, case, export.outcomes, looked=looked)

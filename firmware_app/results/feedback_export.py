@@ -154,13 +154,13 @@ def _list_images(
                 told.kept_back["no_picture"] += 1
                 continue
             record = FeedbackRecord(
-                f"{_make_pseudonym(secret, 'film', instance)}.png",
-                str(int(label)),
-                _make_pseudonym(secret, "patient", patient),
-                reading.pack.name,
-                reading.pack.version,
-                picture[0],
-                picture[1],
+                file=f"{_make_pseudonym(secret, 'film', instance)}.png",
+                label=str(int(label)),
+                patient=_make_pseudonym(secret, "patient", patient),
+                pack=reading.pack.name,
+                version=reading.pack.version,
+                png=picture[0],
+                drawn=picture[1],
             )
             said = json.dumps([record.label, record.drawn, record.pack, record.version, frame])
             yield FeedbackImage(case, instance, record, hashlib.sha256(said.encode()).hexdigest()[:16])

@@ -21,6 +21,7 @@ from firmware_app.core.language import N_, translate
 from firmware_app.core.records import PackIdentity
 from firmware_app.dicom import patient_data
 from firmware_app.results import case_text, terms
+from firmware_app.results.case_view import CaseView, SourceImage
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
 from firmware_app.results.dicom_objects.result_context import derive_uids
 from firmware_app.results.dicom_objects.source_headers import derive_picture_uid
@@ -38,7 +39,6 @@ from firmware_app.results.fhir_resources import (
     make_url,
     withdraw_observation,
 )
-from firmware_app.results.result import Result, SourceImage
 
 WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
 TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")
@@ -47,24 +47,24 @@ _STORAGE_OF_PICTURE: Final = (
 )
 
 
-def build_bundle(result: Result, pdf: bytes | None = None, earlier: Collection[str] = ()) -> Json:
-    """The Bundle of *result*, with its printed report *pdf* in the DiagnosticReport.
+def build_bundle(view: CaseView, pdf: bytes | None = None, earlier: Collection[str] = ()) -> Json:
+    """The Bundle of *view*, with its printed report *pdf* in the DiagnosticReport.
 
     *earlier* are the Observations of the case that earlier Bundles had (`list_observations`); those that it says no
     more are marked as entered in error.
     """
-    uids = derive_uids(result)
+    uids = derive_uids(view)
     study_uid = uids.of("fhir", "study")
-    devices = dict(_list_devices(result, uids))
-    subject, status = _make_subject(result), "final" if result.signature is not None else "preliminary"
+    devices = dict(_list_devices(view, uids))
+    subject, status = _make_subject(view), "final" if view.done is not None else "preliminary"
     common = {
         "status": status,
         "subject": subject,
         "derivedFrom": [{"reference": make_url(study_uid)}],
-        "issued": result.made_at,
-        **_make_effective_date(result),
+        "issued": view.made_at,
+        **_make_effective_date(view),
     }
-    told = ObservationState(result, uids, common, {str(pack): make_url(uid) for pack, (uid, _) in devices.items()})
+    told = ObservationState(view, uids, common, {str(pack): make_url(uid) for pack, (uid, _) in devices.items()})
     found = list(make_observations(told))
     report_uid = uids.of("fhir", "report")
     report = drop_unknown(
@@ -75,17 +75,17 @@ def build_bundle(result: Result, pdf: bytes | None = None, earlier: Collection[s
             "category": [make_hl7_concept("v2-0074", "RAD")],
             "code": make_concept(TITLE),
             "subject": subject,
-            **_make_effective_date(result),
-            "issued": result.made_at,
-            "performer": [{"display": result.box}],
-            "resultsInterpreter": [{"display": result.signature.actor}] if result.signature is not None else [],
+            **_make_effective_date(view),
+            "issued": view.made_at,
+            "performer": [{"display": view.box}],
+            "resultsInterpreter": [{"display": view.done.actor}] if view.done is not None else [],
             "result": [{"reference": make_url(uid)} for uid, _ in found],
             "imagingStudy": [{"reference": make_url(study_uid)}],
-            "conclusion": "\n".join(list_sentences(result)),
-            "presentedForm": [_make_attachment(result, pdf)] if pdf is not None else [],
+            "conclusion": "\n".join(list_sentences(view)),
+            "presentedForm": [_make_attachment(view, pdf)] if pdf is not None else [],
         }
     )
-    resources = [*devices.values(), (study_uid, _make_study(result, uids, study_uid)), *found, (report_uid, report)]
+    resources = [*devices.values(), (study_uid, _make_study(view, uids, study_uid)), *found, (report_uid, report)]
     entries = [_make_entry(make_url(uid), resource) for uid, resource in resources]
     said = {make_url(uid) for uid, _ in found}
     entries += [_make_entry(url, withdraw_observation(url, subject)) for url in sorted(set(earlier) - said)]
@@ -101,19 +101,19 @@ def format_bundle(bundle: Json) -> str:
     return json.dumps(bundle, ensure_ascii=False, indent=1)
 
 
-def list_sentences(result: Result) -> list[str]:
+def list_sentences(view: CaseView) -> list[str]:
     """The case in sentences: the warning, what doctors say of the findings, and what the models say."""
-    case, language = result.case, result.language
+    case, language = view.case, view.language
     said = [
         terms.format_opinion(one, case_text.name_finding(case.findings, one.finding, language), language)
-        for one in result.opinions
+        for one in view.opinions
     ]
     return [translate(WARNING, language), *said, *case_text.describe_case(case, language)]
 
 
-def find_accession(result: Result) -> str:
+def find_accession(view: CaseView) -> str:
     """The accession number in the first image that has one."""
-    return next((number for image in result.images if (number := _read_accession(Path(image.display)))), "")
+    return next((number for image in view.images if (number := _read_accession(Path(image.display)))), "")
 
 
 def _read_accession(display: Path) -> str:
@@ -131,8 +131,8 @@ def _make_entry(name: str, resource: Json) -> Json:
     return {"fullUrl": name, "resource": resource, "request": {"method": "PUT", "url": url}}
 
 
-def _make_subject(result: Result) -> Json:
-    patient = result.patient
+def _make_subject(view: CaseView) -> Json:
+    patient = view.patient
     return drop_unknown(
         {
             "type": "Patient",
@@ -142,15 +142,15 @@ def _make_subject(result: Result) -> Json:
     )
 
 
-def _make_effective_date(result: Result) -> Json:
+def _make_effective_date(view: CaseView) -> Json:
     """The day of the study, where an image says it."""
-    days = (format_day(image.header.study_date) for image in result.images if image.header is not None)
+    days = (format_day(image.header.study_date) for image in view.images if image.header is not None)
     return drop_unknown({"effectiveDateTime": next(filter(None, days), None)})
 
 
-def _list_devices(result: Result, uids: ResultUids) -> Iterator[tuple[PackIdentity, tuple[UID, Json]]]:
+def _list_devices(view: CaseView, uids: ResultUids) -> Iterator[tuple[PackIdentity, tuple[UID, Json]]]:
     """Each pack that read, as software on this box."""
-    for pack in dict.fromkeys(one.pack for one in result.case.readings if one.pack is not None):
+    for pack in dict.fromkeys(one.pack for one in view.case.readings if one.pack is not None):
         uid = ResultUids(uids.key, "").of("fhir", "device", pack.name, pack.version, pack.runtime, pack.precision)
         yield (
             pack,
@@ -161,18 +161,18 @@ def _list_devices(result: Result, uids: ResultUids) -> Iterator[tuple[PackIdenti
                     "identifier": [make_identifier(uid)],
                     "manufacturer": "Lantern",
                     "deviceName": [{"name": f"{pack.name} ({pack.runtime}, {pack.precision})", "type": "model-name"}],
-                    "version": [{"value": pack.version}, {"value": result.software}],
+                    "version": [{"value": pack.version}, {"value": view.software}],
                 },
             ),
         )
 
 
-def _make_study(result: Result, uids: ResultUids, uid: UID) -> Json:
-    number = find_accession(result)
-    study_uid = next((one.header.study_instance_uid for one in result.images if one.header is not None), None)
+def _make_study(view: CaseView, uids: ResultUids, uid: UID) -> Json:
+    number = find_accession(view)
+    study_uid = next((one.header.study_instance_uid for one in view.images if one.header is not None), None)
     accessions = {"type": make_hl7_concept("v2-0203", "ACSN"), "value": number}
     series: dict[str, list[SourceImage]] = {}
-    for image in result.images:
+    for image in view.images:
         series.setdefault(_find_series_uid(image, uids), []).append(image)
     return drop_unknown(
         {
@@ -183,22 +183,22 @@ def _make_study(result: Result, uids: ResultUids, uid: UID) -> Json:
                 *([accessions] if number else []),
             ],
             "status": "available",
-            "subject": _make_subject(result),
-            "started": _make_effective_date(result).get("effectiveDateTime"),
+            "subject": _make_subject(view),
+            "started": _make_effective_date(view).get("effectiveDateTime"),
             "numberOfSeries": len(series),
-            "numberOfInstances": len(result.images),
-            "series": [_make_series(name, images, result, uids) for name, images in series.items()],
+            "numberOfInstances": len(view.images),
+            "series": [_make_series(name, images, view, uids) for name, images in series.items()],
         }
     )
 
 
-def _make_series(uid: str, images: list[SourceImage], result: Result, uids: ResultUids) -> Json:
+def _make_series(uid: str, images: list[SourceImage], view: CaseView, uids: ResultUids) -> Json:
     modality = next((one.header.modality for one in images if one.header is not None and one.header.modality), "OT")
     return {
         "uid": uid,
         "modality": {"system": "http://dicom.nema.org/resources/ontology/DCM", "code": modality},
         "numberOfInstances": len(images),
-        "instance": [_make_instance(image, result, uids) for image in images],
+        "instance": [_make_instance(image, view, uids) for image in images],
     }
 
 
@@ -209,17 +209,17 @@ def _find_series_uid(image: SourceImage, uids: ResultUids) -> str:
     return image.header.series_instance_uid or str(uids.of("series of", image.instance))
 
 
-def _make_instance(image: SourceImage, result: Result, uids: ResultUids) -> Json:
+def _make_instance(image: SourceImage, view: CaseView, uids: ResultUids) -> Json:
     header = image.header
-    uid = header.sop_instance_uid if header is not None else str(derive_picture_uid(image, result, uids))
+    uid = header.sop_instance_uid if header is not None else str(derive_picture_uid(image, view, uids))
     sop_class = header.sop_class_uid if header is not None else _STORAGE_OF_PICTURE
     return {"uid": uid, "sopClass": {"system": URI, "code": f"urn:oid:{sop_class}"}}
 
 
-def _make_attachment(result: Result, pdf: bytes) -> Json:
+def _make_attachment(view: CaseView, pdf: bytes) -> Json:
     return {
         "contentType": "application/pdf",
-        "language": result.language.replace("_", "-"),
+        "language": view.language.replace("_", "-"),
         "data": base64.b64encode(pdf).decode("ascii"),
-        "creation": result.made_at,
+        "creation": view.made_at,
     }

@@ -1,7 +1,7 @@
 """FHIR R4 resources of a case: Observations, and the codes, identifiers and references that all resources use.
 
-There is one Observation for each finding, each lesion, and each reading that could not be judged. A resource is a plain
-JSON object.
+There is one Observation for each finding and each lesion of the case, and for each reading that could not be judged.
+A resource is a plain JSON object.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
 from firmware_app.results import case_text, terms
 from firmware_app.results.case_text import format_value
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.dicom_objects import coded_concepts
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
-from firmware_app.results.result import Result
 
 Json = dict[str, Any]
 
@@ -92,30 +92,27 @@ _UNCONFIRMED: Final = {"status": "preliminary"}
 class ObservationState:
     """What all observations of a case share: whose they are, of which study, by which device for each reading."""
 
-    result: Result
+    view: CaseView
     uids: ResultUids
     common: Json
     devices: Mapping[str, str]
 
     @property
     def language(self) -> str:
-        return self.result.language
+        return self.view.language
 
 
 def make_observations(told: ObservationState) -> Iterator[tuple[UID, Json]]:
     """Each with the UID that later versions keep."""
-    case = told.result.case
+    case = told.view.case
+    for one in case.findings:
+        strongest = told.view.find_reading(one)
+        pack = strongest.pack if strongest is not None else None
+        yield _make_observation(told, pack, ("finding", one.code), _describe_finding(told, one))
     for reading in case.readings:
-        pack = reading.pack.name if reading.pack is not None else ""
         if reading.status is ReadingStatus.CANNOT_JUDGE:
-            yield _make_observation(
-                told, reading.pack, ("unjudged", pack, *reading.instances), _describe_unjudged(told, reading)
-            )
-            continue
-        for one in reading.findings:
-            yield _make_observation(
-                told, reading.pack, ("finding", one.code, pack, *reading.instances), _describe_finding(told, one)
-            )
+            name = ("unjudged", reading.pack.name if reading.pack is not None else "", *reading.instances)
+            yield _make_observation(told, reading.pack, name, _describe_unjudged(told, reading))
     for number, lesion in enumerate(case.lesions, 1):
         by = (one.pack for one in case.readings if one.lesions and lesion.instance in one.instances)
         yield _make_observation(told, next(by, None), ("lesion", str(number)), _describe_lesion(told, lesion, number))
@@ -151,7 +148,7 @@ def _make_observation(
 
 def _describe_finding(told: ObservationState, one: Finding) -> Json:
     value, language = format_value(one, told.language), told.language
-    opinions = [said for said in told.result.opinions if said.finding == one.code]
+    opinions = [said for said in told.view.opinions if said.finding == one.code]
     return {
         **_describe_verdict(told, one.code),
         "code": make_concept(
@@ -184,11 +181,11 @@ def _describe_finding(told: ObservationState, one: Finding) -> Json:
 
 
 def _describe_verdict(told: ObservationState, finding: str) -> Json:
-    return _UNCONFIRMED if told.result.is_rejected(finding) else {}
+    return _UNCONFIRMED if told.view.is_rejected(finding) else {}
 
 
 def _describe_lesion(told: ObservationState, one: Lesion, number: int) -> Json:
-    case = told.result.case
+    case = told.view.case
     findings = {finding.code: finding for finding in case.findings}
     sizes = (
         (coded_concepts.LONG_AXIS, one.long_axis_mm, coded_concepts.MILLIMETRE),

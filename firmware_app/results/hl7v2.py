@@ -1,9 +1,9 @@
 """A case as one HL7 v2.5.1 message ORU^R01, for hospital information systems that take nothing newer.
 
-The message has one OBX for each doctor's verdict, for each finding (present or absent, then probability and threshold),
-for each lesion, for each reading that could not be judged, for each sentence, and for the printed report (chapter 7.4
-of the standard). OBX-11 and OBR-25 are P, and F once a doctor has finished the case. Where a doctor has rejected a
-finding, the model's own statement stays P.
+The message has one OBX for each doctor's verdict, for each finding of the case (present or absent, then probability and
+threshold), for each lesion, for each reading that could not be judged, for each sentence, and for the printed report
+(chapter 7.4 of the standard). OBX-11 and OBR-25 are P, and F once a doctor has finished the case. Where a doctor has
+rejected a finding, the model's own statement stays P.
 
 The data types follow chapter 2.A: names, times, numbers, and text with its escape sequences, converted from DICOM's.
 """
@@ -28,11 +28,11 @@ from firmware_app.cases.patient_identity import clean
 from firmware_app.core.records import Header, ReadingStatus
 from firmware_app.dicom import patient_data
 from firmware_app.results import case_text
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.dicom_objects import coded_concepts
 from firmware_app.results.dicom_objects.result_context import derive_uids
 from firmware_app.results.dicom_objects.source_headers import read_patient_name
 from firmware_app.results.fhir_bundle import TITLE, find_accession, list_sentences
-from firmware_app.results.result import Result
 
 _ESCAPES: Final = {"|": "F", "^": "S", "&": "T", "~": "R", "\\": "E"}
 _DATE: Final = re.compile(r"\d{4}(?:\d\d(?:\d\d)?)?", re.ASCII)
@@ -136,24 +136,24 @@ class _Observation:
     rejected: bool = False
 
 
-def build_message(result: Result, pdf: bytes | None = None) -> str:
+def build_message(view: CaseView, pdf: bytes | None = None) -> str:
     """The message, its segments ended by carriage returns; the same result gives the same text."""
     message = hl7.parse("MSH|^~\\&|\r")
-    message[0] = _add_head(message, result)
-    for segment in (_build_patient(result), _build_order(result), *_build_observations(result, pdf)):
+    message[0] = _add_head(message, view)
+    for segment in (_build_patient(view), _build_order(view), *_build_observations(view, pdf)):
         message.append(_build_segment(message, segment))
     return f"{message}".rstrip("\r") + "\r"
 
 
-def _add_head(message: Any, result: Result) -> Any:
-    uid = derive_uids(result).of("hl7", result.version)
+def _add_head(message: Any, view: CaseView) -> Any:
+    uid = derive_uids(view).of("hl7", view.version)
     control_id = hashlib.sha256(uid.encode()).hexdigest()[:_CONTROL_ID]
     fields: list[Field] = [
         "LANTERN",
-        result.box[:_APPLICATION],
+        view.box[:_APPLICATION],
         "",
         "",
-        _format_iso_time(result.made_at),
+        _format_iso_time(view.made_at),
         "",
         _MESSAGE_TYPE,
         control_id,
@@ -169,17 +169,17 @@ def _add_head(message: Any, result: Result) -> Any:
     return message.create_segment([*message[0][:3], *(_build_field(message, one) for one in fields)])
 
 
-def _build_patient(result: Result) -> dict[int, Field]:
-    patient = result.patient
-    return {0: "PID", 1: "1", 3: patient.patient_id, 5: format_xpn(_choose_person_name(result)), 8: patient.sex or "U"}
+def _build_patient(view: CaseView) -> dict[int, Field]:
+    patient = view.patient
+    return {0: "PID", 1: "1", 3: patient.patient_id, 5: format_xpn(_choose_person_name(view)), 8: patient.sex or "U"}
 
 
-def _choose_person_name(result: Result) -> str:
+def _choose_person_name(view: CaseView) -> str:
     """The patient's name with its components: as registered, as an image has it, or as a person wrote it."""
-    shown = result.patient.name
-    if result.person_name:
-        return result.person_name
-    for image in result.images:
+    shown = view.patient.name
+    if view.person_name:
+        return view.person_name
+    for image in view.images:
         told = read_patient_name(image)
         if told and clean(patient_data.readable_name(told)) == shown:
             return told
@@ -191,25 +191,25 @@ def _choose_person_name(result: Result) -> str:
     )
 
 
-def _build_order(result: Result) -> dict[int, Field]:
-    signature = result.signature
-    times = (format_ts(one.study_date, one.study_time) for one in _list_headers(result))
+def _build_order(view: CaseView) -> dict[int, Field]:
+    signature = view.done
+    times = (format_ts(one.study_date, one.study_time) for one in _list_headers(view))
     return {
         0: "OBR",
         1: "1",
-        2: find_accession(result),
-        3: result.case.reference or "",
+        2: find_accession(view),
+        3: view.case.reference or "",
         4: _format_code(TITLE),
         7: next(filter(None, times), ""),
-        22: _format_iso_time(result.made_at),
+        22: _format_iso_time(view.made_at),
         25: "F" if signature is not None else "P",
         32: signature.actor if signature is not None else "",
     }
 
 
-def _build_observations(result: Result, pdf: bytes | None) -> Iterator[dict[int, Field]]:
-    status = "F" if result.signature is not None else "P"
-    for count, one in enumerate(_list_observations(result, pdf), 1):
+def _build_observations(view: CaseView, pdf: bytes | None) -> Iterator[dict[int, Field]]:
+    status = "F" if view.done is not None else "P"
+    for count, one in enumerate(_list_observations(view, pdf), 1):
         yield {
             0: "OBX",
             1: str(count),
@@ -222,47 +222,47 @@ def _build_observations(result: Result, pdf: bytes | None) -> Iterator[dict[int,
         }
 
 
-def _list_observations(result: Result, pdf: bytes | None) -> Iterator[_Observation]:
-    language, group = result.language, 0
-    for reading in result.case.readings:
+def _list_observations(view: CaseView, pdf: bytes | None) -> Iterator[_Observation]:
+    language, group = view.language, 0
+    findings = view.case.findings
+    for one in findings:
+        group += 1
+        presence, rejected = (
+            coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
+            view.is_rejected(one.code),
+        )
+        for said in view.opinions:
+            if said.finding == one.code:
+                verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
+                yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
+        yield _Observation(
+            "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
+        )
+        for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
+            yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected=rejected)
+    for reading in view.case.readings:
         if reading.status is ReadingStatus.CANNOT_JUDGE and reading.reason is not None:
             group += 1
             yield _Observation("TX", coded_concepts.UNJUDGED, group, split_lines(reading.reason.text(language)))
-        for one in reading.findings:
-            group += 1
-            presence, rejected = (
-                coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT,
-                result.is_rejected(one.code),
-            )
-            for said in result.opinions:
-                if said.finding == one.code:
-                    verdict = _format_code(coded_concepts.ASSESSMENTS[said.verdict])
-                    yield _Observation("CWE", coded_concepts.DOCTORS_ASSESSMENT, group, verdict)
-            yield _Observation(
-                "CWE", coded_concepts.code_finding(one, one.code), group, _format_code(presence), rejected=rejected
-            )
-            for code, share in ((_PROBABILITY, one.probability), (_THRESHOLD, one.threshold)):
-                yield _Observation("NM", code, group, format_nm(100 * share), coded_concepts.PERCENT, rejected)
-    findings = result.case.findings
-    for count, lesion in enumerate(result.case.lesions, 1):
+    for count, lesion in enumerate(view.case.lesions, 1):
         group += 1
         found = next((one for one in findings if one.code == lesion.finding), None)
         text, rejected = (
             case_text.describe_lesion(lesion, count, findings, language),
-            result.is_rejected(lesion.finding),
+            view.is_rejected(lesion.finding),
         )
         yield _Observation(
             "TX", coded_concepts.code_finding(found, lesion.finding), group, split_lines(text), rejected=rejected
         )
-    for sentence in list_sentences(result):
+    for sentence in list_sentences(view):
         group += 1
         yield _Observation("TX", TITLE, group, split_lines(sentence))
     if pdf is not None:
         yield _Observation("ED", TITLE, group + 1, ("", "application", "pdf", "Base64", base64.b64encode(pdf).decode()))
 
 
-def _list_headers(result: Result) -> Iterator[Header]:
-    return (one.header for one in result.images if one.header is not None)
+def _list_headers(view: CaseView) -> Iterator[Header]:
+    return (one.header for one in view.images if one.header is not None)
 
 
 def _format_code(code: Code) -> tuple[str, str, str]:

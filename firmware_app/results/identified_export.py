@@ -27,6 +27,7 @@ from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, FhirSection
 from firmware_app.core.state_dir import sync_directory
 from firmware_app.results import fhir_bundle, hl7v2, rendering
+from firmware_app.results.case_view import CaseView, gather_numbered_view
 from firmware_app.results.deidentified_export import open_fresh_folder, rename_finished
 from firmware_app.results.errors import (
     FHIR_OFF,
@@ -36,9 +37,7 @@ from firmware_app.results.errors import (
 )
 from firmware_app.results.export_session import ExportOutcome, start_export
 from firmware_app.results.fhir_resources import Json
-from firmware_app.results.gathering import gather_result
 from firmware_app.results.rendering import render_objects
-from firmware_app.results.result import Result
 
 _SERVER_SECONDS: Final = 30.0
 _LARGEST_ANSWER: Final = 4_000_000
@@ -108,17 +107,17 @@ def _list_codes(said: bytes) -> Iterator[str]:
 def export_report(config: Config, clinical: ClinicalDatabase, case: str, path: Path, *, person: str) -> Path:
     """Write the report of *case* to *path*, in the language of the box.
 
-    Raises what `start_export`, `gather_result` and `rendering.render_pdf` raise.
+    Raises what `start_export`, `gather_numbered_view` and `rendering.render_pdf` raise.
     """
     exports = Exports(clinical.database)
     with (
         start_export(config, exports, case, path.parent, path.name, person=person, looked=False, report=1) as export,
         open_fresh_folder(path.parent) as fresh,
     ):
-        result = gather_result(config, clinical, case)
+        view = gather_numbered_view(config, clinical, case)
         made = fresh / path.name
         with made.open("xb") as file:
-            file.write(rendering.render_pdf(config, result, result.language))
+            file.write(rendering.render_pdf(config, view, view.language))
             file.flush()
             os.fsync(file.fileno())
         export.is_named = True
@@ -144,7 +143,7 @@ def export_results(
 ) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
     """Write the result objects of *case* into a new folder in *folder*; returns its path and the result per object.
 
-    Raises what `start_export`, `gather_result` and `render_objects` raise.
+    Raises what `start_export`, `gather_numbered_view` and `render_objects` raise.
     """
     exports, made = Exports(clinical.database), []
     with (
@@ -153,7 +152,7 @@ def export_results(
         ) as export,
         open_fresh_folder(folder) as fresh,
     ):
-        for one in render_objects(config, gather_result(config, clinical, case), fresh):
+        for one in render_objects(config, gather_numbered_view(config, clinical, case), fresh):
             if isinstance(one, Reason):
                 made.append(ExportOutcome("", None, {}, one))
             else:
@@ -179,19 +178,19 @@ def export_message(
 ) -> tuple[Path | None, tuple[ExportOutcome, ...]]:
     """Write the message of *kind* (`FHIR_SUFFIX` or `HL7_SUFFIX`) into *folder*; its file appears there whole.
 
-    Raises what `start_export`, `gather_result` and `rendering.render_pdf_if_possible` raise.
+    Raises what `start_export`, `gather_numbered_view` and `rendering.render_pdf_if_possible` raise.
     """
     exports, name = Exports(clinical.database), f"{case}{kind}"
     with (
         start_export(config, exports, case, folder, name, person=person, looked=False, results=1) as export,
         open_fresh_folder(folder) as fresh,
     ):
-        result = gather_result(config, clinical, case)
-        pdf = rendering.render_pdf_if_possible(config, result)
+        view = gather_numbered_view(config, clinical, case)
+        pdf = rendering.render_pdf_if_possible(config, view)
         text = (
-            fhir_bundle.format_bundle(_build_bundle(exports, case, result, pdf))
+            fhir_bundle.format_bundle(_build_bundle(exports, case, view, pdf))
             if kind == FHIR_SUFFIX
-            else hl7v2.build_message(result, pdf)
+            else hl7v2.build_message(view, pdf)
         )
         made = fresh / name
         with made.open("xb") as file:
@@ -208,7 +207,7 @@ def export_message(
 
 
 def send_message(config: Config, clinical: ClinicalDatabase, case: str, *, person: str) -> tuple[ExportOutcome, ...]:
-    """Send the case to the configured FHIR server; raises what `start_export`, `gather_result` and `send_bundle`
+    """Send the case to the configured FHIR server; raises what `start_export`, `gather_numbered_view` and `send_bundle`
     raise."""
     if not config.fhir.url:
         raise FHIR_OFF()
@@ -219,14 +218,14 @@ def send_message(config: Config, clinical: ClinicalDatabase, case: str, *, perso
             config, exports, case, Path(nowhere), f"{case}{FHIR_SUFFIX}", person=person, looked=False, results=1, sent=1
         ) as export,
     ):
-        result = gather_result(config, clinical, case)
-        send_bundle(_build_bundle(exports, case, result, rendering.render_pdf_if_possible(config, result)), config.fhir)
+        view = gather_numbered_view(config, clinical, case)
+        send_bundle(_build_bundle(exports, case, view, rendering.render_pdf_if_possible(config, view)), config.fhir)
         export.outcomes = (ExportOutcome("fhir", config.fhir.url, {}),)
     return export.outcomes
 
 
-def _build_bundle(exports: Exports, case: str, result: Result, pdf: bytes | None) -> Json:
-    """The Bundle of *result*, which takes back what earlier ones said and it does not; noted before it leaves."""
-    made = fhir_bundle.build_bundle(result, pdf, exports.sent_observations(case))
+def _build_bundle(exports: Exports, case: str, view: CaseView, pdf: bytes | None) -> Json:
+    """The Bundle of *view*, which takes back what earlier ones said and it does not; noted before it leaves."""
+    made = fhir_bundle.build_bundle(view, pdf, exports.sent_observations(case))
     exports.note_observations(case, fhir_bundle.list_observations(made))
     return made

@@ -154,7 +154,14 @@ def _list_of_reading(reading: Reading, display: Callable[[str], Path]) -> list[K
     for lesion in reading.lesions:
         by_frame.setdefault((lesion.instance, lesion.frame), []).append(lesion)
     made = [
-        KeyImage(instance, frame, tuple(lesions), None, 1.0 + max(one.score for one in lesions), reading)
+        KeyImage(
+            instance=instance,
+            frame=frame,
+            lesions=tuple(lesions),
+            heat=None,
+            strength=1.0 + max(one.score for one in lesions),
+            reading=reading,
+        )
         for (instance, frame), lesions in by_frame.items()
         if read_facts(display(instance), frame)
     ]
@@ -169,7 +176,7 @@ def _list_of_reading(reading: Reading, display: Callable[[str], Path]) -> list[K
     heat = strongest.code if has_heat and strongest is not None else None
     judged = reading.status is ReadingStatus.READ
     strength = strongest.probability if strongest is not None else 0.5 if judged else 0.0
-    return [KeyImage(instance, frame, (), heat, strength, reading)]
+    return [KeyImage(instance=instance, frame=frame, lesions=(), heat=heat, strength=strength, reading=reading)]
 
 
 def _find_frame(reading: Reading, code: str, display: Path) -> int | None:

@@ -93,12 +93,12 @@ def is_offered(database: Database, case: str) -> bool:
 
 def _read_offered(row: sqlite3.Row) -> OfferedResult:
     return OfferedResult(
-        row["case_reference"],
-        row["study_uid"],
-        row["series_uid"],
-        row["sop_instance_uid"],
-        row["file"],
-        row["bytes"],
-        json.loads(row["attributes"]),
-        json.loads(row["bulk"]),
+        case=row["case_reference"],
+        study_uid=row["study_uid"],
+        series_uid=row["series_uid"],
+        sop_instance_uid=row["sop_instance_uid"],
+        file=row["file"],
+        bytes=row["bytes"],
+        attributes=json.loads(row["attributes"]),
+        bulk=json.loads(row["bulk"]),
     )

@@ -39,15 +39,14 @@ from firmware_app.dicom.dicomweb import OfferedResult
 from firmware_app.dicom.peers import list_archives
 from firmware_app.results import due_cases
 from firmware_app.results.archive_queue import MadeObject, SendingQueue
+from firmware_app.results.case_view import CaseView, gather_numbered_view
 from firmware_app.results.dicom_objects.dicomweb_metadata import METADATA_SUFFIX
 from firmware_app.results.due_cases import DueCase
 from firmware_app.results.errors import (
     PacsQueueFull,
 )
-from firmware_app.results.gathering import gather_result
 from firmware_app.results.offered_results import DICOMWEB_QUEUE, OfferedResults
 from firmware_app.results.rendering import render_objects
-from firmware_app.results.result import Result
 
 _MB = 1_000_000
 
@@ -102,7 +101,14 @@ def _link_object(path: Path, folder: Path) -> OfferedResult:
             os.link(source, target.with_suffix(source.suffix))
     size = target.stat().st_size + target.with_suffix(METADATA_SUFFIX).stat().st_size
     return OfferedResult(
-        folder.name, study, series, sop, f"{folder.name}/{target.name}", size, attributes, said["bulk"]
+        case=folder.name,
+        study_uid=study,
+        series_uid=series,
+        sop_instance_uid=sop,
+        file=f"{folder.name}/{target.name}",
+        bytes=size,
+        attributes=attributes,
+        bulk=said["bulk"],
     )
 
 
@@ -198,33 +204,33 @@ class OutgoingResults:
 
     def _make(self, one: DueCase) -> Reason | None:
         """Why the objects could not be made; None when they are in every queue."""
-        result = gather_result(self.config, self.clinical, one.case)
+        view = gather_numbered_view(self.config, self.clinical, one.case)
         wanted = (*self._wanted, *self._offering.names)
-        lacking = list(wanted) if one.again else self._queue.lacking(one.case, result.version, wanted)
+        lacking = list(wanted) if one.again else self._queue.lacking(one.case, view.version, wanted)
         if not lacking:
             return None
         self._require_room()
-        objects = self._write(result)
+        objects = self._write(view)
         if isinstance(objects, Reason):
             return objects
         archives = {name: self._wanted[name] for name in lacking if name in self._wanted}
         if len(archives) < len(lacking):
-            self._offering.offer(one.case, result.version, [self.state.outgoing / made.file for made in objects])
-        self._queue.put(one, result.version, objects, archives)
+            self._offering.offer(one.case, view.version, [self.state.outgoing / made.file for made in objects])
+        self._queue.put(one, view.version, objects, archives)
         log.info("a case's results are queued: %d objects for %d archives", len(objects), len(archives))
         return None
 
-    def _write(self, result: Result) -> list[MadeObject] | Reason:
-        """The objects of *result*, durable below ``outgoing/``, or why not all of them could be made."""
+    def _write(self, view: CaseView) -> list[MadeObject] | Reason:
+        """The objects of *view*, durable below ``outgoing/``, or why not all of them could be made."""
         fresh = self.state.outgoing / _MAKING
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         made = []
-        for facts in render_objects(self.config, result, fresh, described=bool(self._offering.names)):
+        for facts in render_objects(self.config, view, fresh, described=bool(self._offering.names)):
             if isinstance(facts, Reason):
                 return facts
             made.append(facts)
-        folder = self.state.outgoing / f"{result.case.reference}-{result.version}"
+        folder = self.state.outgoing / f"{view.case.reference}-{view.version}"
         folder.mkdir(exist_ok=True)
         for path in fresh.iterdir():  # one that lies there already has the same bytes
             path.replace(folder / path.name)

@@ -30,6 +30,7 @@ from firmware_app.results.case_text import (
     name_priority,
     name_status,
 )
+from firmware_app.results.case_view import list_hints
 
 Cell = str | int | float | None
 
@@ -291,9 +292,9 @@ def _join_names(case: Case, language: str) -> str:
 
 def _render_result(case: Case, language: str) -> Iterable[Markup]:
     """What stands before the findings, the findings, the lesions, what should follow, and why there is no result."""
-    warnings = [hint.text(language) for reading in case.readings for hint in reading.quality.hints]
-    if case.incomplete is not None:
-        warnings.insert(0, f"{translate(INCOMPLETE, language)}: {case.incomplete.text(language)}")
+    warnings = [hint.text(language) for hint in list_hints(case)]
+    if case.incomplete is not None:  # the first of the hints
+        warnings[0] = f"{translate(INCOMPLETE, language)}: {warnings[0]}"
     if (local := calibration_status.explain_calibration(case)) is not None:
         warnings.append(local[1].text(language))
     yield _render_paragraphs(warnings, "warn")

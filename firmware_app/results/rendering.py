@@ -17,13 +17,13 @@ from firmware_app.core.child_process import Child, ChildLost, start_child
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
+from firmware_app.results.case_view import CaseView, case_view_adapter
 from firmware_app.results.errors import (
     RESULTS_GAVE_UP,
     ReportError,
     ReportFontMissing,
     ReportGaveUp,
 )
-from firmware_app.results.result import Result, result_adapter
 
 reports_log = logging.getLogger("lantern.reports")
 
@@ -32,43 +32,43 @@ _REPORT_SECONDS: Final = 60.0
 _REPORT_REFUSALS: Final[dict[str, type[ReportError]]] = {ReportFontMissing.code: ReportFontMissing}
 
 
-def render_pdf(config: Config, result: Result, language: str) -> bytes:
-    """The report of *result* in *language*; what a doctor has signed stays byte for byte as it was first made.
+def render_pdf(config: Config, view: CaseView, language: str) -> bytes:
+    """The report of *view* in *language*; what a doctor has signed stays byte for byte as it was first made.
 
     Raises `ReportFontMissing`, `ReportGaveUp` and `ChildWillNotStart`.
     """
-    kept = _find_signed_report(config, result, language)
+    kept = _find_signed_report(config, view, language)
     made = kept.read() if kept is not None else None
     if made is None:
-        made = _render_report(result, language)
+        made = _render_report(view, language)
         if kept is not None:
             kept.keep(made)
     return made
 
 
-def render_pdf_if_possible(config: Config, result: Result) -> bytes | None:
+def render_pdf_if_possible(config: Config, view: CaseView) -> bytes | None:
     """The report in the box's language; None on a box that has no Chinese font.
 
     What else is made of the result goes without it.  Raises `ReportGaveUp` and `ChildWillNotStart`, which may pass.
     """
     try:
-        return render_pdf(config, result, result.language)
+        return render_pdf(config, view, view.language)
     except ReportFontMissing as error:
         reports_log.warning("the results of a case have no PDF: %s", error)
         return None
 
 
-def _find_signed_report(config: Config, result: Result, language: str) -> SignedReport | None:
-    if result.signed_state is None or result.case.reference is None:
+def _find_signed_report(config: Config, view: CaseView, language: str) -> SignedReport | None:
+    if view.signed_state is None or view.case.reference is None:
         return None
     state = StateDir(config.state.dir)
-    return SignedReport(state, result.case.reference, result.version, result.signed_state, language)
+    return SignedReport(state, view.case.reference, view.version, view.signed_state, language)
 
 
-def _render_report(result: Result, language: str) -> bytes:
+def _render_report(view: CaseView, language: str) -> bytes:
     child = start_child(_spawn_report_child(), _spawn_report_child)
     try:
-        child.send({"language": language}, {"result": memoryview(result_adapter().dump_json(result))})
+        child.send({"language": language}, {"view": memoryview(case_view_adapter().dump_json(view))})
         answer = child.receive(_REPORT_SECONDS)
         if "pdf" in answer.arrays:
             return answer.arrays["pdf"].tobytes()
@@ -95,7 +95,7 @@ _OBJECTS_SECONDS: Final = 120.0
 
 
 def render_objects(
-    config: Config, result: Result, folder: Path, *, described: bool = False
+    config: Config, view: CaseView, folder: Path, *, described: bool = False
 ) -> Iterator[dict[str, Any] | Reason]:
     """The facts of each object written into *folder*, as it is written; at the end a `Reason` if not all could be.
 
@@ -103,7 +103,7 @@ def render_objects(
 
     Raises `ChildWillNotStart`, `RESULTS_GAVE_UP`, and `OSError` where the disk takes no more.
     """
-    said = {"result": memoryview(result_adapter().dump_json(result)), **_render_report_array(config, result)}
+    said = {"view": memoryview(case_view_adapter().dump_json(view)), **_render_report_array(config, view)}
     child = start_child(_spawn_result_child(config), lambda: _spawn_result_child(config))
     try:
         child.send({"out": str(folder), "described": described}, said)
@@ -125,8 +125,8 @@ def render_objects(
         child.kill()
 
 
-def _render_report_array(config: Config, result: Result) -> dict[str, memoryview]:
-    made = render_pdf_if_possible(config, result)
+def _render_report_array(config: Config, view: CaseView) -> dict[str, memoryview]:
+    made = render_pdf_if_possible(config, view)
     return {"pdf": memoryview(made)} if made is not None else {}
 
 

@@ -87,7 +87,9 @@ def seal_case(
     ):
         with _convert_stick_errors(folder):
             archive = _Archive(SealedExportWriter(handle, config.box.id, signer, to), folder)
-        made.outcomes = tuple(_seal_images(config, exports, made, archive, case, looked, on_progress))
+        made.outcomes = tuple(
+            _seal_images(config, exports, made, archive=archive, case=case, looked=looked, tell=on_progress)
+        )
         if made.left:
             manifest = export.build_manifest(case, made.outcomes, looked=looked, encrypted=True)
             archive.add(f"{case}/{export.MANIFEST}", json.dumps(manifest, ensure_ascii=False, indent=1).encode())
@@ -140,7 +142,9 @@ def _seal_images(
 ) -> Iterator[ExportOutcome]:
     with _open_staging(StateDir(config.state.dir)) as stage:
         into = (stage, made.final.parent)
-        for one in export.export_images(config, exports, made.images, stage.joinpath, looked, tell, into=into):
+        for one in export.export_images(
+            config, exports, made.images, where=stage.joinpath, looked=looked, tell=tell, into=into
+        ):
             if one.file is None:
                 yield one
                 continue

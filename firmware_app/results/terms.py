@@ -18,7 +18,7 @@ from firmware_app.dicom.worklist import EXAMINATIONS, find_examination, kind_of_
 from firmware_app.reading.entry_choices import OTHER_PART
 
 if TYPE_CHECKING:
-    from firmware_app.results.result import Opinion
+    from firmware_app.cases.worklist import DoctorVerdict
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}
@@ -39,7 +39,7 @@ AGES: Final = {
 }
 
 
-def format_opinion(opinion: Opinion, finding: str, language: str) -> str:
+def format_opinion(opinion: DoctorVerdict, finding: str, language: str) -> str:
     """``Pneumonia: Disagree (Dr Li)``; *finding* is its name."""
     verdict = translate(SAID[opinion.verdict], language)
     sentence = translate(N_("{finding}: {verdict} ({actor})"), language)

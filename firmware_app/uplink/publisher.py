@@ -240,7 +240,7 @@ class Publisher:
     def _sealed(self, body: bytes, kind: Kind) -> Post:
         return Post(
             f"lantern/v1/up/{self._box}/{kind.value}",
-            seal(body, kind, self._box, self._identity, self._seal_to, self._version),
+            seal(body, kind, self._box, signer=self._identity, hospital=self._seal_to, version=self._version),
         )
 
     def _presence(self, state: PresenceKind, beat: int) -> Post:

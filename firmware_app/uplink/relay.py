@@ -92,7 +92,12 @@ class Relay:
             log.error("nothing is handed to the line: %s", error)
             return None
         return cls(
-            clinical, exchange, config.box.id, hospital, config.uplink.budget_mb * 1_000_000, _certificate_start(config)
+            clinical=clinical,
+            exchange=exchange,
+            box=config.box.id,
+            hospital=hospital,
+            budget_bytes=config.uplink.budget_mb * 1_000_000,
+            dated=_certificate_start(config),
         )
 
     def called(self) -> bool:

@@ -55,7 +55,13 @@ class CaseRow:
         """The value of a row of `cases`."""
         brief = json.loads(row["brief"]) if row["brief"] else None
         return cls(
-            row["box"], row["case_reference"], row["revision"], row["priority"], row["hour"], brief, row["received_at"]
+            box=row["box"],
+            case=row["case_reference"],
+            revision=row["revision"],
+            priority=row["priority"],
+            hour=row["hour"],
+            brief=brief,
+            received_at=row["received_at"],
         )
 
 

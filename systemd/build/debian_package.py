@@ -69,7 +69,7 @@ def write(contents: Contents, wheels: Path, source: Path, out: Path, made: datet
     with tempfile.TemporaryDirectory(prefix="lantern-deb-", dir=out) as temporary:
         root = Path(temporary) / "root"
         _fill(root, contents, wheels, source)
-        _document(root, contents, wheels, source, version, made)
+        _document(root, contents, wheels, source=source, version=version, made=made)
         control = root / "DEBIAN"
         control.mkdir()
         payload = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())

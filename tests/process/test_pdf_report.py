@@ -17,7 +17,7 @@ from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.results import rendering
-from firmware_app.results.gathering import gather_result
+from firmware_app.results.case_view import gather_numbered_view
 from tests import exporting_rig, films, printed
 from tests.exporting_rig import Box
 from tests.results import read
@@ -48,11 +48,11 @@ def test_what_a_doctor_has_signed_is_the_same_file_after_an_upgrade_and_under_a_
     signed: tuple[Config, str], clinical: ClinicalDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, case = signed
-    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
+    before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
     assert "Signedattheboxbyli" in printed.words(before)
-    monkeypatch.setattr("firmware_app.results.gathering.version", lambda: "9.9")
+    monkeypatch.setattr("firmware_app.results.case_view.version", lambda: "9.9")
     renamed = config.model_copy(update={"box": config.box.model_copy(update={"name": "Another"})})
-    after = gather_result(renamed, clinical, case)
+    after = gather_numbered_view(renamed, clinical, case)
     assert (after.version, after.box) == (1, "Clinic")
     monkeypatch.setattr("firmware_app.results.rendering._render_report", lambda *_: pytest.fail("it was made again"))
     assert rendering.render_pdf(renamed, after, "en") == before
@@ -62,10 +62,10 @@ def test_a_change_after_the_signature_is_a_new_version_and_the_earlier_one_stays
     signed: tuple[Config, str], state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     config, case = signed
-    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
+    before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
     patients = Patients(clinical, state)
     patients.correct(case, replace(patients.known(case).patient, name="Li Wei"), "li")
-    after = printed.words(rendering.render_pdf(config, gather_result(config, clinical, case), "en"))
+    after = printed.words(rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en"))
     assert "Version2of" in after
     assert "itreplacestheearlierones" in after
     first, second = sorted((state.root / result_versions.REPORTS_FOLDER / case).iterdir())
@@ -77,10 +77,12 @@ def test_a_damaged_signed_report_is_made_again(
     signed: tuple[Config, str], state: StateDir, clinical: ClinicalDatabase
 ) -> None:
     config, case = signed
-    before = rendering.render_pdf(config, gather_result(config, clinical, case), "en")
+    before = rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en")
     (kept,) = (state.root / result_versions.REPORTS_FOLDER / case).iterdir()
     kept.write_bytes(before[:1000])
-    assert rendering.render_pdf(config, gather_result(config, clinical, case), "en") == before == kept.read_bytes()
+    assert (
+        rendering.render_pdf(config, gather_numbered_view(config, clinical, case), "en") == before == kept.read_bytes()
+    )
 
 
 def test_the_page_of_a_case_links_to_its_pdf_in_the_doctors_language(desk: Desk) -> None:

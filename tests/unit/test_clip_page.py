@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from firmware_app.core.records import Finding, FramesRead, PackIdentity, Reading, ReadingStatus, Scope, Timing
-from web.sheet import Image
+from web.case_page import Image
 
 PACK = PackIdentity("toy", "0.0.1", "onnxruntime", "fp32")
 

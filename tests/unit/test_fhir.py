@@ -16,16 +16,17 @@ from hl7apy.parser import parse_message
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
 from firmware_app.cases.patient_identity import Patient
+from firmware_app.cases.patients import DisplayedPatient
 from firmware_app.dicom import patient_data
 from firmware_app.results import fhir_bundle, hl7v2
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.fhir_resources import Json
-from firmware_app.results.result import Result
 from tests import films
 from tests.results import PDF, result_of
 
 
 @pytest.fixture
-def result(tmp_path: Path) -> Result:
+def result(tmp_path: Path) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film(StudyDate="20261123", StudyTime="113000"))
     return result_of(film, tmp_path / "display")
 
@@ -50,7 +51,7 @@ def test_a_bundle_is_valid_and_final_once_signed(tmp_path: Path, header: bool, s
     assert report.get("resultsInterpreter") == ([{"display": "李医生"}] if signed else None)
 
 
-def test_a_bundle_says_what_the_report_says(result: Result) -> None:
+def test_a_bundle_says_what_the_report_says(result: CaseView) -> None:
     made = fhir_bundle.build_bundle(result, PDF)
     (report,), (study,) = resources(made, "DiagnosticReport"), resources(made, "ImagingStudy")
     assert report["subject"] == {"type": "Patient", "identifier": {"use": "usual", "value": "P-1"}, "display": "王小明"}
@@ -69,7 +70,7 @@ def test_a_bundle_says_what_the_report_says(result: Result) -> None:
     assert any("dataAbsentReason" in one for one in resources(made, "Observation"))
 
 
-def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: Result) -> None:
+def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: CaseView) -> None:
     first, later = (fhir_bundle.build_bundle(replace(result, version=number)) for number in (1, 2))
     asked = [[unquote(one["request"]["url"]) for one in made["entry"]] for made in (first, later)]
     assert asked[0] == asked[1]
@@ -81,7 +82,7 @@ def test_a_later_version_changes_the_same_resources_and_makes_none_anew(result: 
 
 
 def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_taken_back(
-    result: Result, clinical: ClinicalDatabase
+    result: CaseView, clinical: ClinicalDatabase
 ) -> None:
     """Each reading has two marks; the case has one lesion, and later none."""
     exports = Exports(clinical.database)
@@ -121,9 +122,9 @@ def test_a_message_is_valid_by_the_standards_tables_and_final_once_signed(tmp_pa
     assert (verdict.obx_5.value.split("^")[0], verdict.obx_11.value) == ("rejected", status)
 
 
-def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:
+def test_a_message_keeps_names_and_delimiters_whole(result: CaseView) -> None:
     patient_data.write_identity({"accession": "A-77"}, Path(result.images[0].display))
-    odd = replace(result, patient=Patient("𠮷^小|明&~\\", "P|^1", "045Y", "M"))
+    odd = replace(result, known=DisplayedPatient(Patient("𠮷^小|明&~\\", "P|^1", "045Y", "M")))
     made = hl7v2.build_message(odd, PDF)
     segments = dict.fromkeys(line.split("|", 1)[0] for line in made.split("\r") if line)
     assert list(segments) == ["MSH", "PID", "OBR", "OBX"]
@@ -135,7 +136,7 @@ def test_a_message_keeps_names_and_delimiters_whole(result: Result) -> None:
     assert made == hl7v2.build_message(odd, PDF)
 
 
-def patient_segment(result: Result) -> list[str]:
+def patient_segment(result: CaseView) -> list[str]:
     made = hl7v2.build_message(result, PDF)
     message = parse_message(made, validation_level=VALIDATION_LEVEL.STRICT, find_groups=True)
     assert message.validate()
@@ -163,7 +164,7 @@ def patient_segment(result: Result) -> list[str]:
 def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str, field: str) -> None:
     film = films.save(tmp_path, "film.dcm", films.film(PatientName=person_name, SpecificCharacterSet="ISO_IR 192"))
     shown = Patient(patient_data.readable_name(person_name), "P-1", "", "F")
-    made = patient_segment(result_of(film, tmp_path / "display", patient=shown))
+    made = patient_segment(result_of(film, tmp_path / "display", known=DisplayedPatient(shown)))
     assert made[5] == field
 
 
@@ -176,12 +177,12 @@ def test_a_name_keeps_its_components_and_groups(tmp_path: Path, person_name: str
         ("买买提·吐尔逊", "买买提·吐尔逊^^^^^^L^I"),
     ],
 )
-def test_a_name_that_a_person_wrote_replaces_that_of_the_image(result: Result, name: str, field: str) -> None:
-    assert patient_segment(replace(result, patient=Patient(name, "P-1")))[5] == field
+def test_a_name_that_a_person_wrote_replaces_that_of_the_image(result: CaseView, name: str, field: str) -> None:
+    assert patient_segment(replace(result, known=DisplayedPatient(Patient(name, "P-1"))))[5] == field
 
 
-def test_a_registered_name_has_its_groups(result: Result) -> None:
-    tied = replace(result, patient=Patient("欧阳锋", "P-1"), person_name="OUYANG^FENG=欧阳^锋")
+def test_a_registered_name_has_its_groups(result: CaseView) -> None:
+    tied = replace(result, known=DisplayedPatient(Patient("欧阳锋", "P-1")), person_name="OUYANG^FENG=欧阳^锋")
     assert patient_segment(tied)[5] == "OUYANG^FENG^^^^^L^A~欧阳^锋^^^^^L^I"
     assert tied.state == replace(tied, person_name="").state  # what was signed before stays as it is
 
@@ -210,7 +211,7 @@ def test_a_registered_name_has_its_groups(result: Result) -> None:
         ("２０２６１１２３", "10", ""),
     ],
 )
-def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, time: str | None, stamp: str) -> None:
+def test_half_a_time_is_a_valid_time_stamp_or_none(result: CaseView, date: str, time: str | None, stamp: str) -> None:
     """TS is YYYY[MM[DD[HH[MM[SS]]]]] (HL7 2.5.1, chapter 2.A): nothing may be missing in between."""
     (image,) = result.images
     assert image.header is not None
@@ -232,17 +233,17 @@ def test_half_a_time_is_a_valid_time_stamp_or_none(result: Result, date: str, ti
         ("\x85", "\\XC285\\"),
     ],
 )
-def test_a_control_character_is_escaped_as_its_bytes(result: Result, letter: str, sequence: str) -> None:
+def test_a_control_character_is_escaped_as_its_bytes(result: CaseView, letter: str, sequence: str) -> None:
     """HL7 2.5.1, 2.7: hexadecimal data; of MSH-18, UNICODE UTF-8, the bytes."""
-    assert patient_segment(replace(result, patient=Patient("X", f"P{letter}1")))[3] == f"P{sequence}1"
+    assert patient_segment(replace(result, known=DisplayedPatient(Patient("X", f"P{letter}1"))))[3] == f"P{sequence}1"
 
 
-def test_the_lines_of_a_text_are_repetitions_and_a_small_number_has_no_exponent(result: Result) -> None:
+def test_the_lines_of_a_text_are_repetitions_and_a_small_number_has_no_exponent(result: CaseView) -> None:
     """HL7 2.5.1, chapter 2.A: TX and NM."""
     (finding, *_), (reading, *others) = result.case.findings, result.case.readings
     tiny = replace(finding, probability=0.00000012, label={"en": "one\r\ntwo"})
     case = replace(result.case, readings=(replace(reading, findings=(tiny,)), *others), findings=(tiny,))
-    made = hl7v2.build_message(replace(result, case=case, language="en", opinions=()))
+    made = hl7v2.build_message(replace(result, case=case, language="en", verdicts=()))
     assert "|0.000012|" in made
     assert "\n" not in made
     assert any("ne~two" in line and line.split("|")[2] == "TX" for line in made.split("\r") if line)

@@ -35,7 +35,7 @@ from firmware_app.results import case_text
 from tests import toy_pack
 from tests.unit.test_viewer import HTML, PASSWORD, Silent, post
 from web.app import create_app
-from web.sheet import Image
+from web.case_page import Image
 
 OUTLINE = ((10.0, 10.0), (50.0, 10.0), (30.0, 40.0))
 MASS = Lesion(

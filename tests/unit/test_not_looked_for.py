@@ -14,8 +14,8 @@ import pytest
 from converters.packing.words import load_words
 from firmware_app.core.records import PackIdentity, Reading, ReadingStatus, Scope, Timing
 from firmware_app.results import case_json, case_text, overview
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.pdf import contents
-from firmware_app.results.result import Result
 from tests import films, printed
 from tests.results import result_of
 from tests.unit.test_case_line import CASE, FINDING, READ, SCHEMA
@@ -29,7 +29,7 @@ SENTENCES = {
 ADULT = Path("converters/recipes/chest-xray-adult.words.toml")
 
 
-def made(tmp_path: Path, others: Mapping[str, str]) -> Result:
+def made(tmp_path: Path, others: Mapping[str, str]) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film())
     result = result_of(film, tmp_path / "display")
     first, *rest = result.case.readings

@@ -12,10 +12,13 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from firmware_app.cases.patients import Patient
+from firmware_app.cases.patients import DisplayedPatient, Patient
+from firmware_app.cases.remarks import Remark, RemarkKind
+from firmware_app.core import clock
 from firmware_app.core.records import Feature, FollowUp, Quality, Reason
 from firmware_app.core.settings import Config
 from firmware_app.results import rendering
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.errors import (
     ReportError,
     ReportFontMissing,
@@ -23,7 +26,6 @@ from firmware_app.results.errors import (
 )
 from firmware_app.results.pdf import plates, typesetting
 from firmware_app.results.pdf.typesetting import FontLibrary
-from firmware_app.results.result import Result, WrittenRemark
 from tests import films, printed
 from tests.results import result_of
 
@@ -78,7 +80,7 @@ def _font() -> None:
 
 
 @pytest.fixture
-def result(tmp_path: Path) -> Result:
+def result(tmp_path: Path) -> CaseView:
     film = films.save(tmp_path, "film.dcm", films.film(StudyDate="20261123", StudyTime="1130"))
     made = result_of(film, tmp_path / "display", version=2)
     hinted = replace(made.case.readings[0], quality=Quality(True, (Reason("routing.no_pack"),)))
@@ -86,45 +88,45 @@ def result(tmp_path: Path) -> Result:
 
 
 @pytest.mark.parametrize(("language", "said"), [("zh_CN", IN_CHINESE), ("en", IN_ENGLISH)])
-def test_a_report_says_all_that_a_doctor_needs(result: Result, language: str, said: tuple[str, ...]) -> None:
+def test_a_report_says_all_that_a_doctor_needs(result: CaseView, language: str, said: tuple[str, ...]) -> None:
     told = printed.words(typesetting.typeset_report(result, language))
     assert [one for one in said if one not in told] == []
 
 
-def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_page_one(result: Result) -> None:
-    at = "2026-11-24T08:10:00+00:00"
+def test_the_doctors_word_stands_above_the_machines_with_the_signature_line_on_page_one(result: CaseView) -> None:
+    at = clock.parse_stamp("2026-11-24T08:10:00+00:00")
     said = (
-        WrittenRemark("note", "Fluid on the left.", "", "Li", at),
-        WrittenRemark("impression", "Pleurisy. " * 190, "", "Li", at),
+        Remark(RemarkKind.NOTE, "Fluid on the left.", finding="", instance="", actor="Li", at=at),
+        Remark(RemarkKind.IMPRESSION, "Pleurisy. " * 190, finding="", instance="", actor="Li", at=at),
     )
     for written in (said, tuple(replace(one, text=one.text[:20]) for one in said)):
-        made = typesetting.typeset_report(replace(result, written=written), "en")
+        made = typesetting.typeset_report(replace(result, remarks=written), "en")
         told = printed.words(made)
         assert told.index("Impression:Pleurisy.") < told.index("Fluidontheleft.") < told.index("Probability")
         first = pypdfium2.PdfDocument(made)[0].get_textpage().get_text_range()
         assert "Doctor:" in first
         assert "Date:" in first
-    assert result.state == replace(result, written=()).state  # and what was made before anybody could write stays so
+    assert result.state == replace(result, remarks=()).state  # and what was made before anybody could write stays so
 
 
-def test_rare_characters_stay_whole_and_one_without_a_font_is_named_by_its_number(result: Result) -> None:
+def test_rare_characters_stay_whole_and_one_without_a_font_is_named_by_its_number(result: CaseView) -> None:
     rare, without = "𠮷㛃𬱖𫖯䶮", "\U0002a6a5"
     assert typesetting.find_fonts().lacking([rare + without]) == (without,)
-    named = replace(result, patient=Patient(f"{rare}{without}·买买提", "1", "003M", "F"))
+    named = replace(result, known=DisplayedPatient(Patient(f"{rare}{without}·买买提", "1", "003M", "F")))
     told = printed.words(typesetting.typeset_report(named, "zh_CN"))
     assert f"{rare}[U+2A6A5]·买买提" in told
     assert "以其编码代替：U+2A6A5" in told
 
 
-def test_a_box_without_a_chinese_font_says_so_and_still_prints_what_needs_none(result: Result) -> None:
+def test_a_box_without_a_chinese_font_says_so_and_still_prints_what_needs_none(result: CaseView) -> None:
     bare = FontLibrary((), typesetting.find_fonts([]).library)
     with pytest.raises(ReportFontMissing, match="fonts-noto-cjk"):
         typesetting.typeset_report(result, "zh_CN", bare)
-    latin = replace(result, patient=Patient("Li Wei"), opinions=(), box="Clinic")
+    latin = replace(result, known=DisplayedPatient(Patient("Li Wei")), verdicts=(), box="Clinic")
     assert "LiWei" in printed.words(typesetting.typeset_report(latin, "en", bare))
 
 
-def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tmp_path: Path) -> None:
+def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: CaseView, tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 65535, (900, 900)).astype(np.uint16)  # what compresses worst
     one = replace(
         result.case.lesions[0], features=(Feature("shape", "irregular", 0.8), Feature("margin", "circumscribed", 0.6))
@@ -142,7 +144,7 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tm
         result,
         images=tuple(images),
         case=replace(result.case, readings=tuple(readings), lesions=lesions),
-        patient=Patient("Wolfeschlegelsteinhausenbergerdorff" * 2, "9" * 64, "045Y", "M"),
+        known=DisplayedPatient(Patient("Wolfeschlegelsteinhausenbergerdorff" * 2, "9" * 64, "045Y", "M")),
     )
     for language in ("zh_CN", "en"):
         made = typesetting.typeset_report(long, language)
@@ -150,7 +152,7 @@ def test_the_longest_report_has_two_pages_and_half_a_megabyte(result: Result, tm
         assert len(made) <= 500_000
 
 
-def test_marks_are_black_and_white_and_show_on_any_ground(result: Result) -> None:
+def test_marks_are_black_and_white_and_show_on_any_ground(result: CaseView) -> None:
     (plate,) = plates.make_plates(result.case, lambda _: Path(result.images[0].display))
     assert plate.marked is not None
     plain, marked = (np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (plate.plain, plate.marked))
@@ -162,12 +164,12 @@ def test_marks_are_black_and_white_and_show_on_any_ground(result: Result) -> Non
         assert half.any()
 
 
-def test_the_qr_code_on_paper_is_the_cases_reference(result: Result) -> None:
+def test_the_qr_code_on_paper_is_the_cases_reference(result: CaseView) -> None:
     page = printed.drawn(typesetting.typeset_report(result, "zh_CN"))
     assert [one.text for one in zxingcpp.read_barcodes(page)] == ["c-1f2e3d4c"]
 
 
-def test_every_font_is_embedded(result: Result) -> None:
+def test_every_font_is_embedded(result: CaseView) -> None:
     document = pypdfium2.PdfDocument(typesetting.typeset_report(result, "zh_CN"))
     texts = [one for one in document[0].get_objects() if one.type == pypdfium2.raw.FPDF_PAGEOBJ_TEXT]
     held = {pypdfium2.raw.FPDFFont_GetIsEmbedded(pypdfium2.raw.FPDFTextObj_GetFont(one.raw)) for one in texts}
@@ -175,7 +177,7 @@ def test_every_font_is_embedded(result: Result) -> None:
 
 
 def test_only_a_missing_font_leaves_a_pdf_out_and_what_may_pass_is_raised(
-    result: Result, monkeypatch: pytest.MonkeyPatch
+    result: CaseView, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the archive would get this version without its PDF, and nobody would know."""
     for error in (ReportFontMissing(package="fonts-noto-cjk"), ReportGaveUp(detail="out of time")):

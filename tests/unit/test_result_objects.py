@@ -13,7 +13,7 @@ from pydicom.uid import UID, UltrasoundMultiFrameImageStorage
 
 from firmware_app.cases import lesion_tracking
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.cases.patients import Patient, Patients
+from firmware_app.cases.patients import DisplayedPatient, Patient, Patients
 from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.worklist import Worklist
@@ -21,9 +21,9 @@ from firmware_app.core.records import FramesRead, Priority
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest.intake import ImageIntake
+from firmware_app.results.case_view import gather_numbered_view
 from firmware_app.results.dicom_objects import coded_concepts
 from firmware_app.results.fhir_bundle import build_bundle
-from firmware_app.results.gathering import gather_result
 from tests import clips, films
 from tests.results import PDF, made_of, read, result_of, written
 
@@ -85,7 +85,7 @@ def test_a_doctors_word_makes_a_new_report_and_leaves_the_pictures_as_they_are(f
     before = result_of(film, tmp_path / "display")
     after = replace(
         result_of(film, tmp_path / "display", signed=True),
-        opinions=(),
+        verdicts=(),
         version=2,
         made_at="2026-11-24T08:00:00+08:00",
         drawn=1,
@@ -127,7 +127,7 @@ def test_a_header_in_gbk_without_its_character_set_and_without_spacing_gives_who
     plain = films.film(PatientName="MARK", PatientID=None, PixelSpacing=[0, 0])
     path = films.save(tmp_path, "gbk.dcm", plain)
     path.write_bytes(path.read_bytes().replace(b"MARK", "王明".encode("gbk")).replace(b"20260101", b"26/01/01"))
-    for one in made_of(result_of(path, tmp_path / "display", patient=Patient())):
+    for one in made_of(result_of(path, tmp_path / "display", known=DisplayedPatient(Patient()))):
         assert str(one.data_set.PatientName) == "王明"
         assert (one.data_set.SpecificCharacterSet, one.data_set.PatientID) == ("ISO_IR 192", "")
         assert not one.data_set.StudyDate
@@ -152,8 +152,8 @@ def test_a_picture_is_another_object_once_a_person_has_said_whose_it_is(tmp_path
     """Else an archive that has it without a name is never sent the name."""
     path = tmp_path / "film.png"
     path.write_bytes(b"never opened: the viewer's frame is taken")
-    nameless = result_of(path, tmp_path / "display", header=False, patient=Patient())
-    tied = replace(nameless, patient=Patient("王小明", "P-1", "045Y", "M"), version=2)
+    nameless = result_of(path, tmp_path / "display", header=False, known=DisplayedPatient(Patient()))
+    tied = replace(nameless, known=DisplayedPatient(Patient("王小明", "P-1", "045Y", "M")), version=2)
     signed = replace(tied, version=3, drawn=2)
     before, after, last = (made_of(one) for one in (nameless, tied, signed))
     uids = [one[0].data_set.SOPInstanceUID for one in (before, after, last)]
@@ -192,11 +192,11 @@ def test_the_version_rises_only_when_the_case_says_something_else(
     door = ImageIntake(state, clinical, high_water_free_mb=16, max_object_mb=64)
     case = door.accept_file(film).case
     read(clinical, case)
-    first = gather_result(config, clinical, case)
+    first = gather_numbered_view(config, clinical, case)
     door.accept_file(film)  # a duplicate
-    assert gather_result(config, clinical, case) == replace(first, case=clinical.case(case))
+    assert gather_numbered_view(config, clinical, case) == replace(first, case=clinical.case(case))
     clinical.database.connection.execute("UPDATE cases SET priority = ? WHERE reference = ?", (Priority.URGENT, case))
-    second = gather_result(config, clinical, case)
+    second = gather_numbered_view(config, clinical, case)
     assert second.version == first.version + 1 == 2
     assert (second.drawn, second.drawn_at) == (1, first.made_at), "nothing that is drawn has changed"
     assert Worklist(clinical).done(case) is None
@@ -218,9 +218,9 @@ def test_a_registered_patient_keeps_the_components_of_the_name_until_it_is_corre
     entry = Registrations(clinical.database).add(check_registration(form, datetime.now().astimezone()), "li").registered
     patients = Patients(clinical, state)
     patients.tie(case, entry, "li")
-    assert gather_result(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
+    assert gather_numbered_view(config, clinical, case).person_name == "OUYANG^FENG=欧阳^锋"
     patients.correct(case, replace(patients.known(case).patient, name="欧阳峰"), "li")
-    assert gather_result(config, clinical, case).person_name == ""
+    assert gather_numbered_view(config, clinical, case).person_name == ""
 
 
 def test_a_lung_opacity_has_a_code_of_the_standard_that_denies_no_nodule_or_mass() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from firmware_app.cases.casebook import select_strongest
+from firmware_app.cases.case_answer import select_strongest
 from firmware_app.core.records import Finding
 from firmware_app.packs import prevalence_adjustment
 from firmware_app.packs.tasks import boxes, classify, segment

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.worklist import VerdictsLocked, Worklist
 from firmware_app.core.settings import ReviewSection
-from firmware_app.results.gathering import gather_result
+from firmware_app.results.case_view import gather_numbered_view
 from tests.unit.test_viewer import HTML, Desk, desk, post  # noqa: F401 - the fixture
 
 
@@ -48,7 +48,7 @@ def test_neither_reader_sees_a_word_of_the_other_before_both_have_spoken(two: De
         data={"finding": "pneumonia", "verdict": "", "csrf_token": _token(wang), "seen": ""},
     )
     assert "li" not in told.text.replace("title", "")
-    result = gather_result(two.config, two.clinical, two.case)
+    result = gather_numbered_view(two.config, two.clinical, two.case)
     assert (result.opinions, result.written) == ((), ())  # nor does an archive
     assert "waits for a second doctor" in li.get(page, headers=HTML).text
     post(wang, f"{page}/done", **{"said-pneumonia": "disagree"})

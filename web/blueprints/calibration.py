@@ -90,7 +90,9 @@ def propose() -> ResponseReturnValue:
         abort(400)
     place = _here(overview)
     try:
-        overview.propose(place, threshold, person.shown, person.role, stated.miss_costs, stated.prevalence)
+        overview.propose(
+            place, threshold, person.shown, person.role, miss_costs=stated.miss_costs, prevalence=stated.prevalence
+        )
     except PlaceUnknown as error:
         return _figures(error)
     return redirect(_address(place))

@@ -20,8 +20,8 @@ from firmware_app.core.language import N_, translate
 from firmware_app.core.records import Reason
 from firmware_app.dicom.patient_data import OLDEST_YEARS, clean_age
 from firmware_app.results import case_text, remote_status, rendering
-from firmware_app.results.gathering import gather_result
-from web import guard, priors, sheet, words
+from firmware_app.results.case_view import gather_numbered_view
+from web import case_page, guard, priors, words
 from web.blueprints import earlier, judgements, packs
 from web.box import here
 
@@ -34,9 +34,10 @@ _one_at_a_time = threading.Lock()
 @guard.only(Role.DOCTOR)
 def page(reference: str) -> ResponseReturnValue:
     box = here()
-    shown = sheet.of(box, reference)
+    shown = case_page.gather_page(box, reference)
     box.audit.record(guard.actor(), "case.viewed", reference)
-    if shown.findings:
+    view = shown.view
+    if view.findings:
         box.confirmations.show(reference, guard.actor())
     after = box.worklist.next_after(reference, guard.actor())
     unjudged = (
@@ -46,9 +47,10 @@ def page(reference: str) -> ResponseReturnValue:
     )
     return render_template(
         "case.html",
-        sheet=shown,
+        shown=shown,
+        view=view,
         actor=guard.actor(),
-        asked=[finding for finding in shown.findings if finding.code in unjudged],
+        asked=[finding for finding in view.findings if finding.code in unjudged],
         changed=request.args.get("changed"),
         late="late" in request.args,
         just_done=judgements.just_done(box),
@@ -61,10 +63,10 @@ def page(reference: str) -> ResponseReturnValue:
         following=url_for("cases.page", reference=after) if after else url_for("lists.page"),
         earlier=earlier.shown(box, reference),
         fetched=is_fetched_study(box.clinical.database, reference),
-        asks_consent=box.config.export.gives_feedback and not shown.hidden,
+        asks_consent=box.config.export.gives_feedback and not view.withheld,
         consent=FeedbackConsents(box.clinical.database).consent(reference),
         hospital=None
-        if shown.hidden
+        if view.withheld
         else remote_status.describe_hospital_delivery(box.config, box.state, box.clinical, reference),
     )
 
@@ -78,13 +80,13 @@ def _said(sentences: Mapping[str, str]) -> dict[str, str]:
 @guard.only(Role.DOCTOR)
 def report(reference: str) -> ResponseReturnValue:
     box = here()
-    shown = sheet.of(box, reference)
-    if shown.hidden:
+    shown = case_page.gather_page(box, reference)
+    if shown.view.withheld:
         return redirect(url_for("cases.page", reference=reference))
     box.audit.record(guard.actor(), "case.report", reference)
-    if shown.findings:
+    if shown.view.findings:
         box.confirmations.show(reference, guard.actor())
-    return render_template("report.html", sheet=shown)
+    return render_template("report.html", shown=shown, view=shown.view)
 
 
 @blueprint.get("/case/<case:reference>/report.pdf")
@@ -92,15 +94,17 @@ def report(reference: str) -> ResponseReturnValue:
 def report_pdf(reference: str) -> ResponseReturnValue:
     """The report as a file of one or two pages; what a doctor has signed is the same file each time."""
     box = here()
-    shown = sheet.of(box, reference)
-    if shown.hidden or not shown.case.readings:
+    shown = case_page.gather_view(box, reference)
+    if shown.withheld or not shown.case.readings:
         return redirect(url_for("cases.page", reference=reference))
     box.audit.record(guard.actor(), "case.report", reference)
     if shown.findings:
         box.confirmations.show(reference, guard.actor())
     try:
         with _one_at_a_time:
-            made = rendering.render_pdf(box.config, gather_result(box.config, box.clinical, reference), g.language)
+            made = rendering.render_pdf(
+                box.config, gather_numbered_view(box.config, box.clinical, reference), g.language
+            )
     except LanternError as error:
         return render_template("report_failed.html", reference=reference, reason=Reason.of(error)), 503
     named = {"Content-Disposition": f"inline; filename={reference}.pdf"}
@@ -112,7 +116,7 @@ def report_pdf(reference: str) -> ResponseReturnValue:
 def earlier_images(reference: str) -> ResponseReturnValue:
     """Other images of the same patient, as a part of the page."""
     box = here()
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     return render_template("priors.html", priors=priors.of(box, reference))
 
 
@@ -121,7 +125,7 @@ def earlier_images(reference: str) -> ResponseReturnValue:
 def state(reference: str) -> ResponseReturnValue:
     """State of the case, for a page that reloads when an image or a reading comes."""
     box = here()
-    case = sheet.veiled(sheet.case_of(box, reference), box.confirmations.hidden(reference))
+    case = case_page.gather_view(box, reference).case
     instances = {file.instance for file in case.files if file.instance}
     film = any((box.state.display / instance / "frame-000.json").exists() for instance in instances)
     advice = case.follow_up.code if case.follow_up is not None else ""
@@ -132,7 +136,7 @@ def state(reference: str) -> ResponseReturnValue:
 @guard.only(Role.DOCTOR)
 def patient(reference: str) -> ResponseReturnValue:
     box, form = here(), request.form
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     number, unit = form.get("age", "").strip(), form.get("unit", "Y")
     age = clean_age(number + unit) if number else ""
     if number and not age:
@@ -152,7 +156,7 @@ def patient(reference: str) -> ResponseReturnValue:
 def background(reference: str) -> ResponseReturnValue:
     """Keep what the doctor says of the patient's background: every fact on the page, said to be so or not."""
     box = here()
-    asked = packs.facts(box.config, sheet.case_of(box, reference), g.language)
+    asked = packs.facts(box.config, case_page.require_case(box, reference), g.language)
     if not set(request.form.getlist("fact")) <= set(asked):
         abort(400)
     said = {code: code in request.form.getlist("fact") for code in asked}

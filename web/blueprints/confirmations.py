@@ -11,7 +11,7 @@ from firmware_app.cases.errors import (
     ConfirmationUnknown,
     ResultShown,
 )
-from web import guard, sheet, words
+from web import case_page, guard, words
 from web.box import here
 
 blueprint = Blueprint("confirmations", __name__)
@@ -22,7 +22,7 @@ blueprint = Blueprint("confirmations", __name__)
 def reading(reference: str) -> ResponseReturnValue:
     """Keep what the doctor sees in a film whose result is not shown yet; with the last finding it is shown."""
     box = here()
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     said = {code: request.form.get(f"said-{code}", "") for code in box.confirmations.hidden(reference)}
     if not set(said.values()) <= set(words.TRUTHS):
         abort(400)
@@ -41,7 +41,7 @@ def reading(reference: str) -> ResponseReturnValue:
 def show(reference: str) -> ResponseReturnValue:
     """Show the result without a reading before it, where the doctor does not want to wait."""
     box = here()
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     box.confirmations.show(reference, guard.actor())
     return redirect(url_for("cases.page", reference=reference))
 
@@ -51,7 +51,7 @@ def show(reference: str) -> ResponseReturnValue:
 def outcome(reference: str) -> ResponseReturnValue:
     """Keep what a laboratory or the hospital has found."""
     box, form = here(), request.form
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     truth, source, finding = (form.get(name, "") for name in ("truth", "source", "finding"))
     if truth not in words.TRUTHS or source not in words.OUTCOMES or box.confirmations.hidden(reference):
         abort(400)

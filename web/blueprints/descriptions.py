@@ -20,9 +20,9 @@ from firmware_app.packs.pack_store import PackStore
 from firmware_app.reading import entry_choices
 from firmware_app.reading.entry_choices import EntryChoice
 from firmware_app.results import terms
-from web import guard, sheet
+from web import case_page, guard
 from web.box import Box, here
-from web.sheet import Sheet
+from web.case_page import CasePage
 
 blueprint = Blueprint("descriptions", __name__)
 
@@ -61,9 +61,9 @@ class Description:
     images: int
 
 
-def of(shown: Sheet) -> Description | None:
+def of(shown: CasePage) -> Description | None:
     """The description of a case; None where its images say all that is needed."""
-    box, case = here(), shown.case.reference or ""
+    box, case = here(), shown.view.case.reference or ""
     entries = ImageDescriptions(box.clinical).of_case(case)
     asking = [one for one in shown.images if one.reading is not None and entry_choices.is_undecided(one.reading)]
     doubtful = [one for one in shown.images if one.reading is not None and entry_choices.is_correctable(one.reading)]
@@ -94,7 +94,7 @@ def of(shown: Sheet) -> Description | None:
 def describe(reference: str) -> ResponseReturnValue:
     """Keep what the doctor says of an image, or of all that are like it."""
     box, form = here(), request.form
-    shown = sheet.of(box, reference)
+    shown = case_page.gather_page(box, reference)
     asked = of(shown)
     question = asked.question if asked is not None else None
     if question is None:
@@ -137,16 +137,16 @@ def _question(
         whom.append((population, named))
     chosen = EntryChoice("", before).key if before.modality or before.view else ""
     return Question(
-        instance,
-        tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
-        tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
+        instance=instance,
+        kinds=tuple((one.key, _named(one, packs)) for one in offered) if needed else (),
+        others=tuple((one.key, _named(one, packs)) for one in entry_choices.list_other_choices(header, offered))
         if needed
         else (),
-        tuple(whom),
-        (),
-        False,
-        chosen,
-        before.population,
+        whom=tuple(whom),
+        alike=(),
+        urgent=False,
+        kind=chosen,
+        population=before.population,
     )
 
 

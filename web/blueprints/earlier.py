@@ -12,7 +12,7 @@ from firmware_app.cases.errors import (
 )
 from firmware_app.results import remote_status
 from firmware_app.results.remote_status import PriorStudies
-from web import guard, sheet
+from web import case_page, guard
 from web.box import Box, here
 
 blueprint = Blueprint("earlier", __name__)
@@ -23,7 +23,7 @@ blueprint = Blueprint("earlier", __name__)
 def search(reference: str) -> ResponseReturnValue:
     """Have the archives searched; what is surely the same patient's is fetched at once."""
     box = here()
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     EarlierStudies(box.clinical.database).ask(reference, guard.actor())
     return redirect(url_for("cases.page", reference=reference) + "#earlier")
 
@@ -33,7 +33,7 @@ def search(reference: str) -> ResponseReturnValue:
 def confirm(reference: str, number: int) -> ResponseReturnValue:
     """The doctor says that this study is of the case's patient."""
     box = here()
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     try:
         EarlierStudies(box.clinical.database).confirm(reference, number, guard.actor())
     except EarlierUnknown:

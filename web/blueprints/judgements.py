@@ -16,7 +16,7 @@ from firmware_app.cases.errors import (
 )
 from firmware_app.cases.worklist import CaseChanged, CaseCompletion, VerdictMissing
 from firmware_app.core import clock
-from web import drawn, guard, sheet
+from web import case_page, drawn, guard
 from web.box import Box, here
 
 blueprint = Blueprint("judgements", __name__)
@@ -38,9 +38,11 @@ def verdict(reference: str) -> ResponseReturnValue:
     try:
         drawing = drawn.sent(box) if word else None
         if image:
-            box.image_verdicts.judge(reference, image, finding, word, guard.actor(), seen, drawing)
+            box.image_verdicts.judge(
+                reference, image, finding, verdict=word, actor=guard.actor(), seen=seen, drawing=drawing
+            )
         elif word:
-            box.worklist.judge(reference, finding, word, guard.actor(), seen, drawing)
+            box.worklist.judge(reference, finding, word, guard.actor(), seen=seen, drawing=drawing)
         else:
             box.worklist.withdraw(reference, finding, guard.actor())
     except CaseUnknown:
@@ -50,12 +52,12 @@ def verdict(reference: str) -> ResponseReturnValue:
     except CaseChanged:
         return ({"again": again}, 409) if wants_json else redirect(again)
     if wants_json:
-        shown = sheet.of(box, reference)
+        shown = case_page.gather_page(box, reference)
         return {
             "verdict": word,
-            "done": shown.done is not None,
+            "done": shown.view.done is not None,
             "said": render_template("said.html", said=shown.said(finding)),
-            "alone": render_template("alone.html", sheet=shown, code=finding),
+            "alone": render_template("alone.html", shown=shown, code=finding),
             "drawn": [shown.drawn(one, g.language) for one in shown.images],
         }
     return redirect(url_for("cases.page", reference=reference))

@@ -98,7 +98,14 @@ def _shown(error: MachineError | None = None, title: str = "", host: str = "", p
     for entry in reversed(refused_callers.admitted(box.state)):
         images, image_at = senders.get(f"dicom:{entry.calling}", (0, None))
         machines.append(
-            Machine(entry.calling, entry.address, entry.count, clock.parse_stamp(entry.last), images, image_at)
+            Machine(
+                title=entry.calling,
+                address=entry.address,
+                count=entry.count,
+                last=clock.parse_stamp(entry.last),
+                images=images,
+                image_at=image_at,
+            )
         )
     entered = Modalities(box.clinical.database).all()
     settings, gateway = box.config.dicom, run_status.read_announcement(box.state, "gateway")

@@ -80,7 +80,9 @@ def page() -> ResponseReturnValue:
     spoken, fallen = _spoken(box), notices.falls(box.clinical, box.config)
     models = [
         replace(
-            _model(store, pack, spoken, changes.get(pack.name), trials.get(pack.name), g.language),
+            _model(
+                store, pack, spoken, change=changes.get(pack.name), trial=trials.get(pack.name), language=g.language
+            ),
             fall=fallen.get(pack.name),
         )
         for pack in shelf.packs
@@ -144,18 +146,18 @@ def _model(
     manifest = pack.manifest
     loaded, way = (spoken or {}).get(pack.name, ("", ""))
     return Model(
-        pack,
-        manifest.title.text(language),
-        _pictures(manifest.route, language),
-        _ages(manifest.route, language),
-        _licence(manifest.weights_licence, language),
-        way,
-        loaded,
-        _since(store, pack),
-        store.before(pack),
-        change,
-        trial if trial is not None and (trial.runs or trial.tells is not None) else None,
-        None,
+        pack=pack,
+        title=manifest.title.text(language),
+        pictures=_pictures(manifest.route, language),
+        ages=_ages(manifest.route, language),
+        licence=_licence(manifest.weights_licence, language),
+        way=way,
+        loaded=loaded,
+        installed_at=_since(store, pack),
+        before=store.before(pack),
+        change=change,
+        trial=trial if trial is not None and (trial.runs or trial.tells is not None) else None,
+        fall=None,
     )
 
 

@@ -59,18 +59,18 @@ def texts(config: Config, pack: PackIdentity, language: str) -> PackTexts | None
 
     measured = _measured(manifest, pack)
     return PackTexts(
-        said(manifest.title),
-        said(manifest.intended_use),
-        said(manifest.not_for),
-        tuple(said(point) for point in manifest.weak_points),
-        manifest.measured_elsewhere,
-        tuple(row for row in manifest.measured if row.unseen),
-        headline(manifest),
-        measured,
-        prevalence_adjustment.find_predictive_values(
+        title=said(manifest.title),
+        intended_use=said(manifest.intended_use),
+        not_for=said(manifest.not_for),
+        weak_points=tuple(said(point) for point in manifest.weak_points),
+        elsewhere=manifest.measured_elsewhere,
+        left_out=tuple(row for row in manifest.measured if row.unseen),
+        headline=headline(manifest),
+        measured=measured,
+        worth=prevalence_adjustment.find_predictive_values(
             manifest, measured, manifest.findings[0].code, config.reader.prevalence
         ),
-        all(finding.code in config.reader.prevalence for finding in manifest.findings),
+        here=all(finding.code in config.reader.prevalence for finding in manifest.findings),
     )
 
 

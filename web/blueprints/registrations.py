@@ -22,7 +22,7 @@ from firmware_app.cases.registrations import Registration, Registrations
 from firmware_app.core import clock
 from firmware_app.dicom.patient_data import clean_age
 from firmware_app.dicom.worklist import EXAMINATIONS
-from web import guard, sheet
+from web import case_page, guard
 from web.box import here
 
 blueprint = Blueprint("registrations", __name__)
@@ -85,7 +85,7 @@ def spelling() -> ResponseReturnValue:
 def choose(reference: str) -> ResponseReturnValue:
     """Who is registered without images; of the one that was chosen, what the case says now and then."""
     box = here()
-    case = sheet.case_of(box, reference)
+    case = case_page.require_case(box, reference)
     known = box.patients.known(reference)
     chosen, changes = None, []
     if "accession" in request.args:
@@ -108,7 +108,7 @@ def choose(reference: str) -> ResponseReturnValue:
 def tie(reference: str) -> ResponseReturnValue:
     """Give the case the registered patient that was chosen, or with none the patient of its images again."""
     box, accession = here(), request.form.get("accession", "")
-    sheet.case_of(box, reference)
+    case_page.require_case(box, reference)
     box.patients.tie(reference, _entry(accession).registered if accession else None, guard.actor())
     return redirect(url_for("cases.page", reference=reference) + "#patient")
 

@@ -10,6 +10,7 @@ from firmware_app.cases.errors import (
     CaseUnknown,
 )
 from firmware_app.cases.remarks import RemarkKind
+from firmware_app.results.case_view import may_see_words
 from web import drawn, guard, words
 from web.box import Box, here
 
@@ -28,9 +29,9 @@ def remark(reference: str) -> ResponseReturnValue:
             reference,
             RemarkKind(form["kind"]),
             form.get("text", ""),
-            guard.actor(),
-            form.get("instance", ""),
-            drawn.sent(box),
+            actor=guard.actor(),
+            instance=form.get("instance", ""),
+            drawing=drawn.sent(box),
         )
     except CaseUnknown:
         abort(404)
@@ -48,17 +49,11 @@ def own() -> ResponseReturnValue:
     missed = [
         (case, one, box.patients.known(case).patient.name)
         for case, one in box.remarks.missed()
-        if not _is_veiled(box, case, one.actor)
+        if may_see_words(guard.actor(), one.actor, box.worklist.readers(case), box.worklist.done(case))
     ]
     return render_template(
         "own.html", figures=figures, names=_names(box, {one.finding for one in figures}), missed=missed
     )
-
-
-def _is_veiled(box: Box, case: str, author: str) -> bool:
-    """Whether the case waits for a second reader, who may not see what *author* wrote."""
-    readers = box.worklist.readers(case)
-    return readers is not None and readers.blind and author != guard.actor() and not box.worklist.is_done(case)
 
 
 def _names(box: Box, codes: set[str]) -> dict[str, str]:

@@ -108,7 +108,7 @@ def run(
         else:
             _offer_provisioning(config, state, handed.place, word)
             signals.give(Signal.COPYING)
-            ended, cases = _copy(config, state, handed.place, word, begun, stop)
+            ended, cases = _copy(config, state, handed.place, word=word, begun=begun, stop=stop)
         return _conclude(config, state, ended, cases, signals)
 
 
@@ -154,7 +154,9 @@ def _copy(
         clinical.require()
         door = ImageIntake(state, clinical, config.retention.high_water_free_mb, config.dicom.max_object_mb)
         marks = CopiedMarks(state.usb / MARKS, clinical.knows)
-        copying = StickCopier(root, word, door, marks, lambda status: _tell(state, status), stop)
+        copying = StickCopier(
+            root=root, word=word, door=door, marks=marks, tell=lambda status: _tell(state, status), stop=stop
+        )
         ended = copying.run(begun)
         return ended, usb_import.UsbImports(clinical.database).cases_of(copying.met)
     except LanternError as error:

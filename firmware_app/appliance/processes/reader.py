@@ -49,7 +49,7 @@ def run(config: Config, ready: Ready, stop: threading.Event) -> None:
     reader = Reader(config, state, clinical, stop=stop)
     try:
         ready(reader.warm())
-        _watch(reader, clinical, relay, config, ready, stop)
+        _watch(reader, clinical, relay, config=config, ready=ready, stop=stop)
     except WriteStopped:
         log.warning("stopped while the database could not be written; the unwritten images are read again")
     finally:

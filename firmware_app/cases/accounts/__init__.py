@@ -330,10 +330,10 @@ def _format_code(plain: str) -> str:
 def _user(row: object) -> User:
     columns: dict[str, object] = dict(row)  # type: ignore[call-overload]
     return User(
-        str(columns["name"]),
-        str(columns["shown"]),
-        Role(str(columns["role"])),
-        str(columns["language"]) if columns["language"] else None,
-        bool(columns["disabled"]),
-        columns["password"] is not None,
+        name=str(columns["name"]),
+        shown=str(columns["shown"]),
+        role=Role(str(columns["role"])),
+        language=str(columns["language"]) if columns["language"] else None,
+        disabled=bool(columns["disabled"]),
+        has_password=columns["password"] is not None,
     )

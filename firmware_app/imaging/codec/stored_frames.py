@@ -215,7 +215,9 @@ def _as_native(source: PixelSource, data: bytes, raw: bool, planar: int | None =
         options["planar_configuration"] = planar
         if source.photometric == "YBR_FULL_422":  # in separate planes chroma is not shared (PS3.5 8.2.2)
             options["photometric_interpretation"] = "YBR_FULL"
-    return _decode_with_pydicom(source, ExplicitVRLittleEndian, data, 0, raw, options | {"number_of_frames": 1})
+    return _decode_with_pydicom(
+        source, ExplicitVRLittleEndian, data, index=0, raw=raw, options=options | {"number_of_frames": 1}
+    )
 
 
 def _decompress(source: PixelSource, stream: bytes, raw: bool) -> NDArray[np.generic]:
@@ -253,7 +255,7 @@ def _decode_transformed(source: PixelSource, stream: bytes, of_stream: SamplePre
             return deep_jpeg.decode_jpeg2000(stream)
         options["planar_configuration"] = 0  # such streams have no planes, whatever the header says (PS3.5 8.2.4)
     alone = encapsulate([stream], has_bot=False)
-    return _decode_with_pydicom(source, source.transfer_syntax, alone, 0, raw, options)
+    return _decode_with_pydicom(source, source.transfer_syntax, alone, index=0, raw=raw, options=options)
 
 
 def _decode_with_pydicom(

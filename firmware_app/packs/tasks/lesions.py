@@ -126,7 +126,10 @@ def answer(section: Section, outputs: Tensors, frame: Frame) -> Answer:
             candidates = find_detections(ordinary, small, cells, chance)
             chance = max((one.score for one in candidates), default=0.0)
             marked = [one for one in candidates if one.score >= spec.threshold][:MOST_LESIONS]
-            made = (_make_lesion(one, spec, pictures, evidence, cells[0], output.cut, frame) for one in marked)
+            made = (
+                _make_lesion(one, spec, pictures, evidence=evidence, outline=cells[0], cut=output.cut, frame=frame)
+                for one in marked
+            )
             lesions += [one for one in made if one is not None]
         findings.append(Found(spec.code, spec.label.by_language(), chance, spec.threshold))
     return Answer(tuple(findings), tuple(lesions), maps=maps)

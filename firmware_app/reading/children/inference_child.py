@@ -215,7 +215,9 @@ def _measure_lesions(answer: Answer, tensor: NDArray[np.float32], job: ChildMess
     head, scales = job.header, [Scale(**scale) for scale in job.header["scales"]]
     size = (int(head["columns"]), int(head["rows"]))
     greys, view, aspect = tensor.mean(axis=0), head.get("box"), float(head["aspect"])
-    return replace(answer, lesions=describe_lesions(answer.lesions, greys, size, view, scales, aspect))
+    return replace(
+        answer, lesions=describe_lesions(answer.lesions, greys, size, view=view, scales=scales, aspect=aspect)
+    )
 
 
 def _compact_lesion(lesion: Lesion) -> dict[str, Any]:

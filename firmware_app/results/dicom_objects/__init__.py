@@ -1,4 +1,4 @@
 """A case as DICOM objects for the PACS: structured report, marked pictures, segmentation, presentation state, document.
 
-`results.gathering` gathers what the case says, `result_child` makes the objects in a process of its own.
+`results.case_view` gathers what the case says, `result_child` makes the objects in a process of its own.
 """

@@ -31,15 +31,14 @@ FINDINGS: Final[Mapping[str, Code]] = {
     # Of CID 6104, whose "Opacity" is also a nodule or a mass: that it is absent would deny what was not looked for.
     "lung_opacity": codes.DCM.Infiltrate,
     "pneumonia": Code("233604007", "SCT", "Pneumonia"),
-    "malignant": Code("4147007", "SCT", "Mass"),
-    "benign": Code("4147007", "SCT", "Mass"),
     "mass": Code("4147007", "SCT", "Mass"),
     "nodule": Code("27925004", "SCT", "Nodule"),
     "abnormal": Code("263654008", "SCT", "Abnormal"),
     "tuberculosis": Code("56717001", "SCT", "Tuberculosis"),
     "lesion": Code("52988006", "SCT", "Lesion"),
 }
-"""The standard code of a finding by the code that packs give it."""
+"""The standard code of a finding by the code that packs give it, one for each: that a mass is suspicious has a private
+code beside that of the mass, or "mass: absent" would stand beside "mass: present"."""
 
 PRESENCE: Final = Code("presence", SCHEME, "Presence at the operating point")
 PRESENT: Final = Code("52101004", "SCT", "Present")

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import EncapsulatedPDFStorage
 
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.dicom_objects import (
     presentation_state,
     secondary_capture,
@@ -24,7 +25,6 @@ from firmware_app.results.dicom_objects import (
     structured_report,
 )
 from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext, load_context
-from firmware_app.results.result import Result
 
 DOCUMENT_KIND: Final = "pdf"
 _TITLE: Final = Code("18748-4", "LN", "Diagnostic imaging report")  # PS3.16 CID 7020
@@ -44,21 +44,21 @@ _OF_THE_STUDY: Final = (
 
 def make_document(maker: ResultContext, pdf: bytes) -> Dataset:
     """The report *pdf* as an object of the study."""
-    result, made = maker.result, Dataset()
+    view, made = maker.view, Dataset()
     made.SOPClassUID = EncapsulatedPDFStorage
-    made.SOPInstanceUID = maker.uids.instance(result.version, DOCUMENT_KIND)
+    made.SOPInstanceUID = maker.uids.instance(view.version, DOCUMENT_KIND)
     for keyword in _OF_THE_STUDY:
         setattr(made, keyword, maker.any_source.get(keyword, ""))
     made.Modality, made.ConversionType = "DOC", "WSD"
     made.SeriesInstanceUID, made.SeriesNumber = maker.uids.series(DOCUMENT_KIND), SERIES_NUMBERS[DOCUMENT_KIND]
     made.SeriesDescription = "Lantern: report"
-    made.InstanceNumber = result.version
+    made.InstanceNumber = view.version
     made.ContentDate = made.ContentTime = made.AcquisitionDateTime = ""  # the first two are filled by `Maker.finish`
     made.BurnedInAnnotation = "YES"
     made.SourceInstanceSequence = [_refer_to_source(source) for source in maker.sources.values()]
     made.DocumentTitle = WARNING
     made.ConceptNameCodeSequence = [_make_code(_TITLE)]
-    made.VerificationFlag = "VERIFIED" if result.signature is not None else "UNVERIFIED"
+    made.VerificationFlag = "VERIFIED" if view.done is not None else "UNVERIFIED"
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocumentLength = len(pdf)
     made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
@@ -90,9 +90,9 @@ class ResultObject:
         return f"{self.kind}-{self.number:02d}.dcm"
 
 
-def make_objects(result: Result, pdf: bytes | None = None) -> Iterator[ResultObject]:
-    """The objects of *result* and its printed report *pdf*: what others refer to first, the structured report last."""
-    maker = load_context(result)
+def make_objects(view: CaseView, pdf: bytes | None = None) -> Iterator[ResultObject]:
+    """The objects of *view* and its printed report *pdf*: what others refer to first, the structured report last."""
+    maker = load_context(view)
     numbers: dict[str, int] = {}
     for kind, made in _silence_warnings(_make_by_kind(maker, pdf)):
         numbers[kind] = numbers.get(kind, 0) + 1

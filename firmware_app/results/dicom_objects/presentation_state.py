@@ -28,7 +28,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from firmware_app.core.lesion import Lesion
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.results import key_images
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, CaseLesion, ResultContext
+from firmware_app.results.case_view import CaseLesion
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, WARNING, ResultContext
 
 KIND: Final = "pr"
 MOST_LESIONS: Final = 200
@@ -70,7 +71,7 @@ def _make_presentation(maker: ResultContext, number: int, lesions: list[_MarkedL
     instances = list(dict.fromkeys(mark.instance for _, mark in lesions))
     sources = [maker.sources[one] for one in instances]
     layer = GraphicLayer("LANTERN", order=1, description="Lesions marked by a neural network")
-    version = maker.result.drawn_version
+    version = maker.view.drawn_version
     common: dict[str, Any] = {
         "referenced_images": sources,
         "series_instance_uid": maker.uids.series(KIND),
@@ -79,7 +80,7 @@ def _make_presentation(maker: ResultContext, number: int, lesions: list[_MarkedL
         "instance_number": (version - 1) * 100 + number,
         "manufacturer": maker.manufacturer,
         "manufacturer_model_name": maker.model,
-        "software_versions": maker.result.software[:64],
+        "software_versions": maker.view.software[:64],
         "device_serial_number": maker.organization,
         "content_label": "LANTERN",
         "content_description": WARNING,

@@ -1,7 +1,7 @@
 """The result child: reads the headers of a case's images and writes the case's result objects.
 
 ``python -m firmware_app.results.dicom_objects.result_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{out,
-described}`` with the `Result` as JSON in the array ``result``, and its printed report in the array ``pdf`` where there
+described}`` with the `CaseView` as JSON in the array ``view``, and its printed report in the array ``pdf`` where there
 is one;
 *described*: each file gets its description (`description`) beside it.  The answers are ``{object: {…}}`` for each file
 in *out*, durable by then, and ``{finished: true}``, or a refusal, or ``{unwritten: ERRNO}`` where the disk takes no
@@ -23,7 +23,7 @@ from firmware_app.core.child_messages import ChildMessage
 from firmware_app.core.errors import (
     ImagingError,
 )
-from firmware_app.results.result import result_adapter
+from firmware_app.results.case_view import case_view_adapter
 
 _UNWRITTEN: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
@@ -33,10 +33,10 @@ def work(job: ChildMessage) -> child_loop.Answers:
     from firmware_app.results.dicom_objects import dicomweb_metadata, objects
 
     try:
-        result = result_adapter().validate_json(job.arrays["result"].tobytes())
+        view = case_view_adapter().validate_json(job.arrays["view"].tobytes())
         folder = Path(str(job.header["out"]))
         pdf = job.arrays["pdf"].tobytes() if "pdf" in job.arrays else None
-        for one in objects.make_objects(result, pdf):
+        for one in objects.make_objects(view, pdf):
             path = objects.write_object(one, folder)
             with path.open("rb") as file:
                 os.fsync(file.fileno())

@@ -14,15 +14,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from firmware_app.cases import lesion_tracking
 from firmware_app.core.lesion import Lesion
-from firmware_app.core.records import Finding, Reading
 from firmware_app.dicom import file_meta, sop_classes
 from firmware_app.imaging.pixel_size import SQUARE
 from firmware_app.results import key_images
+from firmware_app.results.case_view import CaseLesion, CaseView, SourceImage
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
 from firmware_app.results.dicom_objects.source_headers import clean_person_name, read_source
-from firmware_app.results.result import Result, SourceImage
 
 SERIES_NUMBERS: Final = {"sr": 9101, "sc": 9102, "seg": 9103, "pr": 9104, "pdf": 9105, "picture": 9106}
 """Of our series in a study, by kind; far above what modalities count to."""
@@ -37,43 +35,17 @@ _UNSIDED: Final = {
 WARNING: Final = "AI-assisted, not for diagnostic use without a doctor"
 
 
-@dataclass(frozen=True, slots=True)
-class CaseLesion:
-    """A lesion of the case, by its place in the case's list, with its reading and its marks in single frames."""
-
-    number: int
-    reading: Reading
-    lesion: Lesion
-    marks: tuple[Lesion, ...]
-
-    @property
-    def title(self) -> str:
-        """As the objects call it."""
-        return f"Lesion {self.number}"
-
-    @property
-    def finding(self) -> Finding | None:
-        """The finding that it belongs to."""
-        return next((one for one in self.reading.findings if one.code == self.lesion.finding), None)
-
-    @property
-    def name(self) -> tuple[str, ...]:
-        """What tells it apart from all others of the case, in whichever object and version: where it is seen best."""
-        lesion = self.lesion
-        return ("lesion", lesion.instance, str(lesion.frame), *(f"{side:.1f}" for side in lesion.box))
-
-
 @dataclass(slots=False)
 class ResultContext:
-    """One making of the objects of *result*."""
+    """One making of the objects of *view*."""
 
-    result: Result
+    view: CaseView
     sources: Mapping[str, Dataset] = field(repr=False)
     """The checked headers by the reference of the instance, in order of arrival."""
 
     @cached_property
     def uids(self) -> ResultUids:
-        return derive_uids(self.result)
+        return derive_uids(self.view)
 
     @property
     def manufacturer(self) -> str:
@@ -85,11 +57,11 @@ class ResultContext:
 
     @property
     def organization(self) -> str:
-        return self.result.box[:64] or "Lantern"
+        return self.view.box[:64] or "Lantern"
 
     @property
     def device_uid(self) -> UID:
-        return ResultUids(bytes.fromhex(self.result.key), "").of("device")
+        return ResultUids(bytes.fromhex(self.view.key), "").of("device")
 
     @property
     def any_source(self) -> Dataset:
@@ -97,11 +69,11 @@ class ResultContext:
 
     def made_at(self, kind: str) -> datetime:
         """When the objects of *kind* were first made as they are."""
-        at = self.result.made_at if kind in _OF_WORDS else self.result.drawn_at
-        return datetime.fromisoformat(at or self.result.made_at)
+        at = self.view.made_at if kind in _OF_WORDS else self.view.drawn_at
+        return datetime.fromisoformat(at or self.view.made_at)
 
     def image(self, instance: str) -> SourceImage:
-        return next(one for one in self.result.images if one.instance == instance)
+        return next(one for one in self.view.images if one.instance == instance)
 
     def display(self, instance: str) -> Path:
         return Path(self.image(instance).display)
@@ -114,11 +86,7 @@ class ResultContext:
     @cached_property
     def lesions(self) -> list[CaseLesion]:
         """The lesions of the case, in its order, with their readings and marks."""
-        readings = self.result.case.readings
-        return [
-            CaseLesion(number, next(one for one in readings if marks[0] in one.lesions), lesion, marks)
-            for number, (lesion, marks) in enumerate(lesion_tracking.find_lesions_with_marks(readings), 1)
-        ]
+        return self.view.marked_lesions
 
     def corners(self, lesion: Lesion, *, closed: bool) -> NDArray[np.float64]:
         """(N, 2) corners of the outline, or of the box, within the frame (PS3.3 C.10.5.1.2: column\\row)."""
@@ -154,7 +122,7 @@ class ResultContext:
 
     def refers_to(self, lesion: Lesion) -> bool:
         """Whether its frame is in the source as archives have it: of a clip without a header they have the first."""
-        image = next((one for one in self.result.images if one.instance == lesion.instance), None)
+        image = next((one for one in self.view.images if one.instance == lesion.instance), None)
         return lesion.instance in self.sources and image is not None and (image.header is not None or lesion.frame == 0)
 
     def finish(self, made: Dataset, kind: str) -> Dataset:
@@ -176,7 +144,7 @@ class ResultContext:
             setattr(made, keyword, made.get(keyword) or "")
         made.SpecificCharacterSet = "ISO_IR 192"
         made.Manufacturer, made.ManufacturerModelName = self.manufacturer, self.model
-        made.SoftwareVersions = self.result.software[:64]
+        made.SoftwareVersions = self.view.software[:64]
         made.InstitutionName = self.organization
         made.InstanceCreatorUID = self.device_uid
         block = made.private_block(sop_classes.OWN_GROUP, sop_classes.OWN_CREATOR, create=True)
@@ -185,14 +153,14 @@ class ResultContext:
         return made
 
 
-def derive_uids(result: Result) -> ResultUids:
-    return ResultUids(bytes.fromhex(result.key), result.case.reference or "")
+def derive_uids(view: CaseView) -> ResultUids:
+    return ResultUids(bytes.fromhex(view.key), view.case.reference or "")
 
 
-def load_context(result: Result) -> ResultContext:
-    """A maker for *result* with the header of each image that can be read; raises `Undecodable` where none can."""
-    uids = derive_uids(result)
-    return ResultContext(result, {one.instance: read_source(one, result, uids) for one in result.images})
+def load_context(view: CaseView) -> ResultContext:
+    """A maker for *view* with the header of each image that can be read; raises `Undecodable` where none can."""
+    uids = derive_uids(view)
+    return ResultContext(view, {one.instance: read_source(one, view, uids) for one in view.images})
 
 
 def _make_file_meta(made: Dataset) -> FileMetaDataset:

@@ -33,14 +33,20 @@ _SMALLEST_PX: Final = 384
 
 def make_captures(maker: ResultContext) -> Iterator[Dataset]:
     """The burned-in pictures of the case, the most telling first."""
-    for number, one in enumerate(key_images.select_key_images(maker.result.case, maker.display), 1):
+    for number, one in enumerate(key_images.select_key_images(maker.view.case, maker.display), 1):
         if one.instance not in maker.sources:
             continue
         pixels = add_caption(key_images.render_marked(one, maker.display(one.instance)), _write_caption(one))
-        uid = maker.uids.instance(maker.result.drawn_version, KIND, number)
+        uid = maker.uids.instance(maker.view.drawn_version, KIND, number)
         series = maker.uids.series(KIND)
         made = _make_capture(
-            maker, pixels, series, uid, SERIES_NUMBERS[KIND], _number_instance(maker, number), one.instance
+            maker,
+            pixels,
+            series,
+            uid=uid,
+            series_number=SERIES_NUMBERS[KIND],
+            number=_number_instance(maker, number),
+            instance=one.instance,
         )
         made.SeriesDescription = "Lantern: marked pictures"
         made.ImageComments = WARNING
@@ -50,8 +56,8 @@ def make_captures(maker: ResultContext) -> Iterator[Dataset]:
 
 def make_plain_images(maker: ResultContext) -> Iterator[Dataset]:
     """The pictures that came without a DICOM header, as the viewer shows them."""
-    first = (maker.result.drawn_version - 1) * len(maker.result.images) + 1  # unique within the series, and rising
-    for number, image in enumerate(maker.result.images, first):
+    first = (maker.view.drawn_version - 1) * len(maker.view.images) + 1  # unique within the series, and rising
+    for number, image in enumerate(maker.view.images, first):
         folder = Path(image.display)
         if image.header is not None or not key_images.read_facts(folder, 0) or image.instance not in maker.sources:
             continue
@@ -60,10 +66,10 @@ def make_plain_images(maker: ResultContext) -> Iterator[Dataset]:
             maker,
             _to_colour(key_images.load_frame(folder, 0)),
             source.SeriesInstanceUID,
-            source.SOPInstanceUID,
-            SERIES_NUMBERS[PICTURE],
-            number,
-            image.instance,
+            uid=source.SOPInstanceUID,
+            series_number=SERIES_NUMBERS[PICTURE],
+            number=number,
+            instance=image.instance,
         )
         made.SeriesDescription = "Lantern: picture as it came"
         yield made
@@ -120,7 +126,7 @@ def _to_colour(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _number_instance(maker: ResultContext, number: int) -> int:
     """The Instance Number: unique within the series, rising with the version."""
-    return (maker.result.drawn_version - 1) * key_images.MOST_KEY_IMAGES + number
+    return (maker.view.drawn_version - 1) * key_images.MOST_KEY_IMAGES + number
 
 
 def _make_capture(

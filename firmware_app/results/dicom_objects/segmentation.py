@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
+from firmware_app.results.case_view import CaseLesion
 from firmware_app.results.dicom_objects import coded_concepts
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, CaseLesion, ResultContext
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, ResultContext
 from firmware_app.results.dicom_objects.source_headers import extract_frame
 
 KIND: Final = "seg"
@@ -72,7 +73,7 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
     for segment, one in enumerate(lesions):
         corners = maker.corners(one.lesion, closed=False)
         masks[instances.index(one.lesion.instance), :, :, segment] = _fill_outline(corners, rows, columns)
-    version = maker.result.drawn_version
+    version = maker.view.drawn_version
     made = hd.seg.Segmentation(
         source_images=sources,
         pixel_array=masks,
@@ -84,7 +85,7 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
         instance_number=(version - 1) * 100 + number,
         manufacturer=maker.manufacturer,
         manufacturer_model_name=maker.model,
-        software_versions=maker.result.software[:64],
+        software_versions=maker.view.software[:64],
         device_serial_number=maker.organization,
         content_label="LANTERN",
         content_description="lesions outlined by a neural network",
@@ -100,7 +101,7 @@ def _make_segmentation(maker: ResultContext, number: int, lesions: list[CaseLesi
 
 def _replace_random_uids(made: Dataset, maker: ResultContext, number: int) -> None:
     """Replace the UIDs that highdicom draws by chance."""
-    dimension = maker.uids.of("dimension", maker.result.drawn_version, KIND, number)
+    dimension = maker.uids.of("dimension", maker.view.drawn_version, KIND, number)
     for sequence in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in made.get(sequence, []):
             if "DimensionOrganizationUID" in item:

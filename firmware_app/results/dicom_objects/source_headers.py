@@ -26,8 +26,8 @@ from firmware_app.dicom import charset, patient_data
 from firmware_app.imaging import grey_transforms, header_values
 from firmware_app.imaging.dicom_source import HEADER_ERRORS
 from firmware_app.results import key_images
+from firmware_app.results.case_view import CaseView, SourceImage
 from firmware_app.results.dicom_objects.coded_concepts import ResultUids
-from firmware_app.results.result import Result, SourceImage
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _DATE: Final = re.compile(r"(\d{4})\.?(0[1-9]|1[0-2])\.?(0[1-9]|[12]\d|3[01])")
@@ -114,7 +114,7 @@ _ALWAYS: Final = (
 """Of type 2 in the Patient and General Study modules (PS3.3 C.7.1.1, C.7.2.1): present, empty where unknown."""
 
 
-def read_source(image: SourceImage, result: Result, uids: ResultUids) -> Dataset:
+def read_source(image: SourceImage, view: CaseView, uids: ResultUids) -> Dataset:
     """The checked header of *image*; raises `Undecodable`.
 
     A picture without a header gets UIDs of the box and the patient as entered by a person; so does an object that lacks
@@ -128,9 +128,9 @@ def read_source(image: SourceImage, result: Result, uids: ResultUids) -> Dataset
         value = checked(charset.decode_text(_read_bytes(header, keyword), terms, name=keyword.endswith("Name")).strip())
         if value or keyword in _ALWAYS:
             setattr(made, keyword, value)
-    _complete_patient(made, result)
+    _complete_patient(made, view)
     made.Modality = made.get("Modality") or "OT"
-    _set_identity(made, image, result, uids)
+    _set_identity(made, image, view, uids)
     if image.header is None:
         _set_picture_shape(made, image)
     else:
@@ -151,12 +151,12 @@ def read_patient_name(image: SourceImage) -> str:
     )
 
 
-def _complete_patient(made: Dataset, result: Result) -> None:
+def _complete_patient(made: Dataset, view: CaseView) -> None:
     """What the image does not say of the patient is taken from what a person entered.
 
     What it does say stays, right or wrong: an archive files an object under the patient that it names.
     """
-    patient = result.patient
+    patient = view.patient
     for keyword, value in (
         ("PatientName", patient.name),
         ("PatientID", patient.patient_id),
@@ -168,16 +168,16 @@ def _complete_patient(made: Dataset, result: Result) -> None:
             setattr(made, keyword, checked)
 
 
-def derive_picture_uid(image: SourceImage, result: Result, uids: ResultUids) -> UID:
+def derive_picture_uid(image: SourceImage, view: CaseView, uids: ResultUids) -> UID:
     """The SOP Instance UID of a picture without a header: a new one when a person has said whose it is."""
-    return uids.of("picture", result.drawn_version, image.instance)
+    return uids.of("picture", view.drawn_version, image.instance)
 
 
-def _set_identity(made: Dataset, image: SourceImage, result: Result, uids: ResultUids) -> None:
+def _set_identity(made: Dataset, image: SourceImage, view: CaseView, uids: ResultUids) -> None:
     header = image.header
     if header is None:
         made.SOPClassUID = SecondaryCaptureImageStorage
-        made.SOPInstanceUID = derive_picture_uid(image, result, uids)
+        made.SOPInstanceUID = derive_picture_uid(image, view, uids)
         made.StudyInstanceUID, made.SeriesInstanceUID = uids.of("study"), uids.series("picture")
         return
     made.SOPClassUID, made.SOPInstanceUID = UID(header.sop_class_uid), UID(header.sop_instance_uid)

@@ -1,13 +1,14 @@
 """The structured report: TID 1500 in a Comprehensive 3D SR, as IHE AI Results asks.
 
 One measurement group for each finding of each reading and for each lesion of the case, with its algorithm, its images
-and its tracking id; one for images that could not be judged.  It is UNVERIFIED until a doctor has finished the case.
+and its tracking id; one for images that could not be judged.  Where several readings say something of one finding, a
+group for the whole case stands first.  The report is UNVERIFIED until a doctor has finished the case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
 from typing import Final
 
 import highdicom as hd
@@ -19,8 +20,9 @@ from pydicom.uid import UID, Comprehensive3DSRStorage
 
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Finding, PackIdentity, Reading, ReadingStatus
+from firmware_app.results.case_view import CaseLesion
 from firmware_app.results.dicom_objects import coded_concepts
-from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, CaseLesion, ResultContext
+from firmware_app.results.dicom_objects.result_context import SERIES_NUMBERS, ResultContext
 
 KIND: Final = "sr"
 _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQualitativeEvaluations
@@ -28,8 +30,9 @@ _Group = sr.MeasurementsAndQualitativeEvaluations | sr.PlanarROIMeasurementsAndQ
 
 def make_report(maker: ResultContext) -> Dataset:
     """The report of the case."""
-    result, signature = maker.result, maker.result.signature
-    groups = [group for reading in result.case.readings for group in _make_groups(maker, reading)]
+    view, signature = maker.view, maker.view.done
+    groups = list(_group_answer(maker))
+    groups += [group for reading in view.case.readings for group in _make_groups(maker, reading)]
     groups += [_group_lesion(maker, one) for one in maker.lesions if maker.refers_to(one.lesion)]
     content = sr.MeasurementReport(
         observation_context=_make_observers(maker),
@@ -41,8 +44,8 @@ def make_report(maker: ResultContext) -> Dataset:
         content=content[0],
         series_instance_uid=maker.uids.series(KIND),
         series_number=SERIES_NUMBERS[KIND],
-        sop_instance_uid=maker.uids.instance(result.version, KIND),
-        instance_number=result.version,
+        sop_instance_uid=maker.uids.instance(view.version, KIND),
+        instance_number=view.version,
         manufacturer=maker.manufacturer,
         is_complete=True,
         is_final=signature is not None,
@@ -55,9 +58,8 @@ def make_report(maker: ResultContext) -> Dataset:
         specific_character_set="ISO_IR 192",
     )
     if signature is not None:
-        made.VerifyingObserverSequence[0].VerificationDateTime = datetime.fromisoformat(signature.at).strftime(
-            "%Y%m%d%H%M%S"
-        )
+        signed_at = signature.at.at.astimezone()
+        made.VerifyingObserverSequence[0].VerificationDateTime = signed_at.strftime("%Y%m%d%H%M%S")
     return made
 
 
@@ -72,7 +74,7 @@ def _make_observers(maker: ResultContext) -> sr.ObservationContext:
             physical_location=maker.organization,
         ),
     )
-    signature = maker.result.signature
+    signature = maker.view.done
     person = (
         sr.ObserverContext(
             observer_type=codes.DCM.Person,
@@ -86,7 +88,7 @@ def _make_observers(maker: ResultContext) -> sr.ObservationContext:
 
 def _find_previous(maker: ResultContext) -> list[Dataset]:
     """The report of the version before, which this one replaces (PS3.3 C.17.2, Predecessor Documents Sequence)."""
-    version = maker.result.version
+    version = maker.view.version
     if version < 2:
         return []
     before = Dataset()
@@ -95,6 +97,16 @@ def _find_previous(maker: ResultContext) -> list[Dataset]:
     before.SeriesInstanceUID = maker.uids.series(KIND)
     before.StudyInstanceUID = maker.any_source.StudyInstanceUID
     return [before]
+
+
+def _group_answer(maker: ResultContext) -> Iterator[_Group]:
+    """The case's findings of which several readings say something: an archive must not choose between them."""
+    for finding in maker.view.case.findings:
+        said = [one for one in maker.view.case.readings if finding.code in {other.code for other in one.findings}]
+        strongest = maker.view.find_reading(finding)
+        if len(said) > 1 and strongest is not None:
+            everything = tuple(instance for one in said for instance in one.instances)
+            yield _group_finding(maker, replace(strongest, instances=everything), finding, scope="case")
 
 
 def _make_groups(maker: ResultContext, reading: Reading) -> Iterator[_Group]:
@@ -120,7 +132,7 @@ def _group_unjudged(maker: ResultContext, reading: Reading) -> _Group:
     )
 
 
-def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Group:
+def _group_finding(maker: ResultContext, reading: Reading, one: Finding, *, scope: str = "finding") -> _Group:
     presence = coded_concepts.PRESENT if one.positive else coded_concepts.ABSENT
     summary = coded_concepts.FOUND if one.positive else coded_concepts.NOTHING_FOUND
     evaluations = [
@@ -130,7 +142,7 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Gro
             sr.QualitativeEvaluation(
                 name=coded_concepts.DOCTORS_ASSESSMENT, value=coded_concepts.ASSESSMENTS[said.verdict]
             )
-            for said in maker.result.opinions
+            for said in maker.view.opinions
             if said.finding == one.code and said.verdict in coded_concepts.ASSESSMENTS
         ),
     ]
@@ -141,7 +153,7 @@ def _group_finding(maker: ResultContext, reading: Reading, one: Finding) -> _Gro
             sr.Measurement(name=coded_concepts.code_finding(one, one.code), value=float(one.value), unit=unit)
         )
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_make_tracking(maker, "finding", one.code, *reading.instances),
+        tracking_identifier=_make_tracking(maker, scope, one.code, *(reading.instances if scope != "case" else ())),
         finding_type=coded_concepts.code_finding(one, one.code),
         algorithm_id=_identify_algorithm(reading.pack, (one,)),
         measurements=[_measure_certainty(one.probability), *measured],

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
+from firmware_app.cases.remarks import Remark
+from firmware_app.core.clock import Stamp
 from firmware_app.core.language import N_, NN_, translate, translate_plural
 from firmware_app.core.records import PackIdentity
-from firmware_app.monitoring import calibration_status
 from firmware_app.results import case_text, terms
 from firmware_app.results.case_text import format_value, list_not_looked_for, name_priority
+from firmware_app.results.case_view import CaseView, format_local_time
 from firmware_app.results.pdf.plates import Plate
-from firmware_app.results.result import Result, WrittenRemark
 
 _Translated = Callable[[str], str]
 _WARNING: Final = N_("AI-assisted, not for diagnostic use without a doctor.")
@@ -28,34 +29,34 @@ _MOST_BEFORE_SIGNATURE: Final = 900
 _FOUND: Final = {True: N_("found"), False: N_("not found")}
 
 
-def build_contents(result: Result, plates: Iterable[Plate], language: str) -> dict[str, Any]:
-    """The texts of the report of *result* with these pictures, by the names that ``report.typ`` gives them."""
+def build_contents(view: CaseView, plates: Iterable[Plate], language: str) -> dict[str, Any]:
+    """The texts of the report of *view* with these pictures, by the names that ``report.typ`` gives them."""
 
     def _(message: str, **values: object) -> str:
         text = translate(message, language)
         return text.format(**values) if values else text
 
-    case = result.case
+    case = view.case
     return {
         "title": _(N_("Report of the reading box")),
-        "box": result.box,
+        "box": view.box,
         "warning": _(_WARNING),
         "reference": case.reference or "",
-        "signed": result.signature is not None,
-        "standing": _describe_state(result, _),
-        "version": _format_version(result, _),
+        "signed": view.done is not None,
+        "standing": _describe_state(view, _),
+        "version": _format_version(view, _),
         "page": _(N_("Page {page} of {pages}")),
-        "facts": _list_facts(result, language, _),
-        "notes": _collect_notes(result, language, _),
-        "plates": [_make_captions(plate, result, _) for plate in plates],
-        "findings": _list_findings(result, language, _),
-        "lesions": _list_lesions(result, language, _),
+        "facts": _list_facts(view, language, _),
+        "notes": _collect_notes(view, language, _),
+        "plates": [_make_captions(plate, view, _) for plate in plates],
+        "findings": _list_findings(view, language, _),
+        "lesions": _list_lesions(view, language, _),
         "follow_up": _make_section(
             _(N_("What should follow")), [case.follow_up.text(language)] if case.follow_up else []
         ),
-        "doctor": _list_remarks(result, language, _),
-        "models": _list_models(result, _),
-        "signature": _format_signature(result, _),
+        "doctor": _list_remarks(view, language, _),
+        "models": _list_models(view, _),
+        "signature": _format_signature(view, _),
     }
 
 
@@ -84,18 +85,18 @@ def describe_missing(lacking: Iterable[str], language: str) -> str:
     return translate(sentence, language).format(numbers=numbers)
 
 
-def _describe_state(result: Result, _: _Translated) -> str:
-    signature = result.signature
+def _describe_state(view: CaseView, _: _Translated) -> str:
+    signature = view.done
     if signature is None:
         return _(N_("Preliminary: no doctor has signed this report."))
     sentence = _(N_("Signed at the box by {actor}, {time}."))
-    return sentence.format(actor=signature.actor, time=_format_time(signature.at, signature.sure, _))
+    return sentence.format(actor=signature.actor, time=_format_stamp(signature.at, _))
 
 
-def _format_version(result: Result, _: _Translated) -> str:
+def _format_version(view: CaseView, _: _Translated) -> str:
     first, later = N_("Version {n} of {time}"), N_("Version {n} of {time}; it replaces the earlier ones.")
-    sentence = later if result.version > 1 else first
-    return _(sentence).format(n=result.version, time=_format_time(result.made_at, result.made_sure, _))
+    sentence = later if view.version > 1 else first
+    return _(sentence).format(n=view.version, time=_format_time(view.made_at, view.made_sure, _))
 
 
 def _format_time(text: str, sure: bool, _: _Translated) -> str:
@@ -104,41 +105,36 @@ def _format_time(text: str, sure: bool, _: _Translated) -> str:
     return time if sure else f"{time} {_(N_('(clock not confirmed)'))}"
 
 
-def _list_facts(result: Result, language: str, _: _Translated) -> list[list[str]]:
-    patient, headers = result.patient, [one.header for one in result.images if one.header is not None]
-    named = [*(one.study_description for one in headers), *(one.series_description for one in headers)]
-    times = [(one.study_date, one.study_time or "") for one in headers if one.study_date]
-    examined = terms.format_study_times(times)
+def _format_stamp(stamp: Stamp, _: _Translated) -> str:
+    return _format_time(format_local_time(stamp), stamp.trusted, _)
+
+
+def _list_facts(view: CaseView, language: str, _: _Translated) -> list[list[str]]:
+    patient = view.patient
 
     def marked(field: str, value: str) -> str:
-        return _(N_("{value} (entered by hand)")).format(value=value) if value and field in result.by_hand else value
+        return _(N_("{value} (entered by hand)")).format(value=value) if value and field in view.by_hand else value
 
     rows = {
         N_("Name"): marked("name", patient.name),
         N_("Number"): marked("patient_id", patient.patient_id),
         N_("Age"): marked("age", terms.format_age(patient, language)),
         N_("Sex"): marked("sex", terms.format_sex(patient, language)),
-        N_("Examination"): terms.join_study_names(name for name in named if name) or result.case.modality or "",
-        N_("Date of examination"): examined or _(N_("not given by the image")),
-        N_("Priority"): name_priority(result.case.priority, language),
-        N_("Case"): result.case.reference or "",
+        N_("Examination"): view.examination or view.case.modality or "",
+        N_("Date of examination"): view.examined or _(N_("not given by the image")),
+        N_("Priority"): name_priority(view.case.priority, language),
+        N_("Case"): view.case.reference or "",
     }
     return [[_(label), value or "–"] for label, value in rows.items()]
 
 
-def _collect_notes(result: Result, language: str, _: _Translated) -> dict[str, Any] | None:
+def _collect_notes(view: CaseView, language: str, _: _Translated) -> dict[str, Any] | None:
     """Why something could not be judged, and what limits the rest: it stands before the findings."""
-    case = result.case
-    read = {instance for reading in case.readings for instance in reading.instances}
-    waiting = sum(one.instance not in read for one in result.images)
-    told = [case.incomplete] if case.incomplete is not None else []
-    told += [one.reason for one in case.readings if one.reason is not None]
-    told += [hint for one in case.readings for hint in one.quality.hints]
-    lines = [one.text(language) for one in told]
-    if waiting:
-        lines.append(translate_plural(*_WAITING, waiting, language))
-    if (local := calibration_status.explain_calibration(case)) is not None:
-        lines.append(local[1].text(language))
+    lines = [one.text(language) for one in (*view.reasons, *view.hints)]
+    if view.waiting:
+        lines.append(translate_plural(*_WAITING, view.waiting, language))
+    if view.local is not None:
+        lines.append(view.local.text(language))
     return _make_section(_(_NOTE), lines)
 
 
@@ -147,8 +143,8 @@ def add_note(notes: dict[str, Any] | None, line: str, language: str) -> dict[str
     return _make_section(translate(_NOTE, language), [*(notes["lines"] if notes is not None else []), line])
 
 
-def _make_captions(plate: Plate, result: Result, _: _Translated) -> dict[str, Any]:
-    of = next((one.header.frames for one in result.images if one.instance == plate.instance and one.header), 1)
+def _make_captions(plate: Plate, view: CaseView, _: _Translated) -> dict[str, Any]:
+    of = next((one.header.frames for one in view.images if one.instance == plate.instance and one.header), 1)
     frame = _(N_("Frame {frame} of {frames}")).format(frame=plate.frame + 1, frames=of) if of > 1 else ""
     marked = (
         N_("The same with the lesions that the model marked; the numbers are those of the list.")
@@ -161,8 +157,8 @@ def _make_captions(plate: Plate, result: Result, _: _Translated) -> dict[str, An
     }
 
 
-def _list_findings(result: Result, language: str, _: _Translated) -> dict[str, Any] | None:
-    found = sorted(result.case.findings, key=lambda one: (not one.positive, -one.probability))
+def _list_findings(view: CaseView, language: str, _: _Translated) -> dict[str, Any] | None:
+    found = view.findings
     if not found:
         return None
     rows = [
@@ -181,13 +177,13 @@ def _list_findings(result: Result, language: str, _: _Translated) -> dict[str, A
         "heads": [_(one) for one in heads],
         "rows": rows,
         "note": note,
-        "scope": list_not_looked_for(result.case.readings, language),
+        "scope": list_not_looked_for(view.case.readings, language),
         "strong": [one.positive for one in found],
     }
 
 
-def _list_lesions(result: Result, language: str, _: _Translated) -> dict[str, Any] | None:
-    case = result.case
+def _list_lesions(view: CaseView, language: str, _: _Translated) -> dict[str, Any] | None:
+    case = view.case
     if not case.lesions:
         return None
     rows = [
@@ -207,13 +203,13 @@ def _list_lesions(result: Result, language: str, _: _Translated) -> dict[str, An
     return {"title": _(N_("Lesions")), "heads": [_(one) for one in heads], "rows": rows, "note": note}
 
 
-def _list_remarks(result: Result, language: str, _: _Translated) -> dict[str, Any]:
+def _list_remarks(view: CaseView, language: str, _: _Translated) -> dict[str, Any]:
     """What doctors wrote, impressions first, and their verdicts; without a signature there is room to write beside
     them."""
-    lines = [_format_remark(one, result, _) for one in sorted(result.written, key=lambda one: one.kind != "impression")]
-    for said in result.opinions:
-        finding = case_text.name_finding(result.case.findings, said.finding, language)
-        box = next((one for one in result.case.findings if one.code == said.finding), None)
+    lines = [_format_remark(one, view, _) for one in view.written]
+    for said in view.opinions:
+        finding = case_text.name_finding(view.case.findings, said.finding, language)
+        box = next((one for one in view.case.findings if one.code == said.finding), None)
         if box is not None:  # it stands above the findings: agreed to what?
             finding = _(N_("{finding} (the box: {result})")).format(finding=finding, result=_(_FOUND[box.positive]))
         sentence = N_("{finding}: {verdict} ({actor})")
@@ -221,36 +217,36 @@ def _list_remarks(result: Result, language: str, _: _Translated) -> dict[str, An
     return {
         "title": _(N_("The doctor says")),
         "lines": lines,
-        "to_write": result.signature is None,
+        "to_write": view.done is None,
         "long": sum(map(len, lines)) > _MOST_BEFORE_SIGNATURE,
     }
 
 
-def _format_remark(one: WrittenRemark, result: Result, _: _Translated) -> str:
+def _format_remark(one: Remark, view: CaseView, _: _Translated) -> str:
     """``Impression: … (Li, 2026-11-24 08:10)``; of one of several images with its number, in order of arrival."""
-    number = next((at for at, image in enumerate(result.images, 1) if image.instance == one.instance), 0)
+    number = next((at for at, image in enumerate(view.images, 1) if image.instance == one.instance), 0)
     kind = _(terms.WRITTEN[one.kind])
-    if number and len(result.images) > 1:
+    if number and len(view.images) > 1:
         kind = _(N_("{kind}, image {n}")).format(kind=kind, n=number)
-    said = {"kind": kind, "text": one.text, "actor": one.actor, "time": _format_time(one.at, one.sure, _)}
+    said = {"kind": kind, "text": one.text, "actor": one.actor, "time": _format_stamp(one.at, _)}
     return _(N_("{kind}: {text} ({actor}, {time})")).format(**said)
 
 
-def _list_models(result: Result, _: _Translated) -> dict[str, Any]:
-    packs: dict[PackIdentity, None] = {one.pack: None for one in result.case.readings if one.pack is not None}
+def _list_models(view: CaseView, _: _Translated) -> dict[str, Any]:
+    packs: dict[PackIdentity, None] = {one.pack: None for one in view.case.readings if one.pack is not None}
     rows = [[one.name, one.version, f"{one.runtime}, {one.precision}"] for one in packs]
     heads = (N_("Model"), N_("Version"), N_("Runtime and precision"))
-    device = _(N_("Device: {box}, {software}")).format(box=result.box, software=result.software)
+    device = _(N_("Device: {box}, {software}")).format(box=view.box, software=view.software)
     return {"title": _(N_("Read by")), "heads": [_(one) for one in heads], "rows": rows, "device": device}
 
 
-def _format_signature(result: Result, _: _Translated) -> dict[str, str]:
-    signature = result.signature
+def _format_signature(view: CaseView, _: _Translated) -> dict[str, str]:
+    signature = view.done
     return {
         "doctor": _(N_("Doctor")),
         "date": _(N_("Date")),
         "actor": signature.actor if signature is not None else "",
-        "day": f"{datetime.fromisoformat(signature.at):%Y-%m-%d}" if signature is not None else "",
+        "day": f"{signature.at.at.astimezone():%Y-%m-%d}" if signature is not None else "",
     }
 
 

@@ -71,7 +71,14 @@ def _make_plate(one: KeyImage, case: Case, folder: Path, longest: int, quality: 
     elif one.heat is not None:
         marked = _draw_heat_contour(plain, key_images.load_heat_map(folder / f"{one.heat}.png"))
     encoded = _encode_jpeg(marked, quality) if marked is not None else None
-    return Plate(one.instance, one.frame, plain.size, _encode_jpeg(plain, quality), encoded, bool(one.lesions))
+    return Plate(
+        instance=one.instance,
+        frame=one.frame,
+        size=plain.size,
+        plain=_encode_jpeg(plain, quality),
+        marked=encoded,
+        outlined=bool(one.lesions),
+    )
 
 
 def _number_marks(marks: Sequence[Lesion], lesions: Sequence[Lesion]) -> list[str]:

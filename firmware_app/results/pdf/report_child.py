@@ -1,7 +1,7 @@
 """The report child: draws a case's pictures and sets its report.
 
 ``python -m firmware_app.results.pdf.report_child FD PARENT MEMORY_MB CPU_SECONDS``.  A job is ``{language}`` with the
-`Result` as JSON in the array ``result``; the answer is ``{finished: true}`` with the bytes in the array ``pdf``, or a
+`CaseView` as JSON in the array ``view``; the answer is ``{finished: true}`` with the bytes in the array ``pdf``, or a
 refusal.
 """
 
@@ -13,18 +13,18 @@ import sys
 
 from firmware_app.core import child_loop
 from firmware_app.core.child_messages import ChildMessage
+from firmware_app.results.case_view import case_view_adapter
 from firmware_app.results.errors import (
     ReportError,
 )
 from firmware_app.results.pdf import typesetting
-from firmware_app.results.result import result_adapter
 
 
 def work(job: ChildMessage) -> child_loop.Answers:
     """The answer to one job."""
     try:
-        result = result_adapter().validate_json(job.arrays["result"].tobytes())
-        made = typesetting.typeset_report(result, str(job.header["language"]))
+        view = case_view_adapter().validate_json(job.arrays["view"].tobytes())
+        made = typesetting.typeset_report(view, str(job.header["language"]))
         yield ChildMessage({"finished": True}, {"pdf": memoryview(made)})
     except ReportError as error:
         yield child_loop.refusal_answer(error)

@@ -23,12 +23,12 @@ from typing import Any, Final
 import segno
 from PIL import ImageFont
 
+from firmware_app.results.case_view import CaseView
 from firmware_app.results.errors import (
     ReportFontMissing,
 )
 from firmware_app.results.pdf import contents, plates
 from firmware_app.results.pdf.plates import Plate
-from firmware_app.results.result import Result
 
 FONT_FOLDERS: Final = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
 FONT_PACKAGE: Final = "fonts-noto-cjk"
@@ -142,17 +142,17 @@ _HEIGHT_MM: Final = {0: 0.0, 1: 86.0, 2: 70.0}
 """How high the pictures may be, by how many pairs there are."""
 
 
-def typeset_report(result: Result, language: str, known: FontLibrary | None = None) -> bytes:
-    """The report of *result* in *language*.
+def typeset_report(view: CaseView, language: str, known: FontLibrary | None = None) -> bytes:
+    """The report of *view* in *language*.
 
     Raises `ReportFontMissing` where the machine has no font with Chinese characters and one is needed.
     """
     import typst
 
     library = known if known is not None else find_fonts()
-    display = {image.instance: Path(image.display) for image in result.images}
-    shown = plates.make_plates(result.case, display.__getitem__)
-    told = _collect_input(result, shown, language, library)
+    display = {image.instance: Path(image.display) for image in view.images}
+    shown = plates.make_plates(view.case, display.__getitem__)
+    told = _collect_input(view, shown, language, library)
     inputs = {"told": json.dumps(told, ensure_ascii=False), "pictures": json.dumps(_encode_pictures(shown))}
     options = {"font_paths": library.library} if library.library is not None else {"ignore_system_fonts": True}
     layout = resources.files(__package__).joinpath("report.typ").read_bytes()
@@ -160,13 +160,13 @@ def typeset_report(result: Result, language: str, known: FontLibrary | None = No
     return made
 
 
-def _collect_input(result: Result, shown: Sequence[Plate], language: str, library: FontLibrary) -> dict[str, Any]:
-    told = contents.build_contents(result, shown, language)
+def _collect_input(view: CaseView, shown: Sequence[Plate], language: str, library: FontLibrary) -> dict[str, Any]:
+    told = contents.build_contents(view, shown, language)
     lacking = library.lacking(contents.iterate_texts(told))
     if lacking:
         told = contents.replace_missing(told, lacking)
         told["notes"] = contents.add_note(told["notes"], contents.describe_missing(lacking, language), language)
-    at = datetime.fromisoformat(result.made_at)
+    at = datetime.fromisoformat(view.made_at)
     spoken, _, region = language.partition("_")
     return {
         **told,

@@ -330,15 +330,15 @@ class Exchange:
         ).fetchone()
         reason = Reason(row["code"], json.loads(row["details"])) if row["code"] else None
         return UplinkStatus(
-            row["stream"],
-            reason,
-            row["since"],
-            outgoing,
-            urgent,
-            quarantined,
-            row["unread"],
-            row["audit_head"],
-            _parse_health(row["health"]),
+            stream=row["stream"],
+            reason=reason,
+            since=row["since"],
+            outgoing=outgoing,
+            urgent=urgent,
+            quarantined=quarantined,
+            unread=row["unread"],
+            audit_head=row["audit_head"],
+            health=_parse_health(row["health"]),
         )
 
 

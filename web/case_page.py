@@ -1,6 +1,6 @@
-"""Everything that the page of a case shows, gathered from the case, the files beside it and what people have said.
+"""The page of a case: its `CaseView`, its images as the browser shows them, and what a page alone has beside them.
 
-While a doctor is asked to read the case before its result is shown (`monitoring`), a sheet holds none of it: no
+While a doctor is asked to read the case before its answer is shown (`monitoring`), a page holds none of it: no
 priority, finding, heat map, lesion or advice, and its images stand in the order in which they came.
 """
 
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final, TypeVar
+from typing import Final
 
 from flask import abort, g
 
@@ -20,23 +20,22 @@ from firmware_app.cases.errors import (
     CaseUnknown,
 )
 from firmware_app.cases.model_scores import ConfirmationReason
-from firmware_app.cases.patients import DisplayedPatient, PatientChange
+from firmware_app.cases.patients import PatientChange
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import DoubleReading, Remark, RemarkKind, select_current
-from firmware_app.cases.worklist import CaseCompletion, DoctorVerdict
-from firmware_app.core.records import Case, Finding, Header, LocalState, Reading, ReadingStatus, Reason
+from firmware_app.cases.remarks import Remark, RemarkKind, select_current
+from firmware_app.cases.worklist import DoctorVerdict
+from firmware_app.core.records import Case, Finding, Header, Reading, ReadingStatus, Reason
 from firmware_app.dicom.sop_classes import OBJECT_KINDS
 from firmware_app.dicom.view import find_view
-from firmware_app.monitoring import calibration_status
 from firmware_app.packs.prevalence_adjustment import PredictiveValues
-from firmware_app.results import case_text, remote_status, terms
+from firmware_app.results import case_text, remote_status
+from firmware_app.results.case_view import CaseView, gather_case_view
 from firmware_app.results.remote_status import ArchiveDelivery
 from web import guard, words
 from web.blueprints import packs
 from web.box import Box
 from web.visits import THUMBNAIL
 
-Word = TypeVar("Word", DoctorVerdict, Remark, Confirmation)
 _LEAST_SLICES: Final = 4
 """Of one series, to be scrolled through as one image."""
 
@@ -125,49 +124,37 @@ class Image:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """Everything that the page of a case shows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasePage:
+    """The page of a case: its view, and what only a page has beside it."""
 
-    case: Case
-    known: DisplayedPatient
-    examination: str
-    examined: str
+    view: CaseView
     images: tuple[Image, ...]
-    findings: tuple[Finding, ...]
-    hints: tuple[Reason, ...]
-    reasons: tuple[Reason, ...]
-    verdicts: tuple[DoctorVerdict, ...]
     texts: tuple[tuple[Reading, packs.PackTexts | None], ...]
-    worth: dict[str, PredictiveValues]
+    worth: Mapping[str, PredictiveValues]
     age_matters: bool
-    waiting: int
-    done: CaseCompletion | None
     seen: str
     others: tuple[tuple[str, int], ...]
-    lesions: tuple[str, ...]
-    follow_up: str
     facts: tuple[tuple[str, str, bool], ...]
     """The facts about the patient that rules of follow-up ask for: code, name, whether it is known to be so."""
-    local: Reason | None
-    """How far the packs have proved themselves at this clinic; None where a suspension says so already."""
-    hidden: tuple[tuple[str, str], ...]
-    """Findings (code, name) that a doctor is asked to read before the result is shown; the rest shows none of it."""
+    withheld: tuple[tuple[str, str], ...]
+    """Findings (code, name) that a doctor is asked to read before the answer is shown; the page shows none of it."""
     scored: tuple[tuple[str, str], ...]
     """Findings (code, name) whose truth can be entered."""
     wanted: Mapping[str, ConfirmationReason]
-    words: tuple[Confirmation, ...]
+    confirmations: tuple[Confirmation, ...]
     """What was said of them so far."""
-    readers: DoubleReading | None
-    """Where two doctors read each case: how far they are.  Of other doctors' words a blind reader sees none."""
-    remarks: tuple[Remark, ...]
-    """What doctors wrote, and every verdict that was ever given, the first one first."""
     changes: tuple[PatientChange, ...]
     """What was changed of the patient, the first change first."""
     claimed: str
     """The number of a registration whose study this is, although the images say another patient; empty: none."""
     sent: tuple[ArchiveDelivery, ...]
     """How far the results have come on their way to each archive."""
+
+    @property
+    def lesions(self) -> list[str]:
+        """The lesions in sentences."""
+        return case_text.describe_lesions(self.view.case, g.language)
 
     def seen_on(self, finding: Finding) -> list[int]:
         """The numbers, from 1, of the images on which *finding* is as the case says it: of a negative one all that
@@ -183,24 +170,16 @@ class Sheet:
         ]
 
     @property
-    def written(self) -> list[Remark]:
-        """What doctors wrote: impressions first."""
-        return sorted(
-            (one for one in self.remarks if one.kind is not RemarkKind.VERDICT),
-            key=lambda one: one.kind is not RemarkKind.IMPRESSION,
-        )
-
-    @property
     def former(self) -> list[Remark]:
         """Verdicts that no longer count, because their doctor gave another or took them back."""
-        now = select_current(self.remarks)
-        return [one for one in self.remarks if one.kind is RemarkKind.VERDICT and one.text and one not in now]
+        now = select_current(self.view.remarks)
+        return [one for one in self.view.remarks if one.kind is RemarkKind.VERDICT and one.text and one not in now]
 
     def judged_alone(self, finding: str) -> list[Remark]:
         """The verdicts on *finding* that are of one image, or have something drawn on one."""
         return [
             one
-            for one in select_current(self.remarks)
+            for one in select_current(self.view.remarks)
             if one.kind is RemarkKind.VERDICT and one.finding == finding and (one.instance or one.drawing)
         ]
 
@@ -219,11 +198,11 @@ class Sheet:
             {
                 "frame": places.get(one.drawing.instance, one.drawing.frame),
                 "box": one.drawing.box,
-                "text": words.drawn(one, self.case.findings, language),
+                "text": words.drawn(one, self.view.case.findings, language),
                 "outline": one.drawing.outline,
                 "doctor": True,
             }
-            for one in select_current(self.remarks)
+            for one in select_current(self.view.remarks)
             if one.drawing is not None and one.drawing.instance in {image.instance, *places}
         ]
 
@@ -234,19 +213,19 @@ class Sheet:
 
     def places(self, finding: Finding, language: str) -> list[str]:
         """In which parts of the picture the lesions of *finding* lie, each once."""
-        lesions = (one for one in self.case.lesions if one.finding == finding.code)
+        lesions = (one for one in self.view.case.lesions if one.finding == finding.code)
         return list(dict.fromkeys(case_text.describe_place(one, language) for one in lesions))
 
     def said(self, finding: str) -> list[DoctorVerdict]:
         """Every doctor's verdict on a finding."""
-        return [word for word in self.verdicts if word.finding == finding]
+        return [word for word in self.view.verdicts if word.finding == finding]
 
     def mine(self, finding: str, actor: str) -> str:
         """One doctor's verdict on the current reading of a finding; "" for none."""
         return next((word.verdict for word in self.said(finding) if word.actor == actor and not word.earlier), "")
 
 
-def case_of(box: Box, reference: str) -> Case:
+def require_case(box: Box, reference: str) -> Case:
     """The whole case; 404 where the box has none."""
     try:
         return box.clinical.case(reference)
@@ -254,103 +233,77 @@ def case_of(box: Box, reference: str) -> Case:
         abort(404)
 
 
-def veiled(case: Case, hidden: Collection[str]) -> Case:
-    """*case* without its result where a doctor is asked to read the findings *hidden* of it first."""
-    if not hidden:
-        return case
-    readings = tuple(
-        replace(one, findings=(), lesions=(), frames=replace(one.frames, strongest={}) if one.frames else None)
-        for one in case.readings
-    )
-    return replace(case, priority=None, readings=readings, findings=(), lesions=(), follow_up=None)
+def gather_view(box: Box, reference: str) -> CaseView:
+    """The case as the user of this request may see it; 404 where the box has none."""
+    try:
+        return gather_case_view(box.config, box.clinical, reference, reader=guard.actor())
+    except CaseUnknown:
+        abort(404)
 
 
-def of(box: Box, reference: str) -> Sheet:
-    """The sheet of a case; 404 where the box has none."""
+def gather_page(box: Box, reference: str) -> CasePage:
+    """The page of a case; 404 where the box has none."""
     try:
         seen = box.worklist.seen(reference)  # read first: what changes meanwhile makes the page look again
     except CaseUnknown:
         abort(404)
-    whole = case_of(box, reference)
-    hidden = box.confirmations.hidden(reference)
-    case = veiled(whole, hidden)
-    by_instance = {instance: reading for reading in case.readings for instance in reading.instances}
-    others = box.clinical.others(reference)
-    instances = list(
-        dict.fromkeys(file.instance for file in case.files if file.instance and file.instance not in others)
+    view = gather_view(box, reference)
+    texts = _gather_texts(box, view.case)
+    known, asked = box.clinical.background(view.case), packs.facts(box.config, view.case, g.language)
+    names = {one.code: words.label(one, g.language) for one in require_case(box, reference).findings}
+
+    def named(codes: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        return tuple((code, names.get(code, code)) for code in codes)
+
+    return CasePage(
+        view=view,
+        images=_gather_images(box, view),
+        texts=texts,
+        worth=_find_worth(view.case, texts),
+        age_matters=bool({one.code for one in (*view.reasons, *view.hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
+        seen=seen,
+        others=_count_other_objects(box, reference),
+        facts=tuple((code, name, code in known) for code, name in asked.items()),
+        withheld=named(view.withheld),
+        scored=() if view.withheld else named(box.confirmations.scored(reference)),
+        wanted=box.confirmations.asked(reference),
+        confirmations=tuple(one for one in box.confirmations.of_case(reference) if view.shows_words_of(one.actor)),
+        changes=tuple(box.patients.history(reference)),
+        claimed=_claimed(box, view.case),
+        sent=tuple(remote_status.describe_archive_delivery(box.config, box.clinical.database, reference)),
     )
-    headers = {one.reference: one.header for one in box.clinical.images(reference)}
-    images = _stacked(
-        [
-            _image(box, instance, by_instance.get(instance), headers.get(instance))
-            for instance in _most_telling(instances, by_instance)
-        ]
-    )
-    texts = {
-        (reading.pack.name, reading.pack.version, reading.pack.runtime, reading.pack.precision): (
-            reading,
-            packs.texts(box.config, reading.pack, g.language),
-        )
-        for reading in case.readings
-        if reading.pack is not None
-    }
-    worth = {
+
+
+def _gather_texts(box: Box, case: Case) -> tuple[tuple[Reading, packs.PackTexts | None], ...]:
+    """For each pack, runtime and precision that read: a reading of it, and what is said of it."""
+    read = {reading.pack: reading for reading in case.readings if reading.pack is not None}
+    return tuple((reading, packs.texts(box.config, pack, g.language)) for pack, reading in read.items())
+
+
+def _find_worth(case: Case, texts: Iterable[tuple[Reading, packs.PackTexts | None]]) -> dict[str, PredictiveValues]:
+    """What a mark is worth at this clinic, by the finding's code."""
+    return {
         finding.code: said.worth
-        for reading, said in texts.values()
+        for reading, said in texts
         if said is not None and said.worth is not None
         for finding in case.findings
         if _says(case, reading, finding)
     }
-    reasons = _unique([reading.reason for reading in case.readings if reading.reason])
-    missing = [case.incomplete] if case.incomplete else []
-    hints = _unique([*missing, *(hint for reading in case.readings for hint in reading.quality.hints)])
-    known = box.clinical.background(case)
-    readers, done = box.worklist.readers(reference), box.worklist.done(reference)
-    is_blind = readers is not None and readers.blind and done is None
 
-    def seen_words(said: Iterable[Word]) -> tuple[Word, ...]:
-        return tuple(one for one in said if not is_blind or one.actor == guard.actor())
 
-    said = calibration_status.explain_calibration(case)
+def _count_other_objects(box: Box, reference: str) -> tuple[tuple[str, int], ...]:
+    """The objects of the case that are not images, in words, and how many there are of each."""
+    kinds = box.clinical.others(reference).values()
+    names = (Reason(OBJECT_KINDS.get(kind, OBJECT_KINDS["other"])).text(g.language) for kind in kinds)
+    return tuple(Counter(names).items())
 
-    def named(codes: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((code, words.labelled(whole.findings, code, g.language)) for code in codes)
 
-    return Sheet(
-        case,
-        box.patients.known(reference),
-        terms.join_study_names(box.clinical.examinations(reference)),
-        terms.format_study_times(box.clinical.examined(reference)),
-        images,
-        tuple(sorted(case.findings, key=lambda finding: (not finding.positive, -finding.probability))),
-        hints,
-        reasons,
-        seen_words(box.worklist.verdicts(reference)),
-        tuple(texts.values()),
-        worth,
-        bool({said.code for said in (*reasons, *hints)} & (words.AGE_REASONS | words.AGE_HINTS)),
-        sum(1 for instance in instances if instance not in by_instance),
-        done,
-        seen,
-        tuple(
-            Counter(
-                Reason(OBJECT_KINDS.get(kind, OBJECT_KINDS["other"])).text(g.language) for kind in others.values()
-            ).items()
-        ),
-        tuple(case_text.describe_lesions(case, g.language)),
-        case.follow_up.text(g.language) if case.follow_up else "",
-        tuple((code, name, code in known) for code, name in packs.facts(box.config, case, g.language).items()),
-        said[1] if said is not None and said[0] is not LocalState.SUSPENDED else None,
-        named(hidden),
-        () if hidden else named(box.confirmations.scored(reference)),
-        box.confirmations.asked(reference),
-        seen_words(box.confirmations.of_case(reference)),
-        readers,
-        () if hidden else seen_words(box.remarks.of_case(reference)),
-        tuple(box.patients.history(reference)),
-        _claimed(box, case),
-        tuple(remote_status.describe_archive_delivery(box.config, box.clinical.database, reference)),
-    )
+def _gather_images(box: Box, view: CaseView) -> tuple[Image, ...]:
+    """The images of the case, the most telling first."""
+    by_instance = {instance: reading for reading in view.case.readings for instance in reading.instances}
+    headers = {one.instance: one.header for one in view.images}
+    ordered = _most_telling(list(headers), by_instance)
+    return _stacked([_image(box, one, by_instance.get(one), headers[one]) for one in ordered])
 
 
 def _view(header: Header) -> str:
@@ -373,11 +326,6 @@ def _claimed(box: Box, case: Case) -> str:
 def _says(case: Case, like: Reading, finding: Finding) -> bool:
     """Whether the case has *finding* from the same model, runtime and precision as the reading *like*."""
     return any(reading.pack == like.pack and finding in reading.findings for reading in case.readings)
-
-
-def _unique(reasons: list[Reason]) -> tuple[Reason, ...]:
-    """The sentences without repetition, in their order."""
-    return tuple({reason.text("en"): reason for reason in reasons}.values())
 
 
 def _most_telling(instances: list[str], readings: dict[str, Reading]) -> list[str]:
@@ -406,7 +354,18 @@ def _image(box: Box, instance: str, reading: Reading | None, header: Header | No
         return Image(instance, (), 0, reading, view, series=series)
     has_thumb = (folder / THUMBNAIL).is_file()
     full = tuple(int(frame) for frame in facts.get("full") or ())
-    return Image(instance, frames, of, reading, view, bool(facts.get("screen")), has_thumb, series, at_mm, full)
+    return Image(
+        instance,
+        frames,
+        of,
+        reading,
+        view,
+        has_screen=bool(facts.get("screen")),
+        has_thumb=has_thumb,
+        series=series,
+        at_mm=at_mm,
+        full=full,
+    )
 
 
 def _stacked(images: list[Image]) -> tuple[Image, ...]:
