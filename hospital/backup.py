@@ -29,7 +29,7 @@ from hospital.errors import (
     RestoreOccupied,
 )
 from hospital.hospital_site import HospitalSite
-from hospital.inbox import rescue
+from hospital.inbox import copies
 
 _LIST: Final = "backup.json"
 _INBOX: Final = "inbox.db"
@@ -71,7 +71,7 @@ def write_backup(house: HospitalSite, target: Path) -> Path:
     part, snapshot = (file.with_name(f".{file.name}.{ending}") for ending in ("part", "inbox"))
     try:
         keyring.write_private(snapshot, b"")
-        _write_snapshot(house, snapshot)
+        copies.write_snapshot(house.inbox_db, snapshot)
         keyring.write_private(part, b"")
         with part.open("r+b") as handle:
             _write(house, snapshot, handle, now)
@@ -85,16 +85,6 @@ def write_backup(house: HospitalSite, target: Path) -> Path:
         part.unlink(missing_ok=True)
         snapshot.unlink(missing_ok=True)
     return file
-
-
-def _write_snapshot(house: HospitalSite, snapshot: Path) -> None:
-    """The inbox as it is between two of its transactions."""
-    there = f"{house.inbox_db.absolute().as_uri()}?mode=rw"  # an inbox that was lost is not made here
-    with closing(sqlite3.connect(there, uri=True)) as inbox, closing(sqlite3.connect(snapshot)) as copy:
-        inbox.backup(copy)
-        copy.execute("PRAGMA journal_mode=DELETE").fetchone()
-    if defect := rescue.find_damage(snapshot):
-        raise sqlite3.DatabaseError(defect)
 
 
 def _write(house: HospitalSite, snapshot: Path, handle: IO[bytes], now: datetime) -> None:

@@ -107,7 +107,7 @@ INBOX_DAMAGED = Refusal(
     "hospital.inbox_damaged",
     N_(
         "The inbox is damaged ({detail}). Start “lantern-hospital serve” again: it sets the file aside and goes on "
-        "with what can be read."
+        "with the newest whole copy."
     ),
 )
 
@@ -115,12 +115,25 @@ INBOX_DAMAGED = Refusal(
 class InboxRebuilt(HospitalError):
     code = "hospital.inbox_rebuilt"
     sentence = N_(
-        "The inbox was damaged ({detail}) and was made again from what could be read: {cases} case revisions, {boxes} "
-        "boxes. Boxes send unconfirmed messages again by themselves; confirmed ones that could not be read are lost "
-        "here. The damaged file is kept as {path}. A backup may hold more."
+        "The inbox was damaged ({detail}) and goes on as it was on {since} UTC: {cases} case revisions, {boxes} boxes. "
+        "What was received and confirmed after that is missing here; unconfirmed messages the boxes send again by "
+        "themselves. The damaged file is kept in {path}. “lantern-hospital inbox --seen” ends this alarm."
     )
     detail: str
+    since: str
     cases: int
+    boxes: int
+    path: str
+
+
+class InboxBegunAnew(HospitalError):
+    code = "hospital.inbox_begun_anew"
+    sentence = N_(
+        "The inbox was damaged ({detail}) and begun anew with {boxes} boxes, because there was no whole copy. What was "
+        "received and confirmed before is missing: put a backup back if there is one. The damaged file is kept in "
+        "{path}. “lantern-hospital inbox --seen” ends this alarm."
+    )
+    detail: str
     boxes: int
     path: str
 

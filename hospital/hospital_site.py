@@ -6,6 +6,7 @@ broker/         mosquitto.conf and acl, ready for mosquitto
 boxes/          one enrolment file for each box, to be carried back to it
 hospital.json   the public bundle that every box is provisioned with
 inbox.db        all that was received
+copies/         hourly copies of inbox.db                         (0700)
 """
 
 from __future__ import annotations
@@ -118,9 +119,9 @@ class HospitalSite:
         return inbox
 
     def enrol_known_boxes(self, inbox: sqlite3.Connection) -> int:
-        """Add the boxes of `boxes/` that are not in *inbox*, inside the caller's transaction; returns how many.
+        """Give *inbox* the boxes of `boxes/` and their keys, inside the caller's transaction; returns how many.
 
-        One whose certificates are all revoked is added as a revoked box.
+        One whose certificates are all revoked is a revoked box, and none that is revoked in *inbox* comes back.
         """
         added = 0
         for file in (self.root / "boxes").glob("*.box.json"):
@@ -129,8 +130,9 @@ class HospitalSite:
                 issued = certificate_authority.list_issued_certificates(self.tls, box.box, self.enrolment(box.box))
                 revoked = bool(issued) and not certificate_authority.select_unrevoked(self.tls, issued)
                 added += inbox.execute(
-                    "INSERT OR IGNORE INTO boxes (box, verify, enrolled_at, revoked_at)"
-                    " VALUES (?, ?, datetime(), iif(?, datetime(), NULL))",
+                    "INSERT INTO boxes (box, verify, enrolled_at, revoked_at)"
+                    " VALUES (?, ?, datetime(), iif(?, datetime(), NULL)) ON CONFLICT (box) DO UPDATE"
+                    " SET verify = excluded.verify, revoked_at = COALESCE(revoked_at, excluded.revoked_at)",
                     (box.box, box.verify, revoked),
                 ).rowcount
         return added

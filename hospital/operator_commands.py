@@ -23,12 +23,13 @@ from hospital.errors import (
     BROKER_FILES_OLD,
 )
 from hospital.hospital_site import HospitalSite
-from hospital.inbox import inbox_tables, rescue
+from hospital.inbox import copies, inbox_tables, rescue
 
 log = logging.getLogger("lantern.hospital")
 
 _LOOK_S: Final = 15.0
 _BOXES_S: Final = 3600.0
+_COPY_LOOK_S: Final = 600.0
 
 _REVOCATION_MESSAGES: Final = {
     "in force": "The broker refuses its certificates, and its open connection is ended; both were tried.",
@@ -46,11 +47,8 @@ Open = Callable[[argparse.Namespace], HospitalSite]
 
 def prepare_to_serve(house: HospitalSite, stop: threading.Event) -> None:
     """What `serve` does before it listens, and by itself until *stop*.  Raises `INBOX_NEWER`."""
-    done = rescue.rescue_inbox(house)
+    rescue.rescue_inbox(house)
     with closing(house.open_inbox()) as inbox:
-        if done is not None:
-            with inbox.transaction() as connection:
-                inbox_tables.record_loss(connection, done.error)
         for loss in inbox_tables.list_unseen_losses(inbox.connection):
             log.error("%s (%s UTC)", loss.text(), loss.at[:16])
     if not broker.are_broker_files_current(house.broker):
@@ -59,10 +57,22 @@ def prepare_to_serve(house: HospitalSite, stop: threading.Event) -> None:
     watch.look()
 
     def keep_looking() -> None:
+        copy_at = 0.0
         while not stop.wait(_LOOK_S):
             watch.look()
+            if time.monotonic() >= copy_at:
+                copy_at = time.monotonic() + _COPY_LOOK_S
+                copy_inbox(house)
 
-    threading.Thread(target=keep_looking, name="dates", daemon=True).start()
+    threading.Thread(target=keep_looking, name="dates and copies", daemon=True).start()
+
+
+def copy_inbox(house: HospitalSite) -> None:
+    """Copy the inbox when a copy is due; say why where none could be made."""
+    try:
+        copies.make_due_copy(house)
+    except LanternError as error:
+        log.error("%s", error)
 
 
 class DateWatch:

@@ -1,7 +1,7 @@
 """`python -m firmware_app.appliance.backup`: one more copy of the databases into the ring, when one is due.
 
-A rescue takes from the newest whole copy what it cannot rebuild from the image files: what people entered, the
-accounts, the audit (`appliance.rebuild`). lantern-backup.timer runs it; `--now` does not wait until one is due.
+A damaged database is replaced by its newest whole copy (`appliance.rescue`). lantern-backup.timer runs this every hour;
+`--now` does not wait until a copy is due.
 With `[backup] locked` the copy is also encrypted for a replacement box, with images, settings and packs
 (`appliance.locked_backup`).
 """
@@ -46,6 +46,8 @@ NOTHING: Final = register(
     N_("There is no database yet, so there is nothing to back up. It is made when the box first runs."),
 )
 _OTHER_DISK_RESERVE_MB: Final = 16
+_LOCKED_HOURS: Final = 20.0  # each day one, also where the box is switched on a little earlier than the day before
+_EARLY_SHARE: Final = 0.9  # of the pause: the timer counts from the start of a run, the copy from its end
 
 
 def run(config: Config, *, now: bool = False) -> Reason:
@@ -72,15 +74,16 @@ def run(config: Config, *, now: bool = False) -> Reason:
 def _run(config: Config, state: StateDir, now: bool) -> Reason:
     reason = _ring(config, state, now)
     if config.backup.locked is not None and (copies := backup_ring.list_copies(state)):
-        _lock(config.backup.locked, config, state, copies[0])
+        _lock(config.backup.locked, config, state, copies[0], now)
     return reason
 
 
-def _lock(folder: Path, config: Config, state: StateDir, copy: backup_ring.BackupCopy) -> None:
-    """Lock the newest copy and the new files into *folder*, for a replacement box; a copy that is there stays."""
+def _lock(folder: Path, config: Config, state: StateDir, copy: backup_ring.BackupCopy, now: bool) -> None:
+    """Lock the newest copy and the new files into *folder* once a day, for a replacement box; a copy that is there
+    stays."""
     if not (_is_other_disk(folder, state) and _is_mounted(folder)):
         raise LOCKED_DISK_ABSENT(path=str(folder))
-    if not locked_backup.is_locked(folder, copy):
+    if not locked_backup.is_locked(folder, copy) and (now or not LockedFolder(folder).is_newer_than(_LOCKED_HOURS)):
         locked_backup.make_locked_backup(state, folder, copy, config.backup.locked_keep, config)
 
 
@@ -93,7 +96,7 @@ def _ring(config: Config, state: StateDir, now: bool) -> Reason:
         return Reason(NOTHING)
     known = backup_ring.list_copies(state)
     mine = backup_ring.BackupRing(folder).copies()
-    if mine and not now and (age := age_hours(mine[0])) is not None and age < settings.every_hours:
+    if mine and not now and (age := age_hours(mine[0])) is not None and age < _EARLY_SHARE * settings.every_hours:
         date = clock.parse_stamp(mine[0].at).day
         return Reason(NOT_DUE, {"date": date, "hours": round(settings.every_hours, 1)})
     reserve_mb = config.retention.high_water_free_mb if settings.dir is None else _OTHER_DISK_RESERVE_MB

@@ -221,7 +221,7 @@ def _copy(database: Path, to: Path) -> None:
             raise BACKUP_NOT_WHOLE(database=database.name)
     finally:
         source.close()
-    _sync(to)
+    sync_file(to)
 
 
 def _begin(database: Path, to: Path) -> None:
@@ -299,10 +299,11 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write(path: Path, text: str) -> None:
     path.write_text(text, "utf-8")
     path.chmod(0o660)
-    _sync(path)
+    sync_file(path)
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Return only when the content of *path* is on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

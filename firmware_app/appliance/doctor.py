@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_app.appliance import preparation, rescue
+from firmware_app.appliance import preparation, rescue_report
 from firmware_app.appliance.checks import (
     archives,
     databases,
@@ -137,7 +137,7 @@ def collect_status(config: Config) -> dict[str, Any]:
         "processes": processes,
         "ports": ports,
         "queue": queue,
-        "rescues": sum(1 for _ in rescue.list_reports(state)),
+        "rescues": sum(1 for _ in rescue_report.list_reports(state)),
         "line": hospital_uplink.status(config, state),
         "archives": sent,
         "clock": system_clock.status(),

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -72,6 +73,15 @@ class LockedFolder:
         """Whether that set and every file that it needs lie here."""
         one = self.set_of(number)
         return one.exists() and one.with_suffix(_LIST).exists()
+
+    def is_newer_than(self, hours: float) -> bool:
+        """Whether the newest set is whole, and was so less than *hours* ago by the machine's clock."""
+        newest = next(iter(self.sets()), None)
+        try:
+            age_s = time.time() - newest.with_suffix(_LIST).stat().st_mtime if newest is not None else -1.0
+        except OSError:  # it is not whole yet
+            return False
+        return 0 <= age_s < hours * 3600
 
     def place_of(self, place: str, public: X25519PublicKey) -> Path:
         """Where the file at *place* below the state lies locked, or will; an HMAC, for whoever finds the disk."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from firmware_app.appliance import backup_ring, rescue
+from firmware_app.appliance import backup_ring, rescue_report
 from firmware_app.appliance.backup import NAME as BACKUP
 from firmware_app.appliance.checks import hardware, hospital_uplink, maintenance
 from firmware_app.appliance.retention import NAME as RETENTION
@@ -139,8 +139,8 @@ def _care(state: StateDir) -> Iterator[Sample]:
     yield Sample("lantern_backups", "Copies of the databases that are kept.", len(copies))
     yield Sample(
         "lantern_rescues_total",
-        "Times a database was rebuilt.",
-        sum(1 for _ in rescue.list_reports(state)),
+        "Times a damaged database was replaced.",
+        sum(1 for _ in rescue_report.list_reports(state)),
         kind="counter",
     )
     for code in maintenance.list_troubles(state):

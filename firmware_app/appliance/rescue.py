@@ -1,8 +1,11 @@
-"""Detect a damaged database at start, set it aside, rebuild it and report the loss.  Nothing is thrown away.
+"""Detect a damaged database at start, set it aside unchanged, and replace it by its newest whole copy.
 
-Everything is prepared in ``damaged/new/`` beside the database: hard links to the damaged files, the rebuilt database
-as ``fresh.db``, and the report.  The rename of this folder to its number commits the rescue.  After a kill before it,
-the next start begins again; after a kill later, the next start puts the new file in place.
+`database_restore` makes the new file: the copy, with what lies on the disk as a file admitted again, or an empty
+database where there is no whole copy.  The report says since when something is missing.
+
+Everything is prepared in ``damaged/new/`` beside the database: hard links to the damaged files, the new database as
+``fresh.db``, and the report.  The rename of this folder to its number commits the rescue.  After a kill before it, the
+next start begins again; after a kill later, the next start puts the new file in place.
 
 No rescue begins where the database is of a newer version, or where the disk has too little space.
 """
@@ -15,17 +18,18 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from firmware_app.appliance import backup_ring
+from firmware_app.appliance import backup_ring, database_restore, rescue_report
 from firmware_app.appliance.errors import (
     RESCUE_IMPOSSIBLE,
     RESCUE_NEEDS_ROOM,
 )
+from firmware_app.appliance.rescue_report import RescueReport
+from firmware_app.cases import accounts, clinical_db
 from firmware_app.cases.references import References
 from firmware_app.core import clock, database_health, disk, locks
 from firmware_app.core.database import may_use_schema
@@ -33,65 +37,13 @@ from firmware_app.core.errors import (
     STORE_DAMAGED,
     StoreTooNew,
 )
-from firmware_app.core.salvage import DamagedCopy
 from firmware_app.core.state_dir import StateDir, free_bytes, make_directory, sync_directory
+from firmware_app.uplink.exchange import exchange_db
 
 log = logging.getLogger("lantern.store")
 
-_KEYED_VERSION: Final = 4  # of clinical.db: before, references were drawn at random
 _WAIT_S: Final = 20.0  # for the other processes to see the note and end
-_REVISIONS_EACH: Final = 1000
-_MOST_RESCUES: Final = 998
-_COUNTER: Final = "-rescues"
-
-
-@dataclass(slots=True)
-class RescueReport:
-    """What one rescue kept and what it lost.  `lost` counts the rows known to be missing; there may be more."""
-
-    number: int
-    database: str
-    at: str
-    cause: str
-    kept: dict[str, int] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
-    admitted: int = 0  # files that had lost their row
-    again: int = 0  # images that are read again
-    missing: int = 0  # rows whose file is gone
-    unusable: int = 0  # files that are incomplete or unreadable
-    cut: list[str] = field(default_factory=list)  # the unusable files to be renamed
-    doubtful: int = 0  # commits of the log after the last one that SQLite uses
-    repeated: int = 0  # cases sent to the hospital again, because the outbox may have lost them
-    restored: int = 0  # entries of people and of the audit that came from a backup
-    backup: str = ""  # the time of that backup
-
-    def count_on_from(self, known: int) -> None:
-        """Take a higher number than *known*, the number of an earlier rescue.
-
-        Raises `RESCUE_IMPOSSIBLE` when no number is left: none may be used twice.
-        """
-        self.number = max(self.number, known + 1)
-        if self.number > _MOST_RESCUES:
-            detail = f"it was rebuilt {known} times, and a revision's number must not be used twice"
-            raise RESCUE_IMPOSSIBLE(database=self.database, detail=detail)
-
-    @property
-    def revision_floor(self) -> int:
-        """The least revision after this rescue.  No case has so many revisions between two rescues; the wire format
-        allows a million."""
-        return self.number * _REVISIONS_EACH
-
-    @property
-    def people(self) -> int:
-        """Entries of people that are known to be lost."""
-        return sum(
-            self.lost.get(name, 0)
-            for name in ("identities", "verdicts", "remarks", "reviews", "background", "audit", "users")
-        )
-
-
-Rebuild = Callable[[DamagedCopy, Path, StateDir, RescueReport], None]
-"""Makes the database at the given path from what the damaged one still holds, and fills in the report."""
+_SPARE_BYTES: Final = 4_000_000
 
 
 @contextmanager
@@ -109,7 +61,7 @@ def stop_on_damage(state: StateDir, databases: Iterable[Path] | None = None) -> 
 
 
 def rescue_database(state: StateDir, database: Path, stop: threading.Event | None = None) -> None:
-    """Check *database*, and rebuild it if it is damaged.  Does nothing while others have it open undamaged.
+    """Check *database*, and replace it if it is damaged.  Does nothing while others have it open undamaged.
 
     Raises `STORE_DAMAGED` when others keep a damaged one open (or *stop* is set), `StoreTooNew`, a `StoreError` (see
     `fault.named`) when it cannot be checked, and `RESCUE_NEEDS_ROOM`, `REFERENCES_LOST` and `RESCUE_IMPOSSIBLE` when it
@@ -147,33 +99,18 @@ def _rescue_alone(state: StateDir, database: Path) -> None:
     try:
         check_room(state, database)
         if database == state.clinical_db:
-            unnamed = 0 < database_health.read_schema_version(database) < _KEYED_VERSION or not any(
-                state.images.glob("*/*")
-            )
-            backups = (copy.folder / database.name for copy in backup_ring.list_copies(state))
-            References(database.parent).recover(database, unnamed, backups)
-        report = _rescue(state, database, cause, _rebuild(state, database))
+            copies = (copy.folder / database.name for copy in backup_ring.list_copies(state))
+            References(database.parent).recover(database, not any(state.images.glob("*/*")), copies)
+        report = _rescue(state, database, cause)
     except (OSError, sqlite3.Error) as error:
         raise RESCUE_IMPOSSIBLE(database=database.name, detail=str(error)) from None
     log.warning(
-        "%s was rebuilt: %d images taken in again, %d readings made again, at least %d entries of people lost",
+        "%s was damaged and is as of %s now: %d images taken in again, %d to be read",
         database.name,
+        report.since or "its beginning",
         report.admitted,
         report.again,
-        report.people,
     )
-
-
-def list_reports(state: StateDir) -> Iterator[tuple[Path, RescueReport]]:
-    """Every readable rescue report of this box with the folder of its damaged files, oldest first."""
-    for database in state.databases:
-        for number in _numbers(database):
-            folder = database.parent / "damaged" / str(number)
-            try:
-                report = RescueReport(**json.loads((folder / "report.json").read_text("utf-8")))
-            except (OSError, ValueError, TypeError):  # not readable by this user, or of a newer version
-                continue
-            yield folder, report
 
 
 def _cause(state: StateDir, database: Path) -> str | None:
@@ -185,18 +122,12 @@ def _cause(state: StateDir, database: Path) -> str | None:
     return database_health.find_damage(database) or database_health.find_lost_images(state, database)
 
 
-def _rebuild(state: StateDir, database: Path) -> Rebuild:
-    """The function that rebuilds *database*; imported only when it is needed."""
-    if database == state.clinical_db:
-        from firmware_app.appliance.rebuild_clinical import rebuild_clinical
-
-        return rebuild_clinical
-    from firmware_app.appliance import rebuild
-
-    return rebuild.rebuild_exchange if database == state.exchange_db else rebuild.rebuild_accounts
-
-
-def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> RescueReport:
+def _rescue(state: StateDir, database: Path, cause: str) -> RescueReport:
+    restore = {
+        state.clinical_db: database_restore.restore_clinical,
+        state.exchange_db: database_restore.restore_exchange,
+        state.accounts_db: database_restore.restore_accounts,
+    }[database]
     folder = database.parent / "damaged"
     new = folder / "new"
     shutil.rmtree(new, ignore_errors=True)
@@ -207,15 +138,15 @@ def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Re
     for name in (database.name, f"{database.name}-wal"):
         if (database.parent / name).exists():
             os.link(database.parent / name, new / name)
-    report = RescueReport(1, database.name, _now(), cause)
-    report.count_on_from(max((_read_counter(database), *_numbers(database))))
-    rebuild(DamagedCopy(database, new / "copy.db"), new / "fresh.db", state, report)
-    for left in (*new.glob("copy.db*"), *new.glob("fresh.db-*")):
+    report = RescueReport(1, database.name, clock.stamp_text("seconds"), cause)
+    report.count_on_from(max((rescue_report.read_counter(database), *rescue_report.list_numbers(database))))
+    restore(new / "fresh.db", state, report)
+    for left in new.glob("fresh.db-*"):
         left.unlink()
-    _write(new / "report.json", json.dumps(asdict(report)))
-    _sync_file(new / "fresh.db")
+    report.write(new)
+    backup_ring.sync_file(new / "fresh.db")
     sync_directory(new)
-    _write_counter(database, report.number)
+    rescue_report.write_counter(database, report.number)
     new.rename(folder / str(report.number))
     sync_directory(folder)
     _put_in_place(database)
@@ -224,10 +155,10 @@ def _rescue(state: StateDir, database: Path, cause: str, rebuild: Rebuild) -> Re
 
 def _put_in_place(database: Path) -> None:
     """Finish a committed rescue: the old log is removed first, because it must never be used with the new file."""
-    for number in _numbers(database):
+    for number in rescue_report.list_numbers(database):
         fresh = database.parent / "damaged" / str(number) / "fresh.db"
         if fresh.exists():
-            _mark_cut(database.parent.parent, fresh.with_name("report.json"))
+            _mark_cut(database.parent.parent, fresh.with_name(rescue_report.REPORT))
             for suffix in ("-wal", "-shm"):
                 database.with_name(database.name + suffix).unlink(missing_ok=True)
             sync_directory(database.parent)
@@ -248,62 +179,10 @@ def _mark_cut(root: Path, report: Path) -> None:
             log.warning("a damaged image cannot be renamed: %s", error.strerror)
 
 
-def _read_counter(database: Path) -> int:
-    """The highest number so far, kept in a file of its own in case somebody empties damaged/ to free space."""
-    try:
-        return int(database.with_name(database.name + _COUNTER).read_text("ascii"))
-    except (OSError, ValueError):
-        return 0
-
-
-def _write_counter(database: Path, number: int) -> None:
-    counter = database.with_name(database.name + _COUNTER)
-    fresh = counter.with_name(counter.name + ".new")
-    _write(fresh, str(number))
-    fresh.replace(counter)
-    sync_directory(counter.parent)
-
-
-def _numbers(database: Path) -> list[int]:
-    try:
-        names = os.listdir(database.parent / "damaged")
-    except OSError:
-        return []
-    return sorted(int(name) for name in names if name.isdecimal())
-
-
-def _write(path: Path, text: str) -> None:
-    """Make *path*, of the box's mode and durable."""
-    path.write_text(text, "utf-8")
-    path.chmod(0o660)
-    _sync_file(path)
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _now() -> str:
-    return clock.stamp_text("seconds")
-
-
-_SPARE_BYTES: Final = 4_000_000
-
-
 def check_version(state: StateDir, database: Path, *, rebuilding: bool = False) -> None:
     """Refuse the database of a newer version that this one may not use, and when *rebuilding* that of any newer one: a
     rebuild would lose what this version does not know.
     """
-    from firmware_app.cases import (
-        accounts,  # they are rebuilt with this module
-        clinical_db,  # they are rebuilt with this module
-    )
-    from firmware_app.uplink.exchange import exchange_db  # they are rebuilt with this module
-
     known = {
         state.clinical_db: clinical_db.SCHEMA_VERSION,
         state.exchange_db: exchange_db.SCHEMA_VERSION,
@@ -315,9 +194,9 @@ def check_version(state: StateDir, database: Path, *, rebuilding: bool = False) 
 
 
 def check_room(state: StateDir, database: Path) -> None:
-    """Check the space for a copy to read from and for the new file; the ballast is released for them."""
+    """Check the space for the new file and its log; the ballast is released for them."""
     parts = [path for path in (database, database.with_name(database.name + "-wal")) if path.exists()]
-    needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
+    needed = 2 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
     missing = needed - state.ballast_bytes - free_bytes(database.parent)
     if missing > 0:
         raise RESCUE_NEEDS_ROOM(database=database.name, missing_mb=missing // 1_000_000 + 1)

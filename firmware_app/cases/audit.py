@@ -101,52 +101,9 @@ def append(
     _insert(connection, entry)
 
 
-def list_gaps(connection: sqlite3.Connection) -> str:
-    """The missing entry numbers, as ``17-42 50-50``, which a rescue must record."""
-    rows = connection.execute(
-        "SELECT before + 1, sequence - 1 FROM (SELECT sequence, LAG(sequence, 1, 0) OVER (ORDER BY sequence) AS before"
-        " FROM audit) WHERE sequence > before + 1"
-    )
-    return " ".join(f"{row[0]}-{row[1]}" for row in rows)
-
-
-def append_rescue(
-    connection: sqlite3.Connection, actor: str, number: int, *, people: int, cut_off: bool, restored: int = 0
-) -> None:
-    """Record what rescue *number* could not read.
-
-    *people*: lost entries of people.  *cut_off*: the newest entries may be lost.  *restored*: entries of people and
-    of this audit that came from a backup.
-    """
-    details: dict[str, Detail] = {"number": number, "lost": list_gaps(connection), "people": people}
-    if restored:
-        details["restored"] = restored
-    if cut_off:
-        details["after"] = _head(connection).sequence
-    append(connection, actor, RESCUED, details=details)
-
-
-def fill_gaps(connection: sqlite3.Connection, copied: Mapping[int, AuditEntry]) -> int:
-    """Fill gaps in this chain with entries of a backup that fit on both sides; returns how many were added.
-
-    A fitting entry is the original one: each hash covers the number, the content and the previous hash.  An entry of a
-    diverged history does not fit.
-    """
-    rows = connection.execute("SELECT sequence, previous, hash FROM audit ORDER BY sequence").fetchall()
-    known = {row["sequence"]: (row["previous"], row["hash"]) for row in rows}
-    filled = 0
-    for sequence in sorted(copied.keys() - known.keys()):
-        entry = copied[sequence]
-        before = START if sequence == 1 else known.get(sequence - 1, ("", ""))[1]
-        if sequence - 1 not in known and sequence - 1 not in copied:
-            before = entry.previous  # after a gap that the backup has too
-        after = known.get(sequence + 1)
-        if entry.previous != before or entry.hash != entry.expected_hash() or (after and after[0] != entry.hash):
-            continue
-        _insert(connection, entry)
-        known[sequence] = (entry.previous, entry.hash)
-        filled += 1
-    return filled
+def append_rescue(connection: sqlite3.Connection, actor: str, number: int) -> None:
+    """Record rescue *number*: the entries after the newest one that is here are lost, as far as there were any."""
+    append(connection, actor, RESCUED, details={"number": number, "after": _head(connection).sequence})
 
 
 class Audit:
@@ -175,7 +132,7 @@ class Audit:
         """Whether the chain is whole, and the sentence for it.
 
         *known_head* is the hash of a head that the hospital has; the hash is enough, because it covers the entry's
-        number.  Entries that a rescue could not read are reported as lost; then the chain is not whole.
+        number.  Entries that a rescue lost are reported; then the chain is not whole.
         """
         last, seen, count = AuditHead(0, START), known_head in (None, START), 0
         gaps: list[str] = []

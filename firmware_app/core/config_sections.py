@@ -456,7 +456,7 @@ class BackupSection(ConfigSection):
     locked_keep: int = Field(
         7, ge=1, le=1000, title="Locked nights", description="how many are kept, the newest; what none needs goes"
     )
-    every_hours: float = Field(20, ge=0, title="Pause", description="hours from one copy to the next")
+    every_hours: float = Field(1, ge=0, title="Pause", description="hours from one copy to the next")
 
 
 class Config(ConfigSection):

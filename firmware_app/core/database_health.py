@@ -2,7 +2,7 @@
 
 Damage is looked for at start, and noticed whenever SQLite reports it.  The process that notices damage leaves a note,
 the empty file ``….db-damaged``, beside the database.  Every process ends when it sees the note, none opens the database
-any more, and the next start rebuilds it (`appliance.recovery`).
+any more, and the next start replaces it (`appliance.rescue`).
 
 A clean end of the box leaves ``….db-clean`` beside the database, with a description of the file.  Opening the database
 deletes it first.  After a power cut or a foreign change, it is missing or does not match; only then is the whole
@@ -18,9 +18,10 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from pathlib import Path
+from struct import Struct
+from struct import error as struct_error
 from typing import Final
 
-from firmware_app.core import sqlite_format
 from firmware_app.core.state_dir import StateDir, sync_directory
 
 log = logging.getLogger("lantern.store")
@@ -49,8 +50,8 @@ def has_any_damage_note(databases: Iterable[Path]) -> bool:
 def write_damage_note(database: Path) -> None:
     """Leave the note that *database* is damaged, for every process, now and after the next start."""
     if not has_damage_note(database):
-        log.error("the database %s is damaged; it is closed, set aside and rebuilt", database.name)
-        with suppress(OSError):  # a disk that cannot take the note cannot take a rebuilt database either
+        log.error("the database %s is damaged; it is closed, set aside and replaced", database.name)
+        with suppress(OSError):  # a disk that cannot take the note cannot take another database either
             os.close(os.open(_note_path(database), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o660))
 
 
@@ -91,7 +92,7 @@ def find_lost_images(state: StateDir, database: Path) -> str | None:
     connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
     try:
         connection.execute("SELECT 1 FROM sqlite_schema").fetchone()  # the read creates the wal-index
-        behind = sqlite_format.count_ignored_commits(database, log_file)
+        behind = count_ignored_commits(database, log_file)
         if behind <= _MOST_TORN:
             return None
         log.warning("%d transactions behind the end of %s's log are not used", behind, database.name)
@@ -202,3 +203,45 @@ def _describe_file(database: Path) -> str:
 def _log_bytes(database: Path) -> int:
     log = database.with_name(database.name + "-wal")
     return log.stat().st_size if log.exists() else 0
+
+
+# The write-ahead log, https://www.sqlite.org/fileformat2.html, section 4.
+_PAGE_SIZES: Final = frozenset(1 << power for power in range(9, 17))
+_DEFAULT_PAGE: Final = 4096
+_LOG_HEADER: Final = Struct(">8L")  # magic, version, page size, number of the checkpoint, two salts, two checksums
+_FRAME: Final = Struct(">6L")  # page, size of the database after a commit or 0, two salts, two checksums
+_LAST_FRAME: Final = Struct("=L")  # in the wal-index, at 16, in the machine's own byte order
+_LOG_MAGIC: Final = (0x377F0682, 0x377F0683)
+
+
+def count_ignored_commits(database: Path, log_file: Path) -> int:
+    """How many commits of the log follow the frames that SQLite uses.  *database* must be open in some connection.
+
+    SQLite reads a log up to the first frame with wrong salts or a wrong checksum, and ignores all later commits.  The
+    last frame that it uses is read from its wal-index.  If the log's header is damaged, every commit counts.
+    """
+    try:
+        with log_file.open("rb") as file:
+            data = file.read(_LOG_HEADER.size)
+            if len(data) < _LOG_HEADER.size:
+                return 0
+            magic, _, size, _, *rest = _LOG_HEADER.unpack(data)
+            salts = rest[:2] if magic in _LOG_MAGIC and size in _PAGE_SIZES else None
+            step = _FRAME.size + (size if size in _PAGE_SIZES else _DEFAULT_PAGE)
+            count, end = 0, file.seek(0, 2)
+            for place in range(_LOG_HEADER.size + _count_used_frames(database) * step, end - step + 1, step):
+                file.seek(place)
+                _, committed, *rest = _FRAME.unpack(file.read(_FRAME.size))
+                count += bool(committed) and salts in (None, rest[:2])
+            return count
+    except FileNotFoundError:
+        return 0
+
+
+def _count_used_frames(database: Path) -> int:
+    try:
+        with database.with_name(database.name + "-shm").open("rb") as index:
+            index.seek(16)
+            return int(_LAST_FRAME.unpack(index.read(_LAST_FRAME.size))[0])
+    except (OSError, struct_error):
+        return 0

@@ -1,7 +1,7 @@
-"""A damaged inbox.db is moved aside unchanged and rebuilt from the rows that can still be read.
+"""A damaged inbox.db is moved aside unchanged and replaced by its newest whole copy, or begun anew.
 
-Boxes send again what was not confirmed yet. A confirmed case revision that can no longer be read is lost to the
-hospital: the boxes keep their cases, but do not send them again.
+Boxes send again what was not confirmed yet.  A case revision that was confirmed after the copy is lost to the hospital:
+the boxes keep their cases, but do not send them again.
 """
 
 from __future__ import annotations
@@ -10,77 +10,42 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from firmware_app.core.salvage import DamagedCopy, DamagedDatabase, copy_table
 from hospital import keyring
 from hospital.errors import (
     INBOX_DAMAGED,
     INBOX_NEEDS_ROOM,
+    InboxBegunAnew,
     InboxPutBack,
     InboxRebuilt,
 )
 from hospital.hospital_site import HospitalSite
-from hospital.inbox import inbox_tables
+from hospital.inbox import copies, inbox_tables
+from hospital.inbox.copies import find_damage
 from hospital.inbox.inbox_db import Inbox
 
 _SPARE_BYTES: Final = 4_000_000
 _PAGES: Final = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class RescueResult:
-    """The result of a rescue: the rows of each table now, and where the damaged file is kept."""
+def rescue_inbox(house: HospitalSite) -> Path | None:
+    """Replace a damaged inbox; returns where the damaged file is kept, None when the inbox is sound.
 
-    damage: str
-    rows: dict[str, int]
-    kept: Path
-
-    @property
-    def error(self) -> InboxRebuilt:
-        """What a person is told of it."""
-        return InboxRebuilt(self.damage, self.rows["cases"], self.rows["boxes"], str(self.kept))
-
-
-def find_damage(inbox_db: Path) -> str | None:
-    """What `PRAGMA quick_check` finds wrong; None when the file is sound or not there yet."""
-    if not inbox_db.exists():
-        return None
-    try:
-        with closing(sqlite3.connect(inbox_db, isolation_level=None)) as connection:
-            answer: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.OperationalError:
-        raise
-    except sqlite3.DatabaseError as error:
-        return str(error)
-    return None if answer == "ok" else answer.splitlines()[-1]
-
-
-def rescue_inbox(house: HospitalSite) -> RescueResult | None:
-    """Rebuild a damaged inbox; None when it is sound. No other process may have it open.
-
-    May be killed at any time: the next call goes on.  The damaged file stays where it is until the new one is whole.
-    Raises `INBOX_NEEDS_ROOM`.
+    No other process may have it open.  May be killed at any time: the next call goes on.  The damaged file stays where
+    it is until the new one is whole.  The loss is noted in the new inbox.  Raises `INBOX_NEEDS_ROOM`.
     """
     fresh = house.inbox_db.with_name(f"{house.inbox_db.name}.new")
     defect = find_damage(house.inbox_db)
     if defect is None and (house.inbox_db.exists() or not fresh.exists() or find_damage(fresh)):
         _remove(fresh)
-        _remove(_copy_beside(fresh))
         return None
     if defect is not None:
         _remove(fresh)
-        _remove(_copy_beside(fresh))
         _check_room(house.inbox_db, defect)
-        _rebuild(house, fresh)
-    kept = _put_in_place(house, fresh)
-    with closing(sqlite3.connect(house.inbox_db)) as made:
-        rows: dict[str, int] = {
-            table: made.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in _tables(made)
-        }
-    return RescueResult(defect or "an earlier start was cut short while it made the file again", rows, kept)
+        _make_fresh(house, fresh, defect)
+    return _put_in_place(house, fresh)
 
 
 def put_inbox_back(
@@ -113,46 +78,36 @@ def put_inbox_back(
 
 
 def _check_room(inbox_db: Path, defect: str) -> None:
-    """A copy to read from, its rows in order and a new file, beside what stays."""
+    """A new file and its journal, beside what stays."""
     parts = [path for path in (inbox_db, inbox_db.with_name(inbox_db.name + "-wal")) if path.exists()]
-    needed = 3 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
+    needed = 2 * sum(path.stat().st_size for path in parts) + _SPARE_BYTES
     missing = needed - shutil.disk_usage(inbox_db.parent).free
     if missing > 0:
         raise INBOX_NEEDS_ROOM(detail=defect, missing_mb=missing // 1_000_000 + 1, path=str(inbox_db.parent))
 
 
-def _rebuild(house: HospitalSite, fresh: Path) -> None:
-    """Write *fresh* from the readable rows of the inbox and from `boxes/`; all of it is on the disk on return."""
-    inbox = Inbox(fresh)
-    with closing(inbox):
+def _make_fresh(house: HospitalSite, fresh: Path, defect: str) -> None:
+    """Write *fresh* from the newest whole copy and from `boxes/`; all of it is on the disk on return."""
+    copy = next((one for one in copies.list_copies(house) if find_damage(one) is None), None)
+    keyring.write_private(fresh, b"")
+    if copy is not None:
+        shutil.copyfile(copy, fresh)
+    with closing(Inbox(fresh)) as inbox:
         inbox.create()
         inbox.connection.execute("PRAGMA journal_mode=DELETE").fetchone()  # one file, whole after each commit
-        inbox.connection.execute("PRAGMA cache_size=-200000")  # 200 MB: the indexes of a million rows grow all over
-        damaged = DamagedCopy(house.inbox_db, _copy_beside(fresh))
-        with closing(DamagedDatabase(damaged, inbox.connection)) as wreck, inbox.transaction() as new:
-            tables = {table: copy_table(wreck, table, new) for table in wreck.tables}
-            if tables["boxes"].is_damaged or damaged.unused_commits:
-                _keep_revoked(wreck, new)
+        with inbox.transaction() as new:
             house.enrol_known_boxes(new)
-    _remove(_copy_beside(fresh))
+            cases, boxes = (
+                int(new.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]) for table in ("cases", "boxes")
+            )
+            path = str(house.root / "damaged")
+            inbox_tables.record_loss(
+                new,
+                InboxBegunAnew(detail=defect, boxes=boxes, path=path)
+                if copy is None
+                else InboxRebuilt(detail=defect, since=copies.time_of_copy(copy), cases=cases, boxes=boxes, path=path),
+            )
     keyring.sync(house.root)
-
-
-def _keep_revoked(wreck: DamagedDatabase, new: sqlite3.Connection) -> None:
-    """Old pages from before a revocation may be recovered too: a box is revoked if any row says so."""
-    box, revoked_at = (wreck.columns("boxes").index(name) for name in ("box", "revoked_at"))
-    for _, row in wreck.scanned("boxes"):
-        if row[revoked_at]:
-            new.execute("UPDATE boxes SET revoked_at = ? WHERE box = ?", (row[revoked_at], row[box]))
-
-
-def _copy_beside(fresh: Path) -> Path:
-    return fresh.with_name(fresh.name + "-damaged")
-
-
-def _tables(connection: sqlite3.Connection) -> list[str]:
-    question = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
-    return [name for (name,) in connection.execute(question).fetchall()]
 
 
 def _put_in_place(house: HospitalSite, fresh: Path) -> Path:
@@ -175,5 +130,5 @@ def _put_in_place(house: HospitalSite, fresh: Path) -> Path:
 
 
 def _remove(file: Path) -> None:
-    for ending in ("", "-journal", "-wal", "-shm", "-sorted"):
+    for ending in ("", "-journal", "-wal", "-shm"):
         file.with_name(file.name + ending).unlink(missing_ok=True)

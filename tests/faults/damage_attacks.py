@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from firmware_app.appliance import rescue
+from firmware_app.appliance import rescue_report
 from tests.faults.clinic import wait_until
 from tests.faults.scene import REST_S, Outcome, Play, Scene, at_work, playing
 
@@ -99,7 +99,7 @@ def _is_damaged(path: Path) -> bool:
 
 def _check_rescues(play: Play, wanted: int) -> int:
     """Each damage is found, the damaged file is kept, and what was lost is written down."""
-    rescues = list(rescue.list_reports(play.clinic.state))
+    rescues = list(rescue_report.list_reports(play.clinic.state))
     if len(rescues) < wanted:
         play.outcome.unexpected.append(f"{wanted - len(rescues)} damages were not found")
     for folder, report in rescues:

@@ -1,4 +1,4 @@
-"""The ring of backups: what has a number is whole, the newest are kept, and a rescue takes from it what it lacks."""
+"""The ring of backups: what has a number is whole, and the newest are kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import backup, backup_ring, rescue
+from firmware_app.appliance import backup, backup_ring, rescue, rescue_report
 from firmware_app.appliance.checks import maintenance
 from firmware_app.appliance.errors import (
     BACKUP_DISK_ABSENT,
@@ -25,7 +25,6 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_deletion import CaseDeletion
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import Patients
-from firmware_app.cases.worklist import Worklist
 from firmware_app.core import database_health
 from firmware_app.core.errors import (
     STORE_DAMAGED,
@@ -33,13 +32,12 @@ from firmware_app.core.errors import (
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange.exchange_db import Exchange
-from tests.finished import DOCTOR, film, finished, opened, read_all, sign, taken
+from tests.finished import DOCTOR, finished
 from tests.peers import need_root
 from tests.refusals import raises_refusal
 from tests.unit.test_clearing import LIMITS
 
 SEED = 7
-PEOPLE = ("identities", "entered", "verdicts", "remarks", "reviews")
 
 
 @pytest.fixture
@@ -166,6 +164,19 @@ def test_a_backup_is_made_when_one_is_due(state: StateDir) -> None:
     assert backup.run(config(state)).code == "backup.not_due"
     assert backup.run(config(state), now=True).code == "backup.done"
     assert backup.run(config(state, every_hours=0)).details["number"] == 3
+
+
+def test_an_hourly_run_makes_a_copy_each_hour(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timer counts from the start of a run, and a copy is as old as its end."""
+    monkeypatch.setattr(backup, "age_hours", lambda _copy: 0.99)
+    made(state)
+    assert backup.run(config(state)).code == "backup.done"
+    monkeypatch.setattr(backup, "age_hours", lambda _copy: 0.8)
+    assert backup.run(config(state)).code == "backup.not_due"
+
+
+def test_the_doctor_names_the_newest_copy(state: StateDir) -> None:
+    made(state)
     assert [check.reason.code for check in maintenance.check_backup(config(state), state)] == ["doctor.backup_ok"]
 
 
@@ -180,9 +191,6 @@ def test_an_empty_mount_point_is_no_disk_for_backups(state: StateDir, tmp_path: 
         "care.backup_disk",
         "doctor.backup_none",
     ]
-
-
-# --- what a rescue takes from it -------------------------------------------------------------------------------------
 
 
 def overwrite(path: Path, page: int) -> None:
@@ -206,35 +214,6 @@ def rows(path: Path, table: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def people(state: StateDir) -> dict[str, list[tuple[object, ...]]]:
-    return {table: rows(state.clinical_db, table) for table in PEOPLE}
-
-
-@pytest.mark.parametrize("how", ["gone", "pages"])
-def test_what_people_entered_comes_back_from_the_newest_backup(state: StateDir, how: str) -> None:
-    before, entries = people(state), rows(state.clinical_db, "audit")
-    made(state)
-    if how == "gone":
-        for path in state.clinical_db.parent.glob("clinical.db*"):
-            path.unlink()
-    else:
-        for page in {root_of(state.clinical_db, name) for name in (*PEOPLE, "audit")}:
-            overwrite(state.clinical_db, page)
-    rescue.rescue_database(state, state.clinical_db)
-    assert people(state) == before
-    after = rows(state.clinical_db, "audit")
-    assert after[: len(entries)] == entries
-    ((_, report),) = rescue.list_reports(state)
-    assert report.restored == len(entries) + sum(map(len, before.values()))
-    assert report.people == 0
-    assert report.backup
-    clinical = ClinicalDatabase(state.clinical_db)
-    whole, reason = Audit(clinical.database).verify()
-    # Nothing shows whether entries came behind the backup's last, so the chain fits and is not called whole.
-    assert (whole, reason.code, reason.details["after"]) == (False, "audit.cut_off", len(entries))
-    clinical.database.close()
-
-
 def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -> None:
     names = rows(state.clinical_db, "cases")
     made(state)
@@ -245,98 +224,19 @@ def test_the_secret_behind_the_names_comes_back_from_the_ring(state: StateDir) -
     assert {row[0] for row in rows(state.clinical_db, "cases")} == {row[0] for row in names}
 
 
-@pytest.mark.parametrize("how", ["changed", "withdrawn"])
-def test_a_word_that_was_taken_back_after_the_backup_does_not_come_back(state: StateDir, how: str) -> None:
-    made(state)
-    clinical = ClinicalDatabase(state.clinical_db)
-    case, other = [row.case for row in Worklist(clinical).rows("done", 9)]
-    if how == "changed":
-        Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
-    else:
-        Worklist(clinical).withdraw(case, "pneumonia", DOCTOR)
-    Worklist(clinical).judge(other, "pneumonia", "unsure", "another doctor")
-    clinical.database.close()
-    overwrite(state.clinical_db, root_of(state.clinical_db, "verdicts"))
-    rescue.rescue_database(state, state.clinical_db)
-    assert [row[0] for row in rows(state.clinical_db, "verdicts")] == [other]
-
-
-def test_a_row_that_is_still_there_is_not_replaced_by_an_older_one(state: StateDir) -> None:
-    made(state)
-    clinical = ClinicalDatabase(state.clinical_db)
-    (case, _) = [row.case for row in Worklist(clinical).rows("done", 9)]
-    Worklist(clinical).judge(case, "pneumonia", "disagree", DOCTOR)
-    clinical.database.close()
-    before = rows(state.clinical_db, "verdicts")
-    overwrite(state.clinical_db, root_of(state.clinical_db, "sqlite_autoindex_verdicts_1"))
-    database_health.write_damage_note(state.clinical_db)
-    rescue.rescue_database(state, state.clinical_db)
-    assert rows(state.clinical_db, "verdicts") == before
-
-
-def test_a_deleted_case_does_not_come_back_from_the_ring(state: StateDir) -> None:
+def test_a_case_that_was_deleted_after_the_copy_has_no_image_and_goes_again(state: StateDir) -> None:
+    """The copy has its rows still; its files are gone, so it is told, and the next deletion takes it."""
     made(state)
     clinical = ClinicalDatabase(state.clinical_db)
     clearing = CaseDeletion(state, clinical)
     (one,) = clearing.candidates(LIMITS)[0]
     assert clearing.delete(one)
-    left = {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
     clinical.database.close()
     state.clinical_db.unlink()
     rescue.rescue_database(state, state.clinical_db)
-    assert {row[0] for row in rows(state.clinical_db, "cases")} == left
-    for table in ("identities", "verdicts", "reviews"):
-        assert {row[0] for row in rows(state.clinical_db, table)} == left
-
-
-def test_a_backup_of_a_history_that_went_another_way_gives_the_audit_nothing(state: StateDir) -> None:
-    made(state)
-    for path in state.clinical_db.parent.glob("clinical.db*"):
-        path.unlink()
-    shutil.move(state.backup / "000001", state.root / "hidden")
-    rescue.rescue_database(state, state.clinical_db)  # without it: the numbers begin anew
+    ((_, report),) = rescue_report.list_reports(state)
+    assert report.missing == one.images
     clinical = ClinicalDatabase(state.clinical_db)
-    Audit(clinical.database).record("li", "logged.in")
-    entries = rows(state.clinical_db, "audit")
+    clearing = CaseDeletion(state, clinical)
+    assert [again.case for again in clearing.candidates(LIMITS)[0]] == [one.case]
     clinical.database.close()
-    shutil.move(state.root / "hidden", state.backup / "000001")
-    overwrite(state.clinical_db, root_of(state.clinical_db, "identities"))
-    database_health.write_damage_note(state.clinical_db)
-    rescue.rescue_database(state, state.clinical_db)
-    assert rows(state.clinical_db, "audit")[: len(entries)] == entries
-    clinical = ClinicalDatabase(state.clinical_db)
-    assert Audit(clinical.database).verify()[1].code != "audit.broken"
-    clinical.database.close()
-
-
-def test_lost_accounts_come_back_without_a_password_and_the_hospitals_key_as_it_was_signed(state: StateDir) -> None:
-    made(state)
-    keys = rows(state.exchange_db, "hospital_keys")
-    for database in (state.accounts_db, state.exchange_db):
-        overwrite(database, 0)
-        overwrite(database, root_of_copy(state, database.name))
-        rescue.rescue_database(state, database)
-    accounts = Accounts(state.accounts_db)
-    (user,) = accounts.users()
-    assert (user.name, user.role, user.has_password) == ("li", Role.DOCTOR, False)
-    accounts.database.close()
-    assert rows(state.exchange_db, "hospital_keys") == keys
-
-
-def root_of_copy(state: StateDir, name: str) -> int:
-    table = {"accounts.db": "users", "exchange.db": "hospital_keys"}[name]
-    return root_of(state.backup / "000001" / name, table)
-
-
-def test_nothing_is_taken_from_a_ring_where_nothing_is_lost(tmp_path: Path) -> None:
-    state, clinical, door = opened(tmp_path / "state")
-    case = taken(door, film(tmp_path / "films", 1), "2026-01-02T00:00:00.000+00:00")
-    read_all(state, clinical)
-    sign(clinical, case)
-    clinical.database.close()
-    made(state)
-    overwrite(state.clinical_db, root_of(state.clinical_db, "instances_case"))
-    database_health.write_damage_note(state.clinical_db)
-    rescue.rescue_database(state, state.clinical_db)
-    ((_, report),) = rescue.list_reports(state)
-    assert (report.restored, report.backup) == (0, "")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import database_repair, rescue
+from firmware_app.appliance import database_repair, rescue, rescue_report
 from firmware_app.appliance.errors import (
     RESCUE_NEEDS_ROOM,
 )
@@ -113,7 +113,7 @@ def test_a_file_that_somebody_touched_after_the_end_is_looked_at(state: StateDir
     assert database_health.was_closed_cleanly(state.clinical_db)
     overwrite_a_table(state)
     rescue.rescue_database(state, state.clinical_db)
-    assert len(list(rescue.list_reports(state))) == 1
+    assert len(list(rescue_report.list_reports(state))) == 1
 
 
 def test_being_looked_at_is_not_called_damage(state: StateDir, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import rescue
+from firmware_app.appliance import backup_ring, rescue, rescue_report
 from firmware_app.cases import result_versions
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.case_deletion import AgeLimits, CaseDeletion, KeptCases
@@ -22,7 +21,6 @@ from firmware_app.cases.registration_entry import check_registration
 from firmware_app.cases.registrations import Registrations
 from firmware_app.cases.result_versions import SignedReport
 from firmware_app.cases.worklist import Worklist
-from firmware_app.core import database_health
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
 from firmware_app.results import due_cases
@@ -329,7 +327,7 @@ def test_an_image_whose_file_leaves_between_its_link_and_its_row_is_put_there_ag
 
 
 def test_a_rescue_brings_no_deleted_case_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not from its files, which are still there, and not from free pages, which are overwritten."""
+    """Its files are still there, and the copy knows that they are to go."""
     state, clinical, _, cases = finished(tmp_path / "state", range(240, 200, -1))
     clearing = CaseDeletion(state, clinical)
     for one in clearing.candidates(LIMITS)[0][:-2]:
@@ -338,27 +336,16 @@ def test_a_rescue_brings_no_deleted_case_back(tmp_path: Path, monkeypatch: pytes
     known = {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")}
     assert len(known) < len(cases) // 2
     clinical.database.close()
-    for page in _pages(state.clinical_db, "instances", "cases", "arrivals"):
-        with state.clinical_db.open("r+b") as file:
-            file.seek(4096 * page)
-            file.write(b"\xa5" * 4096)
-    database_health.write_damage_note(state.clinical_db)
+    backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
+    state.clinical_db.write_bytes(b"\xa5" * 8192)
     rescue.rescue_database(state, state.clinical_db)
     clinical = ClinicalDatabase(state.clinical_db)
     assert {row[0] for row in clinical.database.connection.execute("SELECT reference FROM cases")} == known
-    ((_, report),) = rescue.list_reports(state)
+    ((_, report),) = rescue_report.list_reports(state)
     assert report.missing == 0
     assert CaseDeletion(state, clinical).finish() == 1
     assert files_with_a_row(clinical) == {name for name in on_the_disk(state) if name.startswith("images/")}
     clinical.database.close()
-
-
-def _pages(path: Path, *tables: str) -> list[int]:
-    connection = sqlite3.connect(path)
-    marks = ", ".join("?" * len(tables))
-    rows = connection.execute(f"SELECT rootpage FROM sqlite_schema WHERE name IN ({marks})", tables).fetchall()
-    connection.close()
-    return [row[0] - 1 for row in rows]
 
 
 def test_a_study_of_which_only_a_report_came_goes_by_its_age(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import database_repair
+from firmware_app.appliance import backup_ring, database_repair
 from firmware_app.cases import case_deletion, imaging_devices, model_scores
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
@@ -102,10 +102,11 @@ def test_words_outlive_their_case_and_a_damaged_database(tmp_path: Path) -> None
     with clinical.database.transaction() as connection:
         case_deletion._take_rows(connection, case, 1)
     clinical.database.close()
-    with (tmp_path / "clinical" / "clinical.db").open("r+b") as file:
-        file.write(bytes(4096))  # the schema: every row is found by its shape alone
     state = StateDir(tmp_path)
     state.prepare()
+    backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
+    with state.clinical_db.open("r+b") as file:
+        file.write(bytes(4096))
     database_repair.prepare_database(state, state.clinical_db)
     rebuilt = ClinicalDatabase(state.clinical_db)
     (film,) = Confirmations(rebuilt.database).films(PLACE, FINDING).films

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from firmware_app.appliance import rescue
+from firmware_app.appliance import backup_ring, rescue
 from firmware_app.cases import patient_identity, registration_entry
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
@@ -208,18 +208,12 @@ def test_a_picture_without_identity_is_tied_by_a_person_and_what_was_before_is_k
     ]
 
 
-def test_registrations_outlive_another_tables_damage(clinical: ClinicalDatabase, tmp_path: Path) -> None:
+def test_registrations_outlive_a_damaged_database(clinical: ClinicalDatabase, tmp_path: Path) -> None:
     mine = Registrations(clinical.database).add(entry(), "li").registered
-    (root,) = clinical.database.connection.execute(
-        "SELECT rootpage FROM sqlite_schema WHERE name = 'superseded'"
-    ).fetchone()
-    (size,) = clinical.database.connection.execute("PRAGMA page_size").fetchone()
-    clinical.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    clinical.database.close()
     state = StateDir(tmp_path / "state")
-    with state.clinical_db.open("r+b") as file:
-        file.seek((root - 1) * size)
-        file.write(b"\xff" * size)
+    backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
+    clinical.database.close()
+    state.clinical_db.write_bytes(b"\xff" * 8192)
     rescue.rescue_database(state, state.clinical_db)
     again = ClinicalDatabase(state.clinical_db)
     assert Registrations(again.database).entry(mine.accession).registered == mine

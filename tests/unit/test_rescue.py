@@ -1,8 +1,10 @@
-"""A damaged database is set aside and rebuilt: from its readable rows, from its indexes, and from the image files."""
+"""A damaged database is set aside and replaced by its newest whole copy; every image file is admitted again."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import json
 import os
 import random
 import shutil
@@ -13,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_app.appliance import backup_ring, rescue
+from firmware_app.appliance import backup_ring, rescue, rescue_report
+from firmware_app.appliance.checks import databases
 from firmware_app.appliance.errors import (
     RESCUE_IMPOSSIBLE,
 )
@@ -27,6 +30,7 @@ from firmware_app.core.errors import (
     STORE_DAMAGED,
 )
 from firmware_app.core.records import Finding, Instance, PackIdentity, Priority, Reading, ReadingStatus, Scope, Timing
+from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.storage import Outcome
 from firmware_app.ingest.intake import ImageIntake
@@ -37,18 +41,20 @@ from tests.refusals import raises_refusal
 
 IMAGES = 60
 PICTURES = 3
+COPIED, SIGNED = 40, 5
 PAGE = 4096
 SEED = int(os.environ.get("LANTERN_SEED") or 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a filled box holds, to hold a rebuilt one against."""
+    """What a filled box holds, to hold a mended one against."""
 
     folder: Path  # of its state, database and log as a kill left them
     films: list[Path]
     instances: dict[str, tuple[str, str]]  # sha256 -> (reference, case)
     told: set[tuple[str, int]]  # case revisions that the hospital may know
+    words: set[str]  # the cases that the copy in the ring has a doctor's words of; later words are not in it
 
     def copy(self, to: Path) -> StateDir:
         shutil.copytree(self.folder, to, copy_function=os.link)
@@ -62,7 +68,8 @@ class Known:
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
-    """Images through the door, all read, some judged and corrected; copied while open, so that a log is there."""
+    """Images through the door, all read, some judged and corrected before and some after a copy of the databases; left
+    while open, so that a log is there."""
     folder = tmp_path_factory.mktemp("filled")
     state = StateDir(folder / "state")
     state.prepare()
@@ -71,18 +78,27 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Known:
     door = ImageIntake(state, clinical, 1, 64)
     films = [_film(folder / f"{number}.dcm", number) for number in range(IMAGES)]
     films += [_picture(folder / f"{number}.bmp", number) for number in range(PICTURES)]
-    for path in films:
+    for path in films[:COPIED]:
+        door.accept_file(path)
+    read_all(clinical)
+    words = {case.reference for case in clinical.cases() if case.reference}
+    for case in words:
+        Worklist(clinical).judge(case, "pneumonia", "agree", "doctor")
+    for case in sorted(words)[:SIGNED]:
+        Worklist(clinical).finish(case, "doctor")
+    backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
+    for path in films[COPIED:]:
         door.accept_file(path)
     read_all(clinical)
     cases = [case.reference for case in clinical.cases() if case.reference]
-    for case in cases[:20]:
-        Worklist(clinical).judge(case, "pneumonia", "agree", "doctor")
+    for case in [one for one in cases if one not in sorted(words)[:SIGNED]][:20]:
+        Worklist(clinical).judge(case, "pneumonia", "disagree", "doctor")
         Worklist(clinical).finish(case, "doctor")
         Patients(clinical, state).correct(case, Patient(name="Somebody", age="050Y"), "doctor")
     assert read_all(clinical) > 0  # again, by the corrected age
     rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
     shutil.copytree(state.root, folder / "killed")
-    known = Known(folder / "killed", films, {row[0]: (row[1], row[2]) for row in rows}, revisions(clinical))
+    known = Known(folder / "killed", films, {row[0]: (row[1], row[2]) for row in rows}, revisions(clinical), words)
     clinical.database.close()
     return known
 
@@ -143,9 +159,20 @@ def overwrite(path: Path, page: int, chance: random.Random) -> None:
         file.write(chance.randbytes(PAGE))
 
 
-def check_rebuilt(state: StateDir, known: Known) -> rescue.RescueReport:
+def without_copies(state: StateDir) -> StateDir:
+    shutil.rmtree(state.backup)
+    return state
+
+
+def words_of(path: Path) -> dict[str, str]:
+    """Case -> what a doctor said of it."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        return dict(connection.execute("SELECT case_reference, verdict FROM verdicts").fetchall())
+
+
+def check_rebuilt(state: StateDir, known: Known) -> rescue_report.RescueReport:
     """Every promise that holds whatever was damaged."""
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert not database_health.has_any_damage_note(state.databases)
     assert database_health.find_damage(state.clinical_db) is None
     clinical = ClinicalDatabase(state.clinical_db)
@@ -182,21 +209,27 @@ def test_whichever_page_is_overwritten_every_image_keeps_its_name_and_gets_its_r
         overwrite(state.clinical_db, page, chance)
         before = state.clinical_db.read_bytes()
         rescue.rescue_database(state, state.clinical_db)
-        if not list(rescue.list_reports(state)):
+        if not list(rescue_report.list_reports(state)):
             with closing(sqlite3.connect(state.clinical_db)) as connection:
                 assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok", page
             continue
         rescued += 1
-        check_rebuilt(state, closed)
+        report = check_rebuilt(state, closed)
         assert (state.clinical_db.parent / "damaged" / "1" / "clinical.db").read_bytes() == before
+        assert report.since == backup_ring.list_copies(state)[0].at
+        assert report.admitted == IMAGES + PICTURES - COPIED
+        assert words_of(state.clinical_db) == dict.fromkeys(closed.words, "agree")
     assert rescued > 4
 
 
+@pytest.mark.parametrize("copied", [True, False])
 @pytest.mark.parametrize("first", ["overwritten", "cut", "empty", "gone", "text"])
-def test_a_file_that_is_no_database_any_more_is_rebuilt_from_its_leaves_and_the_images(
-    closed: Known, tmp_path: Path, first: str
+def test_a_file_that_is_no_database_any_more_costs_no_image_and_no_summary(
+    closed: Known, tmp_path: Path, first: str, copied: bool
 ) -> None:
     state = closed.copy(tmp_path / "state")
+    if not copied:
+        without_copies(state)
     path = state.clinical_db
     if first == "overwritten":
         overwrite(path, 0, random.Random(SEED))
@@ -211,8 +244,9 @@ def test_a_file_that_is_no_database_any_more_is_rebuilt_from_its_leaves_and_the_
     rescue.rescue_database(state, path)
     report = check_rebuilt(state, closed)
     assert (path.parent / "damaged" / "1" / "clinical.db").exists() == (first != "gone")
-    if first in ("empty", "gone", "text"):
-        assert report.admitted == report.again == IMAGES + PICTURES
+    assert bool(report.since) == copied
+    assert report.admitted == IMAGES + PICTURES - COPIED * copied
+    assert words_of(path) == (dict.fromkeys(closed.words, "agree") if copied else {})
     clinical = ClinicalDatabase(path)
     waiting = dict(sorted(revisions(clinical)))  # the highest of each case
     clinical.database.close()
@@ -220,12 +254,65 @@ def test_a_file_that_is_no_database_any_more_is_rebuilt_from_its_leaves_and_the_
     assert all(waiting[case] >= revision for case, revision in closed.told)
 
 
+def test_a_case_that_a_doctor_was_done_with_does_not_come_back_to_the_list(closed: Known, tmp_path: Path) -> None:
+    state = closed.copy(tmp_path / "state")
+    state.clinical_db.unlink()
+    rescue.rescue_database(state, state.clinical_db)
+    check_rebuilt(state, closed)
+    clinical = ClinicalDatabase(state.clinical_db)
+    assert {row.case for row in Worklist(clinical).rows("done", 99)} == set(sorted(closed.words)[:SIGNED])
+    clinical.database.close()
+
+
+def test_a_copy_that_went_bad_is_passed_over(closed: Known, tmp_path: Path) -> None:
+    state = closed.copy(tmp_path / "state")
+    shutil.copytree(state.backup / "000001", state.backup / "000002")
+    bad = state.backup / "000002" / "clinical.db"
+    data = bad.read_bytes()
+    bad.write_bytes(data[:PAGE] + bytes(PAGE) + data[2 * PAGE :])
+    state.clinical_db.unlink()
+    rescue.rescue_database(state, state.clinical_db)
+    assert check_rebuilt(state, closed).since
+    assert words_of(state.clinical_db) == dict.fromkeys(closed.words, "agree")
+
+
+def test_every_table_is_as_the_copy_has_it(closed: Known, tmp_path: Path) -> None:
+    state = closed.copy(tmp_path / "state")
+    (copy,) = backup_ring.list_copies(state)
+    state.clinical_db.unlink()
+    rescue.rescue_database(state, state.clinical_db)
+    with (
+        backup_ring.open_copy(copy.folder / "clinical.db") as before,
+        closing(sqlite3.connect(f"{state.clinical_db.as_uri()}?mode=ro", uri=True)) as after,
+    ):
+        for (table,) in before.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if table not in ("cases", "associations", "results_due"):  # those that go on
+                had, has = ({tuple(row) for row in one.execute(f'SELECT * FROM "{table}"')} for one in (before, after))
+                assert had <= has or table == "sqlite_sequence", table
+
+
+def test_a_report_of_a_version_before_copies_is_counted_and_says_nothing_wrong(closed: Known, tmp_path: Path) -> None:
+    state = closed.copy(tmp_path / "state")
+    folder = state.clinical_db.parent / "damaged" / "1"
+    folder.mkdir(parents=True)
+    said = {
+        "number": 1,
+        "database": "clinical.db",
+        "at": "2026-11-21T03:15:09+00:00",
+        "cause": "x",
+        "lost": {"audit": 3},
+    }
+    (folder / "report.json").write_text(json.dumps(said), "utf-8")
+    assert len(list(rescue_report.list_reports(state))) == 1
+    assert list(databases.check_rescues(Config.model_validate({"state": {"dir": state.root}}), state)) == []
+
+
 def test_what_lies_only_in_the_log_is_not_lost_with_a_page_of_the_file(filled: Known, tmp_path: Path) -> None:
     state = filled.copy(tmp_path / "state")
     assert state.clinical_db.with_name("clinical.db-wal").stat().st_size > 0
     overwrite(state.clinical_db, 0, random.Random(SEED))
     rescue.rescue_database(state, state.clinical_db)
-    if list(rescue.list_reports(state)):
+    if list(rescue_report.list_reports(state)):
         check_rebuilt(state, filled)
     else:  # the log holds the first page too
         clinical = ClinicalDatabase(state.clinical_db)
@@ -251,13 +338,17 @@ def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, t
         assert door.accept_file(_film(tmp_path / f"{number}.dcm", number)).outcome is Outcome.ACCEPTED
     rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
     shutil.copytree(running.root, tmp_path / "killed")
+    newest = Audit(clinical.database).latest(1)[0].at
     clinical.database.close()
     state = StateDir(tmp_path / "killed")
+    words = words_of(running.clinical_db)
     punched(state)
     rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert "3 images have no row" in report.cause
-    assert (report.admitted, report.doubtful) == (3, 3)
+    assert report.admitted == 3
+    assert words_of(state.clinical_db) == words
+    assert report.since == newest
     clinical = ClinicalDatabase(state.clinical_db)
     rows_after = clinical.database.connection.execute(
         "SELECT sha256, reference, case_reference FROM instances"
@@ -266,62 +357,22 @@ def test_images_that_a_hole_in_the_log_takes_are_taken_in_again(closed: Known, t
     clinical.database.close()
 
 
-# --- a writer that was killed before its commit was durable -----------------------------------------------------
-
-
 # --- what the hospital counts ------------------------------------------------------------------------------------
 
 
-def leaves_of(path: Path, table: str) -> list[int]:
-    """Every page, counted from 0, of *table* and its indexes."""
-    connection = sqlite3.connect(path)
-    roots = connection.execute("SELECT rootpage FROM sqlite_schema WHERE tbl_name = ?", (table,)).fetchall()
-    connection.close()
-    data, leaves, left = path.read_bytes(), [], [row[0] - 1 for row in roots if row[0]]
-    while left:
-        page = left.pop()
-        leaves.append(page)
-        start = PAGE * page
-        if data[start] in (2, 5):  # an inner page: its children, and the last one
-            for cell in range(int.from_bytes(data[start + 3 : start + 5], "big")):
-                at = start + int.from_bytes(data[start + 12 + 2 * cell : start + 14 + 2 * cell], "big")
-                left.append(int.from_bytes(data[at : at + 4], "big") - 1)
-            left.append(int.from_bytes(data[start + 8 : start + 12], "big") - 1)
-    return leaves
-
-
-@pytest.mark.parametrize("first_page", [False, True])
-def test_a_summary_that_waited_waits_after_the_outbox_was_lost(closed: Known, tmp_path: Path, first_page: bool) -> None:
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_summary_that_waited_waits_after_the_database_was_lost(closed: Known, tmp_path: Path, copied: bool) -> None:
     state = closed.copy(tmp_path / "state")
-    pages = leaves_of(state.clinical_db, "outbox")
-    for page in [*pages, *([0] if first_page else [])]:
-        overwrite(state.clinical_db, page, random.Random(SEED))
+    if not copied:
+        without_copies(state)
+    overwrite(state.clinical_db, 0, random.Random(SEED))
     rescue.rescue_database(state, state.clinical_db)
-    report = check_rebuilt(state, closed)
+    check_rebuilt(state, closed)
     clinical = ClinicalDatabase(state.clinical_db)
     after = revisions(clinical)
     clinical.database.close()
     assert closed.told
     assert all(any(case == one and number >= revision for one, number in after) for case, revision in closed.told)
-    assert report.repeated == len({case for case, _ in closed.told})
-
-
-def test_a_summary_that_waited_waits_after_the_log_was_lost(filled: Known, tmp_path: Path) -> None:
-    state = filled.copy(tmp_path / "state")
-    punched(state)
-    overwrite(state.clinical_db, 1, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
-    assert report.doubtful > 0
-    clinical = ClinicalDatabase(state.clinical_db)
-    carried = revisions(clinical)
-    read_all(clinical)
-    after = revisions(clinical)
-    rows = clinical.database.connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
-    assert {row[0]: (row[1], row[2]) for row in rows} == filled.instances
-    clinical.database.close()
-    assert all(any(case == one and number >= revision for one, number in after) for case, revision in filled.told)
-    assert not (after - carried) & filled.told
 
 
 def test_no_number_is_used_twice_when_damaged_was_emptied_and_the_rows_are_lost(closed: Known, tmp_path: Path) -> None:
@@ -329,7 +380,7 @@ def test_no_number_is_used_twice_when_damaged_was_emptied_and_the_rows_are_lost(
     for number in (1, 2):
         state.clinical_db.write_bytes(b"\xff" * 3 * PAGE)
         rescue.rescue_database(state, state.clinical_db)
-        [(_, report)] = rescue.list_reports(state)
+        [(_, report)] = rescue_report.list_reports(state)
         assert (report.number, report.revision_floor) == (number, 1000 * number)
         shutil.rmtree(state.clinical_db.parent / "damaged")
 
@@ -339,10 +390,11 @@ def test_the_rows_of_earlier_rescues_count_too(closed: Known, tmp_path: Path) ->
     for number in (1, 2):
         overwrite(state.clinical_db, 0, random.Random(SEED))
         rescue.rescue_database(state, state.clinical_db)
-        [(_, report)] = rescue.list_reports(state)
+        [(_, report)] = rescue_report.list_reports(state)
         assert report.number == number
         shutil.rmtree(state.clinical_db.parent / "damaged")
         state.clinical_db.with_name("clinical.db-rescues").unlink()
+        backup_ring.BackupRing(state.backup).make([state.clinical_db], 3, 0)
 
 
 def test_when_all_numbers_are_used_the_rescue_is_refused_and_nothing_is_touched(closed: Known, tmp_path: Path) -> None:
@@ -360,58 +412,21 @@ def test_when_all_numbers_are_used_the_rescue_is_refused_and_nothing_is_touched(
     assert cut.read_bytes() == data
 
 
-@pytest.mark.parametrize("table", ["verdicts", "identities", "reviews", "audit"])
-def test_what_people_entered_is_kept_or_counted(closed: Known, tmp_path: Path, table: str) -> None:
+@pytest.mark.parametrize("copied", [True, False])
+def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(
+    closed: Known, tmp_path: Path, copied: bool
+) -> None:
     state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    (before,) = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
-    (root,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-    connection.close()
-    overwrite(state.clinical_db, root - 1, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    report = check_rebuilt(state, closed)
-    assert before > 0
-    if table == "audit":  # its root is above the leaves: the page scan finds them all
-        assert report.kept["audit"] == before
-    else:
-        assert report.kept[table] + report.lost[table] == before
-    assert report.people == sum(report.lost[name] for name in ("verdicts", "identities", "reviews", "audit"))
-
-
-def test_a_gap_in_the_audit_is_told_and_not_mended(closed: Known, tmp_path: Path) -> None:
-    state = closed.copy(tmp_path / "state")
-    clinical = ClinicalDatabase(state.clinical_db)
-    clinical.database.connection.execute("DROP TRIGGER audit_is_kept")
-    clinical.database.connection.execute("DELETE FROM audit WHERE sequence BETWEEN 5 AND 9")
-    assert Audit(clinical.database).verify()[1].code == "audit.broken"
-    clinical.database.close()
-    overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    clinical = ClinicalDatabase(state.clinical_db)
-    whole, reason = Audit(clinical.database).verify()
-    assert (whole, reason.code) == (False, "audit.lost")
-    assert reason.details["first"] == 5
-    clinical.database.close()
-
-
-@pytest.mark.parametrize("gone", [False, True])
-def test_an_audit_that_lost_its_newest_entries_is_never_called_whole(closed: Known, tmp_path: Path, gone: bool) -> None:
-    state = closed.copy(tmp_path / "state")
-    if gone:
-        state.clinical_db.unlink()
-    else:
-        with sqlite3.connect(f"{state.clinical_db.as_uri()}?mode=ro", uri=True) as connection:
-            (page,) = connection.execute("SELECT MAX(pageno) FROM dbstat WHERE name = 'audit'").fetchone()
-        connection.close()
-        overwrite(state.clinical_db, page - 1, random.Random(SEED))
+    if not copied:
+        without_copies(state)
+    state.clinical_db.unlink()
     rescue.rescue_database(state, state.clinical_db)
     clinical = ClinicalDatabase(state.clinical_db)
     last = clinical.database.connection.execute("SELECT COUNT(*) - 1 FROM audit").fetchone()[0]
     whole, reason = Audit(clinical.database).verify()
     clinical.database.close()
-    assert (whole, reason.code) in ((False, "audit.cut_off"), (False, "audit.lost"))
-    if reason.code == "audit.cut_off":
-        assert reason.details["after"] == last
+    assert (whole, reason.code, reason.details["after"]) == (False, "audit.cut_off", last)
+    assert (last > 0) == copied
 
 
 def test_nobody_opens_a_database_that_waits_to_be_rebuilt_and_nobody_rebuilds_an_open_one(
@@ -422,7 +437,7 @@ def test_nobody_opens_a_database_that_waits_to_be_rebuilt_and_nobody_rebuilds_an
     first.require()
     overwrite(state.clinical_db, 1, random.Random(SEED))
     rescue.rescue_database(state, state.clinical_db)
-    assert list(rescue.list_reports(state)) == []
+    assert list(rescue_report.list_reports(state)) == []
     first.database.close()
     database_health.write_damage_note(state.clinical_db)
     with raises_refusal(STORE_DAMAGED):
@@ -435,7 +450,7 @@ def test_a_whole_database_is_left_alone(filled: Known, tmp_path: Path) -> None:
     database_health.write_damage_note(state.clinical_db)  # somebody stumbled, and the thorough check finds nothing
     rescue.rescue_database(state, state.clinical_db)
     assert state.clinical_db.read_bytes() == before
-    assert list(rescue.list_reports(state)) == []
+    assert list(rescue_report.list_reports(state)) == []
     assert not database_health.has_any_damage_note(state.databases)
 
 
@@ -444,20 +459,21 @@ def test_a_box_that_was_never_started_has_nothing_to_rescue(tmp_path: Path) -> N
     state.prepare()
     for database in state.databases:
         rescue.rescue_database(state, database)
-    assert list(rescue.list_reports(state)) == []
+    assert list(rescue_report.list_reports(state)) == []
 
 
 def test_a_row_whose_file_is_gone_is_kept_and_counted(closed: Known, tmp_path: Path) -> None:
     state = closed.copy(tmp_path / "state")
-    next(state.images.glob("*/*.dcm")).unlink()
+    sha256 = hashlib.sha256(closed.films[0].read_bytes()).hexdigest()  # which the copy knows
+    next(state.images.glob(f"*/{sha256}.dcm")).unlink()
     overwrite(state.clinical_db, 0, random.Random(SEED))
     rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert report.missing == 1
 
 
 def test_a_file_that_is_no_whole_image_any_more_is_counted_and_stays(filled: Known, tmp_path: Path) -> None:
-    state = filled.copy(tmp_path / "state")
+    state = without_copies(filled.copy(tmp_path / "state"))
     broken = sorted(state.images.glob("*/*.dcm"))[0]
     data = broken.read_bytes()
     broken.unlink()
@@ -465,7 +481,7 @@ def test_a_file_that_is_no_whole_image_any_more_is_counted_and_stays(filled: Kno
     for path in state.clinical_db.parent.glob("clinical.db*"):
         path.unlink()
     rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert broken.with_name(broken.name + ".damaged").read_bytes() == data[: len(data) // 2]
     clinical = ClinicalDatabase(state.clinical_db)
@@ -477,14 +493,14 @@ def test_a_file_that_is_no_whole_image_any_more_is_counted_and_stays(filled: Kno
 
 
 def test_a_file_that_is_whole_but_strange_keeps_its_name(closed: Known, tmp_path: Path) -> None:
-    state = closed.copy(tmp_path / "state")
+    state = without_copies(closed.copy(tmp_path / "state"))
     strange = sorted(state.images.glob("*/*.dcm"))[0]
     data = strange.read_bytes()
     strange.unlink()
     strange.write_bytes(data.replace(b"1.2.4.", b"x.y.z."))  # no identity: the door would refuse it
     state.clinical_db.unlink()
     rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert strange.exists()
 
@@ -492,7 +508,7 @@ def test_a_file_that_is_whole_but_strange_keeps_its_name(closed: Known, tmp_path
 def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_coming_back(
     closed: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state = closed.copy(tmp_path / "state")
+    state = without_copies(closed.copy(tmp_path / "state"))
     bad = sorted(state.images.glob("*/*.dcm"))[0]
     sector, read = bad.stat().st_ino, os.pread
 
@@ -504,24 +520,9 @@ def test_an_image_that_cannot_be_read_does_not_keep_the_others_from_coming_back(
     monkeypatch.setattr(os, "pread", failing)
     state.clinical_db.unlink()
     rescue.rescue_database(state, state.clinical_db)
-    [(_, report)] = rescue.list_reports(state)
+    [(_, report)] = rescue_report.list_reports(state)
     assert (report.unusable, report.admitted) == (1, IMAGES + PICTURES - 1)
     assert bad.exists()
-
-
-def test_columns_are_matched_by_name(closed: Known, tmp_path: Path) -> None:
-    state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    with connection:
-        connection.execute("ALTER TABLE cases ADD COLUMN ward TEXT")
-        connection.execute("ALTER TABLE instances ADD COLUMN ward TEXT")
-        connection.execute("UPDATE cases SET ward = 'x'")
-    (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'arrivals'").fetchone()
-    connection.close()
-    overwrite(state.clinical_db, page - 1, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    report = check_rebuilt(state, closed)
-    assert (report.lost["cases"], report.lost["instances"], report.admitted) == (0, 0, 0)
 
 
 def test_what_is_set_aside_is_for_the_box_alone(closed: Known, tmp_path: Path) -> None:
@@ -534,71 +535,6 @@ def test_what_is_set_aside_is_for_the_box_alone(closed: Known, tmp_path: Path) -
         assert oct(path.stat().st_mode & 0o7777) == "0o660"
 
 
-def test_what_points_nowhere_is_dropped_and_counted(closed: Known, tmp_path: Path) -> None:
-    state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    with connection:
-        connection.execute(
-            "INSERT INTO superseded (key, case_reference, body, read_at, replaced_at)"
-            " SELECT key, 'c-nowhere', body, read_at, replaced_at FROM superseded LIMIT 1"
-        )
-    connection.close()
-    overwrite(state.clinical_db, 0, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    assert check_rebuilt(state, closed).lost["superseded"] == 1
-
-
-@pytest.mark.parametrize("page", ["first", "own"])
-def test_which_films_were_given_away_is_kept(closed: Known, tmp_path: Path, page: str) -> None:
-    """Else each would go to the model engineer a second time; where its page is lost, the backup has it."""
-    state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    with connection:
-        connection.execute(
-            "INSERT INTO feedback_given (instance, case_reference, state, at)"
-            " SELECT reference, case_reference, 'a digest', received_at FROM instances LIMIT 2"
-        )
-    given = sorted(connection.execute("SELECT * FROM feedback_given").fetchall())
-    (own,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'feedback_given'").fetchone()
-    connection.close()
-    backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
-    overwrite(state.clinical_db, 0 if page == "first" else own - 1, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    with closing(sqlite3.connect(state.clinical_db)) as connection:
-        assert sorted(connection.execute("SELECT * FROM feedback_given").fetchall()) == given
-
-
-def test_references_that_an_older_version_drew_at_random_are_kept(closed: Known, tmp_path: Path) -> None:
-    """Where the rows are lost, the indexes still tell which study had which name."""
-    state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    with connection:
-        connection.execute(
-            "UPDATE instances SET case_reference = 'c-old' || substr(case_reference, 6) WHERE sop_uid IS NOT NULL"
-        )
-        connection.execute("UPDATE cases SET reference = 'c-old' || substr(reference, 6) WHERE study_uid IS NOT NULL")
-    rows = connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
-    pages = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name IN ('cases', 'instances')").fetchall()
-    connection.close()
-    data = state.clinical_db.read_bytes()
-    leaves = [root - 1 for (root,) in pages if data[PAGE * (root - 1)] == 0x0D]
-    for root in [root - 1 for (root,) in pages if root - 1 not in leaves]:  # the leaves below a table's root
-        start = PAGE * root
-        for cell in range(int.from_bytes(data[start + 3 : start + 5], "big")):
-            at = start + int.from_bytes(data[start + 12 + 2 * cell : start + 14 + 2 * cell], "big")
-            leaves.append(int.from_bytes(data[at : at + 4], "big") - 1)
-        leaves.append(int.from_bytes(data[start + 8 : start + 12], "big") - 1)
-    for leaf in leaves:
-        overwrite(state.clinical_db, leaf, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    clinical = ClinicalDatabase(state.clinical_db)
-    rows_after = clinical.database.connection.execute(
-        "SELECT sha256, reference, case_reference FROM instances"
-    ).fetchall()
-    clinical.database.close()
-    assert {tuple(row) for row in rows_after} == set(rows)
-
-
 # --- the other two ------------------------------------------------------------------------------------------------
 
 
@@ -609,83 +545,78 @@ def small(tmp_path: Path) -> StateDir:
     return state
 
 
-def test_a_damaged_exchange_is_a_new_stream(small: StateDir) -> None:
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_damaged_exchange_is_a_new_stream_with_the_hospitals_key_of_the_copy(small: StateDir, copied: bool) -> None:
     exchange = Exchange(small.exchange_db)
     exchange.create()
     stream = exchange.line().stream
     exchange.keep_keys("verify", 3, b"signed")
     exchange.database.close()
+    if copied:
+        backup_ring.BackupRing(small.backup).make([small.exchange_db], 3, 0)
     overwrite(small.exchange_db, 0, random.Random(SEED))
     rescue.rescue_database(small, small.exchange_db)
     exchange.require()
     assert exchange.line().stream != stream
-    assert exchange.keys("verify") == b"signed"
+    assert exchange.keys("verify") == (b"signed" if copied else None)
     exchange.database.close()
 
 
-def peopled(state: StateDir) -> Accounts:
-    accounts = Accounts(state.accounts_db)
+def peopled(state: StateDir) -> tuple[Accounts, Audit]:
+    """Three accounts, an audit, and a copy of both."""
+    clinical, accounts = ClinicalDatabase(state.clinical_db), Accounts(state.accounts_db)
+    clinical.create()
     accounts.create()
-    for name in ("doctor", "left"):
+    for name in ("doctor", "left", "other"):
         accounts.add(name, Role.DOCTOR)
         accounts.set_password(name, "$argon2id$old")
-    return accounts
+    backup_ring.BackupRing(state.backup).make(state.databases, 3, 0)
+    return accounts, Audit(clinical.database)
 
 
-def test_whichever_page_of_the_accounts_is_damaged_no_old_password_and_no_lost_lock_lets_anybody_in(
-    small: StateDir, tmp_path: Path
-) -> None:
-    accounts = peopled(small)
+def test_no_old_password_and_no_lifted_lock_lets_anybody_in(small: StateDir) -> None:
+    accounts, audit = peopled(small)
     accounts.set_password("doctor", "$argon2id$new")
+    audit.record("doctor", "password.changed")
     accounts.disable("left")
-    code = accounts.renew("doctor")
-    session = accounts.open_session("doctor")
+    audit.record("doctor", "user.disabled", account="Left")
+    audit.record("doctor", "login")
+    code, session = accounts.renew("other"), accounts.open_session("other")
     accounts.database.close()
-    whole = small.accounts_db.read_bytes()
-    kept = 0
-    for page in range(len(whole) // PAGE):
-        state = StateDir(tmp_path / f"page {page}")
-        state.prepare()
-        state.accounts_db.write_bytes(whole)
-        overwrite(state.accounts_db, page, random.Random(SEED))
-        rescue.rescue_database(state, state.accounts_db)
-        accounts = Accounts(state.accounts_db)
-        accounts.create()
-        assert accounts.password_hash("doctor") in (None, "$argon2id$new")
-        assert accounts.password_hash("left") is None
-        for user in accounts.users():
-            assert user.disabled == (user.name == "left")
-        if list(rescue.list_reports(state)):
-            assert accounts.session_user(session) is None
-            assert accounts.claim(code) is None
-        kept += len(accounts.users()) == 2
-        accounts.database.close()
-    assert kept >= len(whole) // PAGE - 1  # all but the page that the people stand on
-
-
-def test_rows_that_an_older_page_still_holds_let_nobody_in(small: StateDir) -> None:
-    accounts = peopled(small)
-    accounts.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    (root,) = accounts.database.connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'users'").fetchone()
-    start = PAGE * (root - 1)
-    older = small.accounts_db.read_bytes()[start : start + PAGE]
-    accounts.set_password("doctor", "$argon2id$new")
-    accounts.disable("left")
-    accounts.database.close()
-    data = small.accounts_db.read_bytes()
-    newer = data[start : start + PAGE]
-    assert older != newer
-    # Page 1, with the list of free pages, is gone; a freed leaf with the older rows comes before the present one.
-    small.accounts_db.write_bytes(b"\xff" * PAGE + data[PAGE:start] + older + data[start + PAGE :] + newer)
+    audit._database.close()
+    overwrite(small.accounts_db, 0, random.Random(SEED))
     rescue.rescue_database(small, small.accounts_db)
-    accounts.create()
-    assert [user.disabled for user in accounts.users()] == [False, True]
-    assert accounts.password_hash("doctor") is None
-    assert not any(user.has_password for user in accounts.users())
+    assert [accounts.password_hash(name) for name in ("doctor", "left", "other")] == [None, None, "$argon2id$old"]
+    assert [user.name for user in accounts.users() if user.disabled] == ["left"]
+    assert accounts.session_user(session) is None
+    assert accounts.claim(code) is None
+    ((_, report),) = rescue_report.list_reports(small)
+    assert report.since
     accounts.database.close()
 
 
-def test_an_accounts_file_of_which_nothing_is_left_lets_nobody_in(small: StateDir) -> None:
+@pytest.mark.parametrize("harm", ["damaged", "gone", "as the copy was"])
+def test_where_the_audit_cannot_tell_what_changed_every_password_is_void(small: StateDir, harm: str) -> None:
+    accounts, audit = peopled(small)
+    accounts.database.close()
+    audit._database.close()
+    if harm == "damaged":
+        database_health.write_damage_note(small.clinical_db)
+    else:
+        small.clinical_db.unlink()
+        if harm == "as the copy was":
+            rescue.rescue_database(small, small.clinical_db)
+    overwrite(small.accounts_db, 0, random.Random(SEED))
+    rescue.rescue_database(small, small.accounts_db)
+    assert [(user.name, user.has_password) for user in accounts.users()] == [
+        ("doctor", False),
+        ("left", False),
+        ("other", False),
+    ]
+    accounts.database.close()
+
+
+def test_accounts_without_a_copy_let_nobody_in(small: StateDir) -> None:
     accounts = Accounts(small.accounts_db)
     accounts.create()
     accounts.add("doctor", Role.DOCTOR)
@@ -695,4 +626,6 @@ def test_an_accounts_file_of_which_nothing_is_left_lets_nobody_in(small: StateDi
     accounts.create()
     assert accounts.users() == []
     assert accounts.password_hash("doctor") is None
+    ((_, report),) = rescue_report.list_reports(small)
+    assert report.since == ""
     accounts.database.close()

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from firmware_app.appliance import database_repair, rescue
+from firmware_app.appliance import database_repair, rescue_report
 from firmware_app.appliance.checks.check import Check
-from firmware_app.appliance.checks.maintenance import FROM_BACKUP
 from firmware_app.cases import clinical_db, references
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.exports import Exports
@@ -30,8 +29,8 @@ _DATABASE_NONE: Final = register(
 _DATABASE_BAD: Final = register(
     "doctor.database_bad",
     N_(
-        "The database is damaged ({detail}). A running box sets it aside and rebuilds it from the image files within "
-        "minutes; if none runs, start “lantern serve”."
+        "The database is damaged ({detail}). A running box sets it aside and goes on with its newest copy and the "
+        "image files within minutes; if none runs, start “lantern serve”."
     ),
 )
 _KEY_ONCE: Final = register(
@@ -44,9 +43,17 @@ _KEY_ONCE: Final = register(
 _REBUILT: Final = register(
     "doctor.rebuilt",
     N_(
-        "The database was damaged and rebuilt on {date}. Images taken in again from their files: {admitted}; "
-        "readings made again: {again}; entries of people lost, at least: {people}. The damaged file is kept "
-        "in {folder}."
+        "The database was damaged, and since {date} it goes on as it was on {since}: what people entered or signed "
+        "after that is missing here; enter it again. Images taken in again from their files: {admitted}; images to be "
+        "read again: {again}. The damaged file is kept in {folder}."
+    ),
+)
+_REBUILT_ANEW: Final = register(
+    "doctor.rebuilt_anew",
+    N_(
+        "The database was damaged and begun anew on {date}, because there was no whole copy: all that people entered "
+        "before is missing here. Images taken in again from their files: {admitted}; images to be read again: {again}. "
+        "The damaged file is kept in {folder}."
     ),
 )
 _IMAGES_LOST: Final = register(
@@ -74,8 +81,15 @@ _EXCHANGE_REBUILT: Final = register(
 _ACCOUNTS_REBUILT: Final = register(
     "doctor.accounts_rebuilt",
     N_(
-        "The accounts were damaged and rebuilt on {date}: {kept} were kept, at least {lost} were lost. Who cannot log "
-        "in needs a new code: “lantern user passwd” or “lantern user add”. The damaged file is kept in {folder}."
+        "The accounts were damaged, and since {date} they are as they were on {since}. Who cannot log in needs a new "
+        "code: “lantern user passwd” or “lantern user add”. The damaged file is kept in {folder}."
+    ),
+)
+_ACCOUNTS_ANEW: Final = register(
+    "doctor.accounts_rebuilt_anew",
+    N_(
+        "The accounts were damaged and begun anew on {date}, because there was no whole copy: nobody has an account "
+        "any more. “lantern user add” makes one. The damaged file is kept in {folder}."
     ),
 )
 _QUEUE_OK: Final = register("doctor.queue_ok", N_("No image waits to be read."))
@@ -151,27 +165,22 @@ def check_files(clinical: ClinicalDatabase, state: StateDir) -> Iterator[Check]:
 
 def check_rescues(config: Config, state: StateDir) -> Iterator[Check]:
     """The latest rescue of each database; the folders keep them all."""
-    for folder, report in {report.database: (folder, report) for folder, report in rescue.list_reports(state)}.values():
+    latest = {report.database: (folder, report) for folder, report in rescue_report.list_reports(state)}
+    for folder, report in latest.values():
+        if report.since is None:
+            continue
         details: dict[str, Detail] = {"date": clock.parse_stamp(report.at).day, "folder": str(folder)}
+        if report.since:
+            details["since"] = clock.parse_stamp(report.since).minute
         if report.database == state.exchange_db.name:
             yield Check("rescue", "warn", Reason(_EXCHANGE_REBUILT, details))
         elif report.database == state.accounts_db.name:
-            details |= {"kept": report.kept.get("users", 0), "lost": report.lost.get("users", 0)}
-            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT, details))
-            if report.restored:
-                yield Check("rescue", "warn", _from_backup(report))
+            yield Check("rescue", "warn", Reason(_ACCOUNTS_REBUILT if report.since else _ACCOUNTS_ANEW, details))
         else:
-            details |= {"admitted": report.admitted, "again": report.again, "people": report.people}
-            yield Check("rescue", "warn", Reason(_REBUILT, details))
-            if report.restored:
-                yield Check("rescue", "warn", _from_backup(report))
+            details |= {"admitted": report.admitted, "again": report.again}
+            yield Check("rescue", "warn", Reason(_REBUILT if report.since else _REBUILT_ANEW, details))
             if lost := report.missing + report.unusable:
                 yield Check("rescue", "warn", Reason(_IMAGES_LOST, {"images": lost}))
-
-
-def _from_backup(report: rescue.RescueReport) -> Reason:
-    date = clock.parse_stamp(report.backup).day
-    return Reason(FROM_BACKUP, {"database": report.database, "restored": report.restored, "date": date})
 
 
 def _contents(clinical: ClinicalDatabase) -> Iterator[Check]:

@@ -52,22 +52,15 @@ BACKUP_OK: Final = register(
 BACKUP_NONE: Final = register(
     "doctor.backup_none",
     N_(
-        "There is no backup of the databases. The box makes one every day; look whether lantern-backup.timer is "
+        "There is no backup of the databases. The box makes one every hour; look whether lantern-backup.timer is "
         "switched on."
     ),
 )
 BACKUP_OLD: Final = register(
     "doctor.backup_old",
     N_(
-        "The newest backup of the databases is of {date}. The box makes one every day; look whether "
+        "The newest backup of the databases is of {date}. The box makes one every hour; look whether "
         "lantern-backup.timer is switched on, and whether the disk for backups is there."
-    ),
-)
-FROM_BACKUP: Final = register(
-    "doctor.from_backup",
-    N_(
-        "When {database} was rebuilt, entries of people and of the audit came from the backup of {date}: "
-        "{restored}. What was entered after it and could not be read is lost."
     ),
 )
 _TEST_DAYS, _BACKUP_DAYS = 3, 4

@@ -228,7 +228,7 @@ STORE_DAMAGED = Refusal(
     StoreError,
     "store.damaged",
     N_(
-        "The database {database} is damaged. It is set aside and rebuilt from the image files when the box starts. "
+        "The database {database} is damaged. It is set aside and replaced by its newest copy when the box starts. "
         "If this stays so for more than some minutes, stop “lantern serve” and start it again."
     ),
 )
