@@ -75,8 +75,7 @@ MACHINE: Final[Mapping[str, float]] = {
     "jpeg": 0.5,
 }
 MILD: Final[Mapping[str, float]] = {
-    **RECIPE,
-    "aspect": 0.25,
+    **MACHINE,
     "window": 0.15,
     "resolution": 0.25,
     "sharpness": 0.25,
