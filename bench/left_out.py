@@ -40,7 +40,7 @@ from converters.data.recipe_data import labels_of
 from converters.evaluation.threshold import usual_scores
 from converters.nets import build
 from converters.nets.lite import imagenet_weights, load_imagenet
-from converters.recipe import Changes, ClassWords, Reader, Train
+from converters.recipe_tables import Changes, ClassWords, Reader, Train
 from converters.statistics import intervals
 from converters.training import even_draws, fitting
 from converters.training.targets import targets
