@@ -229,6 +229,15 @@ def test_the_pictures_in_readme_and_architecture_page_are_the_tree() -> None:
     assert [name for name in there if f"{name}/" not in short] == []
 
 
+def test_only_what_writes_a_whole_report_needs_matplotlib() -> None:
+    arrows = files_imported(ROOT, "converters")
+    drawn = {path.relative_to(ROOT).as_posix() for path in modules("converters") if "matplotlib" in path.read_text()}
+    assert drawn == {"converters/report/figures.py"}
+    assert {name for name in arrows if "converters.report.figures" in arrows[name]} == {"converters.report.page"}
+    whole = {name for name in arrows if "converters.report.page" in arrows[name]}
+    assert whole == {"converters.packing.pack", "converters.shipped_packs.requantize"}
+
+
 def test_what_the_box_installs_holds_no_training_stack() -> None:
     import tomllib
 
