@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Final
 
@@ -45,7 +46,7 @@ def _panel(axis: Axes, table: Table) -> None:
     axis.set_yticks(range(len(medians)), [row.name for row in table.rows])
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.set_title(table.title.replace("`", ""), loc="left", weight="bold")
+    axis.set_title(textwrap.fill(table.title.replace("`", ""), 64), loc="left", weight="bold", size=9)
     axis.set_xlabel(f"{table.unit}, {table.better}")
     axis.spines[["top", "right"]].set_visible(False)
 
