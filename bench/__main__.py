@@ -36,7 +36,7 @@ def main() -> int:
         outcome, well = _measured(part, options.quick)
         whole = whole and well
         (folder / f"{part}.json").write_text(outcome.to_json() + "\n", "utf-8")
-        print(f"{harness.describe(outcome)}\n  {part} took {time.monotonic() - begun:.0f} s\n", flush=True)
+        print(f"{page.alone(outcome)}\n  {part} took {time.monotonic() - begun:.0f} s\n", flush=True)
     where = folder / page.NAME if options.quick else page.DEFAULT
     page.write(folder, where)
     print(f"The page is {where.relative_to(harness.REPOSITORY)}.")

@@ -66,9 +66,6 @@ def _look(port: int, between_s: float) -> None:
         time.sleep(between_s)
 
 
-# --- an inbox of so many rows -----------------------------------------------------------------------------------------
-
-
 def fill(inbox_db: Path, rows: int) -> None:
     """Insert *rows* case revisions of the last month, each in a message of its own, and presence of the boxes."""
     now = datetime.now(UTC)
@@ -95,9 +92,6 @@ def fill(inbox_db: Path, rows: int) -> None:
             for name in names:
                 origin = Origin(name, "5" * 32, 1, "0" * 16)
                 inbox.hear(Presence(origin, PresenceKind.HEALTH, 1, "1.0.0", 0, 0, 0, 9, None, None, (), ()))
-
-
-# --- what is asked of it ----------------------------------------------------------------------------------------------
 
 
 def ask(inbox_db: Path, times: int) -> tuple[Row, ...]:
@@ -149,9 +143,6 @@ def _most_mb(process: int) -> float:
     """Peak memory of a running process; not `ru_maxrss`, which includes its parent's memory before exec."""
     status = Path(f"/proc/{process}/status").read_text("ascii")
     return next((int(line.split()[1]) / 1000 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
-
-
-# --- who looks meanwhile ----------------------------------------------------------------------------------------------
 
 
 @contextmanager

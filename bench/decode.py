@@ -21,11 +21,10 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,17 +71,14 @@ def main() -> None:
         words, compared = _beside_pydicom(made, options.rounds, absent)
         clips, streamed = _clips(folder, options)
     tables, goals = [*whole, *words, *clips], [*goals, *compared, *streamed]
-    harness.publish("Decoding", tables, goals, absent, as_json=options.json, quick=options.quick)
+    harness.publish(options, "Decoding", tables, goals, absent)
 
 
 def _options() -> argparse.Namespace:
-    parser = harness.parser("decode", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="of each (default 9; with --quick 2)")
+    parser = harness.parser(rounds=(9, 2, "of each"))
     parser.add_argument("--stream", type=Path, default=None, help=argparse.SUPPRESS)
     parser.add_argument("--by-pydicom", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    options.rounds = options.rounds or (2 if options.quick else 9)
-    return options
+    return harness.parsed(parser)
 
 
 # --- films ----------------------------------------------------------------------------------------------------------
@@ -123,7 +119,7 @@ def _from_file_to_tensor(made: dict[str, Path], rounds: int) -> tuple[list[Table
     title = f"A film of {SIDE} × {SIDE} pixels, from its file to the model's tensor"
     return [
         Table(f"{title}, processor time", "ms", tuple(rows), compared=False),
-        Table(f"{title}, by the clock", "ms", tuple(by_clock), compared=False, plotted=False),
+        Table.aside(f"{title}, by the clock", "ms", by_clock),
     ], goals
 
 
@@ -151,8 +147,8 @@ def _beside_pydicom(made: dict[str, Path], rounds: int, absent: list[str]) -> tu
     ratio = quickest[f"{worst}: Lantern"] / quickest[f"{worst}: pydicom"]
     title = f"Stored words of a film of {SIDE} × {SIDE} pixels, beside pydicom's pixel_array"
     return [
-        Table(f"{title}, processor time", "ms", tuple(rows), compared=False, plotted=False),
-        Table(f"{title}, by the clock", "ms", tuple(by_clock), compared=False, plotted=False),
+        Table.aside(f"{title}, processor time", "ms", rows),
+        Table.aside(f"{title}, by the clock", "ms", by_clock),
     ], [
         Goal(f"stored words: box ÷ pydicom, quickest of each, the worst of {len(both)} ({worst})", ratio, _AS_FAST, "×")
     ]
@@ -174,77 +170,54 @@ def _words(path: Path) -> Pixels:
 # --- clips ----------------------------------------------------------------------------------------------------------
 
 
+_OF_A_CLIP: Final = (
+    ("An ultrasound clip, frame by frame to greys, by processor time", "frames/s"),
+    ("The same by the clock", "frames/s"),
+    ("The most memory of that process", "MB"),
+)
+
+
 def _clips(folder: Path, options: argparse.Namespace) -> tuple[list[Table], list[Goal]]:
     """Frames per second and peak memory of a process that reads a clip once, with our decoder and with pydicom's."""
     short, long = (decode_films.clip(folder, frames) for frames in FRAMES)
-    streamed: dict[str, list[_Streamed]] = {}
+    streamed: dict[str, list[list[float]]] = {}
     for number in range(1 if options.quick else 3):
-        for name, path, by_pydicom in (
-            (f"Lantern, {FRAMES[0]} frames", short, False),
-            (f"Lantern, {FRAMES[1]} frames", long, False),
-            (f"pydicom iter_pixels, {FRAMES[0]} frames", short, True),
+        for name, path, more in (
+            (f"Lantern, {FRAMES[0]} frames", short, []),
+            (f"Lantern, {FRAMES[1]} frames", long, []),
+            (f"pydicom iter_pixels, {FRAMES[0]} frames", short, ["--by-pydicom"]),
         ):
             harness.progress(f"clips, round {number + 1}: {name}")
-            streamed.setdefault(name, []).append(_in_a_process(path, by_pydicom=by_pydicom))
+            streamed.setdefault(name, []).append(_in_a_process(path, more))
     facts = {"frame": f"{CLIP_COLUMNS} × {CLIP_ROWS}, colour, JPEG baseline"}
+
+    def row(name: str, values: Iterable[float]) -> Row:
+        return Row(name, tuple(values), *(("peer", _PYDICOM) if name.startswith("pydicom") else ("lantern", _OURS)))
+
     tables = [
-        Table(
-            title,
-            unit,
-            tuple(_row(name, list(map(of, each))) for name, each in streamed.items()),
-            facts,
-            compared=False,
-        )
-        for title, unit, of in (
-            ("An ultrasound clip, frame by frame to greys, by processor time", "frames/s", _Streamed.a_second),
-            ("The same by the clock", "frames/s", _Streamed.a_second_by_the_clock),
-            ("The most memory of that process", "MB", attrgetter("peak_mb")),
-        )
+        Table(title, unit, tuple(row(name, [one[at] for one in each]) for name, each in streamed.items()), facts, False)
+        for at, (title, unit) in enumerate(_OF_A_CLIP)
     ]
     rate, memory = tables[0].rows, tables[2].rows
+    more_mb = memory[1].median - memory[0].median
     return tables, [
         Goal(f"a clip of {FRAMES[0]} frames, one core", rate[0].median, 60, "frames/s", at_least=True),
         Goal(f"a clip of {FRAMES[1]} frames, one core", rate[1].median, 60, "frames/s", at_least=True),
         Goal("a clip: times pydicom's iter_pixels", rate[0].median / rate[2].median, 1, "×", at_least=True),
-        Goal(
-            f"memory of {FRAMES[1]} frames more than of {FRAMES[0]}",
-            memory[1].median - memory[0].median,
-            _MORE_MB,
-            "MB",
-        ),
+        Goal(f"memory of {FRAMES[1]} frames more than of {FRAMES[0]}", more_mb, _MORE_MB, "MB"),
     ]
 
 
-@dataclass(frozen=True)
-class _Streamed:
-    """The measurements of a process that read a clip once."""
-
-    frames: int
-    processor_s: float
-    clock_s: float
-    peak_mb: float
-
-    def a_second(self) -> float:
-        return self.frames / self.processor_s
-
-    def a_second_by_the_clock(self) -> float:
-        return self.frames / self.clock_s
-
-
-def _row(name: str, values: list[float]) -> Row:
-    is_peer = name.startswith("pydicom")
-    return Row(name, tuple(values), "peer" if is_peer else "lantern", _PYDICOM if is_peer else _OURS)
-
-
-def _in_a_process(path: Path, *, by_pydicom: bool) -> _Streamed:
-    command = [sys.executable, "-m", "bench.decode", "--stream", str(path), *(["--by-pydicom"] if by_pydicom else [])]
+def _in_a_process(path: Path, more: list[str]) -> list[float]:
+    command = [sys.executable, "-m", "bench.decode", "--stream", str(path), *more]
     environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
-    return _Streamed(*json.loads(done.stdout.splitlines()[-1]))
+    figures: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
-def _streamed(path: Path, *, by_pydicom: bool) -> tuple[int, float, float, float]:
-    """The fields of `_Streamed`, measured while reading the clip at *path* once."""
+def _streamed(path: Path, *, by_pydicom: bool) -> tuple[float, float, float]:
+    """The figures of `_OF_A_CLIP`, measured while reading the clip at *path* once."""
     begun, wall = time.process_time(), time.perf_counter()
     frames = 0
     if by_pydicom:
@@ -255,9 +228,9 @@ def _streamed(path: Path, *, by_pydicom: bool) -> tuple[int, float, float, float
             for index in range(opened.frames):
                 opened.grey(index)
                 frames += 1
-    times = time.process_time() - begun, time.perf_counter() - wall
+    used, passed = time.process_time() - begun, time.perf_counter() - wall
     peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text("ascii"))
-    return frames, *times, int(peak[1]) / 1024 if peak else 0.0
+    return frames / used, frames / passed, int(peak[1]) / 1024 if peak else 0.0
 
 
 if __name__ == "__main__":

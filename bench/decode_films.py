@@ -13,18 +13,10 @@ from typing import Any, Final
 
 import numpy as np
 from PIL import Image
+from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-)
+from pydicom.uid import UID
 
 from bench import harness
 from tests import films
@@ -45,9 +37,9 @@ def every_syntax(folder: Path, absent: list[str]) -> Iterator[tuple[str, Path]]:
     yield "uncompressed, 16 bits", plain
     yield (
         "uncompressed, implicit, 12 bits",
-        films.save(folder, "implicit.dcm", films.film(twelve, syntax=ImplicitVRLittleEndian, **bits)),
+        films.save(folder, "implicit.dcm", films.film(twelve, syntax=uid.ImplicitVRLittleEndian, **bits)),
     )
-    yield "uncompressed, big endian", films.save(folder, "big.dcm", films.film(deep, syntax=ExplicitVRBigEndian))
+    yield "uncompressed, big endian", films.save(folder, "big.dcm", films.film(deep, syntax=uid.ExplicitVRBigEndian))
     shallow = films.save(folder, "twelve.dcm", films.film(twelve, **bits))
     for title, tool, options, path in (
         ("JPEG lossless SV1, 16 bits", "dcmcjpeg", ["+e1"], plain),
@@ -63,17 +55,17 @@ def every_syntax(folder: Path, absent: list[str]) -> Iterator[tuple[str, Path]]:
         subprocess.run([program, *options, str(path), str(coded)], check=True, capture_output=True)
         yield title, coded
     coded_by_pydicom: tuple[tuple[str, UID, dict[str, Any]], ...] = (
-        ("JPEG-LS", JPEGLSLossless, {}),
-        ("JPEG-LS near-lossless", JPEGLSNearLossless, {"jls_error": 3}),
-        ("JPEG 2000 lossless", JPEG2000Lossless, {}),
-        ("JPEG 2000", JPEG2000, {"j2k_cr": [10]}),
+        ("JPEG-LS", uid.JPEGLSLossless, {}),
+        ("JPEG-LS near-lossless", uid.JPEGLSNearLossless, {"jls_error": 3}),
+        ("JPEG 2000 lossless", uid.JPEG2000Lossless, {}),
+        ("JPEG 2000", uid.JPEG2000, {"j2k_cr": [10]}),
     )
     for title, syntax, settings in coded_by_pydicom:
         dataset = films.film(deep)
         dataset.compress(syntax, generate_instance_uid=False, **settings)
         yield f"{title}, 16 bits", films.save(folder, f"{syntax.keyword}.dcm", dataset)
     eight = (twelve >> 4).astype(np.uint8)
-    dataset = films.film(eight, syntax=JPEGBaseline8Bit, pixel_data=encapsulate([_jpeg(eight)]))
+    dataset = films.film(eight, syntax=uid.JPEGBaseline8Bit, pixel_data=encapsulate([_jpeg(eight)]))
     yield "JPEG baseline, 8 bits", films.save(folder, "baseline.dcm", dataset)
 
 
@@ -101,7 +93,7 @@ def clip(folder: Path, frames: int) -> Path:
         streams.append(_jpeg(np.repeat(grey[..., np.newaxis], 3, 2)))
     made: FileDataset = films.film(
         np.zeros((CLIP_ROWS, CLIP_COLUMNS, 3), np.uint8),
-        syntax=JPEGBaseline8Bit,
+        syntax=uid.JPEGBaseline8Bit,
         pixel_data=encapsulate([streams[number % _SCENES] for number in range(frames)]),
         NumberOfFrames=frames,
         PhotometricInterpretation="YBR_FULL_422",

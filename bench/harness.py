@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from bench.outcome import MANY, Fact, Goal, Kind, Outcome, Row, Table, figure
+from bench.outcome import Fact, Goal, Kind, Outcome, Row, Table, figure
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 LEFT_OUT_STATUS: Final = 3
@@ -32,9 +32,6 @@ _OWN_TOOLS: Final = str(Path(sys.prefix, "bin"))
 _PATH: Final = os.pathsep.join(
     (*(name for name in os.environ.get("PATH", "").split(os.pathsep) if name != _OWN_TOOLS), "/usr/sbin", "/sbin")
 )
-
-
-# --- measuring ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,13 @@ def await_true(condition: Callable[[], object], seconds: float, what: str, poll:
         time.sleep(poll)
 
 
+def emptied(folder: Path) -> Path:
+    """*folder*, new and with nothing in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -100,9 +104,6 @@ def answers(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-# --- what is there ------------------------------------------------------------------------------------------------
 
 
 def find_tool(name: str) -> str | None:
@@ -148,55 +149,48 @@ def _file_system(folder: Path) -> str:
     return max(held, key=lambda mount: len(mount[0]))[1] if held else "unknown"
 
 
-# --- the command line and what is printed -------------------------------------------------------------------------
+Counts = tuple[int, int, str]
+"""Of an option that is a number: what it is usually, what with --quick, and what it counts."""
 
 
-def parser(part: str, documentation: str | None) -> argparse.ArgumentParser:
-    """The options of every part."""
-    made = argparse.ArgumentParser(prog=f"python -m bench.{part}", description=(documentation or "").split("\n\n")[0])
+def parser(**counts: Counts) -> argparse.ArgumentParser:
+    """The options of every part, and those of *counts*; for `parsed`."""
+    description = (sys.modules["__main__"].__doc__ or "").split("\n\n")[0]
+    made = argparse.ArgumentParser(prog=f"python -m bench.{Path(sys.argv[0]).stem}", description=description)
     made.add_argument("--json", action="store_true", help="one JSON object on stdout")
     made.add_argument("--quick", action="store_true", help="only see whether it works; the figures mean little")
+    for name, (usual, quick, what) in counts.items():
+        made.add_argument(f"--{name}", type=int, help=f"{what} (default {usual}; with --quick {quick})")
+    made.set_defaults(counts=counts)
     return made
 
 
+def parsed(made: argparse.ArgumentParser) -> argparse.Namespace:
+    options = made.parse_args()
+    for name, (usual, quick, _) in options.counts.items():
+        setattr(options, name, getattr(options, name) or (quick if options.quick else usual))
+    return options
+
+
 def publish(
+    options: argparse.Namespace,
     title: str,
     tables: Iterable[Table],
     goals: Iterable[Goal] = (),
     left_out: Iterable[str] = (),
-    *,
-    as_json: bool,
-    quick: bool = False,
 ) -> None:
     """Print the outcome of a part; its description is the docstring of the module that runs."""
     paragraphs = (sys.modules["__main__"].__doc__ or title).strip().split("\n\n")
     about = "\n\n".join(text for text in paragraphs if not text.startswith("    ") and "python -m" not in text)
     part = Path(sys.argv[0]).stem
-    outcome = Outcome(
-        part, title, about, f"python -m bench.{part}", machine(), quick, tuple(tables), tuple(goals), tuple(left_out)
-    )
-    print(outcome.to_json() if as_json else describe(outcome))
+    results = tuple(tables), tuple(goals), tuple(left_out)
+    outcome = Outcome(part, title, about, f"python -m bench.{part}", machine(), options.quick, *results)
+    if options.json:
+        print(outcome.to_json())
+        return
+    from bench import page  # and with it Matplotlib, which is not to lie in the memory that a part measures
 
-
-def describe(outcome: Outcome) -> str:
-    """*outcome* for a terminal."""
-    lines = [outcome.title, *(f"  {key.replace('_', ' ')}: {value}" for key, value in outcome.machine.items())]
-    for table in outcome.tables:
-        lines += ["", f"{table.title} ({table.unit})"]
-        lines += [f"  {key.replace('_', ' ')}: {value}" for key, value in table.facts.items()]
-        width = max(len(row.name) for row in table.rows)
-        for row in table.rows:
-            ratio = f"{row.median / table.rows[0].median:6.2f} x" if table.compared else ""
-            tail = f"p95 {figure(row.p95)}, " if len(row.samples) >= MANY else ""
-            spread = f"({tail}{figure(min(row.samples))} to {figure(max(row.samples))}, n = {len(row.samples)})"
-            lines.append(f"  {row.name:{width}}  {figure(row.median):>8}  {spread:32} {ratio}   {row.version}")
-    lines += [""] if outcome.goals or outcome.left_out else []
-    for goal in outcome.goals:
-        sign = "≥" if goal.at_least else "≤"
-        verdict = "reached" if goal.reached else "NOT reached"
-        lines.append(f"  {goal.text} {sign} {figure(goal.bound)} {goal.unit}: {figure(goal.found)}, {verdict}")
-    lines += [f"  left out: {sentence.rstrip('.')}" for sentence in outcome.left_out]
-    return "\n".join(lines)
+    print(page.alone(outcome))
 
 
 def progress(text: str) -> None:

@@ -17,7 +17,6 @@ page and the list ask of an inbox of a million case revisions (`bench/county.py`
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -30,7 +29,9 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import cryptography
 
@@ -41,9 +42,17 @@ from hospital.hospital_site import HospitalSite
 from hospital.inbox.inbox_db import Inbox
 from tests.wire.line_rig import Place, place
 
+_VERSION: Final = f"lantern {__version__}"
+
 
 def main() -> None:
-    options = _options()
+    options = harness.parsed(
+        harness.parser(
+            messages=(10_000, 2000, "of all boxes"),
+            rounds=(3, 1, "rounds that count"),
+            rows=(1_000_000, 20_000, "of the large inbox"),
+        )
+    )
     mosquitto = harness.need_tool("mosquitto", "mosquitto")
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
         folder = Path(name)
@@ -51,36 +60,24 @@ def main() -> None:
             bench = _Bench(folder, site, options.messages)
             bench.prepare()
             variants = [
-                harness.Variant("sealed and signed", f"lantern {__version__}", lambda: bench.drain("sealed")),
-                harness.Variant("the same without crypto", f"lantern {__version__}", lambda: bench.drain("clear")),
-                harness.Variant(
-                    "limit: opening, verifying and parsing, one core",
-                    f"cryptography {cryptography.__version__}",
-                    lambda: bench.alone("open"),
-                    "limit",
-                ),
-                harness.Variant(
-                    "limit: SQLite, committed in batches",
-                    f"sqlite {sqlite3.sqlite_version}",
-                    lambda: bench.alone("commit"),
-                    "limit",
-                ),
-                harness.Variant(
-                    "limit: mosquitto and a client that only acknowledges",
-                    _version(mosquitto),
-                    lambda: bench.drain("acknowledge"),
-                    "limit",
-                ),
+                harness.Variant("sealed and signed", _VERSION, lambda: bench.drain("sealed")),
+                harness.Variant("the same without crypto", _VERSION, lambda: bench.drain("clear")),
             ]
+            for name, version, measure in (
+                ("opening, verifying and parsing, one core", f"cryptography {cryptography.__version__}", "open"),
+                ("SQLite, committed in batches", f"sqlite {sqlite3.sqlite_version}", "commit"),
+                ("mosquitto and a client that only acknowledges", _version(mosquitto), "acknowledge"),
+            ):
+                run = partial(bench.drain if measure == "acknowledge" else bench.alone, measure)
+                variants.append(harness.Variant(f"limit: {name}", version, run, "limit"))
             results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
             looks = [
-                harness.Variant("nobody looks", f"lantern {__version__}", lambda: bench.looked_at(None)),
-                harness.Variant(
-                    "four open pages, reloaded each second", f"lantern {__version__}", lambda: bench.looked_at(1.0)
-                ),
-                harness.Variant(
-                    "four pages, asked for without pause", f"lantern {__version__}", lambda: bench.looked_at(0.0)
-                ),
+                harness.Variant(name, _VERSION, partial(bench.looked_at, between_s))
+                for name, between_s in (
+                    ("nobody looks", None),
+                    ("four open pages, reloaded each second", 1.0),
+                    ("four pages, asked for without pause", 0.0),
+                )
             ]
             looked = harness.alternate(looks, options.rounds, warm_ups=0)
             begun = time.monotonic()
@@ -104,7 +101,7 @@ def main() -> None:
         tuple(result.row for result in looked),
         {"messages": options.messages, "rows before": options.messages},
     )
-    questions = Table(
+    questions = Table.aside(
         "What the page asks of a large inbox",
         "ms",
         asked,
@@ -114,8 +111,6 @@ def main() -> None:
             "MB of memory of `lantern-hospital summaries --json` that lists all": round(listed_mb),
             "seconds to fill it": round(filled_s),
         },
-        compared=False,
-        plotted=False,
     )
     sealed, clear = results[0].median, results[1].median
     goals = [
@@ -125,19 +120,7 @@ def main() -> None:
         Goal("the page's questions of so many rows", asked[0].median, 20, "ms"),
         Goal("memory of the whole list", listed_mb, 100, "MB"),
     ]
-    harness.publish("Hospital", [table, pages, questions], goals, as_json=options.json, quick=options.quick)
-
-
-def _options() -> argparse.Namespace:
-    parser = harness.parser("hospital", __doc__)
-    parser.add_argument("--messages", type=int, default=None, help="of all boxes (default 10000; with --quick 2000)")
-    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 3; with --quick 1)")
-    parser.add_argument("--rows", type=int, default=None, help="of the large inbox (default 1000000; --quick 20000)")
-    options = parser.parse_args()
-    options.rows = options.rows or (20_000 if options.quick else 1_000_000)
-    options.messages = options.messages or (2000 if options.quick else 10_000)
-    options.rounds = options.rounds or (1 if options.quick else 3)
-    return options
+    harness.publish(options, "Hospital", [table, pages, questions], goals)
 
 
 def _version(mosquitto: str) -> str:

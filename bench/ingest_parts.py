@@ -77,9 +77,6 @@ def _say(word: str) -> None:
     print(json.dumps({"event": word, "at": time.monotonic()}), flush=True)
 
 
-# --- what the boxes send ----------------------------------------------------------------------------------------------
-
-
 def _box(number: int) -> str:
     return f"clinic-{number}"
 
@@ -100,24 +97,28 @@ def provision_boxes(house: HospitalSite, folder: Path, messages: int) -> int:
     return len(next(_read(folder / _box(0) / "sealed")))
 
 
-def _body(number: int, seq: int) -> bytes:
+def summary(box: str, seq: int, hundredths: int) -> Summary:
     brief = Brief(
-        f"c-{seq:020x}",
-        1,
-        Modality.DX,
-        "chest-xray-adult",
-        "1.0.0",
-        SummaryRuntime.ONNXRUNTIME,
-        Priority.ROUTINE,
-        (FindingBrief("tuberculosis", seq % 100),),
-        0,
-        SizeBand.NONE,
-        "ok",
-        214,
-        Opinion.NONE,
-        "2026-11-21T03",
+        case=f"c-{seq:020x}",
+        revision=1,
+        modality=Modality.DX,
+        pack="chest-xray-adult",
+        pack_version="1.0.0",
+        runtime=SummaryRuntime.ONNXRUNTIME,
+        priority=Priority.ROUTINE,
+        findings=(FindingBrief("tuberculosis", hundredths),),
+        lesions=0,
+        size_band=SizeBand.NONE,
+        quality="ok",
+        latency_ms=214,
+        verdict=Opinion.NONE,
+        hour="2026-11-21T03",
     )
-    return Summary(Origin(_box(number), f"{number:032x}", seq + 1, "0" * 16), brief).encode()
+    return Summary(Origin(box, "0" * 32, seq, "0" * 16), brief)
+
+
+def _body(number: int, seq: int) -> bytes:
+    return summary(_box(number), seq + 1, seq % 100).encode()
 
 
 def _sealed(number: int, seq: int, signer: Ed25519PrivateKey, hospital: X25519PublicKey) -> bytes:
@@ -141,9 +142,6 @@ def _read(file: Path) -> Iterator[bytes]:
     with file.open("rb") as handle:
         while head := handle.read(4):
             yield handle.read(int.from_bytes(head))
-
-
-# --- the processes --------------------------------------------------------------------------------------------------
 
 
 def _client(name: str, authority_file: Path, pair: tuple[Path, Path]) -> mqtt.Client:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -24,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench import harness, limits, receivers, series
+from bench import harness, limits, receivers
 from bench.outcome import Fact, Goal, Table
 from bench.receivers import Receiver, first_line
 
@@ -36,36 +35,33 @@ def main() -> None:
     storescu = harness.need_tool("storescu", "dcmtk")
     with tempfile.TemporaryDirectory(prefix="lantern-bench-", dir=options.work) as name:
         folder = Path(name)
-        files = series.lay_out(options.data, folder / "series")
+        files = receivers.lay_out(options.data, folder / "series")
         tables, absent = [], []
         for title, folders, fork in (
             ("C-STORE, one association", [folder / "series"], False),
             (
                 f"C-STORE, {_SENDERS} associations at once",
-                series.for_several(files, _SENDERS, options.images, folder / "several"),
+                receivers.for_several(files, _SENDERS, options.images, folder / "several"),
                 True,
             ),
         ):
             installed, missing = receivers.peers(fork=fork)
             absent += [sentence for sentence in missing if sentence not in absent]
             tables.append(_table(title, storescu, folders, [receivers.lantern(), *installed], folder / "work", options))
-    harness.publish("Intake", tables, _goals(tables), absent, as_json=options.json, quick=options.quick)
+    harness.publish(options, "Intake", tables, _goals(tables), absent)
 
 
 def _options() -> argparse.Namespace:
-    parser = harness.parser("intake", __doc__)
+    parser = harness.parser(rounds=(5, 1, "rounds that count"))
     parser.add_argument(
         "--data",
         type=Path,
-        default=series.REAL if series.REAL.exists() else None,
+        default=receivers.REAL if receivers.REAL.exists() else None,
         help="a folder of DICOM files or a tar of them (default: ../shared/data/ct, else pydicom-data)",
     )
-    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 5; with --quick 1)")
     parser.add_argument("--images", type=int, default=40, help="images of each of the eight senders")
     parser.add_argument("--work", type=Path, default=None, help="where receivers store (default: the temporary folder)")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 5)
-    return options
+    return harness.parsed(parser)
 
 
 def _table(
@@ -82,7 +78,8 @@ def _table(
         for each in compared
     ]
     variants += [
-        harness.Variant(name, "", partial(_limit, what, folders, work), "limit") for what, name in limits.NAMES.items()
+        harness.Variant(name, "", partial(limits.measured, what, work, folders), "limit")
+        for what, name in limits.NAMES.items()
     ]
     results = harness.alternate(variants, options.rounds, warm_ups=0 if options.quick else 1)
     facts: dict[str, Fact] = {
@@ -96,11 +93,7 @@ def _table(
 
 def _goals(tables: Sequence[Table]) -> list[Goal]:
     one, several = tables
-    wanted = (
-        (one, "dcmtk storescp", 3),
-        (one, "Orthanc", 4),
-        (several, "Orthanc", 6),
-    )
+    wanted = ((one, "dcmtk storescp", 3), (one, "Orthanc", 4), (several, "Orthanc", 6))
     goals = []
     for table, peer, times in wanted:
         row = next((row for row in table.rows if row.name == peer), None)
@@ -115,7 +108,7 @@ def _goals(tables: Sequence[Table]) -> list[Goal]:
 
 def _send(storescu: str, receiver: Receiver, folders: Sequence[Path], images: int, work: Path) -> float:
     """Seconds until all folders have been sent, at the same time."""
-    folder = _emptied(work)
+    folder = harness.emptied(work)
     port = harness.free_port()
     with receiver.running(folder, port):
         os.sync()  # dirty pages of the last round must not be written in this one
@@ -138,16 +131,6 @@ def _send(storescu: str, receiver: Receiver, folders: Sequence[Path], images: in
     if held != images:
         harness.give_up(f"{receiver.name} holds {held} of {images} images, so its time means nothing.")
     return seconds
-
-
-def _limit(what: str, folders: Sequence[Path], work: Path) -> float:
-    return limits.measured(what, _emptied(work), folders)
-
-
-def _emptied(work: Path) -> Path:
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    return work
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ from converters.data.recipe_data import labels_of
 from converters.evaluation.threshold import usual_scores
 from converters.nets import build
 from converters.nets.lite import imagenet_weights, load_imagenet
-from converters.recipe import Changes, ClassWords, Reader, Train
+from converters.recipe_tables import Changes, ClassWords, Reader, Train
 from converters.statistics import intervals
 from converters.training import even_draws, fitting
 from converters.training.targets import targets
@@ -75,8 +75,7 @@ MACHINE: Final[Mapping[str, float]] = {
     "jpeg": 0.5,
 }
 MILD: Final[Mapping[str, float]] = {
-    **RECIPE,
-    "aspect": 0.25,
+    **MACHINE,
     "window": 0.15,
     "resolution": 0.25,
     "sharpness": 0.25,

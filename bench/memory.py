@@ -11,7 +11,6 @@ nothing either; Orthanc without its web server is the nearer peer of the gateway
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import tempfile
 import time
@@ -39,7 +38,7 @@ _REST_S: Final = 3.0
 
 
 def main() -> None:
-    options = _options()
+    options = harness.parsed(harness.parser(rounds=(3, 1, "starts of each")))
     storescu = harness.need_tool("storescu", "dcmtk")
     installed, absent = receivers.peers()
     peers = [peer for peer in installed if not peer.environment]
@@ -60,22 +59,13 @@ def main() -> None:
     _publish(whole, parts, peers, absent, options)
 
 
-def _options() -> argparse.Namespace:
-    parser = harness.parser("memory", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="starts of each (default 3; with --quick 1)")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 3)
-    return options
-
-
 def _send(storescu: str, film: Film, number: Callable[[], int], path: Path, port: int) -> None:
     subprocess.run([storescu, "127.0.0.1", str(port), str(film.write(number(), path))], check=True)
 
 
 def _box(work: Path, send: Callable[[int], None], *, uplink: bool) -> Mapping[str, float]:
     """MB of each process of an idle box, and of all together."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    harness.emptied(work)
     settings = _provisioned(work) if uplink else {}
     with box.started(work / "state", **settings) as served:
         served.ready("gateway", "reader", "viewer", *(["uplink"] if uplink else []))
@@ -109,8 +99,7 @@ def _provisioned(work: Path) -> dict[str, str]:
 
 
 def _peer(peer: Receiver, work: Path, send: Callable[[int], None]) -> float:
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    harness.emptied(work)
     port = harness.free_port()
     with peer.running(work, port) as process:
         send(port)
@@ -134,16 +123,14 @@ def _publish(
     by_weight = sorted(parts.items(), key=lambda part: -median(part[1]))
     tables = [
         Table("Memory at rest, all processes", "MB PSS", rows, compared=False),
-        Table(
+        Table.aside(
             "Lantern with its uplink, process by process",
             "MB PSS",
-            tuple(Row(name, tuple(weights), version=_VERSION) for name, weights in by_weight),
-            compared=False,
-            plotted=False,
+            (Row(name, tuple(weights), version=_VERSION) for name, weights in by_weight),
         ),
     ]
     goals = [Goal(f"{row.name}, at rest", row.median, 320, "MB") for row in rows if row.kind == "lantern"]
-    harness.publish("Memory", tables, goals, absent, as_json=options.json, quick=options.quick)
+    harness.publish(options, "Memory", tables, goals, absent)
 
 
 if __name__ == "__main__":

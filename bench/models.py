@@ -31,10 +31,7 @@ from bench.harness import Result, Variant
 from bench.one_model import RESNET
 from bench.outcome import Fact, Goal, Kind, Row, Table
 from converters.quantizing.timing import PYTORCH
-from firmware_app.packs.errors import (
-    PackArtefactMissing,
-    PackManifestInvalid,
-)
+from firmware_app.packs.errors import PackArtefactMissing, PackManifestInvalid
 from firmware_app.packs.pack_folder import Pack, shipped_packs_dir
 from firmware_app.packs.runtimes import registry
 
@@ -111,25 +108,20 @@ def main() -> None:
         by_app = [
             _row(f"{file.name}, by {APP}", results[f"{file.name}, {APP}", file.path, size], "peer") for file in mine
         ]
-        tables += _tables(own, beside, by_app)
         older = {file: results[f"{file.name}, older", file.path, size] for file in mine}
-        tables += _on_an_older_processor(older, {name: results[f"{name}, older", "", size] for name in pack[0].peers})
+        older_peers = {name: results[f"{name}, older", "", size] for name in pack[0].peers}
+        tables += _tables(own, beside, by_app, older, older_peers)
         goals += _goals(own, beside)
-    harness.publish("Model files", tables, goals, as_json=options.json, quick=options.quick)
+    harness.publish(options, "Model files", tables, goals)
 
 
 def _options() -> argparse.Namespace:
-    parser = harness.parser("models", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 12; with --quick 2)")
-    parser.add_argument("--times", type=int, default=None, help="inferences a round (default 40; with --quick 5)")
+    parser = harness.parser(rounds=(12, 2, "rounds that count"), times=(40, 5, "inferences a round"))
     parser.add_argument(
         "--packs", type=Path, nargs="+", default=[shipped_packs_dir()], help="folders of packs (default: the shipped)"
     )
     parser.add_argument("--loaded", action="store_true", help="measure though the machine is busy")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (2 if options.quick else 12)
-    options.times = options.times or (5 if options.quick else 40)
-    return options
+    return harness.parsed(parser)
 
 
 def _packs(folder: Path) -> Iterator[list[File]]:
@@ -184,54 +176,54 @@ def _version(runtime: str) -> str:
     return f"{runtime} {registry.installed_version(runtime)}"
 
 
-def _on_an_older_processor(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Table]:
-    """The same without AVX-512 and VNNI, and how much quicker INT8 still is there."""
-    if not files:
-        return
-    pack = next(iter(files)).pack
-    rows = [_row(PEERS[name], result, "peer") for name, result in peers.items()]
-    rows += [_row(file.name, result, "lantern") for file, result in files.items()]
-    yield Table(f"{pack}: one film on a processor with AVX2 only", "ms", tuple(rows), plotted=False)
-    ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
-    if ratios:
-        yield Table(f"{pack}: times as fast there", "×", tuple(ratios), compared=False, plotted=False)
-
-
-def _tables(files: Mapping[File, Result], peers: Mapping[str, Result], by_app: Sequence[Row]) -> Iterator[Table]:
-    """Times, ratios and sizes of one pack; *by_app*: what OpenVINO's own program measures."""
+def _tables(
+    files: Mapping[File, Result],
+    peers: Mapping[str, Result],
+    by_app: Sequence[Row],
+    older: Mapping[File, Result],
+    older_peers: Mapping[str, Result],
+) -> Iterator[Table]:
+    """Times, ratios and sizes of one pack; *by_app*: what OpenVINO's own program measures; *older*: the same without
+    AVX-512 and VNNI."""
     first = next(iter(files))
     facts: dict[str, Fact] = {"input": f"{first.size[0]} x {first.size[1]} px", "threads": THREADS}
-    rows = [_row(PEERS[name], result, "peer") for name, result in peers.items()]
-    rows += [_row(file.name, result, "lantern") for file, result in files.items()]
-    rows += by_app
-    yield Table(f"{first.pack}: one film", "ms", tuple(rows), facts)
-    ratios = [Row(name, tuple(values)) for name, values in _ratios(files, peers)]
-    if ratios:
-        yield Table(f"{first.pack}: times as fast", "×", tuple(ratios), compared=False, plotted=False)
+    yield Table(f"{first.pack}: one film", "ms", (*_rows(files, peers), *by_app), facts)
+    if ratios := _ratios(files, peers):
+        yield Table.aside(f"{first.pack}: times as fast", "×", ratios)
     # OpenVINO reads ONNX Runtime's float file too: each file is listed once.
     sizes = {file.path: Row(file.path.name, (file.bytes / MEGABYTE,)) for file in files}
-    yield Table(f"{first.pack}: size on disk", "MB", tuple(sizes.values()), compared=False, plotted=False)
+    yield Table.aside(f"{first.pack}: size on disk", "MB", sizes.values())
+    if older:
+        title = f"{first.pack}: one film on a processor with AVX2 only"
+        yield Table(title, "ms", tuple(_rows(older, older_peers)), plotted=False)
+    if ratios := _ratios(older, older_peers):
+        yield Table.aside(f"{first.pack}: times as fast there", "×", ratios)
+
+
+def _rows(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Row]:
+    yield from (_row(PEERS[name], result, "peer") for name, result in peers.items())
+    yield from (_row(file.name, result, "lantern") for file, result in files.items())
 
 
 def _row(name: str, result: Result, kind: Kind) -> Row:
     return Row(name, tuple(result.seconds), kind, result.version)
 
 
-def _ratios(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[tuple[str, list[float]]]:
+def _ratios(files: Mapping[File, Result], peers: Mapping[str, Result]) -> list[Row]:
     """The ratios that are quoted: each INT8 file against FP32 in its runtime, the fastest against all others."""
-    best = _quickest(files, "int8")
+    best, plain_best = _quickest(files, "int8"), _quickest(files, "fp32")
     if best is None:
-        return
-    for file, result in files.items():
-        plain = _of(files, file.runtime, "fp32")
-        if file.precision == "int8" and plain is not None:
-            yield f"{file.runtime} int8 against its fp32", _by_round(plain, result)
-    plain_best = _quickest(files, "fp32")
+        return []
+    pairs = [
+        (f"{file.runtime} int8 against its fp32", plain, result)
+        for file, result in files.items()
+        if file.precision == "int8" and (plain := _of(files, file.runtime, "fp32")) is not None
+    ]
     if plain_best is not None:
         name = f"{best.name} against {plain_best.name}, each the quickest"
-        yield name, _by_round(files[plain_best], files[best])
-    for name, result in peers.items():
-        yield f"{best.name} against {PEERS[name]}", _by_round(result, files[best])
+        pairs.append((name, files[plain_best], files[best]))
+    pairs += [(f"{best.name} against {PEERS[name]}", result, files[best]) for name, result in peers.items()]
+    return [Row(name, _by_round(slow, quick)) for name, slow, quick in pairs]
 
 
 def _goals(files: Mapping[File, Result], peers: Mapping[str, Result]) -> Iterator[Goal]:
@@ -262,8 +254,8 @@ def _of(files: Mapping[File, Result], runtime: str, precision: str) -> Result | 
     )
 
 
-def _by_round(slow: Result, quick: Result) -> list[float]:
-    return [one / other for one, other in zip(slow.seconds, quick.seconds, strict=True)]
+def _by_round(slow: Result, quick: Result) -> tuple[float, ...]:
+    return tuple(one / other for one, other in zip(slow.seconds, quick.seconds, strict=True))
 
 
 if __name__ == "__main__":

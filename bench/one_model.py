@@ -41,26 +41,9 @@ def measured(
 
 def by_benchmark_app(model: Path, threads: int, times: int) -> float:
     """The median in milliseconds that OpenVINO's own `benchmark_app` prints for one film after the other."""
-    command = [
-        str(Path(sys.executable).with_name("benchmark_app")),
-        "-m",
-        str(model),
-        "-d",
-        "CPU",
-        "-hint",
-        "none",
-        "-nstreams",
-        "1",
-        "-api",
-        "sync",
-        "-nthreads",
-        str(threads),
-        "-niter",
-        str(times),
-        "-infer_precision",
-        "f32",
-        *_one_film(model),
-    ]
+    one_by_one = f"-d CPU -hint none -nstreams 1 -api sync -nthreads {threads} -niter {times} -infer_precision f32"
+    app = str(Path(sys.executable).with_name("benchmark_app"))
+    command = [app, "-m", str(model), *one_by_one.split(), *_one_film(model)]
     printed = _printed(command, "benchmark_app", model, {})
     median = re.search(r"Median:\s+([\d.]+) (us|ms|s)\b", printed)
     if median is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, Self
 
@@ -54,6 +54,11 @@ class Table:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     compared: bool = True
     plotted: bool = True
+
+    @classmethod
+    def aside(cls, title: str, unit: str, rows: Iterable[Row], facts: Mapping[str, Fact] | None = None) -> Self:
+        """A table that compares nothing and is not plotted."""
+        return cls(title, unit, tuple(rows), facts or {}, compared=False, plotted=False)
 
     @property
     def better(self) -> str:

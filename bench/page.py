@@ -8,17 +8,18 @@ Given one part's JSON file instead of the folder, it writes a page of that part 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from jinja2 import Environment, FileSystemLoader
+
 from bench import plot
-from bench.harness import REPOSITORY
-from bench.outcome import MANY, Fact, Goal, Outcome, Row, Table, figure
+from bench.outcome import MANY, Fact, Outcome, Row, Table, figure
 
 NAME: Final = "performance.md"
-DEFAULT: Final = REPOSITORY / "docs" / NAME
-_FOLDER: Final = REPOSITORY / "build" / "bench"
+DEFAULT: Final = Path(__file__).resolve().parents[1] / "docs" / NAME
+_FOLDER: Final = DEFAULT.parents[1] / "build" / "bench"
 _ORDER: Final = ("intake", "reading", "decode", "pipeline", "start", "memory", "hospital", "line", "viewer", "size")
 _OF_THE_MOMENT: Final = frozenset({"load_before"})
 
@@ -41,53 +42,27 @@ def write(folder: Path, out: Path) -> None:
     outcomes = [Outcome.of_json(path.read_text("utf-8")) for path in folder.glob("*.json")]
     outcomes.sort(key=lambda outcome: (*_ORDER, outcome.part).index(outcome.part))
     picture = out.with_suffix(".svg")
-    out.write_text(render(outcomes, picture.name), "utf-8")
-    picture.write_text(plot.draw([table for outcome in outcomes for table in outcome.tables if table.plotted]), "utf-8")
-
-
-def render(outcomes: Sequence[Outcome], picture: str) -> str:
-    """The page as Markdown."""
-    return "\n".join(_lines(outcomes, picture)) + "\n"
+    out.write_text(_rendered("Performance", outcomes, _common(outcomes), picture.name), "utf-8")
+    plotted = [table for outcome in outcomes for table in outcome.tables if table.plotted]
+    if plotted:
+        picture.write_text(plot.draw(plotted), "utf-8")
 
 
 def alone(outcome: Outcome) -> str:
     """One part as a page of its own."""
-    return "\n".join(_alone(outcome)) + "\n"
+    return _rendered(outcome.title, [outcome], {}, "")
 
 
-def _alone(outcome: Outcome) -> Iterator[str]:
-    yield f"# {outcome.title}"
-    yield ""
-    yield "This page is written by `python -m bench.page` from what the command below measured; no figure here is typed"
-    yield "by hand. Absolute times are this machine's; ratios within a table carry further."
-    if outcome.quick:
-        yield ""
-        yield "**These are figures of a quick run, which only shows that the bench works.**"
-    yield ""
-    yield from _goals([(outcome.title, goal) for goal in outcome.goals])
-    yield from _part(outcome, {})
-
-
-def _lines(outcomes: Sequence[Outcome], picture: str) -> Iterator[str]:
-    yield "# Performance"
-    yield ""
-    yield "This page and its plot are written by `python -m bench.page` from what `make bench` measured; no figure here"
-    yield "is typed by hand. Absolute times are this machine's; ratios within a table carry further."
-    if any(outcome.quick for outcome in outcomes):
-        yield ""
-        yield "**These are figures of a quick run, which only shows that the benches work.**"
-    yield ""
-    common = _common(outcomes)
-    yield _facts(common)
-    yield ""
-    yield "The variants of a table took turns in one session; receivers, boxes and bare models are a process each. A"
-    yield "*limit* is what the machine needs for nothing but the named step. Peers are Debian's packages as installed."
-    yield ""
-    yield f"![Medians as bars, with the spread]({picture})"
-    yield ""
-    yield from _goals([(outcome.title, goal) for outcome in outcomes for goal in outcome.goals])
-    for outcome in outcomes:
-        yield from _part(outcome, common)
+def _rendered(title: str, outcomes: Sequence[Outcome], common: Mapping[str, Fact], picture: str) -> str:
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Markdown, of our own figures
+    )
+    templates.filters |= {"facts": _facts, "figure": figure, "markdown": _markdown}
+    return templates.get_template("page.md.j2").render(title=title, outcomes=outcomes, common=common, picture=picture)
 
 
 def _common(outcomes: Sequence[Outcome]) -> dict[str, Fact]:
@@ -100,98 +75,45 @@ def _common(outcomes: Sequence[Outcome]) -> dict[str, Fact]:
     }
 
 
-def _facts(facts: Mapping[str, Fact]) -> str:
-    return " · ".join(f"{key.replace('_', ' ')}: {_value(value)}" for key, value in facts.items())
-
-
-def _value(value: Fact) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _goals(goals: Sequence[tuple[str, Goal]]) -> Iterator[str]:
-    if not goals:
-        return
-    yield "## Goals, on two cores"
-    yield ""
-    yield from _markdown(
-        ("part", "goal", "wanted", "found", ""),
-        (
-            (
-                part,
-                goal.text,
-                f"{'≥' if goal.at_least else '≤'} {goal.bound:g} {goal.unit}",
-                f"{figure(goal.found)} {goal.unit}",
-                "reached" if goal.reached else "**not reached**",
-            )
-            for part, goal in goals
-        ),
-        numbers={2, 3},
+def _facts(facts: Mapping[str, Fact], known: Mapping[str, Fact] | None = None) -> str:
+    """*facts* but those that are *known*."""
+    return " · ".join(
+        f"{key.replace('_', ' ')}: {f'{value:,}' if isinstance(value, int) else value}"
+        for key, value in facts.items()
+        if key not in (known or {})
     )
-    yield ""
 
 
-def _part(outcome: Outcome, common: Mapping[str, Fact]) -> Iterator[str]:
-    yield f"## {outcome.title}"
-    yield ""
-    yield from outcome.about.splitlines()
-    yield ""
-    own = {key: value for key, value in outcome.machine.items() if key not in common}
-    yield f"`{outcome.command}` · {_facts(own)}"
-    yield ""
-    for table in outcome.tables:
-        yield from _table(table)
-    for sentence in outcome.left_out:
-        yield f"Left out: {sentence.rstrip('.')}."
-        yield ""
-
-
-def _table(table: Table) -> Iterator[str]:
+def _markdown(table: Table) -> str:
+    """*table* with the columns that its samples need; the facts below it."""
     versions = list(dict.fromkeys(row.version for row in table.rows if row.version))
     many = any(len(row.samples) >= MANY for row in table.rows)
     single = all(len(row.samples) == 1 for row in table.rows)
-    columns = [table.title, table.unit if single else f"median, {table.unit}"]
-    if many:
-        columns.append("p95")
-    if not single:
-        columns += ["least – most", "n"]
-    if table.compared:
-        columns.append("× first")
-    if len(versions) > 1:
-        columns.append("version")
+    columns = {
+        table.title: "---",
+        (table.unit if single else f"median, {table.unit}"): "---:",
+        **({"p95": "---:"} if many else {}),
+        **({} if single else {"least – most": "---:", "n": "---:"}),
+        **({"× first": "---:"} if table.compared else {}),
+        **({"version": "---"} if len(versions) > 1 else {}),
+    }
+
+    def cells(row: Row) -> dict[str, str]:
+        ours = f"**{row.name}**" if row.kind == "lantern" and table.mixed else row.name
+        return {
+            table.title: ours,
+            "p95": figure(row.p95) if len(row.samples) >= MANY else "",
+            "least – most": f"{figure(min(row.samples))} – {figure(max(row.samples))}",
+            "n": str(len(row.samples)),
+            "× first": figure(row.median / table.rows[0].median) if table.compared else "",
+            "version": row.version,
+        } | dict.fromkeys((table.unit, f"median, {table.unit}"), figure(row.median))
+
+    lines = [tuple(columns), tuple(columns.values())]
+    lines += [tuple(cells(row)[column] for column in columns) for row in table.rows]
     facts = dict(table.facts) | ({"version": versions[0]} if len(versions) == 1 else {})
-
-    def cells(row: Row) -> Iterator[str]:
-        yield f"**{row.name}**" if row.kind == "lantern" and table.mixed else row.name
-        yield figure(row.median)
-        if many:
-            yield figure(row.p95) if len(row.samples) >= MANY else ""
-        if not single:
-            yield f"{figure(min(row.samples))} – {figure(max(row.samples))}"
-            yield str(len(row.samples))
-        if table.compared:
-            yield figure(row.median / table.rows[0].median)
-        if len(versions) > 1:
-            yield row.version
-
-    yield from _markdown(
-        columns, map(tuple, map(cells, table.rows)), numbers=set(range(1, len(columns))) - _last(versions, columns)
-    )
-    yield ""
-    if facts:
-        yield _facts(facts)
-        yield ""
-
-
-def _last(versions: Sequence[str], columns: Sequence[str]) -> set[int]:
-    """The column of versions, which is text."""
-    return {len(columns) - 1} if len(versions) > 1 else set()
-
-
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[int]) -> Iterator[str]:
-    yield f"| {' | '.join(columns)} |"
-    yield f"| {' | '.join('---:' if index in numbers else '---' for index in range(len(columns)))} |"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    below = f"\n\n{_facts(facts)}" if facts else ""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + below
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ before each inference, one after the other. Two kinds of film, since a film's si
 from __future__ import annotations
 
 import argparse
-import shutil
 import tempfile
 import time
 from functools import partial
@@ -35,20 +34,11 @@ _MOST_S: Final = 300.0
 
 
 def main() -> None:
-    options = _options()
+    counts = {"films": (100, 20, "in the queue"), "rounds": (3, 1, "rounds that count")}
+    options = harness.parsed(harness.parser(**counts))
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
         tables = [_table(film, Path(name), options) for film in (sent_films.large(), sent_films.small())]
-    harness.publish("Pipeline efficiency", tables, as_json=options.json, quick=options.quick)
-
-
-def _options() -> argparse.Namespace:
-    parser = harness.parser("pipeline", __doc__)
-    parser.add_argument("--films", type=int, default=None, help="in the queue (default 100; with --quick 20)")
-    parser.add_argument("--rounds", type=int, default=None, help="rounds that count (default 3; with --quick 1)")
-    options = parser.parse_args()
-    options.films = options.films or (20 if options.quick else 100)
-    options.rounds = options.rounds or (1 if options.quick else 3)
-    return options
+    harness.publish(options, "Pipeline efficiency", tables)
 
 
 def _table(film: Film, folder: Path, options: argparse.Namespace) -> Table:
@@ -83,8 +73,7 @@ def _table(film: Film, folder: Path, options: argparse.Namespace) -> Table:
 
 def _whole(film: Film, work: Path, count: int) -> tuple[float, PackIdentity]:
     """Films per second of a box that starts with *count* of them waiting, and the pack that read them."""
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
+    harness.emptied(work)
     state = StateDir(work / "state")
     _fill(state, film, count, work / "film.dcm")
     with box.started(state.root) as served, Readings(state) as readings:

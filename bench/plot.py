@@ -1,99 +1,54 @@
-"""The plot of the page of figures, written as SVG: bars need no library."""
+"""The plot of the page of figures, as SVG: one panel of bars for each table, each on its own axis from 0."""
 
 from __future__ import annotations
 
-import math
+import io
 import statistics
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Sequence
 from typing import Final
-from xml.sax.saxutils import escape
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from bench.outcome import MANY, Kind, Row, Table, figure
 
 COLOURS: Final[dict[Kind, str]] = {"lantern": "#d2691e", "peer": "#7d8894", "limit": "#cdd4db"}
 _LEGEND: Final[dict[Kind, str]] = {"lantern": "Lantern", "peer": "peer", "limit": "physical limit"}
-_INK: Final = "#24292f"
-_PALE: Final = "#57606a"
-_FONT: Final = 'font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif"'
-_WIDTH: Final = 900
-_MARGIN: Final = 24
-_LABELS: Final = 370
-_BARS: Final = 430
-"""Pixels of the longest bar; the space to its right is for the figure."""
-_ROW: Final = 24
-_BAR: Final = 15
-_HEAD: Final = 64
-_TITLE: Final = 34
-_AXIS: Final = 42
-_TICKS: Final = 5
+_ROW_INCHES, _HEAD_INCHES = 0.26, 0.8
 
 
 def draw(tables: Sequence[Table]) -> str:
-    """One panel for each table, each on its own linear axis from 0."""
-    heights = [_TITLE + _ROW * len(table.rows) + _AXIS for table in tables]
-    size = f'width="{_WIDTH}" height="{_HEAD + sum(heights)}"'
-    lines = [f"<rect {size} fill='#ffffff'/>", *_legend()]
-    top = _HEAD
-    for table, height in zip(tables, heights, strict=True):
-        lines += _panel(table, top)
-        top += height
-    box = f'viewBox="0 0 {_WIDTH} {_HEAD + sum(heights)}"'
-    opening = f'<svg xmlns="http://www.w3.org/2000/svg" {box} {size} {_FONT} fill="{_INK}">'
-    return "\n".join([opening, *lines, "</svg>"]) + "\n"
+    heights = [_HEAD_INCHES + _ROW_INCHES * len(table.rows) for table in tables]
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lantern", "font.size": 9}):
+        drawn = Figure(figsize=(9.5, 0.5 + sum(heights)), layout="constrained")
+        axes = drawn.subplots(len(tables), height_ratios=heights, squeeze=False)
+        for axis, table in zip(axes[:, 0], tables, strict=True):
+            _panel(axis, table)
+        spread = f"bar: median; line: least to most, from n = {MANY} on 5 % to 95 %"
+        kinds = [Patch(color=COLOURS[kind], label=name) for kind, name in _LEGEND.items()]
+        drawn.legend(handles=kinds, loc="outside upper left", ncols=3, frameon=False, title=spread)
+        written = io.StringIO()
+        drawn.savefig(written, format="svg", metadata={"Date": None})
+    return written.getvalue()
 
 
-def ticks(most: float) -> list[float]:
-    """Round steps from 0 to *most* or just beyond."""
-    rough = most / _TICKS
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * digit for digit in (1, 2, 2.5, 5, 10) if power * digit >= rough * 0.999)
-    return [step * number for number in range(math.ceil(most / step - 1e-9) + 1)]
-
-
-def _legend() -> Iterator[str]:
-    left = _MARGIN
-    for kind, name in _LEGEND.items():
-        yield f'<rect x="{left}" y="20" width="14" height="14" rx="2" fill="{COLOURS[kind]}"/>'
-        yield _text(left + 20, 32, name)
-        left += 40 + 8 * len(name)
-    yield _text(left, 32, f"bar: median; line: least to most, from n = {MANY} on 5 % to 95 %", colour=_PALE)
-
-
-def _panel(table: Table, top: int) -> Iterator[str]:
-    marks = ticks(max(_spread(row)[1] for row in table.rows))
-    scale = _BARS / marks[-1]
-    first = top + _TITLE
-    foot = first + _ROW * len(table.rows)
-    title = table.title.replace("`", "")
-    yield _text(_MARGIN, top + 20, title, size=15, bold=True)
-    yield _text(_WIDTH - _MARGIN, top + 20, f"{table.unit}, {table.better}", "end", colour=_PALE)
-    for mark in marks:
-        x = _LABELS + mark * scale
-        yield f'<line x1="{x:.1f}" y1="{first}" x2="{x:.1f}" y2="{foot}" stroke="#e4e8ec"/>'
-        yield _text(x, foot + 15, f"{mark:,.0f}" if mark >= 1000 else f"{mark:.4g}", "middle", size=11, colour=_PALE)
-    for number, row in enumerate(table.rows):
-        yield from _bar(row, first + _ROW * number + _ROW / 2, scale)
-    yield f'<line x1="{_LABELS}" y1="{first}" x2="{_LABELS}" y2="{foot}" stroke="{_PALE}"/>'
-
-
-def _bar(row: Row, middle: float, scale: float) -> Iterator[str]:
-    low, high = (_LABELS + value * scale for value in _spread(row))
-    ours = row.kind == "lantern"
-    length, top = max(row.median * scale, 1.0), middle - _BAR / 2
-    yield _text(_LABELS - 8, middle + 4.5, row.name, "end", bold=ours)
-    yield f'<rect x="{_LABELS}" y="{top}" width="{length:.1f}" height="{_BAR}" fill="{COLOURS[row.kind]}"/>'
-    if len(row.samples) > 1:
-        line = f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 3}v6M{high:.1f} {middle - 3}v6"
-        yield f'<path d="{line}" stroke="{_INK}" fill="none"/>'
-    yield _text(max(high, _LABELS + length) + 7, middle + 4.5, figure(row.median), bold=ours)
-
-
-def _text(
-    x: float, y: float, text: str, anchor: str = "start", *, size: int = 13, colour: str = _INK, bold: bool = False
-) -> str:
-    weight = ' font-weight="600"' if bold else ""
-    where = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f'<text {where} font-size="{size}" fill="{colour}"{weight}>{escape(text)}</text>'
+def _panel(axis: Axes, table: Table) -> None:
+    medians = [row.median for row in table.rows]
+    low, high = zip(*map(_spread, table.rows), strict=True)
+    beyond = [[middle - one for middle, one in zip(medians, low, strict=True)]]
+    beyond.append([one - middle for middle, one in zip(medians, high, strict=True)])
+    axis.barh(range(len(medians)), medians, 0.6, xerr=beyond, color=[COLOURS[row.kind] for row in table.rows])
+    for place, (row, most) in enumerate(zip(table.rows, high, strict=True)):
+        axis.annotate(figure(row.median), (most, place), (6, 0), textcoords="offset points", va="center")
+    axis.set_yticks(range(len(medians)), [row.name for row in table.rows])
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_title(textwrap.fill(table.title.replace("`", ""), 64), loc="left", weight="bold", size=9)
+    axis.set_xlabel(f"{table.unit}, {table.better}")
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def _spread(row: Row) -> tuple[float, float]:

@@ -60,12 +60,9 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = harness.parser("reading", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="films that count (default 60; with --quick 8)")
+    parser = harness.parser(rounds=(60, 8, "films that count"))
     parser.add_argument("--packs", type=Path, default=shipped_packs_dir(), help="default: the shipped packs")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (8 if options.quick else 60)
-    return options
+    return harness.parsed(parser)
 
 
 def _identity(readings: Sequence[Reading]) -> PackIdentity:
@@ -116,7 +113,7 @@ def _publish(
         Goal("answer to reading, p95, idle box", p95, 400, "ms"),
     )
     tables = [Table("From the door's answer to the reading", "ms", rows, facts)]
-    harness.publish("From answer to reading", tables, goals, as_json=options.json, quick=options.quick)
+    harness.publish(options, "From answer to reading", tables, goals)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ _LIMIT_S: Final = 300
 
 
 def main() -> None:
-    options = harness.parser("size", __doc__).parse_args()
+    options = harness.parsed(harness.parser())
     sizes: dict[str, float] = {}
     added: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="lantern-bench-") as name:
@@ -47,7 +47,7 @@ def main() -> None:
             measured = _sizes(environment)
             added[part] = {key: size for key, size in measured.items() if key not in sizes}
             sizes = measured
-    harness.publish("Size of an installation", _tables(added), as_json=options.json, quick=options.quick)
+    harness.publish(options, "Size of an installation", _tables(added))
 
 
 def _install(environment: Path, what: str) -> None:
@@ -92,13 +92,7 @@ def _tables(added: Mapping[str, Mapping[str, float]]) -> list[Table]:
             {"adds nothing of its own": ", ".join(nothing)} if nothing else {},
             compared=False,
         ),
-        Table(
-            f"The {len(largest)} largest distributions",
-            "MB",
-            tuple(Row(name, (size,)) for name, size in largest),
-            compared=False,
-            plotted=False,
-        ),
+        Table.aside(f"The {len(largest)} largest distributions", "MB", (Row(name, (size,)) for name, size in largest)),
     ]
 
 

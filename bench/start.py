@@ -55,7 +55,7 @@ class Life:
 
 
 def main() -> None:
-    options = _options()
+    options = harness.parsed(harness.parser(rounds=(7, 1, "starts of each kind")))
     for tool in ("echoscu", "storescu"):
         harness.need_tool(tool, "dcmtk")
     fresh, used = Start(), Start()
@@ -75,14 +75,6 @@ def main() -> None:
             floors["python"].append(_seconds([sys.executable, "-c", "pass"]))
             floors["first inference"].append(_seconds([sys.executable, "-c", bare.FIRST, str(bare.artefact(_PACK))]))
     _publish(fresh, used, floors, lives, options)
-
-
-def _options() -> argparse.Namespace:
-    parser = harness.parser("start", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="starts of each kind (default 7; with --quick 1)")
-    options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 7)
-    return options
 
 
 def _seconds(command: list[str]) -> float:
@@ -126,39 +118,33 @@ def _note(served: Box, lives: dict[str, Life]) -> None:
 def _publish(
     fresh: Start, used: Start, floors: dict[str, list[float]], lives: dict[str, Life], options: argparse.Namespace
 ) -> None:
+    starts = {"fresh state": fresh, "used state": used}
     rows = (
-        Row("C-ECHO, fresh state", tuple(fresh.echo), version=_VERSION),
-        Row("C-ECHO, used state", tuple(used.echo), version=_VERSION),
-        Row("first reading, fresh state", tuple(fresh.reading), version=_VERSION),
-        Row("first reading, used state", tuple(used.reading), version=_VERSION),
+        *(Row(f"C-ECHO, {name}", tuple(one.echo), version=_VERSION) for name, one in starts.items()),
+        *(Row(f"first reading, {name}", tuple(one.reading), version=_VERSION) for name, one in starts.items()),
         Row("limit: python -c pass", tuple(floors["python"]), "limit"),
         Row("limit: import, load, first inference", tuple(floors["first inference"]), "limit"),
     )
     began = sorted(lives.items(), key=lambda life: median(life[1].began))
     tables = [
         Table("From `lantern serve`", "s", rows, compared=False),
-        Table(
+        Table.aside(
             "The processes of a fresh start: when each began",
             "s",
-            tuple(Row(name, tuple(life.began), version=_VERSION) for name, life in began),
-            compared=False,
-            plotted=False,
+            (Row(name, tuple(life.began), version=_VERSION) for name, life in began),
         ),
-        Table(
+        Table.aside(
             "The processes of a fresh start: processor time until the first reading",
             "s",
-            tuple(Row(name, tuple(life.processor), version=_VERSION) for name, life in began),
-            compared=False,
-            plotted=False,
+            (Row(name, tuple(life.processor), version=_VERSION) for name, life in began),
         ),
     ]
-    goals = (
-        Goal("`lantern serve` to C-ECHO, fresh state", median(fresh.echo), 1.0, "s"),
-        Goal("`lantern serve` to C-ECHO, used state", median(used.echo), 1.0, "s"),
-        Goal("`lantern serve` to the first reading, fresh state", median(fresh.reading), 2.5, "s"),
-        Goal("`lantern serve` to the first reading, used state", median(used.reading), 2.5, "s"),
-    )
-    harness.publish("Cold start", tables, goals, as_json=options.json, quick=options.quick)
+    goals = [
+        Goal(f"`lantern serve` to {what}, {name}", median(seconds), most, "s")
+        for name, one in starts.items()
+        for what, seconds, most in (("C-ECHO", one.echo, 1.0), ("the first reading", one.reading, 2.5))
+    ]
+    harness.publish(options, "Cold start", tables, goals)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,19 @@ import subprocess
 import tempfile
 import time
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import psutil
 from PIL import Image
 
-from bench import harness, sent_films, viewer_limits
-from bench.outcome import Row, Table
+from bench import harness, sent_films
+from bench.outcome import Fact, Goal, Row, Table
 from firmware_app import __version__
-from tests.browser.clinic import Clinic, Person, clinic, synthetic_film
+from tests.browser.clinic import PASSWORD, Clinic, Person, clinic, synthetic_film
+from tests.films import film, save, shapes
 from tests.peers import REPOSITORY, lacking
 
 _PAGES: Final = {"worklist": "/", "page of the box": "/box"}
@@ -50,20 +53,43 @@ _DECODE = """
       done([fetched - start, decoded - fetched, performance.now() - ready]);
     })();
 """
-
-
-_LARGE_ON: Final = "/"
-"""The list with the large film."""
 _LINE_MBIT_S: Final = 5
 _LINE_DELAY_MS: Final = 20
+_SLICES: Final = 300
+_SIDE_PX: Final = 512
+_STEPS: Final = 300
+_MB: Final = 1e6
+
+_ROOMY: Final = "performance.setResourceTimingBufferSize(5000)"
+_WARM: Final = """
+    const [wanted, done] = arguments, began = performance.now();
+    (function look() {
+      const films = performance.getEntriesByType('resource').filter(one => /[/]film[/].*[.]png$/.test(one.name)).length;
+      if (films >= wanted || performance.now() - began > 170000) done(films); else setTimeout(look, 200);
+    })();
+"""
+_SCROLL: Final = """
+    const [wanted, done] = arguments, canvas = document.getElementById('film');
+    const slider = document.getElementById('frame');
+    const drawn = () => new Promise(next => requestAnimationFrame(() => requestAnimationFrame(next)));
+    (async () => {
+      const began = performance.now();
+      let steps = 0;
+      for (let up = Number(slider.value) < Number(slider.max) / 2; steps < wanted; steps++) {
+        if (slider.value === (up ? slider.max : '0')) up = !up;
+        canvas.dispatchEvent(new WheelEvent('wheel', { deltaY: up ? 1 : -1, cancelable: true }));
+        while (canvas.dataset.number !== slider.value) await new Promise(next => setTimeout(next));
+        await drawn();
+      }
+      done(1000 * steps / (performance.now() - began));
+    })();
+"""
 
 
 def main() -> None:
     """Measure and print."""
-    parser = harness.parser("viewer", __doc__)
-    parser.add_argument("--rounds", type=int, default=None, help="films that count (default 20; with --quick 3)")
-    options = parser.parse_args()
-    rounds = options.rounds or (3 if options.quick else 20)
+    options = harness.parsed(harness.parser(rounds=(20, 3, "films that count")))
+    rounds = options.rounds
     if packages := lacking("chromium", "chromedriver", "storescu"):
         harness.leave_out(f"needs Debian package {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as name, clinic(Path(name), REPOSITORY / "models") as box:
@@ -72,13 +98,13 @@ def main() -> None:
             tables = _measured(box, person, Path(name), rounds)
             sent = {row.name: row.samples[0] for row in tables[-1].rows}
             goals = [
-                *viewer_limits.weights(sent),
-                *viewer_limits.presses(box, person, Path(name)),
-                *viewer_limits.series(box, person, Path(name)),
+                *_weights(sent),
+                *_presses(box, person, Path(name)),
+                *_series(box, person, Path(name)),
             ]
         finally:
             person.close()
-    harness.publish("Viewer", tables, goals, as_json=options.json, quick=options.quick)
+    harness.publish(options, "Viewer", tables, goals)
 
 
 def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Table]:
@@ -87,7 +113,7 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
     person.find("#lists")
     seconds = [_seen(box, person, folder, number) for number in range(rounds + 1)][1:]
     box.push(sent_films.large().write(1, folder / "large.dcm"))
-    person.driver.get(box.url + _LARGE_ON)
+    person.driver.get(box.url + "/")
     person.open_row("Nobody")
     weights = {"page of a case, without its film": person.driver.execute_script(_WEIGHT)}
     steps = zip(*(person.driver.execute_async_script(_DECODE) for _ in range(rounds)), strict=True)
@@ -108,35 +134,21 @@ def _measured(box: Clinic, person: Person, folder: Path, rounds: int) -> list[Ta
             {"browser": browser.split(" built")[0].strip()},
             compared=False,
         ),
-        Table(
-            "Opening a film of 1841 × 1955",
-            "ms",
-            (
-                *(Row(name, values, version=_VERSION) for name, values in times.items()),
-                Row("not done: decode and deflate on the box", costs, version=_VERSION),
-            ),
-            compared=False,
-            plotted=False,
-        ),
-        Table(
+        _aside("Opening a film of 1841 × 1955", "ms", times | {"not done: decode and deflate on the box": costs}),
+        _aside(
             f"The same film on a line of {_LINE_MBIT_S} Mbit/s, from the click to the screen",
             "s",
-            (
-                Row("the picture for the screen", first, version=_VERSION),
-                Row("all its greys", full, version=_VERSION),
-            ),
+            {"the picture for the screen": first, "all its greys": full},
             {"delay": f"{_LINE_DELAY_MS} ms"},
-            compared=False,
-            plotted=False,
         ),
-        Table(
-            "What is sent to the browser",
-            "kB",
-            tuple(Row(name, (size / 1e3,), version=_VERSION) for name, size in weights.items()),
-            compared=False,
-            plotted=False,
-        ),
+        _aside("What is sent to the browser", "kB", {name: (size / 1e3,) for name, size in weights.items()}),
     ]
+
+
+def _aside(
+    title: str, unit: str, rows: Mapping[str, tuple[float, ...]], facts: Mapping[str, Fact] | None = None
+) -> Table:
+    return Table.aside(title, unit, (Row(name, values, version=_VERSION) for name, values in rows.items()), facts)
 
 
 def _seen(box: Clinic, person: Person, folder: Path, number: int) -> float:
@@ -156,7 +168,7 @@ def _on_a_slow_line(box: Clinic, person: Person, rounds: int) -> tuple[tuple[flo
     first, full = [], []
     try:
         for _ in range(rounds):
-            person.driver.get(box.url + _LARGE_ON)
+            person.driver.get(box.url + "/")
             person.row("Nobody")
             person.driver.execute_cdp_cmd("Network.clearBrowserCache", {})
             speed = {"downloadThroughput": _LINE_MBIT_S * 1e6 / 8}
@@ -183,6 +195,112 @@ def _alternative(box: Clinic, person: Person, rounds: int) -> tuple[int, int, tu
             size = len(zlib.compress(np.asarray(image).astype("<u2").tobytes(), 1))
         times.append(1e3 * (time.perf_counter() - begun))
     return path.stat().st_size, size, tuple(times)
+
+
+# --- what the pages must keep to --------------------------------------------------------------------------------------
+
+
+def _weights(kilobytes: dict[str, float]) -> list[Goal]:
+    """The goals of what is sent, of the table's own figures."""
+    return [
+        Goal("the worklist, all that is sent for it", kilobytes["worklist"], 40, "kB"),
+        Goal("the page of a case, without its film", kilobytes["page of a case, without its film"], 70, "kB"),
+    ]
+
+
+def _series(box: Clinic, person: Person, folder: Path) -> list[Goal]:
+    """Slices a second from a warm cache, each drawn before the next is asked for, and what the tab then holds."""
+    greys = shapes(1, _SIDE_PX, _SIDE_PX, 1200)
+    one: dict[str, Any] = {
+        "StudyInstanceUID": "1.2.826.0.1.3680043.9.1",
+        "SeriesInstanceUID": "1.2.826.0.1.3680043.9.2",
+    }
+    who: dict[str, Any] = {
+        "PatientName": "Three^Hundred",
+        "PatientAge": "050Y",
+        "Modality": "CT",
+        "BodyPartExamined": "CHEST",
+    }
+    paths = []
+    for at in range(_SLICES):
+        place: dict[str, Any] = {"ImagePositionPatient": [0, 0, 5 * at], "InstanceNumber": at + 1}
+        made = film(greys + at, BitsStored=12, HighBit=11, **place, **one, **who)
+        paths.append(save(folder, f"slice-{at}.dcm", made))
+    box.push(*paths)
+    person.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _ROOMY})
+    person.driver.get(box.url + "/?tab=cannot-judge")
+    person.open_row("Three Hundred")
+    person.driver.set_script_timeout(180)
+    person.until(lambda: person.find("#frame").get_attribute("max") == str(_SLICES - 1) or _again(person))
+    kept = int(person.driver.execute_async_script(_WARM, _SLICES))
+    rate = float(person.driver.execute_async_script(_SCROLL, _STEPS))
+    tab = max(process.memory_full_info().uss for process in _renderers(person))
+    return [
+        Goal(f"slices a second, of {kept} fetched before", rate, 20, "1/s", at_least=True),
+        Goal(f"memory of the tab with {_SLICES} slices of {_SIDE_PX} × {_SIDE_PX}", tab / _MB, 300, "MB"),
+    ]
+
+
+def _again(person: Person) -> bool:
+    """Load the page again: the series may still be coming."""
+    person.driver.refresh()
+    return False
+
+
+def _presses(box: Clinic, person: Person, folder: Path) -> list[Goal]:
+    """Presses of the mouse, and of keys, from the log-in to the first verdict, and for each patient after it."""
+    for name in ("First", "Second", "Third", "Fourth"):
+        who = {"PatientName": f"Press {name}.", "PatientAge": "003Y"}
+        path = synthetic_film(folder, f"{name}.dcm", sent_films.GREYS, **who)
+        box.push(path)
+        person.driver.get(box.url)
+        person.row(f"Press {name}.")
+    said = []
+    for of, press in (("clicks", _click), ("keys", _key)):
+        person.driver.delete_all_cookies()
+        person.log_in(box.url, "doctor", PASSWORD)
+        person.find("#lists a.row")
+        person.driver.execute_script("localStorage.clear()")
+        press(person, "#lists a.row", "n")
+        pressed, counts = 1, []
+        for _ in range(2):
+            _agree(person, press)
+            counts.append(pressed + 1)
+            pressed = 0
+        said += [
+            Goal(f"{of} from the log-in to the first verdict", counts[0], 3, of),
+            Goal(f"{of} for each patient after it", counts[1], 1, of),
+        ]
+    return said
+
+
+def _agree(person: Person, press: Callable[[Person, str, str], None]) -> None:
+    """A verdict, which leads to the next patient."""
+    person.find(".choices button")
+    before = person.driver.current_url
+    press(person, ".choices button", "1")
+    person.until(lambda: person.driver.current_url != before)
+
+
+def _click(person: Person, selector: str, _key: str) -> None:
+    person.press(selector)
+
+
+def _key(person: Person, _selector: str, key: str) -> None:
+    person.driver.switch_to.active_element.send_keys(key)
+
+
+def _renderers(person: Person) -> list[psutil.Process]:
+    """The browser's processes that hold pages."""
+    driver = psutil.Process(person.driver.service.process.pid)
+    found = []
+    for process in driver.children(recursive=True):
+        try:
+            if "--type=renderer" in process.cmdline():
+                found.append(process)
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from PIL import Image
 from firmware_app.cases import row_json
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.patients import DisplayedPatient, Patient
-from firmware_app.cases.worklist import CaseCompletion, DoctorVerdict
+from firmware_app.cases.remarks import DoctorVerdict
+from firmware_app.cases.worklist import CaseCompletion
 from firmware_app.core import clock
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import (

@@ -15,7 +15,8 @@ from firmware_app.cases import usb_import
 from firmware_app.cases.accounts import Accounts, Role
 from firmware_app.cases.clinical_db import ClinicalDatabase
 from firmware_app.cases.registration_entry import ACCESSION_PATTERN
-from firmware_app.cases.worklist import DoctorVerdict, WorklistRow
+from firmware_app.cases.remarks import DoctorVerdict
+from firmware_app.cases.worklist import WorklistRow
 from firmware_app.core import clock
 from firmware_app.core.language import N_, html_tag, translate, translate_plural
 from firmware_app.core.settings import Config

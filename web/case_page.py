@@ -22,8 +22,7 @@ from firmware_app.cases.errors import (
 from firmware_app.cases.model_scores import ConfirmationReason
 from firmware_app.cases.patients import PatientChange
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import Remark, RemarkKind, select_current
-from firmware_app.cases.worklist import DoctorVerdict
+from firmware_app.cases.remarks import DoctorVerdict, Remark, RemarkKind, select_current
 from firmware_app.core.records import Case, Finding, Header, Reading, ReadingStatus, Reason
 from firmware_app.dicom.sop_classes import OBJECT_KINDS
 from firmware_app.dicom.view import find_view

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
-from converters.recipe import ClassWords
+from converters.recipe_tables import ClassWords
 
 BETWEEN_LABELS = "|"
 """What stands between the labels of a film that has several, as ChestX-ray14 writes them."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from converters.data import polygons
+from converters.data import polygons, volumes
 from converters.failures import DataUnreadable
 from firmware_app.core.errors import (
     LanternError,
@@ -98,8 +98,6 @@ class Film:
 
     def read(self) -> NDArray[np.float32]:
         """The greys as published, (H, W) float32 (a volume: (D, H, W)), bright is dense; :class:`DataUnreadable`."""
-        from converters.data import volumes
-
         if self.index is not None:
             return _npz_images(self.path, self.name.split("/")[0])[self.index]
         if volumes.is_volume(self.path):
@@ -109,8 +107,6 @@ class Film:
     @property
     def is_dicom(self) -> bool:
         """Whether it is a DICOM file, which says more of itself than its greys."""
-        from converters.data import volumes
-
         return self.index is None and not volumes.is_volume(self.path) and not is_picture(self.path)
 
     def modality(self) -> str:
@@ -160,8 +156,6 @@ class Film:
     def outlined(self, part: str = polygons.LESION) -> NDArray[np.bool_] | None:
         """The lesions' mask (H, W), or that of another ``part`` that polygons have; ``None`` where the data set has
         none. Raises :class:`DataUnreadable`."""
-        from converters.data import volumes
-
         if self.mask is not None and volumes.is_volume(self.mask):
             return np.asarray(volumes.read(self.mask) != 0.0)
         if self.mask is not None and self.mask.suffix == polygons.SUFFIX:

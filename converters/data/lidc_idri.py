@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom import dcmread
 
-from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable
 from firmware_app.core.errors import (
     ImagingError,
@@ -32,22 +31,6 @@ Outline = list[tuple[int, int]]
 def folders(path: Path) -> list[Path]:
     """The series below ``path`` (or ``path`` itself): every folder with one XML of readers and DICOM objects."""
     return sorted({file.parent for file in path.rglob("*.xml") if any(file.parent.glob("*.dcm"))})
-
-
-def opened(path: Path, finding: str) -> FilmSet:
-    """The series of ``path`` as volumes with masks; positive is one with a nodule. Raises :class:`DataUnreadable`."""
-    films = []
-    for folder in folders(path):
-        table = readers_of(folder)
-        name = folder.relative_to(path).as_posix() if folder != path else folder.name
-        label = int(bool(mask(table).any()))
-        films.append(Film(name, folder, label, _patient(folder), mask=table))
-    if not films:
-        raise DataUnreadable(str(path), "there is no CT series with its readers' XML in it")
-    people = dict.fromkeys(one.patient for one in films)  # an ID is only compared, never kept
-    number = {patient: f"patient{index}" for index, patient in enumerate(people, 1)}
-    kept = tuple(Film(one.name, one.path, one.label, number[one.patient], mask=one.mask) for one in films)
-    return FilmSet(path.name, finding, kept)
 
 
 def readers_of(folder: Path) -> Path:
@@ -121,11 +104,6 @@ def _stack(folder: Path) -> scan_volumes.SliceStack:
     if not stacks:
         raise DataUnreadable(str(folder), "its slices make no volume")
     return stacks[0]
-
-
-def _patient(folder: Path) -> str:
-    header = dcmread(next(folder.glob("*.dcm")), stop_before_pixels=True, specific_tags=["PatientID"])
-    return str(header.get("PatientID", "")) or folder.name
 
 
 def _text(one: ElementTree.Element, name: str) -> str:

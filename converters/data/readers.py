@@ -4,27 +4,22 @@ The forms: an image folder ``DIR/<CLASS>/*`` (pictures or DICOM files), ``labels
 ``masks/``) or beside the DICOM files themselves, NIH's, Hannover's, and a MedMNIST-form ``.npz``.
 """
 
-import csv
 import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.data import datasets, lidc_idri, polygons, volumes
+from converters.data import datasets, lidc_idri, polygons, volume_sets
 from converters.data.datasets import Film, FilmSet
+from converters.data.label_tables import CLASS_COLUMNS, FILE_COLUMNS, TRAIT_COLUMNS, find_column, read_rows
 from converters.failures import DataUnreadable
 
-FILE_COLUMNS = ("file", "filename", "image")
-CLASS_COLUMNS = ("class", "label", "labels", "grade", "value")
 BOXES = "boxes.csv"
 """Beside a ``labels.csv``: a row ``file,x0,y0,x1,y1`` for each lesion, in pixels of the film."""
 PATIENT_COLUMNS = ("patient", "patient_id", "study")
 """Whose a film is, the first that a row says: without a patient, films of one study still belong together."""
 AGE_COLUMNS = ("age_years", "age", "patient_age")
 """Columns of a ``labels.csv`` with the age in years; the box asks a pack only about patients of its own ages."""
-TRAIT_COLUMNS = ("view", "sex", "age_band", "source", "site", "machine", "probe")
-"""Columns of a ``labels.csv`` by which a card tells subgroups apart."""
-
 NORMAL = "normal"
 """In a set with ``masks/`` a film of this class that has no mask shows no lesion."""
 
@@ -58,7 +53,7 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
         raise DataUnreadable(str(path), f"it is neither {FORMS}")
     word = positive or finding
     if (path / "volumes").is_dir():
-        return volumes.opened(path, word)
+        return volume_sets.opened(path, word)
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
             return datasets.nih(
@@ -70,7 +65,7 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
     if split and (path / split).is_dir():
         return datasets.image_folder(path / split, word, guessed=positive is None and finding is not None)
     if lidc_idri.folders(path):
-        return lidc_idri.opened(path, word or "")
+        return volume_sets.series(path, word or "")
     if any(path.glob("*.tar.*")):
         raise DataUnreadable(str(path), "it holds archives; unpack them first: tar --zstd -xf FILE")
     return datasets.image_folder(path, word, guessed=positive is None and finding is not None)
@@ -78,7 +73,7 @@ def opened(path: Path, finding: str | None, positive: str | None = None, split: 
 
 def is_hannover(path: Path) -> bool:
     """Whether the ``labels.csv`` in ``path`` is that of the Hannover films: it names images, patients and no class."""
-    named = set(_rows(path / "labels.csv")[0])
+    named = set(read_rows(path / "labels.csv")[0])
     return named.issuperset(HANNOVER_COLUMNS) and not named.intersection((*FILE_COLUMNS, *CLASS_COLUMNS))
 
 
@@ -89,7 +84,7 @@ def has_split(path: Path, split: str) -> bool:
     if (path / "labels.csv").is_file():
         if (path / "images512").is_dir():
             return split == "under-18"
-        rows = _rows(path / "labels.csv")
+        rows = read_rows(path / "labels.csv")
         column = _split_column(rows)
         return column is not None and any(row[column] == split for row in rows)
     return (path / split).is_dir()
@@ -105,8 +100,8 @@ def labelled(folder: Path, positive: str | None, split: str | None = None) -> Fi
     become traits. Raises :class:`DataUnreadable`.
     """
     table = folder / "labels.csv"
-    rows = _rows(table)
-    file_column, class_column = _column(table, rows, FILE_COLUMNS), _column(table, rows, CLASS_COLUMNS)
+    rows = read_rows(table)
+    file_column, class_column = (find_column(table, rows, names) for names in (FILE_COLUMNS, CLASS_COLUMNS))
     classes = sorted({row[class_column] for row in rows})
     chosen = next((name for name in classes if positive and name.casefold() == positive.casefold()), None)
     if chosen is None and positive is not None:
@@ -148,9 +143,9 @@ def hannover(folder: Path) -> FilmSet:
     recipe. Raises :class:`DataUnreadable`.
     """
     table = folder / "labels.csv"
-    rows = _rows(table)
+    rows = read_rows(table)
     for column in HANNOVER_COLUMNS:
-        _column(table, rows, (column,))
+        find_column(table, rows, (column,))
     paths = [folder / "images" / f"{row['image_id']}.jpg" for row in rows]
     _refuse_absent(table, paths)
     films = tuple(
@@ -166,13 +161,6 @@ def hannover(folder: Path) -> FilmSet:
         for row, path in zip(rows, paths, strict=True)
     )
     return FilmSet(folder.name, COVID_19, films)
-
-
-def rows_by_file(table: Path) -> dict[str, dict[str, str]]:
-    """The rows of a ``labels.csv`` by the name of their file. Raises :class:`DataUnreadable`."""
-    rows = _rows(table)
-    column = _column(table, rows, FILE_COLUMNS)
-    return {row[column]: row for row in rows}
 
 
 def slices(table: Path, rows: Sequence[dict[str, str]]) -> list[tuple[tuple[str, str], ...]]:
@@ -219,8 +207,11 @@ def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ..
     """The boxes by the file they are in; ``None`` where the set has none. Raises :class:`DataUnreadable`."""
     if not table.is_file():
         return None
-    rows = _rows(table)
-    file_column, sides = _column(table, rows, FILE_COLUMNS), [_column(table, rows, (name,)) for name in BOX_COLUMNS]
+    rows = read_rows(table)
+    file_column, sides = (
+        find_column(table, rows, FILE_COLUMNS),
+        [find_column(table, rows, (name,)) for name in BOX_COLUMNS],
+    )
     boxes: dict[str, tuple[tuple[float, float, float, float], ...]] = {}
     for number, row in enumerate(rows, 1):
         try:
@@ -236,24 +227,6 @@ def _boxes(table: Path) -> dict[str, tuple[tuple[float, float, float, float], ..
 def _mask(folder: Path, film: Path) -> Path | None:
     named = (folder / "masks" / f"{film.stem}.png", folder / "outlines" / f"{film.stem}{polygons.SUFFIX}")
     return next((path for path in named if path.is_file()), None)
-
-
-def _rows(table: Path) -> list[dict[str, str]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataUnreadable(str(table), str(error)) from error
-    if not rows or any(None in row or None in row.values() for row in rows):
-        raise DataUnreadable(str(table), "it has no row, or one of another length than its heading")
-    return rows
-
-
-def _column(table: Path, rows: Sequence[dict[str, str]], names: Sequence[str]) -> str:
-    for name in names:
-        if name in rows[0]:
-            return name
-    raise DataUnreadable(str(table), f"it has no column {' or '.join(names)}")
 
 
 def _split_column(rows: Sequence[dict[str, str]]) -> str | None:

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters import tasks
-from converters.data import class_words, datasets, duplicates, merged_sets, readers, splits, volumes
+from converters.data import class_words, datasets, duplicates, merged_sets, readers, splits, volume_sets, volumes
 from converters.data.datasets import Film, FilmSet
 from converters.data.preprocessing import prepared
 from converters.failures import DataUnreadable, RecipeInvalid
-from converters.recipe import ClassWords, Reader, Recipe
+from converters.recipe import Recipe
+from converters.recipe_tables import ClassWords, Reader
 from firmware_app.imaging.model_input import InputSpec
 
 HASH_PX = 64
@@ -144,7 +145,7 @@ def _read(reader: Reader, data: Path, positive: str | None) -> FilmSet:
     if not data.is_dir():
         raise DataUnreadable(str(data), "the folder does not exist")
     if reader == "volumes":
-        return volumes.opened(data, positive)
+        return volume_sets.opened(data, positive)
     if reader == "masks":
         return readers.labelled(data, positive)
     if reader == "hannover":
@@ -163,7 +164,7 @@ def grouped(films: FilmSet, more: Sequence[Film] = ()) -> tuple[dict[str, str], 
 def copies(films: FilmSet) -> list[tuple[int, int]]:
     """Pairs of places in the set that hold one picture, or one volume."""
     if all(volumes.is_volume(film.path) and film.index is None for film in films.films):
-        return volumes.copies(films.films)
+        return volume_sets.copies(films.films)
     return duplicates.duplicate_pairs(prepared(films, InputSpec("hash", HASH_PX, HASH_PX)).astype(np.float32))
 
 

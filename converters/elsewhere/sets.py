@@ -11,7 +11,7 @@ from converters import tasks
 from converters.data import merged_sets, readers, recipe_data
 from converters.data.datasets import Film, FilmSet
 from converters.failures import DataUnreadable, NoOtherPlace
-from converters.recipe import ClassWords, Reader
+from converters.recipe_tables import ClassWords, Reader
 from firmware_app.packs.pack_folder import Pack
 
 HOW_NAMED = "DIR[:PART][=NAME]"

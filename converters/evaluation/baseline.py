@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from converters.data.predictions import Predictions
 from converters.evaluation import gates
 from converters.evaluation.gates import GateResult
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from converters.tasks.interface import Answers, Task
 
 

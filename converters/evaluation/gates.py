@@ -27,7 +27,7 @@ from typing import Any, Self
 import numpy as np
 
 from converters.data.predictions import Predictions
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from converters.statistics import paired
 from converters.tasks.interface import Outputs
 

@@ -16,7 +16,7 @@ from converters.data.predictions import Predictions
 from converters.evaluation.gates import judged
 from converters.evaluation.threshold import odds
 from converters.failures import DataUnreadable
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from converters.statistics import calibration, decision, intervals, paired, selective
 from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LesionResults

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.data.datasets import Film
+from converters.data.label_tables import rows_by_file
 from converters.data.predictions import Predictions
-from converters.data.readers import rows_by_file
 from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
 from converters.nets import foreign
-from converters.recipe import Reference
+from converters.recipe_tables import Reference
 from converters.statistics import intervals, paired
 from converters.workflow.ledger import digest_of
 from converters.workflow.recipe_run import RecipeRun

@@ -23,7 +23,7 @@ from converters.formats.artefacts import Key
 from converters.formats.model_files import calibration_names
 from converters.nets import CamNet
 from converters.quantizing import ptq_search
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.training import fitting, steps
 from converters.training.steps import RecipeRun

@@ -1,15 +1,19 @@
 """Calibration and the decision threshold, by the recipe's rule, and the arithmetic of log odds."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.failures import GateFailed
-from converters.recipe import Recipe
 from converters.statistics import intervals
 from firmware_app.packs.tasks.interface import UsualScores
+
+if TYPE_CHECKING:
+    from converters.recipe import Recipe
 
 NEAREST_TO_CERTAIN = 1e-12
 

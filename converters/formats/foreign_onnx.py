@@ -18,7 +18,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, helper, numpy_helper
 
 from converters.failures import RecipeInvalid
-from converters.recipe import Net, Recipe
+from converters.recipe import Recipe
+from converters.recipe_tables import Net
 from converters.workflow.atomic import writing
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.packs.runtimes import registry

@@ -26,7 +26,8 @@ from converters import tasks
 from converters.failures import RecipeInvalid
 from converters.formats import foreign_onnx
 from converters.nets import CamNet, backbones
-from converters.recipe import Input, Net, Recipe
+from converters.recipe import Recipe
+from converters.recipe_tables import Input, Net
 from converters.training import checkpoint
 from firmware_app.imaging.model_input import InputSpec
 from firmware_app.packs.runtimes import registry

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.nets import CamNet
+from converters.nets.cam_net import CamNet
 from converters.nets.depthwise import DepthwiseConv2d
 
 IMAGENET_SCALE = 255.0 / 128.0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.nets import CamNet
+from converters.nets.cam_net import CamNet
 
 DILATIONS = (1, 2, 4, 8, 16, 8, 4, 2, 1)
 PLANS: Mapping[str, dict[str, Any]] = {

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converters.nets import CamNet, build
+from converters.nets import single
+from converters.nets.cam_net import CamNet
 
 NAME = "pair"
 PLANS: Mapping[str, dict[str, Any]] = {NAME: {"members": []}}
@@ -34,7 +35,9 @@ class Pair(CamNet):
     def __init__(self, name: str, plan: dict[str, Any], findings: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
         self.name, self.plan = name, plan
-        self.members = nn.ModuleList(build(one["name"], one["plan"], 1, dropout) for one in plan["members"])
+        self.members = nn.ModuleList(
+            single.chosen(single.KNOWN, one["name"], one["plan"], 1, dropout) for one in plan["members"]
+        )
         self.mixing = nn.Conv2d(2, 3, 1).requires_grad_(False)
         self.register_buffer("weights", torch.full((2,), 0.5))
         self.register_buffer("bias", torch.zeros(3))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from converters.nets import CamNet
+from converters.nets.cam_net import CamNet
 
 
 def _plan(widths: tuple[int, ...], depths: tuple[int, ...], features: int) -> dict[str, Any]:

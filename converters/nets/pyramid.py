@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converters.nets import CamNet
+from converters.nets.cam_net import CamNet
 from converters.nets.depthwise import DepthwiseConv2d
 from converters.nets.lite import STAGES, InvertedResidual, conv_norm, normalised, plan_of
 

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from converters import report
 from converters.data.predictions import Predictions
 from converters.evaluation import gate_step, operating_point, out_of_fold
 from converters.evaluation.gates import GateResult
@@ -26,6 +25,8 @@ from converters.golden_cases import cases as golden
 from converters.golden_cases import gate
 from converters.packing import card, measurement, pack_manifest, sbom, weak_points
 from converters.report import elsewhere_section, weak_section
+from converters.report import page as report
+from converters.report.step_results import Accounts
 from converters.synthetic_images import golden_images
 from converters.tasks.interface import Outputs
 from converters.training import leave_out, steps
@@ -189,7 +190,7 @@ def written_report(
         points=tuple(points),
         elsewhere=elsewhere,
     )
-    accounts = report.Accounts.read(run.work).refusing(refused)
+    accounts = Accounts.read(run.work).refusing(refused)
     return report.write(path, subject, predictions, accounts if with_films else replace(accounts, examples=()))
 
 

@@ -23,7 +23,7 @@ from converters.data.preprocessing import inputs, prepared
 from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
-from converters.recipe import Pretraining
+from converters.recipe_tables import Pretraining
 from converters.training import checkpoint, fitting, teacher_inference
 from converters.training.augment import augmented
 from converters.training.checkpoint import Checkpoint

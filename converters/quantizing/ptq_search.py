@@ -22,7 +22,7 @@ from converters.failures import ToolFailed
 from converters.formats.accuracy_control import MOST_MOVED as MOST_MOVED
 from converters.formats.accuracy_control import moved as moved
 from converters.formats.interface import CONTROLS
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 
 AS_FAST = 0.8
 """Files are taken for equally fast from this share of the fastest one's speed on; then the most faithful is chosen.

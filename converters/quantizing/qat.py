@@ -19,7 +19,7 @@ from converters.data.splits import Fold
 from converters.formats import artefacts, openvino_ir, quiet
 from converters.formats.model_files import calibration_films
 from converters.nets import CamNet
-from converters.recipe import Distill, Train
+from converters.recipe_tables import Distill, Train
 from converters.training import distill, fitting, steps, targets
 from converters.training.steps import RecipeRun
 from converters.workflow.ledger import tools

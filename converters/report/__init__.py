@@ -1,6 +1,5 @@
-"""The report of a pack: one HTML page that needs nothing beside itself, in Chinese and English."""
+"""The report of a pack: one HTML page that needs nothing beside itself, in Chinese and English.
 
-from converters.report.page import Subject, rendered, write
-from converters.report.step_results import Accounts
-
-__all__ = ["Accounts", "Subject", "rendered", "write"]
+:mod:`.page` writes it and needs the extra ``convert`` (Matplotlib). The sections that are written anew in a finished
+report (:mod:`.weak_section`, :mod:`.elsewhere_section`) do not, so that cards can be written without it.
+"""

@@ -3,6 +3,8 @@
 from html import escape
 from typing import Final
 
+from markupsafe import Markup
+
 CATALOGUE: Final[dict[str, tuple[str, str]]] = {
     "report": ("Conversion report", "转换报告"),
     "not_diagnostic": (
@@ -361,13 +363,16 @@ def pair(key: str, **values: object) -> tuple[str, str]:
     return english.format(**values), chinese.format(**values)
 
 
-def both(english: str, chinese: str) -> str:
+def both(english: str, chinese: str) -> Markup:
     """HTML that shows one of two texts."""
+    # The standard library's escape: reports that were made before must hold the same bytes (weak_section.rewrite).
     if english == chinese:
-        return escape(english)
-    return f'<span class="en" lang="en">{escape(english)}</span><span class="zh" lang="zh">{escape(chinese)}</span>'
+        return Markup(escape(english))
+    return Markup(
+        f'<span class="en" lang="en">{escape(english)}</span><span class="zh" lang="zh">{escape(chinese)}</span>'
+    )
 
 
-def say(key: str, **values: object) -> str:
+def say(key: str, **values: object) -> Markup:
     """HTML of a word or sentence of the catalogue."""
     return both(*pair(key, **values))

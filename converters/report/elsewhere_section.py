@@ -6,13 +6,14 @@ each had not seen (rows ``unseen[…]``).  From the manifest only.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
+
+from markupsafe import Markup
 
 from converters.elsewhere.figures import NO_NUMBER
 from converters.evaluation import metrics
 from converters.packing.weak_points import rate
+from converters.report import rendering
 from converters.report.catalogue import both, pair, say
-from converters.report.table import table
 from firmware_app.packs.evidence import ExternalValidation, Measurement
 from firmware_app.packs.manifest import Manifest
 from firmware_app.packs.manifest_types import LocalisedText
@@ -89,20 +90,10 @@ def _measure(name: str, language: int) -> str:
 
 def section(manifest: Manifest) -> str:
     """The section of the report, HTML."""
-    parts = [f"<h2>{say('elsewhere')}</h2>"]
-    every = tuple(rows(manifest))
-    notes = [say("elsewhere_how")] if manifest.measured_elsewhere else [f"<b>{say('elsewhere_nobody')}</b>"]
+    nobody = Markup("<b>{}</b>").format(say("elsewhere_nobody"))
+    notes = [say("elsewhere_how") if manifest.measured_elsewhere else nobody]
     if left := unseen(manifest):
         notes.append(say("unseen_teacher" if any("teacher" in row.runtime for row in left) else "unseen_note"))
-    parts += [f"<p class='note'>{note}</p>" for note in notes]
-    if every:
-        parts.append(table([say(key) for key in HEAD], map(_cells, every)))
+    shown = [(row.runtime, row.precision, both(row.films.en, row.films.zh), *row.rest) for row in rows(manifest)]
     said = [both(word.en, word.zh) for one in manifest.measured_elsewhere for word in remarks(one)]
-    if said:
-        parts.append("<ul>" + "".join(f"<li>{item}</li>" for item in said) + "</ul>")
-    return f"<section class='elsewhere'>{''.join(parts)}</section>"
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    films = both(row.films.en, row.films.zh)
-    return (escape(row.runtime), escape(row.precision), films, *map(escape, row.rest))
+    return str(rendering.part("elsewhere", notes, HEAD, shown, said))

@@ -1,6 +1,6 @@
 """The comparison with the network's own script (``[reference]``), in words: the same on the card and in the report."""
 
-from converters.report.catalogue import both, pair, say
+from converters.report.catalogue import pair
 from firmware_app.packs.evidence import ReferenceAgreement
 
 
@@ -20,8 +20,3 @@ def words(agreement: ReferenceAgreement) -> tuple[str, str]:
     )
     verdict = pair("reference_passed" if agreement.outcome == "passed" else "reference_inconclusive")
     return f"{measured[0]} {verdict[0]}", f"{measured[1]}{verdict[1]}"
-
-
-def section(agreement: ReferenceAgreement) -> str:
-    """The section of the report."""
-    return f"<section><h2>{say('reference')}</h2>\n<p>{both(*words(agreement))}</p></section>"

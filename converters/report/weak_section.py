@@ -5,7 +5,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from markupsafe import Markup
+
 from converters.failures import OutputUnwritable
+from converters.report import rendering
 from converters.report.catalogue import both, say
 from converters.workflow.atomic import write_text
 from firmware_app.packs.manifest_types import LocalisedText
@@ -19,16 +22,15 @@ _ELSEWHERE = re.compile(r"<section class='elsewhere'>.*?</section>\n", re.DOTALL
 _REQUANTIZED = re.compile(r"\n<section class='requantized'>.*?</section>", re.DOTALL)
 _HEADING = re.compile(r"<h1>.*?</h1>", re.DOTALL)
 _TITLE = re.compile(r"<title>.*?</title>", re.DOTALL)
-_WRITTEN = re.compile(re.escape(say("written", version="?", day="?")).replace(r"\?", r"[\d.-]+"))
+_WRITTEN = re.compile(re.escape(str(say("written", version="?", day="?"))).replace(r"\?", r"[\d.-]+"))
 
 
 def section(items: Iterable[str]) -> str:
     """The weak points, each of them HTML."""
-    listed = "".join(f"<li>{item}</li>" for item in items)
-    return f"<section class='weak'><h2>{say('weak')}</h2>\n<ul>{listed}</ul></section>"
+    return str(rendering.part("weak", list(items)))
 
 
-def listed(points: Iterable[LocalisedText]) -> list[str]:
+def listed(points: Iterable[LocalisedText]) -> list[Markup]:
     """Weak points as HTML."""
     return [both(one.en, one.zh) for one in points]
 
@@ -72,5 +74,5 @@ def _rewrite(path: Path, changes: Iterable[tuple[re.Pattern[str], str]]) -> None
         parts = pattern.split(page)
         if len(parts) != 2:
             raise OutputUnwritable(str(path), "it is no report that this version can tell anew")
-        page = fresh.join(parts)
+        page = str(fresh).join(parts)  # joined by Markup they would be escaped
     write_text(path, page)

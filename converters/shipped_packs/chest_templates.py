@@ -3,8 +3,8 @@
     python -m converters.shipped_packs.chest_templates --data FOLDER
 
 FOLDER holds `chest-xray/kermany224_train` (children, CC BY 4.0) and `chest-xray-nih` (adults, free use with
-attribution).  Half of the patients, by a checksum of their number, are learnt from; ``python -m bench.quality``
-measures on the others.  Writes `firmware_app/imaging/chest.npz`: a few hundred weights and two average films,
+attribution).  Half of the patients, by a checksum of their number, are learnt from; docs/decisions/quality.md
+judges on the others.  Writes `firmware_app/imaging/chest.npz`: a few hundred weights and two average films,
 which identify nobody.
 """
 

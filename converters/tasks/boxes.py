@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from converters.evaluation.baseline import Baseline
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
-    from converters.recipe import Changes, Recipe
+    from converters.recipe import Recipe
+    from converters.recipe_tables import Changes
     from converters.training.fitting import Objective
     from converters.workflow.recipe_run import RecipeRun
     from firmware_app.imaging.model_input import InputSpec

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from converters.evaluation import threshold
 from converters.failures import DataUnreadable
-from converters.recipe import Table
+from converters.recipe_tables import Table
 from converters.tasks import kinds, two_networks, weak_labels
 from converters.tasks.interface import Answers, Outputs, Task
 from converters.tasks.kinds import Grades, Kind, Settings

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation.threshold import odds
-from converters.recipe import Recipe, Table
+from converters.recipe_tables import Table
 from firmware_app.packs.manifest_types import LocalisedText
 from firmware_app.packs.tasks import registry
 from firmware_app.packs.tasks.interface import Answer, FindingPart, Frame, OutputPart, Section
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from converters.evaluation.gates import GateResult
     from converters.nets import CamNet
     from converters.packing.words import FindingWords
+    from converters.recipe import Recipe
     from converters.statistics.agreement import Statistic
     from converters.statistics.lesions import LesionResults, Marks
     from converters.training.fitting import Objective

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from converters.data.datasets import NEGATIVE_WORDS
-from converters.recipe import Table
+from converters.recipe_tables import Table
 from firmware_app.packs.tasks.interface import Section
 
 Targets = NDArray[np.float64]

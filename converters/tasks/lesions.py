@@ -21,7 +21,7 @@ from pydantic import Field
 from converters.evaluation import segmentation, threshold
 from converters.evaluation.gates import GateResult, verdict_of
 from converters.failures import DataUnreadable, GateFailed, RecipeInvalid
-from converters.recipe import Table
+from converters.recipe_tables import Table
 from converters.statistics import intervals
 from converters.statistics.agreement import Statistic
 from converters.statistics.lesions import LEAST_OVERLAP, LesionResults, Marks, dice, found

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluation import segmentation, threshold
-from converters.recipe import Table
+from converters.recipe_tables import Table
 from converters.statistics import lesions
 from converters.statistics.lesions import Marks
 from converters.tasks.classify import MAP, Classify, drawn

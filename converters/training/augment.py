@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from converters.recipe import Changes
+from converters.recipe_tables import Changes
 from converters.training import machine_marks
 from firmware_app.packs.tasks.boxes import Corners
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from converters.nets import CamNet
-from converters.recipe import Changes
+from converters.recipe_tables import Changes
 from converters.training.augment import Affine, regreyed
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from converters.nets import CamNet
-from converters.recipe import Distill, Train
+from converters.recipe_tables import Distill, Train
 from converters.training import teacher_inference
 from converters.training.targets import Targets
 from converters.training.teacher_inference import Opinion

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from converters.data.datasets import FilmSet
 from converters.nets import CamNet
-from converters.recipe import Train
+from converters.recipe_tables import Train
 from firmware_app.imaging.model_input import InputSpec
 
 HIDDEN = 64

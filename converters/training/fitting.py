@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from converters.data.preprocessing import inputs
 from converters.failures import TrainingDiverged
 from converters.nets import CamNet
-from converters.recipe import Fit
+from converters.recipe_tables import Fit
 from converters.statistics import intervals
 from converters.training import checkpoint
 from converters.training.augment import augmented

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from converters.nets import CamNet
 from converters.nets.pyramid import Learning, Pyramid
-from converters.recipe import Changes
+from converters.recipe_tables import Changes
 from converters.training.augment import Affine, regreyed
 from converters.training.targets import Targets, balanced
 from converters.workflow.device import in_sixteen_bits

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from converters.nets import CamNet
-from converters.recipe import Changes, Train
+from converters.recipe_tables import Changes, Train
 from converters.tasks import kinds
 from converters.training.dice_loss import bent
 from converters.workflow.device import in_sixteen_bits

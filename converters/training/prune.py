@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from converters.failures import ToolFailed
 from converters.nets import CamNet, build, multiplications
-from converters.recipe import Prune
+from converters.recipe_tables import Prune
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from converters.data.recipe_data import labels_of
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign, multiplications
 from converters.nets.pair import Pair
-from converters.recipe import Distill
+from converters.recipe_tables import Distill
 from converters.statistics import intervals
 from converters.training import checkpoint, distill, fitting, pairing, prune, targets, train
 from converters.training.checkpoint import Checkpoint

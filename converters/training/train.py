@@ -19,7 +19,8 @@ from converters.failures import RecipeInvalid
 from converters.nets import CamNet, build
 from converters.nets.lite import Lite, imagenet_weights, load_imagenet
 from converters.nets.pyramid import Pyramid
-from converters.recipe import Distill, Recipe, Train
+from converters.recipe import Recipe
+from converters.recipe_tables import Distill, Train
 from converters.training import checkpoint
 from converters.training.domain_alignment import Alignment
 from converters.training.targets import Targets

@@ -36,7 +36,7 @@ TRAINING_CODE: Final = (
 What else weights depend on is known by its value, so that an edit which changes no value repeats no training of hours:
 
 * a recipe's defaults by the step's own tables with every key (:func:`converters.workflow.recipe_run.tables`), not by
-  ``recipe.py``, where each new key of a gate would count;
+  ``recipe_tables``, where each new key of a gate would count;
 * ``firmware_app/imaging`` and the libraries that decode by what the box makes of some films
   (:attr:`converters.workflow.recipe_run.RecipeRun.shown`), not by the modules, which change with every new refusal.
 

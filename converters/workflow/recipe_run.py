@@ -18,7 +18,8 @@ from converters.data.preprocessing import prepared, rounded
 from converters.data.recipe_data import RecipeData, input_spec, labels_of, open_recipe_data
 from converters.data.splits import Fold
 from converters.nets import CamNet, foreign
-from converters.recipe import Fit, Recipe
+from converters.recipe import Recipe
+from converters.recipe_tables import Fit
 from converters.tasks.interface import Task
 from converters.training import checkpoint, even_draws, fitting, train
 from converters.training.copy_paste import outlined

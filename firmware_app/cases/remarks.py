@@ -21,7 +21,7 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from firmware_app.cases import audit
 from firmware_app.cases.errors import (
@@ -32,14 +32,22 @@ from firmware_app.core import clock
 from firmware_app.core.database import Database
 from firmware_app.core.records import Detail
 
-if TYPE_CHECKING:
-    from firmware_app.cases.worklist import DoctorVerdict
-
 MOST_POINTS: Final = 400
 _MOST_CHARACTERS: Final = 16_000
 _LEAST_PX: Final = 2.0
 """A box or an outline that is smaller, or as thin, is a slip of the hand."""
 _LARGEST_PX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorVerdict:
+    """The verdict of one doctor on one finding; *earlier*: on a reading that has been replaced since."""
+
+    finding: str
+    verdict: str
+    actor: str
+    at: clock.Stamp
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from firmware_app.cases.errors import (
     NotReadYet,
 )
 from firmware_app.cases.remarks import SHOWN as SHOWN
-from firmware_app.cases.remarks import DoubleReading, Drawing, RemarkKind
+from firmware_app.cases.remarks import DoctorVerdict, DoubleReading, Drawing, RemarkKind
 from firmware_app.core import clock
 from firmware_app.core.records import Finding, Priority, ReadingStatus, Reason
 
@@ -77,17 +77,6 @@ class VerdictsLocked(CaseChanged):
 
 class VerdictMissing(Exception):
     """A finding of the current case has no doctor's verdict; nothing was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class DoctorVerdict:
-    """The verdict of one doctor on one finding; *earlier*: on a reading that has been replaced since."""
-
-    finding: str
-    verdict: str
-    actor: str
-    at: clock.Stamp
-    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

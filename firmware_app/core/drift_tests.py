@@ -10,13 +10,13 @@ with the share 1 / (j (j + 1)): a mixture of such processes is one (Shin, Ramdas
 idea).  Two things move what is seen, and the ratio allows for both.  Images below the threshold are asked for with a
 smaller probability: called images are over-represented among those confirmed, by a known
 factor.  And a doctor's own reading is wrong at times: on a share `WRONG` of images at most, which makes a good model
-look worse, the more so the rarer the finding is, so it is measured against that.  ``python -m bench.fall`` prints how
-often it alarms wrongly and how soon rightly (docs/drift.md).
+look worse, the more so the rarer the finding is, so it is measured against that.  docs/drift.md says how
+often it alarms wrongly and how soon rightly.
 
 **Shift** compares a clinic's newest images with its own first ones, without any truth.  Shares are compared by a
 two-proportion test, numbers by the two-sample test of Kolmogorov and Smirnov with its asymptotic distribution.  Each is
 asked at `ALARM`, for one look at independent images; how often a watched stream raises a false alarm with all measures
-and many looks, and how soon a change is found, ``python -m bench.drift`` measures (docs/drift.md).  The population
+and many looks, and how soon a change is found, stands in docs/drift.md.  The population
 stability index says how far, not whether: it has no error rate of its own.
 """
 

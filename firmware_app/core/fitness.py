@@ -6,7 +6,7 @@
 - **Floor**: with `FLOOR_POSITIVES` effective confirmed positives, a lower 95 % bound of the AUC below `FLOOR`.
 
 Both take the AUC from a logistic regression and allow for a share of wrong readings among those by a doctor's eye.
-`bench/calibration.py` chose the numbers, and docs/decisions/local-calibration.md says what they cost.
+docs/decisions/local-calibration.md says how the numbers were chosen and what they cost.
 
 The regression says how steeply the truth follows the score, and its slope means an AUC.  Images are confirmed with a
 probability that depends on their score alone, so P(truth | score) is that of all images, and a regression on the

@@ -2,8 +2,8 @@
 
 The sizes and `DECODING_ERRORS` hold for DICOM files and pictures alike.  A quality limit belongs to a kind of picture
 and decides what follows from a measure (docs/decisions/quality.md).  A kind names the pictures on which its limits were
-learnt; a pack declares the kind of its images.  ``python -m bench.quality`` prints how many good pictures each limit
-stops and how many bad ones it detects.  This module has no pixels and needs neither numpy nor pydicom.
+learnt; a pack declares the kind of its images.  docs/decisions/quality.md says how many good pictures each
+limit stops and how many bad ones it detects.  This module has no pixels and needs neither numpy nor pydicom.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ COLOURED_SHARE: Final = {"none": 0.2, "chest_film": 0.2, "ultrasound": 0.5}
 OUTSIDE_HINT_SHARE: Final = 0.3
 """Share of a finding's evidence that is not of tissue from which the doctor gets a hint."""
 OUTSIDE_REFUSAL_SHARE: Final = 0.5
-"""The share from which there is no number; both by `python -m bench.beside` (docs/decisions/explanation.md)."""
+"""The share from which there is no number; both are argued in docs/decisions/explanation.md."""
 OUTSIDE_CELLS: Final = 64
 """Cells along each side of the model's view, in which this share is computed (`outside_anatomy`)."""
 

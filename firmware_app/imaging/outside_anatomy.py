@@ -4,8 +4,7 @@ In ultrasound it is everything outside the sector (`ultrasound_sector`): letters
 background.  In a film it is the area around the exposed field, with anything printed into it: strips along the sides
 that are evenly black, or evenly brighter with an edge at their end.  Dark air beside a shoulder cannot be separated
 from the film and does not count.  A strip that is black from end to end counts, whether collimated, masked or air,
-because no part of a body is in it.  The limits are explained in docs/decisions/explanation.md; `python -m bench.beside`
-prints the figures.
+because no part of a body is in it.  The limits and their figures are in docs/decisions/explanation.md.
 """
 
 from __future__ import annotations

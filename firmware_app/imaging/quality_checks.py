@@ -14,7 +14,7 @@ CR of pydicom-data and NEMA.  Each line gives the worst image and the limit:
 - variance at 64 × 64 that no even slope explains: 0.118, at least 0.03 (an empty detector's heel effect: 0).
 
 `ULTRASOUND_LIMITS`, measured on 623 breast images (BUSI), 7 stills and 15 clips of lungs (POCUS), the ultrasound of
-pydicom's wheel, of pydicom-data and of NEMA (``python -m bench.sector`` prints the figures).  Speckle is grain, and
+pydicom's wheel, of pydicom-data and of NEMA (docs/decisions/quality.md).  Speckle is grain, and
 most of a screen may be black:
 
 - width by height: 0.57 to 2.29, limits 0.33 to 3; the shorter side: 156 pixels, 0.6 of the model's are asked for;

@@ -7,7 +7,7 @@ left.  From there a stroke is followed along what is thin in depth alone, as the
 itself is as grainy as strokes, it takes more to be one.  Thin lines of full colour are strokes too; broad areas of
 colour are Doppler.
 
-Limits and figures: docs/decisions/explanation.md, `python -m bench.marks`.
+Limits and figures: docs/decisions/explanation.md.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def coloured_share(rgb: NDArray[np.unsignedinteger[Any]], sector: Sector | None)
     """The share of the sector, or of the whole picture, that is drawn in colour; a large share means Doppler.
 
     A pixel is coloured where its channels differ by more than a fifth of the range; tinted greys and JPEG's chroma
-    noise are below that (measured by `bench.sector`).
+    noise are below that (docs/decisions/clips.md).
     """
     shown = pixel_operations.channel_spread(rgb) > _COLOURED
     if sector is not None:

@@ -162,7 +162,7 @@ DISPLAY_MISSING: Final = register(
 
 COLOURED: Final = 0.02
 """Share of the sector in colour from which it is Doppler: grey pictures have at most 0.002, Doppler
-0.1 (`bench.sector`)."""
+0.1 (docs/decisions/clips.md)."""
 
 
 def make_hint(code: str, **details: str | int | float) -> Reason:

@@ -22,8 +22,8 @@ from firmware_app.cases.errors import NotReadYet, RegistrationUnknown
 from firmware_app.cases.patient_identity import Patient
 from firmware_app.cases.patients import DisplayedPatient, Patients
 from firmware_app.cases.registrations import Registrations
-from firmware_app.cases.remarks import DoubleReading, Remark, RemarkKind, Remarks
-from firmware_app.cases.worklist import CaseCompletion, DoctorVerdict, Worklist
+from firmware_app.cases.remarks import DoctorVerdict, DoubleReading, Remark, RemarkKind, Remarks
+from firmware_app.cases.worklist import CaseCompletion, Worklist
 from firmware_app.core.clock import Stamp
 from firmware_app.core.lesion import Lesion
 from firmware_app.core.records import Case, Finding, Header, Reading, Reason

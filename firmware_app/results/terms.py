@@ -18,7 +18,7 @@ from firmware_app.dicom.worklist import EXAMINATIONS, find_examination, kind_of_
 from firmware_app.reading.entry_choices import OTHER_PART
 
 if TYPE_CHECKING:
-    from firmware_app.cases.worklist import DoctorVerdict
+    from firmware_app.cases.remarks import DoctorVerdict
 
 VERDICTS: Final = {"agree": N_("Agree"), "disagree": N_("Disagree"), "unsure": N_("Unsure")}
 SAID: Final = {**VERDICTS, "none": N_("No opinion")}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters.recipe import Changes
+from converters.recipe_tables import Changes
 
 SIDE, FILMS = 128, 6
 SQUARE = (0.25, 0.375, 0.625, 0.75)

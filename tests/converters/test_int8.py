@@ -117,7 +117,7 @@ def test_a_file_whose_depthwise_convolutions_stay_in_float_is_refused_with_the_s
     from converters.formats import artefacts, onnx_file, openvino_ir
     from converters.nets import build
     from converters.quantizing import ptq_search
-    from converters.recipe import Gate
+    from converters.recipe_tables import Gate
     from firmware_app.imaging.model_input import InputSpec
     from firmware_app.packs.runtimes.openvino import shared_core
 
@@ -147,7 +147,7 @@ def test_a_log_sum_exp_head_gets_an_int8_file(runtime: str, tmp_path: Path) -> N
     from converters.formats.accuracy_control import MOST_MOVED, moved
     from converters.formats.interface import CONTROLS
     from converters.nets.foreign import Foreign
-    from converters.recipe import Input, Net
+    from converters.recipe_tables import Input, Net
 
     class LogSumExp(nn.Module):  # type: ignore[misc]
         """Between mean and maximum (Pinheiro & Collobert 2015): the exponentials leave rounding no room."""
@@ -195,7 +195,7 @@ def test_eight_bit_weights_overflow_on_no_processor(tmp_path: Path) -> None:
 
     from converters.formats import onnx_file
     from converters.nets.foreign import Foreign
-    from converters.recipe import Input, Net
+    from converters.recipe_tables import Input, Net
 
     network = nn.Sequential(nn.Conv2d(1, 32, 1, bias=False), nn.ReLU(), nn.Conv2d(32, 32, 3, 2, 1, bias=False))
     with torch.no_grad():

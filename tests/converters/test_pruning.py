@@ -6,7 +6,7 @@ import pytest
 
 from converters.failures import ToolFailed
 from converters.nets import CamNet
-from converters.recipe import Prune
+from converters.recipe_tables import Prune
 from tests.converters.conftest import write_recipe
 
 

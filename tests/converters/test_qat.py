@@ -42,7 +42,7 @@ def test_learning_with_rounding_brings_badly_rounded_layers_nearer_to_what_they_
 
     from converters.nets.foreign import Foreign
     from converters.quantizing.qat import rounded
-    from converters.recipe import Input, Net
+    from converters.recipe_tables import Input, Net
 
     torch.manual_seed(seed)
     first, second, films = nn.Conv2d(1, 8, 3, bias=False), nn.Conv2d(8, 1, 3, bias=False), torch.rand(8, 1, 16, 16)

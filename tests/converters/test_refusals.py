@@ -12,7 +12,7 @@ import pytest
 
 from converters import cli
 from converters.failures import GateFailed, OutputUnwritable
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from firmware_app.packs.pack_folder import Pack
 from tests.converters.conftest import PLAIN, measured_by_the_box, write_recipe
 from tests.small_disk import unmount

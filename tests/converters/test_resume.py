@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from converters import cli
-from converters.recipe import Changes, Fit, load_recipe
+from converters.recipe import load_recipe
+from converters.recipe_tables import Changes, Fit
 from converters.workflow import ledger
 from firmware_app.imaging.model_input import to_model_input
 from tests.converters.conftest import PLAIN, write_recipe

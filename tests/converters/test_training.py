@@ -102,7 +102,7 @@ def test_a_fit_draws_its_sources_evenly_and_distils_so(films: Path, tmp_path: Pa
 def test_a_film_teaches_the_channel_of_its_own_label_and_no_other() -> None:
     import torch
 
-    from converters.recipe import Train
+    from converters.recipe_tables import Train
     from converters.training.targets import Targets
     from converters.training.train import cross_entropy
 
@@ -253,7 +253,7 @@ def test_films_without_a_label_weigh_by_their_teacher_alone() -> None:
     import torch
 
     from converters.nets import build
-    from converters.recipe import Distill, Train
+    from converters.recipe_tables import Distill, Train
     from converters.training.distill import taught
     from converters.training.targets import Targets
 

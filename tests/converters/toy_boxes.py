@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from converters.evaluation import segmentation, threshold
-from converters.recipe import Table
+from converters.recipe_tables import Table
 from converters.statistics import lesions
 from converters.tasks.interface import Answers, Outputs, Task
 from tests import toy_task

@@ -116,6 +116,37 @@ def packages_imported(root: Path, top: str) -> dict[str, set[str]]:
     return {here: {there for there in them if there != here} for here, them in arrows.items()}
 
 
+KNOWN_CYCLE = {
+    "firmware_app.appliance.rebuild",
+    "firmware_app.appliance.rebuild_clinical",
+    "firmware_app.appliance.rescue",
+}
+"""Files that import each other still; no other may."""
+
+
+def files_imported(root: Path, top: str) -> dict[str, set[str]]:
+    """For each file of *top*: which others of it it imports, wherever in the file, but for the types alone."""
+    trees = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): ast.parse(path.read_text())
+        for path in sorted((root / top).rglob("*.py"))
+    }
+
+    def named(tree: ast.AST) -> Iterator[str]:
+        nodes = list(ast.walk(tree))
+        checks = [
+            node for node in nodes if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        ]
+        of_types = {id(inner) for check in checks for line in check.body for inner in ast.walk(line)}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and id(node) not in of_types:
+                for whole in (f"{node.module}.{alias.name}" for alias in node.names):
+                    yield whole if whole in trees else str(node.module)
+            elif isinstance(node, ast.Import) and id(node) not in of_types:
+                yield from (alias.name for alias in node.names)
+
+    return {here: {there for there in named(tree) if there in trees and there != here} for here, tree in trees.items()}
+
+
 def in_a_cycle(arrows: Mapping[str, Iterable[str]]) -> set[str]:
     """Those from which the arrows lead back to themselves."""
 
@@ -161,6 +192,23 @@ def test_no_packages_of_the_box_import_each_other_in_a_cycle() -> None:
     assert in_a_cycle(packages_imported(ROOT, "firmware_app")) == set()
 
 
+@pytest.mark.parametrize("package", OURS)
+def test_no_files_import_each_other_in_a_cycle(package: str) -> None:
+    assert in_a_cycle(files_imported(ROOT, package)) - KNOWN_CYCLE == set()
+
+
+def test_a_cycle_of_files_is_seen_where_the_import_is_late_but_not_where_it_is_of_types_alone(tmp_path: Path) -> None:
+    for file, text in {
+        "web/page.py": "from web import row\n",
+        "web/row.py": "def drawn():\n    from web.page import Page\n",
+        "web/sheet.py": "if TYPE_CHECKING:\n    from web.table import Table\n",
+        "web/table.py": "import web.sheet\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text)
+    assert in_a_cycle(files_imported(tmp_path, "web")) == {"web.page", "web.row"}
+
+
 def test_a_cycle_is_seen(tmp_path: Path) -> None:
     for file, text in {
         "firmware_app/store/relay.py": "from firmware_app.uplink import line\n",
@@ -180,6 +228,15 @@ def test_the_pictures_in_readme_and_architecture_page_are_the_tree() -> None:
     assert drawn == there
     short = (ROOT / "README.md").read_text("utf-8").split("firmware_app/   the box.")[1].split("```")[0]
     assert [name for name in there if f"{name}/" not in short] == []
+
+
+def test_only_what_writes_a_whole_report_needs_matplotlib() -> None:
+    arrows = files_imported(ROOT, "converters")
+    drawn = {path.relative_to(ROOT).as_posix() for path in modules("converters") if "matplotlib" in path.read_text()}
+    assert drawn == {"converters/report/figures.py"}
+    assert {name for name in arrows if "converters.report.figures" in arrows[name]} == {"converters.report.page"}
+    whole = {name for name in arrows if "converters.report.page" in arrows[name]}
+    assert whole == {"converters.packing.pack", "converters.shipped_packs.requantize"}
 
 
 def test_what_the_box_installs_holds_no_training_stack() -> None:

@@ -120,7 +120,7 @@ def test_a_large_film_costs_a_few_milliseconds() -> None:
         begun = time.thread_time()
         outside_anatomy.cells_of_radiograph(frame)
         taken.append(time.thread_time() - begun)
-    assert min(taken) < 0.02  # 1.6 ms of an idle core (`bench.beside`)
+    assert min(taken) < 0.02  # 1.6 ms of an idle core
 
 
 # --- ultrasound -------------------------------------------------------------------------------------------------------

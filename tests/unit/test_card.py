@@ -7,11 +7,13 @@ from typing import Any, Literal, cast
 import numpy as np
 import pytest
 
-from converters import cli, report
+from converters import cli
 from converters.data.predictions import Predictions
 from converters.packing import card, card_notes, weak_points
 from converters.packing.words import load_words
 from converters.report import elsewhere_section, weak_section
+from converters.report import page as report
+from converters.report.step_results import Accounts
 from firmware_app.packs.evidence import ExternalValidation, GoldenCase, Measurement, ReferenceAgreement
 from firmware_app.packs.manifest import AbstentionRange, Manifest
 from tests import toy_pack
@@ -260,7 +262,7 @@ def test_a_report_and_its_card_name_the_same_weak_points_after_the_words_have_ch
     key = ("onnxruntime", "fp32")
     finding = manifest.section.findings[0]
     subject = report.Subject("toy", "0.0.1", manifest.title, finding, manifest.weak_points, "val", key)
-    page = report.write(folder / weak_section.NAME, subject, {key: films}, report.Accounts())
+    page = report.write(folder / weak_section.NAME, subject, {key: films}, Accounts())
     numbers = page.read_text("utf-8").partition("<section class='refusals'>")[2]
     assert cli.main(["card", str(folder), "--words", str(words)]) == 0
     card_text, points = page.read_text("utf-8"), weak_points.points(Manifest.load(folder))

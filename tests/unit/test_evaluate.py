@@ -13,7 +13,8 @@ from converters.data import datasets, frozen_test_log, readers, recipe_data, spl
 from converters.data.predictions import Predictions
 from converters.evaluation import box_inference, evaluate, metrics
 from converters.failures import DataUnreadable
-from converters.recipe import Data, Net, Recipe, Train
+from converters.recipe import Recipe
+from converters.recipe_tables import Data, Net, Train
 from firmware_app.imaging import image_file, model_frames
 from firmware_app.packs.evidence import Measurement
 from firmware_app.packs.manifest_types import LocalisedText

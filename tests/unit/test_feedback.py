@@ -27,7 +27,8 @@ from converters.failures import (
     OutputUnwritable,
     SplitLeaks,
 )
-from converters.recipe import Data, Net, Recipe, Train
+from converters.recipe import Recipe
+from converters.recipe_tables import Data, Net, Train
 
 PACK = "toy-disc"
 KEY = X25519PrivateKey.generate()

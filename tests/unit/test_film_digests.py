@@ -11,7 +11,8 @@ from converters.data import film_digests, recipe_data, splits, unlabelled
 from converters.data.datasets import image_folder
 from converters.data.recipe_data import RecipeData
 from converters.failures import SplitLeaks
-from converters.recipe import Data, Distill, Net, Recipe, Train
+from converters.recipe import Recipe
+from converters.recipe_tables import Data, Distill, Net, Train
 from converters.workflow import ledger
 from converters.workflow.ledger import Ledger
 from firmware_app.imaging.model_input import InputSpec

@@ -6,7 +6,7 @@ import pytest
 from converters.data.predictions import Predictions
 from converters.evaluation import gates
 from converters.evaluation.gates import GateOutcome, GateResult
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 
 THRESHOLD = 0.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from converters.data import lidc_idri, readers
+from converters.data import readers, volume_sets
 from converters.failures import DataUnreadable
 from tests import scans
 
@@ -71,13 +71,13 @@ def test_what_is_no_such_folder_is_named(tmp_path: Path) -> None:
     folder = series(tmp_path / "ct", [(2, "TRUE", ROUND)])
     (folder / "more.xml").write_text("<x/>")
     with pytest.raises(DataUnreadable, match="2 XML files"):
-        lidc_idri.opened(tmp_path, "nodule")
+        volume_sets.series(tmp_path, "nodule")
     (folder / "more.xml").unlink()
     for text, why in (("<LidcRead", "cut off"), ("<other/>", "not the readers' XML")):
         (folder / "readers.xml").write_text(text)
         with pytest.raises(DataUnreadable, match=why):
-            lidc_idri.opened(tmp_path, "nodule")
+            volume_sets.series(tmp_path, "nodule")
     elsewhere = series(tmp_path / "other", [(2, "TRUE", ROUND)])
     (folder / "readers.xml").write_bytes((elsewhere / "readers.xml").read_bytes())
     with pytest.raises(DataUnreadable, match="not in the series"):
-        lidc_idri.opened(folder, "nodule")
+        volume_sets.series(folder, "nodule")

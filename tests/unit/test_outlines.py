@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.data import volumes
+from converters.data import volume_sets
 from converters.data.predictions import Predictions
 from converters.evaluation import segmentation
 from converters.evaluation.baseline import Baseline
 from converters.evaluation.gates import GateOutcome
 from converters.failures import DataUnreadable
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 from converters.tasks import segment
 from firmware_app.imaging.model_input import InputSpec, to_model_input
 from firmware_app.packs.errors import (
@@ -82,13 +82,13 @@ def test_volumes_are_read_with_their_masks_and_the_empty_ones_are_negative(tmp_p
     write(tmp_path, "b.npy", grey + 1.0, np.zeros_like(LESION))
     write(tmp_path, "c.npy", grey, LESION)
     (tmp_path / "labels.csv").write_text("file,patient,machine\na.npy,p1,X\nb.npy,p1,Y\n")
-    films = volumes.opened(tmp_path, "ball").films
+    films = volume_sets.opened(tmp_path, "ball").films
     assert [(film.label, film.patient) for film in films] == [(1, "p1"), (0, "p1"), (1, "c")]
     assert films[0].read().shape == (8, 8, 8)
     outlined = films[0].outlined()
     assert outlined is not None
     assert np.array_equal(outlined, LESION)
-    assert volumes.copies(films) == [(0, 2)]
+    assert volume_sets.copies(films) == [(0, 2)]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_volumes_are_read_with_their_masks_and_the_empty_ones_are_negative(tmp_p
 def test_a_volume_in_another_form_is_refused(tmp_path: Path, volume: object, mask: object, sentence: str) -> None:
     write(tmp_path, "a.npy", volume, mask)
     with pytest.raises(DataUnreadable, match=sentence):
-        volumes.opened(tmp_path, "ball")
+        volume_sets.opened(tmp_path, "ball")
 
 
 def test_a_volume_becomes_a_tensor_with_its_depth() -> None:

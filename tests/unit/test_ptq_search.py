@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from converters.evaluation.gates import GateOutcome, GateResult
 from converters.formats.interface import CONTROLS
 from converters.quantizing import ptq_search
-from converters.recipe import Gate
+from converters.recipe_tables import Gate
 
 CONTROLLED, STRICT = CONTROLS
 WANTED = np.array([-1.0, 0.0, 1.0])

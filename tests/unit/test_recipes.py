@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from converters.failures import RecipeInvalid
 from converters.packing import licences
 from converters.packing.words import load_words
-from converters.recipe import Abstain, Cost, Data, Gate, Input, OperatingPoint, Quantize, Recipe, Train, load_recipe
+from converters.recipe import Recipe, load_recipe
+from converters.recipe_tables import Abstain, Cost, Data, Gate, Input, OperatingPoint, Quantize, Train
 
 CONVERTERS = Path(__file__).parents[2] / "converters"
 RECIPES = sorted(

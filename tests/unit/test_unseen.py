@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from converters import report
+from converters.report import page as report
 from converters.report.step_results import Accounts
 from converters.statistics.selective import Curve
 from tests.unit.test_report import PREDICTIONS, SUBJECT, Page

@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from bench import weak_marks as table
-from converters.data.datasets import Film, FilmSet
+from converters.data.datasets import Film
 from converters.failures import GateFailed
 from converters.tasks import classify as maker
 from converters.tasks import weak_labels
 from firmware_app.core.records import FINDING_TAG
-from firmware_app.imaging.model_input import InputSpec
-from firmware_app.packs.tasks import classify, lesions
+from firmware_app.packs.tasks import classify
 from firmware_app.packs.tasks.interface import Frame, FramePolicy, Section
 from firmware_app.results import case_text
-from tests.unit import test_lesions_on_the_box as of_lesions
 
 PLAIN = {"kind": "platt", "slope": 1.0, "intercept": -2.0}
 MARKS = {"calibration": PLAIN, "threshold": 0.6, "threshold_rule": "none", "reach": 0.5}
@@ -142,30 +138,3 @@ def test_candidates_are_judged_by_the_outlines_that_were_not_learnt_from(tmp_pat
     assert len(marks.false) == 1
     assert task.marks(section(None), outputs(STRONG), film) is None
     assert task.marks(section(), outputs(STRONG), replace(film, mask=None)) is None
-
-
-def test_the_table_counts_the_boxes_of_a_pack_that_has_learnt_from_outlines(
-    tmp_path: Path, few_resamples: None
-) -> None:
-    given = of_lesions.empty()
-    of_lesions.boxed(given, 4, 4, 3.0, 2.5)
-    given["outline"][0, 0, 6:12, 6:13] = 4.0
-    section = of_lesions.section()
-    manifest: Any = SimpleNamespace(
-        task="lesions", section=section, answering=lesions, input=InputSpec("image", 256, 256)
-    )
-    pack: Any = SimpleNamespace(manifest=manifest)
-    session: Any = SimpleNamespace(infer=lambda _tensors: given)
-    films: list[Film] = []
-    for name, rows in (("there", slice(44, 96)), ("elsewhere", slice(180, 230))):
-        mask = np.zeros((256, 256), np.uint8)
-        mask[rows, 48:104] = 255
-        for kind, pixels in (("film", 255 - mask), ("mask", mask)):
-            Image.fromarray(pixels).save(tmp_path / f"{name}.{kind}.png")
-        path = tmp_path / f"{name}.film.png"
-        films.append(Film(path.name, path, len(films), name, mask=tmp_path / f"{name}.mask.png"))
-    asked = table.Asked(pack, session, section)
-    assert not asked.is_weak
-    told = table.row("lesions", asked, FilmSet("toy", "malignant", tuple(films)))
-    assert len(told) == len(table.HEAD)
-    assert [one.split()[0] for one in told[1:5]] == ["0.50", "0.00", "1.00", "0.50"]

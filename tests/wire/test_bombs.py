@@ -1,6 +1,6 @@
 """The bomb set against a whole box: each is refused with a code, in time, and neither a service nor a neighbour pays.
 
-Ten seconds are what continuous integration is given; `python -m bench.bombs` prints what each takes.
+Ten seconds are what continuous integration is given; docs/decisions/hostile.md says what each takes.
 """
 
 from __future__ import annotations

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import decode_table
-from bench.decode_peers import PeerMissing, Words
-from bench.decode_table import Line
 from firmware_app.imaging.codec.stored_frames import FrameReader
 from tests import peers
+from tests.wire import decode_table
+from tests.wire.decode_peers import PeerMissing, Words
+from tests.wire.decode_table import Line
 
 # Made broken on purpose: a length that is none, a number that is none, a size that is none, and two that were cut.
 BROKEN = {

@@ -6,7 +6,7 @@ is not used: where gdcm is installed it prefers that, and gdcm aborts the proces
 
 libjpeg-turbo fills missing data with grey and only warns; simplejpeg, which brings the same library, raises its
 warnings as errors.  For `check_lost_data` the stream is decoded a second time, at an eighth of its size where its kind
-allows.  What each check detects and misses is measured in docs/decisions/pixels.md (`python -m bench.lost_data`).
+allows.  What each check detects and misses is measured in docs/decisions/pixels.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every available image, decoded by the box and by another decoder: equal, or refused with a code.
 
-python -m bench.decode_table [FOLDER ...] [--summary]
+python -m tests.wire.decode_table [FOLDER ...] [--summary]
 
 FOLDER is ../shared/data/dicom where that is there; pydicom's own test files (those inside its wheel, nothing is
 downloaded) and the package pydicom-data are always added.  What is compared are the stored words before any colour or
@@ -25,8 +25,6 @@ from typing import Final, Literal
 import numpy as np
 import pydicom
 
-from bench.decode_peers import PeerFailed, PeerMissing, Words, peer
-from bench.harness import REPOSITORY
 from firmware_app.core import child_loop
 from firmware_app.core import settings as config
 from firmware_app.core.errors import (
@@ -38,6 +36,8 @@ from firmware_app.dicom.errors import (
 from firmware_app.dicom.header import examine_file
 from firmware_app.imaging import dicom_source
 from firmware_app.imaging.codec.stored_frames import FrameReader
+from tests.peers import REPOSITORY
+from tests.wire.decode_peers import PeerFailed, PeerMissing, Words, peer
 
 LEVELS: Final = 2
 _BESIDE: Final = {".py", ".pyc", ".txt", ".json", ".icc", ".gz", ".dump", ".md"}
@@ -195,7 +195,9 @@ def summary(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.decode_table", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.wire.decode_table", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("folder", type=Path, nargs="*", help="of DICOM files (default: ../shared/data/dicom)")
     parser.add_argument("--summary", action="store_true", help="print only the summary")
     options = parser.parse_args()
