@@ -27,8 +27,9 @@ from firmware_app.core.errors import (
 from firmware_app.uplink.errors import (
     SEAL_KEY_RETIRED,
     Contradicted,
+    MessageInvalid,
 )
-from firmware_app.uplink.messages.public_keys import VerifyKey, parse_verify_key
+from firmware_app.uplink.messages.public_keys import parse_verify_key
 from firmware_app.uplink.messages.summary import (
     Brief,
     ClinicFigures,
@@ -186,12 +187,7 @@ class Inbox:
         known: _KnownKeys | None = getattr(self._local, "known", None)
         if known is None or known.mark != mark:
             rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
-            keys = {
-                row["box"]: parse_verify_key(row["verify"])
-                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"])
-                else None
-                for row in rows
-            }
+            keys = {row["box"]: None if row["revoked_at"] is not None else _parse_key(row["verify"]) for row in rows}
             self._local.known = known = _KnownKeys(mark, keys)
         return known.keys
 
@@ -365,6 +361,14 @@ class Inbox:
         """How many messages were not counted for an `ORDINARY_CODES` reason."""
         row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
         return int(row[0])
+
+
+def _parse_key(raw: str) -> Ed25519PublicKey | None:
+    """None for a weak key, by which anybody could sign."""
+    try:
+        return parse_verify_key(raw)
+    except MessageInvalid:
+        return None
 
 
 def _now() -> str:

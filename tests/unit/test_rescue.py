@@ -568,37 +568,6 @@ def test_which_films_were_given_away_is_kept(closed: Known, tmp_path: Path, page
         assert sorted(connection.execute("SELECT * FROM feedback_given").fetchall()) == given
 
 
-def test_references_that_an_older_version_drew_at_random_are_kept(closed: Known, tmp_path: Path) -> None:
-    """Where the rows are lost, the indexes still tell which study had which name."""
-    state = closed.copy(tmp_path / "state")
-    connection = sqlite3.connect(state.clinical_db)
-    with connection:
-        connection.execute(
-            "UPDATE instances SET case_reference = 'c-old' || substr(case_reference, 6) WHERE sop_uid IS NOT NULL"
-        )
-        connection.execute("UPDATE cases SET reference = 'c-old' || substr(reference, 6) WHERE study_uid IS NOT NULL")
-    rows = connection.execute("SELECT sha256, reference, case_reference FROM instances").fetchall()
-    pages = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name IN ('cases', 'instances')").fetchall()
-    connection.close()
-    data = state.clinical_db.read_bytes()
-    leaves = [root - 1 for (root,) in pages if data[PAGE * (root - 1)] == 0x0D]
-    for root in [root - 1 for (root,) in pages if root - 1 not in leaves]:  # the leaves below a table's root
-        start = PAGE * root
-        for cell in range(int.from_bytes(data[start + 3 : start + 5], "big")):
-            at = start + int.from_bytes(data[start + 12 + 2 * cell : start + 14 + 2 * cell], "big")
-            leaves.append(int.from_bytes(data[at : at + 4], "big") - 1)
-        leaves.append(int.from_bytes(data[start + 8 : start + 12], "big") - 1)
-    for leaf in leaves:
-        overwrite(state.clinical_db, leaf, random.Random(SEED))
-    rescue.rescue_database(state, state.clinical_db)
-    clinical = ClinicalDatabase(state.clinical_db)
-    rows_after = clinical.database.connection.execute(
-        "SELECT sha256, reference, case_reference FROM instances"
-    ).fetchall()
-    clinical.database.close()
-    assert {tuple(row) for row in rows_after} == set(rows)
-
-
 # --- the other two ------------------------------------------------------------------------------------------------
 
 
