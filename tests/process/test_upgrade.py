@@ -36,6 +36,9 @@ from firmware_app.ingest.intake import ImageIntake
 from firmware_app.packs.pack_folder import Pack
 from firmware_app.uplink.exchange.exchange_db import Exchange
 from firmware_app.uplink.outbox import Outbox
+from hospital.errors import INBOX_TOO_OLD
+from hospital.inbox.inbox_db import Inbox
+from tests.refusals import raises_refusal
 from tests.upgrades import additive, rows
 
 TREE = Path(__file__).parents[2]
@@ -70,7 +73,7 @@ def old_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (pytest.fail if os.environ.get("LANTERN_REQUIRE_PEERS") == "1" else pytest.skip)(reason)
     folder = tmp_path_factory.mktemp("old")
     archive = subprocess.run(
-        ["git", "archive", COMMIT, "firmware_app", "tests"], cwd=TREE, capture_output=True, check=True
+        ["git", "archive", COMMIT, "firmware_app", "hospital", "tests"], cwd=TREE, capture_output=True, check=True
     )
     subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
     return folder
@@ -184,3 +187,33 @@ def test_a_state_and_a_pack_of_the_version_before_still_open(
     assert pack.manifest.findings[0].threshold == 0.5
     (tmp_path / "lantern.toml").write_text(written["config"], "utf-8")
     assert config.load_config(tmp_path / "lantern.toml", {}).dicom.port == 11112
+
+
+def test_the_hospitals_inbox_keeps_every_row(old_tree: Path, tmp_path: Path) -> None:
+    path = tmp_path / "inbox.db"
+    made = "import sys, pathlib; from hospital.inbox.inbox_db import Inbox; Inbox(pathlib.Path(sys.argv[1])).create()"
+    _run_old(old_tree, "-c", made, str(path))
+    rows.fill_tables(path)
+    before = rows.read_rows(path)
+    reports = {name: before.pop(name) for name in ("figures", "software", "watches")}
+    for file in (path, tmp_path / "new.db"):
+        inbox = Inbox(file)
+        inbox.create()
+        inbox.close()
+    after = rows.read_rows(path)
+    kept = {(row["kind"], row["box"], row["stream"], row["beat"]) for row in map(dict, after.pop("latest"))}
+    kinds = {"figures": "figures", "software": "software", "watches": "watch"}
+    assert kept == {
+        (kinds[name], row["box"], row["stream"], row["beat"]) for name in reports for row in map(dict, reports[name])
+    }
+    assert after == before
+    assert _describe(path) == _describe(tmp_path / "new.db")
+
+
+def test_an_inbox_that_is_too_old_is_refused_with_the_version_to_install_first(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as old:
+        old.execute("PRAGMA user_version=10")
+    inbox = Inbox(tmp_path / "inbox.db")
+    with raises_refusal(INBOX_TOO_OLD, match=r"Install version 0\.2\.0\+gc59301e3d first"):
+        inbox.create()
+    inbox.close()

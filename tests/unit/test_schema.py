@@ -17,6 +17,7 @@ from firmware_app.core.records import Instance
 from firmware_app.core.schema import Schema, Step, normalise, reshape
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange import exchange_db
+from hospital.inbox import schema as inbox
 from tests.refusals import raises_refusal
 from tests.upgrades import additive, picture
 
@@ -173,7 +174,7 @@ def test_what_earlier_code_could_fail_at_is_named(later: str, expected: list[str
     assert additive.list_obstacles(TABLE, later) == expected
 
 
-@pytest.mark.parametrize("module", [clinical_db, exchange_db, accounts], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("module", [clinical_db, exchange_db, accounts, inbox], ids=lambda one: one.__name__)
 def test_every_table_and_every_column_of_doubt_is_described(module: object) -> None:
     with closing(sqlite3.connect(":memory:")) as empty:
         empty.executescript(module.SCHEMA.script)  # type: ignore[attr-defined]

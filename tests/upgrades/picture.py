@@ -10,14 +10,15 @@ from pathlib import Path
 
 from firmware_app.cases import accounts, clinical_db
 from firmware_app.uplink.exchange import exchange_db
+from hospital.inbox import schema as inbox
 
 PAGE = Path(__file__).parents[2] / "docs" / "schema.md"
 _HEADING = re.compile(r"^---- (.+?) -+$", re.MULTILINE)
 _TABLE = re.compile(r"((?:^--.*\n)*)^CREATE TABLE (\w+) ", re.MULTILINE)
 _INTRODUCTION = """\
-# The databases of a box
+# The databases of a box, and of the hospital
 
-Made by `python -m tests.upgrades.picture` from the three files `schema.sql`, which say what each column means, and
+Made by `python -m tests.upgrades.picture` from the four files `schema.sql`, which say what each column means, and
 held to them by `tests/unit/test_schema.py`. `firmware_app/core/schema.py` upgrades a file of an earlier version.
 
 A full line is a foreign key. A dotted line is the reference of a case in a table whose rows stay when the case is
@@ -28,7 +29,12 @@ deleted.
 def draw() -> str:
     """The whole page."""
     parts = [_INTRODUCTION]
-    for name, module in (("clinical.db", clinical_db), ("exchange.db", exchange_db), ("accounts.db", accounts)):
+    for name, module in (
+        ("clinical.db", clinical_db),
+        ("exchange.db", exchange_db),
+        ("accounts.db", accounts),
+        ("inbox.db, at the hospital", inbox),
+    ):
         parts += [f"## {name}\n", *_draw_database(module.SCHEMA.script)]
     return "\n".join(parts)
 

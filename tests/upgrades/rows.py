@@ -53,7 +53,7 @@ def _value(connection: sqlite3.Connection, table: str, sql: str, column: str, ki
     for key in connection.execute(f"PRAGMA foreign_key_list({table})").fetchall():
         if key[3] == column:
             return _take(connection, key[2], key[4], number)
-    if column == "case_reference":
+    if column == "case_reference" and table != "cases":
         return _take(connection, "cases", "reference", number)
     if chosen := re.search(rf"CHECK \({column} (?:IN\s*\(([^)]*)\)|= (\d))", sql):
         choices = [part.strip().strip("'") for part in (chosen[1] or chosen[2]).split(",")]

@@ -44,6 +44,7 @@ __all__ = [
     "Receipt",
     "Refusal",
     "RefusedMessage",
+    "Report",
     "SizeBand",
     "SoftwareState",
     "Summary",
@@ -292,62 +293,80 @@ class Presence(FirstPresence):
     packs: Annotated[tuple[PackBrief, ...], many(MOST_PACKS)]
 
 
+class Report(Message):
+    """A box's word on itself beside its presence, in form 2 alone: each replaces the one before on the same subject.
+
+    `origin.seq` and `beat` are as in `FirstPresence`.
+    """
+
+    __slots__ = ()
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    hour: Hour | None
+    kind: ClassVar[Kind]
+    is_kept_by_weeks: ClassVar[bool] = False
+
+    @property
+    def subject(self) -> str:
+        """What it is about, where a box has several reports of this name."""
+        return ""
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it says, without when."""
+        return {name: value for name, value in self.to_object().items() if name not in ("origin", "beat", "hour")}
+
+
 @message
-class ClinicFigures(Message):
-    """How the packs do at the clinic, in form 2 alone; `origin.seq` and `beat` are as in `FirstPresence`."""
+class ClinicFigures(Report):
+    """How the packs do at the clinic."""
 
     name: ClassVar = "figures"
+    kind: ClassVar = Kind.DRIFT
     origin: Origin
     beat: Annotated[int, _COUNT]
     places: Annotated[tuple[SiteFigures, ...], many(MOST_SITE_FIGURES)]
     hour: Hour | None
 
-    @property
-    def kind(self) -> Kind:
-        return Kind.DRIFT
-
 
 @message
-class DriftWatch(Message):
-    """Whether the films of one machine have changed, in form 2 alone; `origin.seq` and `beat` are as in
-    `FirstPresence`."""
+class DriftWatch(Report):
+    """Whether the films of one machine have changed."""
 
     name: ClassVar = "watch"
+    kind: ClassVar = Kind.DRIFT
+    is_kept_by_weeks: ClassVar = True
     origin: Origin
     beat: Annotated[int, _COUNT]
     place: SiteDrift
     hour: Hour | None
 
     @property
-    def kind(self) -> Kind:
-        return Kind.DRIFT
+    def subject(self) -> str:
+        return f"{self.place.pack} {self.place.machine}"
 
 
 @message
-class SoftwareState(Message):
-    """What software the box runs and why it left a slot, in form 2 alone; `origin.seq` and `beat` are as in
-    `FirstPresence`."""
+class SoftwareState(Report):
+    """What software the box runs and why it left a slot."""
 
     name: ClassVar = "software"
+    kind: ClassVar = Kind.HEALTH
     origin: Origin
     beat: Annotated[int, _COUNT]
     software: RunningSoftware
     hour: Hour | None
 
-    @property
-    def kind(self) -> Kind:
-        return Kind.HEALTH
 
-
-UpMessage = Summary | Digest | FirstPresence | ClinicFigures | DriftWatch | SoftwareState
+UpMessage = Summary | Digest | FirstPresence | Report
+FIRST_KINDS: Final = (Summary, Digest, FirstPresence)
+KINDS: Final = (Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
+"""Everything that goes up.  A new report is a class and its name here: the hospital keeps each report the same way."""
 
 
 def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
     """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
-    if first:
-        made: Message = decode(body, Summary, Digest, FirstPresence)
-    else:
-        made = decode(body, Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
+    made: Message = decode(body, *(FIRST_KINDS if first else KINDS))
     assert isinstance(made, UpMessage)
     return made
 
