@@ -19,7 +19,7 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.exchange import exchange_db
 from hospital.inbox import schema as inbox
 from tests.refusals import raises_refusal
-from tests.upgrades import additive, picture
+from tests.upgrades import additive, picture, rows
 
 BEFORE = """
 CREATE TABLE parents (name TEXT PRIMARY KEY) STRICT;
@@ -184,3 +184,38 @@ def test_every_table_and_every_column_of_doubt_is_described(module: object) -> N
 
 def test_the_picture_of_the_schema_is_that_of_the_schema() -> None:
     assert picture.PAGE.read_text("utf-8") == picture.draw(), "run: python -m tests.upgrades.picture"
+
+
+STAY = {
+    "audit",
+    "confirmations",
+    "leaving",
+    "outbox",
+    "queued_results",
+    "result_versions",
+    "retired",
+    "scored",
+    "sendings",
+}
+STAY |= {"shown", "trial_images"}
+
+
+def test_every_row_of_a_case_leaves_with_it_unless_its_table_says_why_it_stays(clinical: ClinicalDatabase) -> None:
+    connection = clinical.database.connection
+    tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    staying: set[str] = set()
+    leaving: set[str] = set()
+    for table in tables:
+        keys = [row for row in connection.execute(f"PRAGMA foreign_key_list({table})") if row["table"] == "cases"]
+        if any(row[1] == "case_reference" for row in connection.execute(f"PRAGMA table_info({table})")):
+            (leaving if keys else staying).add(table)
+        assert all(row["on_delete"] == "CASCADE" for row in keys)
+    assert (staying, len(leaving)) == (STAY, 21)
+    clinical.database.close()
+    rows.fill_tables(clinical.database.path)
+    with clinical.database.transaction():
+        connection = clinical.database.connection
+        connection.execute("DELETE FROM cases")
+        left = [table for table in leaving if connection.execute(f"SELECT 1 FROM {table}").fetchone()]
+        kept = [table for table in staying if connection.execute(f"SELECT 1 FROM {table}").fetchone()]
+    assert (left, set(kept)) == ([], STAY)

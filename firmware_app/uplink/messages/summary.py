@@ -16,46 +16,8 @@ from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.box_reports import MOST_SITE_FIGURES, RunningSoftware, SiteDrift, SiteFigures
-from firmware_app.uplink.messages.message import Hour, Message, decode, many, message, text, whole
-
-__all__ = [
-    "BOX_ID",
-    "MERGED_MARKS",
-    "MOST_FAULTS",
-    "MOST_MARKS",
-    "MOST_PACKS",
-    "MOST_SEQ",
-    "Brief",
-    "ClinicFigures",
-    "Digest",
-    "DriftWatch",
-    "FindingBrief",
-    "FirstPresence",
-    "FirstReceipt",
-    "Keys",
-    "Kind",
-    "Mark",
-    "Modality",
-    "Opinion",
-    "Origin",
-    "PackBrief",
-    "Presence",
-    "PresenceKind",
-    "Receipt",
-    "Refusal",
-    "RefusedMessage",
-    "Report",
-    "SizeBand",
-    "SoftwareState",
-    "Summary",
-    "SummaryRuntime",
-    "TakenMessage",
-    "body_hash",
-    "decode",
-    "decode_up",
-    "quality_code",
-    "size_band",
-]
+from firmware_app.uplink.messages.message import Hour, Message, many, message, text, whole
+from firmware_app.uplink.messages.message import decode as decode
 
 MOST_MARKS: Final = 100
 MERGED_MARKS: Final = 16
@@ -294,10 +256,7 @@ class Presence(FirstPresence):
 
 
 class Report(Message):
-    """A box's word on itself beside its presence, in form 2 alone: each replaces the one before on the same subject.
-
-    `origin.seq` and `beat` are as in `FirstPresence`.
-    """
+    """A box's word on itself, in form 2 alone; it replaces the one before on its subject."""
 
     __slots__ = ()
     origin: Origin
@@ -366,8 +325,7 @@ KINDS: Final = (Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareSt
 
 def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
     """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
-    made: Message = decode(body, *(FIRST_KINDS if first else KINDS))
-    assert isinstance(made, UpMessage)
+    made: UpMessage = decode(body, *(FIRST_KINDS if first else KINDS))
     return made
 
 
