@@ -78,6 +78,17 @@ INBOX_NEWER = Refusal(
 )
 
 
+INBOX_TOO_OLD = Refusal(
+    HospitalError,
+    "hospital.inbox_too_old",
+    N_(
+        "The inbox was written by a version of Lantern that is too old to be upgraded in one step. Nothing was "
+        "changed. Install version {version} first and start “lantern-hospital serve” once, then install this version "
+        "again."
+    ),
+)
+
+
 BOX_REVOKED = Refusal(
     HospitalError,
     "hospital.box_revoked",

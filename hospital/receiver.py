@@ -35,8 +35,6 @@ from firmware_app.uplink.errors import (
 from firmware_app.uplink.messages.envelope import sign
 from firmware_app.uplink.messages.message import WireVersion
 from firmware_app.uplink.messages.summary import (
-    ClinicFigures,
-    DriftWatch,
     FirstPresence,
     FirstReceipt,
     Keys,
@@ -44,7 +42,7 @@ from firmware_app.uplink.messages.summary import (
     Receipt,
     Refusal,
     RefusedMessage,
-    SoftwareState,
+    Report,
     TakenMessage,
     body_hash,
 )
@@ -330,14 +328,8 @@ class Receiver:
                 if self._inbox.hear(message, again=again):
                     self._clock().heard(message)
                 return
-            if isinstance(message, ClinicFigures):
-                self._inbox.keep_figures(message, again=again)
-                return
-            if isinstance(message, DriftWatch):
-                self._inbox.keep_watch(message, again=again)
-                return
-            if isinstance(message, SoftwareState):
-                self._inbox.keep_software(message, again=again)
+            if isinstance(message, Report):
+                self._inbox.keep_report(message, again=again)
                 return
             receipt, seq, hashed = (
                 receipts[box, message.origin.stream, opened.version],

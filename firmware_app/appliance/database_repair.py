@@ -27,7 +27,7 @@ from firmware_app.core import database_health, disk, locks
 from firmware_app.core.errors import (
     DiskFull,
     LanternError,
-    StoreTooNew,
+    StoreVersionError,
 )
 from firmware_app.core.records import Reason
 from firmware_app.core.state_dir import StateDir
@@ -117,7 +117,7 @@ class DatabaseRepair:
     _troubles: dict[Path, _Trouble] = field(default_factory=dict)
 
     def at_start(self) -> None:
-        """Mend every database; raises only `StoreTooNew`, which neither time nor disk space can solve."""
+        """Mend every database; raises only `StoreVersionError`, which neither time nor disk space can solve."""
         (self.state.run / _FILE).unlink(missing_ok=True)
         for database in self.state.databases:
             self._try(database)
@@ -152,7 +152,7 @@ class DatabaseRepair:
         before = self._troubles.get(database)
         try:
             prepare_database(self.state, database, self.stop)
-        except StoreTooNew:
+        except StoreVersionError:
             raise
         except LanternError as error:
             if isinstance(error, DiskFull):

@@ -35,7 +35,7 @@ from firmware_app.core import clock, programs, run_status
 from firmware_app.core.errors import (
     LanternError,
     StateUnusable,
-    StoreTooNew,
+    StoreVersionError,
 )
 from firmware_app.core.programs import ProgramFailed
 from firmware_app.core.settings import Config, load_config
@@ -111,7 +111,7 @@ def migrate_databases(state: StateDir) -> bool:
     for database in (state.clinical_db, state.exchange_db):
         try:
             database_repair.prepare_database(state, database)
-        except StoreTooNew:
+        except StoreVersionError:
             raise
         except LanternError as error:
             log.error("%s (%s)", error, database.name)

@@ -49,11 +49,11 @@ class ArrivalJournal:
         self._root = folder.parent
         self._together = GroupCommit(database)
 
-    def establish_references(self, unnamed: bool) -> None:
-        """Make both copies of the references' secret, at start.  *unnamed*: no reference has been made with it yet."""
+    def establish_references(self) -> None:
+        """Make both copies of the references' secret, at start."""
         with self.database.transaction() as connection:
             (images,) = connection.execute("SELECT EXISTS (SELECT 1 FROM instances)").fetchone()
-            self._references.establish(connection, may_draw=unnamed or not images)
+            self._references.establish(connection, may_draw=not images)
 
     def subkey(self, purpose: str) -> bytes:
         """A secret of this box for *purpose* (`References.subkey`)."""

@@ -183,7 +183,7 @@ def _list_files(connection: sqlite3.Connection, case: str) -> None:
 
 
 def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None:
-    """Delete all rows of *case*; totals that include it are kept."""
+    """Delete *case*, and by foreign keys every row that belongs to it; totals that include it are kept."""
     connection.execute(
         "INSERT INTO forgotten (outcome, code, count, latest) SELECT outcome, COALESCE(code, ''), COUNT(*), MAX(at)"
         " FROM arrivals WHERE case_reference = ? AND outcome <> 'accepted' GROUP BY outcome, code"
@@ -203,30 +203,6 @@ def _take_rows(connection: sqlite3.Connection, case: str, revision: int) -> None
         "DELETE FROM registrations WHERE accession IN (SELECT registration FROM identities WHERE case_reference = ?)",
         (case,),
     )
-    for table in (
-        "arrivals",
-        "readings",
-        "superseded",
-        "identities",
-        "entered",
-        "verdicts",
-        "remarks",
-        "reviews",
-        "listed_more",
-        "background",
-        "conclusions",
-        "instances",
-        "offered_results",
-        "earlier_searches",
-        "earlier_studies",
-        "told_observations",
-        "feedback_consents",
-        "feedback_given",
-        "hospital_receipts",
-        "case_persons",
-    ):
-        connection.execute(f"DELETE FROM {table} WHERE case_reference = ?", (case,))
-    connection.execute("DELETE FROM results_due WHERE case_reference = ?", (case,))  # the deleted rows made it due
     connection.execute("DELETE FROM cases WHERE reference = ?", (case,))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -25,17 +24,16 @@ from firmware_app.cases.audit import Audit
 from firmware_app.cases.casebook import QueueCounts as QueueCounts
 from firmware_app.cases.reading_queue import Claim as Claim
 from firmware_app.cases.reading_queue import ReadingQueue
-from firmware_app.core import clock, database_health
+from firmware_app.core import clock
 from firmware_app.core.clock import SLACK_S, TimeSource
 from firmware_app.core.database import Database
+from firmware_app.core.schema import read_schema
 from firmware_app.core.state_dir import StateDir
 
-# Step n brings schema n - 1 to schema n.
-_STEPS: Final = ("schema.sql", *(f"schema_{number}.sql" for number in range(2, 36)))
-SCHEMA_VERSION: Final = len(_STEPS)
-LEAST_VERSION: Final = 33
-"""The last step that is not additive: the code of this schema and of later ones may use the file (a test holds it)."""
-_KEYED_VERSION: Final = 4  # the first version whose references are made with a secret; before, they were random
+SCHEMA: Final = read_schema(
+    "firmware_app.cases", "2026-11-one-schema", first=35, first_written_by="0.2.0+gc59301e3d", least=35
+)
+SCHEMA_VERSION: Final = SCHEMA.version
 
 
 class ClinicalDatabase(ArrivalJournal, ReadingQueue):
@@ -55,10 +53,8 @@ class ClinicalDatabase(ArrivalJournal, ReadingQueue):
 
         Raises `REFERENCES_LOST` when the secret with which images were named is lost.
         """
-        folder = resources.files(__package__)
-        unnamed = database_health.read_schema_version(self.database.path) < _KEYED_VERSION
-        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
-        self.establish_references(unnamed)
+        self.database.create(SCHEMA)
+        self.establish_references()
 
     def require(self) -> None:
         """Raise unless this version can use the file; also tells the clock the time of its newest row."""

@@ -147,7 +147,7 @@ class EarlierStudies:
             )
 
     def found(self, case: str, archive: str, studies: Iterable[StudyDescription]) -> None:
-        """Keep what *archive* has for *case*; what is not doubtful is wanted at once."""
+        """Keep what *archive* has for *case*, unless it was deleted; what is not doubtful is wanted at once."""
         with self._database.transaction() as connection:
             connection.execute(
                 "DELETE FROM earlier_studies WHERE case_reference = ? AND archive = ? AND state = 'found'",
@@ -157,8 +157,9 @@ class EarlierStudies:
                 connection.execute(
                     "INSERT INTO earlier_studies (case_reference, archive, study_uid, study_date, modalities,"
                     " description, images, name, number, issuer, birth_date, sex, doubts, state)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (case_reference, archive, study_uid) DO UPDATE SET images = excluded.images,"
+                    " SELECT reference, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM cases"
+                    " WHERE reference = ?1 ON CONFLICT (case_reference, archive, study_uid) DO UPDATE SET"
+                    " images = excluded.images,"
                     " state = CASE WHEN state = 'failed' AND excluded.state = 'wanted' THEN 'wanted' ELSE state END",
                     (
                         case,

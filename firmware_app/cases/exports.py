@@ -83,7 +83,8 @@ class Exports:
         """A message of *case* with these FHIR Observations is about to leave."""
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT OR IGNORE INTO told_observations (case_reference, uid) VALUES (?, ?)",
+                "INSERT OR IGNORE INTO told_observations (case_reference, uid) SELECT reference, ?2 FROM cases"
+                " WHERE reference = ?1",
                 [(case, name) for name in names],
             )
 

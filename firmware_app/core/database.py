@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,9 +21,11 @@ from typing import Any, Generic, TypeVar
 from firmware_app.core import database_health, locks
 from firmware_app.core.errors import (
     STORE_NOT_READY,
+    STORE_TOO_OLD,
     StoreError,
     StoreTooNew,
 )
+from firmware_app.core.schema import Schema
 from firmware_app.core.state_dir import make_directory, sync_directory
 
 _BUSY_MS = 15_000
@@ -107,12 +109,12 @@ class Database:
         self._opened_lock = threading.Lock()
         self._seat: locks.SharedLock | None = None  # among those that have the file open
 
-    def create(self, steps: Sequence[str], least: int | None = None) -> None:
-        """Make the file and run the missing *steps*; step n, an SQL script, migrates schema n - 1 to schema n.
+    def create(self, schema: Schema) -> None:
+        """Make the file, or upgrade that of an earlier version.
 
-        *least* is the lowest schema whose code may use the file afterwards (None: the last); it is kept in the file, as
-        SQLite's application_id. A later version's file that this code may use stays as it is. Raises `StoreTooNew` for
-        any other.
+        The lowest version whose code may use the file is kept in it, as SQLite's application_id.  A later version's
+        file that this code may use stays as it is.  Raises `StoreVersionError` for any other, and for one that is too
+        old.
         """
         make_directory(self.path.parent)
         if not self.path.exists():
@@ -123,15 +125,18 @@ class Database:
                 os.close(descriptor)
             sync_directory(self.path.parent)
         self.connection.execute("PRAGMA journal_mode=WAL").fetchone()
-        with self.transaction() as connection:
-            stored = self._usable(len(steps))
-            if stored > len(steps):
-                return
-            for script in steps[stored:]:
-                for statement in _split_statements(script):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version={len(steps):d}")
-            connection.execute(f"PRAGMA application_id={len(steps) if least is None else least:d}")
+        self.connection.execute("PRAGMA foreign_keys=OFF")  # it has no effect within a transaction
+        try:
+            with self.transaction() as connection:
+                stored = self._usable(schema.version)
+                if 0 < stored < schema.first:
+                    raise STORE_TOO_OLD(database=self.path.name, version=schema.first_written_by)
+                if stored < schema.version:
+                    schema.upgrade(connection, stored)
+                    connection.execute(f"PRAGMA user_version={schema.version:d}")
+                    connection.execute(f"PRAGMA application_id={schema.least:d}")
+        finally:
+            self.connection.execute("PRAGMA foreign_keys=ON")
 
     def require(self, version: int) -> None:
         """Raise `STORE_NOT_READY` or `StoreTooNew` unless the file is there with schema *version*, or a later one that
@@ -208,16 +213,6 @@ class Database:
 def may_use_schema(known: int, least: int) -> bool:
     """Whether the code of schema *known* may read and write a later file that says *least*; 0: it says nothing."""
     return 0 < least <= known
-
-
-def _split_statements(script: str) -> Iterator[str]:
-    """The statements of an SQL script, one by one: `executescript` would commit the open transaction."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
 
 
 Result = TypeVar("Result")

@@ -198,12 +198,12 @@ class SendingQueue:
                 audit.append(connection, ACTOR, QUEUED, due.case, {"archive": archive, "objects": len(mine)})
 
     def lost(self, one: Sending) -> None:
-        """The file of *one* is gone: have the case's objects made again."""
+        """The file of *one* is gone: have the case's objects made again, unless the case was deleted."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM sendings WHERE sequence = ?", (one.sequence,))
             connection.execute("DELETE FROM queued_results WHERE case_reference = ?", (one.case,))
             connection.execute(
-                "INSERT INTO results_due (case_reference) VALUES (?)"
+                "INSERT INTO results_due (case_reference) SELECT reference FROM cases WHERE reference = ?"
                 " ON CONFLICT (case_reference) DO UPDATE SET changes = changes + 1",
                 (one.case,),
             )

@@ -25,13 +25,14 @@ class OfferedResults:
         self._database = database
 
     def put(self, case: str, version: int, objects: Sequence[OfferedResult]) -> None:
-        """Offer *objects* instead of what was offered of *case*; durable on return."""
+        """Offer *objects* instead of what was offered of *case*, unless it was deleted; durable on return."""
         with self._database.transaction() as connection:
             connection.execute("DELETE FROM offered_results WHERE case_reference = ?", (case,))
             (last,) = connection.execute("SELECT COALESCE(MAX(sequence), 0) FROM offered_results").fetchone()
             connection.executemany(
                 "INSERT OR REPLACE INTO offered_results (sop_instance_uid, case_reference, study_uid, series_uid, file,"
-                " bytes, attributes, bulk, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " bytes, attributes, bulk, sequence) SELECT ?1, reference, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM cases"
+                " WHERE reference = ?2",
                 [
                     (
                         one.sop_instance_uid,

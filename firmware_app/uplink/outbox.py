@@ -132,7 +132,8 @@ def _keep_receipts(
     )
     connection.executemany(
         "INSERT INTO hospital_receipts (case_reference, revision, at)"
-        f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which} GROUP BY case_reference"
+        f" SELECT case_reference, MAX(revision), ? FROM outbox WHERE {which}"
+        " AND case_reference IN (SELECT reference FROM cases) GROUP BY case_reference"
         " ON CONFLICT (case_reference) DO UPDATE SET revision = excluded.revision, at = excluded.at"
         " WHERE excluded.revision > revision",
         [(at, *one) for one in values],

@@ -28,7 +28,6 @@ from firmware_app.uplink.errors import (
     MessageTooLarge,
 )
 from firmware_app.uplink.exchange.exchange_db import Exchange, OutgoingRow
-from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.credentials import open_keys
 from firmware_app.uplink.messages.envelope import HospitalBundle, seal
 from firmware_app.uplink.messages.message import WireVersion
@@ -41,6 +40,7 @@ from firmware_app.uplink.messages.summary import (
     Origin,
     Presence,
     PresenceKind,
+    Report,
     SoftwareState,
 )
 
@@ -84,9 +84,7 @@ class Publisher:
         self._taken: set[int] = set()  # rows that the broker has, in this connection or before
         self._unconfirmed_since: float | None = None
         self._session, self._beat = 0, 0
-        self._told: tuple[SiteFigures, ...] = ()
-        self._watched: set[SiteDrift] = set()
-        self._software: RunningSoftware | None = None
+        self._reported: dict[str, object] = {}  # kind and subject -> what was said of it in this connection
         self._signed_keys: bytes | None = None
         self._version = WireVersion.FIRST  # until the hospital has signed that it speaks another
         self._seal_to: X25519PublicKey = parse_seal_key(hospital.seal)
@@ -116,14 +114,14 @@ class Publisher:
     def born(self, connection: Connection) -> None:
         """Announce that the box is online, after the connection is open."""
         self._say(connection, PresenceKind.BIRTH, 0)
-        self._told, self._watched, self._software = (), set(), None
-        self._tell_figures(connection)
+        self._reported.clear()
+        self._report(connection)
 
     def beat(self, connection: Connection) -> None:
         """Send the box's state."""
         self._beat += 1
         self._say(connection, PresenceKind.HEALTH, self._beat)
-        self._tell_figures(connection)
+        self._report(connection)
 
     def farewell(self, connection: Connection) -> None:
         """An orderly end says what the last will would have said."""
@@ -134,32 +132,26 @@ class Publisher:
         if fits_packet_limit(post, connection.most_bytes):
             connection.post(post)
 
-    def _tell_figures(self, connection: Connection) -> None:
-        """Send how the packs do at the clinic and which software runs, where that is new in this connection; form 1 has
+    def _report(self, connection: Connection) -> None:
+        """Send what the hospital may know of packs, films and software, where it is new in this connection; form 1 has
         no word for it."""
         if self._version is WireVersion.FIRST:
             return
         health = self._exchange.line().health
         origin = Origin(self._box, self._stream, self._session, clock.boot_id())
         hour = clock.trusted_hour(clock.stamp())
-        said = ClinicFigures(origin, self._beat, health.figures, hour)
-        if health.figures != self._told and self._posted_figures(connection, said):
-            self._told = health.figures
-        if health.software is not None and health.software != self._software:
-            running = SoftwareState(origin, self._beat, health.software, hour)
-            if self._posted_figures(connection, running):
-                self._software = health.software
-        for place in health.watched:
-            watch = DriftWatch(origin, self._beat, place, hour)
-            if place not in self._watched and self._posted_figures(connection, watch):
-                self._watched.add(place)
-
-    def _posted_figures(self, connection: Connection, said: ClinicFigures | DriftWatch | SoftwareState) -> bool:
-        post = self._sealed(said.encode(), said.kind)
-        if fits_packet_limit(post, connection.most_bytes):
-            connection.post(post)
-            return True
-        return False
+        reports: list[Report] = [DriftWatch(origin, self._beat, place, hour) for place in health.watched]
+        if health.figures or ClinicFigures.name in self._reported:
+            reports.insert(0, ClinicFigures(origin, self._beat, health.figures, hour))
+        if health.software is not None:
+            reports.insert(0, SoftwareState(origin, self._beat, health.software, hour))
+        for report in reports:
+            subject = f"{report.name} {report.subject}".rstrip()
+            if self._reported.get(subject) != report.content:
+                post = self._sealed(report.encode(), report.kind)
+                if fits_packet_limit(post, connection.most_bytes):
+                    connection.post(post)
+                    self._reported[subject] = report.content
 
     # --- rows ----------------------------------------------------------------------------------------------------
 

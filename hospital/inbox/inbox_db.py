@@ -27,16 +27,15 @@ from firmware_app.core.errors import (
 from firmware_app.uplink.errors import (
     SEAL_KEY_RETIRED,
     Contradicted,
+    MessageInvalid,
 )
-from firmware_app.uplink.messages.public_keys import VerifyKey, parse_verify_key
+from firmware_app.uplink.messages.public_keys import parse_verify_key
 from firmware_app.uplink.messages.summary import (
     Brief,
-    ClinicFigures,
     Digest,
-    DriftWatch,
     FirstPresence,
     Mark,
-    SoftwareState,
+    Report,
     Summary,
 )
 from hospital.errors import (
@@ -125,7 +124,7 @@ class Inbox:
         return found
 
     def create(self) -> None:
-        """Make the file and its tables, or bring those of an earlier version up to date; raises `INBOX_NEWER`."""
+        """Make the file and its tables, or bring those of an earlier version up to date; raises as `migrate`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch(mode=0o600)
         if os.geteuid() == 0:  # the inbox belongs to the owner of its folder, whoever creates it
@@ -186,12 +185,7 @@ class Inbox:
         known: _KnownKeys | None = getattr(self._local, "known", None)
         if known is None or known.mark != mark:
             rows = connection.execute("SELECT box, verify, revoked_at FROM boxes")
-            keys = {
-                row["box"]: parse_verify_key(row["verify"])
-                if row["revoked_at"] is None and VerifyKey().accepts(row["verify"])
-                else None
-                for row in rows
-            }
+            keys = {row["box"]: None if row["revoked_at"] is not None else _parse_key(row["verify"]) for row in rows}
             self._local.known = known = _KnownKeys(mark, keys)
         return known.keys
 
@@ -274,49 +268,22 @@ class Inbox:
             inbox_tables.record_older_presence(self.connection, origin.box, now)
         raise OUTDATED()
 
-    def keep_figures(self, figures: ClinicFigures, *, again: bool = False) -> bool:
-        """Keep how the packs do at a clinic; False when it is known already.  Raises `OUTDATED` when a later word of
-        the same stream is here.  *again*: the broker itself says that it delivers this once more."""
-        origin, now = figures.origin, _now()
-        changed = self.connection.execute(
-            "INSERT INTO figures VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET stream = excluded.stream,"
-            " session = excluded.session, beat = excluded.beat, body = excluded.body,"
-            " received_at = excluded.received_at"
-            " WHERE stream <> excluded.stream OR (excluded.session, excluded.beat) > (session, beat)",
-            (origin.box, origin.stream, origin.seq, figures.beat, json.dumps(figures.to_object()), now),
-        ).rowcount
-        if changed:
-            inbox_tables.record_activity(self.connection, origin.box, now)
-            return True
-        row = self.connection.execute("SELECT body FROM figures WHERE box = ?", (origin.box,)).fetchone()
-        if again or row["body"] == json.dumps(figures.to_object()):
-            return False
-        raise OUTDATED()
+    def keep_report(self, report: Report, *, again: bool = False) -> bool:
+        """Keep what a box reports of itself, as `inbox_tables.keep_report`."""
+        now = _now()
+        kept = inbox_tables.keep_report(self.connection, report, now, again=again)
+        if kept:
+            inbox_tables.record_activity(self.connection, report.origin.box, now)
+        return kept
 
     def figures(self) -> list[dict[str, Any]]:
         """The latest word of each box on its packs, a row for each finding of a pack on a machine."""
-        rows = self.connection.execute("SELECT box, body, received_at FROM figures ORDER BY box")
+        rows = self.connection.execute("SELECT box, body, received_at FROM latest WHERE kind = 'figures' ORDER BY box")
         return [
             {"box": row["box"], "received_at": row["received_at"], **place}
             for row in rows
             for place in json.loads(row["body"])["places"]
         ]
-
-    def keep_watch(self, watch: DriftWatch, *, again: bool = False) -> bool:
-        """Keep whether the films of a machine have changed, as `inbox_tables.keep_drift`."""
-        now = _now()
-        kept = inbox_tables.keep_drift(self.connection, watch, now, again=again)
-        if kept:
-            inbox_tables.record_activity(self.connection, watch.origin.box, now)
-        return kept
-
-    def keep_software(self, said: SoftwareState, *, again: bool = False) -> bool:
-        """Keep which software a box runs, as `inbox_tables.keep_software`."""
-        now = _now()
-        kept = inbox_tables.keep_software(self.connection, said, now, again=again)
-        if kept:
-            inbox_tables.record_activity(self.connection, said.origin.box, now)
-        return kept
 
     def set_aside(self, error: LanternError, box: str | None, kind: str | None, payload: bytes) -> None:
         """Keep a message that was not counted, with the reason; equal bytes with the same reason are kept once, with a
@@ -365,6 +332,14 @@ class Inbox:
         """How many messages were not counted for an `ORDINARY_CODES` reason."""
         row = self.connection.execute(f"SELECT COALESCE(SUM(times), 0) FROM aside WHERE {_ORDINARY_SQL}").fetchone()
         return int(row[0])
+
+
+def _parse_key(raw: str) -> Ed25519PublicKey | None:
+    """None for a weak key, by which anybody could sign."""
+    try:
+        return parse_verify_key(raw)
+    except MessageInvalid:
+        return None
 
 
 def _now() -> str:

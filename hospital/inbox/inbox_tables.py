@@ -25,7 +25,7 @@ from firmware_app.core.language import render_sentence
 from firmware_app.uplink.errors import (
     HospitalError,
 )
-from firmware_app.uplink.messages.summary import DriftWatch, FirstPresence, PresenceKind, SoftwareState
+from firmware_app.uplink.messages.summary import FirstPresence, PresenceKind, Report
 from hospital.errors import (
     OUTDATED,
 )
@@ -171,48 +171,61 @@ def list_boxes(connection: sqlite3.Connection) -> list[BoxRow]:
     ]
 
 
-DRIFT_WEEKS: Final = 26
-MOST_DRIFT_ROWS: Final = 16 * DRIFT_WEEKS
-"""Rows of one box, the newest: as many machines as a box tells of."""
+REPORT_WEEKS: Final = 26
+MOST_WEEKLY_ROWS: Final = 16 * REPORT_WEEKS
+"""Rows of one box and kind, the newest: as many subjects as a box tells of."""
 
 
-def keep_drift(connection: sqlite3.Connection, watch: DriftWatch, now: str, *, again: bool = False) -> bool:
-    """Keep *watch*, received at *now*; False when it is known already.  Raises `OUTDATED` when a later word of the same
+def keep_report(connection: sqlite3.Connection, report: Report, now: str, *, again: bool = False) -> bool:
+    """Keep *report*, received at *now*; False when it is known already.  Raises `OUTDATED` when a later one of the same
     stream is here.  *again*: the broker itself says that it delivers this once more."""
-    origin, place, body = watch.origin, watch.place, json.dumps(watch.to_object())
+    origin, body = report.origin, json.dumps(report.to_object())
     last = connection.execute(
-        "SELECT * FROM watches WHERE box = ? AND pack = ? AND machine = ? ORDER BY received_at DESC, week DESC LIMIT 1",
-        (origin.box, place.pack, place.machine),
+        "SELECT * FROM latest WHERE box = ? AND kind = ? AND subject = ? ORDER BY received_at DESC, week DESC LIMIT 1",
+        (origin.box, report.name, report.subject),
     ).fetchone()
-    if last is not None and last["stream"] == origin.stream:
+    is_later = last is None or last["stream"] != origin.stream
+    if not is_later and (origin.seq, report.beat) <= (last["session"], last["beat"]):
         if again or last["body"] == body:
             return False
-        if (origin.seq, watch.beat) <= (last["session"], last["beat"]):
-            raise OUTDATED()
-    week = "{:04d}-W{:02d}".format(*datetime.fromisoformat(now).isocalendar()[:2])
+        raise OUTDATED()
+    year, week, _ = datetime.fromisoformat(now).isocalendar()
     connection.execute(
-        "INSERT OR REPLACE INTO watches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (origin.box, place.pack, place.machine, week, origin.stream, origin.seq, watch.beat, body, now),
+        "INSERT OR REPLACE INTO latest (box, kind, subject, week, stream, session, beat, body, received_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            origin.box,
+            report.name,
+            report.subject,
+            f"{year:04d}-W{week:02d}" if report.is_kept_by_weeks else "",
+            origin.stream,
+            origin.seq,
+            report.beat,
+            body,
+            now,
+        ),
     )
     connection.execute(
-        "DELETE FROM watches WHERE box = ?1 AND rowid NOT IN"
-        " (SELECT rowid FROM watches WHERE box = ?1 ORDER BY received_at DESC LIMIT ?2)",
-        (origin.box, MOST_DRIFT_ROWS),
+        "DELETE FROM latest WHERE box = ?1 AND kind = ?2 AND rowid NOT IN"
+        " (SELECT rowid FROM latest WHERE box = ?1 AND kind = ?2 ORDER BY received_at DESC LIMIT ?3)",
+        (origin.box, report.name, MOST_WEEKLY_ROWS),
     )
     return True
 
 
 def list_drift_weeks(connection: sqlite3.Connection, box: str) -> list[dict[str, Any]]:
     """Every kept week of *box*, the newest first."""
-    rows = connection.execute("SELECT * FROM watches WHERE box = ? ORDER BY week DESC, pack, machine", (box,))
+    rows = connection.execute(
+        "SELECT * FROM latest WHERE box = ? AND kind = 'watch' ORDER BY week DESC, subject", (box,)
+    )
     return [_drift_row(row) for row in rows]
 
 
 def list_latest_drift(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The last word on each machine of each box that is not revoked; those with a change first."""
     rows = connection.execute(
-        "SELECT w.*, MAX(w.received_at) FROM watches w JOIN boxes b ON b.box = w.box AND b.revoked_at IS NULL"
-        " GROUP BY w.box, w.pack, w.machine ORDER BY w.box, w.pack, w.machine"
+        "SELECT w.*, MAX(w.received_at) FROM latest w JOIN boxes b ON b.box = w.box AND b.revoked_at IS NULL"
+        " WHERE w.kind = 'watch' GROUP BY w.box, w.subject ORDER BY w.box, w.subject"
     )
     return sorted((_drift_row(row) for row in rows), key=lambda one: not one["changed"])
 
@@ -233,29 +246,11 @@ class VersionCount:
     left: int
 
 
-def keep_software(connection: sqlite3.Connection, said: SoftwareState, now: str, *, again: bool = False) -> bool:
-    """Keep *said*, received at *now*; False when it is known already.  Raises `OUTDATED` when a later word of the same
-    stream is here.  *again*: the broker itself says that it delivers this once more."""
-    origin, body = said.origin, json.dumps(said.to_object())
-    changed = connection.execute(
-        "INSERT INTO software VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (box) DO UPDATE SET stream = excluded.stream,"
-        " session = excluded.session, beat = excluded.beat, body = excluded.body, received_at = excluded.received_at"
-        " WHERE stream <> excluded.stream OR (excluded.session, excluded.beat) > (session, beat)",
-        (origin.box, origin.stream, origin.seq, said.beat, body, now),
-    ).rowcount
-    if changed:
-        return True
-    row = connection.execute("SELECT body FROM software WHERE box = ?", (origin.box,)).fetchone()
-    if again or row["body"] == body:
-        return False
-    raise OUTDATED()
-
-
 def list_latest_software(connection: sqlite3.Connection) -> list[dict[str, Any]]:
     """The last word of each box that is not revoked, by name; those that left a slot first."""
     rows = connection.execute(
-        "SELECT s.box, s.received_at, s.body FROM software s JOIN boxes b ON b.box = s.box AND b.revoked_at IS NULL"
-        " ORDER BY s.box"
+        "SELECT s.box, s.received_at, s.body FROM latest s JOIN boxes b ON b.box = s.box AND b.revoked_at IS NULL"
+        " WHERE s.kind = 'software' ORDER BY s.box"
     )
     said = [
         {"box": row["box"], "received_at": row["received_at"], **json.loads(row["body"])["software"]} for row in rows

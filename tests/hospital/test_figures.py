@@ -40,13 +40,13 @@ def figures(session: int, beat: int, confirmed: int, stream: str = "5") -> Clini
 def test_the_latest_word_of_a_box_counts(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path / "inbox.db")
     inbox.create()
-    assert inbox.keep_figures(figures(2, 1, 50))
-    assert not inbox.keep_figures(figures(2, 1, 50)), "the same once more"
-    assert inbox.keep_figures(figures(2, 3, 60))
+    assert inbox.keep_report(figures(2, 1, 50))
+    assert not inbox.keep_report(figures(2, 1, 50)), "the same once more"
+    assert inbox.keep_report(figures(2, 3, 60))
     with raises_refusal(OUTDATED):
-        inbox.keep_figures(figures(2, 2, 55))
+        inbox.keep_report(figures(2, 2, 55))
     assert [row["confirmed"] for row in inbox.figures()] == [60]
-    assert inbox.keep_figures(figures(1, 0, 61, stream="6")), "a new stream begins anew"
+    assert inbox.keep_report(figures(1, 0, 61, stream="6")), "a new stream begins anew"
     (row,) = inbox.figures()
     assert (row["box"], row["state"], row["auc"], row["confirmed"]) == ("clinic-7", "suspended", [55, 44, 66], 61)
 
@@ -69,12 +69,12 @@ def test_the_page_names_the_machine_whose_films_have_changed(tmp_path: Path) -> 
     inbox.connection.execute(
         "INSERT INTO boxes (box, verify, enrolled_at) VALUES ('clinic-7', ?, '2026-01-01T00:00:00+00:00')", ("a" * 64,)
     )
-    assert inbox.keep_watch(watch(1, 1, 100))
-    assert inbox.keep_watch(watch(1, 1, 100, machine="2"))
-    assert not inbox.keep_watch(watch(1, 1, 100)), "the same once more"
-    assert inbox.keep_watch(watch(1, 2, 4200, machine="2"))
+    assert inbox.keep_report(watch(1, 1, 100))
+    assert inbox.keep_report(watch(1, 1, 100, machine="2"))
+    assert not inbox.keep_report(watch(1, 1, 100)), "the same once more"
+    assert inbox.keep_report(watch(1, 2, 4200, machine="2"))
     with raises_refusal(OUTDATED):
-        inbox.keep_watch(watch(1, 1, 150, machine="2"))
+        inbox.keep_report(watch(1, 1, 150, machine="2"))
     latest = [(row["machine"][2], row["changed"]) for row in inbox_tables.list_latest_drift(inbox.connection)]
     assert latest == [("2", ["refused"]), ("1", [])], "a change comes first"
     client = create_app(HospitalSite(tmp_path), timedelta(minutes=15)).test_client()
@@ -87,7 +87,7 @@ def test_the_last_word_of_each_week_is_kept(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path / "inbox.db")
     inbox.create()
     for day in range(1, 29):
-        inbox_tables.keep_drift(inbox.connection, watch(1, day, day), f"2026-06-{day:02d}T00:00:00+00:00")
+        inbox_tables.keep_report(inbox.connection, watch(1, day, day), f"2026-06-{day:02d}T00:00:00+00:00")
     kept = [
         (row["week"], row["measures"][0]["now"]) for row in inbox_tables.list_drift_weeks(inbox.connection, "clinic-7")
     ]

@@ -14,7 +14,7 @@ from hospital.errors import (
     TOPIC_UNKNOWN,
 )
 from hospital.inbox.inbox_db import Inbox
-from hospital.inbox.schema import STEPS
+from hospital.inbox.schema import SCHEMA
 from tests.refusals import raises_refusal
 
 
@@ -73,6 +73,6 @@ def test_the_first_word_on_a_case_revision_stays(inbox: Inbox) -> None:
 
 
 def test_an_inbox_of_a_newer_version_is_left_alone(inbox: Inbox) -> None:
-    inbox.connection.execute(f"PRAGMA user_version={len(STEPS) + 1}")
+    inbox.connection.execute(f"PRAGMA user_version={SCHEMA.version + 1}")
     with raises_refusal(INBOX_NEWER):
         inbox.create()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +28,7 @@ from hospital.errors import (
     Replayed,
 )
 from hospital.hospital_site import HospitalSite
-from hospital.inbox import receiver_status, schema
+from hospital.inbox import receiver_status
 from hospital.inbox.inbox_db import MOST_ASIDE_OF_A_BOX, Inbox
 from hospital.inbox.inbox_tables import BoxRow
 from hospital.inbox.receiver_status import InboxProblem, ReceiverStatus
@@ -388,37 +387,6 @@ def test_no_question_of_the_page_walks_through_what_was_received(inbox: Inbox) -
     assert walks == [], steps
     assert "SCAN aside" not in steps, "by its index, the newest first"
     assert not any("TEMP B-TREE" in step for step in steps), steps
-
-
-def test_an_inbox_of_the_last_version_knows_when_its_boxes_were_heard(tmp_path: Path) -> None:
-    old = sqlite3.connect(tmp_path / "inbox.db")
-    old.executescript(schema.STEPS[0])
-    old.execute("PRAGMA user_version=1")
-    old.executemany(
-        "INSERT INTO boxes (box, verify, enrolled_at) VALUES (?, '', '')", [("gone",), ("never",), ("there",)]
-    )
-    death, health = json.dumps({"state": "death"}), json.dumps({"state": "health"})
-    old.executemany(
-        "INSERT INTO presence VALUES (?, ?, 1, 1, ?, ?)",
-        [
-            ("gone", "s", death, "2"),
-            ("gone", "r", health, "1"),
-            ("there", "s", death, "2"),
-            ("there", "r", health, "1"),
-        ],
-    )
-    old.executemany("INSERT INTO messages VALUES (?, 's', 1, x'', x'', ?)", [("gone", "1"), ("there", "3")])
-    old.commit()
-    old.close()
-    inbox = Inbox(tmp_path / "inbox.db")
-    inbox.create()
-    assert [(row.box, row.last_at, row.gone) for row in inbox.boxes()] == [
-        ("gone", "2", True),
-        ("never", None, False),
-        ("there", "3", False),
-    ]
-    assert inbox.boxes()[2].presence is not None
-    inbox.close()
 
 
 def test_a_code_typed_on_the_page_enrols_only_from_the_page_itself(house: HospitalSite) -> None:

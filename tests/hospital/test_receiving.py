@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import stat
 from collections import Counter
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,7 +46,6 @@ from hospital.errors import (
 )
 from hospital.hospital_site import HospitalSite
 from hospital.inbox import inbox_db as inbox_module
-from hospital.inbox import schema
 from hospital.inbox.inbox_db import CountResult, Inbox
 from tests.refusals import raises_refusal
 
@@ -239,16 +236,3 @@ def test_the_rubbish_of_one_box_pushes_out_only_its_own(inbox: Inbox) -> None:
             inbox.set_aside(TOPIC_UNKNOWN(), "clinic-b", "alert", b"%d" % number)
     kept = Counter(row["box"] for row in inbox.aside(10_000))
     assert kept == {"clinic-a": 1, "clinic-b": inbox_module.MOST_ASIDE_OF_A_BOX}
-
-
-def test_an_inbox_of_the_last_version_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "inbox.db"
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript(
-            schema.STEPS[0] + "PRAGMA user_version=1; INSERT INTO boxes VALUES ('clinic-7', '00', 'then');"
-        )
-    inbox = Inbox(path)
-    inbox.create()
-    assert [row.box for row in inbox.boxes()] == ["clinic-7"]
-    assert inbox.connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.STEPS)
-    inbox.close()

@@ -29,9 +29,9 @@ def test_the_page_counts_the_boxes_of_each_version_and_those_that_left_it(house:
     for number in (7, 8, 9):
         inbox.enrol(f"clinic-{number}", "0" * 64, replace=False)
     left = LeftSlot(DiskSlot.B, "0.10.0", SlotLeftReason.UNFIT, ("gateway", "packs"))
-    inbox.keep_software(running("clinic-7", "0.9.0", left))
-    inbox.keep_software(running("clinic-8", "0.9.0"))
-    inbox.keep_software(running("clinic-9", "0.10.0"))
+    inbox.keep_report(running("clinic-7", "0.9.0", left))
+    inbox.keep_report(running("clinic-8", "0.9.0"))
+    inbox.keep_report(running("clinic-9", "0.10.0"))
     counts = inbox_tables.count_versions(inbox_tables.list_latest_software(inbox.connection))
     assert [(one.version, one.runs, one.left) for one in counts] == [("0.10.0", 1, 1), ("0.9.0", 2, 0)]
     text = desk(house).text()
@@ -55,11 +55,11 @@ def test_a_prerelease_is_before_its_release_and_a_later_commit_after_it() -> Non
 
 def test_the_last_word_of_a_box_counts_and_an_older_one_is_outdated(inbox: Inbox) -> None:
     inbox.enrol("clinic-7", "0" * 64, replace=False)
-    assert inbox.keep_software(running("clinic-7", "0.3.0"))
-    assert not inbox.keep_software(running("clinic-7", "0.3.0")), "the same once more"
-    assert inbox.keep_software(running("clinic-7", "0.4.0", beat=1))
+    assert inbox.keep_report(running("clinic-7", "0.3.0"))
+    assert not inbox.keep_report(running("clinic-7", "0.3.0")), "the same once more"
+    assert inbox.keep_report(running("clinic-7", "0.4.0", beat=1))
     with raises_refusal(OUTDATED):
-        inbox.keep_software(running("clinic-7", "0.3.0"))
-    assert not inbox.keep_software(running("clinic-7", "0.3.0"), again=True)
-    assert inbox.keep_software(running("clinic-7", "0.3.0", stream="6")), "a new stream begins anew"
+        inbox.keep_report(running("clinic-7", "0.3.0"))
+    assert not inbox.keep_report(running("clinic-7", "0.3.0"), again=True)
+    assert inbox.keep_report(running("clinic-7", "0.3.0", stream="6")), "a new stream begins anew"
     assert [one["version"] for one in inbox_tables.list_latest_software(inbox.connection)] == ["0.3.0"]

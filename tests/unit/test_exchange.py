@@ -7,17 +7,14 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from firmware_app.cases import clinical_db
 from firmware_app.cases.audit import Audit
 from firmware_app.cases.clinical_db import ClinicalDatabase
-from firmware_app.core.database import Database
 from firmware_app.core.records import Priority, Reason
 from firmware_app.core.state_dir import StateDir
 from firmware_app.uplink.errors import (
@@ -425,41 +422,6 @@ def test_a_hospital_of_the_version_before_settles_by_number_until_it_speaks_form
     sides.say(2)
     relay.step()
     assert Outbox(sides.clinical.database).count() == 0
-
-
-def test_what_waited_in_a_box_of_the_version_before_goes_on(tmp_path: Path) -> None:
-    state = StateDir(tmp_path)
-    state.prepare()
-    steps = ["schema.sql", *(f"schema_{number}.sql" for number in range(2, 8))]
-    old = Database(state.clinical_db)
-    old.create([resources.files(clinical_db.__package__).joinpath(name).read_text("utf-8") for name in steps])
-    for number, relayed in ((1, 1), (2, 1), (3, 0)):
-        row = (brief(number).case, 1, 0, json.dumps(brief(number).to_object()), relayed)
-        old.connection.execute("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", row)
-    old.close()
-    line = Database(state.exchange_db)
-    line.create([resources.files(exchange_module.__package__).joinpath("exchange_schema.sql").read_text("utf-8")])
-    line.connection.execute("INSERT INTO line (id, stream) VALUES (1, ?)", ("e" * 32,))
-    marks = [{"case": brief(n).case, "revision": 1, "priority": "routine", "hour": None} for n in (1, 2)]
-    line.connection.execute(
-        "INSERT INTO outgoing VALUES (9, 0, ?, 'marks', ?, 'waiting', NULL, NULL)", ("b" * 16, json.dumps(marks))
-    )
-    line.connection.executemany("INSERT INTO carries VALUES (?, 1, 9)", [(brief(n).case,) for n in (1, 2)])
-    line.close()
-    sides = Sides(state, ClinicalDatabase(state.clinical_db), Exchange(state.exchange_db))
-    sides.clinical.create()
-    sides.exchange.create()
-    relay = sides.relay()
-    relay.step()
-    assert {row.content for row in sides.exchange.due(9)} == {brief(1), brief(2), brief(3)}
-    sides.say(9, stream="e" * 32)  # of the stream before
-    relay.step()
-    assert Outbox(sides.clinical.database).count() == 3
-    sides.say(*sides.seqs())
-    relay.step()
-    assert Outbox(sides.clinical.database).count() == 0
-    sides.clinical.database.close()
-    sides.exchange.database.close()
 
 
 def test_a_refused_row_lets_the_next_one_pass_until_it_is_released(sides: Sides) -> None:

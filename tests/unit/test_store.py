@@ -27,6 +27,7 @@ from firmware_app.core.records import (
     Scope,
     Timing,
 )
+from firmware_app.core.schema import Schema
 from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.errors import NOT_AN_IMAGE
 from firmware_app.reading.errors import AGE_OUTSIDE
@@ -222,6 +223,6 @@ def test_a_connection_that_nobody_closed_or_that_could_not_be_opened_goes_withou
     with pytest.raises(sqlite3.OperationalError):
         _ = Database(tmp_path / "folder.db").connection
     opened = Database(tmp_path / "whole.db")
-    opened.create(["CREATE TABLE t (n);"])
+    opened.create(Schema("CREATE TABLE t (n);"))
     del opened
     gc.collect()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from firmware_app.core.database import Database, GroupCommit
+from firmware_app.core.schema import Schema
 
 SENDERS = 8
 Work = Callable[[sqlite3.Connection], int]
@@ -20,7 +21,7 @@ Work = Callable[[sqlite3.Connection], int]
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     made = Database(tmp_path / "clinical" / "test.db")
-    made.create(["CREATE TABLE rows (number INTEGER PRIMARY KEY) STRICT;\n"])
+    made.create(Schema("CREATE TABLE rows (number INTEGER PRIMARY KEY) STRICT;\n"))
     yield made
     made.close()
 

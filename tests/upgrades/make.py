@@ -1,6 +1,7 @@
-"""Write down a small state of this version, so that later versions can try to open it.
+"""Write down a small state of this version.  A later version runs this file of the commit from which it upgrades.
 
-Run once at a release:  python -m tests.upgrades.make tests/upgrades/VERSION.json
+    python -m tests.upgrades.make STATE.json
+
 Nothing in it is of a person: the film and the picture are made by code.
 """
 

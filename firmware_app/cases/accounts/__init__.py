@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -26,11 +25,10 @@ from firmware_app.cases.errors import (
 )
 from firmware_app.core import clock
 from firmware_app.core.database import Database
+from firmware_app.core.schema import read_schema
 
-_STEPS = ("accounts.sql",)
-SCHEMA_VERSION: Final = len(_STEPS)
-LEAST_VERSION: Final = 1
-"""The last step that is not additive, as in clinical_db."""
+SCHEMA: Final = read_schema("firmware_app.cases.accounts")
+SCHEMA_VERSION: Final = SCHEMA.version
 SESSION_IDLE_S: Final = 30 * 60
 SESSION_MOST_S: Final = 12 * 3600
 CLAIM_S: Final = 72 * 3600
@@ -84,8 +82,7 @@ class Accounts:
 
     def create(self) -> None:
         """Make or migrate the file."""
-        folder = resources.files(__package__)
-        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
+        self.database.create(SCHEMA)
 
     # --- people --------------------------------------------------------------------------------------------------
 

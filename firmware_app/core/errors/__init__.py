@@ -32,6 +32,7 @@ from firmware_app.core.errors.box import PORT_TAKEN as PORT_TAKEN
 from firmware_app.core.errors.box import STORE_DAMAGED as STORE_DAMAGED
 from firmware_app.core.errors.box import STORE_LOOKED_AT as STORE_LOOKED_AT
 from firmware_app.core.errors.box import STORE_NOT_READY as STORE_NOT_READY
+from firmware_app.core.errors.box import STORE_TOO_OLD as STORE_TOO_OLD
 from firmware_app.core.errors.box import STORE_UNREADABLE as STORE_UNREADABLE
 from firmware_app.core.errors.box import AlreadyRunning as AlreadyRunning
 from firmware_app.core.errors.box import ChildWillNotStart as ChildWillNotStart
@@ -44,6 +45,7 @@ from firmware_app.core.errors.box import ServiceError as ServiceError
 from firmware_app.core.errors.box import StateUnusable as StateUnusable
 from firmware_app.core.errors.box import StoreError as StoreError
 from firmware_app.core.errors.box import StoreTooNew as StoreTooNew
+from firmware_app.core.errors.box import StoreVersionError as StoreVersionError
 from firmware_app.core.errors.clock import CERTIFICATE_ENDED as CERTIFICATE_ENDED
 from firmware_app.core.errors.clock import CERTIFICATE_ENDED_BY_CLOCK as CERTIFICATE_ENDED_BY_CLOCK
 from firmware_app.core.errors.clock import CERTIFICATE_NOT_YET as CERTIFICATE_NOT_YET

@@ -186,7 +186,11 @@ class StoreError(LanternError):
     """A database or the state directory cannot be used."""
 
 
-class StoreTooNew(StoreError):
+class StoreVersionError(StoreError):
+    """A database of a version that this one cannot use: neither time nor disk space solves it."""
+
+
+class StoreTooNew(StoreVersionError):
     code = "store.too_new"
     sentence = N_(
         "The database {database} was written by a newer version (schema {found}; this version knows {known}). "
@@ -196,6 +200,15 @@ class StoreTooNew(StoreError):
     found: int
     known: int
 
+
+STORE_TOO_OLD = Refusal(
+    StoreVersionError,
+    "store.too_old",
+    N_(
+        "The database {database} was written by a version of Lantern that is too old to be upgraded in one step. "
+        "Nothing was changed. Install version {version} first and start the box once, then install this version again."
+    ),
+)
 
 STORE_NOT_READY = Refusal(
     StoreError,

@@ -11,7 +11,6 @@ import json
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from firmware_app.core.errors import (
 )
 from firmware_app.core.language import N_, register
 from firmware_app.core.records import Priority, Reason
+from firmware_app.core.schema import read_schema
 from firmware_app.uplink.messages.box_reports import RunningSoftware, SiteDrift, SiteFigures
 from firmware_app.uplink.messages.summary import (
     MOST_FAULTS,
@@ -36,10 +36,8 @@ from firmware_app.uplink.messages.summary import (
     Summary,
 )
 
-_STEPS = ("exchange_schema.sql", "exchange_schema_2.sql")
-SCHEMA_VERSION: Final = len(_STEPS)
-LEAST_VERSION: Final = 2
-"""The last step that is not additive, as in clinical_db."""
+SCHEMA: Final = read_schema("firmware_app.uplink.exchange", first=2, first_written_by="0.2.0+gc59301e3d")
+SCHEMA_VERSION: Final = SCHEMA.version
 UPLINK_OPEN: Final = register("uplink.open", N_("The line to the hospital is open."))
 UPLINK_INTERRUPTED: Final = register(
     "uplink.interrupted", N_("The line to the hospital was interrupted. The box opens it again and loses nothing.")
@@ -147,8 +145,7 @@ class Exchange:
 
     def create(self) -> None:
         """Make the file with a new stream; called by the supervisor, or by a command that runs alone."""
-        folder = resources.files(__package__)
-        self.database.create([folder.joinpath(name).read_text("utf-8") for name in _STEPS], LEAST_VERSION)
+        self.database.create(SCHEMA)
         self.database.connection.execute(
             "INSERT INTO line (id, stream) VALUES (1, ?) ON CONFLICT (id) DO NOTHING", (secrets.token_hex(16),)
         )

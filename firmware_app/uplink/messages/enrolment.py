@@ -12,22 +12,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.uplink.errors import (
     ENROLMENT_PROOF_WRONG,
 )
 from firmware_app.uplink.messages.envelope import BoxBundle, Enrolment, HospitalBundle, derive_enrolment_key
-from firmware_app.uplink.messages.message import Message, Nested, Text, Whole
+from firmware_app.uplink.messages.message import Message, message, text, whole
 
 MOST_ENROLMENT_BYTES: Final = 6_144
 """The longest of the two, in bytes."""
 ENROLMENT_TOPIC: Final = "lantern/v1/enrol"
 TOKEN_PATTERN: Final = r"[0-9a-f]{32}"
 """A box draws one at each start.  It is its client id, and the end of the topics that it may write and read."""
-_RAW: Final = Text(r"[0-9a-f]{64}")
-_HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = text(r"[0-9a-f]{64}")
+_HOST: Final = text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
 def enrolment_port(line: int) -> int:
@@ -35,13 +34,13 @@ def enrolment_port(line: int) -> int:
     return line + 1 if line < 65_535 else line - 1
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class EnrolRequest(Message):
     """What a box asks."""
 
     name: ClassVar = "enrol"
-    box: Annotated[BoxBundle, Nested(BoxBundle)]
-    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]
+    box: BoxBundle
+    nonce: Annotated[str, text(r"[0-9a-f]{32}")]
     proof: Annotated[str, _RAW]
 
     @classmethod
@@ -61,14 +60,14 @@ class EnrolRequest(Message):
         return key
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class EnrolAnswer(Message):
     """What the hospital answers."""
 
     name: ClassVar = "enrolled"
     request: Annotated[str, _RAW]
-    hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
-    enrolment: Annotated[Enrolment, Nested(Enrolment)]
+    hospital: HospitalBundle
+    enrolment: Enrolment
     proof: Annotated[str, _RAW]
 
     @classmethod
@@ -84,14 +83,14 @@ class EnrolAnswer(Message):
             raise ENROLMENT_PROOF_WRONG(box=self.enrolment.box)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class EnrolCall(Message):
     """What root leaves for the uplink, which alone may dial: where to ask, and the request.  The key stays root's."""
 
     name: ClassVar = "enrol-call"
     host: Annotated[str, _HOST]
-    port: Annotated[int, Whole(1, 65535)]
-    request: Annotated[EnrolRequest, Nested(EnrolRequest)]
+    port: Annotated[int, whole(1, 65535)]
+    request: EnrolRequest
 
 
 def _request_proof(key: bytes, box: BoxBundle, nonce: str) -> str:

@@ -20,7 +20,6 @@ import hmac
 import re
 import secrets
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -41,12 +40,12 @@ from firmware_app.uplink.messages.message import (
     MOST_MESSAGE_BYTES,
     PAD_BYTES,
     SIGNATURE_BYTES,
-    Many,
     Message,
-    Nested,
-    Text,
-    Whole,
     WireVersion,
+    many,
+    message,
+    text,
+    whole,
 )
 from firmware_app.uplink.messages.public_keys import SealKey, VerifyKey, parse_verify_key
 from firmware_app.uplink.messages.summary import BOX_ID, Kind
@@ -185,21 +184,21 @@ def _verify(signer: Ed25519PublicKey, signature: bytes, signed: bytes) -> None:
 
 # --- files that people carry between box and hospital, once -------------------------------------------------------
 
-_RAW: Final = Text(r"[0-9a-f]{64}")
-_PEM: Final = Text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
-_HOST: Final = Text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
+_RAW: Final = text(r"[0-9a-f]{64}")
+_PEM: Final = text(r"-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]{1,4000}-----END CERTIFICATE-----\n")
+_HOST: Final = text(r"[A-Za-z0-9][A-Za-z0-9.:-]{0,252}")
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class HospitalBundle(Message):
     """What a box must know of the hospital: its public keys, its broker, and the CA of the broker's certificate."""
 
     name: ClassVar = "lantern-hospital"
-    verify: Annotated[str, VerifyKey()]
-    seal: Annotated[str, SealKey()]
-    serial: Annotated[int, Whole(1, 10**6)]
+    verify: VerifyKey
+    seal: SealKey
+    serial: Annotated[int, whole(1, 10**6)]
     host: Annotated[str, _HOST]
-    port: Annotated[int, Whole(1, 65535)]
+    port: Annotated[int, whole(1, 65535)]
     authority: Annotated[str, _PEM]
 
     @property
@@ -211,15 +210,15 @@ class HospitalBundle(Message):
         return compute_fingerprint(self)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class BoxBundle(Message):
     """What the hospital needs to enrol a box: its id, its Ed25519 key and the key of its TLS certificate (P-256)."""
 
     name: ClassVar = "lantern-box"
-    box: Annotated[str, Text(BOX_ID)]
-    verify: Annotated[str, VerifyKey()]
-    tls: Annotated[str, Text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
-    proof: Annotated[str, Text(r"[0-9a-f]{128}")]
+    box: Annotated[str, text(BOX_ID)]
+    verify: VerifyKey
+    tls: Annotated[str, text(r"04[0-9a-f]{128}")]  # SEC 1, uncompressed point
+    proof: Annotated[str, text(r"[0-9a-f]{128}")]
 
     @classmethod
     def made(cls, box: str, signer: Ed25519PrivateKey, tls: str) -> BoxBundle:
@@ -240,48 +239,48 @@ class BoxBundle(Message):
         return compute_fingerprint(self)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Enrolment(Message):
     """The hospital's answer to a `BoxBundle`: the certificate with which the box may talk to the broker."""
 
     name: ClassVar = "lantern-enrolment"
-    box: Annotated[str, Text(BOX_ID)]
+    box: Annotated[str, text(BOX_ID)]
     certificate: Annotated[str, _PEM]
 
 
-_PLAIN_TEXT: Final = Text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
-_AE_TITLE: Final = Text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
+_PLAIN_TEXT: Final = text(r"[^\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,60}")
+_AE_TITLE: Final = text(r"[ -\[\]-~]{1,16}")  # PS3.5 6.2, VR AE
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Provisioning(Message):
     """Everything that a box needs at its first start.  A person carries it; it is never sent over MQTT."""
 
     name: ClassVar = "lantern-provisioning"
-    box: Annotated[str, Text(BOX_ID)]
+    box: Annotated[str, text(BOX_ID)]
     clinic: Annotated[str, _PLAIN_TEXT]
-    language: Annotated[str, Text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
-    zone: Annotated[str, Text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
+    language: Annotated[str, text(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")]
+    zone: Annotated[str, text(r"[A-Za-z0-9_+-]{1,30}(/[A-Za-z0-9_+-]{1,30}){0,2}")]
     ae_title: Annotated[str, _AE_TITLE]
-    calling: Annotated[tuple[str, ...], Many(_AE_TITLE, 64)]
-    pacs_host: Annotated[str, Text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
-    pacs_port: Annotated[int, Whole(1, 65535)]
+    calling: Annotated[tuple[Annotated[str, _AE_TITLE], ...], many(64)]
+    pacs_host: Annotated[str, text(r"([A-Za-z0-9][A-Za-z0-9.:-]{0,252})?")]  # empty: none
+    pacs_port: Annotated[int, whole(1, 65535)]
     pacs_ae_title: Annotated[str, _AE_TITLE]
-    device: Annotated[str, Text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
-    hospital: Annotated[HospitalBundle, Nested(HospitalBundle)]
+    device: Annotated[str, text(r"([0-9a-f]{6})?")]  # the machine it is for; empty: any
+    hospital: HospitalBundle
     claim: Annotated[str, _RAW]  # `claim_mark` of the code on the label
-    nonce: Annotated[str, Text(r"[0-9a-f]{32}")]  # `ProvisioningFinder.nonce`; earlier versions drew all of it
-    made: Annotated[int, Whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
-    expires: Annotated[int, Whole(0, 2**40)]
+    nonce: Annotated[str, text(r"[0-9a-f]{32}")]  # `ProvisioningFinder.nonce`; earlier versions drew all of it
+    made: Annotated[int, whole(0, 2**40)]  # both in Unix seconds of the hospital's clock
+    expires: Annotated[int, whole(0, 2**40)]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class SignedProvisioning(Message):
     """A provisioning file: what it says, and the signature of the hospital that it names."""
 
     name: ClassVar = "lantern-provisioning-signed"
-    content: Annotated[Provisioning, Nested(Provisioning)]
-    signature: Annotated[str, Text(r"[0-9a-f]{128}")]
+    content: Provisioning
+    signature: Annotated[str, text(r"[0-9a-f]{128}")]
 
     @classmethod
     def made(cls, content: Provisioning, signer: Ed25519PrivateKey) -> SignedProvisioning:

@@ -1,9 +1,9 @@
-"""The base class of all messages, the types of their fields, and the two wire versions.
+"""What all messages have in common, the constraints of their fields, and the two wire versions.
 
-A message is a frozen dataclass whose fields are annotated with a field type (``box: Annotated[str, Text("…")]``).  Each
-type is a closed set of values, so that no free text can be built, sent or accepted.  A message is checked when it is
-made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a message.  Errors name
-the field and never its value.
+A message is a frozen pydantic dataclass, strict, without unknown fields.  Each field is a closed set of values
+(``box: Annotated[str, text("…")]``), so that no free text can be built, sent or accepted.  A message is checked when
+it is made and written as canonical JSON.  `decode` refuses bytes that are not the canonical JSON of a message.  Errors
+name the field and never its value.
 
 `WireVersion` says how long a message of each version may be (form 1 and form 2 in docs/uplink.md).  This module has no
 cryptography.
@@ -11,14 +11,15 @@ cryptography.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import fields
 from datetime import date
-from enum import IntEnum, StrEnum
-from typing import Any, ClassVar, Final, Self, TypeVar, get_type_hints
+from enum import IntEnum
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar, dataclass_transform, get_type_hints
+
+import pydantic
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from firmware_app.uplink.errors import (
     MessageInvalid,
@@ -28,130 +29,62 @@ from firmware_app.uplink.errors import (
 MOST_MESSAGE_BYTES = 16_384
 """The longest message, in bytes of its JSON."""
 
-
 AnyMessage = TypeVar("AnyMessage", bound="Message")
+_STRICT: Final = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+_KEYS: Final = ("missing", "unexpected_keyword_argument", "unexpected_positional_argument", "missing_argument")
+"""Errors of pydantic about the set of fields, whose names may be anything."""
 
 
-class FieldType(ABC):
-    """One closed set of values.
+def text(pattern: str) -> AfterValidator:
+    """ASCII text of one pattern."""
+    whole = re.compile(pattern, re.ASCII)
 
-    `read` converts a JSON value to the Python value, or raises ValueError; `accepts` checks the Python value when the
-    message is made; `write` converts back.  By default both conversions change nothing.
-    """
-
-    @abstractmethod
-    def accepts(self, value: object) -> bool: ...
-
-    def read(self, raw: object) -> object:
-        return raw
-
-    def write(self, value: Any) -> object:
+    def check(value: str) -> str:
+        if whole.fullmatch(value) is None:
+            raise ValueError("another form")
         return value
 
-
-class Text(FieldType):
-    """ASCII text of one pattern."""
-
-    def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern, re.ASCII)
-
-    def accepts(self, value: object) -> bool:
-        return isinstance(value, str) and self._pattern.fullmatch(value) is not None
+    return AfterValidator(check)
 
 
-class Hour(Text):
-    """An hour of an existing date, as 2026-11-21T03."""
-
-    def __init__(self) -> None:
-        super().__init__(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])")
-
-    def accepts(self, value: object) -> bool:
-        if not super().accepts(value) or not isinstance(value, str):
-            return False
-        try:
-            date.fromisoformat(value[:10])
-        except ValueError:
-            return False
-        return True
-
-
-class Whole(FieldType):
+def whole(least: int, most: int) -> Any:
     """A whole number between two bounds, both included."""
-
-    def __init__(self, least: int, most: int) -> None:
-        self._least, self._most = least, most
-
-    def accepts(self, value: object) -> bool:
-        return type(value) is int and self._least <= value <= self._most
+    return Field(ge=least, le=most)
 
 
-class OneOf(FieldType):
-    """A member of an enumeration."""
-
-    def __init__(self, kind: type[StrEnum]) -> None:
-        self._kind = kind
-
-    def accepts(self, value: object) -> bool:
-        return isinstance(value, self._kind)
-
-    def read(self, raw: object) -> object:
-        if not isinstance(raw, str):
-            raise ValueError
-        return self._kind(raw)
-
-    def write(self, value: Any) -> object:
-        return str(value)
+def many(most: int) -> Any:
+    """A tuple of at most so many values."""
+    return Field(max_length=most)
 
 
-class Maybe(FieldType):
-    """Another form, or nothing."""
-
-    def __init__(self, form: FieldType) -> None:
-        self._form = form
-
-    def accepts(self, value: object) -> bool:
-        return value is None or self._form.accepts(value)
-
-    def read(self, raw: object) -> object:
-        return None if raw is None else self._form.read(raw)
-
-    def write(self, value: Any) -> object:
-        return None if value is None else self._form.write(value)
+def _check_date(value: str) -> str:
+    date.fromisoformat(value[:10])
+    return value
 
 
-class Many(FieldType):
-    """A tuple of at most so many values of another form."""
-
-    def __init__(self, form: FieldType, most: int) -> None:
-        self._form, self._most = form, most
-
-    def accepts(self, value: object) -> bool:
-        return isinstance(value, tuple) and len(value) <= self._most and all(map(self._form.accepts, value))
-
-    def read(self, raw: object) -> object:
-        if not isinstance(raw, list) or len(raw) > self._most:
-            raise ValueError
-        return tuple(self._form.read(item) for item in raw)
-
-    def write(self, value: Any) -> object:
-        return [self._form.write(item) for item in value]
+Hour = Annotated[
+    str,
+    text(r"20(2[4-9]|[3-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])"),
+    AfterValidator(_check_date),
+]
+"""An hour of an existing date, as 2026-11-21T03."""
 
 
-class Nested(FieldType):
-    """A message inside a message."""
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def message(kind: type[AnyMessage]) -> type[AnyMessage]:
+    """Make a class whose every value is a valid message of one kind: its fields are checked when it is made."""
+    made = pydantic.dataclasses.dataclass(frozen=True, slots=True, config=_STRICT)(kind)
+    fill = made.__init__
 
-    def __init__(self, kind: type[Message]) -> None:
-        self._kind = kind
+    @functools.wraps(fill)
+    def check(self: AnyMessage, *values: object, **named: object) -> None:
+        try:
+            fill(self, *values, **named)
+        except ValidationError as error:
+            raise _name_field(error, kind.name) from None
 
-    def accepts(self, value: object) -> bool:
-        return isinstance(value, self._kind)
-
-    def read(self, raw: object) -> object:
-        return self._kind.from_object(raw)
-
-    def write(self, value: Any) -> object:
-        made: object = value.to_object()
-        return made
+    made.__init__ = check  # type: ignore[assignment]
+    return made  # type: ignore[return-value]
 
 
 class Message:
@@ -160,51 +93,61 @@ class Message:
     name: ClassVar[str]
     __slots__ = ()
 
-    def __post_init__(self) -> None:
-        for name, form in get_field_types(type(self)).items():
-            if not form.accepts(getattr(self, name)):
-                raise MessageInvalid(field=name)
-
     @classmethod
     def takes(cls, **values: object) -> bool:
         """Whether each of these fields may hold its value."""
-        return all(get_field_types(cls)[name].accepts(value) for name, value in values.items())
+        return all(_is_valid(_make_adapter(cls, name), value) for name, value in values.items())
 
     def to_object(self) -> dict[str, object]:
         """The fields as JSON values."""
-        return {name: form.write(getattr(self, name)) for name, form in get_field_types(type(self)).items()}
+        content: dict[str, object] = _make_adapter(type(self)).dump_python(self, mode="json")
+        return content
 
     @classmethod
     def from_object(cls, raw: object) -> Self:
         """The message of these JSON values; raises `MessageInvalid` for a field too few, too many or wrong."""
-        known = get_field_types(cls)
-        if not isinstance(raw, dict) or raw.keys() != known.keys():
-            raise MessageInvalid(field=cls.name)
-        values: dict[str, object] = {}
-        for name, form in known.items():
-            try:
-                values[name] = form.read(raw[name])
-            except ValueError:
-                raise MessageInvalid(field=name) from None
-        return cls(**values)
+        try:
+            made: Self = _make_adapter(cls).validate_json(json.dumps(raw))
+        except ValidationError as error:
+            raise _name_field(error, cls.name) from None
+        return made
 
     def encode(self) -> bytes:
         """Canonical JSON: ASCII, sorted keys, no space.  Raises `MessageTooLarge` above `MOST_MESSAGE_BYTES`."""
-        text = _encode_canonical({"message": self.name, **self.to_object()})
-        if len(text) > MOST_MESSAGE_BYTES:
-            raise MessageTooLarge(size=len(text), limit=MOST_MESSAGE_BYTES)
-        return text
+        encoded = _encode_canonical({"message": self.name, **self.to_object()})
+        if len(encoded) > MOST_MESSAGE_BYTES:
+            raise MessageTooLarge(size=len(encoded), limit=MOST_MESSAGE_BYTES)
+        return encoded
 
 
-_FIELD_TYPES: dict[type[Message], Mapping[str, FieldType]] = {}
+_ADAPTERS: Final[dict[tuple[type[Message], str], TypeAdapter[Any]]] = {}
 
 
-def get_field_types(kind: type[Message]) -> Mapping[str, FieldType]:
-    """The form of each field of a kind of message, computed once."""
-    if kind not in _FIELD_TYPES:
-        hints = get_type_hints(kind, include_extras=True)
-        _FIELD_TYPES[kind] = {one.name: hints[one.name].__metadata__[0] for one in fields(kind)}  # type: ignore[arg-type]
-    return _FIELD_TYPES[kind]
+def _make_adapter(kind: type[Message], field: str = "") -> TypeAdapter[Any]:
+    """What checks a message of *kind*, or one *field* of it; made once."""
+    if (kind, field) not in _ADAPTERS:
+        adapter: TypeAdapter[Any] = (
+            TypeAdapter(get_type_hints(kind, include_extras=True)[field], config=_STRICT)
+            if field
+            else TypeAdapter(kind)
+        )
+        _ADAPTERS[kind, field] = adapter
+    return _ADAPTERS[kind, field]
+
+
+def _is_valid(adapter: TypeAdapter[Any], value: object) -> bool:
+    try:
+        adapter.validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def _name_field(error: ValidationError, name: str) -> MessageInvalid:
+    """The field of the first problem; *name* where the fields are not those of the message."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    fields = [part for part in first["loc"] if isinstance(part, str)]
+    return MessageInvalid(field=fields[-1] if fields and first["type"] not in _KEYS else name)
 
 
 def decode(data: bytes, *kinds: type[AnyMessage]) -> AnyMessage:

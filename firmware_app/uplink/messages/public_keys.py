@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from pydantic import AfterValidator
 
 from firmware_app.uplink.errors import (
     MessageInvalid,
 )
-from firmware_app.uplink.messages.message import Text
 
 _FIELD: Final = 2**255 - 19
-
-
-class SealKey(Text):
-    """An X25519 public key (RFC 7748), raw, in hexadecimal."""
-
-    def __init__(self) -> None:
-        super().__init__(r"[0-9a-f]{64}")
-
-    def accepts(self, value: object) -> bool:
-        return super().accepts(value) and isinstance(value, str) and _is_usable_x25519(bytes.fromhex(value))
-
-
-class VerifyKey(Text):
-    """An Ed25519 public key (RFC 8032), raw, in hexadecimal."""
-
-    def __init__(self) -> None:
-        super().__init__(r"[0-9a-f]{64}")
-
-    def accepts(self, value: object) -> bool:
-        return super().accepts(value) and isinstance(value, str) and _is_usable_ed25519(bytes.fromhex(value))
+_DIGITS: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 def parse_seal_key(raw: str) -> X25519PublicKey:
     """The public key of 64 hexadecimal digits; raises `MessageInvalid` for one of small order."""
-    if not SealKey().accepts(raw):
+    if not (_DIGITS.fullmatch(raw) and _is_usable_x25519(bytes.fromhex(raw))):
         raise MessageInvalid(field="seal")
     return X25519PublicKey.from_public_bytes(bytes.fromhex(raw))
 
 
 def parse_verify_key(raw: str) -> Ed25519PublicKey:
     """The public key of 64 hexadecimal digits; raises `MessageInvalid` for one of small order."""
-    if not VerifyKey().accepts(raw):
+    if not (_DIGITS.fullmatch(raw) and _is_usable_ed25519(bytes.fromhex(raw))):
         raise MessageInvalid(field="verify")
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(raw))
+
+
+def _check_key(parse: Callable[[str], object]) -> AfterValidator:
+    def check(raw: str) -> str:
+        try:
+            parse(raw)
+        except MessageInvalid:
+            raise ValueError("no usable key") from None
+        return raw
+
+    return AfterValidator(check)
+
+
+SealKey = Annotated[str, _check_key(parse_seal_key)]
+"""An X25519 public key (RFC 7748), raw, in hexadecimal."""
+VerifyKey = Annotated[str, _check_key(parse_verify_key)]
+"""An Ed25519 public key (RFC 8032), raw, in hexadecimal."""
 
 
 def _is_usable_x25519(public: bytes) -> bool:

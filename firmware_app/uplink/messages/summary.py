@@ -11,51 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from firmware_app.core.records import Priority
 from firmware_app.uplink.messages.box_reports import MOST_SITE_FIGURES, RunningSoftware, SiteDrift, SiteFigures
-from firmware_app.uplink.messages.message import Hour, Many, Maybe, Message, Nested, OneOf, Text, Whole, decode
-
-__all__ = [
-    "BOX_ID",
-    "MERGED_MARKS",
-    "MOST_FAULTS",
-    "MOST_MARKS",
-    "MOST_PACKS",
-    "MOST_SEQ",
-    "Brief",
-    "ClinicFigures",
-    "Digest",
-    "DriftWatch",
-    "FindingBrief",
-    "FirstPresence",
-    "FirstReceipt",
-    "Keys",
-    "Kind",
-    "Mark",
-    "Modality",
-    "Opinion",
-    "Origin",
-    "PackBrief",
-    "Presence",
-    "PresenceKind",
-    "Receipt",
-    "Refusal",
-    "RefusedMessage",
-    "SizeBand",
-    "SoftwareState",
-    "Summary",
-    "SummaryRuntime",
-    "TakenMessage",
-    "body_hash",
-    "decode",
-    "decode_up",
-    "quality_code",
-    "size_band",
-]
+from firmware_app.uplink.messages.message import Hour, Message, many, message, text, whole
+from firmware_app.uplink.messages.message import decode as decode
 
 MOST_MARKS: Final = 100
 MERGED_MARKS: Final = 16
@@ -66,14 +28,13 @@ MOST_SEQ: Final = 2**53 - 1
 BOX_ID: Final = r"[a-z0-9][a-z0-9-]{0,39}"
 _QUALITY: Final = re.compile(r"[a-z][a-z0-9_-]{0,23}(\.[a-z][a-z0-9_-]{0,23}){0,2}", re.ASCII)
 # Only the code of a reason leaves the box.  Its details, which may quote the image, stay.
-_REFERENCE: Final = Text(r"c-[0-9a-f]{20}")
-_HOUR: Final = Maybe(Hour())
-_COUNT: Final = Whole(0, 10**9)
-_KEY: Final = Text(r"[0-9a-f]{64}")
-_HASH: Final = Text(r"[0-9a-f]{32}")
-_FAULT: Final = Text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
-_PACK: Final = Text(r"[a-z0-9][a-z0-9-]{0,39}")
-_PACK_VERSION: Final = Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
+_REFERENCE: Final = text(r"c-[0-9a-f]{20}")
+_COUNT: Final = whole(0, 10**9)
+_KEY: Final = text(r"[0-9a-f]{64}")
+_HASH: Final = text(r"[0-9a-f]{32}")
+_FAULT: Final = text(r"[a-z][a-z0-9_-]{0,15}\.[a-z][a-z0-9_-]{0,31}")
+_PACK: Final = text(r"[a-z0-9][a-z0-9-]{0,39}")
+_PACK_VERSION: Final = text(r"\d{1,4}\.\d{1,4}\.\d{1,4}")
 
 
 class Kind(StrEnum):
@@ -169,78 +130,78 @@ def quality_code(code: str | None) -> str:
 # --- up -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Origin(Message):
     """The sender: `stream` is made with the box's exchange.db, `seq` never repeats in it, `boot` is new each boot."""
 
     name: ClassVar = "origin"
-    box: Annotated[str, Text(BOX_ID)]
-    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
-    seq: Annotated[int, Whole(1, MOST_SEQ)]
-    boot: Annotated[str, Text(r"[0-9a-f]{16}")]
+    box: Annotated[str, text(BOX_ID)]
+    stream: Annotated[str, text(r"[0-9a-f]{32}")]
+    seq: Annotated[int, whole(1, MOST_SEQ)]
+    boot: Annotated[str, text(r"[0-9a-f]{16}")]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class FindingBrief(Message):
     """One labelled probability in hundredths (93 is 0.93)."""
 
     name: ClassVar = "finding"
-    code: Annotated[str, Text(r"[a-z][a-z0-9_]{0,63}")]
-    hundredths: Annotated[int, Whole(0, 100)]
+    code: Annotated[str, text(r"[a-z][a-z0-9_]{0,63}")]
+    hundredths: Annotated[int, whole(0, 100)]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Brief(Message):
     """What the hospital may know of one case revision.  `case` is random; `hour` is UTC, null without a clock."""
 
     name: ClassVar = "brief"
     case: Annotated[str, _REFERENCE]
-    revision: Annotated[int, Whole(1, 10**6)]
-    modality: Annotated[Modality, OneOf(Modality)]
-    pack: Annotated[str | None, Maybe(_PACK)]
-    pack_version: Annotated[str | None, Maybe(_PACK_VERSION)]
-    runtime: Annotated[SummaryRuntime | None, Maybe(OneOf(SummaryRuntime))]
-    priority: Annotated[Priority, OneOf(Priority)]
-    findings: Annotated[tuple[FindingBrief, ...], Many(Nested(FindingBrief), 32)]
-    lesions: Annotated[int, Whole(0, 9999)]
-    size_band: Annotated[SizeBand, OneOf(SizeBand)]
-    quality: Annotated[str, Text(_QUALITY.pattern)]
+    revision: Annotated[int, whole(1, 10**6)]
+    modality: Modality
+    pack: Annotated[str, _PACK] | None
+    pack_version: Annotated[str, _PACK_VERSION] | None
+    runtime: SummaryRuntime | None
+    priority: Priority
+    findings: Annotated[tuple[FindingBrief, ...], many(32)]
+    lesions: Annotated[int, whole(0, 9999)]
+    size_band: SizeBand
+    quality: Annotated[str, text(_QUALITY.pattern)]
     latency_ms: Annotated[int, _COUNT]
-    verdict: Annotated[Opinion, OneOf(Opinion)]
-    hour: Annotated[str | None, _HOUR]
+    verdict: Opinion
+    hour: Hour | None
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Mark(Message):
     """What is kept of a `Brief` when the disk budget is short: enough to count the case once."""
 
     name: ClassVar = "mark"
     case: Annotated[str, _REFERENCE]
-    revision: Annotated[int, Whole(1, 10**6)]
-    priority: Annotated[Priority, OneOf(Priority)]
-    hour: Annotated[str | None, _HOUR]
+    revision: Annotated[int, whole(1, 10**6)]
+    priority: Priority
+    hour: Hour | None
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Summary(Message):
     """One case revision on its way to the hospital, as an alert or a digest."""
 
     name: ClassVar = "summary"
-    origin: Annotated[Origin, Nested(Origin)]
-    brief: Annotated[Brief, Nested(Brief)]
+    origin: Origin
+    brief: Brief
 
     @property
     def kind(self) -> Kind:
         return Kind.ALERT if self.brief.priority is Priority.URGENT else Kind.DIGEST
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Digest(Message):
     """Many case revisions in one message."""
 
     name: ClassVar = "digest"
-    origin: Annotated[Origin, Nested(Origin)]
-    marks: Annotated[tuple[Mark, ...], Many(Nested(Mark), MOST_MARKS)]
+    origin: Origin
+    marks: Annotated[tuple[Mark, ...], many(MOST_MARKS)]
 
     @property
     def kind(self) -> Kind:
@@ -255,28 +216,28 @@ class PresenceKind(StrEnum):
     DEATH = "death"
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class FirstPresence(Message):
     """How the box is, in form 1.  `origin.seq` numbers the connection, `beat` the messages during it (0: the birth)."""
 
     name: ClassVar = "presence"
-    origin: Annotated[Origin, Nested(Origin)]
-    state: Annotated[PresenceKind, OneOf(PresenceKind)]
+    origin: Origin
+    state: PresenceKind
     beat: Annotated[int, _COUNT]
-    version: Annotated[str, Text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
+    version: Annotated[str, text(r"\d{1,4}\.\d{1,4}\.\d{1,4}([a-z0-9.+-]{0,20})")]
     outgoing: Annotated[int, _COUNT]  # summaries the hospital has not acknowledged
     quarantined: Annotated[int, _COUNT]  # of these, refused by broker or hospital
-    unread: Annotated[int | None, Maybe(_COUNT)]  # images that wait for the reader; null while that is unknown
+    unread: Annotated[int, _COUNT] | None  # images that wait for the reader; null while that is unknown
     free_mb: Annotated[int, _COUNT]
-    audit_head: Annotated[str | None, Maybe(_KEY)]
-    hour: Annotated[str | None, _HOUR]
+    audit_head: Annotated[str, _KEY] | None
+    hour: Hour | None
 
     @property
     def kind(self) -> Kind:
         return Kind(self.state.value)
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class PackBrief(Message):
     """A model pack that the box works with."""
 
@@ -285,72 +246,87 @@ class PackBrief(Message):
     version: Annotated[str, _PACK_VERSION]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Presence(FirstPresence):
     """How the box is, with the faults that its technician's page shows and the packs in use."""
 
-    faults: Annotated[tuple[str, ...], Many(_FAULT, MOST_FAULTS)]  # codes of the box's own checks, the worst first
-    packs: Annotated[tuple[PackBrief, ...], Many(Nested(PackBrief), MOST_PACKS)]
+    # codes of the box's own checks, the worst first
+    faults: Annotated[tuple[Annotated[str, _FAULT], ...], many(MOST_FAULTS)]
+    packs: Annotated[tuple[PackBrief, ...], many(MOST_PACKS)]
 
 
-@dataclass(frozen=True, slots=True)
-class ClinicFigures(Message):
-    """How the packs do at the clinic, in form 2 alone; `origin.seq` and `beat` are as in `FirstPresence`."""
+class Report(Message):
+    """A box's word on itself, in form 2 alone; it replaces the one before on its subject."""
+
+    __slots__ = ()
+    origin: Origin
+    beat: Annotated[int, _COUNT]
+    hour: Hour | None
+    kind: ClassVar[Kind]
+    is_kept_by_weeks: ClassVar[bool] = False
+
+    @property
+    def subject(self) -> str:
+        """What it is about, where a box has several reports of this name."""
+        return ""
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What it says, without when."""
+        return {name: value for name, value in self.to_object().items() if name not in ("origin", "beat", "hour")}
+
+
+@message
+class ClinicFigures(Report):
+    """How the packs do at the clinic."""
 
     name: ClassVar = "figures"
-    origin: Annotated[Origin, Nested(Origin)]
+    kind: ClassVar = Kind.DRIFT
+    origin: Origin
     beat: Annotated[int, _COUNT]
-    places: Annotated[tuple[SiteFigures, ...], Many(Nested(SiteFigures), MOST_SITE_FIGURES)]
-    hour: Annotated[str | None, _HOUR]
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.DRIFT
+    places: Annotated[tuple[SiteFigures, ...], many(MOST_SITE_FIGURES)]
+    hour: Hour | None
 
 
-@dataclass(frozen=True, slots=True)
-class DriftWatch(Message):
-    """Whether the films of one machine have changed, in form 2 alone; `origin.seq` and `beat` are as in
-    `FirstPresence`."""
+@message
+class DriftWatch(Report):
+    """Whether the films of one machine have changed."""
 
     name: ClassVar = "watch"
-    origin: Annotated[Origin, Nested(Origin)]
+    kind: ClassVar = Kind.DRIFT
+    is_kept_by_weeks: ClassVar = True
+    origin: Origin
     beat: Annotated[int, _COUNT]
-    place: Annotated[SiteDrift, Nested(SiteDrift)]
-    hour: Annotated[str | None, _HOUR]
+    place: SiteDrift
+    hour: Hour | None
 
     @property
-    def kind(self) -> Kind:
-        return Kind.DRIFT
+    def subject(self) -> str:
+        return f"{self.place.pack} {self.place.machine}"
 
 
-@dataclass(frozen=True, slots=True)
-class SoftwareState(Message):
-    """What software the box runs and why it left a slot, in form 2 alone; `origin.seq` and `beat` are as in
-    `FirstPresence`."""
+@message
+class SoftwareState(Report):
+    """What software the box runs and why it left a slot."""
 
     name: ClassVar = "software"
-    origin: Annotated[Origin, Nested(Origin)]
+    kind: ClassVar = Kind.HEALTH
+    origin: Origin
     beat: Annotated[int, _COUNT]
-    software: Annotated[RunningSoftware, Nested(RunningSoftware)]
-    hour: Annotated[str | None, _HOUR]
-
-    @property
-    def kind(self) -> Kind:
-        return Kind.HEALTH
+    software: RunningSoftware
+    hour: Hour | None
 
 
-UpMessage = Summary | Digest | FirstPresence | ClinicFigures | DriftWatch | SoftwareState
+UpMessage = Summary | Digest | FirstPresence | Report
+FIRST_KINDS: Final = (Summary, Digest, FirstPresence)
+KINDS: Final = (Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
+"""Everything that goes up.  A new report is a class and its name here: the hospital keeps each report the same way."""
 
 
 def decode_up(body: bytes, *, first: bool = False) -> UpMessage:
     """The message that a box wrote, in form 1 when *first*; raises `MessageInvalid`."""
-    if first:
-        message: Message = decode(body, Summary, Digest, FirstPresence)
-    else:
-        message = decode(body, Summary, Digest, Presence, ClinicFigures, DriftWatch, SoftwareState)
-    assert isinstance(message, UpMessage)
-    return message
+    made: UpMessage = decode(body, *(FIRST_KINDS if first else KINDS))
+    return made
 
 
 def body_hash(body: bytes) -> str:
@@ -361,64 +337,64 @@ def body_hash(body: bytes) -> str:
 # --- down ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class TakenMessage(Message):
     """A message that the hospital has committed: its number and the `body_hash` of its body."""
 
     name: ClassVar = "taken"
-    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    seq: Annotated[int, whole(1, MOST_SEQ)]
     body: Annotated[str, _HASH]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class RefusedMessage(Message):
     """A message of the box that the hospital will never count, and why."""
 
     name: ClassVar = "refused"
-    seq: Annotated[int, Whole(1, MOST_SEQ)]
+    seq: Annotated[int, whole(1, MOST_SEQ)]
     body: Annotated[str, _HASH]
-    code: Annotated[str, Text(_QUALITY.pattern)]
+    code: Annotated[str, text(_QUALITY.pattern)]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Receipt(Message):
     """The hospital has committed these messages of a stream; `at` is its clock in Unix seconds, null while it has
     reason to doubt that."""
 
     name: ClassVar = "receipt"
-    box: Annotated[str, Text(BOX_ID)]
-    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
-    taken: Annotated[tuple[TakenMessage, ...], Many(Nested(TakenMessage), 200)]
-    refused: Annotated[tuple[RefusedMessage, ...], Many(Nested(RefusedMessage), 50)]
-    at: Annotated[int | None, Maybe(Whole(0, MOST_SEQ))]
+    box: Annotated[str, text(BOX_ID)]
+    stream: Annotated[str, text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[TakenMessage, ...], many(200)]
+    refused: Annotated[tuple[RefusedMessage, ...], many(50)]
+    at: Annotated[int, whole(0, MOST_SEQ)] | None
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Refusal(Message):
     """`RefusedMessage` in form 1, which has no hash of the message."""
 
     name: ClassVar = "refusal"
-    seq: Annotated[int, Whole(1, MOST_SEQ)]
-    code: Annotated[str, Text(_QUALITY.pattern)]
+    seq: Annotated[int, whole(1, MOST_SEQ)]
+    code: Annotated[str, text(_QUALITY.pattern)]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class FirstReceipt(Message):
     """`Receipt` in form 1: numbers alone; `at` is 0 where the hospital doubts its clock."""
 
     name: ClassVar = "receipt"
-    box: Annotated[str, Text(BOX_ID)]
-    stream: Annotated[str, Text(r"[0-9a-f]{32}")]
-    taken: Annotated[tuple[int, ...], Many(Whole(1, MOST_SEQ), 500)]
-    refused: Annotated[tuple[Refusal, ...], Many(Nested(Refusal), 100)]
-    at: Annotated[int, Whole(0, MOST_SEQ)]
+    box: Annotated[str, text(BOX_ID)]
+    stream: Annotated[str, text(r"[0-9a-f]{32}")]
+    taken: Annotated[tuple[Annotated[int, whole(1, MOST_SEQ)], ...], many(500)]
+    refused: Annotated[tuple[Refusal, ...], many(100)]
+    at: Annotated[int, whole(0, MOST_SEQ)]
 
 
-@dataclass(frozen=True, slots=True)
+@message
 class Keys(Message):
     """The key to seal to from now on (X25519, raw, hexadecimal); a higher `serial` replaces a lower one."""
 
     name: ClassVar = "keys"
-    box: Annotated[str, Text(BOX_ID)]
-    serial: Annotated[int, Whole(1, 10**6)]
+    box: Annotated[str, text(BOX_ID)]
+    serial: Annotated[int, whole(1, 10**6)]
     seal: Annotated[str, _KEY]

@@ -1,5 +1,6 @@
--- accounts.db, schema 1: who may use the viewer.  No patient is named here, no password is readable here.
+-- accounts.db: who may use the viewer.  No patient is named here, no password is readable here.
 
+-- One row for each account.
 CREATE TABLE users (
     name       TEXT PRIMARY KEY,              -- normalised (NFKC, case folded): two spellings are one account
     shown      TEXT NOT NULL,                 -- as it was typed
@@ -10,12 +11,14 @@ CREATE TABLE users (
     created_at REAL NOT NULL
 ) STRICT;
 
+-- One-time codes with which a password is chosen.
 CREATE TABLE claims (
     code_hash  TEXT PRIMARY KEY,              -- of the one-time code
     user_name  TEXT REFERENCES users (name),  -- NULL: for the first account, whose name is chosen with the code
     expires    REAL NOT NULL
 ) STRICT;
 
+-- Open sessions of browsers.
 CREATE TABLE sessions (
     id_hash    TEXT PRIMARY KEY,              -- of the cookie: a copy of this file opens no session
     user_name  TEXT NOT NULL REFERENCES users (name),
@@ -23,6 +26,7 @@ CREATE TABLE sessions (
     seen       REAL NOT NULL
 ) STRICT;
 
+-- Failed log-ins within the last minutes.
 CREATE TABLE attempts (
     at         REAL NOT NULL,
     name_hash  TEXT NOT NULL,                 -- of what was typed as a name: it may have been a password
@@ -30,6 +34,7 @@ CREATE TABLE attempts (
 ) STRICT;
 CREATE INDEX attempts_at ON attempts (at);
 
+-- Random keys of the viewer.
 CREATE TABLE secrets (
     name       TEXT PRIMARY KEY,
     value      BLOB NOT NULL

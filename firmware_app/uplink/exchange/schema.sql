@@ -1,6 +1,6 @@
--- exchange.db, schema 1: all that clinic and outside share.  No pixel, no name, no UID has a column here.
+-- exchange.db: all that clinic and outside share.  No pixel, no name, no UID has a column here.
 
--- One row, born with the file.
+-- The line to the hospital: one row, born with the file.
 CREATE TABLE line (
     id         INTEGER PRIMARY KEY CHECK (id = 1),
     stream     TEXT NOT NULL,                 -- random; a new file is a new stream
@@ -9,9 +9,11 @@ CREATE TABLE line (
     details    TEXT NOT NULL DEFAULT '{}',
     since      TEXT,
     unread     INTEGER,                       -- told by the reader's side
-    audit_head TEXT
+    audit_head TEXT,
+    health     TEXT NOT NULL DEFAULT '{"faults":[],"packs":[]}'   -- JSON of BoxHealth, told by the reader's side
 ) STRICT;
 
+-- What is still to be sent, or was set aside with the reason.
 CREATE TABLE outgoing (
     seq        INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used twice, also after rows have left
     urgent     INTEGER NOT NULL CHECK (urgent IN (0, 1)),
@@ -24,16 +26,7 @@ CREATE TABLE outgoing (
 ) STRICT;
 CREATE INDEX outgoing_next ON outgoing (urgent DESC, seq) WHERE state = 'waiting';
 
--- Which case revisions a row of outgoing carries: one of them is never taken in twice.
-CREATE TABLE carries (
-    case_reference TEXT NOT NULL,
-    revision   INTEGER NOT NULL,
-    seq        INTEGER NOT NULL REFERENCES outgoing (seq) ON DELETE CASCADE,
-    PRIMARY KEY (case_reference, revision)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX carries_seq ON carries (seq);
-
--- Raw signed bytes as the broker handed them over; the reader's side verifies and acts.
+-- Raw signed bytes of the hospital as the broker handed them over; the reader's side verifies and acts.
 CREATE TABLE incoming (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     kind       TEXT NOT NULL CHECK (kind IN ('ack', 'keys', 'command')),
