@@ -85,6 +85,8 @@ def test_the_marks_of_a_clips_frames_are_one_lesion_and_one_that_has_gone_is_tak
     result: CaseView, clinical: ClinicalDatabase
 ) -> None:
     """Each reading has two marks; the case has one lesion, and later none."""
+    with clinical.database.transaction() as connection:
+        connection.execute("INSERT INTO cases (reference, opened_at, touched) VALUES ('c-1', '', 0)")
     exports = Exports(clinical.database)
     told = []
     for lesions in (result.case.lesions[:1], ()):
