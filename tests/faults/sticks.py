@@ -22,7 +22,6 @@ from firmware_app.cases.usb_import import StickStatus
 from firmware_app.core.settings import Config, StateSection, UsbSection
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest import stick_mounting
-from firmware_app.ingest.stick_feedback import StatusIndicator
 from firmware_app.ingest.stick_handover import ReceivedStick, Word
 from firmware_app.ingest.stick_mounting import FileSystem
 from tests.faults.loopfs import run
@@ -192,13 +191,10 @@ def with_dicomdir(folder: Path, images: list[Path]) -> None:
     assert (folder / "DICOMDIR").exists(), done.stderr
 
 
-SILENT = StatusIndicator(Path("/nonexistent"), Path("/nonexistent"))
-
-
-def importing(config: Config, made: Stick, signals: StatusIndicator = SILENT) -> StickStatus:
+def importing(config: Config, made: Stick) -> StickStatus:
     """Copy the plugged stick to the end."""
     with made.handed() as handed:
-        ended = importer.run(config, handed, threading.Event(), signals)
+        ended = importer.run(config, handed, threading.Event())
     assert ended is not None
     return ended
 

@@ -13,7 +13,6 @@ from firmware_app.appliance.processes import importer
 from firmware_app.core.key_files import KeyFiles
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest.stick_feedback import StatusIndicator
 from firmware_app.ingest.stick_handover import ReceivedStick, Word
 from hospital.hospital_site import HospitalSite
 from tests.faults import sticks
@@ -39,9 +38,8 @@ def box(tmp_path: Path) -> tuple[Config, StateDir]:
 
 
 def imported(config: Config, made: Stick, word: Word | None = None) -> None:
-    silent = StatusIndicator(Path("/nonexistent"), Path("/nonexistent"))
     with made.handed() as handed:
-        importer.run(config, ReceivedStick(word or handed.word, handed.root), threading.Event(), silent)
+        importer.run(config, ReceivedStick(word or handed.word, handed.root), threading.Event())
 
 
 def without(image: Path, folder: bytes) -> None:

@@ -23,7 +23,6 @@ from firmware_app.core.records import Instance, PackIdentity, Priority, Reading,
 from firmware_app.core.settings import Config
 from firmware_app.core.state_dir import StateDir
 from firmware_app.ingest import stick_handover
-from firmware_app.ingest.stick_feedback import StatusIndicator
 from firmware_app.ingest.stick_mounting import FileSystem
 from firmware_app.results.case_json import case_to_json
 from firmware_app.results.case_text import format_page, format_row
@@ -151,7 +150,6 @@ def test_an_incomplete_case_is_shown_as_one_and_stands_above_what_is_calm(tmp_pa
 
 def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_word(tmp_path: Path, image: Path) -> None:
     config, state, clinical = box(tmp_path / "state")
-    silent = StatusIndicator(tmp_path / "no-led", tmp_path / "no-speaker")
     environment = {
         **os.environ,
         "LANTERN_STATE__DIR": str(state.root),
@@ -182,7 +180,7 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
                 said = stick_pages.latest(state)  # what the viewer believes of a dead importer
                 assert said is not None
                 assert (said.stage, said.reason and said.reason.code) == (StickStage.UNFINISHED, "stick.stopped")
-                importer.farewell(config, silent)
+                importer.farewell(config)
                 last = usb_import.read_status(state)
                 assert last is not None
                 assert last.stage is StickStage.UNFINISHED
@@ -193,5 +191,5 @@ def test_an_importer_that_is_killed_leaves_an_incomplete_case_and_a_true_last_wo
                 offering.result(timeout=10)
     assert len(held(state, clinical)) == FILES
     assert [case.incomplete for case in clinical.cases()] == [None]
-    importer.farewell(config, silent)
+    importer.farewell(config)
     assert stick_pages.strip(state) is None  # taken out, and nothing left to say

@@ -1,9 +1,8 @@
-"""The parts of the importer that need no stick: the kernel's table, the search, marks, signals, receipts, words."""
+"""The parts of the importer that need no stick: the kernel's table, the search, marks, receipts, words."""
 
 from __future__ import annotations
 
 import os
-import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,7 +16,7 @@ from firmware_app.cases.usb_import import StickStage, StickStatus
 from firmware_app.core.records import Reason
 from firmware_app.core.settings import Config, UsbSection
 from firmware_app.core.state_dir import StateDir
-from firmware_app.ingest import stick_feedback, stick_files, stick_handover, stick_mounting
+from firmware_app.ingest import stick_files, stick_handover, stick_mounting, stick_receipt
 from firmware_app.ingest.errors import (
     STICK_NOT_ALL,
     STICK_PULLED,
@@ -25,12 +24,10 @@ from firmware_app.ingest.errors import (
     StickNotMounted,
 )
 from firmware_app.ingest.stick_copying import END_BYTES, CopiedMarks, compute_mark
-from firmware_app.ingest.stick_feedback import Signal, StatusIndicator
 from firmware_app.ingest.stick_files import StickFile
 from tests.refusals import raises_refusal
 
 SAFE = "ro,nosuid,nodev,noexec,relatime,nosymfollow"
-ENTRY = struct.Struct("@llHHi")
 
 
 def table(options: str, place: str = "/run/lantern/usb/sdb1/files") -> str:
@@ -179,40 +176,6 @@ def test_the_memory_has_an_end(tmp_path: Path) -> None:
     assert len(path.read_text("ascii").splitlines()) == 100
 
 
-def test_the_light_and_the_speaker_say_what_the_grammar_says(tmp_path: Path) -> None:
-    led, speaker = tmp_path / "led", tmp_path / "speaker"
-    led.mkdir()
-    (led / "max_brightness").write_text("255\n")
-    for name in ("delay_on", "delay_off"):  # as the timer's trigger brings them
-        (led / name).touch()
-    speaker.touch()
-    signals = StatusIndicator(led, speaker)
-
-    def beeps() -> int:
-        with speaker.open("r+b") as handle:
-            data = handle.read()
-            handle.truncate(0)
-        events = [ENTRY.unpack_from(data, at)[2:] for at in range(0, len(data), ENTRY.size)]
-        assert not events or events[-2] == (0x12, 2, 0)  # the last word is silence
-        return sum(event[:2] == (0x12, 2) and event[2] > 0 for event in events)
-
-    signals.give(Signal.COPYING)
-    assert ((led / "trigger").read_text(), (led / "delay_on").read_text(), beeps()) == ("timer", "500", 1)
-    signals.give(Signal.ATTENTION)
-    assert ((led / "trigger").read_text(), (led / "delay_on").read_text()) == ("timer", "100")
-    assert beeps() >= 1  # a plain file is written over where a device would listen
-    signals.give(Signal.DONE)
-    assert ((led / "trigger").read_text(), (led / "brightness").read_text()) == ("none", "255")
-    signals.give(Signal.DARK)
-    assert (led / "brightness").read_text() == "0"
-
-
-def test_a_machine_without_light_and_speaker_is_silent_and_well(tmp_path: Path) -> None:
-    for signal in Signal:
-        StatusIndicator(tmp_path / "none", tmp_path / "none either").give(signal)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
     status = StickStatus(
         StickStage.UNFINISHED,
@@ -227,7 +190,7 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         Reason.of(STICK_NOT_ALL(count=8)),
         "2026-11-21T10:01:00+00:00?",
     )
-    text = stick_feedback.format_receipt(status, "Clinic", {"c-1": True, "c-2": False}, "en")
+    text = stick_receipt.format_receipt(status, "Clinic", {"c-1": True, "c-2": False}, "en")
     for wanted in (
         "Images copied and safe: 6",
         "Files damaged or refused: 8",
@@ -237,14 +200,14 @@ def test_a_receipt_counts_and_names_nobody(tmp_path: Path) -> None:
         "  c-2\n",
     ):
         assert wanted in text
-    assert [stick_feedback.write_receipt(tmp_path, text) for _ in range(3)] == [1, 2, 3]
+    assert [stick_receipt.write_receipt(tmp_path, text) for _ in range(3)] == [1, 2, 3]
     assert (tmp_path / "000003.txt").read_text("utf-8") == text
 
 
 def test_only_so_many_receipts_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stick_feedback, "MOST_RECEIPTS", 3)
+    monkeypatch.setattr(stick_receipt, "MOST_RECEIPTS", 3)
     for _ in range(5):
-        stick_feedback.write_receipt(tmp_path, "x")
+        stick_receipt.write_receipt(tmp_path, "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000003.txt", "000004.txt", "000005.txt"]
 
 

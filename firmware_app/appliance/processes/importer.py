@@ -34,13 +34,12 @@ from firmware_app.core.state_dir import StateDir
 from firmware_app.dicom.errors import (
     NotKept,
 )
-from firmware_app.ingest import stick_feedback, stick_handover, stick_space
+from firmware_app.ingest import stick_handover, stick_receipt, stick_space
 from firmware_app.ingest.errors import (
     STICK_STOPPED,
 )
 from firmware_app.ingest.intake import ImageIntake
 from firmware_app.ingest.stick_copying import CopiedMarks, StickCopier
-from firmware_app.ingest.stick_feedback import Signal, StatusIndicator
 from firmware_app.ingest.stick_files import search_stick
 from firmware_app.ingest.stick_handover import ReceivedStick, Word
 
@@ -74,14 +73,11 @@ def copy(config: Config, folder: Path, stop: threading.Event) -> int:
     return 0 if ended is None or ended.stage in (StickStage.DONE, StickStage.EMPTY) else 1
 
 
-def run(
-    config: Config, handed: ReceivedStick, stop: threading.Event, signals: StatusIndicator | None = None
-) -> StickStatus | None:
+def run(config: Config, handed: ReceivedStick, stop: threading.Event) -> StickStatus | None:
     """Copy the stick that the mounter has handed over; returns the final status, None when there is nothing to do.
 
     Sticks are copied one after the other.  Raises `StateUnusable` when the state cannot be written at all.
     """
-    signals = signals or StatusIndicator()
     state = StateDir(config.state.dir)
     clock.start_clock(state, usb_import.STATUS_NAME)
     word = handed.word
@@ -107,13 +103,12 @@ def run(
             ended = replace(begun, stage=StickStage.REFUSED, reason=refusal)
         else:
             _offer_provisioning(config, state, handed.place, word)
-            signals.give(Signal.COPYING)
             ended, cases = _copy(config, state, handed.place, word=word, begun=begun, stop=stop)
-        return _conclude(config, state, ended, cases, signals)
+        return _conclude(config, state, ended, cases)
 
 
-def farewell(config: Config, signals: StatusIndicator | None = None) -> None:
-    """Correct the status and the light after the stick was taken out, or after the importer ended in any way."""
+def farewell(config: Config) -> None:
+    """Correct the status after the stick was taken out, or after the importer ended in any way."""
     state = StateDir(config.state.dir)
     clock.start_clock(state, usb_import.STATUS_NAME)
     status = usb_import.read_status(state)
@@ -123,11 +118,8 @@ def farewell(config: Config, signals: StatusIndicator | None = None) -> None:
         usb_import.write_status(
             state, replace(status, stage=StickStage.UNFINISHED, reason=Reason.of(STICK_STOPPED()), ended=_now())
         )
-        (signals or StatusIndicator()).give(Signal.ATTENTION)
     elif not status.taken_out:
         usb_import.write_status(state, replace(status, taken_out=True))
-        if status.stage in (StickStage.DONE, StickStage.EMPTY):
-            (signals or StatusIndicator()).give(Signal.DARK)
 
 
 def _offer_provisioning(config: Config, state: StateDir, root: Path, word: Word) -> None:
@@ -168,19 +160,16 @@ def _copy(
         clinical.database.close()
 
 
-def _conclude(
-    config: Config, state: StateDir, ended: StickStatus, cases: dict[str, bool], signals: StatusIndicator
-) -> StickStatus:
+def _conclude(config: Config, state: StateDir, ended: StickStatus, cases: dict[str, bool]) -> StickStatus:
     ended = replace(ended, ended=_now())
     try:
-        number = stick_feedback.write_receipt(
-            state.usb, stick_feedback.format_receipt(ended, config.box.name, cases, config.box.language)
+        number = stick_receipt.write_receipt(
+            state.usb, stick_receipt.format_receipt(ended, config.box.name, cases, config.box.language)
         )
         ended = replace(ended, receipt=number)
     except OSError as error:
         log.warning("the receipt of a stick cannot be kept: %s", error.strerror)
     _tell(state, ended)
-    signals.give(Signal.DONE if ended.stage is StickStage.DONE else Signal.ATTENTION)
     log.info(
         "a stick: %s, %d files, %d new, %d known, %d refused%s",
         ended.stage.value,
